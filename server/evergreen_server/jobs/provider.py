@@ -1,0 +1,399 @@
+"""What a job asks of the outside: the values and protocols that `runway` and `media` fit.
+
+Knows no vendor, no wire and no database. Money is in integer millicredits (1 credit = 1000).
+
+    ProviderError
+      NotSent              surely no byte of the request was acted on; may be sent again
+      SubmissionUnknown    a create may or may not have made a paid task; never send it again
+      Refused              the provider read the request and said no; nothing was created
+        InsufficientCredits
+      Unauthorized         the key, the account or the host is wrong; nothing was created
+      DailyLimitReached    nothing was created; this model is closed until the quota moves
+      TaskGone             the provider knows no such task
+      OutputUnavailable    a signed output URL no longer works; ask for the task again
+      ProviderUnavailable  a read failed for now; ask again later
+    MediaError
+      MediaRefused         what the caller gave can never be used
+      MediaUnreachable     the transfer failed; another try may work
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+
+
+class Role(StrEnum):
+    """What a piece of media is for; the operation (image, text, video to video) follows from it."""
+
+    FIRST_FRAME = "FIRST_FRAME"
+    LAST_FRAME = "LAST_FRAME"
+    REFERENCE = "REFERENCE"
+    SOURCE_VIDEO = "SOURCE_VIDEO"
+    REFERENCE_VIDEO = "REFERENCE_VIDEO"
+    REFERENCE_AUDIO = "REFERENCE_AUDIO"
+    KEYFRAME = "KEYFRAME"
+
+
+class Kind(StrEnum):
+    """What a piece of media is made of."""
+
+    PICTURE = "picture"
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+def kind_of(role: Role) -> Kind:
+    """Tells what a role must be filled with."""
+    match role:
+        case Role.SOURCE_VIDEO | Role.REFERENCE_VIDEO:
+            return Kind.VIDEO
+        case Role.REFERENCE_AUDIO:
+            return Kind.AUDIO
+        case _:
+            return Kind.PICTURE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """One input of a request, before it was fetched. Exactly one of `uri`, `digest`, `asset` is set.
+
+    `digest` is the SHA-256 (hex) of inline bytes, which live in a row beside the job;
+    `asset` is a path inside the scene, such as `images/hero.png`.
+    """
+
+    role: Role
+    uri: str | None = None
+    digest: str | None = None
+    asset: str | None = None
+    at_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoSpec:
+    """What a caller wants generated, as accepted. Frozen on the job; a restart resumes from it.
+
+    `ratio`, `resolution` are empty and `duration_seconds`, `seed` are None where the caller left them out.
+    `options` holds what only one model knows, by the provider's own field names; it never holds a URI.
+    """
+
+    model: str
+    prompt_text: str = ""
+    media: tuple[Media, ...] = ()
+    ratio: str = ""
+    resolution: str = ""
+    duration_seconds: int | None = None
+    seed: int | None = None
+    options: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing wrong with a request: the field's path in the API (`media[0].role`) and what to do."""
+
+    field: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """One model as ListModels tells it. An empty tuple or None means that the bound is not known."""
+
+    model: str
+    operations: tuple[str, ...]
+    roles: tuple[Role, ...]
+    ratios: tuple[str, ...]
+    resolutions: tuple[str, ...]
+    durations_seconds: tuple[int, ...]
+    prompt_max_utf16: int | None
+    prompt_required: bool
+    options: tuple[str, ...]
+    millicredits_per_second: tuple[tuple[str, int], ...]
+    """(condition, price) pairs, such as ("with audio", 40000); empty where the price is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureRule:
+    """What a model demands of a picture: width / height within [min_aspect, max_aspect], sides in pixels."""
+
+    min_aspect: float | None = None
+    max_aspect: float | None = None
+    min_side: int = 1
+
+
+class ModelTable(Protocol):
+    """The one table of models: validates, quotes, lists. Pure and quick; no I/O."""
+
+    def faults(self, spec: VideoSpec) -> list[Fault]:
+        """Names everything wrong with `spec`, each with the allowed values. Empty means acceptable."""
+        ...
+
+    def quote(self, spec: VideoSpec) -> int | None:
+        """Tells the most that one attempt may cost, in millicredits; None where the price is unknown."""
+        ...
+
+    def picture_rule(self, spec: VideoSpec, role: Role) -> PictureRule: ...
+
+    def models(self) -> Sequence[ModelInfo]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedMedia:
+    """One input ready for the provider: `uri` is a data URI, an https URL or a provider upload."""
+
+    role: Role
+    uri: str
+    at_seconds: float | None = None
+
+
+class TaskState(StrEnum):
+    """A provider task's state; UNKNOWN stands for a word that we have never seen."""
+
+    PENDING = "PENDING"
+    THROTTLED = "THROTTLED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why a task failed. `reason` is ours and stable; `code` and `message` are the provider's own.
+
+    `retryable`: the same request may succeed later. `free`: the failure is said to cost nothing.
+    """
+
+    reason: str
+    message: str
+    code: str = ""
+    retryable: bool = False
+    free: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One answer about a task. `charged_millicredits` is known only when the task has ended."""
+
+    task_id: str
+    state: TaskState
+    status: str
+    """The provider's own word, for logs and warnings."""
+    progress: float | None = None
+    output_urls: tuple[str, ...] = ()
+    failure: Failure | None = None
+    estimated_millicredits: int | None = None
+    charged_millicredits: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """A task that now exists and may be charged."""
+
+    task_id: str
+    estimated_millicredits: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelLimits:
+    """The tier's limits for one model; None is unlimited."""
+
+    max_concurrent: int | None
+    max_daily: int | None
+    used_today: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """The provider's organization: balance and limits per model."""
+
+    balance_millicredits: int
+    max_monthly_millicredits: int | None
+    limits: Mapping[str, ModelLimits]
+    api_version: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Download:
+    """An open body. `size` is the whole object's length where the server told it; chunks start at `offset`."""
+
+    chunks: AsyncIterator[bytes]
+    size: int | None
+    offset: int
+    content_type: str
+
+
+class Provider(Protocol):
+    """A service that makes videos. Every method has a bound in time and raises only ProviderError."""
+
+    async def create(
+        self, spec: VideoSpec, media: Sequence[PreparedMedia], *, before_send: Callable[[], None]
+    ) -> Submission:
+        """Creates one paid task by one POST that is never repeated.
+
+        `before_send` is called with the connection open, immediately before the first byte; if it
+        raises, nothing was sent and the exception passes through.
+        Raises NotSent, SubmissionUnknown, Refused, InsufficientCredits, Unauthorized, DailyLimitReached.
+        """
+        ...
+
+    async def task(self, task_id: str) -> Task:
+        """Asks for one task; retried within. Raises TaskGone, Unauthorized, ProviderUnavailable."""
+        ...
+
+    async def delete(self, task_id: str) -> bool:
+        """Cancels a task, or deletes an ended one with its output; False if it was gone already.
+
+        Raises Unauthorized, ProviderUnavailable.
+        """
+        ...
+
+    async def upload(self, filename: str, content_type: str, path: Path) -> str:
+        """Uploads a file and returns the URI by which `create` may name it (valid 24 h).
+
+        Raises Refused, Unauthorized, DailyLimitReached, ProviderUnavailable.
+        """
+        ...
+
+    def download(self, url: str, *, offset: int = 0) -> AbstractAsyncContextManager[Download]:
+        """Opens an output. Raises OutputUnavailable (expired, 404), ProviderUnavailable (also mid-body)."""
+        ...
+
+    async def account(self) -> Account:
+        """Asks for balance and limits. Raises Unauthorized, ProviderUnavailable."""
+        ...
+
+
+class ProviderError(Exception):
+    """The provider or the way to it failed. The text names the cause and is safe to show to a caller."""
+
+
+class NotSent(ProviderError):
+    """The request surely did not reach the provider."""
+
+
+class SubmissionUnknown(ProviderError):
+    """A create was sent and its outcome is not known."""
+
+
+class Refused(ProviderError):
+    """The provider refused the request; nothing was created."""
+
+    def __init__(self, message: str, *, faults: Sequence[Fault] = (), status: int = 400) -> None:
+        super().__init__(message)
+        self.faults = tuple(faults)
+        self.status = status
+
+
+class InsufficientCredits(Refused):
+    """The account has too few credits for this task; nothing was created."""
+
+
+class Unauthorized(ProviderError):
+    """The key is missing, wrong, disabled or sent to the wrong host; nothing was created."""
+
+
+class DailyLimitReached(ProviderError):
+    """The rolling daily quota of this model is used up; nothing was created."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class TaskGone(ProviderError):
+    """No such task: never made, deleted or cancelled."""
+
+
+class OutputUnavailable(ProviderError):
+    """The signed URL answers no more; a fresh one comes with the task."""
+
+
+class ProviderUnavailable(ProviderError):
+    """No usable answer for now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture checked, turned upright, in sRGB, without metadata, encoded as `content_type`."""
+
+    data: bytes
+    content_type: str
+    width: int
+    height: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A body from a caller's URL, in a temporary file that lives as long as the context that gave it."""
+
+    path: Path
+    size: int
+    content_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """What a probe found in a video or audio file; sizes are zero where there is no picture."""
+
+    content_type: str
+    width: int
+    height: int
+    duration_seconds: float
+    codec: str
+    frame_rate: float
+
+
+class MediaTools(Protocol):
+    """Fetches and examines what comes from outside. All of it is taken to be hostile."""
+
+    def fetch(self, uri: str, kind: Kind) -> AbstractAsyncContextManager[Fetched]:
+        """Fetches a caller's URL into a temporary file, bounded in size and time.
+
+        Raises MediaRefused (scheme, private address, size, type) and MediaUnreachable (transfer).
+        """
+        ...
+
+    def uri_faults(self, uri: str) -> str | None:
+        """Tells what is wrong with a URL by its text alone (scheme, host literal, port, length), or None."""
+        ...
+
+    def may_pass_on(self, uri: str) -> bool:
+        """Tells whether the provider may be given this URL itself: https on a public DNS name, default port."""
+        ...
+
+    async def picture(self, source: Path | bytes, rule: PictureRule) -> Picture:
+        """Decodes, normalises and encodes a picture. Raises MediaRefused; its `unreadable` tells an
+        unknown format from a bomb or a broken file."""
+        ...
+
+    async def probe(self, path: Path) -> Clip:
+        """Reads a video's or sound's container. Raises MediaRefused if it is none."""
+        ...
+
+    async def poster(self, path: Path) -> bytes:
+        """Makes a JPEG of a frame near the start. Raises MediaRefused if no frame decodes."""
+        ...
+
+
+class MediaError(Exception):
+    """A caller's media failed. The text names the cause and is safe to show to the caller."""
+
+
+class MediaRefused(MediaError):
+    """What the caller gave can never be used. `unreadable`: a whole body in a format that we do not know."""
+
+    def __init__(self, message: str, *, reason: str, unreadable: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.unreadable = unreadable
+
+
+class MediaUnreachable(MediaError):
+    """The transfer failed: name not resolved, connection refused, HTTP error, timeout."""
