@@ -1,0 +1,159 @@
+"""Every setting, where it is declared: the only reader of the environment."""
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Self, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+OFFICIAL_URL = "https://api.dev.runwayml.com"
+WAYS_OUT = (
+    "RUNWAYML_API_SECRET: is not set; set it to your Runway API key, "
+    "or start with --sandbox to try everything without one"
+)
+
+
+class ConfigError(Exception):
+    """The environment is not fit to start with; `faults` names every variable at once, never a secret's value."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The server's settings. Each field tells its variable, its meaning and its default."""
+
+    listen: str
+    """EVERGREEN_LISTEN: host:port of the gRPC server; port 0 picks one. Default 127.0.0.1:50051."""
+    data_dir: Path
+    """EVERGREEN_DATA_DIR: folder of what the server keeps unless told otherwise. Default ./evergreen-data."""
+    storage_url: str
+    """EVERGREEN_STORAGE_URL: where scenes live: file:///FOLDER or memory://. Default the data folder."""
+    database_path: Path
+    """EVERGREEN_DATABASE_URL: sqlite:///PATH of jobs and events. Default state/evergreen.sqlite in the data folder."""
+    api_secret: str = field(repr=False)
+    """RUNWAYML_API_SECRET: the Runway API key. No default; not needed with --sandbox."""
+    base_url: str
+    """RUNWAYML_BASE_URL: the provider's address. Default Runway's own."""
+    sandbox: bool
+    """--sandbox: run the local sandbox beside the server and use it as the provider."""
+    provider_speed: float
+    """EVERGREEN_PROVIDER_SPEED: seconds of a sandbox's time per real second, 1 to 1000; polling keeps pace.
+
+    Only a provider on loopback may have another than 1. Default 1, with --sandbox 5.
+    """
+    picture_hosts: frozenset[str]
+    """EVERGREEN_PICTURE_HOSTS: comma-separated private host or host:port names that media may be fetched from."""
+    grace_seconds: float
+    """EVERGREEN_GRACE_SECONDS: how long calls under way may take when the server stops, 0 to 600. Default 10."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    """EVERGREEN_LOG_LEVEL: the least level of what is logged. Default INFO."""
+    log_format: Literal["json", "text"]
+    """EVERGREEN_LOG_FORMAT: json (one object per line) or text. Default json."""
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str], *, sandbox: bool = False, listen: str | None = None) -> Self:
+        """Reads the environment; options of the command line win. Raises ConfigError naming every fault."""
+        faults: list[str] = []
+
+        def read(name: str, default: str, parse: Callable[[str], T]) -> T:
+            try:
+                return parse(environ.get(name) or default)
+            except ValueError as exc:
+                faults.append(f"{name}: {exc}")
+                return parse(default)
+
+        data_dir = read("EVERGREEN_DATA_DIR", "evergreen-data", Path).absolute()
+        database = f"sqlite:///{data_dir / 'state' / 'evergreen.sqlite'}"
+        secret = environ.get("RUNWAYML_API_SECRET", "")
+        if not sandbox and not secret:
+            faults.append(WAYS_OUT)
+        base_url = read("RUNWAYML_BASE_URL", OFFICIAL_URL, _base_url)
+        speed = read("EVERGREEN_PROVIDER_SPEED", "5" if sandbox else "1", _number(1, 1000))
+        if speed != 1 and not sandbox and not _on_loopback(base_url):
+            faults.append("EVERGREEN_PROVIDER_SPEED: only a sandbox on loopback may have another speed than 1")
+        if listen is not None:
+            environ = {**environ, "EVERGREEN_LISTEN": listen}
+        config = cls(
+            listen=read("EVERGREEN_LISTEN", "127.0.0.1:50051", _address),
+            data_dir=data_dir,
+            storage_url=environ.get("EVERGREEN_STORAGE_URL") or data_dir.as_uri(),
+            database_path=read("EVERGREEN_DATABASE_URL", database, _sqlite_path),
+            api_secret=secret,
+            base_url=base_url,
+            sandbox=sandbox,
+            provider_speed=speed,
+            picture_hosts=frozenset(read("EVERGREEN_PICTURE_HOSTS", "", _names)),
+            grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", _number(0, 600)),
+            log_level=read("EVERGREEN_LOG_LEVEL", "INFO", _level),
+            log_format=read("EVERGREEN_LOG_FORMAT", "json", _format),
+        )
+        if faults:
+            raise ConfigError(faults)
+        return config
+
+
+def _number(low: float, high: float) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"must be a number, not {text!r}") from None
+        if not low <= value <= high:
+            raise ValueError(f"must be {low:g} to {high:g}")
+        return value
+
+    return parse
+
+
+def _address(text: str) -> str:
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"must be HOST:PORT, not {text!r}")
+    return text
+
+
+def _base_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http or https URL")
+    if parts.scheme == "http" and not _on_loopback(text):
+        raise ValueError("must be https, since the key goes with every request; http is for loopback only")
+    return text.rstrip("/")
+
+
+def _on_loopback(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _sqlite_path(text: str) -> Path:
+    if not text.startswith("sqlite:///"):
+        raise ValueError("must be sqlite:///PATH; other databases are not supported yet")
+    return Path(text.removeprefix("sqlite:///")).absolute()
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip().lower() for name in text.split(",") if name.strip()]
+
+
+def _level(text: str) -> Literal["DEBUG", "INFO", "WARNING", "ERROR"]:
+    match text.upper():
+        case "DEBUG" | "INFO" | "WARNING" | "ERROR" as level:
+            return level
+    raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
+
+
+def _format(text: str) -> Literal["json", "text"]:
+    match text:
+        case "json" | "text":
+            return text
+    raise ValueError("must be json or text")

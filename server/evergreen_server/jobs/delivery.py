@@ -1,0 +1,191 @@
+"""The last step: what the provider made becomes ours, and only then is the job SUCCEEDED.
+
+Files first, then the name: the clip under a name that is never overwritten, its poster, the sidecar, scene.json,
+and at last the state. Everything may be done again after a crash: a clip that is there is adopted.
+"""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import partial
+
+from evergreen_server.jobs.model import Job, JobFault, Output, Stage, State
+from evergreen_server.jobs.provider import (
+    Clip,
+    Json,
+    MediaRefused,
+    OutputUnavailable,
+    ProviderUnavailable,
+    Task,
+    TaskGone,
+    TaskState,
+)
+from evergreen_server.jobs.work import Tools
+from evergreen_storage import Asset, BodyMismatch
+
+logger = logging.getLogger(__name__)
+
+
+class _Undeliverable(Exception):
+    """The output is no good or not to be had; another try with fresh URLs may mend it."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Delivered:
+    clip: Asset
+    poster: Asset
+    probe: Clip
+
+
+async def deliver(tools: Tools, job: Job, execution: str) -> None:
+    """Stores every output of the task and settles the job. What raises StorageError or ProviderError is tried again."""
+    if job.stage is not Stage.DELIVERING:
+        return
+    tries = 0
+    while True:
+        try:
+            task = tools.answers.pop(job.job_id, None) or await tools.provider.task(job.task_id)
+            if task.state is not TaskState.SUCCEEDED or not task.output_urls:
+                raise _Undeliverable("OUTPUT_UNAVAILABLE", f"the task is {task.status} and has no output")
+            delivered = [await _store(tools, job, task, number) for number in range(len(task.output_urls))]
+            break
+        except (_Undeliverable, TaskGone) as exc:
+            logger.warning("delivery failed", extra={"job_id": job.job_id, "cause": str(exc), "tries": tries + 1})
+            if tries + 1 >= tools.limits.delivery_tries or isinstance(exc, TaskGone):
+                reason = exc.reason if isinstance(exc, _Undeliverable) else "OUTPUT_UNAVAILABLE"
+                fault = JobFault(reason=reason, message=f"the clip was made, but could not be stored: {exc}")
+                await tools.store.change(job, partial(Job.failed, fault=fault), execution=execution)
+                return
+            await tools.pause(job.job_id, max(tools.backoff(tries), tools.pace.min_seconds / tools.pace.scale))
+            tries += 1
+    assets = [asset for item in delivered for asset in (item.clip, item.poster)]
+    request = job.request
+    await tools.scenes.publish(
+        request.project_id, request.scene_id, job_id=job.job_id, assets=assets, sidecar=_sidecar(job, delivered)
+    )
+    outputs = tuple(_output(item) for item in delivered)
+    job = await tools.store.change(job, lambda job: _settled(job, outputs), execution=execution)
+    logger.info("clip delivered", extra={"job_id": job.job_id, "assets": len(assets)})
+
+
+def _settled(job: Job, outputs: tuple[Output, ...]) -> Job:
+    late = "the clip was being delivered when it was to be cancelled"
+    if job.state is State.CANCELLING and all(warning.code != "CANCEL_TOO_LATE" for warning in job.warnings):
+        job = job.warned("CANCEL_TOO_LATE", late)
+    return replace(job, outputs=outputs, progress=1.0, error=None).ended(State.SUCCEEDED)
+
+
+async def _store(tools: Tools, job: Job, task: Task, number: int) -> _Delivered:
+    request = job.request
+    name = f"{job.job_id}-{job.attempt}-{number + 1}"
+    where = (request.project_id, request.scene_id, f"videos/{name}.mp4")
+    clip = await tools.scenes.existing(*where)
+    if clip is None:
+        async with aclosing(_Body(tools, job, task.output_urls[number], number).chunks()) as chunks:
+            try:
+                clip = await tools.scenes.add_stream(*where, chunks, None, "video/mp4")
+            except BodyMismatch as exc:
+                raise _Undeliverable("OUTPUT_INVALID", str(exc)) from exc
+    try:
+        async with tools.scenes.local_path(*where) as path:
+            probe = await tools.media.probe(path)
+            picture = await tools.media.poster(path)
+    except MediaRefused as exc:
+        await tools.scenes.discard(*where)
+        raise _Undeliverable("OUTPUT_INVALID", f"the output is not a video: {exc}") from exc
+    poster_path = f"videos/{name}.jpg"
+    poster = await tools.scenes.existing(request.project_id, request.scene_id, poster_path)
+    if poster is None:
+        poster = await tools.scenes.add(request.project_id, request.scene_id, poster_path, picture, "image/jpeg")
+    clip = replace(clip, width=probe.width, height=probe.height, duration_seconds=probe.duration_seconds)
+    return _Delivered(clip=clip, poster=poster, probe=probe)
+
+
+class _Body:
+    """One output's bytes, resumed where they broke off, with a fresh URL where the old one no longer works."""
+
+    def __init__(self, tools: Tools, job: Job, url: str, number: int) -> None:
+        self._tools = tools
+        self._job = job
+        self._url = url
+        self._number = number
+        self._received = 0
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        tries = 0
+        while True:
+            before = self._received
+            try:
+                async with aclosing(self._read()) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
+            except (ProviderUnavailable, OutputUnavailable) as exc:
+                logger.warning(
+                    "download broke off",
+                    extra={"job_id": self._job.job_id, "received": self._received, "cause": str(exc)},
+                )
+                tries = 0 if self._received > before else tries + 1
+                if tries >= self._tools.limits.delivery_tries:
+                    raise _Undeliverable("OUTPUT_UNAVAILABLE", str(exc)) from exc
+                await self._tools.pause(self._job.job_id, self._tools.backoff(tries))
+                await self._refresh()
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        async with self._tools.provider.download(self._url, offset=self._received) as download:
+            skip = self._received - download.offset
+            if skip < 0:
+                raise _Undeliverable("OUTPUT_INVALID", "the download was resumed at the wrong place")
+            async for chunk in download.chunks:
+                rest, skip = chunk[skip:] if skip else chunk, max(0, skip - len(chunk))
+                if rest:
+                    self._received += len(rest)
+                    yield rest
+
+    async def _refresh(self) -> None:
+        task = await self._tools.provider.task(self._job.task_id)
+        if self._number >= len(task.output_urls):
+            raise _Undeliverable("OUTPUT_UNAVAILABLE", f"the task is {task.status} and has no such output any more")
+        self._url = task.output_urls[self._number]
+
+
+def _output(item: _Delivered) -> Output:
+    return Output(
+        path=item.clip.path,
+        content_type=item.clip.content_type,
+        size_bytes=item.clip.size_bytes,
+        crc32c=item.clip.crc32c,
+        width=item.probe.width,
+        height=item.probe.height,
+        duration_seconds=item.probe.duration_seconds,
+        poster=item.poster.path,
+    )
+
+
+def _sidecar(job: Job, delivered: list[_Delivered]) -> dict[str, Json]:
+    """Gives what somebody needs who finds the clip years later, without our database."""
+    spec = job.request.spec
+    return {
+        "requestId": job.request.request_id,
+        "prompt": spec.prompt_text,
+        "model": spec.model,
+        "ratio": spec.ratio,
+        "resolution": spec.resolution,
+        "requestedDurationSeconds": spec.duration_seconds,
+        "seed": spec.seed,
+        "options": dict(spec.options),
+        "inputs": [{"role": item.role, "asset": item.asset} for item in job.inputs],
+        "attempt": job.attempt,
+        "providerTaskId": job.task_id,
+        "codec": [item.probe.codec for item in delivered],
+        "chargedCredits": None if job.charged_millicredits is None else job.charged_millicredits / 1000,
+        "costBasis": job.cost_basis.value if job.cost_basis else None,
+        "labels": dict(job.request.labels),
+        "createdAt": job.created_at.isoformat(),
+        "submittedAt": job.submitted_at.isoformat() if job.submitted_at else None,
+    }

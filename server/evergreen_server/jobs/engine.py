@@ -1,0 +1,135 @@
+"""The durable engine: DBOS Transact, imported nowhere else.
+
+It starts a workflow for each attempt of a job in the transaction that records the attempt, starts it again
+after a crash, and skips the steps that it has seen to the end. What a step decides is in the job's row.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+
+from evergreen_server.jobs.database import Database
+from evergreen_server.jobs.model import Job
+
+QUEUE = "jobs"
+WORKFLOW = "run_job"
+APPLICATION = "evergreen"
+VERSION = "1"
+"""Constant over releases: a release whose workflow differs uses DBOS.patch, so that old jobs go on."""
+
+QUEUE_POLL_SECONDS = 0.1
+THREADS = 4
+STOP_SECONDS = 10.0
+
+
+class Steps(Protocol):
+    """Runs one durable step: not at all if an earlier execution of the workflow saw it to its end."""
+
+    async def __call__(self, name: str, work: Callable[[], Awaitable[None]]) -> None: ...
+
+
+RunJob = Callable[[str, int, int, Steps], Awaitable[None]]
+"""Takes a job's id, attempt and run, and the way to run steps; returns when nothing is left to do."""
+
+
+class Engine:
+    """The engine of this process. There can be one at a time, since DBOS is one per process."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._client: DBOSClient | None = None
+
+    def enqueue(self, db: sa.Connection, job: Job) -> None:
+        """Starts the workflow of a job's attempt when the transaction of `db` commits."""
+        if self._client is None:
+            raise RuntimeError("the engine is not open")
+        options: EnqueueOptions = {
+            "workflow_name": WORKFLOW,
+            "queue_name": QUEUE,
+            "workflow_id": workflow_id(job),
+            "app_version": VERSION,
+        }
+        self._client.enqueue_in_transaction(db, options, job.job_id, job.attempt, job.run)
+
+    @asynccontextmanager
+    async def open(self, run_job: RunJob) -> AsyncIterator[None]:
+        """Starts the engine, which takes up what an earlier process left; on exit stops its workflows, then itself.
+
+        Open it first and close it last: while it is open, the loop's default executor is DBOS's own.
+        """
+        running: set[asyncio.Task[None]] = set()
+
+        async def work(job_id: str, attempt: int, run: int) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            running.add(task)
+            try:
+                await run_job(job_id, attempt, run, _step)
+            finally:
+                running.discard(task)
+
+        await asyncio.to_thread(self._prepare)
+        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(work)
+        # In the loop's own thread, so that DBOS runs the workflows on this loop.
+        DBOS.launch()
+        try:
+            yield
+        finally:
+            stopping = set(running)
+            for task in stopping:
+                task.cancel()
+            if stopping:
+                await asyncio.wait(stopping, timeout=STOP_SECONDS)
+            await self._close()
+
+    def _prepare(self) -> None:
+        log = logging.getLogger("dbos")
+        if not log.handlers:
+            log.addHandler(logging.NullHandler())  # else DBOS adds its own console
+        serializer = DBOSPortableJSONSerializer()
+        config: DBOSConfig = {
+            "name": APPLICATION,
+            "system_database_url": self._database.url,
+            "serializer": serializer,
+            "application_version": VERSION,
+            "executor_id": "local",
+            "max_executor_threads": THREADS,
+            "log_level": "WARNING",
+            "scheduler_polling_interval_sec": 3600.0,
+        }
+        DBOS.migrate(self._database.url)
+        self._client = DBOSClient(
+            system_database_url=self._database.url, serializer=serializer, application_name=APPLICATION
+        )
+        # Before the launch, so that the queue is listened to at once.
+        self._client.register_queue(QUEUE, polling_interval_sec=QUEUE_POLL_SECONDS)
+        DBOS(config=config)
+
+    async def _close(self) -> None:
+        loop = asyncio.get_running_loop()
+        # DBOS made its pool the loop's default and shuts it down: give the loop another one first.
+        executor = ThreadPoolExecutor(thread_name_prefix="default")
+        loop.set_default_executor(executor)
+        client, self._client = self._client, None
+        if client is not None:
+            await loop.run_in_executor(executor, client.destroy)
+        await loop.run_in_executor(executor, lambda: DBOS.destroy(destroy_registry=True))
+
+
+async def _step(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    async def once() -> bool:
+        await work()
+        return True
+
+    await DBOS.run_step_async({"name": name}, once)
+
+
+def workflow_id(job: Job) -> str:
+    """Names the workflow of a job's attempt; a `run` beyond the first has its number added."""
+    return f"{job.job_id}.{job.attempt}" + (f".{job.run}" if job.run else "")

@@ -1,0 +1,173 @@
+"""The step that follows a task at the provider to its end, and cancels it where that was wished or time is up."""
+
+import logging
+from dataclasses import replace
+from functools import partial
+
+from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State
+from evergreen_server.jobs.polling import PollPlan
+from evergreen_server.jobs.provider import Failure, ProviderError, Task, TaskGone, TaskState
+from evergreen_server.jobs.submission import next_attempt
+from evergreen_server.jobs.work import Tools, finish_limit
+
+STAGES = {
+    TaskState.PENDING: Stage.THROTTLED,
+    TaskState.THROTTLED: Stage.THROTTLED,
+    TaskState.RUNNING: Stage.GENERATING,
+}
+
+logger = logging.getLogger(__name__)
+
+
+async def follow(tools: Tools, job: Job, execution: str) -> None:
+    """Polls until the task has ended: then the job is DELIVERING, at a new attempt, or final."""
+    if not job.task_id or job.stage is Stage.DELIVERING:
+        return
+    tools.admission.hold(job)
+    seconds = (tools.clock() - (job.submitted_at or job.created_at)).total_seconds()
+    now = tools.monotonic()
+    plan = PollPlan(
+        pace=tools.pace,
+        durations=tools.durations,
+        model=job.request.spec.model,
+        seconds=job.request.spec.duration_seconds,
+        submitted_at=now - seconds,
+        now=now,
+        random=tools.random,
+        restarted=job.stage is not Stage.SUBMITTING,
+    )
+    limit = finish_limit(job, tools.limits.generation_hours)
+    # The first poll of a task that was just made is as far off as the plan says; a restart's too.
+    delay = plan.next_delay(now)
+    while True:
+        left = tools.seconds_until(limit)
+        await tools.pause(job.job_id, min(delay, left) if left > 0 else delay)
+        job = await tools.store.get(job.job_id)
+        if job.execution != execution or job.final:
+            return
+        try:
+            if job.state is State.CANCELLING or job.delete_sent or tools.seconds_until(limit) <= 0:
+                await _cancel(tools, job, execution)
+                return
+            task = await tools.provider.task(job.task_id)
+        except TaskGone as exc:
+            await tools.store.change(job, partial(_lost, text=str(exc)), execution=execution)
+            return
+        except ProviderError as exc:
+            logger.warning("poll failed", extra={"job_id": job.job_id, "cause": str(exc)})
+            plan.error(tools.monotonic())
+            delay = plan.next_delay(tools.monotonic())
+            continue
+        now = tools.monotonic()
+        plan.observe(now, task.state, task.progress)
+        if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
+            await _ended(tools, job, task, execution)
+            return
+        await _seen(tools, job, task, execution)
+        delay = plan.next_delay(now)
+
+
+async def _seen(tools: Tools, job: Job, task: Task, execution: str) -> None:
+    """Records what an unfinished task tells: its stage at once, its percentage with others'."""
+    stage = STAGES.get(task.state)
+    if task.state is TaskState.UNKNOWN:
+        text = f"the provider's task has a status that we do not know: {task.status}"
+        await tools.store.change(job, lambda job: job.warned("UNKNOWN_PROVIDER_STATUS", text), execution=execution)
+    elif stage is not job.stage and stage is not None:
+        # The wish to cancel keeps the stage that it interrupted.
+        await tools.store.change(
+            job,
+            lambda job: replace(job, stage=stage) if job.state is State.RUNNING else job,
+            execution=execution,
+        )
+    if task.state is TaskState.RUNNING and task.progress is not None:
+        tools.progress.note(job, execution, task.progress)
+
+
+async def _ended(tools: Tools, job: Job, task: Task, execution: str) -> None:
+    tools.progress.forget(job.job_id)
+    tools.admission.release(job.job_id)
+    if task.state is TaskState.SUCCEEDED:
+        tools.answers[job.job_id] = task
+        await tools.store.change(job, lambda job: _succeeded(job, task), execution=execution)
+    elif task.state is TaskState.FAILED:
+        failure = task.failure or Failure(reason="PROVIDER_INTERNAL", message="the task failed without a reason")
+        await tools.store.change(job, lambda job: _failed(job, task, failure), execution=execution)
+    else:
+        text = "the task was cancelled at the provider, not by this service"
+        await tools.store.change(job, lambda job: _gone(_charged(job, task), text), execution=execution)
+
+
+def _charged(job: Job, task: Task) -> Job:
+    """Returns the job with what the ended task cost, or at most can have cost."""
+    if task.charged_millicredits is not None:
+        return job.charged(task.charged_millicredits, CostBasis.CONFIRMED)
+    return _bounded(job)
+
+
+def _bounded(job: Job) -> Job:
+    return job.charged(job.estimated_millicredits or 0, CostBasis.UPPER_BOUND)
+
+
+def _succeeded(job: Job, task: Task) -> Job:
+    if job.stage is Stage.DELIVERING:
+        return job
+    if job.state is State.CANCELLING:
+        job = job.warned("CANCEL_TOO_LATE", "the clip was finished before it could be cancelled; it is delivered")
+    return replace(_charged(job, task), stage=Stage.DELIVERING)
+
+
+def _failed(job: Job, task: Task, failure: Failure) -> Job:
+    job = _charged(job, task)
+    cost_nothing = task.charged_millicredits == 0 or (task.charged_millicredits is None and failure.free)
+    again = failure.retryable and cost_nothing and job.attempt < job.request.max_attempts
+    if again and job.state is State.RUNNING:
+        return next_attempt(job)
+    return job.failed(
+        JobFault(
+            reason=failure.reason,
+            message=failure.message,
+            provider_code=failure.code,
+            retryable=failure.retryable,
+        )
+    )
+
+
+def _lost(job: Job, text: str) -> Job:
+    return _gone(_bounded(job), text)
+
+
+def _gone(job: Job, text: str) -> Job:
+    """Makes the move of a job whose task the provider no longer knows."""
+    if job.delete_sent:
+        return _cancelled(job)
+    return job.failed(JobFault(reason="PROVIDER_TASK_GONE", message=text))
+
+
+def _cancelled(job: Job) -> Job:
+    if job.state is State.CANCELLING:
+        return job.ended(State.CANCELLED)
+    fault = JobFault(reason="FINISH_BY_PASSED", message="the job expired: it was not finished in time")
+    return replace(job, error=fault).ended(State.EXPIRED)
+
+
+async def _cancel(tools: Tools, job: Job, execution: str) -> None:
+    """Deletes the task unless it has ended by now: a finished clip is paid for and never destroyed.
+
+    Raises TaskGone, ProviderUnavailable, Unauthorized.
+    """
+    task = await tools.provider.task(job.task_id)
+    if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
+        await _ended(tools, job, task, execution)
+        return
+    # Recorded before it is sent, so that after a crash a 404 is known to be our own doing.
+    job = await tools.store.change(job, lambda job: replace(job, delete_sent=True), execution=execution)
+    await tools.provider.delete(job.task_id)
+    tools.admission.release(job.job_id)
+    await tools.store.change(
+        job,
+        # A cancelled task cannot be asked for its cost again.
+        lambda job: _cancelled(_bounded(job)),
+        execution=execution,
+    )
+    logger.info("task deleted", extra={"job_id": job.job_id, "provider_task_id": job.task_id})

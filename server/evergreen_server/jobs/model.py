@@ -1,0 +1,282 @@
+"""What a job is: its states, the moves between them, its value, and the events of its life.
+
+Money is in millicredits; times are timezone-aware UTC.
+
+    JobError
+      JobNotFound          no such job for this caller
+      RequestReused        the request_id belongs to another request
+      Superseded           a newer execution owns the job; this one must stop at once
+      WrongState           the job is not in a state that allows what was asked
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Self
+
+from evergreen_server.jobs.provider import VideoSpec
+
+
+class State(StrEnum):
+    """Where a job is in its life; the last four are final."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+    CANCELLING = "CANCELLING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+
+
+class Stage(StrEnum):
+    """What a QUEUED or RUNNING job is busy with; NONE elsewhere."""
+
+    NONE = ""
+    PREPARING = "PREPARING"
+    WAITING = "WAITING"
+    SUBMITTING = "SUBMITTING"
+    THROTTLED = "THROTTLED"
+    GENERATING = "GENERATING"
+    DELIVERING = "DELIVERING"
+
+
+FINAL = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED, State.EXPIRED})
+UNFINISHED = frozenset(State) - FINAL
+
+MOVES: Mapping[State, frozenset[State]] = {
+    State.QUEUED: frozenset({State.QUEUED, State.RUNNING, State.CANCELLING, State.FAILED, State.EXPIRED}),
+    State.RUNNING: frozenset(
+        {
+            State.RUNNING,
+            State.QUEUED,
+            State.NEEDS_ATTENTION,
+            State.CANCELLING,
+            State.SUCCEEDED,
+            State.FAILED,
+            State.EXPIRED,
+        }
+    ),
+    State.NEEDS_ATTENTION: frozenset({State.QUEUED, State.RUNNING, State.FAILED}),
+    State.CANCELLING: frozenset(
+        {State.CANCELLING, State.CANCELLED, State.SUCCEEDED, State.FAILED, State.NEEDS_ATTENTION}
+    ),
+    **{state: frozenset[State]() for state in FINAL},
+}
+"""From each state, the states that may follow. A move to the same state changes stage, progress or lists."""
+
+
+class EventKind(StrEnum):
+    """What happened. PROGRESS alone may be left out where a later event of the same job is at hand."""
+
+    CREATED = "CREATED"
+    STARTED = "STARTED"
+    STAGE_CHANGED = "STAGE_CHANGED"
+    PROGRESS = "PROGRESS"
+    OUTPUT_ADDED = "OUTPUT_ADDED"
+    WARNING = "WARNING"
+    CANCELLING = "CANCELLING"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+    RESOLVED = "RESOLVED"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+    EXPIRED = "EXPIRED"
+    SNAPSHOT = "SNAPSHOT"
+
+
+class OnUnknownSubmission(StrEnum):
+    """What to do when it is not known whether a create made a paid task."""
+
+    ASK = "ASK"
+    RESUBMIT = "RESUBMIT"
+
+
+class CostBasis(StrEnum):
+    """What is known of `charged_millicredits`: the provider's word, or only that it is not more."""
+
+    CONFIRMED = "CONFIRMED"
+    UPPER_BOUND = "UPPER_BOUND"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFault:
+    """Why a job failed. `reason` is stable; `message` is for people; `provider_code` is the provider's own."""
+
+    reason: str
+    message: str
+    provider_code: str = ""
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobWarning:
+    """Something the caller should know that did not stop the job."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """One delivered file; `path` and `poster` are within the scene."""
+
+    path: str
+    content_type: str
+    size_bytes: int
+    crc32c: int
+    width: int
+    height: int
+    duration_seconds: float
+    poster: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Input:
+    """One prepared input: an asset kept in the scene, or a URL that the provider is to fetch itself."""
+
+    role: str
+    asset: str = ""
+    uri: str = ""
+    content_type: str = ""
+    at_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRequest:
+    """A GenerateVideo request as accepted. `digest` is the SHA-256 of its canonical form."""
+
+    project_id: str
+    scene_id: str
+    request_id: str
+    digest: str
+    spec: VideoSpec
+    priority: int = 0
+    max_attempts: int = 1
+    on_unknown_submission: OnUnknownSubmission = OnUnknownSubmission.ASK
+    max_millicredits: int | None = None
+    start_by: datetime
+    finish_by: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job as of its `revision`."""
+
+    job_id: str
+    request: JobRequest
+    state: State = State.QUEUED
+    stage: Stage = Stage.PREPARING
+    revision: int = 0
+    progress: float = 0.0
+    attempt: int = 1
+    run: int = 0
+    """Counts the engine workflows started for this attempt beyond the first."""
+    execution: str = ""
+    """Token of the newest execution; an older one may change nothing."""
+    submit_token: str = ""
+    """Token of the execution that may have posted; set before the POST, emptied when it surely created nothing."""
+    submitted_at: datetime | None = None
+    task_id: str = ""
+    delete_sent: bool = False
+    """Set before our own DELETE, so that a 404 after it is known to be ours."""
+    estimated_millicredits: int | None = None
+    charged_millicredits: int | None = None
+    cost_basis: CostBasis | None = None
+    inputs: tuple[Input, ...] = ()
+    outputs: tuple[Output, ...] = ()
+    warnings: tuple[JobWarning, ...] = ()
+    error: JobFault | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    updated_at: datetime
+    ended_at: datetime | None = None
+
+    @property
+    def final(self) -> bool:
+        return self.state in FINAL
+
+    def charged(self, millicredits: int, basis: CostBasis) -> Self:
+        """Returns the job with one more attempt's cost; once a part is only a bound, so is the whole."""
+        whole = CostBasis.UPPER_BOUND if self.cost_basis is CostBasis.UPPER_BOUND else basis
+        return replace(self, charged_millicredits=(self.charged_millicredits or 0) + millicredits, cost_basis=whole)
+
+    def failed(self, fault: JobFault) -> Self:
+        """Returns the job as FAILED. What it cost must be charged beside."""
+        return replace(self, state=State.FAILED, stage=Stage.NONE, error=fault)
+
+    def ended(self, state: State) -> Self:
+        """Returns the job in a final state, with no stage."""
+        return replace(self, state=state, stage=Stage.NONE)
+
+    def warned(self, code: str, message: str) -> Self:
+        """Returns the job with one more warning; the same warning is kept once."""
+        warning = JobWarning(code=code, message=message)
+        return self if warning in self.warnings else replace(self, warnings=(*self.warnings, warning))
+
+
+def events_between(old: Job, new: Job) -> list[tuple[EventKind, Job]]:
+    """Names what happened between two values of a job, in order, each with the job as it then was.
+
+    A warning or an output that comes together with a change of state is told before it, so that
+    the last event always carries the last state.
+    """
+    events: list[tuple[EventKind, Job]] = []
+    step = old
+    if new.warnings != old.warnings:
+        step = replace(step, warnings=new.warnings)
+        events.append((EventKind.WARNING, step))
+    if len(new.outputs) > len(old.outputs):
+        step = replace(step, outputs=new.outputs)
+        events.append((EventKind.OUTPUT_ADDED, step))
+    if new.state != old.state:
+        events.append((_kind_of_move(old.state, new.state), new))
+    elif (new.stage, new.attempt) != (old.stage, old.attempt):
+        events.append((EventKind.STAGE_CHANGED, new))
+    elif new.progress != old.progress:
+        events.append((EventKind.PROGRESS, new))
+    elif events:
+        events[-1] = (events[-1][0], new)
+    return events
+
+
+def _kind_of_move(old: State, new: State) -> EventKind:
+    if old is State.NEEDS_ATTENTION and new is not State.FAILED:
+        return EventKind.RESOLVED
+    if new is State.RUNNING:
+        return EventKind.STARTED
+    if new is State.QUEUED:
+        return EventKind.STAGE_CHANGED
+    return EventKind(new.value)
+
+
+class JobError(Exception):
+    """Something about a job is not as the caller supposes."""
+
+
+class JobNotFound(JobError):
+    """No such job."""
+
+
+class RequestReused(JobError):
+    """The request_id was used before, with another body."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"request_id was used before with another request, for job {job_id}")
+        self.job_id = job_id
+
+
+class Superseded(JobError):
+    """A newer execution owns this job."""
+
+
+class WrongState(JobError):
+    """The job's state does not allow this."""
+
+    def __init__(self, job: Job, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.job = job
+        self.reason = reason

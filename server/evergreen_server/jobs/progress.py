@@ -1,0 +1,38 @@
+"""Progress of many jobs, written together: at most one transaction every 250 ms, only changed percentages."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection
+
+from evergreen_server.jobs.model import Job
+from evergreen_server.jobs.store import Progress
+
+FLUSH_SECONDS = 0.25
+
+
+class ProgressBuffer:
+    """Gathers percentages; `run` writes them. The newest of a job replaces an unwritten older one."""
+
+    def __init__(self, flush: Callable[[Collection[Progress]], Awaitable[None]]) -> None:
+        self._flush = flush
+        self._waiting: dict[str, Progress] = {}
+        self._news = asyncio.Event()
+
+    def note(self, job: Job, execution: str, progress: float) -> None:
+        """Takes a percentage in 0..1, rounded to whole hundredths."""
+        hundredths = round(progress, 2)
+        if hundredths > job.progress:
+            self._waiting[job.job_id] = Progress(job=job, execution=execution, progress=hundredths)
+            self._news.set()
+
+    def forget(self, job_id: str) -> None:
+        """Drops what is not written yet, since a later change makes it stale."""
+        self._waiting.pop(job_id, None)
+
+    async def run(self) -> None:
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(FLUSH_SECONDS)
+            self._news.clear()
+            batch, self._waiting = self._waiting, {}
+            if batch:
+                await self._flush(batch.values())

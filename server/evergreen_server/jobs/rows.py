@@ -1,0 +1,141 @@
+"""Jobs to rows and back. Times are stored as microseconds since 1970 (UTC), lists as JSON."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import RowMapping
+
+from evergreen_server.jobs.model import (
+    CostBasis,
+    Input,
+    Job,
+    JobFault,
+    JobRequest,
+    JobWarning,
+    OnUnknownSubmission,
+    Output,
+    Stage,
+    State,
+)
+from evergreen_server.jobs.provider import Json, Media, Role, VideoSpec
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def micros(at: datetime) -> int:
+    """Turns a time into whole microseconds."""
+    return (at - EPOCH) // timedelta(microseconds=1)
+
+
+def moment(value: int) -> datetime:
+    """Turns microseconds into a time."""
+    return EPOCH + timedelta(microseconds=value)
+
+
+def _micros_or_none(at: datetime | None) -> int | None:
+    return None if at is None else micros(at)
+
+
+def _moment_or_none(value: int | None) -> datetime | None:
+    return None if value is None else moment(value)
+
+
+def spec_to_json(spec: VideoSpec) -> dict[str, Json]:
+    return cast("dict[str, Json]", asdict(spec))
+
+
+def spec_from_json(value: Mapping[str, Any]) -> VideoSpec:
+    media = tuple(Media(**{**item, "role": Role(item["role"])}) for item in value["media"])
+    return VideoSpec(**{**value, "media": media})
+
+
+def request_to_row(request: JobRequest) -> dict[str, object]:
+    """Gives the columns that never change after acceptance."""
+    return {
+        "project_id": request.project_id,
+        "scene_id": request.scene_id,
+        "request_id": request.request_id,
+        "digest": request.digest,
+        "model": request.spec.model,
+        "spec": spec_to_json(request.spec),
+        "labels": dict(request.labels),
+        "priority": request.priority,
+        "max_attempts": request.max_attempts,
+        "on_unknown_submission": request.on_unknown_submission.value,
+        "max_millicredits": request.max_millicredits,
+        "start_by": micros(request.start_by),
+        "finish_by": _micros_or_none(request.finish_by),
+    }
+
+
+def life_to_row(job: Job) -> dict[str, object]:
+    """Gives the columns that change during the job's life."""
+    return {
+        "state": job.state.value,
+        "stage": job.stage.value,
+        "revision": job.revision,
+        "progress": job.progress,
+        "attempt": job.attempt,
+        "run": job.run,
+        "execution": job.execution,
+        "submit_token": job.submit_token,
+        "submitted_at": _micros_or_none(job.submitted_at),
+        "task_id": job.task_id,
+        "delete_sent": job.delete_sent,
+        "estimated_millicredits": job.estimated_millicredits,
+        "charged_millicredits": job.charged_millicredits,
+        "cost_basis": job.cost_basis.value if job.cost_basis else None,
+        "inputs": [asdict(item) for item in job.inputs],
+        "outputs": [asdict(item) for item in job.outputs],
+        "warnings": [asdict(item) for item in job.warnings],
+        "error": asdict(job.error) if job.error else None,
+        "created_at": micros(job.created_at),
+        "started_at": _micros_or_none(job.started_at),
+        "updated_at": micros(job.updated_at),
+        "ended_at": _micros_or_none(job.ended_at),
+    }
+
+
+def job_from_row(row: RowMapping) -> Job:
+    """Builds the job that a row of `jobs` holds."""
+    return Job(
+        job_id=row["job_id"],
+        request=JobRequest(
+            project_id=row["project_id"],
+            scene_id=row["scene_id"],
+            request_id=row["request_id"],
+            digest=row["digest"],
+            spec=spec_from_json(row["spec"]),
+            priority=row["priority"],
+            max_attempts=row["max_attempts"],
+            on_unknown_submission=OnUnknownSubmission(row["on_unknown_submission"]),
+            max_millicredits=row["max_millicredits"],
+            start_by=moment(row["start_by"]),
+            finish_by=_moment_or_none(row["finish_by"]),
+            labels=row["labels"],
+        ),
+        state=State(row["state"]),
+        stage=Stage(row["stage"]),
+        revision=row["revision"],
+        progress=row["progress"],
+        attempt=row["attempt"],
+        run=row["run"],
+        execution=row["execution"],
+        submit_token=row["submit_token"],
+        submitted_at=_moment_or_none(row["submitted_at"]),
+        task_id=row["task_id"],
+        delete_sent=row["delete_sent"],
+        estimated_millicredits=row["estimated_millicredits"],
+        charged_millicredits=row["charged_millicredits"],
+        cost_basis=CostBasis(row["cost_basis"]) if row["cost_basis"] else None,
+        inputs=tuple(Input(**item) for item in row["inputs"]),
+        outputs=tuple(Output(**item) for item in row["outputs"]),
+        warnings=tuple(JobWarning(**item) for item in row["warnings"]),
+        error=JobFault(**row["error"]) if row["error"] else None,
+        created_at=moment(row["created_at"]),
+        started_at=_moment_or_none(row["started_at"]),
+        updated_at=moment(row["updated_at"]),
+        ended_at=_moment_or_none(row["ended_at"]),
+    )

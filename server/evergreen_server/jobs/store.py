@@ -1,0 +1,324 @@
+"""The job store: every change of a job, with its events, its money and its engine workflow, in one transaction.
+
+One method, `_apply`, writes all of it. It locks the project's row first, so a project's revisions
+are gap-free and committed in order on every database.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
+
+from evergreen_server.jobs import ledger
+from evergreen_server.jobs.database import Database, inline_media, job_events, jobs, projects, provider_tasks, requests
+from evergreen_server.jobs.model import (
+    MOVES,
+    UNFINISHED,
+    EventKind,
+    Job,
+    JobNotFound,
+    JobRequest,
+    RequestReused,
+    State,
+    Superseded,
+    WrongState,
+    events_between,
+)
+from evergreen_server.jobs.rows import job_from_row, life_to_row, micros, request_to_row
+
+T = TypeVar("T")
+Edit = Callable[[Job], Job]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a committed transaction touched; a hint to read again, never the data itself."""
+
+    project_id: str
+    job_id: str
+    wished: bool = False
+    """Whether a caller of the API made it, so that whoever executes the job should look."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A percentage heard from the provider by the execution that polls."""
+
+    job: Job
+    execution: str
+    progress: float
+
+
+class JobStore:
+    """Jobs as rows. Each method is one transaction; what it returns is what was committed."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Callable[[], datetime],
+        encode_event: Callable[[EventKind, Job, datetime], bytes],
+        enqueue: Callable[[sa.Connection, Job], None],
+        changed: Callable[[Sequence[Change]], None],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._encode_event = encode_event
+        self._enqueue = enqueue
+        self._changed = changed
+
+    async def find(self, project_id: str, request_id: str, digest: str) -> Job | None:
+        """Gives the job of an earlier request with this id, or None. Raises RequestReused on another body."""
+        return await self._database.read(lambda db: _find(db, project_id, request_id, digest))
+
+    async def accept(
+        self, request: JobRequest, *, job_id: str, estimated_millicredits: int | None, inline: Mapping[str, bytes]
+    ) -> Job:
+        """Records a job, its first event, its inline bytes, its reservation and its engine workflow.
+
+        The same request_id and body again gives the job that it made; another body raises RequestReused.
+        """
+        now = self._clock()
+        job = Job(
+            job_id=job_id,
+            request=request,
+            estimated_millicredits=estimated_millicredits,
+            created_at=now,
+            updated_at=now,
+        )
+
+        def work(db: sa.Connection) -> tuple[Job, list[Change]]:
+            existing = _find(db, request.project_id, request.request_id, request.digest)
+            if existing is not None:
+                return existing, []
+            key = {"project_id": request.project_id, "request_id": request.request_id}
+            revision = _lock_project(db, request.project_id, now) + 1
+            accepted = replace(job, revision=revision)
+            db.execute(requests.insert().values(**key, digest=request.digest, job_id=job_id))
+            row = {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)}
+            db.execute(jobs.insert().values(**row))
+            if inline:
+                rows = [{"job_id": job_id, "digest": digest, "data": data} for digest, data in inline.items()]
+                db.execute(inline_media.insert(), rows)
+            self._write_events(db, [(EventKind.CREATED, accepted)], now)
+            ledger.reserve(db, accepted, now)
+            self._enqueue(db, accepted)
+            return accepted, [Change(project_id=request.project_id, job_id=job_id)]
+
+        return await self._write(work)
+
+    async def get(self, job_id: str) -> Job:
+        """Gives a job. Raises JobNotFound."""
+        return await self._database.read(lambda db: _get(db, job_id))
+
+    async def begin(self, job_id: str, *, attempt: int, run: int, execution: str) -> Job | None:
+        """Makes `execution` the owner of the job and gives the job, or None where nothing is left to do."""
+
+        def edit(job: Job) -> Job:
+            if job.final or job.state is State.NEEDS_ATTENTION or (job.attempt, job.run) != (attempt, run):
+                raise Superseded(job_id)
+            return replace(job, execution=execution)
+
+        try:
+            return await self._write(lambda db: self._apply(db, job_id, edit))
+        except Superseded:
+            return None
+
+    async def change(self, job: Job, edit: Edit, *, execution: str) -> Job:
+        """Changes a job for the execution that owns it; `edit` gets the job as it stands under the lock.
+
+        Raises Superseded if another execution owns it by now, WrongState if `edit` makes a forbidden move.
+        """
+
+        def fenced(current: Job) -> Job:
+            if current.execution != execution:
+                raise Superseded(job.job_id)
+            return edit(current)
+
+        return await self._write(lambda db: self._apply(db, job.job_id, fenced))
+
+    async def wish(self, job_id: str, edit: Edit) -> Job:
+        """Changes a job for a caller of the API, whoever executes it. Raises JobNotFound, WrongState."""
+        return await self._write(lambda db: self._apply(db, job_id, edit, wished=True))
+
+    async def attach(self, job_id: str, task_id: str, edit: Edit) -> Job | None:
+        """Changes a job and records a provider task as its own; None if the task belongs to a job already."""
+
+        def work(db: sa.Connection) -> tuple[Job | None, list[Change]]:
+            if db.execute(sa.select(provider_tasks.c.job_id).where(provider_tasks.c.task_id == task_id)).first():
+                return None, []
+            job, changes = self._apply(db, job_id, edit, wished=True)
+            db.execute(provider_tasks.insert().values(**self._task_row(job, job.submit_token, task_id, None)))
+            return job, changes
+
+        return await self._write(work)
+
+    async def flush(self, batch: Collection[Progress]) -> None:
+        """Writes many jobs' progress in one transaction; what is no news, or not the owner's, is left out."""
+
+        def work(db: sa.Connection) -> tuple[None, list[Change]]:
+            changes: list[Change] = []
+            for item in sorted(batch, key=lambda item: (item.job.request.project_id, item.job.job_id)):
+
+                def edit(job: Job, item: Progress = item) -> Job:
+                    mine = job.execution == item.execution and job.state is State.RUNNING
+                    return replace(job, progress=item.progress) if mine and item.progress > job.progress else job
+
+                changes += self._apply(db, item.job.job_id, edit)[1]
+            return None, changes
+
+        try:
+            await self._write(work)
+        except OperationalError:
+            # A percentage is the one thing that may be lost: the next poll brings a newer one.
+            logger.warning("progress not written", exc_info=True)
+
+    async def record_task(self, job: Job, *, submit_token: str, task_id: str, estimated: int | None) -> None:
+        """Records a task that was just paid for. No fence guards it: the id is kept whoever owns the job."""
+        row = self._task_row(job, submit_token, task_id, estimated)
+        await self._database.write(lambda db: _insert_task(db, row))
+
+    async def task_of(self, job: Job) -> str:
+        """Gives the task id recorded for this attempt, or an empty string."""
+        query = sa.select(provider_tasks.c.task_id).where(
+            provider_tasks.c.job_id == job.job_id, provider_tasks.c.attempt == job.attempt
+        )
+        return await self._database.read(lambda db: db.execute(query).scalar() or "")
+
+    async def inline(self, job_id: str, digest: str) -> bytes:
+        """Gives the inline bytes that came with a request."""
+        query = sa.select(inline_media.c.data).where(inline_media.c.job_id == job_id, inline_media.c.digest == digest)
+        return await self._database.read(lambda db: bytes(db.execute(query).scalar_one()))
+
+    async def unfinished(self) -> list[Job]:
+        """Gives every job that an execution should be working on, oldest first."""
+        states = [state.value for state in UNFINISHED - {State.NEEDS_ATTENTION}]
+        query = sa.select(jobs).where(jobs.c.state.in_(states)).order_by(jobs.c.job_id)
+        return await self._database.read(lambda db: [job_from_row(row) for row in db.execute(query).mappings()])
+
+    async def page(
+        self, *, project_id: str, scene_id: str, states: Sequence[State], after: str, limit: int
+    ) -> list[Job]:
+        """Lists jobs by rising job_id (so by age), those after `after`; empty filters match all."""
+        query = sa.select(jobs).where(jobs.c.job_id > after).order_by(jobs.c.job_id).limit(limit)
+        if project_id:
+            query = query.where(jobs.c.project_id == project_id)
+        if scene_id:
+            query = query.where(jobs.c.scene_id == scene_id)
+        if states:
+            query = query.where(jobs.c.state.in_([state.value for state in states]))
+        return await self._database.read(lambda db: [job_from_row(row) for row in db.execute(query).mappings()])
+
+    async def totals(self) -> ledger.Totals:
+        """Tells what is reserved and what was spent, over all projects."""
+        return await self._database.read(ledger.totals)
+
+    def _task_row(self, job: Job, submit_token: str, task_id: str, estimated: int | None) -> dict[str, object]:
+        return {
+            "task_id": task_id,
+            "job_id": job.job_id,
+            "attempt": job.attempt,
+            "submit_token": submit_token,
+            "estimated_millicredits": estimated,
+            "created_at": micros(self._clock()),
+        }
+
+    async def _write(self, work: Callable[[sa.Connection], tuple[T, list[Change]]]) -> T:
+        future = self._database.write(work)
+        # A callback, not the code after `await`: a cancelled caller must not keep the change from watchers.
+        future.add_done_callback(self._announce)
+        return (await future)[0]
+
+    def _announce(self, future: "asyncio.Future[tuple[T, list[Change]]]") -> None:
+        if not future.cancelled() and future.exception() is None and (changes := future.result()[1]):
+            self._changed(changes)
+
+    def _apply(self, db: sa.Connection, job_id: str, edit: Edit, *, wished: bool = False) -> tuple[Job, list[Change]]:
+        project_id = db.execute(sa.select(jobs.c.project_id).where(jobs.c.job_id == job_id)).scalar()
+        if project_id is None:
+            raise JobNotFound(job_id)
+        now = self._clock()
+        revision = _lock_project(db, project_id, now)
+        old = _get(db, job_id)
+        new = edit(old)
+        if new == old:
+            return old, []
+        if new.state not in MOVES[old.state]:
+            raise WrongState(old, f"a {old.state} job cannot become {new.state}", reason="WRONG_STATE")
+        ended = now if new.final and not old.final else new.ended_at
+        new = replace(new, updated_at=now, ended_at=ended)
+        events = [
+            (kind, replace(job, revision=revision + number, updated_at=now))
+            for number, (kind, job) in enumerate(events_between(old, new), start=1)
+        ]
+        if events:
+            new = events[-1][1]
+            self._write_events(db, events, now)
+        db.execute(jobs.update().where(jobs.c.job_id == job_id).values(**life_to_row(new)))
+        ledger.follow(db, old, new, now)
+        if new.final:
+            db.execute(inline_media.delete().where(inline_media.c.job_id == job_id))
+        elif (new.attempt, new.run) != (old.attempt, old.run):
+            self._enqueue(db, new)
+        return new, [Change(project_id=project_id, job_id=job_id, wished=wished)] if events else []
+
+    def _write_events(self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime) -> None:
+        rows = [
+            {
+                "project_id": job.request.project_id,
+                "revision": job.revision,
+                "job_id": job.job_id,
+                "kind": kind.value,
+                "state": job.state.value,
+                "event": self._encode_event(kind, job, now),
+                "created_at": micros(now),
+            }
+            for kind, job in events
+        ]
+        db.execute(job_events.insert(), rows)
+        last = events[-1][1]
+        db.execute(
+            projects.update().where(projects.c.project_id == last.request.project_id).values(revision=last.revision)
+        )
+
+
+def _insert_task(db: sa.Connection, row: Mapping[str, object]) -> None:
+    if not db.execute(sa.select(provider_tasks).where(provider_tasks.c.task_id == row["task_id"])).first():
+        db.execute(provider_tasks.insert().values(**row))
+
+
+def _get(db: sa.Connection, job_id: str) -> Job:
+    row = db.execute(sa.select(jobs).where(jobs.c.job_id == job_id)).mappings().one_or_none()
+    if row is None:
+        raise JobNotFound(job_id)
+    return job_from_row(row)
+
+
+def _find(db: sa.Connection, project_id: str, request_id: str, digest: str) -> Job | None:
+    known = db.execute(
+        sa.select(requests.c.digest, requests.c.job_id).where(
+            requests.c.project_id == project_id, requests.c.request_id == request_id
+        )
+    ).one_or_none()
+    if known is None:
+        return None
+    if known.digest != digest:
+        raise RequestReused(known.job_id)
+    return _get(db, known.job_id)
+
+
+def _lock_project(db: sa.Connection, project_id: str, now: datetime) -> int:
+    """Locks the project's row, making it if need be, and gives its revision."""
+    query = sa.select(projects.c.revision).where(projects.c.project_id == project_id).with_for_update()
+    revision = db.execute(query).scalar()
+    if revision is None:
+        db.execute(projects.insert().values(project_id=project_id, revision=0, created_at=micros(now)))
+        return 0
+    return int(revision)

@@ -1,0 +1,205 @@
+"""The step that spends money: intent recorded, one POST, the task id recorded before anything else.
+
+An execution that finds another's intent never posts. It adopts the task id if one was recorded, and otherwise
+leaves the job to its caller (NEEDS_ATTENTION), or makes one new attempt where the caller chose RESUBMIT.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import partial
+from uuid import uuid4
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from evergreen_server.jobs.inputs import load_inputs
+from evergreen_server.jobs.model import CostBasis, Job, JobFault, OnUnknownSubmission, Stage, State
+from evergreen_server.jobs.provider import (
+    DailyLimitReached,
+    InsufficientCredits,
+    NotSent,
+    PreparedMedia,
+    ProviderError,
+    Refused,
+    Submission,
+    SubmissionUnknown,
+    Unauthorized,
+)
+from evergreen_server.jobs.work import Tools, cancelled_before_submission, free, start_limit
+
+LOOK_SECONDS = 0.5
+RECORD_TRIES = 8
+
+logger = logging.getLogger(__name__)
+
+
+async def submit(tools: Tools, job: Job, execution: str) -> None:
+    """Brings the job to a recorded task, or to the state that says why there is none."""
+    tries, begun = 0, (job.attempt, job.run)
+    signal = tools.signals.of(job.job_id)
+    while True:
+        signal.clear()
+        job = await tools.store.get(job.job_id)
+        if job.final or job.state is State.NEEDS_ATTENTION or job.task_id or (job.attempt, job.run) != begun:
+            return
+        if job.submit_token:
+            await _adopt(tools, job, execution)
+            return
+        if job.state is State.CANCELLING:
+            await tools.store.change(job, cancelled_before_submission, execution=execution)
+            return
+        limit, reason, text = start_limit(job)
+        seconds = tools.seconds_until(limit)
+        if seconds <= 0:
+            fault = JobFault(reason=reason, message=f"the job expired: {text}")
+            await tools.store.change(job, partial(_expired, fault=fault), execution=execution)
+            return
+        if not await tools.admission.acquire(job, seconds=seconds, signal=signal):
+            continue
+        try:
+            media = await load_inputs(tools, job)
+        except (Refused, Unauthorized) as exc:
+            await tools.store.change(job, partial(_not_created, exc=exc), execution=execution)
+            return
+        token = uuid4().hex
+        job = await tools.store.change(job, partial(_intend, token=token, now=tools.clock()), execution=execution)
+        if job.submit_token != token:
+            continue
+        await tools.shield.run(_post(tools, job, execution, media), name=f"submit {job.job_id}")
+        if (await tools.store.get(job.job_id)).state is State.QUEUED:
+            tools.admission.release(job.job_id)
+            await tools.pause(job.job_id, tools.backoff(tries))
+            tries += 1
+
+
+def _expired(job: Job, fault: JobFault) -> Job:
+    if job.state is State.CANCELLING:
+        return cancelled_before_submission(job)
+    return replace(free(job), error=fault).ended(State.EXPIRED)
+
+
+def _intend(job: Job, token: str, now: datetime) -> Job:
+    if job.state is State.CANCELLING:
+        return cancelled_before_submission(job)
+    return replace(
+        job,
+        state=State.RUNNING,
+        stage=Stage.SUBMITTING,
+        submit_token=token,
+        submitted_at=now,
+        started_at=job.started_at or now,
+    )
+
+
+async def _post(tools: Tools, job: Job, execution: str, media: Sequence[PreparedMedia]) -> None:
+    """Posts once and records what came of it. Must not be cancelled: its answer may be worth money."""
+    model = job.request.spec.model
+    try:
+        # On one process no lease can be lost between the intent and the bytes.
+        submission = await tools.provider.create(job.request.spec, media, before_send=lambda: None)
+    except SubmissionUnknown as exc:
+        logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
+        await tools.store.change(job, partial(_unknown, cause=str(exc)), execution=execution)
+        return
+    except ProviderError as exc:
+        if isinstance(exc, DailyLimitReached):
+            tools.admission.pause(model, exc.retry_after_seconds)
+        elif isinstance(exc, InsufficientCredits):
+            tools.admission.out_of_credits()
+        logger.warning("submission refused", extra={"job_id": job.job_id, "cause": str(exc)})
+        await tools.store.change(job, partial(_not_created, exc=exc), execution=execution)
+        return
+    # Logged first: where the database fails for good, an operator can still attach the task by hand.
+    logger.info("task created", extra={"job_id": job.job_id, "provider_task_id": submission.task_id})
+    tools.admission.accepted(model)
+    await _record(tools, job, submission)
+    await tools.store.change(
+        job,
+        lambda job: replace(
+            job,
+            task_id=submission.task_id,
+            estimated_millicredits=submission.estimated_millicredits or job.estimated_millicredits,
+        ),
+        execution=execution,
+    )
+
+
+async def _record(tools: Tools, job: Job, submission: Submission) -> None:
+    for tries in range(RECORD_TRIES):
+        try:
+            await tools.store.record_task(
+                job,
+                submit_token=job.submit_token,
+                task_id=submission.task_id,
+                estimated=submission.estimated_millicredits,
+            )
+        except SQLAlchemyError:
+            logger.exception("task id not recorded", extra={"job_id": job.job_id, "tries": tries + 1})
+            await asyncio.sleep(tools.backoff(tries))
+        else:
+            return
+
+
+def _not_created(job: Job, exc: ProviderError) -> Job:
+    """Makes the move of a job whose POST surely created nothing."""
+    job = replace(job, submit_token="", submitted_at=None)
+    match exc:
+        case InsufficientCredits():
+            return free(job).failed(JobFault(reason="INSUFFICIENT_CREDITS", message=str(exc), retryable=True))
+        case Refused():
+            details = "; ".join(f"{fault.field}: {fault.description}" for fault in exc.faults)
+            message = f"{exc} ({details})" if details else str(exc)
+            return free(job).failed(JobFault(reason="PROVIDER_REFUSED", message=message))
+        case Unauthorized():
+            return free(job).failed(JobFault(reason="PROVIDER_UNAUTHORIZED", message=str(exc), retryable=True))
+        case NotSent() | DailyLimitReached():
+            if job.state is State.CANCELLING:
+                return cancelled_before_submission(job)
+            return replace(job, state=State.QUEUED, stage=Stage.WAITING)
+        case _:
+            raise TypeError(f"not an answer to a create: {exc!r}")
+
+
+def _unknown(job: Job, cause: str) -> Job:
+    """Makes the move of a job of which nobody knows whether it was submitted."""
+    message = f"it is not known whether the provider created a task: {cause}"
+    again = job.request.on_unknown_submission is OnUnknownSubmission.RESUBMIT
+    resubmitted = any(warning.code == "SUBMISSION_UNKNOWN" for warning in job.warnings)
+    if again and not resubmitted and job.state is State.RUNNING:
+        job = job.warned("SUBMISSION_UNKNOWN", f"{message}; submitted once more, as the request asked")
+        return next_attempt(job.charged(job.estimated_millicredits or 0, CostBasis.UPPER_BOUND))
+    fault = JobFault(reason="SUBMISSION_UNKNOWN", message=message)
+    return replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=fault)
+
+
+def next_attempt(job: Job) -> Job:
+    """Returns the job waiting for one more attempt. What the last one cost must be charged before."""
+    return replace(
+        job,
+        state=State.QUEUED,
+        stage=Stage.WAITING if job.inputs or not job.request.spec.media else Stage.PREPARING,
+        attempt=job.attempt + 1,
+        run=0,
+        progress=0.0,
+        submit_token="",
+        submitted_at=None,
+        task_id="",
+        delete_sent=False,
+        error=None,
+    )
+
+
+async def _adopt(tools: Tools, job: Job, execution: str) -> None:
+    """Looks for the task id of an earlier execution's POST for as long as that POST may last."""
+    assert job.submitted_at is not None
+    deadline = job.submitted_at + timedelta(seconds=tools.limits.submission_grace_seconds)
+    while not (task_id := await tools.store.task_of(job)) and tools.seconds_until(deadline) > 0:
+        await tools.pause(job.job_id, LOOK_SECONDS)
+    if task_id:
+        await tools.store.change(job, lambda job: replace(job, task_id=task_id), execution=execution)
+        return
+    cause = "the server stopped before the answer was recorded"
+    logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": cause})
+    await tools.store.change(job, partial(_unknown, cause=cause), execution=execution)

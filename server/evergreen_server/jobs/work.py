@@ -1,0 +1,130 @@
+"""What the steps of a job work with, and the little that they share."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+
+from evergreen_server.jobs.admission import Admission, Signals
+from evergreen_server.jobs.model import CostBasis, Job, State
+from evergreen_server.jobs.polling import Durations, Pace
+from evergreen_server.jobs.progress import ProgressBuffer
+from evergreen_server.jobs.provider import MediaTools, ModelTable, Provider, Task
+from evergreen_server.jobs.store import JobStore
+from evergreen_storage import SceneStore
+
+logger = logging.getLogger(__name__)
+
+LONGEST_LIFE = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long the steps wait for others. Seconds are the provider's own and are divided by `Pace.scale`."""
+
+    submission_grace_seconds: float = 0.0
+    """How long an execution that finds another's intent looks for its task id; 0 where no other can live."""
+    generation_hours: float = 24.0
+    """After this long a task that has not ended is cancelled, where no finish_by says so earlier."""
+    media_tries: int = 3
+    delivery_tries: int = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tools:
+    """The collaborators of the steps."""
+
+    store: JobStore
+    provider: Provider
+    models: ModelTable
+    media: MediaTools
+    scenes: SceneStore
+    admission: Admission
+    signals: Signals
+    progress: ProgressBuffer
+    durations: Durations
+    pace: Pace
+    limits: Limits
+    random: Random
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    shield: "Shield"
+    answers: dict[str, Task] = field(default_factory=dict)
+    """The last answer about a task that has ended, kept from the poll to the delivery."""
+
+    def seconds_until(self, at: datetime) -> float:
+        return (at - self.clock()).total_seconds()
+
+    def backoff(self, tries: int) -> float:
+        """Gives a jittered pause in real seconds: 1, 2, 4 … 60, each between half and whole."""
+        return min(60.0, 2.0**tries) * self.random.uniform(0.5, 1.0) / self.pace.scale
+
+    async def pause(self, job_id: str, seconds: float) -> None:
+        """Waits, but no longer than until a caller changes the job."""
+        signal = self.signals.of(job_id)
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                await signal.wait()
+        except TimeoutError:
+            return
+        signal.clear()
+
+
+class Shield:
+    """Lets work that must be recorded run to its end, though its caller is cancelled. The group waits for it."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+
+    async def run(self, work: Coroutine[object, object, None], *, name: str) -> None:
+        """Runs `work` and raises what it raises, to the caller alone."""
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def carry() -> None:
+            try:
+                await work
+            except Exception as exc:
+                # A failure here must not end the group, and with it every other submission.
+                if ended.cancelled():
+                    logger.exception("work failed after its caller had gone", extra={"work": name})
+                else:
+                    ended.set_exception(exc)
+            else:
+                if not ended.cancelled():
+                    ended.set_result(None)
+
+        self._group.create_task(carry(), name=name)
+        await ended
+
+
+def start_limit(job: Job) -> tuple[datetime, str, str]:
+    """Tells until when a job may be submitted, and the reason and text where it is not."""
+    request = job.request
+    if job.attempt > 1:
+        # It was submitted in time once; how long it may go on is finish_by's to say.
+        return request.finish_by or job.created_at + LONGEST_LIFE, "FINISH_BY_PASSED", "it was not finished in time"
+    if request.finish_by is not None and request.finish_by < request.start_by:
+        return request.finish_by, "FINISH_BY_PASSED", "it was not finished by finish_by"
+    return request.start_by, "START_BY_PASSED", "it was not submitted by start_by"
+
+
+def finish_limit(job: Job, hours: float) -> datetime:
+    """Tells until when the provider may take for a submitted task."""
+    started = job.submitted_at or job.created_at
+    return job.request.finish_by or started + timedelta(hours=hours)
+
+
+def free(job: Job) -> Job:
+    """Returns the job with nothing more charged, confirmed because nothing was created."""
+    return job.charged(0, CostBasis.CONFIRMED)
+
+
+def cancelled_before_submission(job: Job) -> Job:
+    """Makes the move of a job that is to be cancelled and has nothing at the provider."""
+    return free(job).ended(State.CANCELLED) if job.state is State.CANCELLING else job
+
+
+StepWork = Callable[[Tools, Job, str], Awaitable[None]]
+"""Takes the tools, the job as it stands, and the token of this execution."""

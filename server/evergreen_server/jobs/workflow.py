@@ -1,0 +1,105 @@
+"""The life of a job as a durable workflow: prepare, submit, follow, deliver.
+
+The engine starts it once for each attempt and again after a crash. Each step reads the row first and does only
+what the row says is still to do, so that running a step twice is the same as running it once.
+"""
+
+import asyncio
+import logging
+from dataclasses import replace
+from functools import partial
+from uuid import uuid4
+
+from evergreen_server.jobs.delivery import deliver
+from evergreen_server.jobs.engine import Steps
+from evergreen_server.jobs.following import follow
+from evergreen_server.jobs.model import Job, State, Superseded
+from evergreen_server.jobs.preparing import prepare
+from evergreen_server.jobs.provider import ProviderError
+from evergreen_server.jobs.submission import submit
+from evergreen_server.jobs.work import StepWork, Tools
+from evergreen_storage import StorageError
+
+STEPS: tuple[tuple[str, StepWork], ...] = (
+    ("prepare", prepare),
+    ("submit", submit),
+    ("follow", follow),
+    ("deliver", deliver),
+)
+
+SWEEP_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    """Runs jobs. Nothing but a final state, a question to the caller, or a newer execution ends a run."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._running: set[str] = set()
+
+    async def sweep(self) -> None:
+        """Starts again what should run here and does not, such as after a fault in the engine's own tables."""
+        idle: set[str] = set()
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            jobs = {job.job_id for job in await self._tools.store.unfinished()} - self._running
+            # Only what was idle twice: a new job waits a moment for the engine to take it up.
+            for job_id in jobs & idle:
+                logger.warning("job started again", extra={"job_id": job_id})
+                await self._tools.store.wish(job_id, _run_again)
+            idle = jobs
+
+    async def run(self, job_id: str, attempt: int, run: int, step: Steps) -> None:
+        """Runs one attempt of a job to its end, as the engine's workflow."""
+        tools, execution = self._tools, uuid4().hex
+        self._running.add(job_id)
+        try:
+            job = await self._begin(job_id, attempt, run, execution)
+            if job is None:
+                return
+            for name, work in STEPS:
+                await step(name, partial(self._persist, work, job_id, execution))
+        except Superseded:
+            logger.info("execution superseded", extra={"job_id": job_id})
+        finally:
+            self._running.discard(job_id)
+            tools.admission.release(job_id)
+            tools.signals.forget(job_id)
+            tools.answers.pop(job_id, None)
+
+    async def _begin(self, job_id: str, attempt: int, run: int, execution: str) -> Job | None:
+        tries = 0
+        while True:
+            try:
+                return await self._tools.store.begin(job_id, attempt=attempt, run=run, execution=execution)
+            except Exception:
+                logger.exception("job not begun", extra={"job_id": job_id})
+            await asyncio.sleep(self._tools.backoff(tries))
+            tries += 1
+
+    async def _persist(self, work: StepWork, job_id: str, execution: str) -> None:
+        """Does a step's work until it is done; whatever fails is tried again, ever more slowly."""
+        tries = 0
+        while True:
+            try:
+                job = await self._tools.store.get(job_id)
+                if job.execution != execution:
+                    raise Superseded(job_id)
+                if not job.final and job.state is not State.NEEDS_ATTENTION:
+                    await work(self._tools, job, execution)
+                return
+            except Superseded:
+                raise
+            except (StorageError, ProviderError) as exc:
+                logger.warning("step waits", extra={"job_id": job_id, "cause": str(exc), "tries": tries + 1})
+            except Exception:
+                # The outermost loop of a job: a fault of ours must not lose it.
+                logger.exception("step failed", extra={"job_id": job_id, "tries": tries + 1})
+            await self._tools.pause(job_id, self._tools.backoff(tries))
+            tries += 1
+
+
+def _run_again(job: Job) -> Job:
+    return job if job.final or job.state is State.NEEDS_ATTENTION else replace(job, run=job.run + 1)

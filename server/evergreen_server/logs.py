@@ -1,0 +1,39 @@
+"""Structured logs on stderr: a short fixed event as the message, the facts beside it."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Literal
+
+_USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+
+
+class FactsFormatter(logging.Formatter):
+    """Writes a record with every fact of its `extra`, as one JSON object or as text."""
+
+    def __init__(self, form: Literal["json", "text"]) -> None:
+        super().__init__()
+        self._json = form == "json"
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        facts = {name: value for name, value in vars(record).items() if name not in _USUAL}
+        if record.exc_info:
+            facts["traceback"] = self.formatException(record.exc_info)
+        if self._json:
+            whole = {"time": at, "level": record.levelname, "logger": record.name, "event": record.getMessage()}
+            return json.dumps({**whole, **facts}, default=str, ensure_ascii=False)
+        told = " ".join(f"{name}={value}" for name, value in facts.items())
+        return f"{at} {record.levelname:<7} {record.getMessage()} {told}".rstrip()
+
+
+def set_up_logs(level: str, form: Literal["json", "text"]) -> None:
+    """Sends every logger's records to stderr; libraries' own chatter from WARNING on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(FactsFormatter(form))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("evergreen_server").setLevel(level)
+    logging.getLogger("evergreen_storage").setLevel(level)

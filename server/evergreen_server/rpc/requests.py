@@ -1,0 +1,192 @@
+"""Reads GenerateVideo requests: each fault is collected with its field, so that the caller hears of all at once."""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from evergreen.v1 import video_pb2
+from evergreen_server.jobs.model import JobRequest, OnUnknownSubmission
+from evergreen_server.jobs.provider import Fault, Kind, Media, ModelTable, Role, VideoSpec, kind_of
+from evergreen_server.rpc.convert import moment, options_of
+from evergreen_storage import id_fault, path_fault
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+MAX_INLINE_BYTES = 3 * 1024 * 1024
+MAX_ATTEMPTS = 10
+MAX_PRIORITY = 100
+MAX_LABELS = 32
+START_WITHIN = timedelta(hours=24)
+
+
+class UriCheck(Protocol):
+    """The part of the media tools that looks at a URL's text."""
+
+    def uri_faults(self, uri: str) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """A request as read: what it asks, the inline bytes by digest, and everything that is wrong with it."""
+
+    request: JobRequest
+    inline: Mapping[str, bytes]
+    faults: Sequence[Fault]
+
+
+def digest_of(message: video_pb2.GenerateVideoRequest) -> str:
+    """Gives the SHA-256 of the canonical request: inline bytes by their digest, `validate_only` left out."""
+    canonical = video_pb2.GenerateVideoRequest()
+    canonical.CopyFrom(message)
+    canonical.ClearField("validate_only")
+    for media in canonical.media:
+        if media.WhichOneof("source") == "data":
+            media.data = hashlib.sha256(media.data).digest()
+    return hashlib.sha256(canonical.SerializeToString(deterministic=True)).hexdigest()
+
+
+def key_faults(message: video_pb2.GenerateVideoRequest) -> list[Fault]:
+    """Names what is wrong with the two ids by which an earlier request is looked up."""
+    faults = []
+    if text := id_fault("project", message.project_id):
+        faults.append(Fault(field="project_id", description=text))
+    if not REQUEST_ID.fullmatch(message.request_id):
+        text = "required: 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
+        faults.append(Fault(field="request_id", description=text))
+    return faults
+
+
+class RequestReader:
+    """Turns messages into requests, checking them against the contract and the table of models."""
+
+    def __init__(self, *, models: ModelTable, uris: UriCheck, clock: Callable[[], datetime]) -> None:
+        self._models = models
+        self._uris = uris
+        self._clock = clock
+
+    def read(self, message: video_pb2.GenerateVideoRequest, digest: str) -> Reading:
+        """Reads everything and judges everything; never raises for what a caller sent."""
+        faults = key_faults(message)
+        if text := id_fault("scene", message.scene_id):
+            faults.append(Fault(field="scene_id", description=text))
+        inline: dict[str, bytes] = {}
+        media = [self._media(number, item, inline, faults) for number, item in enumerate(message.media)]
+        if sum(len(data) for data in inline.values()) > MAX_INLINE_BYTES:
+            text = f"inline data may be {MAX_INLINE_BYTES} bytes in all; give larger media by uri or asset"
+            faults.append(Fault(field="media", description=text))
+        spec = VideoSpec(
+            model=message.model,
+            prompt_text=message.prompt_text,
+            media=tuple(item for item in media if item is not None),
+            ratio=message.ratio,
+            resolution=message.resolution,
+            duration_seconds=message.duration_seconds if message.HasField("duration_seconds") else None,
+            seed=message.seed if message.HasField("seed") else None,
+            options=options_of(message),
+        )
+        if None not in media:
+            # With an unreadable role the operation, and so the model's rules, would be guessed.
+            faults += self._models.faults(spec)
+        faults += _bound_faults(message)
+        now = self._clock()
+        start_by = self._time(message.start_by, "start_by", message.HasField("start_by"), now, faults)
+        finish_by = self._time(message.finish_by, "finish_by", message.HasField("finish_by"), now, faults)
+        request = JobRequest(
+            project_id=message.project_id,
+            scene_id=message.scene_id,
+            request_id=message.request_id,
+            digest=digest,
+            spec=spec,
+            priority=message.priority,
+            max_attempts=message.max_attempts or 1,
+            on_unknown_submission=(
+                OnUnknownSubmission.RESUBMIT
+                if message.on_unknown_submission == video_pb2.ON_UNKNOWN_SUBMISSION_RESUBMIT
+                else OnUnknownSubmission.ASK
+            ),
+            max_millicredits=round(message.max_credits * 1000) if message.HasField("max_credits") else None,
+            start_by=start_by or now + START_WITHIN,
+            finish_by=finish_by,
+            labels=dict(message.labels),
+        )
+        return Reading(request=request, inline=inline, faults=faults)
+
+    def _media(
+        self, number: int, message: video_pb2.Media, inline: dict[str, bytes], faults: list[Fault]
+    ) -> Media | None:
+        path = f"media[{number}]"
+        names = video_pb2.MediaRole.keys()
+        known = message.role in video_pb2.MediaRole.values()
+        name = video_pb2.MediaRole.Name(message.role).removeprefix("MEDIA_ROLE_") if known else ""
+        if name not in Role.__members__:
+            allowed = ", ".join(name.removeprefix("MEDIA_ROLE_") for name in names[1:])
+            faults.append(Fault(field=f"{path}.role", description=f"required: one of {allowed}"))
+            return None
+        role = Role[name]
+        at_seconds = message.at_seconds if message.HasField("at_seconds") else None
+        match message.WhichOneof("source"):
+            case "uri":
+                if text := self._uris.uri_faults(message.uri):
+                    faults.append(Fault(field=f"{path}.uri", description=text))
+                return Media(role=role, uri=message.uri, at_seconds=at_seconds)
+            case "data":
+                if kind_of(role) is not Kind.PICTURE:
+                    text = "only pictures may be sent inline; give a video or a sound by uri or asset"
+                    faults.append(Fault(field=f"{path}.data", description=text))
+                elif not message.data:
+                    faults.append(Fault(field=f"{path}.data", description="0 bytes are no picture"))
+                digest = hashlib.sha256(message.data).hexdigest()
+                inline[digest] = message.data
+                return Media(role=role, digest=digest, at_seconds=at_seconds)
+            case "asset":
+                if text := path_fault(message.asset):
+                    faults.append(Fault(field=f"{path}.asset", description=text))
+                return Media(role=role, asset=message.asset, at_seconds=at_seconds)
+            case _:
+                faults.append(Fault(field=path, description="required: one of uri, data, asset"))
+                return None
+
+    def _time(self, stamp: Timestamp, name: str, given: bool, now: datetime, faults: list[Fault]) -> datetime | None:
+        if not given:
+            return None
+        try:
+            at = moment(stamp)
+        except (ValueError, OverflowError):
+            faults.append(Fault(field=name, description="not a time between the years 1 and 9999"))
+            return None
+        if at <= now:
+            faults.append(Fault(field=name, description="must lie in the future"))
+        return at
+
+
+def _bound_faults(message: video_pb2.GenerateVideoRequest) -> list[Fault]:
+    faults: list[Fault] = []
+
+    def check(wrong: bool, name: str, description: str) -> None:
+        if wrong:
+            faults.append(Fault(field=name, description=description))
+
+    check(not 0 <= message.max_attempts <= MAX_ATTEMPTS, "max_attempts", f"must be 1 to {MAX_ATTEMPTS}")
+    check(abs(message.priority) > MAX_PRIORITY, "priority", f"must be -{MAX_PRIORITY} to {MAX_PRIORITY}")
+    check(
+        message.HasField("max_credits") and not 0 <= message.max_credits <= 1e9,
+        "max_credits",
+        "must be 0 to 1000000000",
+    )
+    check(
+        message.on_unknown_submission not in video_pb2.OnUnknownSubmission.values(),
+        "on_unknown_submission",
+        "must be ASK or RESUBMIT",
+    )
+    check(len(message.labels) > MAX_LABELS, "labels", f"at most {MAX_LABELS}")
+    for name, value in message.labels.items():
+        check(
+            not 1 <= len(name) <= 63 or len(value) > 255,
+            f"labels[{name[:63]}]",
+            "a name may have 1 to 63 characters, a value 255",
+        )
+    return faults

@@ -1,0 +1,70 @@
+"""The gRPC server: its settings, its standard services, and its orderly end."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+from google.protobuf.internal import api_implementation
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from evergreen.v1 import scene_pb2, video_pb2
+from evergreen_server.rpc.handlers import service_handler
+
+MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
+CLIENT_KEEPALIVE_MS = 30_000
+"""The interval that clients are told to use; half of it is permitted, for their jitter."""
+SERVICES = ("evergreen.v1.VideoService", "evergreen.v1.SceneService")
+
+OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_concurrent_streams", 2000),
+    # Without these two, most of 10,000 watchers that reconnect at once are refused (grpc/grpc#34782).
+    ("grpc.server.max_pending_requests", 20_000),
+    ("grpc.server.max_pending_requests_hard_limit", 40_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", CLIENT_KEEPALIVE_MS // 2),
+    ("grpc.http2.min_ping_interval_without_data_ms", CLIENT_KEEPALIVE_MS // 2),
+    ("grpc.http2.max_ping_strikes", 3),
+    ("grpc.so_reuseport", 0),
+]
+
+
+class SlowProtobuf(Exception):
+    """The pure Python protobuf is in use, which is twenty times slower; install a wheel with upb."""
+
+
+@asynccontextmanager
+async def serve(
+    *, listen: str, video: object, scene: object, drain: Callable[[], None], grace_seconds: float
+) -> AsyncIterator[str]:
+    """Serves until the context ends and gives the address bound to (port 0 picks one).
+
+    At the end: health says NOT_SERVING, `drain` ends the watches, and calls under way get `grace_seconds`.
+    Raises SlowProtobuf, and RuntimeError where the address cannot be bound.
+    """
+    if api_implementation.Type() != "upb":
+        raise SlowProtobuf(f"protobuf's implementation is {api_implementation.Type()}, not upb")
+    server = grpc.aio.server(options=OPTIONS)
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    reflection.enable_server_reflection(names, server)
+    services = (
+        (video_pb2.DESCRIPTOR.services_by_name["VideoService"], video),
+        (scene_pb2.DESCRIPTOR.services_by_name["SceneService"], scene),
+    )
+    server.add_generic_rpc_handlers(
+        tuple(service_handler(descriptor, implementation) for descriptor, implementation in services)
+    )
+    host, _, _ = listen.rpartition(":")
+    port = server.add_insecure_port(listen)
+    await server.start()
+    for name in ("", *SERVICES):
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    try:
+        yield f"{host}:{port}"
+    finally:
+        await checks.enter_graceful_shutdown()
+        drain()
+        await server.stop(grace_seconds)

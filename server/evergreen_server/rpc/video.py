@@ -1,0 +1,233 @@
+"""VideoService: reads requests, asks the jobs room, and answers. It decides nothing about a job's life."""
+
+import base64
+import binascii
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import aclosing
+
+from evergreen.v1 import video_pb2
+from evergreen_server.jobs import wishes
+from evergreen_server.jobs.feed import Feed
+from evergreen_server.jobs.model import Job, State
+from evergreen_server.jobs.provider import Fault, ModelTable, Provider
+from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.rpc.convert import account_message, credits_of, job_message, model_message
+from evergreen_server.rpc.handlers import Context
+from evergreen_server.rpc.requests import RequestReader, digest_of, key_faults
+from evergreen_server.rpc.status import InvalidRequest, Precondition
+from evergreen_storage import id_fault
+
+PAGE_SIZE = 50
+MAX_PAGE_SIZE = 200
+MAX_WATCHED = 1000
+STATUSES_KEPT = 10_000
+
+
+class StatusCache:
+    """Serialized GetStatus answers. This process hears of every change, so what it kept is the row's truth."""
+
+    def __init__(self, size: int = STATUSES_KEPT) -> None:
+        self._size = size
+        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._changes = 0
+
+    def changed(self, changes: Iterable[Change]) -> None:
+        self._changes += 1
+        for change in changes:
+            self._kept.pop(change.job_id, None)
+
+    def get(self, job_id: str) -> bytes | None:
+        return self._kept.get(job_id)
+
+    @property
+    def mark(self) -> int:
+        """Names this moment: what was read before a change must not be kept after it."""
+        return self._changes
+
+    def keep(self, job_id: str, answer: bytes, mark: int) -> None:
+        if mark == self._changes:
+            self._kept[job_id] = answer
+            if len(self._kept) > self._size:
+                self._kept.popitem(last=False)
+
+
+class VideoService:
+    """The methods of evergreen.v1.VideoService; each may raise whatever the error table knows."""
+
+    def __init__(
+        self,
+        *,
+        store: JobStore,
+        feed: Feed,
+        provider: Provider,
+        models: ModelTable,
+        reader: RequestReader,
+        statuses: StatusCache,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._store = store
+        self._feed = feed
+        self._provider = provider
+        self._models = models
+        self._reader = reader
+        self._statuses = statuses
+        self._new_id = new_id
+
+    async def GenerateVideo(
+        self, message: video_pb2.GenerateVideoRequest, _context: Context
+    ) -> video_pb2.GenerateVideoResponse:
+        digest = digest_of(message)
+        if not key_faults(message):
+            # Before anything is judged: an accepted request stays accepted, whatever the rules are by now.
+            known = await self._store.find(message.project_id, message.request_id, digest)
+            if known is not None and not message.validate_only:
+                return _accepted(known)
+        reading = self._reader.read(message, digest)
+        if reading.faults:
+            raise InvalidRequest(reading.faults)
+        quote = self._models.quote(reading.request.spec)
+        self._check_price(quote, reading.request.max_millicredits)
+        if message.validate_only:
+            estimated = None if quote is None else credits_of(quote)
+            return video_pb2.GenerateVideoResponse(estimated_credits=estimated)
+        job = await self._store.accept(
+            reading.request, job_id=self._new_id(), estimated_millicredits=quote, inline=reading.inline
+        )
+        return _accepted(job)
+
+    def _check_price(self, quote: int | None, limit: int | None) -> None:
+        if limit is None:
+            return
+        if quote is None:
+            raise Precondition("max_credits is set, and the price of this model is not known", reason="PRICE_UNKNOWN")
+        if quote > limit:
+            raise Precondition(
+                f"an attempt may cost {credits_of(quote):g} credits, more than max_credits",
+                reason="CREDITS_EXCEEDED",
+                metadata={"estimated_credits": f"{credits_of(quote):g}"},
+            )
+
+    async def GetStatus(self, message: video_pb2.GetStatusRequest, _context: Context) -> bytes:
+        kept = self._statuses.get(message.job_id)
+        if kept is not None:
+            return kept
+        mark = self._statuses.mark
+        job = await self._store.get(message.job_id)
+        answer = video_pb2.GetStatusResponse(job=job_message(job, whole=True)).SerializeToString()
+        self._statuses.keep(message.job_id, answer, mark)
+        return answer
+
+    async def WatchProgress(self, message: video_pb2.WatchProgressRequest, _context: Context) -> AsyncIterator[bytes]:
+        faults: list[Fault] = []
+        if not message.project_id and not message.job_ids:
+            faults.append(Fault(field="project_id", description="give a project_id, job_ids, or both"))
+        elif message.project_id and (text := id_fault("project", message.project_id)):
+            faults.append(Fault(field="project_id", description=text))
+        if len(message.job_ids) > MAX_WATCHED:
+            faults.append(Fault(field="job_ids", description=f"at most {MAX_WATCHED}"))
+        after = message.after_revision if message.HasField("after_revision") else None
+        if after is not None and after < 0:
+            faults.append(Fault(field="after_revision", description="must not be negative"))
+        if faults:
+            raise InvalidRequest(faults)
+        watch = self._feed.watch(
+            project_id=message.project_id,
+            job_ids=frozenset(message.job_ids),
+            after=after,
+            include_finished=message.include_finished,
+        )
+        async with aclosing(watch) as messages:
+            async for data in messages:
+                yield data
+
+    async def CancelVideo(
+        self, message: video_pb2.CancelVideoRequest, _context: Context
+    ) -> video_pb2.CancelVideoResponse:
+        job = await wishes.cancel(self._store, message.job_id)
+        return video_pb2.CancelVideoResponse(job=job_message(job, whole=True))
+
+    async def ListVideos(self, message: video_pb2.ListVideosRequest, _context: Context) -> video_pb2.ListVideosResponse:
+        faults: list[Fault] = []
+        if message.project_id and (text := id_fault("project", message.project_id)):
+            faults.append(Fault(field="project_id", description=text))
+        if message.scene_id and (text := id_fault("scene", message.scene_id)):
+            faults.append(Fault(field="scene_id", description=text))
+        if message.page_size < 0:
+            faults.append(Fault(field="page_size", description=f"must be 1 to {MAX_PAGE_SIZE}"))
+        states: list[State] = []
+        for number, state in enumerate(message.states):
+            name = video_pb2.JobState.Name(state) if state in video_pb2.JobState.values() else ""
+            if name.removeprefix("JOB_STATE_") in State.__members__:
+                states.append(State[name.removeprefix("JOB_STATE_")])
+            else:
+                faults.append(Fault(field=f"states[{number}]", description="not a state"))
+        scope = f"{message.project_id}/{message.scene_id}/{','.join(sorted(states))}"
+        after = ""
+        if message.page_token:
+            found = read_token(message.page_token, scope)
+            if found is None:
+                text = "not a token of an earlier answer to the same question"
+                faults.append(Fault(field="page_token", description=text))
+            after = found or ""
+        if faults:
+            raise InvalidRequest(faults)
+        size = min(message.page_size or PAGE_SIZE, MAX_PAGE_SIZE)
+        jobs = await self._store.page(
+            project_id=message.project_id, scene_id=message.scene_id, states=states, after=after, limit=size + 1
+        )
+        token = make_token(jobs[size - 1].job_id, scope) if len(jobs) > size else ""
+        return video_pb2.ListVideosResponse(
+            jobs=[job_message(job, whole=True) for job in jobs[:size]], next_page_token=token
+        )
+
+    async def ResolveSubmission(
+        self, message: video_pb2.ResolveSubmissionRequest, _context: Context
+    ) -> video_pb2.ResolveSubmissionResponse:
+        known = message.resolution in video_pb2.SubmissionResolution.values()
+        name = video_pb2.SubmissionResolution.Name(message.resolution) if known else ""
+        name = name.removeprefix("SUBMISSION_RESOLUTION_")
+        faults: list[Fault] = []
+        if name not in wishes.Resolution.__members__:
+            faults.append(Fault(field="resolution", description="required: one of RESUBMIT, ABANDON, ATTACH"))
+        elif (name == "ATTACH") != bool(message.provider_task_id):
+            text = "required with ATTACH, and only there"
+            faults.append(Fault(field="provider_task_id", description=text))
+        if faults:
+            raise InvalidRequest(faults)
+        job = await wishes.resolve(
+            self._store, self._provider, message.job_id, wishes.Resolution[name], message.provider_task_id
+        )
+        return video_pb2.ResolveSubmissionResponse(job=job_message(job, whole=True))
+
+    async def ListModels(
+        self, _message: video_pb2.ListModelsRequest, _context: Context
+    ) -> video_pb2.ListModelsResponse:
+        return video_pb2.ListModelsResponse(models=[model_message(info) for info in self._models.models()])
+
+    async def GetAccount(
+        self, _message: video_pb2.GetAccountRequest, _context: Context
+    ) -> video_pb2.GetAccountResponse:
+        account, totals = await self._provider.account(), await self._store.totals()
+        return account_message(account, reserved=totals.reserved, spent=totals.spent)
+
+
+def make_token(last: str, scope: str) -> str:
+    """Makes a page token that serves only the question that it answers a part of."""
+    return base64.urlsafe_b64encode(f"{last} {scope}".encode()).decode()
+
+
+def read_token(token: str, scope: str) -> str | None:
+    """Reads a page token; None if it is not one, or another question's."""
+    try:
+        last, _, found = base64.urlsafe_b64decode(token.encode()).decode().partition(" ")
+    except (binascii.Error, ValueError):
+        return None
+    return last if found == scope else None
+
+
+def _accepted(job: Job) -> video_pb2.GenerateVideoResponse:
+    message = video_pb2.GenerateVideoResponse(job=job_message(job, whole=True))
+    if job.estimated_millicredits is not None:
+        message.estimated_credits = credits_of(job.estimated_millicredits)
+    return message

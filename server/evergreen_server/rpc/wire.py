@@ -1,0 +1,24 @@
+"""Events as bytes: built once when they are recorded, sent as they are to every watcher."""
+
+from datetime import datetime
+
+from evergreen.v1 import video_pb2
+from evergreen_server.jobs.model import EventKind, Job
+from evergreen_server.rpc.convert import job_message, timestamp
+
+
+class EventWire:
+    """Serializes what WatchProgress sends."""
+
+    def event(self, kind: EventKind, job: Job, at: datetime) -> bytes:
+        return video_pb2.WatchProgressResponse(
+            revision=job.revision,
+            event=video_pb2.Event(
+                kind=video_pb2.EventKind.Value(f"EVENT_KIND_{kind.value}"),
+                time=timestamp(at),
+                job=job_message(job, whole=False),
+            ),
+        ).SerializeToString()
+
+    def checkpoint(self, revision: int) -> bytes:
+        return video_pb2.WatchProgressResponse(revision=revision, checkpoint=video_pb2.Checkpoint()).SerializeToString()

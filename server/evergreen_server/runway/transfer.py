@@ -1,0 +1,123 @@
+"""Moves files: uploads of inputs to the provider's storage, and downloads of outputs from signed URLs.
+
+Signed URLs are secrets: they carry their own authority, go into no log and no error text, and get no API key.
+"""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+from yarl import URL
+
+from evergreen_server.jobs.provider import Download, OutputUnavailable, ProviderUnavailable
+from evergreen_server.runway.exchange import NETWORK_ERRORS
+from evergreen_server.runway.retry import Again
+
+__all__ = ["UPLOAD_LEAST", "UPLOAD_MOST", "open_download", "signed_url", "store"]
+
+UPLOAD_LEAST, UPLOAD_MOST = 512, 200_000_000
+
+CHUNK_LEAST, CHUNK_READ = 256 << 10, 512 << 10
+
+GONE = (401, 403, 404, 410)
+
+
+def signed_url(url: str, *, allow_http: bool) -> URL:
+    """Takes a URL as it stands, since a signature covers its spelling. Raises ValueError where it is not usable."""
+    parsed = URL(url, encoded=True)
+    if parsed.scheme not in (("https", "http") if allow_http else ("https",)) or not parsed.host:
+        raise ValueError("not an https URL")
+    return parsed
+
+
+async def store(
+    session: aiohttp.ClientSession,
+    url: URL,
+    fields: Mapping[str, str],
+    file: tuple[str, str, Path],
+    *,
+    limits: aiohttp.ClientTimeout,
+) -> None:
+    """Posts (name, content type, path) to storage, after its fields. Raises Again; what to repeat is the caller's."""
+    name, content_type, path = file
+    form = aiohttp.FormData()
+    for key, value in fields.items():
+        form.add_field(key, value)
+    with path.open("rb") as source:
+        form.add_field("file", source, filename=name, content_type=content_type)
+        try:
+            async with session.post(url, data=form, timeout=limits, allow_redirects=False) as response:
+                status = response.status
+        except NETWORK_ERRORS:
+            raise Again("The upload to the provider's storage broke off.") from None
+    if not 200 <= status < 300:
+        raise Again(f"The provider's storage answered HTTP {status}.")
+
+
+@asynccontextmanager
+async def open_download(
+    session: aiohttp.ClientSession, url: URL, *, offset: int, limits: aiohttp.ClientTimeout
+) -> AsyncIterator[Download]:
+    """Opens an output from `offset`, or from its start where the server knows no ranges."""
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
+    try:
+        response = await session.get(
+            url, headers=headers, timeout=limits, allow_redirects=False, read_bufsize=CHUNK_READ, auto_decompress=False
+        )
+    except NETWORK_ERRORS:
+        raise ProviderUnavailable("The output could not be opened.") from None
+    try:
+        yield _describe(response, offset)
+    finally:
+        # An unread rest must not be drained into the pool.
+        response.close()
+
+
+def _describe(response: aiohttp.ClientResponse, offset: int) -> Download:
+    content_type = response.headers.get("Content-Type", "application/octet-stream")
+    match response.status:
+        case 200:
+            size = response.content_length
+            return Download(chunks=_chunks(response, size), size=size, offset=0, content_type=content_type)
+        case 206 if (found := _content_range(response)) and found[0] == offset:
+            size = found[1]
+            rest = response.content_length if size is None else size - offset
+            return Download(chunks=_chunks(response, rest), size=size, offset=offset, content_type=content_type)
+        case 416 if response.headers.get("Content-Range", "").strip() == f"bytes */{offset}":
+            return Download(chunks=_nothing(), size=offset, offset=offset, content_type=content_type)
+        case status if status in GONE:
+            raise OutputUnavailable(f"The output's URL answers HTTP {status}; it has expired or the output is gone.")
+        case status:
+            raise ProviderUnavailable(f"The output's server answered HTTP {status}.")
+
+
+def _content_range(response: aiohttp.ClientResponse) -> tuple[int, int | None] | None:
+    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    return (int(found[1]), None if found[2] == "*" else int(found[2])) if found else None
+
+
+async def _chunks(response: aiohttp.ClientResponse, expected: int | None) -> AsyncIterator[bytes]:
+    """Gives pieces of 256 to 768 KiB, small network reads put together, and insists on the promised length."""
+    received, waiting = 0, bytearray()
+    pieces = response.content.iter_chunked(CHUNK_READ)
+    while True:
+        try:
+            piece = await anext(pieces, b"")
+        except NETWORK_ERRORS:
+            raise ProviderUnavailable("The output broke off before its end.") from None
+        received += len(piece)
+        waiting += piece
+        if waiting and (len(waiting) >= CHUNK_LEAST or not piece):
+            yield bytes(waiting)
+            waiting.clear()
+        if not piece:
+            break
+    if expected is not None and received != expected:
+        raise ProviderUnavailable("The output ended before its promised length.")
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    for _ in range(0):
+        yield b""

@@ -1,0 +1,51 @@
+"""Where scenes live: one small storage protocol, its engines, and the scene tree upon it."""
+
+from .document import UnsupportedSchema
+from .keys import FOLDERS, id_fault, path_fault
+from .local import LocalStorage
+from .memory import MemoryStorage
+from .opening import open_storage
+from .scenes import AssetConflict, SceneNotFound, SceneStore, SceneSummary
+from .storage import (
+    AlreadyExists,
+    BodyMismatch,
+    Conflict,
+    InvalidKey,
+    Json,
+    Meta,
+    NotFound,
+    Storage,
+    StorageError,
+    TooLarge,
+    Unavailable,
+    Unsupported,
+)
+from .values import Asset, Scene
+
+__all__ = [
+    "FOLDERS",
+    "AlreadyExists",
+    "Asset",
+    "AssetConflict",
+    "BodyMismatch",
+    "Conflict",
+    "InvalidKey",
+    "Json",
+    "LocalStorage",
+    "MemoryStorage",
+    "Meta",
+    "NotFound",
+    "Scene",
+    "SceneNotFound",
+    "SceneStore",
+    "SceneSummary",
+    "Storage",
+    "StorageError",
+    "TooLarge",
+    "Unavailable",
+    "Unsupported",
+    "UnsupportedSchema",
+    "id_fault",
+    "open_storage",
+    "path_fault",
+]

@@ -1,0 +1,41 @@
+"""What the scene tree holds, as values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asset:
+    """One file of a scene. `path` is FOLDER/NAME; what is not known is None."""
+
+    path: str
+    content_type: str
+    size_bytes: int
+    crc32c: int
+    created_at: datetime
+    width: int | None = None
+    height: int | None = None
+    duration_seconds: float | None = None
+    job_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """One scene, as its document tells it."""
+
+    project_id: str
+    id: str
+    status: str
+    created_at: datetime
+    updated_at: datetime
+    images: tuple[Asset, ...] = ()
+    audio: tuple[Asset, ...] = ()
+    videos: tuple[Asset, ...] = ()
+    exports: tuple[Asset, ...] = ()
+    video_requests: tuple[str, ...] = ()
+    completed_videos: tuple[str, ...] = ()
+
+    def asset(self, path: str) -> Asset | None:
+        """Finds the asset with this path."""
+        every = (*self.images, *self.audio, *self.videos, *self.exports)
+        return next((asset for asset in every if asset.path == path), None)

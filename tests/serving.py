@@ -1,0 +1,232 @@
+"""A real server over a real sandbox, for tests: in this process, or as a process of its own that can be killed."""
+
+import asyncio
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+import aiohttp
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+
+from evergreen.v1 import scene_pb2_grpc, video_pb2, video_pb2_grpc
+from evergreen_server import app
+from evergreen_server.config import Config
+from evergreen_server.sandbox import SANDBOX_KEY, Sandbox, Settings
+
+SAMPLES = Path(__file__).parent / "samples"
+SPEED = 50.0
+FINAL = {
+    video_pb2.JOB_STATE_SUCCEEDED,
+    video_pb2.JOB_STATE_FAILED,
+    video_pb2.JOB_STATE_CANCELLED,
+    video_pb2.JOB_STATE_EXPIRED,
+}
+
+
+def request(**fields: object) -> video_pb2.GenerateVideoRequest:
+    """A request that is right in everything, but for what `fields` change; needs no media."""
+    usual = {
+        "project_id": "film",
+        "scene_id": "scene-1",
+        "request_id": uuid4().hex,
+        "model": "gen4.5",
+        "prompt_text": "a rocket rises",
+        "ratio": "1280:720",
+        "duration_seconds": 2,
+    }
+    return video_pb2.GenerateVideoRequest(**{**usual, **fields})
+
+
+def first_frame(name: str = "rocket.jpg") -> video_pb2.Media:
+    return video_pb2.Media(data=(SAMPLES / name).read_bytes(), role=video_pb2.MEDIA_ROLE_FIRST_FRAME)
+
+
+def reason_of(error: grpc.aio.AioRpcError) -> str:
+    """The reason in the error's ErrorInfo."""
+    return str(detail_of(error, error_details_pb2.ErrorInfo()).reason)
+
+
+def violations_of(error: grpc.aio.AioRpcError) -> dict[str, str]:
+    """The field violations of an error, by field."""
+    bad = detail_of(error, error_details_pb2.BadRequest())
+    return {violation.field: violation.description for violation in bad.field_violations}
+
+
+def detail_of(error, message):
+    status = rpc_status.from_call(error)
+    assert status is not None, "the error carries no rich status"
+    for detail in status.details:
+        if detail.Unpack(message):
+            return message
+    raise AssertionError(f"no {type(message).__name__} in {status}")
+
+
+class Api:
+    """The stubs of a running server, and the waits that tests need."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self.channel = channel
+        self.video = video_pb2_grpc.VideoServiceStub(channel)
+        self.scene = scene_pb2_grpc.SceneServiceStub(channel)
+
+    async def generate(self, **fields: object) -> video_pb2.Job:
+        return (await self.video.GenerateVideo(request(**fields))).job
+
+    async def status(self, job_id: str) -> video_pb2.Job:
+        return (await self.video.GetStatus(video_pb2.GetStatusRequest(job_id=job_id))).job
+
+    async def events(self, **fields: object) -> AsyncIterator[video_pb2.WatchProgressResponse]:
+        call = self.video.WatchProgress(video_pb2.WatchProgressRequest(**fields))
+        try:
+            async for message in call:
+                yield message
+        finally:
+            call.cancel()
+
+    async def until(self, job_id: str, *states: int, stage: int | None = None, seconds: float = 30) -> video_pb2.Job:
+        """Waits, by watching, until the job is in one of the states (and the stage)."""
+        async with asyncio.timeout(seconds):
+            async for message in self.events(job_ids=[job_id]):
+                job = message.event.job
+                reached = job.state in states and (stage is None or job.stage == stage)
+                if message.HasField("event") and reached:
+                    return job
+        raise AssertionError(f"the watch ended before {states}: {await self.status(job_id)}")
+
+    async def finished(self, job_id: str, seconds: float = 30) -> video_pb2.Job:
+        return await self.until(job_id, *FINAL, seconds=seconds)
+
+
+class Control:
+    """The control API of a sandbox."""
+
+    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+        self.url = url
+        self._session = session
+
+    async def _call(self, method: str, path: str, body: object = None) -> dict:
+        async with self._session.request(method, f"{self.url}/sandbox/{path}", json=body) as answer:
+            assert answer.status < 300, await answer.text()
+            return await answer.json() if answer.content_length else {}
+
+    async def fault(self, kind: str, *, operation: str | None = None, prompt: str | None = None, **more: object) -> None:
+        """Scripts a fault; `nth` and `count` belong to the rule, the rest to the fault."""
+        rule = {name: more.pop(name) for name in ("nth", "count") if name in more}
+        if operation:
+            rule["operation"] = operation
+        if prompt:
+            rule["match"] = {"promptText": prompt}
+        await self._call("POST", "faults", {**rule, "fault": {"kind": kind, **more}})
+
+    async def clear(self) -> None:
+        await self._call("DELETE", "faults")
+
+    async def tasks(self, prompt: str = "") -> list[dict]:
+        """The books: every task ever made, those of a prompt."""
+        found = (await self._call("GET", "tasks"))["tasks"]
+        return [task for task in found if prompt in (task.get("promptText") or "")]
+
+    async def calls(self, **query: object) -> list[dict]:
+        text = "&".join(f"{name}={value}" for name, value in query.items())
+        return (await self._call("GET", f"calls?{text}"))["calls"]
+
+    async def called(self, operation: str, *, times: int = 1, seconds: float = 20, **query: object) -> list[dict]:
+        """Waits until an operation was called so often."""
+        async with asyncio.timeout(seconds):
+            while True:
+                found = await self.calls(operation=operation, **query)
+                if len(found) >= times:
+                    return found
+                after = max((call["seq"] for call in found), default=0)
+                await self.calls(operation=operation, after=after, wait=5, **query)
+
+    async def account(self, **changes: object) -> None:
+        await self._call("PATCH", "account", changes)
+
+    async def settings(self, **changes: object) -> None:
+        await self._call("PATCH", "settings", changes)
+
+
+@asynccontextmanager
+async def open_sandbox(*, speed: float = SPEED, **settings: object) -> AsyncIterator[Control]:
+    """A sandbox in this process, quick and with small pictures."""
+    chosen = Settings(**{"render_scale": 0.1, "task_mean_seconds": 15.0, **settings})
+    async with Sandbox(speed=speed, settings=chosen) as sandbox, aiohttp.ClientSession() as session:
+        yield Control(sandbox.url, session)
+
+
+def environment(data_dir: Path, provider_url: str, *, speed: float = SPEED) -> dict[str, str]:
+    return {
+        "EVERGREEN_LISTEN": "127.0.0.1:0",
+        "EVERGREEN_DATA_DIR": str(data_dir),
+        "EVERGREEN_PROVIDER_SPEED": str(speed),
+        "EVERGREEN_LOG_FORMAT": "text",
+        "RUNWAYML_API_SECRET": SANDBOX_KEY,
+        "RUNWAYML_BASE_URL": provider_url,
+    }
+
+
+@asynccontextmanager
+async def serving(data_dir: Path, provider_url: str, **changes: str) -> AsyncIterator[Api]:
+    """The server in this process. One at a time, since its engine is one per process."""
+    config = Config.from_env({**environment(data_dir, provider_url), "EVERGREEN_GRACE_SECONDS": "2", **changes})
+    stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(app.serve(config, stop=stop, ready=lambda address, _: ready.set_result(address)))
+        address = await asyncio.wait_for(ready, 20)
+        try:
+            async with grpc.aio.insecure_channel(address) as channel:
+                yield Api(channel)
+        finally:
+            stop.set()
+
+
+class ServerProcess:
+    """The server as a process of its own, which can be killed and started again on the same data."""
+
+    def __init__(self, data_dir: Path, provider_url: str, changes: Mapping[str, str] | None = None) -> None:
+        self._environ = {**os.environ, **environment(data_dir, provider_url), **(changes or {})}
+        self._log = (data_dir.parent / f"{data_dir.name}.log").open("ab")
+        self._process: asyncio.subprocess.Process | None = None
+        self._channel: grpc.aio.Channel | None = None
+
+    async def start(self) -> Api:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "evergreen_server", "serve"),
+            env=self._environ,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=self._log,
+        )
+        assert self._process.stdout is not None
+        line = (await asyncio.wait_for(self._process.stdout.readline(), 30)).decode()
+        found = re.search(r"serves on (\S+)", line)
+        assert found, f"the server did not start: {line!r}"
+        self._channel = grpc.aio.insecure_channel(found[1])
+        return Api(self._channel)
+
+    async def end(self, number: signal.Signals = signal.SIGKILL) -> int:
+        """Signals the process, waits for its end and gives its exit code."""
+        assert self._process is not None
+        assert self._channel is not None
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        code = await asyncio.wait_for(self._process.wait(), 30)
+        await self._channel.close()
+        return code
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._process is not None and self._process.returncode is None:
+            await self.end()
+        self._log.close()

@@ -1,0 +1,86 @@
+"""A real process over a storage folder, to be killed or starved: `storage_child.py MODE FOLDER`."""
+
+import asyncio
+import resource
+import sys
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from evergreen_storage import SceneStore, Storage, Unavailable, open_storage
+
+MIB = 1 << 20
+KEY = "projects/p/s/videos/clip.mp4"
+
+
+async def hang(storage: Storage) -> None:
+    """Writes 3 MiB of a body, says so, and waits for its end."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(3):
+            yield bytes(MIB)
+        print("written", flush=True)
+        await asyncio.Event().wait()
+
+    await storage.put_stream(KEY, chunks(), size=None)
+
+
+async def deliver(storage: Storage) -> None:
+    """Delivers one clip after the other, and says each one's job."""
+    scenes = SceneStore(storage, clock=lambda: datetime.now(UTC))
+    await scenes.create("p", "s")
+    for number in range(10_000):
+        job_id = f"job-{number}"
+        await scenes.record_request("p", "s", job_id)
+        asset = await scenes.add("p", "s", f"videos/{job_id}-1-1.mp4", job_id.encode(), "video/mp4")
+        await scenes.publish("p", "s", job_id=job_id, assets=[asset], sidecar={"prompt": "a fox"})
+        print(job_id, flush=True)
+
+
+async def starve(storage: Storage) -> None:
+    """Meets the end of the disk: no file may grow beyond 2 MiB."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MIB, 2 * MIB))
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(4):
+            yield bytes(MIB)
+
+    try:
+        await storage.put_stream(KEY, chunks(), size=4 * MIB)
+    except Unavailable as fault:
+        print(fault, flush=True)
+    try:
+        await storage.put(KEY, bytes(4 * MIB))
+    except Unavailable as fault:
+        print(fault, flush=True)
+
+
+async def carry(storage: Storage) -> None:
+    """Writes and reads 256 MiB, and says by how many MiB the process grew."""
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for number in range(4 * 256):
+            yield bytes([number % 256]) * (MIB // 4)
+
+    await storage.put_stream("projects/p/s/videos/warm.mp4", aiter_of(bytes(4 * MIB)), size=4 * MIB)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    await storage.put_stream(KEY, chunks(), size=256 * MIB)
+    read = 0
+    async for block in storage.stream(KEY):
+        read += len(block)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024
+    print(read // MIB, grown, flush=True)
+
+
+async def aiter_of(data: bytes) -> AsyncIterator[bytes]:
+    yield data
+
+
+async def main(mode: str, folder: str) -> None:
+    modes = {call.__name__: call for call in (hang, deliver, starve, carry)}
+    async with open_storage(Path(folder).as_uri()) as storage:
+        await modes[mode](storage)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -1,0 +1,77 @@
+"""Concurrent updates of one scene within a process."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime
+
+import pytest
+
+from evergreen_storage import SceneStore, Storage
+
+Clock = Callable[[], datetime]
+
+INDEX = "projects/p/s/metadata/scene.json"
+
+
+@pytest.fixture
+def scenes(storage: Storage, clock: Clock) -> SceneStore:
+    return SceneStore(storage, clock=clock)
+
+
+async def test_updates_of_one_scene_share_writes(storage: Storage, scenes: SceneStore) -> None:
+    await scenes.create("p", "s")
+    writes = 0
+    put = storage.put
+
+    class Counting:
+        def __getattr__(self, name: str) -> object:
+            return getattr(storage, name)
+
+        async def put(self, key: str, data: bytes, **options: object) -> object:
+            nonlocal writes
+            writes += key == INDEX
+            return await put(key, data, **options)  # type: ignore[arg-type]  # passed on as it came
+
+    counted = SceneStore(Counting(), clock=lambda: scene.updated_at)  # type: ignore[arg-type]  # by __getattr__
+    scene = await scenes.get("p", "s")
+    await asyncio.gather(*(counted.record_request("p", "s", f"job-{number}") for number in range(50)))
+
+    assert len((await scenes.get("p", "s")).video_requests) == 50
+    assert writes <= 2
+
+
+async def test_an_update_that_comes_during_a_write_gets_the_next_one(storage: Storage, scenes: SceneStore) -> None:
+    created = await scenes.create("p", "s")
+    writing, go_on = asyncio.Event(), asyncio.Event()
+
+    class Gated:
+        def __getattr__(self, name: str) -> object:
+            return getattr(storage, name)
+
+        async def put(self, key: str, data: bytes, **options: object) -> object:
+            writing.set()
+            await go_on.wait()
+            return await storage.put(key, data, **options)  # type: ignore[arg-type]  # passed on as it came
+
+    gated = SceneStore(Gated(), clock=lambda: created.updated_at)  # type: ignore[arg-type]  # by __getattr__
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(gated.record_request("p", "s", "job-1"))
+        await writing.wait()
+        late = tasks.create_task(gated.record_request("p", "s", "job-2"))
+        await asyncio.sleep(0)
+        go_on.set()
+
+    assert late.result().video_requests == ("job-1", "job-2")
+    assert (await scenes.get("p", "s")).video_requests == ("job-1", "job-2")
+
+
+async def test_a_cancelled_writer_takes_no_other_with_it(scenes: SceneStore) -> None:
+    await scenes.create("p", "s")
+    tasks = [asyncio.create_task(scenes.record_request("p", "s", f"job-{number}")) for number in range(10)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert isinstance(results[0], asyncio.CancelledError)
+    assert not any(isinstance(result, BaseException) for result in results[1:])
+    assert set((await scenes.get("p", "s")).video_requests) >= {f"job-{number}" for number in range(1, 10)}
