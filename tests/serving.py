@@ -72,8 +72,9 @@ def detail_of(error, message):
 class Api:
     """The stubs of a running server, and the waits that tests need."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
         self.channel = channel
+        self.address = address
         self.video = video_pb2_grpc.VideoServiceStub(channel)
         self.scene = scene_pb2_grpc.SceneServiceStub(channel)
 
@@ -117,7 +118,9 @@ class Control:
             assert answer.status < 300, await answer.text()
             return await answer.json() if answer.content_length else {}
 
-    async def fault(self, kind: str, *, operation: str | None = None, prompt: str | None = None, **more: object) -> None:
+    async def fault(
+        self, kind: str, *, operation: str | None = None, prompt: str | None = None, **more: object
+    ) -> None:
         """Scripts a fault; `nth` and `count` belong to the rule, the rest to the fault."""
         rule = {name: more.pop(name) for name in ("nth", "count") if name in more}
         if operation:
@@ -184,7 +187,7 @@ async def serving(data_dir: Path, provider_url: str, **changes: str) -> AsyncIte
         address = await asyncio.wait_for(ready, 20)
         try:
             async with grpc.aio.insecure_channel(address) as channel:
-                yield Api(channel)
+                yield Api(channel, address)
         finally:
             stop.set()
 
@@ -211,7 +214,7 @@ class ServerProcess:
         found = re.search(r"serves on (\S+)", line)
         assert found, f"the server did not start: {line!r}"
         self._channel = grpc.aio.insecure_channel(found[1])
-        return Api(self._channel)
+        return Api(self._channel, found[1])
 
     async def end(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Signals the process, waits for its end and gives its exit code."""

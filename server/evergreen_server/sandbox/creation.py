@@ -1,0 +1,179 @@
+"""Makes a task from a request body: checks it, takes in its media, prices it, and settles its fate."""
+
+import math
+import random
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from evergreen_server.runway.models import Issue, Operation, aspect_limits, check_body, duration_bounds, price_bound
+from evergreen_server.sandbox.answers import Answer, invalid, refusal
+from evergreen_server.sandbox.assets import Asset, AssetRefused, Assets, named_in, on_asset_host
+from evergreen_server.sandbox.books import Books, DailyLimitReached, NotEnoughCredits
+from evergreen_server.sandbox.clock import SimulatedClock
+from evergreen_server.sandbox.faults import Fault
+from evergreen_server.sandbox.journal import Json
+from evergreen_server.sandbox.settings import Settings
+from evergreen_server.sandbox.shape import clip_seconds, clip_size
+from evergreen_server.sandbox.tasks import MILLI, PlannedFailure, Source, TaskRecord, credits_of
+
+# Millicredits per second of a model whose price is not published.
+_UNKNOWN_PRICE = 10_000
+
+
+class Creation:
+    """Answers the three generation endpoints."""
+
+    def __init__(self, *, books: Books, assets: Assets, clock: SimulatedClock, seed: int) -> None:
+        self._books = books
+        self._assets = assets
+        self._clock = clock
+        self._seed = seed
+
+    async def create(
+        self, operation: Operation, body: Mapping[str, Json], digest: str, settings: Settings, plan: Sequence[Fault]
+    ) -> Answer:
+        """Answers 200 with a task that is already in the books, or says why there is none."""
+        issues = check_body(operation, _without_asset_hosts(body, settings), strict=settings.strict)
+        if issues:
+            return invalid([issue.record() for issue in issues])
+        taken, issues = await self._take(operation, body, settings)
+        if issues:
+            return invalid([issue.record() for issue in issues])
+        record = self._record(operation, body, digest, taken, settings)
+        for fault in plan:
+            record = _planned(record, fault)
+        try:
+            task = self._books.create(record)
+        except NotEnoughCredits:
+            return refusal(400, "You do not have enough credits to run this task.")
+        except DailyLimitReached:
+            return refusal(429, "Your daily task limit has been reached.")
+        return Answer(
+            status=200,
+            task_id=record.id,
+            body={"id": record.id, "estimatedCost": {"credits": credits_of(task.record.estimate)}},
+        )
+
+    async def _take(
+        self, operation: Operation, body: Mapping[str, Json], settings: Settings
+    ) -> tuple[list[Asset], list[Issue]]:
+        taken: list[Asset] = []
+        issues: list[Issue] = []
+        limits = aspect_limits(str(body["model"]), operation)
+        for named in named_in(body):
+            try:
+                asset = await self._assets.take(
+                    named, settings=settings, uploads=self._books.uploads, now=self._clock.now()
+                )
+            except AssetRefused as exc:
+                issues.append(Issue(named.place, "custom", str(exc)))
+                continue
+            taken.append(asset)
+            issues += _aspect_issues(asset, limits)
+            if asset.place == ("videoUri",) and "duration" not in body:
+                issues += _length_issues(asset, duration_bounds(operation, str(body["model"])))
+        return taken, issues
+
+    def _record(
+        self, operation: Operation, body: Mapping[str, Json], digest: str, taken: Sequence[Asset], settings: Settings
+    ) -> TaskRecord:
+        first = next((asset for asset in taken if asset.kind in {"image", "video"}), None)
+        video = next((asset for asset in taken if asset.kind == "video"), None)
+        if operation is Operation.VIDEO_TO_VIDEO:
+            first = video or first
+        seconds = clip_seconds(operation, body, video)
+        width, height = clip_size(operation, body, first)
+        estimate = price_bound(operation, body)
+        if estimate is None:
+            estimate = math.ceil(seconds) * _UNKNOWN_PRICE
+        cost = price_bound(operation, {**body, "duration": seconds}) or estimate
+        mean = settings.task_mean_seconds * seconds / 5
+        return TaskRecord(
+            id=str(uuid.uuid4()),
+            operation=operation.value,
+            model=str(body["model"]),
+            prompt_text=str(body.get("promptText") or ""),
+            body_digest=digest,
+            created_at=self._clock.now(),
+            estimate=estimate,
+            # An estimate may be fractional; what is charged in the end is whole.
+            cost=min(estimate, cost) // MILLI * MILLI,
+            pending_seconds=settings.pending_seconds,
+            running_seconds=_log_normal(
+                random.Random(f"{self._seed}:{self._books.count}"), mean=mean, sigma=settings.task_sigma
+            ),
+            width=width,
+            height=height,
+            clip_seconds=seconds,
+            source=_source(first),
+        )
+
+
+def _log_normal(source: random.Random, *, mean: float, sigma: float) -> float:
+    """Draws a duration with this mean, spread by `sigma` as a part of it."""
+    spread = math.sqrt(math.log1p(sigma * sigma))
+    return max(0.001, source.lognormvariate(math.log(mean) - spread * spread / 2, spread))
+
+
+def _source(asset: Asset | None) -> Source | None:
+    if asset is None:
+        return None
+    return Source(digest=asset.digest, kind="video" if asset.kind == "video" else "image")
+
+
+def _planned(record: TaskRecord, fault: Fault) -> TaskRecord:
+    match fault.kind:
+        case "failure":
+            failure = PlannedFailure(code=fault.failure_code, message=fault.message, at=fault.at)
+            return replace(record, failure=failure)
+        case "throttle":
+            return replace(record, held_seconds=fault.seconds)
+        case "many_outputs":
+            return replace(record, outputs=fault.number)
+        case _:
+            return replace(record, padding_bytes=fault.bytes)
+
+
+def _aspect_issues(asset: Asset, limits: tuple[float, float] | None) -> list[Issue]:
+    if limits is None or asset.kind != "image":
+        return []
+    least, most = limits
+    aspect = asset.width / asset.height
+    if least <= aspect <= most:
+        return []
+    bound = f"at least {least:g}" if aspect < least else f"at most {most:g}"
+    message = f"Invalid asset aspect ratio. width / height ratio must be {bound}. Got {round(aspect, 3):g}."
+    return [Issue(asset.place, "custom", message)]
+
+
+def _length_issues(asset: Asset, bounds: tuple[int, int] | None) -> list[Issue]:
+    if bounds is None or bounds[0] <= asset.seconds <= bounds[1]:
+        return []
+    details: dict[str, Json] = {"type": "number", "inclusive": True, "origin": "number"}
+    if asset.seconds > bounds[1]:
+        message = f"Asset duration must be at most {bounds[1]} seconds"
+        return [Issue(asset.place, "too_big", message, {"maximum": bounds[1], **details})]
+    message = f"Asset duration must be at least {bounds[0]} seconds"
+    return [Issue(asset.place, "too_small", message, {"minimum": bounds[0], **details})]
+
+
+def _without_asset_hosts(body: Mapping[str, Json], settings: Settings) -> dict[str, Json]:
+    """Puts a stand-in for each URL that the rules on scheme and host are lifted for, so that all others still hold."""
+    changed = dict(body)
+    if not settings.asset_hosts:
+        return changed
+    for named in named_in(body):
+        if not on_asset_host(named.uri, settings):
+            continue
+        match named.place:
+            case (str(name),):
+                changed[name] = "runway://asset-host"
+            case (str(name), int(index), _):
+                items = changed[name]
+                assert isinstance(items, list)
+                item = items[index]
+                assert isinstance(item, dict)
+                stand_in: Json = {**item, "uri": "runway://asset-host"}
+                changed[name] = [*items[:index], stand_in, *items[index + 1 :]]
+    return changed

@@ -1,0 +1,120 @@
+"""Makes the sandbox's clips, in a process of its own: reads one JSON job per line, answers each with a line.
+
+Run as a file and not as a module of the package, so that a worker loads PyAV, Pillow and NumPy and nothing else.
+A worker ends when its standard input does, thus also when the sandbox is killed.
+"""
+
+import json
+import os
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.frame import VideoFrame
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps
+
+FRAMES_PER_SECOND = 24
+# x264 spends almost nothing on a repeated frame, so a slow zoom drawn in fewer steps costs a fraction.
+_FRAMES_PER_STEP = 4
+_ZOOM = 0.14
+_OPTIONS = {"preset": "ultrafast", "crf": "28", "tune": "zerolatency"}
+
+
+def render(*, source: str, kind: str, seed: int, width: int, height: int, seconds: float, target: str) -> None:
+    """Writes an MP4 that pans and zooms over a picture, cropped from the centre to the asked ratio."""
+    match kind:
+        case "image":
+            with Image.open(source) as opened:
+                picture = ImageOps.exif_transpose(opened).convert("RGB")
+        case "video":
+            picture = _frame_of(source)
+        case _:
+            picture = _gradient(seed)
+    canvas = ImageOps.fit(picture, (width, height), Image.Resampling.BILINEAR).convert("YCbCr")
+    luma, *chroma = canvas.split()
+    planes = [luma, *(plane.resize((width // 2, height // 2), Image.Resampling.BILINEAR) for plane in chroma)]
+    unfinished = Path(f"{target}.{os.getpid()}")
+    with av.open(str(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=_OPTIONS)
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.thread_count = 1
+        count = max(1, round(seconds * FRAMES_PER_SECOND))
+        for index in range(count):
+            if index % _FRAMES_PER_STEP == 0:
+                frame = _view(planes, index / count)
+            frame.pts = index
+            frame.time_base = Fraction(1, FRAMES_PER_SECOND)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    unfinished.rename(target)
+
+
+def probe(*, source: str) -> dict[str, float]:
+    """Tells a video's size and duration, from its container and first frame."""
+    with av.open(source, options={"protocol_whitelist": "file"}) as container:
+        if not container.streams.video:
+            raise ValueError("no video stream")
+        stream = container.streams.video[0]
+        if stream.duration is not None and stream.time_base is not None:
+            seconds = float(stream.duration * stream.time_base)
+        else:
+            seconds = (container.duration or 0) / av.time_base
+        return {"width": stream.width, "height": stream.height, "seconds": seconds}
+
+
+def _view(planes: list[Image.Image], part: float) -> VideoFrame:
+    """Cuts out what the camera sees at a part of the clip's time."""
+    inset = _ZOOM * part / 2
+    width, height = planes[0].size
+    frame = VideoFrame(width, height, "yuv420p")
+    for target, plane in zip(frame.planes, planes, strict=True):
+        wide, high = plane.size
+        box = (wide * inset * 0.6, high * inset, wide * (1 - inset * 1.4), high * (1 - inset))
+        rows = np.zeros((high, target.line_size), np.uint8)
+        rows[:, :wide] = np.asarray(plane.resize(plane.size, Image.Resampling.BILINEAR, box=box))
+        target.update(rows.tobytes())
+    return frame
+
+
+def _frame_of(source: str) -> Image.Image:
+    with av.open(source, options={"protocol_whitelist": "file"}) as container:
+        frame = next(container.decode(video=0)).to_ndarray(format="rgb24")
+        return Image.fromarray(frame)
+
+
+def _gradient(seed: int) -> Image.Image:
+    """Paints two colours flowing into each other, the same for the same seed."""
+    random = np.random.default_rng(seed)
+    start, end = random.integers(32, 224, (2, 3))
+    slope: NDArray[np.float64] = np.add.outer(np.linspace(0, 0.5, 180), np.linspace(0, 0.5, 320))[..., None]
+    return Image.fromarray((start + (end - start) * slope).astype(np.uint8))
+
+
+def main() -> None:
+    # The sandbox may share its machine, even its process, with what it tests: leave that the processor.
+    os.nice(10)
+    # What was admitted by its header must become a clip; the missing rest of a picture stays grey.
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    for line in sys.stdin:
+        job = json.loads(line)
+        answer: dict[str, float | str]
+        try:
+            if job.pop("work") == "render":
+                render(**job)
+                answer = {}
+            else:
+                answer = {**probe(**job)}
+        except (OSError, ValueError, SyntaxError, StopIteration, MemoryError) as exc:
+            answer = {"error": f"{type(exc).__name__}: {exc}"}
+        try:
+            print(json.dumps(answer), flush=True)
+        except BrokenPipeError:
+            # The sandbox is gone; not even the interpreter's last flush would find a reader.
+            os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""How long and how large a clip becomes where the request leaves it open."""
+
+import re
+from collections.abc import Mapping
+
+from evergreen_server.runway.models import Operation, default_duration, duration_bounds, output_size
+from evergreen_server.sandbox.assets import Asset
+from evergreen_server.sandbox.journal import Json
+
+_USUAL_SECONDS = 10
+_AUTO_SECONDS = 5
+_SHORT_SIDES = {"480p": 480, "720p": 720, "768p": 768, "1080p": 1080, "2k": 1440, "4k": 2160}
+_LARGEST_SIDE = 4096
+
+
+def clip_seconds(operation: Operation, body: Mapping[str, Json], video: Asset | None) -> float:
+    """Tells the clip's length: as asked, else that of the source video, else a usual one within the model's bounds."""
+    asked = body.get("duration")
+    if isinstance(asked, int | float) and not isinstance(asked, bool):
+        return float(asked)
+    if operation is Operation.VIDEO_TO_VIDEO and video is not None and asked is None and video.seconds > 0:
+        return video.seconds
+    model = str(body.get("model"))
+    usual = _AUTO_SECONDS if asked == "auto" else default_duration(operation, model) or _USUAL_SECONDS
+    low, high = duration_bounds(operation, model) or (usual, usual)
+    return float(min(max(usual, low), high))
+
+
+def clip_size(operation: Operation, body: Mapping[str, Json], first: Asset | None) -> tuple[int, int]:
+    """Tells the clip's width and height in pixels: as asked, else by the input's aspect and the resolution."""
+    asked = output_size(operation, body)
+    if asked is not None:
+        return asked
+    ratio = body.get("ratio") or body.get("targetAspectRatio")
+    aspect = _aspect(ratio if isinstance(ratio, str) else "")
+    if aspect is None:
+        aspect = first.width / first.height if first is not None and first.height else 16 / 9
+    resolution = body.get("resolution") or str(ratio or "").removeprefix("auto_")
+    short = _SHORT_SIDES.get(str(resolution).lower(), 720)
+    if operation is Operation.VIDEO_TO_VIDEO and first is not None and first.kind == "video" and not resolution:
+        # Such models keep the source's resolution, up to 1080p.
+        short = min(first.width, first.height, 1080)
+    aspect = min(max(aspect, 0.2), 5.0)
+    width, height = (short * aspect, float(short)) if aspect >= 1 else (float(short), short / aspect)
+    return _even(width), _even(height)
+
+
+def _aspect(ratio: str) -> float | None:
+    found = re.fullmatch(r"(\d{1,2}):(\d{1,2})", ratio)
+    return int(found[1]) / int(found[2]) if found and int(found[2]) else None
+
+
+def _even(side: float) -> int:
+    return max(2, min(_LARGEST_SIDE, round(side)) // 2 * 2)

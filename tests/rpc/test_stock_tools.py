@@ -1,0 +1,112 @@
+"""Stock gRPC tools work: `buf curl` through reflection for each call, and the standard health check."""
+
+import asyncio
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from google.rpc import error_details_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from evergreen.v1 import scene_pb2, video_pb2
+from tests.serving import Api, Control, request
+
+BUF = Path(__file__).parents[2] / "node_modules" / ".bin" / "buf"
+UNIMPLEMENTED = 12 * 8
+"""buf curl exits with eight times the gRPC code."""
+
+
+async def buf_curl(address: str, method: str, body: dict[str, object]) -> tuple[int, list[dict]]:
+    """Calls a method as a user would, knowing nothing but the address; gives the exit code and the answers."""
+    process = await asyncio.create_subprocess_exec(
+        *(BUF, "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--data", json.dumps(body)),
+        f"http://{address}/evergreen.v1.{method}",
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    code = process.returncode
+    assert code is not None
+    answers, text = [], out.decode().strip()
+    while text:
+        answer, end = json.JSONDecoder().raw_decode(text)
+        answers.append(answer)
+        text = text[end:].lstrip()
+    if code and not answers:
+        answers = [{"stderr": err.decode()}]
+    return code, answers
+
+
+def generate_body(**fields: object) -> dict[str, object]:
+    message = request(**fields)
+    return {field.name: getattr(message, field.name) for field, _ in message.ListFields()}
+
+
+async def test_buf_curl_generates_watches_and_reads_a_job(api: Api, sandbox: Control) -> None:
+    address = api.address
+
+    code, [made] = await buf_curl(address, "VideoService/GenerateVideo", generate_body())
+    assert code == 0
+    job_id = made["job"]["jobId"]
+    code, told = await buf_curl(address, "VideoService/WatchProgress", {"job_ids": [job_id]})
+    assert code == 0
+    assert told[-1]["event"]["kind"] == "EVENT_KIND_SUCCEEDED" or told[-1]["event"]["job"]["state"].endswith(
+        "SUCCEEDED"
+    )
+    for method, body in (
+        ("GetStatus", {"job_id": job_id}),
+        ("CancelVideo", {"job_id": job_id}),
+        ("ListVideos", {"project_id": "film"}),
+        ("ListModels", {}),
+        ("GetAccount", {}),
+    ):
+        code, answers = await buf_curl(address, f"VideoService/{method}", body)
+        assert code == 0, answers
+        assert answers[0], method
+
+
+async def test_buf_curl_is_told_what_is_wrong(api: Api) -> None:
+    code, [answer] = await buf_curl(
+        api.address, "VideoService/ResolveSubmission", {"job_id": "none", "resolution": "SUBMISSION_RESOLUTION_ABANDON"}
+    )
+
+    assert code == 5 * 8
+    error = json.loads(answer["stderr"])
+    assert error["message"] == "there is no job none"
+    info = error_details_pb2.ErrorInfo.FromString(base64.b64decode(error["details"][0]["value"] + "=="))
+    assert (info.reason, info.metadata["job_id"]) == ("JOB_NOT_FOUND", "none")
+
+
+@pytest.mark.parametrize(
+    "method", [method.name for method in scene_pb2.DESCRIPTOR.services_by_name["SceneService"].methods]
+)
+async def test_buf_curl_calls_every_scene_method(api: Api, method: str) -> None:
+    body = {"project_id": "film"} if method == "ListScenes" else {"project_id": "film", "scene_id": "one"}
+    if method == "GetScene":
+        await api.scene.CreateScene(scene_pb2.CreateSceneRequest(**body))
+    offered = method in ("CreateScene", "GetScene", "ListScenes")
+    if method in ("UploadAsset", "DeleteAsset", "DownloadAsset", "GetAssetUrl"):
+        body = {}
+
+    code, answers = await buf_curl(api.address, f"SceneService/{method}", body)
+
+    assert code == (0 if offered else UNIMPLEMENTED), answers
+
+
+@pytest.mark.parametrize("service", ["", "evergreen.v1.VideoService", "evergreen.v1.SceneService"])
+async def test_the_standard_health_check_says_serving(api: Api, service: str) -> None:
+    stub = health_pb2_grpc.HealthStub(api.channel)
+
+    answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
+
+    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_every_method_of_the_contract_is_tried_above() -> None:
+    methods = {method.name for method in video_pb2.DESCRIPTOR.services_by_name["VideoService"].methods}
+
+    assert methods == {
+        *("GenerateVideo", "GetStatus", "WatchProgress", "CancelVideo", "ListVideos"),
+        *("ResolveSubmission", "ListModels", "GetAccount"),
+    }

@@ -1,0 +1,12 @@
+"""One sandbox per test, with time standing still."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from tests.sandbox.driver import Caller, opened
+
+
+@pytest.fixture
+async def runway() -> AsyncIterator[Caller]:
+    async with opened() as caller:
+        yield caller
