@@ -88,8 +88,8 @@ async def serve(config: Config, *, stop: asyncio.Event, ready: Callable[[str, st
         admission = Admission(provider=provider, monotonic=time.monotonic, scale=config.provider_speed)
         progress = ProgressBuffer(store.flush)
         background = await stack.enter_async_context(Background())
-        # Left before the background tasks end, so that a POST under way can still record its task.
-        posts = await stack.enter_async_context(asyncio.TaskGroup())
+        # Left before the provider and the database close, so that a POST under way can still record its task.
+        shield = await stack.enter_async_context(Shield(grace_seconds=config.grace_seconds))
         runner = Runner(
             Tools(
                 store=store,
@@ -106,7 +106,7 @@ async def serve(config: Config, *, stop: asyncio.Event, ready: Callable[[str, st
                 random=random.Random(),
                 clock=now,
                 monotonic=time.monotonic,
-                shield=Shield(posts),
+                shield=shield,
             )
         )
         for job in await store.unfinished():

@@ -226,10 +226,10 @@ class Feed:
             query = sa.select(jobs)
             if job_ids:
                 query = query.where(jobs.c.job_id.in_(job_ids))
-            else:
+            if project_id:
                 query = query.where(jobs.c.project_id == project_id)
-                if not include_finished:
-                    query = query.where(jobs.c.state.not_in(_FINAL))
+            if not job_ids and not include_finished:
+                query = query.where(jobs.c.state.not_in(_FINAL))
             found = [job_from_row(row) for row in db.execute(query).mappings()]
             owners = {job.request.project_id for job in found} | ({project_id} if project_id else set())
             missing = sorted(job_ids - {job.job_id for job in found})

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
+from types import TracebackType
+from typing import Self
 
 from evergreen_server.jobs.admission import Admission, Signals
 from evergreen_server.jobs.model import CostBasis, Job, State
@@ -73,30 +75,41 @@ class Tools:
 
 
 class Shield:
-    """Lets work that must be recorded run to its end, though its caller is cancelled. The group waits for it."""
+    """Lets work that must be recorded run to its end, though its caller is cancelled.
 
-    def __init__(self, group: asyncio.TaskGroup) -> None:
-        self._group = group
+    When the context ends, what is under way has `grace_seconds` to end; then it is cancelled.
+    """
+
+    def __init__(self, *, grace_seconds: float) -> None:
+        self._grace_seconds = grace_seconds
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._grace_seconds)
+        for task in list(self._tasks):
+            logger.warning("work cut off", extra={"work": task.get_name()})
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def run(self, work: Coroutine[object, object, None], *, name: str) -> None:
-        """Runs `work` and raises what it raises, to the caller alone."""
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Runs `work` and raises what it raises."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        await asyncio.shield(task)
 
-        async def carry() -> None:
-            try:
-                await work
-            except Exception as exc:
-                # A failure here must not end the group, and with it every other submission.
-                if ended.cancelled():
-                    logger.exception("work failed after its caller had gone", extra={"work": name})
-                else:
-                    ended.set_exception(exc)
-            else:
-                if not ended.cancelled():
-                    ended.set_result(None)
-
-        self._group.create_task(carry(), name=name)
-        await ended
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (exc := task.exception()) is not None:
+            # Its caller may have gone and hear of it no more.
+            logger.debug("work failed", exc_info=exc, extra={"work": task.get_name()})
 
 
 def start_limit(job: Job) -> tuple[datetime, str, str]:

@@ -37,14 +37,14 @@ class Runner:
 
     def __init__(self, tools: Tools) -> None:
         self._tools = tools
-        self._running: set[str] = set()
+        self._running: dict[str, str] = {}
 
     async def sweep(self) -> None:
         """Starts again what should run here and does not, such as after a fault in the engine's own tables."""
         idle: set[str] = set()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            jobs = {job.job_id for job in await self._tools.store.unfinished()} - self._running
+            jobs = {job.job_id for job in await self._tools.store.unfinished()} - self._running.keys()
             # Only what was idle twice: a new job waits a moment for the engine to take it up.
             for job_id in jobs & idle:
                 logger.warning("job started again", extra={"job_id": job_id})
@@ -54,7 +54,7 @@ class Runner:
     async def run(self, job_id: str, attempt: int, run: int, step: Steps) -> None:
         """Runs one attempt of a job to its end, as the engine's workflow."""
         tools, execution = self._tools, uuid4().hex
-        self._running.add(job_id)
+        self._running[job_id] = execution
         try:
             job = await self._begin(job_id, attempt, run, execution)
             if job is None:
@@ -64,10 +64,12 @@ class Runner:
         except Superseded:
             logger.info("execution superseded", extra={"job_id": job_id})
         finally:
-            self._running.discard(job_id)
-            tools.admission.release(job_id)
-            tools.signals.forget(job_id)
-            tools.answers.pop(job_id, None)
+            # The next attempt may run already, and then these are its own.
+            if self._running.get(job_id) == execution:
+                del self._running[job_id]
+                tools.admission.release(job_id)
+                tools.signals.forget(job_id)
+                tools.answers.pop(job_id, None)
 
     async def _begin(self, job_id: str, attempt: int, run: int, execution: str) -> Job | None:
         tries = 0

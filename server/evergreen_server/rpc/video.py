@@ -30,23 +30,24 @@ class StatusCache:
     def __init__(self, size: int = STATUSES_KEPT) -> None:
         self._size = size
         self._kept: OrderedDict[str, bytes] = OrderedDict()
-        self._changes = 0
+        self._reading: dict[str, object] = {}
 
     def changed(self, changes: Iterable[Change]) -> None:
-        self._changes += 1
         for change in changes:
             self._kept.pop(change.job_id, None)
+            self._reading.pop(change.job_id, None)
 
     def get(self, job_id: str) -> bytes | None:
         return self._kept.get(job_id)
 
-    @property
-    def mark(self) -> int:
-        """Names this moment: what was read before a change must not be kept after it."""
-        return self._changes
+    def reading(self, job_id: str) -> object:
+        """Marks that a row is about to be read; a change until `keep` makes what was read too old to be kept."""
+        mark = self._reading[job_id] = object()
+        return mark
 
-    def keep(self, job_id: str, answer: bytes, mark: int) -> None:
-        if mark == self._changes:
+    def keep(self, job_id: str, answer: bytes, mark: object) -> None:
+        if self._reading.get(job_id) is mark:
+            del self._reading[job_id]
             self._kept[job_id] = answer
             if len(self._kept) > self._size:
                 self._kept.popitem(last=False)
@@ -112,7 +113,7 @@ class VideoService:
         kept = self._statuses.get(message.job_id)
         if kept is not None:
             return kept
-        mark = self._statuses.mark
+        mark = self._statuses.reading(message.job_id)
         job = await self._store.get(message.job_id)
         answer = video_pb2.GetStatusResponse(job=job_message(job, whole=True)).SerializeToString()
         self._statuses.keep(message.job_id, answer, mark)
