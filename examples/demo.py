@@ -13,7 +13,7 @@ from pathlib import Path
 import av
 
 ROOT = Path(__file__).resolve().parent.parent
-PICTURE = ROOT / "tests" / "samples" / "rocket.jpg"
+PICTURE = Path("tests", "samples", "rocket.jpg")
 DATA = ROOT / "evergreen-data"
 RATIO, SECONDS = "1280:720", 5
 EVERGREEN = Path(sys.executable).with_name("evergreen")
@@ -42,7 +42,7 @@ def generate(endpoint: str) -> int:
     options += ["--duration", str(SECONDS), "--prompt", "The rocket climbs through thin clouds, slow pan upwards"]
     generate = [EVERGREEN, "--endpoint", endpoint, "video", "generate", "--image", PICTURE, *options, "--watch"]
     print("$ evergreen", *(str(word) for word in generate[3:]), flush=True)
-    code = subprocess.run(generate, check=False, timeout=80).returncode
+    code = subprocess.run(generate, check=False, timeout=80, cwd=ROOT).returncode
     if code:
         return code
     scene = DATA / "projects" / "demo" / "scene-1"

@@ -3,8 +3,12 @@
 import json
 import logging
 import sys
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal
+
+current_job: ContextVar[str] = ContextVar("current_job", default="")
+"""The job that this task works for; every record of it names the job, whichever room it comes from."""
 
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -19,6 +23,8 @@ class FactsFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         facts = {name: value for name, value in vars(record).items() if name not in _USUAL}
+        if job_id := current_job.get():
+            facts.setdefault("job_id", job_id)
         if record.exc_info:
             facts["traceback"] = self.formatException(record.exc_info)
         if self._json:

@@ -64,7 +64,7 @@ async def follow(tools: Tools, job: Job, execution: str) -> None:
             await _ended(tools, job, task, execution)
             return
         await _seen(tools, job, task, execution)
-        delay = plan.next_delay(now)
+        delay = plan.next_delay(tools.monotonic())
 
 
 async def _seen(tools: Tools, job: Job, task: Task, execution: str) -> None:

@@ -18,6 +18,7 @@ from evergreen_server.jobs.preparing import prepare
 from evergreen_server.jobs.provider import ProviderError
 from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.work import StepWork, Tools
+from evergreen_server.logs import current_job
 from evergreen_storage import StorageError
 
 STEPS: tuple[tuple[str, StepWork], ...] = (
@@ -54,6 +55,7 @@ class Runner:
     async def run(self, job_id: str, attempt: int, run: int, step: Steps) -> None:
         """Runs one attempt of a job to its end, as the engine's workflow."""
         tools, execution = self._tools, uuid4().hex
+        current_job.set(job_id)
         self._running[job_id] = execution
         try:
             job = await self._begin(job_id, attempt, run, execution)

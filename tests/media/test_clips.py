@@ -1,0 +1,200 @@
+import random
+from collections.abc import AsyncIterator
+from io import BytesIO
+from pathlib import Path
+
+import av
+import numpy
+import pytest
+from PIL import Image, ImageStat
+
+from evergreen_server.jobs.provider import MediaRefused
+from evergreen_server.media.limits import MediaLimits
+from evergreen_server.media.tools import Media
+from tests.media.web import Web
+
+
+@pytest.fixture
+async def media(tmp_path: Path) -> AsyncIterator[Media]:
+    async with Media(private_hosts=(), limits=MediaLimits(), temp_dir=tmp_path) as media:
+        yield media
+
+
+def video(
+    path: Path, *, codec: str = "libx264", size: tuple[int, int] = (64, 48), seconds: float = 2, rate: int = 20
+) -> Path:
+    """Writes a clip that is black for half a second and white from then on."""
+    with av.open(str(path), "w", options={"movflags": "+faststart"} if path.suffix == ".mp4" else {}) as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuv420p"
+        for number in range(int(seconds * rate)):
+            shade = 0 if number < rate / 2 else 255
+            frame = av.VideoFrame.from_ndarray(numpy.full((size[1], size[0], 3), shade, numpy.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def sound(path: Path, codec: str, rate: int = 48_000) -> Path:
+    """Writes a second of silence."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+        kind, sample = {"libmp3lame": ("s16p", "i2"), "aac": ("fltp", "f4")}.get(codec, ("s16", "i2"))
+        for start in range(0, rate, 960):
+            frame = av.AudioFrame.from_ndarray(numpy.zeros((1, 960), sample), kind, "mono")
+            frame.sample_rate, frame.pts = rate, start
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+async def refusal(media: Media, path: Path) -> str:
+    with pytest.raises(MediaRefused) as probed:
+        await media.probe(path)
+    with pytest.raises(MediaRefused) as shown:
+        await media.poster(path)
+    assert probed.value.reason == shown.value.reason == "MEDIA_REFUSED"
+    return str(probed.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "content_type", "called"),
+    [
+        ("a.mp4", "libx264", "video/mp4", "h264"),
+        ("a.mov", "libx264", "video/quicktime", "h264"),
+        ("a.mkv", "libx264", "video/x-matroska", "h264"),
+        ("a.webm", "libvpx-vp9", "video/webm", "vp9"),
+    ],
+)
+async def test_a_video_is_measured(
+    media: Media, tmp_path: Path, name: str, codec: str, content_type: str, called: str
+) -> None:
+    clip = await media.probe(video(tmp_path / name, codec=codec))
+
+    assert (clip.content_type, clip.width, clip.height) == (content_type, 64, 48)
+    assert clip.codec.removeprefix("lib").startswith(called)
+    assert clip.duration_seconds == pytest.approx(2, abs=0.06)
+    assert clip.frame_rate == pytest.approx(20)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "content_type"),
+    [
+        ("a.mp3", "libmp3lame", "audio/mpeg"),
+        ("a.wav", "pcm_s16le", "audio/wav"),
+        ("a.flac", "flac", "audio/flac"),
+        ("a.ogg", "libopus", "audio/ogg"),
+        ("a.m4a", "aac", "audio/mp4"),
+        ("a.mp4", "aac", "audio/mp4"),
+    ],
+)
+async def test_sound_is_measured_and_has_no_poster(
+    media: Media, tmp_path: Path, name: str, codec: str, content_type: str
+) -> None:
+    path = sound(tmp_path / name, codec)
+
+    clip = await media.probe(path)
+
+    assert (clip.content_type, clip.width, clip.height, clip.frame_rate) == (content_type, 0, 0, 0.0)
+    assert clip.duration_seconds == pytest.approx(1, abs=0.1)
+    with pytest.raises(MediaRefused, match="no video"):
+        await media.poster(path)
+
+
+async def test_a_poster_shows_a_frame_after_the_fade_in(media: Media, tmp_path: Path) -> None:
+    with Image.open(BytesIO(await media.poster(video(tmp_path / "a.mp4")))) as poster:
+        assert (poster.format, poster.size) == ("JPEG", (64, 48))
+        assert min(ImageStat.Stat(poster).mean) > 240
+
+
+async def test_a_poster_of_a_very_short_video_is_made(media: Media, tmp_path: Path) -> None:
+    with Image.open(BytesIO(await media.poster(video(tmp_path / "a.mp4", seconds=0.05)))) as poster:
+        assert poster.size == (64, 48)
+
+
+async def test_a_poster_is_at_most_1280_pixels_wide(media: Media, tmp_path: Path) -> None:
+    path = video(tmp_path / "a.mp4", size=(1920, 1080), rate=4, seconds=1)
+
+    with Image.open(BytesIO(await media.poster(path))) as poster:
+        assert poster.size == (1280, 720)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        (b"", "no known kind"),
+        (b"\x00\x01\x02\x03" * 100, "no known kind"),
+        (b"<!DOCTYPE html><html></html>", "text/html"),
+        (b"\xff\xd8\xff\xe0" + bytes(100), "image/jpeg"),
+        (b"\x00\x00\x00\x18ftypmp42" + bytes(200), "broken or truncated"),
+        (b"\x1aE\xdf\xa3" + bytes(200), "broken or truncated"),
+        (b"OggS" + bytes(200), "broken or truncated"),
+    ],
+)
+async def test_what_is_no_video_is_refused(media: Media, tmp_path: Path, content: bytes, named: str) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(content)
+
+    assert named in await refusal(media, path)
+
+
+@pytest.mark.parametrize("disguise", [b"", b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom\n"])
+async def test_a_playlist_that_calls_itself_mp4_opens_nothing(
+    media: Media, web: Web, tmp_path: Path, disguise: bytes
+) -> None:
+    path = tmp_path / "a.mp4"
+    path.write_bytes(disguise + f"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:{web.port}/a.ts\n#EXT-X-ENDLIST\n".encode())
+
+    await refusal(media, path)
+
+    assert await web.was_untouched()
+
+
+async def test_a_truncated_video_is_refused(media: Media, tmp_path: Path) -> None:
+    whole = video(tmp_path / "whole.mov").read_bytes()
+    path = tmp_path / "half.mov"
+    path.write_bytes(whole[: len(whole) // 2])
+
+    assert "broken or truncated" in await refusal(media, path)
+
+
+async def test_a_video_with_no_decodable_frame_has_no_poster(media: Media, tmp_path: Path) -> None:
+    path = video(tmp_path / "a.mp4")
+    content = path.read_bytes()
+    frames = content.index(b"mdat") + 4
+    path.write_bytes(content[:frames] + bytes(len(content) - frames))
+
+    assert (await media.probe(path)).width == 64
+    with pytest.raises(MediaRefused):
+        await media.poster(path)
+
+
+async def test_a_video_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
+    async with Media(private_hosts=(), limits=MediaLimits(frame_pixels=64 * 47), temp_dir=tmp_path) as media:
+        assert "64x48" in await refusal(media, video(tmp_path / "a.mp4"))
+
+
+async def test_damage_of_any_kind_ends_in_an_answer_or_a_refusal(media: Media, tmp_path: Path) -> None:
+    chance = random.Random(7)
+    path = tmp_path / "damaged"
+    refused = 0
+    for name, codec in (("a.mp4", "libx264"), ("a.webm", "libvpx-vp9")):
+        whole = video(tmp_path / name, codec=codec, seconds=0.5).read_bytes()
+        for _ in range(60):
+            damaged = bytearray(whole)
+            for _ in range(chance.randint(1, 30)):
+                damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+            path.write_bytes(damaged)
+            for work in (media.probe, media.poster):
+                try:
+                    await work(path)
+                except MediaRefused:
+                    refused += 1
+
+    assert refused > 10
+
+
+async def test_a_missing_file_is_not_blamed_on_the_video(media: Media, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        await media.probe(tmp_path / "missing.mp4")
