@@ -2,12 +2,11 @@
 
 import asyncio
 import random
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from evergreen_server.background import Background
 from evergreen_server.config import Config
@@ -47,9 +46,10 @@ async def serve(config: Config, *, stop: asyncio.Event, ready: Callable[[str, st
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(config.database_path))
         storage = await stack.enter_async_context(open_storage(config.storage_url, clock=now))
-        temp_dir = config.data_dir / "state" / "temp"
-        temp_dir.mkdir(parents=True, exist_ok=True)
-        scratch = stack.enter_context(TemporaryDirectory(dir=temp_dir))
+        # Beside the database, whose lock makes it ours alone: what a killed server left there is nobody's.
+        temp_dir = config.database_path.with_name("temp")
+        shutil.rmtree(temp_dir, ignore_errors=True)
+        temp_dir.mkdir()
         base_url, secret = config.base_url, config.api_secret
         if config.sandbox:
             state_dir = config.data_dir / "state" / "sandbox"
@@ -67,7 +67,7 @@ async def serve(config: Config, *, stop: asyncio.Event, ready: Callable[[str, st
             )
         )
         media = await stack.enter_async_context(
-            Media(private_hosts=config.picture_hosts, limits=MediaLimits(), temp_dir=Path(scratch))
+            Media(private_hosts=config.picture_hosts, limits=MediaLimits(), temp_dir=temp_dir)
         )
         models = RunwayModels()
         scenes = SceneStore(storage, clock=now)

@@ -8,6 +8,7 @@ nothing but its place, and reads the table when the window has moved on.
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,12 +19,12 @@ from evergreen_server.jobs.database import Database, job_events, jobs, projects
 from evergreen_server.jobs.model import FINAL, EventKind, Job, JobError, JobNotFound
 from evergreen_server.jobs.rows import job_from_row
 from evergreen_server.jobs.store import Change
+from evergreen_server.jobs.topic import AT_ONCE, Entry, Topic, Watcher, told
 
-WINDOW = 1024
 PAGE = 500
 CHECKPOINT_SECONDS = 15.0
-REREAD_SECONDS = 5.0
 WAKES_AT_ONCE = 200
+MISSING_NAMED = 10
 _FINAL = frozenset(state.value for state in FINAL)
 
 
@@ -51,83 +52,36 @@ class Wire(Protocol):
     def checkpoint(self, revision: int) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One event as kept in a window."""
-
-    revision: int
-    job_id: str
-    progress: bool
-    final: bool
-    data: bytes
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What a watch starts from, read in one snapshot of the database."""
+    """What a watch starts from, read in one snapshot of the database; `snapshots` only of jobs watched by id."""
 
     project_id: str
     revision: int
     compacted: int
-    jobs: tuple[Job, ...]
-
-
-class Watcher:
-    """One open watch: whom it concerns and whether there is something to read."""
-
-    __slots__ = ("_future", "_woken", "job_ids", "sent_at", "ticked")
-
-    def __init__(self, job_ids: frozenset[str]) -> None:
-        self.job_ids = job_ids
-        self.sent_at = time.monotonic()
-        self.ticked = False
-        self._woken = False
-        self._future: asyncio.Future[None] | None = None
-
-    def wake(self) -> None:
-        self._woken = True
-        if self._future is not None and not self._future.done():
-            self._future.set_result(None)
-
-    async def wait(self) -> None:
-        if not self._woken:
-            self._future = asyncio.get_running_loop().create_future()
-            try:
-                await self._future
-            finally:
-                self._future = None
-        self._woken = False
-
-
-class Topic:
-    """A watched project: its last events and its watchers. `revision` is None until the first was read."""
-
-    def __init__(self) -> None:
-        self.revision: int | None = None
-        self.window: list[Entry] = []
-        self.watchers: set[Watcher] = set()
-
-    def extend(self, entries: Sequence[Entry]) -> None:
-        self.window += entries
-        self.revision = entries[-1].revision
-        if len(self.window) > 2 * WINDOW:
-            del self.window[:-WINDOW]
-
-    def after(self, cursor: int) -> Sequence[Entry] | None:
-        """Gives the events after `cursor`, or None where the window does not reach back so far."""
-        if self.revision is None or cursor >= self.revision:
-            return ()
-        start = cursor + 1 - self.window[0].revision if self.window else -1
-        return self.window[start:] if start >= 0 else None
+    snapshots: Sequence[Entry]
 
 
 class Feed:
-    """Serves watches. `run` must run beside them; `changed` is called on the loop after each commit."""
+    """Serves watches. `run` must run beside them; `changed` is called on the loop after each commit.
 
-    def __init__(self, *, database: Database, wire: Wire, clock: Callable[[], datetime]) -> None:
+    `found` hears of every event that was read, before it is told: it can be read before its commit is announced.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        wire: Wire,
+        clock: Callable[[], datetime],
+        found: Callable[[Sequence[Entry]], None],
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    ) -> None:
         self._database = database
         self._wire = wire
         self._clock = clock
+        self._found = found
+        self._checkpoint_seconds = checkpoint_seconds
         self._topics: dict[str, Topic] = {}
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
@@ -152,14 +106,19 @@ class Feed:
         return sum(len(topic.watchers) for topic in self._topics.values())
 
     async def run(self) -> None:
-        """Loads new events and wakes watchers; every few seconds looks again without being told."""
+        """Loads new events and wakes watchers; at a third of a checkpoint's time looks again without being told."""
+        every = self._checkpoint_seconds / 3
+        due = time.monotonic() + every
         while True:
             try:
-                async with asyncio.timeout(REREAD_SECONDS):
+                async with asyncio.timeout(due - time.monotonic()):
                     await self._news.wait()
             except TimeoutError:
+                pass
+            if time.monotonic() >= due:
+                due = time.monotonic() + every
                 self._dirty.update(self._topics)
-                self._tick()
+                self._tick(every)
             self._news.clear()
             dirty, self._dirty = self._dirty, set()
             for project_id in dirty:
@@ -170,98 +129,126 @@ class Feed:
     ) -> AsyncGenerator[bytes, None]:
         """Tells a project's events, or those of some of its jobs, then ends if all of those are final.
 
-        Raises JobNotFound, MixedProjects, CursorAhead, CursorCompacted before the first message, Draining at any.
+        Raises JobNotFound, MixedProjects, CursorAhead, CursorCompacted, Draining; all but the last two before the
+        first message.
         """
-        opening = await self._open(project_id, job_ids, include_finished)
-        topic = self._topics.setdefault(opening.project_id, Topic())
-        watcher = Watcher(job_ids)
-        topic.watchers.add(watcher)
+        opening = await self._open(project_id, job_ids)
+        project_id, cursor = opening.project_id, opening.revision if after is None else after
+        if cursor > opening.revision:
+            raise CursorAhead(f"the project is at revision {opening.revision}, the cursor at {cursor}")
+        _check_kept(cursor, opening.compacted)
+        topic = self._topics.setdefault(project_id, Topic(opening.revision))
+        watcher = Watcher(job_ids, time.monotonic())
+        topic.join(watcher)
+        # What was committed between the reading and the joining must not wait for the next change.
+        self._dirty.add(project_id)
+        self._news.set()
         try:
-            if topic.revision is None:
-                topic.revision = opening.revision
-            # What was committed between the reading and the subscription must not wait for the next change.
-            self._dirty.add(opening.project_id)
-            self._news.set()
-            cursor = opening.revision if after is None else after
-            if cursor > opening.revision:
-                raise CursorAhead(f"the project is at revision {opening.revision}, the cursor at {cursor}")
-            if cursor < opening.compacted:
-                raise CursorCompacted(f"events up to revision {opening.compacted} are no longer kept")
             remaining = set(job_ids)
-            for job in opening.jobs:
-                if after is None or (job.final and job.revision <= after):
-                    yield self._wire.event(EventKind.SNAPSHOT, job, self._clock())
-                    if job.final:
-                        remaining.discard(job.job_id)
-            caught_up = False
-            while remaining or not job_ids:
-                entries = topic.after(cursor)
-                end = topic.revision or 0
-                if entries is None:
-                    entries, end = await self._page(opening.project_id, cursor, job_ids)
-                for entry in _told(entries, job_ids):
+            async with aclosing(self._snapshots(opening, job_ids, after, include_finished)) as snapshots:
+                async for entry in snapshots:
                     yield entry.data
-                    watcher.sent_at = time.monotonic()
                     if entry.final:
                         remaining.discard(entry.job_id)
-                cursor = max(cursor, end)
+            del opening
+            caught_up = False
+            while remaining or not job_ids:
+                entries, cursor = topic.after(cursor) or await self._behind(project_id, cursor, job_ids)
+                for entry in told(entries, job_ids):
+                    yield entry.data
+                    if entry.final:
+                        remaining.discard(entry.job_id)
                 if job_ids and not remaining:
                     return
-                if cursor < (topic.revision or 0):
+                if cursor < topic.revision:
                     continue
                 if self._draining or watcher.ticked or not caught_up:
                     caught_up, watcher.ticked = True, False
-                    watcher.sent_at = time.monotonic()
+                    watcher.checked_at = time.monotonic()
                     yield self._wire.checkpoint(cursor)
                 if self._draining:
                     raise Draining("the server is stopping; watch again from the last revision")
+                entries = ()
                 await watcher.wait()
         finally:
-            topic.watchers.discard(watcher)
-            if not topic.watchers and self._topics.get(opening.project_id) is topic:
-                del self._topics[opening.project_id]
+            topic.leave(watcher)
+            if not topic.watchers and self._topics.get(project_id) is topic:
+                del self._topics[project_id]
 
-    async def _open(self, project_id: str, job_ids: frozenset[str], include_finished: bool) -> Opening:
+    async def _open(self, project_id: str, job_ids: frozenset[str]) -> Opening:
         def read(db: sa.Connection) -> Opening:
-            query = sa.select(jobs)
+            owners = {project_id} - {""}
+            snapshots: list[Entry] = []
             if job_ids:
-                query = query.where(jobs.c.job_id.in_(job_ids))
-            if project_id:
-                query = query.where(jobs.c.project_id == project_id)
-            if not job_ids and not include_finished:
-                query = query.where(jobs.c.state.not_in(_FINAL))
-            found = [job_from_row(row) for row in db.execute(query).mappings()]
-            owners = {job.request.project_id for job in found} | ({project_id} if project_id else set())
-            missing = sorted(job_ids - {job.job_id for job in found})
-            if missing:
-                raise JobNotFound(", ".join(missing))
-            if len(owners) > 1:
-                raise MixedProjects("all jobs of a watch must belong to one project")
-            owner = owners.pop()
+                found = [job_from_row(row) for row in db.execute(_jobs_by_id(job_ids)).mappings()]
+                if missing := sorted(job_ids - {job.job_id for job in found}):
+                    raise JobNotFound(", ".join(missing[:MISSING_NAMED]))
+                owners |= {job.request.project_id for job in found}
+                if len(owners) > 1:
+                    raise MixedProjects("all jobs of a watch must belong to one project")
+                snapshots = [self._snapshot(job) for job in found]
+            (owner,) = owners
             columns = sa.select(projects.c.revision, projects.c.compacted_revision)
             row = db.execute(columns.where(projects.c.project_id == owner)).one_or_none()
             revision, compacted = (row.revision, row.compacted_revision) if row else (0, 0)
-            found.sort(key=lambda job: job.revision)
-            return Opening(project_id=owner, revision=revision, compacted=compacted, jobs=tuple(found))
+            return Opening(project_id=owner, revision=revision, compacted=compacted, snapshots=snapshots)
 
-        return await self._database.read(read)
+        opening = await self._database.read(read)
+        self._found(opening.snapshots)
+        return opening
+
+    async def _snapshots(
+        self, opening: Opening, job_ids: frozenset[str], after: int | None, include_finished: bool
+    ) -> AsyncGenerator[Entry, None]:
+        """Gives what is told on opening: after a cursor, only those watched by id that nothing more will be told of."""
+        if job_ids:
+            for entry in opening.snapshots:
+                if after is None or (entry.final and entry.revision <= after):
+                    yield entry
+            return
+        query = sa.select(jobs).where(jobs.c.project_id == opening.project_id).order_by(jobs.c.revision).limit(AT_ONCE)
+        if not include_finished:
+            query = query.where(jobs.c.state.not_in(_FINAL))
+        reached = 0
+        while after is None:
+            # A job that changes between two pages leaves this range: it is told by the change instead.
+            page = query.where(jobs.c.revision > reached, jobs.c.revision <= opening.revision)
+
+            def read(db: sa.Connection, page: "sa.Select[tuple[object, ...]]" = page) -> list[Entry]:
+                return [self._snapshot(job_from_row(row)) for row in db.execute(page).mappings()]
+
+            entries = await self._database.read(read)
+            self._found(entries)
+            for entry in entries:
+                yield entry
+            if len(entries) < AT_ONCE:
+                return
+            reached = entries[-1].revision
+
+    def _snapshot(self, job: Job) -> Entry:
+        data = self._wire.event(EventKind.SNAPSHOT, job, self._clock())
+        return Entry(job.revision, job.job_id, False, job.final, data)
 
     async def _load(self, project_id: str) -> None:
         topic = self._topics.get(project_id)
-        while topic is not None and topic.revision is not None:
-            entries, _ = await self._page(project_id, topic.revision, frozenset())
+        while topic is not None:
+            entries, _ = await self._page(project_id, topic.revision, frozenset(), PAGE)
             if not entries:
                 return
             topic.extend(entries)
-            concerned = {entry.job_id for entry in entries}
-            for number, watcher in enumerate(list(topic.watchers), start=1):
-                if not watcher.job_ids or not concerned.isdisjoint(watcher.job_ids):
-                    watcher.wake()
+            for number, watcher in enumerate(topic.concerned(entries), start=1):
+                watcher.wake()
                 if number % WAKES_AT_ONCE == 0:
                     await asyncio.sleep(0)
 
-    async def _page(self, project_id: str, cursor: int, job_ids: frozenset[str]) -> tuple[Sequence[Entry], int]:
-        """Reads up to PAGE events after `cursor`, and the revision up to which that is complete."""
+    async def _behind(self, project_id: str, cursor: int, job_ids: frozenset[str]) -> tuple[Sequence[Entry], int]:
+        """Reads for a watcher whose place the window has left behind."""
+        return await self._page(project_id, cursor, job_ids, AT_ONCE)
+
+    async def _page(
+        self, project_id: str, cursor: int, job_ids: frozenset[str], limit: int
+    ) -> tuple[Sequence[Entry], int]:
+        """Reads up to `limit` events after `cursor`, and the revision up to which that is complete."""
         columns = (
             job_events.c.revision,
             job_events.c.job_id,
@@ -272,40 +259,38 @@ class Feed:
         query = sa.select(*columns).where(job_events.c.project_id == project_id, job_events.c.revision > cursor)
         if job_ids:
             query = query.where(job_events.c.job_id.in_(job_ids))
-        latest = sa.select(projects.c.revision).where(projects.c.project_id == project_id)
+        query = query.order_by(job_events.c.revision).limit(limit)
+        kept = sa.select(projects.c.revision, projects.c.compacted_revision).where(projects.c.project_id == project_id)
 
         def read(db: sa.Connection) -> tuple[Sequence[Entry], int]:
-            rows = db.execute(query.order_by(job_events.c.revision).limit(PAGE)).all()
             entries = [
                 Entry(row.revision, row.job_id, row.kind == EventKind.PROGRESS, row.state in _FINAL, row.event)
-                for row in rows
+                for row in db.execute(query)
             ]
-            end = entries[-1].revision if len(entries) == PAGE else int(db.execute(latest).scalar() or 0)
-            return entries, end
+            project = db.execute(kept).one_or_none()
+            if project is not None:
+                _check_kept(cursor, project.compacted_revision)
+            complete = project is None or len(entries) == limit
+            return entries, (entries[-1].revision if entries else cursor) if complete else project.revision
 
-        return await self._database.read(read)
+        entries, end = await self._database.read(read)
+        self._found(entries)
+        return entries, end
 
-    def _tick(self) -> None:
-        # A third of the time is left for a watcher to be looked at again and its checkpoint to be written.
-        due = time.monotonic() - CHECKPOINT_SECONDS + REREAD_SECONDS
+    def _tick(self, every: float) -> None:
+        # One round early, so that a watcher is never looked at again only after its checkpoint was due.
+        due = time.monotonic() - self._checkpoint_seconds + every
         for topic in self._topics.values():
             for watcher in topic.watchers:
-                if watcher.sent_at <= due:
+                if watcher.checked_at <= due:
                     watcher.ticked = True
                     watcher.wake()
 
 
-def _told(entries: Sequence[Entry], job_ids: frozenset[str]) -> Iterable[Entry]:
-    """Picks what concerns a watch, leaving out a percentage where a later event of the same job follows."""
-    if len(entries) == 1 and (not job_ids or entries[0].job_id in job_ids):
-        return entries
-    told: list[Entry] = []
-    later: set[str] = set()
-    for entry in reversed(entries):
-        if job_ids and entry.job_id not in job_ids:
-            continue
-        if not (entry.progress and entry.job_id in later):
-            told.append(entry)
-        later.add(entry.job_id)
-    told.reverse()
-    return told
+def _check_kept(cursor: int, compacted: int) -> None:
+    if cursor < compacted:
+        raise CursorCompacted(f"events up to revision {compacted} are no longer kept")
+
+
+def _jobs_by_id(job_ids: frozenset[str]) -> "sa.Select[tuple[object, ...]]":
+    return sa.select(jobs).where(jobs.c.job_id.in_(job_ids)).order_by(jobs.c.revision)

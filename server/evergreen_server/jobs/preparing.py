@@ -89,8 +89,10 @@ async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> 
     for tries in range(tools.limits.media_tries):
         try:
             fetched = await stack.enter_async_context(tools.media.fetch(media.uri, kind_of(media.role)))
+            redirected = fetched.redirected
             return await _examine(tools, job, media, fetched.path)
         except MediaUnreachable as exc:
+            redirected = exc.redirected
             last: MediaError = exc
             if tries + 1 < tools.limits.media_tries:
                 await tools.pause(job.job_id, tools.backoff(tries))
@@ -99,7 +101,8 @@ async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> 
                 raise
             last = exc
             break
-    if not tools.media.may_pass_on(media.uri):
+    # The provider follows no redirect, and would refuse what we could not use.
+    if redirected or not tools.media.may_pass_on(media.uri):
         raise last
     text = f"the provider is to fetch the URL itself, since we could not use it: {last}"
     return _Found(media=media, uri=media.uri, warnings=(JobWarning(code="URI_PASSED_ON", message=text),))

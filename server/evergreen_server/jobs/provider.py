@@ -336,6 +336,7 @@ class Fetched:
     path: Path
     size: int
     content_type: str
+    redirected: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -383,7 +384,12 @@ class MediaTools(Protocol):
 
 
 class MediaError(Exception):
-    """A caller's media failed. The text names the cause and is safe to show to the caller."""
+    """A caller's media failed. The text names the cause and is safe to show to the caller.
+
+    `redirected` tells that the URL led elsewhere first, which the provider would not follow.
+    """
+
+    redirected = False
 
 
 class MediaRefused(MediaError):

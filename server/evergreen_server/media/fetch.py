@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +19,7 @@ from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from evergreen_server.jobs.provider import Fetched, Kind, MediaRefused, MediaUnreachable
+from evergreen_server.jobs.provider import Fetched, Kind, MediaError, MediaRefused, MediaUnreachable
 from evergreen_server.media.guard import GuardedResolver, NotPublic, guarded_socket
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.signatures import HEAD_BYTES, as_sound, sniff
@@ -101,15 +102,20 @@ class Fetcher:
             self._places.release()
 
     async def _follow(self, url: URL, kind: Kind, spool: Spool) -> Fetched:
-        for _ in range(MAX_REDIRECTS + 1):
+        for hop in range(MAX_REDIRECTS + 1):
             try:
                 session = self._trusted if self._policy.trusts(url) else self._guarded
                 async with session.get(url, allow_redirects=False, headers=_headers(kind)) as response:
                     if response.status == 200:
-                        return await self._receive(response, kind, spool)
+                        return replace(await self._receive(response, kind, spool), redirected=hop > 0)
                     url = self._next(url, response)
             except (aiohttp.ClientError, TimeoutError) as exc:
-                raise _translated(exc, url.raw_host or "") from exc
+                fault = _translated(exc, url.raw_host or "")
+                fault.redirected = hop > 0
+                raise fault from exc
+            except MediaError as exc:
+                exc.redirected = hop > 0
+                raise
         raise MediaRefused(f"the URL leads to more than {MAX_REDIRECTS} redirects", reason="MEDIA_REFUSED")
 
     def _next(self, url: URL, response: aiohttp.ClientResponse) -> URL:
