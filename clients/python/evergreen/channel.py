@@ -1,0 +1,34 @@
+"""How the client's channel behaves: retries of what was unavailable, keepalive, limits."""
+
+import json
+
+_SERVICE_CONFIG = {
+    "methodConfig": [
+        # Retrying the watch is its own business, since only it knows the cursor.
+        {"name": [{"service": "evergreen.v1.VideoService", "method": "WatchProgress"}]},
+        {
+            "name": [{"service": "evergreen.v1.VideoService"}, {"service": "evergreen.v1.SceneService"}],
+            "retryPolicy": {
+                "maxAttempts": 5,
+                "initialBackoff": "0.2s",
+                "maxBackoff": "5s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        },
+    ]
+}
+
+CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
+    ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
+    ("grpc.enable_retries", 1),
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    # A quiet watch sends nothing, and the default stops the pings after two.
+    ("grpc.http2.max_pings_without_data", 0),
+    # By default a channel waits up to two minutes before it looks for a restarted server.
+    ("grpc.initial_reconnect_backoff_ms", 250),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    # A page of jobs with long prompts and labels outgrows the default of 4 MiB.
+    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
+)

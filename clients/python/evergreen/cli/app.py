@@ -1,0 +1,70 @@
+"""The root of the command: the client's verbs, and the commands that installed packages add.
+
+A package adds commands by entry points of the group `evergreen.commands`, each naming a click command. So the
+server brings `serve` and `sandbox`, and the client never imports it.
+"""
+
+from importlib.metadata import EntryPoint, entry_points
+
+import click
+
+from evergreen.cli.exits import EXIT_CODES_HELP
+from evergreen.cli.scene import scene
+from evergreen.cli.service import account, health, models
+from evergreen.cli.session import global_options
+from evergreen.cli.video import video
+
+PLUGINS = "evergreen.commands"
+
+
+class Root(click.Group):
+    """A group that also offers what entry points name; each is loaded only when it is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *entry_points(group=PLUGINS).names})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if (own := super().get_command(ctx, cmd_name)) is not None:
+            return own
+        found = entry_points(group=PLUGINS, name=cmd_name)
+        return _load(next(iter(found))) if found else None
+
+
+@click.group(cls=Root, epilog=EXIT_CODES_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="evergreen-video")
+@global_options(environment=True)
+def evergreen() -> None:
+    """Make AI video clips through an Evergreen service.
+
+    stdout is data, stderr is talk. The options here may also stand behind the verb.
+    """
+
+
+for _command in (video, scene, models, account, health):
+    evergreen.add_command(_command)
+
+
+def _load(entry: EntryPoint) -> click.Command:
+    try:
+        command = entry.load()
+    except ModuleNotFoundError as error:
+        return _missing(entry, error)
+    if not isinstance(command, click.Command):
+        raise click.ClickException(f"the entry point {entry.name} ({entry.value}) is not a click command")
+    return command
+
+
+def _missing(entry: EntryPoint, error: ModuleNotFoundError) -> click.Command:
+    """Stands for a command whose package is not wholly installed, and says so when it is called."""
+
+    def refuse() -> None:
+        raise click.ClickException(
+            f"{entry.name} needs the server: pip install 'evergreen-video[server]' ({error.name} is missing)"
+        )
+
+    return click.Command(
+        entry.name,
+        callback=refuse,
+        short_help="Not installed; needs evergreen-video[server].",
+        context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    )

@@ -1,0 +1,148 @@
+"""Follows jobs until they end or need a human, and tells what became of each."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager
+
+from evergreen.cli.display import Display, choose_display, name
+from evergreen.cli.exits import ExitCode
+from evergreen.cli.output import credits_of, paths, state_name, write_json
+from evergreen.cli.session import Session, say
+from evergreen.client import Client
+from evergreen.errors import CursorLost, WatchInterrupted
+from evergreen.v1.video_pb2 import CostBasis, Job, JobState, WatchProgressResponse
+from evergreen.watch import is_final
+
+
+class Follower:
+    """One watch by a human or a script: what it has seen and how it is shown."""
+
+    def __init__(
+        self,
+        *,
+        session: Session,
+        project_id: str = "",
+        job_ids: Sequence[str] = (),
+        after_revision: int | None = None,
+        include_finished: bool = False,
+    ) -> None:
+        self._session = session
+        self._project_id = project_id
+        self._job_ids = tuple(dict.fromkeys(job_ids))
+        self._cursor = after_revision
+        self._include_finished = include_finished
+        self._jobs: dict[str, Job] = {}
+
+    async def follow(self, client: Client) -> ExitCode:
+        """Watches until every job is final or needs attention; a whole project until interrupted."""
+        try:
+            with choose_display(json=self._session.json) as display, _interruptions_told(display):
+                await self._watch(client, display)
+        except (asyncio.CancelledError, WatchInterrupted):
+            self._tell_how_to_resume()
+            raise
+        for job in self._jobs.values():
+            if job.state == JobState.JOB_STATE_NEEDS_ATTENTION:
+                tell_needs_attention(self._session, job)
+        return self._exit_code()
+
+    async def _watch(self, client: Client, display: Display) -> None:
+        if self._cursor is not None:
+            # From a cursor on, a job that has needed attention since before says nothing more.
+            self._jobs = {job_id: await client.status(job_id) for job_id in self._job_ids}
+        while True:
+            watch = client.watch(
+                project_id=self._project_id,
+                job_ids=self._job_ids,
+                after_revision=self._cursor,
+                include_finished=self._include_finished,
+            )
+            try:
+                async with aclosing(watch) as messages:
+                    async for message in messages:
+                        self._take(message, display)
+                        if self._settled():
+                            return
+            except CursorLost as error:
+                if self._cursor is None:
+                    raise
+                display.say(f"{error.message}: events may have been missed; going on from the present")
+                self._cursor = None
+
+    def _take(self, message: WatchProgressResponse, display: Display) -> None:
+        if message.HasField("event"):
+            job = message.event.job
+            display.show(job)
+            if self._session.json:
+                display.data(lambda: write_json(message))
+            elif is_final(job):
+                display.say(ending(job))
+                if job.outputs:
+                    display.data(lambda: print(*paths(job), sep="\n", flush=True))
+            self._jobs[job.job_id] = job
+        self._cursor = max(self._cursor or 0, message.revision)
+
+    def _settled(self) -> bool:
+        jobs = [self._jobs[job_id] for job_id in self._job_ids if job_id in self._jobs]
+        return 0 < len(jobs) == len(self._job_ids) and all(
+            (is_final(job) or job.state == JobState.JOB_STATE_NEEDS_ATTENTION) and job.revision <= (self._cursor or 0)
+            for job in jobs
+        )
+
+    def _exit_code(self) -> ExitCode:
+        states = {job.state for job in self._jobs.values()}
+        if JobState.JOB_STATE_NEEDS_ATTENTION in states:
+            return ExitCode.NEEDS_ATTENTION
+        return ExitCode.OK if states <= {JobState.JOB_STATE_SUCCEEDED} else ExitCode.JOB_FAILED
+
+    def _tell_how_to_resume(self) -> None:
+        unfinished = [
+            job_id for job_id in self._job_ids if job_id not in self._jobs or not is_final(self._jobs[job_id])
+        ]
+        chosen = " ".join(unfinished) or f"--project {self._project_id}"
+        # A program needs every event; a human only wants to see how things stand.
+        after = f" --after {self._cursor}" if self._session.json and self._cursor is not None else ""
+        say(f"The watch ended, its jobs go on. To resume: {self._session.command(f'video watch {chosen}{after}')}")
+
+
+def ending(job: Job) -> str:
+    """Tells what became of a final job, and what it cost."""
+    cost = credits_of(job) if job.HasField("charged_credits") else ""
+    basis = "at most " if job.cost_basis == CostBasis.COST_BASIS_UPPER_BOUND else ""
+    parts = [name(job), state_name(job), f"{basis}{cost} credits" if cost else ""]
+    parts += [f"{job.error.message} ({job.error.reason})"] if job.HasField("error") else []
+    parts += [f"warning: {warning.message} ({warning.code})" for warning in job.warnings]
+    return "  ".join(part for part in parts if part)
+
+
+def tell_needs_attention(session: Session, job: Job) -> None:
+    """Says how to settle a job whose submission had no known outcome."""
+    say(
+        f"Job {job.job_id} needs attention: {job.error.message or 'whether a paid task exists is not known'}\n"
+        "Look into the provider's console, then choose:\n"
+        f"  {session.command(f'video resolve {job.job_id} --attach TASK_ID')}  # the task exists: go on with it\n"
+        f"  {session.command(f'video resolve {job.job_id} --resubmit')}  # it does not: try again\n"
+        f"  {session.command(f'video resolve {job.job_id} --abandon')}  # give the job up"
+    )
+
+
+@contextmanager
+def _interruptions_told(display: Display) -> Iterator[None]:
+    """Shows what the client logs when it reconnects."""
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            display.say(f"{record.getMessage()}, trying again: {getattr(record, 'cause', '')}")
+
+    logger, handler = logging.getLogger("evergreen.watch"), Handler(logging.INFO)
+    level, propagate = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        logger.propagate = propagate

@@ -1,0 +1,95 @@
+"""`evergreen scene`: the verbs about scenes and their files."""
+
+import click
+
+from evergreen.cli.output import moment, number, write_facts, write_json, write_table
+from evergreen.cli.session import Session, global_options, session
+from evergreen.client import Client
+from evergreen.v1.scene_pb2 import Scene
+
+project_option = click.option("--project", required=True, metavar="ID", help="The project.")
+scene_option = click.option("--scene", "scene_id", required=True, metavar="ID", help="The scene.")
+
+
+@click.group()
+@global_options()
+def scene() -> None:
+    """Keep the files of scenes."""
+
+
+@scene.command()
+@project_option
+@scene_option
+@global_options()
+@click.pass_context
+def create(context: click.Context, project: str, scene_id: str) -> None:
+    """Create a scene, and its project where there is none."""
+    ours = session(context)
+    _write_scene(ours, ours.run(lambda client: client.create_scene(project, scene_id)))
+
+
+@scene.command()
+@project_option
+@scene_option
+@global_options()
+@click.pass_context
+def show(context: click.Context, project: str, scene_id: str) -> None:
+    """Show a scene with all its files."""
+    ours = session(context)
+    _write_scene(ours, ours.run(lambda client: client.get_scene(project, scene_id)))
+
+
+@scene.command("list")
+@project_option
+@global_options()
+@click.pass_context
+def list_scenes(context: click.Context, project: str) -> None:
+    """List a project's scenes."""
+    ours = session(context)
+    scenes = ours.run(lambda client: _list(client, project))
+    if ours.json:
+        for each in scenes:
+            write_json(each)
+        return
+    write_table(
+        ("SCENE", "STATUS", "ASKED", "DELIVERED", "UPDATED"),
+        [
+            (each.scene_id, each.status, str(each.video_requests), str(each.completed_videos), moment(each.update_time))
+            for each in scenes
+        ],
+    )
+
+
+async def _list(client: Client, project: str) -> list[Scene]:
+    return [each async for each in client.list_scenes(project)]
+
+
+def _write_scene(ours: Session, shown: Scene) -> None:
+    if ours.json:
+        write_json(shown)
+        return
+    write_facts(
+        [
+            ("scene", f"{shown.project_id}/{shown.scene_id}"),
+            ("status", shown.status),
+            ("clips", f"{shown.completed_videos} delivered, {shown.video_requests} asked for"),
+            ("created", moment(shown.create_time)),
+            ("updated", moment(shown.update_time)),
+        ]
+    )
+    assets = [asset for folder in shown.folders for asset in folder.assets]
+    if assets:
+        click.echo()
+    write_table(
+        ("FILE", "TYPE", "BYTES", "SIZE", "SECONDS"),
+        [
+            (
+                asset.path,
+                asset.content_type,
+                f"{asset.size_bytes:,}",
+                f"{asset.width}x{asset.height}" if asset.HasField("width") else "",
+                number(asset.duration_seconds) if asset.HasField("duration_seconds") else "",
+            )
+            for asset in assets
+        ],
+    )

@@ -1,0 +1,183 @@
+"""`evergreen video`: the verbs about clips and their jobs."""
+
+from collections.abc import Sequence
+
+import click
+
+from evergreen.cli.follow import Follower, tell_needs_attention
+from evergreen.cli.generate import generate
+from evergreen.cli.output import (
+    credits_of,
+    moment,
+    paths,
+    stage_name,
+    state_name,
+    write_facts,
+    write_json,
+    write_table,
+)
+from evergreen.cli.session import Session, global_options, session
+from evergreen.client import Client
+from evergreen.v1.video_pb2 import Job, JobState, SubmissionResolution
+
+_STATES = {name.removeprefix("JOB_STATE_").lower(): value for name, value in JobState.items() if value}
+
+
+@click.group()
+@global_options()
+def video() -> None:
+    """Make clips and follow their jobs."""
+
+
+video.add_command(generate)
+
+
+@video.command()
+@click.argument("job_ids", nargs=-1, required=True, metavar="JOB_ID...")
+@global_options()
+@click.pass_context
+def status(context: click.Context, job_ids: tuple[str, ...]) -> None:
+    """Show jobs as they are now."""
+    ours = session(context)
+    jobs = ours.run(lambda client: _statuses(client, job_ids))
+    for number, job in enumerate(jobs):
+        if number and not ours.json:
+            click.echo()
+        _write_job(ours, job)
+
+
+@video.command()
+@click.argument("job_ids", nargs=-1, metavar="[JOB_ID]...")
+@click.option("--project", default="", metavar="ID", help="All jobs of this project, also those yet to come.")
+@click.option("--after", type=click.IntRange(min=0), metavar="REVISION", help="Only what lies after this revision.")
+@click.option("--include-finished", is_flag=True, help="With --project: show finished jobs too.")
+@global_options()
+@click.pass_context
+def watch(
+    context: click.Context, job_ids: tuple[str, ...], project: str, after: int | None, include_finished: bool
+) -> None:
+    """Follow jobs until they end, or a project until Ctrl-C.
+
+    Leaving the watch cancels nothing. With --output json each event is a line.
+    """
+    if not job_ids and not project:
+        raise click.UsageError("name the jobs to watch, or a --project")
+    ours = session(context)
+    follower = Follower(
+        session=ours, project_id=project, job_ids=job_ids, after_revision=after, include_finished=include_finished
+    )
+    context.exit(ours.run(follower.follow))
+
+
+@video.command()
+@click.argument("job_id")
+@global_options()
+@click.pass_context
+def cancel(context: click.Context, job_id: str) -> None:
+    """Ask that a job be cancelled; a clip that is finished by then is kept."""
+    ours = session(context)
+    _write_job(ours, ours.run(lambda client: client.cancel(job_id)))
+
+
+@video.command("list")
+@click.option("--project", default="", metavar="ID", help="Only this project's.")
+@click.option("--scene", default="", metavar="ID", help="Only this scene's; needs --project.")
+@click.option("--state", "states", multiple=True, type=click.Choice(list(_STATES)), help="Only these; again for more.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
+@global_options()
+@click.pass_context
+def list_videos(context: click.Context, project: str, scene: str, states: tuple[str, ...], limit: int) -> None:
+    """List jobs, newest first."""
+    ours = session(context)
+    chosen = [_STATES[state] for state in states]
+    jobs = ours.run(lambda client: _list(client, project, scene, chosen, limit))
+    if ours.json:
+        for job in jobs:
+            write_json(job)
+        return
+    write_table(
+        ("JOB", "STATE", "STAGE", "DONE", "MODEL", "PROJECT", "SCENE", "CREDITS", "CREATED"),
+        [
+            (
+                job.job_id,
+                state_name(job),
+                stage_name(job),
+                f"{job.progress:.0%}",
+                job.request.model,
+                job.project_id,
+                job.scene_id,
+                credits_of(job),
+                moment(job.create_time),
+            )
+            for job in jobs
+        ],
+    )
+
+
+@video.command()
+@click.argument("job_id")
+@click.option("--resubmit", is_flag=True, help="No task exists, or paying twice is acceptable: try again.")
+@click.option("--abandon", is_flag=True, help="Give the job up; its estimate counts as spent.")
+@click.option("--attach", metavar="TASK_ID", help="The provider's task exists: go on with it.")
+@global_options()
+@click.pass_context
+def resolve(context: click.Context, job_id: str, resubmit: bool, abandon: bool, attach: str | None) -> None:
+    """Say what shall become of a job that needs attention.
+
+    The answer to a paid request was lost. Look into the provider's console, then choose one of the options.
+    """
+    if resubmit + abandon + (attach is not None) != 1:
+        raise click.UsageError("choose one of --resubmit, --abandon and --attach TASK_ID")
+    resolution = (
+        SubmissionResolution.SUBMISSION_RESOLUTION_RESUBMIT
+        if resubmit
+        else SubmissionResolution.SUBMISSION_RESOLUTION_ABANDON
+        if abandon
+        else SubmissionResolution.SUBMISSION_RESOLUTION_ATTACH
+    )
+    ours = session(context)
+    _write_job(ours, ours.run(lambda client: client.resolve(job_id, resolution, provider_task_id=attach or "")))
+
+
+async def _statuses(client: Client, job_ids: Sequence[str]) -> list[Job]:
+    return [await client.status(job_id) for job_id in job_ids]
+
+
+async def _list(
+    client: Client, project: str, scene: str, states: Sequence[JobState.ValueType], limit: int
+) -> list[Job]:
+    jobs: list[Job] = []
+    async for job in client.list(project_id=project, scene_id=scene, states=states, page_size=min(limit, 200)):
+        jobs.append(job)
+        if len(jobs) == limit:
+            break
+    return jobs
+
+
+def _write_job(ours: Session, job: Job) -> None:
+    if ours.json:
+        write_json(job)
+    else:
+        write_facts(
+            [
+                ("job", job.job_id),
+                ("state", state_name(job)),
+                ("stage", stage_name(job)),
+                ("progress", f"{job.progress:.0%}"),
+                ("scene", f"{job.project_id}/{job.scene_id}"),
+                ("request", job.request_id),
+                ("model", job.request.model),
+                ("attempt", str(job.attempt or "")),
+                ("task", job.provider_task_id),
+                ("credits", credits_of(job)),
+                ("created", moment(job.create_time)),
+                ("started", moment(job.start_time)),
+                ("ended", moment(job.end_time)),
+                *(("label", f"{key}={value}") for key, value in sorted(job.labels.items())),
+                *(("file", path) for path in paths(job)),
+                *(("warning", f"{warning.message} ({warning.code})") for warning in job.warnings),
+                ("error", f"{job.error.message} ({job.error.reason})" if job.HasField("error") else ""),
+            ]
+        )
+    if job.state == JobState.JOB_STATE_NEEDS_ATTENTION:
+        tell_needs_attention(ours, job)

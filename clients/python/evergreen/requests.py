@@ -1,0 +1,118 @@
+"""Builds the request for a clip from plain Python values, and pictures from files.
+
+Nothing is validated here but what could not be sent: the service knows the models and names every fault.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from os import PathLike, fspath
+from typing import Required, TypeAlias, TypedDict, Unpack
+from uuid import uuid4
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from evergreen.errors import MediaTooLarge
+from evergreen.v1.video_pb2 import GenerateVideoRequest, Media, MediaRole, OnUnknownSubmission
+
+INLINE_LIMIT = 3 * 1024 * 1024
+"""How many bytes all inputs sent as bytes may have together."""
+
+FileOrBytes: TypeAlias = "str | PathLike[str] | bytes"
+Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+
+class VideoFields(TypedDict, total=False):
+    """The fields of `GenerateVideoRequest`, and `image`: a first frame as a file's path or as bytes.
+
+    What is left out is left to the service, which documents each default. `request_id` is made where absent.
+    Times must be timezone-aware.
+    """
+
+    project_id: Required[str]
+    scene_id: Required[str]
+    model: Required[str]
+    request_id: str
+    prompt_text: str
+    image: FileOrBytes
+    media: Sequence[Media]
+    ratio: str
+    resolution: str
+    duration_seconds: int
+    seed: int
+    options: Mapping[str, Json]
+    max_credits: float
+    max_attempts: int
+    on_unknown_submission: OnUnknownSubmission.ValueType
+    priority: int
+    start_by: datetime
+    finish_by: datetime
+    labels: Mapping[str, str]
+
+
+async def video_request(**fields: Unpack[VideoFields]) -> GenerateVideoRequest:
+    """Builds a request, reading the image's file. Raises MediaTooLarge, OSError, ValueError."""
+    media = list(fields.get("media", ()))
+    if "image" in fields:
+        media.insert(0, await asyncio.to_thread(inline_media, fields["image"], MediaRole.MEDIA_ROLE_FIRST_FRAME))
+    _check_inline(media)
+    request = GenerateVideoRequest(
+        project_id=fields["project_id"],
+        scene_id=fields["scene_id"],
+        request_id=fields["request_id"] if "request_id" in fields else uuid4().hex,
+        model=fields["model"],
+        prompt_text=fields.get("prompt_text", ""),
+        media=media,
+        ratio=fields.get("ratio", ""),
+        resolution=fields.get("resolution", ""),
+        duration_seconds=fields.get("duration_seconds"),
+        seed=fields.get("seed"),
+        max_credits=fields.get("max_credits"),
+        max_attempts=fields.get("max_attempts", 0),
+        on_unknown_submission=fields.get(
+            "on_unknown_submission", OnUnknownSubmission.ON_UNKNOWN_SUBMISSION_UNSPECIFIED
+        ),
+        priority=fields.get("priority", 0),
+        start_by=_timestamp(fields.get("start_by"), "start_by"),
+        finish_by=_timestamp(fields.get("finish_by"), "finish_by"),
+        labels=fields.get("labels", {}),
+    )
+    if options := fields.get("options"):
+        request.options.update(options)
+    return request
+
+
+def inline_media(source: FileOrBytes, role: MediaRole.ValueType, *, at_seconds: float | None = None) -> Media:
+    """Makes an input of a file's bytes, or of bytes. Raises MediaTooLarge, OSError."""
+    if isinstance(source, bytes):
+        data, name = source, "the input"
+    else:
+        name = fspath(source)
+        with open(source, "rb") as file:
+            data = file.read(INLINE_LIMIT + 1)
+    if len(data) > INLINE_LIMIT:
+        raise _too_large(f"{name} is larger than that")
+    return Media(data=data, role=role, at_seconds=at_seconds)
+
+
+def _check_inline(media: Sequence[Media]) -> None:
+    total = sum(len(each.data) for each in media)
+    if total > INLINE_LIMIT:
+        raise _too_large(f"these have {total:,}")
+
+
+def _too_large(what: str) -> MediaTooLarge:
+    return MediaTooLarge(
+        f"inputs sent as bytes may have 3 MiB ({INLINE_LIMIT:,} bytes) together, and {what}; give an http(s) URL "
+        "or a file that is already in the scene (an asset) instead, or make the picture smaller"
+    )
+
+
+def _timestamp(value: datetime | None, name: str) -> Timestamp | None:
+    if value is None:
+        return None
+    if value.tzinfo is None:
+        raise ValueError(f"{name} must be timezone-aware")
+    timestamp = Timestamp()
+    timestamp.FromDatetime(value)
+    return timestamp

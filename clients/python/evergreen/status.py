@@ -1,0 +1,79 @@
+"""Translates the status of a call into the error that its reason stands for."""
+
+from collections.abc import Mapping
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from evergreen import errors
+
+DOMAIN = "evergreen.v1"
+
+_BY_REASON: Mapping[str, type[errors.CallError]] = {
+    "INVALID_REQUEST": errors.InvalidRequest,
+    "REQUEST_ID_REUSED": errors.RequestIdReused,
+    "JOB_NOT_FOUND": errors.JobNotFound,
+    "SCENE_NOT_FOUND": errors.SceneNotFound,
+    "NEEDS_RESOLUTION": errors.NeedsResolution,
+    "NOT_RESOLVABLE": errors.NotResolvable,
+    "PRICE_UNKNOWN": errors.PriceUnknown,
+    "CREDITS_EXCEEDED": errors.CreditsExceeded,
+    "PROVIDER_TASK_NOT_FOUND": errors.ProviderTaskNotFound,
+    "PROVIDER_TASK_TAKEN": errors.ProviderTaskTaken,
+    "PROVIDER_UNAUTHORIZED": errors.ProviderUnauthorized,
+    "CURSOR_AHEAD": errors.CursorAhead,
+    "CURSOR_COMPACTED": errors.CursorCompacted,
+    "DRAINING": errors.Draining,
+    "STORAGE_UNAVAILABLE": errors.StorageUnavailable,
+    "PROVIDER_UNAVAILABLE": errors.ProviderUnavailable,
+    "QUEUE_FULL": errors.QueueFull,
+    "NOT_IMPLEMENTED": errors.NotOffered,
+    "INTERNAL": errors.InternalError,
+}
+
+# For statuses without a reason of ours, and for reasons that are newer than this client.
+_BY_CODE: Mapping[grpc.StatusCode, type[errors.CallError]] = {
+    grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequest,
+    grpc.StatusCode.NOT_FOUND: errors.NotFound,
+    grpc.StatusCode.FAILED_PRECONDITION: errors.PreconditionFailed,
+    grpc.StatusCode.UNAVAILABLE: errors.Unavailable,
+    grpc.StatusCode.UNIMPLEMENTED: errors.NotOffered,
+    grpc.StatusCode.INTERNAL: errors.InternalError,
+    grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceeded,
+}
+
+
+def call_error(rpc_error: grpc.aio.AioRpcError) -> errors.CallError:
+    """Makes the typed error of a status. To be raised `from` the original."""
+    details = _details(rpc_error)
+    kind = _BY_REASON.get(details.reason) or _BY_CODE.get(rpc_error.code(), errors.CallError)
+    return kind(rpc_error, details)
+
+
+def _details(rpc_error: grpc.aio.AioRpcError) -> errors.CallDetails:
+    info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
+    retry_after: float | None = None
+    try:
+        # The stubs ask for a whole call, but only its status is read, which the error has too.
+        status: Status | None = rpc_status.from_call(rpc_error)  # type: ignore[arg-type]  # see above
+        for packed in status.details if status else ():
+            packed.Unpack(info)
+            packed.Unpack(bad_request)
+            if packed.Unpack(retry):
+                retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
+    except (ValueError, DecodeError):
+        # A proxy rewrote the status or cut the details; what is left is the code and the text.
+        return errors.CallDetails()
+    ours = info.domain == DOMAIN
+    return errors.CallDetails(
+        reason=info.reason if ours else "",
+        metadata=dict(info.metadata) if ours else {},
+        violations=tuple(
+            errors.FieldViolation(field=violation.field, description=violation.description)
+            for violation in bad_request.field_violations
+        ),
+        retry_after_seconds=retry_after,
+    )

@@ -1,0 +1,156 @@
+"""Keeps a watch going over as many streams as it takes: resumes from its cursor, tells nothing twice.
+
+A stream counts as broken when the service is unavailable or stops, when nothing came for longer than
+checkpoints allow, and when it ends although a watched job is not final yet.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import grpc
+
+from evergreen.errors import CallError, EvergreenError, QueueFull, Unavailable, WatchInterrupted
+from evergreen.status import call_error
+from evergreen.v1.video_pb2 import Job, JobState, WatchProgressRequest, WatchProgressResponse
+
+logger = logging.getLogger(__name__)
+
+OpenStream = Callable[[WatchProgressRequest], "grpc.aio.UnaryStreamCall[WatchProgressRequest, WatchProgressResponse]"]
+
+FINAL_STATES = frozenset(
+    {
+        JobState.JOB_STATE_SUCCEEDED,
+        JobState.JOB_STATE_FAILED,
+        JobState.JOB_STATE_CANCELLED,
+        JobState.JOB_STATE_EXPIRED,
+    }
+)
+
+
+def is_final(job: Job) -> bool:
+    """Tells whether nothing will change about the job any more."""
+    return job.state in FINAL_STATES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconnect:
+    """How a broken watch is resumed. Times are in seconds; `random` gives numbers from 0 to 1."""
+
+    first_delay: float = 0.25
+    max_delay: float = 8.0
+    """Delays double from `first_delay` to this, and each is scaled by a random factor."""
+    silence: float = 60.0
+    """A stream is broken when nothing came for so long; the service sends a checkpoint every 15 s."""
+    patience: float = 300.0
+    """The watch is given up when the service did not answer for so long."""
+    random: Callable[[], float] = random.random
+
+    def delay(self, failures: int, fault: EvergreenError) -> float:
+        """Tells how long to wait after so many failures in a row, the service's own wish first."""
+        wish = fault.retry_after_seconds if isinstance(fault, CallError) else None
+        doubled = self.first_delay * 2.0 ** min(failures - 1, 30)
+        return min(wish or 0.0, self.max_delay) + self.random() * min(doubled, self.max_delay)
+
+
+class _BrokenStream(EvergreenError):
+    """The stream ended or fell silent where it may not."""
+
+
+class _Position:
+    """How far a watch has come: its cursor, and which of the watched jobs are not final yet."""
+
+    def __init__(self, request: WatchProgressRequest) -> None:
+        self._request = request
+        self._pending = dict.fromkeys(request.job_ids)
+        self.cursor = request.after_revision if request.HasField("after_revision") else None
+
+    @property
+    def complete(self) -> bool:
+        return bool(self._request.job_ids) and not self._pending
+
+    def resume(self) -> WatchProgressRequest:
+        return WatchProgressRequest(
+            project_id=self._request.project_id,
+            job_ids=self._pending,
+            after_revision=self.cursor,
+            include_finished=self._request.include_finished,
+        )
+
+    def is_news(self, message: WatchProgressResponse) -> bool:
+        cursor = -1 if self.cursor is None else self.cursor
+        if message.HasField("checkpoint"):
+            return message.revision >= cursor
+        # The final state of a watched job is told again to whoever resumes, even behind the cursor.
+        job = message.event.job
+        return message.revision > cursor or (job.job_id in self._pending and is_final(job))
+
+    def passed(self, message: WatchProgressResponse) -> None:
+        self.cursor = max(message.revision, -1 if self.cursor is None else self.cursor)
+        if message.HasField("event") and is_final(message.event.job):
+            self._pending.pop(message.event.job.job_id, None)
+
+
+async def resilient_watch(
+    open_stream: OpenStream, request: WatchProgressRequest, *, reconnect: Reconnect
+) -> AsyncGenerator[WatchProgressResponse, None]:
+    """Yields the events and checkpoints of a watch; ends after the final state of all watched jobs.
+
+    Raises CallError where reconnecting cannot help, WatchInterrupted where it did not for too long.
+    """
+    position = _Position(request)
+    failures = 0
+    answered_at = time.monotonic()
+    while True:
+        try:
+            async with aclosing(_stream(open_stream(position.resume()), reconnect.silence)) as messages:
+                async for message in messages:
+                    answered_at = time.monotonic()
+                    if not position.is_news(message):
+                        continue
+                    if message.revision != position.cursor:
+                        failures = 0
+                    yield message
+                    # The caller took its time with the message, which is no silence of the service.
+                    answered_at = time.monotonic()
+                    position.passed(message)
+                    if position.complete:
+                        return
+            raise _BrokenStream("the stream ended before every watched job was final")
+        except (Unavailable, QueueFull, _BrokenStream) as fault:
+            failures += 1
+            delay = reconnect.delay(failures, fault)
+            if time.monotonic() + delay - answered_at > reconnect.patience:
+                raise WatchInterrupted(
+                    f"the watch could not be resumed within {reconnect.patience:g} s: {fault}", revision=position.cursor
+                ) from fault
+            logger.info("watch interrupted", extra=_facts(fault, delay, position.cursor))
+        await asyncio.sleep(delay)
+
+
+async def _stream(
+    call: "grpc.aio.UnaryStreamCall[WatchProgressRequest, WatchProgressResponse]", silence: float
+) -> AsyncGenerator[WatchProgressResponse, None]:
+    responses = aiter(call)
+    try:
+        while True:
+            async with asyncio.timeout(silence):
+                message = await anext(responses, None)
+            if message is None:
+                return
+            yield message
+    except grpc.aio.AioRpcError as error:
+        raise call_error(error) from error
+    except TimeoutError as error:
+        raise _BrokenStream(f"nothing came for {silence:g} s") from error
+    finally:
+        # A call that is merely dropped may stay open on the server.
+        call.cancel()
+
+
+def _facts(fault: EvergreenError, delay: float, cursor: int | None) -> Mapping[str, object]:
+    return {"cause": str(fault), "delay_seconds": round(delay, 2), "revision": cursor}

@@ -1,0 +1,20 @@
+from collections.abc import AsyncIterator
+
+import pytest
+
+from evergreen import Client, Reconnect
+from tests.clients.scripted import ScriptedService
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[ScriptedService]:
+    async with ScriptedService() as service:
+        yield service
+
+
+@pytest.fixture
+async def client(service: ScriptedService) -> AsyncIterator[Client]:
+    """A client that does not wait before it reconnects, and gives up soon."""
+    reconnect = Reconnect(first_delay=0.01, max_delay=0.05, random=lambda: 1.0, patience=2.0)
+    async with Client(service.target, reconnect=reconnect, timeout=10.0) as client:
+        yield client

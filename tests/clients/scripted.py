@@ -1,0 +1,162 @@
+"""A service on the wire whose every answer a test writes beforehand."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from evergreen import EventKind, Job, JobState, WatchProgressResponse
+from evergreen.v1.scene_pb2_grpc import SceneServiceServicer, add_SceneServiceServicer_to_server
+from evergreen.v1.video_pb2 import Checkpoint, Event, WatchProgressRequest
+from evergreen.v1.video_pb2_grpc import VideoServiceServicer, add_VideoServiceServicer_to_server
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """An error status; without a reason it carries no details, as when a proxy made it."""
+
+    code: grpc.StatusCode
+    reason: str = ""
+    message: str = "as scripted"
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    violations: Mapping[str, str] = field(default_factory=dict)
+    retry_after: Duration | None = None
+
+    async def abort(self, context: grpc.aio.ServicerContext) -> None:
+        details: list[Message] = []
+        if self.reason:
+            details.append(ErrorInfo(reason=self.reason, domain="evergreen.v1", metadata=self.metadata))
+        if self.violations:
+            named = [BadRequest.FieldViolation(field=k, description=v) for k, v in self.violations.items()]
+            details.append(BadRequest(field_violations=named))
+        if self.retry_after:
+            details.append(RetryInfo(retry_delay=self.retry_after))
+        status = Status(code=self.code.value[0], message=self.message)
+        for detail in details:
+            packed = AnyMessage()
+            packed.Pack(detail)
+            status.details.append(packed)
+        trailers = rpc_status.to_status(status).trailing_metadata if details else ()
+        await context.abort(self.code, self.message, trailers)
+
+
+UNAVAILABLE = Fault(code=grpc.StatusCode.UNAVAILABLE)
+DRAINING = Fault(code=grpc.StatusCode.UNAVAILABLE, reason="DRAINING")
+
+
+class Hold:
+    """Keeps a stream open until the client leaves it."""
+
+
+Answer = Message | Fault
+Step = WatchProgressResponse | Fault | Hold
+
+
+class ScriptedService(VideoServiceServicer, SceneServiceServicer):
+    """Answers each call with what `answers` holds for it, in order, and each watch with one of `streams`."""
+
+    def __init__(self, target: str = "127.0.0.1:0") -> None:
+        self.answers: dict[str, list[Answer]] = defaultdict(list)
+        self.streams: list[Sequence[Step]] = []
+        self.requests: dict[str, list[Message]] = defaultdict(list)
+        self.watches: list[WatchProgressRequest] = []
+        self.holding = asyncio.Event()
+        self.left = asyncio.Event()
+        self.health = b"\x08\x01"
+        self.target = target
+        self._server = grpc.aio.server()
+
+    async def __aenter__(self) -> Self:
+        add_VideoServiceServicer_to_server(self, self._server)
+        add_SceneServiceServicer_to_server(self, self._server)
+        self._server.add_generic_rpc_handlers((self._health_handler(),))
+        self.target = f"127.0.0.1:{self._server.add_insecure_port(self.target)}"
+        await self._server.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._server.stop(None)
+
+    async def stop(self) -> None:
+        await self._server.stop(None)
+
+    async def WatchProgress(
+        self, request: WatchProgressRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[WatchProgressResponse]:
+        self.watches.append(request)
+        if not self.streams:
+            await Fault(code=grpc.StatusCode.INTERNAL, message="no stream is scripted").abort(context)
+        for step in self.streams.pop(0):
+            match step:
+                case Fault():
+                    await step.abort(context)
+                case Hold():
+                    self.holding.set()
+                    try:
+                        await asyncio.Event().wait()
+                    finally:
+                        self.left.set()
+                case _:
+                    yield step
+
+    def _health_handler(self) -> grpc.GenericRpcHandler:
+        async def check(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
+            return self.health
+
+        return grpc.method_handlers_generic_handler(
+            "grpc.health.v1.Health", {"Check": grpc.unary_unary_rpc_method_handler(check)}
+        )
+
+    async def _answer(self, method: str, request: Message, context: grpc.aio.ServicerContext) -> Message:
+        self.requests[method].append(request)
+        if not self.answers[method]:
+            await Fault(code=grpc.StatusCode.INTERNAL, message=f"no answer to {method} is scripted").abort(context)
+        answer = self.answers[method].pop(0)
+        if isinstance(answer, Fault):
+            await answer.abort(context)
+        return answer
+
+
+def _scripted(method: str):
+    async def answer(self: ScriptedService, request: Message, context: grpc.aio.ServicerContext) -> Message:
+        return await self._answer(method, request, context)
+
+    return answer
+
+
+for _method in (
+    *("GenerateVideo", "GetStatus", "CancelVideo", "ListVideos", "ResolveSubmission", "ListModels", "GetAccount"),
+    *("CreateScene", "GetScene", "ListScenes"),
+):
+    setattr(ScriptedService, _method, _scripted(_method))
+
+
+def job(job_id: str = "job-1", state: str = "RUNNING", *, revision: int = 1, **fields: object) -> Job:
+    return Job(
+        job_id=job_id,
+        project_id="p",
+        scene_id="s",
+        state=JobState.Value(f"JOB_STATE_{state}"),
+        revision=revision,
+        **fields,
+    )
+
+
+def event(
+    revision: int, job_id: str = "job-1", state: str = "RUNNING", *, kind: str = "STAGE_CHANGED", **fields: object
+) -> WatchProgressResponse:
+    told = job(job_id, state, revision=revision, **fields)
+    return WatchProgressResponse(event=Event(kind=EventKind.Value(f"EVENT_KIND_{kind}"), job=told), revision=revision)
+
+
+def checkpoint(revision: int) -> WatchProgressResponse:
+    return WatchProgressResponse(checkpoint=Checkpoint(), revision=revision)

@@ -1,0 +1,447 @@
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+from click.testing import CliRunner
+
+from evergreen import INLINE_LIMIT, MediaRole, OnUnknownSubmission, SubmissionResolution
+from evergreen.cli.app import evergreen as root
+from evergreen.v1.scene_pb2 import Asset, CreateSceneResponse, Folder, GetSceneResponse, ListScenesResponse, Scene
+from evergreen.v1.video_pb2 import (
+    CancelVideoResponse,
+    CostBasis,
+    GenerateVideoResponse,
+    GetAccountResponse,
+    GetStatusResponse,
+    JobError,
+    ListModelsResponse,
+    ListVideosResponse,
+    Model,
+    ModelUsage,
+    Output,
+    Price,
+    ResolveSubmissionResponse,
+)
+from tests.clients.scripted import DRAINING, Fault, Hold, ScriptedService, checkpoint, event, job
+
+GENERATE = ("video", "generate", "--project", "p", "--scene", "s", "--prompt", "a fox")
+ACCEPTED = GenerateVideoResponse(job=job(state="QUEUED"))
+DELIVERED = event(
+    4,
+    state="SUCCEEDED",
+    kind="SUCCEEDED",
+    progress=1.0,
+    charged_credits=25.0,
+    cost_basis=CostBasis.COST_BASIS_CONFIRMED,
+    outputs=[Output(asset="videos/job-1-1-0.mp4")],
+)
+LOST = JobError(reason="SUBMISSION_UNKNOWN", message="the answer was lost")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ended:
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+class CommandLine:
+    """Runs the command as a process of its own, as users do."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+
+    async def start(
+        self, *arguments: str, stderr: int = asyncio.subprocess.PIPE, **environment: str
+    ) -> asyncio.subprocess.Process:
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "evergreen.cli", *arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=stderr,
+            env={**os.environ, "EVERGREEN_ENDPOINT": self._endpoint, **environment},
+        )
+
+    async def end(self, process: asyncio.subprocess.Process) -> Ended:
+        try:
+            async with asyncio.timeout(20):
+                stdout, stderr = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        assert process.returncode is not None
+        return Ended(code=process.returncode, stdout=stdout.decode(), stderr=(stderr or b"").decode())
+
+    async def __call__(self, *arguments: str, **environment: str) -> Ended:
+        return await self.end(await self.start(*arguments, **environment))
+
+
+def read_all(terminal: int) -> str:
+    """Reads until the other side is closed, which a terminal tells by an error."""
+    chunks = []
+    with suppress(OSError):
+        while chunk := os.read(terminal, 65536):
+            chunks.append(chunk)
+    return b"".join(chunks).decode()
+
+
+@pytest.fixture
+async def evergreen(service: ScriptedService) -> CommandLine:
+    return CommandLine(service.target)
+
+
+async def test_a_watched_clip_ends_with_its_path_on_stdout_and_talk_on_stderr(
+    service: ScriptedService, evergreen: CommandLine, tmp_path: Path
+) -> None:
+    picture = tmp_path / "picture.jpg"
+    picture.write_bytes(b"jpeg")
+    service.answers["GenerateVideo"] = [ACCEPTED]
+    service.streams = [
+        [event(1, state="QUEUED", stage="JOB_STAGE_WAITING"), checkpoint(1), DRAINING],
+        [event(2, stage="JOB_STAGE_GENERATING", progress=0.25), event(3, stage="JOB_STAGE_DELIVERING"), DELIVERED],
+    ]
+
+    ended = await evergreen(*GENERATE, "--image", str(picture), "--watch")
+
+    assert (ended.code, ended.stdout) == (0, "projects/p/s/videos/job-1-1-0.mp4\n")
+    assert "s …job-1  WAITING  0%" in ended.stderr
+    assert "watch interrupted, trying again" in ended.stderr
+    assert "GENERATING  25%" in ended.stderr
+    assert "SUCCEEDED  25 credits" in ended.stderr
+    assert "\x1b" not in ended.stderr
+    assert service.requests["GenerateVideo"][0].media[0].data == b"jpeg"
+
+
+async def test_a_terminal_gets_a_live_bar_and_stdout_stays_clean(
+    service: ScriptedService, evergreen: CommandLine
+) -> None:
+    service.streams = [[event(1, stage="JOB_STAGE_GENERATING", progress=0.25), DELIVERED]]
+    terminal, end = pty.openpty()
+
+    process = await evergreen.start("video", "watch", "job-1", stderr=end, TERM="xterm", NO_COLOR="1")
+    os.close(end)
+    shown = await asyncio.to_thread(read_all, terminal)
+    os.close(terminal)
+    ended = await evergreen.end(process)
+
+    assert (ended.code, ended.stdout) == (0, "projects/p/s/videos/job-1-1-0.mp4\n")
+    assert re.search(r"s …job-1 GENERATING .*━.* 25% .*0:00:00", shown)
+    assert "SUCCEEDED  25 credits" in shown
+    assert not re.search(r"\x1b\[[0-9;]*[34][0-9]m", shown), "NO_COLOR is set"
+
+
+async def test_options_of_generate_reach_the_wire(service: ScriptedService, evergreen: CommandLine) -> None:
+    service.answers["GenerateVideo"] = [ACCEPTED]
+
+    ended = await evergreen(
+        *GENERATE,
+        *("--image-uri", "https://example.com/a.png", "--last-image", "asset:images/b.png"),
+        *("--video", "https://example.com/v.mp4", "--media", "keyframe@2.5=https://example.com/k.png"),
+        *("--model", "gen4.5", "--ratio", "1280:720", "--resolution", "720p", "--duration", "5", "--seed", "0"),
+        *("--request-id", "mine", "--priority", "-3", "--max-credits", "30.5", "--max-attempts", "2"),
+        *("--on-unknown", "resubmit", "--label", "team=blue", "--label", "shot=1=a", "--option", "audio=false"),
+        *("--start-by", "2030-01-31T18:00:00+01:00"),
+    )
+
+    assert (ended.code, ended.stdout) == (0, "job-1\n")
+    assert "evergreen video watch job-1" in ended.stderr
+    (request,) = service.requests["GenerateVideo"]
+    assert [(media.WhichOneof("source"), media.role) for media in request.media] == [
+        ("uri", MediaRole.MEDIA_ROLE_FIRST_FRAME),
+        ("asset", MediaRole.MEDIA_ROLE_LAST_FRAME),
+        ("uri", MediaRole.MEDIA_ROLE_SOURCE_VIDEO),
+        ("uri", MediaRole.MEDIA_ROLE_KEYFRAME),
+    ]
+    assert request.media[3].at_seconds == 2.5
+    assert (request.model, request.ratio, request.resolution) == ("gen4.5", "1280:720", "720p")
+    assert (request.duration_seconds, request.seed, request.HasField("seed")) == (5, 0, True)
+    assert (request.request_id, request.priority, request.max_credits, request.max_attempts) == ("mine", -3, 30.5, 2)
+    assert request.on_unknown_submission == OnUnknownSubmission.ON_UNKNOWN_SUBMISSION_RESUBMIT
+    assert dict(request.labels) == {"team": "blue", "shot": "1=a"}
+    assert request.options["audio"] is False
+    assert request.start_by.ToJsonString() == "2030-01-31T17:00:00Z"
+
+
+async def test_json_is_one_object_per_line_with_the_names_of_the_contract(
+    service: ScriptedService, evergreen: CommandLine
+) -> None:
+    service.answers["GenerateVideo"] = [ACCEPTED]
+    service.streams = [[event(1, prompt := "job-1", state="QUEUED"), checkpoint(1), event(2), DELIVERED]]
+
+    ended = await evergreen(*GENERATE, "--watch", "--output", "json")
+
+    assert ended.code == 0
+    assert [line["revision"] for line in ended.lines] == ["1", "2", "4"]
+    last = ended.lines[-1]["event"]["job"]
+    assert (last["job_id"], last["state"], last["charged_credits"]) == (prompt, "JOB_STATE_SUCCEEDED", 25.0)
+    assert last["outputs"] == [{"asset": "videos/job-1-1-0.mp4"}]
+
+
+@pytest.mark.parametrize("state", ["FAILED", "CANCELLED", "EXPIRED"])
+async def test_a_job_that_does_not_succeed_has_its_own_exit_code(
+    service: ScriptedService, evergreen: CommandLine, state: str
+) -> None:
+    cause = JobError(reason="BAD_OUTPUT", message="too \x1b[31mpoor")
+    service.streams = [[event(1), event(2, state=state, error=cause)]]
+
+    ended = await evergreen("video", "watch", "job-1")
+
+    assert (ended.code, ended.stdout) == (3, "")
+    assert f"{state}  too \N{REPLACEMENT CHARACTER}[31mpoor (BAD_OUTPUT)" in ended.stderr
+
+
+async def test_a_job_that_needs_attention_ends_the_watch_and_names_the_command(
+    service: ScriptedService, evergreen: CommandLine
+) -> None:
+    stuck = event(3, "b", state="NEEDS_ATTENTION", kind="NEEDS_ATTENTION", error=LOST)
+    service.streams = [[event(1, "a"), event(2, "b"), stuck, event(4, "a", state="SUCCEEDED"), Hold()]]
+
+    ended = await evergreen("--endpoint", service.target, "video", "watch", "a", "b", EVERGREEN_ENDPOINT="127.0.0.1:1")
+
+    assert ended.code == 4
+    assert "Job b needs attention: the answer was lost" in ended.stderr
+    assert f"evergreen --endpoint {service.target} video resolve b --attach TASK_ID" in ended.stderr
+    assert "video resolve a" not in ended.stderr
+
+
+async def test_a_resumed_watch_ends_for_a_job_that_has_needed_attention_since_before(
+    service: ScriptedService, evergreen: CommandLine
+) -> None:
+    service.answers["GetStatus"] = [
+        GetStatusResponse(job=job("a", "SUCCEEDED", revision=9)),
+        GetStatusResponse(job=job("b", "NEEDS_ATTENTION", revision=3, error=LOST)),
+    ]
+    service.streams = [[event(8, "a"), event(9, "a", "SUCCEEDED"), Hold()]]
+
+    ended = await evergreen("video", "watch", "a", "b", "--after", "7", "--output", "json")
+
+    assert ended.code == 4
+    assert [line["revision"] for line in ended.lines] == ["8", "9"]
+    assert "video resolve b --resubmit" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "hint"),
+    [
+        (("video", "watch", "job-1"), "evergreen video watch job-1\n"),
+        (("video", "watch", "--project", "p", "--output", "json"), "evergreen video watch --project p --after 7\n"),
+        ((*GENERATE, "--watch"), "evergreen video watch job-1\n"),
+    ],
+    ids=["jobs", "project", "generate"],
+)
+async def test_ctrl_c_ends_the_watch_and_says_how_to_resume(
+    service: ScriptedService, evergreen: CommandLine, verb: tuple[str, ...], hint: str
+) -> None:
+    service.answers["GenerateVideo"] = [ACCEPTED]
+    service.streams = [[event(6), event(7), Hold()]]
+    process = await evergreen.start(*verb)
+    async with asyncio.timeout(15):
+        await service.holding.wait()
+        assert process.stderr is not None
+        assert process.stdout is not None
+        # Both events were dealt with as soon as the last of them was shown.
+        shown = process.stdout if "json" in verb else process.stderr
+        await (shown.readuntil(b'"7"') if "json" in verb else shown.readline())
+        process.send_signal(signal.SIGINT)
+
+    ended = await evergreen.end(process)
+
+    assert ended.code == 130
+    assert ended.stderr.endswith(f"To resume: {hint}")
+    assert "Traceback" not in ended.stderr
+    await asyncio.wait_for(service.left.wait(), 5)
+    assert not service.requests["CancelVideo"]
+
+
+async def test_bad_input_shows_each_fault_on_a_line_of_its_own(
+    service: ScriptedService, evergreen: CommandLine
+) -> None:
+    service.answers["GenerateVideo"] = [
+        Fault(
+            code=grpc.StatusCode.INVALID_ARGUMENT,
+            reason="INVALID_REQUEST",
+            message="2 fields are wrong",
+            violations={"ratio": "must be one of 1280:720", "duration_seconds": "must be 5 or 10"},
+        )
+    ]
+
+    ended = await evergreen(*GENERATE, "--watch")
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert ended.stderr == (
+        "Error: the request cannot be accepted (INVALID_REQUEST)\n"
+        "  ratio: must be one of 1280:720\n"
+        "  duration_seconds: must be 5 or 10\n"
+    )
+
+
+async def test_an_answer_that_may_be_lost_tells_the_request_id(
+    service: ScriptedService, evergreen: CommandLine
+) -> None:
+    service.answers["GenerateVideo"] = [Fault(code=grpc.StatusCode.DEADLINE_EXCEEDED, message="too late")]
+
+    ended = await evergreen(*GENERATE)
+
+    assert ended.code == 1
+    assert f"--request-id {service.requests['GenerateVideo'][0].request_id}" in ended.stderr
+
+
+@pytest.fixture
+def large(tmp_path: Path) -> Path:
+    large = tmp_path / "large.png"
+    large.write_bytes(bytes(INLINE_LIMIT + 1))
+    return large
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("--image", "{large}"), "3 MiB (3,145,728 bytes)"),
+        (("--image", "nowhere.png"), "cannot read nowhere.png: No such file"),
+        (("--image", "https://example.com/a", "--image-uri", "https://example.com/a"), "choose one"),
+        (("--media", "style=a.png"), "is not ROLE=SOURCE"),
+        (("--option", "audio=yes"), "is not JSON"),
+        (("--label", "team"), "is not KEY=VALUE"),
+        (("--start-by", "soon"), "is not a time"),
+        (("--seed", "99999999999999999999"), "99999999999999999999"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else None,
+)
+def test_what_cannot_be_sent_is_a_usage_error(large: Path, wrong: tuple[str, ...], said: str) -> None:
+    """Where no server is, so that sending would end otherwise."""
+    nowhere = ("--endpoint", "127.0.0.1:1")
+
+    ended = CliRunner().invoke(root, [*nowhere, *GENERATE, *(argument.format(large=large) for argument in wrong)])
+
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert said in " ".join(ended.stderr.split())
+
+
+async def test_checking_a_request_prints_its_price(service: ScriptedService, evergreen: CommandLine) -> None:
+    service.answers["GenerateVideo"] = [GenerateVideoResponse(estimated_credits=25.0)]
+
+    ended = await evergreen(*GENERATE, "--validate-only")
+
+    assert (ended.code, ended.stdout) == (0, "25\n")
+    assert service.requests["GenerateVideo"][0].validate_only
+
+
+async def test_jobs_are_shown_listed_cancelled_and_resolved(service: ScriptedService, evergreen: CommandLine) -> None:
+    stuck = job(state="NEEDS_ATTENTION", error=LOST, estimated_credits=25.0)
+    service.answers["GetStatus"] = [GetStatusResponse(job=stuck)]
+    service.answers["ListVideos"] = [
+        ListVideosResponse(jobs=[job("b"), job("a")], next_page_token="2"),
+        ListVideosResponse(jobs=[job("0")]),
+    ]
+    service.answers["CancelVideo"] = [CancelVideoResponse(job=job(state="CANCELLING"))]
+    service.answers["ResolveSubmission"] = [ResolveSubmissionResponse(job=job())]
+
+    status = await evergreen("video", "status", "job-1")
+    listed = await evergreen("video", "list", "--project", "p", "--state", "running", "--limit", "3")
+    cancelled = await evergreen("--output", "json", "video", "cancel", "job-1")
+    resolved = await evergreen("video", "resolve", "job-1", "--attach", "task-9")
+    unresolved = await evergreen("video", "resolve", "job-1", "--attach", "task-9", "--abandon")
+
+    assert status.code == 0
+    assert "state     NEEDS_ATTENTION\n" in status.stdout
+    assert "credits   ≤ 25\n" in status.stdout
+    assert "video resolve job-1 --abandon" in status.stderr
+    assert [line.split()[:2] for line in listed.stdout.splitlines()] == [
+        ["JOB", "STATE"],
+        ["b", "RUNNING"],
+        ["a", "RUNNING"],
+        ["0", "RUNNING"],
+    ]
+    assert [line["state"] for line in cancelled.lines] == ["JOB_STATE_CANCELLING"]
+    assert resolved.code == 0
+    (request,) = service.requests["ResolveSubmission"]
+    assert request.resolution == SubmissionResolution.SUBMISSION_RESOLUTION_ATTACH
+    assert request.provider_task_id == "task-9"
+    assert unresolved.code == 2
+
+
+async def test_scenes_models_and_the_account_are_shown(service: ScriptedService, evergreen: CommandLine) -> None:
+    asset = Asset(path="images/hero.png", content_type="image/png", size_bytes=2048, width=64, height=32)
+    scene = Scene(project_id="p", scene_id="s", folders=[Folder(name="images", assets=[asset])])
+    service.answers["CreateScene"] = [CreateSceneResponse(scene=scene)]
+    service.answers["GetScene"] = [GetSceneResponse(scene=scene)]
+    service.answers["ListScenes"] = [ListScenesResponse(scenes=[scene])]
+    service.answers["ListModels"] = [
+        ListModelsResponse(
+            models=[
+                Model(
+                    model="gen4_turbo",
+                    ratios=[f"{width}:9" for width in range(8)],
+                    durations_seconds=[2, 3, 4, 8, 10],
+                    prices=[Price(credits_per_second=5)],
+                )
+            ]
+        )
+    ]
+    service.answers["GetAccount"] = [GetAccountResponse(credit_balance=1234.5, usage=[ModelUsage(model="gen4_turbo")])]
+
+    created = await evergreen("scene", "create", "--project", "p", "--scene", "s", "--output", "json")
+    shown = await evergreen("scene", "show", "--project", "p", "--scene", "s")
+    listed = await evergreen("scene", "list", "--project", "p")
+    models = await evergreen("models")
+    account = await evergreen("account")
+
+    assert created.lines[0]["folders"][0]["assets"][0]["size_bytes"] == "2048"
+    assert "images/hero.png  image/png  2,048  64x32" in shown.stdout
+    assert listed.stdout.splitlines()[1].startswith("s ")
+    assert models.stdout.splitlines()[1] == "gen4_turbo  -                   0:9 1:9 2:9 3:9 4:9 5:9 (+2)  2-4 8 10  5"
+    assert "1,234.5 credits" in account.stdout
+
+
+async def test_health_is_told_by_the_exit_code(service: ScriptedService, evergreen: CommandLine) -> None:
+    serving = await evergreen("health")
+    service.health = b"\x08\x02"
+    not_serving = await evergreen("health", "--output", "json")
+    gone = await evergreen("health", "--endpoint", "127.0.0.1:1")
+
+    assert (serving.code, serving.stdout) == (0, "SERVING\n")
+    assert (not_serving.code, not_serving.lines) == (1, [{"status": "NOT_SERVING"}])
+    assert gone.code == 1
+    assert "Is a server running at 127.0.0.1:1?" in gone.stderr
+
+
+async def test_an_installed_package_adds_commands_and_a_missing_one_is_named(
+    evergreen: CommandLine, tmp_path: Path
+) -> None:
+    installed = tmp_path / "guest-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1.0\n")
+    (installed / "entry_points.txt").write_text("[evergreen.commands]\nhello = guest:hello\nabsent = nowhere:go\n")
+    (tmp_path / "guest.py").write_text(
+        "import click\n\n@click.command()\ndef hello():\n    '''Greet.'''\n    click.echo('hello')\n"
+    )
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+
+    hello = await evergreen("hello", PYTHONPATH=path)
+    absent = await evergreen("absent", "--listen", "x", PYTHONPATH=path)
+
+    assert (hello.code, hello.stdout) == (0, "hello\n")
+    assert absent.code == 1
+    assert "absent needs the server: pip install 'evergreen-video[server]' (nowhere is missing)" in absent.stderr
+
+
+def test_help_documents_the_exit_codes() -> None:
+    ended = CliRunner().invoke(root, ["--help"])
+
+    assert ended.exit_code == 0
+    for code in (0, 1, 2, 3, 4, 130):
+        assert f"\n    {code} " in ended.stdout
