@@ -10,12 +10,8 @@ from pathlib import Path
 import click
 import uvloop
 
-from evergreen_server import app
 from evergreen_server.config import Config, ConfigError
-from evergreen_server.jobs.database import DatabaseInUse
 from evergreen_server.logs import set_up_logs
-from evergreen_server.sandbox import SANDBOX_KEY, Sandbox, Settings
-from evergreen_storage import StorageError
 
 
 @click.command()
@@ -23,6 +19,11 @@ from evergreen_storage import StorageError
 @click.option("--sandbox", is_flag=True, help="Use a local sandbox as the provider; needs no key.")
 def serve(listen: str | None, sandbox: bool) -> None:
     """Serve the gRPC API until SIGTERM or SIGINT."""
+    # Here, not above: the client's verbs and every --help would wait for it.
+    from evergreen_server import app
+    from evergreen_server.jobs.database import DatabaseInUse
+    from evergreen_storage import StorageError
+
     try:
         config = Config.from_env(os.environ, sandbox=sandbox, listen=listen)
     except ConfigError as exc:
@@ -49,6 +50,8 @@ def serve(listen: str | None, sandbox: bool) -> None:
 @click.option("--render-scale", default=1.0, show_default=True, help="Output pixels per asked pixel, per side.")
 def sandbox(listen: str, speed: float, state_dir: Path | None, tier: int, render_scale: float) -> None:
     """Run a local Runway for tests: its API, real MP4s, scripted faults."""
+    from evergreen_server.sandbox import SANDBOX_KEY, Sandbox, Settings
+
     set_up_logs("INFO", "text")
     host, _, port = listen.rpartition(":")
 

@@ -19,7 +19,7 @@ __all__ = [
 
 Body = Mapping[str, Json]
 
-ALWAYS = "always"
+ALWAYS = ""
 WITH_AUDIO, WITHOUT_AUDIO = "with audio", "without audio"
 INPUT_SECONDS_MOST = 30
 SOURCE_SECONDS_MOST = {"aleph2": 30, "gemini_omni_flash": 10}
