@@ -6,7 +6,6 @@ import logging
 import socket
 
 import pytest
-from tests.runway.scripted import KEY, TASK_ID, Act, Partial, answer, client_for, scripted
 
 from evergreen_server.jobs.provider import (
     DailyLimitReached,
@@ -25,6 +24,7 @@ from evergreen_server.jobs.provider import (
     VideoSpec,
 )
 from evergreen_server.runway.client import Timeouts
+from tests.runway.scripted import KEY, TASK_ID, Act, Partial, answer, client_for, scripted
 
 PICTURE = "data:image/png;base64,AAAA"
 SPEC = VideoSpec(

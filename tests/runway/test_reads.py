@@ -3,7 +3,6 @@
 from datetime import date
 
 import pytest
-from tests.runway.scripted import KEY, TASK_ID, Act, Naps, Partial, answer, client_for, scripted
 
 from evergreen_server.jobs.provider import (
     Account,
@@ -18,6 +17,7 @@ from evergreen_server.jobs.provider import (
 from evergreen_server.runway.client import Timeouts
 from evergreen_server.runway.retry import RetryPolicy
 from evergreen_server.runway.wire import Usage
+from tests.runway.scripted import KEY, TASK_ID, Act, Naps, Partial, answer, client_for, scripted
 
 RUNNING: Json = {"id": TASK_ID, "createdAt": "2026-08-26T06:30:33.796Z", "status": "RUNNING", "progress": 0.45}
 

@@ -4,7 +4,6 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from tests.runway.scripted import Act, Naps, Partial, answer, client_for, scripted
 
 from evergreen_server.jobs.provider import (
     DailyLimitReached,
@@ -15,6 +14,7 @@ from evergreen_server.jobs.provider import (
     Refused,
 )
 from evergreen_server.runway.client import Timeouts
+from tests.runway.scripted import Act, Naps, Partial, answer, client_for, scripted
 
 BODY = bytes(range(256)) * 8192  # 2 MiB
 JWT = "/v.mp4?_jwt=a%2Fb+c"

@@ -8,6 +8,7 @@ from io import BytesIO
 import aiohttp
 import pytest
 from aiohttp import web
+
 from tests.sandbox.driver import HEADERS, SAMPLES, STEADY, Caller, Reply, body, data_uri, opened, picture
 
 

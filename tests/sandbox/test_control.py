@@ -4,9 +4,9 @@ import asyncio
 
 import aiohttp
 import pytest
-from tests.sandbox.driver import Caller, opened
 
 from evergreen_server.sandbox import Sandbox, run
+from tests.sandbox.driver import Caller, opened
 
 
 async def test_the_log_tells_every_call_in_order_with_its_task(runway: Caller) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from tests.sandbox.driver import Caller, opened
 
 from evergreen_server.sandbox import Sandbox
+from tests.sandbox.driver import Caller, opened
 
 
 @asynccontextmanager

@@ -5,6 +5,7 @@ import json
 
 import aiohttp
 import pytest
+
 from tests.sandbox.driver import Caller, body
 
 

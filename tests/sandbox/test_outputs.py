@@ -5,6 +5,7 @@ from io import BytesIO
 
 import av
 import pytest
+
 from tests.sandbox.driver import SAMPLES, STEADY, Caller, data_uri, opened
 
 

@@ -5,6 +5,7 @@ import re
 from io import BytesIO
 
 import pytest
+
 from tests.sandbox.driver import HEADERS, Caller, body, opened
 
 DOCUMENTATION = "https://docs.dev.runwayml.com/api"

@@ -12,9 +12,9 @@ import aiohttp
 import pytest
 import runwayml
 from runwayml import AsyncRunwayML, RunwayML
-from tests.sandbox.driver import SAMPLES, Caller, data_uri, opened, picture
 
 from evergreen_server.sandbox import SANDBOX_KEY, Settings
+from tests.sandbox.driver import SAMPLES, Caller, data_uri, opened, picture
 
 QUICK = Settings(task_mean_seconds=10, render_scale=0.1)
 IMAGE = data_uri(picture())

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from tests.sandbox.driver import STEADY, Caller, body, opened
 
 
