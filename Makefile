@@ -148,6 +148,19 @@ export IMPORT_WHEEL
 locks: setup ## Choose the newest allowed versions anew
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) pyproject.toml --extra server --group dev -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) requirements/proto.in -o requirements/proto.txt
+	npm install --package-lock-only --ignore-scripts --no-audit --no-fund --loglevel=error
+	@node -e "$$PLAIN_LOCK"
+
+# npm copies addresses of licences and of who asks for money into the lock; a lock is to name no host.
+define PLAIN_LOCK
+const fs = require("node:fs"), lock = JSON.parse(fs.readFileSync("package-lock.json", "utf8"));
+for (const entry of Object.values(lock.packages)) {
+  delete entry.funding;
+  if (String(entry.license).includes("://")) delete entry.license;
+}
+fs.writeFileSync("package-lock.json", JSON.stringify(lock, null, 2) + "\n");
+endef
+export PLAIN_LOCK
 
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 

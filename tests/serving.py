@@ -5,14 +5,15 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 from uuid import uuid4
 
 import aiohttp
 import grpc
+from aiohttp.abc import AbstractResolver
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -102,6 +103,14 @@ class Api:
                     return job
         raise AssertionError(f"the watch ended before {states}: {await self.status(job_id)}")
 
+    async def warned(self, job_id: str, code: str, seconds: float = 30) -> video_pb2.Job:
+        """Waits, by watching, until the job carries a warning."""
+        async with asyncio.timeout(seconds):
+            async for message in self.events(job_ids=[job_id]):
+                if any(warning.code == code for warning in message.event.job.warnings):
+                    return message.event.job
+        raise AssertionError(f"the watch ended without a warning {code}: {await self.status(job_id)}")
+
     async def finished(self, job_id: str, seconds: float = 30) -> video_pb2.Job:
         return await self.until(job_id, *FINAL, seconds=seconds)
 
@@ -121,8 +130,8 @@ class Control:
     async def fault(
         self, kind: str, *, operation: str | None = None, prompt: str | None = None, **more: object
     ) -> None:
-        """Scripts a fault; `nth` and `count` belong to the rule, the rest to the fault."""
-        rule = {name: more.pop(name) for name in ("nth", "count") if name in more}
+        """Scripts a fault; `nth`, `count` and `path` belong to the rule, the rest to the fault."""
+        rule = {name: more.pop(name) for name in ("nth", "count", "path") if name in more}
         if operation:
             rule["operation"] = operation
         if prompt:
@@ -138,8 +147,12 @@ class Control:
         return [task for task in found if prompt in (task.get("promptText") or "")]
 
     async def calls(self, **query: object) -> list[dict]:
-        text = "&".join(f"{name}={value}" for name, value in query.items())
-        return (await self._call("GET", f"calls?{text}"))["calls"]
+        return (await self.journal(**query))["calls"]
+
+    async def journal(self, **query: object) -> dict:
+        """The `calls` of a question, and the number of the `latest` of all."""
+        text = "&".join(f"{name}={value}" for name, value in query.items() if value is not None)
+        return await self._call("GET", f"calls?{text}")
 
     async def called(self, operation: str, *, times: int = 1, seconds: float = 20, **query: object) -> list[dict]:
         """Waits until an operation was called so often."""
@@ -157,12 +170,21 @@ class Control:
     async def settings(self, **changes: object) -> None:
         await self._call("PATCH", "settings", changes)
 
+    async def advance(self, seconds: float) -> None:
+        """Moves the sandbox's time forward at once."""
+        await self._call("POST", "clock", {"advance": seconds})
+
 
 @asynccontextmanager
-async def open_sandbox(*, speed: float = SPEED, **settings: object) -> AsyncIterator[Control]:
-    """A sandbox in this process, quick and with small pictures."""
+async def open_sandbox(
+    *, speed: float = SPEED, port: int = 0, state_dir: Path | None = None, **settings: object
+) -> AsyncIterator[Control]:
+    """A sandbox in this process, quick and with small pictures; with a `state_dir` it can be opened again."""
     chosen = Settings(**{"render_scale": 0.1, "task_mean_seconds": 15.0, **settings})
-    async with Sandbox(speed=speed, settings=chosen) as sandbox, aiohttp.ClientSession() as session:
+    async with (
+        Sandbox(speed=speed, port=port, state_dir=state_dir, settings=chosen) as sandbox,
+        aiohttp.ClientSession() as session,
+    ):
         yield Control(sandbox.url, session)
 
 
@@ -178,12 +200,16 @@ def environment(data_dir: Path, provider_url: str, *, speed: float = SPEED) -> d
 
 
 @asynccontextmanager
-async def serving(data_dir: Path, provider_url: str, **changes: str) -> AsyncIterator[Api]:
+async def serving(
+    data_dir: Path, provider_url: str, *, resolver: AbstractResolver | None = None, **changes: str
+) -> AsyncIterator[Api]:
     """The server in this process. One at a time, since its engine is one per process."""
     config = Config.from_env({**environment(data_dir, provider_url), "EVERGREEN_GRACE_SECONDS": "2", **changes})
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
-        group.create_task(app.serve(config, stop=stop, ready=lambda address, _: ready.set_result(address)))
+        group.create_task(
+            app.serve(config, stop=stop, ready=lambda address, _: ready.set_result(address), resolver=resolver)
+        )
         address = await asyncio.wait_for(ready, 20)
         try:
             async with grpc.aio.insecure_channel(address) as channel:
@@ -195,20 +221,35 @@ async def serving(data_dir: Path, provider_url: str, **changes: str) -> AsyncIte
 class ServerProcess:
     """The server as a process of its own, which can be killed and started again on the same data."""
 
-    def __init__(self, data_dir: Path, provider_url: str, changes: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        provider_url: str,
+        changes: Mapping[str, str] | None = None,
+        *,
+        program: Sequence[str] = ("-m", "evergreen_server", "serve"),
+        log: IO[bytes] | None = None,
+    ) -> None:
         self._environ = {**os.environ, **environment(data_dir, provider_url), **(changes or {})}
-        self._log = (data_dir.parent / f"{data_dir.name}.log").open("ab")
+        self._program = program
+        self._log = log or (data_dir.parent / f"{data_dir.name}.log").open("ab")
         self._process: asyncio.subprocess.Process | None = None
         self._channel: grpc.aio.Channel | None = None
 
-    async def start(self) -> Api:
+    async def launch(self) -> None:
+        """Starts the process, and waits for nothing."""
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "evergreen_server", "serve"),
+            *self._program,
             env=self._environ,
             stdout=asyncio.subprocess.PIPE,
             stderr=self._log,
         )
+
+    async def start(self) -> Api:
+        """Starts the process and waits until it serves."""
+        await self.launch()
+        assert self._process is not None
         assert self._process.stdout is not None
         line = (await asyncio.wait_for(self._process.stdout.readline(), 30)).decode()
         found = re.search(r"serves on (\S+)", line)
@@ -216,14 +257,24 @@ class ServerProcess:
         self._channel = grpc.aio.insecure_channel(found[1])
         return Api(self._channel, found[1])
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     async def end(self, number: signal.Signals = signal.SIGKILL) -> int:
         """Signals the process, waits for its end and gives its exit code."""
         assert self._process is not None
-        assert self._channel is not None
         if self._process.returncode is None:
             self._process.send_signal(number)
+        return await self.ended()
+
+    async def ended(self) -> int:
+        """Waits for the end of the process and gives its exit code."""
+        assert self._process is not None
         code = await asyncio.wait_for(self._process.wait(), 30)
-        await self._channel.close()
+        if self._channel is not None:
+            await self._channel.close()
         return code
 
     async def __aenter__(self) -> Self:

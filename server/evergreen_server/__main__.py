@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import uvloop
 
+from evergreen_server.collector import calm_collector
 from evergreen_server.config import Config, ConfigError
 from evergreen_server.logs import set_up_logs
 
@@ -21,7 +22,8 @@ def serve(listen: str | None, sandbox: bool) -> None:
     """Serve the gRPC API until SIGTERM or SIGINT."""
     # Here, not above: the client's verbs and every --help would wait for it.
     from evergreen_server import app
-    from evergreen_server.jobs.database import DatabaseInUse
+    from evergreen_server.jobs.database import DatabaseUnusable
+    from evergreen_server.rpc.server import CannotListen, SlowProtobuf
     from evergreen_storage import StorageError
 
     try:
@@ -33,12 +35,13 @@ def serve(listen: str | None, sandbox: bool) -> None:
     set_up_logs(config.log_level, config.log_format)
 
     def ready(address: str, provider_url: str) -> None:
+        calm_collector()
         click.echo(f"evergreen serves on {address}" + (f", sandbox on {provider_url}" if sandbox else ""))
         sys.stdout.flush()
 
     try:
         _run(lambda stop: app.serve(config, stop=stop, ready=ready))
-    except (DatabaseInUse, StorageError, RuntimeError) as exc:
+    except (DatabaseUnusable, StorageError, CannotListen, SlowProtobuf, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
 
 

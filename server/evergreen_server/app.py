@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
+from aiohttp.abc import AbstractResolver
+
 from evergreen_server.background import Background
 from evergreen_server.config import Config
 from evergreen_server.ids import new_job_id
@@ -15,8 +17,10 @@ from evergreen_server.jobs.admission import Admission, Signals
 from evergreen_server.jobs.database import open_database
 from evergreen_server.jobs.engine import Engine
 from evergreen_server.jobs.feed import Feed
+from evergreen_server.jobs.model import Stage
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
+from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.work import Limits, Shield, Tools
 from evergreen_server.jobs.workflow import Runner
@@ -25,6 +29,7 @@ from evergreen_server.media.tools import Media
 from evergreen_server.rpc.requests import RequestReader
 from evergreen_server.rpc.scene import SceneService
 from evergreen_server.rpc.server import serve as serve_rpc
+from evergreen_server.rpc.transfers import Transfers
 from evergreen_server.rpc.video import StatusCache, VideoService
 from evergreen_server.rpc.wire import EventWire
 from evergreen_server.runway.client import RunwayClient, Timeouts
@@ -38,14 +43,24 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-async def serve(config: Config, *, stop: asyncio.Event, ready: Callable[[str, str], None]) -> None:
+async def serve(
+    config: Config,
+    *,
+    stop: asyncio.Event,
+    ready: Callable[[str, str], None],
+    resolver: AbstractResolver | None = None,
+) -> None:
     """Serves until `stop`; calls `ready` with the gRPC address and the provider's URL once both answer.
+
+    `resolver` looks up the hosts of callers' URLs; without one the system does.
 
     Raises what keeps it from starting, or the first fault of anything that must not end by itself.
     """
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(open_database(config.database_path))
-        storage = await stack.enter_async_context(open_storage(config.storage_url, clock=now))
+        storage = await stack.enter_async_context(
+            open_storage(config.storage_url, clock=now, environ=config.storage_environ, **config.storage_options)
+        )
         # Beside the database, whose lock makes it ours alone: what a killed server left there is nobody's.
         temp_dir = config.database_path.with_name("temp")
         shutil.rmtree(temp_dir, ignore_errors=True)
@@ -67,13 +82,13 @@ async def serve(config: Config, *, stop: asyncio.Event, ready: Callable[[str, st
             )
         )
         media = await stack.enter_async_context(
-            Media(private_hosts=config.picture_hosts, limits=MediaLimits(), temp_dir=temp_dir)
+            Media(private_hosts=config.picture_hosts, limits=MediaLimits(), temp_dir=temp_dir, resolver=resolver)
         )
         models = RunwayModels()
         scenes = SceneStore(storage, clock=now)
         wire = EventWire()
-        feed = Feed(database=database, wire=wire, clock=now)
         statuses = StatusCache()
+        feed = Feed(database=database, wire=wire, clock=now, found=statuses.found)
         signals = Signals()
 
         def changed(changes: Sequence[Change]) -> None:
@@ -110,7 +125,8 @@ async def serve(config: Config, *, stop: asyncio.Event, ready: Callable[[str, st
             )
         )
         for job in await store.unfinished():
-            if job.task_id:
+            # A job being delivered has no task under way any more.
+            if job.task_id and job.stage is not Stage.DELIVERING:
                 admission.hold(job)
         for name, work in (
             ("feed", feed.run()),
@@ -133,7 +149,14 @@ async def serve(config: Config, *, stop: asyncio.Event, ready: Callable[[str, st
             serve_rpc(
                 listen=config.listen,
                 video=video,
-                scene=SceneService(scenes),
+                scene=SceneService(
+                    scenes=scenes,
+                    deletions=SceneDeletions(database=database, store=store, feed=feed, scenes=scenes, clock=now),
+                    media=media,
+                    transfers=Transfers(),
+                    shield=shield,
+                    clock=now,
+                ),
                 drain=feed.drain,
                 grace_seconds=config.grace_seconds,
             )

@@ -24,4 +24,8 @@ class Background:
     ) -> None:
         for task in self._tasks:
             task.cancel()
-        await self._group.__aexit__(kind, error, trace)
+        if error is None or isinstance(error, asyncio.CancelledError):
+            await self._group.__aexit__(kind, error, trace)
+        else:
+            # What went wrong elsewhere goes on as it is, and not as a group of one.
+            await self._group.__aexit__(None, None, None)

@@ -1,19 +1,27 @@
 """Every setting, where it is declared: the only reader of the environment."""
 
 import ipaddress
+import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
 
 OFFICIAL_URL = "https://api.dev.runwayml.com"
+VENDORS = ("AWS_", "GOOGLE_", "AZURE_", "STORAGE_EMULATOR_HOST")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 WAYS_OUT = (
     "RUNWAYML_API_SECRET: is not set; set it to your Runway API key, "
     "or start with --sandbox to try everything without one"
 )
+
+
+_SECRET = re.compile(r"[!-~]*")
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s/:@?#\[\]]+)(:\d{1,5})?|[0-9a-f:.]+")
 
 
 class ConfigError(Exception):
@@ -32,8 +40,13 @@ class Config:
     """EVERGREEN_LISTEN: host:port of the gRPC server; port 0 picks one. Default 127.0.0.1:50051."""
     data_dir: Path
     """EVERGREEN_DATA_DIR: folder of what the server keeps unless told otherwise. Default ./evergreen-data."""
-    storage_url: str
-    """EVERGREEN_STORAGE_URL: where scenes live: file:///FOLDER or memory://. Default the data folder."""
+    storage_url: str = field(repr=False)
+    """EVERGREEN_STORAGE_URL: where scenes live: file:///FOLDER, memory://, s3://BUCKET/PREFIX, gs://, az:// or any
+    scheme that fsspec knows. Default the data folder."""
+    storage_options: Mapping[str, Any] = field(repr=False)
+    """EVERGREEN_STORAGE_OPTIONS: the storage's options by fsspec's names, as a JSON object or a file of one."""
+    storage_environ: Mapping[str, str] = field(repr=False)
+    """AWS_*, GOOGLE_*, AZURE_*: the vendors' own variables, for storages that need credentials."""
     database_path: Path
     """EVERGREEN_DATABASE_URL: sqlite:///PATH of jobs and events. Default state/evergreen.sqlite in the data folder."""
     api_secret: str = field(repr=False)
@@ -73,6 +86,8 @@ class Config:
         secret = environ.get("RUNWAYML_API_SECRET", "")
         if not sandbox and not secret:
             faults.append(WAYS_OUT)
+        if not _SECRET.fullmatch(secret):
+            faults.append("RUNWAYML_API_SECRET: holds a space, a line break or another character that no key has")
         base_url = read("RUNWAYML_BASE_URL", OFFICIAL_URL, _base_url)
         speed = read("EVERGREEN_PROVIDER_SPEED", "5" if sandbox else "1", _number(1, 1000))
         if speed != 1 and not sandbox and not _on_loopback(base_url):
@@ -82,7 +97,9 @@ class Config:
         config = cls(
             listen=read("EVERGREEN_LISTEN", "127.0.0.1:50051", _address),
             data_dir=data_dir,
-            storage_url=environ.get("EVERGREEN_STORAGE_URL") or data_dir.as_uri(),
+            storage_url=read("EVERGREEN_STORAGE_URL", data_dir.as_uri(), _storage_url),
+            storage_options=read("EVERGREEN_STORAGE_OPTIONS", "{}", _options),
+            storage_environ={name: value for name, value in environ.items() if name.startswith(VENDORS)},
             database_path=read("EVERGREEN_DATABASE_URL", database, _sqlite_path),
             api_secret=secret,
             base_url=base_url,
@@ -120,7 +137,8 @@ def _address(text: str) -> str:
 
 def _base_url(text: str) -> str:
     parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    # A port out of range raises as it is read.
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
         raise ValueError("must be an http or https URL")
     if parts.scheme == "http" and not _on_loopback(text):
         raise ValueError("must be https, since the key goes with every request; http is for loopback only")
@@ -141,8 +159,31 @@ def _sqlite_path(text: str) -> Path:
     return Path(text.removeprefix("sqlite:///")).absolute()
 
 
+def _storage_url(text: str) -> str:
+    # The URL is not repeated: it may carry credentials.
+    if not _SCHEME.match(text):
+        raise ValueError("must be a URL, such as file:///FOLDER, memory:// or s3://BUCKET/PREFIX")
+    return text
+
+
+def _options(text: str) -> Mapping[str, Any]:
+    # Neither is this: it holds secrets.
+    try:
+        value = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
+    except OSError as exc:
+        raise ValueError(f"the file cannot be read: {exc.strerror}") from None
+    except ValueError:
+        raise ValueError("must be a JSON object, or the path of a file that holds one") from None
+    if not isinstance(value, dict):
+        raise ValueError("must be a JSON object, or the path of a file that holds one")
+    return value
+
+
 def _names(text: str) -> list[str]:
-    return [name.strip().lower() for name in text.split(",") if name.strip()]
+    names = [name.strip().lower() for name in text.split(",") if name.strip()]
+    if wrong := [name for name in names if not _HOST.fullmatch(name)]:
+        raise ValueError(f"must be host or host:port names, not {', '.join(map(repr, wrong))}")
+    return names
 
 
 def _level(text: str) -> Literal["DEBUG", "INFO", "WARNING", "ERROR"]:

@@ -5,7 +5,7 @@ from .keys import FOLDERS, id_fault, path_fault
 from .local import LocalStorage
 from .memory import MemoryStorage
 from .opening import open_storage
-from .scenes import AssetConflict, SceneNotFound, SceneStore, SceneSummary
+from .scenes import AssetNotFound, SceneNotFound, SceneStore
 from .storage import (
     AlreadyExists,
     BodyMismatch,
@@ -20,13 +20,15 @@ from .storage import (
     Unavailable,
     Unsupported,
 )
-from .values import Asset, Scene
+from .uploads import AssetConflict
+from .values import Asset, Scene, SceneSummary
 
 __all__ = [
     "FOLDERS",
     "AlreadyExists",
     "Asset",
     "AssetConflict",
+    "AssetNotFound",
     "BodyMismatch",
     "Conflict",
     "InvalidKey",

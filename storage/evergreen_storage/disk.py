@@ -7,13 +7,11 @@ with a token and the rename one step, between processes too.
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
 import secrets
 import stat
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -22,16 +20,12 @@ from pathlib import Path
 from typing import Final
 
 from .content_types import content_type_of
+from .descriptors import FOLDER_FLAGS, LOCK, READ_FLAGS, content_token, exists, is_link, locked, translated
 from .keys import is_name
 from .storage import AlreadyExists, Conflict, InvalidKey, Meta, NotFound, Unavailable
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _PART: Final = re.compile(r"\..+\.[0-9a-f]{16}\.part", re.DOTALL)
-_LOCK_SECONDS: Final = 10.0
-_BLOCK: Final = 1 << 20
-_FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: opening a foreign named pipe must not wait for its writer.
-_READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -41,18 +35,6 @@ class Traits:
 
     case_sensitive: bool
     hard_links: bool
-
-
-@contextmanager
-def translated(what: str, doing: str) -> Iterator[None]:
-    """Turns an OSError into Unavailable with a text that names the cause, but no path outside of the storage."""
-    try:
-        yield
-    except OSError as fault:
-        name = errno.errorcode.get(fault.errno or 0, "no errno")
-        raise Unavailable(
-            f"{what!r} cannot be {doing}: {fault.strerror or fault} ({name})", errno=fault.errno
-        ) from fault
 
 
 def part_name(name: str) -> str:
@@ -96,7 +78,7 @@ class Disk:
     def folder(self, parts: Sequence[str], *, create: bool) -> Iterator[int]:
         """Gives the descriptor of a folder. Raises FileNotFoundError, NotADirectoryError, InvalidKey."""
         try:
-            here = os.open(self.root, _FOLDER_FLAGS)
+            here = os.open(self.root, FOLDER_FLAGS)
         except FileNotFoundError as fault:
             raise Unavailable("the storage folder itself is gone", errno=errno.ENOENT) from fault
         try:
@@ -116,25 +98,6 @@ class Disk:
                     raise InvalidKey(f"{name!r} differs only by case from {other!r}, which exists on this disk")
 
     @contextmanager
-    def locked(self, folder: int) -> Iterator[None]:
-        """Keeps every other writer, of any process, from replacing or deleting in this folder."""
-        # A file and not the folder itself: network file systems lock only what is open for writing.
-        lock = os.open(".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
-        try:
-            deadline = time.monotonic() + _LOCK_SECONDS
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() > deadline:
-                        raise
-                    time.sleep(0.002)
-            yield
-        finally:
-            os.close(lock)
-
-    @contextmanager
     def reading(self, parts: Sequence[str]) -> Iterator[int]:
         """Gives the descriptor of a file to read. Raises NotFound."""
         key = "/".join(parts)
@@ -142,7 +105,7 @@ class Disk:
             try:
                 with self.folder(parts[:-1], create=False) as folder:
                     self.check_case(folder, parts[-1])
-                    file = os.open(parts[-1], _READ_FLAGS, dir_fd=folder)
+                    file = os.open(parts[-1], READ_FLAGS, dir_fd=folder)
             except (FileNotFoundError, NotADirectoryError) as fault:
                 raise NotFound(f"there is no {key!r}") from fault
             except OSError as fault:
@@ -193,7 +156,7 @@ class Disk:
         ):
             self.check_case(folder, parts[-1])
             os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
-            with self.locked(folder):
+            with locked(folder):
                 os.unlink(parts[-1], dir_fd=folder)
             os.fsync(folder)
 
@@ -202,6 +165,25 @@ class Disk:
         for parts in folders:
             with translated("/".join(parts), "made"), self.folder(parts, create=True):
                 pass
+
+    def remove_folders(self, folders: Sequence[Sequence[str]]) -> None:
+        """Removes those of these folders that hold nothing, in this order."""
+        for parts in folders:
+            with (
+                translated("/".join(parts), "removed"),
+                suppress(FileNotFoundError, NotADirectoryError),
+                self.folder(parts[:-1], create=False) as above,
+                self.folder(parts, create=False) as folder,
+                locked(folder),
+            ):
+                if os.listdir(folder) == [LOCK]:
+                    os.unlink(LOCK, dir_fd=folder)
+                    try:
+                        os.rmdir(parts[-1], dir_fd=above)
+                    except OSError as fault:
+                        if fault.errno != errno.ENOTEMPTY:  # someone wrote here meanwhile
+                            raise
+                    os.fsync(above)
 
     def sweep(self, before: datetime) -> None:
         """Removes what killed writers left behind before a time."""
@@ -220,10 +202,10 @@ class Disk:
                 os.link(part, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
                 os.unlink(part, dir_fd=folder)
             else:
-                with self.locked(folder):
-                    if if_absent and _exists(folder, name):
+                with locked(folder):
+                    if if_absent and exists(folder, name):
                         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-                    if if_token is not None and _content_token(folder, name) != if_token:
+                    if if_token is not None and content_token(folder, name) != if_token:
                         raise Conflict(f"{key!r} changed since it was read")
                     os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
         except FileExistsError as fault:
@@ -233,12 +215,12 @@ class Disk:
     def _enter(self, folder: int, name: str, *, create: bool) -> int:
         self.check_case(folder, name)
         try:
-            return os.open(name, _FOLDER_FLAGS, dir_fd=folder)
+            return os.open(name, FOLDER_FLAGS, dir_fd=folder)
         except FileNotFoundError:
             if not create:
                 raise
         except OSError as fault:
-            if fault.errno in (errno.ELOOP, errno.ENOTDIR) and _is_link(folder, name):
+            if fault.errno in (errno.ELOOP, errno.ENOTDIR) and is_link(folder, name):
                 raise InvalidKey(f"the folder {name!r} is a symbolic link, which is not followed") from fault
             raise
         with suppress(FileExistsError):  # another writer was quicker
@@ -248,12 +230,12 @@ class Disk:
 
 
 def _probe(root: Path) -> Traits:
-    folder = os.open(root, _FOLDER_FLAGS)
+    folder = os.open(root, FOLDER_FLAGS)
     lower = part_name("probe")
     upper, second = lower.replace("probe", "PROBE"), part_name("probe")
     try:
         os.close(os.open(lower, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder))
-        case_sensitive = not _exists(folder, upper)
+        case_sensitive = not exists(folder, upper)
         try:
             os.link(lower, second, src_dir_fd=folder, dst_dir_fd=folder)
         except OSError as fault:
@@ -266,31 +248,3 @@ def _probe(root: Path) -> Traits:
             with suppress(FileNotFoundError):
                 os.unlink(name, dir_fd=folder)
         os.close(folder)
-
-
-def _exists(folder: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
-
-
-def _is_link(folder: int, name: str) -> bool:
-    with suppress(FileNotFoundError):
-        return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
-    return False
-
-
-def _content_token(folder: int, name: str) -> str | None:
-    try:
-        file = os.open(name, _READ_FLAGS, dir_fd=folder)
-    except FileNotFoundError:
-        return None
-    digest = hashlib.sha256()
-    try:
-        while block := os.read(file, _BLOCK):
-            digest.update(block)
-    finally:
-        os.close(file)
-    return digest.hexdigest()

@@ -7,14 +7,15 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from .disk import Disk, Traits, meta_of, token_of, translated
+from .descriptors import translated
+from .disk import Disk, Traits, meta_of, token_of
 from .keys import check_folder, check_key
 from .part import Part
 from .storage import BodyMismatch, Meta, NotFound, TooLarge, Unavailable, check_body, extend_crc32c
-from .threads import Threads
+from .threads import Ahead, Threads
 
 # One thread hop per block: small enough for memory, large enough that the hop costs nothing beside the disk.
-_BLOCK = 1 << 20
+_BLOCK = 1 << 21
 _PART_AGE = timedelta(days=1)
 
 
@@ -68,16 +69,20 @@ class LocalStorage:
         try:
             await self._threads.run(part.open)
             blocks: list[bytes] = []
-            held = 0
-            async for chunk in chunks:
-                blocks.append(chunk)
-                held += len(chunk)
-                if size is not None and part.size + held > size:
-                    raise BodyMismatch(f"the body of {key!r} has more than the {size} bytes announced")
-                if held >= _BLOCK:
-                    await self._threads.run(part.write, blocks)
-                    blocks, held = [], 0
-            await self._threads.run(part.write, blocks)
+            held = read = 0
+            # One block is written while the next is received.
+            async with Ahead(self._threads) as ahead:
+                async for chunk in chunks:
+                    blocks.append(chunk)
+                    held += len(chunk)
+                    read += len(chunk)
+                    if size is not None and read > size:
+                        raise BodyMismatch(f"the body of {key!r} has more than the {size} bytes announced")
+                    if held >= _BLOCK:
+                        await ahead.run(part.write, blocks)
+                        blocks, held = [], 0
+                await ahead.run(part.write, blocks)
+                await ahead.finish()
             check_body(key, size=part.size, crc32c=part.crc32c, wanted_size=size, wanted_crc32c=crc32c)
             meta = await self._threads.run(part.publish, if_absent=if_absent)
         finally:
@@ -118,6 +123,9 @@ class LocalStorage:
 
     async def make_folders(self, prefixes: Sequence[str]) -> None:
         await self._threads.run(self._disk.make_folders, [check_folder(prefix) for prefix in prefixes])
+
+    async def remove_folders(self, prefixes: Sequence[str]) -> None:
+        await self._threads.run(self._disk.remove_folders, [check_folder(prefix) for prefix in prefixes])
 
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         check_key(key)

@@ -127,6 +127,9 @@ class MemoryStorage:
         for prefix in prefixes:
             check_folder(prefix)
 
+    async def remove_folders(self, prefixes: Sequence[str]) -> None:
+        await self.make_folders(prefixes)
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         check_key(key)
         return None

@@ -1,14 +1,41 @@
-"""Opens the storage that a URL names."""
+"""Opens the storage that a URL names.
 
-from collections.abc import AsyncGenerator, Callable
+    file:///FOLDER              our own engine on local disks
+    memory://                   objects in memory
+    s3:// s3a://                object stores, on obstore
+    gs:// gcs://
+    az:// abfs:// abfss://
+    fsspec+SCHEME://, others    whatever fsspec knows or has been registered with it
+
+Options have fsspec's own names. Those of the call win over those in the URL's query, and both over the environment.
+"""
+
+import importlib
+import logging
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Final, Protocol, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from .local import LocalStorage
 from .memory import MemoryStorage
-from .storage import Storage, Unsupported
+from .probe import honours_conditions
+from .serialized import SerializedStorage
+from .storage import Json, Storage, Unsupported
+
+if TYPE_CHECKING:
+    from .objects import Bucket
+
+logger = logging.getLogger(__name__)
+
+_ENGINES: Final = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "az": "az", "abfs": "az", "abfss": "az"}
+_EXTRAS: Final = {"s3": "s3", "gs": "gcs", "az": "azure"}
+
+
+class _Engine(Protocol):
+    def open_bucket(self, url: str, options: Mapping[str, Json], environ: Mapping[str, str]) -> "Bucket": ...
 
 
 def _utc_now() -> datetime:
@@ -17,26 +44,47 @@ def _utc_now() -> datetime:
 
 @asynccontextmanager
 async def open_storage(
-    url: str, *, clock: Callable[[], datetime] = _utc_now, **options: str
+    url: str,
+    /,
+    *,
+    clock: Callable[[], datetime] = _utc_now,
+    environ: Mapping[str, str] | None = None,
+    **options: Json,
 ) -> AsyncGenerator[Storage, None]:
-    """Opens `file:///absolute/folder` or `memory://`, and closes it at the end.
+    """Opens a storage, tries it out, and closes it at the end. Of `environ` only the vendors' variables are read.
 
-    Raises Unsupported for what no engine here offers, and Unavailable if the folder cannot be written.
+    Raises Unsupported for what no engine here offers, and Unavailable if the storage cannot be written.
     """
-    storage = await _open(url, clock, options)
+    storage = await _open(url, clock, environ or {}, options)
     try:
         yield storage
     finally:
         await storage.close()
 
 
-async def _open(url: str, clock: Callable[[], datetime], options: dict[str, str]) -> Storage:
+async def _open(
+    url: str, clock: Callable[[], datetime], environ: Mapping[str, str], options: dict[str, Json]
+) -> Storage:
     # A URL may carry credentials: no text here repeats it.
     parts = urlsplit(url)
-    if parts.scheme not in ("file", "memory"):
-        raise Unsupported(
-            f"the storage scheme {parts.scheme or '(none)'!r} is not supported: use file:///FOLDER or memory://"
-        )
+    scheme = parts.scheme
+    if not scheme or scheme == "file" or scheme == "memory":
+        return await _own(url, clock, options)
+    options = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **options}
+    url = parts._replace(query="").geturl()
+    if scheme in _ENGINES:
+        return await _compared(await _bucket(url, scheme, options, environ, clock), scheme)
+    from .plugged import FsspecStorage
+
+    plugged = await FsspecStorage.open(url.removeprefix("fsspec+"), options)
+    logger.warning("storage has no compare-and-swap, so only one process may write to it", extra={"scheme": scheme})
+    return SerializedStorage(plugged)
+
+
+async def _own(url: str, clock: Callable[[], datetime], options: Mapping[str, Json]) -> Storage:
+    parts = urlsplit(url)
+    if not parts.scheme:
+        raise Unsupported("the storage URL has no scheme: use file:///FOLDER, memory://, s3://BUCKET and so on")
     if options or parts.query or parts.fragment:
         names = ", ".join(sorted(options)) or "those after the folder"
         raise Unsupported(f"{parts.scheme}:// storage has no options, so these are not supported: {names}")
@@ -47,3 +95,34 @@ async def _open(url: str, clock: Callable[[], datetime], options: dict[str, str]
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or "\0" in unquote(parts.path):
         raise Unsupported("file:// storage needs an absolute folder and no host: file:///FOLDER")
     return await LocalStorage.open(Path(unquote(parts.path)), clock=clock)
+
+
+async def _bucket(
+    url: str, scheme: str, options: Mapping[str, Json], environ: Mapping[str, str], clock: Callable[[], datetime]
+) -> Storage:
+    name = _ENGINES[scheme]
+    try:
+        # Only now, because obstore comes with an extra.
+        engine = cast(_Engine, importlib.import_module(f".{name}", __package__))
+        from .objects import ObjectStorage
+    except ModuleNotFoundError as fault:
+        if fault.name != "obstore":
+            raise
+        raise Unsupported(
+            f"{scheme}:// storage needs the package obstore: pip install 'evergreen-video[{_EXTRAS[name]}]'"
+        ) from fault
+    return ObjectStorage(engine.open_bucket(url, options, environ), clock=clock)
+
+
+async def _compared(storage: Storage, scheme: str) -> Storage:
+    """Tries a storage out, and makes up for what it does not do."""
+    try:
+        if await honours_conditions(storage):
+            return storage
+    except BaseException:
+        await storage.close()
+        raise
+    logger.warning(
+        "storage does not honour compare-and-swap, so only one process may write to it", extra={"scheme": scheme}
+    )
+    return SerializedStorage(storage)

@@ -4,48 +4,42 @@ Files first, then the name: an asset is stored whole under a name that is never 
 then `scene.json`. So a crash leaves at most a file that no document names, and doing it all again changes nothing.
 
     NotFound      > SceneNotFound      there is no such scene
+    NotFound      > AssetNotFound      the scene has no such asset
     AlreadyExists > AssetConflict      another content has this asset's name
     StorageError  > UnsupportedSchema  a newer version wrote scene.json (`document.py`)
 """
 
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass, replace
-from datetime import datetime
+from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Final
 
-from .document import (
-    Document,
-    UnsupportedSchema,
-    add_assets,
-    add_job,
-    encode_sidecar,
-    remove_asset,
-)
+from .document import Document, UnsupportedSchema, add_assets, add_job, encode_sidecar, remove_asset
 from .index import INDEX, SceneIndex, describe, scene_folder
 from .keys import FOLDERS, Kind, id_fault, path_fault
-from .storage import AlreadyExists, InvalidKey, Json, NotFound, Storage, extend_crc32c
-from .values import Asset, Scene
+from .parallel import each
+from .storage import InvalidKey, Json, NotFound, Storage
+from .uploads import compare, store, store_stream
+from .values import Asset, Scene, SceneSummary
+
+# How many keys of a scene are held at once while it is deleted.
+_PAGE: Final = 1000
 
 
 class SceneNotFound(NotFound):
     """There is no such scene."""
 
+    def __init__(self, project_id: str, scene_id: str) -> None:
+        super().__init__(f"there is no scene {project_id}/{scene_id}")
+        self.project_id = project_id
+        self.scene_id = scene_id
 
-class AssetConflict(AlreadyExists):
-    """Another content has this asset's name."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SceneSummary:
-    """One scene in a list. `status` is UNSUPPORTED where only a newer version of this service can read it."""
-
-    project_id: str
-    id: str
-    status: str
-    created_at: datetime
-    updated_at: datetime
+class AssetNotFound(NotFound):
+    """The scene has no such asset."""
 
 
 class SceneStore:
@@ -69,7 +63,7 @@ class SceneStore:
         try:
             return await self._index.read(project_id, scene_id)
         except NotFound as fault:
-            raise SceneNotFound(f"there is no scene {project_id}/{scene_id}") from fault
+            raise SceneNotFound(project_id, scene_id) from fault
 
     async def list(self, project_id: str, *, limit: int, after: str = "") -> Sequence[SceneSummary]:
         """Lists up to `limit` scenes beyond the id `after`, in the order of their folders (`a-b` before `a`)."""
@@ -78,16 +72,44 @@ class SceneStore:
             _check("scene", after)
         prefix = f"projects/{project_id}/"
         found: list[SceneSummary] = []
-        folders = self._storage.list(prefix, delimiter=True, after=f"{prefix}{after}/" if after else "")
-        async for meta in folders:
-            if len(found) >= limit:
-                break
-            scene_id = meta.key.removeprefix(prefix).removesuffix("/")
-            if meta.key.endswith("/") and id_fault("scene", scene_id) is None:
-                with suppress(SceneNotFound):  # a folder that is not ours
-                    found.append(await self._summary(project_id, scene_id))
-        await folders.aclose()
+        async with aclosing(
+            self._storage.list(prefix, delimiter=True, after=f"{prefix}{after}/" if after else "")
+        ) as folders:
+            while len(found) < limit:
+                scene_ids: list[str] = []
+                async for meta in folders:
+                    scene_id = meta.key.removeprefix(prefix).removesuffix("/")
+                    if meta.key.endswith("/") and id_fault("scene", scene_id) is None:
+                        scene_ids.append(scene_id)
+                    if len(scene_ids) == limit - len(found):
+                        break
+                if not scene_ids:
+                    break
+                summaries = await each(lambda scene_id: self._summary(project_id, scene_id), scene_ids)
+                found += [summary for summary in summaries if summary is not None]
         return found
+
+    async def delete(self, project_id: str, scene_id: str) -> None:
+        """Removes a scene with all its files, scene.json last, so that a delete that was broken off can be repeated.
+
+        Raises SceneNotFound. Nobody may write to the scene meanwhile.
+        """
+        folder = _scene(project_id, scene_id)
+        folders = [*(f"{folder}{name}/" for name in FOLDERS), folder]
+        index = f"{folder}{INDEX}"
+        if await self._storage.stat(index) is None:
+            await self._storage.remove_folders(folders)
+            raise SceneNotFound(project_id, scene_id)
+        keys: list[str] = []
+        async for meta in self._storage.list(folder):
+            if meta.key != index:
+                keys.append(meta.key)
+            if len(keys) == _PAGE:
+                await each(self._storage.delete, keys)
+                keys.clear()
+        await each(self._storage.delete, keys)
+        await self._storage.delete(index)
+        await self._storage.remove_folders(folders)
 
     def key(self, project_id: str, scene_id: str, path: str) -> str:
         """Makes the storage key of an asset, `path` being FOLDER/NAME such as `videos/clip.mp4`."""
@@ -102,12 +124,7 @@ class SceneStore:
         Raises AssetConflict if they are not. The asset is named in scene.json only by `publish` or `record_request`.
         """
         key = self._own_key(project_id, scene_id, path)
-        crc32c = extend_crc32c(0, data)
-        try:
-            meta = await self._storage.put(key, data, content_type=content_type, if_absent=True)
-        except AlreadyExists:
-            return await self._adopt(key, path, size=len(data), crc32c=crc32c, content_type=content_type)
-        return replace(await describe(self._storage, path, replace(meta, crc32c=crc32c)), content_type=content_type)
+        return await store(self._storage, key, path, data, content_type)
 
     async def add_stream(
         self,
@@ -117,19 +134,45 @@ class SceneStore:
         chunks: AsyncIterator[bytes],
         size: int | None,
         content_type: str,
+        crc32c: int | None = None,
+        *,
+        overwrite: bool = False,
     ) -> Asset:
-        """Stores an asset of any size in bounded memory; otherwise like `add`. Raises BodyMismatch, AssetConflict."""
-        key = self._own_key(project_id, scene_id, path)
-        tally = _Tally(chunks)
-        try:
-            meta = await self._storage.put_stream(key, tally, size=size, content_type=content_type, if_absent=True)
-        except AlreadyExists:
-            # An engine may know before it read the body, which must be read to be compared.
-            async for _ in tally:
-                pass
-            return await self._adopt(key, path, size=tally.size, crc32c=tally.crc32c, content_type=content_type)
-        meta = replace(meta, crc32c=tally.crc32c)
-        return replace(await describe(self._storage, path, meta), content_type=content_type)
+        """Stores an asset of any size in bounded memory; otherwise like `add`. Raises BodyMismatch, AssetConflict.
+
+        With `overwrite` it replaces what is there; scene.json tells of it after the next `attach`.
+        """
+        return await store_stream(
+            self._storage,
+            self._own_key(project_id, scene_id, path),
+            path,
+            chunks,
+            size=size,
+            content_type=content_type,
+            crc32c=crc32c,
+            overwrite=overwrite,
+        )
+
+    async def attach(self, project_id: str, scene_id: str, assets: Sequence[Asset]) -> Scene:
+        """Names stored assets in scene.json, with whatever their values tell. Raises Conflict; repeating it is safe."""
+        _scene(project_id, scene_id)
+        for asset in assets:
+            self._own_key(project_id, scene_id, asset.path)
+        return await self._index.update(project_id, scene_id, lambda document: add_assets(document, assets))
+
+    async def stat_asset(self, project_id: str, scene_id: str, path: str) -> Asset:
+        """Describes an asset; read through only if scene.json does not know it as it is.
+
+        Raises SceneNotFound, AssetNotFound.
+        """
+        key = self.key(project_id, scene_id, path)
+        named = (await self.get(project_id, scene_id)).asset(path)
+        meta = await self._storage.stat(key)
+        if meta is None:
+            raise AssetNotFound(f"the scene {project_id}/{scene_id} has no {path!r}")
+        if named is not None and named.size_bytes == meta.size:
+            return named
+        return await describe(self._storage, path, meta)
 
     async def existing(self, project_id: str, scene_id: str, path: str) -> Asset | None:
         """Finds an asset that an earlier try stored, and reads it through; None if there is none.
@@ -148,7 +191,7 @@ class SceneStore:
             named = None
         if named is None:
             return found
-        _compare(found, path, size=named.size_bytes, crc32c=named.crc32c)
+        compare(found, path, size=named.size_bytes, crc32c=named.crc32c)
         return named
 
     def open(
@@ -160,6 +203,10 @@ class SceneStore:
     def local_path(self, project_id: str, scene_id: str, path: str) -> AbstractAsyncContextManager[Path]:
         """Gives an asset as a file to read, for as long as the context lives. Raises NotFound."""
         return self._storage.local_path(self.key(project_id, scene_id, path))
+
+    async def sign(self, project_id: str, scene_id: str, path: str, *, ttl: timedelta) -> str | None:
+        """Makes a URL that reads an asset without credentials for a time; None where the storage cannot."""
+        return await self._storage.sign(self.key(project_id, scene_id, path), ttl=ttl)
 
     async def record_request(self, project_id: str, scene_id: str, job_id: str, assets: Sequence[Asset] = ()) -> Scene:
         """Names a job among the scene's video requests, and the assets that went in. Raises Conflict."""
@@ -199,13 +246,23 @@ class SceneStore:
                 await self._index.update(project_id, scene_id, lambda document: remove_asset(document, path))
         await self._storage.delete(key)
 
-    async def _summary(self, project_id: str, scene_id: str) -> SceneSummary:
+    async def delete_asset(self, project_id: str, scene_id: str, path: str) -> None:
+        """Removes an asset like `discard`. Raises SceneNotFound, AssetNotFound."""
+        key = self._own_key(project_id, scene_id, path)
+        named = (await self.get(project_id, scene_id)).asset(path)
+        if named is None and await self._storage.stat(key) is None:
+            raise AssetNotFound(f"the scene {project_id}/{scene_id} has no {path!r}")
+        await self.discard(project_id, scene_id, path)
+
+    async def _summary(self, project_id: str, scene_id: str) -> SceneSummary | None:
         try:
             scene = await self.get(project_id, scene_id)
+        except SceneNotFound:
+            return None  # a folder that is not ours
         except UnsupportedSchema:
             meta = await self._storage.stat(f"{scene_folder(project_id, scene_id)}{INDEX}")
             if meta is None:
-                raise SceneNotFound(f"there is no scene {project_id}/{scene_id}") from None
+                return None
             return SceneSummary(
                 project_id=project_id,
                 id=scene_id,
@@ -225,40 +282,6 @@ class SceneStore:
         if path.startswith("metadata/"):
             raise InvalidKey("the folder metadata is kept by the service itself")
         return self.key(project_id, scene_id, path)
-
-    async def _adopt(self, key: str, path: str, *, size: int, crc32c: int, content_type: str) -> Asset:
-        meta = await self._storage.stat(key)
-        if meta is None:
-            raise AssetConflict(f"{path!r} was deleted while it was stored again")
-        found = await describe(self._storage, path, meta)
-        _compare(found, path, size=size, crc32c=crc32c)
-        return replace(found, content_type=content_type)
-
-
-class _Tally:
-    """Passes chunks on and counts them."""
-
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = chunks
-        self.size = 0
-        self.crc32c = 0
-
-    def __aiter__(self) -> "_Tally":
-        return self
-
-    async def __anext__(self) -> bytes:
-        chunk = await anext(self._chunks)
-        self.size += len(chunk)
-        self.crc32c = extend_crc32c(self.crc32c, chunk)
-        return chunk
-
-
-def _compare(found: Asset, path: str, *, size: int, crc32c: int) -> None:
-    if (found.size_bytes, found.crc32c) != (size, crc32c):
-        raise AssetConflict(
-            f"{path!r} exists already with another content: {found.size_bytes} bytes with CRC32C "
-            f"{found.crc32c:08x}, not {size} bytes with {crc32c:08x}"
-        )
 
 
 def _check(kind: Kind, value: str) -> None:

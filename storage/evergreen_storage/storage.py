@@ -101,6 +101,10 @@ class Storage(Protocol):
         """Makes folders (each ending in "/") visible to people, where the engine has such a thing."""
         ...
 
+    async def remove_folders(self, prefixes: Sequence[str]) -> None:
+        """Removes those of these folders that are empty, in this order; undoes `make_folders`."""
+        ...
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         """Makes a URL that reads the object without credentials; None where the engine cannot."""
         ...

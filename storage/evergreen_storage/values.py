@@ -39,3 +39,14 @@ class Scene:
         """Finds the asset with this path."""
         every = (*self.images, *self.audio, *self.videos, *self.exports)
         return next((asset for asset in every if asset.path == path), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneSummary:
+    """One scene in a list. `status` is UNSUPPORTED where only a newer version of this service can read it."""
+
+    project_id: str
+    id: str
+    status: str
+    created_at: datetime
+    updated_at: datetime

@@ -4,14 +4,17 @@ import asyncio
 import os
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import fsspec
 import pytest
 
-from evergreen_storage import LocalStorage, Storage, open_storage
+from evergreen_storage import Json, LocalStorage, Storage, open_storage
+from tests.storage.emulators import AzureEmulator, Bucket, Emulator, GoogleEmulator, S3Emulator
+from tests.storage.shelf import Shelf
 
 HOSTILE = [
     "",
@@ -38,6 +41,9 @@ HOSTILE = [
     "a" * 300,
 ]
 
+OBJECT_STORES = ["s3", "gs", "az"]
+FSSPEC = ["fsspec-memory", "fsspec-dir", "fsspec-registered"]
+
 CHILD = Path(__file__).with_name("storage_child.py")
 
 
@@ -63,10 +69,52 @@ def hostile(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(params=["file", "memory"])
-async def storage(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Storage]:
-    url = (tmp_path / "root").as_uri() if request.param == "file" else "memory://"
-    async with open_storage(url, clock=clock) as opened:
+@pytest.fixture(scope="session")
+def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Emulator]]:
+    """Starts each kind of object store when it is first asked for, and ends them all with the session."""
+    kinds: dict[str, Callable[[Path], AbstractContextManager[Emulator]]] = {
+        "s3": S3Emulator.start,
+        "gs": GoogleEmulator.start,
+        "az": AzureEmulator.start,
+    }
+    running: dict[str, Emulator] = {}
+    with ExitStack() as stack:
+
+        def emulator(kind: str) -> Emulator:
+            if kind not in running:
+                running[kind] = stack.enter_context(kinds[kind](tmp_path_factory.mktemp(kind)))
+            return running[kind]
+
+        yield emulator
+
+
+@pytest.fixture(params=OBJECT_STORES)
+def bucket(request: pytest.FixtureRequest, emulators: Callable[[str], Emulator]) -> Bucket:
+    """Makes a bucket of each object store."""
+    return emulators(request.param).bucket()
+
+
+@pytest.fixture(params=["file", "memory", *OBJECT_STORES, *FSSPEC])
+async def storage(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock, emulators: Callable[[str], Emulator]
+) -> AsyncIterator[Storage]:
+    options: Mapping[str, Json] = {}
+    match request.param:
+        case "file":
+            url = (tmp_path / "root").as_uri()
+        case "memory":
+            url = "memory://"
+        case "fsspec-memory":
+            url = f"fsspec+memory://{tmp_path}"
+        case "fsspec-dir":
+            url, options = "dir://", {"path": str(tmp_path), "target_protocol": "file"}
+        case "fsspec-registered":
+            fsspec.register_implementation("shelf", Shelf, clobber=True)
+            url, options = "shelf://team/files", {"shelf": str(tmp_path)}
+        case kind:
+            made = emulators(kind).bucket()
+            url, options = made.url, made.options
+    async with open_storage(url, clock=clock, **options) as opened:
         yield opened
 
 

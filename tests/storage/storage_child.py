@@ -1,11 +1,11 @@
-"""A real process over a storage folder, to be killed or starved: `storage_child.py MODE FOLDER`."""
+"""A real process over a storage, to be killed or starved: `storage_child.py MODE URL [OPTIONS [MIB]]`."""
 
 import asyncio
+import json
 import resource
 import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 from evergreen_storage import SceneStore, Storage, Unavailable, open_storage
 
@@ -13,11 +13,11 @@ MIB = 1 << 20
 KEY = "projects/p/s/videos/clip.mp4"
 
 
-async def hang(storage: Storage) -> None:
-    """Writes 3 MiB of a body, says so, and waits for its end."""
+async def hang(storage: Storage, size: int) -> None:
+    """Writes the beginning of a body, says so, and waits for its end."""
 
     async def chunks() -> AsyncIterator[bytes]:
-        for _ in range(3):
+        for _ in range(size):
             yield bytes(MIB)
         print("written", flush=True)
         await asyncio.Event().wait()
@@ -25,7 +25,7 @@ async def hang(storage: Storage) -> None:
     await storage.put_stream(KEY, chunks(), size=None)
 
 
-async def deliver(storage: Storage) -> None:
+async def deliver(storage: Storage, _size: int) -> None:
     """Delivers one clip after the other, and says each one's job."""
     scenes = SceneStore(storage, clock=lambda: datetime.now(UTC))
     await scenes.create("p", "s")
@@ -37,7 +37,7 @@ async def deliver(storage: Storage) -> None:
         print(job_id, flush=True)
 
 
-async def starve(storage: Storage) -> None:
+async def starve(storage: Storage, _size: int) -> None:
     """Meets the end of the disk: no file may grow beyond 2 MiB."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (2 * MIB, 2 * MIB))
 
@@ -55,16 +55,16 @@ async def starve(storage: Storage) -> None:
         print(fault, flush=True)
 
 
-async def carry(storage: Storage) -> None:
-    """Writes and reads 256 MiB, and says by how many MiB the process grew."""
+async def carry(storage: Storage, size: int) -> None:
+    """Writes and reads a large body, and says by how many MiB the process grew."""
 
     async def chunks() -> AsyncIterator[bytes]:
-        for number in range(4 * 256):
+        for number in range(4 * size):
             yield bytes([number % 256]) * (MIB // 4)
 
     await storage.put_stream("projects/p/s/videos/warm.mp4", aiter_of(bytes(4 * MIB)), size=4 * MIB)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    await storage.put_stream(KEY, chunks(), size=256 * MIB)
+    await storage.put_stream(KEY, chunks(), size=size * MIB)
     read = 0
     async for block in storage.stream(KEY):
         read += len(block)
@@ -76,10 +76,10 @@ async def aiter_of(data: bytes) -> AsyncIterator[bytes]:
     yield data
 
 
-async def main(mode: str, folder: str) -> None:
+async def main(mode: str, url: str, options: str = "{}", size: str = "3") -> None:
     modes = {call.__name__: call for call in (hang, deliver, starve, carry)}
-    async with open_storage(Path(folder).as_uri()) as storage:
-        await modes[mode](storage)
+    async with open_storage(url, **json.loads(options)) as storage:
+        await modes[mode](storage, int(size))
 
 
 if __name__ == "__main__":

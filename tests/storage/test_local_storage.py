@@ -54,7 +54,7 @@ async def test_a_local_path_is_the_file_itself(local: LocalStorage, tmp_path: Pa
 
 async def test_a_killed_writer_leaves_only_what_the_sweep_removes(tmp_path: Path, child: Child) -> None:
     root = tmp_path / "root"
-    async with child("hang", root) as process:
+    async with child("hang", root.as_uri()) as process:
         assert process.stdout is not None
         await process.stdout.readline()
         process.kill()
@@ -74,7 +74,7 @@ async def test_a_killed_writer_leaves_only_what_the_sweep_removes(tmp_path: Path
 
 
 async def test_a_full_disk_is_unavailable_and_leaves_nothing(tmp_path: Path, child: Child) -> None:
-    async with child("starve", tmp_path / "root") as process:
+    async with child("starve", (tmp_path / "root").as_uri()) as process:
         output, _ = await process.communicate()
 
     lines = output.decode().splitlines()
@@ -84,7 +84,7 @@ async def test_a_full_disk_is_unavailable_and_leaves_nothing(tmp_path: Path, chi
 
 
 async def test_a_large_body_takes_little_memory(tmp_path: Path, child: Child) -> None:
-    async with child("carry", tmp_path / "root") as process:
+    async with child("carry", (tmp_path / "root").as_uri(), "{}", "256") as process:
         output, _ = await process.communicate()
 
     read, grown = map(int, output.split())

@@ -246,7 +246,7 @@ async def test_a_disk_that_refuses_leaves_the_document_as_it_was(
 async def test_a_killed_deliverer_loses_no_clip_and_repeating_its_last_job_is_safe(
     tmp_path: Path, clock: Clock, child: Child, deliveries: int
 ) -> None:
-    async with child("deliver", tmp_path) as process:
+    async with child("deliver", tmp_path.as_uri()) as process:
         assert process.stdout is not None
         said = [(await process.stdout.readline()).decode().strip() for _ in range(deliveries)]
         process.kill()

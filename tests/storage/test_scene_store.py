@@ -22,6 +22,7 @@ from evergreen_storage import (
     Storage,
     open_storage,
 )
+from tests.storage.conftest import HOSTILE
 
 Clock = Callable[[], datetime]
 
@@ -206,29 +207,28 @@ async def test_discarding_makes_no_scene(storage: Storage, scenes: SceneStore) -
     assert await snapshot(storage) == {}
 
 
-async def test_hostile_ids_and_paths_are_refused_and_leave_nothing(
-    storage: Storage, scenes: SceneStore, hostile: str
-) -> None:
-    for project, scene in ((hostile, "s"), ("p", hostile)):
+async def test_hostile_ids_and_paths_are_refused_and_leave_nothing(storage: Storage, scenes: SceneStore) -> None:
+    for hostile in HOSTILE:
+        for project, scene in ((hostile, "s"), ("p", hostile)):
+            with pytest.raises(InvalidKey):
+                await scenes.create(project, scene)
+            with pytest.raises(InvalidKey):
+                await scenes.get(project, scene)
+            with pytest.raises(InvalidKey):
+                await scenes.add(project, scene, VIDEO, b"", "video/mp4")
+            with pytest.raises(InvalidKey):
+                await scenes.publish(project, scene, job_id="job-1", assets=[], sidecar={})
+            with pytest.raises(InvalidKey):
+                scenes.open(project, scene, VIDEO)
+        for path in (hostile, f"videos/{hostile}", f"{hostile}/clip.mp4"):
+            with pytest.raises(InvalidKey):
+                await scenes.add("p", "s", path, b"", "video/mp4")
+            with pytest.raises(InvalidKey):
+                await scenes.discard("p", "s", path)
         with pytest.raises(InvalidKey):
-            await scenes.create(project, scene)
+            await scenes.record_request("p", "s", hostile)
         with pytest.raises(InvalidKey):
-            await scenes.get(project, scene)
-        with pytest.raises(InvalidKey):
-            await scenes.add(project, scene, VIDEO, b"", "video/mp4")
-        with pytest.raises(InvalidKey):
-            await scenes.publish(project, scene, job_id="job-1", assets=[], sidecar={})
-        with pytest.raises(InvalidKey):
-            scenes.open(project, scene, VIDEO)
-    for path in (hostile, f"videos/{hostile}", f"{hostile}/clip.mp4"):
-        with pytest.raises(InvalidKey):
-            await scenes.add("p", "s", path, b"", "video/mp4")
-        with pytest.raises(InvalidKey):
-            await scenes.discard("p", "s", path)
-    with pytest.raises(InvalidKey):
-        await scenes.record_request("p", "s", hostile)
-    with pytest.raises(InvalidKey):
-        await scenes.list(hostile, limit=1)
+            await scenes.list(hostile, limit=1)
 
     assert await snapshot(storage) == {}
 

@@ -3,15 +3,19 @@
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import timedelta
+from os import PathLike
 from typing import TYPE_CHECKING, Protocol, Self, TypeVar, Unpack
 
 import grpc
 
 from evergreen.channel import CHANNEL_OPTIONS
 from evergreen.errors import CursorLost, job_error
-from evergreen.requests import VideoFields, video_request
+from evergreen.requests import FileOrBytes, VideoFields, video_request
 from evergreen.status import call_error
-from evergreen.v1.scene_pb2 import CreateSceneRequest, GetSceneRequest, ListScenesRequest, Scene
+from evergreen.transfers import Moved, download, ignore, read, upload
+from evergreen.v1 import scene_pb2
+from evergreen.v1.scene_pb2 import Asset, Scene
 from evergreen.v1.scene_pb2_grpc import SceneServiceStub
 from evergreen.v1.video_pb2 import (
     CancelVideoRequest,
@@ -56,7 +60,7 @@ class _Method(Protocol[_Request, _Response]):
 class Client:
     """Talks to one Evergreen service. To be used as `async with Client(...) as client`.
 
-    `timeout` bounds each call but a watch, its retries included, in seconds. `options` are gRPC channel
+    `timeout` bounds each call but a watch or transfer, retries included, in seconds. `options` are gRPC channel
     options and override the client's own. Calls raise `CallError`, and are retried where the service was
     unavailable; each may be repeated safely.
     """
@@ -185,17 +189,17 @@ class Client:
 
     async def create_scene(self, project_id: str, scene_id: str) -> Scene:
         """Creates a scene, and its project where there is none; returns it as it is if it exists."""
-        request = CreateSceneRequest(project_id=project_id, scene_id=scene_id)
+        request = scene_pb2.CreateSceneRequest(project_id=project_id, scene_id=scene_id)
         return (await self._call(self._open.scenes.CreateScene, request)).scene
 
     async def get_scene(self, project_id: str, scene_id: str) -> Scene:
         """Returns a scene with all its assets."""
-        request = GetSceneRequest(project_id=project_id, scene_id=scene_id)
+        request = scene_pb2.GetSceneRequest(project_id=project_id, scene_id=scene_id)
         return (await self._call(self._open.scenes.GetScene, request)).scene
 
     async def list_scenes(self, project_id: str, *, page_size: int = 0) -> AsyncIterator[Scene]:
         """Yields a project's scenes in the order of their ids, without their assets."""
-        request = ListScenesRequest(project_id=project_id, page_size=page_size)
+        request = scene_pb2.ListScenesRequest(project_id=project_id, page_size=page_size)
         while True:
             page = await self._call(self._open.scenes.ListScenes, request)
             for scene in page.scenes:
@@ -203,6 +207,58 @@ class Client:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
+
+    async def delete_scene(self, project_id: str, scene_id: str, *, force: bool = False) -> None:
+        """Deletes a scene with all its files; `force` cancels its jobs first, which may take a minute."""
+        request = scene_pb2.DeleteSceneRequest(project_id=project_id, scene_id=scene_id, force=force)
+        await self._call(self._open.scenes.DeleteScene, request)
+
+    async def upload_asset(
+        self,
+        project_id: str,
+        scene_id: str,
+        path: str,
+        source: FileOrBytes,
+        *,
+        content_type: str = "",
+        overwrite: bool = False,
+        moved: Moved = ignore,
+    ) -> Asset:
+        """Writes a file, or bytes, to a scene, again where the connection is lost. Raises TransferBroken, OSError."""
+        info = scene_pb2.UploadInfo(
+            project_id=project_id, scene_id=scene_id, path=path, content_type=content_type, overwrite=overwrite
+        )
+        return await upload(self._open.scenes, info, source, reconnect=self._reconnect, moved=moved)
+
+    async def download_asset(
+        self, project_id: str, scene_id: str, path: str, target: "str | PathLike[str]", *, moved: Moved = ignore
+    ) -> Asset:
+        """Reads an asset into a file, which appears when it is whole. Raises TransferBroken, OSError."""
+        request = scene_pb2.DownloadAssetRequest(project_id=project_id, scene_id=scene_id, path=path)
+        return await download(self._open.scenes, request, target, reconnect=self._reconnect, moved=moved)
+
+    def read_asset(
+        self, project_id: str, scene_id: str, path: str, *, offset: int = 0, limit: int = 0
+    ) -> AsyncGenerator[scene_pb2.DownloadAssetResponse, None]:
+        """Yields an asset's description, then its bytes, through lost connections. A `limit` of 0 is none."""
+        request = scene_pb2.DownloadAssetRequest(
+            project_id=project_id, scene_id=scene_id, path=path, offset=offset, limit=limit
+        )
+        return read(self._open.scenes, request, reconnect=self._reconnect)
+
+    async def delete_asset(self, project_id: str, scene_id: str, path: str) -> None:
+        """Deletes a file of a scene. Cannot be undone."""
+        request = scene_pb2.DeleteAssetRequest(project_id=project_id, scene_id=scene_id, path=path)
+        await self._call(self._open.scenes.DeleteAsset, request)
+
+    async def asset_url(
+        self, project_id: str, scene_id: str, path: str, *, lifetime: timedelta | None = None
+    ) -> scene_pb2.GetAssetUrlResponse:
+        """Makes a URL that reads an asset until it expires; by default in 15 minutes. Keep it out of logs."""
+        request = scene_pb2.GetAssetUrlRequest(project_id=project_id, scene_id=scene_id, path=path)
+        if lifetime is not None:
+            request.lifetime.FromTimedelta(lifetime)
+        return await self._call(self._open.scenes.GetAssetUrl, request)
 
     async def healthy(self) -> bool:
         """Asks the standard health check whether the service as a whole is serving. Is not retried."""

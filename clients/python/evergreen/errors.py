@@ -8,6 +8,8 @@ EvergreenError
     NotFound
       JobNotFound
       SceneNotFound
+      AssetNotFound
+    AssetExists           a file of that path exists; choose another name, or set `overwrite`
     PreconditionFailed
       NeedsResolution     the job needs attention; call `resolve`
       NotResolvable       the job does not, or no longer, need attention
@@ -16,6 +18,9 @@ EvergreenError
       ProviderTaskNotFound
       ProviderTaskTaken   the task belongs to another job
       ProviderUnauthorized
+      SceneBusy           jobs of the scene are not final, or it is being deleted
+      UrlUnsupported      the storage cannot sign URLs; download the asset instead
+      ObjectTooLarge      the storage takes no file as large as this
     CursorLost            events may have been missed; watch again without a cursor
       CursorAhead
       CursorCompacted
@@ -24,9 +29,12 @@ EvergreenError
       StorageUnavailable
       ProviderUnavailable
     QueueFull             call again later, with the same request_id
+    TooManyTransfers      call again later
     NotOffered            this server does not offer the call
     InternalError         a fault of the service; metadata `error_id` finds it in the log
     DeadlineExceeded      no answer in time; what was asked may have been done all the same
+      TransferStalled     the service waited too long for this client; call again
+  TransferBroken          an upload or download stood still, or the bytes there are not the bytes here
   WatchInterrupted        a watch could not be resumed for too long
   JobFailed               the job is final and has not succeeded
     JobCancelled
@@ -107,6 +115,14 @@ class SceneNotFound(NotFound):
     """No such scene, or it is not yours."""
 
 
+class AssetNotFound(NotFound):
+    """The scene has no such file."""
+
+
+class AssetExists(CallError):
+    """A file of that path exists, with other bytes; choose another name, or set `overwrite`."""
+
+
 class PreconditionFailed(CallError):
     """The call does not fit the present state of things."""
 
@@ -137,6 +153,18 @@ class ProviderTaskTaken(PreconditionFailed):
 
 class ProviderUnauthorized(PreconditionFailed):
     """The provider refuses the service's key; tell the operator."""
+
+
+class SceneBusy(PreconditionFailed):
+    """Jobs of the scene are not final (metadata `job_id` names one), or the scene is being deleted."""
+
+
+class UrlUnsupported(PreconditionFailed):
+    """The storage cannot sign URLs; download the asset instead."""
+
+
+class ObjectTooLarge(PreconditionFailed):
+    """The storage takes no file as large as this."""
 
 
 class CursorLost(CallError):
@@ -171,6 +199,10 @@ class QueueFull(CallError):
     """Too many jobs wait, or too many calls are open; call again later."""
 
 
+class TooManyTransfers(CallError):
+    """Too many files are being transferred; call again later."""
+
+
 class NotOffered(CallError):
     """This server does not offer the call."""
 
@@ -181,6 +213,14 @@ class InternalError(CallError):
 
 class DeadlineExceeded(CallError, TimeoutError):
     """No answer came in time. What was asked may have been done all the same."""
+
+
+class TransferStalled(DeadlineExceeded):
+    """The service waited too long for this client, which neither sent nor took a byte; call again."""
+
+
+class TransferBroken(EvergreenError):
+    """An upload or download stood still, or the bytes there are not the bytes here; start again."""
 
 
 class WatchInterrupted(EvergreenError):

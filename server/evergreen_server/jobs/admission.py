@@ -8,6 +8,7 @@ give a job back its place after a refusal.
 
 import asyncio
 import heapq
+import itertools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +19,9 @@ from evergreen_server.jobs.provider import Account, Provider, ProviderError
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 900.0
 REFRESH_SECONDS = 60.0
-CONCURRENCY_UNTIL_KNOWN = 5
+CONCURRENCY_UNTIL_KNOWN = 1
+"""What every tier allows."""
+CONCURRENCY_NOT_TOLD = 5
 UNLIMITED = 1_000_000
 
 logger = logging.getLogger(__name__)
@@ -48,7 +51,8 @@ class _Lane:
     """One model's slots."""
 
     held: int = 0
-    waiting: list[tuple[int, str, "asyncio.Future[None]"]] = field(default_factory=list)
+    waiting: list[tuple[int, str, int, "asyncio.Future[None]"]] = field(default_factory=list)
+    """A heap. The number parts two entries of one job, of which the older is done."""
     paused_until: float = 0.0
     pause: float = 0.0
 
@@ -63,6 +67,9 @@ class Admission:
         self._lanes: dict[str, _Lane] = {}
         self._holders: dict[str, str] = {}
         self._account: Account | None = None
+        self._numbers = itertools.count()
+        self._out_of_credits = False
+        self._refusals = 0
         self._refused_balance: int | None = None
         self._look = asyncio.Event()
 
@@ -73,7 +80,7 @@ class Admission:
         model = job.request.spec.model
         lane = self._lane(model)
         granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(lane.waiting, (-job.request.priority, job.job_id, granted))
+        heapq.heappush(lane.waiting, (-job.request.priority, job.job_id, next(self._numbers), granted))
         self._grant(model)
         called = asyncio.ensure_future(signal.wait())
         either: tuple[asyncio.Future[object], ...] = (granted, called)  # type: ignore[assignment] # results unused
@@ -103,10 +110,12 @@ class Admission:
 
     def pause(self, model: str, retry_after_seconds: float | None) -> None:
         """Closes a model after a 429: 60 s at first, doubling to 15 min, or as long as the provider says."""
-        lane = self._lane(model)
-        lane.pause = min(max(FIRST_PAUSE_SECONDS, 2 * lane.pause), LONGEST_PAUSE_SECONDS)
+        lane, now = self._lane(model), self._now()
+        if now >= lane.paused_until:
+            # What was sent before the pause and is refused within it tells nothing new.
+            lane.pause = min(max(FIRST_PAUSE_SECONDS, 2 * lane.pause), LONGEST_PAUSE_SECONDS)
         seconds = max(lane.pause, retry_after_seconds or 0.0)
-        lane.paused_until = self._now() + seconds / self._scale
+        lane.paused_until = max(lane.paused_until, now + seconds / self._scale)
         logger.warning("model paused", extra={"model": model, "seconds": seconds})
         self._look.set()
 
@@ -116,15 +125,17 @@ class Admission:
 
     def out_of_credits(self) -> None:
         """Closes every model until the balance changes."""
-        self._refused_balance = self._account.balance_millicredits if self._account else -1
+        # The balance known so far may be a minute old: which one was refused is asked now.
+        self._out_of_credits, self._refused_balance = True, None
+        self._refusals += 1
         logger.warning("admission paused: not enough credits")
         self._look.set()
 
     async def run(self) -> None:
         """Asks for the account at start, every minute and when paused for credits; ends pauses in time."""
         while True:
-            await self._refresh()
             self._look.clear()
+            await self._refresh()
             for model in self._lanes:
                 self._grant(model)
             try:
@@ -134,16 +145,19 @@ class Admission:
                 continue
 
     async def _refresh(self) -> None:
+        refusals = self._refusals
         try:
             self._account = await self._provider.account()
         except ProviderError as exc:
             logger.warning("account unknown", extra={"cause": str(exc)})
             return
-        if self._refused_balance not in (None, -1, self._account.balance_millicredits):
-            self._refused_balance = None
-            logger.info("admission resumed: the balance changed")
-        elif self._refused_balance == -1:
+        if not self._out_of_credits or refusals != self._refusals:
+            return
+        if self._refused_balance is None:
             self._refused_balance = self._account.balance_millicredits
+        elif self._refused_balance != self._account.balance_millicredits:
+            self._out_of_credits = False
+            logger.info("admission resumed: the balance changed")
 
     def _seconds_to_look(self) -> float:
         now = self._now()
@@ -158,15 +172,15 @@ class Admission:
             return CONCURRENCY_UNTIL_KNOWN
         limits = self._account.limits.get(model)
         if limits is None:
-            return CONCURRENCY_UNTIL_KNOWN
+            return CONCURRENCY_NOT_TOLD
         return UNLIMITED if limits.max_concurrent is None else limits.max_concurrent
 
     def _grant(self, model: str) -> None:
         lane = self._lane(model)
-        if self._refused_balance is not None or self._now() < lane.paused_until:
+        if self._out_of_credits or self._now() < lane.paused_until:
             return
         while lane.waiting and lane.held < self._capacity(model):
-            _, _, granted = heapq.heappop(lane.waiting)
+            granted = heapq.heappop(lane.waiting)[-1]
             if not granted.done():
                 lane.held += 1
                 granted.set_result(None)

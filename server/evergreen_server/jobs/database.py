@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError
 
 T = TypeVar("T")
 
@@ -82,6 +83,15 @@ requests = sa.Table(
     comment="Outlives the job, so that a late retry can never start it again.",
 )
 
+scene_deletions = sa.Table(
+    "scene_deletions",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("scene_id", sa.String, primary_key=True),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    comment="A scene in here takes no new jobs and files: it is being deleted, or its deletion broke off.",
+)
+
 job_events = sa.Table(
     "job_events",
     metadata,
@@ -127,7 +137,11 @@ ledger = sa.Table(
 )
 
 
-class DatabaseInUse(Exception):
+class DatabaseUnusable(Exception):
+    """The database cannot be opened; the text names it and the cause."""
+
+
+class DatabaseInUse(DatabaseUnusable):
     """Another process holds this SQLite database."""
 
 
@@ -167,10 +181,13 @@ class Database:
 async def open_database(path: Path) -> AsyncIterator[Database]:
     """Opens (and creates) the SQLite database at `path`, for this process alone.
 
-    Raises DatabaseInUse if another process has it open.
+    Raises DatabaseInUse if another process has it open, DatabaseUnusable if it cannot be opened or written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as exc:
+        raise DatabaseUnusable(f"the database {path} cannot be opened: {exc}") from exc
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -180,7 +197,10 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
             ) from exc
         database = Database(sqlite_engine(path), url=f"sqlite:///{path}", readers=3)
         try:
-            await database.write(lambda connection: metadata.create_all(connection))
+            try:
+                await database.write(lambda connection: metadata.create_all(connection))
+            except DBAPIError as exc:
+                raise DatabaseUnusable(f"the database {path} cannot be opened: {exc.orig}") from exc
             yield database
         finally:
             await database.aclose()
@@ -190,7 +210,8 @@ async def open_database(path: Path) -> AsyncIterator[Database]:
 
 def sqlite_engine(path: Path) -> sa.Engine:
     """Builds an engine in WAL mode that loses no commit on power loss (synchronous=FULL)."""
-    engine = sa.create_engine(f"sqlite:///{path}", pool_size=6, max_overflow=0)
+    # Errors name the statement alone: its parameters hold prompts, and errors are logged.
+    engine = sa.create_engine(f"sqlite:///{path}", pool_size=6, max_overflow=0, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: "sa.engine.interfaces.DBAPIConnection", _record: object) -> None:

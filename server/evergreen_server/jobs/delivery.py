@@ -4,10 +4,12 @@ Files first, then the name: the clip under a name that is never overwritten, its
 and at last the state. Everything may be done again after a crash: a clip that is there is adopted.
 """
 
+import itertools
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 
 from evergreen_server.jobs.model import Job, JobFault, Output, Stage, State
@@ -17,7 +19,6 @@ from evergreen_server.jobs.provider import (
     MediaRefused,
     OutputUnavailable,
     ProviderUnavailable,
-    Task,
     TaskGone,
     TaskState,
 )
@@ -46,19 +47,23 @@ async def deliver(tools: Tools, job: Job, execution: str) -> None:
     """Stores every output of the task and settles the job. What raises StorageError or ProviderError is tried again."""
     if job.stage is not Stage.DELIVERING:
         return
-    tries = 0
+    tries, gone = 0, False
     while True:
         try:
             task = tools.answers.pop(job.job_id, None) or await tools.provider.task(job.task_id)
             if task.state is not TaskState.SUCCEEDED or not task.output_urls:
                 raise _Undeliverable("OUTPUT_UNAVAILABLE", f"the task is {task.status} and has no output")
-            delivered = [await _store(tools, job, task, number) for number in range(len(task.output_urls))]
+            delivered = [await _store(tools, job, url, number) for number, url in enumerate(task.output_urls)]
             break
         except (_Undeliverable, TaskGone) as exc:
             logger.warning("delivery failed", extra={"job_id": job.job_id, "cause": str(exc), "tries": tries + 1})
+            if isinstance(exc, TaskGone) and (delivered := await _stored(tools, job)):
+                gone = True
+                break
             if tries + 1 >= tools.limits.delivery_tries or isinstance(exc, TaskGone):
                 reason = exc.reason if isinstance(exc, _Undeliverable) else "OUTPUT_UNAVAILABLE"
                 fault = JobFault(reason=reason, message=f"the clip was made, but could not be stored: {exc}")
+                await _withdraw(tools, job)
                 await tools.store.change(job, partial(Job.failed, fault=fault), execution=execution)
                 return
             await tools.pause(job.job_id, max(tools.backoff(tries), tools.pace.min_seconds / tools.pace.scale))
@@ -69,24 +74,36 @@ async def deliver(tools: Tools, job: Job, execution: str) -> None:
         request.project_id, request.scene_id, job_id=job.job_id, assets=assets, sidecar=_sidecar(job, delivered)
     )
     outputs = tuple(_output(item) for item in delivered)
-    job = await tools.store.change(job, lambda job: _settled(job, outputs), execution=execution)
+    job = await tools.store.change(job, partial(_settled, outputs=outputs, gone=gone), execution=execution)
     logger.info("clip delivered", extra={"job_id": job.job_id, "assets": len(assets)})
 
 
-def _settled(job: Job, outputs: tuple[Output, ...]) -> Job:
+def _settled(job: Job, outputs: tuple[Output, ...], gone: bool) -> Job:
     late = "the clip was being delivered when it was to be cancelled"
     if job.state is State.CANCELLING and all(warning.code != "CANCEL_TOO_LATE" for warning in job.warnings):
         job = job.warned("CANCEL_TOO_LATE", late)
+    if gone:
+        text = f"the task is gone at the provider; {len(outputs)} of its outputs had been stored and are delivered"
+        job = job.warned("TASK_GONE", text)
     return replace(job, outputs=outputs, progress=1.0, error=None).ended(State.SUCCEEDED)
 
 
-async def _store(tools: Tools, job: Job, task: Task, number: int) -> _Delivered:
+async def _stored(tools: Tools, job: Job) -> list[_Delivered]:
+    """Adopts what an earlier execution stored whole before the task was deleted at the provider."""
+    found: list[_Delivered] = []
+    where = (job.request.project_id, job.request.scene_id)
+    while await tools.scenes.existing(*where, f"videos/{job.job_id}-{job.attempt}-{len(found) + 1}.mp4") is not None:
+        found.append(await _store(tools, job, "", len(found)))
+    return found
+
+
+async def _store(tools: Tools, job: Job, url: str, number: int) -> _Delivered:
     request = job.request
     name = f"{job.job_id}-{job.attempt}-{number + 1}"
     where = (request.project_id, request.scene_id, f"videos/{name}.mp4")
     clip = await tools.scenes.existing(*where)
     if clip is None:
-        async with aclosing(_Body(tools, job, task.output_urls[number], number).chunks()) as chunks:
+        async with aclosing(_Body(tools, job, url, number).chunks()) as chunks:
             try:
                 clip = await tools.scenes.add_stream(*where, chunks, None, "video/mp4")
             except BodyMismatch as exc:
@@ -106,6 +123,17 @@ async def _store(tools: Tools, job: Job, task: Task, number: int) -> _Delivered:
     return _Delivered(clip=clip, poster=poster, probe=probe)
 
 
+async def _withdraw(tools: Tools, job: Job) -> None:
+    """Removes the outputs before the one that could not be had, so that no file stays in the scene unnamed."""
+    where = (job.request.project_id, job.request.scene_id)
+    for number in itertools.count(1):
+        name = f"videos/{job.job_id}-{job.attempt}-{number}"
+        if await tools.scenes.existing(*where, f"{name}.mp4") is None:
+            return
+        await tools.scenes.discard(*where, f"{name}.jpg")
+        await tools.scenes.discard(*where, f"{name}.mp4")
+
+
 class _Body:
     """One output's bytes, resumed where they broke off, with a fresh URL where the old one no longer works."""
 
@@ -115,6 +143,7 @@ class _Body:
         self._url = url
         self._number = number
         self._received = 0
+        self._opened = False
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         tries = 0
@@ -132,12 +161,17 @@ class _Body:
                 )
                 tries = 0 if self._received > before else tries + 1
                 if tries >= self._tools.limits.delivery_tries:
+                    if not self._opened and isinstance(exc, ProviderUnavailable) and not self._too_late():
+                        # Nobody answers, which says nothing about an output that is paid for: it is tried again later.
+                        raise
                     raise _Undeliverable("OUTPUT_UNAVAILABLE", str(exc)) from exc
                 await self._tools.pause(self._job.job_id, self._tools.backoff(tries))
                 await self._refresh()
 
     async def _read(self) -> AsyncGenerator[bytes, None]:
+        self._opened = False
         async with self._tools.provider.download(self._url, offset=self._received) as download:
+            self._opened = True
             skip = self._received - download.offset
             if skip < 0:
                 raise _Undeliverable("OUTPUT_INVALID", "the download was resumed at the wrong place")
@@ -146,6 +180,10 @@ class _Body:
                 if rest:
                     self._received += len(rest)
                     yield rest
+
+    def _too_late(self) -> bool:
+        waited = self._tools.clock() - self._job.updated_at
+        return waited > timedelta(hours=self._tools.limits.delivery_hours)
 
     async def _refresh(self) -> None:
         task = await self._tools.provider.task(self._job.task_id)

@@ -64,8 +64,12 @@ class Engine:
         Open it first and close it last: while it is open, the loop's default executor is DBOS's own.
         """
         running: set[asyncio.Task[None]] = set()
+        closing = False
 
         async def work(job_id: str, attempt: int, run: int) -> None:
+            if closing:
+                # Taken from the queue at the last moment: left pending, for the next process to take up.
+                raise asyncio.CancelledError
             task = asyncio.current_task()
             assert task is not None
             running.add(task)
@@ -74,13 +78,15 @@ class Engine:
             finally:
                 running.discard(task)
 
-        await asyncio.to_thread(self._prepare)
-        DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(work)
-        # In the loop's own thread, so that DBOS runs the workflows on this loop.
-        DBOS.launch()
         try:
+            await asyncio.to_thread(self._prepare)
+            DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(work)
+            # In the loop's own thread, so that DBOS runs the workflows on this loop.
+            DBOS.launch()
             yield
         finally:
+            closing = True
+            logging.getLogger("dbos").setLevel(logging.ERROR)  # else it warns of every run that is stopped here
             stopping = set(running)
             for task in stopping:
                 task.cancel()

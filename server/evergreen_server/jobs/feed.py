@@ -7,16 +7,17 @@ nothing but its place, and reads the table when the window has moved on.
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from functools import partial
+from typing import Protocol, TypeAlias
 
 import sqlalchemy as sa
 
 from evergreen_server.jobs.database import Database, job_events, jobs, projects
-from evergreen_server.jobs.model import FINAL, EventKind, Job, JobError, JobNotFound
+from evergreen_server.jobs.model import FINAL, EventKind, Job, JobError
+from evergreen_server.jobs.opening import Opening, Openings
 from evergreen_server.jobs.rows import job_from_row
 from evergreen_server.jobs.store import Change
 from evergreen_server.jobs.topic import AT_ONCE, Entry, Topic, Watcher, told
@@ -24,8 +25,18 @@ from evergreen_server.jobs.topic import AT_ONCE, Entry, Topic, Watcher, told
 PAGE = 500
 CHECKPOINT_SECONDS = 15.0
 WAKES_AT_ONCE = 200
-MISSING_NAMED = 10
 _FINAL = frozenset(state.value for state in FINAL)
+
+Event: TypeAlias = tuple[int, str, str, str, bytes]
+EVENTS: "sa.Select[Event]" = (
+    sa.select(job_events.c.revision, job_events.c.job_id, job_events.c.kind, job_events.c.state, job_events.c.event)
+    .where(job_events.c.project_id == sa.bindparam("project"), job_events.c.revision > sa.bindparam("cursor"))
+    .order_by(job_events.c.revision)
+    .limit(sa.bindparam("most"))
+)
+REVISIONS = sa.select(projects.c.revision, projects.c.compacted_revision).where(
+    projects.c.project_id == sa.bindparam("project")
+)
 
 
 class CursorAhead(JobError):
@@ -40,26 +51,12 @@ class Draining(JobError):
     """The server stops; watch again, with the cursor, elsewhere or later."""
 
 
-class MixedProjects(JobError):
-    """The watched jobs are not all of one project."""
-
-
 class Wire(Protocol):
     """Turns what is told into the bytes that go on the wire."""
 
     def event(self, kind: EventKind, job: Job, at: datetime) -> bytes: ...
 
     def checkpoint(self, revision: int) -> bytes: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
-    """What a watch starts from, read in one snapshot of the database; `snapshots` only of jobs watched by id."""
-
-    project_id: str
-    revision: int
-    compacted: int
-    snapshots: Sequence[Entry]
 
 
 class Feed:
@@ -82,6 +79,7 @@ class Feed:
         self._clock = clock
         self._found = found
         self._checkpoint_seconds = checkpoint_seconds
+        self._openings = Openings(database=database, snapshot=self._snapshot)
         self._topics: dict[str, Topic] = {}
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
@@ -125,29 +123,40 @@ class Feed:
                 await self._load(project_id)
 
     async def watch(
-        self, *, project_id: str, job_ids: frozenset[str], after: int | None, include_finished: bool
-    ) -> AsyncGenerator[bytes, None]:
-        """Tells a project's events, or those of some of its jobs, then ends if all of those are final.
+        self,
+        tell: Callable[[bytes], Awaitable[object]],
+        *,
+        project_id: str,
+        job_ids: frozenset[str],
+        after: int | None,
+        include_finished: bool,
+    ) -> None:
+        """Tells a project's events, or those of some of its jobs, and returns when all of those are final.
 
+        `tell` is awaited with each message, and takes as long as its reader does. It is no generator that gives
+        them, since thousands of watchers would pay for that with every event.
         Raises JobNotFound, MixedProjects, CursorAhead, CursorCompacted, Draining; all but the last two before the
         first message.
         """
-        opening = await self._open(project_id, job_ids)
+        opening = await self._openings.read(project_id, job_ids)
+        self._found(opening.snapshots)
         project_id, cursor = opening.project_id, opening.revision if after is None else after
         if cursor > opening.revision:
             raise CursorAhead(f"the project is at revision {opening.revision}, the cursor at {cursor}")
         _check_kept(cursor, opening.compacted)
-        topic = self._topics.setdefault(project_id, Topic(opening.revision))
+        topic = self._topics.get(project_id)
+        if topic is None:
+            topic = self._topics[project_id] = Topic(opening.revision)
+            # What was committed since the reading went unnoticed, and must not wait for the next change.
+            self._dirty.add(project_id)
+            self._news.set()
         watcher = Watcher(job_ids, time.monotonic())
         topic.join(watcher)
-        # What was committed between the reading and the joining must not wait for the next change.
-        self._dirty.add(project_id)
-        self._news.set()
         try:
             remaining = set(job_ids)
             async with aclosing(self._snapshots(opening, job_ids, after, include_finished)) as snapshots:
                 async for entry in snapshots:
-                    yield entry.data
+                    await tell(entry.data)
                     if entry.final:
                         remaining.discard(entry.job_id)
             del opening
@@ -155,7 +164,7 @@ class Feed:
             while remaining or not job_ids:
                 entries, cursor = topic.after(cursor) or await self._behind(project_id, cursor, job_ids)
                 for entry in told(entries, job_ids):
-                    yield entry.data
+                    await tell(entry.data)
                     if entry.final:
                         remaining.discard(entry.job_id)
                 if job_ids and not remaining:
@@ -165,37 +174,17 @@ class Feed:
                 if self._draining or watcher.ticked or not caught_up:
                     caught_up, watcher.ticked = True, False
                     watcher.checked_at = time.monotonic()
-                    yield self._wire.checkpoint(cursor)
+                    await tell(self._wire.checkpoint(cursor))
                 if self._draining:
                     raise Draining("the server is stopping; watch again from the last revision")
                 entries = ()
-                await watcher.wait()
+                if not watcher.woken:
+                    await watcher.sleep()
+                watcher.woken = False
         finally:
             topic.leave(watcher)
             if not topic.watchers and self._topics.get(project_id) is topic:
                 del self._topics[project_id]
-
-    async def _open(self, project_id: str, job_ids: frozenset[str]) -> Opening:
-        def read(db: sa.Connection) -> Opening:
-            owners = {project_id} - {""}
-            snapshots: list[Entry] = []
-            if job_ids:
-                found = [job_from_row(row) for row in db.execute(_jobs_by_id(job_ids)).mappings()]
-                if missing := sorted(job_ids - {job.job_id for job in found}):
-                    raise JobNotFound(", ".join(missing[:MISSING_NAMED]))
-                owners |= {job.request.project_id for job in found}
-                if len(owners) > 1:
-                    raise MixedProjects("all jobs of a watch must belong to one project")
-                snapshots = [self._snapshot(job) for job in found]
-            (owner,) = owners
-            columns = sa.select(projects.c.revision, projects.c.compacted_revision)
-            row = db.execute(columns.where(projects.c.project_id == owner)).one_or_none()
-            revision, compacted = (row.revision, row.compacted_revision) if row else (0, 0)
-            return Opening(project_id=owner, revision=revision, compacted=compacted, snapshots=snapshots)
-
-        opening = await self._database.read(read)
-        self._found(opening.snapshots)
-        return opening
 
     async def _snapshots(
         self, opening: Opening, job_ids: frozenset[str], after: int | None, include_finished: bool
@@ -230,50 +219,32 @@ class Feed:
         return Entry(job.revision, job.job_id, False, job.final, data)
 
     async def _load(self, project_id: str) -> None:
-        topic = self._topics.get(project_id)
-        while topic is not None:
-            entries, _ = await self._page(project_id, topic.revision, frozenset(), PAGE)
+        topic, more = self._topics.get(project_id), True
+        while topic is not None and more:
+            values = {"project": project_id, "cursor": topic.revision, "most": PAGE}
+            read = partial(_entries, query=EVENTS, values=values)
+            entries = await self._database.read(read)
             if not entries:
                 return
+            self._found(entries)
             topic.extend(entries)
+            more = len(entries) == PAGE
             for number, watcher in enumerate(topic.concerned(entries), start=1):
                 watcher.wake()
                 if number % WAKES_AT_ONCE == 0:
                     await asyncio.sleep(0)
 
     async def _behind(self, project_id: str, cursor: int, job_ids: frozenset[str]) -> tuple[Sequence[Entry], int]:
-        """Reads for a watcher whose place the window has left behind."""
-        return await self._page(project_id, cursor, job_ids, AT_ONCE)
+        """Reads for a watcher whose place the window has left behind, and tells up to where that is complete."""
 
-    async def _page(
-        self, project_id: str, cursor: int, job_ids: frozenset[str], limit: int
-    ) -> tuple[Sequence[Entry], int]:
-        """Reads up to `limit` events after `cursor`, and the revision up to which that is complete."""
-        columns = (
-            job_events.c.revision,
-            job_events.c.job_id,
-            job_events.c.kind,
-            job_events.c.state,
-            job_events.c.event,
-        )
-        query = sa.select(*columns).where(job_events.c.project_id == project_id, job_events.c.revision > cursor)
-        if job_ids:
-            query = query.where(job_events.c.job_id.in_(job_ids))
-        query = query.order_by(job_events.c.revision).limit(limit)
-        kept = sa.select(projects.c.revision, projects.c.compacted_revision).where(projects.c.project_id == project_id)
+        def read(db: sa.Connection) -> tuple[Sequence[Entry], int, int]:
+            query = EVENTS.where(job_events.c.job_id.in_(job_ids)) if job_ids else EVENTS
+            entries = _entries(db, query, {"project": project_id, "cursor": cursor, "most": AT_ONCE})
+            revision, compacted = db.execute(REVISIONS, {"project": project_id}).one_or_none() or (cursor, 0)
+            return entries, entries[-1].revision if len(entries) == AT_ONCE else revision, compacted
 
-        def read(db: sa.Connection) -> tuple[Sequence[Entry], int]:
-            entries = [
-                Entry(row.revision, row.job_id, row.kind == EventKind.PROGRESS, row.state in _FINAL, row.event)
-                for row in db.execute(query)
-            ]
-            project = db.execute(kept).one_or_none()
-            if project is not None:
-                _check_kept(cursor, project.compacted_revision)
-            complete = project is None or len(entries) == limit
-            return entries, (entries[-1].revision if entries else cursor) if complete else project.revision
-
-        entries, end = await self._database.read(read)
+        entries, end, compacted = await self._database.read(read)
+        _check_kept(cursor, compacted)
         self._found(entries)
         return entries, end
 
@@ -287,10 +258,13 @@ class Feed:
                     watcher.wake()
 
 
+def _entries(db: sa.Connection, query: "sa.Select[Event]", values: Mapping[str, object]) -> list[Entry]:
+    return [
+        Entry(row.revision, row.job_id, row.kind == EventKind.PROGRESS, row.state in _FINAL, row.event)
+        for row in db.execute(query, values)
+    ]
+
+
 def _check_kept(cursor: int, compacted: int) -> None:
     if cursor < compacted:
         raise CursorCompacted(f"events up to revision {compacted} are no longer kept")
-
-
-def _jobs_by_id(job_ids: frozenset[str]) -> "sa.Select[tuple[object, ...]]":
-    return sa.select(jobs).where(jobs.c.job_id.in_(job_ids)).order_by(jobs.c.revision)

@@ -38,7 +38,7 @@ async def follow(tools: Tools, job: Job, execution: str) -> None:
     )
     limit = finish_limit(job, tools.limits.generation_hours)
     # The first poll of a task that was just made is as far off as the plan says; a restart's too.
-    delay = plan.next_delay(now)
+    delay = 0.0 if job.state is State.CANCELLING else plan.next_delay(now)
     while True:
         left = tools.seconds_until(limit)
         await tools.pause(job.job_id, min(delay, left) if left > 0 else delay)
@@ -51,7 +51,7 @@ async def follow(tools: Tools, job: Job, execution: str) -> None:
                 return
             task = await tools.provider.task(job.task_id)
         except TaskGone as exc:
-            await tools.store.change(job, partial(_lost, text=str(exc)), execution=execution)
+            await tools.store.change(job, partial(_gone, text=str(exc), ours=False), execution=execution)
             return
         except ProviderError as exc:
             logger.warning("poll failed", extra={"job_id": job.job_id, "cause": str(exc)})
@@ -84,7 +84,8 @@ async def _seen(tools: Tools, job: Job, task: Task, execution: str) -> None:
         tools.progress.note(job, execution, task.progress)
 
 
-async def _ended(tools: Tools, job: Job, task: Task, execution: str) -> None:
+async def _ended(tools: Tools, job: Job, task: Task, execution: str, *, ours: bool = False) -> None:
+    """Records how a task ended; `ours` tells whether a DELETE of ours may have cancelled it."""
     tools.progress.forget(job.job_id)
     tools.admission.release(job.job_id)
     if task.state is TaskState.SUCCEEDED:
@@ -95,18 +96,14 @@ async def _ended(tools: Tools, job: Job, task: Task, execution: str) -> None:
         await tools.store.change(job, lambda job: _failed(job, task, failure), execution=execution)
     else:
         text = "the task was cancelled at the provider, not by this service"
-        await tools.store.change(job, lambda job: _gone(_charged(job, task), text), execution=execution)
+        await tools.store.change(job, lambda job: _missing(_charged(job, task), text, ours=ours), execution=execution)
 
 
 def _charged(job: Job, task: Task) -> Job:
     """Returns the job with what the ended task cost, or at most can have cost."""
     if task.charged_millicredits is not None:
         return job.charged(task.charged_millicredits, CostBasis.CONFIRMED)
-    return _bounded(job)
-
-
-def _bounded(job: Job) -> Job:
-    return job.charged(job.estimated_millicredits or 0, CostBasis.UPPER_BOUND)
+    return job.charged_at_most()
 
 
 def _succeeded(job: Job, task: Task) -> Job:
@@ -133,13 +130,13 @@ def _failed(job: Job, task: Task, failure: Failure) -> Job:
     )
 
 
-def _lost(job: Job, text: str) -> Job:
-    return _gone(_bounded(job), text)
+def _gone(job: Job, text: str, *, ours: bool) -> Job:
+    """Makes the move of a job whose task the provider no longer knows, nor what it cost."""
+    return _missing(job.charged_at_most(), text, ours=ours)
 
 
-def _gone(job: Job, text: str) -> Job:
-    """Makes the move of a job whose task the provider no longer knows."""
-    if job.delete_sent:
+def _missing(job: Job, text: str, *, ours: bool) -> Job:
+    if ours:
         return _cancelled(job)
     return job.failed(JobFault(reason="PROVIDER_TASK_GONE", message=text))
 
@@ -154,20 +151,26 @@ def _cancelled(job: Job) -> Job:
 async def _cancel(tools: Tools, job: Job, execution: str) -> None:
     """Deletes the task unless it has ended by now: a finished clip is paid for and never destroyed.
 
-    Raises TaskGone, ProviderUnavailable, Unauthorized.
+    Raises ProviderUnavailable, Unauthorized.
     """
-    task = await tools.provider.task(job.task_id)
-    if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
-        await _ended(tools, job, task, execution)
-        return
-    # Recorded before it is sent, so that after a crash a 404 is known to be our own doing.
+    ours = job.delete_sent
+    # Recorded before it is sent, so that after a crash a 404 is known to be our own doing; and before the look, so
+    # that nothing comes between look and deletion: a clip finished meanwhile would be lost.
     job = await tools.store.change(job, lambda job: replace(job, delete_sent=True), execution=execution)
+    try:
+        task = await tools.provider.task(job.task_id)
+    except TaskGone as exc:
+        await tools.store.change(job, partial(_gone, text=str(exc), ours=ours), execution=execution)
+        return
+    if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
+        await _ended(tools, job, task, execution, ours=ours)
+        return
     await tools.provider.delete(job.task_id)
     tools.admission.release(job.job_id)
     await tools.store.change(
         job,
         # A cancelled task cannot be asked for its cost again.
-        lambda job: _cancelled(_bounded(job)),
+        lambda job: _cancelled(job.charged_at_most()),
         execution=execution,
     )
     logger.info("task deleted", extra={"job_id": job.job_id, "provider_task_id": job.task_id})

@@ -204,6 +204,12 @@ class Job:
         whole = CostBasis.UPPER_BOUND if self.cost_basis is CostBasis.UPPER_BOUND else basis
         return replace(self, charged_millicredits=(self.charged_millicredits or 0) + millicredits, cost_basis=whole)
 
+    def charged_at_most(self) -> Self:
+        """Returns the job with the most that one more attempt can have cost; with a warning where no price is known."""
+        if self.estimated_millicredits is None:
+            return self.warned("COST_UNKNOWN", f"what attempt {self.attempt} cost, if anything, is not known")
+        return self.charged(self.estimated_millicredits, CostBasis.UPPER_BOUND)
+
     def failed(self, fault: JobFault) -> Self:
         """Returns the job as FAILED. What it cost must be charged beside."""
         return replace(self, state=State.FAILED, stage=Stage.NONE, error=fault)
@@ -234,7 +240,7 @@ def events_between(old: Job, new: Job) -> list[tuple[EventKind, Job]]:
         events.append((EventKind.OUTPUT_ADDED, step))
     if new.state != old.state:
         events.append((_kind_of_move(old.state, new.state), new))
-    elif (new.stage, new.attempt) != (old.stage, old.attempt):
+    elif (new.stage, new.attempt) != (old.stage, old.attempt) and new.state is not State.CANCELLING:
         events.append((EventKind.STAGE_CHANGED, new))
     elif new.progress != old.progress:
         events.append((EventKind.PROGRESS, new))

@@ -83,8 +83,10 @@ async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> 
             tools.scenes.local_path(request.project_id, request.scene_id, media.asset)
         )
         found = await _examine(tools, job, media, path)
-        # A picture may have been changed to suit the model, and is then kept beside the one it came from.
-        return found if found.data else replace(found, path=None, asset=media.asset)
+        if found.data and found.data != await asyncio.to_thread(path.read_bytes):
+            # Changed to suit the model, it is kept beside the one that it came from.
+            return found
+        return replace(found, data=b"", path=None, asset=media.asset)
     assert media.uri is not None
     for tries in range(tools.limits.media_tries):
         try:

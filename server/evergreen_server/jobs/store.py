@@ -29,6 +29,7 @@ from evergreen_server.jobs.model import (
     WrongState,
     events_between,
 )
+from evergreen_server.jobs.projects import lock_project, refuse_marked
 from evergreen_server.jobs.rows import job_from_row, life_to_row, micros, request_to_row
 
 T = TypeVar("T")
@@ -84,6 +85,7 @@ class JobStore:
         """Records a job, its first event, its inline bytes, its reservation and its engine workflow.
 
         The same request_id and body again gives the job that it made; another body raises RequestReused.
+        Raises SceneBusy where the scene is being deleted.
         """
         now = self._clock()
         job = Job(
@@ -99,7 +101,8 @@ class JobStore:
             if existing is not None:
                 return existing, []
             key = {"project_id": request.project_id, "request_id": request.request_id}
-            revision = _lock_project(db, request.project_id, now) + 1
+            revision = lock_project(db, request.project_id, now) + 1
+            refuse_marked(db, request.project_id, request.scene_id)
             accepted = replace(job, revision=revision)
             db.execute(requests.insert().values(**key, digest=request.digest, job_id=job_id))
             row = {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)}
@@ -232,9 +235,10 @@ class JobStore:
 
     async def _write(self, work: Callable[[sa.Connection], tuple[T, list[Change]]]) -> T:
         future = self._database.write(work)
-        # A callback, not the code after `await`: a cancelled caller must not keep the change from watchers.
+        # A callback behind a shield, not the code after `await`: the thread commits although its caller was
+        # cancelled, and then watchers and whoever executes the job must hear of it all the same.
         future.add_done_callback(self._announce)
-        return (await future)[0]
+        return (await asyncio.shield(future))[0]
 
     def _announce(self, future: "asyncio.Future[tuple[T, list[Change]]]") -> None:
         if not future.cancelled() and future.exception() is None and (changes := future.result()[1]):
@@ -245,7 +249,7 @@ class JobStore:
         if project_id is None:
             raise JobNotFound(job_id)
         now = self._clock()
-        revision = _lock_project(db, project_id, now)
+        revision = lock_project(db, project_id, now)
         old = _get(db, job_id)
         new = edit(old)
         if new == old:
@@ -267,7 +271,7 @@ class JobStore:
             db.execute(inline_media.delete().where(inline_media.c.job_id == job_id))
         elif (new.attempt, new.run) != (old.attempt, old.run):
             self._enqueue(db, new)
-        return new, [Change(project_id=project_id, job_id=job_id, wished=wished)] if events else []
+        return new, [Change(project_id=project_id, job_id=job_id, wished=wished)]
 
     def _write_events(self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime) -> None:
         rows = [
@@ -312,13 +316,3 @@ def _find(db: sa.Connection, project_id: str, request_id: str, digest: str) -> J
     if known.digest != digest:
         raise RequestReused(known.job_id)
     return _get(db, known.job_id)
-
-
-def _lock_project(db: sa.Connection, project_id: str, now: datetime) -> int:
-    """Locks the project's row, making it if need be, and gives its revision."""
-    query = sa.select(projects.c.revision).where(projects.c.project_id == project_id).with_for_update()
-    revision = db.execute(query).scalar()
-    if revision is None:
-        db.execute(projects.insert().values(project_id=project_id, revision=0, created_at=micros(now)))
-        return 0
-    return int(revision)

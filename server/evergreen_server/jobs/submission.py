@@ -5,8 +5,9 @@ leaves the job to its caller (NEEDS_ATTENTION), or makes one new attempt where t
 """
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,7 +16,7 @@ from uuid import uuid4
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.inputs import load_inputs
-from evergreen_server.jobs.model import CostBasis, Job, JobFault, OnUnknownSubmission, Stage, State
+from evergreen_server.jobs.model import Job, JobFault, OnUnknownSubmission, Stage, State
 from evergreen_server.jobs.provider import (
     DailyLimitReached,
     InsufficientCredits,
@@ -27,10 +28,10 @@ from evergreen_server.jobs.provider import (
     SubmissionUnknown,
     Unauthorized,
 )
+from evergreen_server.jobs.store import Edit
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, free, start_limit
 
 LOOK_SECONDS = 0.5
-RECORD_TRIES = 8
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,9 @@ async def submit(tools: Tools, job: Job, execution: str) -> None:
     """Brings the job to a recorded task, or to the state that says why there is none."""
     tries, begun = 0, (job.attempt, job.run)
     signal = tools.signals.of(job.job_id)
+    if job.attempt > 1 and job.state is State.QUEUED:
+        # What failed a moment ago most likely fails again if it is asked for at once.
+        await tools.pause(job.job_id, tools.backoff(job.attempt + 1))
     while True:
         signal.clear()
         job = await tools.store.get(job.job_id)
@@ -68,7 +72,8 @@ async def submit(tools: Tools, job: Job, execution: str) -> None:
         if job.submit_token != token:
             continue
         await tools.shield.run(_post(tools, job, execution, media), name=f"submit {job.job_id}")
-        if (await tools.store.get(job.job_id)).state is State.QUEUED:
+        job = await tools.store.get(job.job_id)
+        if job.state is State.QUEUED and (job.attempt, job.run) == begun:
             tools.admission.release(job.job_id)
             await tools.pause(job.job_id, tools.backoff(tries))
             tries += 1
@@ -101,45 +106,56 @@ async def _post(tools: Tools, job: Job, execution: str, media: Sequence[Prepared
         submission = await tools.provider.create(job.request.spec, media, before_send=lambda: None)
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
-        await tools.store.change(job, partial(_unknown, cause=str(exc)), execution=execution)
+        await _settle(tools, job, partial(_unknown, cause=str(exc)), execution)
         return
     except ProviderError as exc:
         if isinstance(exc, DailyLimitReached):
             tools.admission.pause(model, exc.retry_after_seconds)
         elif isinstance(exc, InsufficientCredits):
             tools.admission.out_of_credits()
-        logger.warning("submission refused", extra={"job_id": job.job_id, "cause": str(exc)})
-        await tools.store.change(job, partial(_not_created, exc=exc), execution=execution)
+        # Its kind alone: the provider may quote the prompt in its text, which the job's error keeps.
+        logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})
+        await _settle(tools, job, partial(_not_created, exc=exc), execution)
         return
     # Logged first: where the database fails for good, an operator can still attach the task by hand.
     logger.info("task created", extra={"job_id": job.job_id, "provider_task_id": submission.task_id})
     tools.admission.accepted(model)
-    await _record(tools, job, submission)
-    await tools.store.change(
+    record = tools.store.record_task
+    await _surely(
+        tools,
         job,
-        lambda job: replace(
+        lambda: record(
             job,
+            submit_token=job.submit_token,
             task_id=submission.task_id,
-            estimated_millicredits=submission.estimated_millicredits or job.estimated_millicredits,
+            estimated=submission.estimated_millicredits,
         ),
-        execution=execution,
     )
+    await _settle(tools, job, partial(_created, submission=submission), execution)
 
 
-async def _record(tools: Tools, job: Job, submission: Submission) -> None:
-    for tries in range(RECORD_TRIES):
+async def _settle(tools: Tools, job: Job, edit: Edit, execution: str) -> None:
+    await _surely(tools, job, lambda: tools.store.change(job, edit, execution=execution))
+
+
+async def _surely(tools: Tools, job: Job, write: Callable[[], Awaitable[object]]) -> None:
+    """Repeats a write until the database takes it: nobody else knows the provider's answer."""
+    for tries in itertools.count():
         try:
-            await tools.store.record_task(
-                job,
-                submit_token=job.submit_token,
-                task_id=submission.task_id,
-                estimated=submission.estimated_millicredits,
-            )
+            await write()
         except SQLAlchemyError:
-            logger.exception("task id not recorded", extra={"job_id": job.job_id, "tries": tries + 1})
+            logger.exception("answer not recorded", extra={"job_id": job.job_id, "tries": tries + 1})
             await asyncio.sleep(tools.backoff(tries))
         else:
             return
+
+
+def _created(job: Job, submission: Submission) -> Job:
+    return replace(
+        job,
+        task_id=submission.task_id,
+        estimated_millicredits=submission.estimated_millicredits or job.estimated_millicredits,
+    )
 
 
 def _not_created(job: Job, exc: ProviderError) -> Job:
@@ -169,7 +185,7 @@ def _unknown(job: Job, cause: str) -> Job:
     resubmitted = any(warning.code == "SUBMISSION_UNKNOWN" for warning in job.warnings)
     if again and not resubmitted and job.state is State.RUNNING:
         job = job.warned("SUBMISSION_UNKNOWN", f"{message}; submitted once more, as the request asked")
-        return next_attempt(job.charged(job.estimated_millicredits or 0, CostBasis.UPPER_BOUND))
+        return next_attempt(job.charged_at_most())
     fault = JobFault(reason="SUBMISSION_UNKNOWN", message=message)
     return replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=fault)
 

@@ -23,28 +23,24 @@ class Entry:
 class Watcher:
     """One open watch: whom it concerns and whether there is something to read."""
 
-    __slots__ = ("_future", "_woken", "checked_at", "job_ids", "ticked")
+    __slots__ = ("_future", "checked_at", "job_ids", "ticked", "woken")
 
     def __init__(self, job_ids: frozenset[str], now: float) -> None:
         self.job_ids = job_ids
         self.checked_at = now
         self.ticked = False
-        self._woken = False
+        self.woken = False
         self._future: asyncio.Future[None] | None = None
 
     def wake(self) -> None:
-        self._woken = True
+        self.woken = True
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
 
-    async def wait(self) -> None:
-        if not self._woken:
-            self._future = asyncio.get_running_loop().create_future()
-            try:
-                await self._future
-            finally:
-                self._future = None
-        self._woken = False
+    def sleep(self) -> asyncio.Future[None]:
+        """Gives what ends at the next `wake`; no coroutine, since every event of every watcher passes here."""
+        self._future = asyncio.get_running_loop().create_future()
+        return self._future
 
 
 class Topic:

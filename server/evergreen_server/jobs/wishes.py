@@ -6,7 +6,7 @@ A wish is only recorded; whoever executes the job acts on it.
 from dataclasses import replace
 from enum import StrEnum
 
-from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State, WrongState
+from evergreen_server.jobs.model import Job, JobFault, Stage, State, WrongState
 from evergreen_server.jobs.provider import Provider, TaskGone
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.submission import next_attempt
@@ -71,7 +71,7 @@ def _needs_attention(job: Job) -> Job:
 
 
 def _resubmit(job: Job) -> Job:
-    return next_attempt(_bounded(_needs_attention(job)))
+    return next_attempt(_needs_attention(job).charged_at_most())
 
 
 def _abandon(job: Job) -> Job:
@@ -79,7 +79,7 @@ def _abandon(job: Job) -> Job:
         reason="SUBMISSION_ABANDONED",
         message="the submission's outcome was never known and the job was abandoned; it may have been charged",
     )
-    return _bounded(_needs_attention(job)).failed(fault)
+    return _needs_attention(job).charged_at_most().failed(fault)
 
 
 def _attach(job: Job, task_id: str) -> Job:
@@ -91,7 +91,3 @@ def _attach(job: Job, task_id: str) -> Job:
         run=job.run + 1,
         error=None,
     )
-
-
-def _bounded(job: Job) -> Job:
-    return job.charged(job.estimated_millicredits or 0, CostBasis.UPPER_BOUND)

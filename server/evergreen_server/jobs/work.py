@@ -32,6 +32,8 @@ class Limits:
     """After this long a task that has not ended is cancelled, where no finish_by says so earlier."""
     media_tries: int = 3
     delivery_tries: int = 5
+    delivery_hours: float = 24.0
+    """After this long an output whose server gives no answer is given up; its URLs live hardly longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +63,7 @@ class Tools:
 
     def backoff(self, tries: int) -> float:
         """Gives a jittered pause in real seconds: 1, 2, 4 … 60, each between half and whole."""
-        return min(60.0, 2.0**tries) * self.random.uniform(0.5, 1.0) / self.pace.scale
+        return min(60.0, 2.0 ** min(tries, 6)) * self.random.uniform(0.5, 1.0) / self.pace.scale
 
     async def pause(self, job_id: str, seconds: float) -> None:
         """Waits, but no longer than until a caller changes the job."""

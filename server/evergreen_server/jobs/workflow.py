@@ -6,9 +6,12 @@ what the row says is still to do, so that running a step twice is the same as ru
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.engine import Steps
@@ -29,6 +32,7 @@ STEPS: tuple[tuple[str, StepWork], ...] = (
 )
 
 SWEEP_SECONDS = 60.0
+STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
 
 logger = logging.getLogger(__name__)
 
@@ -45,26 +49,35 @@ class Runner:
         idle: set[str] = set()
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
-            jobs = {job.job_id for job in await self._tools.store.unfinished()} - self._running.keys()
-            # Only what was idle twice: a new job waits a moment for the engine to take it up.
-            for job_id in jobs & idle:
-                logger.warning("job started again", extra={"job_id": job_id})
-                await self._tools.store.wish(job_id, _run_again)
-            idle = jobs
+            try:
+                jobs = {job.job_id for job in await self._tools.store.unfinished()} - self._running.keys()
+                # Only what was idle twice: a new job waits a moment for the engine to take it up.
+                for job_id in jobs & idle:
+                    logger.warning("job started again", extra={"job_id": job_id})
+                    await self._tools.store.wish(job_id, _run_again)
+            except SQLAlchemyError:
+                # The next round finds them again; the service must not end for it.
+                logger.exception("sweep failed")
+            else:
+                idle = jobs
 
     async def run(self, job_id: str, attempt: int, run: int, step: Steps) -> None:
         """Runs one attempt of a job to its end, as the engine's workflow."""
         tools, execution = self._tools, uuid4().hex
         current_job.set(job_id)
+        # Registered only once it owns the job: after a crash the run of an earlier attempt may be started beside it.
+        if await self._begin(job_id, attempt, run, execution) is None:
+            return
         self._running[job_id] = execution
         try:
-            job = await self._begin(job_id, attempt, run, execution)
-            if job is None:
-                return
             for name, work in STEPS:
                 await step(name, partial(self._persist, work, job_id, execution))
         except Superseded:
             logger.info("execution superseded", extra={"job_id": job_id})
+        except Exception:
+            # A step's own faults never come here: the engine could not record it. The row knows how far the job is.
+            logger.exception("run broken off", extra={"job_id": job_id})
+            await self._start_again(job_id, execution)
         finally:
             # The next attempt may run already, and then these are its own.
             if self._running.get(job_id) == execution:
@@ -83,6 +96,18 @@ class Runner:
             await asyncio.sleep(self._tools.backoff(tries))
             tries += 1
 
+    async def _start_again(self, job_id: str, execution: str) -> None:
+        """Has the engine run the job anew, unless somebody did so already."""
+        tries = 0
+        while True:
+            try:
+                await self._tools.store.wish(job_id, lambda job: _run_again(job) if job.execution == execution else job)
+                return
+            except SQLAlchemyError:
+                logger.exception("job not started again", extra={"job_id": job_id, "tries": tries + 1})
+            await asyncio.sleep(self._tools.backoff(tries))
+            tries += 1
+
     async def _persist(self, work: StepWork, job_id: str, execution: str) -> None:
         """Does a step's work until it is done; whatever fails is tried again, ever more slowly."""
         tries = 0
@@ -98,11 +123,23 @@ class Runner:
                 raise
             except (StorageError, ProviderError) as exc:
                 logger.warning("step waits", extra={"job_id": job_id, "cause": str(exc), "tries": tries + 1})
+                if isinstance(exc, StorageError):
+                    await self._tell(job, execution, str(exc))
             except Exception:
                 # The outermost loop of a job: a fault of ours must not lose it.
                 logger.exception("step failed", extra={"job_id": job_id, "tries": tries + 1})
             await self._tools.pause(job_id, self._tools.backoff(tries))
             tries += 1
+
+    async def _tell(self, job: Job, execution: str, cause: str) -> None:
+        """Tells the job's watchers, once, what it waits for."""
+        if any(warning.code == STORAGE_UNAVAILABLE for warning in job.warnings):
+            return
+        # What keeps the files from being written may well keep the database from it too.
+        with suppress(SQLAlchemyError):
+            await self._tools.store.change(
+                job, lambda job: job.warned(STORAGE_UNAVAILABLE, f"the job waits: {cause}"), execution=execution
+            )
 
 
 def _run_again(job: Job) -> Job:

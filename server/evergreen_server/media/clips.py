@@ -7,6 +7,7 @@ would keep its thread, and `Workers` would give up on it.
 """
 
 import io
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ _DEMUXERS = {
     "audio/flac": "flac",
     "audio/aac": "aac",
 }
+_BOX_NAME = re.compile(rb"[ -~\xa9]{4}")
+_BOXES = 10_000
 _POSTER_WIDTH = 1280
 _POSTER_QUALITY = 85
 _POSTER_AT_SECONDS = 0.75
@@ -101,6 +104,8 @@ def _opened(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, s
     demuxer = _DEMUXERS.get(content_type or "")
     if content_type is None or demuxer is None:
         raise _refused(f"the file is {content_type or 'of no known kind'}, not a video or sound that can be read")
+    if demuxer == "mp4":
+        _check_whole(path, content_type)
     try:
         # A playlist in disguise would be parsed as the named format, and could open nothing but files.
         with av.open(
@@ -114,6 +119,22 @@ def _opened(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, s
             yield container, content_type
     except _BROKEN as exc:
         raise _refused(f"the file is broken or truncated ({content_type})") from exc
+
+
+def _check_whole(path: Path, content_type: str) -> None:
+    """Refuses an MP4 that ends within a box: where its index stands first, FFmpeg would not miss the rest."""
+    size, at = path.stat().st_size, 0
+    with path.open("rb") as file:
+        for _ in range(_BOXES):
+            file.seek(at)
+            head = file.read(16)
+            length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4])
+            # The last box may go on to the end of the file, and what is no box may follow it.
+            if length < 8 or not _BOX_NAME.fullmatch(head[4:8]):
+                return
+            at += length
+            if at > size:
+                raise _refused(f"the file is broken or truncated ({content_type})")
 
 
 def _video(container: InputContainer, limits: MediaLimits) -> VideoStream | None:

@@ -11,7 +11,9 @@ from evergreen_server.media.guard import is_public
 
 MAX_URL_LENGTH = 2048
 
-_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]*[A-Za-z0-9_])?)*\.?")
+# No longer part than a name may have: the standard library's look-up raises a UnicodeError on one.
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 # What the C library would read as an IPv4 address: `127.1`, `2130706433`, `0x7f.1`, `0177.0.0.1`.
 _ENDS_IN_A_NUMBER = re.compile(r"(^|\.)(\d+|0[xX][0-9A-Fa-f]*)\.?$")
 _UNPRINTABLE = re.compile(r"[\x00-\x20\x7f-\x9f\\]|\s")

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import cast
 
-from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen.v1 import scene_pb2, video_pb2
-from evergreen_server.jobs.model import Job
+from evergreen_server.jobs.model import Job, Stage, State
 from evergreen_server.jobs.provider import Account, Json, Media, ModelInfo
 from evergreen_server.jobs.rows import micros
 from evergreen_storage import FOLDERS, Asset, Scene, SceneSummary
@@ -31,13 +30,15 @@ def credits_of(millicredits: int) -> float:
 
 def job_message(job: Job, *, whole: bool) -> video_pb2.Job:
     """Builds the message of a job; `whole` adds the request as accepted, which events leave out."""
+    # A wish to cancel keeps the stage that it interrupted, which is nobody else's business.
+    stage = job.stage if job.state in (State.QUEUED, State.RUNNING) else Stage.NONE
     message = video_pb2.Job(
         job_id=job.job_id,
         project_id=job.request.project_id,
         scene_id=job.request.scene_id,
         request_id=job.request.request_id,
         state=video_pb2.JobState.Value(f"JOB_STATE_{job.state.value}"),
-        stage=video_pb2.JobStage.Value(f"JOB_STAGE_{job.stage.value or 'UNSPECIFIED'}"),
+        stage=video_pb2.JobStage.Value(f"JOB_STAGE_{stage.value or 'UNSPECIFIED'}"),
         revision=job.revision,
         progress=job.progress,
         attempt=job.attempt,
@@ -122,19 +123,25 @@ def _media_message(media: Media, asset: str) -> video_pb2.Media:
 
 def options_of(message: video_pb2.GenerateVideoRequest) -> dict[str, Json]:
     """Reads the options; whole numbers, which JSON's one kind of number hides, become integers again."""
-    return {name: _whole(value) for name, value in json_format.MessageToDict(message.options).items()}
+    return {name: _json(value) for name, value in message.options.fields.items()}
 
 
-def _whole(value: object) -> Json:
-    match value:
-        case float() if value.is_integer():
-            return int(value)
-        case list():
-            return [_whole(item) for item in value]
-        case dict():
-            return {str(name): _whole(item) for name, item in value.items()}
+def _json(value: Value) -> Json:
+    # Not by json_format, which raises on NaN: whether a number will do is for the table of models to say.
+    match value.WhichOneof("kind"):
+        case "number_value":
+            number = value.number_value
+            return int(number) if number.is_integer() else number
+        case "string_value":
+            return value.string_value
+        case "bool_value":
+            return value.bool_value
+        case "list_value":
+            return [_json(item) for item in value.list_value.values]
+        case "struct_value":
+            return {name: _json(item) for name, item in value.struct_value.fields.items()}
         case _:
-            return cast("Json", value)
+            return None
 
 
 def model_message(info: ModelInfo) -> video_pb2.Model:
@@ -191,7 +198,7 @@ def scene_message(scene: Scene) -> scene_pb2.Scene:
         video_requests=len(scene.video_requests),
         completed_videos=len(scene.completed_videos),
         folders=[
-            scene_pb2.Folder(name=name, assets=[_asset_message(asset) for asset in folders.get(name, ())])
+            scene_pb2.Folder(name=name, assets=[asset_message(asset) for asset in folders.get(name, ())])
             for name in FOLDERS
         ],
     )
@@ -207,7 +214,7 @@ def summary_message(summary: SceneSummary) -> scene_pb2.Scene:
     )
 
 
-def _asset_message(asset: Asset) -> scene_pb2.Asset:
+def asset_message(asset: Asset) -> scene_pb2.Asset:
     return scene_pb2.Asset(
         path=asset.path,
         content_type=asset.content_type,

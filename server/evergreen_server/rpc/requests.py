@@ -19,6 +19,7 @@ REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MAX_INLINE_BYTES = 3 * 1024 * 1024
 MAX_ATTEMPTS = 10
 MAX_PRIORITY = 100
+MAX_CREDITS = 1_000_000_000
 MAX_LABELS = 32
 START_WITHIN = timedelta(hours=24)
 
@@ -108,7 +109,7 @@ class RequestReader:
                 if message.on_unknown_submission == video_pb2.ON_UNKNOWN_SUBMISSION_RESUBMIT
                 else OnUnknownSubmission.ASK
             ),
-            max_millicredits=round(message.max_credits * 1000) if message.HasField("max_credits") else None,
+            max_millicredits=_millicredits(message),
             start_by=start_by or now + START_WITHIN,
             finish_by=finish_by,
             labels=dict(message.labels),
@@ -163,6 +164,11 @@ class RequestReader:
         return at
 
 
+def _millicredits(message: video_pb2.GenerateVideoRequest) -> int | None:
+    """Gives the limit on credits, None where there is none or it is no amount of money."""
+    return round(message.max_credits * 1000) if 0 < message.max_credits <= MAX_CREDITS else None
+
+
 def _bound_faults(message: video_pb2.GenerateVideoRequest) -> list[Fault]:
     faults: list[Fault] = []
 
@@ -173,9 +179,9 @@ def _bound_faults(message: video_pb2.GenerateVideoRequest) -> list[Fault]:
     check(not 0 <= message.max_attempts <= MAX_ATTEMPTS, "max_attempts", f"must be 1 to {MAX_ATTEMPTS}")
     check(abs(message.priority) > MAX_PRIORITY, "priority", f"must be -{MAX_PRIORITY} to {MAX_PRIORITY}")
     check(
-        message.HasField("max_credits") and not 0 <= message.max_credits <= 1e9,
+        message.HasField("max_credits") and _millicredits(message) is None,
         "max_credits",
-        "must be 0 to 1000000000",
+        f"must be more than 0 and at most {MAX_CREDITS}",
     )
     check(
         message.on_unknown_submission not in video_pb2.OnUnknownSubmission.values(),

@@ -1,10 +1,19 @@
 """SceneService: the scene tree as callers see it."""
 
+from collections.abc import Callable
+from datetime import datetime
+
 from evergreen.v1 import scene_pb2
-from evergreen_server.jobs.provider import Fault
+from evergreen_server.jobs.provider import Fault, MediaTools
+from evergreen_server.jobs.scenes import SceneDeletions
+from evergreen_server.jobs.work import Shield
+from evergreen_server.rpc.assets import AssetMethods
 from evergreen_server.rpc.convert import scene_message, summary_message
+from evergreen_server.rpc.fields import scene_faults
 from evergreen_server.rpc.handlers import Context
-from evergreen_server.rpc.status import InvalidRequest, NotImplementedHere
+from evergreen_server.rpc.status import InvalidRequest
+from evergreen_server.rpc.transfers import Transfers
+from evergreen_server.rpc.uploads import Uploads
 from evergreen_server.rpc.video import make_token, read_token
 from evergreen_storage import SceneStore, id_fault
 
@@ -12,17 +21,29 @@ PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 
 
-class SceneService:
-    """The methods of evergreen.v1.SceneService. Those about assets are not offered yet, and say so."""
+class SceneService(AssetMethods):
+    """The methods of evergreen.v1.SceneService; each may raise whatever the error table knows."""
 
-    def __init__(self, scenes: SceneStore) -> None:
-        self._scenes = scenes
+    def __init__(
+        self,
+        *,
+        scenes: SceneStore,
+        deletions: SceneDeletions,
+        media: MediaTools,
+        transfers: Transfers,
+        shield: Shield,
+        clock: Callable[[], datetime],
+    ) -> None:
+        uploads = Uploads(scenes=scenes, deletions=deletions, media=media, transfers=transfers)
+        super().__init__(scenes=scenes, uploads=uploads, transfers=transfers, shield=shield, clock=clock)
+        self._deletions = deletions
 
     async def CreateScene(
         self, message: scene_pb2.CreateSceneRequest, _context: Context
     ) -> scene_pb2.CreateSceneResponse:
         _check(message.project_id, message.scene_id)
-        scene = await self._scenes.create(message.project_id, message.scene_id)
+        async with self._deletions.writing(message.project_id, message.scene_id):
+            scene = await self._scenes.create(message.project_id, message.scene_id)
         return scene_pb2.CreateSceneResponse(scene=scene_message(scene))
 
     async def GetScene(self, message: scene_pb2.GetSceneRequest, _context: Context) -> scene_pb2.GetSceneResponse:
@@ -48,26 +69,14 @@ class SceneService:
             scenes=[summary_message(scene) for scene in scenes[:size]], next_page_token=token
         )
 
-    async def DeleteScene(self, _message: object, _context: Context) -> object:
-        raise NotImplementedHere("DeleteScene is not offered by this server yet")
-
-    async def UploadAsset(self, _messages: object, _context: Context) -> object:
-        raise NotImplementedHere("UploadAsset is not offered by this server yet")
-
-    async def DownloadAsset(self, _message: object, _context: Context) -> object:
-        raise NotImplementedHere("DownloadAsset is not offered by this server yet")
-        yield
-
-    async def DeleteAsset(self, _message: object, _context: Context) -> object:
-        raise NotImplementedHere("DeleteAsset is not offered by this server yet")
-
-    async def GetAssetUrl(self, _message: object, _context: Context) -> object:
-        raise NotImplementedHere("GetAssetUrl is not offered by this server yet")
+    async def DeleteScene(
+        self, message: scene_pb2.DeleteSceneRequest, _context: Context
+    ) -> scene_pb2.DeleteSceneResponse:
+        _check(message.project_id, message.scene_id)
+        await self._deletions.delete(message.project_id, message.scene_id, force=message.force)
+        return scene_pb2.DeleteSceneResponse()
 
 
 def _check(project_id: str, scene_id: str | None) -> None:
-    faults = [Fault(field="project_id", description=text)] if (text := id_fault("project", project_id)) else []
-    if scene_id is not None and (text := id_fault("scene", scene_id)):
-        faults.append(Fault(field="scene_id", description=text))
-    if faults:
+    if faults := scene_faults(project_id, scene_id):
         raise InvalidRequest(faults)

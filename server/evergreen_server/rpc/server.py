@@ -34,6 +34,10 @@ class SlowProtobuf(Exception):
     """The pure Python protobuf is in use, which is twenty times slower; install a wheel with upb."""
 
 
+class CannotListen(Exception):
+    """The address cannot be bound; the text says what to do."""
+
+
 @asynccontextmanager
 async def serve(
     *, listen: str, video: object, scene: object, drain: Callable[[], None], grace_seconds: float
@@ -41,7 +45,7 @@ async def serve(
     """Serves until the context ends and gives the address bound to (port 0 picks one).
 
     At the end: health says NOT_SERVING, `drain` ends the watches, and calls under way get `grace_seconds`.
-    Raises SlowProtobuf, and RuntimeError where the address cannot be bound.
+    Raises SlowProtobuf, CannotListen.
     """
     if api_implementation.Type() != "upb":
         raise SlowProtobuf(f"protobuf's implementation is {api_implementation.Type()}, not upb")
@@ -58,7 +62,13 @@ async def serve(
         tuple(service_handler(descriptor, implementation) for descriptor, implementation in services)
     )
     host, _, _ = listen.rpartition(":")
-    port = server.add_insecure_port(listen)
+    try:
+        port = server.add_insecure_port(listen)
+    except RuntimeError as exc:
+        raise CannotListen(
+            f"cannot listen on {listen}: another process uses the port, or the host is not of this machine; "
+            "choose another with --listen or EVERGREEN_LISTEN"
+        ) from exc
     await server.start()
     for name in ("", *SERVICES):
         await checks.set(name, health_pb2.HealthCheckResponse.SERVING)

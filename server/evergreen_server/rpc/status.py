@@ -15,27 +15,46 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from sqlalchemy.exc import OperationalError
 
-from evergreen_server.jobs.feed import CursorAhead, CursorCompacted, Draining, MixedProjects
+from evergreen_server.jobs.feed import CursorAhead, CursorCompacted, Draining
 from evergreen_server.jobs.model import JobNotFound, RequestReused, WrongState
+from evergreen_server.jobs.opening import MixedProjects
+from evergreen_server.jobs.projects import SceneBusy
 from evergreen_server.jobs.provider import Fault, ProviderError, Unauthorized
 from evergreen_server.jobs.wishes import TaskUnusable
-from evergreen_storage import InvalidKey, SceneNotFound, StorageError, UnsupportedSchema
+from evergreen_server.rpc.transfers import BrokenOff, TooManyTransfers, TransferStalled
+from evergreen_storage import (
+    AssetConflict,
+    BodyMismatch,
+    InvalidKey,
+    NotFound,
+    SceneNotFound,
+    StorageError,
+    TooLarge,
+    UnsupportedSchema,
+)
 
 DOMAIN = "evergreen.v1"
 RETRY_SECONDS = 1
-MOST_VIOLATIONS = 40
-"""A status travels in the trailers, which clients bound to about 8 kB."""
-LONGEST_TEXT = 1500
+LONGEST_TEXT = 800
+LONGEST_NAME = 200
+ROOM = 3000
+"""Bytes of all violations together. A status travels in the trailers, which clients bound to about 8 kB: there the
+text stands twice, once with each byte that is not ASCII as three, and the rest is a third longer."""
+SHARES = (ROOM, 1000, 500, 250, 120)
+"""Bytes that one violation may take, tried in turn until all fit."""
 
 logger = logging.getLogger(__name__)
 
 
 class InvalidRequest(Exception):
-    """The request breaks the contract; every fault is named."""
+    """The request breaks the contract; every fault is named, one for each field."""
 
     def __init__(self, faults: Sequence[Fault]) -> None:
-        super().__init__("; ".join(f"{fault.field}: {fault.description}" for fault in faults))
-        self.faults = tuple(faults)
+        by_field: dict[str, dict[str, None]] = {}
+        for fault in faults:
+            by_field.setdefault(fault.field, {})[fault.description] = None
+        self.faults = tuple(Fault(field=name, description=" ".join(texts)) for name, texts in by_field.items())
+        super().__init__("; ".join(f"{fault.field}: {fault.description}" for fault in self.faults))
 
 
 class Precondition(Exception):
@@ -45,10 +64,6 @@ class Precondition(Exception):
         super().__init__(message)
         self.reason = reason
         self.metadata = metadata or {}
-
-
-class NotImplementedHere(Exception):
-    """This server does not offer the call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +124,24 @@ def _not_found(exc: JobNotFound) -> Status:
     )
 
 
+def _no_scene(exc: SceneNotFound) -> Status:
+    return Status(
+        code=grpc.StatusCode.NOT_FOUND,
+        message=str(exc),
+        reason="SCENE_NOT_FOUND",
+        metadata={"project_id": exc.project_id, "scene_id": exc.scene_id},
+    )
+
+
+def _busy(exc: SceneBusy) -> Status:
+    metadata = {"job_id": exc.job_id} if exc.job_id else {}
+    return Status(code=grpc.StatusCode.FAILED_PRECONDITION, message=str(exc), reason="SCENE_BUSY", metadata=metadata)
+
+
+def _bad_body(exc: BodyMismatch) -> Status:
+    return _invalid(InvalidRequest([Fault(field="chunk", description=str(exc))]))
+
+
 def _bad_key(exc: InvalidKey) -> Status:
     return _invalid(InvalidRequest([Fault(field="", description=str(exc))]))
 
@@ -138,27 +171,33 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     CursorCompacted: _as(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_COMPACTED"),
     MixedProjects: _mixed,
     Draining: _as(grpc.StatusCode.UNAVAILABLE, "DRAINING", retry=True),
-    SceneNotFound: _as(grpc.StatusCode.NOT_FOUND, "SCENE_NOT_FOUND"),
+    SceneBusy: _busy,
+    SceneNotFound: _no_scene,
+    NotFound: _as(grpc.StatusCode.NOT_FOUND, "ASSET_NOT_FOUND"),
+    AssetConflict: _as(grpc.StatusCode.ALREADY_EXISTS, "ASSET_EXISTS"),
+    BodyMismatch: _bad_body,
+    TooLarge: _as(grpc.StatusCode.FAILED_PRECONDITION, "OBJECT_TOO_LARGE"),
+    BrokenOff: _as(grpc.StatusCode.CANCELLED, "BROKEN_OFF"),
+    TooManyTransfers: _as(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_TRANSFERS", retry=True),
+    TransferStalled: _as(grpc.StatusCode.DEADLINE_EXCEEDED, "TRANSFER_STALLED"),
     InvalidKey: _bad_key,
     UnsupportedSchema: _as(grpc.StatusCode.FAILED_PRECONDITION, "SCENE_UNSUPPORTED"),
     StorageError: _as(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", retry=True),
     OperationalError: _database,
     Unauthorized: _as(grpc.StatusCode.FAILED_PRECONDITION, "PROVIDER_UNAUTHORIZED"),
     ProviderError: _as(grpc.StatusCode.UNAVAILABLE, "PROVIDER_UNAVAILABLE", retry=True),
-    NotImplementedHere: _as(grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED"),
 }
 
 
 def trailers(status: Status, message: str) -> tuple[tuple[str, bytes], ...]:
     """Packs the rich status for the trailers; its message must be the status text itself."""
-    details: list[Message] = [
-        error_details_pb2.ErrorInfo(reason=status.reason, domain=DOMAIN, metadata=status.metadata)
-    ]
+    metadata = {name: cut(value, LONGEST_NAME) for name, value in status.metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=status.reason, domain=DOMAIN, metadata=metadata)
+    details: list[Message] = [info]
     if status.faults:
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(field=fault.field, description=fault.description[:300])
-            for fault in status.faults[:MOST_VIOLATIONS]
-        ]
+        violations = _fitting(status.faults)
+        if len(violations) < len(status.faults):
+            info.metadata["faults"] = str(len(status.faults))
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if status.retry:
         retry = error_details_pb2.RetryInfo()
@@ -170,8 +209,31 @@ def trailers(status: Status, message: str) -> tuple[tuple[str, bytes], ...]:
     return (("grpc-status-details-bin", rich.SerializeToString()),)
 
 
+def cut(text: str, most: int) -> str:
+    """Cuts a text to so many bytes, and shows that it was cut."""
+    data = text.encode()
+    return text if len(data) <= most else data[: most - 3].decode(errors="ignore") + "…"
+
+
+def _fitting(faults: Sequence[Fault]) -> list[error_details_pb2.BadRequest.FieldViolation]:
+    """Gives the violations in full where they fit, else each cut short, and at last only as many as fit."""
+    violations: list[error_details_pb2.BadRequest.FieldViolation] = []
+    for share in SHARES:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(
+                field=cut(fault.field, LONGEST_NAME), description=cut(fault.description, share)
+            )
+            for fault in faults
+        ]
+        if sum(violation.ByteSize() for violation in violations) <= ROOM:
+            break
+    while sum(violation.ByteSize() for violation in violations) > ROOM:
+        violations.pop()
+    return violations
+
+
 async def abort(context: "grpc.aio.ServicerContext[object, object]", exc: Exception) -> None:
     """Ends a call with the status of an exception; raises, as grpc's own abort does."""
     status = status_of(exc)
-    message = status.message[:LONGEST_TEXT]
+    message = cut(status.message, LONGEST_TEXT)
     await context.abort(status.code, message, trailers(status, message))

@@ -2,9 +2,10 @@
 
 import base64
 import binascii
+import re
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import aclosing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import wishes
@@ -12,6 +13,7 @@ from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.model import Job, State
 from evergreen_server.jobs.provider import Fault, ModelTable, Provider
 from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.jobs.topic import Entry
 from evergreen_server.rpc.convert import account_message, credits_of, job_message, model_message
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.requests import RequestReader, digest_of, key_faults
@@ -22,6 +24,7 @@ PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 MAX_WATCHED = 1000
 STATUSES_KEPT = 10_000
+TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class StatusCache:
@@ -29,28 +32,43 @@ class StatusCache:
 
     def __init__(self, size: int = STATUSES_KEPT) -> None:
         self._size = size
-        self._kept: OrderedDict[str, bytes] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[bytes, int]] = OrderedDict()
         self._reading: dict[str, object] = {}
 
     def changed(self, changes: Iterable[Change]) -> None:
+        """Drops what a commit changed."""
         for change in changes:
             self._kept.pop(change.job_id, None)
             self._reading.pop(change.job_id, None)
 
+    def found(self, events: Iterable[Entry]) -> None:
+        """Drops what is older than an event that a watcher is about to see, though its commit be not announced yet."""
+        for event in events:
+            self._reading.pop(event.job_id, None)
+            kept = self._kept.get(event.job_id)
+            if kept is not None and kept[1] < event.revision:
+                del self._kept[event.job_id]
+
     def get(self, job_id: str) -> bytes | None:
-        return self._kept.get(job_id)
+        kept = self._kept.get(job_id)
+        return None if kept is None else kept[0]
 
-    def reading(self, job_id: str) -> object:
-        """Marks that a row is about to be read; a change until `keep` makes what was read too old to be kept."""
+    @contextmanager
+    def reading(self, job_id: str) -> Iterator[Callable[[Job, bytes], None]]:
+        """Gives what keeps an answer about a row read inside; a change meanwhile makes it too old to be kept."""
         mark = self._reading[job_id] = object()
-        return mark
 
-    def keep(self, job_id: str, answer: bytes, mark: object) -> None:
-        if self._reading.get(job_id) is mark:
-            del self._reading[job_id]
-            self._kept[job_id] = answer
-            if len(self._kept) > self._size:
-                self._kept.popitem(last=False)
+        def keep(job: Job, answer: bytes) -> None:
+            if self._reading.get(job_id) is mark:
+                self._kept[job_id] = answer, job.revision
+                if len(self._kept) > self._size:
+                    self._kept.popitem(last=False)
+
+        try:
+            yield keep
+        finally:
+            if self._reading.get(job_id) is mark:
+                del self._reading[job_id]
 
 
 class VideoService:
@@ -113,13 +131,13 @@ class VideoService:
         kept = self._statuses.get(message.job_id)
         if kept is not None:
             return kept
-        mark = self._statuses.reading(message.job_id)
-        job = await self._store.get(message.job_id)
-        answer = video_pb2.GetStatusResponse(job=job_message(job, whole=True)).SerializeToString()
-        self._statuses.keep(message.job_id, answer, mark)
+        with self._statuses.reading(message.job_id) as keep:
+            job = await self._store.get(message.job_id)
+            answer = video_pb2.GetStatusResponse(job=job_message(job, whole=True)).SerializeToString()
+            keep(job, answer)
         return answer
 
-    async def WatchProgress(self, message: video_pb2.WatchProgressRequest, _context: Context) -> AsyncIterator[bytes]:
+    async def WatchProgress(self, message: video_pb2.WatchProgressRequest, context: Context) -> None:
         faults: list[Fault] = []
         if not message.project_id and not message.job_ids:
             faults.append(Fault(field="project_id", description="give a project_id, job_ids, or both"))
@@ -132,15 +150,13 @@ class VideoService:
             faults.append(Fault(field="after_revision", description="must not be negative"))
         if faults:
             raise InvalidRequest(faults)
-        watch = self._feed.watch(
+        await self._feed.watch(
+            context.write,
             project_id=message.project_id,
             job_ids=frozenset(message.job_ids),
             after=after,
             include_finished=message.include_finished,
         )
-        async with aclosing(watch) as messages:
-            async for data in messages:
-                yield data
 
     async def CancelVideo(
         self, message: video_pb2.CancelVideoRequest, _context: Context
@@ -154,6 +170,8 @@ class VideoService:
             faults.append(Fault(field="project_id", description=text))
         if message.scene_id and (text := id_fault("scene", message.scene_id)):
             faults.append(Fault(field="scene_id", description=text))
+        if message.scene_id and not message.project_id:
+            faults.append(Fault(field="project_id", description="required with a scene_id"))
         if message.page_size < 0:
             faults.append(Fault(field="page_size", description=f"must be 1 to {MAX_PAGE_SIZE}"))
         states: list[State] = []
@@ -167,7 +185,7 @@ class VideoService:
         after = ""
         if message.page_token:
             found = read_token(message.page_token, scope)
-            if found is None:
+            if found is None or id_fault("job", found):
                 text = "not a token of an earlier answer to the same question"
                 faults.append(Fault(field="page_token", description=text))
             after = found or ""
@@ -194,6 +212,8 @@ class VideoService:
         elif (name == "ATTACH") != bool(message.provider_task_id):
             text = "required with ATTACH, and only there"
             faults.append(Fault(field="provider_task_id", description=text))
+        elif message.provider_task_id and not TASK_ID.fullmatch(message.provider_task_id):
+            faults.append(Fault(field="provider_task_id", description="must be a UUID"))
         if faults:
             raise InvalidRequest(faults)
         job = await wishes.resolve(

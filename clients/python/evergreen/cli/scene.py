@@ -1,20 +1,29 @@
-"""`evergreen scene`: the verbs about scenes and their files."""
+"""`evergreen scene`: the verbs about scenes; those about their files are in `assets`."""
+
+import sys
+from dataclasses import replace
 
 import click
 
+from evergreen.cli.assets import download, project_option, remove, scene_option, upload, url
 from evergreen.cli.output import moment, number, write_facts, write_json, write_table
-from evergreen.cli.session import Session, global_options, session
+from evergreen.cli.session import Session, global_options, say, session
+from evergreen.cli.tree import draw
 from evergreen.client import Client
 from evergreen.v1.scene_pb2 import Scene
 
-project_option = click.option("--project", required=True, metavar="ID", help="The project.")
-scene_option = click.option("--scene", "scene_id", required=True, metavar="ID", help="The scene.")
+FORCE_SECONDS = 90.0
+"""The least time for a deletion that waits for the jobs that it cancels."""
 
 
 @click.group()
 @global_options()
 def scene() -> None:
     """Keep the files of scenes."""
+
+
+for _command in (upload, download, remove, url):
+    scene.add_command(_command)
 
 
 @scene.command()
@@ -34,9 +43,32 @@ def create(context: click.Context, project: str, scene_id: str) -> None:
 @global_options()
 @click.pass_context
 def show(context: click.Context, project: str, scene_id: str) -> None:
-    """Show a scene with all its files."""
+    """Show a scene with all its files: a tree on a terminal, else one file per line."""
     ours = session(context)
-    _write_scene(ours, ours.run(lambda client: client.get_scene(project, scene_id)))
+    shown = ours.run(lambda client: client.get_scene(project, scene_id))
+    if sys.stdout.isatty() and not ours.json:
+        draw(shown)
+    else:
+        _write_scene(ours, shown)
+
+
+@scene.command()
+@project_option
+@scene_option
+@click.option("--force", is_flag=True, help="Cancel its jobs first, and wait for them.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@global_options()
+@click.pass_context
+def delete(context: click.Context, project: str, scene_id: str, force: bool, yes: bool) -> None:
+    """Delete a scene with all its files. This cannot be undone."""
+    if not yes:
+        # On stderr, like all talk; without a terminal to answer from, it is a no.
+        click.confirm(f"Delete {project}/{scene_id} with all its files?", abort=True, err=True)
+    ours = session(context)
+    if force:
+        ours = replace(ours, timeout=max(ours.timeout, FORCE_SECONDS))
+    ours.run(lambda client: client.delete_scene(project, scene_id, force=force))
+    say(f"{project}/{scene_id} is deleted")
 
 
 @scene.command("list")

@@ -347,19 +347,25 @@ class DeleteSceneRequest(_message.Message):
 
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     SCENE_ID_FIELD_NUMBER: _builtins.int
+    FORCE_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The project. Required."""
     scene_id: _builtins.str
     """The scene. Required."""
+    force: _builtins.bool
+    """Whether jobs that are not final shall be cancelled, and waited for up to 60 s. They are charged as by
+    `CancelVideo`, and stay cancelled if the call fails.
+    """
     def __init__(
         self,
         *,
         project_id: _builtins.str = ...,
         scene_id: _builtins.str = ...,
+        force: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id", "scene_id", b"scene_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["force", b"force", "project_id", b"project_id", "scene_id", b"scene_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -432,13 +438,15 @@ class UploadInfo(_message.Message):
     path: _builtins.str
     """The path in the scene; not in `metadata/`. Required."""
     content_type: _builtins.str
-    """The media type, such as `image/png`. Empty: told from the name."""
+    """The media type, such as `image/png`; at most 127 characters. Empty: told from the name. What the first
+    bytes of the file say comes before both.
+    """
     size_bytes: _builtins.int
     """How many bytes will follow, ≥ 0. Where given, any other number fails the call."""
     crc32c: _builtins.int
     """The CRC32C (Castagnoli) that the bytes will have. Where given, any other fails the call."""
     overwrite: _builtins.bool
-    """Whether a file of that path may be replaced."""
+    """Whether a file of that path may be replaced; never one that a job made."""
     def __init__(
         self,
         *,

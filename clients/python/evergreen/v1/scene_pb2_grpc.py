@@ -42,8 +42,11 @@ class SceneServiceStub(object):
     |---|---|---|---|
     | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
     | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
-    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final | wait for them or cancel them |
+    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
+    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
+    | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | for 60 s the client neither sent nor took a byte | call again |
     """
 
     def __init__(self, channel):
@@ -111,8 +114,11 @@ class SceneServiceServicer(object):
     |---|---|---|---|
     | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
     | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
-    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final | wait for them or cancel them |
+    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
+    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
+    | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | for 60 s the client neither sent nor took a byte | call again |
     """
 
     def CreateScene(self, request, context):
@@ -123,6 +129,8 @@ class SceneServiceServicer(object):
 
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or, on a storage that does not tell upper
         from lower case, another id differs from it by case alone.
+        * `FAILED_PRECONDITION`, `SCENE_BUSY`: it is being deleted, or its deletion was interrupted; call
+        `DeleteScene` first.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -154,9 +162,15 @@ class SceneServiceServicer(object):
     def DeleteScene(self, request, context):
         """Deletes a scene with all its files. This cannot be undone. Its jobs stay readable.
 
+        From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
+        delete, that stays so, and some files may be gone: call again to finish.
+
         * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; it may have been deleted by an
         earlier call.
-        * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final.
+        * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final, or files are being uploaded to it.
+        Wait for them or cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
+        `force`: they did not end in time, which a clip that is being delivered may need (call again); or a
+        job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -168,11 +182,17 @@ class SceneServiceServicer(object):
         does not exist.
 
         The asset appears when it is whole, or not at all. If the call fails, start again from the first byte.
+        Its size in pixels and length in seconds are read from the file, where it is of a kind that has them.
 
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path may not be written, or
         length or checksum are not as announced.
-        * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set. Not an error if the
-        same bytes are there.
+        * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set, or a job made what is
+        there. Not an error if the same bytes are there.
+        * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
+        `DeleteScene` first.
+        * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
+        * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
+        * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nothing was kept; call again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -188,6 +208,8 @@ class SceneServiceServicer(object):
 
         * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is behind the end.
+        * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: call again later.
+        * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: go on with a new call.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: go on with a new call.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -209,6 +231,7 @@ class SceneServiceServicer(object):
         """Makes a URL by which anyone who has it may read an asset until it expires. Keep it out of logs.
 
         * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` out of bounds.
         * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk, for one); use
         `DownloadAsset`.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
@@ -285,8 +308,11 @@ class SceneService(object):
     |---|---|---|---|
     | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
     | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
-    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final | wait for them or cancel them |
+    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
+    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
+    | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | for 60 s the client neither sent nor took a byte | call again |
     """
 
     @staticmethod

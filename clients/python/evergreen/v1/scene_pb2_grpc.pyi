@@ -43,8 +43,11 @@ class SceneServiceStub:
     |---|---|---|---|
     | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
     | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
-    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final | wait for them or cancel them |
+    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
+    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
+    | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | for 60 s the client neither sent nor took a byte | call again |
     """
 
     @_typing.overload
@@ -59,6 +62,8 @@ class SceneServiceStub:
 
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or, on a storage that does not tell upper
       from lower case, another id differs from it by case alone.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: it is being deleted, or its deletion was interrupted; call
+      `DeleteScene` first.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
     """
     GetScene: _grpc.UnaryUnaryMultiCallable[_scene_pb2.GetSceneRequest, _scene_pb2.GetSceneResponse]
@@ -78,9 +83,15 @@ class SceneServiceStub:
     DeleteScene: _grpc.UnaryUnaryMultiCallable[_scene_pb2.DeleteSceneRequest, _scene_pb2.DeleteSceneResponse]
     """Deletes a scene with all its files. This cannot be undone. Its jobs stay readable.
 
+    From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
+    delete, that stays so, and some files may be gone: call again to finish.
+
     * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; it may have been deleted by an
       earlier call.
-    * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final, or files are being uploaded to it.
+      Wait for them or cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
+      `force`: they did not end in time, which a clip that is being delivered may need (call again); or a
+      job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
     """
     UploadAsset: _grpc.StreamUnaryMultiCallable[_scene_pb2.UploadAssetRequest, _scene_pb2.UploadAssetResponse]
@@ -88,11 +99,17 @@ class SceneServiceStub:
     does not exist.
 
     The asset appears when it is whole, or not at all. If the call fails, start again from the first byte.
+    Its size in pixels and length in seconds are read from the file, where it is of a kind that has them.
 
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path may not be written, or
       length or checksum are not as announced.
-    * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set. Not an error if the
-      same bytes are there.
+    * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set, or a job made what is
+      there. Not an error if the same bytes are there.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
+      `DeleteScene` first.
+    * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
+    * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
+    * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nothing was kept; call again.
     """
     DownloadAsset: _grpc.UnaryStreamMultiCallable[_scene_pb2.DownloadAssetRequest, _scene_pb2.DownloadAssetResponse]
@@ -104,6 +121,8 @@ class SceneServiceStub:
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is behind the end.
+    * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: call again later.
+    * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: go on with a new call.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: go on with a new call.
     """
     DeleteAsset: _grpc.UnaryUnaryMultiCallable[_scene_pb2.DeleteAssetRequest, _scene_pb2.DeleteAssetResponse]
@@ -117,6 +136,7 @@ class SceneServiceStub:
     """Makes a URL by which anyone who has it may read an asset until it expires. Keep it out of logs.
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` out of bounds.
     * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk, for one); use
       `DownloadAsset`.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
@@ -140,8 +160,11 @@ class SceneServiceAsyncStub(SceneServiceStub):
     |---|---|---|---|
     | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
     | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
-    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final | wait for them or cancel them |
+    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
+    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
+    | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | for 60 s the client neither sent nor took a byte | call again |
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -153,6 +176,8 @@ class SceneServiceAsyncStub(SceneServiceStub):
 
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or, on a storage that does not tell upper
       from lower case, another id differs from it by case alone.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: it is being deleted, or its deletion was interrupted; call
+      `DeleteScene` first.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
     """
     GetScene: _aio.UnaryUnaryMultiCallable[_scene_pb2.GetSceneRequest, _scene_pb2.GetSceneResponse]  # type: ignore[assignment]
@@ -172,9 +197,15 @@ class SceneServiceAsyncStub(SceneServiceStub):
     DeleteScene: _aio.UnaryUnaryMultiCallable[_scene_pb2.DeleteSceneRequest, _scene_pb2.DeleteSceneResponse]  # type: ignore[assignment]
     """Deletes a scene with all its files. This cannot be undone. Its jobs stay readable.
 
+    From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
+    delete, that stays so, and some files may be gone: call again to finish.
+
     * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; it may have been deleted by an
       earlier call.
-    * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final, or files are being uploaded to it.
+      Wait for them or cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
+      `force`: they did not end in time, which a clip that is being delivered may need (call again); or a
+      job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
     """
     UploadAsset: _aio.StreamUnaryMultiCallable[_scene_pb2.UploadAssetRequest, _scene_pb2.UploadAssetResponse]  # type: ignore[assignment]
@@ -182,11 +213,17 @@ class SceneServiceAsyncStub(SceneServiceStub):
     does not exist.
 
     The asset appears when it is whole, or not at all. If the call fails, start again from the first byte.
+    Its size in pixels and length in seconds are read from the file, where it is of a kind that has them.
 
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path may not be written, or
       length or checksum are not as announced.
-    * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set. Not an error if the
-      same bytes are there.
+    * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set, or a job made what is
+      there. Not an error if the same bytes are there.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
+      `DeleteScene` first.
+    * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
+    * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
+    * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nothing was kept; call again.
     """
     DownloadAsset: _aio.UnaryStreamMultiCallable[_scene_pb2.DownloadAssetRequest, _scene_pb2.DownloadAssetResponse]  # type: ignore[assignment]
@@ -198,6 +235,8 @@ class SceneServiceAsyncStub(SceneServiceStub):
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is behind the end.
+    * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: call again later.
+    * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: go on with a new call.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: go on with a new call.
     """
     DeleteAsset: _aio.UnaryUnaryMultiCallable[_scene_pb2.DeleteAssetRequest, _scene_pb2.DeleteAssetResponse]  # type: ignore[assignment]
@@ -211,6 +250,7 @@ class SceneServiceAsyncStub(SceneServiceStub):
     """Makes a URL by which anyone who has it may read an asset until it expires. Keep it out of logs.
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` out of bounds.
     * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk, for one); use
       `DownloadAsset`.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
@@ -233,8 +273,11 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
     |---|---|---|---|
     | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
     | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
-    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final | wait for them or cancel them |
+    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
+    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
+    | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | for 60 s the client neither sent nor took a byte | call again |
     """
 
     @_abc_1.abstractmethod
@@ -250,6 +293,8 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
 
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or, on a storage that does not tell upper
           from lower case, another id differs from it by case alone.
+        * `FAILED_PRECONDITION`, `SCENE_BUSY`: it is being deleted, or its deletion was interrupted; call
+          `DeleteScene` first.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
         """
 
@@ -287,9 +332,15 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_scene_pb2.DeleteSceneResponse, _abc.Awaitable[_scene_pb2.DeleteSceneResponse]]:
         """Deletes a scene with all its files. This cannot be undone. Its jobs stay readable.
 
+        From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
+        delete, that stays so, and some files may be gone: call again to finish.
+
         * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; it may have been deleted by an
           earlier call.
-        * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final.
+        * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final, or files are being uploaded to it.
+          Wait for them or cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
+          `force`: they did not end in time, which a clip that is being delivered may need (call again); or a
+          job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
         """
 
@@ -303,11 +354,17 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         does not exist.
 
         The asset appears when it is whole, or not at all. If the call fails, start again from the first byte.
+        Its size in pixels and length in seconds are read from the file, where it is of a kind that has them.
 
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path may not be written, or
           length or checksum are not as announced.
-        * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set. Not an error if the
-          same bytes are there.
+        * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set, or a job made what is
+          there. Not an error if the same bytes are there.
+        * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
+          `DeleteScene` first.
+        * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
+        * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
+        * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nothing was kept; call again.
         """
 
@@ -325,6 +382,8 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
 
         * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is behind the end.
+        * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: call again later.
+        * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: go on with a new call.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: go on with a new call.
         """
 
@@ -350,6 +409,7 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes a URL by which anyone who has it may read an asset until it expires. Keep it out of logs.
 
         * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` out of bounds.
         * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk, for one); use
           `DownloadAsset`.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file evergreen/v1/scene.proto.
  */
 export const file_evergreen_v1_scene: GenFile = /*@__PURE__*/
-  fileDesc("ChhldmVyZ3JlZW4vdjEvc2NlbmUucHJvdG8SDGV2ZXJncmVlbi52MSL4AQoFU2NlbmUSEgoKcHJvamVjdF9pZBgBIAEoCRIQCghzY2VuZV9pZBgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnN0YXR1cxgFIAEoCRIWCg52aWRlb19yZXF1ZXN0cxgGIAEoBRIYChBjb21wbGV0ZWRfdmlkZW9zGAcgASgFEiUKB2ZvbGRlcnMYCCADKAsyFC5ldmVyZ3JlZW4udjEuRm9sZGVyIjsKBkZvbGRlchIMCgRuYW1lGAEgASgJEiMKBmFzc2V0cxgCIAMoCzITLmV2ZXJncmVlbi52MS5Bc3NldCKSAgoFQXNzZXQSDAoEcGF0aBgBIAEoCRIUCgxjb250ZW50X3R5cGUYAiABKAkSEgoKc2l6ZV9ieXRlcxgDIAEoAxITCgZjcmMzMmMYBCABKAdIAIgBARISCgV3aWR0aBgFIAEoBUgBiAEBEhMKBmhlaWdodBgGIAEoBUgCiAEBEh0KEGR1cmF0aW9uX3NlY29uZHMYByABKAFIA4gBARIvCgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGam9iX2lkGAkgASgJQgkKB19jcmMzMmNCCAoGX3dpZHRoQgkKB19oZWlnaHRCEwoRX2R1cmF0aW9uX3NlY29uZHMiOgoSQ3JlYXRlU2NlbmVSZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSEAoIc2NlbmVfaWQYAiABKAkiOQoTQ3JlYXRlU2NlbmVSZXNwb25zZRIiCgVzY2VuZRgBIAEoCzITLmV2ZXJncmVlbi52MS5TY2VuZSI3Cg9HZXRTY2VuZVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIQCghzY2VuZV9pZBgCIAEoCSI2ChBHZXRTY2VuZVJlc3BvbnNlEiIKBXNjZW5lGAEgASgLMhMuZXZlcmdyZWVuLnYxLlNjZW5lIk4KEUxpc3RTY2VuZXNSZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiUgoSTGlzdFNjZW5lc1Jlc3BvbnNlEiMKBnNjZW5lcxgBIAMoCzITLmV2ZXJncmVlbi52MS5TY2VuZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiOgoSRGVsZXRlU2NlbmVSZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSEAoIc2NlbmVfaWQYAiABKAkiFQoTRGVsZXRlU2NlbmVSZXNwb25zZSJXChJVcGxvYWRBc3NldFJlcXVlc3QSKAoEaW5mbxgBIAEoCzIYLmV2ZXJncmVlbi52MS5VcGxvYWRJbmZvSAASDwoFY2h1bmsYAiABKAxIAEIGCgRib2R5IrEBCgpVcGxvYWRJbmZvEhIKCnByb2plY3RfaWQYASABKAkSEAoIc2NlbmVfaWQYAiABKAkSDAoEcGF0aBgDIAEoCRIUCgxjb250ZW50X3R5cGUYBCABKAkSFwoKc2l6ZV9ieXRlcxgFIAEoA0gAiAEBEhMKBmNyYzMyYxgGIAEoB0gBiAEBEhEKCW92ZXJ3cml0ZRgHIAEoCEINCgtfc2l6ZV9ieXRlc0IJCgdfY3JjMzJjIjkKE1VwbG9hZEFzc2V0UmVzcG9uc2USIgoFYXNzZXQYASABKAsyEy5ldmVyZ3JlZW4udjEuQXNzZXQiaQoURG93bmxvYWRBc3NldFJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIQCghzY2VuZV9pZBgCIAEoCRIMCgRwYXRoGAMgASgJEg4KBm9mZnNldBgEIAEoAxINCgVsaW1pdBgFIAEoAyJVChVEb3dubG9hZEFzc2V0UmVzcG9uc2USIwoEaW5mbxgBIAEoCzITLmV2ZXJncmVlbi52MS5Bc3NldEgAEg8KBWNodW5rGAIgASgMSABCBgoEYm9keSJIChJEZWxldGVBc3NldFJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIQCghzY2VuZV9pZBgCIAEoCRIMCgRwYXRoGAMgASgJIhUKE0RlbGV0ZUFzc2V0UmVzcG9uc2UidQoSR2V0QXNzZXRVcmxSZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSEAoIc2NlbmVfaWQYAiABKAkSDAoEcGF0aBgDIAEoCRIrCghsaWZldGltZRgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJTChNHZXRBc3NldFVybFJlc3BvbnNlEgsKA3VybBgBIAEoCRIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAyrAUKDFNjZW5lU2VydmljZRJSCgtDcmVhdGVTY2VuZRIgLmV2ZXJncmVlbi52MS5DcmVhdGVTY2VuZVJlcXVlc3QaIS5ldmVyZ3JlZW4udjEuQ3JlYXRlU2NlbmVSZXNwb25zZRJJCghHZXRTY2VuZRIdLmV2ZXJncmVlbi52MS5HZXRTY2VuZVJlcXVlc3QaHi5ldmVyZ3JlZW4udjEuR2V0U2NlbmVSZXNwb25zZRJPCgpMaXN0U2NlbmVzEh8uZXZlcmdyZWVuLnYxLkxpc3RTY2VuZXNSZXF1ZXN0GiAuZXZlcmdyZWVuLnYxLkxpc3RTY2VuZXNSZXNwb25zZRJSCgtEZWxldGVTY2VuZRIgLmV2ZXJncmVlbi52MS5EZWxldGVTY2VuZVJlcXVlc3QaIS5ldmVyZ3JlZW4udjEuRGVsZXRlU2NlbmVSZXNwb25zZRJUCgtVcGxvYWRBc3NldBIgLmV2ZXJncmVlbi52MS5VcGxvYWRBc3NldFJlcXVlc3QaIS5ldmVyZ3JlZW4udjEuVXBsb2FkQXNzZXRSZXNwb25zZSgBEloKDURvd25sb2FkQXNzZXQSIi5ldmVyZ3JlZW4udjEuRG93bmxvYWRBc3NldFJlcXVlc3QaIy5ldmVyZ3JlZW4udjEuRG93bmxvYWRBc3NldFJlc3BvbnNlMAESUgoLRGVsZXRlQXNzZXQSIC5ldmVyZ3JlZW4udjEuRGVsZXRlQXNzZXRSZXF1ZXN0GiEuZXZlcmdyZWVuLnYxLkRlbGV0ZUFzc2V0UmVzcG9uc2USUgoLR2V0QXNzZXRVcmwSIC5ldmVyZ3JlZW4udjEuR2V0QXNzZXRVcmxSZXF1ZXN0GiEuZXZlcmdyZWVuLnYxLkdldEFzc2V0VXJsUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChhldmVyZ3JlZW4vdjEvc2NlbmUucHJvdG8SDGV2ZXJncmVlbi52MSL4AQoFU2NlbmUSEgoKcHJvamVjdF9pZBgBIAEoCRIQCghzY2VuZV9pZBgCIAEoCRIvCgtjcmVhdGVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg4KBnN0YXR1cxgFIAEoCRIWCg52aWRlb19yZXF1ZXN0cxgGIAEoBRIYChBjb21wbGV0ZWRfdmlkZW9zGAcgASgFEiUKB2ZvbGRlcnMYCCADKAsyFC5ldmVyZ3JlZW4udjEuRm9sZGVyIjsKBkZvbGRlchIMCgRuYW1lGAEgASgJEiMKBmFzc2V0cxgCIAMoCzITLmV2ZXJncmVlbi52MS5Bc3NldCKSAgoFQXNzZXQSDAoEcGF0aBgBIAEoCRIUCgxjb250ZW50X3R5cGUYAiABKAkSEgoKc2l6ZV9ieXRlcxgDIAEoAxITCgZjcmMzMmMYBCABKAdIAIgBARISCgV3aWR0aBgFIAEoBUgBiAEBEhMKBmhlaWdodBgGIAEoBUgCiAEBEh0KEGR1cmF0aW9uX3NlY29uZHMYByABKAFIA4gBARIvCgtjcmVhdGVfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGam9iX2lkGAkgASgJQgkKB19jcmMzMmNCCAoGX3dpZHRoQgkKB19oZWlnaHRCEwoRX2R1cmF0aW9uX3NlY29uZHMiOgoSQ3JlYXRlU2NlbmVSZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSEAoIc2NlbmVfaWQYAiABKAkiOQoTQ3JlYXRlU2NlbmVSZXNwb25zZRIiCgVzY2VuZRgBIAEoCzITLmV2ZXJncmVlbi52MS5TY2VuZSI3Cg9HZXRTY2VuZVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIQCghzY2VuZV9pZBgCIAEoCSI2ChBHZXRTY2VuZVJlc3BvbnNlEiIKBXNjZW5lGAEgASgLMhMuZXZlcmdyZWVuLnYxLlNjZW5lIk4KEUxpc3RTY2VuZXNSZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiUgoSTGlzdFNjZW5lc1Jlc3BvbnNlEiMKBnNjZW5lcxgBIAMoCzITLmV2ZXJncmVlbi52MS5TY2VuZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiSQoSRGVsZXRlU2NlbmVSZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSEAoIc2NlbmVfaWQYAiABKAkSDQoFZm9yY2UYAyABKAgiFQoTRGVsZXRlU2NlbmVSZXNwb25zZSJXChJVcGxvYWRBc3NldFJlcXVlc3QSKAoEaW5mbxgBIAEoCzIYLmV2ZXJncmVlbi52MS5VcGxvYWRJbmZvSAASDwoFY2h1bmsYAiABKAxIAEIGCgRib2R5IrEBCgpVcGxvYWRJbmZvEhIKCnByb2plY3RfaWQYASABKAkSEAoIc2NlbmVfaWQYAiABKAkSDAoEcGF0aBgDIAEoCRIUCgxjb250ZW50X3R5cGUYBCABKAkSFwoKc2l6ZV9ieXRlcxgFIAEoA0gAiAEBEhMKBmNyYzMyYxgGIAEoB0gBiAEBEhEKCW92ZXJ3cml0ZRgHIAEoCEINCgtfc2l6ZV9ieXRlc0IJCgdfY3JjMzJjIjkKE1VwbG9hZEFzc2V0UmVzcG9uc2USIgoFYXNzZXQYASABKAsyEy5ldmVyZ3JlZW4udjEuQXNzZXQiaQoURG93bmxvYWRBc3NldFJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIQCghzY2VuZV9pZBgCIAEoCRIMCgRwYXRoGAMgASgJEg4KBm9mZnNldBgEIAEoAxINCgVsaW1pdBgFIAEoAyJVChVEb3dubG9hZEFzc2V0UmVzcG9uc2USIwoEaW5mbxgBIAEoCzITLmV2ZXJncmVlbi52MS5Bc3NldEgAEg8KBWNodW5rGAIgASgMSABCBgoEYm9keSJIChJEZWxldGVBc3NldFJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIQCghzY2VuZV9pZBgCIAEoCRIMCgRwYXRoGAMgASgJIhUKE0RlbGV0ZUFzc2V0UmVzcG9uc2UidQoSR2V0QXNzZXRVcmxSZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSEAoIc2NlbmVfaWQYAiABKAkSDAoEcGF0aBgDIAEoCRIrCghsaWZldGltZRgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJTChNHZXRBc3NldFVybFJlc3BvbnNlEgsKA3VybBgBIAEoCRIvCgtleHBpcmVfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAyrAUKDFNjZW5lU2VydmljZRJSCgtDcmVhdGVTY2VuZRIgLmV2ZXJncmVlbi52MS5DcmVhdGVTY2VuZVJlcXVlc3QaIS5ldmVyZ3JlZW4udjEuQ3JlYXRlU2NlbmVSZXNwb25zZRJJCghHZXRTY2VuZRIdLmV2ZXJncmVlbi52MS5HZXRTY2VuZVJlcXVlc3QaHi5ldmVyZ3JlZW4udjEuR2V0U2NlbmVSZXNwb25zZRJPCgpMaXN0U2NlbmVzEh8uZXZlcmdyZWVuLnYxLkxpc3RTY2VuZXNSZXF1ZXN0GiAuZXZlcmdyZWVuLnYxLkxpc3RTY2VuZXNSZXNwb25zZRJSCgtEZWxldGVTY2VuZRIgLmV2ZXJncmVlbi52MS5EZWxldGVTY2VuZVJlcXVlc3QaIS5ldmVyZ3JlZW4udjEuRGVsZXRlU2NlbmVSZXNwb25zZRJUCgtVcGxvYWRBc3NldBIgLmV2ZXJncmVlbi52MS5VcGxvYWRBc3NldFJlcXVlc3QaIS5ldmVyZ3JlZW4udjEuVXBsb2FkQXNzZXRSZXNwb25zZSgBEloKDURvd25sb2FkQXNzZXQSIi5ldmVyZ3JlZW4udjEuRG93bmxvYWRBc3NldFJlcXVlc3QaIy5ldmVyZ3JlZW4udjEuRG93bmxvYWRBc3NldFJlc3BvbnNlMAESUgoLRGVsZXRlQXNzZXQSIC5ldmVyZ3JlZW4udjEuRGVsZXRlQXNzZXRSZXF1ZXN0GiEuZXZlcmdyZWVuLnYxLkRlbGV0ZUFzc2V0UmVzcG9uc2USUgoLR2V0QXNzZXRVcmwSIC5ldmVyZ3JlZW4udjEuR2V0QXNzZXRVcmxSZXF1ZXN0GiEuZXZlcmdyZWVuLnYxLkdldEFzc2V0VXJsUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A scene and its files.
@@ -372,6 +372,14 @@ export type DeleteSceneRequest = Message<"evergreen.v1.DeleteSceneRequest"> & {
    * @generated from field: string scene_id = 2;
    */
   sceneId: string;
+
+  /**
+   * Whether jobs that are not final shall be cancelled, and waited for up to 60 s. They are charged as by
+   * `CancelVideo`, and stay cancelled if the call fails.
+   *
+   * @generated from field: bool force = 3;
+   */
+  force: boolean;
 };
 
 /**
@@ -461,7 +469,8 @@ export type UploadInfo = Message<"evergreen.v1.UploadInfo"> & {
   path: string;
 
   /**
-   * The media type, such as `image/png`. Empty: told from the name.
+   * The media type, such as `image/png`; at most 127 characters. Empty: told from the name. What the first
+   * bytes of the file say comes before both.
    *
    * @generated from field: string content_type = 4;
    */
@@ -482,7 +491,7 @@ export type UploadInfo = Message<"evergreen.v1.UploadInfo"> & {
   crc32c?: number | undefined;
 
   /**
-   * Whether a file of that path may be replaced.
+   * Whether a file of that path may be replaced; never one that a job made.
    *
    * @generated from field: bool overwrite = 7;
    */
@@ -740,8 +749,11 @@ export const GetAssetUrlResponseSchema: GenMessage<GetAssetUrlResponse> = /*@__P
  * |---|---|---|---|
  * | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
  * | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
- * | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final | wait for them or cancel them |
+ * | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
  * | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
+ * | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
+ * | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
+ * | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | for 60 s the client neither sent nor took a byte | call again |
  *
  * @generated from service evergreen.v1.SceneService
  */
@@ -754,6 +766,8 @@ export const SceneService: GenService<{
    *
    * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or, on a storage that does not tell upper
    *   from lower case, another id differs from it by case alone.
+   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: it is being deleted, or its deletion was interrupted; call
+   *   `DeleteScene` first.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
    *
    * @generated from rpc evergreen.v1.SceneService.CreateScene
@@ -794,9 +808,15 @@ export const SceneService: GenService<{
   /**
    * Deletes a scene with all its files. This cannot be undone. Its jobs stay readable.
    *
+   * From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
+   * delete, that stays so, and some files may be gone: call again to finish.
+   *
    * * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; it may have been deleted by an
    *   earlier call.
-   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final.
+   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final, or files are being uploaded to it.
+   *   Wait for them or cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
+   *   `force`: they did not end in time, which a clip that is being delivered may need (call again); or a
+   *   job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
    *
    * @generated from rpc evergreen.v1.SceneService.DeleteScene
@@ -811,11 +831,17 @@ export const SceneService: GenService<{
    * does not exist.
    *
    * The asset appears when it is whole, or not at all. If the call fails, start again from the first byte.
+   * Its size in pixels and length in seconds are read from the file, where it is of a kind that has them.
    *
    * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path may not be written, or
    *   length or checksum are not as announced.
-   * * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set. Not an error if the
-   *   same bytes are there.
+   * * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set, or a job made what is
+   *   there. Not an error if the same bytes are there.
+   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
+   *   `DeleteScene` first.
+   * * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
+   * * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
+   * * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nothing was kept; call again.
    *
    * @generated from rpc evergreen.v1.SceneService.UploadAsset
@@ -834,6 +860,8 @@ export const SceneService: GenService<{
    *
    * * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
    * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is behind the end.
+   * * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: call again later.
+   * * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: go on with a new call.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: go on with a new call.
    *
    * @generated from rpc evergreen.v1.SceneService.DownloadAsset
@@ -861,6 +889,7 @@ export const SceneService: GenService<{
    * Makes a URL by which anyone who has it may read an asset until it expires. Keep it out of logs.
    *
    * * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` out of bounds.
    * * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk, for one); use
    *   `DownloadAsset`.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.

@@ -1767,6 +1767,8 @@ export const VideoService: GenService<{
    *   new one.
    * * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
    * * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
+   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
+   *   `SceneService.DeleteScene` first.
    * * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
    * * `UNAVAILABLE`, `DRAINING` or `STORAGE_UNAVAILABLE`: call again with the same request_id.
    *

@@ -1,0 +1,256 @@
+"""Moves files to and from scenes. An upload that breaks off starts again, a download goes on where it broke.
+
+What arrived is compared with what was sent: by its length, and by its CRC32C where `checksums` can compute one.
+"""
+
+import asyncio
+import io
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
+from uuid import uuid4
+
+import grpc
+
+from evergreen.checksums import Checksum
+from evergreen.errors import (
+    EvergreenError,
+    InternalError,
+    TooManyTransfers,
+    TransferBroken,
+    TransferStalled,
+    Unavailable,
+)
+from evergreen.requests import FileOrBytes
+from evergreen.status import call_error
+from evergreen.v1.scene_pb2 import (
+    Asset,
+    DownloadAssetRequest,
+    DownloadAssetResponse,
+    UploadAssetRequest,
+    UploadAssetResponse,
+    UploadInfo,
+)
+from evergreen.watch import Reconnect
+
+if TYPE_CHECKING:
+    # Exists in the stubs' type information alone.
+    from evergreen.v1.scene_pb2_grpc import SceneServiceAsyncStub
+
+CHUNK_BYTES = 512 * 1024
+READ_BYTES = 4 * 1024 * 1024
+"""Read from a file at a time, since each read is a hop to a thread."""
+UPLOAD_TRIES = 8
+HEED_SECONDS = 0.5
+ANSWER_SECONDS = 300.0
+"""How long the service may take to make a whole file durable and to look into it."""
+
+_Upload: TypeAlias = "grpc.aio.StreamUnaryCall[UploadAssetRequest, UploadAssetResponse]"
+_Download: TypeAlias = "grpc.aio.UnaryStreamCall[DownloadAssetRequest, DownloadAssetResponse]"
+
+Moved = Callable[[int, int], None]
+"""Is told how many bytes were moved so far, and how many there are in all."""
+
+
+def ignore(_moved: int, _size: int) -> None:
+    """Takes notice of no progress."""
+
+
+class Patience:
+    """Waits between tries, and gives up when nothing moved for too long."""
+
+    def __init__(self, reconnect: Reconnect) -> None:
+        self._reconnect = reconnect
+        self._failures = 0
+        self._moved_at = time.monotonic()
+
+    def moved(self) -> None:
+        self._failures = 0
+        self._moved_at = time.monotonic()
+
+    async def wait(self, fault: EvergreenError) -> None:
+        """Waits before the next try; raises the fault where there is to be none."""
+        self._failures += 1
+        delay = self._reconnect.delay(self._failures, fault)
+        if time.monotonic() + delay - self._moved_at > self._reconnect.patience:
+            raise fault
+        await asyncio.sleep(delay)
+
+
+async def upload(
+    stub: "SceneServiceAsyncStub", info: UploadInfo, source: FileOrBytes, *, reconnect: Reconnect, moved: Moved = ignore
+) -> Asset:
+    """Sends a file, or bytes, until the service has all of it. Raises CallError, TransferBroken, OSError."""
+    failures, heed_seconds = 0, 0.0
+    while True:
+        try:
+            return await _send(stub, info, source, reconnect.silence, heed_seconds, moved)
+        except (Unavailable, TooManyTransfers, TransferStalled, InternalError) as fault:
+            failures += 1
+            if failures >= UPLOAD_TRIES or (isinstance(fault, InternalError) and fault.reason):
+                raise
+            # Without a reason of the service this is how grpc.aio reports any call that ended while it sent. A refusal
+            # at the beginning shows as it is if the next try waits for it.
+            heed_seconds = HEED_SECONDS
+            await asyncio.sleep(reconnect.delay(failures, fault))
+
+
+async def read(
+    stub: "SceneServiceAsyncStub", request: DownloadAssetRequest, *, reconnect: Reconnect
+) -> AsyncGenerator[DownloadAssetResponse, None]:
+    """Yields an asset's description, then its bytes, through lost connections and restarts.
+
+    Raises CallError, and TransferBroken where the file was replaced meanwhile.
+    """
+    patience, told, received = Patience(reconnect), None, 0
+    while True:
+        rest = DownloadAssetRequest()
+        rest.CopyFrom(request)
+        rest.offset += received
+        if request.limit:
+            rest.limit -= received
+        try:
+            async with aclosing(_messages(stub.DownloadAsset(rest), reconnect.silence)) as messages:
+                async for message in messages:
+                    if not message.HasField("info"):
+                        received += len(message.chunk)
+                        patience.moved()
+                        yield message
+                    elif told is None:
+                        told = message.info
+                        yield message
+                    elif (told.size_bytes, told.crc32c) != (message.info.size_bytes, message.info.crc32c):
+                        raise TransferBroken(f"{request.path} was replaced while it was read; start again")
+            return
+        except (Unavailable, TooManyTransfers, TransferStalled) as fault:
+            if told is not None and request.limit and received >= request.limit:
+                return
+            await patience.wait(fault)
+
+
+async def download(
+    stub: "SceneServiceAsyncStub",
+    request: DownloadAssetRequest,
+    target: "str | PathLike[str]",
+    *,
+    reconnect: Reconnect,
+    moved: Moved = ignore,
+) -> Asset:
+    """Fetches a whole asset into a file, which appears when it is whole. Raises CallError, TransferBroken, OSError."""
+    asset, received, checksum = Asset(), 0, Checksum()
+    async with _part(Path(target)) as file, aclosing(read(stub, request, reconnect=reconnect)) as messages:
+        async for message in messages:
+            if message.HasField("info"):
+                asset = message.info
+            else:
+                await asyncio.to_thread(file.write, message.chunk)
+                checksum.extend(message.chunk)
+                received += len(message.chunk)
+            moved(received, asset.size_bytes)
+        _compare(asset, received, checksum)
+    return asset
+
+
+async def _send(
+    stub: "SceneServiceAsyncStub",
+    info: UploadInfo,
+    source: FileOrBytes,
+    silence: float,
+    heed_seconds: float,
+    moved: Moved,
+) -> Asset:
+    checksum, sent = Checksum(), 0
+    file = io.BytesIO(source) if isinstance(source, bytes) else await asyncio.to_thread(open, source, "rb")
+    with file:
+        size = await asyncio.to_thread(file.seek, 0, os.SEEK_END)
+        await asyncio.to_thread(file.seek, 0)
+        announced = UploadInfo()
+        announced.CopyFrom(info)
+        announced.size_bytes = size
+        call = stub.UploadAsset()
+        try:
+            taken = await _write(call, UploadAssetRequest(info=announced), silence)
+            moved(0, size)
+            if heed_seconds:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(heed_seconds):
+                        await call.code()
+            while taken and (block := await asyncio.to_thread(file.read, READ_BYTES)):
+                checksum.extend(block)
+                for start in range(0, len(block), CHUNK_BYTES):
+                    chunk = block[start : start + CHUNK_BYTES]
+                    taken = taken and await _write(call, UploadAssetRequest(chunk=chunk), silence)
+                    sent += len(chunk)
+                    moved(sent, size)
+            asset = await _answer(call)
+        finally:
+            call.cancel()
+    _compare(asset, sent, checksum)
+    return asset
+
+
+async def _write(call: _Upload, message: UploadAssetRequest, silence: float) -> bool:
+    """Sends a message; False where the service has ended the call, whose status tells why."""
+    try:
+        async with asyncio.timeout(silence):
+            await call.write(message)
+    except TimeoutError:
+        raise TransferBroken(f"the service took nothing for {silence:g} s") from None
+    except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+        return False
+    return True
+
+
+async def _answer(call: _Upload) -> Asset:
+    try:
+        # Fails on a call that the service has ended, whose status comes next.
+        with suppress(asyncio.InvalidStateError):
+            await call.done_writing()
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return (await call).asset
+    except TimeoutError:
+        raise TransferBroken(f"the service did not answer within {ANSWER_SECONDS:g} s") from None
+    except grpc.aio.AioRpcError as error:
+        raise call_error(error) from error
+
+
+async def _messages(call: _Download, silence: float) -> AsyncGenerator[DownloadAssetResponse, None]:
+    responses = aiter(call)
+    try:
+        while True:
+            async with asyncio.timeout(silence):
+                message = await anext(responses, None)
+            if message is None:
+                return
+            yield message
+    except grpc.aio.AioRpcError as error:
+        raise call_error(error) from error
+    except TimeoutError:
+        raise TransferBroken(f"nothing came for {silence:g} s") from None
+    finally:
+        # A call that is merely dropped may stay open on the server.
+        call.cancel()
+
+
+@asynccontextmanager
+async def _part(target: Path) -> AsyncIterator[BinaryIO]:
+    """Opens a hidden file, which becomes `target` if all goes well and is gone if not."""
+    part = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part")
+    file = await asyncio.to_thread(part.open, "xb")
+    try:
+        with file:
+            yield file
+        await asyncio.to_thread(part.replace, target)
+    finally:
+        await asyncio.to_thread(part.unlink, missing_ok=True)
+
+
+def _compare(asset: Asset, size: int, checksum: Checksum) -> None:
+    if asset.size_bytes != size:
+        raise TransferBroken(f"{asset.path} has {asset.size_bytes} bytes there and {size} here")
+    if asset.HasField("crc32c") and checksum.value not in (None, asset.crc32c):
+        raise TransferBroken(f"{asset.path} has another checksum there than here")

@@ -1,0 +1,55 @@
+"""The project's row, locked before anything of the project changes, and the marks of scenes that are being deleted."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.database import projects, scene_deletions
+from evergreen_server.jobs.model import JobError
+from evergreen_server.jobs.rows import micros
+
+
+class SceneBusy(JobError):
+    """The scene is in use, or it is being deleted. `job_id` names a job that is in the way."""
+
+    def __init__(self, message: str, *, job_id: str = "") -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
+def lock_project(db: sa.Connection, project_id: str, now: datetime) -> int:
+    """Locks the project's row, making it if need be, and gives its revision."""
+    query = sa.select(projects.c.revision).where(projects.c.project_id == project_id).with_for_update()
+    revision = db.execute(query).scalar()
+    if revision is None:
+        db.execute(projects.insert().values(project_id=project_id, revision=0, created_at=micros(now)))
+        return 0
+    return int(revision)
+
+
+def is_marked(db: sa.Connection, project_id: str, scene_id: str) -> bool:
+    """Tells whether a scene is being deleted, or its deletion broke off."""
+    return db.execute(sa.select(scene_deletions).where(*_of(project_id, scene_id))).first() is not None
+
+
+def refuse_marked(db: sa.Connection, project_id: str, scene_id: str) -> None:
+    """Raises SceneBusy for a scene that is being deleted, or whose deletion broke off."""
+    if is_marked(db, project_id, scene_id):
+        text = f"the scene {project_id}/{scene_id} is being deleted; call DeleteScene to see its deletion to the end"
+        raise SceneBusy(text)
+
+
+def mark(db: sa.Connection, project_id: str, scene_id: str, now: datetime) -> None:
+    """Marks a scene; the project must be locked, so that no job slips in."""
+    if not is_marked(db, project_id, scene_id):
+        row = {"project_id": project_id, "scene_id": scene_id, "created_at": micros(now)}
+        db.execute(scene_deletions.insert().values(**row))
+
+
+def unmark(db: sa.Connection, project_id: str, scene_id: str) -> None:
+    """Opens a scene again."""
+    db.execute(scene_deletions.delete().where(*_of(project_id, scene_id)))
+
+
+def _of(project_id: str, scene_id: str) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
+    return scene_deletions.c.project_id == project_id, scene_deletions.c.scene_id == scene_id

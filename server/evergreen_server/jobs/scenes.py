@@ -1,0 +1,176 @@
+"""Deletes scenes: a mark that refuses new jobs and files, then the end of those under way, then the files.
+
+The mark stands until the last file is gone. So a deletion that broke off, at whatever point, leaves a scene that
+nothing can be added to, and doing it again finishes it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+from weakref import WeakValueDictionary
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs import wishes
+from evergreen_server.jobs.database import Database, jobs
+from evergreen_server.jobs.feed import Feed
+from evergreen_server.jobs.model import UNFINISHED, State, WrongState
+from evergreen_server.jobs.projects import SceneBusy, is_marked, lock_project, mark, refuse_marked, unmark
+from evergreen_server.jobs.store import JobStore
+from evergreen_storage import SceneNotFound, SceneStore
+
+WAIT_SECONDS = 60.0
+
+_Key: TypeAlias = tuple[str, str]
+_States: TypeAlias = Mapping[str, State]
+
+
+@dataclass(slots=True)
+class _Writers:
+    count: int = 0
+    gone: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class SceneDeletions:
+    """Deletes scenes, and keeps their writers and their deletion apart."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        store: JobStore,
+        feed: Feed,
+        scenes: SceneStore,
+        clock: Callable[[], datetime],
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self._database = database
+        self._store = store
+        self._feed = feed
+        self._scenes = scenes
+        self._clock = clock
+        self._wait_seconds = wait_seconds
+        self._writers: dict[_Key, _Writers] = {}
+        self._turns: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def writing(self, project_id: str, scene_id: str) -> AsyncIterator[None]:
+        """Keeps a scene from being deleted while something is written to it. Raises SceneBusy if it is already."""
+        key = (project_id, scene_id)
+        writers = self._writers.setdefault(key, _Writers())
+        # Counted before the mark is looked for; a deletion marks before it looks at the count. So one sees the other.
+        writers.count += 1
+        try:
+            await self._database.read(lambda db: refuse_marked(db, project_id, scene_id))
+            yield
+        finally:
+            writers.count -= 1
+            if not writers.count:
+                writers.gone.set()
+                del self._writers[key]
+
+    async def delete(self, project_id: str, scene_id: str, *, force: bool) -> None:
+        """Deletes a scene with all its files; with `force` cancels its jobs first, and waits for them.
+
+        Raises SceneNotFound; SceneBusy before anything was deleted; StorageError where it is to be repeated.
+        """
+        turn = self._turns.setdefault((project_id, scene_id), asyncio.Lock())
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await turn.acquire()
+        except TimeoutError:
+            raise SceneBusy(f"the scene {project_id}/{scene_id} is being deleted by another call") from None
+        try:
+            await self._delete(project_id, scene_id, force)
+        finally:
+            turn.release()
+
+    async def _delete(self, project_id: str, scene_id: str, force: bool) -> None:
+        await self._check_known(project_id, scene_id)
+        unfinished = await self._database.write(lambda db: self._mark(db, project_id, scene_id, force))
+        if unfinished and not force:
+            job_id, count = next(iter(unfinished)), len(unfinished)
+            text = f"{count} jobs of the scene {project_id}/{scene_id} are not final, such as {job_id}"
+            raise SceneBusy(text, job_id=job_id)
+        try:
+            await self._empty(project_id, scene_id, unfinished, force)
+        except BaseException:
+            # Nothing was deleted yet, so the scene may be used again.
+            await asyncio.shield(self._database.write(lambda db: unmark(db, project_id, scene_id)))
+            raise
+        with suppress(SceneNotFound):  # an earlier try came so far
+            await self._scenes.delete(project_id, scene_id)
+        await self._database.write(lambda db: unmark(db, project_id, scene_id))
+
+    async def _check_known(self, project_id: str, scene_id: str) -> None:
+        """Raises SceneNotFound where there is neither a scene, nor a job of it, nor the mark of an earlier try."""
+        try:
+            await self._scenes.get(project_id, scene_id)
+        except SceneNotFound:
+            known = await self._database.read(
+                lambda db: is_marked(db, project_id, scene_id) or bool(_unfinished(db, project_id, scene_id))
+            )
+            if not known:
+                raise
+
+    def _mark(self, db: sa.Connection, project_id: str, scene_id: str, force: bool) -> _States:
+        now = self._clock()
+        lock_project(db, project_id, now)
+        unfinished = _unfinished(db, project_id, scene_id)
+        if force or not unfinished:
+            mark(db, project_id, scene_id, now)
+        else:
+            # A try that broke off while a job was still alive had deleted nothing.
+            unmark(db, project_id, scene_id)
+        return unfinished
+
+    async def _empty(self, project_id: str, scene_id: str, unfinished: _States, force: bool) -> None:
+        """Sees every job and every writer to its end. Raises SceneBusy."""
+        writers = self._writers.get((project_id, scene_id))
+        if writers is not None and not force:
+            raise SceneBusy(f"{writers.count} files are being written to the scene {project_id}/{scene_id}")
+        _check_attention(unfinished)
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                for job_id in unfinished:
+                    await self._cancel(job_id)
+                if unfinished:
+                    await self._ended(project_id, scene_id, frozenset(unfinished))
+                if writers is not None:
+                    await writers.gone.wait()
+        except TimeoutError:
+            text = f"what the scene {project_id}/{scene_id} has under way did not end in {self._wait_seconds:g} s"
+            raise SceneBusy(f"{text}; try again", job_id=next(iter(unfinished), "")) from None
+
+    async def _cancel(self, job_id: str) -> None:
+        try:
+            await wishes.cancel(self._store, job_id)
+        except WrongState as exc:
+            raise SceneBusy(f"job {job_id}: {exc}", job_id=job_id) from exc
+
+    async def _ended(self, project_id: str, scene_id: str, job_ids: frozenset[str]) -> None:
+        async def look(_: bytes) -> None:
+            # Nobody but the caller can end such a job, so there is nothing to wait for.
+            _check_attention(await self._database.read(lambda db: _unfinished(db, project_id, scene_id)))
+
+        await self._feed.watch(look, project_id=project_id, job_ids=job_ids, after=None, include_finished=False)
+
+
+def _unfinished(db: sa.Connection, project_id: str, scene_id: str) -> _States:
+    query = (
+        sa.select(jobs.c.job_id, jobs.c.state)
+        .where(jobs.c.project_id == project_id, jobs.c.scene_id == scene_id)
+        .where(jobs.c.state.in_([state.value for state in UNFINISHED]))
+        .order_by(jobs.c.job_id)
+    )
+    return {row.job_id: State(row.state) for row in db.execute(query)}
+
+
+def _check_attention(unfinished: _States) -> None:
+    for job_id, state in unfinished.items():
+        if state is State.NEEDS_ATTENTION:
+            text = f"nobody knows whether job {job_id} was submitted; resolve it by ResolveSubmission"
+            raise SceneBusy(text, job_id=job_id)

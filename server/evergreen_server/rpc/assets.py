@@ -1,0 +1,100 @@
+"""The part of SceneService that is about assets: up, down, away, and a URL for others."""
+
+from collections.abc import Callable
+from contextlib import aclosing
+from datetime import datetime, timedelta
+
+from evergreen.v1 import scene_pb2
+from evergreen_server.jobs.provider import Fault
+from evergreen_server.jobs.work import Shield
+from evergreen_server.rpc.chunks import chunk_messages
+from evergreen_server.rpc.convert import asset_message, timestamp
+from evergreen_server.rpc.fields import asset_faults
+from evergreen_server.rpc.handlers import Context
+from evergreen_server.rpc.status import InvalidRequest, Precondition
+from evergreen_server.rpc.transfers import Transfers
+from evergreen_server.rpc.uploads import Messages, Uploads
+from evergreen_storage import Asset, SceneStore
+
+LIFETIME_SECONDS = 15 * 60
+MAX_LIFETIME_SECONDS = 7 * 24 * 60 * 60
+
+
+class AssetMethods:
+    """The methods of evergreen.v1.SceneService about assets."""
+
+    def __init__(
+        self,
+        *,
+        scenes: SceneStore,
+        uploads: Uploads,
+        transfers: Transfers,
+        shield: Shield,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._scenes = scenes
+        self._uploads = uploads
+        self._transfers = transfers
+        self._shield = shield
+        self._clock = clock
+
+    async def UploadAsset(self, messages: Messages, context: Context) -> scene_pb2.UploadAssetResponse:
+        stored: list[Asset] = []
+
+        async def receive() -> None:
+            stored.append(await self._uploads.receive(messages, prove=lambda: context.send_initial_metadata(())))
+
+        # Shielded, because a call that ends between the file and its name in scene.json would leave half of an asset.
+        # It notices for itself when a call ends before its body is whole.
+        await self._shield.run(receive(), name="upload")
+        return scene_pb2.UploadAssetResponse(asset=asset_message(stored[0]))
+
+    async def DownloadAsset(self, message: scene_pb2.DownloadAssetRequest, context: Context) -> None:
+        where = (message.project_id, message.scene_id, message.path)
+        faults = asset_faults(*where)
+        if message.offset < 0:
+            faults.append(Fault(field="offset", description="must not be negative"))
+        if message.limit < 0:
+            faults.append(Fault(field="limit", description="must not be negative"))
+        if faults:
+            raise InvalidRequest(faults)
+        async with self._transfers.turn(), self._transfers.watched() as waiting:
+            asset = await self._scenes.stat_asset(*where)
+            if message.offset > asset.size_bytes:
+                text = f"must be at most {asset.size_bytes}, the length of the file"
+                raise InvalidRequest([Fault(field="offset", description=text)])
+            end = min(asset.size_bytes, message.offset + (message.limit or asset.size_bytes))
+            with waiting:
+                await context.write(scene_pb2.DownloadAssetResponse(info=asset_message(asset)))
+            async with aclosing(self._scenes.open(*where, start=message.offset, end=end)) as blocks:
+                async for block in blocks:
+                    for chunk in chunk_messages(block):
+                        with waiting:
+                            await context.write(chunk)
+
+    async def DeleteAsset(
+        self, message: scene_pb2.DeleteAssetRequest, _context: Context
+    ) -> scene_pb2.DeleteAssetResponse:
+        where = (message.project_id, message.scene_id, message.path)
+        if faults := asset_faults(*where, written=True):
+            raise InvalidRequest(faults)
+        await self._scenes.delete_asset(*where)
+        return scene_pb2.DeleteAssetResponse()
+
+    async def GetAssetUrl(
+        self, message: scene_pb2.GetAssetUrlRequest, _context: Context
+    ) -> scene_pb2.GetAssetUrlResponse:
+        where = (message.project_id, message.scene_id, message.path)
+        faults = asset_faults(*where)
+        seconds = message.lifetime.seconds if message.HasField("lifetime") else LIFETIME_SECONDS
+        if not 1 <= seconds <= MAX_LIFETIME_SECONDS:
+            faults.append(Fault(field="lifetime", description="must be 1 second to 7 days"))
+        if faults:
+            raise InvalidRequest(faults)
+        await self._scenes.stat_asset(*where)
+        lifetime = timedelta(seconds=seconds)
+        expires_at = self._clock() + lifetime
+        url = await self._scenes.sign(*where, ttl=lifetime)
+        if url is None:
+            raise Precondition("the storage cannot sign URLs; use DownloadAsset", reason="URL_UNSUPPORTED")
+        return scene_pb2.GetAssetUrlResponse(url=url, expire_time=timestamp(expires_at))

@@ -1,0 +1,209 @@
+"""Receives an asset: its announcement, its bytes, and what they are. The file appears when all of it has come.
+
+gRPC ends the messages of a call that was cancelled, or whose deadline passed, as it ends those of a client that has
+sent everything. So before a body counts as whole, the call must prove to be alive.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
+from dataclasses import replace
+
+import grpc
+
+from evergreen.v1 import scene_pb2
+from evergreen_server.jobs.projects import SceneBusy
+from evergreen_server.jobs.provider import Fault, MediaError, MediaTools, PictureRule
+from evergreen_server.jobs.scenes import SceneDeletions
+from evergreen_server.media.signatures import HEAD_BYTES, sniff
+from evergreen_server.rpc.chunks import chunk_of
+from evergreen_server.rpc.fields import asset_faults
+from evergreen_server.rpc.handlers import read_message
+from evergreen_server.rpc.status import InvalidRequest
+from evergreen_server.rpc.transfers import BrokenOff, TooManyTransfers, Transfers, Waiting
+from evergreen_storage import Asset, AssetConflict, SceneNotFound, SceneStore, StorageError
+from evergreen_storage.content_types import content_type_of
+
+Messages = AsyncIterator[bytes]
+"""Each an UploadAssetRequest, not read yet."""
+
+MAX_CHUNK_BYTES = 1024 * 1024
+MEASURED_BYTES = 1024 * 1024 * 1024
+"""An object store's file is copied to be measured, which is not worth while for the largest."""
+DRAINED_BYTES = 64 * 1024 * 1024
+DRAIN_SECONDS = 2.0
+UNKNOWN_TYPE = "application/octet-stream"
+
+_CONTENT_TYPE = re.compile(r"[A-Za-z0-9][\w.+-]*/[A-Za-z0-9][\w.+-]*(;[ -~]*)?", re.ASCII)
+_TEXTUAL = re.compile(r"text/(?!html)|application/(json|xml|x-subrip|[\w.-]+\+(json|xml))|image/svg\+xml")
+_HAS_SIGNATURE = re.compile(r"image/|audio/|video/|text/")
+
+logger = logging.getLogger(__name__)
+
+
+class Uploads:
+    """Stores what callers upload."""
+
+    def __init__(
+        self, *, scenes: SceneStore, deletions: SceneDeletions, media: MediaTools, transfers: Transfers
+    ) -> None:
+        self._scenes = scenes
+        self._deletions = deletions
+        self._media = media
+        self._transfers = transfers
+
+    async def receive(self, messages: Messages, *, prove: Callable[[], Awaitable[None]]) -> Asset:
+        """Stores the asset of a call; `prove` raises grpc.aio.BaseError if that call has ended by itself."""
+        async with self._transfers.watched() as waiting:
+            body = _Body(messages, prove=prove, waiting=waiting)
+            try:
+                return await self._store(body)
+            except (InvalidRequest, SceneBusy, StorageError, TooManyTransfers):
+                await body.drain()
+                raise
+
+    async def _store(self, body: "_Body") -> Asset:
+        info = await body.info()
+        where = (info.project_id, info.scene_id, info.path)
+        async with self._transfers.turn(), self._deletions.writing(info.project_id, info.scene_id):
+            overwrite = await self._may_overwrite(info)
+            asset = await self._scenes.add_stream(
+                *where,
+                body.chunks(),
+                info.size_bytes if info.HasField("size_bytes") else None,
+                content_type(await body.head(), info.content_type or content_type_of(info.path)),
+                info.crc32c if info.HasField("crc32c") else None,
+                overwrite=overwrite,
+            )
+            asset = await self._measured(info.project_id, info.scene_id, asset)
+            await self._scenes.create(info.project_id, info.scene_id)
+            scene = await self._scenes.attach(info.project_id, info.scene_id, [asset])
+        return scene.asset(info.path) or asset
+
+    async def _may_overwrite(self, info: scene_pb2.UploadInfo) -> bool:
+        """Tells whether to replace what is there; refuses what is known to differ before its bytes are sent."""
+        try:
+            there = (await self._scenes.get(info.project_id, info.scene_id)).asset(info.path)
+        except SceneNotFound:
+            return info.overwrite
+        if there is None or (info.overwrite and there.job_id is None):
+            return info.overwrite
+        other_size = info.HasField("size_bytes") and info.size_bytes != there.size_bytes
+        if other_size or (info.HasField("crc32c") and info.crc32c != there.crc32c):
+            owner = f", made by job {there.job_id}" if there.job_id else ""
+            raise AssetConflict(f"{info.path!r} exists already with another content{owner}")
+        return False
+
+    async def _measured(self, project_id: str, scene_id: str, asset: Asset) -> Asset:
+        """Adds what only a look into the file tells; one that cannot be read is kept as it is."""
+        kind = asset.content_type.partition("/")[0]
+        if kind not in ("image", "audio", "video") or asset.size_bytes > MEASURED_BYTES:
+            return asset
+        try:
+            async with self._scenes.local_path(project_id, scene_id, asset.path) as path:
+                if kind == "image":
+                    picture = await self._media.picture(path, PictureRule())
+                    return replace(asset, width=picture.width, height=picture.height)
+                clip = await self._media.probe(path)
+        except MediaError as exc:
+            logger.info("upload not measured", extra={"content_type": asset.content_type, "cause": str(exc)})
+            return asset
+        return replace(
+            asset,
+            content_type=clip.content_type,
+            width=clip.width or None,
+            height=clip.height or None,
+            duration_seconds=clip.duration_seconds or None,
+        )
+
+
+def content_type(head: bytes, claimed: str) -> str:
+    """Names a file's type by its first bytes; a claim counts only among what has no signature."""
+    seen = sniff(head)
+    if seen in ("text/plain", "text/html"):
+        return claimed if _TEXTUAL.match(claimed) else seen
+    if seen is None:
+        return UNKNOWN_TYPE if _HAS_SIGNATURE.match(claimed) else claimed
+    return seen
+
+
+class _Body:
+    """The messages of one upload, read once."""
+
+    def __init__(self, messages: Messages, *, prove: Callable[[], Awaitable[None]], waiting: Waiting) -> None:
+        self._messages = messages
+        self._prove = prove
+        self._waiting = waiting
+        self._held: list[bytes] = []
+        self._whole = False
+
+    async def info(self) -> scene_pb2.UploadInfo:
+        """Reads the announcement. Raises InvalidRequest with everything that is wrong with it."""
+        data = await self._next()
+        message = scene_pb2.UploadAssetRequest() if data is None else read_message(scene_pb2.UploadAssetRequest, data)
+        if not message.HasField("info"):
+            raise InvalidRequest([Fault(field="info", description="required in the first message, and only there")])
+        info = message.info
+        faults = asset_faults(info.project_id, info.scene_id, info.path, prefix="info.", written=True)
+        if info.size_bytes < 0:
+            faults.append(Fault(field="info.size_bytes", description="must not be negative"))
+        if info.content_type and not (len(info.content_type) <= 127 and _CONTENT_TYPE.fullmatch(info.content_type)):
+            text = "must be a media type of at most 127 characters, such as image/png"
+            faults.append(Fault(field="info.content_type", description=text))
+        if faults:
+            raise InvalidRequest(faults)
+        return info
+
+    async def head(self) -> bytes:
+        """Reads as far as a file's type shows; `chunks` gives these bytes again."""
+        size = 0
+        while size < HEAD_BYTES and (chunk := await self._chunk()) is not None:
+            self._held.append(chunk)
+            size += len(chunk)
+        return b"".join(self._held)[:HEAD_BYTES]
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """Gives all bytes, and ends only if they are all."""
+        for held in self._held:
+            yield held
+        self._held.clear()
+        while (chunk := await self._chunk()) is not None:
+            yield chunk
+
+    async def drain(self) -> None:
+        """Reads on for a little while. A grpc.aio client hides the status of a call that ends while it sends."""
+        left = DRAINED_BYTES
+        with suppress(TimeoutError, StopAsyncIteration):
+            async with asyncio.timeout(DRAIN_SECONDS):
+                while left > 0:
+                    left -= len(await anext(self._messages))
+
+    async def _chunk(self) -> bytes | None:
+        if self._whole:
+            return None
+        data = await self._next()
+        if data is None:
+            try:
+                await self._prove()
+            except grpc.aio.BaseError:
+                raise BrokenOff("the client left before it had sent everything") from None
+            self._whole = True
+            return None
+        chunk = chunk_of(data)
+        if chunk is None:
+            message = read_message(scene_pb2.UploadAssetRequest, data)
+            if not message.HasField("chunk"):
+                raise InvalidRequest([Fault(field="chunk", description="required in each message after the first")])
+            chunk = message.chunk
+        if len(chunk) > MAX_CHUNK_BYTES:
+            raise InvalidRequest([Fault(field="chunk", description=f"must be at most {MAX_CHUNK_BYTES} bytes")])
+        return chunk
+
+    async def _next(self) -> bytes | None:
+        with self._waiting:
+            try:
+                return await anext(self._messages)
+            except StopAsyncIteration:
+                return None

@@ -1,0 +1,95 @@
+"""Conditional writes for an engine that has none: one writer at a time per key, within this process only."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from datetime import timedelta
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from .storage import AlreadyExists, Conflict, Meta, NotFound, Storage
+
+_MOST_BYTES = 64 << 20
+
+
+class SerializedStorage:
+    """Looks, then writes, and lets no other task of this process write the same key meanwhile."""
+
+    def __init__(self, inner: Storage) -> None:
+        self._inner = inner
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def put(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str | None = None,
+        if_absent: bool = False,
+        if_token: str | None = None,
+    ) -> Meta:
+        async with self._lock(key):
+            if if_absent:
+                await self._refuse_existing(key)
+            if if_token is not None and await self._token(key) != if_token:
+                raise Conflict(f"{key!r} changed since it was read")
+            return await self._inner.put(key, data, content_type=content_type)
+
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        content_type: str | None = None,
+        crc32c: int | None = None,
+        if_absent: bool = False,
+    ) -> Meta:
+        async with self._lock(key):
+            if if_absent:
+                await self._refuse_existing(key)
+            return await self._inner.put_stream(key, chunks, size=size, content_type=content_type, crc32c=crc32c)
+
+    async def get(self, key: str, *, max_bytes: int) -> tuple[bytes, Meta]:
+        return await self._inner.get(key, max_bytes=max_bytes)
+
+    def stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        return self._inner.stream(key, start=start, end=end)
+
+    async def stat(self, key: str) -> Meta | None:
+        return await self._inner.stat(key)
+
+    def list(self, prefix: str, *, delimiter: bool = False, after: str = "") -> AsyncGenerator[Meta, None]:
+        return self._inner.list(prefix, delimiter=delimiter, after=after)
+
+    async def delete(self, key: str) -> None:
+        async with self._lock(key):
+            await self._inner.delete(key)
+
+    async def make_folders(self, prefixes: Sequence[str]) -> None:
+        await self._inner.make_folders(prefixes)
+
+    async def remove_folders(self, prefixes: Sequence[str]) -> None:
+        await self._inner.remove_folders(prefixes)
+
+    async def sign(self, key: str, *, ttl: timedelta) -> str | None:
+        return await self._inner.sign(key, ttl=ttl)
+
+    def local_path(self, key: str) -> AbstractAsyncContextManager[Path]:
+        return self._inner.local_path(key)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    def _lock(self, key: str) -> asyncio.Lock:
+        return self._locks.setdefault(key, asyncio.Lock())
+
+    async def _refuse_existing(self, key: str) -> None:
+        if await self._inner.stat(key) is not None:
+            raise AlreadyExists(f"{key!r} exists already")
+
+    async def _token(self, key: str) -> str | None:
+        try:
+            return (await self._inner.get(key, max_bytes=_MOST_BYTES))[1].token
+        except NotFound:
+            return None

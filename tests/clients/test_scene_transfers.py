@@ -1,0 +1,246 @@
+"""The client and its command against the real server: files up, down, listed, handed out and removed."""
+
+import asyncio
+import json
+import os
+import pty
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import evergreen
+from evergreen import Client, Reconnect
+from tests.clients.test_cli import CommandLine, read_all
+from tests.rpc.scenes import crc32c
+from tests.serving import SAMPLES, Api, Control, ServerProcess
+
+DATA = bytes(range(251)) * 40_000
+SCENE = ("--project", "film", "--scene", "one")
+PICTURE = SAMPLES / "rocket.jpg"
+
+
+@pytest.fixture
+async def client(api: Api) -> AsyncIterator[Client]:
+    async with Client(api.address) as client:
+        yield client
+
+
+@pytest.fixture
+def command(api: Api) -> CommandLine:
+    return CommandLine(api.address)
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> Path:
+    file = tmp_path / "big.bin"
+    file.write_bytes(DATA)
+    return file
+
+
+async def test_a_file_goes_up_and_comes_back_and_its_progress_is_told(
+    client: Client, big: Path, tmp_path: Path
+) -> None:
+    up: list[tuple[int, int]] = []
+    down: list[tuple[int, int]] = []
+
+    sent = await client.upload_asset(
+        "film", "one", "exports/big", big, moved=lambda moved, size: up.append((moved, size))
+    )
+    got = await client.download_asset(
+        "film", "one", "exports/big", tmp_path / "back", moved=lambda moved, size: down.append((moved, size))
+    )
+
+    assert got == sent
+    assert (sent.size_bytes, sent.crc32c) == (len(DATA), crc32c(DATA))
+    assert (tmp_path / "back").read_bytes() == DATA
+    for told in (up, down):
+        assert told == sorted(told)
+        assert (told[0], told[-1]) == ((0, len(DATA)), (len(DATA), len(DATA)))
+
+
+async def test_bytes_can_be_sent_and_a_part_be_read(client: Client) -> None:
+    await client.upload_asset("film", "one", "exports/a", DATA)
+
+    first, *rest = [message async for message in client.read_asset("film", "one", "exports/a", offset=7, limit=9)]
+
+    assert first.info.size_bytes == len(DATA)
+    assert b"".join(message.chunk for message in rest) == DATA[7:16]
+
+
+async def test_refusals_are_typed_and_leave_no_file(client: Client, tmp_path: Path) -> None:
+    await client.upload_asset("film", "one", "exports/a", DATA)
+
+    with pytest.raises(evergreen.AssetExists):
+        await client.upload_asset("film", "one", "exports/a", b"other")
+    with pytest.raises(evergreen.AssetNotFound):
+        await client.download_asset("film", "one", "exports/none", tmp_path / "none")
+    with pytest.raises(evergreen.SceneNotFound):
+        await client.delete_asset("film", "none", "exports/none")
+    with pytest.raises(evergreen.UrlUnsupported):
+        await client.asset_url("film", "one", "exports/a")
+    with pytest.raises(evergreen.InvalidRequest) as caught:
+        await client.upload_asset("film", "one", "metadata/a", b"x")
+
+    assert [violation.field for violation in caught.value.violations] == ["info.path"]
+    assert [name for name in os.listdir(tmp_path) if "none" in name] == []
+
+
+async def test_scenes_and_files_are_deleted(client: Client) -> None:
+    await client.upload_asset("film", "one", "exports/a", b"a")
+    await client.delete_asset("film", "one", "exports/a")
+    with pytest.raises(evergreen.AssetNotFound):
+        await client.delete_asset("film", "one", "exports/a")
+
+    await client.delete_scene("film", "one")
+
+    with pytest.raises(evergreen.SceneNotFound):
+        await client.get_scene("film", "one")
+
+
+@dataclass
+class Proxy:
+    """Stands between client and server, and drops every connection after so many bytes, for so many times."""
+
+    target: str
+    after: int
+    times: int
+    drops: int = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, _, port = self.target.rpartition(":")
+        there, out = await asyncio.open_connection(host, int(port))
+        passed = 0
+
+        async def pump(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            nonlocal passed
+            while data := await source.read(65536):
+                target.write(data)
+                await target.drain()
+                passed += len(data)
+                if passed > self.after and self.drops < self.times:
+                    self.drops += 1
+                    raise ConnectionAbortedError
+            raise ConnectionAbortedError
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(pump(reader, out))
+                group.create_task(pump(there, writer))
+        except* OSError:
+            pass
+        finally:
+            writer.transport.abort()
+            out.transport.abort()
+
+
+async def test_transfers_go_on_through_lost_connections(api: Api, big: Path, tmp_path: Path) -> None:
+    proxy = Proxy(api.address, after=len(DATA) // 2, times=4)
+    reconnect = Reconnect(first_delay=0.01, max_delay=0.05, patience=20)
+    async with (
+        await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server,
+        Client(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", reconnect=reconnect) as client,
+    ):
+        sent = await client.upload_asset("film", "one", "exports/big", big)
+        uploads = proxy.drops
+        proxy.times += 4
+        await client.download_asset("film", "one", "exports/big", tmp_path / "back")
+
+    assert sent.crc32c == crc32c(DATA)
+    assert (tmp_path / "back").read_bytes() == DATA
+    assert uploads >= 1
+    assert proxy.drops > uploads
+
+
+async def test_a_download_goes_on_when_the_server_was_killed(sandbox: Control, tmp_path: Path) -> None:
+    data = bytes(48 * 1024 * 1024)
+    async with ServerProcess(tmp_path / "data", sandbox.url) as process:
+        api = await process.start()
+        changes = {"EVERGREEN_LISTEN": api.address}
+        async with Client(api.address) as client:
+            await client.upload_asset("film", "one", "exports/big", data)
+        await process.end(signal.SIGTERM)
+    async with ServerProcess(tmp_path / "data", sandbox.url, changes) as process:
+        await process.start()
+        async with Client(changes["EVERGREEN_LISTEN"]) as client:
+            messages = client.read_asset("film", "one", "exports/big")
+            received = len((await anext(messages)).chunk) + len((await anext(messages)).chunk)
+            await process.end(signal.SIGKILL)
+            await process.start()
+            async for message in messages:
+                received += len(message.chunk)
+
+    assert received == len(data)
+
+
+async def test_the_command_uploads_shows_downloads_and_removes(command: CommandLine, big: Path, tmp_path: Path) -> None:
+    uploaded = await command("scene", "upload", str(PICTURE), str(big), *SCENE)
+    placed = await command("scene", "upload", str(big), *SCENE, "--to", "audio/sound", "--output", "json")
+    shown = await command("scene", "show", *SCENE)
+    back = tmp_path / "back.jpg"
+    downloaded = await command("scene", "download", "images/rocket.jpg", str(back), *SCENE)
+    again = await command("scene", "download", "images/rocket.jpg", str(back), *SCENE)
+    printed = await command("scene", "download", "metadata/scene.json", "-", *SCENE)
+    removed = await command("scene", "rm-asset", "images/rocket.jpg", "audio/sound", *SCENE)
+    signed = await command("scene", "url", "exports/big.bin", *SCENE)
+
+    assert (uploaded.code, uploaded.stdout) == (0, "images/rocket.jpg\nexports/big.bin\n")
+    assert "10,040,000 bytes" in uploaded.stderr
+    assert placed.lines[0]["path"] == "audio/sound"
+    assert placed.stderr == ""
+    assert "640x427" in shown.stdout
+    assert "\x1b" not in shown.stdout
+    assert (downloaded.code, downloaded.stdout) == (0, f"{back}\n")
+    assert back.read_bytes() == PICTURE.read_bytes()
+    assert (again.code, "--force" in again.stderr) == (2, True)
+    assert json.loads(printed.stdout)["id"] == "one"
+    assert (removed.code, removed.stdout) == (0, "")
+    assert (signed.code, "URL_UNSUPPORTED" in signed.stderr) == (1, True)
+
+
+async def test_a_scene_is_deleted_only_when_it_is_meant(command: CommandLine) -> None:
+    await command("scene", "create", *SCENE)
+
+    asked = await command("scene", "delete", *SCENE)
+    deleted = await command("scene", "delete", *SCENE, "--yes", "--force")
+    gone = await command("scene", "delete", *SCENE, "--yes")
+
+    assert (asked.code, asked.stdout) == (1, "")
+    assert (deleted.code, deleted.stdout) == (0, "")
+    assert (gone.code, "SCENE_NOT_FOUND" in gone.stderr) == (1, True)
+
+
+async def test_a_terminal_shows_a_bar_and_a_coloured_tree(command: CommandLine, big: Path) -> None:
+    await command("scene", "upload", str(PICTURE), *SCENE)
+
+    bar = await on_terminal(command, "stderr", "scene", "upload", str(big), *SCENE)
+    tree = await on_terminal(command, "stdout", "scene", "show", *SCENE)
+    plain = await on_terminal(command, "stdout", "scene", "show", *SCENE, NO_COLOR="1")
+
+    assert "exports/big.bin" in bar
+    assert "━" in bar
+    assert "/9.6 MiB" in bar
+    assert "└── " in tree
+    assert "\x1b[32mrocket.jpg" in tree
+    assert "\x1b[3" not in plain
+    assert "rocket.jpg  image/jpeg" in re.sub(r"\x1b\[[0-9;]*m", "", plain)
+
+
+async def on_terminal(command: CommandLine, stream: str, *arguments: str, **environment: str) -> str:
+    """Runs the command with one stream on a terminal and gives what is shown there."""
+    terminal, end = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "evergreen.cli", *arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        **{"stdout": asyncio.subprocess.DEVNULL, "stderr": asyncio.subprocess.DEVNULL, stream: end},
+        env={**os.environ, "EVERGREEN_ENDPOINT": command._endpoint, "TERM": "xterm", **environment},
+    )
+    os.close(end)
+    shown = await asyncio.to_thread(read_all, terminal)
+    os.close(terminal)
+    assert await asyncio.wait_for(process.wait(), 20) == 0
+    return shown

@@ -1,0 +1,143 @@
+"""Where a job could be lost, stuck or told wrongly though nothing is killed: outages, obstacles, impatient callers."""
+
+import asyncio
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from evergreen.v1 import video_pb2 as v1
+from evergreen_server.jobs.database import open_database
+from evergreen_server.jobs.model import Job, JobRequest, State
+from evergreen_server.jobs.provider import VideoSpec
+from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.sandbox import SANDBOX_KEY
+from tests.jobs.lives import check_lives
+from tests.serving import Api, Control, serving
+
+
+class Index:
+    """A scene's index, which can be made one that the service must not touch."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self._path = tmp_path / "data" / "projects" / "film" / "scene-1" / "metadata" / "scene.json"
+
+    def block(self) -> None:
+        self._whole = self.read()
+        self._path.write_bytes(b'{"schemaVersion": 99}')
+
+    def mend(self) -> None:
+        self._path.write_bytes(self._whole)
+
+    def read(self) -> bytes:
+        return self._path.read_bytes()
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Index:
+    return Index(tmp_path)
+
+
+async def held_in_delivery(api: Api, sandbox: Control, index: Index) -> str:
+    """Brings a job to where its files are stored and only the index is not written."""
+    await sandbox.fault("slow", operation="get_task", prompt="held", seconds=0.3)
+    job = await api.generate(prompt_text="held")
+    await sandbox.called("get_task", promptText="held")
+    index.block()
+    assert (await api.warned(job.job_id, "STORAGE_UNAVAILABLE")).stage == v1.JOB_STAGE_DELIVERING
+    return job.job_id
+
+
+async def test_an_output_server_that_is_away_for_long_costs_nothing_but_time(tmp_path: Path, sandbox: Control) -> None:
+    await sandbox.fault("drop", operation="output", count=20)
+    await sandbox.fault("status", operation="output", status=503, count=20)
+    async with serving(tmp_path / "data", sandbox.url, EVERGREEN_PROVIDER_SPEED="500") as api:
+        done = await api.finished((await api.generate()).job_id)
+
+        assert done.state == v1.JOB_STATE_SUCCEEDED
+        assert len(await sandbox.calls(operation="output")) == 41
+        await check_lives(api, "film")
+
+
+async def test_a_clip_that_was_stored_is_delivered_though_its_task_is_gone(
+    tmp_path: Path, sandbox: Control, index: Index
+) -> None:
+    async with serving(tmp_path / "data", sandbox.url) as api:
+        job_id = await held_in_delivery(api, sandbox, index)
+    headers = {"Authorization": f"Bearer {SANDBOX_KEY}", "X-Runway-Version": "2024-11-06"}
+    task_id = (await sandbox.tasks("held"))[0]["id"]
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.delete(f"{sandbox.url}/v1/tasks/{task_id}") as answer,
+    ):
+        assert answer.status == 204
+    index.mend()
+
+    async with serving(tmp_path / "data", sandbox.url) as api:
+        done = await api.finished(job_id)
+
+        assert done.state == v1.JOB_STATE_SUCCEEDED
+        assert [warning.code for warning in done.warnings] == ["STORAGE_UNAVAILABLE", "TASK_GONE"]
+        assert done.outputs[0].asset.encode() in index.read()
+        await check_lives(api, "film")
+
+
+async def test_a_job_that_is_only_delivered_any_more_holds_no_slot_after_a_restart(
+    tmp_path: Path, sandbox: Control, index: Index
+) -> None:
+    await sandbox.account(models={"gen4.5": {"maxConcurrentGenerations": 1}})
+    async with serving(tmp_path / "data", sandbox.url) as api:
+        job_id = await held_in_delivery(api, sandbox, index)
+
+    async with serving(tmp_path / "data", sandbox.url) as api:
+        other = await api.generate(prompt_text="other", scene_id="scene-2")
+
+        assert (await api.finished(other.job_id)).state == v1.JOB_STATE_SUCCEEDED
+        index.mend()
+        assert (await api.finished(job_id)).state == v1.JOB_STATE_SUCCEEDED
+
+
+async def test_a_wish_whose_caller_gave_up_is_heard_all_the_same(tmp_path: Path) -> None:
+    told: list[Change] = []
+    begun, go_on = threading.Event(), threading.Event()
+    now = datetime.now(UTC)
+
+    def cancelling(job: Job) -> Job:
+        begun.set()
+        assert go_on.wait(10)
+        return replace(job, state=State.CANCELLING)
+
+    async with open_database(tmp_path / "jobs.sqlite") as database:
+        store = JobStore(
+            database=database,
+            clock=lambda: now,
+            encode_event=lambda _kind, _job, _at: b"",
+            enqueue=lambda _db, _job: None,
+            changed=told.extend,
+        )
+        spec = VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2)
+        request = JobRequest(
+            project_id="film",
+            scene_id="scene-1",
+            request_id="one",
+            digest="",
+            spec=spec,
+            start_by=now + timedelta(hours=1),
+        )
+        job = await store.accept(request, job_id="job-1", estimated_millicredits=None, inline={})
+        told.clear()
+
+        call = asyncio.create_task(store.wish(job.job_id, cancelling))
+        await asyncio.to_thread(begun.wait, 10)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        go_on.set()
+        # Written after it, by the one thread that writes.
+        seen = await store.wish(job.job_id, lambda job: job)
+
+    assert seen.state is State.CANCELLING
+    assert told == [Change(project_id="film", job_id="job-1", wished=True)]

@@ -1,0 +1,72 @@
+"""Uploaded files as inputs: GenerateVideo takes them by their path in the scene."""
+
+from pathlib import Path
+
+import grpc
+
+from evergreen.v1 import video_pb2
+from tests.rpc.refusals import refusal
+from tests.rpc.scenes import crc32c, paths_of, scene_of, upload, video
+from tests.serving import SAMPLES, Api, Control, reason_of
+
+
+def media(path: str, role: video_pb2.MediaRole) -> list[video_pb2.Media]:
+    return [video_pb2.Media(asset=path, role=role)]
+
+
+async def test_an_uploaded_picture_becomes_the_first_frame(api: Api, sandbox: Control, tmp_path: Path) -> None:
+    data = (SAMPLES / "coffee.png").read_bytes()
+    await upload(api, data, path="images/hero.png")
+
+    job = await api.generate(scene_id="one", media=media("images/hero.png", video_pb2.MEDIA_ROLE_FIRST_FRAME))
+    done = await api.finished(job.job_id)
+
+    assert done.state == video_pb2.JOB_STATE_SUCCEEDED
+    assert (await api.status(job.job_id)).request.media[0].asset == "images/hero.png"
+    [call] = await sandbox.calls(operation="image_to_video")
+    assert call["status"] == 200
+    scene = await scene_of(api)
+    assert paths_of(scene) == ["images/hero.png", done.outputs[0].asset, done.outputs[0].poster]
+    assert (tmp_path / "data/projects/film/one/images/hero.png").read_bytes() == data
+    assert scene.folders[0].assets[0].crc32c == crc32c(data)
+
+
+async def test_an_uploaded_video_becomes_the_source_of_another(api: Api, sandbox: Control) -> None:
+    await upload(api, video(640, 384, seconds=4), path="videos/shot.mp4")
+
+    job = await api.generate(
+        scene_id="one",
+        model="aleph2",
+        ratio="",
+        duration_seconds=None,
+        media=media("videos/shot.mp4", video_pb2.MEDIA_ROLE_SOURCE_VIDEO),
+    )
+    done = await api.finished(job.job_id)
+
+    assert done.state == video_pb2.JOB_STATE_SUCCEEDED, done.error
+    assert [call["status"] for call in await sandbox.calls(operation="video_to_video")] == [200]
+
+
+async def test_an_asset_that_is_not_there_or_is_no_picture_fails_the_job_and_pays_nothing(
+    api: Api, sandbox: Control
+) -> None:
+    await upload(api, b"<html>no picture</html>", path="images/page.png")
+
+    for path in ("images/none.png", "images/page.png"):
+        job = await api.generate(scene_id="one", media=media(path, video_pb2.MEDIA_ROLE_FIRST_FRAME))
+        done = await api.finished(job.job_id)
+        assert (done.state, done.error.reason) == (video_pb2.JOB_STATE_FAILED, "MEDIA_REFUSED")
+
+    assert await sandbox.tasks() == []
+
+
+async def test_what_a_job_made_is_never_overwritten(api: Api) -> None:
+    job = await api.generate(scene_id="one")
+    output = (await api.finished(job.job_id)).outputs[0]
+    [asset] = [asset for asset in (await scene_of(api)).folders[2].assets if asset.path == output.asset]
+
+    error = await refusal(upload(api, b"other bytes", path=output.asset, overwrite=True))
+
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.ALREADY_EXISTS, "ASSET_EXISTS")
+    assert asset.job_id == job.job_id
+    assert asset in (await scene_of(api)).folders[2].assets

@@ -1,0 +1,120 @@
+"""An object store that refuses, hangs, is gone or is not there: a clear reason, in time, without a secret."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from evergreen_storage import Storage, StorageError, Unavailable, open_storage
+from tests.storage.emulators import Bucket
+from tests.storage.proxy import Act, Proxy, proxying
+
+KEY = "projects/p/s/videos/clip.mp4"
+MIB = 1 << 20
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Proxy]:
+    async with proxying() as running:
+        yield running
+
+
+async def blocks(count: int) -> AsyncIterator[bytes]:
+    for number in range(count * 4):
+        yield bytes([number % 256]) * (MIB // 4)
+
+
+async def keys(storage: Storage) -> list[str]:
+    return [meta.key async for meta in storage.list("")]
+
+
+async def test_a_store_that_refuses_is_unavailable_with_its_reason_and_no_secret(
+    bucket: Bucket, proxy: Proxy, caplog: pytest.LogCaptureFixture
+) -> None:
+    url, options = proxy.before(bucket)
+    async with open_storage(url, **options) as storage:
+        await storage.put(KEY, b"old")
+        for status in (403, 503):
+            proxy.act = lambda _, status=status: status
+            with caplog.at_level(logging.DEBUG):
+                faults = await failures(storage)
+            for fault in faults:
+                assert isinstance(fault, Unavailable)
+                assert str(status) in str(fault)
+                assert "secret" not in str(fault)
+                assert "http:" not in str(fault)
+                assert fault.__cause__ is None
+        proxy.act = lambda _: "pass"
+        assert (await storage.get(KEY, max_bytes=3))[0] == b"old"
+    assert "secret" not in caplog.text
+
+
+async def test_a_store_that_is_silent_or_gone_is_unavailable_in_time(bucket: Bucket, proxy: Proxy) -> None:
+    url, options = proxy.before(bucket)
+    async with open_storage(url, **{**options, "read_timeout": 0.5}) as storage, asyncio.timeout(20):
+        for act in ("hang", "drop"):
+            acts: Act = act  # type: ignore[assignment]  # one of its words
+            proxy.act = lambda _, acts=acts: acts
+            with pytest.raises(Unavailable):
+                await storage.put(KEY, b"x")
+            with pytest.raises(Unavailable):
+                await storage.stat(KEY)
+
+
+async def failures(storage: Storage) -> list[BaseException | None]:
+    async def listed() -> None:
+        await keys(storage)
+
+    async def read() -> None:
+        async for _ in storage.stream(KEY):
+            pass
+
+    results = await asyncio.gather(
+        storage.put(KEY, b"x"),
+        storage.put_stream(KEY, blocks(6), size=None),
+        storage.get(KEY, max_bytes=1),
+        storage.delete(KEY),
+        listed(),
+        read(),
+        return_exceptions=True,
+    )
+    return [result if isinstance(result, BaseException) else None for result in results]
+
+
+async def test_a_bucket_that_is_missing_is_named_at_the_start(bucket: Bucket) -> None:
+    url = bucket.url.replace("bucket-", "missing-")
+
+    with pytest.raises(StorageError, match="the bucket does not exist"):
+        async with open_storage(url, **bucket.options):
+            raise AssertionError("opened")
+
+
+async def test_a_store_that_is_down_is_told_at_the_start(proxy: Proxy, bucket: Bucket) -> None:
+    url, options = proxy.before(bucket)
+    proxy.act = lambda _: "drop"
+
+    with pytest.raises(Unavailable):
+        async with open_storage(url, **options):
+            raise AssertionError("opened")
+
+
+async def test_a_long_upload_that_cannot_be_finished_is_aborted(bucket: Bucket, proxy: Proxy) -> None:
+    def act(request: web.Request) -> Act:
+        finishing = (request.method == "POST" and "uploadId" in request.query) or (
+            request.method == "PUT" and request.query.get("comp") == "blocklist"
+        )
+        return 403 if finishing else "pass"
+
+    url, options = proxy.before(bucket)
+    async with open_storage(url, **options) as storage:
+        proxy.act = act
+        with pytest.raises(Unavailable):
+            await storage.put_stream(KEY, blocks(12), size=None)
+        with pytest.raises(Unavailable):
+            await storage.put_stream(KEY, blocks(12), size=None, if_absent=True)
+
+    assert bucket.listed() == []
+    if not bucket.url.startswith("az"):
+        assert bucket.uploads() == []

@@ -1,0 +1,190 @@
+"""The settings: every fault at once, by the variable's name, and never a secret."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evergreen_server.config import Config, ConfigError
+from evergreen_server.sandbox import SANDBOX_KEY
+
+KEY = f"key_{'5e' * 64}"
+
+
+def faults_of(environ: dict[str, str], *, sandbox: bool = False, listen: str | None = None) -> dict[str, str]:
+    """The faults by variable; each must stand once."""
+    with pytest.raises(ConfigError) as caught:
+        Config.from_env(environ, sandbox=sandbox, listen=listen)
+    assert str(caught.value) == "\n".join(caught.value.faults)
+    pairs = [fault.split(": ", 1) for fault in caught.value.faults]
+    assert len({name for name, _ in pairs}) == len(pairs)
+    return dict(pairs)
+
+
+def run(*arguments: str, cwd: Path, **environ: str) -> tuple[int, str, str]:
+    """Runs the program in a folder of its own, with no setting but those given."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("EVERGREEN_", "RUNWAYML_"))}
+    done = subprocess.run(
+        (sys.executable, "-m", "evergreen_server", *arguments),
+        env={**kept, **environ},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_key_is_all_that_is_needed() -> None:
+    config = Config.from_env({"RUNWAYML_API_SECRET": KEY})
+
+    assert config.api_secret == KEY
+    assert config.listen == "127.0.0.1:50051"
+    assert config.base_url == "https://api.dev.runwayml.com"
+    assert config.data_dir == Path.cwd() / "evergreen-data"
+    assert config.database_path == config.data_dir / "state" / "evergreen.sqlite"
+    assert config.storage_url == config.data_dir.as_uri()
+    assert (config.sandbox, config.provider_speed, config.grace_seconds) == (False, 1, 10)
+    assert (config.picture_hosts, config.log_level, config.log_format) == (frozenset(), "INFO", "json")
+
+
+def test_the_sandbox_needs_no_key_and_runs_faster() -> None:
+    config = Config.from_env({}, sandbox=True)
+
+    assert (config.sandbox, config.api_secret, config.provider_speed) == (True, "", 5)
+
+
+def test_without_a_key_both_ways_out_are_told() -> None:
+    for environ in ({}, {"RUNWAYML_API_SECRET": ""}):
+        faults = faults_of(environ)
+
+        assert set(faults) == {"RUNWAYML_API_SECRET"}
+        assert "Runway API key" in faults["RUNWAYML_API_SECRET"]
+        assert "--sandbox" in faults["RUNWAYML_API_SECRET"]
+
+
+def test_every_variable_is_read(tmp_path: Path) -> None:
+    config = Config.from_env(
+        {
+            "RUNWAYML_API_SECRET": KEY,
+            "RUNWAYML_BASE_URL": "http://127.0.0.1:50052/",
+            "EVERGREEN_LISTEN": "[::]:0",
+            "EVERGREEN_DATA_DIR": str(tmp_path),
+            "EVERGREEN_STORAGE_URL": "memory://",
+            "EVERGREEN_DATABASE_URL": f"sqlite:///{tmp_path}/jobs.db",
+            "EVERGREEN_PROVIDER_SPEED": "50",
+            "EVERGREEN_PICTURE_HOSTS": "Pictures.internal, 10.0.0.7:8080,[fd00::1]:80,fd00::2,",
+            "EVERGREEN_GRACE_SECONDS": "0.5",
+            "EVERGREEN_LOG_LEVEL": "debug",
+            "EVERGREEN_LOG_FORMAT": "text",
+        }
+    )
+
+    assert config.base_url == "http://127.0.0.1:50052"
+    assert config.listen == "[::]:0"
+    assert (config.data_dir, config.database_path) == (tmp_path, tmp_path / "jobs.db")
+    assert config.storage_url == "memory://"
+    assert config.provider_speed == 50
+    assert config.picture_hosts == {"pictures.internal", "10.0.0.7:8080", "[fd00::1]:80", "fd00::2"}
+    assert config.grace_seconds == 0.5
+    assert (config.log_level, config.log_format) == ("DEBUG", "text")
+
+
+def test_an_option_of_the_command_line_wins_and_is_judged_alike() -> None:
+    environ = {"RUNWAYML_API_SECRET": KEY, "EVERGREEN_LISTEN": "nonsense"}
+
+    assert Config.from_env(environ, listen="127.0.0.1:7").listen == "127.0.0.1:7"
+    assert set(faults_of({"RUNWAYML_API_SECRET": KEY}, listen="7")) == {"EVERGREEN_LISTEN"}
+
+
+def test_every_fault_is_named_at_once_and_no_secret_is_repeated() -> None:
+    wrong = {
+        "RUNWAYML_API_SECRET": "key_sesame\n",
+        "RUNWAYML_BASE_URL": "http://sesame:sesame@example.com",
+        "EVERGREEN_LISTEN": "50051",
+        "EVERGREEN_STORAGE_URL": "//sesame:sesame@example.com/scenes",
+        "EVERGREEN_STORAGE_OPTIONS": '{"secret": "sesame"',
+        "EVERGREEN_DATABASE_URL": "postgresql://sesame:sesame@example.com/jobs",
+        "EVERGREEN_PROVIDER_SPEED": "nan",
+        "EVERGREEN_PICTURE_HOSTS": "http://pictures.internal/",
+        "EVERGREEN_GRACE_SECONDS": "soon",
+        "EVERGREEN_LOG_LEVEL": "LOUD",
+        "EVERGREEN_LOG_FORMAT": "xml",
+    }
+
+    faults = faults_of(wrong)
+
+    assert set(faults) == set(wrong)
+    assert "sesame" not in str(faults)
+    assert "https" in faults["RUNWAYML_BASE_URL"]
+    assert "HOST:PORT" in faults["EVERGREEN_LISTEN"]
+    assert "file:///FOLDER" in faults["EVERGREEN_STORAGE_URL"]
+    assert "sqlite:///PATH" in faults["EVERGREEN_DATABASE_URL"]
+    assert "1 to 1000" in faults["EVERGREEN_PROVIDER_SPEED"]
+    assert "a number" in faults["EVERGREEN_GRACE_SECONDS"]
+    assert "DEBUG, INFO" in faults["EVERGREEN_LOG_LEVEL"]
+    assert "json or text" in faults["EVERGREEN_LOG_FORMAT"]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("EVERGREEN_LISTEN", [":50051", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x", "127.0.0.1:-1"]),
+        ("EVERGREEN_GRACE_SECONDS", ["-1", "601", "inf", "nan"]),
+        ("EVERGREEN_PROVIDER_SPEED", ["0", "0.5", "1001", "2"]),
+        (
+            "RUNWAYML_BASE_URL",
+            ["ftp://127.0.0.1", "example.com", "http://10.0.0.1", "http://127.0.0.1:99999", "http://[::1"],
+        ),
+        ("EVERGREEN_STORAGE_URL", ["/scenes", "scenes", "s3:bucket"]),
+        ("EVERGREEN_STORAGE_OPTIONS", ["[]", "{", "/no/such/file", "7"]),
+        ("EVERGREEN_PICTURE_HOSTS", ["a b", "host:port", "user@host", "a,host/path"]),
+    ],
+)
+def test_a_value_out_of_its_bounds_is_named_by_its_variable(name: str, values: list[str]) -> None:
+    for value in values:
+        assert set(faults_of({"RUNWAYML_API_SECRET": KEY, name: value})) == {name}, value
+
+
+def test_another_speed_than_real_time_is_for_a_provider_on_loopback_only() -> None:
+    speed = {"RUNWAYML_API_SECRET": KEY, "EVERGREEN_PROVIDER_SPEED": "10"}
+
+    assert set(faults_of({**speed, "RUNWAYML_BASE_URL": "https://example.com"})) == {"EVERGREEN_PROVIDER_SPEED"}
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        assert Config.from_env({**speed, "RUNWAYML_BASE_URL": f"http://{host}:1"}).provider_speed == 10
+
+
+def test_the_secret_is_not_in_the_text_of_the_settings() -> None:
+    assert KEY not in repr(Config.from_env({"RUNWAYML_API_SECRET": KEY}))
+
+
+def test_serve_without_a_key_ends_with_2_and_tells_both_ways_out(tmp_path: Path) -> None:
+    code, out, err = run("serve", cwd=tmp_path)
+
+    assert (code, out) == (2, "")
+    assert "RUNWAYML_API_SECRET" in err
+    assert "--sandbox" in err
+    assert len(err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_serve_names_every_fault_on_a_line_of_its_own_and_no_secret(tmp_path: Path) -> None:
+    code, out, err = run(
+        *("serve", "--listen", "nowhere"),
+        cwd=tmp_path,
+        RUNWAYML_API_SECRET=SANDBOX_KEY,
+        EVERGREEN_LOG_LEVEL="LOUD",
+        EVERGREEN_GRACE_SECONDS="-1",
+    )
+
+    assert (code, out) == (2, "")
+    assert {line.partition(":")[0] for line in err.splitlines()} == {
+        "EVERGREEN_LISTEN",
+        "EVERGREEN_LOG_LEVEL",
+        "EVERGREEN_GRACE_SECONDS",
+    }
+    assert SANDBOX_KEY not in err
+    assert list(tmp_path.iterdir()) == []
