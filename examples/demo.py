@@ -9,12 +9,14 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import av
 
 ROOT = Path(__file__).resolve().parent.parent
 PICTURE = Path("tests", "samples", "rocket.jpg")
 DATA = ROOT / "evergreen-data"
+WHERE = ["--project", "demo", "--scene", "scene-1"]
 RATIO, SECONDS = "1280:720", 5
 EVERGREEN = Path(sys.executable).with_name("evergreen")
 
@@ -37,30 +39,42 @@ def main() -> int:
 
 
 def generate(endpoint: str) -> int:
-    """Runs the command that a user would, then looks at what it left."""
-    options = ["--project", "demo", "--scene", "scene-1", "--model", "gen4_turbo", "--ratio", RATIO]
+    """Runs the commands that a user would, then looks at the clip that they left, wherever the scenes are kept."""
+    options = [*WHERE, "--model", "gen4_turbo", "--ratio", RATIO]
     options += ["--duration", str(SECONDS), "--prompt", "The rocket climbs through thin clouds, slow pan upwards"]
-    generate = [EVERGREEN, "--endpoint", endpoint, "video", "generate", "--image", PICTURE, *options, "--watch"]
-    print("$ evergreen", *(str(word) for word in generate[3:]), flush=True)
-    code = subprocess.run(generate, check=False, timeout=80, cwd=ROOT).returncode
-    if code:
-        return code
-    scene = DATA / "projects" / "demo" / "scene-1"
-    newest = max((scene / "videos").glob("*.mp4"), key=lambda path: path.stat().st_mtime)
-    with av.open(str(newest)) as clip:
-        video = clip.streams.video[0]
-        seconds = (clip.duration or 0) / av.time_base
-        told = f"{video.codec_context.name} {video.width}x{video.height} {seconds:.1f} s"
-        width, height = (int(side) for side in RATIO.split(":"))
-        right = video.codec_context.name == "h264" and video.width * height == video.height * width
-    print(f"\n{newest.relative_to(ROOT)}: {told}, {newest.stat().st_size} bytes")
-    for folder in sorted(path for path in scene.iterdir() if path.is_dir()):
-        files = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
-        print(f"  {folder.name}/" + "".join(f"\n    {name}" for name in files))
-    if not right or abs(seconds - SECONDS) > 0.2:
+    made = evergreen(endpoint, "video", "generate", "--image", str(PICTURE), *options, "--watch")
+    if made.returncode:
+        return made.returncode
+    path = made.stdout.strip()
+    with TemporaryDirectory() as folder:
+        copy = Path(folder) / "clip.mp4"
+        asset = path.split("/", 3)[3]
+        evergreen(endpoint, "scene", "download", *WHERE, asset, str(copy)).check_returncode()
+        told, right = look_at(copy)
+    print(evergreen(endpoint, "scene", "show", *WHERE).stdout, end="")
+    print(f"\n{path}: {told}")
+    if (DATA / path).exists():
+        print(f"on this disk: {(DATA / path).relative_to(ROOT)}")
+    if not right:
         print(f"the clip is not h264 of {RATIO} and {SECONDS} s", file=sys.stderr)
-        return 1
-    return 0
+    return 0 if right else 1
+
+
+def evergreen(endpoint: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Runs one command; what it shows goes to the screen, what it answers is kept."""
+    print("$ evergreen", *words, flush=True)
+    command = [EVERGREEN, "--endpoint", endpoint, *words]
+    return subprocess.run(command, check=False, timeout=80, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def look_at(clip: Path) -> tuple[str, bool]:
+    """Tells what the clip is, and whether it is what was asked for."""
+    with av.open(str(clip)) as container:
+        video, seconds = container.streams.video[0], (container.duration or 0) / av.time_base
+        codec, width, height = video.codec_context.name, video.width, video.height
+    across, down = (int(side) for side in RATIO.split(":"))
+    right = codec == "h264" and width * down == height * across and abs(seconds - SECONDS) < 0.2
+    return f"{codec} {width}x{height} {seconds:.1f} s, {clip.stat().st_size} bytes", right
 
 
 if __name__ == "__main__":

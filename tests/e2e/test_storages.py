@@ -1,0 +1,46 @@
+"""The main job, unchanged, with the scenes on each storage: only the URL and its options differ."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import pytest
+
+from evergreen import Client
+from evergreen.v1 import video_pb2
+from tests.serving import Control, first_frame, serving
+from tests.storage.emulators import AzureEmulator, GoogleEmulator, S3Emulator
+
+EMULATORS = {"s3": S3Emulator, "gs": GoogleEmulator, "az": AzureEmulator}
+
+
+@pytest.fixture(params=["file", "memory", *EMULATORS])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """What the environment of a server says of its storage."""
+    if request.param in ("file", "memory"):
+        yield {"EVERGREEN_STORAGE_URL": "memory://" if request.param == "memory" else (tmp_path / "scenes").as_uri()}
+        return
+    with EMULATORS[request.param].start(tmp_path) as emulator:
+        bucket = emulator.bucket()
+        yield {"EVERGREEN_STORAGE_URL": bucket.url, "EVERGREEN_STORAGE_OPTIONS": json.dumps(dict(bucket.options))}
+
+
+async def test_a_picture_becomes_a_clip_on_every_storage(
+    tmp_path: Path, sandbox: Control, storage: dict[str, str]
+) -> None:
+    async with serving(tmp_path / "data", sandbox.url, **storage) as api, Client(api.address) as client:
+        job = await api.generate(media=[first_frame()], model="gen4_turbo", duration_seconds=3)
+        done = await api.finished(job.job_id)
+        assert done.state == video_pb2.JOB_STATE_SUCCEEDED, done
+        copy = tmp_path / "clip.mp4"
+        await client.download_asset("film", "scene-1", done.outputs[0].asset, copy)
+        scene = await client.get_scene("film", "scene-1")
+
+    assert copy.stat().st_size == done.outputs[0].size_bytes
+    with av.open(str(copy)) as clip:
+        assert clip.streams.video[0].codec_context.name == "h264"
+    files = {folder.name: [asset.path for asset in folder.assets] for folder in scene.folders}
+    assert set(files) == {"images", "audio", "videos", "metadata", "exports"}
+    assert files["videos"] == sorted([done.outputs[0].asset, done.outputs[0].poster], reverse=True)
+    assert files["images"] == [f"images/{job.job_id}-1.jpg"]
