@@ -1,19 +1,29 @@
 """Where a job could be lost, stuck or told wrongly though nothing is killed: outages, obstacles, impatient callers."""
 
 import asyncio
+import random
 import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
 import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import OperationalError
 
 from evergreen.v1 import video_pb2 as v1
+from evergreen_server.jobs.admission import Admission, Signals
 from evergreen_server.jobs.database import open_database
 from evergreen_server.jobs.model import Job, JobRequest, State
+from evergreen_server.jobs.polling import Pace
 from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.jobs.work import Limits, Tools
+from evergreen_server.jobs.workflow import Runner
 from evergreen_server.sandbox import SANDBOX_KEY
 from tests.jobs.lives import check_lives
 from tests.serving import Api, Control, serving
@@ -100,44 +110,109 @@ async def test_a_job_that_is_only_delivered_any_more_holds_no_slot_after_a_resta
         assert (await api.finished(job_id)).state == v1.JOB_STATE_SUCCEEDED
 
 
+@asynccontextmanager
+async def store_of_one_job(
+    tmp_path: Path,
+    *,
+    changed: Callable[[Sequence[Change]], None] = lambda _changes: None,
+    enqueue: Callable[[sa.Connection, Job], None] = lambda _db, _job: None,
+) -> AsyncIterator[JobStore]:
+    """A store with one accepted job, `job-1`."""
+    now = datetime.now(UTC)
+    async with open_database(tmp_path / "jobs.sqlite") as database:
+        store = JobStore(
+            database=database,
+            clock=lambda: now,
+            encode_event=lambda _kind, _job, _at: b"",
+            enqueue=enqueue,
+            changed=changed,
+        )
+        request = JobRequest(
+            project_id="film",
+            scene_id="scene-1",
+            request_id="one",
+            digest="",
+            spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
+            start_by=now + timedelta(hours=1),
+        )
+        await store.accept(request, job_id="job-1", estimated_millicredits=None, inline={})
+        yield store
+
+
+def tools_of(store: JobStore) -> Tools:
+    """The tools of a run that comes to no step's work."""
+    return Tools(
+        store=store,
+        provider=None,
+        models=None,
+        media=None,
+        scenes=None,
+        admission=Admission(provider=None, monotonic=time.monotonic, scale=1.0),
+        signals=Signals(),
+        progress=None,
+        durations=None,
+        pace=Pace(),
+        limits=Limits(),
+        random=random.Random(1),
+        clock=lambda: datetime.now(UTC),
+        monotonic=time.monotonic,
+        shield=None,
+    )
+
+
 async def test_a_wish_whose_caller_gave_up_is_heard_all_the_same(tmp_path: Path) -> None:
     told: list[Change] = []
     begun, go_on = threading.Event(), threading.Event()
-    now = datetime.now(UTC)
 
     def cancelling(job: Job) -> Job:
         begun.set()
         assert go_on.wait(10)
         return replace(job, state=State.CANCELLING)
 
-    async with open_database(tmp_path / "jobs.sqlite") as database:
-        store = JobStore(
-            database=database,
-            clock=lambda: now,
-            encode_event=lambda _kind, _job, _at: b"",
-            enqueue=lambda _db, _job: None,
-            changed=told.extend,
-        )
-        spec = VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2)
-        request = JobRequest(
-            project_id="film",
-            scene_id="scene-1",
-            request_id="one",
-            digest="",
-            spec=spec,
-            start_by=now + timedelta(hours=1),
-        )
-        job = await store.accept(request, job_id="job-1", estimated_millicredits=None, inline={})
+    async with store_of_one_job(tmp_path, changed=told.extend) as store:
         told.clear()
-
-        call = asyncio.create_task(store.wish(job.job_id, cancelling))
+        call = asyncio.create_task(store.wish("job-1", cancelling))
         await asyncio.to_thread(begun.wait, 10)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
         go_on.set()
         # Written after it, by the one thread that writes.
-        seen = await store.wish(job.job_id, lambda job: job)
+        seen = await store.wish("job-1", lambda job: job)
 
     assert seen.state is State.CANCELLING
     assert told == [Change(project_id="film", job_id="job-1", wished=True)]
+
+
+async def test_a_run_that_the_engine_breaks_off_is_started_again(tmp_path: Path) -> None:
+    enqueued: list[int] = []
+
+    async def unrecorded(_name: str, _work: Callable[[], Awaitable[None]]) -> None:
+        raise OperationalError("", {}, OSError("disk I/O error"))
+
+    async with store_of_one_job(tmp_path, enqueue=lambda _db, job: enqueued.append(job.run)) as store:
+        await Runner(tools_of(store)).run("job-1", 1, 0, unrecorded)
+
+    assert enqueued == [0, 1]
+
+
+async def test_a_late_run_of_what_is_over_takes_nothing_from_the_current_run(tmp_path: Path) -> None:
+    begun = asyncio.Event()
+
+    async def endless(_name: str, _work: Callable[[], Awaitable[None]]) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with store_of_one_job(tmp_path) as store:
+        tools = tools_of(store)
+        runner = Runner(tools)
+        current = asyncio.create_task(runner.run("job-1", 1, 0, endless))
+        await begun.wait()
+        signal = tools.signals.of("job-1")
+
+        await runner.run("job-1", 1, 7, endless)
+
+        tools.signals.wake("job-1")
+        assert signal.is_set(), "the current run still hears its caller"
+        current.cancel()
+        await asyncio.wait({current})

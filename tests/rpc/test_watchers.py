@@ -31,7 +31,7 @@ async def test_a_hundred_watchers_of_one_job_all_see_the_same(api: Api, tmp_path
     }
 
 
-async def test_a_watcher_that_goes_away_cancels_nothing_and_leaves_nothing(api: Api) -> None:
+async def test_watchers_that_go_away_cancel_nothing(api: Api) -> None:
     job = await api.generate()
 
     for _ in range(20):

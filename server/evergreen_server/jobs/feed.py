@@ -116,7 +116,7 @@ class Feed:
             if time.monotonic() >= due:
                 due = time.monotonic() + every
                 self._dirty.update(self._topics)
-                self._tick(every)
+                await self._tick(every)
             self._news.clear()
             dirty, self._dirty = self._dirty, set()
             for project_id in dirty:
@@ -229,10 +229,7 @@ class Feed:
             self._found(entries)
             topic.extend(entries)
             more = len(entries) == PAGE
-            for number, watcher in enumerate(topic.concerned(entries), start=1):
-                watcher.wake()
-                if number % WAKES_AT_ONCE == 0:
-                    await asyncio.sleep(0)
+            await _wake(topic.concerned(entries))
 
     async def _behind(self, project_id: str, cursor: int, job_ids: frozenset[str]) -> tuple[Sequence[Entry], int]:
         """Reads for a watcher whose place the window has left behind, and tells up to where that is complete."""
@@ -248,14 +245,21 @@ class Feed:
         self._found(entries)
         return entries, end
 
-    def _tick(self, every: float) -> None:
+    async def _tick(self, every: float) -> None:
         # One round early, so that a watcher is never looked at again only after its checkpoint was due.
         due = time.monotonic() - self._checkpoint_seconds + every
-        for topic in self._topics.values():
-            for watcher in topic.watchers:
-                if watcher.checked_at <= due:
-                    watcher.ticked = True
-                    watcher.wake()
+        late = [watcher for topic in self._topics.values() for watcher in topic.watchers if watcher.checked_at <= due]
+        for watcher in late:
+            watcher.ticked = True
+        await _wake(late)
+
+
+async def _wake(watchers: Iterable[Watcher]) -> None:
+    """Wakes many, but never so many at once that other work on the loop has to wait for all their sends."""
+    for number, watcher in enumerate(watchers, start=1):
+        watcher.wake()
+        if number % WAKES_AT_ONCE == 0:
+            await asyncio.sleep(0)
 
 
 def _entries(db: sa.Connection, query: "sa.Select[Event]", values: Mapping[str, object]) -> list[Entry]:

@@ -567,9 +567,12 @@ class Warning(_message.Message):
     * `UNKNOWN_PROVIDER_STATUS`: the provider used a word for the task's state that is not known; the job
       goes on.
     * `PICTURE_CROPPED`: a picture was cropped, since the model would have refused its aspect.
-    * `SURPLUS_TASK`: a task of an earlier attempt turned up after a new one was made; it was deleted, but
-      may have cost.
-    * `COST_UNKNOWN`: the provider did not say what the task cost.
+    * `PICTURE_ANIMATED`: only the first frame of a moving picture was used.
+    * `PICTURE_PROFILE_IGNORED`: a picture's colour profile was broken, and its colours were taken as sRGB.
+    * `SUBMISSION_UNKNOWN`: it was not known whether a task had been made, and the request chose to have it
+      submitted once more.
+    * `STORAGE_UNAVAILABLE`: the scene's storage failed and the job waits for it, or waited.
+    * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.
     """
     message: _builtins.str
     """The same for a human to read, in English."""
@@ -604,7 +607,6 @@ class JobError(_message.Message):
     * `PROVIDER_REFUSED`: the provider read the request and refused it; nothing was paid.
     * `PROVIDER_UNAUTHORIZED`: the provider refused the service's key; nothing was paid for this attempt.
     * `PROVIDER_TASK_GONE`: the provider no longer knows the task; somebody else deleted it.
-    * `DAILY_LIMIT_REACHED`: the account's daily quota for the model was used up until the end.
     * `MODERATED_INPUT`: the provider's moderation refused the prompt or a picture; this may have been
       charged.
     * `MODERATED_OUTPUT`: the provider's moderation refused the result; this may have been charged.

@@ -41,7 +41,7 @@ class VideoServiceStub(object):
     `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
     domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
     `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
 
     | code | reason | cause | what to do |
     |---|---|---|---|
@@ -62,7 +62,6 @@ class VideoServiceStub(object):
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
     | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, or too many calls are open | call again later, with the same request_id |
-    | `UNIMPLEMENTED` | `NOT_IMPLEMENTED` | this server does not offer the call | do without it |
     | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
 
     `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are
@@ -136,7 +135,7 @@ class VideoServiceServicer(object):
     `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
     domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
     `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
 
     | code | reason | cause | what to do |
     |---|---|---|---|
@@ -157,7 +156,6 @@ class VideoServiceServicer(object):
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
     | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, or too many calls are open | call again later, with the same request_id |
-    | `UNIMPLEMENTED` | `NOT_IMPLEMENTED` | this server does not offer the call | do without it |
     | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
 
     `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are
@@ -366,7 +364,7 @@ class VideoService(object):
     `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
     domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
     `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
 
     | code | reason | cause | what to do |
     |---|---|---|---|
@@ -387,7 +385,6 @@ class VideoService(object):
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
     | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, or too many calls are open | call again later, with the same request_id |
-    | `UNIMPLEMENTED` | `NOT_IMPLEMENTED` | this server does not offer the call | do without it |
     | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
 
     `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are

@@ -271,9 +271,12 @@ export type Warning = Message<"evergreen.v1.Warning"> & {
    * * `UNKNOWN_PROVIDER_STATUS`: the provider used a word for the task's state that is not known; the job
    *   goes on.
    * * `PICTURE_CROPPED`: a picture was cropped, since the model would have refused its aspect.
-   * * `SURPLUS_TASK`: a task of an earlier attempt turned up after a new one was made; it was deleted, but
-   *   may have cost.
-   * * `COST_UNKNOWN`: the provider did not say what the task cost.
+   * * `PICTURE_ANIMATED`: only the first frame of a moving picture was used.
+   * * `PICTURE_PROFILE_IGNORED`: a picture's colour profile was broken, and its colours were taken as sRGB.
+   * * `SUBMISSION_UNKNOWN`: it was not known whether a task had been made, and the request chose to have it
+   *   submitted once more.
+   * * `STORAGE_UNAVAILABLE`: the scene's storage failed and the job waits for it, or waited.
+   * * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.
    *
    * @generated from field: string code = 1;
    */
@@ -307,7 +310,6 @@ export type JobError = Message<"evergreen.v1.JobError"> & {
    * * `PROVIDER_REFUSED`: the provider read the request and refused it; nothing was paid.
    * * `PROVIDER_UNAUTHORIZED`: the provider refused the service's key; nothing was paid for this attempt.
    * * `PROVIDER_TASK_GONE`: the provider no longer knows the task; somebody else deleted it.
-   * * `DAILY_LIMIT_REACHED`: the account's daily quota for the model was used up until the end.
    * * `MODERATED_INPUT`: the provider's moderation refused the prompt or a picture; this may have been
    *   charged.
    * * `MODERATED_OUTPUT`: the provider's moderation refused the result; this may have been charged.
@@ -1718,7 +1720,7 @@ export const OperationSchema: GenEnum<Operation> = /*@__PURE__*/
  * `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
  * domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
  * `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
- * once. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+ * once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
  *
  * | code | reason | cause | what to do |
  * |---|---|---|---|
@@ -1739,7 +1741,6 @@ export const OperationSchema: GenEnum<Operation> = /*@__PURE__*/
  * | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
  * | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
  * | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, or too many calls are open | call again later, with the same request_id |
- * | `UNIMPLEMENTED` | `NOT_IMPLEMENTED` | this server does not offer the call | do without it |
  * | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
  *
  * `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are

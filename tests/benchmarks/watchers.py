@@ -1,0 +1,168 @@
+"""What an event costs with 1,000 watchers and what a watcher weighs, beside a bare server with one slot per watcher.
+
+The bare server holds the newest bytes per watcher in a slot and yields them: the cheapest that grpc.aio can do.
+"""
+
+import asyncio
+import tempfile
+from collections import Counter
+from contextlib import AsyncExitStack
+from pathlib import Path
+from statistics import median
+
+from google.protobuf.wrappers_pb2 import StringValue
+
+from evergreen.v1 import video_pb2
+from tests.benchmarks.bare import WATCH
+from tests.benchmarks.commanded import Commanded, commanded
+from tests.benchmarks.machine import cores, cpu_seconds, pinned, ratio, resident_kib, table
+from tests.http2 import Connection, connect
+from tests.serving import ServerProcess, open_sandbox
+
+PATH = "/evergreen.v1.VideoService/WatchProgress"
+WATCHERS = 1000
+STEADY, FLAT_OUT = 12.5, 1000.0
+STORM, STORM_CONNECTIONS = 10_000, 100
+PATIENCE_SECONDS = 90
+CHECKPOINT_BYTES = 16
+"""A checkpoint is shorter than this, an event longer."""
+
+
+class Crowd:
+    """Many watchers on a few connections, who count what they are told."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.event_bytes = 0
+        self.ends = Counter[int]()
+        self._wanted = 0
+        self._reached = asyncio.Event()
+        self._connections: list[Connection] = []
+
+    def _received(self, _stream: int, message: bytes) -> None:
+        self.events += len(message) > CHECKPOINT_BYTES
+        self.event_bytes = max(self.event_bytes, len(message))
+        if self.events >= self._wanted:
+            self._reached.set()
+
+    def _ended(self, _stream: int, status: int) -> None:
+        self.ends[status] += 1
+        self._reached.set()
+
+    async def open(self, address: str, path: str, asked: bytes, watchers: int, connections: int) -> None:
+        for _ in range(connections):
+            self._connections.append(await connect(address, path, received=self._received, ended=self._ended))
+        for number in range(watchers):
+            self._connections[number % connections].call(asked)
+
+    async def heard(self, events: int) -> None:
+        """Waits until so many events came in all."""
+        self._wanted = events
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while self.events < events and not self.ends:
+                self._reached.clear()
+                await self._reached.wait()
+        assert not self.ends, f"watches were refused or ended: {dict(self.ends)}"
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.transport.close()
+
+
+async def fan_out(pairs: int, events: int) -> None:
+    """Publishes to 1,000 watchers, at a steady pace and flat out, but only when all were told: none misses any."""
+    core, others = cores()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(pinned(others))
+        with pinned(core):
+            bare = await stack.enter_async_context(commanded("tests.benchmarks.bare"))
+            ours = await stack.enter_async_context(commanded("tests.benchmarks.watched"))
+        ours.address, _, job_id = ours.address.partition(" ")
+        crowd, reference = Crowd(), Crowd()
+        asked = video_pb2.WatchProgressRequest(job_ids=[job_id]).SerializeToString()
+        await crowd.open(ours.address, PATH, asked, WATCHERS, 10)
+        await crowd.heard(WATCHERS)
+        await _costs(ours, crowd, 1, 0, STEADY)
+        size = crowd.event_bytes
+        hello = StringValue(value=str(size)).SerializeToString()
+        await reference.open(bare.address, WATCH, hello, WATCHERS, 10)
+        await reference.heard(WATCHERS)
+        rows = []
+        for name, hertz in ((f"{STEADY:g} events a second", STEADY), ("flat out", FLAT_OUT)):
+            costs: list[tuple[float, float]] = []
+            for _ in range(pairs + 1):
+                first = await _costs(bare, reference, events, size, hertz)
+                costs.append((first, await _costs(ours, crowd, events, size, hertz)))
+            del costs[0]
+            middle = [f"{median(pair[side] for pair in costs):.1f}" for side in (0, 1)]
+            spread = " ".join(f"{ours / bare:.2f}" for bare, ours in costs)
+            rows.append([name, *middle, f"{ratio(costs):.2f}", spread])
+        for each in (crowd, reference):
+            each.close()
+    table(
+        f"watchers: CPU us per event of {size} bytes and watcher, with {WATCHERS:,} watchers of one job",
+        ["", "bare, a slot each", "WatchProgress, table to wire", "ratio", "of each pair"],
+        rows,
+        "aim: a ratio of 1.15 or less; all events told to all. Flat out, the next change is written while the last",
+        "event's sends are still being settled, and pays for the two threads' strife over the interpreter",
+    )
+
+
+async def _costs(server: Commanded, crowd: Crowd, events: int, size: int, hertz: float) -> float:
+    """Microseconds of CPU per event and watcher."""
+    loop = asyncio.get_running_loop()
+    start, cpu = loop.time(), cpu_seconds(server.pid)
+    for number in range(events):
+        await asyncio.sleep(start + number / hertz - loop.time())
+        wanted = crowd.events + WATCHERS
+        await server.tell(f"{size}")
+        await crowd.heard(wanted)
+        assert crowd.events == wanted, "more was told than happened"
+    return (cpu_seconds(server.pid) - cpu) / (events * WATCHERS) * 1e6
+
+
+async def storm() -> None:
+    """Opens 10,000 watches at once on a whole server, and on the bare one."""
+    core, others = cores()
+    async with AsyncExitStack() as stack:
+        stack.enter_context(pinned(others))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        sandbox = await stack.enter_async_context(open_sandbox(task_mean_seconds=1_000_000.0))
+        full = await stack.enter_async_context(ServerProcess(folder / "data", sandbox.url))
+        with pinned(core):
+            bare = await stack.enter_async_context(commanded("tests.benchmarks.bare"))
+            api = await full.start()
+        job = await api.generate()
+        await api.until(job.job_id, video_pb2.JOB_STATE_RUNNING, stage=video_pb2.JOB_STAGE_GENERATING)
+        asked = video_pb2.WatchProgressRequest(job_ids=[job.job_id]).SerializeToString()
+        hello = StringValue(value="300").SerializeToString()
+        rows = [
+            ["bare, a slot of bytes each", *await _opened(bare.pid, bare.address, WATCH, hello)],
+            ["WatchProgress, whole server", *await _opened(full.pid, api.address, PATH, asked)],
+        ]
+    table(
+        f"watchers: {STORM:,} opened at once on {STORM_CONNECTIONS} connections",
+        ["", "accepted", "seconds", "CPU us/open", "KiB/watcher"],
+        rows,
+        "aim: all accepted, 28 KiB or less per watcher",
+    )
+
+
+async def _opened(pid: int, address: str, path: str, asked: bytes) -> list[str]:
+    loop, crowd = asyncio.get_running_loop(), Crowd()
+    start, cpu, memory = loop.time(), cpu_seconds(pid), resident_kib(pid)
+    await crowd.open(address, path, asked, STORM, STORM_CONNECTIONS)
+    await crowd.heard(STORM)
+    elapsed, cpu = loop.time() - start, cpu_seconds(pid) - cpu
+    weight = (resident_kib(pid) - memory) / STORM
+    crowd.close()
+    return [f"{STORM - crowd.ends.total():,}", f"{elapsed:.1f}", f"{cpu / STORM * 1e6:.0f}", f"{weight:.1f}"]
+
+
+async def both(pairs: int, events: int) -> None:
+    await fan_out(pairs, events)
+    await storm()
+
+
+def run(*, quick: bool) -> None:
+    asyncio.run(both(*((3, 40) if quick else (7, 80))))
