@@ -5,6 +5,7 @@ import pty
 import re
 import signal
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,14 @@ class Ended:
     @property
     def lines(self) -> list[dict[str, object]]:
         return [json.loads(line) for line in self.stdout.splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """A process that was started in the background ignores SIGINT, and so would the commands that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 class CommandLine:
