@@ -572,6 +572,7 @@ class Warning(_message.Message):
     * `SUBMISSION_UNKNOWN`: it was not known whether a task had been made, and the request chose to have it
       submitted once more.
     * `STORAGE_UNAVAILABLE`: the scene's storage failed and the job waits for it, or waited.
+    * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
     * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.
     """
     message: _builtins.str

@@ -1,0 +1,264 @@
+"""SIGKILL of the server at every step of a job, then a start on the same data: nothing is lost, nothing paid twice."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from aiohttp import web
+
+from evergreen.v1 import video_pb2 as v1
+from tests.e2e.rig import Rig, check_books, visible
+from tests.serving import SAMPLES, Control, first_frame, request
+
+ENDED = {v1.JOB_STATE_SUCCEEDED}
+ASKING = {v1.JOB_STATE_NEEDS_ATTENTION}
+CANCELLED = {v1.JOB_STATE_CANCELLED}
+MEBIBYTE = 1 << 20
+KILLS = 12
+JOBS = 20
+
+
+class PictureHost:
+    """Serves one picture, but never answers the first who asks."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.address = ""
+        self._closing = asyncio.Event()
+
+    async def _picture(self, _request: web.Request) -> web.FileResponse:
+        if not self.asked.is_set():
+            self.asked.set()
+            await self._closing.wait()
+        return web.FileResponse(SAMPLES / "rocket.jpg")
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["PictureHost"]:
+        application = web.Application()
+        application.router.add_get("/picture.jpg", self._picture)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            self.address = f"127.0.0.1:{runner.addresses[0][1]}"
+            yield self
+        finally:
+            self._closing.set()
+            await runner.cleanup()
+
+
+@pytest.fixture
+async def pictures() -> AsyncIterator[PictureHost]:
+    async with PictureHost().open() as host:
+        yield host
+
+
+@pytest.fixture
+async def rig(tmp_path: Path, sandbox: Control, pictures: PictureHost) -> AsyncIterator[Rig]:
+    async with Rig(tmp_path, sandbox, EVERGREEN_PICTURE_HOSTS=pictures.address) as opened:
+        yield opened
+
+
+async def accepted(rig: Rig, prompt: str) -> str:
+    return (await rig.api.generate(prompt_text=prompt)).job_id
+
+
+async def picture_asked_for(rig: Rig, prompt: str, pictures: PictureHost) -> str:
+    media = v1.Media(uri=f"http://{pictures.address}/picture.jpg", role=v1.MEDIA_ROLE_FIRST_FRAME)
+    job = await rig.api.generate(prompt_text=prompt, media=[media])
+    await asyncio.wait_for(pictures.asked.wait(), 20)
+    return job.job_id
+
+
+async def waiting_for_a_slot(rig: Rig, prompt: str) -> str:
+    job = await rig.api.generate(prompt_text=prompt, model="veo3.1_fast", duration_seconds=4)
+    await rig.api.until(job.job_id, v1.JOB_STATE_QUEUED, stage=v1.JOB_STAGE_WAITING)
+    return job.job_id
+
+
+async def create_under_way(rig: Rig, prompt: str) -> str:
+    await rig.sandbox.fault("slow", operation="create", prompt=prompt, seconds=1)
+    job = await rig.api.generate(prompt_text=prompt)
+    await rig.sandbox.called("text_to_video", promptText=prompt)
+    return job.job_id
+
+
+async def answer_under_way(rig: Rig, prompt: str) -> str:
+    await rig.sandbox.fault("hang", operation="create", prompt=prompt, seconds=30, accept=True)
+    job = await rig.api.generate(prompt_text=prompt, media=[first_frame()])
+    await rig.sandbox.called("image_to_video", promptText=prompt)
+    return job.job_id
+
+
+async def answer_given(rig: Rig, prompt: str) -> str:
+    job = await rig.api.generate(prompt_text=prompt)
+    await rig.sandbox.called("text_to_video", promptText=prompt)
+    return job.job_id
+
+
+async def task_recorded(rig: Rig, prompt: str) -> str:
+    job = await rig.api.generate(prompt_text=prompt)
+    async with asyncio.timeout(20):
+        while not (await rig.api.status(job.job_id)).provider_task_id:
+            pass
+    return job.job_id
+
+
+async def poll_under_way(rig: Rig, prompt: str) -> str:
+    await rig.sandbox.fault("slow", operation="get_task", prompt=prompt, seconds=30)
+    job = await rig.api.generate(prompt_text=prompt)
+    await rig.sandbox.called("get_task", promptText=prompt)
+    return job.job_id
+
+
+async def download_begun(rig: Rig, prompt: str) -> str:
+    await rig.sandbox.fault("large_output", operation="create", prompt=prompt, bytes=64 * MEBIBYTE)
+    job = await rig.api.generate(prompt_text=prompt)
+    await rig.sandbox.called("output", promptText=prompt)
+    return job.job_id
+
+
+async def queued_for_a_second_attempt(rig: Rig, prompt: str) -> str:
+    await rig.sandbox.fault("failure", operation="create", prompt=prompt, failureCode="INTERNAL", at=0.1)
+    job = await rig.api.generate(prompt_text=prompt, max_attempts=2)
+    async with asyncio.timeout(20):
+        async for message in rig.api.events(job_ids=[job.job_id]):
+            if message.event.job.attempt == 2:
+                break
+    return job.job_id
+
+
+async def delete_under_way(rig: Rig, prompt: str) -> str:
+    await rig.sandbox.fault("throttle", operation="create", prompt=prompt, seconds=10_000)
+    await rig.sandbox.fault("slow", operation="delete_task", prompt=prompt, seconds=0.5)
+    job = await rig.api.generate(prompt_text=prompt)
+    await rig.sandbox.called("get_task", promptText=prompt)
+    await rig.api.video.CancelVideo(v1.CancelVideoRequest(job_id=job.job_id))
+    await rig.sandbox.called("delete_task", promptText=prompt)
+    return job.job_id
+
+
+MOMENTS: dict[Callable[[Rig, str], Awaitable[str]], set[int]] = {
+    accepted: ENDED,
+    waiting_for_a_slot: ENDED,
+    create_under_way: ASKING,
+    answer_under_way: ASKING,
+    answer_given: ENDED | ASKING,
+    task_recorded: ENDED,
+    poll_under_way: ENDED,
+    download_begun: ENDED,
+    queued_for_a_second_attempt: ENDED,
+    delete_under_way: CANCELLED,
+}
+"""Each brings a new job to a moment; beside it, what the job that is killed there may come to by itself."""
+
+
+async def test_a_job_killed_at_any_step_ends_or_asks_and_is_paid_once(rig: Rig, pictures: PictureHost) -> None:
+    await rig.sandbox.account(models={"veo3.1_fast": {"maxConcurrentGenerations": 0}})
+    asked = await picture_asked_for(rig, "picture asked for", pictures)
+    await rig.kill()
+    await rig.start()
+    assert (await rig.steady(asked)).state in ENDED
+    job_ids = {}
+    for bring, allowed in MOMENTS.items():
+        job_ids[bring] = await bring(rig, bring.__name__)
+        await rig.kill()
+        await rig.start()
+        if allowed == ENDED and bring is not waiting_for_a_slot:
+            # The next kill must not catch it in its submission, and then make its outcome unknown.
+            await rig.steady(job_ids[bring])
+    await rig.sandbox.account(models={"veo3.1_fast": {"maxConcurrentGenerations": None}})
+
+    jobs = {bring: await rig.steady(job_id) for bring, job_id in job_ids.items()}
+
+    for bring, allowed in MOMENTS.items():
+        assert jobs[bring].state in allowed, f"{bring.__name__}: {jobs[bring]}"
+        if jobs[bring].state in ASKING:
+            await rig.resolve(jobs[bring], bring.__name__)
+    ended = {bring.__name__: await rig.steady(job_id) for bring, job_id in job_ids.items()}
+    assert {job.state for job in ended.values()} == ENDED | CANCELLED
+    await rig.check()
+    await check_books(rig.sandbox, ended)
+
+
+async def test_a_clip_that_is_there_when_the_server_dies_is_adopted(rig: Rig) -> None:
+    await rig.api.finished((await rig.api.generate(prompt_text="first")).job_id)
+    index = rig.scene / "metadata" / "scene.json"
+    await rig.sandbox.fault("slow", operation="get_task", prompt="second", seconds=0.3)
+    job_id = (await rig.api.generate(prompt_text="second")).job_id
+    await rig.sandbox.called("get_task", promptText="second")
+    whole = index.read_bytes()
+    # An index that must not be touched stops the job where all its files are there, and nothing names them.
+    index.write_bytes(b'{"schemaVersion": 99}')
+    warned = await rig.api.warned(job_id, "STORAGE_UNAVAILABLE")
+
+    assert warned.stage == v1.JOB_STAGE_DELIVERING
+    assert {f"{job_id}-1-1.mp4", f"{job_id}-1-1.jpg"} <= visible(rig.scene / "videos")
+    await rig.kill()
+    index.write_bytes(whole)
+    await rig.start()
+    done = await rig.steady(job_id)
+
+    assert done.state in ENDED
+    assert len(await rig.sandbox.calls(operation="output", promptText="second")) == 1
+    await rig.check()
+
+
+async def test_a_job_that_may_be_resubmitted_is_submitted_once_more_after_a_kill(rig: Rig) -> None:
+    await rig.sandbox.fault("hang", operation="create", prompt="again", seconds=30, accept=True)
+    job = await rig.api.generate(prompt_text="again", on_unknown_submission=v1.ON_UNKNOWN_SUBMISSION_RESUBMIT)
+    await rig.sandbox.called("text_to_video", promptText="again")
+
+    await rig.kill()
+    await rig.start()
+    done = await rig.steady(job.job_id)
+
+    assert (done.state, done.attempt, done.cost_basis) == (v1.JOB_STATE_SUCCEEDED, 2, v1.COST_BASIS_UPPER_BOUND)
+    assert [warning.code for warning in done.warnings] == ["SUBMISSION_UNKNOWN"]
+    assert len(await rig.sandbox.calls(operation="text_to_video", promptText="again")) == 2
+    await rig.check()
+
+
+async def test_random_kills_under_load_lose_no_job_and_pay_none_twice(rig: Rig) -> None:
+    chance = random.Random(4711)
+    await rig.sandbox.settings(task_mean_seconds=500.0)
+    waiting = [f"job {number}" for number in range(JOBS)]
+    for prompt in waiting[::4]:
+        await rig.sandbox.fault("large_output", operation="create", prompt=prompt, bytes=8 * MEBIBYTE)
+    for prompt in waiting[1::4]:
+        await rig.sandbox.fault("failure", operation="create", prompt=prompt, failureCode="INTERNAL", at=0.2)
+    accepted: dict[str, str] = {}
+
+    async def submit(prompt: str) -> None:
+        media = [first_frame()] if int(prompt.split()[1]) % 2 else []
+        wanted = request(request_id=prompt.replace(" ", "-"), prompt_text=prompt, media=media, max_attempts=4)
+        try:
+            accepted[prompt] = (await rig.api.video.GenerateVideo(wanted)).job.job_id
+        except grpc.aio.AioRpcError as error:
+            # The server died over it; whether it was accepted is found out by asking again.
+            if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                raise
+
+    for _ in range(KILLS):
+        operation = chance.choice(("text_to_video", "image_to_video", "get_task", "output", None))
+        latest = (await rig.sandbox.journal())["latest"]
+        async with asyncio.TaskGroup() as group:
+            for prompt in [prompt for prompt in waiting if prompt not in accepted][:3]:
+                group.create_task(submit(prompt))
+            await rig.sandbox.journal(after=latest, wait=chance.uniform(0.1, 1.0), operation=operation)
+            await rig.kill()
+        await rig.start()
+    await asyncio.gather(*(submit(prompt) for prompt in waiting))
+
+    for prompt in waiting:
+        job = await rig.steady(accepted[prompt])
+        if job.state in ASKING:
+            await rig.resolve(job, prompt)
+    ended = {prompt: await rig.steady(accepted[prompt]) for prompt in waiting}
+    assert {job.state for job in ended.values()} == ENDED
+    await rig.check()
+    await check_books(rig.sandbox, ended)
