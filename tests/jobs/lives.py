@@ -134,4 +134,5 @@ def _check_value(event: v1.Event, story: str) -> None:
         assert job.progress == 1, story
         assert job.outputs, story
     elif kind_of(event) != "OUTPUT_ADDED":
-        assert not job.outputs, f"outputs in {state}:\n{story}"
+        # A job with several outputs may fail with those that could be had.
+        assert not job.outputs or state == "FAILED", f"outputs in {state}:\n{story}"

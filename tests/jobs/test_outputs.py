@@ -136,11 +136,15 @@ async def test_several_outputs_are_all_delivered(api: Api, sandbox: Control, sce
     assert videos_in(scene) == named_in(scene)
 
 
-async def test_when_one_of_several_outputs_is_bad_none_stays_behind(api: Api, sandbox: Control, scene: Path) -> None:
+async def test_when_one_of_several_outputs_is_bad_the_good_ones_are_delivered(
+    api: Api, sandbox: Control, scene: Path
+) -> None:
     await sandbox.fault("many_outputs", number=2)
     await sandbox.fault("not_a_video", path="*/1.mp4", count=None)
 
     done = await api.finished((await api.generate()).job_id)
 
     assert (done.state, done.error.reason) == (v1.JOB_STATE_FAILED, "OUTPUT_INVALID")
-    assert videos_in(scene) == named_in(scene) == set()
+    assert len(done.outputs) == 1
+    check_delivered(scene, done)
+    assert videos_in(scene) == named_in(scene)

@@ -4,7 +4,6 @@ Files first, then the name: the clip under a name that is never overwritten, its
 and at last the state. Everything may be done again after a crash: a clip that is there is adopted.
 """
 
-import itertools
 import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -63,19 +62,29 @@ async def deliver(tools: Tools, job: Job, execution: str) -> None:
             if tries + 1 >= tools.limits.delivery_tries or isinstance(exc, TaskGone):
                 reason = exc.reason if isinstance(exc, _Undeliverable) else "OUTPUT_UNAVAILABLE"
                 fault = JobFault(reason=reason, message=f"the clip was made, but could not be stored: {exc}")
-                await _withdraw(tools, job)
-                await tools.store.change(job, partial(Job.failed, fault=fault), execution=execution)
+                # What could be had is paid for, and delivered though the job fails.
+                outputs = await _publish(tools, job, await _stored(tools, job))
+                await tools.store.change(job, partial(_given_up, outputs=outputs, fault=fault), execution=execution)
                 return
             await tools.pause(job.job_id, max(tools.backoff(tries), tools.pace.min_seconds / tools.pace.scale))
             tries += 1
-    assets = [asset for item in delivered for asset in (item.clip, item.poster)]
-    request = job.request
-    await tools.scenes.publish(
-        request.project_id, request.scene_id, job_id=job.job_id, assets=assets, sidecar=_sidecar(job, delivered)
-    )
-    outputs = tuple(_output(item) for item in delivered)
+    outputs = await _publish(tools, job, delivered)
     job = await tools.store.change(job, partial(_settled, outputs=outputs, gone=gone), execution=execution)
-    logger.info("clip delivered", extra={"job_id": job.job_id, "assets": len(assets)})
+    logger.info("clip delivered", extra={"job_id": job.job_id, "outputs": len(outputs)})
+
+
+async def _publish(tools: Tools, job: Job, delivered: list[_Delivered]) -> tuple[Output, ...]:
+    """Names the stored files in the sidecar, then in scene.json."""
+    if delivered:
+        request, assets = job.request, [asset for item in delivered for asset in (item.clip, item.poster)]
+        await tools.scenes.publish(
+            request.project_id, request.scene_id, job_id=job.job_id, assets=assets, sidecar=_sidecar(job, delivered)
+        )
+    return tuple(_output(item) for item in delivered)
+
+
+def _given_up(job: Job, outputs: tuple[Output, ...], fault: JobFault) -> Job:
+    return replace(job, outputs=outputs).failed(fault)
 
 
 def _settled(job: Job, outputs: tuple[Output, ...], gone: bool) -> Job:
@@ -121,17 +130,6 @@ async def _store(tools: Tools, job: Job, url: str, number: int) -> _Delivered:
         poster = await tools.scenes.add(request.project_id, request.scene_id, poster_path, picture, "image/jpeg")
     clip = replace(clip, width=probe.width, height=probe.height, duration_seconds=probe.duration_seconds)
     return _Delivered(clip=clip, poster=poster, probe=probe)
-
-
-async def _withdraw(tools: Tools, job: Job) -> None:
-    """Removes the outputs before the one that could not be had, so that no file stays in the scene unnamed."""
-    where = (job.request.project_id, job.request.scene_id)
-    for number in itertools.count(1):
-        name = f"videos/{job.job_id}-{job.attempt}-{number}"
-        if await tools.scenes.existing(*where, f"{name}.mp4") is None:
-            return
-        await tools.scenes.discard(*where, f"{name}.jpg")
-        await tools.scenes.discard(*where, f"{name}.mp4")
 
 
 class _Body:
