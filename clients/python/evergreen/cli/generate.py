@@ -21,6 +21,9 @@ _ON_UNKNOWN = {
 }
 
 
+MODEL, RATIO, SECONDS = "gen4_turbo", "1280:720", 5
+
+
 @click.command()
 @click.option("--project", required=True, metavar="ID", help="The project; created where there is none.")
 @click.option("--scene", required=True, metavar="ID", help="The scene; created where there is none.")
@@ -57,7 +60,7 @@ _ON_UNKNOWN = {
     metavar="ROLE=SOURCE",
     help="Another input, such as reference=style.png or keyframe@2.5=moon.png. May be given again.",
 )
-@click.option("--model", default="gen4_turbo", show_default=True, help="One of `evergreen models`.")
+@click.option("--model", help=f"One of `evergreen models`. Default: {MODEL}, with {RATIO} and {SECONDS} seconds.")
 @click.option("--ratio", default="", metavar="W:H", help="Such as 1280:720.")
 @click.option("--resolution", default="", help="Such as 720p, for models that have it.")
 @click.option("--duration", type=int, metavar="SECONDS", help="The clip's length.")
@@ -95,7 +98,7 @@ def generate(
     last_image: Media | None,
     video: Media | None,
     others: tuple[Media, ...],
-    model: str,
+    model: str | None,
     ratio: str,
     resolution: str,
     duration: int | None,
@@ -118,6 +121,10 @@ def generate(
     """
     if image and image_uri:
         raise click.UsageError("--image and --image-uri are two ways to give the same picture; choose one")
+    if model is None:
+        # What the shortest command makes; whoever chooses a model chooses its size and length as well.
+        model, ratio = MODEL, ratio or RATIO
+        duration = SECONDS if duration is None else duration
     fields: VideoFields = {
         "project_id": project,
         "scene_id": scene,
