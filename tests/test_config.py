@@ -45,7 +45,7 @@ def test_a_key_is_all_that_is_needed() -> None:
     assert config.listen == "127.0.0.1:50051"
     assert config.base_url == "https://api.dev.runwayml.com"
     assert config.data_dir == Path.cwd() / "evergreen-data"
-    assert config.database_path == config.data_dir / "state" / "evergreen.sqlite"
+    assert config.database_url == f"sqlite:///{config.data_dir / 'state' / 'evergreen.sqlite'}"
     assert config.storage_url == config.data_dir.as_uri()
     assert (config.sandbox, config.provider_speed, config.grace_seconds) == (False, 1, 10)
     assert (config.picture_hosts, config.log_level, config.log_format) == (frozenset(), "INFO", "json")
@@ -85,7 +85,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
 
     assert config.base_url == "http://127.0.0.1:50052"
     assert config.listen == "[::]:0"
-    assert (config.data_dir, config.database_path) == (tmp_path, tmp_path / "jobs.db")
+    assert (config.data_dir, config.database_url) == (tmp_path, f"sqlite:///{tmp_path / 'jobs.db'}")
     assert config.storage_url == "memory://"
     assert config.provider_speed == 50
     assert config.picture_hosts == {"pictures.internal", "10.0.0.7:8080", "[fd00::1]:80", "fd00::2"}
@@ -107,7 +107,7 @@ def test_every_fault_is_named_at_once_and_no_secret_is_repeated() -> None:
         "EVERGREEN_LISTEN": "50051",
         "EVERGREEN_STORAGE_URL": "//sesame:sesame@example.com/scenes",
         "EVERGREEN_STORAGE_OPTIONS": '{"secret": "sesame"',
-        "EVERGREEN_DATABASE_URL": "postgresql://sesame:sesame@example.com/jobs",
+        "EVERGREEN_DATABASE_URL": "mysql://sesame:sesame@example.com/jobs",
         "EVERGREEN_PROVIDER_SPEED": "nan",
         "EVERGREEN_PICTURE_HOSTS": "http://pictures.internal/",
         "EVERGREEN_GRACE_SECONDS": "soon",

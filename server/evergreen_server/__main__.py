@@ -22,7 +22,7 @@ def serve(listen: str | None, sandbox: bool) -> None:
     """Serve the gRPC API until SIGTERM or SIGINT."""
     # Here, not above: the client's verbs and every --help would wait for it.
     from evergreen_server import app
-    from evergreen_server.jobs.database import DatabaseUnusable
+    from evergreen_server.jobs.connecting import DatabaseUnusable
     from evergreen_server.rpc.server import CannotListen, SlowProtobuf
     from evergreen_storage import StorageError
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import random
-import shutil
+import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from functools import partial
+from uuid import uuid4
 
 from aiohttp.abc import AbstractResolver
 
@@ -14,14 +16,17 @@ from evergreen_server.background import Background
 from evergreen_server.config import Config
 from evergreen_server.ids import new_job_id
 from evergreen_server.jobs.admission import Admission, Signals
-from evergreen_server.jobs.database import open_database
+from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.engine import Engine
 from evergreen_server.jobs.feed import Feed
+from evergreen_server.jobs.leases import Lease, Reaper
 from evergreen_server.jobs.model import Stage
+from evergreen_server.jobs.notices import Notices
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Shield, Tools
 from evergreen_server.jobs.workflow import Runner
 from evergreen_server.media.limits import MediaLimits
@@ -36,6 +41,7 @@ from evergreen_server.runway.client import RunwayClient, Timeouts
 from evergreen_server.runway.models import RunwayModels
 from evergreen_server.runway.retry import RetryPolicy
 from evergreen_server.sandbox import SANDBOX_KEY, Sandbox
+from evergreen_server.temp import temp_folder
 from evergreen_storage import SceneStore, open_storage
 
 
@@ -57,24 +63,24 @@ async def serve(
     Raises what keeps it from starting, or the first fault of anything that must not end by itself.
     """
     async with AsyncExitStack() as stack:
-        database = await stack.enter_async_context(open_database(config.database_path))
+        database = await stack.enter_async_context(open_database(config.database_url))
+        # New for each process where there can be several; else always the same, since its jobs are ours again.
+        replica_id = f"{socket.gethostname()}-{uuid4().hex[:12]}" if database.shared else "local"
         storage = await stack.enter_async_context(
             open_storage(config.storage_url, clock=now, environ=config.storage_environ, **config.storage_options)
         )
-        # Beside the database, whose lock makes it ours alone: what a killed server left there is nobody's.
-        temp_dir = config.database_path.with_name("temp")
-        shutil.rmtree(temp_dir, ignore_errors=True)
-        temp_dir.mkdir()
+        temp_dir = stack.enter_context(temp_folder(config.data_dir / "state" / "temp"))
         base_url, secret = config.base_url, config.api_secret
         if config.sandbox:
             state_dir = config.data_dir / "state" / "sandbox"
             sandbox = await stack.enter_async_context(Sandbox(speed=config.provider_speed, state_dir=state_dir))
             base_url, secret = sandbox.url, SANDBOX_KEY
+        create_seconds = max(10.0, Timeouts().create / config.provider_speed)
         provider = await stack.enter_async_context(
             RunwayClient(
                 base_url=base_url,
                 api_key=secret,
-                timeouts=Timeouts(),
+                timeouts=Timeouts(create=create_seconds),
                 retries=RetryPolicy(),
                 random=random.random,
                 now=now,
@@ -87,27 +93,46 @@ async def serve(
         models = RunwayModels()
         scenes = SceneStore(storage, clock=now)
         wire = EventWire()
-        statuses = StatusCache()
+        statuses = StatusCache(final_only=database.shared)
         feed = Feed(database=database, wire=wire, clock=now, found=statuses.found)
         signals = Signals()
 
-        def changed(changes: Sequence[Change]) -> None:
+        def heard(changes: Sequence[Change]) -> None:
             statuses.changed(changes)
             feed.changed(changes)
             for change in changes:
                 if change.wished:
                     signals.wake(change.job_id)
 
-        engine = Engine(database)
-        store = JobStore(database=database, clock=now, encode_event=wire.event, enqueue=engine.enqueue, changed=changed)
+        engine = Engine(database, replica_id=replica_id)
+        lease = Lease(database, replica_id, boottime=partial(time.clock_gettime, time.CLOCK_BOOTTIME))
+        notices = Notices(database=database, replica_id=replica_id, heard=heard, missed=feed.missed)
+
+        def changed(changes: Sequence[Change]) -> None:
+            heard(changes)
+            if database.shared:
+                notices.tell(changes)
+
+        store = JobStore(
+            database=database,
+            clock=now,
+            encode_event=wire.event,
+            enqueue=engine.enqueue,
+            changed=changed,
+            replica_id=replica_id,
+        )
+        tasks = TaskRecords(database=database, store=store, clock=now)
         admission = Admission(provider=provider, monotonic=time.monotonic, scale=config.provider_speed)
         progress = ProgressBuffer(store.flush)
+        if database.shared:
+            await stack.enter_async_context(lease.open())
         background = await stack.enter_async_context(Background())
         # Left before the provider and the database close, so that a POST under way can still record its task.
         shield = await stack.enter_async_context(Shield(grace_seconds=config.grace_seconds))
         runner = Runner(
             Tools(
                 store=store,
+                tasks=tasks,
                 provider=provider,
                 models=models,
                 media=media,
@@ -117,11 +142,12 @@ async def serve(
                 progress=progress,
                 durations=Durations(),
                 pace=Pace(scale=config.provider_speed),
-                limits=Limits(),
+                limits=Limits(submission_grace_seconds=create_seconds + 5.0 if database.shared else 0.0),
                 random=random.Random(),
                 clock=now,
                 monotonic=time.monotonic,
                 shield=shield,
+                before_send=lease.check if database.shared else lambda: None,
             )
         )
         for job in await store.unfinished():
@@ -135,9 +161,19 @@ async def serve(
             ("sweep", runner.sweep()),
         ):
             background.start(work, name=name)
+        if database.shared:
+            reaper = Reaper(database=database, lease=lease, handover=engine, taken_over=lambda _: None)
+            for name, work in (
+                ("notices sent", notices.send()),
+                ("notices heard", notices.listen()),
+                ("wishes", notices.look()),
+                ("reaper", reaper.run()),
+            ):
+                background.start(work, name=name)
         await stack.enter_async_context(engine.open(runner.run))
         video = VideoService(
             store=store,
+            tasks=tasks,
             feed=feed,
             provider=provider,
             models=models,
@@ -158,6 +194,7 @@ async def serve(
                     clock=now,
                 ),
                 drain=feed.drain,
+                leave=engine.leave,
                 grace_seconds=config.grace_seconds,
             )
         )

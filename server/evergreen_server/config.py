@@ -47,8 +47,9 @@ class Config:
     """EVERGREEN_STORAGE_OPTIONS: the storage's options by fsspec's names, as a JSON object or a file of one."""
     storage_environ: Mapping[str, str] = field(repr=False)
     """AWS_*, GOOGLE_*, AZURE_*: the vendors' own variables, for storages that need credentials."""
-    database_path: Path
-    """EVERGREEN_DATABASE_URL: sqlite:///PATH of jobs and events. Default state/evergreen.sqlite in the data folder."""
+    database_url: str = field(repr=False)
+    """EVERGREEN_DATABASE_URL: of jobs and events: sqlite:///PATH for one server, or postgresql://USER:PASSWORD@HOST/NAME
+    for several. Default state/evergreen.sqlite in the data folder."""
     api_secret: str = field(repr=False)
     """RUNWAYML_API_SECRET: the Runway API key. No default; not needed with --sandbox."""
     base_url: str
@@ -100,7 +101,7 @@ class Config:
             storage_url=read("EVERGREEN_STORAGE_URL", data_dir.as_uri(), _storage_url),
             storage_options=read("EVERGREEN_STORAGE_OPTIONS", "{}", _options),
             storage_environ={name: value for name, value in environ.items() if name.startswith(VENDORS)},
-            database_path=read("EVERGREEN_DATABASE_URL", database, _sqlite_path),
+            database_url=read("EVERGREEN_DATABASE_URL", database, _database_url),
             api_secret=secret,
             base_url=base_url,
             sandbox=sandbox,
@@ -153,10 +154,14 @@ def _on_loopback(url: str) -> bool:
         return host == "localhost"
 
 
-def _sqlite_path(text: str) -> Path:
-    if not text.startswith("sqlite:///"):
-        raise ValueError("must be sqlite:///PATH; other databases are not supported yet")
-    return Path(text.removeprefix("sqlite:///")).absolute()
+def _database_url(text: str) -> str:
+    # The URL is not repeated: it may hold a password.
+    if text.startswith("sqlite:///") and text != "sqlite:///":
+        return f"sqlite:///{Path(text.removeprefix('sqlite:///')).absolute()}"
+    parts = urlsplit(text)
+    if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
+        raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+    return "postgresql:" + text.partition(":")[2]
 
 
 def _storage_url(text: str) -> str:

@@ -14,7 +14,7 @@ import uvloop
 
 from evergreen_server.collector import calm_collector
 from evergreen_server.ids import new_job_id
-from evergreen_server.jobs.database import open_database
+from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.model import Job, JobRequest, Stage, State
 from evergreen_server.jobs.provider import VideoSpec
@@ -57,7 +57,7 @@ def toggled(job: Job) -> Job:
 
 async def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        async with open_database(Path(folder) / "watched.sqlite") as database:
+        async with open_database(f"sqlite:///{Path(folder) / 'watched.sqlite'}") as database:
             statuses, wire = StatusCache(), EventWire()
             feed = Feed(database=database, wire=wire, clock=now, found=statuses.found)
 
@@ -66,10 +66,16 @@ async def main() -> None:
                 feed.changed(changes)
 
             store = JobStore(
-                database=database, clock=now, encode_event=wire.event, enqueue=lambda _db, _job: None, changed=changed
+                database=database,
+                replica_id="local",
+                clock=now,
+                encode_event=wire.event,
+                enqueue=lambda _db, _job: None,
+                changed=changed,
             )
             video = VideoService(
                 store=store,
+                tasks=Nothing(),
                 feed=feed,
                 provider=Nothing(),
                 models=Nothing(),

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evergreen_server.jobs.database import Database, open_database
+from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.engine import Engine, Steps
 from evergreen_server.jobs.model import Job, JobRequest
 from evergreen_server.jobs.provider import VideoSpec
@@ -51,13 +52,13 @@ async def test_a_run_that_was_stopped_goes_on_in_the_next_process_without_the_st
         await step("second", second_step)
         done.set()
 
-    async with open_database(tmp_path / "jobs.sqlite") as database:
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         done = asyncio.Event()
-        engine = Engine(database)
+        engine = Engine(database, replica_id="local")
         async with engine.open(run), asyncio.timeout(20):
             await enqueue(database, engine, "job-1")
             await second.wait()
-        async with Engine(database).open(run), asyncio.timeout(20):
+        async with Engine(database, replica_id="local").open(run), asyncio.timeout(20):
             await done.wait()
 
     assert made == ["first", "second", "second"]
@@ -83,15 +84,15 @@ async def test_what_is_taken_from_the_queue_while_the_engine_stops_is_left_for_t
                     await asyncio.wait_for(two_runs.wait(), 0.5)
             raise
 
-    async with open_database(tmp_path / "jobs.sqlite") as database:
-        engine = Engine(database)
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        engine = Engine(database, replica_id="local")
         async with engine.open(run), asyncio.timeout(20):
             await enqueue(database, engine, "job-1")
             await one_runs.wait()
         assert started == ["job-1"]
         started.clear()
         one_runs.clear()
-        engine = Engine(database)
+        engine = Engine(database, replica_id="local")
         async with engine.open(run), asyncio.timeout(20):
             await two_runs.wait()
             await one_runs.wait()

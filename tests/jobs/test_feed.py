@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import Database, job_events, open_database, projects
+from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.database import Database, job_events, projects
 from evergreen_server.jobs.feed import CursorCompacted, Feed
 from evergreen_server.jobs.store import Change
 from evergreen_server.jobs.topic import AT_ONCE, WINDOW, Entry
@@ -100,7 +101,7 @@ class Scene:
 
 @asynccontextmanager
 async def opened(path: Path, checkpoint_seconds: float = 15.0) -> AsyncIterator[Scene]:
-    async with open_database(path / "feed.sqlite") as database:
+    async with open_database(f"sqlite:///{path / 'feed.sqlite'}") as database:
         scene = Scene(database, checkpoint_seconds)
         running = asyncio.create_task(scene.feed.run())
         try:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 
 from evergreen.v1 import video_pb2 as v1
 from evergreen_server.jobs.admission import Admission, Signals
-from evergreen_server.jobs.database import open_database
+from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.model import Job, JobRequest, State
 from evergreen_server.jobs.polling import Pace
 from evergreen_server.jobs.provider import VideoSpec
@@ -119,9 +119,10 @@ async def store_of_one_job(
 ) -> AsyncIterator[JobStore]:
     """A store with one accepted job, `job-1`."""
     now = datetime.now(UTC)
-    async with open_database(tmp_path / "jobs.sqlite") as database:
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store = JobStore(
             database=database,
+            replica_id="local",
             clock=lambda: now,
             encode_event=lambda _kind, _job, _at: b"",
             enqueue=enqueue,
@@ -157,6 +158,8 @@ def tools_of(store: JobStore) -> Tools:
         clock=lambda: datetime.now(UTC),
         monotonic=time.monotonic,
         shield=None,
+        tasks=None,
+        before_send=lambda: None,
     )
 
 

@@ -12,7 +12,7 @@ import grpc
 from evergreen.v1 import scene_pb2, scene_pb2_grpc
 from evergreen_server.background import Background
 from evergreen_server.ids import new_job_id
-from evergreen_server.jobs.database import open_database
+from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.model import Job, JobRequest
 from evergreen_server.jobs.provider import VideoSpec
@@ -112,7 +112,7 @@ async def scene_serving(
     script = Script()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        database = await enter(open_database(data / "jobs.sqlite"))
+        database = await enter(open_database(f"sqlite:///{data / 'jobs.sqlite'}"))
         storage = await enter(open_storage(data.as_uri()))
         media = await enter(Media(private_hosts=(), limits=MediaLimits(), temp_dir=data / "temp"))
         scenes = SceneStore(ScriptedStorage(storage, script), clock=now)
@@ -125,7 +125,12 @@ async def scene_serving(
             news.set()
 
         store = JobStore(
-            database=database, clock=now, encode_event=wire.event, enqueue=lambda _db, _job: None, changed=changed
+            database=database,
+            replica_id="local",
+            clock=now,
+            encode_event=wire.event,
+            enqueue=lambda _db, _job: None,
+            changed=changed,
         )
         background = await enter(Background())
         background.start(feed.run(), name="feed")

@@ -1,21 +1,16 @@
-"""The one database: its connections, its threads and its tables. SQLite here; the statements suit PostgreSQL.
+"""The one database: its tables, and the threads that its work goes to. SQLite or PostgreSQL, by the same statements.
 
-SQLAlchemy is synchronous, so work goes to threads of our own: one that writes (SQLite has one writer at a
-time, and waiting for it in one queue is cheaper than in the busy handler), a few that read.
+SQLAlchemy is synchronous, so work goes to threads of our own: some that write (on SQLite one, since it has one
+writer at a time, and waiting for it in one queue is cheaper than in the busy handler), a few that read.
 """
 
 import asyncio
-import fcntl
-import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.dialects import postgresql, sqlite
 
 T = TypeVar("T")
 
@@ -54,6 +49,7 @@ jobs = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("run", sa.Integer, nullable=False),
     sa.Column("execution", sa.String, nullable=False),
+    sa.Column("replica", sa.String, nullable=False, server_default=""),
     sa.Column("submit_token", sa.String, nullable=False),
     sa.Column("submitted_at", sa.BigInteger),
     sa.Column("task_id", sa.String, nullable=False),
@@ -112,8 +108,17 @@ provider_tasks = sa.Table(
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("submit_token", sa.String, nullable=False),
     sa.Column("estimated_millicredits", sa.BigInteger),
+    sa.Column("role", sa.String, nullable=False, server_default="OWN"),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     comment="Append-only and guarded by no fence: a paid task's id is never dropped.",
+)
+
+replicas = sa.Table(
+    "replicas",
+    metadata,
+    sa.Column("replica_id", sa.String, primary_key=True),
+    sa.Column("beat_at", sa.BigInteger, nullable=False, comment="By the database's clock; 0 once it was released."),
+    comment="The leases: a replica whose beat is too old may have its jobs taken over.",
 )
 
 inline_media = sa.Table(
@@ -137,95 +142,47 @@ ledger = sa.Table(
 )
 
 
-class DatabaseUnusable(Exception):
-    """The database cannot be opened; the text names it and the cause."""
-
-
-class DatabaseInUse(DatabaseUnusable):
-    """Another process holds this SQLite database."""
-
-
 class Database:
-    """An open database. `write` runs one transaction at a time, `read` runs a snapshot."""
+    """An open database. `write` runs transactions, `read` runs snapshots, each in a thread."""
 
-    def __init__(self, engine: sa.Engine, *, url: str, readers: int) -> None:
+    def __init__(self, engine: sa.Engine, *, url: str, writers: int, readers: int) -> None:
         self.engine = engine
         self.url = url
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-write")
+        """With the password: for the engine's own connections, never for a log."""
+        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="store-write")
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-read")
+
+    @property
+    def shared(self) -> bool:
+        """Tells whether other processes may have it open too."""
+        return self.engine.dialect.name == "postgresql"
 
     def write(self, work: Callable[[sa.Connection], T]) -> "asyncio.Future[T]":
         """Runs `work` in one transaction. Cancelling the wait does not undo or stop it."""
-        return asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
+        return asyncio.get_running_loop().run_in_executor(self._writers, self.transact, work)
 
     def read(self, work: Callable[[sa.Connection], T]) -> "asyncio.Future[T]":
         """Runs `work` on one consistent snapshot."""
         return asyncio.get_running_loop().run_in_executor(self._readers, self._snapshot, work)
 
-    def _transact(self, work: Callable[[sa.Connection], T]) -> T:
+    def transact(self, work: Callable[[sa.Connection], T]) -> T:
+        """Runs `work` in one transaction, in this thread."""
         with self.engine.begin() as connection:
             return work(connection)
 
     def _snapshot(self, work: Callable[[sa.Connection], T]) -> T:
-        with self.engine.connect().execution_options(reading=True) as connection:
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if self.shared else {}
+        with self.engine.connect().execution_options(reading=True, **options) as connection:
             return work(connection)
 
     async def aclose(self) -> None:
         """Finishes the writes under way, then closes every connection."""
-        await asyncio.to_thread(self._writer.shutdown)
+        await asyncio.to_thread(self._writers.shutdown)
         await asyncio.to_thread(self._readers.shutdown)
         self.engine.dispose()
 
 
-@asynccontextmanager
-async def open_database(path: Path) -> AsyncIterator[Database]:
-    """Opens (and creates) the SQLite database at `path`, for this process alone.
-
-    Raises DatabaseInUse if another process has it open, DatabaseUnusable if it cannot be opened or written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as exc:
-        raise DatabaseUnusable(f"the database {path} cannot be opened: {exc}") from exc
-    try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as exc:
-            raise DatabaseInUse(
-                f"another process has the database {path} open; several servers need one PostgreSQL database"
-            ) from exc
-        database = Database(sqlite_engine(path), url=f"sqlite:///{path}", readers=3)
-        try:
-            try:
-                await database.write(lambda connection: metadata.create_all(connection))
-            except DBAPIError as exc:
-                raise DatabaseUnusable(f"the database {path} cannot be opened: {exc.orig}") from exc
-            yield database
-        finally:
-            await database.aclose()
-    finally:
-        os.close(lock)
-
-
-def sqlite_engine(path: Path) -> sa.Engine:
-    """Builds an engine in WAL mode that loses no commit on power loss (synchronous=FULL)."""
-    # Errors name the statement alone: its parameters hold prompts, and errors are logged.
-    engine = sa.create_engine(f"sqlite:///{path}", pool_size=6, max_overflow=0, hide_parameters=True)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: "sa.engine.interfaces.DBAPIConnection", _record: object) -> None:
-        # The driver's own BEGIN comes only before a write, which would leave reads outside the
-        # transaction; ours is sent below instead.
-        connection.isolation_level = None
-        cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000", "foreign_keys=ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-
-    @event.listens_for(engine, "begin")
-    def begin(connection: sa.Connection) -> None:
-        reading = connection.get_execution_options().get("reading", False)
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine
+def insert_new(db: sa.Connection, table: sa.Table, row: Mapping[str, object]) -> bool:
+    """Inserts a row unless one with its key is there; tells whether it did."""
+    insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+    return db.execute(insert(table).values(**row).on_conflict_do_nothing()).rowcount == 1

@@ -6,13 +6,14 @@ after a crash, and skips the steps that it has seen to the end. What a step deci
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Protocol
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.model import Job
@@ -26,6 +27,8 @@ VERSION = "1"
 QUEUE_POLL_SECONDS = 0.1
 THREADS = 4
 STOP_SECONDS = 10.0
+
+logger = logging.getLogger(__name__)
 
 
 class Steps(Protocol):
@@ -41,42 +44,63 @@ RunJob = Callable[[str, int, int, Steps], Awaitable[None]]
 class Engine:
     """The engine of this process. There can be one at a time, since DBOS is one per process."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, *, replica_id: str) -> None:
+        """Takes an id that on a shared database is new for each process, and on an own one always the same."""
         self._database = database
+        self._replica_id = replica_id
         self._client: DBOSClient | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._leaving: asyncio.Task[None] | None = None
 
     def enqueue(self, db: sa.Connection, job: Job) -> None:
         """Starts the workflow of a job's attempt when the transaction of `db` commits."""
-        if self._client is None:
-            raise RuntimeError("the engine is not open")
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
             "queue_name": QUEUE,
             "workflow_id": workflow_id(job),
             "app_version": VERSION,
         }
-        self._client.enqueue_in_transaction(db, options, job.job_id, job.attempt, job.run)
+        self._opened().enqueue_in_transaction(db, options, job.job_id, job.attempt, job.run)
+
+    def pending(self, replica_ids: Sequence[str] | None) -> list[tuple[str, str]]:
+        """Gives (workflow, replica) of what runs on these replicas, or on any. Blocks."""
+        found = self._opened().list_workflows(
+            status="PENDING",
+            executor_id=None if replica_ids is None else list(replica_ids),
+            load_input=False,
+            load_output=False,
+        )
+        return [(workflow.workflow_id, workflow.executor_id or "") for workflow in found]
+
+    def requeue(self, workflow_ids: Sequence[str]) -> None:
+        """Gives workflows back to the queue; those that have ended are left alone. Blocks."""
+        self._opened().resume_workflows(list(workflow_ids), queue_name=QUEUE)
+
+    def _opened(self) -> DBOSClient:
+        if self._client is None:
+            raise RuntimeError("the engine is not open")
+        return self._client
 
     @asynccontextmanager
     async def open(self, run_job: RunJob) -> AsyncIterator[None]:
         """Starts the engine, which takes up what an earlier process left; on exit stops its workflows, then itself.
 
+        On a shared database what it stopped goes back to the queue, for the other replicas.
         Open it first and close it last: while it is open, the loop's default executor is DBOS's own.
         """
-        running: set[asyncio.Task[None]] = set()
-        closing = False
 
         async def work(job_id: str, attempt: int, run: int) -> None:
-            if closing:
+            if self._closing:
                 # Taken from the queue at the last moment: left pending, for the next process to take up.
                 raise asyncio.CancelledError
             task = asyncio.current_task()
             assert task is not None
-            running.add(task)
+            self._running.add(task)
             try:
                 await run_job(job_id, attempt, run, _step)
             finally:
-                running.discard(task)
+                self._running.discard(task)
 
         try:
             await asyncio.to_thread(self._prepare)
@@ -85,14 +109,29 @@ class Engine:
             DBOS.launch()
             yield
         finally:
-            closing = True
-            logging.getLogger("dbos").setLevel(logging.ERROR)  # else it warns of every run that is stopped here
-            stopping = set(running)
-            for task in stopping:
-                task.cancel()
-            if stopping:
-                await asyncio.wait(stopping, timeout=STOP_SECONDS)
-            await self._close()
+            await self.leave()
+            client, self._client = self._client, None
+            if client is not None:
+                await asyncio.to_thread(client.destroy)
+
+    async def leave(self) -> None:
+        """Stops every workflow here, takes up no more, and on a shared database hands all over; a second call waits.
+
+        Jobs can still be accepted: whoever runs next takes them up.
+        """
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave(), name="engine leaves")
+        await asyncio.shield(self._leaving)
+
+    async def _leave(self) -> None:
+        self._closing = True
+        logging.getLogger("dbos").setLevel(logging.ERROR)  # else it warns of every run that is stopped here
+        stopping = set(self._running)
+        for task in stopping:
+            task.cancel()
+        if stopping:
+            await asyncio.wait(stopping, timeout=STOP_SECONDS)
+        await self._close()
 
     def _prepare(self) -> None:
         log = logging.getLogger("dbos")
@@ -104,7 +143,7 @@ class Engine:
             "system_database_url": self._database.url,
             "serializer": serializer,
             "application_version": VERSION,
-            "executor_id": "local",
+            "executor_id": self._replica_id,
             "max_executor_threads": THREADS,
             "log_level": "WARNING",
             "scheduler_polling_interval_sec": 3600.0,
@@ -122,10 +161,18 @@ class Engine:
         # DBOS made its pool the loop's default and shuts it down: give the loop another one first.
         executor = ThreadPoolExecutor(thread_name_prefix="default")
         loop.set_default_executor(executor)
-        client, self._client = self._client, None
-        if client is not None:
-            await loop.run_in_executor(executor, client.destroy)
         await loop.run_in_executor(executor, lambda: DBOS.destroy(destroy_registry=True))
+        if self._client is not None and self._database.shared:
+            await loop.run_in_executor(executor, self._hand_over)
+
+    def _hand_over(self) -> None:
+        """Gives back what still counts as running here, after the last moment at which it could be taken up again."""
+        try:
+            if left := self.pending([self._replica_id]):
+                self.requeue([workflow for workflow, _ in left])
+        except SQLAlchemyError as exc:
+            # The others find it, once the lease has run out.
+            logger.warning("jobs not handed over", extra={"cause": type(exc).__name__})
 
 
 async def _step(name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -91,6 +91,16 @@ class Feed:
         if self._dirty:
             self._news.set()
 
+    def missed(self) -> None:
+        """Marks every watched project to be read again, since changes elsewhere may have gone unheard."""
+        self._dirty.update(self._topics)
+        self._news.set()
+
+    def check_draining(self) -> None:
+        """Raises Draining once `drain` was called."""
+        if self._draining:
+            raise Draining("the server is stopping; call again elsewhere or later")
+
     def drain(self) -> None:
         """Ends every watch, now and from now on, with a checkpoint and Draining."""
         self._draining = True

@@ -94,6 +94,18 @@ class OnUnknownSubmission(StrEnum):
     RESUBMIT = "RESUBMIT"
 
 
+class TaskRole(StrEnum):
+    """What a provider task is to the job that it was made for.
+
+    NEW until the job took it as its OWN. One that came too late for that is SURPLUS until it has ENDED.
+    """
+
+    NEW = "NEW"
+    OWN = "OWN"
+    SURPLUS = "SURPLUS"
+    ENDED = "ENDED"
+
+
 class CostBasis(StrEnum):
     """What is known of `charged_millicredits`: the provider's word, or only that it is not more."""
 
@@ -177,6 +189,8 @@ class Job:
     """Counts the engine workflows started for this attempt beyond the first."""
     execution: str = ""
     """Token of the newest execution; an older one may change nothing."""
+    replica: str = ""
+    """The server process of that execution; empty before the first."""
     submit_token: str = ""
     """Token of the execution that may have posted; set before the POST, emptied when it surely created nothing."""
     submitted_at: datetime | None = None

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import projects, scene_deletions
+from evergreen_server.jobs.database import insert_new, projects, scene_deletions
 from evergreen_server.jobs.model import JobError
 from evergreen_server.jobs.rows import micros
 
@@ -22,8 +22,9 @@ def lock_project(db: sa.Connection, project_id: str, now: datetime) -> int:
     query = sa.select(projects.c.revision).where(projects.c.project_id == project_id).with_for_update()
     revision = db.execute(query).scalar()
     if revision is None:
-        db.execute(projects.insert().values(project_id=project_id, revision=0, created_at=micros(now)))
-        return 0
+        # Another may make it at the same moment; then its row is the one that is locked.
+        insert_new(db, projects, {"project_id": project_id, "revision": 0, "created_at": micros(now)})
+        revision = db.execute(query).scalar_one()
     return int(revision)
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from evergreen_server.jobs import ledger
 from evergreen_server.jobs.database import Database, inline_media, job_events, jobs, projects, provider_tasks, requests
+from evergreen_server.jobs.leases import live_replicas
 from evergreen_server.jobs.model import (
     MOVES,
     UNFINISHED,
@@ -26,6 +27,7 @@ from evergreen_server.jobs.model import (
     RequestReused,
     State,
     Superseded,
+    TaskRole,
     WrongState,
     events_between,
 )
@@ -68,12 +70,14 @@ class JobStore:
         encode_event: Callable[[EventKind, Job, datetime], bytes],
         enqueue: Callable[[sa.Connection, Job], None],
         changed: Callable[[Sequence[Change]], None],
+        replica_id: str,
     ) -> None:
         self._database = database
         self._clock = clock
         self._encode_event = encode_event
         self._enqueue = enqueue
         self._changed = changed
+        self._replica_id = replica_id
 
     async def find(self, project_id: str, request_id: str, digest: str) -> Job | None:
         """Gives the job of an earlier request with this id, or None. Raises RequestReused on another body."""
@@ -97,11 +101,12 @@ class JobStore:
         )
 
         def work(db: sa.Connection) -> tuple[Job, list[Change]]:
+            revision = lock_project(db, request.project_id, now) + 1
+            # Under the lock, so that of two that come at once the second finds the first one's job.
             existing = _find(db, request.project_id, request.request_id, request.digest)
             if existing is not None:
                 return existing, []
             key = {"project_id": request.project_id, "request_id": request.request_id}
-            revision = lock_project(db, request.project_id, now) + 1
             refuse_marked(db, request.project_id, request.scene_id)
             accepted = replace(job, revision=revision)
             db.execute(requests.insert().values(**key, digest=request.digest, job_id=job_id))
@@ -115,7 +120,7 @@ class JobStore:
             self._enqueue(db, accepted)
             return accepted, [Change(project_id=request.project_id, job_id=job_id)]
 
-        return await self._write(work)
+        return await self.write(work)
 
     async def get(self, job_id: str) -> Job:
         """Gives a job. Raises JobNotFound."""
@@ -127,10 +132,10 @@ class JobStore:
         def edit(job: Job) -> Job:
             if job.final or job.state is State.NEEDS_ATTENTION or (job.attempt, job.run) != (attempt, run):
                 raise Superseded(job_id)
-            return replace(job, execution=execution)
+            return replace(job, execution=execution, replica=self._replica_id)
 
         try:
-            return await self._write(lambda db: self._apply(db, job_id, edit))
+            return await self.write(lambda db: self.apply(db, job_id, edit))
         except Superseded:
             return None
 
@@ -145,23 +150,11 @@ class JobStore:
                 raise Superseded(job.job_id)
             return edit(current)
 
-        return await self._write(lambda db: self._apply(db, job.job_id, fenced))
+        return await self.write(lambda db: self.apply(db, job.job_id, fenced))
 
     async def wish(self, job_id: str, edit: Edit) -> Job:
         """Changes a job for a caller of the API, whoever executes it. Raises JobNotFound, WrongState."""
-        return await self._write(lambda db: self._apply(db, job_id, edit, wished=True))
-
-    async def attach(self, job_id: str, task_id: str, edit: Edit) -> Job | None:
-        """Changes a job and records a provider task as its own; None if the task belongs to a job already."""
-
-        def work(db: sa.Connection) -> tuple[Job | None, list[Change]]:
-            if db.execute(sa.select(provider_tasks.c.job_id).where(provider_tasks.c.task_id == task_id)).first():
-                return None, []
-            job, changes = self._apply(db, job_id, edit, wished=True)
-            db.execute(provider_tasks.insert().values(**self._task_row(job, job.submit_token, task_id, None)))
-            return job, changes
-
-        return await self._write(work)
+        return await self.write(lambda db: self.apply(db, job_id, edit, wished=True))
 
     async def flush(self, batch: Collection[Progress]) -> None:
         """Writes many jobs' progress in one transaction; what is no news, or not the owner's, is left out."""
@@ -174,26 +167,14 @@ class JobStore:
                     mine = job.execution == item.execution and job.state is State.RUNNING
                     return replace(job, progress=item.progress) if mine and item.progress > job.progress else job
 
-                changes += self._apply(db, item.job.job_id, edit)[1]
+                changes += self.apply(db, item.job.job_id, edit)[1]
             return None, changes
 
         try:
-            await self._write(work)
+            await self.write(work)
         except OperationalError:
             # A percentage is the one thing that may be lost: the next poll brings a newer one.
             logger.warning("progress not written", exc_info=True)
-
-    async def record_task(self, job: Job, *, submit_token: str, task_id: str, estimated: int | None) -> None:
-        """Records a task that was just paid for. No fence guards it: the id is kept whoever owns the job."""
-        row = self._task_row(job, submit_token, task_id, estimated)
-        await self._database.write(lambda db: _insert_task(db, row))
-
-    async def task_of(self, job: Job) -> str:
-        """Gives the task id recorded for this attempt, or an empty string."""
-        query = sa.select(provider_tasks.c.task_id).where(
-            provider_tasks.c.job_id == job.job_id, provider_tasks.c.attempt == job.attempt
-        )
-        return await self._database.read(lambda db: db.execute(query).scalar() or "")
 
     async def inline(self, job_id: str, digest: str) -> bytes:
         """Gives the inline bytes that came with a request."""
@@ -205,6 +186,15 @@ class JobStore:
         states = [state.value for state in UNFINISHED - {State.NEEDS_ATTENTION}]
         query = sa.select(jobs).where(jobs.c.state.in_(states)).order_by(jobs.c.job_id)
         return await self._database.read(lambda db: [job_from_row(row) for row in db.execute(query).mappings()])
+
+    async def stranded(self) -> list[str]:
+        """Gives the jobs in `unfinished` that no other living replica has begun."""
+        states = [state.value for state in UNFINISHED - {State.NEEDS_ATTENTION}]
+        query = sa.select(jobs.c.job_id).where(jobs.c.state.in_(states))
+        if self._database.shared:
+            ours = jobs.c.replica == self._replica_id
+            query = query.where(sa.or_(ours, jobs.c.replica.not_in(live_replicas())))
+        return await self._database.read(lambda db: list(db.execute(query).scalars()))
 
     async def page(
         self, *, project_id: str, scene_id: str, states: Sequence[State], after: str, limit: int
@@ -223,17 +213,8 @@ class JobStore:
         """Tells what is reserved and what was spent, over all projects."""
         return await self._database.read(ledger.totals)
 
-    def _task_row(self, job: Job, submit_token: str, task_id: str, estimated: int | None) -> dict[str, object]:
-        return {
-            "task_id": task_id,
-            "job_id": job.job_id,
-            "attempt": job.attempt,
-            "submit_token": submit_token,
-            "estimated_millicredits": estimated,
-            "created_at": micros(self._clock()),
-        }
-
-    async def _write(self, work: Callable[[sa.Connection], tuple[T, list[Change]]]) -> T:
+    async def write(self, work: Callable[[sa.Connection], tuple[T, list[Change]]]) -> T:
+        """Runs one transaction; the changes that it names are announced once it is committed."""
         future = self._database.write(work)
         # A callback behind a shield, not the code after `await`: the thread commits although its caller was
         # cancelled, and then watchers and whoever executes the job must hear of it all the same.
@@ -244,7 +225,11 @@ class JobStore:
         if not future.cancelled() and future.exception() is None and (changes := future.result()[1]):
             self._changed(changes)
 
-    def _apply(self, db: sa.Connection, job_id: str, edit: Edit, *, wished: bool = False) -> tuple[Job, list[Change]]:
+    def apply(self, db: sa.Connection, job_id: str, edit: Edit, *, wished: bool = False) -> tuple[Job, list[Change]]:
+        """Changes a job within a transaction; `edit` gets it as it stands under the project's lock.
+
+        Raises JobNotFound, WrongState, and what `edit` raises.
+        """
         project_id = db.execute(sa.select(jobs.c.project_id).where(jobs.c.job_id == job_id)).scalar()
         if project_id is None:
             raise JobNotFound(job_id)
@@ -271,6 +256,9 @@ class JobStore:
             db.execute(inline_media.delete().where(inline_media.c.job_id == job_id))
         elif (new.attempt, new.run) != (old.attempt, old.run):
             self._enqueue(db, new)
+        if new.task_id and new.task_id != old.task_id:
+            own = provider_tasks.update().where(provider_tasks.c.task_id == new.task_id)
+            db.execute(own.values(role=TaskRole.OWN.value))
         return new, [Change(project_id=project_id, job_id=job_id, wished=wished)]
 
     def _write_events(self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime) -> None:
@@ -291,11 +279,6 @@ class JobStore:
         db.execute(
             projects.update().where(projects.c.project_id == last.request.project_id).values(revision=last.revision)
         )
-
-
-def _insert_task(db: sa.Connection, row: Mapping[str, object]) -> None:
-    if not db.execute(sa.select(provider_tasks).where(provider_tasks.c.task_id == row["task_id"])).first():
-        db.execute(provider_tasks.insert().values(**row))
 
 
 def _get(db: sa.Connection, job_id: str) -> Job:

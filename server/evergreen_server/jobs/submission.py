@@ -16,7 +16,7 @@ from uuid import uuid4
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.inputs import load_inputs
-from evergreen_server.jobs.model import Job, JobFault, OnUnknownSubmission, Stage, State
+from evergreen_server.jobs.model import Job, JobFault, OnUnknownSubmission, Stage, State, Superseded, TaskRole
 from evergreen_server.jobs.provider import (
     DailyLimitReached,
     InsufficientCredits,
@@ -29,6 +29,8 @@ from evergreen_server.jobs.provider import (
     Unauthorized,
 )
 from evergreen_server.jobs.store import Edit
+from evergreen_server.jobs.strays import settle_stray
+from evergreen_server.jobs.tasks import MadeTask
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, free, start_limit
 
 LOOK_SECONDS = 0.5
@@ -102,8 +104,7 @@ async def _post(tools: Tools, job: Job, execution: str, media: Sequence[Prepared
     """Posts once and records what came of it. Must not be cancelled: its answer may be worth money."""
     model = job.request.spec.model
     try:
-        # On one process no lease can be lost between the intent and the bytes.
-        submission = await tools.provider.create(job.request.spec, media, before_send=lambda: None)
+        submission = await tools.provider.create(job.request.spec, media, before_send=tools.before_send)
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
         await _settle(tools, job, partial(_unknown, cause=str(exc)), execution)
@@ -120,18 +121,21 @@ async def _post(tools: Tools, job: Job, execution: str, media: Sequence[Prepared
     # Logged first: where the database fails for good, an operator can still attach the task by hand.
     logger.info("task created", extra={"job_id": job.job_id, "provider_task_id": submission.task_id})
     tools.admission.accepted(model)
-    record = tools.store.record_task
-    await _surely(
-        tools,
-        job,
-        lambda: record(
-            job,
+    task_id, estimated = submission.task_id, submission.estimated_millicredits
+    await _surely(tools, job, lambda: tools.tasks.record(job, task_id, estimated))
+    try:
+        await _settle(tools, job, partial(_created, submission=submission), execution)
+    except Superseded:
+        # The job was taken over while the answer was on its way: it waits for this id, or has gone on without it.
+        task = MadeTask(
+            task_id=task_id,
+            job_id=job.job_id,
+            attempt=job.attempt,
             submit_token=job.submit_token,
-            task_id=submission.task_id,
-            estimated=submission.estimated_millicredits,
-        ),
-    )
-    await _settle(tools, job, partial(_created, submission=submission), execution)
+            role=TaskRole.NEW,
+        )
+        await _surely(tools, job, lambda: settle_stray(tools, task))
+        raise
 
 
 async def _settle(tools: Tools, job: Job, edit: Edit, execution: str) -> None:
@@ -211,7 +215,7 @@ async def _adopt(tools: Tools, job: Job, execution: str) -> None:
     """Looks for the task id of an earlier execution's POST for as long as that POST may last."""
     assert job.submitted_at is not None
     deadline = job.submitted_at + timedelta(seconds=tools.limits.submission_grace_seconds)
-    while not (task_id := await tools.store.task_of(job)) and tools.seconds_until(deadline) > 0:
+    while not (task_id := await tools.tasks.of(job)) and tools.seconds_until(deadline) > 0:
         await tools.pause(job.job_id, LOOK_SECONDS)
     if task_id:
         await tools.store.change(job, lambda job: replace(job, task_id=task_id), execution=execution)

@@ -6,10 +6,11 @@ A wish is only recorded; whoever executes the job acts on it.
 from dataclasses import replace
 from enum import StrEnum
 
-from evergreen_server.jobs.model import Job, JobFault, Stage, State, WrongState
+from evergreen_server.jobs.model import Job, JobFault, State, WrongState
 from evergreen_server.jobs.provider import Provider, TaskGone
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.submission import next_attempt
+from evergreen_server.jobs.tasks import TaskRecords, attached
 
 
 class Resolution(StrEnum):
@@ -43,7 +44,9 @@ def _cancelling(job: Job) -> Job:
     return job if job.final else replace(job, state=State.CANCELLING)
 
 
-async def resolve(store: JobStore, provider: Provider, job_id: str, resolution: Resolution, task_id: str) -> Job:
+async def resolve(
+    store: JobStore, tasks: TaskRecords, provider: Provider, job_id: str, resolution: Resolution, task_id: str
+) -> Job:
     """Resolves an unknown submission. Raises JobNotFound, WrongState, TaskUnusable, ProviderError."""
     match resolution:
         case Resolution.RESUBMIT:
@@ -56,10 +59,10 @@ async def resolve(store: JobStore, provider: Provider, job_id: str, resolution: 
                 await provider.task(task_id)
             except TaskGone as exc:
                 raise TaskUnusable(f"the provider knows no task {task_id}", reason="PROVIDER_TASK_NOT_FOUND") from exc
-            attached = await store.attach(job_id, task_id, lambda job: _attach(job, task_id))
-            if attached is None:
+            found = await tasks.attach(job_id, task_id, lambda job: attached(_needs_attention(job), task_id))
+            if found is None:
                 raise TaskUnusable(f"task {task_id} belongs to a job already", reason="PROVIDER_TASK_TAKEN")
-            return attached
+            return found
 
 
 def _needs_attention(job: Job) -> Job:
@@ -80,14 +83,3 @@ def _abandon(job: Job) -> Job:
         message="the submission's outcome was never known and the job was abandoned; it may have been charged",
     )
     return _needs_attention(job).charged_at_most().failed(fault)
-
-
-def _attach(job: Job, task_id: str) -> Job:
-    return replace(
-        _needs_attention(job),
-        state=State.RUNNING,
-        stage=Stage.GENERATING,
-        task_id=task_id,
-        run=job.run + 1,
-        error=None,
-    )

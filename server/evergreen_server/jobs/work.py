@@ -15,6 +15,7 @@ from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
 from evergreen_server.jobs.provider import MediaTools, ModelTable, Provider, Task
 from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_storage import SceneStore
 
 logger = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Limits:
     """How long the steps wait for others. Seconds are the provider's own and are divided by `Pace.scale`."""
 
     submission_grace_seconds: float = 0.0
-    """How long an execution that finds another's intent looks for its task id; 0 where no other can live."""
+    """How long, in real seconds from the intent, another process may still be answered; 0 where none can live."""
     generation_hours: float = 24.0
     """After this long a task that has not ended is cancelled, where no finish_by says so earlier."""
     media_tries: int = 3
@@ -41,6 +42,7 @@ class Tools:
     """The collaborators of the steps."""
 
     store: JobStore
+    tasks: TaskRecords
     provider: Provider
     models: ModelTable
     media: MediaTools
@@ -55,6 +57,8 @@ class Tools:
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     shield: "Shield"
+    before_send: Callable[[], None]
+    """Called with the connection open, just before a create is sent. Raises NotSent where it must not be."""
     answers: dict[str, Task] = field(default_factory=dict)
     """The last answer about a task that has ended, kept from the poll to the delivery."""
 

@@ -19,6 +19,7 @@ from evergreen_server.jobs.following import follow
 from evergreen_server.jobs.model import Job, State, Superseded
 from evergreen_server.jobs.preparing import prepare
 from evergreen_server.jobs.provider import ProviderError
+from evergreen_server.jobs.strays import settle_strays
 from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.work import StepWork, Tools
 from evergreen_server.logs import current_job
@@ -50,11 +51,13 @@ class Runner:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             try:
-                jobs = {job.job_id for job in await self._tools.store.unfinished()} - self._running.keys()
+                # Those of other living replicas are theirs to look after.
+                jobs = set(await self._tools.store.stranded()) - self._running.keys()
                 # Only what was idle twice: a new job waits a moment for the engine to take it up.
                 for job_id in jobs & idle:
                     logger.warning("job started again", extra={"job_id": job_id})
                     await self._tools.store.wish(job_id, _run_again)
+                await settle_strays(self._tools)
             except SQLAlchemyError:
                 # The next round finds them again; the service must not end for it.
                 logger.exception("sweep failed")

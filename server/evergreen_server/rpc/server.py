@@ -1,6 +1,7 @@
 """The gRPC server: its settings, its standard services, and its orderly end."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import grpc
@@ -40,11 +41,18 @@ class CannotListen(Exception):
 
 @asynccontextmanager
 async def serve(
-    *, listen: str, video: object, scene: object, drain: Callable[[], None], grace_seconds: float
+    *,
+    listen: str,
+    video: object,
+    scene: object,
+    drain: Callable[[], None],
+    leave: Callable[[], Awaitable[None]],
+    grace_seconds: float,
 ) -> AsyncIterator[str]:
     """Serves until the context ends and gives the address bound to (port 0 picks one).
 
-    At the end: health says NOT_SERVING, `drain` ends the watches, and calls under way get `grace_seconds`.
+    At the end: health says NOT_SERVING, `drain` ends the watches, calls under way get `grace_seconds`, and `leave`
+    is awaited meanwhile.
     Raises SlowProtobuf, CannotListen.
     """
     if api_implementation.Type() != "upb":
@@ -77,4 +85,11 @@ async def serve(
     finally:
         await checks.enter_graceful_shutdown()
         drain()
-        await server.stop(grace_seconds)
+        # Work is handed over at once, and not only when the last call has ended.
+        async with asyncio.TaskGroup() as ending:
+            ending.create_task(server.stop(grace_seconds), name="calls end")
+            ending.create_task(_awaited(leave), name="work is handed over")
+
+
+async def _awaited(leave: Callable[[], Awaitable[None]]) -> None:
+    await leave()

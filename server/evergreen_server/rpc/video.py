@@ -13,6 +13,7 @@ from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.model import Job, State
 from evergreen_server.jobs.provider import Fault, ModelTable, Provider
 from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.topic import Entry
 from evergreen_server.rpc.convert import account_message, credits_of, job_message, model_message
 from evergreen_server.rpc.handlers import Context
@@ -28,9 +29,13 @@ TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class StatusCache:
-    """Serialized GetStatus answers. This process hears of every change, so what it kept is the row's truth."""
+    """Serialized GetStatus answers. A lone process hears of every change, so what it kept is the row's truth.
 
-    def __init__(self, size: int = STATUSES_KEPT) -> None:
+    With `final_only`, for one of several, only what can change no more is kept.
+    """
+
+    def __init__(self, *, final_only: bool = False, size: int = STATUSES_KEPT) -> None:
+        self._final_only = final_only
         self._size = size
         self._kept: OrderedDict[str, tuple[bytes, int]] = OrderedDict()
         self._reading: dict[str, object] = {}
@@ -59,7 +64,7 @@ class StatusCache:
         mark = self._reading[job_id] = object()
 
         def keep(job: Job, answer: bytes) -> None:
-            if self._reading.get(job_id) is mark:
+            if self._reading.get(job_id) is mark and (job.final or not self._final_only):
                 self._kept[job_id] = answer, job.revision
                 if len(self._kept) > self._size:
                     self._kept.popitem(last=False)
@@ -78,6 +83,7 @@ class VideoService:
         self,
         *,
         store: JobStore,
+        tasks: TaskRecords,
         feed: Feed,
         provider: Provider,
         models: ModelTable,
@@ -86,6 +92,7 @@ class VideoService:
         new_id: Callable[[], str],
     ) -> None:
         self._store = store
+        self._tasks = tasks
         self._feed = feed
         self._provider = provider
         self._models = models
@@ -96,6 +103,7 @@ class VideoService:
     async def GenerateVideo(
         self, message: video_pb2.GenerateVideoRequest, _context: Context
     ) -> video_pb2.GenerateVideoResponse:
+        self._feed.check_draining()
         digest = digest_of(message)
         if not key_faults(message):
             # Before anything is judged: an accepted request stays accepted, whatever the rules are by now.
@@ -217,7 +225,7 @@ class VideoService:
         if faults:
             raise InvalidRequest(faults)
         job = await wishes.resolve(
-            self._store, self._provider, message.job_id, wishes.Resolution[name], message.provider_task_id
+            self._store, self._tasks, self._provider, message.job_id, wishes.Resolution[name], message.provider_task_id
         )
         return video_pb2.ResolveSubmissionResponse(job=job_message(job, whole=True))
 

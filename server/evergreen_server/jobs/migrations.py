@@ -1,0 +1,67 @@
+"""The schema, step by step: each version is what its step adds to the one before.
+
+A new database gets all tables at once. Replicas that start together wait for each other, and the first one migrates.
+"""
+
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.database import jobs, metadata, provider_tasks
+
+VERSION = 2
+LOCK = 0x65766572
+"""The key of the advisory lock, on PostgreSQL; SQLite has one writer anyway."""
+
+schema_version = sa.Table("schema_version", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False))
+
+
+class SchemaTooNew(Exception):
+    """A newer release has migrated the database."""
+
+
+def migrate(db: sa.Connection) -> None:
+    """Brings the schema to VERSION, in the caller's transaction. Raises SchemaTooNew."""
+    if db.dialect.name == "postgresql":
+        # The others wait here for whoever migrates, for longer than for a row.
+        db.execute(sa.text("SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '60s'"))
+        db.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+    version = _version(db)
+    if version > VERSION:
+        raise SchemaTooNew(
+            f"has schema version {version}, and this release knows {VERSION} at most; install a newer release"
+        )
+    # New tables of every version; what exists is left as it is.
+    metadata.create_all(db)
+    if version:
+        for step in range(version + 1, VERSION + 1):
+            STEPS[step](db)
+    if version != VERSION:
+        db.execute(schema_version.delete())
+        db.execute(schema_version.insert().values(version=VERSION))
+
+
+def _version(db: sa.Connection) -> int:
+    """Tells the schema's version; 0 where there is none yet."""
+    inspector = sa.inspect(db)
+    known = inspector.has_table(schema_version.name)
+    schema_version.create(db, checkfirst=True)
+    if known and (version := db.execute(sa.select(schema_version.c.version)).scalar()) is not None:
+        return int(version)
+    # The first version did not yet write down which one it was.
+    return 1 if inspector.has_table(jobs.name) else 0
+
+
+def _add(db: sa.Connection, *columns: "sa.Column[object]") -> None:
+    """Adds columns to tables of an earlier version. Each needs a server default or must be nullable."""
+    for column in columns:
+        definition = sa.schema.CreateColumn(column).compile(dialect=db.dialect)
+        db.execute(sa.text(f"ALTER TABLE {column.table} ADD COLUMN {definition}"))
+
+
+def _second(db: sa.Connection) -> None:
+    _add(db, jobs.c.replica, provider_tasks.c.role)
+
+
+STEPS: Mapping[int, Callable[[sa.Connection], None]] = {2: _second}
+"""What each version does to the tables of the one before it; new tables and their indexes are made before."""
