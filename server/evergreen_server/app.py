@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from uuid import uuid4
@@ -129,6 +130,9 @@ async def serve(
         background = await stack.enter_async_context(Background())
         # Left before the provider and the database close, so that a POST under way can still record its task.
         shield = await stack.enter_async_context(Shield(grace_seconds=config.grace_seconds))
+        pace = Pace(scale=config.provider_speed)
+        if database.shared:
+            pace = replace(pace, after_restart_spread_seconds=(0.0, 2.0))
         runner = Runner(
             Tools(
                 store=store,
@@ -141,7 +145,7 @@ async def serve(
                 signals=signals,
                 progress=progress,
                 durations=Durations(),
-                pace=Pace(scale=config.provider_speed),
+                pace=pace,
                 limits=Limits(submission_grace_seconds=create_seconds + 5.0 if database.shared else 0.0),
                 random=random.Random(),
                 clock=now,

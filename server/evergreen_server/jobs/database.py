@@ -11,8 +11,12 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
 
 T = TypeVar("T")
+
+AWAY = (OperationalError, InterfaceError, InternalError, TimeoutError)
+"""What an error of the database is when the database is out of reach, restarting, or too busy: it may pass."""
 
 metadata = sa.MetaData()
 

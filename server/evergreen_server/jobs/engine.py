@@ -6,6 +6,7 @@ after a crash, and skips the steps that it has seen to the end. What a step deci
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -137,6 +138,9 @@ class Engine:
         log = logging.getLogger("dbos")
         if not log.handlers:
             log.addHandler(logging.NullHandler())  # else DBOS adds its own console
+        for known in [known for known in log.filters if isinstance(known, _Calm)]:
+            log.removeFilter(known)
+        log.addFilter(_Calm())
         serializer = DBOSPortableJSONSerializer()
         config: DBOSConfig = {
             "name": APPLICATION,
@@ -173,6 +177,26 @@ class Engine:
         except SQLAlchemyError as exc:
             # The others find it, once the lease has run out.
             logger.warning("jobs not handed over", extra={"cause": type(exc).__name__})
+
+
+class _Calm(logging.Filter):
+    """Lets a complaint of one kind pass once in ten seconds, in one line: while its database is away DBOS has many."""
+
+    SECONDS = 10.0
+    KIND = 30
+    """By so many characters a kind of complaint is known; what follows is the cause."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = record.getMessage().partition("\n")[0], None
+        kind, now = record.msg[: self.KIND], time.monotonic()
+        if now - self._told.get(kind, -self.SECONDS) < self.SECONDS:
+            return False
+        self._told[kind] = now
+        return True
 
 
 async def _step(name: str, work: Callable[[], Awaitable[None]]) -> None:

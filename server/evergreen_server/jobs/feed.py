@@ -6,6 +6,7 @@ nothing but its place, and reads the table when the window has moved on.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
@@ -15,7 +16,7 @@ from typing import Protocol, TypeAlias
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import Database, job_events, jobs, projects
+from evergreen_server.jobs.database import AWAY, Database, job_events, jobs, projects
 from evergreen_server.jobs.model import FINAL, EventKind, Job, JobError
 from evergreen_server.jobs.opening import Opening, Openings
 from evergreen_server.jobs.rows import job_from_row
@@ -23,9 +24,12 @@ from evergreen_server.jobs.store import Change
 from evergreen_server.jobs.topic import AT_ONCE, Entry, Topic, Watcher, told
 
 PAGE = 500
+AWAY_SECONDS = 1.0
 CHECKPOINT_SECONDS = 15.0
 WAKES_AT_ONCE = 200
 _FINAL = frozenset(state.value for state in FINAL)
+
+logger = logging.getLogger(__name__)
 
 Event: TypeAlias = tuple[int, str, str, str, bytes]
 EVENTS: "sa.Select[Event]" = (
@@ -129,8 +133,14 @@ class Feed:
                 await self._tick(every)
             self._news.clear()
             dirty, self._dirty = self._dirty, set()
-            for project_id in dirty:
-                await self._load(project_id)
+            try:
+                for project_id in dirty:
+                    await self._load(project_id)
+            except AWAY as exc:
+                # The watchers keep their places, and what was missed is read once the database is back.
+                logger.warning("events not read", extra={"cause": type(exc).__name__})
+                self._dirty |= dirty
+                await asyncio.sleep(AWAY_SECONDS)
 
     async def watch(
         self,

@@ -71,11 +71,18 @@ class Lease:
                 logger.warning("lease not released", exc_info=True)
 
     def _keep(self) -> None:
+        failed = 0
         while not self._stop.wait(BEAT_SECONDS):
             try:
                 self._renew()
             except SQLAlchemyError as exc:
-                logger.warning("lease not renewed", extra={"cause": type(exc).__name__})
+                if not failed:
+                    logger.warning("lease not renewed", extra={"cause": type(exc).__name__})
+                failed += 1
+            else:
+                if failed:
+                    logger.info("lease renewed", extra={"failed": failed})
+                failed = 0
 
     def _renew(self) -> None:
         asked_at = self._boottime()

@@ -31,6 +31,7 @@ class Pace:
     max_throttled_seconds: float = 30.0
     max_error_seconds: float = 60.0
     after_restart_spread_seconds: tuple[float, float] = (5.0, 10.0)
+    """May be shorter where jobs are taken over: the lease that ran out was a wait too, and they begin one by one."""
     scale: float = 1.0
 
     def __post_init__(self) -> None:

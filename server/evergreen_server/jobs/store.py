@@ -12,10 +12,18 @@ from datetime import datetime
 from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
 
 from evergreen_server.jobs import ledger
-from evergreen_server.jobs.database import Database, inline_media, job_events, jobs, projects, provider_tasks, requests
+from evergreen_server.jobs.database import (
+    AWAY,
+    Database,
+    inline_media,
+    job_events,
+    jobs,
+    projects,
+    provider_tasks,
+    requests,
+)
 from evergreen_server.jobs.leases import live_replicas
 from evergreen_server.jobs.model import (
     MOVES,
@@ -172,7 +180,7 @@ class JobStore:
 
         try:
             await self.write(work)
-        except OperationalError:
+        except AWAY:
             # A percentage is the one thing that may be lost: the next poll brings a newer one.
             logger.warning("progress not written", exc_info=True)
 

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.engine import Steps
 from evergreen_server.jobs.following import follow
@@ -128,6 +129,9 @@ class Runner:
                 logger.warning("step waits", extra={"job_id": job_id, "cause": str(exc), "tries": tries + 1})
                 if isinstance(exc, StorageError):
                     await self._tell(job, execution, str(exc))
+            except AWAY as exc:
+                # Every job of this replica says so: one line each, and no traceback.
+                logger.warning("step waits", extra={"job_id": job_id, "cause": type(exc).__name__, "tries": tries + 1})
             except Exception:
                 # The outermost loop of a job: a fault of ours must not lose it.
                 logger.exception("step failed", extra={"job_id": job_id, "tries": tries + 1})

@@ -13,8 +13,8 @@ from uuid import uuid4
 import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
-from sqlalchemy.exc import OperationalError
 
+from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.feed import CursorAhead, CursorCompacted, Draining
 from evergreen_server.jobs.model import JobNotFound, RequestReused, WrongState
 from evergreen_server.jobs.opening import MixedProjects
@@ -150,8 +150,9 @@ def _mixed(exc: MixedProjects) -> Status:
     return _invalid(InvalidRequest([Fault(field="job_ids", description=str(exc))]))
 
 
-def _database(exc: OperationalError) -> Status:
-    logger.error("database unavailable", exc_info=exc)
+def _database(exc: Exception) -> Status:
+    # Every caller hears of it at once: one line each, and no traceback.
+    logger.error("database unavailable", extra={"cause": str(getattr(exc, "orig", exc)).partition("\n")[0]})
     return Status(
         code=grpc.StatusCode.UNAVAILABLE,
         message="the database does not answer",
@@ -183,7 +184,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     InvalidKey: _bad_key,
     UnsupportedSchema: _as(grpc.StatusCode.FAILED_PRECONDITION, "SCENE_UNSUPPORTED"),
     StorageError: _as(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", retry=True),
-    OperationalError: _database,
+    **dict.fromkeys(AWAY, _database),
     Unauthorized: _as(grpc.StatusCode.FAILED_PRECONDITION, "PROVIDER_UNAUTHORIZED"),
     ProviderError: _as(grpc.StatusCode.UNAVAILABLE, "PROVIDER_UNAVAILABLE", retry=True),
 }
