@@ -1,10 +1,11 @@
 """Fixtures of the tests that need the whole service."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.postgres import Postgres, any_postgres
 from tests.serving import Api, Control, open_sandbox, serving
 
 
@@ -18,3 +19,9 @@ async def sandbox() -> AsyncIterator[Control]:
 async def api(tmp_path: Path, sandbox: Control) -> AsyncIterator[Api]:
     async with serving(tmp_path / "data", sandbox.url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with any_postgres() as server:
+        yield server

