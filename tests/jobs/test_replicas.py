@@ -1,4 +1,4 @@
-"""Several servers on one PostgreSQL database: whichever is asked tells the same, and its end is not the end of a job."""
+"""Several servers on one PostgreSQL database: whichever is asked tells the same, and its end is not a job's end."""
 
 import asyncio
 import os

@@ -1,0 +1,95 @@
+"""The schema: brought up to date once, whoever starts first, and never downgraded."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from evergreen_server.jobs.connecting import DatabaseUnusable, open_database
+from evergreen_server.jobs.database import jobs, metadata, provider_tasks
+from evergreen_server.jobs.migrations import VERSION, schema_version
+from tests.postgres import Postgres
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.create()
+
+
+async def test_a_database_of_the_first_version_is_brought_up_to_date(url: str) -> None:
+    async with open_database(url) as database:
+        fresh = await database.read(shape)
+        await database.write(back_to_the_first)
+        assert await database.read(shape) != fresh
+
+    async with open_database(url) as database:
+        assert await database.read(shape) == fresh
+        assert await database.read(version) == VERSION
+
+
+async def test_a_newer_schema_is_refused(url: str) -> None:
+    async with open_database(url) as database:
+        await database.write(lambda db: db.execute(schema_version.update().values(version=VERSION + 1)))
+
+    with pytest.raises(DatabaseUnusable, match=f"schema version {VERSION + 1}.*newer release"):
+        async with open_database(url):
+            pass
+
+
+async def test_many_replicas_that_start_at_once_migrate_once(postgres: Postgres) -> None:
+    url = postgres.create()
+    async with open_database(url) as database:
+        await database.write(back_to_the_first)
+    opened: list[int] = []
+    everyone = asyncio.Barrier(5)
+
+    async def start() -> None:
+        async with open_database(url) as database:
+            opened.append(await database.read(version))
+            await everyone.wait()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for _ in range(5):
+            group.create_task(start())
+
+    assert opened == [VERSION] * 5
+
+
+async def test_a_password_is_not_repeated_where_the_database_cannot_be_reached() -> None:
+    with pytest.raises(DatabaseUnusable, match="cannot be opened") as refused:
+        async with open_database("postgresql://someone:sesame@127.0.0.1:1/jobs"):
+            pass
+
+    assert "sesame" not in str(refused.value)
+
+
+def version(db: sa.Connection) -> int:
+    return db.execute(sa.select(schema_version.c.version)).scalar_one()
+
+
+def shape(db: sa.Connection) -> dict[str, dict[str, object]]:
+    """The tables with their columns: type, whether NULL is allowed, default; and their indexes."""
+    inspector = sa.inspect(db)
+    return {
+        table: {
+            **{
+                column["name"]: (str(column["type"]), column["nullable"], column["default"])
+                for column in inspector.get_columns(table)
+            },
+            "indexes": sorted(str(index["name"]) for index in inspector.get_indexes(table)),
+        }
+        for table in metadata.tables
+        if inspector.has_table(table)
+    }
+
+
+def back_to_the_first(db: sa.Connection) -> None:
+    """Makes of a new database what the first version had."""
+    db.execute(sa.text("DROP TABLE replicas"))
+    db.execute(sa.text("DROP TABLE schema_version"))
+    for column in (jobs.c.replica, provider_tasks.c.role):
+        db.execute(sa.text(f"ALTER TABLE {column.table} DROP COLUMN {column.name}"))

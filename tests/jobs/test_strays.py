@@ -1,0 +1,199 @@
+"""Task ids that come to light after their jobs had gone on without them."""
+
+import random
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from evergreen_server.jobs import wishes
+from evergreen_server.jobs.admission import Admission, Signals
+from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.model import Job, JobFault, JobRequest, Stage, State, TaskRole
+from evergreen_server.jobs.polling import Pace
+from evergreen_server.jobs.provider import ProviderUnavailable, Task, TaskState, VideoSpec
+from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.strays import settle_stray, settle_strays
+from evergreen_server.jobs.tasks import MadeTask, TaskRecords
+from evergreen_server.jobs.wishes import Resolution
+from evergreen_server.jobs.work import Limits, Tools
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+TASK = MadeTask(task_id="task-1", job_id="job-1", attempt=1, submit_token="token-1", role=TaskRole.NEW)
+
+
+@dataclass
+class ScriptedProvider:
+    """Knows one task, and notes what is deleted."""
+
+    state: TaskState = TaskState.RUNNING
+    away: bool = False
+    deleted: list[str] = field(default_factory=list)
+
+    async def task(self, task_id: str) -> Task:
+        if self.away:
+            raise ProviderUnavailable("away")
+        return Task(task_id=task_id, state=self.state, status=self.state.value)
+
+    async def delete(self, task_id: str) -> bool:
+        self.deleted.append(task_id)
+        return True
+
+
+@dataclass
+class Case:
+    """A job of which nobody knows whether it was submitted, and what settles its stray task."""
+
+    store: JobStore
+    tasks: TaskRecords
+    tools: Tools
+    provider: ScriptedProvider
+    now: datetime = NOW
+
+    async def job(self) -> Job:
+        return await self.store.get("job-1")
+
+    async def record(self) -> None:
+        """Records the task as a replica does that gets its answer late."""
+        await self.tasks.record(replace(await self.job(), attempt=1, submit_token="token-1"), "task-1", None)
+
+    async def resolve(self, resolution: Resolution) -> None:
+        await wishes.resolve(self.store, self.tasks, self.provider, "job-1", resolution, "")
+
+
+@pytest.fixture
+async def case(tmp_path: Path) -> AsyncIterator[Case]:
+    async with opened(tmp_path) as case:
+        yield case
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path) -> AsyncIterator[Case]:
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        store = JobStore(
+            database=database,
+            replica_id="local",
+            clock=lambda: case.now,
+            encode_event=lambda _kind, _job, _at: b"",
+            enqueue=lambda _db, _job: None,
+            changed=lambda _changes: None,
+        )
+        provider = ScriptedProvider()
+        tasks = TaskRecords(database=database, store=store, clock=lambda: case.now)
+        tools = Tools(
+            store=store,
+            tasks=tasks,
+            provider=provider,
+            models=None,
+            media=None,
+            scenes=None,
+            admission=Admission(provider=None, monotonic=time.monotonic, scale=1.0),
+            signals=Signals(),
+            progress=None,
+            durations=None,
+            pace=Pace(),
+            limits=Limits(),
+            random=random.Random(1),
+            clock=lambda: case.now,
+            monotonic=time.monotonic,
+            shield=None,
+            before_send=lambda: None,
+        )
+        case = Case(store=store, tasks=tasks, tools=tools, provider=provider)
+        request = JobRequest(
+            project_id="film",
+            scene_id="scene-1",
+            request_id="one",
+            digest="",
+            spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
+            start_by=NOW + timedelta(hours=1),
+        )
+        await store.accept(request, job_id="job-1", estimated_millicredits=5_000, inline={})
+        unknown = JobFault(reason="SUBMISSION_UNKNOWN", message="nobody knows")
+        await store.wish("job-1", lambda job: replace(job, state=State.RUNNING, submit_token="token-1"))
+        await store.wish(
+            "job-1", lambda job: replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=unknown)
+        )
+        yield case
+
+
+async def test_a_late_task_is_given_to_the_job_that_asks_for_it(case: Case) -> None:
+    await case.record()
+
+    await settle_stray(case.tools, TASK)
+
+    job = await case.job()
+    assert (job.state, job.stage, job.task_id, job.run, job.error) == (
+        State.RUNNING,
+        Stage.GENERATING,
+        "task-1",
+        1,
+        None,
+    )
+    assert case.provider.deleted == []
+    case.now += timedelta(hours=1)
+    assert await case.tasks.stray(older_than=timedelta(minutes=1)) == []
+
+
+async def test_a_record_that_nobody_settled_is_found_later(case: Case) -> None:
+    await case.record()
+    await settle_strays(case.tools)
+    assert (await case.job()).state is State.NEEDS_ATTENTION, "whoever recorded it may be about to settle it"
+
+    case.now += timedelta(minutes=2)
+    await settle_strays(case.tools)
+
+    assert (await case.job()).task_id == "task-1"
+
+
+async def test_after_a_resubmission_a_late_task_is_deleted_and_told_of(case: Case) -> None:
+    await case.resolve(Resolution.RESUBMIT)
+    await case.record()
+
+    await settle_stray(case.tools, TASK)
+
+    job = await case.job()
+    assert (job.state, job.attempt, job.task_id) == (State.QUEUED, 2, "")
+    assert [warning.code for warning in job.warnings] == ["SURPLUS_TASK"]
+    assert job.charged_millicredits == 5_000, "the bound of the first attempt stands for it"
+    assert case.provider.deleted == ["task-1"]
+
+
+async def test_a_surplus_task_is_deleted_as_soon_as_the_provider_answers(case: Case) -> None:
+    await case.resolve(Resolution.ABANDON)
+    await case.record()
+    case.provider.away = True
+    await settle_stray(case.tools, TASK)
+    assert case.provider.deleted == []
+
+    case.provider.away = False
+    await settle_strays(case.tools)
+    await settle_strays(case.tools)
+
+    assert case.provider.deleted == ["task-1"]
+    assert (await case.job()).state is State.FAILED
+
+
+async def test_a_surplus_task_that_has_ended_is_not_deleted(case: Case) -> None:
+    await case.resolve(Resolution.ABANDON)
+    await case.record()
+    case.provider.state = TaskState.SUCCEEDED
+
+    await settle_stray(case.tools, TASK)
+
+    assert case.provider.deleted == []
+    assert await case.tasks.stray(older_than=timedelta(0)) == []
+
+
+async def test_a_task_may_be_attached_by_hand_while_its_record_waits(case: Case) -> None:
+    await case.record()
+
+    await wishes.resolve(case.store, case.tasks, case.provider, "job-1", Resolution.ATTACH, "task-1")
+    await settle_stray(case.tools, TASK)
+
+    assert (await case.job()).task_id == "task-1"
+    assert case.provider.deleted == []
