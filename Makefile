@@ -59,10 +59,22 @@ define generate
 	PATH="$$PWD/$(NPM_BIN):$$PATH" buf generate --output $(1)
 endef
 
+# $(call reference,FILE) writes the API reference, from the comments.
+define reference
+	.venv-proto/bin/python -m grpc_tools.protoc -Iprotos --include_source_info \
+		--descriptor_set_out=.make/contract.binpb $(sort $(PROTOS))
+	.venv-proto/bin/python docs/make_reference.py .make/contract.binpb >$(1)
+endef
+
 .PHONY: proto
-proto: .make/proto node_modules/.package-lock.json ## Generate the Python and TypeScript stubs
+proto: .make/proto node_modules/.package-lock.json ## Generate the Python and TypeScript stubs and docs/reference.md
 	rm -f clients/python/evergreen/v1/*_pb2*
 	$(call generate,.)
+	$(call reference,docs/reference.md)
+
+.PHONY: docs
+docs: .make/proto ## Generate docs/reference.md alone
+	$(call reference,docs/reference.md)
 
 .PHONY: check-proto
 check-proto: .make/proto node_modules/.package-lock.json ## Lint the contract, compare it with main, prove the stubs current
@@ -74,7 +86,10 @@ check-proto: .make/proto node_modules/.package-lock.json ## Lint the contract, c
 	@diff -r -x __init__.py -x __pycache__ .make/generated/clients/python/evergreen/v1 clients/python/evergreen/v1 \
 		&& diff -r .make/generated/clients/typescript/src/gen clients/typescript/src/gen \
 		|| { echo "The stubs are not what the protos say: run make proto." >&2; exit 1; }
-	@echo "The stubs are current."
+	@$(call reference,.make/generated/reference.md)
+	@diff .make/generated/reference.md docs/reference.md \
+		|| { echo "docs/reference.md is not what the protos say: run make docs." >&2; exit 1; }
+	@echo "The stubs and the reference are current."
 
 ## Looking at the code.
 
