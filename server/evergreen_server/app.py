@@ -151,7 +151,7 @@ async def serve(
                 clock=now,
                 monotonic=time.monotonic,
                 shield=shield,
-                before_send=lease.check if database.shared else lambda: None,
+                check_lease=lease.check if database.shared else lambda: None,
             )
         )
         for job in await store.unfinished():
@@ -199,6 +199,7 @@ async def serve(
                 ),
                 drain=feed.drain,
                 leave=engine.leave,
+                healthy=lambda: lease.live if database.shared else True,
                 grace_seconds=config.grace_seconds,
             )
         )

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import uvloop
@@ -92,7 +93,13 @@ async def main() -> None:
 
             running = asyncio.create_task(feed.run())
             async with serve(
-                listen="127.0.0.1:0", video=video, scene=Nothing(), drain=feed.drain, grace_seconds=0.0
+                listen="127.0.0.1:0",
+                video=video,
+                scene=Nothing(),
+                drain=feed.drain,
+                leave=partial(asyncio.sleep, 0),
+                healthy=lambda: True,
+                grace_seconds=0.0,
             ) as address:
                 calm_collector()
                 await obey(f"{address} {job.job_id}", publish)

@@ -159,7 +159,7 @@ def tools_of(store: JobStore) -> Tools:
         monotonic=time.monotonic,
         shield=None,
         tasks=None,
-        before_send=lambda: None,
+        check_lease=lambda: None,
     )
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from evergreen.v1 import video_pb2 as v1
 from tests.jobs.lives import check_lives
 from tests.postgres import Postgres, own_postgres
-from tests.serving import Control, ServerProcess, reason_of, request
+from tests.serving import Api, Control, ServerProcess, reason_of, request
 
 Replica = Callable[[], ServerProcess]
 
@@ -138,11 +139,21 @@ async def test_the_database_may_go_away_for_a_while(tmp_path: Path, sandbox: Con
             await asyncio.to_thread(postgres.stop)
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await api.generate()
+            await health_becomes(api, health_pb2.HealthCheckResponse.NOT_SERVING)
             await sandbox.advance(600)
             await asyncio.to_thread(postgres.start)
+            await health_becomes(api, health_pb2.HealthCheckResponse.SERVING)
 
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
             assert reason_of(refused.value) == "STORAGE_UNAVAILABLE"
             assert (await api.finished(job.job_id, seconds=60)).state == v1.JOB_STATE_SUCCEEDED
             assert await process.end(signal.SIGTERM) == 0
     assert len(await sandbox.tasks()) == 1
+
+
+async def health_becomes(api: Api, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+    """Waits until the service says so."""
+    async with asyncio.timeout(20):
+        async for answer in health_pb2_grpc.HealthStub(api.channel).Watch(health_pb2.HealthCheckRequest()):
+            if answer.status == status:
+                return

@@ -101,7 +101,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Case]:
             clock=lambda: case.now,
             monotonic=time.monotonic,
             shield=None,
-            before_send=lambda: None,
+            check_lease=lambda: None,
         )
         case = Case(store=store, tasks=tasks, tools=tools, provider=provider)
         request = JobRequest(

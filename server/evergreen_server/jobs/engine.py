@@ -27,6 +27,9 @@ VERSION = "1"
 
 QUEUE_POLL_SECONDS = 0.1
 THREADS = 4
+CONNECTIONS = 8
+CLIENT_CONNECTIONS = 2
+"""With those of our own and one that listens: a replica takes some 22 of the 100 that PostgreSQL allows by default."""
 STOP_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
@@ -149,12 +152,16 @@ class Engine:
             "application_version": VERSION,
             "executor_id": self._replica_id,
             "max_executor_threads": THREADS,
+            "sys_db_pool_size": CONNECTIONS,
             "log_level": "WARNING",
             "scheduler_polling_interval_sec": 3600.0,
         }
         DBOS.migrate(self._database.url)
         self._client = DBOSClient(
-            system_database_url=self._database.url, serializer=serializer, application_name=APPLICATION
+            system_database_url=self._database.url,
+            serializer=serializer,
+            application_name=APPLICATION,
+            system_database_pool_size=CLIENT_CONNECTIONS,
         )
         # Before the launch, so that the queue is listened to at once.
         self._client.register_queue(QUEUE, polling_interval_sec=QUEUE_POLL_SECONDS)

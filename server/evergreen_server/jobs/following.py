@@ -151,7 +151,7 @@ def _cancelled(job: Job) -> Job:
 async def _cancel(tools: Tools, job: Job, execution: str) -> None:
     """Deletes the task unless it has ended by now: a finished clip is paid for and never destroyed.
 
-    Raises ProviderUnavailable, Unauthorized.
+    Raises ProviderUnavailable, Unauthorized, NotSent.
     """
     ours = job.delete_sent
     # Recorded before it is sent, so that after a crash a 404 is known to be our own doing; and before the look, so
@@ -165,6 +165,8 @@ async def _cancel(tools: Tools, job: Job, execution: str) -> None:
     if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
         await _ended(tools, job, task, execution, ours=ours)
         return
+    # A replica that was paused here may have lost the job, which may be delivered elsewhere by now.
+    tools.check_lease()
     await tools.provider.delete(job.task_id)
     tools.admission.release(job.job_id)
     await tools.store.change(

@@ -43,15 +43,18 @@ class Lease:
 
     def check(self) -> None:
         """Raises NotSent where the lease was not renewed within half its life, so that another may own our jobs."""
-        if self._boottime() - self._renewed_at >= TTL_SECONDS / 2:
+        if not self.live:
             raise NotSent("This replica's lease is too old; nothing was sent.")
+
+    @property
+    def live(self) -> bool:
+        """Tells whether the lease was renewed within half its life."""
+        return self._boottime() - self._renewed_at < TTL_SECONDS / 2
 
     @property
     def settled(self) -> bool:
         """Tells whether the lease was held without a gap for so long that every other living replica has its own."""
-        now = self._boottime()
-        held = self._held_since
-        return held is not None and now - self._renewed_at < TTL_SECONDS / 2 and now - held > TTL_SECONDS
+        return self.live and self._held_since is not None and self._boottime() - self._held_since > TTL_SECONDS
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[None]:

@@ -104,7 +104,7 @@ async def _post(tools: Tools, job: Job, execution: str, media: Sequence[Prepared
     """Posts once and records what came of it. Must not be cancelled: its answer may be worth money."""
     model = job.request.spec.model
     try:
-        submission = await tools.provider.create(job.request.spec, media, before_send=tools.before_send)
+        submission = await tools.provider.create(job.request.spec, media, before_send=tools.check_lease)
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
         await _settle(tools, job, partial(_unknown, cause=str(exc)), execution)

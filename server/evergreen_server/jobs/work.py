@@ -57,8 +57,8 @@ class Tools:
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     shield: "Shield"
-    before_send: Callable[[], None]
-    """Called with the connection open, just before a create is sent. Raises NotSent where it must not be."""
+    check_lease: Callable[[], None]
+    """Called just before what cannot be taken back is sent. Raises NotSent where another replica may own the job."""
     answers: dict[str, Task] = field(default_factory=dict)
     """The last answer about a task that has ended, kept from the poll to the delivery."""
 

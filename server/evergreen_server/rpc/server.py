@@ -15,6 +15,7 @@ from evergreen_server.rpc.handlers import service_handler
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 CLIENT_KEEPALIVE_MS = 30_000
 """The interval that clients are told to use; half of it is permitted, for their jitter."""
+HEALTH_SECONDS = 1.0
 SERVICES = ("evergreen.v1.VideoService", "evergreen.v1.SceneService")
 
 OPTIONS: list[tuple[str, int]] = [
@@ -47,12 +48,13 @@ async def serve(
     scene: object,
     drain: Callable[[], None],
     leave: Callable[[], Awaitable[None]],
+    healthy: Callable[[], bool],
     grace_seconds: float,
 ) -> AsyncIterator[str]:
     """Serves until the context ends and gives the address bound to (port 0 picks one).
 
-    At the end: health says NOT_SERVING, `drain` ends the watches, calls under way get `grace_seconds`, and `leave`
-    is awaited meanwhile.
+    Health says SERVING while `healthy` does. At the end it says NOT_SERVING, `drain` ends the watches, calls under
+    way get `grace_seconds`, and `leave` is awaited meanwhile.
     Raises SlowProtobuf, CannotListen.
     """
     if api_implementation.Type() != "upb":
@@ -78,17 +80,34 @@ async def serve(
             "choose another with --listen or EVERGREEN_LISTEN"
         ) from exc
     await server.start()
-    for name in ("", *SERVICES):
-        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    await _say(checks, True)
+    watching = asyncio.create_task(_watch_health(checks, healthy), name="health")
     try:
         yield f"{host}:{port}"
     finally:
+        watching.cancel()
+        await asyncio.wait([watching])
         await checks.enter_graceful_shutdown()
         drain()
         # Work is handed over at once, and not only when the last call has ended.
         async with asyncio.TaskGroup() as ending:
             ending.create_task(server.stop(grace_seconds), name="calls end")
             ending.create_task(_awaited(leave), name="work is handed over")
+
+
+async def _watch_health(checks: health.aio.HealthServicer, healthy: Callable[[], bool]) -> None:
+    said = True
+    while True:
+        await asyncio.sleep(HEALTH_SECONDS)
+        if healthy() is not said:
+            said = not said
+            await _say(checks, said)
+
+
+async def _say(checks: health.aio.HealthServicer, serving: bool) -> None:
+    status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+    for name in ("", *SERVICES):
+        await checks.set(name, status)
 
 
 async def _awaited(leave: Callable[[], Awaitable[None]]) -> None:
