@@ -44,6 +44,7 @@ class SceneServiceStub:
     | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
     | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
     | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
+    | `FAILED_PRECONDITION` | `SCENE_UNSUPPORTED` | a newer version of this service wrote `scene.json` | tell the operator |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
     | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
     | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
@@ -161,6 +162,7 @@ class SceneServiceAsyncStub(SceneServiceStub):
     | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
     | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
     | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
+    | `FAILED_PRECONDITION` | `SCENE_UNSUPPORTED` | a newer version of this service wrote `scene.json` | tell the operator |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
     | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
     | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
@@ -274,6 +276,7 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
     | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
     | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
     | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
+    | `FAILED_PRECONDITION` | `SCENE_UNSUPPORTED` | a newer version of this service wrote `scene.json` | tell the operator |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
     | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
     | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |

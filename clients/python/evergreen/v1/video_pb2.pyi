@@ -571,6 +571,7 @@ class Warning(_message.Message):
     * `PICTURE_PROFILE_IGNORED`: a picture's colour profile was broken, and its colours were taken as sRGB.
     * `SUBMISSION_UNKNOWN`: it was not known whether a task had been made, and the request chose to have it
       submitted once more.
+    * `SURPLUS_TASK`: the task of an earlier attempt came to light late; it is deleted at the provider.
     * `STORAGE_UNAVAILABLE`: the scene's storage failed and the job waits for it, or waited.
     * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
     * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.

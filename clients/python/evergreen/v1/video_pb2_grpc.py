@@ -41,7 +41,8 @@ class VideoServiceStub(object):
     `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
     domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
     `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call
+    may succeed later, a `google.rpc.RetryInfo` says after how long to try.
 
     | code | reason | cause | what to do |
     |---|---|---|---|
@@ -135,7 +136,8 @@ class VideoServiceServicer(object):
     `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
     domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
     `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call
+    may succeed later, a `google.rpc.RetryInfo` says after how long to try.
 
     | code | reason | cause | what to do |
     |---|---|---|---|
@@ -364,7 +366,8 @@ class VideoService(object):
     `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
     domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
     `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call
+    may succeed later, a `google.rpc.RetryInfo` says after how long to try.
 
     | code | reason | cause | what to do |
     |---|---|---|---|

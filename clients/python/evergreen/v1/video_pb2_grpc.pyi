@@ -42,7 +42,8 @@ class VideoServiceStub:
     `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
     domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
     `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call
+    may succeed later, a `google.rpc.RetryInfo` says after how long to try.
 
     | code | reason | cause | what to do |
     |---|---|---|---|
@@ -194,7 +195,8 @@ class VideoServiceAsyncStub(VideoServiceStub):
     `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
     domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
     `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call
+    may succeed later, a `google.rpc.RetryInfo` says after how long to try.
 
     | code | reason | cause | what to do |
     |---|---|---|---|
@@ -342,7 +344,8 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
     domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
     `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call
+    may succeed later, a `google.rpc.RetryInfo` says after how long to try.
 
     | code | reason | cause | what to do |
     |---|---|---|---|

@@ -275,6 +275,7 @@ export type Warning = Message<"evergreen.v1.Warning"> & {
    * * `PICTURE_PROFILE_IGNORED`: a picture's colour profile was broken, and its colours were taken as sRGB.
    * * `SUBMISSION_UNKNOWN`: it was not known whether a task had been made, and the request chose to have it
    *   submitted once more.
+   * * `SURPLUS_TASK`: the task of an earlier attempt came to light late; it is deleted at the provider.
    * * `STORAGE_UNAVAILABLE`: the scene's storage failed and the job waits for it, or waited.
    * * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
    * * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.
@@ -1721,7 +1722,8 @@ export const OperationSchema: GenEnum<Operation> = /*@__PURE__*/
  * `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
  * domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
  * `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
- * once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+ * once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call
+ * may succeed later, a `google.rpc.RetryInfo` says after how long to try.
  *
  * | code | reason | cause | what to do |
  * |---|---|---|---|
