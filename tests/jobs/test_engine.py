@@ -9,7 +9,7 @@ import pytest
 
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database
-from evergreen_server.jobs.engine import Engine, Steps
+from evergreen_server.jobs.engine import Engine
 from evergreen_server.jobs.model import Job, JobRequest
 from evergreen_server.jobs.provider import VideoSpec
 
@@ -32,36 +32,26 @@ async def enqueue(database: Database, engine: Engine, job_id: str) -> None:
     await database.write(lambda db: engine.enqueue(db, job(job_id)))
 
 
-async def test_a_run_that_was_stopped_goes_on_in_the_next_process_without_the_steps_it_had_made(
-    tmp_path: Path,
-) -> None:
-    made: list[str] = []
-    second = asyncio.Event()
+async def test_a_run_that_was_stopped_goes_on_in_the_next_process(tmp_path: Path) -> None:
+    started: list[tuple[str, int, int]] = []
+    first, second = asyncio.Event(), asyncio.Event()
 
-    async def first_step() -> None:
-        made.append("first")
-
-    async def second_step() -> None:
-        made.append("second")
-        second.set()
-        if len(made) == 2:
+    async def run(job_id: str, attempt: int, run: int) -> None:
+        started.append((job_id, attempt, run))
+        if len(started) == 1:
+            first.set()
             await asyncio.Event().wait()
-
-    async def run(_job_id: str, _attempt: int, _run: int, step: Steps) -> None:
-        await step("first", first_step)
-        await step("second", second_step)
-        done.set()
+        second.set()
 
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
-        done = asyncio.Event()
         engine = Engine(database, replica_id="local")
         async with engine.open(run), asyncio.timeout(20):
             await enqueue(database, engine, "job-1")
-            await second.wait()
+            await first.wait()
         async with Engine(database, replica_id="local").open(run), asyncio.timeout(20):
-            await done.wait()
+            await second.wait()
 
-    assert made == ["first", "second", "second"]
+    assert started == [("job-1", 1, 0)] * 2
 
 
 async def test_what_is_taken_from_the_queue_while_the_engine_stops_is_left_for_the_next_process(
@@ -71,7 +61,7 @@ async def test_what_is_taken_from_the_queue_while_the_engine_stops_is_left_for_t
     started: list[str] = []
     one_runs, two_runs = asyncio.Event(), asyncio.Event()
 
-    async def run(job_id: str, _attempt: int, _run: int, _step: Steps) -> None:
+    async def run(job_id: str, _attempt: int, _run: int) -> None:
         started.append(job_id)
         (one_runs if job_id == "job-1" else two_runs).set()
         try:

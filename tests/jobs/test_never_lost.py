@@ -4,7 +4,7 @@ import asyncio
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +13,6 @@ from pathlib import Path
 import aiohttp
 import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import OperationalError
 
 from evergreen.v1 import video_pb2 as v1
 from evergreen_server.jobs.admission import Admission, Signals
@@ -187,33 +186,27 @@ async def test_a_wish_whose_caller_gave_up_is_heard_all_the_same(tmp_path: Path)
     assert told == [Change(project_id="film", job_id="job-1", wished=True)]
 
 
-async def test_a_run_that_the_engine_breaks_off_is_started_again(tmp_path: Path) -> None:
-    enqueued: list[int] = []
+class EndlessScenes:
+    """Scenes of which none is ever made."""
 
-    async def unrecorded(_name: str, _work: Callable[[], Awaitable[None]]) -> None:
-        raise OperationalError("", {}, OSError("disk I/O error"))
+    def __init__(self) -> None:
+        self.begun = asyncio.Event()
 
-    async with store_of_one_job(tmp_path, enqueue=lambda _db, job: enqueued.append(job.run)) as store:
-        await Runner(tools_of(store)).run("job-1", 1, 0, unrecorded)
-
-    assert enqueued == [0, 1]
+    async def create(self, _project_id: str, _scene_id: str) -> None:
+        self.begun.set()
+        await asyncio.Event().wait()
 
 
 async def test_a_late_run_of_what_is_over_takes_nothing_from_the_current_run(tmp_path: Path) -> None:
-    begun = asyncio.Event()
-
-    async def endless(_name: str, _work: Callable[[], Awaitable[None]]) -> None:
-        begun.set()
-        await asyncio.Event().wait()
-
     async with store_of_one_job(tmp_path) as store:
-        tools = tools_of(store)
+        scenes = EndlessScenes()
+        tools = replace(tools_of(store), scenes=scenes)
         runner = Runner(tools)
-        current = asyncio.create_task(runner.run("job-1", 1, 0, endless))
-        await begun.wait()
+        current = asyncio.create_task(runner.run("job-1", 1, 0))
+        await scenes.begun.wait()
         signal = tools.signals.of("job-1")
 
-        await runner.run("job-1", 1, 7, endless)
+        await runner.run("job-1", 1, 7)
 
         tools.signals.wake("job-1")
         assert signal.is_set(), "the current run still hears its caller"

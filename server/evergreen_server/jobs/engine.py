@@ -1,7 +1,7 @@
 """The durable engine: DBOS Transact, imported nowhere else.
 
-It starts a workflow for each attempt of a job in the transaction that records the attempt, starts it again
-after a crash, and skips the steps that it has seen to the end. What a step decides is in the job's row.
+It starts a workflow for each attempt of a job in the transaction that records the attempt, and starts it again after
+a crash until it has returned. How far the job is stands in the job's row.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
@@ -35,14 +34,8 @@ STOP_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
-class Steps(Protocol):
-    """Runs one durable step: not at all if an earlier execution of the workflow saw it to its end."""
-
-    async def __call__(self, name: str, work: Callable[[], Awaitable[None]]) -> None: ...
-
-
-RunJob = Callable[[str, int, int, Steps], Awaitable[None]]
-"""Takes a job's id, attempt and run, and the way to run steps; returns when nothing is left to do."""
+RunJob = Callable[[str, int, int], Awaitable[None]]
+"""Takes a job's id, attempt and run; returns when nothing is left to do."""
 
 
 class Engine:
@@ -102,7 +95,7 @@ class Engine:
             assert task is not None
             self._running.add(task)
             try:
-                await run_job(job_id, attempt, run, _step)
+                await run_job(job_id, attempt, run)
             finally:
                 self._running.discard(task)
 
@@ -204,14 +197,6 @@ class _Calm(logging.Filter):
             return False
         self._told[kind] = now
         return True
-
-
-async def _step(name: str, work: Callable[[], Awaitable[None]]) -> None:
-    async def once() -> bool:
-        await work()
-        return True
-
-    await DBOS.run_step_async({"name": name}, once)
 
 
 def workflow_id(job: Job) -> str:

@@ -1,23 +1,22 @@
 """The life of a job as a durable workflow: prepare, submit, follow, deliver.
 
-The engine starts it once for each attempt and again after a crash. Each step reads the row first and does only
-what the row says is still to do, so that running a step twice is the same as running it once.
+The engine starts it once for each attempt and again after a crash. The row alone says which step comes next, and a
+step does only what the row says is still to do, so that running it twice is the same as running it once. The engine's
+own memory of steps is not used: it could only repeat what the row knows, at the cost of two transactions each.
 """
 
 import asyncio
 import logging
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.delivery import deliver
-from evergreen_server.jobs.engine import Steps
 from evergreen_server.jobs.following import follow
-from evergreen_server.jobs.model import Job, State, Superseded
+from evergreen_server.jobs.model import Job, Stage, State, Superseded
 from evergreen_server.jobs.preparing import prepare
 from evergreen_server.jobs.provider import ProviderError
 from evergreen_server.jobs.strays import settle_strays
@@ -25,13 +24,6 @@ from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.work import StepWork, Tools
 from evergreen_server.logs import current_job
 from evergreen_storage import StorageError
-
-STEPS: tuple[tuple[str, StepWork], ...] = (
-    ("prepare", prepare),
-    ("submit", submit),
-    ("follow", follow),
-    ("deliver", deliver),
-)
 
 SWEEP_SECONDS = 60.0
 STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
@@ -65,23 +57,19 @@ class Runner:
             else:
                 idle = jobs
 
-    async def run(self, job_id: str, attempt: int, run: int, step: Steps) -> None:
+    async def run(self, job_id: str, attempt: int, run: int) -> None:
         """Runs one attempt of a job to its end, as the engine's workflow."""
         tools, execution = self._tools, uuid4().hex
         current_job.set(job_id)
         # Registered only once it owns the job: after a crash the run of an earlier attempt may be started beside it.
-        if await self._begin(job_id, attempt, run, execution) is None:
+        job = await self._begin(job_id, attempt, run, execution)
+        if job is None:
             return
         self._running[job_id] = execution
         try:
-            for name, work in STEPS:
-                await step(name, partial(self._persist, work, job_id, execution))
+            await self._advance(job, execution)
         except Superseded:
             logger.info("execution superseded", extra={"job_id": job_id})
-        except Exception:
-            # A step's own faults never come here: the engine could not record it. The row knows how far the job is.
-            logger.exception("run broken off", extra={"job_id": job_id})
-            await self._start_again(job_id, execution)
         finally:
             # The next attempt may run already, and then these are its own.
             if self._running.get(job_id) == execution:
@@ -100,42 +88,38 @@ class Runner:
             await asyncio.sleep(self._tools.backoff(tries))
             tries += 1
 
-    async def _start_again(self, job_id: str, execution: str) -> None:
-        """Has the engine run the job anew, unless somebody did so already."""
-        tries = 0
+    async def _advance(self, job: Job, execution: str) -> None:
+        """Does step after step, as the row says, until none is left; what fails is tried again, ever more slowly."""
+        # The first reading came with the ownership.
+        begun, read, tries = (job.attempt, job.run), True, 0
         while True:
             try:
-                await self._tools.store.wish(job_id, lambda job: _run_again(job) if job.execution == execution else job)
-                return
-            except SQLAlchemyError:
-                logger.exception("job not started again", extra={"job_id": job_id, "tries": tries + 1})
-            await asyncio.sleep(self._tools.backoff(tries))
-            tries += 1
-
-    async def _persist(self, work: StepWork, job_id: str, execution: str) -> None:
-        """Does a step's work until it is done; whatever fails is tried again, ever more slowly."""
-        tries = 0
-        while True:
-            try:
-                job = await self._tools.store.get(job_id)
+                job, read = job if read else await self._tools.store.get(job.job_id), False
                 if job.execution != execution:
-                    raise Superseded(job_id)
-                if not job.final and job.state is not State.NEEDS_ATTENTION:
-                    await work(self._tools, job, execution)
-                return
+                    raise Superseded(job.job_id)
+                work = step_of(job)
+                if work is None or (job.attempt, job.run) != begun:
+                    return
+                await work(self._tools, job, execution)
+                after = await self._tools.store.get(job.job_id)
+                if after != job:
+                    job, read, tries = after, True, 0
+                    continue
+                # A step that changed nothing would change nothing again at once.
             except Superseded:
                 raise
             except (StorageError, ProviderError) as exc:
-                logger.warning("step waits", extra={"job_id": job_id, "cause": str(exc), "tries": tries + 1})
+                logger.warning("step waits", extra={"job_id": job.job_id, "cause": str(exc), "tries": tries + 1})
                 if isinstance(exc, StorageError):
                     await self._tell(job, execution, str(exc))
             except AWAY as exc:
                 # Every job of this replica says so: one line each, and no traceback.
-                logger.warning("step waits", extra={"job_id": job_id, "cause": type(exc).__name__, "tries": tries + 1})
+                cause = type(exc).__name__
+                logger.warning("step waits", extra={"job_id": job.job_id, "cause": cause, "tries": tries + 1})
             except Exception:
                 # The outermost loop of a job: a fault of ours must not lose it.
-                logger.exception("step failed", extra={"job_id": job_id, "tries": tries + 1})
-            await self._tools.pause(job_id, self._tools.backoff(tries))
+                logger.exception("step failed", extra={"job_id": job.job_id, "tries": tries + 1})
+            await self._tools.pause(job.job_id, self._tools.backoff(tries))
             tries += 1
 
     async def _tell(self, job: Job, execution: str, cause: str) -> None:
@@ -147,6 +131,17 @@ class Runner:
             await self._tools.store.change(
                 job, lambda job: job.warned(STORAGE_UNAVAILABLE, f"the job waits: {cause}"), execution=execution
             )
+
+
+def step_of(job: Job) -> StepWork | None:
+    """Tells the step that comes next; None where nothing is left to do, or only its caller can say what."""
+    if job.final or job.state is State.NEEDS_ATTENTION:
+        return None
+    if job.stage is Stage.DELIVERING:
+        return deliver
+    if job.task_id:
+        return follow
+    return prepare if job.stage is Stage.PREPARING else submit
 
 
 def _run_again(job: Job) -> Job:
