@@ -188,3 +188,15 @@ def test_serve_names_every_fault_on_a_line_of_its_own_and_no_secret(tmp_path: Pa
     }
     assert SANDBOX_KEY not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_credits_of_projects_are_one_number_or_one_for_each() -> None:
+    environ = {"RUNWAYML_API_SECRET": KEY}
+
+    def credits(text: str) -> object:
+        return Config.from_env({**environ, "EVERGREEN_PROJECT_CREDITS": text}).project_credits
+
+    assert credits("250.5") == {"*": 250.5}
+    assert credits('{"film": 10, "*": 5, "free": null}') == {"film": 10, "*": 5, "free": None}
+    for wrong in ("-1", "nan", '{"film": true}', '{"film": "10"}', "[1]"):
+        assert set(faults_of({**environ, "EVERGREEN_PROJECT_CREDITS": wrong})) == {"EVERGREEN_PROJECT_CREDITS"}

@@ -4,7 +4,7 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.engine import Engine
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.leases import Lease, Reaper
+from evergreen_server.jobs.ledger import Caps
 from evergreen_server.jobs.model import Stage
 from evergreen_server.jobs.notices import Notices
 from evergreen_server.jobs.polling import Durations, Pace
@@ -48,6 +49,11 @@ from evergreen_storage import SceneStore, open_storage
 
 def now() -> datetime:
     return datetime.now(UTC)
+
+
+def _caps(credits: Mapping[str, float | None]) -> Caps:
+    caps = {project: None if amount is None else round(amount * 1000) for project, amount in credits.items()}
+    return Caps(default=caps.pop("*", None), projects=caps)
 
 
 async def serve(
@@ -121,6 +127,7 @@ async def serve(
             enqueue=engine.enqueue,
             changed=changed,
             replica_id=replica_id,
+            caps=_caps(config.project_credits),
         )
         tasks = TaskRecords(database=database, store=store, clock=now)
         admission = Admission(provider=provider, monotonic=time.monotonic, scale=config.provider_speed)

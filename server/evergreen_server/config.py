@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 T = TypeVar("T")
 
 OFFICIAL_URL = "https://api.dev.runwayml.com"
+MOST_CREDITS = 1_000_000_000
 VENDORS = ("AWS_", "GOOGLE_", "AZURE_", "STORAGE_EMULATOR_HOST")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 WAYS_OUT = (
@@ -63,6 +64,10 @@ class Config:
     """
     picture_hosts: frozenset[str]
     """EVERGREEN_PICTURE_HOSTS: comma-separated private host or host:port names that media may be fetched from."""
+    project_credits: Mapping[str, float | None]
+    """EVERGREEN_PROJECT_CREDITS: the most credits that a project may have reserved and spent in all: a number for every
+    project, or a JSON object (or a file of one) by project, with "*" for all others and null for no limit. Every
+    server of one database must be given the same. Default no limit."""
     grace_seconds: float
     """EVERGREEN_GRACE_SECONDS: how long calls under way may take when the server stops, 0 to 600. Default 10."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -107,6 +112,7 @@ class Config:
             sandbox=sandbox,
             provider_speed=speed,
             picture_hosts=frozenset(read("EVERGREEN_PICTURE_HOSTS", "", _names)),
+            project_credits=read("EVERGREEN_PROJECT_CREDITS", "{}", _project_credits),
             grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", _number(0, 600)),
             log_level=read("EVERGREEN_LOG_LEVEL", "INFO", _level),
             log_format=read("EVERGREEN_LOG_FORMAT", "json", _format),
@@ -182,6 +188,18 @@ def _options(text: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("must be a JSON object, or the path of a file that holds one")
     return value
+
+
+def _project_credits(text: str) -> Mapping[str, float | None]:
+    try:
+        found: Mapping[str, Any] = {"*": float(text)}
+    except ValueError:
+        found = _options(text)
+    for project, amount in found.items():
+        number = isinstance(amount, int | float) and not isinstance(amount, bool)
+        if amount is not None and not (number and 0 <= amount <= MOST_CREDITS):
+            raise ValueError(f"{project}: must be 0 to {MOST_CREDITS} credits, or null for no limit")
+    return found
 
 
 def _names(text: str) -> list[str]:

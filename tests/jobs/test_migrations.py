@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.jobs.connecting import DatabaseUnusable, open_database
-from evergreen_server.jobs.database import jobs, metadata, provider_tasks
+from evergreen_server.jobs.database import jobs, ledger, metadata, projects, provider_tasks
 from evergreen_server.jobs.migrations import VERSION, schema_version
 from tests.postgres import Postgres
 
@@ -29,6 +29,35 @@ async def test_a_database_of_the_first_version_is_brought_up_to_date(url: str) -
     async with open_database(url) as database:
         assert await database.read(shape) == fresh
         assert await database.read(version) == VERSION
+
+
+async def test_the_sums_of_projects_are_made_from_the_ledger(url: str) -> None:
+    entries = [
+        ("film", "a", 1, "RESERVE", 24, "UPPER_BOUND"),
+        ("film", "a", 1, "SETTLE", 20, "CONFIRMED"),
+        ("film", "a", 2, "RESERVE", 7, "UPPER_BOUND"),
+        ("film", "b", 1, "RESERVE", 5, "UPPER_BOUND"),
+        ("film", "b", 1, "SETTLE", 5, "UPPER_BOUND"),
+        ("other", "c", 1, "RESERVE", 3, "UPPER_BOUND"),
+    ]
+    names = ("project_id", "job_id", "attempt", "entry", "millicredits", "basis")
+
+    def fill(db: sa.Connection) -> None:
+        db.execute(
+            projects.insert(), [{"project_id": name, "revision": 0, "created_at": 0} for name in ("film", "other")]
+        )
+        db.execute(ledger.insert(), [{**dict(zip(names, entry, strict=True)), "created_at": 0} for entry in entries])
+        back_to_the_first(db)
+
+    async with open_database(url) as database:
+        await database.write(fill)
+
+    async with open_database(url) as database:
+        columns = "reserved_millicredits, confirmed_millicredits, bounded_millicredits"
+        query = sa.text(f"SELECT {columns} FROM projects ORDER BY project_id")
+        found = await database.read(lambda db: [tuple(row) for row in db.execute(query)])
+
+    assert found == [(7, 20, 5), (3, 0, 0)]
 
 
 async def test_a_newer_schema_is_refused(url: str) -> None:
@@ -91,5 +120,6 @@ def back_to_the_first(db: sa.Connection) -> None:
     """Makes of a new database what the first version had."""
     db.execute(sa.text("DROP TABLE replicas"))
     db.execute(sa.text("DROP TABLE schema_version"))
-    for column in (jobs.c.replica, provider_tasks.c.role):
+    sums = (projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
+    for column in (jobs.c.replica, jobs.c.charge_basis, provider_tasks.c.role, *sums):
         db.execute(sa.text(f"ALTER TABLE {column.table} DROP COLUMN {column.name}"))

@@ -26,6 +26,9 @@ projects = sa.Table(
     sa.Column("project_id", sa.String, primary_key=True),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("compacted_revision", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("reserved_millicredits", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("confirmed_millicredits", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("bounded_millicredits", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("created_at", sa.BigInteger, nullable=False),
 )
 
@@ -61,6 +64,7 @@ jobs = sa.Table(
     sa.Column("estimated_millicredits", sa.BigInteger),
     sa.Column("charged_millicredits", sa.BigInteger),
     sa.Column("cost_basis", sa.String),
+    sa.Column("charge_basis", sa.String),
     sa.Column("inputs", sa.JSON, nullable=False),
     sa.Column("outputs", sa.JSON, nullable=False),
     sa.Column("warnings", sa.JSON, nullable=False),

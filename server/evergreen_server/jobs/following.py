@@ -93,7 +93,8 @@ async def _ended(tools: Tools, job: Job, task: Task, execution: str, *, ours: bo
         await tools.store.change(job, lambda job: _succeeded(job, task), execution=execution)
     elif task.state is TaskState.FAILED:
         failure = task.failure or Failure(reason="PROVIDER_INTERNAL", message="the task failed without a reason")
-        await tools.store.change(job, lambda job: _failed(job, task, failure), execution=execution)
+        failed = partial(_failed, task=task, failure=failure)
+        await tools.store.change(job, failed, execution=execution, capped=partial(failed, again=False))
     else:
         text = "the task was cancelled at the provider, not by this service"
         await tools.store.change(job, lambda job: _missing(_charged(job, task), text, ours=ours), execution=execution)
@@ -114,10 +115,10 @@ def _succeeded(job: Job, task: Task) -> Job:
     return replace(_charged(job, task), stage=Stage.DELIVERING)
 
 
-def _failed(job: Job, task: Task, failure: Failure) -> Job:
+def _failed(job: Job, task: Task, failure: Failure, again: bool = True) -> Job:
     job = _charged(job, task)
     cost_nothing = task.charged_millicredits == 0 or (task.charged_millicredits is None and failure.free)
-    again = failure.retryable and cost_nothing and job.attempt < job.request.max_attempts
+    again = again and failure.retryable and cost_nothing and job.attempt < job.request.max_attempts
     if again and job.state is State.RUNNING:
         return next_attempt(job)
     return job.failed(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import jobs, metadata, provider_tasks
+from evergreen_server.jobs.database import jobs, ledger, metadata, projects, provider_tasks
 
 VERSION = 2
 LOCK = 0x65766572
@@ -60,7 +60,23 @@ def _add(db: sa.Connection, *columns: "sa.Column[object]") -> None:
 
 
 def _second(db: sa.Connection) -> None:
-    _add(db, jobs.c.replica, provider_tasks.c.role)
+    _add(db, jobs.c.replica, jobs.c.charge_basis, provider_tasks.c.role)
+    _add(db, projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
+    # The sums of the ledger as it was then: reservations, and settlements by what is known of them.
+    settled = ledger.alias("settled")
+    mine = ledger.c.project_id == projects.c.project_id
+    amount = sa.select(sa.func.coalesce(sa.func.sum(ledger.c.millicredits), 0)).where(mine)
+    is_settled = sa.exists().where(
+        settled.c.job_id == ledger.c.job_id, settled.c.attempt == ledger.c.attempt, settled.c.entry == "SETTLE"
+    )
+    spent = amount.where(ledger.c.entry == "SETTLE")
+    db.execute(
+        projects.update().values(
+            reserved_millicredits=amount.where(ledger.c.entry == "RESERVE", ~is_settled).scalar_subquery(),
+            confirmed_millicredits=spent.where(ledger.c.basis == "CONFIRMED").scalar_subquery(),
+            bounded_millicredits=spent.where(ledger.c.basis == "UPPER_BOUND").scalar_subquery(),
+        )
+    )
 
 
 STEPS: Mapping[int, Callable[[sa.Connection], None]] = {2: _second}

@@ -200,6 +200,8 @@ class Job:
     estimated_millicredits: int | None = None
     charged_millicredits: int | None = None
     cost_basis: CostBasis | None = None
+    charge_basis: CostBasis | None = None
+    """What is known of the part of it that was charged last."""
     inputs: tuple[Input, ...] = ()
     outputs: tuple[Output, ...] = ()
     warnings: tuple[JobWarning, ...] = ()
@@ -216,12 +218,14 @@ class Job:
     def charged(self, millicredits: int, basis: CostBasis) -> Self:
         """Returns the job with one more attempt's cost; once a part is only a bound, so is the whole."""
         whole = CostBasis.UPPER_BOUND if self.cost_basis is CostBasis.UPPER_BOUND else basis
-        return replace(self, charged_millicredits=(self.charged_millicredits or 0) + millicredits, cost_basis=whole)
+        charged = (self.charged_millicredits or 0) + millicredits
+        return replace(self, charged_millicredits=charged, cost_basis=whole, charge_basis=basis)
 
     def charged_at_most(self) -> Self:
         """Returns the job with the most that one more attempt can have cost; with a warning where no price is known."""
         if self.estimated_millicredits is None:
-            return self.warned("COST_UNKNOWN", f"what attempt {self.attempt} cost, if anything, is not known")
+            unknown = replace(self, charge_basis=CostBasis.UPPER_BOUND)
+            return unknown.warned("COST_UNKNOWN", f"what attempt {self.attempt} cost, if anything, is not known")
         return self.charged(self.estimated_millicredits, CostBasis.UPPER_BOUND)
 
     def failed(self, fault: JobFault) -> Self:

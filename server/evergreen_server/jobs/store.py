@@ -79,6 +79,7 @@ class JobStore:
         enqueue: Callable[[sa.Connection, Job], None],
         changed: Callable[[Sequence[Change]], None],
         replica_id: str,
+        caps: ledger.Caps = ledger.UNCAPPED,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -86,6 +87,7 @@ class JobStore:
         self._enqueue = enqueue
         self._changed = changed
         self._replica_id = replica_id
+        self._caps = caps
 
     async def find(self, project_id: str, request_id: str, digest: str) -> Job | None:
         """Gives the job of an earlier request with this id, or None. Raises RequestReused on another body."""
@@ -97,7 +99,7 @@ class JobStore:
         """Records a job, its first event, its inline bytes, its reservation and its engine workflow.
 
         The same request_id and body again gives the job that it made; another body raises RequestReused.
-        Raises SceneBusy where the scene is being deleted.
+        Raises SceneBusy where the scene is being deleted; PriceUnknown, ProjectCreditsExceeded under the project's cap.
         """
         now = self._clock()
         job = Job(
@@ -116,6 +118,7 @@ class JobStore:
                 return existing, []
             key = {"project_id": request.project_id, "request_id": request.request_id}
             refuse_marked(db, request.project_id, request.scene_id)
+            self._check_cap(db, request.project_id, estimated_millicredits)
             accepted = replace(job, revision=revision)
             db.execute(requests.insert().values(**key, digest=request.digest, job_id=job_id))
             row = {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)}
@@ -129,6 +132,15 @@ class JobStore:
             return accepted, [Change(project_id=request.project_id, job_id=job_id)]
 
         return await self.write(work)
+
+    async def check_cap(self, project_id: str, estimated_millicredits: int | None) -> None:
+        """Raises PriceUnknown, ProjectCreditsExceeded where a job of this price would be refused at this moment."""
+        await self._database.read(lambda db: self._check_cap(db, project_id, estimated_millicredits))
+
+    def _check_cap(self, db: sa.Connection, project_id: str, estimate: int | None) -> None:
+        cap = self._caps.of(project_id)
+        if cap is not None:
+            ledger.check(cap, ledger.totals(db, project_id), estimate)
 
     async def get(self, job_id: str) -> Job:
         """Gives a job. Raises JobNotFound."""
@@ -147,9 +159,10 @@ class JobStore:
         except Superseded:
             return None
 
-    async def change(self, job: Job, edit: Edit, *, execution: str) -> Job:
+    async def change(self, job: Job, edit: Edit, *, execution: str, capped: Edit | None = None) -> Job:
         """Changes a job for the execution that owns it; `edit` gets the job as it stands under the lock.
 
+        Where `edit` begins an attempt that the project's cap has no room for, the change is that of `capped`.
         Raises Superseded if another execution owns it by now, WrongState if `edit` makes a forbidden move.
         """
 
@@ -158,10 +171,13 @@ class JobStore:
                 raise Superseded(job.job_id)
             return edit(current)
 
-        return await self.write(lambda db: self.apply(db, job.job_id, fenced))
+        return await self.write(lambda db: self.apply(db, job.job_id, fenced, capped=capped))
 
     async def wish(self, job_id: str, edit: Edit) -> Job:
-        """Changes a job for a caller of the API, whoever executes it. Raises JobNotFound, WrongState."""
+        """Changes a job for a caller of the API, whoever executes it. Raises JobNotFound, WrongState.
+
+        Raises PriceUnknown, ProjectCreditsExceeded where the change begins an attempt and the cap has no room for it.
+        """
         return await self.write(lambda db: self.apply(db, job_id, edit, wished=True))
 
     async def flush(self, batch: Collection[Progress]) -> None:
@@ -217,9 +233,13 @@ class JobStore:
             query = query.where(jobs.c.state.in_([state.value for state in states]))
         return await self._database.read(lambda db: [job_from_row(row) for row in db.execute(query).mappings()])
 
-    async def totals(self) -> ledger.Totals:
-        """Tells what is reserved and what was spent, over all projects."""
-        return await self._database.read(ledger.totals)
+    async def totals(self, project_id: str = "") -> ledger.Totals:
+        """Tells what is reserved and what was spent: by a project, or by all."""
+        return await self._database.read(lambda db: ledger.totals(db, project_id))
+
+    def cap(self, project_id: str) -> int | None:
+        """Tells the most millicredits that a project may have reserved and spent; None where it has no limit."""
+        return self._caps.of(project_id)
 
     async def write(self, work: Callable[[sa.Connection], tuple[T, list[Change]]]) -> T:
         """Runs one transaction; the changes that it names are announced once it is committed."""
@@ -233,10 +253,13 @@ class JobStore:
         if not future.cancelled() and future.exception() is None and (changes := future.result()[1]):
             self._changed(changes)
 
-    def apply(self, db: sa.Connection, job_id: str, edit: Edit, *, wished: bool = False) -> tuple[Job, list[Change]]:
+    def apply(
+        self, db: sa.Connection, job_id: str, edit: Edit, *, wished: bool = False, capped: Edit | None = None
+    ) -> tuple[Job, list[Change]]:
         """Changes a job within a transaction; `edit` gets it as it stands under the project's lock.
 
-        Raises JobNotFound, WrongState, and what `edit` raises.
+        Where `edit` begins an attempt that the project's cap has no room for, the change is that of `capped`.
+        Raises JobNotFound, WrongState, what `edit` raises, and without `capped` PriceUnknown, ProjectCreditsExceeded.
         """
         project_id = db.execute(sa.select(jobs.c.project_id).where(jobs.c.job_id == job_id)).scalar()
         if project_id is None:
@@ -247,6 +270,13 @@ class JobStore:
         new = edit(old)
         if new == old:
             return old, []
+        if new.attempt != old.attempt:
+            try:
+                ledger.check_attempt(db, old, new, self._caps.of(project_id))
+            except (ledger.PriceUnknown, ledger.ProjectCreditsExceeded) as exc:
+                if capped is None:
+                    raise
+                new = capped(old).warned("PROJECT_CREDITS_EXCEEDED", f"there is no further attempt: {exc}")
         if new.state not in MOVES[old.state]:
             raise WrongState(old, f"a {old.state} job cannot become {new.state}", reason="WRONG_STATE")
         ended = now if new.final and not old.final else new.ended_at

@@ -34,6 +34,7 @@ from evergreen_server.jobs.tasks import MadeTask
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, free, start_limit
 
 LOOK_SECONDS = 0.5
+NOT_KNOWN = "it is not known whether the provider created a task"
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +108,7 @@ async def _post(tools: Tools, job: Job, execution: str, media: Sequence[Prepared
         submission = await tools.provider.create(job.request.spec, media, before_send=tools.check_lease)
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
-        await _settle(tools, job, partial(_unknown, cause=str(exc)), execution)
+        await _settle(tools, job, partial(_unknown, cause=str(exc)), execution, capped=partial(_ask, cause=str(exc)))
         return
     except ProviderError as exc:
         if isinstance(exc, DailyLimitReached):
@@ -138,8 +139,8 @@ async def _post(tools: Tools, job: Job, execution: str, media: Sequence[Prepared
         raise
 
 
-async def _settle(tools: Tools, job: Job, edit: Edit, execution: str) -> None:
-    await _surely(tools, job, lambda: tools.store.change(job, edit, execution=execution))
+async def _settle(tools: Tools, job: Job, edit: Edit, execution: str, *, capped: Edit | None = None) -> None:
+    await _surely(tools, job, lambda: tools.store.change(job, edit, execution=execution, capped=capped))
 
 
 async def _surely(tools: Tools, job: Job, write: Callable[[], Awaitable[object]]) -> None:
@@ -184,13 +185,16 @@ def _not_created(job: Job, exc: ProviderError) -> Job:
 
 def _unknown(job: Job, cause: str) -> Job:
     """Makes the move of a job of which nobody knows whether it was submitted."""
-    message = f"it is not known whether the provider created a task: {cause}"
     again = job.request.on_unknown_submission is OnUnknownSubmission.RESUBMIT
     resubmitted = any(warning.code == "SUBMISSION_UNKNOWN" for warning in job.warnings)
     if again and not resubmitted and job.state is State.RUNNING:
-        job = job.warned("SUBMISSION_UNKNOWN", f"{message}; submitted once more, as the request asked")
+        job = job.warned("SUBMISSION_UNKNOWN", f"{NOT_KNOWN}: {cause}; submitted once more, as the request asked")
         return next_attempt(job.charged_at_most())
-    fault = JobFault(reason="SUBMISSION_UNKNOWN", message=message)
+    return _ask(job, cause)
+
+
+def _ask(job: Job, cause: str) -> Job:
+    fault = JobFault(reason="SUBMISSION_UNKNOWN", message=f"{NOT_KNOWN}: {cause}")
     return replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=fault)
 
 
@@ -222,4 +226,5 @@ async def _adopt(tools: Tools, job: Job, execution: str) -> None:
         return
     cause = "the server stopped before the answer was recorded"
     logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": cause})
-    await tools.store.change(job, partial(_unknown, cause=cause), execution=execution)
+    unknown, ask = partial(_unknown, cause=cause), partial(_ask, cause=cause)
+    await tools.store.change(job, unknown, execution=execution, capped=ask)

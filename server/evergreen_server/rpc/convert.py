@@ -7,6 +7,7 @@ from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen.v1 import scene_pb2, video_pb2
+from evergreen_server.jobs.ledger import Totals
 from evergreen_server.jobs.model import Job, Stage, State
 from evergreen_server.jobs.provider import Account, Json, Media, ModelInfo
 from evergreen_server.jobs.rows import micros
@@ -162,13 +163,17 @@ def model_message(info: ModelInfo) -> video_pb2.Model:
     )
 
 
-def account_message(account: Account, *, reserved: int, spent: int) -> video_pb2.GetAccountResponse:
+def account_message(account: Account, totals: Totals, *, cap: int | None) -> video_pb2.GetAccountResponse:
     message = video_pb2.GetAccountResponse(
         credit_balance=credits_of(account.balance_millicredits),
         api_version=account.api_version,
-        reserved_credits=credits_of(reserved),
-        spent_credits=credits_of(spent),
+        reserved_credits=credits_of(totals.reserved),
+        spent_credits=credits_of(totals.spent),
+        spent_confirmed_credits=credits_of(totals.confirmed),
+        spent_upper_bound_credits=credits_of(totals.bounded),
     )
+    if cap is not None:
+        message.project_cap_credits = credits_of(cap)
     if account.max_monthly_millicredits is not None:
         message.max_monthly_credits = credits_of(account.max_monthly_millicredits)
     for model, limits in sorted(account.limits.items()):

@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.feed import CursorAhead, CursorCompacted, Draining
+from evergreen_server.jobs.ledger import PriceUnknown, ProjectCreditsExceeded
 from evergreen_server.jobs.model import JobNotFound, RequestReused, WrongState
 from evergreen_server.jobs.opening import MixedProjects
 from evergreen_server.jobs.projects import SceneBusy
@@ -138,6 +139,21 @@ def _busy(exc: SceneBusy) -> Status:
     return Status(code=grpc.StatusCode.FAILED_PRECONDITION, message=str(exc), reason="SCENE_BUSY", metadata=metadata)
 
 
+def _over_cap(exc: ProjectCreditsExceeded) -> Status:
+    amounts = {
+        "cap": exc.cap,
+        "reserved": exc.totals.reserved,
+        "spent": exc.totals.spent,
+        "estimate": exc.estimate,
+    }
+    return Status(
+        code=grpc.StatusCode.FAILED_PRECONDITION,
+        message=str(exc),
+        reason="PROJECT_CREDITS_EXCEEDED",
+        metadata={name: f"{amount / 1000:.15g}" for name, amount in amounts.items()},
+    )
+
+
 def _bad_body(exc: BodyMismatch) -> Status:
     return _invalid(InvalidRequest([Fault(field="chunk", description=str(exc))]))
 
@@ -168,6 +184,8 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     JobNotFound: _not_found,
     WrongState: _with_reason,
     TaskUnusable: _with_reason,
+    PriceUnknown: _as(grpc.StatusCode.FAILED_PRECONDITION, "PRICE_UNKNOWN"),
+    ProjectCreditsExceeded: _over_cap,
     CursorAhead: _as(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_AHEAD"),
     CursorCompacted: _as(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_COMPACTED"),
     MixedProjects: _mixed,

@@ -116,6 +116,7 @@ class VideoService:
         quote = self._models.quote(reading.request.spec)
         self._check_price(quote, reading.request.max_millicredits)
         if message.validate_only:
+            await self._store.check_cap(message.project_id, quote)
             estimated = None if quote is None else credits_of(quote)
             return video_pb2.GenerateVideoResponse(estimated_credits=estimated)
         job = await self._store.accept(
@@ -234,11 +235,12 @@ class VideoService:
     ) -> video_pb2.ListModelsResponse:
         return video_pb2.ListModelsResponse(models=[model_message(info) for info in self._models.models()])
 
-    async def GetAccount(
-        self, _message: video_pb2.GetAccountRequest, _context: Context
-    ) -> video_pb2.GetAccountResponse:
-        account, totals = await self._provider.account(), await self._store.totals()
-        return account_message(account, reserved=totals.reserved, spent=totals.spent)
+    async def GetAccount(self, message: video_pb2.GetAccountRequest, _context: Context) -> video_pb2.GetAccountResponse:
+        project_id = message.project_id
+        if project_id and (text := id_fault("project", project_id)):
+            raise InvalidRequest([Fault(field="project_id", description=text)])
+        account, totals = await self._provider.account(), await self._store.totals(project_id)
+        return account_message(account, totals, cap=self._store.cap(project_id) if project_id else None)
 
 
 def make_token(last: str, scope: str) -> str:

@@ -574,6 +574,7 @@ class Warning(_message.Message):
     * `SURPLUS_TASK`: the task of an earlier attempt came to light late; it is deleted at the provider.
     * `STORAGE_UNAVAILABLE`: the scene's storage failed and the job waits for it, or waited.
     * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
+    * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit has no room for it.
     * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.
     """
     message: _builtins.str
@@ -1377,12 +1378,17 @@ class GetAccountRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """Tell of this project what is reserved and spent, not of all. Empty: of all."""
     def __init__(
         self,
+        *,
+        project_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["project_id", b"project_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1400,6 +1406,9 @@ class GetAccountResponse(_message.Message):
     API_VERSION_FIELD_NUMBER: _builtins.int
     RESERVED_CREDITS_FIELD_NUMBER: _builtins.int
     SPENT_CREDITS_FIELD_NUMBER: _builtins.int
+    SPENT_CONFIRMED_CREDITS_FIELD_NUMBER: _builtins.int
+    SPENT_UPPER_BOUND_CREDITS_FIELD_NUMBER: _builtins.int
+    PROJECT_CAP_CREDITS_FIELD_NUMBER: _builtins.int
     credit_balance: _builtins.float
     """What is left, in credits, by the provider's account."""
     max_monthly_credits: _builtins.float
@@ -1407,11 +1416,15 @@ class GetAccountResponse(_message.Message):
     api_version: _builtins.str
     """The version of the provider's API that is spoken."""
     reserved_credits: _builtins.float
-    """What unfinished jobs of this service may still cost at most, in credits."""
+    """What attempts under way, or in `NEEDS_ATTENTION`, may still cost at most, in credits."""
     spent_credits: _builtins.float
-    """What final jobs of this service have cost, in credits. Includes upper bounds where the true cost is not
-    known.
-    """
+    """What ended attempts have cost, in credits: `spent_confirmed_credits` and `spent_upper_bound_credits` together."""
+    spent_confirmed_credits: _builtins.float
+    """The part of `spent_credits` that is certain: by the provider's word, or because nothing was submitted."""
+    spent_upper_bound_credits: _builtins.float
+    """The part of `spent_credits` that is only a bound: the true cost is not known, and not higher."""
+    project_cap_credits: _builtins.float
+    """The most that the asked project may have reserved and spent in all. Absent: no limit, or no `project_id`."""
     @_builtins.property
     def usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelUsage]:
         """Limits and use per model, for each model that the provider names."""
@@ -1425,14 +1438,22 @@ class GetAccountResponse(_message.Message):
         api_version: _builtins.str = ...,
         reserved_credits: _builtins.float = ...,
         spent_credits: _builtins.float = ...,
+        spent_confirmed_credits: _builtins.float = ...,
+        spent_upper_bound_credits: _builtins.float = ...,
+        project_cap_credits: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_monthly_credits", b"_max_monthly_credits", "max_monthly_credits", b"max_monthly_credits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_monthly_credits", b"_max_monthly_credits", "_project_cap_credits", b"_project_cap_credits", "max_monthly_credits", b"max_monthly_credits", "project_cap_credits", b"project_cap_credits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_monthly_credits", b"_max_monthly_credits", "api_version", b"api_version", "credit_balance", b"credit_balance", "max_monthly_credits", b"max_monthly_credits", "reserved_credits", b"reserved_credits", "spent_credits", b"spent_credits", "usage", b"usage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_monthly_credits", b"_max_monthly_credits", "_project_cap_credits", b"_project_cap_credits", "api_version", b"api_version", "credit_balance", b"credit_balance", "max_monthly_credits", b"max_monthly_credits", "project_cap_credits", b"project_cap_credits", "reserved_credits", b"reserved_credits", "spent_confirmed_credits", b"spent_confirmed_credits", "spent_credits", b"spent_credits", "spent_upper_bound_credits", b"spent_upper_bound_credits", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_monthly_credits: _TypeAlias = _typing.Literal["max_monthly_credits"]  # noqa: Y015
     _WhichOneofArgType__max_monthly_credits: _TypeAlias = _typing.Literal["_max_monthly_credits", b"_max_monthly_credits"]  # noqa: Y015
+    _WhichOneofReturnType__project_cap_credits: _TypeAlias = _typing.Literal["project_cap_credits"]  # noqa: Y015
+    _WhichOneofArgType__project_cap_credits: _TypeAlias = _typing.Literal["_project_cap_credits", b"_project_cap_credits"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_monthly_credits) -> _WhichOneofReturnType__max_monthly_credits | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__project_cap_credits) -> _WhichOneofReturnType__project_cap_credits | None: ...
 
 Global___GetAccountResponse: _TypeAlias = GetAccountResponse  # noqa: Y015
 

@@ -55,6 +55,7 @@ class VideoServiceStub:
     | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not (or no longer) need attention | read the job |
     | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | drop the limit or choose another model |
     | `FAILED_PRECONDITION` | `CREDITS_EXCEEDED` | `max_credits` is below the quote; metadata `estimated_credits` holds it | raise the limit or ask for less |
+    | `FAILED_PRECONDITION` | `PROJECT_CREDITS_EXCEEDED` | the project's limit has no room for one more attempt; metadata `cap`, `reserved`, `spent` and `estimate` in credits | wait for jobs that give credits back, or have the limit raised |
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_NOT_FOUND` | the provider knows no task of that id | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
@@ -93,6 +94,8 @@ class VideoServiceStub:
       new one.
     * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
     * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
+    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote
+      is above the project's limit. Told by `validate_only` too, as of that moment.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
       `SceneService.DeleteScene` first.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
@@ -158,6 +161,8 @@ class VideoServiceStub:
     * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
     * `FAILED_PRECONDITION`, `NOT_RESOLVABLE`: the job is not in `NEEDS_ATTENTION`, or no longer; read it
       with `GetStatus`.
+    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED` or `PRICE_UNKNOWN`: `RESUBMIT` would go beyond the
+      project's limit.
     * `FAILED_PRECONDITION`, `PROVIDER_TASK_NOT_FOUND`: `ATTACH` names a task that the provider does not
       know.
     * `FAILED_PRECONDITION`, `PROVIDER_TASK_TAKEN`: `ATTACH` names a task that another job owns.
@@ -171,7 +176,7 @@ class VideoServiceStub:
     """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetAccountRequest, _video_pb2.GetAccountResponse]
     """Tells the balance and the limits of the provider's account, and what this service has reserved and spent
-    of it.
+    of it: in all, or for one project.
 
     * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider refuses the service's key; tell the
       operator.
@@ -208,6 +213,7 @@ class VideoServiceAsyncStub(VideoServiceStub):
     | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not (or no longer) need attention | read the job |
     | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | drop the limit or choose another model |
     | `FAILED_PRECONDITION` | `CREDITS_EXCEEDED` | `max_credits` is below the quote; metadata `estimated_credits` holds it | raise the limit or ask for less |
+    | `FAILED_PRECONDITION` | `PROJECT_CREDITS_EXCEEDED` | the project's limit has no room for one more attempt; metadata `cap`, `reserved`, `spent` and `estimate` in credits | wait for jobs that give credits back, or have the limit raised |
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_NOT_FOUND` | the provider knows no task of that id | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
@@ -243,6 +249,8 @@ class VideoServiceAsyncStub(VideoServiceStub):
       new one.
     * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
     * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
+    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote
+      is above the project's limit. Told by `validate_only` too, as of that moment.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
       `SceneService.DeleteScene` first.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
@@ -308,6 +316,8 @@ class VideoServiceAsyncStub(VideoServiceStub):
     * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
     * `FAILED_PRECONDITION`, `NOT_RESOLVABLE`: the job is not in `NEEDS_ATTENTION`, or no longer; read it
       with `GetStatus`.
+    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED` or `PRICE_UNKNOWN`: `RESUBMIT` would go beyond the
+      project's limit.
     * `FAILED_PRECONDITION`, `PROVIDER_TASK_NOT_FOUND`: `ATTACH` names a task that the provider does not
       know.
     * `FAILED_PRECONDITION`, `PROVIDER_TASK_TAKEN`: `ATTACH` names a task that another job owns.
@@ -321,7 +331,7 @@ class VideoServiceAsyncStub(VideoServiceStub):
     """
     GetAccount: _aio.UnaryUnaryMultiCallable[_video_pb2.GetAccountRequest, _video_pb2.GetAccountResponse]  # type: ignore[assignment]
     """Tells the balance and the limits of the provider's account, and what this service has reserved and spent
-    of it.
+    of it: in all, or for one project.
 
     * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider refuses the service's key; tell the
       operator.
@@ -357,6 +367,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not (or no longer) need attention | read the job |
     | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | drop the limit or choose another model |
     | `FAILED_PRECONDITION` | `CREDITS_EXCEEDED` | `max_credits` is below the quote; metadata `estimated_credits` holds it | raise the limit or ask for less |
+    | `FAILED_PRECONDITION` | `PROJECT_CREDITS_EXCEEDED` | the project's limit has no room for one more attempt; metadata `cap`, `reserved`, `spent` and `estimate` in credits | wait for jobs that give credits back, or have the limit raised |
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_NOT_FOUND` | the provider knows no task of that id | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
@@ -396,6 +407,8 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
           new one.
         * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
         * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
+        * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote
+          is above the project's limit. Told by `validate_only` too, as of that moment.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
           `SceneService.DeleteScene` first.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
@@ -491,6 +504,8 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
         * `FAILED_PRECONDITION`, `NOT_RESOLVABLE`: the job is not in `NEEDS_ATTENTION`, or no longer; read it
           with `GetStatus`.
+        * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED` or `PRICE_UNKNOWN`: `RESUBMIT` would go beyond the
+          project's limit.
         * `FAILED_PRECONDITION`, `PROVIDER_TASK_NOT_FOUND`: `ATTACH` names a task that the provider does not
           know.
         * `FAILED_PRECONDITION`, `PROVIDER_TASK_TAKEN`: `ATTACH` names a task that another job owns.
@@ -516,7 +531,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.GetAccountResponse, _abc.Awaitable[_video_pb2.GetAccountResponse]]:
         """Tells the balance and the limits of the provider's account, and what this service has reserved and spent
-        of it.
+        of it: in all, or for one project.
 
         * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider refuses the service's key; tell the
           operator.
