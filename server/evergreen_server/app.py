@@ -22,7 +22,6 @@ from evergreen_server.jobs.engine import Engine
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.leases import Lease, Reaper
 from evergreen_server.jobs.ledger import Caps
-from evergreen_server.jobs.model import Stage
 from evergreen_server.jobs.notices import Notices
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
@@ -117,6 +116,7 @@ async def serve(
 
         def changed(changes: Sequence[Change]) -> None:
             heard(changes)
+            admission.changed(changes)
             if database.shared:
                 notices.tell(changes)
 
@@ -130,7 +130,15 @@ async def serve(
             caps=_caps(config.project_credits),
         )
         tasks = TaskRecords(database=database, store=store, clock=now)
-        admission = Admission(provider=provider, monotonic=time.monotonic, scale=config.provider_speed)
+        admission = Admission(
+            database=database,
+            store=store,
+            provider=provider,
+            signals=signals,
+            clock=now,
+            random=random.Random(),
+            scale=config.provider_speed,
+        )
         progress = ProgressBuffer(store.flush)
         if database.shared:
             await stack.enter_async_context(lease.open())
@@ -161,13 +169,10 @@ async def serve(
                 check_lease=lease.check if database.shared else lambda: None,
             )
         )
-        for job in await store.unfinished():
-            # A job being delivered has no task under way any more.
-            if job.task_id and job.stage is not Stage.DELIVERING:
-                admission.hold(job)
         for name, work in (
             ("feed", feed.run()),
             ("admission", admission.run()),
+            ("account", admission.refresh()),
             ("progress", progress.run()),
             ("sweep", runner.sweep()),
         ):

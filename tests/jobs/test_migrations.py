@@ -120,6 +120,10 @@ def back_to_the_first(db: sa.Connection) -> None:
     """Makes of a new database what the first version had."""
     db.execute(sa.text("DROP TABLE replicas"))
     db.execute(sa.text("DROP TABLE schema_version"))
+    db.execute(sa.text("DROP TABLE model_queues"))
+    db.execute(sa.text("DROP INDEX jobs_by_slot"))
+    db.execute(sa.text("DROP INDEX provider_tasks_by_age"))
     sums = (projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
-    for column in (jobs.c.replica, jobs.c.charge_basis, provider_tasks.c.role, *sums):
+    added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, provider_tasks.c.role, *sums)
+    for column in added:
         db.execute(sa.text(f"ALTER TABLE {column.table} DROP COLUMN {column.name}"))

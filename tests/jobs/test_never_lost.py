@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen.v1 import video_pb2 as v1
-from evergreen_server.jobs.admission import Admission, Signals
+from evergreen_server.jobs.admission import Signals
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.model import Job, JobRequest, State
 from evergreen_server.jobs.polling import Pace
@@ -147,7 +147,7 @@ def tools_of(store: JobStore) -> Tools:
         models=None,
         media=None,
         scenes=None,
-        admission=Admission(provider=None, monotonic=time.monotonic, scale=1.0),
+        admission=None,
         signals=Signals(),
         progress=None,
         durations=None,

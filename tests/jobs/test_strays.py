@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from evergreen_server.jobs import wishes
-from evergreen_server.jobs.admission import Admission, Signals
+from evergreen_server.jobs.admission import Signals
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.model import Job, JobFault, JobRequest, Stage, State, TaskRole
 from evergreen_server.jobs.polling import Pace
@@ -91,7 +91,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Case]:
             models=None,
             media=None,
             scenes=None,
-            admission=Admission(provider=None, monotonic=time.monotonic, scale=1.0),
+            admission=None,
             signals=Signals(),
             progress=None,
             durations=None,

@@ -1,34 +1,37 @@
 """Admission: which waiting job may have a task at the provider next.
 
-A slot per model is held from before the POST until the task has ended. The tier's concurrency says how many
-there are; the highest priority goes first, then the oldest job. A model that answered 429 is paused, all models
-are while the credits are used up. What the engine's queues cannot do is why this is here: pause a model, and
-give a job back its place after a refusal.
+A slot is a fact of the job's row: granted before the POST, held until the task has ended, given back by the very
+change of state that ends the need for it. So it holds over all replicas and outlives each. Who is granted one, and
+what holds the line up, is in `slots`; here are the moments at which to look, and what the account allows.
 """
 
 import asyncio
-import heapq
-import itertools
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from random import Random
 
-from evergreen_server.jobs.model import Job
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from evergreen_server.jobs import slots
+from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.provider import Account, Provider, ProviderError
+from evergreen_server.jobs.rows import moment
+from evergreen_server.jobs.store import Change, JobStore
 
-FIRST_PAUSE_SECONDS = 60.0
-LONGEST_PAUSE_SECONDS = 900.0
 REFRESH_SECONDS = 60.0
+LOOK_SECONDS = 2.0
+AGAIN = timedelta(milliseconds=50)
 CONCURRENCY_UNTIL_KNOWN = 1
 """What every tier allows."""
 CONCURRENCY_NOT_TOLD = 5
-UNLIMITED = 1_000_000
 
 logger = logging.getLogger(__name__)
 
 
 class Signals:
-    """Wakes whoever executes a job when a caller of the API has changed it."""
+    """Wakes whoever executes a job when a caller of the API has changed it, or a slot was granted."""
 
     def __init__(self) -> None:
         self._events: dict[str, asyncio.Event] = {}
@@ -46,141 +49,144 @@ class Signals:
         self._events.pop(job_id, None)
 
 
-@dataclass(slots=True)
-class _Lane:
-    """One model's slots."""
-
-    held: int = 0
-    waiting: list[tuple[int, str, int, "asyncio.Future[None]"]] = field(default_factory=list)
-    """A heap. The number parts two entries of one job, of which the older is done."""
-    paused_until: float = 0.0
-    pause: float = 0.0
-
-
 class Admission:
-    """Grants slots. `run` must run beside the waits: it keeps the limits current and ends the pauses."""
+    """Grants slots. `run` and `refresh` must run beside the waits, on every replica."""
 
-    def __init__(self, *, provider: Provider, monotonic: Callable[[], float], scale: float) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        store: JobStore,
+        provider: Provider,
+        signals: Signals,
+        clock: Callable[[], datetime],
+        random: Random,
+        scale: float,
+    ) -> None:
+        self._database = database
+        self._store = store
         self._provider = provider
-        self._now = monotonic
+        self._signals = signals
+        self._clock = clock
+        self._random = random
         self._scale = scale
-        self._lanes: dict[str, _Lane] = {}
-        self._holders: dict[str, str] = {}
-        self._account: Account | None = None
-        self._numbers = itertools.count()
-        self._out_of_credits = False
-        self._refusals = 0
-        self._refused_balance: int | None = None
-        self._look = asyncio.Event()
+        self._account: tuple[Account, datetime] | None = None
+        self._dirty: set[str] = set()
+        self._news = asyncio.Event()
+        self._ask = asyncio.Event()
+        self._pauses: dict[str, float] = {}
+        self._opens: dict[str, datetime] = {}
+        self._unused: frozenset[str] = frozenset()
 
-    async def acquire(self, job: Job, *, seconds: float, signal: asyncio.Event) -> bool:
-        """Waits for a slot for at most `seconds`, or until `signal`. True if the job holds one now."""
-        if job.job_id in self._holders:
-            return True
-        model = job.request.spec.model
-        lane = self._lane(model)
-        granted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(lane.waiting, (-job.request.priority, job.job_id, next(self._numbers), granted))
-        self._grant(model)
-        called = asyncio.ensure_future(signal.wait())
-        either: tuple[asyncio.Future[object], ...] = (granted, called)  # type: ignore[assignment] # results unused
-        try:
-            await asyncio.wait(either, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            called.cancel()
-            if granted.done() and not granted.cancelled():
-                self._holders[job.job_id] = model
-            else:
-                granted.cancel()
-        return job.job_id in self._holders
+    def look(self, models: Iterable[str]) -> None:
+        """Has the lines of these models looked at now."""
+        self._dirty.update(models)
+        if self._dirty:
+            self._news.set()
 
-    def hold(self, job: Job) -> None:
-        """Counts a job whose task exists already; also above the limit, since the task does exist."""
-        model = job.request.spec.model
-        if job.job_id not in self._holders:
-            self._holders[job.job_id] = model
-            self._lane(model).held += 1
+    def changed(self, changes: Sequence[Change]) -> None:
+        """Hears of what this replica committed."""
+        self.look(change.queue for change in changes if change.queue)
 
-    def release(self, job_id: str) -> None:
-        """Gives a job's slot back; a job without one is no error."""
-        model = self._holders.pop(job_id, None)
-        if model is not None:
-            self._lane(model).held -= 1
-            self._grant(model)
+    def terms(self, model: str) -> slots.Terms:
+        """Tells what the account, as last heard, allows for a model."""
+        if self._account is None:
+            return slots.Terms(concurrent=CONCURRENCY_UNTIL_KNOWN, asked_at=self._clock())
+        account, asked_at = self._account
+        limits = account.limits.get(model)
+        if limits is None:
+            return slots.Terms(concurrent=CONCURRENCY_NOT_TOLD, asked_at=asked_at)
+        left = None if limits.max_daily is None else limits.max_daily - limits.used_today
+        return slots.Terms(concurrent=limits.max_concurrent, daily_left=left, asked_at=asked_at)
 
-    def pause(self, model: str, retry_after_seconds: float | None) -> None:
-        """Closes a model after a 429: 60 s at first, doubling to 15 min, or as long as the provider says."""
-        lane, now = self._lane(model), self._now()
-        if now >= lane.paused_until:
-            # What was sent before the pause and is refused within it tells nothing new.
-            lane.pause = min(max(FIRST_PAUSE_SECONDS, 2 * lane.pause), LONGEST_PAUSE_SECONDS)
-        seconds = max(lane.pause, retry_after_seconds or 0.0)
-        lane.paused_until = max(lane.paused_until, now + seconds / self._scale)
+    async def pause(self, model: str, retry_after_seconds: float | None) -> None:
+        """Closes a model after a 429, on all replicas. To be recorded before the refused job gives its slot back."""
+        now, scale = self._clock(), self._scale
+        seconds = await self._database.write(lambda db: slots.pause(db, model, retry_after_seconds, now, scale))
         logger.warning("model paused", extra={"model": model, "seconds": seconds})
-        self._look.set()
+        self.look([model])
 
-    def accepted(self, model: str) -> None:
+    async def accepted(self, model: str) -> None:
         """Notes that the provider took a task, so that the next refusal starts with a short pause."""
-        self._lane(model).pause = 0.0
+        if self._pauses.pop(model, 0.0):
+            await self._database.write(lambda db: slots.accepted(db, model))
 
-    def out_of_credits(self) -> None:
-        """Closes every model until the balance changes."""
-        # The balance known so far may be a minute old: which one was refused is asked now.
-        self._out_of_credits, self._refused_balance = True, None
-        self._refusals += 1
+    async def out_of_credits(self) -> None:
+        """Closes every model, on all replicas, until the balance changes."""
+        now = self._clock()
+        await self._database.write(lambda db: slots.out_of_credits(db, now))
         logger.warning("admission paused: not enough credits")
-        self._look.set()
+        self._ask.set()
 
     async def run(self) -> None:
-        """Asks for the account at start, every minute and when paused for credits; ends pauses in time."""
+        """Grants slots when told to look, and looks every few seconds by itself at what nobody told of."""
+        loop = asyncio.get_running_loop()
+        due = loop.time()
         while True:
-            self._look.clear()
-            await self._refresh()
-            for model in self._lanes:
-                self._grant(model)
             try:
-                async with asyncio.timeout(self._seconds_to_look()):
-                    await self._look.wait()
+                async with asyncio.timeout(max(0.0, min(due - loop.time(), self._seconds_to_open()))):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+            self._news.clear()
+            models, self._dirty = self._dirty, set()
+            try:
+                if loop.time() >= due:
+                    due = loop.time() + LOOK_SECONDS * self._random.uniform(0.75, 1.25)
+                    models |= await self._unnoticed()
+                now = self._clock()
+                models |= {model for model, at in self._opens.items() if at <= now}
+                for model in sorted(models):
+                    # Whatever comes of it: a moment that has passed must not be waited for again.
+                    self._opens.pop(model, None)
+                    await self._grant(model)
+            except SQLAlchemyError as exc:
+                # The next round finds the same again; the service must not end for it.
+                logger.warning("slots not granted", extra={"cause": type(exc).__name__})
+
+    async def refresh(self) -> None:
+        """Asks for the account at start, every minute, and when the credits were too few."""
+        while True:
+            self._ask.clear()
+            asked_at = self._clock()
+            try:
+                account = await self._provider.account()
+                self._account = account, asked_at
+                if await self._database.write(lambda db: slots.see_balance(db, account.balance_millicredits, asked_at)):  # noqa: B023 # awaited within the round
+                    logger.info("admission resumed: the balance changed")
+                models, _ = await self._database.read(slots.lines)
+                self.look(models)
+            except (ProviderError, SQLAlchemyError) as exc:
+                logger.warning("account unknown", extra={"cause": str(exc)})
+            try:
+                async with asyncio.timeout(REFRESH_SECONDS / self._scale):
+                    await self._ask.wait()
             except TimeoutError:
                 continue
 
-    async def _refresh(self) -> None:
-        refusals = self._refusals
-        try:
-            self._account = await self._provider.account()
-        except ProviderError as exc:
-            logger.warning("account unknown", extra={"cause": str(exc)})
-            return
-        if not self._out_of_credits or refusals != self._refusals:
-            return
-        if self._refused_balance is None:
-            self._refused_balance = self._account.balance_millicredits
-        elif self._refused_balance != self._account.balance_millicredits:
-            self._out_of_credits = False
-            logger.info("admission resumed: the balance changed")
+    async def _unnoticed(self) -> set[str]:
+        """Gives the models that jobs wait for, and wakes those here whose slot was granted without their noticing."""
+        models, unused = await self._database.read(slots.lines)
+        # Each once, since one that holds a slot may be waiting for the storage of its inputs.
+        for job_id in frozenset(unused) - self._unused:
+            self._signals.wake(job_id)
+        self._unused = frozenset(unused)
+        return set(models)
 
-    def _seconds_to_look(self) -> float:
-        now = self._now()
-        pauses = [lane.paused_until - now for lane in self._lanes.values() if lane.paused_until > now]
-        return max(0.05, min([REFRESH_SECONDS / self._scale, *pauses]))
+    async def _grant(self, model: str) -> None:
+        terms, now, scale = self.terms(model), self._clock(), self._scale
 
-    def _lane(self, model: str) -> _Lane:
-        return self._lanes.setdefault(model, _Lane())
+        def work(db: sa.Connection) -> tuple[slots.Granted, list[Change]]:
+            granted = slots.grant(db, model, terms, now, scale)
+            return granted, granted.changes
 
-    def _capacity(self, model: str) -> int:
-        if self._account is None:
-            return CONCURRENCY_UNTIL_KNOWN
-        limits = self._account.limits.get(model)
-        if limits is None:
-            return CONCURRENCY_NOT_TOLD
-        return UNLIMITED if limits.max_concurrent is None else limits.max_concurrent
+        granted = await self._store.write(work)
+        self._pauses[model] = granted.pause_seconds
+        if granted.opens_at is not None:
+            self._opens[model] = moment(granted.opens_at)
+        elif granted.more:
+            self._opens[model] = now + AGAIN
 
-    def _grant(self, model: str) -> None:
-        lane = self._lane(model)
-        if self._out_of_credits or self._now() < lane.paused_until:
-            return
-        while lane.waiting and lane.held < self._capacity(model):
-            granted = heapq.heappop(lane.waiting)[-1]
-            if not granted.done():
-                lane.held += 1
-                granted.set_result(None)
+    def _seconds_to_open(self) -> float:
+        now = self._clock()
+        return min(((at - now).total_seconds() for at in self._opens.values()), default=LOOK_SECONDS)

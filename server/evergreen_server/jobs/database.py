@@ -57,6 +57,8 @@ jobs = sa.Table(
     sa.Column("run", sa.Integer, nullable=False),
     sa.Column("execution", sa.String, nullable=False),
     sa.Column("replica", sa.String, nullable=False, server_default=""),
+    sa.Column("slot", sa.String),
+    sa.Column("not_before", sa.BigInteger),
     sa.Column("submit_token", sa.String, nullable=False),
     sa.Column("submitted_at", sa.BigInteger),
     sa.Column("task_id", sa.String, nullable=False),
@@ -75,6 +77,18 @@ jobs = sa.Table(
     sa.Column("ended_at", sa.BigInteger),
     sa.Index("jobs_by_project", "project_id", "job_id"),
     sa.Index("jobs_by_state", "state", "job_id"),
+)
+
+# Only of jobs in line or under way: any comparison with `slot` implies the condition.
+jobs_by_slot = sa.Index(
+    "jobs_by_slot",
+    jobs.c.slot,
+    jobs.c.model,
+    jobs.c.priority,
+    jobs.c.project_id,
+    jobs.c.job_id,
+    sqlite_where=jobs.c.slot.is_not(None),
+    postgresql_where=jobs.c.slot.is_not(None),
 )
 
 requests = sa.Table(
@@ -118,6 +132,7 @@ provider_tasks = sa.Table(
     sa.Column("estimated_millicredits", sa.BigInteger),
     sa.Column("role", sa.String, nullable=False, server_default="OWN"),
     sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Index("provider_tasks_by_age", "created_at"),
     comment="Append-only and guarded by no fence: a paid task's id is never dropped.",
 )
 
@@ -127,6 +142,18 @@ replicas = sa.Table(
     sa.Column("replica_id", sa.String, primary_key=True),
     sa.Column("beat_at", sa.BigInteger, nullable=False, comment="By the database's clock; 0 once it was released."),
     comment="The leases: a replica whose beat is too old may have its jobs taken over.",
+)
+
+model_queues = sa.Table(
+    "model_queues",
+    metadata,
+    sa.Column("model", sa.String, primary_key=True, comment="A model, or * for all of them."),
+    sa.Column("paused_until", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("pause_seconds", sa.Float, nullable=False, server_default="0", comment="How long the last pause was."),
+    sa.Column("daily_probe_at", sa.BigInteger, comment="While the daily limit is used up: when one job may try."),
+    sa.Column("no_credits_since", sa.BigInteger),
+    sa.Column("refused_balance", sa.BigInteger, comment="Millicredits that were too few; null until asked for."),
+    comment="What holds a model's line up. The row is locked while slots are granted: one replica at a time does.",
 )
 
 inline_media = sa.Table(

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State
@@ -23,7 +24,6 @@ async def follow(tools: Tools, job: Job, execution: str) -> None:
     """Polls until the task has ended: then the job is DELIVERING, at a new attempt, or final."""
     if not job.task_id or job.stage is Stage.DELIVERING:
         return
-    tools.admission.hold(job)
     seconds = (tools.clock() - (job.submitted_at or job.created_at)).total_seconds()
     now = tools.monotonic()
     plan = PollPlan(
@@ -87,13 +87,12 @@ async def _seen(tools: Tools, job: Job, task: Task, execution: str) -> None:
 async def _ended(tools: Tools, job: Job, task: Task, execution: str, *, ours: bool = False) -> None:
     """Records how a task ended; `ours` tells whether a DELETE of ours may have cancelled it."""
     tools.progress.forget(job.job_id)
-    tools.admission.release(job.job_id)
     if task.state is TaskState.SUCCEEDED:
         tools.answers[job.job_id] = task
         await tools.store.change(job, lambda job: _succeeded(job, task), execution=execution)
     elif task.state is TaskState.FAILED:
         failure = task.failure or Failure(reason="PROVIDER_INTERNAL", message="the task failed without a reason")
-        failed = partial(_failed, task=task, failure=failure)
+        failed = partial(_failed, task=task, failure=failure, again_at=tools.later(job.attempt + 2))
         await tools.store.change(job, failed, execution=execution, capped=partial(failed, again=False))
     else:
         text = "the task was cancelled at the provider, not by this service"
@@ -115,12 +114,12 @@ def _succeeded(job: Job, task: Task) -> Job:
     return replace(_charged(job, task), stage=Stage.DELIVERING)
 
 
-def _failed(job: Job, task: Task, failure: Failure, again: bool = True) -> Job:
+def _failed(job: Job, task: Task, failure: Failure, again_at: datetime, again: bool = True) -> Job:
     job = _charged(job, task)
     cost_nothing = task.charged_millicredits == 0 or (task.charged_millicredits is None and failure.free)
     again = again and failure.retryable and cost_nothing and job.attempt < job.request.max_attempts
     if again and job.state is State.RUNNING:
-        return next_attempt(job)
+        return next_attempt(job, not_before=again_at)
     return job.failed(
         JobFault(
             reason=failure.reason,
@@ -169,7 +168,6 @@ async def _cancel(tools: Tools, job: Job, execution: str) -> None:
     # A replica that was paused here may have lost the job, which may be delivered elsewhere by now.
     tools.check_lease()
     await tools.provider.delete(job.task_id)
-    tools.admission.release(job.job_id)
     await tools.store.change(
         job,
         # A cancelled task cannot be asked for its cost again.

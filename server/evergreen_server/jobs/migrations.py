@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import jobs, ledger, metadata, projects, provider_tasks
+from evergreen_server.jobs.database import jobs, jobs_by_slot, ledger, metadata, projects, provider_tasks
 
 VERSION = 2
 LOCK = 0x65766572
@@ -60,7 +60,7 @@ def _add(db: sa.Connection, *columns: "sa.Column[object]") -> None:
 
 
 def _second(db: sa.Connection) -> None:
-    _add(db, jobs.c.replica, jobs.c.charge_basis, provider_tasks.c.role)
+    _add(db, jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, provider_tasks.c.role)
     _add(db, projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
     # The sums of the ledger as it was then: reservations, and settlements by what is known of them.
     settled = ledger.alias("settled")
@@ -77,6 +77,19 @@ def _second(db: sa.Connection) -> None:
             bounded_millicredits=spent.where(ledger.c.basis == "UPPER_BOUND").scalar_subquery(),
         )
     )
+    _slots(db)
+
+
+def _slots(db: sa.Connection) -> None:
+    """Puts in the rows who stood in line and who had a slot."""
+    for index in (jobs_by_slot, *provider_tasks.indexes):
+        index.create(db, checkfirst=True)
+    waits = sa.and_(jobs.c.state == "QUEUED", jobs.c.stage == "WAITING")
+    submitted = sa.and_(
+        jobs.c.state.in_(["RUNNING", "CANCELLING"]), jobs.c.stage != "DELIVERING", jobs.c.submit_token != ""
+    )
+    db.execute(jobs.update().where(waits).values(slot="WANTED"))
+    db.execute(jobs.update().where(submitted).values(slot="HELD"))
 
 
 STEPS: Mapping[int, Callable[[sa.Connection], None]] = {2: _second}

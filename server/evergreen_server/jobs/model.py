@@ -113,6 +113,15 @@ class CostBasis(StrEnum):
     UPPER_BOUND = "UPPER_BOUND"
 
 
+class Slot(StrEnum):
+    """How a job stands towards the model's slots, of which the tier tells how many there are."""
+
+    WANTED = "WANTED"
+    """It stands in line."""
+    HELD = "HELD"
+    """It has one: granted, or because its task is under way or may be."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFault:
     """Why a job failed. `reason` is stable; `message` is for people; `provider_code` is the provider's own."""
@@ -193,6 +202,10 @@ class Job:
     """The server process of that execution; empty before the first."""
     submit_token: str = ""
     """Token of the execution that may have posted; set before the POST, emptied when it surely created nothing."""
+    slot: Slot | None = None
+    """Kept by the store and by whoever grants slots; an edit does not change it."""
+    not_before: datetime | None = None
+    """Until then a slot is of no use to a waiting job, since what failed a moment ago most likely fails again."""
     submitted_at: datetime | None = None
     task_id: str = ""
     delete_sent: bool = False
@@ -214,6 +227,14 @@ class Job:
     @property
     def final(self) -> bool:
         return self.state in FINAL
+
+    @property
+    def needs_slot(self) -> Slot | None:
+        """Tells what the job's state alone asks for; WANTED may have been granted already."""
+        if self.state is State.QUEUED and self.stage is Stage.WAITING:
+            return Slot.WANTED
+        under_way = self.state in (State.RUNNING, State.CANCELLING) and self.stage is not Stage.DELIVERING
+        return Slot.HELD if under_way and (self.submit_token or self.task_id) else None
 
     def charged(self, millicredits: int, basis: CostBasis) -> Self:
         """Returns the job with one more attempt's cost; once a part is only a bound, so is the whole."""

@@ -33,6 +33,7 @@ from evergreen_server.jobs.model import (
     JobNotFound,
     JobRequest,
     RequestReused,
+    Slot,
     State,
     Superseded,
     TaskRole,
@@ -55,7 +56,9 @@ class Change:
     project_id: str
     job_id: str
     wished: bool = False
-    """Whether a caller of the API made it, so that whoever executes the job should look."""
+    """Whether a caller of the API made it, or a slot was granted, so that whoever executes the job should look."""
+    queue: str = ""
+    """The model whose line should be looked at, since the job joined it or gave a slot back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +291,12 @@ class JobStore:
         if events:
             new = events[-1][1]
             self._write_events(db, events, now)
-        db.execute(jobs.update().where(jobs.c.job_id == job_id).values(**life_to_row(new)))
+        row, queue = life_to_row(new), ""
+        if new.needs_slot is not old.needs_slot:
+            new = replace(new, slot=new.needs_slot)
+            row["slot"], queue = new.slot, "" if new.slot is Slot.HELD else new.request.spec.model
+        # Else left alone: whoever grants slots does not wait for the project's lock.
+        db.execute(jobs.update().where(jobs.c.job_id == job_id).values(**row))
         ledger.follow(db, old, new, now)
         if new.final:
             db.execute(inline_media.delete().where(inline_media.c.job_id == job_id))
@@ -297,7 +305,7 @@ class JobStore:
         if new.task_id and new.task_id != old.task_id:
             own = provider_tasks.update().where(provider_tasks.c.task_id == new.task_id)
             db.execute(own.values(role=TaskRole.OWN.value))
-        return new, [Change(project_id=project_id, job_id=job_id, wished=wished)]
+        return new, [Change(project_id=project_id, job_id=job_id, wished=wished, queue=queue)]
 
     def _write_events(self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime) -> None:
         rows = [

@@ -16,7 +16,7 @@ from uuid import uuid4
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.inputs import load_inputs
-from evergreen_server.jobs.model import Job, JobFault, OnUnknownSubmission, Stage, State, Superseded, TaskRole
+from evergreen_server.jobs.model import Job, JobFault, OnUnknownSubmission, Slot, Stage, State, Superseded, TaskRole
 from evergreen_server.jobs.provider import (
     DailyLimitReached,
     InsufficientCredits,
@@ -43,9 +43,6 @@ async def submit(tools: Tools, job: Job, execution: str) -> None:
     """Brings the job to a recorded task, or to the state that says why there is none."""
     tries, begun = 0, (job.attempt, job.run)
     signal = tools.signals.of(job.job_id)
-    if job.attempt > 1 and job.state is State.QUEUED:
-        # What failed a moment ago most likely fails again if it is asked for at once.
-        await tools.pause(job.job_id, tools.backoff(job.attempt + 1))
     while True:
         signal.clear()
         job = await tools.store.get(job.job_id)
@@ -63,23 +60,28 @@ async def submit(tools: Tools, job: Job, execution: str) -> None:
             fault = JobFault(reason=reason, message=f"the job expired: {text}")
             await tools.store.change(job, partial(_expired, fault=fault), execution=execution)
             return
-        if not await tools.admission.acquire(job, seconds=seconds, signal=signal):
+        if job.slot is not Slot.HELD:
+            await _wait(tools, job, seconds)
             continue
         try:
             media = await load_inputs(tools, job)
         except (Refused, Unauthorized) as exc:
-            await tools.store.change(job, partial(_not_created, exc=exc), execution=execution)
+            await tools.store.change(job, partial(_not_created, exc=exc, not_before=None), execution=execution)
             return
         token = uuid4().hex
         job = await tools.store.change(job, partial(_intend, token=token, now=tools.clock()), execution=execution)
         if job.submit_token != token:
             continue
-        await tools.shield.run(_post(tools, job, execution, media), name=f"submit {job.job_id}")
-        job = await tools.store.get(job.job_id)
-        if job.state is State.QUEUED and (job.attempt, job.run) == begun:
-            tools.admission.release(job.job_id)
-            await tools.pause(job.job_id, tools.backoff(tries))
-            tries += 1
+        await tools.shield.run(_post(tools, job, execution, media, tries), name=f"submit {job.job_id}")
+        tries += 1
+
+
+async def _wait(tools: Tools, job: Job, seconds: float) -> None:
+    """Waits for a slot, which is granted in the row; a wake-up that is lost is made up for by admission's own look."""
+    early = 0.0 if job.not_before is None else tools.seconds_until(job.not_before)
+    await tools.pause(job.job_id, min(early, seconds) if early > 0 else seconds)
+    if early > 0:
+        tools.admission.look([job.request.spec.model])
 
 
 def _expired(job: Job, fault: JobFault) -> Job:
@@ -91,6 +93,8 @@ def _expired(job: Job, fault: JobFault) -> Job:
 def _intend(job: Job, token: str, now: datetime) -> Job:
     if job.state is State.CANCELLING:
         return cancelled_before_submission(job)
+    if job.slot is not Slot.HELD:
+        return job
     return replace(
         job,
         state=State.RUNNING,
@@ -101,29 +105,32 @@ def _intend(job: Job, token: str, now: datetime) -> Job:
     )
 
 
-async def _post(tools: Tools, job: Job, execution: str, media: Sequence[PreparedMedia]) -> None:
+async def _post(tools: Tools, job: Job, execution: str, media: Sequence[PreparedMedia], tries: int) -> None:
     """Posts once and records what came of it. Must not be cancelled: its answer may be worth money."""
     model = job.request.spec.model
     try:
         submission = await tools.provider.create(job.request.spec, media, before_send=tools.check_lease)
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
-        await _settle(tools, job, partial(_unknown, cause=str(exc)), execution, capped=partial(_ask, cause=str(exc)))
+        unknown = partial(_unknown, cause=str(exc), not_before=tools.later(job.attempt + 2))
+        await _settle(tools, job, unknown, execution, capped=partial(_ask, cause=str(exc)))
         return
     except ProviderError as exc:
+        # Before the job gives its slot back, which the next in line would get at once.
         if isinstance(exc, DailyLimitReached):
-            tools.admission.pause(model, exc.retry_after_seconds)
+            retry_after = exc.retry_after_seconds
+            await _surely(tools, job, lambda: tools.admission.pause(model, retry_after))
         elif isinstance(exc, InsufficientCredits):
-            tools.admission.out_of_credits()
+            await _surely(tools, job, tools.admission.out_of_credits)
         # Its kind alone: the provider may quote the prompt in its text, which the job's error keeps.
         logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})
-        await _settle(tools, job, partial(_not_created, exc=exc), execution)
+        await _settle(tools, job, partial(_not_created, exc=exc, not_before=tools.later(tries)), execution)
         return
     # Logged first: where the database fails for good, an operator can still attach the task by hand.
     logger.info("task created", extra={"job_id": job.job_id, "provider_task_id": submission.task_id})
-    tools.admission.accepted(model)
     task_id, estimated = submission.task_id, submission.estimated_millicredits
     await _surely(tools, job, lambda: tools.tasks.record(job, task_id, estimated))
+    await _surely(tools, job, lambda: tools.admission.accepted(model))
     try:
         await _settle(tools, job, partial(_created, submission=submission), execution)
     except Superseded:
@@ -163,7 +170,7 @@ def _created(job: Job, submission: Submission) -> Job:
     )
 
 
-def _not_created(job: Job, exc: ProviderError) -> Job:
+def _not_created(job: Job, exc: ProviderError, not_before: datetime | None) -> Job:
     """Makes the move of a job whose POST surely created nothing."""
     job = replace(job, submit_token="", submitted_at=None)
     match exc:
@@ -178,18 +185,18 @@ def _not_created(job: Job, exc: ProviderError) -> Job:
         case NotSent() | DailyLimitReached():
             if job.state is State.CANCELLING:
                 return cancelled_before_submission(job)
-            return replace(job, state=State.QUEUED, stage=Stage.WAITING)
+            return replace(job, state=State.QUEUED, stage=Stage.WAITING, not_before=not_before)
         case _:
             raise TypeError(f"not an answer to a create: {exc!r}")
 
 
-def _unknown(job: Job, cause: str) -> Job:
+def _unknown(job: Job, cause: str, not_before: datetime) -> Job:
     """Makes the move of a job of which nobody knows whether it was submitted."""
     again = job.request.on_unknown_submission is OnUnknownSubmission.RESUBMIT
     resubmitted = any(warning.code == "SUBMISSION_UNKNOWN" for warning in job.warnings)
     if again and not resubmitted and job.state is State.RUNNING:
         job = job.warned("SUBMISSION_UNKNOWN", f"{NOT_KNOWN}: {cause}; submitted once more, as the request asked")
-        return next_attempt(job.charged_at_most())
+        return next_attempt(job.charged_at_most(), not_before=not_before)
     return _ask(job, cause)
 
 
@@ -198,7 +205,7 @@ def _ask(job: Job, cause: str) -> Job:
     return replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=fault)
 
 
-def next_attempt(job: Job) -> Job:
+def next_attempt(job: Job, *, not_before: datetime | None) -> Job:
     """Returns the job waiting for one more attempt. What the last one cost must be charged before."""
     return replace(
         job,
@@ -206,6 +213,7 @@ def next_attempt(job: Job) -> Job:
         stage=Stage.WAITING if job.inputs or not job.request.spec.media else Stage.PREPARING,
         attempt=job.attempt + 1,
         run=0,
+        not_before=not_before,
         progress=0.0,
         submit_token="",
         submitted_at=None,
@@ -226,5 +234,5 @@ async def _adopt(tools: Tools, job: Job, execution: str) -> None:
         return
     cause = "the server stopped before the answer was recorded"
     logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": cause})
-    unknown, ask = partial(_unknown, cause=cause), partial(_ask, cause=cause)
-    await tools.store.change(job, unknown, execution=execution, capped=ask)
+    unknown = partial(_unknown, cause=cause, not_before=tools.later(job.attempt + 2))
+    await tools.store.change(job, unknown, execution=execution, capped=partial(_ask, cause=cause))

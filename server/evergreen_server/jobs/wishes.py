@@ -74,7 +74,7 @@ def _needs_attention(job: Job) -> Job:
 
 
 def _resubmit(job: Job) -> Job:
-    return next_attempt(_needs_attention(job).charged_at_most())
+    return next_attempt(_needs_attention(job).charged_at_most(), not_before=None)
 
 
 def _abandon(job: Job) -> Job:

@@ -69,6 +69,10 @@ class Tools:
         """Gives a jittered pause in real seconds: 1, 2, 4 … 60, each between half and whole."""
         return min(60.0, 2.0 ** min(tries, 6)) * self.random.uniform(0.5, 1.0) / self.pace.scale
 
+    def later(self, tries: int) -> datetime:
+        """Gives the moment when that pause is over."""
+        return self.clock() + timedelta(seconds=self.backoff(tries))
+
     async def pause(self, job_id: str, seconds: float) -> None:
         """Waits, but no longer than until a caller changes the job."""
         signal = self.signals.of(job_id)

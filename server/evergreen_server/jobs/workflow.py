@@ -74,7 +74,6 @@ class Runner:
             # The next attempt may run already, and then these are its own.
             if self._running.get(job_id) == execution:
                 del self._running[job_id]
-                tools.admission.release(job_id)
                 tools.signals.forget(job_id)
                 tools.answers.pop(job_id, None)
 

@@ -1,0 +1,201 @@
+"""Slots in the rows: who stands in line for a model's slots, who has one, and what holds the line up.
+
+All of it is in the database, so it is true for every replica and outlives each. The functions run within the
+caller's transaction.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.database import insert_new, jobs, model_queues, provider_tasks
+from evergreen_server.jobs.model import Slot, State
+from evergreen_server.jobs.rows import micros
+from evergreen_server.jobs.store import Change
+
+EVERY_MODEL = "*"
+FIRST_PAUSE_SECONDS = 60.0
+LONGEST_PAUSE_SECONDS = 900.0
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the account allows for a model."""
+
+    concurrent: int | None
+    """Tasks at once; None is unlimited."""
+    daily_left: int | None = None
+    """Tasks that may still be made in the rolling day, as of `asked_at`; None is unlimited."""
+    asked_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """The jobs that got a slot; with `more`, others could not be looked at yet."""
+
+    changes: list[Change]
+    more: bool = False
+    pause_seconds: float = 0.0
+    """How long the model's last pause was, until a task is accepted again."""
+    opens_at: int | None = None
+    """When what holds the model up is over, in microseconds; None where nothing does, or it cannot be told."""
+
+
+def line(model: str | None = None) -> "sa.Select[tuple[str, str, str]]":
+    """Selects the line of a model, or of each: the highest priority first, then fair between projects, then by age.
+
+    A job's turn is the number of slots that its project holds and of the project's jobs before it, so whichever
+    project has least goes next.
+    """
+    held = sa.select(jobs.c.model, jobs.c.project_id, sa.func.count().label("held")).where(
+        jobs.c.slot == Slot.HELD.value, *_of(model)
+    )
+    holders = held.group_by(jobs.c.model, jobs.c.project_id).subquery()
+    before = sa.func.row_number().over(
+        partition_by=(jobs.c.model, jobs.c.project_id), order_by=(jobs.c.priority.desc(), jobs.c.job_id)
+    )
+    turn = before + sa.func.coalesce(holders.c.held, 0)
+    return (
+        sa.select(jobs.c.job_id, jobs.c.project_id, jobs.c.model)
+        .outerjoin(holders, sa.and_(holders.c.model == jobs.c.model, holders.c.project_id == jobs.c.project_id))
+        .where(jobs.c.slot == Slot.WANTED.value, *_of(model))
+        .order_by(jobs.c.model, jobs.c.priority.desc(), turn, jobs.c.job_id)
+    )
+
+
+def grant(db: sa.Connection, model: str, terms: Terms, now: datetime, scale: float) -> Granted:
+    """Gives free slots of a model to the first in line. One transaction at a time does, over all replicas."""
+    queue = _lock(db, model)
+    if queue.paused_until > micros(now):
+        return Granted(changes=[], pause_seconds=queue.pause_seconds, opens_at=queue.paused_until)
+    out_of_credits = sa.select(model_queues.c.model).where(
+        model_queues.c.model == EVERY_MODEL, model_queues.c.no_credits_since.is_not(None)
+    )
+    if db.execute(out_of_credits).first():
+        return Granted(changes=[], pause_seconds=queue.pause_seconds)
+    free, opens_at = BATCH, None
+    if terms.concurrent is not None:
+        held = sa.select(sa.func.count()).where(jobs.c.slot == Slot.HELD.value, jobs.c.model == model)
+        free = min(BATCH, terms.concurrent - int(db.execute(held).scalar_one()))
+    if free > 0 and terms.daily_left is not None:
+        daily, opens_at = _daily(db, queue, terms, now, scale)
+        free = min(free, daily)
+    changes, more = _fill(db, model, free, now) if free > 0 else ([], False)
+    if free > 0 and opens_at is not None:
+        # The one that tries though the day's number is used up. Without one, whoever comes next may.
+        opens_at = opens_at if changes else None
+        _set(db, model, daily_probe_at=opens_at or micros(now))
+    return Granted(changes=changes, more=more, pause_seconds=queue.pause_seconds, opens_at=opens_at)
+
+
+def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list[Change], bool]:
+    ready = sa.or_(jobs.c.not_before.is_(None), jobs.c.not_before <= micros(now))
+    chosen = [row.job_id for row in db.execute(line(model).where(ready).limit(free))]
+    if not chosen:
+        return [], False
+    # A row that another transaction is changing is passed over and looked at again: never waiting for one
+    # while others wait for ours, this cannot be part of a deadlock.
+    mine = sa.select(jobs.c.job_id, jobs.c.project_id).where(
+        jobs.c.job_id.in_(chosen), jobs.c.slot == Slot.WANTED.value
+    )
+    rows = db.execute(mine.with_for_update(skip_locked=True)).all()
+    if rows:
+        found = jobs.c.job_id.in_([row.job_id for row in rows])
+        db.execute(jobs.update().where(found).values(slot=Slot.HELD.value))
+    changes = [Change(project_id=row.project_id, job_id=row.job_id, wished=True) for row in rows]
+    return changes, len(rows) < len(chosen) or len(chosen) == BATCH
+
+
+def _daily(
+    db: sa.Connection, queue: "sa.Row[tuple[object, ...]]", terms: Terms, now: datetime, scale: float
+) -> tuple[int, int | None]:
+    """Tells how many more jobs may go by the day's number, and, where it is used up, when the next may try.
+
+    One may now and then although the number is used up: the provider counts, not we.
+    """
+    assert terms.daily_left is not None
+    made = (
+        sa.select(sa.func.count())
+        .select_from(provider_tasks.join(jobs, jobs.c.job_id == provider_tasks.c.job_id))
+        .where(jobs.c.model == queue.model, provider_tasks.c.created_at >= micros(terms.asked_at))
+    )
+    coming = sa.select(sa.func.count()).where(
+        jobs.c.slot == Slot.HELD.value, jobs.c.model == queue.model, jobs.c.task_id == ""
+    )
+    left = terms.daily_left - int(db.execute(made).scalar_one()) - int(db.execute(coming).scalar_one())
+    if left > 0:
+        if queue.daily_probe_at is not None:
+            _set(db, queue.model, daily_probe_at=None)
+        return left, None
+    next_at = micros(now + timedelta(seconds=LONGEST_PAUSE_SECONDS / scale))
+    if queue.daily_probe_at is None:
+        _set(db, queue.model, daily_probe_at=next_at)
+        return 0, next_at
+    return (1, next_at) if queue.daily_probe_at <= micros(now) else (0, int(queue.daily_probe_at))
+
+
+def pause(db: sa.Connection, model: str, retry_after_seconds: float | None, now: datetime, scale: float) -> float:
+    """Closes a model after a 429: 60 s at first, doubling to 15 min, or as long as the provider says.
+
+    Gives the provider's seconds that the pause lasts.
+    """
+    queue, at = _lock(db, model), micros(now)
+    step = float(queue.pause_seconds)
+    if at >= queue.paused_until:
+        # What was sent before the pause and is refused within it tells nothing new.
+        step = min(max(FIRST_PAUSE_SECONDS, 2 * step), LONGEST_PAUSE_SECONDS)
+    seconds = max(step, retry_after_seconds or 0.0)
+    until = max(queue.paused_until, at + int(seconds / scale * 1_000_000))
+    _set(db, model, pause_seconds=step, paused_until=until)
+    return seconds
+
+
+def accepted(db: sa.Connection, model: str) -> None:
+    """Has the model's next pause be a short one again."""
+    _set(db, model, pause_seconds=0.0)
+
+
+def out_of_credits(db: sa.Connection, now: datetime) -> None:
+    """Closes every model until the balance is another than the one that was too small, which is asked for next."""
+    _lock(db, EVERY_MODEL)
+    _set(db, EVERY_MODEL, no_credits_since=micros(now), refused_balance=None)
+
+
+def see_balance(db: sa.Connection, millicredits: int, asked_at: datetime) -> bool:
+    """Takes the balance as it was after `asked_at`; tells whether it opens the models again."""
+    queue = _lock(db, EVERY_MODEL)
+    if queue.no_credits_since is None or queue.no_credits_since > micros(asked_at):
+        return False
+    if queue.refused_balance is None:
+        _set(db, EVERY_MODEL, refused_balance=millicredits)
+        return False
+    if queue.refused_balance == millicredits:
+        return False
+    _set(db, EVERY_MODEL, no_credits_since=None, refused_balance=None)
+    return True
+
+
+def lines(db: sa.Connection) -> tuple[list[str], list[str]]:
+    """Gives the models that jobs stand in line for, and the jobs whose slot is not made use of yet."""
+    models = sa.select(jobs.c.model).where(jobs.c.slot == Slot.WANTED.value).distinct()
+    unused = sa.select(jobs.c.job_id).where(jobs.c.slot == Slot.HELD.value, jobs.c.state == State.QUEUED.value)
+    return list(db.execute(models).scalars()), list(db.execute(unused).scalars())
+
+
+def _of(model: str | None) -> list[sa.ColumnElement[bool]]:
+    return [] if model is None else [jobs.c.model == model]
+
+
+def _lock(db: sa.Connection, model: str) -> "sa.Row[tuple[object, ...]]":
+    query = sa.select(model_queues).where(model_queues.c.model == model).with_for_update()
+    row = db.execute(query).one_or_none()
+    if row is None:
+        insert_new(db, model_queues, {"model": model})
+        row = db.execute(query).one()
+    return row
+
+
+def _set(db: sa.Connection, model: str, **values: object) -> None:
+    db.execute(model_queues.update().where(model_queues.c.model == model).values(**values))
