@@ -203,7 +203,9 @@ async def serve(
                 video=video,
                 scene=SceneService(
                     scenes=scenes,
-                    deletions=SceneDeletions(database=database, store=store, feed=feed, scenes=scenes, clock=now),
+                    deletions=SceneDeletions(
+                        database=database, store=store, feed=feed, scenes=scenes, clock=now, replica_id=replica_id
+                    ),
                     media=media,
                     transfers=Transfers(),
                     shield=shield,

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.jobs.connecting import DatabaseUnusable, open_database
-from evergreen_server.jobs.database import jobs, ledger, metadata, projects, provider_tasks
+from evergreen_server.jobs.database import jobs, ledger, metadata, projects, provider_tasks, scene_deletions
 from evergreen_server.jobs.migrations import VERSION, schema_version
 from tests.postgres import Postgres
 
@@ -118,12 +118,11 @@ def shape(db: sa.Connection) -> dict[str, dict[str, object]]:
 
 def back_to_the_first(db: sa.Connection) -> None:
     """Makes of a new database what the first version had."""
-    db.execute(sa.text("DROP TABLE replicas"))
-    db.execute(sa.text("DROP TABLE schema_version"))
-    db.execute(sa.text("DROP TABLE model_queues"))
+    for table in ("scene_writers", "replicas", "schema_version", "model_queues"):
+        db.execute(sa.text(f"DROP TABLE {table}"))
     db.execute(sa.text("DROP INDEX jobs_by_slot"))
     db.execute(sa.text("DROP INDEX provider_tasks_by_age"))
     sums = (projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
-    added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, provider_tasks.c.role, *sums)
-    for column in added:
+    added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before)
+    for column in (*added, provider_tasks.c.role, scene_deletions.c.replica, *sums):
         db.execute(sa.text(f"ALTER TABLE {column.table} DROP COLUMN {column.name}"))

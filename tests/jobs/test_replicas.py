@@ -11,10 +11,11 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from evergreen.v1 import scene_pb2
 from evergreen.v1 import video_pb2 as v1
 from tests.jobs.lives import check_lives
 from tests.postgres import Postgres, own_postgres
-from tests.serving import Api, Control, ServerProcess, reason_of, request
+from tests.serving import SAMPLES, Api, Control, ServerProcess, reason_of, request
 
 Replica = Callable[[], ServerProcess]
 
@@ -125,6 +126,44 @@ async def test_a_paused_replica_that_wakes_changes_nothing(replica: Replica, san
     assert await paused.end(signal.SIGTERM) == 0
     assert len(await sandbox.tasks()) == 1
     await check_lives(second, "film")
+
+
+async def test_no_scene_is_deleted_under_a_writer_on_another_replica(replica: Replica) -> None:
+    first, second = await asyncio.gather(replica().start(), replica().start())
+    await first.scene.CreateScene(scene_pb2.CreateSceneRequest(project_id="film", scene_id="scene-1"))
+    started, go_on = asyncio.Event(), asyncio.Event()
+    data = (SAMPLES / "rocket.jpg").read_bytes()
+
+    async def upload() -> AsyncIterator[scene_pb2.UploadAssetRequest]:
+        info = scene_pb2.UploadInfo(
+            project_id="film", scene_id="scene-1", path="images/rocket.jpg", size_bytes=len(data)
+        )
+        yield scene_pb2.UploadAssetRequest(info=info)
+        yield scene_pb2.UploadAssetRequest(chunk=data[:1000])
+        started.set()
+        await go_on.wait()
+        yield scene_pb2.UploadAssetRequest(chunk=data[1000:])
+
+    call = first.scene.UploadAsset(upload())
+    await started.wait()
+    delete = scene_pb2.DeleteSceneRequest(project_id="film", scene_id="scene-1")
+
+    async def delete_over_and_over() -> None:
+        # The upload may still be on its way; as soon as it has begun, nobody may delete the scene.
+        while True:
+            await second.scene.DeleteScene(delete)
+            await second.scene.CreateScene(scene_pb2.CreateSceneRequest(project_id="film", scene_id="scene-1"))
+
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await asyncio.wait_for(delete_over_and_over(), 20)
+    go_on.set()
+    await call
+
+    assert reason_of(refused.value) == "SCENE_BUSY"
+    await second.scene.DeleteScene(delete)
+    with pytest.raises(grpc.aio.AioRpcError) as gone:
+        await first.scene.GetScene(scene_pb2.GetSceneRequest(project_id="film", scene_id="scene-1"))
+    assert gone.value.code() is grpc.StatusCode.NOT_FOUND
 
 
 async def test_the_database_may_go_away_for_a_while(tmp_path: Path, sandbox: Control) -> None:

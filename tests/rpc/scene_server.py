@@ -138,7 +138,13 @@ async def scene_serving(
         service = SceneService(
             scenes=scenes,
             deletions=SceneDeletions(
-                database=database, store=store, feed=feed, scenes=scenes, clock=now, wait_seconds=wait_seconds
+                database=database,
+                store=store,
+                feed=feed,
+                scenes=scenes,
+                clock=now,
+                replica_id="local",
+                wait_seconds=wait_seconds,
             ),
             media=media,
             transfers=transfers or Transfers(),

@@ -106,6 +106,7 @@ scene_deletions = sa.Table(
     metadata,
     sa.Column("project_id", sa.String, primary_key=True),
     sa.Column("scene_id", sa.String, primary_key=True),
+    sa.Column("replica", sa.String, nullable=False, server_default="", comment="Whose deletion is under way."),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     comment="A scene in here takes no new jobs and files: it is being deleted, or its deletion broke off.",
 )
@@ -154,6 +155,16 @@ model_queues = sa.Table(
     sa.Column("no_credits_since", sa.BigInteger),
     sa.Column("refused_balance", sa.BigInteger, comment="Millicredits that were too few; null until asked for."),
     comment="What holds a model's line up. The row is locked while slots are granted: one replica at a time does.",
+)
+
+scene_writers = sa.Table(
+    "scene_writers",
+    metadata,
+    sa.Column("writer_id", sa.String, primary_key=True),
+    sa.Column("project_id", sa.String, nullable=False),
+    sa.Column("scene_id", sa.String, nullable=False),
+    sa.Column("replica_id", sa.ForeignKey("replicas.replica_id", ondelete="CASCADE"), nullable=False),
+    sa.Index("scene_writers_by_scene", "project_id", "scene_id"),
 )
 
 inline_media = sa.Table(

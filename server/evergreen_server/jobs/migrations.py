@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import jobs, jobs_by_slot, ledger, metadata, projects, provider_tasks
+from evergreen_server.jobs.database import (
+    jobs,
+    jobs_by_slot,
+    ledger,
+    metadata,
+    projects,
+    provider_tasks,
+    scene_deletions,
+)
 
 VERSION = 2
 LOCK = 0x65766572
@@ -60,7 +68,8 @@ def _add(db: sa.Connection, *columns: "sa.Column[object]") -> None:
 
 
 def _second(db: sa.Connection) -> None:
-    _add(db, jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, provider_tasks.c.role)
+    _add(db, jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before)
+    _add(db, provider_tasks.c.role, scene_deletions.c.replica)
     _add(db, projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
     # The sums of the ledger as it was then: reservations, and settlements by what is known of them.
     settled = ledger.alias("settled")

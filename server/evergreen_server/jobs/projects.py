@@ -40,16 +40,27 @@ def refuse_marked(db: sa.Connection, project_id: str, scene_id: str) -> None:
         raise SceneBusy(text)
 
 
-def mark(db: sa.Connection, project_id: str, scene_id: str, now: datetime) -> None:
-    """Marks a scene; the project must be locked, so that no job slips in."""
-    if not is_marked(db, project_id, scene_id):
-        row = {"project_id": project_id, "scene_id": scene_id, "created_at": micros(now)}
-        db.execute(scene_deletions.insert().values(**row))
+def mark(db: sa.Connection, project_id: str, scene_id: str, replica_id: str, now: datetime) -> None:
+    """Marks a scene as being deleted by a replica; the project must be locked, so that no job slips in."""
+    row = {"project_id": project_id, "scene_id": scene_id, "replica": replica_id, "created_at": micros(now)}
+    if not insert_new(db, scene_deletions, row):
+        db.execute(scene_deletions.update().where(*_of(project_id, scene_id)).values(replica=replica_id))
 
 
-def unmark(db: sa.Connection, project_id: str, scene_id: str) -> None:
-    """Opens a scene again."""
-    db.execute(scene_deletions.delete().where(*_of(project_id, scene_id)))
+def marked_by(db: sa.Connection, project_id: str, scene_id: str) -> str:
+    """Gives the replica that marked a scene last; empty where it is not marked, or no longer by anybody."""
+    return db.execute(sa.select(scene_deletions.c.replica).where(*_of(project_id, scene_id))).scalar() or ""
+
+
+def disown(db: sa.Connection, project_id: str, scene_id: str, replica_id: str) -> None:
+    """Leaves the mark to whoever sees the deletion to its end."""
+    mine = scene_deletions.c.replica == replica_id
+    db.execute(scene_deletions.update().where(*_of(project_id, scene_id), mine).values(replica=""))
+
+
+def unmark(db: sa.Connection, project_id: str, scene_id: str, replica_id: str) -> None:
+    """Opens a scene again, unless another than this replica has marked it since."""
+    db.execute(scene_deletions.delete().where(*_of(project_id, scene_id), scene_deletions.c.replica == replica_id))
 
 
 def _of(project_id: str, scene_id: str) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:

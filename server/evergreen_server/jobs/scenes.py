@@ -5,9 +5,8 @@ nothing can be added to, and doing it again finishes it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
 from typing import TypeAlias
 from weakref import WeakValueDictionary
@@ -15,23 +14,19 @@ from weakref import WeakValueDictionary
 import sqlalchemy as sa
 
 from evergreen_server.jobs import wishes
-from evergreen_server.jobs.database import Database, jobs
+from evergreen_server.jobs.database import Database, jobs, replicas
 from evergreen_server.jobs.feed import Feed
+from evergreen_server.jobs.leases import live_replicas
 from evergreen_server.jobs.model import UNFINISHED, State, WrongState
-from evergreen_server.jobs.projects import SceneBusy, is_marked, lock_project, mark, refuse_marked, unmark
+from evergreen_server.jobs.projects import SceneBusy, disown, is_marked, lock_project, mark, marked_by, unmark
 from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.writers import SceneWriters
 from evergreen_storage import SceneNotFound, SceneStore
 
 WAIT_SECONDS = 60.0
 
 _Key: TypeAlias = tuple[str, str]
 _States: TypeAlias = Mapping[str, State]
-
-
-@dataclass(slots=True)
-class _Writers:
-    count: int = 0
-    gone: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class SceneDeletions:
@@ -45,6 +40,7 @@ class SceneDeletions:
         feed: Feed,
         scenes: SceneStore,
         clock: Callable[[], datetime],
+        replica_id: str,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._database = database
@@ -53,24 +49,13 @@ class SceneDeletions:
         self._scenes = scenes
         self._clock = clock
         self._wait_seconds = wait_seconds
-        self._writers: dict[_Key, _Writers] = {}
+        self._replica_id = replica_id
+        self._writers = SceneWriters(database=database, replica_id=replica_id, clock=clock)
         self._turns: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
-    @asynccontextmanager
-    async def writing(self, project_id: str, scene_id: str) -> AsyncIterator[None]:
+    def writing(self, project_id: str, scene_id: str) -> AbstractAsyncContextManager[None]:
         """Keeps a scene from being deleted while something is written to it. Raises SceneBusy if it is already."""
-        key = (project_id, scene_id)
-        writers = self._writers.setdefault(key, _Writers())
-        # Counted before the mark is looked for; a deletion marks before it looks at the count. So one sees the other.
-        writers.count += 1
-        try:
-            await self._database.read(lambda db: refuse_marked(db, project_id, scene_id))
-            yield
-        finally:
-            writers.count -= 1
-            if not writers.count:
-                writers.gone.set()
-                del self._writers[key]
+        return self._writers.writing(project_id, scene_id)
 
     async def delete(self, project_id: str, scene_id: str, *, force: bool) -> None:
         """Deletes a scene with all its files; with `force` cancels its jobs first, and waits for them.
@@ -99,11 +84,16 @@ class SceneDeletions:
             await self._empty(project_id, scene_id, unfinished, force)
         except BaseException:
             # Nothing was deleted yet, so the scene may be used again.
-            await asyncio.shield(self._database.write(lambda db: unmark(db, project_id, scene_id)))
+            await asyncio.shield(self._database.write(lambda db: unmark(db, project_id, scene_id, self._replica_id)))
             raise
-        with suppress(SceneNotFound):  # an earlier try came so far
-            await self._scenes.delete(project_id, scene_id)
-        await self._database.write(lambda db: unmark(db, project_id, scene_id))
+        try:
+            with suppress(SceneNotFound):  # an earlier try came so far
+                await self._scenes.delete(project_id, scene_id)
+        except BaseException:
+            # The mark stands, and any replica may see the deletion to its end.
+            await asyncio.shield(self._database.write(lambda db: disown(db, project_id, scene_id, self._replica_id)))
+            raise
+        await self._database.write(lambda db: unmark(db, project_id, scene_id, self._replica_id))
 
     async def _check_known(self, project_id: str, scene_id: str) -> None:
         """Raises SceneNotFound where there is neither a scene, nor a job of it, nor the mark of an earlier try."""
@@ -119,19 +109,23 @@ class SceneDeletions:
     def _mark(self, db: sa.Connection, project_id: str, scene_id: str, force: bool) -> _States:
         now = self._clock()
         lock_project(db, project_id, now)
+        other = marked_by(db, project_id, scene_id)
+        lives = live_replicas().where(replicas.c.replica_id == other)
+        if self._database.shared and other != self._replica_id and db.execute(lives).first():
+            raise SceneBusy(f"the scene {project_id}/{scene_id} is being deleted by another call")
         unfinished = _unfinished(db, project_id, scene_id)
         if force or not unfinished:
-            mark(db, project_id, scene_id, now)
+            mark(db, project_id, scene_id, self._replica_id, now)
         else:
             # A try that broke off while a job was still alive had deleted nothing.
-            unmark(db, project_id, scene_id)
+            unmark(db, project_id, scene_id, other)
         return unfinished
 
     async def _empty(self, project_id: str, scene_id: str, unfinished: _States, force: bool) -> None:
         """Sees every job and every writer to its end. Raises SceneBusy."""
-        writers = self._writers.get((project_id, scene_id))
-        if writers is not None and not force:
-            raise SceneBusy(f"{writers.count} files are being written to the scene {project_id}/{scene_id}")
+        writers = await self._writers.number(project_id, scene_id)
+        if writers and not force:
+            raise SceneBusy(f"{writers} files are being written to the scene {project_id}/{scene_id}")
         _check_attention(unfinished)
         try:
             async with asyncio.timeout(self._wait_seconds):
@@ -139,8 +133,7 @@ class SceneDeletions:
                     await self._cancel(job_id)
                 if unfinished:
                     await self._ended(project_id, scene_id, frozenset(unfinished))
-                if writers is not None:
-                    await writers.gone.wait()
+                await self._writers.gone(project_id, scene_id)
         except TimeoutError:
             text = f"what the scene {project_id}/{scene_id} has under way did not end in {self._wait_seconds:g} s"
             raise SceneBusy(f"{text}; try again", job_id=next(iter(unfinished), "")) from None

@@ -1,0 +1,106 @@
+"""Who writes to which scene, so that none is deleted under a writer: by count, and on a shared database by rows."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypeAlias
+from uuid import uuid4
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.database import Database, scene_writers
+from evergreen_server.jobs.leases import live_replicas
+from evergreen_server.jobs.projects import lock_project, refuse_marked
+
+LOOK_SECONDS = 0.5
+
+_Key: TypeAlias = tuple[str, str]
+
+
+@dataclass(slots=True)
+class _Count:
+    number: int = 0
+    none: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class SceneWriters:
+    """The writers of every scene. A deletion marks the scene before it asks for them; so one sees the other."""
+
+    def __init__(self, *, database: Database, replica_id: str, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._replica_id = replica_id
+        self._clock = clock
+        self._counts: dict[_Key, _Count] = {}
+
+    @asynccontextmanager
+    async def writing(self, project_id: str, scene_id: str) -> AsyncIterator[None]:
+        """Counts the caller as a writer. Raises SceneBusy where the scene is being deleted."""
+        count = self._counts.setdefault((project_id, scene_id), _Count())
+        count.number += 1
+        try:
+            if self._database.shared:
+                async with self._row(project_id, scene_id):
+                    yield
+            else:
+                await self._database.read(lambda db: refuse_marked(db, project_id, scene_id))
+                yield
+        finally:
+            count.number -= 1
+            if not count.number:
+                count.none.set()
+                del self._counts[project_id, scene_id]
+
+    async def number(self, project_id: str, scene_id: str) -> int:
+        """Tells how many write to the scene, on whichever replica."""
+        if self._database.shared:
+            return await self._database.read(lambda db: _living(db, project_id, scene_id))
+        count = self._counts.get((project_id, scene_id))
+        return 0 if count is None else count.number
+
+    async def gone(self, project_id: str, scene_id: str) -> None:
+        """Waits until nobody writes to the scene."""
+        count = self._counts.get((project_id, scene_id))
+        if count is not None:
+            await count.none.wait()
+        while self._database.shared:
+            if not await self.number(project_id, scene_id):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    @asynccontextmanager
+    async def _row(self, project_id: str, scene_id: str) -> AsyncIterator[None]:
+        writer_id = uuid4().hex
+        row = {
+            "writer_id": writer_id,
+            "project_id": project_id,
+            "scene_id": scene_id,
+            "replica_id": self._replica_id,
+        }
+
+        def enter(db: sa.Connection) -> None:
+            # Under the lock that a deletion marks under.
+            lock_project(db, project_id, self._clock())
+            refuse_marked(db, project_id, scene_id)
+            db.execute(scene_writers.insert().values(**row))
+
+        def leave(db: sa.Connection) -> None:
+            db.execute(scene_writers.delete().where(scene_writers.c.writer_id == writer_id))
+
+        try:
+            # Shielded: the row is written even where the caller gives up, and then it must be taken away again.
+            await asyncio.shield(self._database.write(enter))
+            yield
+        finally:
+            await asyncio.shield(self._database.write(leave))
+
+
+def _living(db: sa.Connection, project_id: str, scene_id: str) -> int:
+    """Counts those of replicas that live; the rows of a dead one go when its lease is forgotten."""
+    query = sa.select(sa.func.count()).where(
+        scene_writers.c.project_id == project_id,
+        scene_writers.c.scene_id == scene_id,
+        scene_writers.c.replica_id.in_(live_replicas()),
+    )
+    return int(db.execute(query).scalar_one())
