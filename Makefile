@@ -14,7 +14,7 @@ BIN := .venv/bin
 PY := $(BIN)/python
 NPM_BIN := node_modules/.bin
 PROTOS := $(wildcard protos/evergreen/v1/*.proto)
-LOCKS := requirements/dev.txt requirements/proto.txt package-lock.json
+LOCKS := $(wildcard requirements/*.txt) package-lock.json
 ARGS ?=
 
 .PHONY: help
@@ -115,8 +115,14 @@ check-locks: ## Prove that no lock names a host
 	@! grep -n '://' $(LOCKS) .npmrc || { echo "A lock names a host." >&2; exit 1; }
 	@echo "The locks name no host."
 
+.PHONY: check-deploy
+check-deploy: setup ## Lint the Dockerfile, and check compose.yaml against the schema of Compose
+	@# A Linux wheel alone exists of it.
+	@test "$$(uname)" != Linux || $(BIN)/hadolint Dockerfile
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+
 .PHONY: check
-check: lint types check-proto check-locks ## Run every check that is not a test
+check: lint types check-proto check-locks check-deploy ## Run every check that is not a test
 
 ## Running it.
 
@@ -162,6 +168,8 @@ export IMPORT_WHEEL
 .PHONY: locks
 locks: setup ## Choose the newest allowed versions anew
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) pyproject.toml --extra server --group dev -o requirements/dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) pyproject.toml --extra postgres --extra s3 -o requirements/server.txt
+	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) --group build -o requirements/build.txt
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) requirements/proto.in -o requirements/proto.txt
 	npm install --package-lock-only --ignore-scripts --no-audit --no-fund --loglevel=error
 	@node -e "$$PLAIN_LOCK"

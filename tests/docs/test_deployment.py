@@ -1,0 +1,66 @@
+"""compose.yaml and the Dockerfile start the server with commands and settings that it knows."""
+
+import asyncio
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from evergreen_server.__main__ import serve
+from evergreen_server.config import Config
+from tests.serving import Api
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def replica() -> dict[str, Any]:
+    return YAML(typ="safe").load(ROOT / "compose.yaml")["services"]["evergreen"]
+
+
+def in_image() -> dict[str, str]:
+    """The settings that the image itself makes."""
+    return dict(re.findall(r"(EVERGREEN_\w+)=(\S+)", (ROOT / "Dockerfile").read_text()))
+
+
+def test_the_replicas_start_with_the_settings_that_compose_gives_them(replica: dict[str, Any]) -> None:
+    verb, *options = replica["command"]
+    parsed = serve.make_context(verb, list(options)).params
+    filled = {name: re.sub(r"\$\{\w+:\?\}", "secret", value) for name, value in replica["environment"].items()}
+
+    config = Config.from_env({**in_image(), **filled}, **parsed)
+
+    assert config.listen == "0.0.0.0:50051"
+    assert config.database_url.startswith("postgresql://")
+    assert int(replica["stop_grace_period"].removesuffix("s")) > config.grace_seconds
+
+
+def test_every_setting_of_the_deployment_is_one_that_the_server_reads(replica: dict[str, Any]) -> None:
+    known = (ROOT / "server" / "evergreen_server" / "config.py").read_text()
+    given = {*in_image(), *(name for name in replica["environment"] if name.startswith("EVERGREEN_"))}
+
+    assert len(given) > 3
+    assert [name for name in given if name not in known] == []
+
+
+def test_the_example_of_the_environment_names_all_that_compose_asks_for_and_holds_no_secret() -> None:
+    asked = set(re.findall(r"\$\{(\w+):\?\}", (ROOT / "compose.yaml").read_text()))
+    lines = re.findall(r"^(\w+)=(.*)$", (ROOT / "evergreen.env.example").read_text(), re.MULTILINE)
+
+    assert {name for name, _ in lines} == asked
+    assert [name for name, value in lines if value and not name.endswith("ACCESS_KEY")] == []
+
+
+async def test_the_image_asks_for_health_by_a_command_that_tells_it(api: Api) -> None:
+    [words] = re.findall(r"CMD \[\"evergreen\", (.*)\]$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    command = [sys.executable, "-m", "evergreen.cli", *re.findall(r'"([^"]+)"', words)]
+
+    serving = await asyncio.create_subprocess_exec(*command, env={**os.environ, "EVERGREEN_ENDPOINT": api.address})
+    absent = await asyncio.create_subprocess_exec(*command, env={**os.environ, "EVERGREEN_ENDPOINT": "127.0.0.1:1"})
+
+    assert await asyncio.wait_for(serving.wait(), 60) == 0
+    assert await asyncio.wait_for(absent.wait(), 60) == 1
