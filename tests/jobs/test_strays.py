@@ -9,10 +9,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from evergreen_server.jobs import wishes
 from evergreen_server.jobs.admission import Signals
 from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.database import Database, ledger
 from evergreen_server.jobs.model import Job, JobFault, JobRequest, Stage, State, TaskRole
 from evergreen_server.jobs.polling import Pace
 from evergreen_server.jobs.provider import ProviderUnavailable, Task, TaskState, VideoSpec
@@ -48,11 +50,16 @@ class ScriptedProvider:
 class Case:
     """A job of which nobody knows whether it was submitted, and what settles its stray task."""
 
+    database: Database
     store: JobStore
     tasks: TaskRecords
     tools: Tools
     provider: ScriptedProvider
     now: datetime = NOW
+
+    async def ledger(self) -> list[tuple[str, int]]:
+        query = sa.select(ledger.c.entry, ledger.c.attempt).order_by(ledger.c.entry, ledger.c.attempt)
+        return [(row.entry, row.attempt) for row in await self.database.read(lambda db: db.execute(query).all())]
 
     async def job(self) -> Job:
         return await self.store.get("job-1")
@@ -103,7 +110,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Case]:
             shield=None,
             check_lease=lambda: None,
         )
-        case = Case(store=store, tasks=tasks, tools=tools, provider=provider)
+        case = Case(database=database, store=store, tasks=tasks, tools=tools, provider=provider)
         request = JobRequest(
             project_id="film",
             scene_id="scene-1",
@@ -161,6 +168,7 @@ async def test_after_a_resubmission_a_late_task_is_deleted_and_told_of(case: Cas
     assert [warning.code for warning in job.warnings] == ["SURPLUS_TASK"]
     assert job.charged_millicredits == 5_000, "the bound of the first attempt stands for it"
     assert case.provider.deleted == ["task-1"]
+    assert await case.ledger() == [("RESERVE", 1), ("RESERVE", 2), ("SETTLE", 1), ("SURPLUS task-1", 1)]
 
 
 async def test_a_surplus_task_is_deleted_as_soon_as_the_provider_answers(case: Case) -> None:

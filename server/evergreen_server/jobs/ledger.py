@@ -2,7 +2,8 @@
 
 RESERVE is entered when an attempt begins, ADJUST when the provider's own estimate differs from our quote. When the
 attempt ends, SETTLE is what it cost, and REFUND what was reserved beyond that. What is not settled may still be
-charged: a job in NEEDS_ATTENTION keeps its reservation until somebody resolves it.
+charged: a job in NEEDS_ATTENTION keeps its reservation until somebody resolves it. SURPLUS names a task that came to
+light after its attempt was settled at the most that it can have cost; it adds nothing.
 
 A project's sums stand in its row, kept in the transactions that make the entries, so that a cap is checked by reading
 one row, and holds over all replicas because that row is locked.
@@ -14,7 +15,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import ledger, projects
+from evergreen_server.jobs.database import insert_new, ledger, projects
 from evergreen_server.jobs.model import CostBasis, Job, JobError
 from evergreen_server.jobs.rows import micros
 
@@ -22,6 +23,7 @@ RESERVE = "RESERVE"
 ADJUST = "ADJUST"
 SETTLE = "SETTLE"
 REFUND = "REFUND"
+SURPLUS = "SURPLUS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,6 +109,20 @@ def follow(db: sa.Connection, old: Job, new: Job, now: datetime) -> None:
         _settle(db, old, new, now)
     if new.attempt != old.attempt:
         reserve(db, new, now)
+
+
+def surplus(db: sa.Connection, job: Job, attempt: int, task_id: str, now: datetime) -> None:
+    """Enters a task that its attempt was charged for without its being known; once for each task."""
+    entry = {
+        "job_id": job.job_id,
+        "attempt": attempt,
+        "entry": f"{SURPLUS} {task_id}",
+        "project_id": job.request.project_id,
+        "millicredits": 0,
+        "basis": CostBasis.UPPER_BOUND.value,
+        "created_at": micros(now),
+    }
+    insert_new(db, ledger, entry)
 
 
 def totals(db: sa.Connection, project_id: str = "") -> Totals:

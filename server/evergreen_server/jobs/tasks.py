@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from evergreen_server.jobs import ledger
 from evergreen_server.jobs.database import Database, insert_new, provider_tasks
 from evergreen_server.jobs.model import Job, Stage, State, TaskRole
 from evergreen_server.jobs.rows import micros
@@ -94,7 +95,9 @@ class TaskRecords:
             return job if job.final else job.warned("SURPLUS_TASK", text)
 
         def work(db: sa.Connection) -> tuple[TaskRole, list[Change]]:
-            _, changes = self._store.apply(db, task.job_id, edit, wished=True)
+            job, changes = self._store.apply(db, task.job_id, edit, wished=True)
+            if role is TaskRole.SURPLUS:
+                ledger.surplus(db, job, task.attempt, task.task_id, self._clock())
             _set_role(db, task.task_id, role)
             return role, changes
 
