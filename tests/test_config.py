@@ -134,6 +134,7 @@ def test_every_fault_is_named_at_once_and_no_secret_is_repeated() -> None:
     [
         ("EVERGREEN_LISTEN", [":50051", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x", "127.0.0.1:-1"]),
         ("EVERGREEN_GRACE_SECONDS", ["-1", "601", "inf", "nan"]),
+        ("EVERGREEN_MAX_QUEUED", ["0", "-1", "1.5", "many", "10000001"]),
         ("EVERGREEN_PROVIDER_SPEED", ["0", "0.5", "1001", "2"]),
         (
             "RUNWAYML_BASE_URL",

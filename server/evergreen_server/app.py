@@ -17,6 +17,7 @@ from evergreen_server.background import Background
 from evergreen_server.config import Config
 from evergreen_server.ids import new_job_id
 from evergreen_server.jobs.admission import Admission, Signals
+from evergreen_server.jobs.backlog import Backlog
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.engine import Engine
 from evergreen_server.jobs.feed import Feed
@@ -128,6 +129,7 @@ async def serve(
             changed=changed,
             replica_id=replica_id,
             caps=_caps(config.project_credits),
+            backlog=Backlog(config.max_queued),
         )
         tasks = TaskRecords(database=database, store=store, clock=now)
         admission = Admission(

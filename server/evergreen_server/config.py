@@ -68,6 +68,9 @@ class Config:
     """EVERGREEN_PROJECT_CREDITS: the most credits that a project may have reserved and spent in all: a number for every
     project, or a JSON object (or a file of one) by project, with "*" for all others and null for no limit. Every
     server of one database must be given the same. Default no limit."""
+    max_queued: int
+    """EVERGREEN_MAX_QUEUED: how many accepted jobs may wait to be submitted, over all servers of the database; more
+    are refused with RESOURCE_EXHAUSTED, QUEUE_FULL. 1 to 10,000,000. Default 10000."""
     grace_seconds: float
     """EVERGREEN_GRACE_SECONDS: how long calls under way may take when the server stops, 0 to 600. Default 10."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -113,6 +116,7 @@ class Config:
             provider_speed=speed,
             picture_hosts=frozenset(read("EVERGREEN_PICTURE_HOSTS", "", _names)),
             project_credits=read("EVERGREEN_PROJECT_CREDITS", "{}", _project_credits),
+            max_queued=read("EVERGREEN_MAX_QUEUED", "10000", _whole(1, 10_000_000)),
             grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", _number(0, 600)),
             log_level=read("EVERGREEN_LOG_LEVEL", "INFO", _level),
             log_format=read("EVERGREEN_LOG_FORMAT", "json", _format),
@@ -131,6 +135,15 @@ def _number(low: float, high: float) -> Callable[[str], float]:
         if not low <= value <= high:
             raise ValueError(f"must be {low:g} to {high:g}")
         return value
+
+    return parse
+
+
+def _whole(low: int, high: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isdecimal() or not low <= int(text) <= high:
+            raise ValueError(f"must be a whole number from {low} to {high}, not {text!r}")
+        return int(text)
 
     return parse
 

@@ -5,9 +5,13 @@ from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+
 from evergreen.v1 import video_pb2 as v1
 from tests.jobs.lives import check_lives, life_of
-from tests.serving import Api, Control, serving
+from tests.serving import Api, Control, detail_of, reason_of, serving
 
 
 def most_at_once(tasks: Iterable[dict]) -> int:
@@ -110,6 +114,23 @@ async def test_a_paused_model_holds_no_other(api: Api, sandbox: Control) -> None
     (of_later,) = posts_in(await life_of(api, later.job_id))
     assert first < of_other < second
     assert min(second, of_later) - first >= 60e9 / 50
+
+
+async def test_a_full_queue_takes_no_new_job_and_answers_for_those_it_has(tmp_path: Path, sandbox: Control) -> None:
+    await sandbox.account(models={"gen4.5": {"maxConcurrentGenerations": 0}})
+    async with serving(tmp_path / "data", sandbox.url, EVERGREEN_MAX_QUEUED="2") as api:
+        first, _ = [await waiting(api, request_id=name) for name in ("one", "two")]
+
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await api.generate(request_id="three")
+
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert reason_of(refused.value) == "QUEUE_FULL"
+        assert detail_of(refused.value, error_details_pb2.RetryInfo()).retry_delay.seconds == 15
+        assert (await api.generate(request_id="one")).job_id == first.job_id
+        await api.video.CancelVideo(v1.CancelVideoRequest(job_id=first.job_id))
+        await api.finished(first.job_id)
+        assert (await api.generate(request_id="three")).state == v1.JOB_STATE_QUEUED
 
 
 async def test_a_higher_limit_is_noticed_while_jobs_wait(tmp_path: Path, sandbox: Control) -> None:

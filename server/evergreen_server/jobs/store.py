@@ -14,6 +14,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from evergreen_server.jobs import ledger
+from evergreen_server.jobs.backlog import Backlog
 from evergreen_server.jobs.database import (
     AWAY,
     Database,
@@ -83,6 +84,7 @@ class JobStore:
         changed: Callable[[Sequence[Change]], None],
         replica_id: str,
         caps: ledger.Caps = ledger.UNCAPPED,
+        backlog: Backlog | None = None,
     ) -> None:
         self._database = database
         self._clock = clock
@@ -91,6 +93,7 @@ class JobStore:
         self._changed = changed
         self._replica_id = replica_id
         self._caps = caps
+        self._backlog = backlog or Backlog(None)
 
     async def find(self, project_id: str, request_id: str, digest: str) -> Job | None:
         """Gives the job of an earlier request with this id, or None. Raises RequestReused on another body."""
@@ -102,7 +105,8 @@ class JobStore:
         """Records a job, its first event, its inline bytes, its reservation and its engine workflow.
 
         The same request_id and body again gives the job that it made; another body raises RequestReused.
-        Raises SceneBusy where the scene is being deleted; PriceUnknown, ProjectCreditsExceeded under the project's cap.
+        Raises SceneBusy where the scene is being deleted; PriceUnknown, ProjectCreditsExceeded under the project's cap;
+        QueueFull where too many jobs wait.
         """
         now = self._clock()
         job = Job(
@@ -122,6 +126,7 @@ class JobStore:
             key = {"project_id": request.project_id, "request_id": request.request_id}
             refuse_marked(db, request.project_id, request.scene_id)
             self._check_cap(db, request.project_id, estimated_millicredits)
+            self._backlog.admit(db)
             accepted = replace(job, revision=revision)
             db.execute(requests.insert().values(**key, digest=request.digest, job_id=job_id))
             row = {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)}

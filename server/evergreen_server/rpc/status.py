@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from evergreen_server.jobs.backlog import QueueFull
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.feed import CursorAhead, CursorCompacted, Draining
 from evergreen_server.jobs.ledger import PriceUnknown, ProjectCreditsExceeded
@@ -36,6 +37,8 @@ from evergreen_storage import (
 
 DOMAIN = "evergreen.v1"
 RETRY_SECONDS = 1
+QUEUE_RETRY_SECONDS = 15
+"""Places in a full queue come free as the provider makes clips, so about as slowly."""
 LONGEST_TEXT = 800
 LONGEST_NAME = 200
 ROOM = 3000
@@ -77,6 +80,7 @@ class Status:
     metadata: Mapping[str, str] = field(default_factory=dict)
     faults: Sequence[Fault] = ()
     retry: bool = False
+    retry_seconds: int = RETRY_SECONDS
 
 
 def status_of(exc: Exception) -> Status:
@@ -166,6 +170,16 @@ def _mixed(exc: MixedProjects) -> Status:
     return _invalid(InvalidRequest([Fault(field="job_ids", description=str(exc))]))
 
 
+def _full(exc: QueueFull) -> Status:
+    return Status(
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        message=str(exc),
+        reason="QUEUE_FULL",
+        retry=True,
+        retry_seconds=QUEUE_RETRY_SECONDS,
+    )
+
+
 def _database(exc: Exception) -> Status:
     # Every caller hears of it at once: one line each, and no traceback.
     logger.error("database unavailable", extra={"cause": str(getattr(exc, "orig", exc)).partition("\n")[0]})
@@ -191,6 +205,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     MixedProjects: _mixed,
     Draining: _as(grpc.StatusCode.UNAVAILABLE, "DRAINING", retry=True),
     SceneBusy: _busy,
+    QueueFull: _full,
     SceneNotFound: _no_scene,
     NotFound: _as(grpc.StatusCode.NOT_FOUND, "ASSET_NOT_FOUND"),
     AssetConflict: _as(grpc.StatusCode.ALREADY_EXISTS, "ASSET_EXISTS"),
@@ -220,7 +235,7 @@ def trailers(status: Status, message: str) -> tuple[tuple[str, bytes], ...]:
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if status.retry:
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.seconds = RETRY_SECONDS
+        retry.retry_delay.seconds = status.retry_seconds
         details.append(retry)
     rich = status_pb2.Status(code=status.code.value[0], message=message)
     for detail in details:

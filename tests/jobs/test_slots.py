@@ -1,0 +1,350 @@
+"""Slots in the rows of one database that several admissions grant from, as several replicas would."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from evergreen_server.jobs import slots
+from evergreen_server.jobs.admission import Admission, Signals
+from evergreen_server.jobs.backlog import Backlog, QueueFull
+from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.database import Database, jobs
+from evergreen_server.jobs.model import CostBasis, Job, JobRequest, Slot, Stage, State
+from evergreen_server.jobs.provider import Account, ModelLimits, VideoSpec
+from evergreen_server.jobs.store import Change, JobStore
+from tests.postgres import Postgres
+
+
+class Tier:
+    """A provider that only knows its account."""
+
+    def __init__(self, **limits: int | None) -> None:
+        usual = {"max_concurrent": None, "max_daily": None, "used_today": 0}
+        self.limits = ModelLimits(**{**usual, **limits})
+        self.balance = 1000
+
+    async def account(self) -> Account:
+        return Account(
+            balance_millicredits=self.balance,
+            max_monthly_millicredits=None,
+            limits={"gen4.5": self.limits},
+            api_version="",
+        )
+
+
+class Replica:
+    """A store and an admission of their own, on a database that others may share."""
+
+    def __init__(self, database: Database, tier: Tier, *, limit: int | None = None) -> None:
+        self.woken: set[str] = set()
+        self.news = asyncio.Event()
+        self.database = database
+        self.tier = tier
+        self.signals = Signals()
+        self.clock = Clock()
+        self.store = JobStore(
+            database=database,
+            replica_id="local",
+            clock=self.clock,
+            encode_event=lambda _kind, _job, _at: b"",
+            enqueue=lambda _db, _job: None,
+            changed=self.changed,
+            backlog=Backlog(limit),
+        )
+        self.admission = Admission(
+            database=database,
+            store=self.store,
+            provider=tier,
+            signals=self.signals,
+            clock=self.clock,
+            random=random.Random(1),
+            scale=1.0,
+        )
+
+    def changed(self, changes: Sequence[Change]) -> None:
+        self.admission.changed(changes)
+        self.woken.update(change.job_id for change in changes if change.wished)
+        self.news.set()
+
+    async def grants(self, job_id: str) -> None:
+        """Waits until this replica granted the job a slot."""
+        async with asyncio.timeout(20):
+            while job_id not in self.woken:
+                self.news.clear()
+                await self.news.wait()
+
+    async def accept(self, job_id: str, *, project_id: str = "film", priority: int = 0) -> Job:
+        """Accepts a job and has it wait for a slot."""
+        request = JobRequest(
+            project_id=project_id,
+            scene_id="scene-1",
+            request_id=job_id,
+            digest="",
+            spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
+            priority=priority,
+            start_by=self.clock() + timedelta(days=1),
+        )
+        job = await self.store.accept(request, job_id=job_id, estimated_millicredits=None, inline={})
+        await self.store.begin(job.job_id, attempt=1, run=0, execution="me")
+        return await self.store.change(job, lambda job: replace(job, stage=Stage.WAITING), execution="me")
+
+    async def submit(self, job_id: str) -> None:
+        def edit(job: Job) -> Job:
+            return replace(job, state=State.RUNNING, stage=Stage.SUBMITTING, submit_token="t", started_at=self.clock())
+
+        await self.store.wish(job_id, edit)
+
+    async def end(self, job_id: str) -> None:
+        await self.store.wish(job_id, lambda job: job.charged(0, CostBasis.CONFIRMED).ended(State.FAILED))
+
+    async def grant(self, **terms: int | None) -> list[str]:
+        """Looks once at the line and gives the jobs that got a slot."""
+        allowed = slots.Terms(**{"concurrent": None, "asked_at": self.clock(), **terms})
+
+        def work(db: sa.Connection) -> tuple[slots.Granted, list[Change]]:
+            granted = slots.grant(db, "gen4.5", allowed, self.clock(), 1.0)
+            return granted, granted.changes
+
+        return sorted(change.job_id for change in (await self.store.write(work)).changes)
+
+    async def held(self) -> int:
+        query = sa.select(sa.func.count()).where(jobs.c.slot == "HELD")
+        return await self.database.read(lambda db: db.execute(query).scalar_one())
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Runs the admission as a server does, once it knows the account."""
+        asked = asyncio.create_task(self.admission.refresh())
+        granting = asyncio.create_task(self.admission.run())
+        try:
+            yield
+        finally:
+            for task in (asked, granting):
+                task.cancel()
+            await asyncio.gather(asked, granting, return_exceptions=True)
+
+
+class Clock:
+    """The time, which a test may move."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def replicas(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Replica, Replica]]:
+    """Two replicas on one database; on SQLite, which is for one process, they share its connection."""
+    async with AsyncExitStack() as stack:
+        if request.param == "sqlite":
+            database = await stack.enter_async_context(open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}"))
+            yield Replica(database, Tier()), Replica(database, Tier())
+        else:
+            postgres: Postgres = request.getfixturevalue("postgres")
+            url = postgres.create()
+            first, second = [await stack.enter_async_context(open_database(url)) for _ in range(2)]
+            yield Replica(first, Tier()), Replica(second, Tier())
+
+
+Two = tuple[Replica, Replica]
+
+
+async def test_the_project_that_holds_least_goes_next(replicas: Two) -> None:
+    first, second = replicas
+    for number in range(5):
+        await first.accept(f"a{number}", project_id="busy")
+    await second.accept("b0", project_id="modest")
+    await second.accept("b1", project_id="modest")
+
+    assert await first.grant(concurrent=2) == ["a0", "b0"]
+    assert await second.grant(concurrent=3) == ["a1"]
+    assert await first.grant(concurrent=5) == ["a2", "b1"]
+    assert await second.grant(concurrent=None) == ["a3", "a4"]
+
+
+async def test_priority_comes_before_fairness_and_age_after(replicas: Two) -> None:
+    first, _ = replicas
+    await first.accept("a0", project_id="busy")
+    await first.accept("a1", project_id="busy", priority=5)
+    await first.accept("a2", project_id="busy", priority=5)
+    await first.accept("b0", project_id="modest", priority=-1)
+
+    order = [await first.grant(concurrent=number) for number in range(1, 5)]
+
+    assert order == [["a1"], ["a2"], ["a0"], ["b0"]]
+
+
+async def test_replicas_that_grant_at_once_never_grant_too_much(replicas: Two) -> None:
+    first, second = replicas
+    waiting = [await first.accept(f"job-{number:02}", project_id=f"p{number % 3}") for number in range(40)]
+    done = Counter[str]()
+
+    while len(done) < len(waiting):
+        both = await asyncio.gather(*(replica.grant(concurrent=3) for replica in (first, second, first, second)))
+        granted = [job_id for jobs in both for job_id in jobs]
+        assert granted
+        assert await second.held() <= 3
+        done.update(granted)
+        for job_id in granted:
+            await first.submit(job_id)
+        await asyncio.gather(*(first.end(job_id) for job_id in granted))
+
+    assert set(done.values()) == {1}
+
+
+async def test_a_pause_holds_on_every_replica_and_doubles(replicas: Two) -> None:
+    first, second = replicas
+    await first.accept("one")
+    await first.admission.pause("gen4.5", None)
+    await second.admission.pause("gen4.5", None)
+
+    second.clock.ahead = timedelta(seconds=58)
+    assert await second.grant() == []
+    second.clock.ahead = timedelta(seconds=61)
+    await second.admission.pause("gen4.5", None)
+    first.clock.ahead = timedelta(seconds=61 + 118)
+    assert await first.grant() == []
+    first.clock.ahead = timedelta(seconds=61 + 121)
+    assert await first.grant() == ["one"]
+
+
+async def test_too_few_credits_hold_every_replica_until_the_balance_is_another(replicas: Two) -> None:
+    first, second = replicas
+    await first.accept("one")
+    await first.admission.out_of_credits()
+
+    async def see(balance: int) -> None:
+        now = second.clock()
+        await second.database.write(lambda db: slots.see_balance(db, balance, now))
+
+    await see(7)
+    await see(7)
+    assert await second.grant() == []
+    await see(8)
+    assert await second.grant() == ["one"]
+
+
+async def test_a_slot_goes_with_the_change_that_ends_its_need(replicas: Two) -> None:
+    first, second = replicas
+    for number in range(6):
+        await first.accept(f"job-{number}")
+    await first.grant()
+    for number in range(6):
+        await first.submit(f"job-{number}")
+    assert await second.held() == 6
+
+    await first.store.wish("job-0", lambda job: replace(job, stage=Stage.DELIVERING))
+    await first.store.wish("job-1", lambda job: replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE))
+    back = {"state": State.QUEUED, "stage": Stage.WAITING, "submit_token": ""}
+    await first.store.wish("job-2", lambda job: replace(job, **back))
+    await first.end("job-3")
+    await first.store.wish("job-4", lambda job: replace(job, state=State.CANCELLING))
+
+    assert await second.held() == 2
+    assert (await second.store.get("job-2")).slot is Slot.WANTED
+    attached = {"state": State.RUNNING, "stage": Stage.GENERATING, "task_id": "t"}
+    await first.store.wish("job-1", lambda job: replace(job, **attached))
+    assert await second.held() == 3
+
+
+async def test_a_granted_slot_survives_a_take_over(replicas: Two) -> None:
+    first, second = replicas
+    await first.accept("one")
+    await first.grant()
+
+    taken = await second.store.begin("one", attempt=1, run=0, execution="other")
+
+    assert taken is not None
+    assert taken.slot is Slot.HELD
+    assert (await second.store.get("one")).slot is Slot.HELD
+    assert await second.grant(concurrent=1) == []
+
+
+async def test_what_failed_a_moment_ago_holds_nobody_up(replicas: Two) -> None:
+    first, second = replicas
+    await first.accept("hasty", priority=9)
+    await first.accept("patient")
+    later = first.clock() + timedelta(minutes=1)
+    await first.store.wish("hasty", lambda job: replace(job, not_before=later))
+
+    assert await second.grant(concurrent=1) == ["patient"]
+    second.clock.ahead = timedelta(seconds=61)
+    assert await second.grant(concurrent=2) == ["hasty"]
+
+
+async def test_when_the_days_number_is_used_up_one_job_tries_now_and_then(replicas: Two) -> None:
+    first, second = replicas
+    for number in range(5):
+        await first.accept(f"job-{number}")
+
+    assert await first.grant(daily_left=2) == ["job-0", "job-1"]
+    assert await second.grant(daily_left=2) == []
+    second.clock.ahead = timedelta(minutes=14)
+    assert await second.grant(daily_left=0) == []
+    second.clock.ahead = timedelta(minutes=16)
+    assert await second.grant(daily_left=0) == ["job-2"]
+    assert await second.grant(daily_left=0) == []
+    assert await second.grant(daily_left=9) == ["job-3", "job-4"]
+
+
+async def test_a_grant_that_nobody_told_of_is_found(replicas: Two) -> None:
+    first, second = replicas
+    await first.accept("one")
+    signal = second.signals.of("one")
+
+    async with second.running():
+        await first.grant()
+        await asyncio.wait_for(signal.wait(), 20)
+
+
+async def test_a_slot_that_comes_free_is_granted_to_the_next(replicas: Two) -> None:
+    first, _ = replicas
+    first.tier.limits = replace(first.tier.limits, max_concurrent=1)
+    for job_id in ("one", "two"):
+        await first.accept(job_id)
+
+    async with first.running():
+        await first.grants("one")
+        await first.submit("one")
+        assert await first.held() == 1
+        await first.end("one")
+        await first.grants("two")
+
+
+async def test_a_full_queue_takes_no_more_until_one_has_left(replicas: Two) -> None:
+    first, _ = replicas
+    short = Replica(first.database, Tier(), limit=3)
+    for number in range(3):
+        await short.accept(f"job-{number}")
+
+    with pytest.raises(QueueFull, match="3 jobs wait"):
+        await short.accept("one too many")
+    await short.grant()
+    await short.submit("job-0")
+    await short.accept("the next")
+    with pytest.raises(QueueFull):
+        await short.accept("one too many")
+
+
+async def test_a_slot_survives_the_process(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    async with open_database(url) as database:
+        before = Replica(database, Tier())
+        await before.accept("one")
+        await before.accept("two")
+        await before.grant(concurrent=1)
+
+    async with open_database(url) as database:
+        after = Replica(database, Tier())
+        assert (await after.store.get("one")).slot is Slot.HELD
+        assert await after.grant(concurrent=1) == []
