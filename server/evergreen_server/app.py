@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from uuid import uuid4
 
@@ -26,6 +26,7 @@ from evergreen_server.jobs.ledger import Caps
 from evergreen_server.jobs.notices import Notices
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
+from evergreen_server.jobs.retention import Retention
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.tasks import TaskRecords
@@ -189,6 +190,16 @@ async def serve(
             ):
                 background.start(work, name=name)
         await stack.enter_async_context(engine.open(runner.run))
+        retention = Retention(
+            database=database,
+            workflows=engine,
+            clock=now,
+            events_kept=timedelta(days=config.event_retention_days),
+            jobs_kept=timedelta(days=config.job_retention_days),
+        )
+        # Of its own, so that it ends before the engine that it works on.
+        upkeep = await stack.enter_async_context(Background())
+        upkeep.start(retention.run(), name="retention")
         video = VideoService(
             store=store,
             tasks=tasks,

@@ -71,6 +71,11 @@ class Config:
     max_queued: int
     """EVERGREEN_MAX_QUEUED: how many accepted jobs may wait to be submitted, over all servers of the database; more
     are refused with RESOURCE_EXHAUSTED, QUEUE_FULL. 1 to 10,000,000. Default 10000."""
+    event_retention_days: float
+    """EVERGREEN_EVENT_RETENTION_DAYS: how long events are kept for watches to resume from, 1 to 3650. Default 7."""
+    job_retention_days: float
+    """EVERGREEN_JOB_RETENTION_DAYS: how long jobs that have ended are kept, and at least as long as their events,
+    1 to 3650. Their files are not touched. Default 30."""
     grace_seconds: float
     """EVERGREEN_GRACE_SECONDS: how long calls under way may take when the server stops, 0 to 600. Default 10."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -117,6 +122,8 @@ class Config:
             picture_hosts=frozenset(read("EVERGREEN_PICTURE_HOSTS", "", _names)),
             project_credits=read("EVERGREEN_PROJECT_CREDITS", "{}", _project_credits),
             max_queued=read("EVERGREEN_MAX_QUEUED", "10000", _whole(1, 10_000_000)),
+            event_retention_days=read("EVERGREEN_EVENT_RETENTION_DAYS", "7", _number(1, 3650)),
+            job_retention_days=read("EVERGREEN_JOB_RETENTION_DAYS", "30", _number(1, 3650)),
             grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", _number(0, 600)),
             log_level=read("EVERGREEN_LOG_LEVEL", "INFO", _level),
             log_format=read("EVERGREEN_LOG_FORMAT", "json", _format),

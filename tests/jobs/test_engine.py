@@ -89,3 +89,31 @@ async def test_what_is_taken_from_the_queue_while_the_engine_stops_is_left_for_t
 
     assert sorted(started) == ["job-1", "job-2"]
     assert caplog.messages == [], "stopping is nothing to warn of"
+
+
+async def test_ended_workflows_are_forgotten_and_the_others_kept(tmp_path: Path) -> None:
+    ended, running = asyncio.Event(), asyncio.Event()
+
+    async def run(job_id: str, _attempt: int, _run: int) -> None:
+        if job_id == "job-1":
+            ended.set()
+            return
+        running.set()
+        await asyncio.Event().wait()
+
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        engine = Engine(database, replica_id="local")
+        async with engine.open(run), asyncio.timeout(20):
+            for job_id in ("job-1", "job-2"):
+                await enqueue(database, engine, job_id)
+            await ended.wait()
+            await running.wait()
+            early = await asyncio.to_thread(engine.forget_ended, NOW - timedelta(hours=1), 10)
+            # The engine records the end only after the run has returned.
+            late = 0
+            while not late:
+                late = await asyncio.to_thread(engine.forget_ended, NOW + timedelta(hours=1), 10)
+            left = await asyncio.to_thread(engine.pending, None)
+
+    assert (early, late) == (0, 1)
+    assert [workflow for workflow, _ in left] == ["job-2.1"]

@@ -120,8 +120,8 @@ def back_to_the_first(db: sa.Connection) -> None:
     """Makes of a new database what the first version had."""
     for table in ("scene_writers", "replicas", "schema_version", "model_queues"):
         db.execute(sa.text(f"DROP TABLE {table}"))
-    db.execute(sa.text("DROP INDEX jobs_by_slot"))
-    db.execute(sa.text("DROP INDEX provider_tasks_by_age"))
+    for index in ("jobs_by_slot", "jobs_by_end", "provider_tasks_by_age"):
+        db.execute(sa.text(f"DROP INDEX {index}"))
     sums = (projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
     added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before)
     for column in (*added, provider_tasks.c.role, scene_deletions.c.replica, *sums):

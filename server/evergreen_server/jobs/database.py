@@ -77,10 +77,11 @@ jobs = sa.Table(
     sa.Column("ended_at", sa.BigInteger),
     sa.Index("jobs_by_project", "project_id", "job_id"),
     sa.Index("jobs_by_state", "state", "job_id"),
+    sa.Index("jobs_by_end", "ended_at"),
 )
 
 # Only of jobs in line or under way: any comparison with `slot` implies the condition.
-jobs_by_slot = sa.Index(
+sa.Index(
     "jobs_by_slot",
     jobs.c.slot,
     jobs.c.model,

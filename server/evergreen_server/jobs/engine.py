@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
@@ -73,6 +74,19 @@ class Engine:
     def requeue(self, workflow_ids: Sequence[str]) -> None:
         """Gives workflows back to the queue; those that have ended are left alone. Blocks."""
         self._opened().resume_workflows(list(workflow_ids), queue_name=QUEUE)
+
+    def forget_ended(self, before: datetime, most: int) -> int:
+        """Removes workflows that ended before a moment, `most` at once, and tells how many. Blocks."""
+        found = self._opened().list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED"],
+            completed_before=before.isoformat(),
+            limit=most,
+            load_input=False,
+            load_output=False,
+        )
+        if found:
+            self._opened().delete_workflows([workflow.workflow_id for workflow in found])
+        return len(found)
 
     def _opened(self) -> DBOSClient:
         if self._client is None:

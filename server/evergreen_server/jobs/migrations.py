@@ -9,7 +9,6 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.database import (
     jobs,
-    jobs_by_slot,
     ledger,
     metadata,
     projects,
@@ -91,7 +90,7 @@ def _second(db: sa.Connection) -> None:
 
 def _slots(db: sa.Connection) -> None:
     """Puts in the rows who stood in line and who had a slot."""
-    for index in (jobs_by_slot, *provider_tasks.indexes):
+    for index in (*jobs.indexes, *provider_tasks.indexes):
         index.create(db, checkfirst=True)
     waits = sa.and_(jobs.c.state == "QUEUED", jobs.c.stage == "WAITING")
     submitted = sa.and_(

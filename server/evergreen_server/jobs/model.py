@@ -5,6 +5,7 @@ Money is in millicredits; times are timezone-aware UTC.
     JobError
       JobNotFound          no such job for this caller
       RequestReused        the request_id belongs to another request
+      JobDeleted           the request's job is no longer kept
       Superseded           a newer execution owns the job; this one must stop at once
       WrongState           the job is not in a state that allows what was asked
 """
@@ -311,6 +312,14 @@ class RequestReused(JobError):
 
     def __init__(self, job_id: str) -> None:
         super().__init__(f"request_id was used before with another request, for job {job_id}")
+        self.job_id = job_id
+
+
+class JobDeleted(JobError):
+    """The request made a job that ended long ago and is no longer kept."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"the request made job {job_id}, which ended long ago and is no longer kept")
         self.job_id = job_id
 
 

@@ -31,6 +31,7 @@ from evergreen_server.jobs.model import (
     UNFINISHED,
     EventKind,
     Job,
+    JobDeleted,
     JobNotFound,
     JobRequest,
     RequestReused,
@@ -96,7 +97,10 @@ class JobStore:
         self._backlog = backlog or Backlog(None)
 
     async def find(self, project_id: str, request_id: str, digest: str) -> Job | None:
-        """Gives the job of an earlier request with this id, or None. Raises RequestReused on another body."""
+        """Gives the job of an earlier request with this id, or None.
+
+        Raises RequestReused on another body, JobDeleted where the job is no longer kept.
+        """
         return await self._database.read(lambda db: _find(db, project_id, request_id, digest))
 
     async def accept(
@@ -104,7 +108,8 @@ class JobStore:
     ) -> Job:
         """Records a job, its first event, its inline bytes, its reservation and its engine workflow.
 
-        The same request_id and body again gives the job that it made; another body raises RequestReused.
+        The same request_id and body again gives the job that it made; another body raises RequestReused,
+        and one whose job is no longer kept JobDeleted.
         Raises SceneBusy where the scene is being deleted; PriceUnknown, ProjectCreditsExceeded under the project's cap;
         QueueFull where too many jobs wait.
         """
@@ -349,4 +354,7 @@ def _find(db: sa.Connection, project_id: str, request_id: str, digest: str) -> J
         return None
     if known.digest != digest:
         raise RequestReused(known.job_id)
-    return _get(db, known.job_id)
+    try:
+        return _get(db, known.job_id)
+    except JobNotFound:
+        raise JobDeleted(known.job_id) from None

@@ -18,7 +18,7 @@ from evergreen_server.jobs.backlog import QueueFull
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.feed import CursorAhead, CursorCompacted, Draining
 from evergreen_server.jobs.ledger import PriceUnknown, ProjectCreditsExceeded
-from evergreen_server.jobs.model import JobNotFound, RequestReused, WrongState
+from evergreen_server.jobs.model import JobDeleted, JobNotFound, RequestReused, WrongState
 from evergreen_server.jobs.opening import MixedProjects
 from evergreen_server.jobs.projects import SceneBusy
 from evergreen_server.jobs.provider import Fault, ProviderError, Unauthorized
@@ -120,6 +120,15 @@ def _reused(exc: RequestReused) -> Status:
     )
 
 
+def _deleted(exc: JobDeleted) -> Status:
+    return Status(
+        code=grpc.StatusCode.ALREADY_EXISTS,
+        message=str(exc),
+        reason="JOB_DELETED",
+        metadata={"job_id": exc.job_id},
+    )
+
+
 def _not_found(exc: JobNotFound) -> Status:
     return Status(
         code=grpc.StatusCode.NOT_FOUND,
@@ -195,6 +204,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     InvalidRequest: _invalid,
     Precondition: _with_reason,
     RequestReused: _reused,
+    JobDeleted: _deleted,
     JobNotFound: _not_found,
     WrongState: _with_reason,
     TaskUnusable: _with_reason,

@@ -49,6 +49,7 @@ class VideoServiceStub:
     |---|---|---|---|
     | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | mend the named fields |
     | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id belongs to another body; metadata `job_id` names its job | use a new request_id |
+    | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; use a new request_id to have it made again |
     | `NOT_FOUND` | `JOB_NOT_FOUND` | no such job, or it is not yours | check the id |
     | `NOT_FOUND` | `SCENE_NOT_FOUND` | no such scene, or it is not yours | check the ids, or create the scene |
     | `FAILED_PRECONDITION` | `NEEDS_RESOLUTION` | the job needs attention, and the call cannot settle that | call `ResolveSubmission` |
@@ -92,6 +93,8 @@ class VideoServiceStub:
       what is allowed.
     * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body in this project; use a
       new one.
+    * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is not
+      carried out again.
     * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
     * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
     * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote
@@ -207,6 +210,7 @@ class VideoServiceAsyncStub(VideoServiceStub):
     |---|---|---|---|
     | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | mend the named fields |
     | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id belongs to another body; metadata `job_id` names its job | use a new request_id |
+    | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; use a new request_id to have it made again |
     | `NOT_FOUND` | `JOB_NOT_FOUND` | no such job, or it is not yours | check the id |
     | `NOT_FOUND` | `SCENE_NOT_FOUND` | no such scene, or it is not yours | check the ids, or create the scene |
     | `FAILED_PRECONDITION` | `NEEDS_RESOLUTION` | the job needs attention, and the call cannot settle that | call `ResolveSubmission` |
@@ -247,6 +251,8 @@ class VideoServiceAsyncStub(VideoServiceStub):
       what is allowed.
     * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body in this project; use a
       new one.
+    * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is not
+      carried out again.
     * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
     * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
     * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote
@@ -361,6 +367,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     |---|---|---|---|
     | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | mend the named fields |
     | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id belongs to another body; metadata `job_id` names its job | use a new request_id |
+    | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; use a new request_id to have it made again |
     | `NOT_FOUND` | `JOB_NOT_FOUND` | no such job, or it is not yours | check the id |
     | `NOT_FOUND` | `SCENE_NOT_FOUND` | no such scene, or it is not yours | check the ids, or create the scene |
     | `FAILED_PRECONDITION` | `NEEDS_RESOLUTION` | the job needs attention, and the call cannot settle that | call `ResolveSubmission` |
@@ -405,6 +412,8 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
           what is allowed.
         * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body in this project; use a
           new one.
+        * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is not
+          carried out again.
         * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
         * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
         * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote

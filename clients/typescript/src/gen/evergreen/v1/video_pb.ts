@@ -1756,6 +1756,7 @@ export const OperationSchema: GenEnum<Operation> = /*@__PURE__*/
  * |---|---|---|---|
  * | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | mend the named fields |
  * | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id belongs to another body; metadata `job_id` names its job | use a new request_id |
+ * | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; use a new request_id to have it made again |
  * | `NOT_FOUND` | `JOB_NOT_FOUND` | no such job, or it is not yours | check the id |
  * | `NOT_FOUND` | `SCENE_NOT_FOUND` | no such scene, or it is not yours | check the ids, or create the scene |
  * | `FAILED_PRECONDITION` | `NEEDS_RESOLUTION` | the job needs attention, and the call cannot settle that | call `ResolveSubmission` |
@@ -1797,6 +1798,8 @@ export const VideoService: GenService<{
    *   what is allowed.
    * * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body in this project; use a
    *   new one.
+   * * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is not
+   *   carried out again.
    * * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
    * * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
    * * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote

@@ -1,0 +1,159 @@
+"""Keeps the database from growing without bound: old events, old jobs and ended workflows are removed, a batch a time.
+
+What is removed of a project's events is always their beginning, so that no gap opens: who asks for less than
+`compacted_revision` is told so. A job goes only when its events have gone. What a project spent stays in its sums;
+and the row of a request outlives its job, so that the request can never start it again.
+
+Any number of replicas may do this at once: each batch locks what it removes.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from evergreen_server.jobs.database import Database, inline_media, job_events, jobs, ledger, projects, provider_tasks
+from evergreen_server.jobs.model import FINAL, TaskRole
+from evergreen_server.jobs.projects import lock_project
+from evergreen_server.jobs.rows import micros
+
+EVENTS_AT_ONCE = 1000
+JOBS_AT_ONCE = 200
+WORKFLOWS_AT_ONCE = 200
+WORKFLOWS_KEPT = timedelta(hours=1)
+"""How long an ended workflow is kept; nothing asks for it any more."""
+ROUND_SECONDS = 600.0
+
+logger = logging.getLogger(__name__)
+
+
+class Workflows(Protocol):
+    """The engine's part: forgets workflows that have ended."""
+
+    def forget_ended(self, before: datetime, most: int) -> int: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removed:
+    """What a round removed."""
+
+    events: int
+    jobs: int
+    workflows: int
+
+
+class Retention:
+    """Removes what is older than it is to be kept."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        workflows: Workflows,
+        clock: Callable[[], datetime],
+        events_kept: timedelta,
+        jobs_kept: timedelta,
+        events_at_once: int = EVENTS_AT_ONCE,
+    ) -> None:
+        self._database = database
+        self._workflows = workflows
+        self._clock = clock
+        self._events_kept = events_kept
+        self._jobs_kept = jobs_kept
+        self._events_at_once = events_at_once
+
+    async def run(self) -> None:
+        """Does a round at once, and then one every ten minutes."""
+        while True:
+            try:
+                await self.round()
+            except SQLAlchemyError:
+                # The next round finds it again; the service must not end for it.
+                logger.exception("retention failed")
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def round(self) -> Removed:
+        """Removes everything that is too old by now."""
+        now = self._clock()
+        events = 0
+        for project_id in await self._database.read(lambda db: _with_old_events(db, now - self._events_kept)):
+            while number := await self._compact(project_id, now - self._events_kept):
+                events += number
+        gone = 0
+        while number := await self._database.write(lambda db: _delete_jobs(db, now - self._jobs_kept)):
+            gone += number
+        workflows = 0
+        while number := await asyncio.to_thread(self._workflows.forget_ended, now - WORKFLOWS_KEPT, WORKFLOWS_AT_ONCE):
+            workflows += number
+        if events or gone or workflows:
+            logger.info("old rows removed", extra={"events": events, "jobs": gone, "workflows": workflows})
+        return Removed(events=events, jobs=gone, workflows=workflows)
+
+    async def _compact(self, project_id: str, before: datetime) -> int:
+        def work(db: sa.Connection) -> int:
+            lock_project(db, project_id, self._clock())
+            return _compact(db, project_id, before, self._events_at_once)
+
+        return await self._database.write(work)
+
+
+def _with_old_events(db: sa.Connection, before: datetime) -> list[str]:
+    """Gives the projects whose first event is too old; a look at one row of each."""
+    first = sa.exists().where(
+        job_events.c.project_id == projects.c.project_id,
+        job_events.c.revision == projects.c.compacted_revision + 1,
+        job_events.c.created_at < micros(before),
+    )
+    return list(db.execute(sa.select(projects.c.project_id).where(first).order_by(projects.c.project_id)).scalars())
+
+
+def _compact(db: sa.Connection, project_id: str, before: datetime, most: int) -> int:
+    """Removes a batch of a locked project's first events and tells how many."""
+    of_project = job_events.c.project_id == project_id
+    rows = db.execute(
+        sa.select(job_events.c.revision, job_events.c.created_at)
+        .where(of_project)
+        .order_by(job_events.c.revision)
+        .limit(most)
+    ).all()
+    reached = number = 0
+    for row in rows:
+        # The clock may have been set back meanwhile: the first that is to be kept ends the prefix.
+        if row.created_at >= micros(before):
+            break
+        reached, number = row.revision, number + 1
+    if number:
+        db.execute(job_events.delete().where(of_project, job_events.c.revision <= reached))
+        db.execute(projects.update().where(projects.c.project_id == project_id).values(compacted_revision=reached))
+    return number
+
+
+def _delete_jobs(db: sa.Connection, before: datetime) -> int:
+    """Deletes a batch of jobs whose events are gone and whose tasks are settled, and tells how many."""
+    unsettled = sa.exists().where(
+        provider_tasks.c.job_id == jobs.c.job_id,
+        provider_tasks.c.role.in_([TaskRole.NEW.value, TaskRole.SURPLUS.value]),
+    )
+    query = (
+        sa.select(jobs.c.job_id)
+        .join(projects, projects.c.project_id == jobs.c.project_id)
+        .where(
+            jobs.c.ended_at < micros(before),
+            jobs.c.state.in_([state.value for state in FINAL]),
+            jobs.c.revision <= projects.c.compacted_revision,
+            ~unsettled,
+        )
+        .order_by(jobs.c.ended_at)
+        .limit(JOBS_AT_ONCE)
+        .with_for_update(skip_locked=True, of=jobs)
+    )
+    found = list(db.execute(query).scalars())
+    if found:
+        for table in (inline_media, provider_tasks, ledger, jobs):
+            db.execute(table.delete().where(table.c.job_id.in_(found)))
+    return len(found)
