@@ -23,7 +23,7 @@ EVERGREEN = Path(sys.executable).with_name("evergreen")
 
 def main() -> int:
     environ = {**os.environ, "EVERGREEN_DATA_DIR": str(DATA), "EVERGREEN_LOG_LEVEL": "WARNING"}
-    command = [EVERGREEN, "serve", "--sandbox", "--listen", "127.0.0.1:0"]
+    command = [str(EVERGREEN), "serve", "--sandbox", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -63,7 +63,7 @@ def generate(endpoint: str) -> int:
 def evergreen(endpoint: str, *words: str) -> "subprocess.CompletedProcess[str]":
     """Runs one command; what it shows goes to the screen, what it answers is kept."""
     print("$ evergreen", *words, flush=True)
-    command = [EVERGREEN, "--endpoint", endpoint, *words]
+    command = [str(EVERGREEN), "--endpoint", endpoint, *words]
     return subprocess.run(command, check=False, timeout=80, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
