@@ -1,6 +1,7 @@
 """The settings: every fault at once, by the variable's name, and never a secret."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
         {
             "RUNWAYML_API_SECRET": KEY,
             "RUNWAYML_BASE_URL": "http://127.0.0.1:50052/",
-            "EVERGREEN_LISTEN": "[::]:0",
+            "EVERGREEN_LISTEN": "[::1]:0",
             "EVERGREEN_DATA_DIR": str(tmp_path),
             "EVERGREEN_STORAGE_URL": "memory://",
             "EVERGREEN_DATABASE_URL": f"sqlite:///{tmp_path}/jobs.db",
@@ -84,7 +85,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     )
 
     assert config.base_url == "http://127.0.0.1:50052"
-    assert config.listen == "[::]:0"
+    assert config.listen == "[::1]:0"
     assert (config.data_dir, config.database_url) == (tmp_path, f"sqlite:///{tmp_path / 'jobs.db'}")
     assert config.storage_url == "memory://"
     assert config.provider_speed == 50
@@ -201,3 +202,37 @@ def test_the_credits_of_projects_are_one_number_or_one_for_each() -> None:
     assert credits('{"film": 10, "*": 5, "free": null}') == {"film": 10, "*": 5, "free": None}
     for wrong in ("-1", "nan", '{"film": true}', '{"film": "10"}', "[1]"):
         assert set(faults_of({**environ, "EVERGREEN_PROJECT_CREDITS": wrong})) == {"EVERGREEN_PROJECT_CREDITS"}
+
+
+def test_only_loopback_is_served_without_tokens_and_tls_unless_told(tmp_path: Path) -> None:
+    for name in ("tokens", "cert", "key"):
+        (tmp_path / name).write_text("x")
+    safe = {
+        "EVERGREEN_TOKENS_FILE": str(tmp_path / "tokens"),
+        "EVERGREEN_TLS_CERT": str(tmp_path / "cert"),
+        "EVERGREEN_TLS_KEY": str(tmp_path / "key"),
+    }
+    for listen in ("0.0.0.0:50051", "[::]:50051", "10.0.0.7:50051", "evergreen.internal:50051"):
+        for missing in ([], ["EVERGREEN_TOKENS_FILE"], ["EVERGREEN_TLS_CERT", "EVERGREEN_TLS_KEY"]):
+            environ = {name: value for name, value in safe.items() if missing and name not in missing}
+            with pytest.raises(ConfigError, match=f"EVERGREEN_LISTEN: {re.escape(listen)} can be reached") as caught:
+                Config.from_env(environ, sandbox=True, listen=listen)
+            assert len(caught.value.faults) == 1
+        assert Config.from_env(safe, sandbox=True, listen=listen).listen == listen
+        assert Config.from_env({}, sandbox=True, listen=listen, insecure=True).listen == listen
+    for listen in ("127.0.0.1:0", "[::1]:0", "localhost:0"):
+        assert Config.from_env({}, sandbox=True, listen=listen).tokens_file is None
+
+
+def test_half_of_the_certificate_files_and_unreadable_ones_are_named(tmp_path: Path) -> None:
+    (tmp_path / "ca").write_text("x")
+    environ = {"EVERGREEN_TLS_CLIENT_CA": str(tmp_path / "ca"), "EVERGREEN_TOKENS_FILE": str(tmp_path / "none")}
+
+    with pytest.raises(ConfigError) as caught:
+        Config.from_env(environ, sandbox=True)
+
+    assert caught.value.faults == [
+        "EVERGREEN_TOKENS_FILE: the file cannot be read: No such file or directory",
+        "EVERGREEN_TLS_CERT: is not set, and TLS needs it",
+        "EVERGREEN_TLS_KEY: is not set, and TLS needs it",
+    ]

@@ -1,6 +1,7 @@
-"""The commands `evergreen serve` and `evergreen sandbox`. stdout gets one line, the address; stderr the rest."""
+"""The commands `evergreen serve`, `sandbox` and `token`. stdout gets one line, stderr the rest."""
 
 import asyncio
+import json
 import os
 import signal
 import sys
@@ -18,16 +19,18 @@ from evergreen_server.logs import set_up_logs
 @click.command()
 @click.option("--listen", metavar="HOST:PORT", help="Address of the gRPC server; port 0 picks one.")
 @click.option("--sandbox", is_flag=True, help="Use a local sandbox as the provider; needs no key.")
-def serve(listen: str | None, sandbox: bool) -> None:
+@click.option("--insecure", is_flag=True, help="Serve beyond this machine without tokens or TLS.")
+def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
     """Serve the gRPC API until SIGTERM or SIGINT."""
     # Here, not above: the client's verbs and every --help would wait for it.
     from evergreen_server import app
     from evergreen_server.jobs.connecting import DatabaseUnusable
+    from evergreen_server.replaced import FileUnusable
     from evergreen_server.rpc.server import CannotListen, SlowProtobuf
     from evergreen_storage import StorageError
 
     try:
-        config = Config.from_env(os.environ, sandbox=sandbox, listen=listen)
+        config = Config.from_env(os.environ, sandbox=sandbox, listen=listen, insecure=insecure)
     except ConfigError as exc:
         for fault in exc.faults:
             click.echo(fault, err=True)
@@ -41,7 +44,7 @@ def serve(listen: str | None, sandbox: bool) -> None:
 
     try:
         _run(lambda stop: app.serve(config, stop=stop, ready=ready))
-    except (DatabaseUnusable, StorageError, CannotListen, SlowProtobuf, OSError) as exc:
+    except (DatabaseUnusable, StorageError, CannotListen, FileUnusable, SlowProtobuf, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
 
 
@@ -70,6 +73,39 @@ def sandbox(listen: str, speed: float, state_dir: Path | None, tier: int, render
     _run(work)
 
 
+@click.command()
+@click.option("--name", required=True, help="Whose it is; tells the lines of the tokens file apart.")
+@click.option("--project", "projects", multiple=True, metavar="ID", help="A project it is for; again for more.")
+@click.option("--all-projects", is_flag=True, help="It is for every project, also new ones.")
+@click.option(
+    "--right",
+    "rights",
+    multiple=True,
+    type=click.Choice(["read", "write", "admin"]),
+    help="What it may do; again for more. Default: read and write.",
+)
+@click.option("--output", type=click.Choice(["table", "json"]), default="table", help="json prints both on stdout.")
+def token(name: str, projects: tuple[str, ...], all_projects: bool, rights: tuple[str, ...], output: str) -> None:
+    """Make a token. Prints its line for EVERGREEN_TOKENS_FILE, and on stderr the token itself, this once.
+
+    evergreen token --name studio --project film >> tokens
+    """
+    from evergreen_server.rpc.access import Right
+    from evergreen_server.rpc.tokens import new_token
+
+    if bool(projects) == all_projects:
+        raise click.UsageError("say whose jobs and scenes it is for: --project ID, or --all-projects")
+    try:
+        made, line = new_token(name, projects, [Right(right) for right in dict.fromkeys(rights or ("read", "write"))])
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from exc
+    if output == "json":
+        click.echo(json.dumps({"token": made, "entry": json.loads(line)}))
+    else:
+        click.echo(line)
+        click.echo(f"The token, which is kept nowhere: {made}", err=True)
+
+
 def _run(work: Callable[[asyncio.Event], Coroutine[object, object, None]]) -> None:
     async def until_signalled() -> None:
         stop = asyncio.Event()
@@ -87,6 +123,7 @@ def main() -> None:
 
 main.add_command(serve)
 main.add_command(sandbox)
+main.add_command(token)
 
 if __name__ == "__main__":
     main()

@@ -34,9 +34,13 @@ from evergreen_server.jobs.work import Limits, Shield, Tools
 from evergreen_server.jobs.workflow import Runner
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from evergreen_server.replaced import Replaceable
+from evergreen_server.rpc.access import Access
 from evergreen_server.rpc.requests import RequestReader
 from evergreen_server.rpc.scene import SceneService
 from evergreen_server.rpc.server import serve as serve_rpc
+from evergreen_server.rpc.tls import Certificates, read_certificates
+from evergreen_server.rpc.tokens import read_tokens
 from evergreen_server.rpc.transfers import Transfers
 from evergreen_server.rpc.video import StatusCache, VideoService
 from evergreen_server.rpc.wire import EventWire
@@ -71,6 +75,15 @@ async def serve(
     Raises what keeps it from starting, or the first fault of anything that must not end by itself.
     """
     async with AsyncExitStack() as stack:
+        access, certificates = Access(None), None
+        if config.tokens_file:
+            tokens = Replaceable([config.tokens_file], read_tokens, secret=[config.tokens_file])
+            access = Access(tokens.read())
+        if config.tls_files:
+            pems = Replaceable(
+                config.tls_files, partial(read_certificates, config.tls_files), secret=config.tls_files[1:2]
+            )
+            certificates = Certificates(pems.read(), client_ca=len(config.tls_files) > 2)
         database = await stack.enter_async_context(open_database(config.database_url))
         # New for each process where there can be several; else always the same, since its jobs are ours again.
         replica_id = f"{socket.gethostname()}-{uuid4().hex[:12]}" if database.shared else "local"
@@ -189,6 +202,10 @@ async def serve(
                 ("reaper", reaper.run()),
             ):
                 background.start(work, name=name)
+        if config.tokens_file:
+            background.start(tokens.watch(access.replace), name="tokens")
+        if certificates:
+            background.start(pems.watch(certificates.replace), name="certificates")
         await stack.enter_async_context(engine.open(runner.run))
         retention = Retention(
             database=database,
@@ -224,6 +241,8 @@ async def serve(
                     shield=shield,
                     clock=now,
                 ),
+                access=access,
+                certificates=certificates,
                 drain=feed.drain,
                 leave=engine.leave,
                 healthy=lambda: lease.live if database.shared else True,

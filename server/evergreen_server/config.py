@@ -3,7 +3,7 @@
 import ipaddress
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
@@ -20,6 +20,11 @@ WAYS_OUT = (
     "or start with --sandbox to try everything without one"
 )
 
+TLS_NAMES = ("EVERGREEN_TLS_CERT", "EVERGREEN_TLS_KEY", "EVERGREEN_TLS_CLIENT_CA")
+OPEN_TO_ALL = (
+    "EVERGREEN_LISTEN: {} can be reached from other machines; set EVERGREEN_TOKENS_FILE, EVERGREEN_TLS_CERT and "
+    "EVERGREEN_TLS_KEY, or start with --insecure to let whoever reaches it do everything, unencrypted"
+)
 
 _SECRET = re.compile(r"[!-~]*")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s/:@?#\[\]]+)(:\d{1,5})?|[0-9a-f:.]+")
@@ -39,6 +44,12 @@ class Config:
 
     listen: str
     """EVERGREEN_LISTEN: host:port of the gRPC server; port 0 picks one. Default 127.0.0.1:50051."""
+    tokens_file: Path | None
+    """EVERGREEN_TOKENS_FILE: who may call, as `evergreen token` prints it, a line each; may be replaced while the
+    server runs. Default none: whoever reaches the server may do everything."""
+    tls_files: Sequence[Path]
+    """EVERGREEN_TLS_CERT, EVERGREEN_TLS_KEY, EVERGREEN_TLS_CLIENT_CA: PEM files of the server's certificate chain, its
+    key and, for mutual TLS, its clients' authority; may be replaced while the server runs. Default none: no TLS."""
     data_dir: Path
     """EVERGREEN_DATA_DIR: folder of what the server keeps unless told otherwise. Default ./evergreen-data."""
     storage_url: str = field(repr=False)
@@ -84,8 +95,13 @@ class Config:
     """EVERGREEN_LOG_FORMAT: json (one object per line) or text. Default json."""
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str], *, sandbox: bool = False, listen: str | None = None) -> Self:
-        """Reads the environment; options of the command line win. Raises ConfigError naming every fault."""
+    def from_env(
+        cls, environ: Mapping[str, str], *, sandbox: bool = False, listen: str | None = None, insecure: bool = False
+    ) -> Self:
+        """Reads the environment; options of the command line win. Raises ConfigError naming every fault.
+
+        Unless `insecure`, only a server with TLS and tokens may listen on other addresses than loopback.
+        """
         faults: list[str] = []
 
         def read(name: str, default: str, parse: Callable[[str], T]) -> T:
@@ -108,8 +124,17 @@ class Config:
             faults.append("EVERGREEN_PROVIDER_SPEED: only a sandbox on loopback may have another speed than 1")
         if listen is not None:
             environ = {**environ, "EVERGREEN_LISTEN": listen}
+        address = read("EVERGREEN_LISTEN", "127.0.0.1:50051", _address)
+        tokens_file = read("EVERGREEN_TOKENS_FILE", "", _file)
+        tls = {name: read(name, "", _file) for name in TLS_NAMES}
+        if any(environ.get(name) for name in TLS_NAMES):
+            faults += [f"{name}: is not set, and TLS needs it" for name in TLS_NAMES[:2] if not environ.get(name)]
+        if not insecure and not _on_loopback(f"//{address}") and not (tokens_file and environ.get(TLS_NAMES[0])):
+            faults.append(OPEN_TO_ALL.format(address))
         config = cls(
-            listen=read("EVERGREEN_LISTEN", "127.0.0.1:50051", _address),
+            listen=address,
+            tokens_file=tokens_file,
+            tls_files=[path for path in tls.values() if path],
             data_dir=data_dir,
             storage_url=read("EVERGREEN_STORAGE_URL", data_dir.as_uri(), _storage_url),
             storage_options=read("EVERGREEN_STORAGE_OPTIONS", "{}", _options),
@@ -160,6 +185,17 @@ def _address(text: str) -> str:
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"must be HOST:PORT, not {text!r}")
     return text
+
+
+def _file(text: str) -> Path | None:
+    if not text:
+        return None
+    path = Path(text).absolute()
+    try:
+        path.open("rb").close()
+    except OSError as exc:
+        raise ValueError(f"the file cannot be read: {exc.strerror}") from None
+    return path
 
 
 def _base_url(text: str) -> str:

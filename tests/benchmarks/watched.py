@@ -20,6 +20,7 @@ from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.model import Job, JobRequest, Stage, State
 from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.rpc.access import Access
 from evergreen_server.rpc.server import serve
 from evergreen_server.rpc.video import StatusCache, VideoService
 from evergreen_server.rpc.wire import EventWire
@@ -96,6 +97,8 @@ async def main() -> None:
                 listen="127.0.0.1:0",
                 video=video,
                 scene=Nothing(),
+                access=Access(None),
+                certificates=None,
                 drain=feed.drain,
                 leave=partial(asyncio.sleep, 0),
                 healthy=lambda: True,

@@ -1,4 +1,5 @@
 import asyncio
+import hashlib
 import json
 import os
 import pty
@@ -446,6 +447,19 @@ async def test_an_installed_package_adds_commands_and_a_missing_one_is_named(
     assert (hello.code, hello.stdout) == (0, "hello\n")
     assert absent.code == 1
     assert "absent needs the server: pip install 'evergreen-video[server]' (nowhere is missing)" in absent.stderr
+
+
+async def test_a_token_is_shown_once_beside_the_line_that_lets_it_in(evergreen: CommandLine) -> None:
+    told = await evergreen("token", "--name", "studio", "--project", "film")
+    both = await evergreen("token", "--name", "ops", "--all-projects", "--right", "admin", "--output", "json")
+    neither = await evergreen("token", "--name", "ops")
+
+    (line,), token = told.lines, told.stderr.split()[-1]
+    digest = hashlib.sha256(token.encode()).hexdigest()
+    assert line == {"name": "studio", "sha256": digest, "projects": ["film"], "rights": ["read", "write"]}
+    digest = hashlib.sha256(str(both.lines[0]["token"]).encode()).hexdigest()
+    assert both.lines[0]["entry"] == {"name": "ops", "sha256": digest, "projects": "*", "rights": ["admin"]}
+    assert (both.stderr, neither.code) == ("", 2)
 
 
 def test_help_documents_the_exit_codes() -> None:

@@ -21,6 +21,7 @@ from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.work import Shield
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from evergreen_server.rpc.access import Access
 from evergreen_server.rpc.handlers import service_handler
 from evergreen_server.rpc.scene import SceneService
 from evergreen_server.rpc.transfers import Transfers
@@ -153,7 +154,7 @@ async def scene_serving(
         )
         server = grpc.aio.server()
         server.add_generic_rpc_handlers(
-            (service_handler(scene_pb2.DESCRIPTOR.services_by_name["SceneService"], service),)
+            (service_handler(scene_pb2.DESCRIPTOR.services_by_name["SceneService"], service, Access(None)),)
         )
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()

@@ -6,6 +6,7 @@ from evergreen_server.jobs.model import Job, JobRequest
 from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.store import Change
 from evergreen_server.jobs.topic import Entry
+from evergreen_server.rpc.access import ANYONE
 from evergreen_server.rpc.video import StatusCache
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,7 +28,7 @@ def cache_with(revision: int) -> StatusCache:
     cache = StatusCache()
     with cache.reading("one") as keep:
         keep(job(revision), b"answer")
-    assert cache.get("one") == b"answer"
+    assert cache.get("one", ANYONE) == b"answer"
     return cache
 
 
@@ -35,9 +36,9 @@ def test_an_answer_is_dropped_when_a_later_event_is_found_before_its_commit_is_a
     cache = cache_with(4)
 
     cache.found([event(4)])
-    assert cache.get("one") == b"answer"
+    assert cache.get("one", ANYONE) == b"answer"
     cache.found([event(5)])
-    assert cache.get("one") is None
+    assert cache.get("one", ANYONE) is None
 
 
 def test_an_answer_is_dropped_when_a_commit_is_announced() -> None:
@@ -45,7 +46,7 @@ def test_an_answer_is_dropped_when_a_commit_is_announced() -> None:
 
     cache.changed([CHANGE])
 
-    assert cache.get("one") is None
+    assert cache.get("one", ANYONE) is None
 
 
 def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
@@ -58,7 +59,7 @@ def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
         cache.found([event(5)])
         keep(job(4), b"found meanwhile")
 
-    assert cache.get("one") is None
+    assert cache.get("one", ANYONE) is None
 
 
 def test_the_oldest_answer_makes_room() -> None:
@@ -68,4 +69,4 @@ def test_the_oldest_answer_makes_room() -> None:
         with cache.reading(job_id) as keep:
             keep(job(1), job_id.encode())
 
-    assert [cache.get(job_id) for job_id in ("one", "two", "three")] == [None, b"two", b"three"]
+    assert [cache.get(job_id, ANYONE) for job_id in ("one", "two", "three")] == [None, b"two", b"three"]

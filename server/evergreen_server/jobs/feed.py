@@ -8,7 +8,7 @@ nothing but its place, and reads the table when the window has moved on.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -150,15 +150,18 @@ class Feed:
         job_ids: frozenset[str],
         after: int | None,
         include_finished: bool,
+        projects: Collection[str] | None = None,
     ) -> None:
         """Tells a project's events, or those of some of its jobs, and returns when all of those are final.
+
+        With `projects`, a job of any other is one that does not exist.
 
         `tell` is awaited with each message, and takes as long as its reader does. It is no generator that gives
         them, since thousands of watchers would pay for that with every event.
         Raises JobNotFound, MixedProjects, CursorAhead, CursorCompacted, Draining; all but the last two before the
         first message.
         """
-        opening = await self._openings.read(project_id, job_ids)
+        opening = await self._openings.read(project_id, job_ids, projects)
         self._found(opening.snapshots)
         project_id, cursor = opening.project_id, opening.revision if after is None else after
         if cursor > opening.revision:

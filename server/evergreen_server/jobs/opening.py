@@ -1,7 +1,7 @@
 """What a watch starts from. Watches that open at once are read for together, so that a storm of them is cheap."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -34,6 +34,7 @@ class Opening:
 class _Asked:
     project_id: str
     job_ids: frozenset[str]
+    projects: Collection[str] | None
     answer: Opening | JobError | None = None
 
 
@@ -50,9 +51,12 @@ class Openings:
         self._waiting: list[_Asked] = []
         self._turn = asyncio.Lock()
 
-    async def read(self, project_id: str, job_ids: frozenset[str]) -> Opening:
-        """Gives what is so at some moment of this call. Raises JobNotFound, MixedProjects."""
-        asked = _Asked(project_id, job_ids)
+    async def read(self, project_id: str, job_ids: frozenset[str], projects: Collection[str] | None = None) -> Opening:
+        """Gives what is so at some moment of this call. Raises JobNotFound, MixedProjects.
+
+        With `projects`, a job of any other is one that does not exist.
+        """
+        asked = _Asked(project_id, job_ids, projects)
         self._waiting.append(asked)
         try:
             async with self._turn:
@@ -96,7 +100,12 @@ class Openings:
 
 
 def _opening(asked: _Asked, found: _Found, revisions: Mapping[str, tuple[int, int]]) -> Opening | JobError:
-    if missing := sorted(asked.job_ids - found.keys()):
+    own = {
+        job_id
+        for job_id in asked.job_ids & found.keys()
+        if asked.projects is None or found[job_id][0] in asked.projects
+    }
+    if missing := sorted(asked.job_ids - own):
         return JobNotFound(", ".join(missing[:MISSING_NAMED]))
     owners = {found[job_id][0] for job_id in asked.job_ids} | ({asked.project_id} - {""})
     if len(owners) > 1:

@@ -234,12 +234,24 @@ class JobStore:
         return await self._database.read(lambda db: list(db.execute(query).scalars()))
 
     async def page(
-        self, *, project_id: str, scene_id: str, states: Sequence[State], after: str, limit: int
+        self,
+        *,
+        project_id: str,
+        scene_id: str,
+        states: Sequence[State],
+        after: str,
+        limit: int,
+        projects: Collection[str] | None = None,
     ) -> list[Job]:
-        """Lists jobs by rising job_id (so by age), those after `after`; empty filters match all."""
+        """Lists jobs by rising job_id (so by age), those after `after`; empty filters match all.
+
+        With `projects` only jobs of these are listed, whatever the filters say.
+        """
         query = sa.select(jobs).where(jobs.c.job_id > after).order_by(jobs.c.job_id).limit(limit)
         if project_id:
             query = query.where(jobs.c.project_id == project_id)
+        if projects is not None:
+            query = query.where(jobs.c.project_id.in_(projects))
         if scene_id:
             query = query.where(jobs.c.scene_id == scene_id)
         if states:

@@ -42,7 +42,11 @@ class AssetMethods:
         stored: list[Asset] = []
 
         async def receive() -> None:
-            stored.append(await self._uploads.receive(messages, prove=lambda: context.send_initial_metadata(())))
+            stored.append(
+                await self._uploads.receive(
+                    messages, caller=context.caller, prove=lambda: context.call.send_initial_metadata(())
+                )
+            )
 
         # Shielded, because a call that ends between the file and its name in scene.json would leave half of an asset.
         # It notices for itself when a call ends before its body is whole.
@@ -58,6 +62,7 @@ class AssetMethods:
             faults.append(Fault(field="limit", description="must not be negative"))
         if faults:
             raise InvalidRequest(faults)
+        context.caller.check_scene(message.project_id, message.scene_id)
         async with self._transfers.turn(), self._transfers.watched() as waiting:
             asset = await self._scenes.stat_asset(*where)
             if message.offset > asset.size_bytes:
@@ -65,24 +70,25 @@ class AssetMethods:
                 raise InvalidRequest([Fault(field="offset", description=text)])
             end = min(asset.size_bytes, message.offset + (message.limit or asset.size_bytes))
             with waiting:
-                await context.write(scene_pb2.DownloadAssetResponse(info=asset_message(asset)))
+                await context.call.write(scene_pb2.DownloadAssetResponse(info=asset_message(asset)))
             async with aclosing(self._scenes.open(*where, start=message.offset, end=end)) as blocks:
                 async for block in blocks:
                     for chunk in chunk_messages(block):
                         with waiting:
-                            await context.write(chunk)
+                            await context.call.write(chunk)
 
     async def DeleteAsset(
-        self, message: scene_pb2.DeleteAssetRequest, _context: Context
+        self, message: scene_pb2.DeleteAssetRequest, context: Context
     ) -> scene_pb2.DeleteAssetResponse:
         where = (message.project_id, message.scene_id, message.path)
         if faults := asset_faults(*where, written=True):
             raise InvalidRequest(faults)
+        context.caller.check_scene(message.project_id, message.scene_id)
         await self._scenes.delete_asset(*where)
         return scene_pb2.DeleteAssetResponse()
 
     async def GetAssetUrl(
-        self, message: scene_pb2.GetAssetUrlRequest, _context: Context
+        self, message: scene_pb2.GetAssetUrlRequest, context: Context
     ) -> scene_pb2.GetAssetUrlResponse:
         where = (message.project_id, message.scene_id, message.path)
         faults = asset_faults(*where)
@@ -91,6 +97,7 @@ class AssetMethods:
             faults.append(Fault(field="lifetime", description="must be 1 second to 7 days"))
         if faults:
             raise InvalidRequest(faults)
+        context.caller.check_scene(message.project_id, message.scene_id)
         await self._scenes.stat_asset(*where)
         lifetime = timedelta(seconds=seconds)
         expires_at = self._clock() + lifetime

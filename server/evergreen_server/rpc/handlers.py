@@ -1,4 +1,5 @@
-"""Joins a service's methods to gRPC, one wrapper around each: bytes pass as they are, exceptions become statuses.
+"""Joins a service's methods to gRPC, one wrapper around each: it asks who calls, lets bytes pass as they are, and
+turns exceptions into statuses.
 
 The wrapper stands at registration, so that a call pays for no interceptor chain. It re-raises CancelledError,
 since grpc.aio leaks where a cancelled handler returns normally (grpc/grpc#43360).
@@ -7,6 +8,7 @@ since grpc.aio leaks where a cancelled handler returns normally (grpc/grpc#43360
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from functools import partial
 from inspect import iscoroutinefunction
 from typing import TypeVar, cast
@@ -17,24 +19,39 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from evergreen_server.jobs.provider import Fault
+from evergreen_server.rpc.access import Access, Caller, Gate
 from evergreen_server.rpc.status import InvalidRequest, abort
 
 M = TypeVar("M", bound=Message)
-Context = grpc.aio.ServicerContext[object, object]
+Call = grpc.aio.ServicerContext[object, object]
+Handler = Callable[[object, Call], Awaitable[object]]
 Read = Callable[[object], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a method may know of its call."""
+
+    caller: Caller
+    call: Call
+
+
 Unary = Callable[[object, Context], Awaitable[object]]
 Streaming = Callable[[object, Context], AsyncGenerator[object, None]]
 
 
-def service_handler(descriptor: ServiceDescriptor, implementation: object) -> grpc.GenericRpcHandler:
+def service_handler(descriptor: ServiceDescriptor, implementation: object, access: Access) -> grpc.GenericRpcHandler:
     """Builds the handler of a whole service; `implementation` has a method for each of the service's."""
     handlers = {
-        method.name: _method_handler(method, getattr(implementation, method.name)) for method in descriptor.methods
+        method.name: _method_handler(
+            method, getattr(implementation, method.name), Gate(access, f"{descriptor.full_name}.{method.name}")
+        )
+        for method in descriptor.methods
     }
     return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)
 
 
-def _method_handler(method: MethodDescriptor, behaviour: object) -> "grpc.RpcMethodHandler[object, object]":
+def _method_handler(method: MethodDescriptor, behaviour: object, gate: Gate) -> "grpc.RpcMethodHandler[object, object]":
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
@@ -44,14 +61,14 @@ def _method_handler(method: MethodDescriptor, behaviour: object) -> "grpc.RpcMet
     # A message is read within the wrapper, since grpc would answer UNKNOWN to bytes that are none. Those of a stream
     # are read by the behaviour.
     read = _as_it_is if method.client_streaming else partial(read_message, GetMessageClass(method.input_type))
-    # A behaviour that is a coroutine answers, or writes its stream to the context, by itself.
-    return make(
-        _unary(cast(Unary, behaviour), read)
-        if iscoroutinefunction(behaviour)
-        else _streaming(cast(Streaming, behaviour), read),
-        request_deserializer=None,
-        response_serializer=_serialize,
-    )
+    # A behaviour that is a coroutine answers, or writes its stream to the call, by itself.
+    if not iscoroutinefunction(behaviour):
+        handler = _streaming(cast(Streaming, behaviour), read, gate)
+    elif method.server_streaming:
+        handler = _writing(cast(Unary, behaviour), read, gate)
+    else:
+        handler = _unary(cast(Unary, behaviour), read, gate)
+    return make(handler, request_deserializer=None, response_serializer=_serialize)
 
 
 def _as_it_is(messages: object) -> object:
@@ -71,29 +88,35 @@ def _serialize(response: object) -> bytes:
     return response if isinstance(response, bytes) else cast(Message, response).SerializeToString()
 
 
-def _unary(behaviour: Unary, read: Read) -> Unary:
-    async def call(request: object, context: Context) -> object:
+def _unary(behaviour: Unary, read: Read, gate: Gate) -> Handler:
+    async def handle(request: object, call: Call) -> object:
         try:
-            return await behaviour(read(request), context)
+            caller = gate.admit(call)
+            message = read(request)
+            gate.check(caller, message)
+            return await behaviour(message, Context(caller, call))
         except (asyncio.CancelledError, grpc.aio.AbortError):
             raise
         except Exception as exc:
-            await abort(context, exc)
+            await abort(call, exc)
             raise
 
-    return call
+    return handle
 
 
-def _streaming(behaviour: Streaming, read: Read) -> Callable[[object, Context], Awaitable[None]]:
+def _writing(behaviour: Unary, read: Read, gate: Gate) -> Handler:
+    async def held(message: object, context: Context) -> object:
+        async with gate.held(context.caller):
+            return await behaviour(message, context)
+
+    return _unary(held, read, gate)
+
+
+def _streaming(behaviour: Streaming, read: Read, gate: Gate) -> Handler:
     # Written, not yielded: a call that is cancelled while it sends then closes the behaviour at once, and in here.
-    async def call(request: object, context: Context) -> None:
-        try:
-            async with aclosing(behaviour(read(request), context)) as responses:
-                async for response in responses:
-                    await context.write(response)
-        except (asyncio.CancelledError, grpc.aio.AbortError):
-            raise
-        except Exception as exc:
-            await abort(context, exc)
+    async def write(message: object, context: Context) -> None:
+        async with aclosing(behaviour(message, context)) as responses:
+            async for response in responses:
+                await context.call.write(response)
 
-    return call
+    return _writing(write, read, gate)

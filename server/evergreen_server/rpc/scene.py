@@ -46,8 +46,9 @@ class SceneService(AssetMethods):
             scene = await self._scenes.create(message.project_id, message.scene_id)
         return scene_pb2.CreateSceneResponse(scene=scene_message(scene))
 
-    async def GetScene(self, message: scene_pb2.GetSceneRequest, _context: Context) -> scene_pb2.GetSceneResponse:
+    async def GetScene(self, message: scene_pb2.GetSceneRequest, context: Context) -> scene_pb2.GetSceneResponse:
         _check(message.project_id, message.scene_id)
+        context.caller.check_scene(message.project_id, message.scene_id)
         scene = await self._scenes.get(message.project_id, message.scene_id)
         return scene_pb2.GetSceneResponse(scene=scene_message(scene))
 
@@ -70,9 +71,10 @@ class SceneService(AssetMethods):
         )
 
     async def DeleteScene(
-        self, message: scene_pb2.DeleteSceneRequest, _context: Context
+        self, message: scene_pb2.DeleteSceneRequest, context: Context
     ) -> scene_pb2.DeleteSceneResponse:
         _check(message.project_id, message.scene_id)
+        context.caller.check_scene(message.project_id, message.scene_id)
         await self._deletions.delete(message.project_id, message.scene_id, force=message.force)
         return scene_pb2.DeleteSceneResponse()
 

@@ -6,11 +6,12 @@ from contextlib import asynccontextmanager
 
 import grpc
 from google.protobuf.internal import api_implementation
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from evergreen.v1 import scene_pb2, video_pb2
+from evergreen_server.rpc.access import Access
 from evergreen_server.rpc.handlers import service_handler
+from evergreen_server.rpc.standard import HEALTH, REFLECTION, Health, Reflection
+from evergreen_server.rpc.tls import Certificates
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 CLIENT_KEEPALIVE_MS = 30_000
@@ -46,12 +47,14 @@ async def serve(
     listen: str,
     video: object,
     scene: object,
+    access: Access,
+    certificates: Certificates | None,
     drain: Callable[[], None],
     leave: Callable[[], Awaitable[None]],
     healthy: Callable[[], bool],
     grace_seconds: float,
 ) -> AsyncIterator[str]:
-    """Serves until the context ends and gives the address bound to (port 0 picks one).
+    """Serves until the context ends and gives the address bound to (port 0 picks one); with certificates over TLS.
 
     Health says SERVING while `healthy` does. At the end it says NOT_SERVING, `drain` ends the watches, calls under
     way get `grace_seconds`, and `leave` is awaited meanwhile.
@@ -60,34 +63,37 @@ async def serve(
     if api_implementation.Type() != "upb":
         raise SlowProtobuf(f"protobuf's implementation is {api_implementation.Type()}, not upb")
     server = grpc.aio.server(options=OPTIONS)
-    checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    reflection.enable_server_reflection(names, server)
+    checks = Health(SERVICES)
     services = (
         (video_pb2.DESCRIPTOR.services_by_name["VideoService"], video),
         (scene_pb2.DESCRIPTOR.services_by_name["SceneService"], scene),
+        (HEALTH, checks),
+        (REFLECTION, Reflection((*SERVICES, HEALTH.full_name, REFLECTION.full_name))),
     )
     server.add_generic_rpc_handlers(
-        tuple(service_handler(descriptor, implementation) for descriptor, implementation in services)
+        tuple(service_handler(descriptor, implementation, access) for descriptor, implementation in services)
     )
     host, _, _ = listen.rpartition(":")
     try:
-        port = server.add_insecure_port(listen)
+        port = (
+            server.add_insecure_port(listen)
+            if certificates is None
+            else server.add_secure_port(listen, certificates.credentials())
+        )
     except RuntimeError as exc:
         raise CannotListen(
             f"cannot listen on {listen}: another process uses the port, or the host is not of this machine; "
             "choose another with --listen or EVERGREEN_LISTEN"
         ) from exc
     await server.start()
-    await _say(checks, True)
+    await checks.say(True)
     watching = asyncio.create_task(_watch_health(checks, healthy), name="health")
     try:
         yield f"{host}:{port}"
     finally:
         watching.cancel()
         await asyncio.wait([watching])
-        await checks.enter_graceful_shutdown()
+        await checks.close()
         drain()
         # Work is handed over at once, and not only when the last call has ended.
         async with asyncio.TaskGroup() as ending:
@@ -95,19 +101,13 @@ async def serve(
             ending.create_task(_awaited(leave), name="work is handed over")
 
 
-async def _watch_health(checks: health.aio.HealthServicer, healthy: Callable[[], bool]) -> None:
+async def _watch_health(checks: Health, healthy: Callable[[], bool]) -> None:
     said = True
     while True:
         await asyncio.sleep(HEALTH_SECONDS)
         if healthy() is not said:
             said = not said
-            await _say(checks, said)
-
-
-async def _say(checks: health.aio.HealthServicer, serving: bool) -> None:
-    status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
-    for name in ("", *SERVICES):
-        await checks.set(name, status)
+            await checks.say(said)
 
 
 async def _awaited(leave: Callable[[], Awaitable[None]]) -> None:

@@ -23,6 +23,7 @@ from evergreen_server.jobs.opening import MixedProjects
 from evergreen_server.jobs.projects import SceneBusy
 from evergreen_server.jobs.provider import Fault, ProviderError, Unauthorized
 from evergreen_server.jobs.wishes import TaskUnusable
+from evergreen_server.rpc.access import AccessChanged, AccessDenied, TokenInvalid, TokenRequired
 from evergreen_server.rpc.transfers import BrokenOff, TooManyTransfers, TransferStalled
 from evergreen_storage import (
     AssetConflict,
@@ -109,6 +110,15 @@ def _with_reason(exc: WrongState | TaskUnusable | Precondition) -> Status:
     if isinstance(exc, WrongState):
         metadata["job_id"] = exc.job.job_id
     return Status(code=grpc.StatusCode.FAILED_PRECONDITION, message=str(exc), reason=exc.reason, metadata=metadata)
+
+
+def _denied(exc: AccessDenied) -> Status:
+    return Status(
+        code=grpc.StatusCode.PERMISSION_DENIED,
+        message=str(exc),
+        reason=exc.reason,
+        metadata={"missing": exc.missing},
+    )
 
 
 def _reused(exc: RequestReused) -> Status:
@@ -202,6 +212,10 @@ def _database(exc: Exception) -> Status:
 
 TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function takes the kind beside it
     InvalidRequest: _invalid,
+    TokenRequired: _as(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REQUIRED"),
+    TokenInvalid: _as(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID"),
+    AccessDenied: _denied,
+    AccessChanged: _as(grpc.StatusCode.UNAVAILABLE, "ACCESS_CHANGED", retry=True),
     Precondition: _with_reason,
     RequestReused: _reused,
     JobDeleted: _deleted,

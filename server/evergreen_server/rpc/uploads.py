@@ -18,6 +18,7 @@ from evergreen_server.jobs.projects import SceneBusy
 from evergreen_server.jobs.provider import Fault, MediaError, MediaTools, PictureRule
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.media.signatures import HEAD_BYTES, sniff
+from evergreen_server.rpc.access import AccessDenied, Caller
 from evergreen_server.rpc.chunks import chunk_of
 from evergreen_server.rpc.fields import asset_faults
 from evergreen_server.rpc.handlers import read_message
@@ -54,18 +55,22 @@ class Uploads:
         self._media = media
         self._transfers = transfers
 
-    async def receive(self, messages: Messages, *, prove: Callable[[], Awaitable[None]]) -> Asset:
-        """Stores the asset of a call; `prove` raises grpc.aio.BaseError if that call has ended by itself."""
+    async def receive(self, messages: Messages, *, caller: Caller, prove: Callable[[], Awaitable[None]]) -> Asset:
+        """Stores the asset of a call; `prove` raises grpc.aio.BaseError if that call has ended by itself.
+
+        Raises AccessDenied before anything is stored.
+        """
         async with self._transfers.watched() as waiting:
             body = _Body(messages, prove=prove, waiting=waiting)
             try:
-                return await self._store(body)
-            except (InvalidRequest, SceneBusy, StorageError, TooManyTransfers):
+                return await self._store(body, caller)
+            except (AccessDenied, InvalidRequest, SceneBusy, StorageError, TooManyTransfers):
                 await body.drain()
                 raise
 
-    async def _store(self, body: "_Body") -> Asset:
+    async def _store(self, body: "_Body", caller: Caller) -> Asset:
         info = await body.info()
+        caller.check_project(info.project_id)
         where = (info.project_id, info.scene_id, info.path)
         async with self._transfers.turn(), self._deletions.writing(info.project_id, info.scene_id):
             overwrite = await self._may_overwrite(info)

@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import wishes
 from evergreen_server.jobs.feed import Feed
-from evergreen_server.jobs.model import Job, State
+from evergreen_server.jobs.model import Job, JobNotFound, State
 from evergreen_server.jobs.provider import Fault, ModelTable, Provider
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.topic import Entry
+from evergreen_server.rpc.access import Caller
 from evergreen_server.rpc.convert import account_message, credits_of, job_message, model_message
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.requests import RequestReader, digest_of, key_faults
@@ -37,7 +38,7 @@ class StatusCache:
     def __init__(self, *, final_only: bool = False, size: int = STATUSES_KEPT) -> None:
         self._final_only = final_only
         self._size = size
-        self._kept: OrderedDict[str, tuple[bytes, int]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[bytes, int, str]] = OrderedDict()
         self._reading: dict[str, object] = {}
 
     def changed(self, changes: Iterable[Change]) -> None:
@@ -54,9 +55,10 @@ class StatusCache:
             if kept is not None and kept[1] < event.revision:
                 del self._kept[event.job_id]
 
-    def get(self, job_id: str) -> bytes | None:
+    def get(self, job_id: str, caller: Caller) -> bytes | None:
+        """Gives the answer about a job that the caller may see, if it is kept."""
         kept = self._kept.get(job_id)
-        return None if kept is None else kept[0]
+        return kept[0] if kept is not None and caller.sees(kept[2]) else None
 
     @contextmanager
     def reading(self, job_id: str) -> Iterator[Callable[[Job, bytes], None]]:
@@ -65,7 +67,7 @@ class StatusCache:
 
         def keep(job: Job, answer: bytes) -> None:
             if self._reading.get(job_id) is mark and (job.final or not self._final_only):
-                self._kept[job_id] = answer, job.revision
+                self._kept[job_id] = answer, job.revision, job.request.project_id
                 if len(self._kept) > self._size:
                     self._kept.popitem(last=False)
 
@@ -136,15 +138,27 @@ class VideoService:
                 metadata={"estimated_credits": f"{credits_of(quote):g}"},
             )
 
-    async def GetStatus(self, message: video_pb2.GetStatusRequest, _context: Context) -> bytes:
-        kept = self._statuses.get(message.job_id)
+    async def GetStatus(self, message: video_pb2.GetStatusRequest, context: Context) -> bytes:
+        kept = self._statuses.get(message.job_id, context.caller)
         if kept is not None:
             return kept
         with self._statuses.reading(message.job_id) as keep:
-            job = await self._store.get(message.job_id)
+            job = await self._job(message.job_id, context.caller)
             answer = video_pb2.GetStatusResponse(job=job_message(job, whole=True)).SerializeToString()
             keep(job, answer)
         return answer
+
+    async def _job(self, job_id: str, caller: Caller) -> Job:
+        """Reads a job, as long for one that the caller may not see as for one that is not there. Raises JobNotFound."""
+        job = await self._store.get(job_id)
+        if not caller.sees(job.request.project_id):
+            raise JobNotFound(job_id)
+        return job
+
+    async def _check_job(self, job_id: str, caller: Caller) -> None:
+        # A job never changes its project, so what is found here stays so.
+        if caller.projects is not None:
+            await self._job(job_id, caller)
 
     async def WatchProgress(self, message: video_pb2.WatchProgressRequest, context: Context) -> None:
         faults: list[Fault] = []
@@ -160,20 +174,22 @@ class VideoService:
         if faults:
             raise InvalidRequest(faults)
         await self._feed.watch(
-            context.write,
+            context.call.write,
             project_id=message.project_id,
             job_ids=frozenset(message.job_ids),
             after=after,
             include_finished=message.include_finished,
+            projects=context.caller.projects,
         )
 
     async def CancelVideo(
-        self, message: video_pb2.CancelVideoRequest, _context: Context
+        self, message: video_pb2.CancelVideoRequest, context: Context
     ) -> video_pb2.CancelVideoResponse:
+        await self._check_job(message.job_id, context.caller)
         job = await wishes.cancel(self._store, message.job_id)
         return video_pb2.CancelVideoResponse(job=job_message(job, whole=True))
 
-    async def ListVideos(self, message: video_pb2.ListVideosRequest, _context: Context) -> video_pb2.ListVideosResponse:
+    async def ListVideos(self, message: video_pb2.ListVideosRequest, context: Context) -> video_pb2.ListVideosResponse:
         faults: list[Fault] = []
         if message.project_id and (text := id_fault("project", message.project_id)):
             faults.append(Fault(field="project_id", description=text))
@@ -202,7 +218,12 @@ class VideoService:
             raise InvalidRequest(faults)
         size = min(message.page_size or PAGE_SIZE, MAX_PAGE_SIZE)
         jobs = await self._store.page(
-            project_id=message.project_id, scene_id=message.scene_id, states=states, after=after, limit=size + 1
+            project_id=message.project_id,
+            scene_id=message.scene_id,
+            states=states,
+            after=after,
+            limit=size + 1,
+            projects=context.caller.projects,
         )
         token = make_token(jobs[size - 1].job_id, scope) if len(jobs) > size else ""
         return video_pb2.ListVideosResponse(
@@ -210,7 +231,7 @@ class VideoService:
         )
 
     async def ResolveSubmission(
-        self, message: video_pb2.ResolveSubmissionRequest, _context: Context
+        self, message: video_pb2.ResolveSubmissionRequest, context: Context
     ) -> video_pb2.ResolveSubmissionResponse:
         known = message.resolution in video_pb2.SubmissionResolution.values()
         name = video_pb2.SubmissionResolution.Name(message.resolution) if known else ""
@@ -225,6 +246,7 @@ class VideoService:
             faults.append(Fault(field="provider_task_id", description="must be a UUID"))
         if faults:
             raise InvalidRequest(faults)
+        await self._check_job(message.job_id, context.caller)
         job = await wishes.resolve(
             self._store, self._tasks, self._provider, message.job_id, wishes.Resolution[name], message.provider_task_id
         )

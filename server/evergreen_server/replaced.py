@@ -1,0 +1,102 @@
+"""Files that may be replaced while the server runs: looked at again and again, and read off the loop."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+LOOK_SECONDS = 1.0
+MAX_BYTES = 16 * 1024 * 1024
+_OTHERS = 0o077
+
+logger = logging.getLogger(__name__)
+
+
+class FileUnusable(Exception):
+    """A file cannot be read, or is not what it should be; the text never repeats what stands in it."""
+
+
+class Replaceable(Generic[T]):
+    """A value that stands in files. What is wrong when they are read again is logged, and the value stays as it was.
+
+    `secret` names those of the files that nobody else should read; one that others can is warned of.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        parse: Callable[[Sequence[bytes]], T],
+        *,
+        secret: Sequence[Path] = (),
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self._paths = paths
+        self._parse = parse
+        self._secret = secret
+        self._look_seconds = look_seconds
+        self._stamp: object = None
+        self._fault = ""
+
+    def read(self) -> T:
+        """Reads the files, on whatever thread this is. Raises FileUnusable, naming the files."""
+        names = ", ".join(map(str, self._paths))
+        # Before the bytes, so that what is replaced meanwhile is noticed at the next look.
+        stamp = self._look()
+        try:
+            contents = [_contents(path) for path in self._paths]
+            value = self._parse(contents)
+        except OSError as exc:
+            raise FileUnusable(f"{names}: cannot be read: {exc.strerror}") from None
+        except FileUnusable as exc:
+            raise FileUnusable(f"{names}: {exc}") from None
+        for path in self._secret:
+            if path.stat().st_mode & _OTHERS:
+                logger.warning("secret file open to others", extra={"path": str(path), "advice": "chmod 600"})
+        self._stamp = stamp
+        return value
+
+    async def watch(self, found: Callable[[T], None]) -> None:
+        """Tells each new value, forever."""
+        loop = asyncio.get_running_loop()
+        # Of its own, since the loop's belongs to the engine and ends with it.
+        threads = ThreadPoolExecutor(1, thread_name_prefix="files")
+        try:
+            while True:
+                await asyncio.sleep(self._look_seconds)
+                try:
+                    if not await loop.run_in_executor(threads, self._changed):
+                        continue
+                    value = await loop.run_in_executor(threads, self.read)
+                except FileUnusable as exc:
+                    if str(exc) != self._fault:
+                        self._fault = str(exc)
+                        logger.error("replaced file refused, going on with the old one", extra={"fault": self._fault})
+                    continue
+                self._fault = ""
+                found(value)
+                logger.info("replaced file taken", extra={"paths": ", ".join(map(str, self._paths))})
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def _changed(self) -> bool:
+        return self._look() != self._stamp
+
+    def _look(self) -> object:
+        try:
+            stats = [path.stat() for path in self._paths]
+        except OSError as exc:
+            raise FileUnusable(f"{', '.join(map(str, self._paths))}: cannot be read: {exc.strerror}") from None
+        # The inode and the change time as well: a file moved into place may be as old and as long as the other.
+        return [(stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size) for stat in stats]
+
+
+def _contents(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise FileUnusable(f"is larger than {MAX_BYTES} bytes")
+    return data

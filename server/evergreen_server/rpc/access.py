@@ -1,0 +1,244 @@
+"""Who may call what: one table from method to right, and the gate that stands before every method.
+
+    AccessError
+      TokenRequired   no token came
+      TokenInvalid    the token is none of ours, or is no longer
+      AccessDenied    the token lacks a right, or a project
+      AccessChanged   the token was given less while it was in use; to be judged again, call again
+
+What belongs to another project looks like what does not exist, where a call names it. Where a call names a project
+as a whole, the refusal depends on the token alone, and so tells nothing about the project either.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum, auto
+from hashlib import sha256
+from typing import Protocol
+
+from evergreen_storage import SceneNotFound
+
+BEARER = "bearer "
+
+
+class AccessError(Exception):
+    """The caller may not do this."""
+
+
+class TokenRequired(AccessError):
+    """No token came with the call."""
+
+
+class TokenInvalid(AccessError):
+    """The token is not, or no longer, in the tokens file."""
+
+
+class AccessDenied(AccessError):
+    """The token lacks what the call needs. `missing` names it."""
+
+    def __init__(self, message: str, *, reason: str, missing: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.missing = missing
+
+
+class AccessChanged(AccessError):
+    """The token was given less than it had when the stream was opened."""
+
+
+class Right(StrEnum):
+    """What a token may do in its projects. None includes another."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+    """Resolve unknown submissions, and see the account."""
+
+
+class Scope(Enum):
+    """How a method's request tells whose it is."""
+
+    PROJECT = auto()
+    """It has a project_id, and the gate checks it; where it is empty the method decides."""
+    THING = auto()
+    """It names a job or a scene: the method answers for those of others as for unknown ones."""
+    STREAM = auto()
+    """Its first message tells, which the method reads and has checked."""
+    ALL = auto()
+    """It has a project_id, and where that is empty concerns all projects at once."""
+    NONE = auto()
+    """It concerns no project."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a method needs: a right, or with None any token at all; with `open` not even that."""
+
+    right: Right | None = None
+    scope: Scope = Scope.NONE
+    open: bool = False
+
+
+RULES: Mapping[str, Rule] = {
+    "evergreen.v1.VideoService.GenerateVideo": Rule(Right.WRITE, Scope.PROJECT),
+    "evergreen.v1.VideoService.GetStatus": Rule(Right.READ, Scope.THING),
+    "evergreen.v1.VideoService.WatchProgress": Rule(Right.READ, Scope.PROJECT),
+    "evergreen.v1.VideoService.CancelVideo": Rule(Right.WRITE, Scope.THING),
+    "evergreen.v1.VideoService.ListVideos": Rule(Right.READ, Scope.PROJECT),
+    "evergreen.v1.VideoService.ResolveSubmission": Rule(Right.ADMIN, Scope.THING),
+    "evergreen.v1.VideoService.ListModels": Rule(Right.READ),
+    "evergreen.v1.VideoService.GetAccount": Rule(Right.ADMIN, Scope.ALL),
+    "evergreen.v1.SceneService.CreateScene": Rule(Right.WRITE, Scope.PROJECT),
+    "evergreen.v1.SceneService.GetScene": Rule(Right.READ, Scope.THING),
+    "evergreen.v1.SceneService.ListScenes": Rule(Right.READ, Scope.PROJECT),
+    "evergreen.v1.SceneService.DeleteScene": Rule(Right.WRITE, Scope.THING),
+    "evergreen.v1.SceneService.UploadAsset": Rule(Right.WRITE, Scope.STREAM),
+    "evergreen.v1.SceneService.DownloadAsset": Rule(Right.READ, Scope.THING),
+    "evergreen.v1.SceneService.DeleteAsset": Rule(Right.WRITE, Scope.THING),
+    "evergreen.v1.SceneService.GetAssetUrl": Rule(Right.READ, Scope.THING),
+    # The contract is public, but what an unknown caller can make the server do is kept to a minimum.
+    "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": Rule(),
+    # Load balancers and supervisors ask, and have no token.
+    "grpc.health.v1.Health.Check": Rule(open=True),
+    "grpc.health.v1.Health.List": Rule(open=True),
+    "grpc.health.v1.Health.Watch": Rule(open=True),
+}
+"""By the method's full name. A method that is not here is refused to every token."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who calls: a token as the tokens file describes it. `projects` is None for all."""
+
+    name: str
+    projects: frozenset[str] | None
+    rights: frozenset[Right]
+    digest: bytes = field(repr=False)
+
+    def sees(self, project_id: str) -> bool:
+        """Tells whether a project is one of the caller's."""
+        return self.projects is None or project_id in self.projects
+
+    def check_project(self, project_id: str) -> None:
+        """Raises AccessDenied for a project that is not the caller's, whether it exists or not."""
+        if not self.sees(project_id):
+            text = f"the token is not for the project {project_id!r}"
+            raise AccessDenied(text, reason="PROJECT_DENIED", missing=project_id)
+
+    def check_scene(self, project_id: str, scene_id: str) -> None:
+        """Raises SceneNotFound for a scene of a project that is not the caller's."""
+        if not self.sees(project_id):
+            raise SceneNotFound(project_id, scene_id)
+
+    def covers(self, other: "Caller") -> bool:
+        """Tells whether this caller may do whatever the other may."""
+        projects = self.projects is None or (other.projects is not None and self.projects >= other.projects)
+        return projects and self.rights >= other.rights
+
+
+ANYONE = Caller(name="", projects=None, rights=frozenset(Right), digest=b"")
+"""The caller where no tokens are asked for."""
+
+Callers = Mapping[bytes, Caller]
+"""By the SHA-256 of their token. Looked up by a digest, a token's bytes are compared with nothing."""
+
+
+class Call(Protocol):
+    """The part of a call that tells who makes it."""
+
+    def invocation_metadata(self) -> "Iterable[tuple[str, str | bytes]] | None": ...
+
+
+class Access:
+    """The callers of the moment, None where everybody may do everything. Used on one loop."""
+
+    def __init__(self, callers: Callers | None) -> None:
+        self._callers = callers
+        self._streams: dict[Caller, set[asyncio.Timeout]] = {}
+
+    def replace(self, callers: Callers) -> None:
+        """Takes new callers, and ends the streams of those who may do less than when they opened them."""
+        self._callers = callers
+        now = asyncio.get_running_loop().time()
+        for caller, bounds in self._streams.items():
+            still = callers.get(caller.digest)
+            if still is None or not still.covers(caller):
+                for bound in bounds:
+                    bound.reschedule(now)
+                # Each ends by itself from here on, and cannot be told twice.
+                bounds.clear()
+
+    def identify(self, call: Call) -> Caller:
+        """Tells who calls. Raises TokenRequired, TokenInvalid."""
+        if self._callers is None:
+            return ANYONE
+        for name, value in call.invocation_metadata() or ():
+            if name == "authorization":
+                if isinstance(value, str) and value[: len(BEARER)].lower() == BEARER:
+                    caller = self._callers.get(sha256(value[len(BEARER) :].encode()).digest())
+                    if caller is not None:
+                        return caller
+                raise TokenInvalid("the token is not known here; the metadata must be 'authorization: Bearer TOKEN'")
+        raise TokenRequired("a token is required, in the metadata as 'authorization: Bearer TOKEN'")
+
+    @asynccontextmanager
+    async def held(self, caller: Caller) -> AsyncIterator[None]:
+        """Bounds a stream by its caller's access: at once when that ends. Raises TokenInvalid, AccessChanged."""
+        if caller is ANYONE:
+            yield
+            return
+        bound = asyncio.timeout(None)
+        try:
+            async with bound:
+                self._streams.setdefault(caller, set()).add(bound)
+                try:
+                    yield
+                finally:
+                    bounds = self._streams.get(caller, set())
+                    bounds.discard(bound)
+                    if not bounds:
+                        self._streams.pop(caller, None)
+        except TimeoutError:
+            if not bound.expired():
+                raise
+            if self._callers is None or caller.digest not in self._callers:
+                raise TokenInvalid("the token was revoked") from None
+            raise AccessChanged("the token's rights or projects were reduced; call again") from None
+
+
+class Gate:
+    """Stands before one method."""
+
+    def __init__(self, access: Access, method: str) -> None:
+        self._access = access
+        self._method = method
+        self._rule = RULES.get(method)
+        self.held = access.held
+
+    def admit(self, call: Call) -> Caller:
+        """Tells who calls, having the right. Raises AccessError; before the request is read."""
+        rule = self._rule
+        if rule is not None and rule.open:
+            return ANYONE
+        caller = self._access.identify(call)
+        if caller is ANYONE:
+            return caller
+        if rule is None:
+            text = f"no token is for {self._method}"
+            raise AccessDenied(text, reason="RIGHT_REQUIRED", missing="a rule of this server for the method")
+        if rule.right is not None and rule.right not in caller.rights:
+            text = f"the token lacks the right {rule.right.value!r}"
+            raise AccessDenied(text, reason="RIGHT_REQUIRED", missing=rule.right.value)
+        return caller
+
+    def check(self, caller: Caller, message: object) -> None:
+        """Raises AccessDenied where the request is about a project that is not the caller's."""
+        if caller.projects is None or self._rule is None or self._rule.scope not in (Scope.PROJECT, Scope.ALL):
+            return
+        project_id = getattr(message, "project_id")  # noqa: B009 - every request of these scopes has one
+        if project_id:
+            caller.check_project(project_id)
+        elif self._rule.scope is Scope.ALL:
+            raise AccessDenied("the token is not for all projects", reason="PROJECT_DENIED", missing="*")

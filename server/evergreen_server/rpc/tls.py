@@ -1,0 +1,59 @@
+"""The server's certificate, and that of the authority whose clients may connect; both may be replaced while it runs."""
+
+import ssl
+from collections import deque
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc
+
+from evergreen_server.replaced import FileUnusable
+
+
+class Certificates:
+    """Gives gRPC the certificates of the moment, for each new connection; those that are open keep theirs."""
+
+    def __init__(self, first: grpc.ServerCertificateConfiguration, *, client_ca: bool) -> None:
+        self._first = first
+        self._client_ca = client_ca
+        # gRPC asks from threads of its own; both ends of a deque are safe.
+        self._newer: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
+
+    def replace(self, newer: grpc.ServerCertificateConfiguration) -> None:
+        """Takes what the next connection is to be shown."""
+        self._newer.append(newer)
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Makes a server's credentials; with a client authority, who has no certificate of it cannot connect."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._first, self._fetch, require_client_authentication=self._client_ca
+        )
+
+    def _fetch(self) -> grpc.ServerCertificateConfiguration:
+        try:
+            return self._newer.pop()
+        except IndexError:
+            return None  # type: ignore[return-value]  # "no change", which the stubs forgot
+
+
+def read_certificates(paths: Sequence[Path], contents: Sequence[bytes]) -> grpc.ServerCertificateConfiguration:
+    """Checks a certificate chain, its key and, if given, the clients' authority; all PEM. Raises FileUnusable."""
+    chain, key, *authority = contents
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # By path, since ssl takes no key from memory. Were the files replaced just now, gRPC would refuse a pair that
+        # does not match and keep the one it has, and the next look finds both.
+        context.load_cert_chain(paths[0], paths[1], password="")
+    except (ssl.SSLError, OSError, ValueError) as exc:
+        # Its text may not repeat what stands in a key.
+        raise FileUnusable(f"not a PEM certificate and the unencrypted key that fits it ({_cause(exc)})") from None
+    if authority:
+        try:
+            context.load_verify_locations(cadata=authority[0].decode("ascii"))
+        except (ssl.SSLError, ValueError) as exc:
+            raise FileUnusable(f"the clients' authority is not a PEM certificate ({_cause(exc)})") from None
+    return grpc.ssl_server_certificate_configuration([(key, chain)], authority[0] if authority else None)
+
+
+def _cause(exc: Exception) -> str:
+    return getattr(exc, "reason", None) or type(exc).__name__

@@ -1,0 +1,94 @@
+"""The tokens file: one JSON object a line, with the hash of a token, its name, its projects and its rights.
+
+A token has 256 random bits, so that a plain SHA-256 of it cannot be guessed backwards, and needs no salt.
+"""
+
+import json
+import secrets
+from collections.abc import Sequence
+from hashlib import sha256
+
+from evergreen_server.replaced import FileUnusable
+from evergreen_server.rpc.access import Caller, Callers, Right
+from evergreen_storage import id_fault
+
+PREFIX = "evg_"
+"""Lets scanners for leaked secrets know a token."""
+TOKEN_BYTES = 32
+LONGEST_NAME = 100
+MEMBERS = {"name", "sha256", "projects", "rights"}
+
+
+def new_token(name: str, projects: Sequence[str], rights: Sequence[Right]) -> tuple[str, str]:
+    """Makes a token and the line that lets it in; no projects means all. Raises ValueError on bad ones."""
+    token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
+    entry = {
+        "name": name,
+        "sha256": sha256(token.encode()).hexdigest(),
+        "projects": list(projects) or "*",
+        "rights": [right.value for right in rights],
+    }
+    line = json.dumps(entry)
+    _caller(line)
+    return token, line
+
+
+def read_tokens(contents: Sequence[bytes]) -> Callers:
+    """Reads a tokens file; empty lines and those that begin with # are skipped. Raises FileUnusable, naming all faults.
+
+    A file without any token is a fault as well: it is more often half written than meant.
+    """
+    callers: dict[bytes, Caller] = {}
+    names: set[str] = set()
+    faults: list[str] = []
+    for number, line in enumerate(contents[0].decode(errors="replace").splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        try:
+            caller = _caller(line)
+            if caller.digest in callers:
+                raise ValueError("its sha256 is there already")
+            if caller.name in names:
+                raise ValueError(f"the name {caller.name!r} is there already")
+        except ValueError as exc:
+            faults.append(f"line {number}: {exc}")
+            continue
+        names.add(caller.name)
+        callers[caller.digest] = caller
+    if not callers and not faults:
+        faults.append("it has no token; `evergreen token` makes one")
+    if faults:
+        raise FileUnusable("; ".join(faults))
+    return callers
+
+
+def _caller(line: str) -> Caller:
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        raise ValueError("is not JSON") from None
+    if not isinstance(entry, dict) or entry.keys() != MEMBERS:
+        raise ValueError(f"must be an object with {', '.join(sorted(MEMBERS))} and nothing else")
+    name, digest, projects, rights = entry["name"], entry["sha256"], entry["projects"], entry["rights"]
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
+        raise ValueError(f"name must be a text of 1 to {LONGEST_NAME} characters")
+    try:
+        raw = bytes.fromhex(digest)
+    except (TypeError, ValueError):
+        raw = b""
+    if len(raw) != sha256().digest_size:
+        raise ValueError("sha256 must be 64 hexadecimal digits")
+    if projects != "*" and (not _texts(projects) or any(id_fault("project", each) for each in projects)):
+        raise ValueError('projects must be "*", or a list of project ids')
+    if not _texts(rights) or not set(rights) <= set(Right):
+        raise ValueError(f"rights must be a list of {', '.join(Right)}")
+    return Caller(
+        name=name,
+        projects=None if projects == "*" else frozenset(projects),
+        rights=frozenset(Right(right) for right in rights),
+        digest=raw,
+    )
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(each, str) for each in value)
