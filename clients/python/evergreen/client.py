@@ -169,7 +169,7 @@ class Client:
         states: Iterable[JobState.ValueType] = (),
         page_size: int = 0,
     ) -> AsyncIterator[Job]:
-        """Yields jobs, newest first, fetching one page after the other."""
+        """Yields jobs, oldest first, fetching one page after the other."""
         request = ListVideosRequest(project_id=project_id, scene_id=scene_id, states=states, page_size=page_size)
         while True:
             page = await self._call(self._open.videos.ListVideos, request)

@@ -87,7 +87,7 @@ def cancel(context: click.Context, job_id: str) -> None:
 @global_options()
 @click.pass_context
 def list_videos(context: click.Context, project: str, scene: str, states: tuple[str, ...], limit: int) -> None:
-    """List jobs, newest first."""
+    """List jobs, oldest first."""
     ours = session(context)
     chosen = [_STATES[state] for state in states]
     jobs = ours.run(lambda client: _list(client, project, scene, chosen, limit))
