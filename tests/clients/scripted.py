@@ -64,7 +64,9 @@ Step = WatchProgressResponse | Fault | Hold
 class ScriptedService(VideoServiceServicer, SceneServiceServicer):
     """Answers each call with what `answers` holds for it, in order, and each watch with one of `streams`."""
 
-    def __init__(self, target: str = "127.0.0.1:0") -> None:
+    def __init__(self, target: str = "127.0.0.1:0", *, credentials: grpc.ServerCredentials | None = None) -> None:
+        self._credentials = credentials
+        self.callers: list[str] = []
         self.answers: dict[str, list[Answer]] = defaultdict(list)
         self.streams: list[Sequence[Step]] = []
         self.requests: dict[str, list[Message]] = defaultdict(list)
@@ -79,7 +81,11 @@ class ScriptedService(VideoServiceServicer, SceneServiceServicer):
         add_VideoServiceServicer_to_server(self, self._server)
         add_SceneServiceServicer_to_server(self, self._server)
         self._server.add_generic_rpc_handlers((self._health_handler(),))
-        self.target = f"127.0.0.1:{self._server.add_insecure_port(self.target)}"
+        if self._credentials is None:
+            port = self._server.add_insecure_port(self.target)
+        else:
+            port = self._server.add_secure_port(self.target, self._credentials)
+        self.target = f"127.0.0.1:{port}"
         await self._server.start()
         return self
 
@@ -93,6 +99,7 @@ class ScriptedService(VideoServiceServicer, SceneServiceServicer):
         self, request: WatchProgressRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[WatchProgressResponse]:
         self.watches.append(request)
+        self._note_caller(context)
         if not self.streams:
             await Fault(code=grpc.StatusCode.INTERNAL, message="no stream is scripted").abort(context)
         for step in self.streams.pop(0):
@@ -116,8 +123,12 @@ class ScriptedService(VideoServiceServicer, SceneServiceServicer):
             "grpc.health.v1.Health", {"Check": grpc.unary_unary_rpc_method_handler(check)}
         )
 
+    def _note_caller(self, context: grpc.aio.ServicerContext) -> None:
+        self.callers += [value for name, value in context.invocation_metadata() or () if name == "authorization"]
+
     async def _answer(self, method: str, request: Message, context: grpc.aio.ServicerContext) -> Message:
         self.requests[method].append(request)
+        self._note_caller(context)
         if not self.answers[method]:
             await Fault(code=grpc.StatusCode.INTERNAL, message=f"no answer to {method} is scripted").abort(context)
         answer = self.answers[method].pop(0)

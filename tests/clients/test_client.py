@@ -191,7 +191,9 @@ REASONS = [
     ("NOT_FOUND", "A_REASON_OF_TOMORROW", evergreen.NotFound),
     ("NOT_FOUND", "", evergreen.NotFound),
     ("UNAVAILABLE", "", evergreen.Unavailable),
-    ("PERMISSION_DENIED", "", evergreen.CallError),
+    ("UNAUTHENTICATED", "", evergreen.Unauthenticated),
+    ("PERMISSION_DENIED", "", evergreen.PermissionDenied),
+    ("ABORTED", "", evergreen.CallError),
 ]
 
 
@@ -276,8 +278,8 @@ async def test_each_verb_sends_its_request_and_returns_its_answer(service: Scrip
     assert await client.resolve("job-1", attach, provider_task_id="t") == job()
     assert [model.model for model in await client.models()] == ["gen4_turbo"]
     assert (await client.account()).credit_balance == 7.5
-    assert (await client.create_scene("p", "s")).scene_id == "s"
-    assert (await client.get_scene("p", "s")).status == "draft"
+    assert (await client.scenes.create("p", "s")).scene_id == "s"
+    assert (await client.scenes.show("p", "s")).status == "draft"
     resolved = service.requests["ResolveSubmission"][0]
     assert (resolved.job_id, resolved.resolution, resolved.provider_task_id) == ("job-1", attach, "t")
     scene = service.requests["GetScene"][0]
@@ -297,7 +299,7 @@ async def test_listing_goes_from_page_to_page_with_the_same_filters(service: Scr
     failed = JobState.JOB_STATE_FAILED
 
     assert [each.job_id async for each in client.list(project_id="p", states=[failed], page_size=2)] == ["c", "b", "a"]
-    assert [scene.scene_id async for scene in client.list_scenes("p")] == ["x", "y"]
+    assert [scene.scene_id async for scene in client.scenes.list("p")] == ["x", "y"]
     asked = service.requests["ListVideos"]
     assert [request.page_token for request in asked] == ["", "2", "3"]
     assert all((request.project_id, list(request.states), request.page_size) == ("p", [failed], 2) for request in asked)

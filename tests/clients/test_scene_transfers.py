@@ -48,10 +48,10 @@ async def test_a_file_goes_up_and_comes_back_and_its_progress_is_told(
     up: list[tuple[int, int]] = []
     down: list[tuple[int, int]] = []
 
-    sent = await client.upload_asset(
+    sent = await client.scenes.upload(
         "film", "one", "exports/big", big, moved=lambda moved, size: up.append((moved, size))
     )
-    got = await client.download_asset(
+    got = await client.scenes.download(
         "film", "one", "exports/big", tmp_path / "back", moved=lambda moved, size: down.append((moved, size))
     )
 
@@ -64,42 +64,66 @@ async def test_a_file_goes_up_and_comes_back_and_its_progress_is_told(
 
 
 async def test_bytes_can_be_sent_and_a_part_be_read(client: Client) -> None:
-    await client.upload_asset("film", "one", "exports/a", DATA)
+    await client.scenes.upload("film", "one", "exports/a", DATA)
 
-    first, *rest = [message async for message in client.read_asset("film", "one", "exports/a", offset=7, limit=9)]
+    part = [chunk async for chunk in client.scenes.read("film", "one", "exports/a", offset=7, limit=9)]
 
-    assert first.info.size_bytes == len(DATA)
-    assert b"".join(message.chunk for message in rest) == DATA[7:16]
+    assert b"".join(part) == DATA[7:16]
+
+
+async def test_a_stream_is_stored_as_it_comes(client: Client) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        for start in range(0, len(DATA), 700_001):
+            yield DATA[start : start + 700_001]
+
+    told: list[tuple[int, int]] = []
+    sent = await client.scenes.upload(
+        "film", "one", "exports/stream", source(), moved=lambda moved, size: told.append((moved, size))
+    )
+
+    assert (sent.size_bytes, sent.crc32c, told[-1]) == (len(DATA), crc32c(DATA), (len(DATA), 0))
+    assert b"".join([chunk async for chunk in client.scenes.read("film", "one", "exports/stream")]) == DATA
+
+
+async def test_a_stream_that_fails_leaves_no_file(client: Client) -> None:
+    async def source() -> AsyncIterator[bytes]:
+        yield DATA[:1000]
+        raise RuntimeError("the camera is off")
+
+    with pytest.raises(RuntimeError, match="the camera is off"):
+        await client.scenes.upload("film", "one", "exports/half", source())
+    with pytest.raises(evergreen.NotFound):
+        await anext(client.scenes.read("film", "one", "exports/half"))
 
 
 async def test_refusals_are_typed_and_leave_no_file(client: Client, tmp_path: Path) -> None:
-    await client.upload_asset("film", "one", "exports/a", DATA)
+    await client.scenes.upload("film", "one", "exports/a", DATA)
 
     with pytest.raises(evergreen.AssetExists):
-        await client.upload_asset("film", "one", "exports/a", b"other")
+        await client.scenes.upload("film", "one", "exports/a", b"other")
     with pytest.raises(evergreen.AssetNotFound):
-        await client.download_asset("film", "one", "exports/none", tmp_path / "none")
+        await client.scenes.download("film", "one", "exports/none", tmp_path / "none")
     with pytest.raises(evergreen.SceneNotFound):
-        await client.delete_asset("film", "none", "exports/none")
+        await client.scenes.delete_asset("film", "none", "exports/none")
     with pytest.raises(evergreen.UrlUnsupported):
-        await client.asset_url("film", "one", "exports/a")
+        await client.scenes.asset_url("film", "one", "exports/a")
     with pytest.raises(evergreen.InvalidRequest) as caught:
-        await client.upload_asset("film", "one", "metadata/a", b"x")
+        await client.scenes.upload("film", "one", "metadata/a", b"x")
 
     assert [violation.field for violation in caught.value.violations] == ["info.path"]
     assert [name for name in os.listdir(tmp_path) if "none" in name] == []
 
 
 async def test_scenes_and_files_are_deleted(client: Client) -> None:
-    await client.upload_asset("film", "one", "exports/a", b"a")
-    await client.delete_asset("film", "one", "exports/a")
+    await client.scenes.upload("film", "one", "exports/a", b"a")
+    await client.scenes.delete_asset("film", "one", "exports/a")
     with pytest.raises(evergreen.AssetNotFound):
-        await client.delete_asset("film", "one", "exports/a")
+        await client.scenes.delete_asset("film", "one", "exports/a")
 
-    await client.delete_scene("film", "one")
+    await client.scenes.delete("film", "one")
 
     with pytest.raises(evergreen.SceneNotFound):
-        await client.get_scene("film", "one")
+        await client.scenes.show("film", "one")
 
 
 @dataclass
@@ -145,10 +169,10 @@ async def test_transfers_go_on_through_lost_connections(api: Api, big: Path, tmp
         await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server,
         Client(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", reconnect=reconnect) as client,
     ):
-        sent = await client.upload_asset("film", "one", "exports/big", big)
+        sent = await client.scenes.upload("film", "one", "exports/big", big)
         uploads = proxy.drops
         proxy.times += 4
-        await client.download_asset("film", "one", "exports/big", tmp_path / "back")
+        await client.scenes.download("film", "one", "exports/big", tmp_path / "back")
 
     assert sent.crc32c == crc32c(DATA)
     assert (tmp_path / "back").read_bytes() == DATA
@@ -162,17 +186,17 @@ async def test_a_download_goes_on_when_the_server_was_killed(sandbox: Control, t
         api = await process.start()
         changes = {"EVERGREEN_LISTEN": api.address}
         async with Client(api.address) as client:
-            await client.upload_asset("film", "one", "exports/big", data)
+            await client.scenes.upload("film", "one", "exports/big", data)
         await process.end(signal.SIGTERM)
     async with ServerProcess(tmp_path / "data", sandbox.url, changes) as process:
         await process.start()
         async with Client(changes["EVERGREEN_LISTEN"]) as client:
-            messages = client.read_asset("film", "one", "exports/big")
-            received = len((await anext(messages)).chunk) + len((await anext(messages)).chunk)
+            chunks = client.scenes.read("film", "one", "exports/big")
+            received = len(await anext(chunks))
             await process.end(signal.SIGKILL)
             await process.start()
-            async for message in messages:
-                received += len(message.chunk)
+            async for chunk in chunks:
+                received += len(chunk)
 
     assert received == len(data)
 

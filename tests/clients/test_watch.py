@@ -9,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from evergreen import (
     Client,
     CursorAhead,
+    CursorCompacted,
     JobCancelled,
     JobExpired,
     JobFailed,
@@ -140,6 +141,45 @@ async def test_a_fault_that_reconnecting_cannot_mend_is_raised_at_once(
     with pytest.raises(error):
         await revisions(client, job_ids=["job-1"], after_revision=3)
     assert len(service.watches) == 1
+
+
+async def test_a_compacted_cursor_is_raised_to_whoever_has_to_know_every_event(
+    service: ScriptedService, client: Client
+) -> None:
+    service.streams = [[event(4), UNAVAILABLE], [COMPACTED]]
+
+    with pytest.raises(CursorCompacted):
+        await revisions(client, project_id="p")
+    assert len(service.watches) == 2
+
+
+async def test_a_gap_is_told_and_the_watch_goes_on_with_what_changed_in_it(
+    service: ScriptedService, client: Client
+) -> None:
+    snapshots = [event(3, "a", kind="SNAPSHOT"), event(8, "b", "SUCCEEDED", kind="SNAPSHOT"), checkpoint(9)]
+    service.streams = [[event(3, "a"), event(4, "b"), UNAVAILABLE], [COMPACTED], [UNAVAILABLE], [*snapshots, Hold()]]
+    gaps: list[CursorCompacted] = []
+
+    async with asyncio.timeout(10), aclosing(client.watch(project_id="p", on_gap=gaps.append)) as messages:
+        seen = [(await anext(messages)).revision for _ in range(4)]
+
+    assert seen == [3, 4, 8, 9]
+    assert len(gaps) == 1
+    assert [(w.HasField("after_revision"), w.include_finished) for w in service.watches] == [
+        (False, False),
+        (True, False),
+        (False, True),
+        (False, True),
+    ]
+
+
+async def test_a_service_that_loses_every_cursor_is_left(service: ScriptedService, client: Client) -> None:
+    service.streams = [[COMPACTED], [COMPACTED], [event(1), Hold()]]
+    gaps: list[CursorCompacted] = []
+
+    with pytest.raises(CursorCompacted):
+        await revisions(client, project_id="p", after_revision=2, on_gap=gaps.append)
+    assert len(gaps) == 1
 
 
 async def test_leaving_the_loop_ends_the_stream_on_the_server(service: ScriptedService, client: Client) -> None:

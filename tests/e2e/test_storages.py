@@ -34,8 +34,8 @@ async def test_a_picture_becomes_a_clip_on_every_storage(
         done = await api.finished(job.job_id)
         assert done.state == video_pb2.JOB_STATE_SUCCEEDED, done
         copy = tmp_path / "clip.mp4"
-        await client.download_asset("film", "scene-1", done.outputs[0].asset, copy)
-        scene = await client.get_scene("film", "scene-1")
+        await client.scenes.download("film", "scene-1", done.outputs[0].asset, copy)
+        scene = await client.scenes.show("film", "scene-1")
 
     assert copy.stat().st_size == done.outputs[0].size_bytes
     with av.open(str(copy)) as clip:

@@ -34,6 +34,7 @@ from evergreen.errors import (
     NotOffered,
     NotResolvable,
     ObjectTooLarge,
+    PermissionDenied,
     PreconditionFailed,
     PriceUnknown,
     ProviderTaskNotFound,
@@ -48,11 +49,14 @@ from evergreen.errors import (
     TooManyTransfers,
     TransferBroken,
     TransferStalled,
+    Unauthenticated,
     Unavailable,
     UrlUnsupported,
     WatchInterrupted,
 )
 from evergreen.requests import INLINE_LIMIT, VideoFields, inline_media
+from evergreen.scenes import Scenes
+from evergreen.security import Tls
 from evergreen.v1.scene_pb2 import Asset, Scene
 from evergreen.v1.video_pb2 import (
     EventKind,
@@ -109,6 +113,7 @@ __all__ = [
     "NotResolvable",
     "ObjectTooLarge",
     "OnUnknownSubmission",
+    "PermissionDenied",
     "PreconditionFailed",
     "PriceUnknown",
     "ProviderTaskNotFound",
@@ -121,11 +126,14 @@ __all__ = [
     "Scene",
     "SceneBusy",
     "SceneNotFound",
+    "Scenes",
     "StorageUnavailable",
     "SubmissionResolution",
+    "Tls",
     "TooManyTransfers",
     "TransferBroken",
     "TransferStalled",
+    "Unauthenticated",
     "Unavailable",
     "UrlUnsupported",
     "VideoFields",

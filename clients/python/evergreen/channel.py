@@ -32,3 +32,6 @@ CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
     # A page of jobs with long prompts and labels outgrows the default of 4 MiB.
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 )
+
+# A proxy that the environment names cannot reach this machine's own loopback, and would read what is sent there.
+LOOPBACK_OPTIONS: tuple[tuple[str, str | int], ...] = (("grpc.enable_http_proxy", 0),)

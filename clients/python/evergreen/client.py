@@ -1,21 +1,18 @@
 """The client: one channel to the service, one method per call, and what a call alone cannot do (watch, wait)."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import timedelta
-from os import PathLike
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Self, Unpack
 
 import grpc
 
-from evergreen.channel import CHANNEL_OPTIONS
+from evergreen.calls import Calls
+from evergreen.channel import CHANNEL_OPTIONS, LOOPBACK_OPTIONS
 from evergreen.errors import CursorLost, job_error
-from evergreen.requests import FileOrBytes, VideoFields, video_request
-from evergreen.status import call_error
-from evergreen.transfers import Moved, download, ignore, read, upload
-from evergreen.v1 import scene_pb2
-from evergreen.v1.scene_pb2 import Asset, Scene
+from evergreen.requests import VideoFields, video_request
+from evergreen.scenes import Scenes
+from evergreen.security import Tls, Token, bearer, check_token_is_safe, is_loopback, open_channel
 from evergreen.v1.scene_pb2_grpc import SceneServiceStub
 from evergreen.v1.video_pb2 import (
     CancelVideoRequest,
@@ -35,34 +32,29 @@ from evergreen.v1.video_pb2 import (
     WatchProgressResponse,
 )
 from evergreen.v1.video_pb2_grpc import VideoServiceStub
-from evergreen.watch import Reconnect, is_final, resilient_watch
+from evergreen.watch import OnGap, Reconnect, is_final, resilient_watch
 
 if TYPE_CHECKING:
-    # Exist in the stubs' type information alone.
-    from evergreen.v1.scene_pb2_grpc import SceneServiceAsyncStub
+    # Exists in the stubs' type information alone.
     from evergreen.v1.video_pb2_grpc import VideoServiceAsyncStub
-
-_Request = TypeVar("_Request", contravariant=True)
-_Response = TypeVar("_Response", covariant=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Open:
     channel: grpc.aio.Channel
     videos: "VideoServiceAsyncStub"
-    scenes: "SceneServiceAsyncStub"
-
-
-class _Method(Protocol[_Request, _Response]):
-    def __call__(self, request: _Request, *, timeout: float | None = None) -> Awaitable[_Response]: ...
+    scenes: Scenes
 
 
 class Client:
     """Talks to one Evergreen service. To be used as `async with Client(...) as client`.
 
-    `timeout` bounds each call but a watch or transfer, retries included, in seconds. `options` are gRPC channel
-    options and override the client's own. Calls raise `CallError`, and are retried where the service was
-    unavailable; each may be repeated safely.
+    `timeout` bounds each call but a watch or transfer, retries included, in seconds. `tls` has the channel secured,
+    by `Tls` or by gRPC's own credentials; `token` tells who calls, and is sent without TLS to this machine alone,
+    unless `insecure` says that the way is safe. `options` are gRPC channel options and override the client's own.
+
+    Calls raise `CallError`, and are retried where the service was unavailable; each may be repeated safely.
+    Raises ValueError for a token that may not, or cannot, be sent.
     """
 
     def __init__(
@@ -70,25 +62,40 @@ class Client:
         target: str = "127.0.0.1:50051",
         *,
         timeout: float = 30.0,
+        tls: Tls | grpc.ChannelCredentials | None = None,
+        token: Token | None = None,
+        insecure: bool = False,
         options: Sequence[tuple[str, str | int]] = (),
         reconnect: Reconnect | None = None,
     ) -> None:
+        if token is not None:
+            check_token_is_safe(target, plaintext=tls is None, insecure=insecure)
+            if isinstance(token, str):
+                bearer(token)
         self._target = target
-        self._timeout = timeout
-        self._options = tuple({**dict(CHANNEL_OPTIONS), **dict(options)}.items())
+        self._tls = tls
+        self._calls = Calls(timeout=timeout, token=token)
+        own = CHANNEL_OPTIONS + (LOOPBACK_OPTIONS if is_loopback(target) else ())
+        self._options = tuple({**dict(own), **dict(options)}.items())
         self._reconnect = reconnect or Reconnect()
         self._opened: _Open | None = None
 
     async def __aenter__(self) -> Self:
         if self._opened is not None:
             raise RuntimeError("the client is open already")
-        channel = grpc.aio.insecure_channel(self._target, options=self._options)
-        self._opened = _Open(channel=channel, videos=VideoServiceStub(channel), scenes=SceneServiceStub(channel))
+        channel = open_channel(self._target, tls=self._tls, options=self._options)
+        scenes = Scenes(SceneServiceStub(channel), calls=self._calls, reconnect=self._reconnect)
+        self._opened = _Open(channel=channel, videos=VideoServiceStub(channel), scenes=scenes)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         opened, self._opened = self._open, None
         await opened.channel.close()
+
+    @property
+    def scenes(self) -> Scenes:
+        """The folders that clips are delivered into, and the files in them."""
+        return self._open.scenes
 
     async def generate(self, **fields: Unpack[VideoFields]) -> Job:
         """Asks for a clip and returns its job as soon as the service has recorded it.
@@ -111,7 +118,7 @@ class Client:
 
     async def status(self, job_id: str) -> Job:
         """Returns a job as it is now, with its request."""
-        return (await self._call(self._open.videos.GetStatus, GetStatusRequest(job_id=job_id))).job
+        return (await self._calls.unary(self._open.videos.GetStatus, GetStatusRequest(job_id=job_id))).job
 
     def watch(
         self,
@@ -120,12 +127,17 @@ class Client:
         job_ids: Iterable[str] = (),
         after_revision: int | None = None,
         include_finished: bool = False,
+        on_gap: OnGap | None = None,
     ) -> AsyncGenerator[WatchProgressResponse, None]:
         """Yields the events and checkpoints of a project, or of some jobs, through lost connections and restarts.
 
         Each comes once, in rising revision. With `job_ids` it ends after the final state of all of them, else
         never. To go on later, give the revision of the last message dealt with as `after_revision`. Leaving the
         loop cancels no job; where it is left early, wrap it in `contextlib.aclosing` to end the stream at once.
+
+        Where the service no longer keeps the events that come next, `on_gap` is told so, and the watch goes on with
+        the present state of every job that has changed meanwhile, finished or not. Without it CursorCompacted is
+        raised: whoever must know every event has to know that some are gone.
 
         Raises CursorLost, WatchInterrupted and other errors of a call.
         """
@@ -135,7 +147,13 @@ class Client:
             after_revision=after_revision,
             include_finished=include_finished,
         )
-        return resilient_watch(self._open.videos.WatchProgress, request, reconnect=self._reconnect)
+        videos, calls = self._open.videos, self._calls
+        return resilient_watch(
+            lambda request: videos.WatchProgress(request, metadata=calls.metadata()),
+            request,
+            reconnect=self._reconnect,
+            on_gap=on_gap,
+        )
 
     async def wait(self, job_id: str) -> Job:
         """Waits until a job has succeeded and returns it, without its request.
@@ -152,14 +170,14 @@ class Client:
 
     async def cancel(self, job_id: str) -> Job:
         """Asks that a job be cancelled and returns it; it may still succeed if it was finished by then."""
-        return (await self._call(self._open.videos.CancelVideo, CancelVideoRequest(job_id=job_id))).job
+        return (await self._calls.unary(self._open.videos.CancelVideo, CancelVideoRequest(job_id=job_id))).job
 
     async def resolve(
         self, job_id: str, resolution: SubmissionResolution.ValueType, *, provider_task_id: str = ""
     ) -> Job:
         """Says what shall become of a job that needs attention."""
         request = ResolveSubmissionRequest(job_id=job_id, resolution=resolution, provider_task_id=provider_task_id)
-        return (await self._call(self._open.videos.ResolveSubmission, request)).job
+        return (await self._calls.unary(self._open.videos.ResolveSubmission, request)).job
 
     async def list(
         self,
@@ -172,7 +190,7 @@ class Client:
         """Yields jobs, oldest first, fetching one page after the other."""
         request = ListVideosRequest(project_id=project_id, scene_id=scene_id, states=states, page_size=page_size)
         while True:
-            page = await self._call(self._open.videos.ListVideos, request)
+            page = await self._calls.unary(self._open.videos.ListVideos, request)
             for job in page.jobs:
                 yield job
             if not page.next_page_token:
@@ -181,84 +199,11 @@ class Client:
 
     async def models(self) -> Sequence[Model]:
         """Returns the models that can be asked for, with their bounds and prices."""
-        return (await self._call(self._open.videos.ListModels, ListModelsRequest())).models
+        return (await self._calls.unary(self._open.videos.ListModels, ListModelsRequest())).models
 
     async def account(self) -> GetAccountResponse:
         """Returns the balance and limits of the provider's account, and what the service reserved and spent."""
-        return await self._call(self._open.videos.GetAccount, GetAccountRequest())
-
-    async def create_scene(self, project_id: str, scene_id: str) -> Scene:
-        """Creates a scene, and its project where there is none; returns it as it is if it exists."""
-        request = scene_pb2.CreateSceneRequest(project_id=project_id, scene_id=scene_id)
-        return (await self._call(self._open.scenes.CreateScene, request)).scene
-
-    async def get_scene(self, project_id: str, scene_id: str) -> Scene:
-        """Returns a scene with all its assets."""
-        request = scene_pb2.GetSceneRequest(project_id=project_id, scene_id=scene_id)
-        return (await self._call(self._open.scenes.GetScene, request)).scene
-
-    async def list_scenes(self, project_id: str, *, page_size: int = 0) -> AsyncIterator[Scene]:
-        """Yields a project's scenes in the order of their ids, without their assets."""
-        request = scene_pb2.ListScenesRequest(project_id=project_id, page_size=page_size)
-        while True:
-            page = await self._call(self._open.scenes.ListScenes, request)
-            for scene in page.scenes:
-                yield scene
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
-
-    async def delete_scene(self, project_id: str, scene_id: str, *, force: bool = False) -> None:
-        """Deletes a scene with all its files; `force` cancels its jobs first, which may take a minute."""
-        request = scene_pb2.DeleteSceneRequest(project_id=project_id, scene_id=scene_id, force=force)
-        await self._call(self._open.scenes.DeleteScene, request)
-
-    async def upload_asset(
-        self,
-        project_id: str,
-        scene_id: str,
-        path: str,
-        source: FileOrBytes,
-        *,
-        content_type: str = "",
-        overwrite: bool = False,
-        moved: Moved = ignore,
-    ) -> Asset:
-        """Writes a file, or bytes, to a scene, again where the connection is lost. Raises TransferBroken, OSError."""
-        info = scene_pb2.UploadInfo(
-            project_id=project_id, scene_id=scene_id, path=path, content_type=content_type, overwrite=overwrite
-        )
-        return await upload(self._open.scenes, info, source, reconnect=self._reconnect, moved=moved)
-
-    async def download_asset(
-        self, project_id: str, scene_id: str, path: str, target: "str | PathLike[str]", *, moved: Moved = ignore
-    ) -> Asset:
-        """Reads an asset into a file, which appears when it is whole. Raises TransferBroken, OSError."""
-        request = scene_pb2.DownloadAssetRequest(project_id=project_id, scene_id=scene_id, path=path)
-        return await download(self._open.scenes, request, target, reconnect=self._reconnect, moved=moved)
-
-    def read_asset(
-        self, project_id: str, scene_id: str, path: str, *, offset: int = 0, limit: int = 0
-    ) -> AsyncGenerator[scene_pb2.DownloadAssetResponse, None]:
-        """Yields an asset's description, then its bytes, through lost connections. A `limit` of 0 is none."""
-        request = scene_pb2.DownloadAssetRequest(
-            project_id=project_id, scene_id=scene_id, path=path, offset=offset, limit=limit
-        )
-        return read(self._open.scenes, request, reconnect=self._reconnect)
-
-    async def delete_asset(self, project_id: str, scene_id: str, path: str) -> None:
-        """Deletes a file of a scene. Cannot be undone."""
-        request = scene_pb2.DeleteAssetRequest(project_id=project_id, scene_id=scene_id, path=path)
-        await self._call(self._open.scenes.DeleteAsset, request)
-
-    async def asset_url(
-        self, project_id: str, scene_id: str, path: str, *, lifetime: timedelta | None = None
-    ) -> scene_pb2.GetAssetUrlResponse:
-        """Makes a URL that reads an asset until it expires; by default in 15 minutes. Keep it out of logs."""
-        request = scene_pb2.GetAssetUrlRequest(project_id=project_id, scene_id=scene_id, path=path)
-        if lifetime is not None:
-            request.lifetime.FromTimedelta(lifetime)
-        return await self._call(self._open.scenes.GetAssetUrl, request)
+        return await self._calls.unary(self._open.videos.GetAccount, GetAccountRequest())
 
     async def healthy(self) -> bool:
         """Asks the standard health check whether the service as a whole is serving. Is not retried."""
@@ -266,10 +211,10 @@ class Client:
         check = self._open.channel.unary_unary(
             "/grpc.health.v1.Health/Check", request_serializer=bytes, response_deserializer=bytes
         )
-        return await self._call(check, b"") == b"\x08\x01"
+        return await self._calls.unary(check, b"") == b"\x08\x01"
 
     async def _generate(self, request: GenerateVideoRequest) -> GenerateVideoResponse:
-        return await self._call(self._open.videos.GenerateVideo, request)
+        return await self._calls.unary(self._open.videos.GenerateVideo, request)
 
     async def _wait(self, job_id: str) -> Job:
         async with aclosing(self.watch(job_ids=[job_id])) as messages:
@@ -279,12 +224,6 @@ class Client:
                 if is_final(message.event.job):
                     return message.event.job
         raise AssertionError("a watch of a job ends after its final state")
-
-    async def _call(self, method: _Method[_Request, _Response], request: _Request) -> _Response:
-        try:
-            return await method(request, timeout=self._timeout)
-        except grpc.aio.AioRpcError as error:
-            raise call_error(error) from error
 
     @property
     def _open(self) -> _Open:

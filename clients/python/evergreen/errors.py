@@ -5,6 +5,8 @@ EvergreenError
   CallError               a call ended with an error status
     InvalidRequest        something is wrong with the request; `violations` names every fault
     RequestIdReused       the request_id belongs to another body; metadata `job_id` names its job
+    Unauthenticated       the service wants to know who calls: give a token or a certificate that it knows
+    PermissionDenied      who calls may not do this
     NotFound
       JobNotFound
       SceneNotFound
@@ -101,6 +103,14 @@ class InvalidRequest(CallError):
 
 class RequestIdReused(CallError):
     """The request_id was used with another body in this project; metadata `job_id` names its job."""
+
+
+class Unauthenticated(CallError):
+    """The service does not know who calls: the token or certificate is missing, unknown or expired."""
+
+
+class PermissionDenied(CallError):
+    """Who calls may not do this; the operator grants rights."""
 
 
 class NotFound(CallError):

@@ -44,6 +44,8 @@ _BY_REASON: Mapping[str, type[errors.CallError]] = {
 # For statuses without a reason of ours, and for reasons that are newer than this client.
 _BY_CODE: Mapping[grpc.StatusCode, type[errors.CallError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequest,
+    grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
+    grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDenied,
     grpc.StatusCode.NOT_FOUND: errors.NotFound,
     grpc.StatusCode.FAILED_PRECONDITION: errors.PreconditionFailed,
     grpc.StatusCode.UNAVAILABLE: errors.Unavailable,

@@ -1,13 +1,13 @@
 """Moves files to and from scenes. An upload that breaks off starts again, a download goes on where it broke.
 
+An upload from a stream cannot start again once bytes were taken from it: then it is the caller's to repeat.
+
 What arrived is compared with what was sent: by its length, and by its CRC32C where `checksums` can compute one.
 """
 
 import asyncio
-import io
-import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, asynccontextmanager, suppress
 from os import PathLike
 from pathlib import Path
@@ -16,6 +16,7 @@ from uuid import uuid4
 
 import grpc
 
+from evergreen.calls import Calls
 from evergreen.checksums import Checksum
 from evergreen.errors import (
     EvergreenError,
@@ -25,7 +26,7 @@ from evergreen.errors import (
     TransferStalled,
     Unavailable,
 )
-from evergreen.requests import FileOrBytes
+from evergreen.sources import Source, Supply
 from evergreen.status import call_error
 from evergreen.v1.scene_pb2 import (
     Asset,
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     from evergreen.v1.scene_pb2_grpc import SceneServiceAsyncStub
 
 CHUNK_BYTES = 512 * 1024
-READ_BYTES = 4 * 1024 * 1024
-"""Read from a file at a time, since each read is a hop to a thread."""
 UPLOAD_TRIES = 8
 HEED_SECONDS = 0.5
 ANSWER_SECONDS = 300.0
@@ -53,7 +52,7 @@ _Upload: TypeAlias = "grpc.aio.StreamUnaryCall[UploadAssetRequest, UploadAssetRe
 _Download: TypeAlias = "grpc.aio.UnaryStreamCall[DownloadAssetRequest, DownloadAssetResponse]"
 
 Moved = Callable[[int, int], None]
-"""Is told how many bytes were moved so far, and how many there are in all."""
+"""Is told how many bytes were moved so far, and how many there are in all; 0 where nobody knows."""
 
 
 def ignore(_moved: int, _size: int) -> None:
@@ -82,16 +81,24 @@ class Patience:
 
 
 async def upload(
-    stub: "SceneServiceAsyncStub", info: UploadInfo, source: FileOrBytes, *, reconnect: Reconnect, moved: Moved = ignore
+    stub: "SceneServiceAsyncStub",
+    info: UploadInfo,
+    source: Source,
+    *,
+    calls: Calls,
+    reconnect: Reconnect,
+    moved: Moved = ignore,
 ) -> Asset:
-    """Sends a file, or bytes, until the service has all of it. Raises CallError, TransferBroken, OSError."""
+    """Sends a file, bytes or a stream until the service has all of it. Raises CallError, TransferBroken, OSError."""
+    supply = Supply(source)
     failures, heed_seconds = 0, 0.0
     while True:
         try:
-            return await _send(stub, info, source, reconnect.silence, heed_seconds, moved)
+            call = stub.UploadAsset(metadata=calls.metadata())
+            return await _send(call, info, supply, reconnect.silence, heed_seconds, moved)
         except (Unavailable, TooManyTransfers, TransferStalled, InternalError) as fault:
             failures += 1
-            if failures >= UPLOAD_TRIES or (isinstance(fault, InternalError) and fault.reason):
+            if failures >= UPLOAD_TRIES or supply.spent or (isinstance(fault, InternalError) and fault.reason):
                 raise
             # Without a reason of the service this is how grpc.aio reports any call that ended while it sent. A refusal
             # at the beginning shows as it is if the next try waits for it.
@@ -100,7 +107,7 @@ async def upload(
 
 
 async def read(
-    stub: "SceneServiceAsyncStub", request: DownloadAssetRequest, *, reconnect: Reconnect
+    stub: "SceneServiceAsyncStub", request: DownloadAssetRequest, *, calls: Calls, reconnect: Reconnect
 ) -> AsyncGenerator[DownloadAssetResponse, None]:
     """Yields an asset's description, then its bytes, through lost connections and restarts.
 
@@ -114,7 +121,8 @@ async def read(
         if request.limit:
             rest.limit -= received
         try:
-            async with aclosing(_messages(stub.DownloadAsset(rest), reconnect.silence)) as messages:
+            call = stub.DownloadAsset(rest, metadata=calls.metadata())
+            async with aclosing(_messages(call, reconnect.silence)) as messages:
                 async for message in messages:
                     if not message.HasField("info"):
                         received += len(message.chunk)
@@ -137,12 +145,14 @@ async def download(
     request: DownloadAssetRequest,
     target: "str | PathLike[str]",
     *,
+    calls: Calls,
     reconnect: Reconnect,
     moved: Moved = ignore,
 ) -> Asset:
     """Fetches a whole asset into a file, which appears when it is whole. Raises CallError, TransferBroken, OSError."""
     asset, received, checksum = Asset(), 0, Checksum()
-    async with _part(Path(target)) as file, aclosing(read(stub, request, reconnect=reconnect)) as messages:
+    messages = read(stub, request, calls=calls, reconnect=reconnect)
+    async with _part(Path(target)) as file, aclosing(messages):
         async for message in messages:
             if message.HasField("info"):
                 asset = message.info
@@ -156,41 +166,37 @@ async def download(
 
 
 async def _send(
-    stub: "SceneServiceAsyncStub",
-    info: UploadInfo,
-    source: FileOrBytes,
-    silence: float,
-    heed_seconds: float,
-    moved: Moved,
+    call: _Upload, info: UploadInfo, supply: Supply, silence: float, heed_seconds: float, moved: Moved
 ) -> Asset:
     checksum, sent = Checksum(), 0
-    file = io.BytesIO(source) if isinstance(source, bytes) else await asyncio.to_thread(open, source, "rb")
-    with file:
-        size = await asyncio.to_thread(file.seek, 0, os.SEEK_END)
-        await asyncio.to_thread(file.seek, 0)
-        announced = UploadInfo()
-        announced.CopyFrom(info)
-        announced.size_bytes = size
-        call = stub.UploadAsset()
-        try:
+    try:
+        async with supply.open() as (size, blocks), aclosing(blocks):
+            announced = UploadInfo()
+            announced.CopyFrom(info)
+            if size is not None:
+                announced.size_bytes = size
             taken = await _write(call, UploadAssetRequest(info=announced), silence)
-            moved(0, size)
+            moved(0, size or 0)
             if heed_seconds:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(heed_seconds):
                         await call.code()
-            while taken and (block := await asyncio.to_thread(file.read, READ_BYTES)):
+            while taken and (block := await anext(blocks, None)) is not None:
                 checksum.extend(block)
-                for start in range(0, len(block), CHUNK_BYTES):
-                    chunk = block[start : start + CHUNK_BYTES]
+                for chunk in _chunks(block):
                     taken = taken and await _write(call, UploadAssetRequest(chunk=chunk), silence)
                     sent += len(chunk)
-                    moved(sent, size)
+                    moved(sent, size or 0)
             asset = await _answer(call)
-        finally:
-            call.cancel()
+    finally:
+        call.cancel()
     _compare(asset, sent, checksum)
     return asset
+
+
+def _chunks(block: bytes) -> Iterator[bytes]:
+    for start in range(0, len(block), CHUNK_BYTES):
+        yield block[start : start + CHUNK_BYTES]
 
 
 async def _write(call: _Upload, message: UploadAssetRequest, silence: float) -> bool:

@@ -14,13 +14,16 @@ from dataclasses import dataclass
 
 import grpc
 
-from evergreen.errors import CallError, EvergreenError, QueueFull, Unavailable, WatchInterrupted
+from evergreen.errors import CallError, CursorCompacted, EvergreenError, QueueFull, Unavailable, WatchInterrupted
 from evergreen.status import call_error
 from evergreen.v1.video_pb2 import Job, JobState, WatchProgressRequest, WatchProgressResponse
 
 logger = logging.getLogger(__name__)
 
 OpenStream = Callable[[WatchProgressRequest], "grpc.aio.UnaryStreamCall[WatchProgressRequest, WatchProgressResponse]"]
+
+OnGap = Callable[[CursorCompacted], None]
+"""Is told that events after the watch's cursor are no longer kept, before the watch goes on without them."""
 
 FINAL_STATES = frozenset(
     {
@@ -68,6 +71,7 @@ class _Position:
         self._request = request
         self._pending = dict.fromkeys(request.job_ids)
         self.cursor = request.after_revision if request.HasField("after_revision") else None
+        self.gap = False
 
     @property
     def complete(self) -> bool:
@@ -77,9 +81,14 @@ class _Position:
         return WatchProgressRequest(
             project_id=self._request.project_id,
             job_ids=self._pending,
-            after_revision=self.cursor,
-            include_finished=self._request.include_finished,
+            after_revision=None if self.gap else self.cursor,
+            # A job may have ended in the gap, and its last state is never left out.
+            include_finished=self.gap or self._request.include_finished,
         )
+
+    def skip(self) -> None:
+        """Opens the next stream without a cursor. What was told before the gap is still not told again."""
+        self.gap = True
 
     def is_news(self, message: WatchProgressResponse) -> bool:
         cursor = -1 if self.cursor is None else self.cursor
@@ -90,17 +99,19 @@ class _Position:
         return message.revision > cursor or (job.job_id in self._pending and is_final(job))
 
     def passed(self, message: WatchProgressResponse) -> None:
+        self.gap = False
         self.cursor = max(message.revision, -1 if self.cursor is None else self.cursor)
         if message.HasField("event") and is_final(message.event.job):
             self._pending.pop(message.event.job.job_id, None)
 
 
 async def resilient_watch(
-    open_stream: OpenStream, request: WatchProgressRequest, *, reconnect: Reconnect
+    open_stream: OpenStream, request: WatchProgressRequest, *, reconnect: Reconnect, on_gap: OnGap | None = None
 ) -> AsyncGenerator[WatchProgressResponse, None]:
     """Yields the events and checkpoints of a watch; ends after the final state of all watched jobs.
 
-    Raises CallError where reconnecting cannot help, WatchInterrupted where it did not for too long.
+    Raises CursorCompacted where there is no `on_gap`, other CallErrors where reconnecting cannot help, WatchInterrupted
+    where it did not for too long.
     """
     position = _Position(request)
     failures = 0
@@ -121,6 +132,12 @@ async def resilient_watch(
                     if position.complete:
                         return
             raise _BrokenStream("the stream ended before every watched job was final")
+        except CursorCompacted as fault:
+            if on_gap is None or position.gap:
+                raise
+            on_gap(fault)
+            position.skip()
+            continue
         except (Unavailable, QueueFull, _BrokenStream) as fault:
             failures += 1
             delay = reconnect.delay(failures, fault)

@@ -53,7 +53,7 @@ def upload(
 
         async def work(client: Client, file: str = file, path: str = path) -> Asset:
             with shown(path, json=ours.json) as moved:
-                return await client.upload_asset(
+                return await client.scenes.upload(
                     project, scene_id, path, Path(file), content_type=content_type, overwrite=overwrite, moved=moved
                 )
 
@@ -82,7 +82,7 @@ def download(context: click.Context, path: str, target: Path | None, project: st
 
     async def work(client: Client) -> Asset:
         with shown(path, json=ours.json) as moved:
-            return await client.download_asset(project, scene_id, path, file, moved=moved)
+            return await client.scenes.download(project, scene_id, path, file, moved=moved)
 
     asset = ours.run(work)
     if ours.json:
@@ -102,7 +102,7 @@ def remove(context: click.Context, paths: tuple[str, ...], project: str, scene_i
 
     async def work(client: Client) -> None:
         for path in paths:
-            await client.delete_asset(project, scene_id, path)
+            await client.scenes.delete_asset(project, scene_id, path)
             say(f"{path} is deleted")
 
     session(context).run(work)
@@ -124,7 +124,7 @@ def url(context: click.Context, path: str, project: str, scene_id: str, lifetime
     """Write a URL by which anyone may read a file until it expires."""
     ours = session(context)
     wanted = None if lifetime is None else timedelta(seconds=lifetime)
-    answer = ours.run(lambda client: client.asset_url(project, scene_id, path, lifetime=wanted))
+    answer = ours.run(lambda client: client.scenes.asset_url(project, scene_id, path, lifetime=wanted))
     if ours.json:
         write_json(answer)
         return
@@ -141,9 +141,9 @@ def place(file: str, to: str | None) -> str:
 
 
 async def _copy(client: Client, project: str, scene_id: str, path: str) -> None:
-    async with aclosing(client.read_asset(project, scene_id, path)) as messages:
-        async for message in messages:
-            sys.stdout.buffer.write(message.chunk)
+    async with aclosing(client.scenes.read(project, scene_id, path)) as chunks:
+        async for chunk in chunks:
+            sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()
 
 

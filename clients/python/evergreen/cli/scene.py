@@ -34,7 +34,7 @@ for _command in (upload, download, remove, url):
 def create(context: click.Context, project: str, scene_id: str) -> None:
     """Create a scene, and its project where there is none."""
     ours = session(context)
-    _write_scene(ours, ours.run(lambda client: client.create_scene(project, scene_id)))
+    _write_scene(ours, ours.run(lambda client: client.scenes.create(project, scene_id)))
 
 
 @scene.command()
@@ -45,7 +45,7 @@ def create(context: click.Context, project: str, scene_id: str) -> None:
 def show(context: click.Context, project: str, scene_id: str) -> None:
     """Show a scene with all its files: a tree on a terminal, else one file per line."""
     ours = session(context)
-    shown = ours.run(lambda client: client.get_scene(project, scene_id))
+    shown = ours.run(lambda client: client.scenes.show(project, scene_id))
     if sys.stdout.isatty() and not ours.json:
         draw(shown)
     else:
@@ -67,7 +67,7 @@ def delete(context: click.Context, project: str, scene_id: str, force: bool, yes
     ours = session(context)
     if force:
         ours = replace(ours, timeout=max(ours.timeout, FORCE_SECONDS))
-    ours.run(lambda client: client.delete_scene(project, scene_id, force=force))
+    ours.run(lambda client: client.scenes.delete(project, scene_id, force=force))
     say(f"{project}/{scene_id} is deleted")
 
 
@@ -93,7 +93,7 @@ def list_scenes(context: click.Context, project: str) -> None:
 
 
 async def _list(client: Client, project: str) -> list[Scene]:
-    return [each async for each in client.list_scenes(project)]
+    return [each async for each in client.scenes.list(project)]
 
 
 def _write_scene(ours: Session, shown: Scene) -> None:
