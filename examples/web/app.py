@@ -142,10 +142,9 @@ async def video(job_id: str, client: Evergreen) -> StreamingResponse:
 
 
 async def chunks(client: Client, job: Job, asset: str) -> AsyncIterator[bytes]:
-    async with aclosing(client.read_asset(job.project_id, job.scene_id, asset)) as messages:
-        async for message in messages:
-            if message.chunk:
-                yield message.chunk
+    async with aclosing(client.scenes.read(job.project_id, job.scene_id, asset)) as blocks:
+        async for block in blocks:
+            yield block
 
 
 async def refused(_: Request, error: Exception) -> JSONResponse:

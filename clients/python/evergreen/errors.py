@@ -7,6 +7,7 @@ EvergreenError
     RequestIdReused       the request_id belongs to another body; metadata `job_id` names its job
     Unauthenticated       the service wants to know who calls: give a token or a certificate that it knows
     PermissionDenied      who calls may not do this
+    JobDeleted            the request was carried out long ago, and its job is no longer kept
     NotFound
       JobNotFound
       SceneNotFound
@@ -17,9 +18,11 @@ EvergreenError
       NotResolvable       the job does not, or no longer, need attention
       PriceUnknown        a limit on credits is set and the model's price is not known
       CreditsExceeded     the quote is above `max_credits`
+      ProjectCreditsExceeded   the quote is above what the project has left
       ProviderTaskNotFound
       ProviderTaskTaken   the task belongs to another job
       ProviderUnauthorized
+      SceneUnsupported    a newer version of the service wrote the scene
       SceneBusy           jobs of the scene are not final, or it is being deleted
       UrlUnsupported      the storage cannot sign URLs; download the asset instead
       ObjectTooLarge      the storage takes no file as large as this
@@ -113,6 +116,10 @@ class PermissionDenied(CallError):
     """Who calls may not do this; the operator grants rights."""
 
 
+class JobDeleted(CallError):
+    """The request was accepted long ago, and its job, named in metadata `job_id`, is no longer kept."""
+
+
 class NotFound(CallError):
     """No such thing, or it is not yours."""
 
@@ -153,6 +160,10 @@ class CreditsExceeded(PreconditionFailed):
     """The quote, in metadata `estimated_credits`, is above `max_credits`."""
 
 
+class ProjectCreditsExceeded(PreconditionFailed):
+    """The project's limit has no room for the quote; metadata `cap`, `reserved`, `spent` and `estimate` tell why."""
+
+
 class ProviderTaskNotFound(PreconditionFailed):
     """The provider knows no task of that id."""
 
@@ -163,6 +174,10 @@ class ProviderTaskTaken(PreconditionFailed):
 
 class ProviderUnauthorized(PreconditionFailed):
     """The provider refuses the service's key; tell the operator."""
+
+
+class SceneUnsupported(PreconditionFailed):
+    """The scene was written by a newer version of the service; tell the operator."""
 
 
 class SceneBusy(PreconditionFailed):
