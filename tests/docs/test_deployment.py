@@ -36,7 +36,7 @@ def test_the_replicas_start_with_the_settings_that_compose_gives_them(replica: d
 
     assert config.listen == "0.0.0.0:50051"
     assert config.database_url.startswith("postgresql://")
-    assert int(replica["stop_grace_period"].removesuffix("s")) > config.grace_seconds
+    assert int(replica["stop_grace_period"].removesuffix("s")) > 2 * config.grace_seconds
 
 
 def test_every_setting_of_the_deployment_is_one_that_the_server_reads(replica: dict[str, Any]) -> None:
