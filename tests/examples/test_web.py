@@ -15,7 +15,7 @@ import aiohttp
 import av
 import pytest
 
-from tests.serving import Api
+from tests.serving import Api, Control
 
 ROOT = Path(__file__).parents[2]
 APP = ("-m", "uvicorn", "--factory", "app:create_app", "--app-dir", "examples/web", "--timeout-graceful-shutdown", "3")
@@ -63,8 +63,8 @@ async def web(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
                 log += line
         async with aiohttp.ClientSession(found[1].decode()) as session:
             yield session
-        process.send_signal(signal.SIGTERM)
-        _, rest = await asyncio.wait_for(process.communicate(), 30)
+            process.send_signal(signal.SIGTERM)
+            _, rest = await asyncio.wait_for(process.communicate(), 30)
         assert b"Application shutdown complete" in rest, rest.decode()
         assert b"Traceback" not in rest, rest.decode()
     finally:
@@ -133,3 +133,13 @@ async def test_what_the_service_refuses_is_told_to_the_browser(web: aiohttp.Clie
     assert (reused["status"], reused["reason"]) == (409, "REQUEST_ID_REUSED")
     assert unknown == 404
     assert "EventSource" in page
+
+
+async def test_an_open_stream_does_not_hold_the_stop_up(web: aiohttp.ClientSession, sandbox: Control) -> None:
+    """The fixture stops the app, while the browser is still there."""
+    await sandbox.fault("throttle", seconds=1_000_000)
+    job_id = (await submit(web))["job_id"]
+
+    stream = await web.get(f"/clips/{job_id}/events")
+
+    assert await asyncio.wait_for(stream.content.readline(), 30)
