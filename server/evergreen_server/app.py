@@ -24,6 +24,7 @@ from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.leases import Lease, Reaper
 from evergreen_server.jobs.ledger import Caps
 from evergreen_server.jobs.notices import Notices
+from evergreen_server.jobs.outlook import Outlooks
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
 from evergreen_server.jobs.retention import Retention
@@ -155,7 +156,7 @@ async def serve(
             random=random.Random(),
             scale=config.provider_speed,
         )
-        progress = ProgressBuffer(store.flush)
+        progress, durations = ProgressBuffer(store.flush), Durations()
         if database.shared:
             await stack.enter_async_context(lease.open())
         background = await stack.enter_async_context(Background())
@@ -175,7 +176,7 @@ async def serve(
                 admission=admission,
                 signals=signals,
                 progress=progress,
-                durations=Durations(),
+                durations=durations,
                 pace=pace,
                 limits=Limits(submission_grace_seconds=create_seconds + 5.0 if database.shared else 0.0),
                 random=random.Random(),
@@ -225,6 +226,9 @@ async def serve(
             models=models,
             reader=RequestReader(models=models, uris=media, clock=now),
             statuses=statuses,
+            outlooks=Outlooks(
+                database=database, terms=admission.terms, durations=durations, clock=now, scale=config.provider_speed
+            ),
             new_id=new_job_id,
         )
         address = await stack.enter_async_context(

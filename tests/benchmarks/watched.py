@@ -83,6 +83,7 @@ async def main() -> None:
                 models=Nothing(),
                 reader=Nothing(),
                 statuses=statuses,
+                outlooks=Nothing(),
                 new_id=new_job_id,
             )
             job = await store.accept(request(), job_id=new_job_id(), estimated_millicredits=None, inline={})

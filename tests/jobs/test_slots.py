@@ -172,6 +172,22 @@ async def test_the_project_that_holds_least_goes_next(replicas: Two) -> None:
     assert await second.grant(concurrent=None) == ["a3", "a4"]
 
 
+async def test_with_a_single_slot_projects_take_turns(replicas: Two) -> None:
+    first, second = replicas
+    for project_id in ("a", "b"):
+        for number in range(3):
+            await first.accept(f"{project_id}{number}", project_id=project_id)
+
+    order = []
+    for replica in (first, second) * 3:
+        (job_id,) = await replica.grant(concurrent=1)
+        order.append(job_id)
+        await replica.submit(job_id)
+        await replica.end(job_id)
+
+    assert order == ["a0", "b0", "a1", "b1", "a2", "b2"]
+
+
 async def test_priority_comes_before_fairness_and_age_after(replicas: Two) -> None:
     first, _ = replicas
     await first.accept("a0", project_id="busy")

@@ -28,7 +28,7 @@ def cache_with(revision: int) -> StatusCache:
     cache = StatusCache()
     with cache.reading("one") as keep:
         keep(job(revision), b"answer")
-    assert cache.get("one", ANYONE) == b"answer"
+    assert cache.get("one", ANYONE) == (b"answer", None)
     return cache
 
 
@@ -36,7 +36,7 @@ def test_an_answer_is_dropped_when_a_later_event_is_found_before_its_commit_is_a
     cache = cache_with(4)
 
     cache.found([event(4)])
-    assert cache.get("one", ANYONE) == b"answer"
+    assert cache.get("one", ANYONE) == (b"answer", None)
     cache.found([event(5)])
     assert cache.get("one", ANYONE) is None
 
@@ -69,4 +69,4 @@ def test_the_oldest_answer_makes_room() -> None:
         with cache.reading(job_id) as keep:
             keep(job(1), job_id.encode())
 
-    assert [cache.get(job_id, ANYONE) for job_id in ("one", "two", "three")] == [None, b"two", b"three"]
+    assert [cache.get(job_id, ANYONE) for job_id in ("one", "two", "three")] == [None, (b"two", None), (b"three", None)]

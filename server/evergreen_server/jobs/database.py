@@ -168,6 +168,15 @@ scene_writers = sa.Table(
     sa.Index("scene_writers_by_scene", "project_id", "scene_id"),
 )
 
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("model", sa.String, primary_key=True),
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("served_at", sa.BigInteger, nullable=False),
+    comment="When a project was last granted a slot, for fairness where there are few slots.",
+)
+
 inline_media = sa.Table(
     "inline_media",
     metadata,

@@ -95,6 +95,17 @@ class Durations:
         law = self.law(model, seconds)
         return math.exp(law.mean + law.variance / 2)
 
+    def remaining(self, model: str, seconds: int | None, age: float) -> float:
+        """Tells how many seconds more generation takes on average, where it has taken `age` seconds."""
+        law = self.law(model, seconds)
+        logarithm = math.log(max(1.0, age))
+        alive = 1.0 - law.cdf(logarithm)
+        if alive < 1e-6:
+            # A law that a task has outlived so far says nothing more.
+            return age / 10
+        tail = NormalDist().cdf((law.mean + law.variance - logarithm) / law.stdev)
+        return max(1.0, self.expected(model, seconds) * tail / alive - age)
+
 
 class PollPlan:
     """Says when one task should be asked for next, from what its earlier answers told.

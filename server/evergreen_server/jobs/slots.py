@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import insert_new, jobs, model_queues, provider_tasks
+from evergreen_server.jobs.database import insert_new, jobs, model_queues, provider_tasks, turns
 from evergreen_server.jobs.model import Slot, State
 from evergreen_server.jobs.rows import micros
 from evergreen_server.jobs.store import Change
@@ -47,7 +47,7 @@ def line(model: str | None = None) -> "sa.Select[tuple[str, str, str]]":
     """Selects the line of a model, or of each: the highest priority first, then fair between projects, then by age.
 
     A job's turn is the number of slots that its project holds and of the project's jobs before it, so whichever
-    project has least goes next.
+    project has least goes next; of those that have as little, the one that was served longest ago.
     """
     held = sa.select(jobs.c.model, jobs.c.project_id, sa.func.count().label("held")).where(
         jobs.c.slot == Slot.HELD.value, *_of(model)
@@ -57,11 +57,13 @@ def line(model: str | None = None) -> "sa.Select[tuple[str, str, str]]":
         partition_by=(jobs.c.model, jobs.c.project_id), order_by=(jobs.c.priority.desc(), jobs.c.job_id)
     )
     turn = before + sa.func.coalesce(holders.c.held, 0)
+    served = sa.func.coalesce(turns.c.served_at, 0)
     return (
         sa.select(jobs.c.job_id, jobs.c.project_id, jobs.c.model)
         .outerjoin(holders, sa.and_(holders.c.model == jobs.c.model, holders.c.project_id == jobs.c.project_id))
+        .outerjoin(turns, sa.and_(turns.c.model == jobs.c.model, turns.c.project_id == jobs.c.project_id))
         .where(jobs.c.slot == Slot.WANTED.value, *_of(model))
-        .order_by(jobs.c.model, jobs.c.priority.desc(), turn, jobs.c.job_id)
+        .order_by(jobs.c.model, jobs.c.priority.desc(), turn, served, jobs.c.job_id)
     )
 
 
@@ -104,6 +106,11 @@ def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list
     if rows:
         found = jobs.c.job_id.in_([row.job_id for row in rows])
         db.execute(jobs.update().where(found).values(slot=Slot.HELD.value))
+        for project_id in {row.project_id for row in rows}:
+            served = {"served_at": micros(now)}
+            if not insert_new(db, turns, {"model": model, "project_id": project_id, **served}):
+                of_project = turns.c.model == model, turns.c.project_id == project_id
+                db.execute(turns.update().where(*of_project).values(**served))
     changes = [Change(project_id=row.project_id, job_id=row.job_id, wished=True) for row in rows]
     return changes, len(rows) < len(chosen) or len(chosen) == BATCH
 

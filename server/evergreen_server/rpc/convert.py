@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.jobs.ledger import Totals
 from evergreen_server.jobs.model import Job, Stage, State
+from evergreen_server.jobs.outlook import Outlook
 from evergreen_server.jobs.provider import Account, Json, Media, ModelInfo
 from evergreen_server.jobs.rows import micros
 from evergreen_storage import FOLDERS, Asset, Scene, SceneSummary
@@ -77,6 +78,16 @@ def job_message(job: Job, *, whole: bool) -> video_pb2.Job:
         message.error.retryable = job.error.retryable
     if whole:
         message.request.CopyFrom(request_message(job))
+    return message
+
+
+def outlook_message(outlook: Outlook) -> video_pb2.Job:
+    """Builds the part of a job's message that tells its place in line and its times to come."""
+    message = video_pb2.Job(queue_position=outlook.position)
+    if outlook.starts_at is not None:
+        message.estimated_start_time.CopyFrom(timestamp(outlook.starts_at))
+    if outlook.ends_at is not None:
+        message.estimated_end_time.CopyFrom(timestamp(outlook.ends_at))
     return message
 
 

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import wishes
 from evergreen_server.jobs.feed import Feed
-from evergreen_server.jobs.model import Job, JobNotFound, State
+from evergreen_server.jobs.model import Job, JobNotFound, Slot, State
+from evergreen_server.jobs.outlook import Outlooks
 from evergreen_server.jobs.provider import Fault, ModelTable, Provider
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.topic import Entry
 from evergreen_server.rpc.access import Caller
-from evergreen_server.rpc.convert import account_message, credits_of, job_message, model_message
+from evergreen_server.rpc.convert import account_message, credits_of, job_message, model_message, outlook_message
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.requests import RequestReader, digest_of, key_faults
 from evergreen_server.rpc.status import InvalidRequest, Precondition
@@ -38,7 +39,7 @@ class StatusCache:
     def __init__(self, *, final_only: bool = False, size: int = STATUSES_KEPT) -> None:
         self._final_only = final_only
         self._size = size
-        self._kept: OrderedDict[str, tuple[bytes, int, str]] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[bytes, int, str, Slot | None]] = OrderedDict()
         self._reading: dict[str, object] = {}
 
     def changed(self, changes: Iterable[Change]) -> None:
@@ -55,10 +56,13 @@ class StatusCache:
             if kept is not None and kept[1] < event.revision:
                 del self._kept[event.job_id]
 
-    def get(self, job_id: str, caller: Caller) -> bytes | None:
-        """Gives the answer about a job that the caller may see, if it is kept."""
+    def get(self, job_id: str, caller: Caller) -> tuple[bytes, Slot | None] | None:
+        """Gives the answer about a job that the caller may see, if it is kept, and what the job needed a slot for.
+
+        If it did, its outlook is to be added.
+        """
         kept = self._kept.get(job_id)
-        return kept[0] if kept is not None and caller.sees(kept[2]) else None
+        return (kept[0], kept[3]) if kept is not None and caller.sees(kept[2]) else None
 
     @contextmanager
     def reading(self, job_id: str) -> Iterator[Callable[[Job, bytes], None]]:
@@ -67,7 +71,7 @@ class StatusCache:
 
         def keep(job: Job, answer: bytes) -> None:
             if self._reading.get(job_id) is mark and (job.final or not self._final_only):
-                self._kept[job_id] = answer, job.revision, job.request.project_id
+                self._kept[job_id] = answer, job.revision, job.request.project_id, job.needs_slot
                 if len(self._kept) > self._size:
                     self._kept.popitem(last=False)
 
@@ -91,6 +95,7 @@ class VideoService:
         models: ModelTable,
         reader: RequestReader,
         statuses: StatusCache,
+        outlooks: Outlooks,
         new_id: Callable[[], str],
     ) -> None:
         self._store = store
@@ -100,6 +105,7 @@ class VideoService:
         self._models = models
         self._reader = reader
         self._statuses = statuses
+        self._outlooks = outlooks
         self._new_id = new_id
 
     async def GenerateVideo(
@@ -141,12 +147,19 @@ class VideoService:
     async def GetStatus(self, message: video_pb2.GetStatusRequest, context: Context) -> bytes:
         kept = self._statuses.get(message.job_id, context.caller)
         if kept is not None:
-            return kept
+            return kept[0] + await self._outlook(message.job_id, kept[1]) if kept[1] else kept[0]
         with self._statuses.reading(message.job_id) as keep:
             job = await self._job(message.job_id, context.caller)
             answer = video_pb2.GetStatusResponse(job=job_message(job, whole=True)).SerializeToString()
             keep(job, answer)
-        return answer
+        return answer + await self._outlook(job.job_id, job.needs_slot) if job.needs_slot else answer
+
+    async def _outlook(self, job_id: str, slot: Slot) -> bytes:
+        """Gives the part of an answer that changes by itself: fields of a message may come apart, and are merged."""
+        outlook = (await self._outlooks.all()).get(job_id)
+        if outlook is None or outlook.slot is not slot:
+            return b""
+        return video_pb2.GetStatusResponse(job=outlook_message(outlook)).SerializeToString()
 
     async def _job(self, job_id: str, caller: Caller) -> Job:
         """Reads a job, as long for one that the caller may not see as for one that is not there. Raises JobNotFound."""
@@ -226,9 +239,14 @@ class VideoService:
             projects=context.caller.projects,
         )
         token = make_token(jobs[size - 1].job_id, scope) if len(jobs) > size else ""
-        return video_pb2.ListVideosResponse(
-            jobs=[job_message(job, whole=True) for job in jobs[:size]], next_page_token=token
-        )
+        messages = [job_message(job, whole=True) for job in jobs[:size]]
+        if any(job.needs_slot for job in jobs):
+            outlooks = await self._outlooks.all()
+            for job, listed in zip(jobs, messages, strict=False):
+                outlook = outlooks.get(job.job_id)
+                if outlook is not None and outlook.slot is job.needs_slot:
+                    listed.MergeFrom(outlook_message(outlook))
+        return video_pb2.ListVideosResponse(jobs=messages, next_page_token=token)
 
     async def ResolveSubmission(
         self, message: video_pb2.ResolveSubmissionRequest, context: Context

@@ -389,6 +389,9 @@ class Job(_message.Message):
     START_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
+    QUEUE_POSITION_FIELD_NUMBER: _builtins.int
+    ESTIMATED_START_TIME_FIELD_NUMBER: _builtins.int
+    ESTIMATED_END_TIME_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job's id, a UUIDv7 in lower case. Ids sort by the time of acceptance."""
     project_id: _builtins.str
@@ -421,6 +424,11 @@ class Job(_message.Message):
     """
     cost_basis: Global___CostBasis.ValueType
     """How sure `charged_credits` is."""
+    queue_position: _builtins.int
+    """The job's place in its model's line, 1 for the one that is submitted next. It may go back too, since priority
+    comes first and then the project that has least under way. Set by `GetStatus` and `ListVideos` while the
+    stage is `WAITING`, up to a second old; absent otherwise.
+    """
     @_builtins.property
     def request(self) -> Global___GenerateVideoRequest:
         """The request as accepted. Set by `GetStatus`, `ListVideos`, `GenerateVideo`, `CancelVideo` and
@@ -460,6 +468,19 @@ class Job(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """When the job became final. Absent until then."""
 
+    @_builtins.property
+    def estimated_start_time(self) -> _timestamp_pb2.Timestamp:
+        """About when the job will be submitted, by the server's clock. Set by `GetStatus` and `ListVideos` while the
+        stage is `WAITING`; absent where it cannot be told, as while the credits or the day's number are used up.
+        """
+
+    @_builtins.property
+    def estimated_end_time(self) -> _timestamp_pb2.Timestamp:
+        """About when the clip will be made, by the server's clock, as learned from clips of the same model and length.
+        Set by `GetStatus` and `ListVideos` while the stage is `WAITING` or the state `RUNNING`; absent where it
+        cannot be told, and from `DELIVERING` on.
+        """
+
     def __init__(
         self,
         *,
@@ -485,19 +506,26 @@ class Job(_message.Message):
         start_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
+        queue_position: _builtins.int | None = ...,
+        estimated_start_time: _timestamp_pb2.Timestamp | None = ...,
+        estimated_end_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "_estimated_credits", b"_estimated_credits", "charged_credits", b"charged_credits", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimated_credits", b"estimated_credits", "request", b"request", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "_estimated_credits", b"_estimated_credits", "_queue_position", b"_queue_position", "charged_credits", b"charged_credits", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimated_credits", b"estimated_credits", "estimated_end_time", b"estimated_end_time", "estimated_start_time", b"estimated_start_time", "queue_position", b"queue_position", "request", b"request", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "_estimated_credits", b"_estimated_credits", "attempt", b"attempt", "charged_credits", b"charged_credits", "cost_basis", b"cost_basis", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimated_credits", b"estimated_credits", "job_id", b"job_id", "labels", b"labels", "outputs", b"outputs", "progress", b"progress", "project_id", b"project_id", "provider_task_id", b"provider_task_id", "request", b"request", "request_id", b"request_id", "revision", b"revision", "scene_id", b"scene_id", "stage", b"stage", "start_time", b"start_time", "state", b"state", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "_estimated_credits", b"_estimated_credits", "_queue_position", b"_queue_position", "attempt", b"attempt", "charged_credits", b"charged_credits", "cost_basis", b"cost_basis", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimated_credits", b"estimated_credits", "estimated_end_time", b"estimated_end_time", "estimated_start_time", b"estimated_start_time", "job_id", b"job_id", "labels", b"labels", "outputs", b"outputs", "progress", b"progress", "project_id", b"project_id", "provider_task_id", b"provider_task_id", "queue_position", b"queue_position", "request", b"request", "request_id", b"request_id", "revision", b"revision", "scene_id", b"scene_id", "stage", b"stage", "start_time", b"start_time", "state", b"state", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__charged_credits: _TypeAlias = _typing.Literal["charged_credits"]  # noqa: Y015
     _WhichOneofArgType__charged_credits: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits"]  # noqa: Y015
     _WhichOneofReturnType__estimated_credits: _TypeAlias = _typing.Literal["estimated_credits"]  # noqa: Y015
     _WhichOneofArgType__estimated_credits: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits"]  # noqa: Y015
+    _WhichOneofReturnType__queue_position: _TypeAlias = _typing.Literal["queue_position"]  # noqa: Y015
+    _WhichOneofArgType__queue_position: _TypeAlias = _typing.Literal["_queue_position", b"_queue_position"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__charged_credits) -> _WhichOneofReturnType__charged_credits | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__estimated_credits) -> _WhichOneofReturnType__estimated_credits | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queue_position) -> _WhichOneofReturnType__queue_position | None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015
 
