@@ -236,3 +236,13 @@ def test_half_of_the_certificate_files_and_unreadable_ones_are_named(tmp_path: P
         "EVERGREEN_TLS_CERT: is not set, and TLS needs it",
         "EVERGREEN_TLS_KEY: is not set, and TLS needs it",
     ]
+
+
+def test_metrics_beyond_loopback_need_a_word_for_it() -> None:
+    environ = {"RUNWAYML_API_SECRET": KEY}
+
+    assert Config.from_env(environ).metrics_listen == ""
+    assert Config.from_env({**environ, "EVERGREEN_METRICS_LISTEN": "[::1]:9100"}).metrics_listen == "[::1]:9100"
+    open_to_all = {**environ, "EVERGREEN_METRICS_LISTEN": "0.0.0.0:9100"}
+    assert set(faults_of(open_to_all)) == {"EVERGREEN_METRICS_LISTEN"}
+    assert Config.from_env(open_to_all, insecure=True).metrics_listen == "0.0.0.0:9100"

@@ -1,6 +1,7 @@
 """The composition root: what the service is made of, in the order in which it is opened; closed in reverse."""
 
 import asyncio
+import logging
 import random
 import socket
 import time
@@ -23,6 +24,7 @@ from evergreen_server.jobs.engine import Engine
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.leases import Lease, Reaper
 from evergreen_server.jobs.ledger import Caps
+from evergreen_server.jobs.meter import take_census
 from evergreen_server.jobs.notices import Notices
 from evergreen_server.jobs.outlook import Outlooks
 from evergreen_server.jobs.polling import Durations, Pace
@@ -30,11 +32,13 @@ from evergreen_server.jobs.progress import ProgressBuffer
 from evergreen_server.jobs.retention import Retention
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.jobs.sweep import Sweep
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Shield, Tools
 from evergreen_server.jobs.workflow import Runner
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from evergreen_server.metrics import Metrics, serve_metrics
 from evergreen_server.replaced import Replaceable
 from evergreen_server.rpc.access import Access
 from evergreen_server.rpc.requests import RequestReader
@@ -51,6 +55,8 @@ from evergreen_server.runway.retry import RetryPolicy
 from evergreen_server.sandbox import SANDBOX_KEY, Sandbox
 from evergreen_server.temp import temp_folder
 from evergreen_storage import SceneStore, open_storage
+
+logger = logging.getLogger(__name__)
 
 
 def now() -> datetime:
@@ -116,7 +122,8 @@ async def serve(
         scenes = SceneStore(storage, clock=now)
         wire = EventWire()
         statuses = StatusCache(final_only=database.shared)
-        feed = Feed(database=database, wire=wire, clock=now, found=statuses.found)
+        metrics = Metrics(census=partial(take_census, database, now), watchers=lambda: feed.watchers)
+        feed = Feed(database=database, wire=wire, clock=now, found=statuses.found, told=metrics.told)
         signals = Signals()
 
         def heard(changes: Sequence[Change]) -> None:
@@ -184,6 +191,7 @@ async def serve(
                 monotonic=time.monotonic,
                 shield=shield,
                 check_lease=lease.check if database.shared else lambda: None,
+                meter=metrics,
             )
         )
         for name, work in (
@@ -195,7 +203,7 @@ async def serve(
         ):
             background.start(work, name=name)
         if database.shared:
-            reaper = Reaper(database=database, lease=lease, handover=engine, taken_over=lambda _: None)
+            reaper = Reaper(database=database, lease=lease, handover=engine, taken_over=metrics.taken_over)
             for name, work in (
                 ("notices sent", notices.send()),
                 ("notices heard", notices.listen()),
@@ -214,10 +222,20 @@ async def serve(
             clock=now,
             events_kept=timedelta(days=config.event_retention_days),
             jobs_kept=timedelta(days=config.job_retention_days),
+            meter=metrics,
         )
+        deletions = SceneDeletions(
+            database=database, store=store, feed=feed, scenes=scenes, clock=now, replica_id=replica_id
+        )
+        sweep = Sweep(database=database, deletions=deletions, clock=now, meter=metrics)
         # Of its own, so that it ends before the engine that it works on.
         upkeep = await stack.enter_async_context(Background())
         upkeep.start(retention.run(), name="retention")
+        upkeep.start(sweep.run(), name="sweep of what was left")
+        if config.metrics_listen:
+            upkeep.start(metrics.watch_loop(), name="loop lag")
+            metrics_address = await stack.enter_async_context(serve_metrics(config.metrics_listen, metrics))
+            logger.info("metrics served", extra={"address": metrics_address})
         video = VideoService(
             store=store,
             tasks=tasks,
@@ -237,9 +255,7 @@ async def serve(
                 video=video,
                 scene=SceneService(
                     scenes=scenes,
-                    deletions=SceneDeletions(
-                        database=database, store=store, feed=feed, scenes=scenes, clock=now, replica_id=replica_id
-                    ),
+                    deletions=deletions,
                     media=media,
                     transfers=Transfers(),
                     shield=shield,

@@ -87,6 +87,9 @@ class Config:
     job_retention_days: float
     """EVERGREEN_JOB_RETENTION_DAYS: how long jobs that have ended are kept, and at least as long as their events,
     1 to 3650. Their files are not touched. Default 30."""
+    metrics_listen: str
+    """EVERGREEN_METRICS_LISTEN: host:port where /metrics is served for Prometheus; port 0 picks one. It
+    has no authentication, so that beyond loopback `insecure` must be given. Default off."""
     grace_seconds: float
     """EVERGREEN_GRACE_SECONDS: how long calls under way may take when the server stops, 0 to 600. Default 10."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -131,6 +134,11 @@ class Config:
             faults += [f"{name}: is not set, and TLS needs it" for name in TLS_NAMES[:2] if not environ.get(name)]
         if not insecure and not _on_loopback(f"//{address}") and not (tokens_file and environ.get(TLS_NAMES[0])):
             faults.append(OPEN_TO_ALL.format(address))
+        metrics = read("EVERGREEN_METRICS_LISTEN", "", lambda text: _address(text) if text else "")
+        if metrics and not insecure and not _on_loopback(f"//{metrics}"):
+            faults.append(
+                "EVERGREEN_METRICS_LISTEN: has no authentication, so it must be on loopback, or --insecure given"
+            )
         config = cls(
             listen=address,
             tokens_file=tokens_file,
@@ -149,6 +157,7 @@ class Config:
             max_queued=read("EVERGREEN_MAX_QUEUED", "10000", _whole(1, 10_000_000)),
             event_retention_days=read("EVERGREEN_EVENT_RETENTION_DAYS", "7", _number(1, 3650)),
             job_retention_days=read("EVERGREEN_JOB_RETENTION_DAYS", "30", _number(1, 3650)),
+            metrics_listen=metrics,
             grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", _number(0, 600)),
             log_level=read("EVERGREEN_LOG_LEVEL", "INFO", _level),
             log_format=read("EVERGREEN_LOG_FORMAT", "json", _format),

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, metadata
 from evergreen_server.jobs.feed import CursorCompacted, Feed
+from evergreen_server.jobs.meter import Unmetered
 from evergreen_server.jobs.model import CostBasis, EventKind, Job, JobDeleted, JobNotFound, JobRequest, State
 from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.retention import Retention
@@ -71,6 +72,7 @@ class Case:
             clock=self.clock,
             events_kept=timedelta(days=1),
             jobs_kept=timedelta(days=3),
+            meter=Unmetered(),
             events_at_once=4,
         )
 

@@ -29,6 +29,14 @@ async def refused(call: Awaitable[object]) -> tuple[grpc.StatusCode, str]:
     return error.code(), reason_of(error)
 
 
+async def refused_or_not(call: Awaitable[object]) -> tuple[grpc.StatusCode, str] | None:
+    try:
+        await call
+    except grpc.aio.AioRpcError as error:
+        return error.code(), reason_of(error)
+    return None
+
+
 async def closed(api: Api) -> None:
     """Waits until the scene takes nothing new."""
     async with asyncio.timeout(10):
@@ -106,9 +114,7 @@ async def test_a_job_that_needs_attention_is_in_the_way_of_force_too(api: Api, s
     await delete(api, force=True)
 
 
-async def test_a_killed_deletion_leaves_a_closed_scene_and_is_finished_by_the_next(
-    sandbox: Control, tmp_path: Path
-) -> None:
+async def test_a_killed_deletion_is_finished_by_the_next_server(sandbox: Control, tmp_path: Path) -> None:
     folder = tmp_path / "data" / SCENE
     async with ServerProcess(tmp_path / "data", sandbox.url) as server:
         api = await server.start()
@@ -129,11 +135,9 @@ async def test_a_killed_deletion_leaves_a_closed_scene_and_is_finished_by_the_ne
         assert (folder / "metadata" / "scene.json").exists(), "the kill came too late to show anything"
 
         api = await server.start()
-        assert await refused(api.video.GenerateVideo(request(scene_id="one"))) == BUSY
-        assert await refused(upload(api, b"new", path="images/new")) == BUSY
-        assert await refused(api.scene.CreateScene(scene_pb2.CreateSceneRequest(**WHERE))) == BUSY
         assert (await api.video.GenerateVideo(earlier)).job.job_id == job.job_id
-        await delete(api)
+        # The call waits for the server's own sweep, which may have come first and been through.
+        assert await refused_or_not(delete(api)) in (None, GONE)
 
         assert not folder.exists()
         assert await refused(delete(api)) == GONE

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.database import AWAY, Database, job_events, jobs, projects
 from evergreen_server.jobs.model import FINAL, EventKind, Job, JobError
 from evergreen_server.jobs.opening import Opening, Openings
-from evergreen_server.jobs.rows import job_from_row
+from evergreen_server.jobs.rows import EPOCH, job_from_row, moment
 from evergreen_server.jobs.store import Change
 from evergreen_server.jobs.topic import AT_ONCE, Entry, Topic, Watcher, told
 
@@ -67,6 +67,7 @@ class Feed:
     """Serves watches. `run` must run beside them; `changed` is called on the loop after each commit.
 
     `found` hears of every event that was read, before it is told: it can be read before its commit is announced.
+    `told` hears, of each reading that woke watchers, how many seconds ago its first event was written.
     """
 
     def __init__(
@@ -77,12 +78,14 @@ class Feed:
         clock: Callable[[], datetime],
         found: Callable[[Sequence[Entry]], None],
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        told: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._wire = wire
         self._clock = clock
         self._found = found
         self._checkpoint_seconds = checkpoint_seconds
+        self._told = told
         self._openings = Openings(database=database, snapshot=self._snapshot)
         self._topics: dict[str, Topic] = {}
         self._dirty: set[str] = set()
@@ -245,14 +248,14 @@ class Feed:
         topic, more = self._topics.get(project_id), True
         while topic is not None and more:
             values = {"project": project_id, "cursor": topic.revision, "most": PAGE}
-            read = partial(_entries, query=EVENTS, values=values)
-            entries = await self._database.read(read)
+            entries, written_at = await self._database.read(partial(_new, values=values))
             if not entries:
                 return
             self._found(entries)
             topic.extend(entries)
             more = len(entries) == PAGE
             await _wake(topic.concerned(entries))
+            self._told((self._clock() - written_at).total_seconds())
 
     async def _behind(self, project_id: str, cursor: int, job_ids: frozenset[str]) -> tuple[Sequence[Entry], int]:
         """Reads for a watcher whose place the window has left behind, and tells up to where that is complete."""
@@ -283,6 +286,15 @@ async def _wake(watchers: Iterable[Watcher]) -> None:
         watcher.wake()
         if number % WAKES_AT_ONCE == 0:
             await asyncio.sleep(0)
+
+
+def _new(db: sa.Connection, values: Mapping[str, object]) -> tuple[list[Entry], datetime]:
+    """Gives new events, and when the first of them was written."""
+    entries = _entries(db, EVENTS, values)
+    if not entries:
+        return [], EPOCH
+    first = job_events.c.project_id == values["project"], job_events.c.revision == entries[0].revision
+    return entries, moment(db.execute(sa.select(job_events.c.created_at).where(*first)).scalar_one())
 
 
 def _entries(db: sa.Connection, query: "sa.Select[Event]", values: Mapping[str, object]) -> list[Entry]:

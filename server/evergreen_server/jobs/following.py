@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
+from evergreen_server.jobs.meter import kind_of
 from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State
 from evergreen_server.jobs.polling import PollPlan
 from evergreen_server.jobs.provider import Failure, ProviderError, Task, TaskGone, TaskState
@@ -55,6 +56,7 @@ async def follow(tools: Tools, job: Job, execution: str) -> None:
             return
         except ProviderError as exc:
             logger.warning("poll failed", extra={"job_id": job.job_id, "cause": str(exc)})
+            tools.meter.poll_failed(kind_of(exc))
             plan.error(tools.monotonic())
             delay = plan.next_delay(tools.monotonic())
             continue

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.database import Database, inline_media, job_events, jobs, ledger, projects, provider_tasks
+from evergreen_server.jobs.meter import Meter
 from evergreen_server.jobs.model import FINAL, TaskRole
 from evergreen_server.jobs.projects import lock_project
 from evergreen_server.jobs.rows import micros
@@ -58,6 +59,7 @@ class Retention:
         clock: Callable[[], datetime],
         events_kept: timedelta,
         jobs_kept: timedelta,
+        meter: Meter,
         events_at_once: int = EVENTS_AT_ONCE,
     ) -> None:
         self._database = database
@@ -65,6 +67,7 @@ class Retention:
         self._clock = clock
         self._events_kept = events_kept
         self._jobs_kept = jobs_kept
+        self._meter = meter
         self._events_at_once = events_at_once
 
     async def run(self) -> None:
@@ -90,6 +93,8 @@ class Retention:
         workflows = 0
         while number := await asyncio.to_thread(self._workflows.forget_ended, now - WORKFLOWS_KEPT, WORKFLOWS_AT_ONCE):
             workflows += number
+        for what, number in (("events", events), ("jobs", gone), ("workflows", workflows)):
+            self._meter.removed(what, number)
         if events or gone or workflows:
             logger.info("old rows removed", extra={"events": events, "jobs": gone, "workflows": workflows})
         return Removed(events=events, jobs=gone, workflows=workflows)

@@ -5,6 +5,7 @@ nothing can be added to, and doing it again finishes it.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
@@ -14,16 +15,18 @@ from weakref import WeakValueDictionary
 import sqlalchemy as sa
 
 from evergreen_server.jobs import wishes
-from evergreen_server.jobs.database import Database, jobs, replicas
+from evergreen_server.jobs.database import Database, jobs, replicas, scene_deletions
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.leases import live_replicas
 from evergreen_server.jobs.model import UNFINISHED, State, WrongState
 from evergreen_server.jobs.projects import SceneBusy, disown, is_marked, lock_project, mark, marked_by, unmark
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.writers import SceneWriters
-from evergreen_storage import SceneNotFound, SceneStore
+from evergreen_storage import SceneNotFound, SceneStore, StorageError
 
 WAIT_SECONDS = 60.0
+
+logger = logging.getLogger(__name__)
 
 _Key: TypeAlias = tuple[str, str]
 _States: TypeAlias = Mapping[str, State]
@@ -72,6 +75,32 @@ class SceneDeletions:
             await self._delete(project_id, scene_id, force)
         finally:
             turn.release()
+
+    async def finish(self) -> tuple[int, int]:
+        """Sees to their end the deletions that broke off; gives how many there were, and how many ended.
+
+        Where a scene is in use after all, nothing of it was deleted, and it is opened again.
+        """
+        left = [key for key in await self._database.read(self._left) if key not in self._turns]
+        finished = 0
+        for project_id, scene_id in left:
+            try:
+                await self.delete(project_id, scene_id, force=False)
+            except (SceneBusy, SceneNotFound, StorageError) as exc:
+                about = {"project_id": project_id, "scene_id": scene_id, "cause": str(exc)}
+                logger.warning("deletion not finished", extra=about)
+            else:
+                logger.info("deletion finished", extra={"project_id": project_id, "scene_id": scene_id})
+                finished += 1
+        return len(left), finished
+
+    def _left(self, db: sa.Connection) -> list[_Key]:
+        """Gives the marked scenes that no other living replica is deleting."""
+        query = sa.select(scene_deletions.c.project_id, scene_deletions.c.scene_id)
+        if self._database.shared:
+            others = live_replicas().where(replicas.c.replica_id != self._replica_id)
+            query = query.where(scene_deletions.c.replica.not_in(others))
+        return [(row.project_id, row.scene_id) for row in db.execute(query)]
 
     async def _delete(self, project_id: str, scene_id: str, force: bool) -> None:
         await self._check_known(project_id, scene_id)

@@ -16,6 +16,7 @@ from uuid import uuid4
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.inputs import load_inputs
+from evergreen_server.jobs.meter import kind_of
 from evergreen_server.jobs.model import Job, JobFault, OnUnknownSubmission, Slot, Stage, State, Superseded, TaskRole
 from evergreen_server.jobs.provider import (
     DailyLimitReached,
@@ -112,6 +113,7 @@ async def _post(tools: Tools, job: Job, execution: str, media: Sequence[Prepared
         submission = await tools.provider.create(job.request.spec, media, before_send=tools.check_lease)
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
+        tools.meter.create_failed(kind_of(exc))
         unknown = partial(_unknown, cause=str(exc), not_before=tools.later(job.attempt + 2))
         await _settle(tools, job, unknown, execution, capped=partial(_ask, cause=str(exc)))
         return
@@ -123,6 +125,7 @@ async def _post(tools: Tools, job: Job, execution: str, media: Sequence[Prepared
         elif isinstance(exc, InsufficientCredits):
             await _surely(tools, job, tools.admission.out_of_credits)
         # Its kind alone: the provider may quote the prompt in its text, which the job's error keeps.
+        tools.meter.create_failed(kind_of(exc))
         logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})
         await _settle(tools, job, partial(_not_created, exc=exc, not_before=tools.later(tries)), execution)
         return

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from evergreen_server.jobs.admission import Admission, Signals
+from evergreen_server.jobs.meter import Meter, Unmetered
 from evergreen_server.jobs.model import CostBasis, Job, State
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
@@ -59,6 +60,7 @@ class Tools:
     shield: "Shield"
     check_lease: Callable[[], None]
     """Called just before what cannot be taken back is sent. Raises NotSent where another replica may own the job."""
+    meter: Meter = field(default_factory=Unmetered)
     answers: dict[str, Task] = field(default_factory=dict)
     """The last answer about a task that has ended, kept from the poll to the delivery."""
 

@@ -1,0 +1,87 @@
+"""What the jobs room tells whoever measures it; and what there is to count in the rows."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs import ledger
+from evergreen_server.jobs.database import Database, jobs
+from evergreen_server.jobs.model import Stage, State
+from evergreen_server.jobs.provider import ProviderError
+from evergreen_server.jobs.rows import micros
+
+
+class Meter(Protocol):
+    """Counts what happens. Each call is quick and raises nothing; kinds and causes are of small closed sets."""
+
+    def poll_failed(self, kind: str) -> None: ...
+
+    def create_failed(self, kind: str) -> None: ...
+
+    def taken_over(self, number: int) -> None: ...
+
+    def told(self, seconds: float) -> None:
+        """Notes how long after it was written an event woke its watchers."""
+        ...
+
+    def removed(self, what: str, number: int) -> None: ...
+
+    def swept(self, what: str, number: int) -> None: ...
+
+
+class Unmetered:
+    """Counts nothing."""
+
+    def poll_failed(self, kind: str) -> None: ...
+
+    def create_failed(self, kind: str) -> None: ...
+
+    def taken_over(self, number: int) -> None: ...
+
+    def told(self, seconds: float) -> None: ...
+
+    def removed(self, what: str, number: int) -> None: ...
+
+    def swept(self, what: str, number: int) -> None: ...
+
+
+def kind_of(exc: ProviderError) -> str:
+    """Names the kind of a provider's error by our own table, whatever the client made of it for itself."""
+    return next(kind.__name__ for kind in type(exc).__mro__ if kind.__module__ == ProviderError.__module__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Census:
+    """The rows, counted at one moment, over all replicas."""
+
+    by_state: Mapping[State, int]
+    waiting: int
+    """How many jobs wait to be submitted."""
+    longest_wait_seconds: float
+    """For how long the oldest of them has been accepted; 0 where none waits."""
+    totals: ledger.Totals
+
+
+async def take_census(database: Database, clock: Callable[[], datetime]) -> Census:
+    """Counts the jobs by state, the queue and the credits."""
+
+    def read(db: sa.Connection) -> Census:
+        states = db.execute(sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state))
+        found = {State(state): int(number) for state, number in states}
+        waiting, oldest = db.execute(
+            sa.select(sa.func.count(), sa.func.min(jobs.c.created_at)).where(
+                jobs.c.state == State.QUEUED.value, jobs.c.stage == Stage.WAITING.value
+            )
+        ).one()
+        wait = 0.0 if oldest is None else max(0.0, (micros(clock()) - oldest) / 1_000_000)
+        return Census(
+            by_state={state: found.get(state, 0) for state in State},
+            waiting=int(waiting),
+            longest_wait_seconds=wait,
+            totals=ledger.totals(db),
+        )
+
+    return await database.read(read)

@@ -1,0 +1,130 @@
+"""Metrics for Prometheus: what the rooms count, and the rows as they are when asked for. No label is unbounded."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from evergreen_server.jobs.meter import Census
+
+CENSUS_SECONDS = 5.0
+LOOP_SECONDS = 0.5
+LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Metrics:
+    """The metrics of one server, in a registry of its own. Counts for the jobs room as its `Meter`."""
+
+    def __init__(self, *, census: Callable[[], Awaitable[Census]], watchers: Callable[[], int]) -> None:
+        self._census = census
+        self._counted_at = float("-inf")
+        self._turn = asyncio.Lock()
+        self._registry = registry = CollectorRegistry()
+        self._jobs = Gauge("evergreen_jobs", "Jobs in the database by state.", ["state"], registry=registry)
+        self._waiting = Gauge("evergreen_queue_depth", "Jobs that wait to be submitted.", registry=registry)
+        self._oldest = Gauge(
+            "evergreen_queue_oldest_seconds",
+            "Seconds since the oldest job that waits was accepted; 0 where none does.",
+            registry=registry,
+        )
+        self._reserved = Gauge(
+            "evergreen_credits_reserved", "Credits that attempts under way may cost at most.", registry=registry
+        )
+        self._spent = Gauge(
+            "evergreen_credits_spent",
+            "Credits that ended attempts have cost, for sure or at most.",
+            ["basis"],
+            registry=registry,
+        )
+        self._polls = Counter(
+            "evergreen_poll_errors", "Polls of provider tasks that failed, by kind.", ["kind"], registry=registry
+        )
+        self._creates = Counter(
+            "evergreen_create_errors", "Creates of provider tasks that failed, by kind.", ["kind"], registry=registry
+        )
+        self._taken_over = Counter(
+            "evergreen_takeovers", "Workflows taken over from replicas that died.", registry=registry
+        )
+        self._event_lag = Histogram(
+            "evergreen_event_lag_seconds",
+            "Seconds from the writing of an event to the waking of its watchers here.",
+            buckets=LAGS,
+            registry=registry,
+        )
+        self._loop_lag = Histogram(
+            "evergreen_loop_lag_seconds", "Seconds by which the event loop is late.", buckets=LAGS, registry=registry
+        )
+        self._removed = Counter(
+            "evergreen_removed", "Old rows that were removed, by what they are.", ["what"], registry=registry
+        )
+        self._swept = Counter(
+            "evergreen_swept", "What the sweep found and put right, or reported.", ["what"], registry=registry
+        )
+        Gauge("evergreen_watchers", "Watches that are open here.", registry=registry).set_function(watchers)
+
+    def poll_failed(self, kind: str) -> None:
+        self._polls.labels(kind).inc()
+
+    def create_failed(self, kind: str) -> None:
+        self._creates.labels(kind).inc()
+
+    def taken_over(self, number: int) -> None:
+        self._taken_over.inc(number)
+
+    def told(self, seconds: float) -> None:
+        self._event_lag.observe(max(0.0, seconds))
+
+    def removed(self, what: str, number: int) -> None:
+        self._removed.labels(what).inc(number)
+
+    def swept(self, what: str, number: int) -> None:
+        self._swept.labels(what).inc(number)
+
+    async def watch_loop(self) -> None:
+        """Measures how late the event loop comes to a wait that is over."""
+        while True:
+            due = time.monotonic() + LOOP_SECONDS
+            await asyncio.sleep(LOOP_SECONDS)
+            self._loop_lag.observe(max(0.0, time.monotonic() - due))
+
+    async def text(self) -> bytes:
+        """Gives everything in Prometheus' own format; the rows as they were a few seconds ago at most."""
+        async with self._turn:
+            if time.monotonic() - self._counted_at > CENSUS_SECONDS:
+                self._take(await self._census())
+                self._counted_at = time.monotonic()
+        return generate_latest(self._registry)
+
+    def _take(self, census: Census) -> None:
+        for state, number in census.by_state.items():
+            self._jobs.labels(state.value).set(number)
+        self._waiting.set(census.waiting)
+        self._oldest.set(census.longest_wait_seconds)
+        self._reserved.set(census.totals.reserved / 1000)
+        self._spent.labels("CONFIRMED").set(census.totals.confirmed / 1000)
+        self._spent.labels("UPPER_BOUND").set(census.totals.bounded / 1000)
+
+
+@asynccontextmanager
+async def serve_metrics(listen: str, metrics: Metrics) -> AsyncIterator[str]:
+    """Serves `/metrics` over HTTP on this loop; gives the address bound to. Raises OSError where it cannot be."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=await metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app = web.Application()
+    app.router.add_get("/metrics", answer)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        host, _, port = listen.rpartition(":")
+        site = web.TCPSite(runner, host.strip("[]"), int(port))
+        await site.start()
+        bound = runner.addresses[0]
+        yield f"{host}:{bound[1]}"
+    finally:
+        await runner.cleanup()

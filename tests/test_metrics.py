@@ -1,0 +1,48 @@
+"""The metrics, read over HTTP from a real server."""
+
+import logging
+import re
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from evergreen.v1 import video_pb2 as v1
+from tests.serving import Control, serving
+
+
+async def test_what_happens_is_counted(tmp_path: Path, sandbox: Control, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    await sandbox.fault("lost_answer", operation="create", prompt="lost")
+    await sandbox.fault("status", operation="get_task", status=503, count=12)
+    async with (
+        serving(tmp_path / "data", sandbox.url, EVERGREEN_METRICS_LISTEN="127.0.0.1:0") as api,
+        aiohttp.ClientSession() as session,
+    ):
+        done = await api.finished((await api.generate()).job_id)
+        lost = await api.generate(prompt_text="lost")
+        await api.until(lost.job_id, v1.JOB_STATE_NEEDS_ATTENTION)
+        address = next(record.address for record in caplog.records if record.message == "metrics served")
+
+        async with session.get(f"http://{address}/metrics") as answer:
+            kind, text = answer.content_type, await answer.text()
+
+    found = {name: float(value) for name, value in re.findall(r"^(evergreen\S+) (\S+)$", text, re.MULTILINE)}
+    assert (answer.status, kind) == (200, "text/plain")
+    assert done.state == v1.JOB_STATE_SUCCEEDED
+    assert found['evergreen_jobs{state="SUCCEEDED"}'] == 1
+    assert found['evergreen_jobs{state="NEEDS_ATTENTION"}'] == 1
+    assert found['evergreen_jobs{state="RUNNING"}'] == 0
+    assert (found["evergreen_queue_depth"], found["evergreen_queue_oldest_seconds"]) == (0, 0)
+    assert found["evergreen_credits_reserved"] == 24
+    assert found['evergreen_credits_spent{basis="CONFIRMED"}'] == 24
+    assert found['evergreen_credits_spent{basis="UPPER_BOUND"}'] == 0
+    assert found['evergreen_create_errors_total{kind="SubmissionUnknown"}'] == 1
+    assert found['evergreen_poll_errors_total{kind="ProviderUnavailable"}'] >= 1
+    assert found["evergreen_event_lag_seconds_count"] > 0
+    assert found["evergreen_event_lag_seconds_sum"] < 10 * found["evergreen_event_lag_seconds_count"]
+    assert found["evergreen_loop_lag_seconds_count"] > 0
+    assert found["evergreen_watchers"] == 0
+    assert found["evergreen_takeovers_total"] == 0
+    # Whatever could grow without bound is in no label.
+    assert not any(word in text for word in ("film", done.job_id, lost.job_id))
