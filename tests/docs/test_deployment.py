@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -64,3 +65,17 @@ async def test_the_image_asks_for_health_by_a_command_that_tells_it(api: Api) ->
 
     assert await asyncio.wait_for(serving.wait(), 60) == 0
     assert await asyncio.wait_for(absent.wait(), 60) == 1
+
+
+def test_the_image_holds_what_the_tests_run_with() -> None:
+    image, tests = (
+        dict(re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / "requirements" / name).read_text(), re.MULTILINE))
+        for name in ("server.txt", "dev.txt")
+    )
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    asked = [*project["dependencies"], *(each for name in ("cli", "server", "s3", "postgres") for each in extras[name])]
+    names = {re.split(r"[^\w.-]", each)[0].lower() for each in asked} - {project["name"]}
+
+    assert names <= image.keys()
+    assert {name: tests.get(name) for name in image} == image
