@@ -449,6 +449,82 @@ async def test_an_installed_package_adds_commands_and_a_missing_one_is_named(
     assert "absent needs the server: pip install 'evergreen-video[server]' (nowhere is missing)" in absent.stderr
 
 
+async def test_a_terminal_gets_a_live_table_of_all_jobs_of_a_project_through_a_lost_connection(
+    service: ScriptedService, evergreen: CommandLine
+) -> None:
+    service.streams = [
+        [
+            event(1, "job-1", stage="JOB_STAGE_GENERATING", progress=0.25),
+            event(2, "job-2", state="QUEUED", stage="JOB_STAGE_WAITING"),
+            checkpoint(2),
+            DRAINING,
+        ],
+        [
+            event(3, "job-3", state="NEEDS_ATTENTION"),
+            event(4, "job-1", state="SUCCEEDED", progress=1.0, outputs=[Output(asset="videos/job-1-1-0.mp4")]),
+            Hold(),
+        ],
+    ]
+    terminal, end = pty.openpty()
+
+    process = await evergreen.start(
+        "video", "watch", "--project", "p", stderr=end, TERM="xterm", NO_COLOR="1", COLUMNS="120", LINES="30"
+    )
+    os.close(end)
+    reading = asyncio.create_task(asyncio.to_thread(read_all, terminal))
+    assert process.stdout is not None
+    async with asyncio.timeout(20):
+        path = await process.stdout.readline()
+        await service.holding.wait()
+    process.send_signal(signal.SIGINT)
+    shown = await reading
+    os.close(terminal)
+    ended = await evergreen.end(process)
+
+    assert (ended.code, path) == (130, b"projects/p/s/videos/job-1-1-0.mp4\n")
+    rows = [line.split() for line in shown[shown.rindex("JOB ") :].splitlines()]
+    assert [row[:1] + row[2:4] for row in rows if row and row[0].startswith("…")] == [
+        ["…job-2", "QUEUED", "WAITING"],
+        ["…job-3", "NEEDS_ATTENTION", "0%"],
+        ["…job-1", "SUCCEEDED", "100%"],
+    ]
+    assert "project p: 2 under way, 1 ended" in shown
+    assert "watch interrupted, trying again" in shown
+    assert "To resume: evergreen video watch --project p" in shown
+    assert service.watches[1].after_revision == 2
+
+
+async def test_a_project_is_watched_by_lines_where_there_is_no_terminal(
+    service: ScriptedService, evergreen: CommandLine
+) -> None:
+    service.streams = [[event(1, "job-1", stage="JOB_STAGE_GENERATING", progress=0.25), Hold()]]
+
+    process = await evergreen.start("video", "watch", "--project", "p")
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        line = await process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    ended = await evergreen.end(process)
+
+    assert line.decode().startswith("s …job-1  GENERATING  25%")
+    assert (ended.code, ended.stdout) == (130, "")
+    assert "\x1b" not in ended.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+async def test_a_shell_completes_the_words_of_the_command(evergreen: CommandLine, shell: str) -> None:
+    script = await evergreen("completion", shell)
+    completed = await evergreen(
+        _EVERGREEN_COMPLETE=f"{shell}_complete",
+        COMP_WORDS="evergreen video wa",
+        COMP_CWORD="wa" if shell == "fish" else "2",
+    )
+
+    assert script.code == 0
+    assert f"_EVERGREEN_COMPLETE={shell}_complete" in script.stdout
+    assert "watch" in completed.stdout
+
+
 async def test_a_token_is_shown_once_beside_the_line_that_lets_it_in(evergreen: CommandLine) -> None:
     told = await evergreen("token", "--name", "studio", "--project", "film")
     both = await evergreen("token", "--name", "ops", "--all-projects", "--right", "admin", "--output", "json")

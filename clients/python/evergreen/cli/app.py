@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
+from evergreen.cli.completion import completion
 from evergreen.cli.exits import EXIT_CODES_HELP
 from evergreen.cli.scene import scene
 from evergreen.cli.service import account, health, models
@@ -40,7 +41,7 @@ def evergreen() -> None:
     """
 
 
-for _command in (video, scene, models, account, health):
+for _command in (video, scene, models, account, health, completion):
     evergreen.add_command(_command)
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from evergreen.cli.jobs_table import JobsTable
 from evergreen.cli.output import plain, stage_name, state_name
 from evergreen.cli.session import say
 from evergreen.v1.video_pb2 import Job, JobState
@@ -19,7 +20,7 @@ from evergreen.watch import is_final
 _PROGRESS_STEP = 0.1
 
 
-class Display(AbstractContextManager["Display"], Protocol):
+class Display(AbstractContextManager[object], Protocol):
     """Where a watch is shown. `data` writes to stdout without tearing what is shown."""
 
     def show(self, job: Job) -> None:
@@ -121,11 +122,13 @@ class Bars(Display):
         self._progress.refresh()
 
 
-def choose_display(*, json: bool) -> Display:
-    """Chooses by what stdout and stderr are."""
+def choose_display(*, json: bool, project_id: str = "") -> Display:
+    """Chooses by what stdout and stderr are; `project_id` where all jobs of a project are watched."""
     if json:
         return Bars() if sys.stderr.isatty() and not sys.stdout.isatty() else Silence()
-    return Bars() if sys.stderr.isatty() else Lines()
+    if not sys.stderr.isatty():
+        return Lines()
+    return JobsTable(project_id) if project_id else Bars()
 
 
 def name(job: Job) -> str:

@@ -37,7 +37,9 @@ class Follower:
     async def follow(self, client: Client) -> ExitCode:
         """Watches until every job is final or needs attention; a whole project until interrupted."""
         try:
-            with choose_display(json=self._session.json) as display, _interruptions_told(display):
+            whole = "" if self._job_ids else self._project_id
+            display = choose_display(json=self._session.json, project_id=whole)
+            with display, _interruptions_told(display):
                 await self._watch(client, display)
         except (asyncio.CancelledError, WatchInterrupted):
             self._tell_how_to_resume()
