@@ -21,7 +21,7 @@ _STYLES = {
     JobState.JOB_STATE_SUCCEEDED: "green",
     JobState.JOB_STATE_FAILED: "red",
     JobState.JOB_STATE_EXPIRED: "red",
-    JobState.JOB_STATE_NEEDS_ATTENTION: "bold yellow",
+    JobState.JOB_STATE_NEEDS_ATTENTION: "yellow",
 }
 
 

@@ -1,9 +1,10 @@
 """What every verb shares: the global options, one client, and errors turned into exit codes."""
 
 import asyncio
+import shlex
 import sys
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import IO, TypeVar
 
 import click
@@ -11,9 +12,12 @@ import click
 from evergreen.cli.exits import ExitCode
 from evergreen.cli.output import Form, plain
 from evergreen.client import Client
-from evergreen.errors import CallError, EvergreenError, Unavailable
+from evergreen.errors import CallError, EvergreenError, Unauthenticated, Unavailable
+from evergreen.security import Tls
 
 DEFAULT_ENDPOINT = "127.0.0.1:50051"
+_REPEATED = {"endpoint", "insecure", "tls", "tls_ca", "tls_client_cert", "tls_client_key", "token_file"}
+"""What a command that is told to run next needs as well; a token is never written."""
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound="Callable[..., object] | click.Command")
@@ -21,12 +25,18 @@ Command = TypeVar("Command", bound="Callable[..., object] | click.Command")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """The values of the global options. `endpoint_given`: by an option rather than by the environment."""
+    """The values of the global options. `given` are those that came by an option rather than by the environment."""
 
     endpoint: str = DEFAULT_ENDPOINT
-    endpoint_given: bool = False
+    given: tuple[str, ...] = ()
     timeout: float = 30.0
     output: Form = Form.TABLE
+    token: str | None = field(default=None, repr=False)
+    insecure: bool = False
+    tls: bool = False
+    tls_ca: str | None = None
+    tls_client_cert: str | None = None
+    tls_client_key: str | None = None
 
     @property
     def json(self) -> bool:
@@ -34,13 +44,20 @@ class Session:
 
     def command(self, arguments: str) -> str:
         """Writes a command that the user may run next, reaching the same endpoint."""
-        return f"evergreen {f'--endpoint {self.endpoint} ' if self.endpoint_given else ''}{arguments}"
+        return " ".join(("evergreen", *self.given, arguments))
 
     def run(self, work: Callable[[Client], Awaitable[T]]) -> T:
         """Runs `work` with a client; ends the process with the exit code that fits what went wrong."""
 
+        try:
+            tls = self._tls()
+        except (OSError, ValueError) as error:
+            raise click.UsageError(f"TLS: {error}") from error
+
         async def connected() -> T:
-            async with Client(self.endpoint, timeout=self.timeout) as client:
+            async with Client(
+                self.endpoint, timeout=self.timeout, tls=tls, token=self.token, insecure=self.insecure
+            ) as client:
                 return await work(client)
 
         try:
@@ -52,6 +69,12 @@ class Session:
             raise click.UsageError(str(error)) from error
         except EvergreenError as error:
             raise Failure(error, endpoint=self.endpoint) from error
+
+    def _tls(self) -> Tls | None:
+        files = (self.tls_ca, self.tls_client_cert, self.tls_client_key)
+        if not self.tls and not any(files):
+            return None
+        return Tls.from_files(root_certificates=files[0], certificate_chain=files[1], private_key=files[2])
 
 
 class Failure(click.ClickException):
@@ -65,6 +88,8 @@ class Failure(click.ClickException):
             if error.violations:
                 lines = [f"the request cannot be accepted ({error.reason or error.code.name})"]
                 lines += [f"  {plain(each.field)}: {plain(each.description)}" for each in error.violations]
+            if isinstance(error, Unauthenticated):
+                lines.append("Give a token that the service knows: EVERGREEN_TOKEN, or --token-file.")
             if isinstance(error, Unavailable) and not error.reason:
                 lines.append(f"Is a server running at {endpoint}? `evergreen serve --sandbox` starts one.")
         super().__init__("\n".join(lines))
@@ -92,17 +117,76 @@ def global_options(*, environment: bool = False) -> Callable[[Command], Command]
     def keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
         if value is None:
             return
-        given = context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
-        match parameter.name, value:
+        name = parameter.name or ""
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            if name in _REPEATED and value:
+                words = f"--{name.replace('_', '-')}" + (f" {shlex.quote(value)}" if isinstance(value, str) else "")
+                context.obj = replace(session(context), given=(*session(context).given, words))
+        elif name in ("token", "token_file") and session(context).token is not None:
+            # click reads the environment last, and one way to give a token may stand there, the other here.
+            return
+        match name, value:
             case "endpoint", str():
-                context.obj = replace(session(context), endpoint=value, endpoint_given=given)
+                context.obj = replace(session(context), endpoint=value)
             case "timeout", float():
                 context.obj = replace(session(context), timeout=value)
             case "output", str():
                 context.obj = replace(session(context), output=Form(value))
+            case "token_file", str():
+                context.obj = replace(session(context), token=_first_line(value))
+            case "token", str():
+                context.obj = replace(session(context), token=value)
+            case "insecure", bool() if value:
+                context.obj = replace(session(context), insecure=True)
+            case "tls", bool() if value:
+                context.obj = replace(session(context), tls=True)
+            case "tls_ca", str():
+                context.obj = replace(session(context), tls_ca=value)
+            case "tls_client_cert", str():
+                context.obj = replace(session(context), tls_client_cert=value)
+            case "tls_client_key", str():
+                context.obj = replace(session(context), tls_client_key=value)
+
+    def secured(flag: str, description: str, *, metavar: str = "FILE") -> Callable[[Command], Command]:
+        # The root's help tells of these; below every verb they would hide what is the verb's own.
+        return click.option(
+            flag,
+            metavar=metavar,
+            envvar=f"EVERGREEN_{flag[2:].upper().replace('-', '_')}" if environment else None,
+            show_envvar=environment,
+            hidden=not environment,
+            callback=keep,
+            expose_value=False,
+            help=description,
+        )
 
     def decorate(command: Command) -> Command:
         for option in (
+            secured("--tls-client-key", "The key of --tls-client-cert."),
+            secured("--tls-client-cert", "Your certificate, for a service that wants one (PEM)."),
+            secured("--tls-ca", "Whom to trust instead of the usual authorities (PEM); means --tls."),
+            click.option(
+                "--tls",
+                is_flag=True,
+                default=None,
+                envvar="EVERGREEN_TLS" if environment else None,
+                show_envvar=environment,
+                hidden=not environment,
+                callback=keep,
+                expose_value=False,
+                help="Speak TLS with the service.",
+            ),
+            click.option(
+                "--insecure",
+                is_flag=True,
+                default=None,
+                hidden=not environment,
+                callback=keep,
+                expose_value=False,
+                help="Send the token without TLS to other machines as well.",
+            ),
+            secured("--token", "Who you are; others on this machine may see an option.", metavar="TOKEN"),
+            secured("--token-file", "A file with the token in its first line."),
             click.option(
                 "--output",
                 type=click.Choice([form.value for form in Form]),
@@ -132,3 +216,11 @@ def global_options(*, environment: bool = False) -> Callable[[Command], Command]
         return command
 
     return decorate
+
+
+def _first_line(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.readline().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.BadParameter(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}") from error
