@@ -14,6 +14,7 @@ from pathlib import Path
 import grpc
 import pytest
 from click.testing import CliRunner
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen import INLINE_LIMIT, MediaRole, OnUnknownSubmission, SubmissionResolution
 from evergreen.cli.app import evergreen as root
@@ -348,6 +349,26 @@ async def test_checking_a_request_prints_its_price(service: ScriptedService, eve
 
     assert (ended.code, ended.stdout) == (0, "25\n")
     assert service.requests["GenerateVideo"][0].validate_only
+
+
+async def test_a_waiting_job_shows_its_place_and_its_times(service: ScriptedService, evergreen: CommandLine) -> None:
+    waits = job(
+        state="QUEUED",
+        stage="JOB_STAGE_WAITING",
+        queue_position=3,
+        estimated_start_time=Timestamp(seconds=60),
+        estimated_end_time=Timestamp(seconds=120),
+    )
+    service.answers["GetStatus"] = [GetStatusResponse(job=waits)]
+    service.answers["ListVideos"] = [ListVideosResponse(jobs=[waits])]
+
+    status = await evergreen("video", "status", "job-1")
+    listed = await evergreen("video", "list", "--project", "p")
+
+    assert "place in line  3\n" in status.stdout
+    assert "starts about   1970-01-01T00:01:00Z\n" in status.stdout
+    assert "ends about     1970-01-01T00:02:00Z\n" in status.stdout
+    assert "WAITING 3" in listed.stdout
 
 
 async def test_jobs_are_shown_listed_cancelled_and_resolved(service: ScriptedService, evergreen: CommandLine) -> None:
