@@ -108,7 +108,9 @@ lint: setup ## Lint, and check formatting and import directions
 .PHONY: types
 types: setup ## Check types, Python and TypeScript
 	$(BIN)/mypy
-	$(NPM_BIN)/tsc --noEmit -p clients/typescript
+	$(NPM_BIN)/tsc -p clients/typescript
+	$(NPM_BIN)/tsc --noEmit -p tests/clients/typescript
+	$(NPM_BIN)/tsc --noEmit -p examples/worker
 
 .PHONY: check-locks
 check-locks: ## Prove that no lock names a host
@@ -127,8 +129,21 @@ check: lint types check-proto check-locks check-deploy ## Run every check that i
 ## Running it.
 
 .PHONY: test
-test: setup ## Run all tests; ARGS="-k watch" chooses
+test: setup typescript ## Run all tests; ARGS="-k watch" chooses among those in Python
 	$(PY) -m pytest $(ARGS)
+	@$(MAKE) test-typescript
+
+# The pytest that watches from Node runs what is compiled here too.
+.PHONY: typescript
+typescript: setup ## Compile the TypeScript client, its example and its tests
+	rm -rf .make/typescript
+	$(NPM_BIN)/tsc -p clients/typescript
+	$(NPM_BIN)/tsc -p examples/worker --outDir .make/typescript/worker
+	$(NPM_BIN)/tsc -p tests/clients/typescript
+
+.PHONY: test-typescript
+test-typescript: typescript ## Run the tests of the TypeScript client
+	node --test --test-reporter=spec .make/typescript/
 
 .PHONY: e2e
 e2e: setup ## Run only the tests with real processes
@@ -149,12 +164,13 @@ bench: setup ## Measure
 ## Shipping it.
 
 .PHONY: build
-build: setup ## Build wheel and sdist, and import the wheel away from the sources
+build: typescript ## Build wheel, sdist and npm tarball, and import the wheel away from the sources
 	rm -rf dist
 	$(BIN)/uv build --quiet --no-build-isolation --python $(PY) --out-dir dist
 	@rm -rf .make/wheel
 	$(BIN)/uv pip install --quiet --python $(PY) --no-deps --target .make/wheel dist/*.whl
 	@cd .make/wheel && PYTHONPATH=. ../../$(PY) -P -c "$$IMPORT_WHEEL"
+	@cd clients/typescript && npm pack --silent --ignore-scripts --pack-destination ../../dist
 	@ls -l dist
 
 define IMPORT_WHEEL

@@ -1,0 +1,56 @@
+/** Makes a call that has one answer: within a deadline, again where the service was unavailable. */
+import type { CallOptions } from "@connectrpc/connect";
+
+import { type CallError, Unavailable } from "./call-errors.js";
+import { delayMs, type Reconnect, sleep } from "./reconnect.js";
+import { callError } from "./status.js";
+
+/** What the caller of a method may choose. */
+export interface Options {
+  /** Leaves the call, which then rejects with the signal's reason. Never cancels a job. */
+  readonly signal?: AbortSignal;
+  /** Bounds the call, retries included, in place of the client's own `timeoutMs`. */
+  readonly timeoutMs?: number;
+}
+
+type Method<I, O> = (request: I, options: CallOptions) => Promise<O>;
+
+const ATTEMPTS = 5;
+const FIRST_DELAY_MS = 200;
+const MAX_DELAY_MS = 5_000;
+const WIRE_MAX_MS = 99_999_999;
+
+export class Calls {
+  readonly #timeoutMs: number;
+  readonly #backoff: Reconnect;
+
+  constructor(timeoutMs: number, reconnect: Reconnect) {
+    this.#timeoutMs = timeoutMs;
+    this.#backoff = { ...reconnect, firstDelayMs: FIRST_DELAY_MS, maxDelayMs: MAX_DELAY_MS };
+  }
+
+  /**
+   * Calls a method, up to five times while the service is unavailable and the deadline is not reached.
+   *
+   * Only calls that may be repeated safely may be made by it, which all of the service's are. Throws CallError.
+   */
+  async call<I, O>(method: Method<I, O>, request: I, options: Options = {}): Promise<O> {
+    const { signal } = options;
+    const deadline = performance.now() + (options.timeoutMs ?? this.#timeoutMs);
+    for (let attempt = 1; ; attempt += 1) {
+      signal?.throwIfAborted();
+      // At least 1 ms, since 0 would mean no bound; and no more than the wire can say.
+      const timeoutMs = Math.min(Math.max(1, Math.ceil(deadline - performance.now())), WIRE_MAX_MS);
+      let fault: CallError;
+      try {
+        return await method(request, { timeoutMs, ...(signal && { signal }) });
+      } catch (failure) {
+        signal?.throwIfAborted();
+        fault = callError(failure);
+      }
+      const delay = delayMs(this.#backoff, attempt, fault);
+      if (!(fault instanceof Unavailable) || attempt === ATTEMPTS || performance.now() + delay > deadline) throw fault;
+      await sleep(delay, signal);
+    }
+  }
+}

@@ -1,0 +1,45 @@
+/**
+ * Client of Evergreen: makes video clips through one gRPC service.
+ *
+ *     const client = new Client();
+ *     const { jobId } = await client.generate({ projectId: "p", sceneId: "s", model: "gen4_turbo", image: "a.jpg" });
+ *     const job = await client.wait(jobId);
+ *
+ * Messages and enums are the generated ones; all of them are in `@evergreen/video/v1/video` and `/v1/scene`.
+ */
+export { Client, type ClientOptions, type Listed, type Watched } from "./client.js";
+export type { Options } from "./calls.js";
+export * from "./call-errors.js";
+export {
+  EvergreenError,
+  InsecureToken,
+  JobCancelled,
+  JobExpired,
+  JobFailed,
+  MediaTooLarge,
+  NeedsAttention,
+  TransferBroken,
+  WatchInterrupted,
+} from "./errors.js";
+export { FINAL_STATES, isFinal } from "./position.js";
+export type { Reconnect } from "./reconnect.js";
+export { type FileOrBytes, INLINE_LIMIT, inlineMedia, type VideoFields } from "./requests.js";
+export type { AssetName, SceneName, Scenes } from "./scenes.js";
+export type { Moved, TransferOptions } from "./transfers.js";
+export type { Endpoint, TlsOptions, Token } from "./transport.js";
+export type { Asset, Folder, Scene } from "./gen/evergreen/v1/scene_pb.js";
+export {
+  CostBasis,
+  EventKind,
+  type GetAccountResponse,
+  type Job,
+  JobStage,
+  JobState,
+  type Media,
+  MediaRole,
+  type Model,
+  OnUnknownSubmission,
+  type Output,
+  SubmissionResolution,
+  type WatchProgressResponse,
+} from "./gen/evergreen/v1/video_pb.js";

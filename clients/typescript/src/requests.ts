@@ -1,0 +1,109 @@
+/**
+ * Builds the request for a clip from plain values, and pictures from files.
+ *
+ * Nothing is validated here but what could not be sent: the service knows the models and names every fault.
+ */
+import { randomUUID } from "node:crypto";
+import { open } from "node:fs/promises";
+
+import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+
+import { MediaTooLarge } from "./errors.js";
+import {
+  type GenerateVideoRequest,
+  GenerateVideoRequestSchema,
+  type Media,
+  MediaRole,
+  MediaSchema,
+  type OnUnknownSubmission,
+} from "./gen/evergreen/v1/video_pb.js";
+
+/** How many bytes all inputs sent as bytes may have together. */
+export const INLINE_LIMIT = 3 * 1024 * 1024;
+
+/** A file by its path, or bytes. */
+export type FileOrBytes = string | URL | Uint8Array;
+
+/**
+ * The fields of `GenerateVideoRequest`, and `image`: a first frame as a file's path or as bytes.
+ *
+ * What is left out is left to the service, which documents each default. `requestId` is made where absent.
+ */
+export interface VideoFields {
+  readonly projectId: string;
+  readonly sceneId: string;
+  readonly model: string;
+  readonly requestId?: string;
+  readonly promptText?: string;
+  readonly image?: FileOrBytes;
+  readonly media?: readonly MessageInitShape<typeof MediaSchema>[];
+  readonly ratio?: string;
+  readonly resolution?: string;
+  readonly durationSeconds?: number;
+  readonly seed?: number | bigint;
+  readonly options?: JsonObject;
+  readonly maxCredits?: number;
+  readonly maxAttempts?: number;
+  readonly onUnknownSubmission?: OnUnknownSubmission;
+  readonly priority?: number;
+  readonly startBy?: Date;
+  readonly finishBy?: Date;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+/** Builds a request, reading the image's file. Throws MediaTooLarge and what reading a file throws. */
+export async function videoRequest(fields: VideoFields): Promise<GenerateVideoRequest> {
+  const { image, media = [], seed, startBy, finishBy, labels = {}, requestId, ...plain } = fields;
+  const first = image === undefined ? [] : [await inlineMedia(image, MediaRole.FIRST_FRAME)];
+  const inputs = [...first, ...media.map((each) => create(MediaSchema, each))];
+  checkInline(inputs);
+  return create(GenerateVideoRequestSchema, {
+    ...plain,
+    requestId: requestId ?? randomUUID(),
+    media: inputs,
+    labels: { ...labels },
+    ...(seed !== undefined && { seed: BigInt(seed) }),
+    ...(startBy !== undefined && { startBy: timestampFromDate(startBy) }),
+    ...(finishBy !== undefined && { finishBy: timestampFromDate(finishBy) }),
+  });
+}
+
+/** Makes an input of a file's bytes, or of bytes. Throws MediaTooLarge and what reading a file throws. */
+export async function inlineMedia(source: FileOrBytes, role: MediaRole, atSeconds?: number): Promise<Media> {
+  const data = source instanceof Uint8Array ? source : await head(source, INLINE_LIMIT + 1);
+  if (data.length > INLINE_LIMIT) {
+    throw tooLarge(`${source instanceof Uint8Array ? "the input" : source} is larger than that`);
+  }
+  const media = create(MediaSchema, { source: { case: "data", value: data }, role });
+  if (atSeconds !== undefined) media.atSeconds = atSeconds;
+  return media;
+}
+
+/** Reads at most so many bytes, so that a wrong path to a huge file costs nothing. */
+async function head(path: string | URL, limit: number): Promise<Uint8Array> {
+  const file = await open(path);
+  try {
+    const buffer = Buffer.alloc(Math.min((await file.stat()).size, limit));
+    let length = 0;
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, length, buffer.length - length);
+      length += bytesRead;
+      if (bytesRead === 0 || length === buffer.length) return buffer.subarray(0, length);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+function checkInline(media: readonly Media[]): void {
+  const total = media.reduce((sum, each) => sum + (each.source.case === "data" ? each.source.value.length : 0), 0);
+  if (total > INLINE_LIMIT) throw tooLarge(`these have ${total}`);
+}
+
+function tooLarge(what: string): MediaTooLarge {
+  return new MediaTooLarge(
+    `inputs sent as bytes may have 3 MiB (${INLINE_LIMIT} bytes) together, and ${what}; give an http(s) URL or a file ` +
+      "that is already in the scene (an asset) instead, or make the picture smaller",
+  );
+}

@@ -1,0 +1,123 @@
+/** Scenes and their files: the calls of `SceneService`. */
+import { create } from "@bufbuild/protobuf";
+import { durationFromMs } from "@bufbuild/protobuf/wkt";
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
+
+import type { Calls, Options } from "./calls.js";
+import { download, read } from "./download.js";
+import {
+  type Asset,
+  DownloadAssetRequestSchema,
+  type DownloadAssetResponse,
+  type GetAssetUrlResponse,
+  type Scene,
+  SceneService,
+  UploadInfoSchema,
+} from "./gen/evergreen/v1/scene_pb.js";
+import type { Reconnect } from "./reconnect.js";
+import type { FileOrBytes } from "./requests.js";
+import type { TransferOptions } from "./transfers.js";
+import { upload } from "./upload.js";
+
+/** Names a scene. */
+export interface SceneName {
+  readonly projectId: string;
+  readonly sceneId: string;
+}
+
+/** Names a file of a scene; `path` is such as `images/hero.png`. */
+export interface AssetName extends SceneName {
+  readonly path: string;
+}
+
+/** The scenes of the service. Is reached as `client.scenes`. */
+export class Scenes {
+  readonly #stub: Client<typeof SceneService>;
+  readonly #calls: Calls;
+  readonly #reconnect: Reconnect;
+
+  constructor(transport: Transport, calls: Calls, reconnect: Reconnect) {
+    this.#stub = createClient(SceneService, transport);
+    this.#calls = calls;
+    this.#reconnect = reconnect;
+  }
+
+  /** Creates a scene, and its project where there is none; returns it as it is if it exists. */
+  async create({ projectId, sceneId }: SceneName, options?: Options): Promise<Scene> {
+    return present((await this.#calls.call(this.#stub.createScene, { projectId, sceneId }, options)).scene);
+  }
+
+  /** Returns a scene with all its assets. */
+  async show({ projectId, sceneId }: SceneName, options?: Options): Promise<Scene> {
+    return present((await this.#calls.call(this.#stub.getScene, { projectId, sceneId }, options)).scene);
+  }
+
+  /** Yields a project's scenes in the order of their ids, without their assets. */
+  async *list(
+    { projectId, pageSize = 0 }: { readonly projectId: string; readonly pageSize?: number },
+    options?: Options,
+  ): AsyncGenerator<Scene, void, undefined> {
+    for (let pageToken = ""; ; ) {
+      const page = await this.#calls.call(this.#stub.listScenes, { projectId, pageSize, pageToken }, options);
+      yield* page.scenes;
+      pageToken = page.nextPageToken;
+      if (pageToken === "") return;
+    }
+  }
+
+  /** Deletes a scene with all its files; `force` cancels its jobs first, which may take a minute. Cannot be undone. */
+  async delete(
+    { projectId, sceneId, force = false }: SceneName & { readonly force?: boolean },
+    options?: Options,
+  ): Promise<void> {
+    await this.#calls.call(this.#stub.deleteScene, { projectId, sceneId, force }, options);
+  }
+
+  /** Writes a file, or bytes, to a scene, again where the connection is lost. Throws TransferBroken. */
+  async upload(
+    name: AssetName & { readonly contentType?: string; readonly overwrite?: boolean },
+    source: FileOrBytes,
+    options: TransferOptions = {},
+  ): Promise<Asset> {
+    const { projectId, sceneId, path, contentType = "", overwrite = false } = name;
+    const info = create(UploadInfoSchema, { projectId, sceneId, path, contentType, overwrite });
+    return upload(this.#stub, info, source, this.#reconnect, options);
+  }
+
+  /** Reads an asset into a file, which appears when it is whole. Throws TransferBroken. */
+  async download(name: AssetName, target: string, options: TransferOptions = {}): Promise<Asset> {
+    const { projectId, sceneId, path } = name;
+    const request = create(DownloadAssetRequestSchema, { projectId, sceneId, path });
+    return download(this.#stub, request, target, this.#reconnect, options);
+  }
+
+  /** Yields an asset's description, then its bytes, through lost connections. A `limit` of 0 is none. */
+  read(
+    name: AssetName & { readonly offset?: number | bigint; readonly limit?: number | bigint },
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): AsyncGenerator<DownloadAssetResponse, void, undefined> {
+    const { projectId, sceneId, path, offset = 0n, limit = 0n } = name;
+    const part = { offset: BigInt(offset), limit: BigInt(limit) };
+    const request = create(DownloadAssetRequestSchema, { projectId, sceneId, path, ...part });
+    return read(this.#stub, request, this.#reconnect, signal);
+  }
+
+  /** Deletes a file of a scene. Cannot be undone. */
+  async deleteAsset({ projectId, sceneId, path }: AssetName, options?: Options): Promise<void> {
+    await this.#calls.call(this.#stub.deleteAsset, { projectId, sceneId, path }, options);
+  }
+
+  /** Makes a URL that reads an asset until it expires; by default in 15 minutes. Keep it out of logs. */
+  async assetUrl(
+    { projectId, sceneId, path, lifetimeMs }: AssetName & { readonly lifetimeMs?: number },
+    options?: Options,
+  ): Promise<GetAssetUrlResponse> {
+    const lifetime = lifetimeMs === undefined ? {} : { lifetime: durationFromMs(lifetimeMs) };
+    return this.#calls.call(this.#stub.getAssetUrl, { projectId, sceneId, path, ...lifetime }, options);
+  }
+}
+
+function present(scene: Scene | undefined): Scene {
+  if (scene === undefined) throw new TypeError("the service answered without a scene");
+  return scene;
+}

@@ -1,0 +1,93 @@
+/** Translates the failure of a call into the error that its reason stands for. */
+import { Code, ConnectError } from "@connectrpc/connect";
+
+import * as errors from "./call-errors.js";
+import { BadRequestSchema, ErrorInfoSchema, RetryInfoSchema } from "./gen/google/rpc/error_details_pb.js";
+
+const DOMAIN = "evergreen.v1";
+
+type Kind = new (cause: ConnectError, details: errors.CallDetails) => errors.CallError;
+
+const BY_REASON: ReadonlyMap<string, Kind> = new Map<string, Kind>([
+  ["INVALID_REQUEST", errors.InvalidRequest],
+  ["REQUEST_ID_REUSED", errors.RequestIdReused],
+  ["JOB_DELETED", errors.JobDeleted],
+  ["JOB_NOT_FOUND", errors.JobNotFound],
+  ["SCENE_NOT_FOUND", errors.SceneNotFound],
+  ["ASSET_NOT_FOUND", errors.AssetNotFound],
+  ["ASSET_EXISTS", errors.AssetExists],
+  ["SCENE_UNSUPPORTED", errors.SceneUnsupported],
+  ["SCENE_BUSY", errors.SceneBusy],
+  ["URL_UNSUPPORTED", errors.UrlUnsupported],
+  ["OBJECT_TOO_LARGE", errors.ObjectTooLarge],
+  ["TOO_MANY_TRANSFERS", errors.TooManyTransfers],
+  ["TRANSFER_STALLED", errors.TransferStalled],
+  ["NEEDS_RESOLUTION", errors.NeedsResolution],
+  ["NOT_RESOLVABLE", errors.NotResolvable],
+  ["PRICE_UNKNOWN", errors.PriceUnknown],
+  ["CREDITS_EXCEEDED", errors.CreditsExceeded],
+  ["PROJECT_CREDITS_EXCEEDED", errors.ProjectCreditsExceeded],
+  ["PROVIDER_TASK_NOT_FOUND", errors.ProviderTaskNotFound],
+  ["PROVIDER_TASK_TAKEN", errors.ProviderTaskTaken],
+  ["PROVIDER_UNAUTHORIZED", errors.ProviderUnauthorized],
+  ["CURSOR_AHEAD", errors.CursorAhead],
+  ["CURSOR_COMPACTED", errors.CursorCompacted],
+  ["DRAINING", errors.Draining],
+  ["STORAGE_UNAVAILABLE", errors.StorageUnavailable],
+  ["PROVIDER_UNAVAILABLE", errors.ProviderUnavailable],
+  ["QUEUE_FULL", errors.QueueFull],
+  ["NOT_IMPLEMENTED", errors.NotOffered],
+  ["INTERNAL", errors.InternalError],
+]);
+
+// For statuses without a reason of ours, and for reasons that are newer than this client.
+const BY_CODE: ReadonlyMap<Code, Kind> = new Map<Code, Kind>([
+  [Code.InvalidArgument, errors.InvalidRequest],
+  [Code.NotFound, errors.NotFound],
+  [Code.FailedPrecondition, errors.PreconditionFailed],
+  [Code.Unavailable, errors.Unavailable],
+  [Code.Unauthenticated, errors.Unauthenticated],
+  [Code.PermissionDenied, errors.PermissionDenied],
+  [Code.Unimplemented, errors.NotOffered],
+  [Code.Internal, errors.InternalError],
+  [Code.DeadlineExceeded, errors.DeadlineExceeded],
+]);
+
+// How connect-node reports a connection that was lost, refused, or cut within a message.
+const LOST: ReadonlySet<Code> = new Set([
+  Code.Aborted,
+  Code.Canceled,
+  Code.Internal,
+  Code.InvalidArgument,
+  Code.Unknown,
+]);
+
+/** Makes the typed error of a failed call, with the original as its cause. */
+export function callError(failure: unknown): errors.CallError {
+  const error = ConnectError.from(failure);
+  const details = read(error);
+  const kind = BY_REASON.get(details.reason) ?? BY_CODE.get(details.code) ?? errors.CallError;
+  return new kind(error, details);
+}
+
+function read(error: ConnectError): errors.CallDetails {
+  const info = error.findDetails(ErrorInfoSchema).find((each) => each.domain === DOMAIN);
+  const [retry] = error.findDetails(RetryInfoSchema);
+  const delay = retry?.retryDelay;
+  return {
+    code: isLost(error) ? Code.Unavailable : error.code,
+    reason: info?.reason ?? "",
+    metadata: info?.metadata ?? {},
+    violations: error
+      .findDetails(BadRequestSchema)
+      .flatMap((each) => each.fieldViolations)
+      .map(({ field, description }) => ({ field, description })),
+    retryAfterMs: delay === undefined ? undefined : Number(delay.seconds) * 1000 + delay.nanos / 1e6,
+  };
+}
+
+/** Tells whether no status came at all, so that a new connection may help. */
+function isLost(error: ConnectError): boolean {
+  if (error.metadata.has("grpc-status")) return false;
+  return LOST.has(error.code) || error.rawMessage.startsWith("http/2 ");
+}

@@ -1,0 +1,99 @@
+/** How the client reaches the service: one HTTP/2 connection, kept alive, with TLS and a token where they are given. */
+import { isIPv4 } from "node:net";
+import type { SecureClientSessionOptions } from "node:http2";
+
+import type { Interceptor, Transport } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+
+import { InsecureToken } from "./errors.js";
+
+/** Encryption of the connection. All that is left out is Node's own default. */
+export interface TlsOptions {
+  /** The certificates to trust, PEM, in place of the public ones. */
+  readonly ca?: string | Uint8Array;
+  /** The client's own certificate, PEM, where the service asks for one. */
+  readonly cert?: string | Uint8Array;
+  /** The key of `cert`, PEM. */
+  readonly key?: string | Uint8Array;
+  /** The name that the service's certificate must hold, where it is not the host's. */
+  readonly serverName?: string;
+}
+
+/** Gives the token, each time anew; so that it may be replaced while the client lives. */
+export type Token = string | (() => string | Promise<string>);
+
+/** How to reach the service. */
+export interface Endpoint {
+  /** Encrypts the connection; `true` trusts the public certificates. */
+  readonly tls?: boolean | TlsOptions;
+  /** Is sent with each call as `Authorization: Bearer …`. */
+  readonly token?: Token;
+  /** Sends the token although the connection is not encrypted and leaves this machine. */
+  readonly insecure?: boolean;
+}
+
+/** An open way to the service; `close` ends its connection and all that goes over it. */
+export interface Connection {
+  readonly transport: Transport;
+  close(): void;
+}
+
+// The service permits pings every 15 s and tells its clients to use twice that.
+const PING_INTERVAL_MS = 30_000;
+const PING_TIMEOUT_MS = 10_000;
+// A page of jobs with long prompts and labels outgrows the usual 4 MiB.
+const READ_MAX_BYTES = 16 * 1024 * 1024;
+// Node's own window of 64 KiB makes a download wait for each acknowledgement.
+const WINDOW_BYTES = 4 * 1024 * 1024;
+
+/** Prepares the connection to `host:port`; the first call opens it. Throws InsecureToken. */
+export function connect(target: string, { tls = false, token, insecure = false }: Endpoint): Connection {
+  const baseUrl = `${tls ? "https" : "http"}://${target}`;
+  const { hostname } = new URL(baseUrl);
+  if (token !== undefined && !tls && !insecure && !isLoopback(hostname)) {
+    throw new InsecureToken(`the token would reach ${hostname} unencrypted: set tls, or insecure to send it so`);
+  }
+  const sessionManager = new Http2SessionManager(
+    baseUrl,
+    { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS },
+    sessionOptions(tls),
+  );
+  const transport = createGrpcTransport({
+    baseUrl,
+    sessionManager,
+    readMaxBytes: READ_MAX_BYTES,
+    // Clips are compressed already.
+    acceptCompression: [],
+    interceptors: token === undefined ? [] : [bearer(token)],
+  });
+  return { transport, close: () => sessionManager.abort() };
+}
+
+function sessionOptions(tls: boolean | TlsOptions): SecureClientSessionOptions {
+  const settings = { initialWindowSize: WINDOW_BYTES };
+  if (typeof tls === "boolean") return { settings };
+  const { serverName, ca, cert, key } = tls;
+  return {
+    settings,
+    ...(ca !== undefined && { ca: bytes(ca) }),
+    ...(cert !== undefined && { cert: bytes(cert) }),
+    ...(key !== undefined && { key: bytes(key) }),
+    ...(serverName !== undefined && { servername: serverName }),
+  };
+}
+
+function bytes(pem: string | Uint8Array): string | Buffer {
+  return typeof pem === "string" ? pem : Buffer.from(pem);
+}
+
+function bearer(token: Token): Interceptor {
+  return (next) => async (request) => {
+    const value = typeof token === "string" ? token : await token();
+    request.header.set("authorization", `Bearer ${value}`);
+    return next(request);
+  };
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === "localhost" || hostname === "[::1]" || (isIPv4(hostname) && hostname.startsWith("127."));
+}

@@ -1,0 +1,76 @@
+/**
+ * Keeps a watch going over as many streams as it takes: resumes from its cursor, tells nothing twice.
+ *
+ * A stream counts as broken when the service is unavailable or stops, when nothing came for longer than checkpoints
+ * allow, and when it ends although a watched job is not final yet.
+ */
+import type { CallOptions } from "@connectrpc/connect";
+
+import { CursorCompacted, QueueFull, Unavailable } from "./call-errors.js";
+import { StreamBroken, WatchInterrupted } from "./errors.js";
+import type { WatchProgressRequest, WatchProgressResponse } from "./gen/evergreen/v1/video_pb.js";
+import { Position } from "./position.js";
+import { delayMs, type Reconnect, sleep } from "./reconnect.js";
+import { receive } from "./streams.js";
+
+/** Opens one stream of `WatchProgress`. */
+export type OpenWatch = (request: WatchProgressRequest, options: CallOptions) => AsyncIterable<WatchProgressResponse>;
+
+/** How a watch is kept going. */
+export interface Keeping {
+  readonly reconnect: Reconnect;
+  readonly signal: AbortSignal | undefined;
+  readonly onGap: ((gap: CursorCompacted) => void) | undefined;
+}
+
+/**
+ * Yields the events and checkpoints of a watch; ends after the final state of all watched jobs.
+ *
+ * Throws CursorCompacted where there is no `onGap`, other CallErrors where reconnecting cannot help, WatchInterrupted
+ * where it did not for too long.
+ */
+export async function* resilientWatch(
+  open: OpenWatch,
+  request: WatchProgressRequest,
+  { reconnect, signal, onGap }: Keeping,
+): AsyncGenerator<WatchProgressResponse, void, undefined> {
+  const position = new Position(request);
+  let failures = 0;
+  let answeredAt = performance.now();
+  for (;;) {
+    let fault: unknown;
+    try {
+      const next = position.resume();
+      for await (const message of receive((options) => open(next, options), reconnect.silenceMs, signal)) {
+        answeredAt = performance.now();
+        if (!position.isNews(message)) continue;
+        if (message.revision !== position.cursor) failures = 0;
+        yield message;
+        // The caller took its time with the message, which is no silence of the service.
+        answeredAt = performance.now();
+        position.passed(message);
+        if (position.complete) return;
+      }
+      fault = new StreamBroken("the stream ended before every watched job was final");
+    } catch (error) {
+      if (error instanceof CursorCompacted && onGap !== undefined && !position.gap) {
+        onGap(error);
+        position.skip();
+        continue;
+      }
+      if (!isPassing(error)) throw error;
+      fault = error;
+    }
+    failures += 1;
+    const delay = delayMs(reconnect, failures, fault);
+    if (performance.now() + delay - answeredAt > reconnect.patienceMs) {
+      const text = `the watch could not be resumed within ${reconnect.patienceMs / 1000} s: ${fault}`;
+      throw new WatchInterrupted(text, position.cursor, fault);
+    }
+    await sleep(delay, signal);
+  }
+}
+
+function isPassing(error: unknown): boolean {
+  return error instanceof Unavailable || error instanceof QueueFull || error instanceof StreamBroken;
+}

@@ -1,0 +1,74 @@
+/** What a team gets: the packed client in an empty folder, the README's example there, and the example worker. */
+import assert from "node:assert/strict";
+import { type SpawnOptions, spawn } from "node:child_process";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+
+import { Rig, ROOT } from "./rig.js";
+
+const rig = new Rig();
+before(() => rig.open());
+after(() => rig.close());
+
+/** Runs a command to its end and gives its exit code and what it said. */
+function run(command: string, args: readonly string[], options: SpawnOptions, input = "") {
+  return new Promise<{ code: number | null; out: string; err: string }>((resolve, reject) => {
+    const child = spawn(command, args, { ...options, stdio: "pipe", timeout: 120_000 });
+    const told = { out: "", err: "" };
+    child.stdout.on("data", (data: Buffer) => (told.out += data));
+    child.stderr.on("data", (data: Buffer) => (told.err += data));
+    child.on("error", reject);
+    child.on("close", (code) => resolve({ code, ...told }));
+    child.stdin.end(input);
+  });
+}
+
+async function npm(cwd: string, ...args: string[]): Promise<string> {
+  const { code, out, err } = await run("npm", [...args, "--no-audit", "--no-fund", "--loglevel=error"], { cwd });
+  assert.equal(code, 0, `npm ${args[0]}: ${err}${out}`);
+  return out;
+}
+
+test("the packed client, alone in a folder, runs the README's example and passes a strict compiler", async () => {
+  const folder = rig.path("empty");
+  await mkdir(folder);
+  const packed = await npm(join(ROOT, "clients/typescript"), "pack", "--silent", "--ignore-scripts", "--pack-destination", folder);
+  await writeFile(join(folder, "package.json"), "{}");
+  await npm(folder, "install", "--prefer-offline", "--ignore-scripts", `./${packed.trim()}`);
+  const readme = await readFile(join(ROOT, "README.md"), "utf8");
+  const [, program] = /```ts\n(.*?)```/s.exec(readme) ?? [];
+  assert.ok(program);
+  assert.ok(program.trim().split("\n").filter(Boolean).length <= 11);
+  await writeFile(join(folder, "readme.mjs"), program.replace("127.0.0.1:50051", rig.address));
+  await writeFile(join(folder, "readme.mts"), program);
+
+  const { code, out, err } = await run(process.execPath, [join(folder, "readme.mjs")], { cwd: ROOT });
+  const options = ["--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--target", "es2022"];
+  const compiled = await run(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), ...options, "readme.mts"], {
+    cwd: folder,
+  });
+
+  assert.equal(code, 0, err);
+  const lines = out.trim().split("\n");
+  assert.equal(lines.at(-2), "100%");
+  assert.match(lines.at(-1) ?? "", /^videos\/.+\.mp4$/);
+  assert.equal(compiled.code, 0, compiled.out);
+});
+
+test("the worker makes a batch, prints a table, and pays for nothing twice", async () => {
+  const worker = join(ROOT, ".make/typescript/worker/worker.js");
+  const env = { ...process.env, EVERGREEN_ENDPOINT: rig.address };
+  const prompts = Array.from({ length: 6 }, (_, index) => `clip ${index}`).join("\n");
+
+  const first = await run(process.execPath, [worker, "batch", "scene-1"], { env }, prompts);
+  const again = await run(process.execPath, [worker, "batch", "scene-1"], { env }, prompts);
+  const refused = await run(process.execPath, [worker, "no such name", "scene-1"], { env }, prompts);
+
+  assert.equal(first.code, 0, first.err);
+  const clips = first.out.match(/videos\/\S+\.mp4/g) ?? [];
+  assert.equal(new Set(clips).size, 6);
+  assert.deepEqual(again.out.match(/videos\/\S+\.mp4/g), clips);
+  assert.equal(refused.code, 1);
+  assert.match(refused.out, /project_id|INVALID_REQUEST/);
+});
