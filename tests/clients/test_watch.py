@@ -10,6 +10,7 @@ from evergreen import (
     Client,
     CursorAhead,
     CursorCompacted,
+    InternalError,
     JobCancelled,
     JobExpired,
     JobFailed,
@@ -50,7 +51,15 @@ async def test_a_watch_of_jobs_ends_after_the_final_state_of_all_of_them(
     await asyncio.wait_for(service.left.wait(), 5)
 
 
-@pytest.mark.parametrize("fault", [UNAVAILABLE, DRAINING], ids=["unavailable", "draining"])
+# The last three are what gRPC says of a stream that was reset.
+CANCELLED, INTERNAL, UNKNOWN = (
+    Fault(code=code) for code in (grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+)
+
+
+@pytest.mark.parametrize(
+    "fault", [UNAVAILABLE, DRAINING, CANCELLED, INTERNAL, UNKNOWN], ids=lambda fault: fault.reason or fault.code.name
+)
 async def test_a_broken_watch_resumes_from_its_cursor_and_tells_nothing_twice(
     service: ScriptedService, client: Client, fault: Fault
 ) -> None:
@@ -131,6 +140,7 @@ async def test_a_watch_is_given_up_when_the_server_stays_away(service: ScriptedS
     [
         (Fault(code=grpc.StatusCode.NOT_FOUND, reason="JOB_NOT_FOUND"), JobNotFound),
         (Fault(code=grpc.StatusCode.OUT_OF_RANGE, reason="CURSOR_AHEAD"), CursorAhead),
+        (Fault(code=grpc.StatusCode.INTERNAL, reason="INTERNAL"), InternalError),
     ],
 )
 async def test_a_fault_that_reconnecting_cannot_mend_is_raised_at_once(

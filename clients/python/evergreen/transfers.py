@@ -19,6 +19,7 @@ import grpc
 from evergreen.calls import Calls
 from evergreen.checksums import Checksum
 from evergreen.errors import (
+    CallError,
     EvergreenError,
     InternalError,
     TooManyTransfers,
@@ -36,7 +37,7 @@ from evergreen.v1.scene_pb2 import (
     UploadAssetResponse,
     UploadInfo,
 )
-from evergreen.watch import Reconnect
+from evergreen.watch import Reconnect, is_reset
 
 if TYPE_CHECKING:
     # Exists in the stubs' type information alone.
@@ -134,7 +135,9 @@ async def read(
                     elif (told.size_bytes, told.crc32c) != (message.info.size_bytes, message.info.crc32c):
                         raise TransferBroken(f"{request.path} was replaced while it was read; start again")
             return
-        except (Unavailable, TooManyTransfers, TransferStalled) as fault:
+        except CallError as fault:
+            if not isinstance(fault, (Unavailable, TooManyTransfers, TransferStalled)) and not is_reset(fault):
+                raise
             if told is not None and request.limit and received >= request.limit:
                 return
             await patience.wait(fault)

@@ -60,6 +60,15 @@ class Reconnect:
         return min(wish or 0.0, self.max_delay) + self.random() * min(doubled, self.max_delay)
 
 
+# What gRPC itself or a proxy says when a stream is reset: by a server that stops, a connection cut at a bad moment.
+_RESET = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
+
+
+def is_reset(error: CallError) -> bool:
+    """Tells whether a stream ended for no reason of the service's, so that another may do better."""
+    return error.code in _RESET and not error.reason
+
+
 class _BrokenStream(EvergreenError):
     """The stream ended or fell silent where it may not."""
 
@@ -161,7 +170,10 @@ async def _stream(
                 return
             yield message
     except grpc.aio.AioRpcError as error:
-        raise call_error(error) from error
+        told = call_error(error)
+        if is_reset(told):
+            raise _BrokenStream(str(told)) from error
+        raise told from error
     except TimeoutError as error:
         raise _BrokenStream(f"nothing came for {silence:g} s") from error
     finally:
