@@ -252,7 +252,7 @@ class ServerProcess:
         assert self._process is not None
         assert self._process.stdout is not None
         line = (await asyncio.wait_for(self._process.stdout.readline(), 30)).decode()
-        found = re.search(r"serves on (\S+)", line)
+        found = re.search(r"serves on ([^\s,]+)", line)
         assert found, f"the server did not start: {line!r}"
         self._channel = grpc.aio.insecure_channel(found[1])
         return Api(self._channel, found[1])
