@@ -149,6 +149,12 @@ test-typescript: typescript ## Run the tests of the TypeScript client
 e2e: setup ## Run only the tests with real processes
 	$(PY) -m pytest tests/e2e $(ARGS)
 
+# An S3 server that is no emulator. Two tests are not for it: one sends a session token that nobody issued, the other
+# takes out of requests, on their way, conditions that are part of what is signed.
+.PHONY: test-rgw
+test-rgw: setup ## Run the storage tests on Ceph's object gateway, from Debian's radosgw ceph-mon ceph-osd ceph-common
+	$(PY) -m pytest tests/storage --rgw -k "s3 and not vendors_own_variables and not ignores_conditions" $(ARGS)
+
 .PHONY: run
 run: setup ## Serve on 127.0.0.1:50051 with the sandbox as provider
 	$(BIN)/evergreen serve --sandbox $(ARGS)

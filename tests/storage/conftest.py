@@ -14,6 +14,7 @@ import pytest
 
 from evergreen_storage import Json, LocalStorage, Storage, open_storage
 from tests.storage.emulators import AzureEmulator, Bucket, Emulator, GoogleEmulator, S3Emulator
+from tests.storage.rgw import RgwEmulator
 from tests.storage.shelf import Shelf
 
 HOSTILE = [
@@ -58,6 +59,17 @@ class Clock:
         return self.now
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--rgw", action="store_true", help="let Ceph's object gateway be the S3 of the tests")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "expiring" in metafunc.fixturenames:
+        # The usual S3 server of these tests serves a URL for ever.
+        kinds = ["s3", "gs", "az"] if metafunc.config.getoption("--rgw", default=False) else ["gs", "az"]
+        metafunc.parametrize("expiring", kinds)
+
+
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
@@ -70,10 +82,12 @@ def hostile(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="session")
-def emulators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Emulator]]:
+def emulators(
+    pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Emulator]]:
     """Starts each kind of object store when it is first asked for, and ends them all with the session."""
     kinds: dict[str, Callable[[Path], AbstractContextManager[Emulator]]] = {
-        "s3": S3Emulator.start,
+        "s3": RgwEmulator.start if pytestconfig.getoption("--rgw", default=False) else S3Emulator.start,
         "gs": GoogleEmulator.start,
         "az": AzureEmulator.start,
     }
@@ -116,6 +130,12 @@ async def storage(
             url, options = made.url, made.options
     async with open_storage(url, clock=clock, **options) as opened:
         yield opened
+
+
+@pytest.fixture
+def signs(request: pytest.FixtureRequest) -> bool:
+    """Tells whether the kind of storage under test makes URLs for others."""
+    return request.node.callspec.params["storage"] in OBJECT_STORES
 
 
 @pytest.fixture

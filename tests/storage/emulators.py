@@ -114,15 +114,19 @@ class S3Bucket:
     def options(self) -> Mapping[str, str]:
         return {"endpoint_url": f"http://{self.address}", "key": "key", "secret": "secret-value"}
 
+    def request(self, method: str, path: str, body: bytes = b"") -> bytes:
+        """Sends a request that nothing but the bucket's owner may."""
+        return request(self.address, method, path, body)
+
     def put(self, key: str, data: bytes) -> None:
-        request(self.address, "PUT", f"/{self.name}/{urllib.parse.quote(key)}", data)
+        self.request("PUT", f"/{self.name}/{urllib.parse.quote(key)}", data)
 
     def listed(self) -> list[str]:
-        answer = request(self.address, "GET", f"/{self.name}?list-type=2").decode()
+        answer = self.request("GET", f"/{self.name}?list-type=2").decode()
         return re.findall(r"<Key>(.*?)</Key>", answer)
 
     def uploads(self) -> list[str]:
-        return re.findall(r"<Key>(.*?)</Key>", request(self.address, "GET", f"/{self.name}?uploads").decode())
+        return re.findall(r"<Key>(.*?)</Key>", self.request("GET", f"/{self.name}?uploads").decode())
 
 
 class S3Emulator:

@@ -15,7 +15,7 @@ from evergreen_storage import Json
 from tests.storage.emulators import AzureBucket, Bucket, GoogleBucket, S3Bucket
 
 CONDITIONS = ("If-Match", "If-None-Match", "x-goog-if-generation-match")
-HOP = ("Host", "Connection", "Transfer-Encoding", "Content-Encoding")
+HOP = ("Connection", "Transfer-Encoding", "Content-Encoding")
 
 Act: TypeAlias = int | Literal["pass", "hang", "unconditional", "drop"]
 """A status to answer with, or what to do with a request: forward it, keep it for ever, forward it without its
@@ -49,6 +49,7 @@ class Proxy:
         """Forwards a request or does to it what is asked for."""
         self.seen.append((request.method, request.raw_path))
         act = self.act(request)
+        # The host stays what the client signed.
         headers = CIMultiDict((name, value) for name, value in request.headers.items() if name not in HOP)
         if isinstance(act, int):
             await request.read()
