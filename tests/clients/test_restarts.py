@@ -6,6 +6,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from evergreen import Client, is_final
+from tests.clients.node import watched_by_node
 from tests.clients.restarts import PROJECT, Change, ask_for, change, patient, restarting, settle
 from tests.serving import SPEED, Control
 
@@ -50,12 +51,14 @@ async def test_killed_every_two_seconds_for_a_minute_a_watch_tells_every_change_
 
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(watched(client, job_ids=long))
+            from_node = group.create_task(watched_by_node(server.address, long))
             project = group.create_task(watched_project(client, whole, news))
             asking = group.create_task(keep_asking())
             await server.again_and_again(SECONDS, every=EVERY)
             asking.cancel()
             await asyncio.wait_for(settle(client, [*long, *short]), 60)
             told = await asyncio.wait_for(watching, 30)
+            told_by_node = await asyncio.wait_for(from_node, 30)
             history = await server.history(project_id=PROJECT)
             async with asyncio.timeout(30):
                 while len(whole) < len(history):
@@ -67,6 +70,7 @@ async def test_killed_every_two_seconds_for_a_minute_a_watch_tells_every_change_
         assert server.kills >= 5
         assert whole == history
         assert told == [each for each in history if each[1] in long]
+        assert told_by_node == told
         assert {job_id for _, job_id, _ in history} >= {*long, *short}
 
 

@@ -1,0 +1,35 @@
+"""A watch by the TypeScript client, in a process of its own."""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+_TSC = ROOT / "node_modules" / ".bin" / "tsc"
+
+
+async def compiled() -> Path:
+    """Compiles the client and its tests, which takes a second, and gives the watcher's path."""
+    for project in ("clients/typescript", "tests/clients/typescript"):
+        await _output(str(_TSC), "-p", project)
+    return ROOT / ".make" / "typescript" / "watcher.js"
+
+
+async def watched_by_node(address: str, job_ids: Sequence[str]) -> list[tuple[int, str, str]]:
+    """What a watch of jobs tells its caller until it ends by itself: revisions, jobs and kinds of events."""
+    out = await _output("node", str(await compiled()), address, *job_ids)
+    return [(revision, job_id, kind) for revision, job_id, kind in map(json.loads, out.splitlines())]
+
+
+async def _output(*command: str) -> str:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe, stderr=pipe)
+    try:
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert process.returncode == 0, f"{out.decode()}{err.decode()}\nIf a package is missing, run `make setup`."
+    return out.decode()
