@@ -234,7 +234,7 @@ async def test_a_pause_holds_on_every_replica_and_doubles(replicas: Two) -> None
     assert await first.grant() == ["one"]
 
 
-async def test_too_few_credits_hold_every_replica_until_the_balance_is_another(replicas: Two) -> None:
+async def test_too_few_credits_hold_every_replica_until_the_balance_has_risen(replicas: Two) -> None:
     first, second = replicas
     await first.accept("one")
     await first.admission.out_of_credits()
@@ -243,11 +243,26 @@ async def test_too_few_credits_hold_every_replica_until_the_balance_is_another(r
         now = second.clock()
         await second.database.write(lambda db: slots.see_balance(db, balance, now))
 
-    await see(7)
-    await see(7)
+    for balance in (7, 7, 6):
+        await see(balance)
     assert await second.grant() == []
-    await see(8)
+    await see(7)
     assert await second.grant() == ["one"]
+
+
+async def test_credits_bought_before_anybody_looked_are_noticed(replicas: Two) -> None:
+    first, second = replicas
+    await first.accept("one")
+    async with first.running():
+        await first.grants("one")
+    await first.submit("one")
+    await first.accept("two")
+    await first.admission.out_of_credits()
+
+    assert await second.grant() == []
+    asked_at = second.clock()
+    await second.database.write(lambda db: slots.see_balance(db, first.tier.balance + 1, asked_at))
+    assert await second.grant() == ["two"]
 
 
 async def test_a_slot_goes_with_the_change_that_ends_its_need(replicas: Two) -> None:

@@ -112,9 +112,9 @@ class Admission:
             await self._database.write(lambda db: slots.accepted(db, model))
 
     async def out_of_credits(self) -> None:
-        """Closes every model, on all replicas, until the balance changes."""
-        now = self._clock()
-        await self._database.write(lambda db: slots.out_of_credits(db, now))
+        """Closes every model, on all replicas, until the balance has risen."""
+        now, known = self._clock(), self._account[0].balance_millicredits if self._account else None
+        await self._database.write(lambda db: slots.out_of_credits(db, known, now))
         logger.warning("admission paused: not enough credits")
         self._ask.set()
 
@@ -153,7 +153,7 @@ class Admission:
                 account = await self._provider.account()
                 self._account = account, asked_at
                 if await self._database.write(lambda db: slots.see_balance(db, account.balance_millicredits, asked_at)):  # noqa: B023 # awaited within the round
-                    logger.info("admission resumed: the balance changed")
+                    logger.info("admission resumed: the balance has risen")
                 models, _ = await self._database.read(slots.lines)
                 self.look(models)
             except (ProviderError, SQLAlchemyError) as exc:

@@ -164,10 +164,10 @@ def accepted(db: sa.Connection, model: str) -> None:
     _set(db, model, pause_seconds=0.0)
 
 
-def out_of_credits(db: sa.Connection, now: datetime) -> None:
-    """Closes every model until the balance is another than the one that was too small, which is asked for next."""
+def out_of_credits(db: sa.Connection, known: int | None, now: datetime) -> None:
+    """Closes every model until the balance is above the one that was too small, which was at most `known`."""
     _lock(db, EVERY_MODEL)
-    _set(db, EVERY_MODEL, no_credits_since=micros(now), refused_balance=None)
+    _set(db, EVERY_MODEL, no_credits_since=micros(now), refused_balance=known)
 
 
 def see_balance(db: sa.Connection, millicredits: int, asked_at: datetime) -> bool:
@@ -175,10 +175,8 @@ def see_balance(db: sa.Connection, millicredits: int, asked_at: datetime) -> boo
     queue = _lock(db, EVERY_MODEL)
     if queue.no_credits_since is None or queue.no_credits_since > micros(asked_at):
         return False
-    if queue.refused_balance is None:
+    if queue.refused_balance is None or millicredits <= queue.refused_balance:
         _set(db, EVERY_MODEL, refused_balance=millicredits)
-        return False
-    if queue.refused_balance == millicredits:
         return False
     _set(db, EVERY_MODEL, no_credits_since=None, refused_balance=None)
     return True
