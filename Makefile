@@ -143,7 +143,7 @@ typescript: setup ## Compile the TypeScript client, its example and its tests
 
 .PHONY: test-typescript
 test-typescript: typescript ## Run the tests of the TypeScript client
-	node --test --test-reporter=spec .make/typescript/
+	node --test --test-reporter=spec .make/typescript/*.test.js
 
 .PHONY: e2e
 e2e: setup ## Run only the tests with real processes

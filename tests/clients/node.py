@@ -1,4 +1,4 @@
-"""A watch by the TypeScript client, in a process of its own."""
+"""The TypeScript client in a process of its own, for tests that have Python on the other side."""
 
 import asyncio
 import json
@@ -9,16 +9,16 @@ ROOT = Path(__file__).parents[2]
 _TSC = ROOT / "node_modules" / ".bin" / "tsc"
 
 
-async def compiled() -> Path:
-    """Compiles the client and its tests, which takes a second, and gives the watcher's path."""
+async def run_node(script: str, *args: str) -> str:
+    """Compiles the client and its tests, which takes a second, and gives what one of the scripts there prints."""
     for project in ("clients/typescript", "tests/clients/typescript"):
         await _output(str(_TSC), "-p", project)
-    return ROOT / ".make" / "typescript" / "watcher.js"
+    return await _output("node", str(ROOT / ".make" / "typescript" / script), *args)
 
 
 async def watched_by_node(address: str, job_ids: Sequence[str]) -> list[tuple[int, str, str]]:
     """What a watch of jobs tells its caller until it ends by itself: revisions, jobs and kinds of events."""
-    out = await _output("node", str(await compiled()), address, *job_ids)
+    out = await run_node("watcher.js", address, *job_ids)
     return [(revision, job_id, kind) for revision, job_id, kind in map(json.loads, out.splitlines())]
 
 

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from evergreen import Client, PermissionDenied, Reconnect, Tls, Unauthenticated, Unavailable
 from evergreen.v1.video_pb2 import GetStatusResponse
+from tests.clients.node import run_node
 from tests.clients.scripted import Fault, ScriptedService, event, job
 
 ANSWER = GetStatusResponse(job=job())
@@ -76,6 +77,18 @@ async def test_both_sides_prove_who_they_are_and_the_token_goes_with_every_call(
         assert (await client.status("job-1")).job_id == "job-1"
         assert (await asyncio.wait_for(client.wait("job-1"), 10)).revision == 1
 
+    assert secured.callers == ["Bearer s3cret"] * 2
+
+
+async def test_from_node_too_both_sides_prove_who_they_are(secured: ScriptedService, tmp_path: Path) -> None:
+    for name, pem in (("root", SERVER.certificate), ("chain", CALLER.certificate), ("key", CALLER.key)):
+        (tmp_path / name).write_bytes(pem)
+    secured.answers["GetStatus"] = [ANSWER]
+    secured.streams = [[event(1, state="SUCCEEDED")]]
+
+    told = await asyncio.wait_for(run_node("secure.js", secured.target, str(tmp_path), "s3cret"), 60)
+
+    assert told.split() == ["Unavailable", "job-1", "1n"]
     assert secured.callers == ["Bearer s3cret"] * 2
 
 
