@@ -203,12 +203,10 @@ async def serve(
         ):
             background.start(work, name=name)
         if database.shared:
-            reaper = Reaper(database=database, lease=lease, handover=engine, taken_over=metrics.taken_over)
             for name, work in (
                 ("notices sent", notices.send()),
                 ("notices heard", notices.listen()),
                 ("wishes", notices.look()),
-                ("reaper", reaper.run()),
             ):
                 background.start(work, name=name)
         if config.tokens_file:
@@ -228,10 +226,13 @@ async def serve(
             database=database, store=store, feed=feed, scenes=scenes, clock=now, replica_id=replica_id
         )
         sweep = Sweep(database=database, deletions=deletions, clock=now, meter=metrics)
-        # Of its own, so that it ends before the engine that it works on.
+        # Of its own, so that it starts after the engine that it works on, and ends before.
         upkeep = await stack.enter_async_context(Background())
         upkeep.start(retention.run(), name="retention")
         upkeep.start(sweep.run(), name="sweep of what was left")
+        if database.shared:
+            reaper = Reaper(database=database, lease=lease, handover=engine, taken_over=metrics.taken_over)
+            upkeep.start(reaper.run(), name="reaper")
         if config.metrics_listen:
             upkeep.start(metrics.watch_loop(), name="loop lag")
             metrics_address = await stack.enter_async_context(serve_metrics(config.metrics_listen, metrics))
