@@ -155,6 +155,13 @@ e2e: setup ## Run only the tests with real processes
 test-rgw: setup ## Run the storage tests on Ceph's object gateway, from Debian's radosgw ceph-mon ceph-osd ceph-common
 	$(PY) -m pytest tests/storage --rgw -k "s3 and not vendors_own_variables and not ignores_conditions" $(ARGS)
 
+KILLS ?= 500
+SEED ?= 1
+
+.PHONY: chaos
+chaos: setup ## Kill servers KILLS=500 times by SEED=1, and tell what was lost, paid twice, torn or missed
+	$(PY) -m tests.chaos --kills $(KILLS) --seed $(SEED) $(ARGS)
+
 .PHONY: run
 run: setup ## Serve on 127.0.0.1:50051 with the sandbox as provider
 	$(BIN)/evergreen serve --sandbox $(ARGS)

@@ -24,6 +24,8 @@ from evergreen_server.sandbox import SANDBOX_KEY, Sandbox, Settings
 
 SAMPLES = Path(__file__).parent / "samples"
 SPEED = 50.0
+START_SECONDS = 90
+"""How long a start may take on a machine that is busy with other things."""
 FINAL = {
     video_pb2.JOB_STATE_SUCCEEDED,
     video_pb2.JOB_STATE_FAILED,
@@ -188,6 +190,26 @@ async def open_sandbox(
         yield Control(sandbox.url, session)
 
 
+@asynccontextmanager
+async def sandbox_process(*, speed: float = SPEED) -> AsyncIterator[Control]:
+    """A sandbox as a process of its own, with small pictures."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "evergreen_server", "sandbox", "--listen", "127.0.0.1:0", "--speed", str(speed)),
+        *("--render-scale", "0.1"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    try:
+        assert process.stdout is not None
+        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+        async with aiohttp.ClientSession() as session:
+            yield Control(line.split()[3].rstrip(","), session)
+    finally:
+        process.terminate()
+        await process.wait()
+
+
 def environment(data_dir: Path, provider_url: str, *, speed: float = SPEED) -> dict[str, str]:
     return {
         "EVERGREEN_LISTEN": "127.0.0.1:0",
@@ -251,9 +273,9 @@ class ServerProcess:
         await self.launch()
         assert self._process is not None
         assert self._process.stdout is not None
-        line = (await asyncio.wait_for(self._process.stdout.readline(), 30)).decode()
+        line = (await asyncio.wait_for(self._process.stdout.readline(), START_SECONDS)).decode()
         found = re.search(r"serves on ([^\s,]+)", line)
-        assert found, f"the server did not start: {line!r}"
+        assert found, f"the server did not start: {line!r}, see {self._log.name}"
         self._channel = grpc.aio.insecure_channel(found[1])
         return Api(self._channel, found[1])
 

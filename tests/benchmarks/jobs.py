@@ -7,22 +7,19 @@ own, on another core. The same probe in an idle process on the server's core tel
 import asyncio
 import json
 import sqlite3
-import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import quantiles
 
-import aiohttp
 import uvloop
 
 from evergreen_server.collector import calm_collector
 from tests.benchmarks.commanded import commanded, obey
 from tests.benchmarks.machine import cores, pinned, table
-from tests.serving import Control, serving
+from tests.serving import sandbox_process, serving
 
 BEAT_SECONDS = 0.005
 LONGEST_MS = 100.0
@@ -60,25 +57,6 @@ async def idle() -> None:
     running.cancel()
 
 
-@asynccontextmanager
-async def sandbox_process() -> AsyncIterator[Control]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "evergreen_server", "sandbox", "--listen", "127.0.0.1:0", "--speed", str(SPEED)),
-        *("--render-scale", "0.1"),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        assert process.stdout is not None
-        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
-        async with aiohttp.ClientSession() as session:
-            yield Control(line.split()[3].rstrip(","), session)
-    finally:
-        process.terminate()
-        await process.wait()
-
-
 def recorded(database: Path) -> dict[str, list[tuple[int, str]]]:
     """Every event of every job, as the database has them."""
     found: dict[str, list[tuple[int, str]]] = {}
@@ -109,7 +87,7 @@ async def measure(jobs: int) -> None:
     async with AsyncExitStack() as stack:
         data = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "data"
         with pinned(others):
-            sandbox = await stack.enter_async_context(sandbox_process())
+            sandbox = await stack.enter_async_context(sandbox_process(speed=SPEED))
             clients = await stack.enter_async_context(commanded("tests.benchmarks.clients"))
         await sandbox.account(maxConcurrentGenerations=None, maxDailyGenerations=None, creditBalance=10_000_000)
         stack.enter_context(pinned(core))

@@ -1,25 +1,21 @@
 """SIGKILL of the server at every step of a job, then a start on the same data: nothing is lost, nothing paid twice."""
 
 import asyncio
-import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import grpc
 import pytest
 from aiohttp import web
 
 from evergreen.v1 import video_pb2 as v1
 from tests.e2e.rig import Rig, check_books, visible
-from tests.serving import SAMPLES, Control, first_frame, request
+from tests.serving import SAMPLES, Control, first_frame
 
 ENDED = {v1.JOB_STATE_SUCCEEDED}
 ASKING = {v1.JOB_STATE_NEEDS_ATTENTION}
 CANCELLED = {v1.JOB_STATE_CANCELLED}
 MEBIBYTE = 1 << 20
-KILLS = 12
-JOBS = 20
 
 
 class PictureHost:
@@ -57,9 +53,18 @@ async def pictures() -> AsyncIterator[PictureHost]:
         yield host
 
 
-@pytest.fixture
-async def rig(tmp_path: Path, sandbox: Control, pictures: PictureHost) -> AsyncIterator[Rig]:
-    async with Rig(tmp_path, sandbox, EVERGREEN_PICTURE_HOSTS=pictures.address) as opened:
+BACKENDS = {"sqlite": 1, "postgres-1": 1, "postgres-3": 3}
+"""The databases, and how many servers share each."""
+
+
+@pytest.fixture(params=BACKENDS)
+async def rig(
+    request: pytest.FixtureRequest, tmp_path: Path, sandbox: Control, pictures: PictureHost
+) -> AsyncIterator[Rig]:
+    name: str = request.param
+    url = request.getfixturevalue("postgres").create() if name.startswith("postgres") else ""
+    hosts = {"EVERGREEN_PICTURE_HOSTS": pictures.address}
+    async with Rig(tmp_path, sandbox, database_url=url, replicas=BACKENDS[name], **hosts) as opened:
         yield opened
 
 
@@ -157,34 +162,41 @@ MOMENTS: dict[Callable[[Rig, str], Awaitable[str]], set[int]] = {
 """Each brings a new job to a moment; beside it, what the job that is killed there may come to by itself."""
 
 
+async def killed_at(rig: Rig, job_id: str) -> None:
+    """Kills the server that runs a job, and starts it again."""
+    number = await rig.owner(job_id)
+    await rig.kill(number)
+    await rig.start(number)
+
+
 async def test_a_job_killed_at_any_step_ends_or_asks_and_is_paid_once(rig: Rig, pictures: PictureHost) -> None:
     await rig.sandbox.account(models={"veo3.1_fast": {"maxConcurrentGenerations": 0}})
-    asked = await picture_asked_for(rig, "picture asked for", pictures)
-    await rig.kill()
-    await rig.start()
-    assert (await rig.steady(asked)).state in ENDED
-    job_ids = {}
+    job_ids = {"picture asked for": await picture_asked_for(rig, "picture asked for", pictures)}
+    await killed_at(rig, job_ids["picture asked for"])
+    assert (await rig.steady(job_ids["picture asked for"])).state in ENDED
     for bring, allowed in MOMENTS.items():
-        job_ids[bring] = await bring(rig, bring.__name__)
-        await rig.kill()
-        await rig.start()
+        name = bring.__name__
+        job_ids[name] = await bring(rig, name)
+        await killed_at(rig, job_ids[name])
         if allowed == ENDED and bring is not waiting_for_a_slot:
             # The next kill must not catch it in its submission, and then make its outcome unknown.
-            await rig.steady(job_ids[bring])
+            await rig.steady(job_ids[name])
     await rig.sandbox.account(models={"veo3.1_fast": {"maxConcurrentGenerations": None}})
 
-    jobs = {bring: await rig.steady(job_id) for bring, job_id in job_ids.items()}
+    jobs = {bring.__name__: await rig.steady(job_ids[bring.__name__]) for bring in MOMENTS}
 
     for bring, allowed in MOMENTS.items():
-        assert jobs[bring].state in allowed, f"{bring.__name__}: {jobs[bring]}"
-        if jobs[bring].state in ASKING:
-            await rig.resolve(jobs[bring], bring.__name__)
-    ended = {bring.__name__: await rig.steady(job_id) for bring, job_id in job_ids.items()}
+        job = jobs[bring.__name__]
+        assert job.state in allowed, f"{bring.__name__}: {job}"
+        if job.state in ASKING:
+            await rig.resolve(job, bring.__name__)
+    ended = {name: await rig.steady(job_id) for name, job_id in job_ids.items()}
     assert {job.state for job in ended.values()} == ENDED | CANCELLED
     await rig.check()
     await check_books(rig.sandbox, ended)
 
 
+@pytest.mark.parametrize("rig", ["sqlite", "postgres-3"], indirect=True)
 async def test_a_clip_that_is_there_when_the_server_dies_is_adopted(rig: Rig) -> None:
     await rig.api.finished((await rig.api.generate(prompt_text="first")).job_id)
     index = rig.scene / "metadata" / "scene.json"
@@ -198,9 +210,10 @@ async def test_a_clip_that_is_there_when_the_server_dies_is_adopted(rig: Rig) ->
 
     assert warned.stage == v1.JOB_STAGE_DELIVERING
     assert {f"{job_id}-1-1.mp4", f"{job_id}-1-1.jpg"} <= visible(rig.scene / "videos")
-    await rig.kill()
+    number = await rig.owner(job_id)
+    await rig.kill(number)
     index.write_bytes(whole)
-    await rig.start()
+    await rig.start(number)
     done = await rig.steady(job_id)
 
     assert done.state in ENDED
@@ -208,57 +221,16 @@ async def test_a_clip_that_is_there_when_the_server_dies_is_adopted(rig: Rig) ->
     await rig.check()
 
 
+@pytest.mark.parametrize("rig", ["sqlite", "postgres-3"], indirect=True)
 async def test_a_job_that_may_be_resubmitted_is_submitted_once_more_after_a_kill(rig: Rig) -> None:
     await rig.sandbox.fault("hang", operation="create", prompt="again", seconds=30, accept=True)
     job = await rig.api.generate(prompt_text="again", on_unknown_submission=v1.ON_UNKNOWN_SUBMISSION_RESUBMIT)
     await rig.sandbox.called("text_to_video", promptText="again")
 
-    await rig.kill()
-    await rig.start()
+    await killed_at(rig, job.job_id)
     done = await rig.steady(job.job_id)
 
     assert (done.state, done.attempt, done.cost_basis) == (v1.JOB_STATE_SUCCEEDED, 2, v1.COST_BASIS_UPPER_BOUND)
     assert [warning.code for warning in done.warnings] == ["SUBMISSION_UNKNOWN"]
     assert len(await rig.sandbox.calls(operation="text_to_video", promptText="again")) == 2
     await rig.check()
-
-
-async def test_random_kills_under_load_lose_no_job_and_pay_none_twice(rig: Rig) -> None:
-    chance = random.Random(4711)
-    await rig.sandbox.settings(task_mean_seconds=500.0)
-    waiting = [f"job {number}" for number in range(JOBS)]
-    for prompt in waiting[::4]:
-        await rig.sandbox.fault("large_output", operation="create", prompt=prompt, bytes=8 * MEBIBYTE)
-    for prompt in waiting[1::4]:
-        await rig.sandbox.fault("failure", operation="create", prompt=prompt, failureCode="INTERNAL", at=0.2)
-    accepted: dict[str, str] = {}
-
-    async def submit(prompt: str) -> None:
-        media = [first_frame()] if int(prompt.split()[1]) % 2 else []
-        wanted = request(request_id=prompt.replace(" ", "-"), prompt_text=prompt, media=media, max_attempts=4)
-        try:
-            accepted[prompt] = (await rig.api.video.GenerateVideo(wanted)).job.job_id
-        except grpc.aio.AioRpcError as error:
-            # The server died over it; whether it was accepted is found out by asking again.
-            if error.code() is not grpc.StatusCode.UNAVAILABLE:
-                raise
-
-    for _ in range(KILLS):
-        operation = chance.choice(("text_to_video", "image_to_video", "get_task", "output", None))
-        latest = (await rig.sandbox.journal())["latest"]
-        async with asyncio.TaskGroup() as group:
-            for prompt in [prompt for prompt in waiting if prompt not in accepted][:3]:
-                group.create_task(submit(prompt))
-            await rig.sandbox.journal(after=latest, wait=chance.uniform(0.1, 1.0), operation=operation)
-            await rig.kill()
-        await rig.start()
-    await asyncio.gather(*(submit(prompt) for prompt in waiting))
-
-    for prompt in waiting:
-        job = await rig.steady(accepted[prompt])
-        if job.state in ASKING:
-            await rig.resolve(job, prompt)
-    ended = {prompt: await rig.steady(accepted[prompt]) for prompt in waiting}
-    assert {job.state for job in ended.values()} == ENDED
-    await rig.check()
-    await check_books(rig.sandbox, ended)

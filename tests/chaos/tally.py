@@ -1,0 +1,49 @@
+"""What a run of chaos came to: what was done to the service, and what it got wrong."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """Figures, and every violation by name. A job that needed its caller is none, but is explained."""
+
+    kills: int = 0
+    pauses: int = 0
+    ended: dict[str, int] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+    paid: list[str] = field(default_factory=list)
+    torn: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
+    missed_ends: list[str] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    attention: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def violations(self) -> Mapping[str, list[str]]:
+        return {
+            "jobs lost (not ended, and not waiting for an answer)": self.lost,
+            "tasks paid twice or that nobody accounts for": self.paid,
+            "torn files, or clips that are not whole": self.torn,
+            "temporary files left": self.left,
+            "terminal events missed by a watcher": self.missed_ends,
+            "other changes missed, doubled or out of order": self.missed,
+            "jobs whose life breaks the contract": self.broken,
+        }
+
+    @property
+    def sound(self) -> bool:
+        return not any(self.violations.values())
+
+    def print(self, title: str) -> None:
+        ends = ", ".join(f"{number} {name}" for name, number in sorted(self.ended.items()))
+        print(f"\n{title}: {self.kills} kills, {self.pauses} pauses, {sum(self.ended.values())} jobs ({ends})")
+        for name, found in self.violations.items():
+            print(f"  {len(found):4} {name}")
+            for text in found[:20]:
+                print(f"         {text}")
+        print(f"  {len(self.attention):4} jobs in NEEDS_ATTENTION, each since it had to be")
+        for prompt, text in sorted(self.attention.items()):
+            print(f"         {prompt}: {text}")
+        print(end="", flush=True)
