@@ -16,6 +16,8 @@ from .threads import Ahead, Threads
 
 # One thread hop per block: small enough for memory, large enough that the hop costs nothing beside the disk.
 _BLOCK = 1 << 21
+# As much of a body is held while the disk is busy with another such block.
+_MOST = 1 << 23
 _PART_AGE = timedelta(days=1)
 
 
@@ -70,7 +72,7 @@ class LocalStorage:
             await self._threads.run(part.open)
             blocks: list[bytes] = []
             held = read = 0
-            # One block is written while the next is received.
+            # While the disk takes one block the next is received, and grows until the disk is ready for it.
             async with Ahead(self._threads) as ahead:
                 async for chunk in chunks:
                     blocks.append(chunk)
@@ -78,7 +80,7 @@ class LocalStorage:
                     read += len(chunk)
                     if size is not None and read > size:
                         raise BodyMismatch(f"the body of {key!r} has more than the {size} bytes announced")
-                    if held >= _BLOCK:
+                    if held >= _MOST or (held >= _BLOCK and not ahead.busy):
                         await ahead.run(part.write, blocks)
                         blocks, held = [], 0
                 await ahead.run(part.write, blocks)

@@ -43,6 +43,11 @@ class Ahead:
         self._threads = threads
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def busy(self) -> bool:
+        """Whether the last call is still under way."""
+        return self._task is not None and not self._task.done()
+
     async def run(self, call: Callable[P, None], /, *args: P.args, **kwargs: P.kwargs) -> None:
         """Begins a call once the one before has ended. Raises what that one raised."""
         await self.finish()

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 AT_ONCE = 32
-"""Each holds a few chunks, and on an object store up to 20 MiB."""
+"""Each holds up to 16 MiB where the disk is the slower side, and on an object store up to 20 MiB."""
 WAIT_SECONDS = 30.0
 STALL_SECONDS = 60.0
 LOOKS = 8
