@@ -101,4 +101,9 @@ async def test_the_readmes_ten_lines_run_from_an_empty_environment(wheel: Path, 
     *progress, asset = printed.split()
     assert progress[-1] == "100%"
     assert (tmp_path / "data" / "projects" / "film" / "scene-1" / asset).stat().st_size > 0
+    mypy = (sys.executable, "-m", "mypy", "--strict", "--python-executable", python)
+    await run(*mypy, "readme.py", cwd=tmp_path)
+    (tmp_path / "wrong.py").write_text(program.replace('project_id="film"', "project_id=5"))
+    with pytest.raises(AssertionError, match="project_id"):
+        await run(*mypy, "wrong.py", cwd=tmp_path)
     assert len([line for line in program.splitlines() if line.strip()]) <= 12
