@@ -14,6 +14,7 @@ class Tally:
     lost: list[str] = field(default_factory=list)
     paid: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
+    swept: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     missed_ends: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
@@ -26,7 +27,7 @@ class Tally:
             "jobs lost (not ended, and not waiting for an answer)": self.lost,
             "tasks paid twice or that nobody accounts for": self.paid,
             "torn files, or clips that are not whole": self.torn,
-            "temporary files left": self.left,
+            "temporary files that no start removes": self.left,
             "terminal events missed by a watcher": self.missed_ends,
             "other changes missed, doubled or out of order": self.missed,
             "jobs whose life breaks the contract": self.broken,
@@ -43,6 +44,7 @@ class Tally:
             print(f"  {len(found):4} {name}")
             for text in found[:20]:
                 print(f"         {text}")
+        print(f"  {len(self.swept):4} hidden temporary files of killed writers, removed by a later start")
         print(f"  {len(self.attention):4} jobs in NEEDS_ATTENTION, each since it had to be")
         for prompt, text in sorted(self.attention.items()):
             print(f"         {prompt}: {text}")

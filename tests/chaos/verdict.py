@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+import os
+import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import google_crc32c
 
 from evergreen.v1 import video_pb2 as v1
+from evergreen_storage import open_storage
 from tests.chaos.tally import Tally
 from tests.e2e.rig import PROJECT, STEADY, Rig, books_faults, changes, check_scene, history, visible
 from tests.jobs.lives import check_lives, state_of
@@ -27,7 +31,7 @@ async def judge(rig: Rig, accepted: dict[str, str], tally: Tally) -> None:
             tally.lost.append(f"{prompt}: {job_id} is still {state_of(jobs[job_id])}")
     tally.paid = books_faults(await rig.sandbox.tasks(), by_prompt)
     tally.torn = await asyncio.to_thread(torn, rig.scene, list(jobs.values()))
-    tally.left = await asyncio.to_thread(left, rig.scene)
+    tally.swept, tally.left = await left(rig.scene)
     whole, end = await history(rig.api)
     ends = {change for change in changes(whole) if jobs[change[1]].state in FINAL and _ends(change)}
     for number, watcher in enumerate(rig.watchers):
@@ -71,6 +75,18 @@ def torn(scene: Path, jobs: Sequence[v1.Job]) -> list[str]:
     return faults
 
 
-def left(scene: Path) -> list[str]:
-    """Names the files of writers that are gone."""
-    return sorted(str(path.relative_to(scene)) for path in scene.rglob(".*.part"))
+async def left(scene: Path) -> tuple[list[str], list[str]]:
+    """Names the hidden files of writers that are gone: those that a start days later removes, and those that stay."""
+    before = _parts(scene)
+    old = time.time() - 3 * 86_400
+    for path in before:
+        os.utime(path, (old, old))
+    async with open_storage(scene.parents[2].as_uri(), clock=lambda: datetime.now(UTC), environ={}):
+        pass
+    after = _parts(scene)
+    names = [str(path.relative_to(scene)) for path in before]
+    return names, [str(path.relative_to(scene)) for path in after]
+
+
+def _parts(scene: Path) -> list[Path]:
+    return sorted(scene.rglob(".*.part"))
