@@ -4,8 +4,8 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import Coroutine
-from contextlib import suppress
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager, suppress
 
 import grpc
 
@@ -26,6 +26,21 @@ OPERATIONS = ("text_to_video", "text_to_video", "image_to_video", "get_task", "o
 
 class JobsOpen(Exception):
     """Some jobs did not come to their end in time."""
+
+
+@contextmanager
+def cut_off() -> Iterator[None]:
+    """Lets pass what a call meets whose server is killed: it breaks, its channel is closed, or no server is there."""
+    task = asyncio.current_task()
+    assert task is not None
+    try:
+        yield
+    except (grpc.aio.AioRpcError, ValueError):
+        pass
+    except asyncio.CancelledError:
+        # The channel's end cancels the call, and not this task.
+        if task.cancelling():
+            raise
 
 
 class Storm:
@@ -120,7 +135,7 @@ class Storm:
         )
         cancelled = chance.random() < 0.06
         while True:
-            with suppress(grpc.aio.AioRpcError, ValueError):
+            with cut_off():
                 job = (await self._rig.api.video.GenerateVideo(wanted, timeout=10)).job
                 self.accepted[prompt] = job.job_id
                 if cancelled:
@@ -161,7 +176,7 @@ class Storm:
                     continue
                 if loop.time() - self._seen_asking.setdefault(job_id, loop.time()) < RESOLVE_AFTER_SECONDS:
                     continue
-                with suppress(grpc.aio.AioRpcError, ValueError):
+                with cut_off():
                     job = await self._rig.api.status(job_id)
                     if job.state == v1.JOB_STATE_NEEDS_ATTENTION:
                         self._tally.attention[f"{prompts[job_id]}, attempt {job.attempt}"] = job.error.message

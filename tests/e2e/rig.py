@@ -340,6 +340,9 @@ def books_faults(tasks: Sequence[dict], jobs: Mapping[str, v1.Job]) -> list[str]
         # Of an attempt that failed, one that the caller had resubmitted, or one that came to light late and is named.
         others = [task for task in made[prompt] if task["id"] != job.provider_task_id]
         loose = [task for task in others if task["status"] != "FAILED" and task["id"] not in warned and not resubmitted]
+        if job.state == v1.JOB_STATE_NEEDS_ATTENTION and not job.provider_task_id:
+            # Whether there is one is what the job asks.
+            loose = loose[1:]
         faults += [f"{prompt}: nobody accounts for task {task['id']}" for task in loose]
         own = [task for task in made[prompt] if task["id"] == job.provider_task_id]
         if sum(task["chargedCredits"] > 0 for task in (*own, *loose)) > 1:
