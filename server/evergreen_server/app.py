@@ -190,7 +190,7 @@ async def serve(
                 clock=now,
                 monotonic=time.monotonic,
                 shield=shield,
-                check_lease=lease.check if database.shared else lambda: None,
+                guard=lease.guard if database.shared else lambda: lambda: None,
                 meter=metrics,
             )
         )

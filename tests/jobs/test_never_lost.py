@@ -158,7 +158,7 @@ def tools_of(store: JobStore) -> Tools:
         monotonic=time.monotonic,
         shield=None,
         tasks=None,
-        check_lease=lambda: None,
+        guard=lambda: lambda: None,
     )
 
 

@@ -108,7 +108,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Case]:
             clock=lambda: case.now,
             monotonic=time.monotonic,
             shield=None,
-            check_lease=lambda: None,
+            guard=lambda: lambda: None,
         )
         case = Case(database=database, store=store, tasks=tasks, tools=tools, provider=provider)
         request = JobRequest(

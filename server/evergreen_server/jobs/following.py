@@ -158,6 +158,7 @@ async def _cancel(tools: Tools, job: Job, execution: str) -> None:
     ours = job.delete_sent
     # Recorded before it is sent, so that after a crash a 404 is known to be our own doing; and before the look, so
     # that nothing comes between look and deletion: a clip finished meanwhile would be lost.
+    guard = tools.guard()
     job = await tools.store.change(job, lambda job: replace(job, delete_sent=True), execution=execution)
     try:
         task = await tools.provider.task(job.task_id)
@@ -168,7 +169,7 @@ async def _cancel(tools: Tools, job: Job, execution: str) -> None:
         await _ended(tools, job, task, execution, ours=ours)
         return
     # A replica that was paused here may have lost the job, which may be delivered elsewhere by now.
-    tools.check_lease()
+    guard()
     await tools.provider.delete(job.task_id)
     await tools.store.change(
         job,

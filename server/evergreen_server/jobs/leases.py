@@ -41,10 +41,19 @@ class Lease:
         self._held_since: float | None = None
         self._stop = threading.Event()
 
-    def check(self) -> None:
-        """Raises NotSent where the lease was not renewed within half its life, so that another may own our jobs."""
-        if not self.live:
-            raise NotSent("This replica's lease is too old; nothing was sent.")
+    def guard(self) -> Callable[[], None]:
+        """Gives what raises NotSent once another replica may own what this one owns now.
+
+        That is where the lease was not renewed within half its life, or ran out since, though it be renewed again.
+        """
+        held_since = self._held_since
+
+        def check() -> None:
+            # In this order: a renewal after a gap changes the second before it makes the first true.
+            if not self.live or self._held_since != held_since:
+                raise NotSent("This replica's lease ran out, or is too old; nothing was sent.")
+
+        return check
 
     @property
     def live(self) -> bool:
@@ -90,8 +99,10 @@ class Lease:
     def _renew(self) -> None:
         asked_at = self._boottime()
         self._database.transact(self._beat)
-        if self._held_since is None or asked_at - self._renewed_at > TTL_SECONDS:
-            self._held_since = asked_at
+        answered_at = self._boottime()
+        # At the most so long the lease was not renewed, as the others see it.
+        if self._held_since is None or answered_at - self._renewed_at > TTL_SECONDS:
+            self._held_since = answered_at
         # The moment before the question, since the answer may have been long on its way.
         self._renewed_at = asked_at
 

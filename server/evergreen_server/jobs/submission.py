@@ -70,10 +70,11 @@ async def submit(tools: Tools, job: Job, execution: str) -> None:
             await tools.store.change(job, partial(_not_created, exc=exc, not_before=None), execution=execution)
             return
         token = uuid4().hex
+        guard = tools.guard()
         job = await tools.store.change(job, partial(_intend, token=token, now=tools.clock()), execution=execution)
         if job.submit_token != token:
             continue
-        await tools.shield.run(_post(tools, job, execution, media, tries), name=f"submit {job.job_id}")
+        await tools.shield.run(_post(tools, job, execution, media, tries, guard), name=f"submit {job.job_id}")
         tries += 1
 
 
@@ -106,11 +107,18 @@ def _intend(job: Job, token: str, now: datetime) -> Job:
     )
 
 
-async def _post(tools: Tools, job: Job, execution: str, media: Sequence[PreparedMedia], tries: int) -> None:
+async def _post(
+    tools: Tools,
+    job: Job,
+    execution: str,
+    media: Sequence[PreparedMedia],
+    tries: int,
+    guard: Callable[[], None],
+) -> None:
     """Posts once and records what came of it. Must not be cancelled: its answer may be worth money."""
     model = job.request.spec.model
     try:
-        submission = await tools.provider.create(job.request.spec, media, before_send=tools.check_lease)
+        submission = await tools.provider.create(job.request.spec, media, before_send=guard)
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
         tools.meter.create_failed(kind_of(exc))

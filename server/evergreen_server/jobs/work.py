@@ -58,8 +58,11 @@ class Tools:
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     shield: "Shield"
-    check_lease: Callable[[], None]
-    """Called just before what cannot be taken back is sent. Raises NotSent where another replica may own the job."""
+    guard: Callable[[], Callable[[], None]]
+    """Called before what cannot be taken back is recorded, gives what is called just before it is sent.
+
+    That raises NotSent where another replica may own the job by then.
+    """
     meter: Meter = field(default_factory=Unmetered)
     answers: dict[str, Task] = field(default_factory=dict)
     """The last answer about a task that has ended, kept from the poll to the delivery."""

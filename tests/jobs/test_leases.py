@@ -1,0 +1,36 @@
+"""What a lease permits: who was away for longer than it lives may send nothing that was meant to be sent before."""
+
+import asyncio
+import time
+
+import pytest
+
+from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.leases import TTL_SECONDS, Lease
+from evergreen_server.jobs.provider import NotSent
+from tests.postgres import Postgres
+
+
+async def test_what_was_meant_before_a_lease_ran_out_is_not_sent_after_it_is_renewed(postgres: Postgres) -> None:
+    stopped = 0.0
+    async with open_database(postgres.create()) as database:
+        lease = Lease(database, "replica-1", boottime=lambda: time.monotonic() + stopped)
+        async with lease.open():
+            before = lease.guard()
+            before()
+
+            stopped = TTL_SECONDS + 1
+            with pytest.raises(NotSent):
+                before()
+            await renewed(lease)
+
+            with pytest.raises(NotSent):
+                before()
+            lease.guard()()
+
+
+async def renewed(lease: Lease) -> None:
+    async with asyncio.timeout(20):
+        while not lease.live:
+            assert not lease.settled
+            await asyncio.sleep(0.05)
