@@ -237,8 +237,13 @@ def next_attempt(job: Job, *, not_before: datetime | None) -> Job:
 async def _adopt(tools: Tools, job: Job, execution: str) -> None:
     """Looks for the task id of an earlier execution's POST for as long as that POST may last."""
     assert job.submitted_at is not None
-    deadline = job.submitted_at + timedelta(seconds=tools.limits.submission_grace_seconds)
-    while not (task_id := await tools.tasks.of(job)) and tools.seconds_until(deadline) > 0:
+    grace = tools.limits.submission_grace_seconds
+    deadline = job.submitted_at + timedelta(seconds=grace)
+    # By both clocks: one that was set back since the intent must not prolong the wait.
+    latest = tools.monotonic() + grace
+    while not (task_id := await tools.tasks.of(job)):
+        if tools.seconds_until(deadline) <= 0 or tools.monotonic() >= latest:
+            break
         await tools.pause(job.job_id, LOOK_SECONDS)
     if task_id:
         await tools.store.change(job, lambda job: replace(job, task_id=task_id), execution=execution)
