@@ -38,8 +38,10 @@ export class Proxy {
   target = 0;
   /** How long each piece of the server's bytes is held back. */
   delayMs = 0;
-  /** After so many of the server's bytes each connection is cut. */
+  /** After so many of the server's bytes a connection is cut, wherever that is. */
   cutAfter = Number.POSITIVE_INFINITY;
+  /** How many connections are cut so; those after them last. */
+  cuts = Number.POSITIVE_INFINITY;
   connections = 0;
   readonly #pairs = new Set<readonly [Socket, Socket]>();
   #server: Server | undefined;
@@ -82,11 +84,13 @@ export class Proxy {
     client.pipe(server);
     server.on("end", () => client.end());
     server.on("data", (data: Buffer) => {
-      passed += data.length;
       const pass = () => {
         if (!client.writable) return;
-        if (passed > this.cutAfter) return client.destroy();
-        client.write(data);
+        const room = this.cutAfter - passed;
+        passed += data.length;
+        if (data.length <= room || this.cuts === 0) return void client.write(data);
+        this.cuts -= 1;
+        client.write(data.subarray(0, Math.max(room, 0)), () => client.destroy());
       };
       // Timers of one length fire in the order in which they were set.
       if (this.delayMs) setTimeout(pass, this.delayMs);
