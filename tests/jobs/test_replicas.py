@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import grpc
+import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -21,9 +22,13 @@ Replica = Callable[[], ServerProcess]
 
 
 @pytest.fixture
-async def replica(tmp_path: Path, sandbox: Control, postgres: Postgres) -> AsyncIterator[Replica]:
+def url(postgres: Postgres) -> str:
+    return postgres.create()
+
+
+@pytest.fixture
+async def replica(tmp_path: Path, sandbox: Control, url: str) -> AsyncIterator[Replica]:
     """Makes servers that share one database and one storage."""
-    url = postgres.create()
     async with AsyncExitStack() as stack:
         made: list[ServerProcess] = []
 
@@ -128,10 +133,10 @@ async def test_a_paused_replica_that_wakes_changes_nothing(replica: Replica, san
     await check_lives(second, "film")
 
 
-async def test_no_scene_is_deleted_under_a_writer_on_another_replica(replica: Replica) -> None:
+async def test_no_scene_is_deleted_under_a_writer_on_another_replica(replica: Replica, url: str) -> None:
     first, second = await asyncio.gather(replica().start(), replica().start())
     await first.scene.CreateScene(scene_pb2.CreateSceneRequest(project_id="film", scene_id="scene-1"))
-    started, go_on = asyncio.Event(), asyncio.Event()
+    go_on = asyncio.Event()
     data = (SAMPLES / "rocket.jpg").read_bytes()
 
     async def upload() -> AsyncIterator[scene_pb2.UploadAssetRequest]:
@@ -140,22 +145,14 @@ async def test_no_scene_is_deleted_under_a_writer_on_another_replica(replica: Re
         )
         yield scene_pb2.UploadAssetRequest(info=info)
         yield scene_pb2.UploadAssetRequest(chunk=data[:1000])
-        started.set()
         await go_on.wait()
         yield scene_pb2.UploadAssetRequest(chunk=data[1000:])
 
     call = first.scene.UploadAsset(upload())
-    await started.wait()
+    await writers_become(url, 1)
     delete = scene_pb2.DeleteSceneRequest(project_id="film", scene_id="scene-1")
-
-    async def delete_over_and_over() -> None:
-        # The upload may still be on its way; as soon as it has begun, nobody may delete the scene.
-        while True:
-            await second.scene.DeleteScene(delete)
-            await second.scene.CreateScene(scene_pb2.CreateSceneRequest(project_id="film", scene_id="scene-1"))
-
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await asyncio.wait_for(delete_over_and_over(), 20)
+        await second.scene.DeleteScene(delete)
     go_on.set()
     await call
 
@@ -188,6 +185,44 @@ async def test_the_database_may_go_away_for_a_while(tmp_path: Path, sandbox: Con
             assert (await api.finished(job.job_id, seconds=60)).state == v1.JOB_STATE_SUCCEEDED
             assert await process.end(signal.SIGTERM) == 0
     assert len(await sandbox.tasks()) == 1
+
+
+async def test_an_upload_that_is_given_up_leaves_its_scene_free(replica: Replica, url: str) -> None:
+    api = await replica().start()
+    await api.scene.CreateScene(scene_pb2.CreateSceneRequest(project_id="film", scene_id="scene-1"))
+
+    async def upload() -> AsyncIterator[scene_pb2.UploadAssetRequest]:
+        info = scene_pb2.UploadInfo(project_id="film", scene_id="scene-1", path="images/rocket.jpg")
+        yield scene_pb2.UploadAssetRequest(info=info)
+        await asyncio.Event().wait()
+
+    for moment in (0.0, 0.002, 0.004, 0.008, 0.016):
+        call = api.scene.UploadAsset(upload())
+        # However far it has come by then: before it entered, while it enters, or after.
+        await asyncio.wait([asyncio.ensure_future(call.code())], timeout=moment)
+        call.cancel()
+
+    delete = scene_pb2.DeleteSceneRequest(project_id="film", scene_id="scene-1")
+    # With force the deletion waits for whoever still writes; for one that never leaves it would wait in vain.
+    delete.force = True
+    await api.scene.DeleteScene(delete, timeout=20)
+    await writers_become(url, 0)
+
+
+async def writers_become(url: str, number: int) -> None:
+    """Waits until so many writers stand in the database, which no caller can see."""
+
+    def ask() -> int:
+        with psycopg.connect(url) as connection:
+            row = connection.execute("SELECT count(*) FROM scene_writers").fetchone()
+            assert row is not None
+            return int(row[0])
+
+    async with asyncio.timeout(20):
+        while True:
+            if await asyncio.to_thread(ask) == number:
+                return
+            await asyncio.sleep(0.05)
 
 
 async def health_becomes(api: Api, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:

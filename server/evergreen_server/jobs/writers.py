@@ -1,6 +1,7 @@
 """Who writes to which scene, so that none is deleted under a writer: by count, and on a shared database by rows."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,11 +11,13 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import Database, scene_writers
+from evergreen_server.jobs.database import AWAY, Database, scene_writers
 from evergreen_server.jobs.leases import live_replicas
 from evergreen_server.jobs.projects import lock_project, refuse_marked
 
 LOOK_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
 
 _Key: TypeAlias = tuple[str, str]
 
@@ -33,6 +36,7 @@ class SceneWriters:
         self._replica_id = replica_id
         self._clock = clock
         self._counts: dict[_Key, _Count] = {}
+        self._stale: set[str] = set()
 
     @asynccontextmanager
     async def writing(self, project_id: str, scene_id: str) -> AsyncIterator[None]:
@@ -79,21 +83,35 @@ class SceneWriters:
             "replica_id": self._replica_id,
         }
 
+        left = False
+
         def enter(db: sa.Connection) -> None:
             # Under the lock that a deletion marks under.
             lock_project(db, project_id, self._clock())
-            refuse_marked(db, project_id, scene_id)
-            db.execute(scene_writers.insert().values(**row))
+            # A caller that gave up may have left before it entered: another thread writes for each.
+            if not left:
+                refuse_marked(db, project_id, scene_id)
+                db.execute(scene_writers.insert().values(**row))
 
         def leave(db: sa.Connection) -> None:
-            db.execute(scene_writers.delete().where(scene_writers.c.writer_id == writer_id))
+            nonlocal left
+            lock_project(db, project_id, self._clock())
+            left = True
+            db.execute(scene_writers.delete().where(scene_writers.c.writer_id.in_([writer_id, *stale])))
 
+        stale = tuple(self._stale)
         try:
             # Shielded: the row is written even where the caller gives up, and then it must be taken away again.
             await asyncio.shield(self._database.write(enter))
             yield
         finally:
-            await asyncio.shield(self._database.write(leave))
+            try:
+                await asyncio.shield(self._database.write(leave))
+                self._stale.difference_update(stale)
+            except AWAY as exc:
+                # What was written stays written; the row goes with the next writer's.
+                logger.warning("writer not taken away", extra={"cause": type(exc).__name__})
+                self._stale.add(writer_id)
 
 
 def _living(db: sa.Connection, project_id: str, scene_id: str) -> int:
