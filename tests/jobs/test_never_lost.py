@@ -1,13 +1,11 @@
 """Where a job could be lost, stuck or told wrongly though nothing is killed: outages, obstacles, impatient callers."""
 
 import asyncio
-import random
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -15,16 +13,13 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen.v1 import video_pb2 as v1
-from evergreen_server.jobs.admission import Signals
 from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.model import Job, JobRequest, State
-from evergreen_server.jobs.polling import Pace
-from evergreen_server.jobs.provider import VideoSpec
+from evergreen_server.jobs.model import Job, State
 from evergreen_server.jobs.store import Change, JobStore
-from evergreen_server.jobs.work import Limits, Tools
 from evergreen_server.jobs.workflow import Runner
 from evergreen_server.sandbox import SANDBOX_KEY
 from tests.jobs.lives import check_lives
+from tests.jobs.tools import request_at, store_of, tools_of
 from tests.serving import Api, Control, serving
 
 
@@ -119,47 +114,9 @@ async def store_of_one_job(
     """A store with one accepted job, `job-1`."""
     now = datetime.now(UTC)
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
-        store = JobStore(
-            database=database,
-            replica_id="local",
-            clock=lambda: now,
-            encode_event=lambda _kind, _job, _at: b"",
-            enqueue=enqueue,
-            changed=changed,
-        )
-        request = JobRequest(
-            project_id="film",
-            scene_id="scene-1",
-            request_id="one",
-            digest="",
-            spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
-            start_by=now + timedelta(hours=1),
-        )
-        await store.accept(request, job_id="job-1", estimated_millicredits=None, inline={})
+        store = store_of(database, clock=lambda: now, changed=changed, enqueue=enqueue)
+        await store.accept(request_at(now), job_id="job-1", estimated_millicredits=None, inline={})
         yield store
-
-
-def tools_of(store: JobStore) -> Tools:
-    """The tools of a run that comes to no step's work."""
-    return Tools(
-        store=store,
-        provider=None,
-        models=None,
-        media=None,
-        scenes=None,
-        admission=None,
-        signals=Signals(),
-        progress=None,
-        durations=None,
-        pace=Pace(),
-        limits=Limits(),
-        random=random.Random(1),
-        clock=lambda: datetime.now(UTC),
-        monotonic=time.monotonic,
-        shield=None,
-        tasks=None,
-        guard=lambda: lambda: None,
-    )
 
 
 async def test_a_wish_whose_caller_gave_up_is_heard_all_the_same(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """Task ids that come to light after their jobs had gone on without them."""
 
-import random
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,17 +10,16 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.jobs import wishes
-from evergreen_server.jobs.admission import Signals
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, ledger
-from evergreen_server.jobs.model import Job, JobFault, JobRequest, Stage, State, TaskRole
-from evergreen_server.jobs.polling import Pace
-from evergreen_server.jobs.provider import ProviderUnavailable, Task, TaskState, VideoSpec
+from evergreen_server.jobs.model import Job, JobFault, Stage, State, TaskRole
+from evergreen_server.jobs.provider import ProviderUnavailable, Task, TaskState
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.strays import settle_stray, settle_strays
 from evergreen_server.jobs.tasks import MadeTask, TaskRecords
 from evergreen_server.jobs.wishes import Resolution
-from evergreen_server.jobs.work import Limits, Tools
+from evergreen_server.jobs.work import Tools
+from tests.jobs.tools import request_at, store_of, tools_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 TASK = MadeTask(task_id="task-1", job_id="job-1", attempt=1, submit_token="token-1", role=TaskRole.NEW)
@@ -81,45 +78,12 @@ async def case(tmp_path: Path) -> AsyncIterator[Case]:
 @asynccontextmanager
 async def opened(tmp_path: Path) -> AsyncIterator[Case]:
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
-        store = JobStore(
-            database=database,
-            replica_id="local",
-            clock=lambda: case.now,
-            encode_event=lambda _kind, _job, _at: b"",
-            enqueue=lambda _db, _job: None,
-            changed=lambda _changes: None,
-        )
+        store = store_of(database, clock=lambda: case.now)
         provider = ScriptedProvider()
         tasks = TaskRecords(database=database, store=store, clock=lambda: case.now)
-        tools = Tools(
-            store=store,
-            tasks=tasks,
-            provider=provider,
-            models=None,
-            media=None,
-            scenes=None,
-            admission=None,
-            signals=Signals(),
-            progress=None,
-            durations=None,
-            pace=Pace(),
-            limits=Limits(),
-            random=random.Random(1),
-            clock=lambda: case.now,
-            monotonic=time.monotonic,
-            shield=None,
-            guard=lambda: lambda: None,
-        )
+        tools = tools_of(store, tasks=tasks, provider=provider, clock=lambda: case.now)
         case = Case(database=database, store=store, tasks=tasks, tools=tools, provider=provider)
-        request = JobRequest(
-            project_id="film",
-            scene_id="scene-1",
-            request_id="one",
-            digest="",
-            spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
-            start_by=NOW + timedelta(hours=1),
-        )
-        await store.accept(request, job_id="job-1", estimated_millicredits=5_000, inline={})
+        await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=5_000, inline={})
         unknown = JobFault(reason="SUBMISSION_UNKNOWN", message="nobody knows")
         await store.wish("job-1", lambda job: replace(job, state=State.RUNNING, submit_token="token-1"))
         await store.wish(

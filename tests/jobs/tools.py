@@ -1,0 +1,69 @@
+"""A store, a request and tools for tests of single steps, without a server around them."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.admission import Signals
+from evergreen_server.jobs.database import Database
+from evergreen_server.jobs.model import Job, JobRequest
+from evergreen_server.jobs.polling import Pace
+from evergreen_server.jobs.provider import VideoSpec
+from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.jobs.work import Limits, Tools
+
+
+def store_of(
+    database: Database,
+    *,
+    clock: Callable[[], datetime],
+    changed: Callable[[Sequence[Change]], None] = lambda _changes: None,
+    enqueue: Callable[[sa.Connection, Job], None] = lambda _db, _job: None,
+) -> JobStore:
+    """A store whose jobs nobody runs."""
+    return JobStore(
+        database=database,
+        replica_id="local",
+        clock=clock,
+        encode_event=lambda _kind, _job, _at: b"",
+        enqueue=enqueue,
+        changed=changed,
+    )
+
+
+def request_at(now: datetime) -> JobRequest:
+    """A request that needs no media."""
+    return JobRequest(
+        project_id="film",
+        scene_id="scene-1",
+        request_id="one",
+        digest="",
+        spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
+        start_by=now + timedelta(hours=1),
+    )
+
+
+def tools_of(store: JobStore, **given: object) -> Tools:
+    """Tools of which there are only those that are `given`, and what needs nothing else."""
+    usual = {
+        "tasks": None,
+        "provider": None,
+        "models": None,
+        "media": None,
+        "scenes": None,
+        "admission": None,
+        "signals": Signals(),
+        "progress": None,
+        "durations": None,
+        "pace": Pace(),
+        "limits": Limits(),
+        "random": random.Random(1),
+        "clock": lambda: datetime.now(UTC),
+        "monotonic": time.monotonic,
+        "shield": None,
+        "guard": lambda: lambda: None,
+    }
+    return Tools(store=store, **{**usual, **given})
