@@ -1,0 +1,76 @@
+"""Many jobs brought to the provider, whose tasks last longer than any benchmark; and their rows, read from outside."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.database import jobs, replicas
+from tests.serving import Api, Control
+
+PROJECTS = 10
+CALLERS = 32
+PATIENCE_SECONDS = 400
+LOOK_SECONDS = 0.5
+LASTING_SECONDS = 100_000.0
+
+
+class Rows:
+    """The jobs of a server as its database has them."""
+
+    def __init__(self, url: str) -> None:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        self._engine = sa.create_engine(parsed)
+
+    def replicas(self) -> set[str]:
+        """Gives every replica that has ever held a lease."""
+        with self._engine.connect() as db:
+            return set(db.execute(sa.select(replicas.c.replica_id)).scalars())
+
+    def tasks(self) -> dict[str, str]:
+        """Gives the replica that runs each recorded task."""
+        query = sa.select(jobs.c.task_id, jobs.c.replica).where(jobs.c.task_id != "")
+        with self._engine.connect() as db:
+            return {row.task_id: row.replica for row in db.execute(query)}
+
+    def recorded(self) -> int:
+        """Tells how many jobs have a task."""
+        query = sa.select(sa.func.count()).where(jobs.c.task_id != "")
+        with self._engine.connect() as db:
+            return int(db.execute(query).scalar_one())
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+async def endless(sandbox: Control) -> None:
+    """Has the sandbox take any number of tasks, none of which ends or moves a percent while a benchmark runs."""
+    await sandbox.account(maxConcurrentGenerations=None, maxDailyGenerations=None, creditBalance=100_000_000)
+    await sandbox.settings(task_mean_seconds=LASTING_SECONDS)
+
+
+async def fill(apis: Sequence[Api], rows: Rows, count: int) -> tuple[float, float]:
+    """Asks for so many jobs, of each server in turn, and waits for their tasks.
+
+    Gives the seconds until all were accepted, and until each had its task recorded.
+    """
+    begun, numbers = time.monotonic(), iter(range(count))
+
+    async def call() -> None:
+        for number in numbers:
+            await apis[number % len(apis)].generate(
+                project_id=f"film-{number % PROJECTS}", request_id=f"job-{number}", prompt_text=f"rocket {number}"
+            )
+
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(CALLERS):
+                group.create_task(call())
+        accepted = time.monotonic() - begun
+        while True:
+            if await asyncio.to_thread(rows.recorded) >= count:
+                return accepted, time.monotonic() - begun
+            await asyncio.sleep(LOOK_SECONDS)
