@@ -120,8 +120,10 @@ class Api:
 class Control:
     """The control API of a sandbox."""
 
-    def __init__(self, url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, url: str, session: aiohttp.ClientSession, *, pid: int | None = None) -> None:
+        """Takes the id of the process where it is one of its own."""
         self.url = url
+        self.pid = pid
         self._session = session
 
     async def _call(self, method: str, path: str, body: object = None) -> dict:
@@ -204,7 +206,7 @@ async def sandbox_process(*, speed: float = SPEED) -> AsyncIterator[Control]:
         assert process.stdout is not None
         line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
         async with aiohttp.ClientSession() as session:
-            yield Control(line.split()[3].rstrip(","), session)
+            yield Control(line.split()[3].rstrip(","), session, pid=process.pid)
     finally:
         process.terminate()
         await process.wait()

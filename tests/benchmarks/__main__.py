@@ -13,14 +13,28 @@ from collections.abc import Callable
 # Read when gRPC is loaded, and before any of our modules loads it: nothing here forks without exec.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
-from tests.benchmarks import assets, client, delivery, jobs, polling, status, storage, takeover, watchers
+from tests.benchmarks import (
+    assets,
+    client,
+    delivery,
+    fanout,
+    flight,
+    jobs,
+    polling,
+    status,
+    storage,
+    takeover,
+    watchers,
+)
 
 BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "polling": lambda _quick: polling.run(),
     "status": lambda quick: status.run(quick=quick),
     "client": lambda quick: client.run(quick=quick),
     "watchers": lambda quick: watchers.run(quick=quick),
+    "fanout": lambda quick: fanout.run(quick=quick),
     "jobs": lambda quick: jobs.run(quick=quick),
+    "flight": lambda quick: flight.run(quick=quick),
     "takeover": lambda quick: takeover.run(quick=quick),
     "delivery": lambda quick: delivery.run(quick=quick),
     "assets": lambda quick: assets.run(quick=quick),

@@ -1,6 +1,10 @@
-"""The reference: grpc.aio with nothing behind it, on the same loop. A hello, and one slot of bytes per watcher."""
+"""The reference: grpc.aio with nothing behind it, on the same loop. A hello, and one slot of bytes per watcher.
+
+A watcher asks for `SIZE`, or for `SIZE GROUP` where what is published goes to one group of them at a time.
+"""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import grpc
@@ -8,10 +12,11 @@ import uvloop
 from google.protobuf.wrappers_pb2 import BytesValue, StringValue
 
 from evergreen_server.rpc.server import OPTIONS
-from tests.benchmarks.commanded import obey
+from tests.benchmarks.commanded import obey, paced
 
 HELLO = "/bare.Bare/Hello"
 WATCH = "/bare.Bare/Watch"
+STAMP_BYTES = 8
 
 
 class Slot:
@@ -31,14 +36,15 @@ class Slot:
 
 class Bare:
     def __init__(self) -> None:
-        self._slots: set[Slot] = set()
+        self._groups: dict[str, set[Slot]] = {}
 
     async def hello(self, request: StringValue, _context: object) -> BytesValue:
         return BytesValue(value=b"x" * int(request.value))
 
     async def watch(self, request: StringValue, _context: object) -> AsyncIterator[bytes]:
-        slot = Slot(b"x" * int(request.value))
-        self._slots.add(slot)
+        size, _, group = request.value.partition(" ")
+        slot, slots = Slot(b"x" * int(size)), self._groups.setdefault(group, set())
+        slots.add(slot)
         try:
             while True:
                 value, slot.value = slot.value, None
@@ -48,16 +54,31 @@ class Bare:
                     slot.future = asyncio.get_running_loop().create_future()
                     await slot.future
         finally:
-            self._slots.discard(slot)
+            slots.discard(slot)
 
-    async def publish(self, command: list[str]) -> str:
-        """`SIZE`: puts a value of so many bytes into every slot."""
-        value = b"x" * int(command[0])
-        for done, slot in enumerate(list(self._slots), start=1):
+    async def obey(self, command: list[str]) -> str:
+        """`SIZE`: puts a value of so many bytes into every slot. `SIZE TIMES HERTZ`: so often, group by group."""
+        size, *pace = command
+        if not pace:
+            await self._put("", b"x" * int(size))
+            return "published"
+        groups = sorted(self._groups)
+
+        async def publish(number: int) -> None:
+            await self._put(groups[number % len(groups)], stamped(int(size)))
+
+        return str(await paced(publish, int(pace[0]), float(pace[1])))
+
+    async def _put(self, group: str, value: bytes) -> None:
+        for done, slot in enumerate(list(self._groups[group]), start=1):
             slot.put(value)
             if done % 200 == 0:
                 await asyncio.sleep(0)
-        return "published"
+
+
+def stamped(size: int) -> bytes:
+    """Gives so many bytes that begin with the time."""
+    return time.time_ns().to_bytes(STAMP_BYTES, "big").ljust(size, b"x")
 
 
 async def main() -> None:
@@ -74,7 +95,7 @@ async def main() -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("bare.Bare", methods),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    await obey(f"127.0.0.1:{port}", bare.publish)
+    await obey(f"127.0.0.1:{port}", bare.obey)
     await server.stop(0)
 
 

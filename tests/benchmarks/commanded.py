@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 PATIENCE_SECONDS = 300
 LONGEST_LINE = 2**27
@@ -36,12 +37,17 @@ async def _line(process: asyncio.subprocess.Process) -> str:
 
 
 @asynccontextmanager
-async def commanded(module: str, *arguments: str) -> AsyncIterator[Commanded]:
-    """Runs `python -m module`, whose first line is its address; closing its input ends it."""
+async def commanded(module: str, *arguments: str, log: Path | None = None) -> AsyncIterator[Commanded]:
+    """Runs `python -m module`, whose first line is its address; closing its input ends it.
+
+    What it says on stderr goes to the file `log` where that is given.
+    """
+    errors = log.open("wb") if log else None
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        stderr=errors,
         limit=LONGEST_LINE,
     )
     try:
@@ -55,6 +61,8 @@ async def commanded(module: str, *arguments: str) -> AsyncIterator[Commanded]:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+        if errors:
+            errors.close()
 
 
 async def obey(address: str, carry_out: Callable[[list[str]], Awaitable[str]]) -> None:
@@ -64,3 +72,13 @@ async def obey(address: str, carry_out: Callable[[list[str]], Awaitable[str]]) -
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     while line := await reader.readline():
         print(await carry_out(line.decode().split()), flush=True)
+
+
+async def paced(publish: Callable[[int], Awaitable[None]], times: int, hertz: float) -> float:
+    """Publishes so often, at a pace that does not wait for what is late; gives the seconds that it took."""
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    for number in range(times):
+        await asyncio.sleep(max(0.0, begun + number / hertz - loop.time()))
+        await publish(number)
+    return loop.time() - begun

@@ -52,6 +52,11 @@ async def endless(sandbox: Control) -> None:
     await sandbox.settings(task_mean_seconds=LASTING_SECONDS)
 
 
+async def latest_call(sandbox: Control) -> int:
+    """Gives the number of the latest call to a sandbox, without having it go through them all."""
+    return int((await sandbox.journal(after=10**9))["latest"])
+
+
 async def fill(apis: Sequence[Api], rows: Rows, count: int) -> tuple[float, float]:
     """Asks for so many jobs, of each server in turn, and waits for their tasks.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import quantiles
 
 from evergreen_server.jobs.leases import TTL_SECONDS
-from tests.benchmarks.filling import Rows, endless, fill
+from tests.benchmarks.filling import Rows, endless, fill, latest_call
 from tests.benchmarks.machine import cpu_seconds, table
 from tests.postgres import any_postgres
 from tests.serving import Control, ServerProcess, sandbox_process
@@ -48,7 +48,7 @@ async def killed(sandbox: Control, rows: Rows, dying: ServerProcess, name: str, 
     cpu, at = cpu_seconds(heir.pid), time.monotonic()
     await dying.end(signal.SIGKILL)
     # Only now: what the dead one had sent before must not count as its heir's.
-    after = (await sandbox.journal(limit=1))["latest"]
+    after = await latest_call(sandbox)
     seconds = await first_polls(sandbox, tasks, after, at)
     cpu = (cpu_seconds(heir.pid) - cpu) / (time.monotonic() - at)
     left = await asyncio.to_thread(rows.tasks)

@@ -4,6 +4,7 @@ Table, store, feed, RPC edge: all but the engine and the provider, so that event
 """
 
 import asyncio
+import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ from evergreen_server.rpc.access import Access
 from evergreen_server.rpc.server import serve
 from evergreen_server.rpc.video import StatusCache, VideoService
 from evergreen_server.rpc.wire import EventWire
-from tests.benchmarks.commanded import obey
+from tests.benchmarks.commanded import obey, paced
 
 EXECUTION = "benchmark"
 
@@ -39,11 +40,11 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def request() -> JobRequest:
+def request(number: int) -> JobRequest:
     return JobRequest(
         project_id="film",
         scene_id="scene-1",
-        request_id="benchmark",
+        request_id=f"benchmark-{number}",
         digest="",
         spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", ratio="1280:720", duration_seconds=5),
         start_by=now() + timedelta(days=1),
@@ -57,7 +58,8 @@ def toggled(job: Job) -> Job:
     return replace(job, state=State.RUNNING, stage=stage)
 
 
-async def main() -> None:
+async def main(jobs: int) -> None:
+    """Says the address and the ids of so many jobs."""
     with tempfile.TemporaryDirectory() as folder:
         async with open_database(f"sqlite:///{Path(folder) / 'watched.sqlite'}") as database:
             statuses, wire = StatusCache(), EventWire()
@@ -86,11 +88,21 @@ async def main() -> None:
                 outlooks=Nothing(),
                 new_id=new_job_id,
             )
-            job = await store.accept(request(), job_id=new_job_id(), estimated_millicredits=None, inline={})
-            await store.begin(job.job_id, attempt=1, run=0, execution=EXECUTION)
+            accepted = []
+            for number in range(jobs):
+                job = await store.accept(request(number), job_id=new_job_id(), estimated_millicredits=None, inline={})
+                await store.begin(job.job_id, attempt=1, run=0, execution=EXECUTION)
+                accepted.append(job)
 
-            async def publish(_command: list[str]) -> str:
-                await store.change(job, toggled, execution=EXECUTION)
+            async def publish(number: int) -> None:
+                await store.change(accepted[number % jobs], toggled, execution=EXECUTION)
+
+            async def carry_out(command: list[str]) -> str:
+                """`SIZE`: changes the first job. `SIZE TIMES HERTZ`: so often, job by job; gives the seconds in all."""
+                _size, *pace = command
+                if pace:
+                    return str(await paced(publish, int(pace[0]), float(pace[1])))
+                await publish(0)
                 return "published"
 
             running = asyncio.create_task(feed.run())
@@ -106,10 +118,10 @@ async def main() -> None:
                 grace_seconds=0.0,
             ) as address:
                 calm_collector()
-                await obey(f"{address} {job.job_id}", publish)
+                await obey(" ".join([address, *(job.job_id for job in accepted)]), carry_out)
             running.cancel()
             await asyncio.wait([running])
 
 
 if __name__ == "__main__":
-    uvloop.run(main())
+    uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1))

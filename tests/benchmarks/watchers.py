@@ -6,6 +6,7 @@ The bare server holds the newest bytes per watcher in a slot and yields them: th
 import asyncio
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
@@ -40,6 +41,7 @@ class Crowd:
         self._connections: list[Connection] = []
 
     def _received(self, _stream: int, message: bytes) -> None:
+        """Counts a message."""
         self.events += len(message) > CHECKPOINT_BYTES
         self.event_bytes = max(self.event_bytes, len(message))
         if self.events >= self._wanted:
@@ -49,11 +51,12 @@ class Crowd:
         self.ends[status] += 1
         self._reached.set()
 
-    async def open(self, address: str, path: str, asked: bytes, watchers: int, connections: int) -> None:
+    async def open(self, address: str, path: str, asked: Sequence[bytes], watchers: int, connections: int) -> None:
+        """Opens so many watches, which ask for one after the other of what is `asked`."""
         for _ in range(connections):
             self._connections.append(await connect(address, path, received=self._received, ended=self._ended))
         for number in range(watchers):
-            self._connections[number % connections].call(asked)
+            self._connections[number % connections].call(asked[number % len(asked)])
 
     async def heard(self, events: int) -> None:
         """Waits until so many events came in all."""
@@ -80,12 +83,12 @@ async def fan_out(pairs: int, events: int) -> None:
         ours.address, _, job_id = ours.address.partition(" ")
         crowd, reference = Crowd(), Crowd()
         asked = video_pb2.WatchProgressRequest(job_ids=[job_id]).SerializeToString()
-        await crowd.open(ours.address, PATH, asked, WATCHERS, 10)
+        await crowd.open(ours.address, PATH, [asked], WATCHERS, 10)
         await crowd.heard(WATCHERS)
         await _costs(ours, crowd, 1, 0, STEADY)
         size = crowd.event_bytes
         hello = StringValue(value=str(size)).SerializeToString()
-        await reference.open(bare.address, WATCH, hello, WATCHERS, 10)
+        await reference.open(bare.address, WATCH, [hello], WATCHERS, 10)
         await reference.heard(WATCHERS)
         rows = []
         for name, hertz in ((f"{STEADY:g} events a second", STEADY), ("flat out", FLAT_OUT)):
@@ -151,7 +154,7 @@ async def storm() -> None:
 async def _opened(pid: int, address: str, path: str, asked: bytes) -> list[str]:
     loop, crowd = asyncio.get_running_loop(), Crowd()
     start, cpu, memory = loop.time(), cpu_seconds(pid), resident_kib(pid)
-    await crowd.open(address, path, asked, STORM, STORM_CONNECTIONS)
+    await crowd.open(address, path, [asked], STORM, STORM_CONNECTIONS)
     await crowd.heard(STORM)
     elapsed, cpu = loop.time() - start, cpu_seconds(pid) - cpu
     weight = (resident_kib(pid) - memory) / STORM
