@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
-from .storage import BodyMismatch, check_body, extend_crc32c
+from .checksums import Chunk, extend_crc32c
+from .storage import BodyMismatch, check_body
 
 BLOCK: Final = 1 << 20
 
@@ -11,7 +12,7 @@ BLOCK: Final = 1 << 20
 class Body:
     """A body that is read once."""
 
-    def __init__(self, key: str, chunks: AsyncIterator[bytes], *, size: int | None, crc32c: int | None) -> None:
+    def __init__(self, key: str, chunks: AsyncIterator[Chunk], *, size: int | None, crc32c: int | None) -> None:
         self._key = key
         self._chunks = chunks
         self._wanted_size = size
@@ -21,7 +22,7 @@ class Body:
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         """Reads the body in blocks of 1 MiB and more. Raises BodyMismatch as soon as it is not the announced one."""
-        held: list[bytes] = []
+        held: list[Chunk] = []
         length = 0
         async for chunk in self._chunks:
             held.append(chunk)
@@ -42,8 +43,8 @@ class Body:
         if last:
             yield last
 
-    def _counted(self, held: list[bytes]) -> bytes:
-        block = held[0] if len(held) == 1 else b"".join(held)
+    def _counted(self, held: list[Chunk]) -> bytes:
+        block = b"".join(held)
         self.size += len(block)
         self.crc32c = extend_crc32c(self.crc32c, block)
         return block

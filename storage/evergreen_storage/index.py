@@ -9,6 +9,7 @@ from itertools import count
 from typing import Final, TypeAlias
 
 from .batches import Batches
+from .checksums import extend_crc32c
 from .content_types import content_type_of
 from .document import (
     ASSET_FOLDERS,
@@ -25,7 +26,7 @@ from .document import (
     touch,
 )
 from .keys import path_fault
-from .storage import AlreadyExists, Conflict, Meta, NotFound, Storage, extend_crc32c
+from .storage import AlreadyExists, Conflict, Meta, NotFound, Storage
 from .values import Asset, Scene
 
 logger = logging.getLogger(__name__)

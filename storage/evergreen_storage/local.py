@@ -7,16 +7,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from .checksums import Chunk, extend_crc32c
 from .descriptors import translated
 from .disk import Disk, Traits, meta_of, token_of
 from .keys import check_folder, check_key
 from .part import Part
-from .storage import BodyMismatch, Meta, NotFound, TooLarge, Unavailable, check_body, extend_crc32c
-from .threads import Ahead, Threads
+from .storage import BodyMismatch, Meta, NotFound, TooLarge, Unavailable, check_body
+from .threads import Ahead, Behind, Threads
 
-# One thread hop per block: small enough for memory, large enough that the hop costs nothing beside the disk.
-_BLOCK = 1 << 21
-# As much of a body is held while the disk is busy with another such block.
+# Small enough to be in the processor's cache still when it is written, large enough that a hop costs nothing beside it.
+_BLOCK = 1 << 19
+_READ = 1 << 20
+# So much of a body is held while the disk is busy.
 _MOST = 1 << 23
 _PART_AGE = timedelta(days=1)
 
@@ -60,7 +62,7 @@ class LocalStorage:
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncIterator[Chunk],
         *,
         size: int | None,
         content_type: str | None = None,
@@ -70,21 +72,20 @@ class LocalStorage:
         part = Part(self._disk, check_key(key))
         try:
             await self._threads.run(part.open)
-            blocks: list[bytes] = []
-            held = read = 0
-            # While the disk takes one block the next is received, and grows until the disk is ready for it.
-            async with Ahead(self._threads) as ahead:
+            held: list[Chunk] = []
+            length = read = 0
+            async with Behind(self._threads, part.write, most=_MOST) as behind:
                 async for chunk in chunks:
-                    blocks.append(chunk)
-                    held += len(chunk)
+                    held.append(chunk)
+                    length += len(chunk)
                     read += len(chunk)
                     if size is not None and read > size:
                         raise BodyMismatch(f"the body of {key!r} has more than the {size} bytes announced")
-                    if held >= _MOST or (held >= _BLOCK and not ahead.busy):
-                        await ahead.run(part.write, blocks)
-                        blocks, held = [], 0
-                await ahead.run(part.write, blocks)
-                await ahead.finish()
+                    if length >= _BLOCK:
+                        await behind.put(held, length)
+                        held, length = [], 0
+                await behind.put(held, length)
+                await behind.finish()
             check_body(key, size=part.size, crc32c=part.crc32c, wanted_size=size, wanted_crc32c=crc32c)
             meta = await self._threads.run(part.publish, if_absent=if_absent)
         finally:
@@ -100,10 +101,15 @@ class LocalStorage:
             file = await self._threads.run(resources.enter_context, self._disk.reading(parts))
             size = os.fstat(file).st_size
             stop = size if end is None else min(end, size)
-            while start < stop:
-                block = await self._threads.run(_read, key, file, start, min(_BLOCK, stop - start))
-                start += len(block)
-                yield block
+            async with Ahead[bytes](self._threads) as ahead:
+                if start < stop:
+                    ahead.begin(_read, key, file, start, min(_READ, stop - start))
+                while start < stop:
+                    block = await ahead.result()
+                    start += len(block)
+                    if start < stop:
+                        ahead.begin(_read, key, file, start, min(_READ, stop - start))
+                    yield block
 
     async def stat(self, key: str) -> Meta | None:
         return await self._threads.run(self._disk.stat, check_key(key))
@@ -156,7 +162,7 @@ def _get(disk: Disk, parts: Sequence[str], max_bytes: int) -> tuple[bytes, Meta]
         status = os.fstat(file)
         blocks = []
         left = max_bytes + 1
-        while left and (block := os.read(file, min(_BLOCK, left))):
+        while left and (block := os.read(file, min(_READ, left))):
             blocks.append(block)
             left -= len(block)
     if not left:

@@ -9,9 +9,10 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
+from .checksums import Chunk, extend_crc32c
 from .content_types import content_type_of
 from .keys import check_folder, check_key
-from .storage import AlreadyExists, BodyMismatch, Conflict, Meta, NotFound, TooLarge, check_body, extend_crc32c
+from .storage import AlreadyExists, BodyMismatch, Conflict, Meta, NotFound, TooLarge, check_body
 from .threads import Threads
 
 _BLOCK = 1 << 20
@@ -60,7 +61,7 @@ class MemoryStorage:
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncIterator[Chunk],
         *,
         size: int | None,
         content_type: str | None = None,
@@ -74,8 +75,13 @@ class MemoryStorage:
             if size is not None and len(body) > size:
                 raise BodyMismatch(f"the body of {key!r} has more than the {size} bytes announced")
         data = bytes(body)
-        check_body(key, size=len(data), crc32c=extend_crc32c(0, data), wanted_size=size, wanted_crc32c=crc32c)
-        return await self.put(key, data, content_type=content_type, if_absent=if_absent)
+        found = extend_crc32c(0, data)
+        check_body(key, size=len(data), crc32c=found, wanted_size=size, wanted_crc32c=crc32c)
+        try:
+            return await self.put(key, data, content_type=content_type, if_absent=if_absent)
+        except AlreadyExists as fault:
+            fault.size, fault.crc32c = len(data), found
+            raise
 
     async def get(self, key: str, *, max_bytes: int) -> tuple[bytes, Meta]:
         check_key(key)

@@ -23,12 +23,13 @@ from weakref import WeakValueDictionary
 import obstore
 
 from .body import BLOCK, Body
+from .checksums import Chunk, extend_crc32c
 from .content_types import content_type_of
 from .keys import check_folder, check_key
 from .multipart import Upload
 from .object_errors import translated
 from .object_listing import folders, level, tree
-from .storage import AlreadyExists, Meta, NotFound, TooLarge, Unavailable, extend_crc32c
+from .storage import AlreadyExists, Meta, NotFound, TooLarge, Unavailable
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class ObjectStorage:
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncIterator[Chunk],
         *,
         size: int | None,
         content_type: str | None = None,
@@ -94,17 +95,21 @@ class ObjectStorage:
     ) -> Meta:
         path = self._path(key)
         body = Body(key, chunks, size=size, crc32c=crc32c)
-        async with self._uploads, aclosing(body.blocks()) as blocks:
-            held: deque[bytes] = deque()
-            while body.size <= _PART:
-                block = await anext(blocks, None)
-                if block is None:
-                    mode: PutMode = "create" if if_absent else "overwrite"
-                    return await self._put(key, path, b"".join(held), content_type, mode)
-                held.append(block)
-            if if_absent:
-                await self._refuse_existing(key)
-            await self._upload(key, path, held, blocks, content_type, if_absent=if_absent)
+        try:
+            async with self._uploads, aclosing(body.blocks()) as blocks:
+                held: deque[bytes] = deque()
+                while body.size <= _PART:
+                    block = await anext(blocks, None)
+                    if block is None:
+                        mode: PutMode = "create" if if_absent else "overwrite"
+                        return await self._put(key, path, b"".join(held), content_type, mode)
+                    held.append(block)
+                if if_absent:
+                    await self._refuse_existing(key)
+                await self._upload(key, path, held, blocks, content_type, if_absent=if_absent)
+        except AlreadyExists as fault:
+            fault.size, fault.crc32c = body.size, body.crc32c
+            raise
         stat = await self.stat(key)
         if stat is None:
             raise Unavailable(f"{key!r} was deleted as soon as it was written")

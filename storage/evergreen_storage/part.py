@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Final
 
+from .checksums import Chunk, extend_crc32c
 from .descriptors import translated
 from .disk import Disk, meta_of, part_name
-from .storage import Meta, extend_crc32c
+from .storage import AlreadyExists, Meta
 
-# As many buffers as every system takes in one call.
-_AT_ONCE: Final = 512
 # The disk begins with so many bytes while the rest is received, which makes the sync at the end short.
 _BEHIND: Final = 1 << 23
 
@@ -39,20 +38,15 @@ class Part:
             self._resources.callback(os.close, self._file)
             self._resources.callback(self._discard)
 
-    def write(self, blocks: Sequence[bytes]) -> None:
+    def write(self, blocks: Sequence[Chunk]) -> None:
         """Appends blocks to the hidden file."""
         with translated(self._key, "written"):
-            for start in range(0, len(blocks), _AT_ONCE):
-                some = blocks[start : start + _AT_ONCE]
-                # One call for many blocks: each call lets other threads in, and costs a wait to come back.
-                written = os.writev(self._file, some)
-                for block in some:
-                    left = memoryview(block)[written:]
-                    written = max(0, written - len(block))
-                    while left:
-                        left = left[os.write(self._file, left) :]
-                    self.crc32c = extend_crc32c(self.crc32c, block)
-                    self.size += len(block)
+            for block in blocks:
+                left = memoryview(block)
+                while left:
+                    left = left[os.write(self._file, left) :]
+                self.crc32c = extend_crc32c(self.crc32c, block)
+                self.size += len(block)
             if self.size - self._begun >= _BEHIND and hasattr(os, "posix_fadvise"):
                 # Linux starts to write out what it is told not to keep. That is advice: only the sync must succeed,
                 # and it tells of what could not be written before as well.
@@ -65,7 +59,13 @@ class Part:
         with translated(self._key, "written"):
             os.fsync(self._file)
             name = self._parts[-1]
-            self._disk.publish(self._folder, self._part, name, key=self._key, if_absent=if_absent, if_token=if_token)
+            try:
+                self._disk.publish(
+                    self._folder, self._part, name, key=self._key, if_absent=if_absent, if_token=if_token
+                )
+            except AlreadyExists as fault:
+                fault.size, fault.crc32c = self.size, self.crc32c
+                raise
             return meta_of(self._key, os.fstat(self._file), token=token, crc32c=self.crc32c)
 
     def close(self) -> None:

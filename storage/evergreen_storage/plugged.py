@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from .body import BLOCK, Body
+from .checksums import Chunk, extend_crc32c
 from .content_types import content_type_of
 from .foreign import ForeignFiles, translated
 from .keys import check_folder, check_key
-from .storage import Json, Meta, NotFound, StorageError, TooLarge, Unavailable, Unsupported, extend_crc32c
+from .storage import Json, Meta, NotFound, StorageError, TooLarge, Unavailable, Unsupported
 from .threads import Threads
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ class FsspecStorage:
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncIterator[Chunk],
         *,
         size: int | None,
         content_type: str | None = None,

@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
+from .checksums import Chunk
 from .document import Document, UnsupportedSchema, add_assets, add_job, encode_sidecar, remove_asset
 from .index import INDEX, SceneIndex, describe, scene_folder
 from .keys import FOLDERS, Kind, id_fault, path_fault
@@ -131,7 +132,7 @@ class SceneStore:
         project_id: str,
         scene_id: str,
         path: str,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncIterator[Chunk],
         size: int | None,
         content_type: str,
         crc32c: int | None = None,

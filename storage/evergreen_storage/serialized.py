@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from .checksums import Chunk
 from .storage import AlreadyExists, Conflict, Meta, NotFound, Storage
 
 _MOST_BYTES = 64 << 20
@@ -38,7 +39,7 @@ class SerializedStorage:
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncIterator[Chunk],
         *,
         size: int | None,
         content_type: str | None = None,

@@ -20,7 +20,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-import google_crc32c
+from .checksums import Chunk
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -59,7 +59,7 @@ class Storage(Protocol):
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[bytes],
+        chunks: AsyncIterator[Chunk],
         *,
         size: int | None,
         content_type: str | None = None,
@@ -127,7 +127,12 @@ class NotFound(StorageError):
 
 
 class AlreadyExists(StorageError):
-    """The key was to be created and is taken."""
+    """The key was to be created and is taken. `size` and `crc32c` are of what was read of a stream until then."""
+
+    def __init__(self, message: str, *, size: int = 0, crc32c: int = 0) -> None:
+        super().__init__(message)
+        self.size = size
+        self.crc32c = crc32c
 
 
 class Conflict(StorageError):
@@ -156,11 +161,6 @@ class InvalidKey(StorageError):
 
 class Unsupported(StorageError):
     """The URL or an option names what no engine here offers."""
-
-
-def extend_crc32c(crc32c: int, data: bytes) -> int:
-    """Extends a running CRC32C, which starts at 0, by `data`."""
-    return int(google_crc32c.extend(crc32c, data))
 
 
 def check_body(key: str, *, size: int, crc32c: int, wanted_size: int | None, wanted_crc32c: int | None) -> None:

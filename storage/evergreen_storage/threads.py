@@ -2,13 +2,16 @@
 
 import asyncio
 import functools
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import ParamSpec, Self, TypeVar
+from typing import Final, Generic, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_IN_A_ROW: Final = 16
 
 
 class Threads:
@@ -26,9 +29,7 @@ class Threads:
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            while not future.done():
-                with suppress(asyncio.CancelledError):  # the first one is raised below
-                    await asyncio.wait([future])
+            await _ended(future)
             raise
 
     def close(self) -> None:
@@ -36,25 +37,54 @@ class Threads:
         self._pool.shutdown(wait=True)
 
 
-class Ahead:
-    """Runs calls in a thread one after another, the latest while its caller goes on; as a context, it ends with it."""
+class Ahead(Generic[T]):
+    """Has a call under way in a thread while its owner does something else; as a context, it ends with it."""
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
+        self._task: asyncio.Task[T] | None = None
+
+    def begin(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
+        """Begins a call; the one before must have ended."""
+        self._task = asyncio.create_task(self._threads.run(call, *args, **kwargs), name="storage call")
+
+    async def result(self) -> T:
+        """Waits for the call's result. Raises what it raised."""
+        assert self._task is not None, "nothing was begun"
+        return await self._task
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await _ended(self._task)
+
+
+class Behind(Generic[T]):
+    """Hands things to a call in a thread, in order, while its owner goes on; as a context, it ends with it."""
+
+    def __init__(self, threads: Threads, call: Callable[[T], None], *, most: int) -> None:
+        self._threads = threads
+        self._call = call
+        self._most = most
+        self._waiting: deque[tuple[T, int]] = deque()
+        self._taken = self._done = 0
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def busy(self) -> bool:
-        """Whether the last call is still under way."""
-        return self._task is not None and not self._task.done()
+    async def put(self, thing: T, weight: int) -> None:
+        """Takes a thing; before that it waits where things of `most` weight wait already.
 
-    async def run(self, call: Callable[P, None], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Begins a call once the one before has ended. Raises what that one raised."""
-        await self.finish()
-        self._task = asyncio.create_task(self._threads.run(call, *args, **kwargs), name="storage write")
+        Raises what the call raised for a thing before.
+        """
+        if self._taken - self._done >= self._most or (self._task is not None and self._task.done()):
+            await self.finish()
+        self._taken += weight
+        self._waiting.append((thing, weight))
+        if self._task is None:
+            self._task = asyncio.create_task(self._work(), name="storage write")
 
     async def finish(self) -> None:
-        """Waits for the last call. Raises what it raised."""
+        """Waits until everything is done. Raises what the call raised."""
         if self._task is not None:
             await self._task
             self._task = None
@@ -63,17 +93,36 @@ class Ahead:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is None:
-            return
-        task, self._task = self._task, None
-        # Whoever leaves early has a reason of its own; this call's does not count any more.
-        try:
-            await asyncio.wait([task])
-        except asyncio.CancelledError:
-            while not task.done():
-                with suppress(asyncio.CancelledError):  # the first one is raised below
-                    await asyncio.wait([task])
-            raise
-        finally:
-            if not task.cancelled():
-                task.exception()
+        # Whoever leaves early has a reason of its own: the rest is given up, and a failure does not count any more.
+        self._waiting.clear()
+        await _ended(self._task)
+
+    async def _work(self) -> None:
+        while self._waiting:
+            await self._threads.run(self._some)
+
+    def _some(self) -> None:
+        # While there is more the thread is kept, but not for so long that others starve.
+        for _ in range(_IN_A_ROW):
+            try:
+                thing, weight = self._waiting.popleft()
+            except IndexError:
+                return
+            self._call(thing)
+            self._done += weight
+
+
+async def _ended(future: "asyncio.Future[T] | None") -> None:
+    """Waits until a call in a thread has ended, however it does; a cancellation meanwhile is raised afterwards."""
+    if future is None:
+        return
+    try:
+        await asyncio.wait([future])
+    except asyncio.CancelledError:
+        while not future.done():
+            with suppress(asyncio.CancelledError):  # the first one is raised below
+                await asyncio.wait([future])
+        raise
+    finally:
+        if not future.cancelled():
+            future.exception()

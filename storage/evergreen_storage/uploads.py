@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+from .checksums import Chunk, extend_crc32c
 from .index import describe
-from .storage import AlreadyExists, BodyMismatch, Storage, check_body, extend_crc32c
+from .storage import AlreadyExists, BodyMismatch, Storage, check_body
 from .values import Asset
 
 
@@ -26,7 +27,7 @@ async def store_stream(
     storage: Storage,
     key: str,
     path: str,
-    chunks: AsyncIterator[bytes],
+    chunks: AsyncIterator[Chunk],
     *,
     size: int | None,
     content_type: str,
@@ -34,19 +35,20 @@ async def store_stream(
     overwrite: bool = False,
 ) -> Asset:
     """Stores an asset of any size. Raises BodyMismatch, AssetConflict."""
-    tally = _Tally(chunks)
     try:
         meta = await storage.put_stream(
-            key, tally, size=size, content_type=content_type, crc32c=crc32c, if_absent=not overwrite
+            key, chunks, size=size, content_type=content_type, crc32c=crc32c, if_absent=not overwrite
         )
-    except AlreadyExists:
+    except AlreadyExists as fault:
         # An engine may know before it read the body, which must be read to be compared.
-        async for _ in tally:
-            if size is not None and tally.size > size:
+        read, found = fault.size, fault.crc32c
+        async for chunk in chunks:
+            read += len(chunk)
+            found = extend_crc32c(found, chunk)
+            if size is not None and read > size:
                 raise BodyMismatch(f"the body of {key!r} has more than the {size} bytes announced") from None
-        check_body(key, size=tally.size, crc32c=tally.crc32c, wanted_size=size, wanted_crc32c=crc32c)
-        return await _adopt(storage, key, path, size=tally.size, crc32c=tally.crc32c, content_type=content_type)
-    meta = replace(meta, crc32c=tally.crc32c)
+        check_body(key, size=read, crc32c=found, wanted_size=size, wanted_crc32c=crc32c)
+        return await _adopt(storage, key, path, size=read, crc32c=found, content_type=content_type)
     return replace(await describe(storage, path, meta), content_type=content_type)
 
 
@@ -66,21 +68,3 @@ async def _adopt(storage: Storage, key: str, path: str, *, size: int, crc32c: in
     found = await describe(storage, path, meta)
     compare(found, path, size=size, crc32c=crc32c)
     return replace(found, content_type=content_type)
-
-
-class _Tally:
-    """Passes chunks on and counts them."""
-
-    def __init__(self, chunks: AsyncIterator[bytes]) -> None:
-        self._chunks = chunks
-        self.size = 0
-        self.crc32c = 0
-
-    def __aiter__(self) -> "_Tally":
-        return self
-
-    async def __anext__(self) -> bytes:
-        chunk = await anext(self._chunks)
-        self.size += len(chunk)
-        self.crc32c = extend_crc32c(self.crc32c, chunk)
-        return chunk

@@ -25,6 +25,7 @@ from evergreen_server.rpc.handlers import read_message
 from evergreen_server.rpc.status import InvalidRequest
 from evergreen_server.rpc.transfers import BrokenOff, TooManyTransfers, Transfers, Waiting
 from evergreen_storage import Asset, AssetConflict, SceneNotFound, SceneStore, StorageError
+from evergreen_storage.checksums import Chunk
 from evergreen_storage.content_types import content_type_of
 
 Messages = AsyncIterator[bytes]
@@ -141,7 +142,7 @@ class _Body:
         self._messages = messages
         self._prove = prove
         self._waiting = waiting
-        self._held: list[bytes] = []
+        self._held: list[Chunk] = []
         self._whole = False
 
     async def info(self) -> scene_pb2.UploadInfo:
@@ -169,7 +170,7 @@ class _Body:
             size += len(chunk)
         return b"".join(self._held)[:HEAD_BYTES]
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncIterator[Chunk]:
         """Gives all bytes, and ends only if they are all."""
         for held in self._held:
             yield held
@@ -185,7 +186,7 @@ class _Body:
                 while left > 0:
                     left -= len(await anext(self._messages))
 
-    async def _chunk(self) -> bytes | None:
+    async def _chunk(self) -> Chunk | None:
         if self._whole:
             return None
         data = await self._next()
@@ -196,7 +197,7 @@ class _Body:
                 raise BrokenOff("the client left before it had sent everything") from None
             self._whole = True
             return None
-        chunk = chunk_of(data)
+        chunk: Chunk | None = chunk_of(data)
         if chunk is None:
             message = read_message(scene_pb2.UploadAssetRequest, data)
             if not message.HasField("chunk"):
