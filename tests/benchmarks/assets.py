@@ -1,146 +1,136 @@
-"""UploadAsset and DownloadAsset on a local disk, beside a bare grpc.aio stream of the same chunks in the same run.
+"""UploadAsset and DownloadAsset of the whole service on a local disk, beside a bare grpc.aio stream of the same chunks.
 
-The bare server throws away what it takes, or gives constant bytes; upload is to reach 0.85 of it, download 0.9.
-Since no upload can be quicker than the disk makes a file durable, a third server does the least that serves files: it
-computes the CRC32C, writes and syncs, or reads. Server and client share this process and its loop, in all cases alike;
-rounds alternate, and medians are compared.
+Each server is a process of its own; one client, in this process, talks to all of them, in turn. The bare stream is
+the generated service that throws away what it takes and gives chunks from memory (`files.py`); upload is to reach
+0.85 of it, download 0.9. The bare server touches no disk, so beside it stands the least that keeps files, and the disk
+alone: a loop that writes and syncs the same bytes without any stream. Where client and server have no more cores than
+they use, the time of the cores that this loop takes is taken from the stream, and bounds what can be reached.
 """
 
-import asyncio
 import os
+import signal
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
-import google_crc32c
 import grpc
+import uvloop
 
 from evergreen.v1 import scene_pb2, scene_pb2_grpc
-from tests.rpc.scene_server import scene_serving
+from tests.benchmarks.commanded import commanded
+from tests.benchmarks.files import CHUNK
+from tests.benchmarks.machine import cpu_seconds, table
+from tests.serving import ServerProcess, open_sandbox
 
-CHUNK = 512 * 1024
-
-Take = Callable[[AsyncIterator[scene_pb2.UploadAssetRequest], object], Awaitable[bytes]]
-Give = Callable[[bytes, grpc.aio.ServicerContext], Awaitable[None]]
-
-
-async def _sink(messages: AsyncIterator[scene_pb2.UploadAssetRequest], _context: object) -> bytes:
-    async for _ in messages:
-        pass
-    return b""
+PATH = "exports/body.bin"
+AIMS = {"up": 0.85, "down": 0.9}
+NAMES = {"bare": "bare stream", "plain": "plain file server", "full": "full service", "disk": "the disk alone"}
 
 
-def _file(folder: Path) -> Take:
-    async def take(messages: AsyncIterator[scene_pb2.UploadAssetRequest], _context: object) -> bytes:
-        crc32c = 0
-        with (folder / "plain").open("wb", buffering=0) as file:
-            async for message in messages:
-                crc32c = google_crc32c.extend(crc32c, message.chunk)
-                file.write(message.chunk)
-            await asyncio.to_thread(os.fsync, file)
-        return b""
-
-    return take
-
-
-def _source(size: int) -> Give:
-    data = scene_pb2.DownloadAssetResponse(chunk=bytes(CHUNK)).SerializeToString()
-
-    async def send(_request: bytes, context: grpc.aio.ServicerContext) -> None:
-        for _ in range(size // CHUNK):
-            await context.write(data)
-
-    return send
-
-
-def _file_source(folder: Path) -> Give:
-    async def send(_request: bytes, context: grpc.aio.ServicerContext) -> None:
-        with (folder / "plain").open("rb", buffering=0) as file:
-            while chunk := file.read(CHUNK):
-                await context.write(scene_pb2.DownloadAssetResponse(chunk=chunk).SerializeToString())
-
-    return send
-
-
-@asynccontextmanager
-async def _bare(take: Take, give: Give) -> AsyncIterator[scene_pb2_grpc.SceneServiceStub]:
-    server = grpc.aio.server()
-    handlers = {
-        "UploadAsset": grpc.stream_unary_rpc_method_handler(
-            take, request_deserializer=scene_pb2.UploadAssetRequest.FromString
-        ),
-        "DownloadAsset": grpc.unary_stream_rpc_method_handler(give),
-    }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("evergreen.v1.SceneService", handlers),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-        yield scene_pb2_grpc.SceneServiceStub(channel)
-    await server.stop(0)
-
-
-async def _messages(path: str, data: bytes) -> AsyncIterator[scene_pb2.UploadAssetRequest]:
-    info = scene_pb2.UploadInfo(project_id="film", scene_id="one", path=path, size_bytes=len(data))
+async def _messages(data: bytes) -> AsyncIterator[scene_pb2.UploadAssetRequest]:
+    info = scene_pb2.UploadInfo(project_id="film", scene_id="one", path=PATH, size_bytes=len(data))
     yield scene_pb2.UploadAssetRequest(info=info)
     for start in range(0, len(data), CHUNK):
         yield scene_pb2.UploadAssetRequest(chunk=data[start : start + CHUNK])
 
 
-async def _upload(stub: scene_pb2_grpc.SceneServiceStub, path: str, data: bytes) -> float:
-    begun = time.perf_counter()
-    await stub.UploadAsset(_messages(path, data))
-    return len(data) / (time.perf_counter() - begun) / 1e6
+async def _upload(stub: scene_pb2_grpc.SceneServiceStub, data: bytes) -> None:
+    await stub.UploadAsset(_messages(data))
 
 
-async def _download(stub: scene_pb2_grpc.SceneServiceStub, path: str, size: int) -> float:
-    request = scene_pb2.DownloadAssetRequest(project_id="film", scene_id="one", path=path)
-    begun, received = time.perf_counter(), 0
-    async for message in stub.DownloadAsset(request):
-        received += len(message.chunk)
-    assert received == size
-    return size / (time.perf_counter() - begun) / 1e6
-
-
-async def _measure(data_dir: Path, size: int, rounds: int) -> None:
-    data = os.urandom(size)
-    async with (
-        scene_serving(data_dir) as api,
-        _bare(_sink, _source(size)) as plain,
-        _bare(_file(data_dir), _file_source(data_dir)) as file,
+async def _download(stub: scene_pb2_grpc.SceneServiceStub, data: bytes) -> None:
+    received = 0
+    async for message in stub.DownloadAsset(
+        scene_pb2.DownloadAssetRequest(project_id="film", scene_id="one", path=PATH)
     ):
-        names = [f"{kind}{way}" for way in ("up", "down") for kind in ("", "bare ", "file ")]
-        speeds: dict[str, list[float]] = {name: [] for name in names}
+        received += len(message.chunk)
+    assert received == len(data)
+
+
+class Took(NamedTuple):
+    """Seconds of the clock, and of the cores: the server's and the client's."""
+
+    seconds: float
+    server: float
+    client: float
+
+
+async def _timed(pid: int, move: Awaitable[None]) -> Took:
+    cpu, own, begun = cpu_seconds(pid), time.process_time(), time.perf_counter()
+    await move
+    seconds = time.perf_counter() - begun
+    return Took(seconds, cpu_seconds(pid) - cpu, time.process_time() - own)
+
+
+def _disk(folder: Path, data: bytes) -> Took:
+    """Writes and syncs."""
+    view, file = memoryview(data), folder / "alone"
+    own, begun = time.process_time(), time.perf_counter()
+    with file.open("xb", buffering=0) as written:
+        for start in range(0, len(data), CHUNK):
+            written.write(view[start : start + CHUNK])
+        os.fsync(written)
+    seconds = time.perf_counter() - begun
+    file.unlink()
+    return Took(seconds, time.process_time() - own, 0.0)
+
+
+async def _measure(size: int, rounds: int) -> None:
+    data = os.urandom(size)
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        sandbox = await enter(open_sandbox())
+        full = await enter(ServerProcess(folder / "data", sandbox.url))
+        bare = await enter(commanded("tests.benchmarks.files", "bare", str(size)))
+        plain = await enter(commanded("tests.benchmarks.files", "plain", str(folder)))
+        servers = {
+            "bare": (bare.address, bare.pid),
+            "plain": (plain.address, plain.pid),
+            "full": ((await full.start()).address, full.pid),
+        }
+        took: dict[tuple[str, str], list[Took]] = {}
         for number in range(rounds + 1):
-            path = f"exports/{number}"
-            taken = {
-                "up": await _upload(api.scene, path, data),
-                "bare up": await _upload(plain, path, data),
-                "file up": await _upload(file, path, data),
-                "down": await _download(api.scene, path, size),
-                "bare down": await _download(plain, path, size),
-                "file down": await _download(file, path, size),
-            }
-            await api.scene.DeleteAsset(scene_pb2.DeleteAssetRequest(project_id="film", scene_id="one", path=path))
-            if number:  # the first round warms up
-                for name, speed in taken.items():
-                    speeds[name].append(speed)
-    print(f"assets of {size >> 20} MiB on a local disk, {rounds} rounds; MB/s, median")
-    for name, title, aim in (("up", "UploadAsset", 0.85), ("down", "DownloadAsset", 0.9)):
-        ours, bare, file = (median(speeds[f"{kind}{name}"]) for kind in ("", "bare ", "file "))
-        print(
-            f"  {title:14}{ours:6.0f}   bare stream{bare:6.0f}, ratio {ours / bare:.2f} (aim {aim})"
-            f"   plain file{file:6.0f}, ratio {ours / file:.2f}"
+            kept = took if number else {}  # the first round warms up
+            for name, (address, pid) in servers.items():
+                async with grpc.aio.insecure_channel(address) as channel:
+                    await channel.channel_ready()
+                    stub = scene_pb2_grpc.SceneServiceStub(channel)
+                    kept.setdefault(("up", name), []).append(await _timed(pid, _upload(stub, data)))
+                    kept.setdefault(("down", name), []).append(await _timed(pid, _download(stub, data)))
+                    await stub.DeleteAsset(scene_pb2.DeleteAssetRequest(project_id="film", scene_id="one", path=PATH))
+            kept.setdefault(("up", "disk"), []).append(_disk(folder, data))
+        await full.end(signal.SIGTERM)
+    for way, title in (("up", "UploadAsset"), ("down", "DownloadAsset")):
+        _show(title, size, {name: all for (key, name), all in took.items() if key == way}, AIMS[way])
+
+
+def _show(title: str, size: int, took: dict[str, list[Took]], aim: float) -> None:
+    rows, ratios = [], {}
+    for name, all in took.items():
+        seconds, server, client = (median(times) for times in zip(*all, strict=True))
+        ratios[name] = [bare.seconds / one.seconds for bare, one in zip(took["bare"], all, strict=True)]
+        cells = [size / seconds / 1e6, server / size * 1e9, client / size * 1e9]
+        rows.append([NAMES[name], *(f"{cell:.{2 * bool(place)}f}" for place, cell in enumerate(cells))])
+        rows[-1].append(f"{median(ratios[name]):.2f}")
+    notes = [f"aim: {aim} of the bare stream; ratios of the rounds: {' '.join(f'{one:.2f}' for one in ratios['full'])}"]
+    if "disk" in took:
+        stream = median(each.server + each.client for each in took["bare"])
+        bound = stream / (stream + median(each.server for each in took["disk"]))
+        notes.append(
+            f"where the stream alone keeps all cores busy, writing and syncing leave {bound:.2f} of it at most"
         )
+    header = ["", "MB/s", "server's cores, s/GB", "client's", "ratio to bare"]
+    table(f"assets: {title} of {size >> 20} MiB, medians of {len(took['bare'])} rounds", header, rows, *notes)
 
 
 def run(quick: bool = False) -> None:
     """Measures and prints."""
-    size, rounds = (32 << 20, 3) if quick else (256 << 20, 7)
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(_measure(Path(folder) / "data", size, rounds))
+    uvloop.run(_measure(*((64 << 20, 3) if quick else (256 << 20, 9))))
 
 
 if __name__ == "__main__":
