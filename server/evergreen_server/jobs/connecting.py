@@ -6,18 +6,24 @@ DatabaseUnusable     it cannot be opened, or its schema is newer than this relea
 
 import fcntl
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.migrations import SchemaTooNew, migrate
 
 READERS = 3
+TRUSTED_SECONDS = 1.0
+"""A connection that was used within this time is taken to be alive."""
+USED_AT = "used_at"
 POSTGRES_WRITERS = 6
 POSTGRES_ARGUMENTS: dict[str, str | int] = {
     "application_name": "evergreen",
@@ -94,7 +100,7 @@ def sqlite_engine(path: Path) -> sa.Engine:
     engine = sa.create_engine(f"sqlite:///{path}", pool_size=6, max_overflow=0, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
-    def prepare(connection: "sa.engine.interfaces.DBAPIConnection", _record: object) -> None:
+    def prepare(connection: DBAPIConnection, _record: object) -> None:
         # The driver's own BEGIN comes only before a write, which would leave reads outside the
         # transaction; ours is sent below instead.
         connection.isolation_level = None
@@ -105,7 +111,10 @@ def sqlite_engine(path: Path) -> sa.Engine:
 
     @event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        reading = connection.get_execution_options().get("reading", False)
+        options = connection.get_execution_options()
+        if options.get("isolation_level") == "AUTOCOMMIT":
+            return
+        reading = options.get("reading", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
@@ -113,13 +122,28 @@ def sqlite_engine(path: Path) -> sa.Engine:
 
 def postgres_engine(url: str) -> sa.Engine:
     """Builds an engine on psycopg whose every wait is bounded."""
-    return sa.create_engine(
+    engine = sa.create_engine(
         sa.make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=POSTGRES_WRITERS + READERS + 1,
         max_overflow=0,
         pool_timeout=10,
-        # After a restart of the server, the first to ask must not pay for every connection that died with it.
-        pool_pre_ping=True,
         hide_parameters=True,
         connect_args=POSTGRES_ARGUMENTS,
     )
+
+    # After a restart of the server, the first to ask must not pay for every connection that died with it; yet asking
+    # before each use whether the connection is alive would cost a round trip.
+    @event.listens_for(engine, "checkout")
+    def check(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        if time.monotonic() - record.info.get(USED_AT, 0.0) < TRUSTED_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except Exception as exc:
+            raise InvalidatePoolError from exc
+
+    @event.listens_for(engine, "checkin")
+    def note(_connection: object, record: ConnectionPoolEntry) -> None:
+        record.info[USED_AT] = time.monotonic()
+
+    return engine

@@ -221,6 +221,10 @@ class Database:
         """Runs `work` on one consistent snapshot."""
         return asyncio.get_running_loop().run_in_executor(self._readers, self._snapshot, work)
 
+    def fetch(self, work: Callable[[sa.Connection], T]) -> "asyncio.Future[T]":
+        """Runs `work` that makes one single query, which is a snapshot by itself."""
+        return asyncio.get_running_loop().run_in_executor(self._readers, self._query, work)
+
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
         """Runs `work` in one transaction, in this thread."""
         with self.engine.begin() as connection:
@@ -229,6 +233,10 @@ class Database:
     def _snapshot(self, work: Callable[[sa.Connection], T]) -> T:
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if self.shared else {}
         with self.engine.connect().execution_options(reading=True, **options) as connection:
+            return work(connection)
+
+    def _query(self, work: Callable[[sa.Connection], T]) -> T:
+        with self.engine.connect().execution_options(reading=True, isolation_level="AUTOCOMMIT") as connection:
             return work(connection)
 
     async def aclose(self) -> None:
@@ -241,4 +249,4 @@ class Database:
 def insert_new(db: sa.Connection, table: sa.Table, row: Mapping[str, object]) -> bool:
     """Inserts a row unless one with its key is there; tells whether it did."""
     insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    return db.execute(insert(table).values(**row).on_conflict_do_nothing()).rowcount == 1
+    return db.execute(insert(table).on_conflict_do_nothing(), dict(row)).rowcount == 1

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.database import insert_new, ledger, projects
 from evergreen_server.jobs.model import CostBasis, Job, JobError
 from evergreen_server.jobs.rows import micros
+from evergreen_server.jobs.statements import ADD_CREDITS, INSERT_ENTRY
 
 RESERVE = "RESERVE"
 ADJUST = "ADJUST"
@@ -157,28 +158,20 @@ def _ending(db: sa.Connection, old: Job, new: Job) -> tuple[int, int]:
 
 def _add(db: sa.Connection, job: Job, *, reserved: int = 0, confirmed: int = 0, bounded: int = 0) -> None:
     if reserved or confirmed or bounded:
-        db.execute(
-            projects.update()
-            .where(projects.c.project_id == job.request.project_id)
-            .values(
-                reserved_millicredits=projects.c.reserved_millicredits + reserved,
-                confirmed_millicredits=projects.c.confirmed_millicredits + confirmed,
-                bounded_millicredits=projects.c.bounded_millicredits + bounded,
-            )
-        )
+        key = {"of_project": job.request.project_id}
+        db.execute(ADD_CREDITS, {**key, "reserved": reserved, "confirmed": confirmed, "bounded": bounded})
 
 
 def _enter(
     db: sa.Connection, job: Job, entry: str, attempt: int, millicredits: int, basis: CostBasis, now: datetime
 ) -> None:
-    db.execute(
-        ledger.insert().values(
-            job_id=job.job_id,
-            attempt=attempt,
-            entry=entry,
-            project_id=job.request.project_id,
-            millicredits=millicredits,
-            basis=basis.value,
-            created_at=micros(now),
-        )
-    )
+    row = {
+        "job_id": job.job_id,
+        "attempt": attempt,
+        "entry": entry,
+        "project_id": job.request.project_id,
+        "millicredits": millicredits,
+        "basis": basis.value,
+        "created_at": micros(now),
+    }
+    db.execute(INSERT_ENTRY, row)

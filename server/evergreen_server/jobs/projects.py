@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.database import insert_new, projects, scene_deletions
 from evergreen_server.jobs.model import JobError
 from evergreen_server.jobs.rows import micros
+from evergreen_server.jobs.statements import LOCK_PROJECT
 
 
 class SceneBusy(JobError):
@@ -19,12 +20,12 @@ class SceneBusy(JobError):
 
 def lock_project(db: sa.Connection, project_id: str, now: datetime) -> int:
     """Locks the project's row, making it if need be, and gives its revision."""
-    query = sa.select(projects.c.revision).where(projects.c.project_id == project_id).with_for_update()
-    revision = db.execute(query).scalar()
+    key = {"of_project": project_id}
+    revision = db.execute(LOCK_PROJECT, key).scalar()
     if revision is None:
         # Another may make it at the same moment; then its row is the one that is locked.
         insert_new(db, projects, {"project_id": project_id, "revision": 0, "created_at": micros(now)})
-        revision = db.execute(query).scalar_one()
+        revision = db.execute(LOCK_PROJECT, key).scalar_one()
     return int(revision)
 
 

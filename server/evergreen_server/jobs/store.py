@@ -13,17 +13,13 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs import ledger
+from evergreen_server.jobs import ledger, statements
 from evergreen_server.jobs.backlog import Backlog
 from evergreen_server.jobs.database import (
     AWAY,
     Database,
     inline_media,
-    job_events,
     jobs,
-    projects,
-    provider_tasks,
-    requests,
 )
 from evergreen_server.jobs.leases import live_replicas
 from evergreen_server.jobs.model import (
@@ -133,12 +129,12 @@ class JobStore:
             self._check_cap(db, request.project_id, estimated_millicredits)
             self._backlog.admit(db)
             accepted = replace(job, revision=revision)
-            db.execute(requests.insert().values(**key, digest=request.digest, job_id=job_id))
+            db.execute(statements.INSERT_REQUEST, {**key, "digest": request.digest, "job_id": job_id})
             row = {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)}
-            db.execute(jobs.insert().values(**row))
+            db.execute(statements.INSERT_JOB, row)
             if inline:
                 rows = [{"job_id": job_id, "digest": digest, "data": data} for digest, data in inline.items()]
-                db.execute(inline_media.insert(), rows)
+                db.execute(statements.INSERT_INLINE, rows)
             self._write_events(db, [(EventKind.CREATED, accepted)], now)
             ledger.reserve(db, accepted, now)
             self._enqueue(db, accepted)
@@ -157,7 +153,7 @@ class JobStore:
 
     async def get(self, job_id: str) -> Job:
         """Gives a job. Raises JobNotFound."""
-        return await self._database.read(lambda db: _get(db, job_id))
+        return await self._database.fetch(lambda db: _get(db, job_id))
 
     async def begin(self, job_id: str, *, attempt: int, run: int, execution: str) -> Job | None:
         """Makes `execution` the owner of the job and gives the job, or None where nothing is left to do."""
@@ -184,7 +180,8 @@ class JobStore:
                 raise Superseded(job.job_id)
             return edit(current)
 
-        return await self.write(lambda db: self.apply(db, job.job_id, fenced, capped=capped))
+        project_id = job.request.project_id
+        return await self.write(lambda db: self.apply(db, job.job_id, fenced, capped=capped, project_id=project_id))
 
     async def wish(self, job_id: str, edit: Edit) -> Job:
         """Changes a job for a caller of the API, whoever executes it. Raises JobNotFound, WrongState.
@@ -204,7 +201,8 @@ class JobStore:
                     mine = job.execution == item.execution and job.state is State.RUNNING
                     return replace(job, progress=item.progress) if mine and item.progress > job.progress else job
 
-                changes += self.apply(db, item.job.job_id, edit)[1]
+                project_id = item.job.request.project_id
+                changes += self.apply(db, item.job.job_id, edit, project_id=project_id)[1]
             return None, changes
 
         try:
@@ -216,7 +214,7 @@ class JobStore:
     async def inline(self, job_id: str, digest: str) -> bytes:
         """Gives the inline bytes that came with a request."""
         query = sa.select(inline_media.c.data).where(inline_media.c.job_id == job_id, inline_media.c.digest == digest)
-        return await self._database.read(lambda db: bytes(db.execute(query).scalar_one()))
+        return await self._database.fetch(lambda db: bytes(db.execute(query).scalar_one()))
 
     async def unfinished(self) -> list[Job]:
         """Gives every job that an execution should be working on, oldest first."""
@@ -279,14 +277,23 @@ class JobStore:
             self._changed(changes)
 
     def apply(
-        self, db: sa.Connection, job_id: str, edit: Edit, *, wished: bool = False, capped: Edit | None = None
+        self,
+        db: sa.Connection,
+        job_id: str,
+        edit: Edit,
+        *,
+        wished: bool = False,
+        capped: Edit | None = None,
+        project_id: str | None = None,
     ) -> tuple[Job, list[Change]]:
         """Changes a job within a transaction; `edit` gets it as it stands under the project's lock.
 
+        The job's project is looked up unless it is given.
         Where `edit` begins an attempt that the project's cap has no room for, the change is that of `capped`.
         Raises JobNotFound, WrongState, what `edit` raises, and without `capped` PriceUnknown, ProjectCreditsExceeded.
         """
-        project_id = db.execute(sa.select(jobs.c.project_id).where(jobs.c.job_id == job_id)).scalar()
+        if project_id is None:
+            project_id = db.execute(statements.PROJECT_OF, {"of_job": job_id}).scalar()
         if project_id is None:
             raise JobNotFound(job_id)
         now = self._clock()
@@ -318,15 +325,14 @@ class JobStore:
             new = replace(new, slot=new.needs_slot)
             row["slot"], queue = new.slot, "" if new.slot is Slot.HELD else new.request.spec.model
         # Else left alone: whoever grants slots does not wait for the project's lock.
-        db.execute(jobs.update().where(jobs.c.job_id == job_id).values(**row))
+        db.execute(statements.UPDATE_JOB, {"of_job": job_id, **row})
         ledger.follow(db, old, new, now)
         if new.final:
             db.execute(inline_media.delete().where(inline_media.c.job_id == job_id))
         elif (new.attempt, new.run) != (old.attempt, old.run):
             self._enqueue(db, new)
         if new.task_id and new.task_id != old.task_id:
-            own = provider_tasks.update().where(provider_tasks.c.task_id == new.task_id)
-            db.execute(own.values(role=TaskRole.OWN.value))
+            db.execute(statements.SET_ROLE, {"of_task": new.task_id, "role": TaskRole.OWN.value})
         return new, [Change(project_id=project_id, job_id=job_id, wished=wished, queue=queue)]
 
     def _write_events(self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime) -> None:
@@ -342,26 +348,21 @@ class JobStore:
             }
             for kind, job in events
         ]
-        db.execute(job_events.insert(), rows)
+        db.execute(statements.INSERT_EVENTS, rows)
         last = events[-1][1]
-        db.execute(
-            projects.update().where(projects.c.project_id == last.request.project_id).values(revision=last.revision)
-        )
+        db.execute(statements.SET_REVISION, {"of_project": last.request.project_id, "revision": last.revision})
 
 
 def _get(db: sa.Connection, job_id: str) -> Job:
-    row = db.execute(sa.select(jobs).where(jobs.c.job_id == job_id)).mappings().one_or_none()
+    row = db.execute(statements.READ_JOB, {"of_job": job_id}).mappings().one_or_none()
     if row is None:
         raise JobNotFound(job_id)
     return job_from_row(row)
 
 
 def _find(db: sa.Connection, project_id: str, request_id: str, digest: str) -> Job | None:
-    known = db.execute(
-        sa.select(requests.c.digest, requests.c.job_id).where(
-            requests.c.project_id == project_id, requests.c.request_id == request_id
-        )
-    ).one_or_none()
+    key = {"of_project": project_id, "of_request": request_id}
+    known = db.execute(statements.FIND_REQUEST, key).one_or_none()
     if known is None:
         return None
     if known.digest != digest:

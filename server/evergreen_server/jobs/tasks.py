@@ -14,6 +14,7 @@ from evergreen_server.jobs import ledger
 from evergreen_server.jobs.database import Database, insert_new, provider_tasks
 from evergreen_server.jobs.model import Job, Stage, State, TaskRole
 from evergreen_server.jobs.rows import micros
+from evergreen_server.jobs.statements import SET_ROLE
 from evergreen_server.jobs.store import Change, Edit, JobStore
 
 
@@ -48,7 +49,7 @@ class TaskRecords:
             provider_tasks.c.attempt == job.attempt,
             provider_tasks.c.role.in_([TaskRole.NEW, TaskRole.OWN]),
         )
-        return await self._database.read(lambda db: db.execute(query).scalar() or "")
+        return await self._database.fetch(lambda db: db.execute(query).scalar() or "")
 
     async def attach(self, job_id: str, task_id: str, edit: Edit) -> Job | None:
         """Changes a job and records a task as its own; None if the task belongs to a job already."""
@@ -158,4 +159,4 @@ def attached(job: Job, task_id: str) -> Job:
 
 
 def _set_role(db: sa.Connection, task_id: str, role: TaskRole) -> None:
-    db.execute(provider_tasks.update().where(provider_tasks.c.task_id == task_id).values(role=role.value))
+    db.execute(SET_ROLE, {"of_task": task_id, "role": role.value})

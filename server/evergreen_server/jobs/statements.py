@@ -1,0 +1,38 @@
+"""The statements that each job runs several times, built once: building one costs more than running it."""
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.database import inline_media, job_events, jobs, ledger, projects, provider_tasks, requests
+
+_job = jobs.c.job_id == sa.bindparam("of_job")
+_project = projects.c.project_id == sa.bindparam("of_project")
+
+PROJECT_OF = sa.select(jobs.c.project_id).where(_job)
+LOCK_PROJECT = sa.select(projects.c.revision).where(_project).with_for_update()
+SET_REVISION = projects.update().where(_project).values(revision=sa.bindparam("revision"))
+ADD_CREDITS = (
+    projects.update()
+    .where(_project)
+    .values(
+        reserved_millicredits=projects.c.reserved_millicredits + sa.bindparam("reserved"),
+        confirmed_millicredits=projects.c.confirmed_millicredits + sa.bindparam("confirmed"),
+        bounded_millicredits=projects.c.bounded_millicredits + sa.bindparam("bounded"),
+    )
+)
+
+READ_JOB = sa.select(jobs).where(_job)
+INSERT_JOB = jobs.insert()
+UPDATE_JOB = jobs.update().where(_job)
+"""Sets the columns that its parameters name."""
+
+INSERT_EVENTS = job_events.insert()
+INSERT_ENTRY = ledger.insert()
+INSERT_REQUEST = requests.insert()
+INSERT_INLINE = inline_media.insert()
+
+FIND_REQUEST = sa.select(requests.c.digest, requests.c.job_id).where(
+    requests.c.project_id == sa.bindparam("of_project"), requests.c.request_id == sa.bindparam("of_request")
+)
+SET_ROLE = (
+    provider_tasks.update().where(provider_tasks.c.task_id == sa.bindparam("of_task")).values(role=sa.bindparam("role"))
+)
