@@ -42,10 +42,10 @@ class _Delivered:
     probe: Clip
 
 
-async def deliver(tools: Tools, job: Job, execution: str) -> None:
+async def deliver(tools: Tools, job: Job, execution: str) -> Job:
     """Stores every output of the task and settles the job. What raises StorageError or ProviderError is tried again."""
     if job.stage is not Stage.DELIVERING:
-        return
+        return job
     tries, gone = 0, False
     while True:
         try:
@@ -64,13 +64,14 @@ async def deliver(tools: Tools, job: Job, execution: str) -> None:
                 fault = JobFault(reason=reason, message=f"the clip was made, but could not be stored: {exc}")
                 # What could be had is paid for, and delivered though the job fails.
                 outputs = await _publish(tools, job, await _stored(tools, job))
-                await tools.store.change(job, partial(_given_up, outputs=outputs, fault=fault), execution=execution)
-                return
+                given_up = partial(_given_up, outputs=outputs, fault=fault)
+                return await tools.store.change(job, given_up, execution=execution)
             await tools.pause(job.job_id, max(tools.backoff(tries), tools.pace.min_seconds / tools.pace.scale))
             tries += 1
     outputs = await _publish(tools, job, delivered)
     job = await tools.store.change(job, partial(_settled, outputs=outputs, gone=gone), execution=execution)
     logger.info("clip delivered", extra={"job_id": job.job_id, "outputs": len(outputs)})
+    return job
 
 
 async def _publish(tools: Tools, job: Job, delivered: list[_Delivered]) -> tuple[Output, ...]:

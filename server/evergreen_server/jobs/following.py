@@ -21,10 +21,10 @@ STAGES = {
 logger = logging.getLogger(__name__)
 
 
-async def follow(tools: Tools, job: Job, execution: str) -> None:
+async def follow(tools: Tools, job: Job, execution: str) -> Job:
     """Polls until the task has ended: then the job is DELIVERING, at a new attempt, or final."""
     if not job.task_id or job.stage is Stage.DELIVERING:
-        return
+        return job
     seconds = (tools.clock() - (job.submitted_at or job.created_at)).total_seconds()
     now = tools.monotonic()
     plan = PollPlan(
@@ -45,15 +45,13 @@ async def follow(tools: Tools, job: Job, execution: str) -> None:
         await tools.pause(job.job_id, min(delay, left) if left > 0 else delay)
         job = await tools.store.get(job.job_id)
         if job.execution != execution or job.final:
-            return
+            return job
         try:
             if job.state is State.CANCELLING or job.delete_sent or tools.seconds_until(limit) <= 0:
-                await _cancel(tools, job, execution)
-                return
+                return await _cancel(tools, job, execution)
             task = await tools.provider.task(job.task_id)
         except TaskGone as exc:
-            await tools.store.change(job, partial(_gone, text=str(exc), ours=False), execution=execution)
-            return
+            return await tools.store.change(job, partial(_gone, text=str(exc), ours=False), execution=execution)
         except ProviderError as exc:
             logger.warning("poll failed", extra={"job_id": job.job_id, "cause": str(exc)})
             tools.meter.poll_failed(kind_of(exc))
@@ -63,8 +61,7 @@ async def follow(tools: Tools, job: Job, execution: str) -> None:
         now = tools.monotonic()
         plan.observe(now, task.state, task.progress)
         if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
-            await _ended(tools, job, task, execution)
-            return
+            return await _ended(tools, job, task, execution)
         await _seen(tools, job, task, execution)
         delay = plan.next_delay(tools.monotonic())
 
@@ -86,19 +83,20 @@ async def _seen(tools: Tools, job: Job, task: Task, execution: str) -> None:
         tools.progress.note(job, execution, task.progress)
 
 
-async def _ended(tools: Tools, job: Job, task: Task, execution: str, *, ours: bool = False) -> None:
+async def _ended(tools: Tools, job: Job, task: Task, execution: str, *, ours: bool = False) -> Job:
     """Records how a task ended; `ours` tells whether a DELETE of ours may have cancelled it."""
     tools.progress.forget(job.job_id)
     if task.state is TaskState.SUCCEEDED:
         tools.answers[job.job_id] = task
-        await tools.store.change(job, lambda job: _succeeded(job, task), execution=execution)
-    elif task.state is TaskState.FAILED:
+        return await tools.store.change(job, lambda job: _succeeded(job, task), execution=execution)
+    if task.state is TaskState.FAILED:
         failure = task.failure or Failure(reason="PROVIDER_INTERNAL", message="the task failed without a reason")
         failed = partial(_failed, task=task, failure=failure, again_at=tools.later(job.attempt + 2))
-        await tools.store.change(job, failed, execution=execution, capped=partial(failed, again=False))
-    else:
-        text = "the task was cancelled at the provider, not by this service"
-        await tools.store.change(job, lambda job: _missing(_charged(job, task), text, ours=ours), execution=execution)
+        return await tools.store.change(job, failed, execution=execution, capped=partial(failed, again=False))
+    text = "the task was cancelled at the provider, not by this service"
+    return await tools.store.change(
+        job, lambda job: _missing(_charged(job, task), text, ours=ours), execution=execution
+    )
 
 
 def _charged(job: Job, task: Task) -> Job:
@@ -150,7 +148,7 @@ def _cancelled(job: Job) -> Job:
     return replace(job, error=fault).ended(State.EXPIRED)
 
 
-async def _cancel(tools: Tools, job: Job, execution: str) -> None:
+async def _cancel(tools: Tools, job: Job, execution: str) -> Job:
     """Deletes the task unless it has ended by now: a finished clip is paid for and never destroyed.
 
     Raises ProviderUnavailable, Unauthorized, NotSent.
@@ -163,18 +161,12 @@ async def _cancel(tools: Tools, job: Job, execution: str) -> None:
     try:
         task = await tools.provider.task(job.task_id)
     except TaskGone as exc:
-        await tools.store.change(job, partial(_gone, text=str(exc), ours=ours), execution=execution)
-        return
+        return await tools.store.change(job, partial(_gone, text=str(exc), ours=ours), execution=execution)
     if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
-        await _ended(tools, job, task, execution, ours=ours)
-        return
+        return await _ended(tools, job, task, execution, ours=ours)
     # A replica that was paused here may have lost the job, which may be delivered elsewhere by now.
     guard()
     await tools.provider.delete(job.task_id)
-    await tools.store.change(
-        job,
-        # A cancelled task cannot be asked for its cost again.
-        lambda job: _cancelled(job.charged_at_most()),
-        execution=execution,
-    )
     logger.info("task deleted", extra={"job_id": job.job_id, "provider_task_id": job.task_id})
+    # A cancelled task cannot be asked for its cost again.
+    return await tools.store.change(job, lambda job: _cancelled(job.charged_at_most()), execution=execution)

@@ -107,9 +107,10 @@ class Lease:
         self._renewed_at = asked_at
 
     def _beat(self, db: sa.Connection) -> None:
-        mine = replicas.c.replica_id == self._replica_id
-        if not db.execute(replicas.update().where(mine).values(beat_at=_now())).rowcount:
-            insert_new(db, replicas, {"replica_id": self._replica_id, "beat_at": _now()})
+        beat = replicas.update().where(replicas.c.replica_id == self._replica_id).values(beat_at=_now())
+        if not db.execute(beat).rowcount:
+            insert_new(db, replicas, {"replica_id": self._replica_id, "beat_at": 0})
+            db.execute(beat)
 
     def _release(self, db: sa.Connection) -> None:
         db.execute(replicas.update().where(replicas.c.replica_id == self._replica_id).values(beat_at=0))

@@ -34,28 +34,25 @@ class _Found:
     warnings: tuple[JobWarning, ...] = ()
 
 
-async def prepare(tools: Tools, job: Job, execution: str) -> None:
+async def prepare(tools: Tools, job: Job, execution: str) -> Job:
     """Keeps the inputs and moves the job to WAITING; or ends it where an input can never be used."""
     if job.state is State.CANCELLING:
-        await tools.store.change(job, cancelled_before_submission, execution=execution)
-        return
+        return await tools.store.change(job, cancelled_before_submission, execution=execution)
     if job.state is not State.QUEUED or job.stage is not Stage.PREPARING:
-        return
+        return job
     limit, reason, text = start_limit(job)
     if tools.seconds_until(limit) <= 0:
         fault = JobFault(reason=reason, message=f"the job expired: {text}")
-        await tools.store.change(
+        return await tools.store.change(
             job, lambda job: replace(free(job), error=fault).ended(State.EXPIRED), execution=execution
         )
-        return
     async with AsyncExitStack() as stack:
         try:
             found = [await _find(tools, job, media, stack) for media in job.request.spec.media]
         except MediaError as exc:
             reason = exc.reason if isinstance(exc, MediaRefused) else "MEDIA_UNREACHABLE"
             fault = JobFault(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))
-            await tools.store.change(job, lambda job: free(job).failed(fault), execution=execution)
-            return
+            return await tools.store.change(job, lambda job: free(job).failed(fault), execution=execution)
         scenes, request = tools.scenes, job.request
         await scenes.create(request.project_id, request.scene_id)
         kept = [await _keep(scenes, job, number, item) for number, item in enumerate(found, start=1)]
@@ -69,7 +66,7 @@ async def prepare(tools: Tools, job: Job, execution: str) -> None:
             job = job.warned(warning.code, warning.message)
         return replace(job, inputs=tuple(item for item, _ in kept), stage=Stage.WAITING)
 
-    await tools.store.change(job, edit, execution=execution)
+    return await tools.store.change(job, edit, execution=execution)
 
 
 async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> _Found:

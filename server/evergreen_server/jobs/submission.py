@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import TypeVar
 from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -34,48 +35,45 @@ from evergreen_server.jobs.strays import settle_stray
 from evergreen_server.jobs.tasks import MadeTask
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, free, start_limit
 
+T = TypeVar("T")
+
 LOOK_SECONDS = 0.5
 NOT_KNOWN = "it is not known whether the provider created a task"
 
 logger = logging.getLogger(__name__)
 
 
-async def submit(tools: Tools, job: Job, execution: str) -> None:
+async def submit(tools: Tools, job: Job, execution: str) -> Job:
     """Brings the job to a recorded task, or to the state that says why there is none."""
     tries, begun = 0, (job.attempt, job.run)
-    signal = tools.signals.of(job.job_id)
     while True:
-        signal.clear()
-        job = await tools.store.get(job.job_id)
         if job.final or job.state is State.NEEDS_ATTENTION or job.task_id or (job.attempt, job.run) != begun:
-            return
+            return job
         if job.submit_token:
-            await _adopt(tools, job, execution)
-            return
+            return await _adopt(tools, job, execution)
         if job.state is State.CANCELLING:
-            await tools.store.change(job, cancelled_before_submission, execution=execution)
-            return
+            return await tools.store.change(job, cancelled_before_submission, execution=execution)
         limit, reason, text = start_limit(job)
         seconds = tools.seconds_until(limit)
         if seconds <= 0:
             fault = JobFault(reason=reason, message=f"the job expired: {text}")
-            await tools.store.change(job, partial(_expired, fault=fault), execution=execution)
-            return
+            return await tools.store.change(job, partial(_expired, fault=fault), execution=execution)
         if job.slot is not Slot.HELD:
             await _wait(tools, job, seconds)
+            job = await tools.store.get(job.job_id)
             continue
         try:
             media = await load_inputs(tools, job)
         except (Refused, Unauthorized) as exc:
-            await tools.store.change(job, partial(_not_created, exc=exc, not_before=None), execution=execution)
-            return
+            refused = partial(_not_created, exc=exc, not_before=None)
+            return await tools.store.change(job, refused, execution=execution)
         token = uuid4().hex
         guard = tools.guard()
         job = await tools.store.change(job, partial(_intend, token=token, now=tools.clock()), execution=execution)
-        if job.submit_token != token:
-            continue
-        await tools.shield.run(_post(tools, job, execution, media, tries, guard), name=f"submit {job.job_id}")
-        tries += 1
+        if job.submit_token == token:
+            posted = _post(tools, job, execution, media, tries, guard)
+            job = await tools.shield.run(posted, name=f"submit {job.job_id}")
+            tries += 1
 
 
 async def _wait(tools: Tools, job: Job, seconds: float) -> None:
@@ -114,7 +112,7 @@ async def _post(
     media: Sequence[PreparedMedia],
     tries: int,
     guard: Callable[[], None],
-) -> None:
+) -> Job:
     """Posts once and records what came of it. Must not be cancelled: its answer may be worth money."""
     model = job.request.spec.model
     try:
@@ -123,8 +121,7 @@ async def _post(
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
         tools.meter.create_failed(kind_of(exc))
         unknown = partial(_unknown, cause=str(exc), not_before=tools.later(job.attempt + 2))
-        await _settle(tools, job, unknown, execution, capped=partial(_ask, cause=str(exc)))
-        return
+        return await _settle(tools, job, unknown, execution, capped=partial(_ask, cause=str(exc)))
     except ProviderError as exc:
         # Before the job gives its slot back, which the next in line would get at once.
         if isinstance(exc, DailyLimitReached):
@@ -135,15 +132,14 @@ async def _post(
         # Its kind alone: the provider may quote the prompt in its text, which the job's error keeps.
         tools.meter.create_failed(kind_of(exc))
         logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})
-        await _settle(tools, job, partial(_not_created, exc=exc, not_before=tools.later(tries)), execution)
-        return
+        return await _settle(tools, job, partial(_not_created, exc=exc, not_before=tools.later(tries)), execution)
     # Logged first: where the database fails for good, an operator can still attach the task by hand.
     logger.info("task created", extra={"job_id": job.job_id, "provider_task_id": submission.task_id})
     task_id, estimated = submission.task_id, submission.estimated_millicredits
     await _surely(tools, job, lambda: tools.tasks.record(job, task_id, estimated))
     await _surely(tools, job, lambda: tools.admission.accepted(model))
     try:
-        await _settle(tools, job, partial(_created, submission=submission), execution)
+        return await _settle(tools, job, partial(_created, submission=submission), execution)
     except Superseded:
         # The job was taken over while the answer was on its way: it waits for this id, or has gone on without it.
         task = MadeTask(
@@ -157,20 +153,19 @@ async def _post(
         raise
 
 
-async def _settle(tools: Tools, job: Job, edit: Edit, execution: str, *, capped: Edit | None = None) -> None:
-    await _surely(tools, job, lambda: tools.store.change(job, edit, execution=execution, capped=capped))
+async def _settle(tools: Tools, job: Job, edit: Edit, execution: str, *, capped: Edit | None = None) -> Job:
+    return await _surely(tools, job, lambda: tools.store.change(job, edit, execution=execution, capped=capped))
 
 
-async def _surely(tools: Tools, job: Job, write: Callable[[], Awaitable[object]]) -> None:
+async def _surely(tools: Tools, job: Job, write: Callable[[], Awaitable[T]]) -> T:
     """Repeats a write until the database takes it: nobody else knows the provider's answer."""
     for tries in itertools.count():
         try:
-            await write()
+            return await write()
         except SQLAlchemyError:
             logger.exception("answer not recorded", extra={"job_id": job.job_id, "tries": tries + 1})
             await asyncio.sleep(tools.backoff(tries))
-        else:
-            return
+    raise AssertionError("a count does not end")
 
 
 def _created(job: Job, submission: Submission) -> Job:
@@ -234,7 +229,7 @@ def next_attempt(job: Job, *, not_before: datetime | None) -> Job:
     )
 
 
-async def _adopt(tools: Tools, job: Job, execution: str) -> None:
+async def _adopt(tools: Tools, job: Job, execution: str) -> Job:
     """Looks for the task id of an earlier execution's POST for as long as that POST may last."""
     assert job.submitted_at is not None
     grace = tools.limits.submission_grace_seconds
@@ -246,9 +241,8 @@ async def _adopt(tools: Tools, job: Job, execution: str) -> None:
             break
         await tools.pause(job.job_id, LOOK_SECONDS)
     if task_id:
-        await tools.store.change(job, lambda job: replace(job, task_id=task_id), execution=execution)
-        return
+        return await tools.store.change(job, lambda job: replace(job, task_id=task_id), execution=execution)
     cause = "the server stopped before the answer was recorded"
     logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": cause})
     unknown = partial(_unknown, cause=cause, not_before=tools.later(job.attempt + 2))
-    await tools.store.change(job, unknown, execution=execution, capped=partial(_ask, cause=cause))
+    return await tools.store.change(job, unknown, execution=execution, capped=partial(_ask, cause=cause))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from evergreen_server.jobs.admission import Admission, Signals
 from evergreen_server.jobs.meter import Meter, Unmetered
@@ -18,6 +18,8 @@ from evergreen_server.jobs.provider import MediaTools, ModelTable, Provider, Tas
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_storage import SceneStore
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +99,7 @@ class Shield:
 
     def __init__(self, *, grace_seconds: float) -> None:
         self._grace_seconds = grace_seconds
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -113,14 +115,14 @@ class Shield:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def run(self, work: Coroutine[object, object, None], *, name: str) -> None:
-        """Runs `work` and raises what it raises."""
+    async def run(self, work: Coroutine[object, object, T], *, name: str) -> T:
+        """Runs `work`, gives what it gives and raises what it raises."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
-        await asyncio.shield(task)
+        return await asyncio.shield(task)
 
-    def _ended(self, task: "asyncio.Task[None]") -> None:
+    def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (exc := task.exception()) is not None:
             # Its caller may have gone and hear of it no more.
@@ -154,5 +156,5 @@ def cancelled_before_submission(job: Job) -> Job:
     return free(job).ended(State.CANCELLED) if job.state is State.CANCELLING else job
 
 
-StepWork = Callable[[Tools, Job, str], Awaitable[None]]
-"""Takes the tools, the job as it stands, and the token of this execution."""
+StepWork = Callable[[Tools, Job, str], Awaitable[Job]]
+"""Takes the tools, the job as it stands, and the token of this execution; gives the job as it last saw it."""

@@ -61,9 +61,13 @@ class Runner:
         """Runs one attempt of a job to its end, as the engine's workflow."""
         tools, execution = self._tools, uuid4().hex
         current_job.set(job_id)
+        # From before the first reading on, so that no wish after it goes unnoticed.
+        tools.signals.of(job_id)
         # Registered only once it owns the job: after a crash the run of an earlier attempt may be started beside it.
         job = await self._begin(job_id, attempt, run, execution)
         if job is None:
+            if job_id not in self._running:
+                tools.signals.forget(job_id)
             return
         self._running[job_id] = execution
         try:
@@ -89,7 +93,7 @@ class Runner:
 
     async def _advance(self, job: Job, execution: str) -> None:
         """Does step after step, as the row says, until none is left; what fails is tried again, ever more slowly."""
-        # The first reading came with the ownership.
+        # The first reading came with the ownership, each later one with the step.
         begun, read, tries = (job.attempt, job.run), True, 0
         while True:
             try:
@@ -99,8 +103,7 @@ class Runner:
                 work = step_of(job)
                 if work is None or (job.attempt, job.run) != begun:
                     return
-                await work(self._tools, job, execution)
-                after = await self._tools.store.get(job.job_id)
+                after = await work(self._tools, job, execution)
                 if after != job:
                     job, read, tries = after, True, 0
                     continue

@@ -19,7 +19,7 @@ from evergreen_server.jobs.topic import Entry
 from evergreen_server.rpc.access import Caller
 from evergreen_server.rpc.convert import account_message, credits_of, job_message, model_message, outlook_message
 from evergreen_server.rpc.handlers import Context
-from evergreen_server.rpc.requests import RequestReader, digest_of, key_faults
+from evergreen_server.rpc.requests import Reading, RequestReader, digest_of, key_faults
 from evergreen_server.rpc.status import InvalidRequest, Precondition
 from evergreen_storage import id_fault
 
@@ -113,17 +113,16 @@ class VideoService:
     ) -> video_pb2.GenerateVideoResponse:
         self._feed.check_draining()
         digest = digest_of(message)
-        if not key_faults(message):
-            # Before anything is judged: an accepted request stays accepted, whatever the rules are by now.
-            known = await self._store.find(message.project_id, message.request_id, digest)
-            if known is not None and not message.validate_only:
-                return _accepted(known)
-        reading = self._reader.read(message, digest)
-        if reading.faults:
-            raise InvalidRequest(reading.faults)
-        quote = self._models.quote(reading.request.spec)
-        self._check_price(quote, reading.request.max_millicredits)
+        try:
+            reading, quote = self._judge(message, digest)
+        except (InvalidRequest, Precondition):
+            # An accepted request stays accepted, whatever the rules are by now.
+            known = await self._known(message, digest)
+            if known is None or message.validate_only:
+                raise
+            return _accepted(known)
         if message.validate_only:
+            await self._known(message, digest)
             await self._store.check_cap(message.project_id, quote)
             estimated = None if quote is None else credits_of(quote)
             return video_pb2.GenerateVideoResponse(estimated_credits=estimated)
@@ -131,6 +130,21 @@ class VideoService:
             reading.request, job_id=self._new_id(), estimated_millicredits=quote, inline=reading.inline
         )
         return _accepted(job)
+
+    async def _known(self, message: video_pb2.GenerateVideoRequest, digest: str) -> Job | None:
+        """Gives the job that an earlier call of the same request made. Raises RequestReused, JobDeleted."""
+        if key_faults(message):
+            return None
+        return await self._store.find(message.project_id, message.request_id, digest)
+
+    def _judge(self, message: video_pb2.GenerateVideoRequest, digest: str) -> tuple[Reading, int | None]:
+        """Gives the request as read, and its price in millicredits. Raises InvalidRequest, Precondition."""
+        reading = self._reader.read(message, digest)
+        if reading.faults:
+            raise InvalidRequest(reading.faults)
+        quote = self._models.quote(reading.request.spec)
+        self._check_price(quote, reading.request.max_millicredits)
+        return reading, quote
 
     def _check_price(self, quote: int | None, limit: int | None) -> None:
         if limit is None:
