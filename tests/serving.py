@@ -5,8 +5,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Self
 from uuid import uuid4
@@ -225,14 +226,19 @@ def environment(data_dir: Path, provider_url: str, *, speed: float = SPEED) -> d
 
 @asynccontextmanager
 async def serving(
-    data_dir: Path, provider_url: str, *, resolver: AbstractResolver | None = None, **changes: str
+    data_dir: Path,
+    provider_url: str,
+    *,
+    resolver: AbstractResolver | None = None,
+    now: Callable[[], datetime] = app.utc_now,
+    **changes: str,
 ) -> AsyncIterator[Api]:
     """The server in this process. One at a time, since its engine is one per process."""
     config = Config.from_env({**environment(data_dir, provider_url), "EVERGREEN_GRACE_SECONDS": "2", **changes})
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
         group.create_task(
-            app.serve(config, stop=stop, ready=lambda address, _: ready.set_result(address), resolver=resolver)
+            app.serve(config, stop=stop, ready=lambda address, _: ready.set_result(address), resolver=resolver, now=now)
         )
         address = await asyncio.wait_for(ready, 20)
         try:

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver
 
 from evergreen_server.background import Background
 from evergreen_server.config import Config
-from evergreen_server.ids import new_job_id
+from evergreen_server.ids import JobIds
 from evergreen_server.jobs.admission import Admission, Signals
 from evergreen_server.jobs.backlog import Backlog
 from evergreen_server.jobs.connecting import open_database
@@ -29,7 +29,7 @@ from evergreen_server.jobs.notices import Notices
 from evergreen_server.jobs.outlook import Outlooks
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
-from evergreen_server.jobs.retention import Retention
+from evergreen_server.jobs.retention import Retention, SteadyClock
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.sweep import Sweep
@@ -59,7 +59,7 @@ from evergreen_storage import SceneStore, open_storage
 logger = logging.getLogger(__name__)
 
 
-def now() -> datetime:
+def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
@@ -74,10 +74,12 @@ async def serve(
     stop: asyncio.Event,
     ready: Callable[[str, str], None],
     resolver: AbstractResolver | None = None,
+    now: Callable[[], datetime] = utc_now,
 ) -> None:
     """Serves until `stop`; calls `ready` with the gRPC address and the provider's URL once both answer.
 
-    `resolver` looks up the hosts of callers' URLs; without one the system does.
+    `resolver` looks up the hosts of callers' URLs; without one the system does. `now` is the wall clock, which may be
+    set at any moment: what must last so long is measured by the monotonic one.
 
     Raises what keeps it from starting, or the first fault of anything that must not end by itself.
     """
@@ -217,7 +219,7 @@ async def serve(
         retention = Retention(
             database=database,
             workflows=engine,
-            clock=now,
+            clock=SteadyClock(now, monotonic=time.monotonic),
             events_kept=timedelta(days=config.event_retention_days),
             jobs_kept=timedelta(days=config.job_retention_days),
             meter=metrics,
@@ -248,7 +250,7 @@ async def serve(
             outlooks=Outlooks(
                 database=database, terms=admission.terms, durations=durations, clock=now, scale=config.provider_speed
             ),
-            new_id=new_job_id,
+            new_id=JobIds(now, newest=await store.newest()).new,
         )
         address = await stack.enter_async_context(
             serve_rpc(

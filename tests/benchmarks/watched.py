@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from evergreen_server.collector import calm_collector
-from evergreen_server.ids import new_job_id
+from evergreen_server.ids import JobIds
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.model import Job, JobRequest, Stage, State
@@ -62,7 +62,7 @@ async def main(jobs: int) -> None:
     """Says the address and the ids of so many jobs."""
     with tempfile.TemporaryDirectory() as folder:
         async with open_database(f"sqlite:///{Path(folder) / 'watched.sqlite'}") as database:
-            statuses, wire = StatusCache(), EventWire()
+            statuses, wire, ids = StatusCache(), EventWire(), JobIds(now)
             feed = Feed(database=database, wire=wire, clock=now, found=statuses.found)
 
             def changed(changes: Sequence[Change]) -> None:
@@ -86,11 +86,11 @@ async def main(jobs: int) -> None:
                 reader=Nothing(),
                 statuses=statuses,
                 outlooks=Nothing(),
-                new_id=new_job_id,
+                new_id=ids.new,
             )
             accepted = []
             for number in range(jobs):
-                job = await store.accept(request(number), job_id=new_job_id(), estimated_millicredits=None, inline={})
+                job = await store.accept(request(number), job_id=ids.new(), estimated_millicredits=None, inline={})
                 await store.begin(job.job_id, attempt=1, run=0, execution=EXECUTION)
                 accepted.append(job)
 

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.leases import TTL_SECONDS, Lease
+from evergreen_server.jobs.database import replicas
+from evergreen_server.jobs.leases import TTL_SECONDS, Lease, live_replicas
 from evergreen_server.jobs.provider import NotSent
 from tests.postgres import Postgres
 
@@ -27,6 +28,18 @@ async def test_what_was_meant_before_a_lease_ran_out_is_not_sent_after_it_is_ren
             with pytest.raises(NotSent):
                 before()
             lease.guard()()
+
+
+async def test_a_dead_replica_does_not_live_on_because_the_database_clock_was_set_back(postgres: Postgres) -> None:
+    async with open_database(postgres.create()) as database:
+        lease = Lease(database, "replica-1", boottime=time.monotonic)
+        ahead = (time.time() + 86_400) * 1_000_000
+        row = {"replica_id": "replica-2", "beat_at": int(ahead)}
+        await database.write(lambda db: db.execute(replicas.insert().values(**row)))
+        async with lease.open():
+            live = await database.read(lambda db: list(db.execute(live_replicas()).scalars()))
+
+    assert live == ["replica-1"]
 
 
 async def renewed(lease: Lease) -> None:

@@ -1,7 +1,7 @@
 """What is old is removed, and what is asked of it then has a clear answer; on both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from evergreen_server.jobs.feed import CursorCompacted, Feed
 from evergreen_server.jobs.meter import Unmetered
 from evergreen_server.jobs.model import CostBasis, EventKind, Job, JobDeleted, JobNotFound, JobRequest, State
 from evergreen_server.jobs.provider import VideoSpec
-from evergreen_server.jobs.retention import Retention
+from evergreen_server.jobs.retention import Removed, Retention, SteadyClock
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.tasks import TaskRecords
 from tests.postgres import Postgres
@@ -56,6 +56,7 @@ class Case:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = START
+        self.steady: Callable[[], datetime] = self.clock
         self.feed = Feed(database=database, wire=Plain(), clock=self.clock, found=lambda _: None)
         self.store = JobStore(
             database=database,
@@ -69,7 +70,7 @@ class Case:
         self.retention = Retention(
             database=database,
             workflows=NoWorkflows(),
-            clock=self.clock,
+            clock=lambda: self.steady(),
             events_kept=timedelta(days=1),
             jobs_kept=timedelta(days=3),
             meter=Unmetered(),
@@ -190,6 +191,31 @@ async def test_a_clock_set_back_keeps_an_event_that_would_leave_a_gap(case: Case
 
     assert (await case.retention.round()).events == 0
     assert len(await case.told(after=0, until="checkpoint")) == 5
+
+
+async def test_what_is_young_is_kept_though_the_clock_is_set_forward(case: Case) -> None:
+    await case.failed("young")
+    ticks = 0.0
+    case.steady = SteadyClock(lambda: case.now, monotonic=lambda: ticks)
+    case.now += timedelta(days=365)
+
+    assert await case.retention.round() == Removed(events=0, jobs=0, workflows=0)
+    ticks += timedelta(days=2).total_seconds()
+    assert (await case.retention.round()).events == 2
+    ticks += timedelta(days=2).total_seconds()
+    assert (await case.retention.round()).jobs == 1
+
+
+async def test_a_clock_set_back_is_followed_at_once(case: Case) -> None:
+    ticks = 0.0
+    steady = SteadyClock(lambda: case.now, monotonic=lambda: ticks)
+    case.now -= timedelta(days=1)
+    assert steady() == START - timedelta(days=1)
+
+    case.now += timedelta(days=1)
+    ticks += 60
+
+    assert steady() == START - timedelta(days=1) + timedelta(minutes=1)
 
 
 async def test_a_watch_without_cursor_is_told_of_jobs_whose_events_are_gone(case: Case) -> None:

@@ -20,6 +20,7 @@ from evergreen_server.jobs.database import Database, jobs
 from evergreen_server.jobs.model import CostBasis, Job, JobRequest, Slot, Stage, State
 from evergreen_server.jobs.provider import Account, ModelLimits, VideoSpec
 from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.jobs.tasks import TaskRecords
 from tests.postgres import Postgres
 
 
@@ -232,6 +233,80 @@ async def test_a_pause_holds_on_every_replica_and_doubles(replicas: Two) -> None
     assert await first.grant() == []
     first.clock.ahead = timedelta(seconds=61 + 121)
     assert await first.grant() == ["one"]
+
+
+async def test_a_pause_written_before_the_clock_was_set_back_lasts_no_longer_than_the_longest(replicas: Two) -> None:
+    first, second = replicas
+    await first.accept("one")
+    for replica in replicas:
+        replica.clock.ahead = timedelta(days=1)
+    await first.admission.pause("gen4.5", 3600)
+
+    for replica in replicas:
+        replica.clock.ahead = timedelta()
+    assert await first.grant() == []
+    second.clock.ahead = timedelta(seconds=slots.LONGEST_PAUSE_SECONDS + 1)
+    assert await second.grant() == ["one"]
+
+
+async def test_a_failure_before_the_clock_was_set_back_holds_its_job_no_longer_than_one_lasts(replicas: Two) -> None:
+    first, second = replicas
+    for replica in replicas:
+        replica.clock.ahead = timedelta(days=1)
+    await first.accept("failed")
+    later = first.clock() + timedelta(seconds=30)
+    await first.store.wish("failed", lambda job: replace(job, not_before=later))
+
+    assert await first.grant() == []
+    for replica in replicas:
+        replica.clock.ahead = timedelta()
+    assert await second.grant() == ["failed"]
+
+
+async def test_projects_take_turns_also_after_the_clock_was_set_back(replicas: Two) -> None:
+    first, second = replicas
+    for project_id in ("a", "b"):
+        for number in range(4):
+            await first.accept(f"{project_id}{number}", project_id=project_id)
+
+    order = []
+    for ahead, replica in zip((24, 0, 0, 0, 0, 24, 0, 0), (first, second) * 4, strict=True):
+        replica.clock.ahead = timedelta(hours=ahead)
+        (job_id,) = await replica.grant(concurrent=1)
+        order.append(job_id)
+        await replica.submit(job_id)
+        await replica.end(job_id)
+
+    assert order == ["a0", "b0", "a1", "b1", "a2", "b2", "a3", "b3"]
+
+
+async def test_tasks_of_before_the_clock_was_set_back_do_not_count_twice_in_the_days_number(replicas: Two) -> None:
+    first, _ = replicas
+    first.clock.ahead = timedelta(days=1)
+    tasks = TaskRecords(database=first.database, store=first.store, clock=first.clock)
+    for number in range(3):
+        job = await first.accept(f"made{number}")
+        await first.grant()
+        await first.submit(job.job_id)
+        await tasks.record(job, f"task-{number}", None)
+        await first.store.wish(job.job_id, lambda job, number=number: replace(job, task_id=f"task-{number}"))
+
+    first.clock.ahead = timedelta()
+    await first.accept("next")
+
+    assert await first.grant(daily_left=1) == ["next"]
+
+
+async def test_credits_that_were_too_few_before_the_clock_was_set_back_are_asked_for_again(replicas: Two) -> None:
+    first, second = replicas
+    await first.accept("one")
+    first.clock.ahead = timedelta(days=1)
+    await first.admission.out_of_credits()
+
+    for balance in (5, 6):
+        await second.database.write(lambda db, balance=balance: slots.see_balance(db, balance, second.clock()))
+
+    assert await second.grant() == ["one"]
 
 
 async def test_too_few_credits_hold_every_replica_until_the_balance_has_risen(replicas: Two) -> None:

@@ -121,6 +121,16 @@ async def test_a_record_that_nobody_settled_is_found_later(case: Case) -> None:
     assert (await case.job()).task_id == "task-1"
 
 
+async def test_a_record_of_before_the_clock_was_set_back_is_found(case: Case) -> None:
+    case.now += timedelta(days=1)
+    await case.record()
+
+    case.now = NOW
+    await settle_strays(case.tools)
+
+    assert (await case.job()).task_id == "task-1"
+
+
 async def test_after_a_resubmission_a_late_task_is_deleted_and_told_of(case: Case) -> None:
     await case.resolve(Resolution.RESUBMIT)
     await case.record()

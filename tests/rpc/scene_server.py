@@ -11,7 +11,7 @@ import grpc
 
 from evergreen.v1 import scene_pb2, scene_pb2_grpc
 from evergreen_server.background import Background
-from evergreen_server.ids import new_job_id
+from evergreen_server.ids import JobIds
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.model import Job, JobRequest
@@ -83,7 +83,7 @@ class SceneApi:
 
     async def accept(self, scene_id: str = "one") -> Job:
         """Records a job that never ends."""
-        job_id = new_job_id()
+        job_id = JobIds(now).new()
         request = JobRequest(
             project_id="film",
             scene_id=scene_id,

@@ -8,7 +8,6 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from functools import partial
 
 from evergreen_server.jobs.model import Job, JobFault, Output, Stage, State
@@ -171,6 +170,7 @@ class _Body:
         self._opened = False
         async with self._tools.provider.download(self._url, offset=self._received) as download:
             self._opened = True
+            self._tools.unanswered.pop(self._job.job_id, None)
             skip = self._received - download.offset
             if skip < 0:
                 raise _Undeliverable("OUTPUT_INVALID", "the download was resumed at the wrong place")
@@ -181,8 +181,8 @@ class _Body:
                     yield rest
 
     def _too_late(self) -> bool:
-        waited = self._tools.clock() - self._job.updated_at
-        return waited > timedelta(hours=self._tools.limits.delivery_hours)
+        now = self._tools.monotonic()
+        return now - self._tools.unanswered.setdefault(self._job.job_id, now) > self._tools.limits.delivery_hours * 3600
 
     async def _refresh(self) -> None:
         task = await self._tools.provider.task(self._job.task_id)

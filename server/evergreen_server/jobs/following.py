@@ -10,7 +10,7 @@ from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State
 from evergreen_server.jobs.polling import PollPlan
 from evergreen_server.jobs.provider import Failure, ProviderError, Task, TaskGone, TaskState
 from evergreen_server.jobs.submission import next_attempt
-from evergreen_server.jobs.work import Tools, finish_limit
+from evergreen_server.jobs.work import Tools, generation_seconds
 
 STAGES = {
     TaskState.PENDING: Stage.THROTTLED,
@@ -25,8 +25,10 @@ async def follow(tools: Tools, job: Job, execution: str) -> Job:
     """Polls until the task has ended: then the job is DELIVERING, at a new attempt, or final."""
     if not job.task_id or job.stage is Stage.DELIVERING:
         return job
-    seconds = (tools.clock() - (job.submitted_at or job.created_at)).total_seconds()
-    now = tools.monotonic()
+    wall, now = tools.clock(), tools.monotonic()
+    # Not before its beginning, where the clock was set back since.
+    seconds = max(0.0, (wall - (job.submitted_at or job.created_at)).total_seconds())
+    limit = tools.until.setdefault(job.job_id, now + generation_seconds(job, wall, tools.limits))
     plan = PollPlan(
         pace=tools.pace,
         durations=tools.durations,
@@ -37,17 +39,16 @@ async def follow(tools: Tools, job: Job, execution: str) -> Job:
         random=tools.random,
         restarted=job.stage is not Stage.SUBMITTING,
     )
-    limit = finish_limit(job, tools.limits.generation_hours)
     # The first poll of a task that was just made is as far off as the plan says; a restart's too.
     delay = 0.0 if job.state is State.CANCELLING else plan.next_delay(now)
     while True:
-        left = tools.seconds_until(limit)
+        left = limit - tools.monotonic()
         await tools.pause(job.job_id, min(delay, left) if left > 0 else delay)
         job = await tools.store.get(job.job_id)
         if job.execution != execution or job.final:
             return job
         try:
-            if job.state is State.CANCELLING or job.delete_sent or tools.seconds_until(limit) <= 0:
+            if job.state is State.CANCELLING or job.delete_sent or tools.monotonic() >= limit:
                 return await _cancel(tools, job, execution)
             task = await tools.provider.task(job.task_id)
         except TaskGone as exc:

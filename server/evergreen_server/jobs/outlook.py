@@ -19,7 +19,7 @@ from evergreen_server.jobs.database import Database, jobs, model_queues
 from evergreen_server.jobs.model import Slot, Stage, State
 from evergreen_server.jobs.polling import Durations
 from evergreen_server.jobs.rows import moment
-from evergreen_server.jobs.slots import EVERY_MODEL, Terms, line
+from evergreen_server.jobs.slots import EVERY_MODEL, Terms, bounded_pause, line
 
 Expect: TypeAlias = Callable[[str, int | None], float]
 
@@ -88,7 +88,7 @@ class Outlooks:
         now, expect = self._clock(), functools.cache(self._expect)
         for model in {*held, *waiting}:
             ends = [self._of_holder(row, now, expect, found) for row in held[model]]
-            opens = _opens(queues.get(model), queues.get(EVERY_MODEL), now)
+            opens = _opens(queues.get(model), queues.get(EVERY_MODEL), now, self._scale)
             self._of_line(model, waiting[model], ends, opens, now, expect, found)
         return found
 
@@ -137,7 +137,7 @@ class Outlooks:
             )
 
 
-def _opens(queue: sa.RowMapping | None, every: sa.RowMapping | None, now: datetime) -> float | None:
+def _opens(queue: sa.RowMapping | None, every: sa.RowMapping | None, now: datetime, scale: float) -> float | None:
     """Tells in how many seconds a model's pause is over, 0 for none; None where nobody can tell."""
     if every is not None and every["no_credits_since"] is not None:
         return None
@@ -145,4 +145,4 @@ def _opens(queue: sa.RowMapping | None, every: sa.RowMapping | None, now: dateti
         return 0.0
     if queue["daily_probe_at"] is not None:
         return None
-    return max(0.0, (moment(queue["paused_until"]) - now).total_seconds())
+    return bounded_pause(queue["paused_until"], now, scale)

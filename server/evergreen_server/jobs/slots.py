@@ -2,6 +2,9 @@
 
 All of it is in the database, so it is true for every replica and outlives each. The functions run within the
 caller's transaction.
+
+Moments in the rows are by a clock that may be set back after they were written. None of them is further ahead than
+what is waited for lasts at the longest, so one that is was left by such a clock, and counts as that far ahead.
 """
 
 from dataclasses import dataclass
@@ -17,6 +20,10 @@ from evergreen_server.jobs.store import Change
 EVERY_MODEL = "*"
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 900.0
+LONGEST_REST = timedelta(minutes=1)
+"""How long a job that could not be sent is left alone at most; see `Tools.later`."""
+LONGEST_QUESTION = timedelta(minutes=10)
+"""An answer about the account comes sooner than this."""
 BATCH = 500
 
 
@@ -70,8 +77,10 @@ def line(model: str | None = None) -> "sa.Select[tuple[str, str, str]]":
 def grant(db: sa.Connection, model: str, terms: Terms, now: datetime, scale: float) -> Granted:
     """Gives free slots of a model to the first in line. One transaction at a time does, over all replicas."""
     queue = _lock(db, model)
-    if queue.paused_until > micros(now):
-        return Granted(changes=[], pause_seconds=queue.pause_seconds, opens_at=queue.paused_until)
+    paused_until = _bounded(queue.paused_until, now, scale)
+    if paused_until > micros(now):
+        _set(db, model, paused_until=paused_until)
+        return Granted(changes=[], pause_seconds=queue.pause_seconds, opens_at=paused_until)
     out_of_credits = sa.select(model_queues.c.model).where(
         model_queues.c.model == EVERY_MODEL, model_queues.c.no_credits_since.is_not(None)
     )
@@ -93,7 +102,8 @@ def grant(db: sa.Connection, model: str, terms: Terms, now: datetime, scale: flo
 
 
 def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list[Change], bool]:
-    ready = sa.or_(jobs.c.not_before.is_(None), jobs.c.not_before <= micros(now))
+    resting = jobs.c.not_before.between(micros(now) + 1, micros(now + LONGEST_REST))
+    ready = sa.or_(jobs.c.not_before.is_(None), sa.not_(resting))
     chosen = [row.job_id for row in db.execute(line(model).where(ready).limit(free))]
     if not chosen:
         return [], False
@@ -106,8 +116,10 @@ def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list
     if rows:
         found = jobs.c.job_id.in_([row.job_id for row in rows])
         db.execute(jobs.update().where(found).values(slot=Slot.HELD.value))
+        # Behind everybody served so far, also where the clock was set back since.
+        last = db.execute(sa.select(sa.func.max(turns.c.served_at)).where(turns.c.model == model)).scalar() or 0
+        served = {"served_at": max(micros(now), last + 1)}
         for project_id in {row.project_id for row in rows}:
-            served = {"served_at": micros(now)}
             if not insert_new(db, turns, {"model": model, "project_id": project_id, **served}):
                 of_project = turns.c.model == model, turns.c.project_id == project_id
                 db.execute(turns.update().where(*of_project).values(**served))
@@ -126,7 +138,11 @@ def _daily(
     made = (
         sa.select(sa.func.count())
         .select_from(provider_tasks.join(jobs, jobs.c.job_id == provider_tasks.c.job_id))
-        .where(jobs.c.model == queue.model, provider_tasks.c.created_at >= micros(terms.asked_at))
+        .where(
+            jobs.c.model == queue.model,
+            # What was made before the clock was set back is in the provider's own count by now.
+            provider_tasks.c.created_at.between(micros(terms.asked_at), micros(now)),
+        )
     )
     coming = sa.select(sa.func.count()).where(
         jobs.c.slot == Slot.HELD.value, jobs.c.model == queue.model, jobs.c.task_id == ""
@@ -140,21 +156,25 @@ def _daily(
     if queue.daily_probe_at is None:
         _set(db, queue.model, daily_probe_at=next_at)
         return 0, next_at
-    return (1, next_at) if queue.daily_probe_at <= micros(now) else (0, int(queue.daily_probe_at))
+    probe_at = _bounded(queue.daily_probe_at, now, scale)
+    if probe_at <= micros(now):
+        return 1, next_at
+    _set(db, queue.model, daily_probe_at=probe_at)
+    return 0, probe_at
 
 
 def pause(db: sa.Connection, model: str, retry_after_seconds: float | None, now: datetime, scale: float) -> float:
-    """Closes a model after a 429: 60 s at first, doubling to 15 min, or as long as the provider says.
+    """Closes a model after a 429: 60 s at first, doubling to 15 min, or as long within that as the provider says.
 
     Gives the provider's seconds that the pause lasts.
     """
     queue, at = _lock(db, model), micros(now)
-    step = float(queue.pause_seconds)
-    if at >= queue.paused_until:
+    step, paused_until = float(queue.pause_seconds), _bounded(queue.paused_until, now, scale)
+    if at >= paused_until:
         # What was sent before the pause and is refused within it tells nothing new.
         step = min(max(FIRST_PAUSE_SECONDS, 2 * step), LONGEST_PAUSE_SECONDS)
-    seconds = max(step, retry_after_seconds or 0.0)
-    until = max(queue.paused_until, at + int(seconds / scale * 1_000_000))
+    seconds = min(max(step, retry_after_seconds or 0.0), LONGEST_PAUSE_SECONDS)
+    until = max(paused_until, at + int(seconds / scale * 1_000_000))
     _set(db, model, pause_seconds=step, paused_until=until)
     return seconds
 
@@ -173,7 +193,9 @@ def out_of_credits(db: sa.Connection, known: int | None, now: datetime) -> None:
 def see_balance(db: sa.Connection, millicredits: int, asked_at: datetime) -> bool:
     """Takes the balance as it was after `asked_at`; tells whether it opens the models again."""
     queue = _lock(db, EVERY_MODEL)
-    if queue.no_credits_since is None or queue.no_credits_since > micros(asked_at):
+    if queue.no_credits_since is None:
+        return False
+    if micros(asked_at) < queue.no_credits_since < micros(asked_at + LONGEST_QUESTION):
         return False
     if queue.refused_balance is None or millicredits <= queue.refused_balance:
         _set(db, EVERY_MODEL, refused_balance=millicredits)
@@ -187,6 +209,16 @@ def lines(db: sa.Connection) -> tuple[list[str], list[str]]:
     models = sa.select(jobs.c.model).where(jobs.c.slot == Slot.WANTED.value).distinct()
     unused = sa.select(jobs.c.job_id).where(jobs.c.slot == Slot.HELD.value, jobs.c.state == State.QUEUED.value)
     return list(db.execute(models).scalars()), list(db.execute(unused).scalars())
+
+
+def _bounded(at: int, now: datetime, scale: float) -> int:
+    """Gives when a pause ends: no later than a pause that begins now."""
+    return min(at, micros(now + timedelta(seconds=LONGEST_PAUSE_SECONDS / scale)))
+
+
+def bounded_pause(paused_until: int, now: datetime, scale: float) -> float:
+    """Tells in how many seconds a model's pause is over; 0 where it is."""
+    return max(0.0, (_bounded(paused_until, now, scale) - micros(now)) / 1_000_000)
 
 
 def _of(model: str | None) -> list[sa.ColumnElement[bool]]:

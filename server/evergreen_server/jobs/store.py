@@ -216,6 +216,10 @@ class JobStore:
         query = sa.select(inline_media.c.data).where(inline_media.c.job_id == job_id, inline_media.c.digest == digest)
         return await self._database.fetch(lambda db: bytes(db.execute(query).scalar_one()))
 
+    async def newest(self) -> str:
+        """Gives the highest id of a job, empty where there is none."""
+        return await self._database.read(lambda db: db.execute(sa.select(sa.func.max(jobs.c.job_id))).scalar() or "")
+
     async def unfinished(self) -> list[Job]:
         """Gives every job that an execution should be working on, oldest first."""
         states = [state.value for state in UNFINISHED - {State.NEEDS_ATTENTION}]
@@ -299,6 +303,8 @@ class JobStore:
         now = self._clock()
         revision = lock_project(db, project_id, now)
         old = _get(db, job_id)
+        # The times of a job rise, also where the clock was set back meanwhile.
+        now = max(now, old.updated_at)
         new = edit(old)
         if new == old:
             return old, []

@@ -30,6 +30,7 @@ from evergreen_server.jobs.provider import (
     SubmissionUnknown,
     Unauthorized,
 )
+from evergreen_server.jobs.slots import LONGEST_REST
 from evergreen_server.jobs.store import Edit
 from evergreen_server.jobs.strays import settle_stray
 from evergreen_server.jobs.tasks import MadeTask
@@ -78,7 +79,8 @@ async def submit(tools: Tools, job: Job, execution: str) -> Job:
 
 async def _wait(tools: Tools, job: Job, seconds: float) -> None:
     """Waits for a slot, which is granted in the row; a wake-up that is lost is made up for by admission's own look."""
-    early = 0.0 if job.not_before is None else tools.seconds_until(job.not_before)
+    # No longer than such a rest lasts, where the clock was set back since.
+    early = 0.0 if job.not_before is None else min(tools.seconds_until(job.not_before), LONGEST_REST.total_seconds())
     await tools.pause(job.job_id, min(early, seconds) if early > 0 else seconds)
     if early > 0:
         tools.admission.look([job.request.spec.model])
@@ -95,6 +97,7 @@ def _intend(job: Job, token: str, now: datetime) -> Job:
         return cancelled_before_submission(job)
     if job.slot is not Slot.HELD:
         return job
+    now = max(now, job.updated_at)
     return replace(
         job,
         state=State.RUNNING,

@@ -106,11 +106,13 @@ class TaskRecords:
 
     async def stray(self, *, older_than: timedelta) -> list[MadeTask]:
         """Gives the tasks that are SURPLUS, or NEW for longer than an answer takes to be settled."""
-        before = micros(self._clock() - older_than)
+        now = self._clock()
+        # One of the future is old too: the clock was set back since.
+        young = provider_tasks.c.created_at.between(micros(now - older_than), micros(now + older_than))
         query = sa.select(provider_tasks).where(
             sa.or_(
                 provider_tasks.c.role == TaskRole.SURPLUS.value,
-                sa.and_(provider_tasks.c.role == TaskRole.NEW.value, provider_tasks.c.created_at < before),
+                sa.and_(provider_tasks.c.role == TaskRole.NEW.value, sa.not_(young)),
             )
         )
         return await self._database.read(

@@ -33,7 +33,9 @@ class Limits:
     submission_grace_seconds: float = 0.0
     """How long, in real seconds from the intent, another process may still be answered; 0 where none can live."""
     generation_hours: float = 24.0
-    """After this long a task that has not ended is cancelled, where no finish_by says so earlier."""
+    """After this long a task that has not ended is cancelled, where no finish_by says when."""
+    patience_hours: float = 1.0
+    """So long at least whoever begins to follow a task waits for it, since the clock may have been set forward."""
     media_tries: int = 3
     delivery_tries: int = 5
     delivery_hours: float = 24.0
@@ -68,6 +70,10 @@ class Tools:
     meter: Meter = field(default_factory=Unmetered)
     answers: dict[str, Task] = field(default_factory=dict)
     """The last answer about a task that has ended, kept from the poll to the delivery."""
+    until: dict[str, float] = field(default_factory=dict)
+    """When, by the monotonic clock, a job's task is cancelled."""
+    unanswered: dict[str, float] = field(default_factory=dict)
+    """Since when, by the monotonic clock, the server of a job's output gives no answer."""
 
     def seconds_until(self, at: datetime) -> float:
         return (at - self.clock()).total_seconds()
@@ -79,6 +85,13 @@ class Tools:
     def later(self, tries: int) -> datetime:
         """Gives the moment when that pause is over."""
         return self.clock() + timedelta(seconds=self.backoff(tries))
+
+    def forget(self, job_id: str) -> None:
+        """Drops what an execution kept of a job."""
+        self.signals.forget(job_id)
+        self.answers.pop(job_id, None)
+        self.until.pop(job_id, None)
+        self.unanswered.pop(job_id, None)
 
     async def pause(self, job_id: str, seconds: float) -> None:
         """Waits, but no longer than until a caller changes the job."""
@@ -140,10 +153,15 @@ def start_limit(job: Job) -> tuple[datetime, str, str]:
     return request.start_by, "START_BY_PASSED", "it was not submitted by start_by"
 
 
-def finish_limit(job: Job, hours: float) -> datetime:
-    """Tells until when the provider may take for a submitted task."""
-    started = job.submitted_at or job.created_at
-    return job.request.finish_by or started + timedelta(hours=hours)
+def generation_seconds(job: Job, now: datetime, limits: Limits) -> float:
+    """Tells how long the provider may still take for a submitted task.
+
+    To be measured from then on by the monotonic clock: what is set forward meanwhile must not cost a paid task.
+    """
+    if job.request.finish_by is not None:
+        return (job.request.finish_by - now).total_seconds()
+    age = (now - (job.submitted_at or job.created_at)).total_seconds()
+    return max(limits.generation_hours * 3600 - max(0.0, age), limits.patience_hours * 3600)
 
 
 def free(job: Job) -> Job:

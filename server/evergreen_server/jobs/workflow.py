@@ -78,8 +78,7 @@ class Runner:
             # The next attempt may run already, and then these are its own.
             if self._running.get(job_id) == execution:
                 del self._running[job_id]
-                tools.signals.forget(job_id)
-                tools.answers.pop(job_id, None)
+                tools.forget(job_id)
 
     async def _begin(self, job_id: str, attempt: int, run: int, execution: str) -> Job | None:
         tries = 0
