@@ -13,7 +13,7 @@ import asyncio
 import tempfile
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -148,11 +148,13 @@ class ObjectStorage:
                 yield bytes(block)
 
     async def stat(self, key: str) -> Meta | None:
-        try:
-            with translated(key, "read"):
-                return self._meta(await obstore.head_async(self._store, self._path(key)))
-        except NotFound:
-            return None
+        path = self._path(key)
+        with suppress(NotFound), translated(key, "read"):
+            return self._meta(await obstore.head_async(self._store, path))
+        # The answer to HEAD has no body, which alone tells that the key is missing from the bucket itself.
+        with suppress(NotFound), translated(key, "read"):
+            return self._meta((await obstore.get_async(self._store, path)).meta)
+        return None
 
     async def list(self, prefix: str, *, delimiter: bool = False, after: str = "") -> AsyncGenerator[Meta, None]:
         check_folder(prefix)
@@ -178,11 +180,8 @@ class ObjectStorage:
 
     async def delete(self, key: str) -> None:
         path = self._path(key)
-        try:
-            with translated(key, "deleted"):
-                await obstore.delete_async(self._store, path)
-        except NotFound:
-            pass
+        with suppress(NotFound), translated(key, "deleted"):
+            await obstore.delete_async(self._store, path)
 
     async def make_folders(self, prefixes: Sequence[str]) -> None:
         for prefix in prefixes:

@@ -17,9 +17,9 @@ from tests.storage.emulators import AzureBucket, Bucket, GoogleBucket, S3Bucket
 CONDITIONS = ("If-Match", "If-None-Match", "x-goog-if-generation-match")
 HOP = ("Connection", "Transfer-Encoding", "Content-Encoding")
 
-Act: TypeAlias = int | Literal["pass", "hang", "unconditional", "drop"]
+Act: TypeAlias = int | Literal["pass", "hang", "unconditional", "drop", "elsewhere"]
 """A status to answer with, or what to do with a request: forward it, keep it for ever, forward it without its
-conditions, or close its connection."""
+conditions, close its connection, or ask a bucket for it that does not exist."""
 
 
 class Proxy:
@@ -64,7 +64,8 @@ class Proxy:
         if act == "unconditional":
             for name in CONDITIONS:
                 headers.popall(name, None)
-        url = URL(f"http://{self.target}{request.raw_path}", encoded=True)
+        path = request.raw_path.replace("/bucket", "/missing", 1) if act == "elsewhere" else request.raw_path
+        url = URL(f"http://{self.target}{path}", encoded=True)
         async with self._session.request(
             request.method, url, data=BytesIO(await request.read()), headers=headers, skip_auto_headers=["Content-Type"]
         ) as answer:

@@ -91,6 +91,19 @@ async def test_a_bucket_that_is_missing_is_named_at_the_start(bucket: Bucket) ->
             raise AssertionError("opened")
 
 
+async def test_a_bucket_that_goes_away_is_not_taken_for_one_without_the_object(bucket: Bucket, proxy: Proxy) -> None:
+    url, options = proxy.before(bucket)
+    async with open_storage(url, **options) as storage:
+        assert await storage.stat(KEY) is None
+        proxy.act = lambda _: "elsewhere"
+
+        # Azure signs the bucket's name, so it takes the question for a forged one.
+        with pytest.raises(Unavailable, match=r"the bucket does not exist|access was denied"):
+            await storage.stat(KEY)
+        for fault in await failures(storage):
+            assert isinstance(fault, Unavailable)
+
+
 async def test_a_store_that_is_down_is_told_at_the_start(proxy: Proxy, bucket: Bucket) -> None:
     url, options = proxy.before(bucket)
     proxy.act = lambda _: "drop"
