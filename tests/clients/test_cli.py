@@ -423,19 +423,37 @@ async def test_scenes_models_and_the_account_are_shown(service: ScriptedService,
             ]
         )
     ]
-    service.answers["GetAccount"] = [GetAccountResponse(credit_balance=1234.5, usage=[ModelUsage(model="gen4_turbo")])]
+    service.answers["GetAccount"] = [
+        GetAccountResponse(
+            credit_balance=1234.5,
+            usage=[ModelUsage(model="gen4_turbo")],
+            spent_credits=30,
+            spent_confirmed_credits=25,
+            spent_upper_bound_credits=5,
+            project_cap_credits=100,
+        )
+    ]
 
     created = await evergreen("scene", "create", "--project", "p", "--scene", "s", "--output", "json")
     shown = await evergreen("scene", "show", "--project", "p", "--scene", "s")
     listed = await evergreen("scene", "list", "--project", "p")
     models = await evergreen("models")
-    account = await evergreen("account")
+    account = await evergreen("account", "--project", "p")
 
     assert created.lines[0]["folders"][0]["assets"][0]["size_bytes"] == "2048"
     assert "images/hero.png  image/png  2,048  64x32" in shown.stdout
     assert listed.stdout.splitlines()[1].startswith("s ")
     assert models.stdout.splitlines()[1] == "gen4_turbo  -                   0:9 1:9 2:9 3:9 4:9 5:9 (+2)  2-4 8 10  5"
-    assert "1,234.5 credits" in account.stdout
+    assert service.requests["GetAccount"][-1].project_id == "p"
+    told = {
+        name.strip(): value.strip() for name, value in (line.split("  ", 1) for line in account.stdout.splitlines()[:6])
+    }
+    assert (told["balance"], told["spent here"]) == ("1,234.5 credits", "30 credits")
+    assert (told["of it confirmed"], told["of it at most"], told["project's limit"]) == (
+        "25 credits",
+        "5 credits",
+        "100 credits",
+    )
 
 
 async def test_health_is_told_by_the_exit_code(service: ScriptedService, evergreen: CommandLine) -> None:

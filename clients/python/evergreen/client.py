@@ -201,9 +201,9 @@ class Client:
         """Returns the models that can be asked for, with their bounds and prices."""
         return (await self._calls.unary(self._open.videos.ListModels, ListModelsRequest())).models
 
-    async def account(self) -> GetAccountResponse:
-        """Returns the balance and limits of the provider's account, and what the service reserved and spent."""
-        return await self._calls.unary(self._open.videos.GetAccount, GetAccountRequest())
+    async def account(self, project_id: str = "") -> GetAccountResponse:
+        """Returns the balance and limits of the provider's account, and what the service, or a project, has spent."""
+        return await self._calls.unary(self._open.videos.GetAccount, GetAccountRequest(project_id=project_id))
 
     async def healthy(self) -> bool:
         """Asks the standard health check whether the service as a whole is serving. Is not retried."""

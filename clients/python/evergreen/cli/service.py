@@ -37,12 +37,13 @@ def models(context: click.Context) -> None:
 
 
 @click.command()
+@click.option("--project", default="", metavar="ID", help="What was reserved and spent by this project alone.")
 @global_options()
 @click.pass_context
-def account(context: click.Context) -> None:
+def account(context: click.Context, project: str) -> None:
     """Show the provider account's balance and limits, and what was spent here."""
     ours = session(context)
-    told = ours.run(lambda client: client.account())
+    told = ours.run(lambda client: client.account(project))
     if ours.json:
         write_json(told)
         return
@@ -51,6 +52,12 @@ def account(context: click.Context) -> None:
             ("balance", f"{number(told.credit_balance)} credits"),
             ("reserved here", f"{number(told.reserved_credits)} credits"),
             ("spent here", f"{number(told.spent_credits)} credits"),
+            ("of it confirmed", f"{number(told.spent_confirmed_credits)} credits"),
+            ("of it at most", f"{number(told.spent_upper_bound_credits)} credits"),
+            (
+                "project's limit",
+                f"{number(told.project_cap_credits)} credits" if told.HasField("project_cap_credits") else "",
+            ),
             (
                 "monthly limit",
                 f"{number(told.max_monthly_credits)} credits" if told.HasField("max_monthly_credits") else "",
