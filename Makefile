@@ -162,6 +162,10 @@ SEED ?= 1
 chaos: setup ## Kill servers KILLS=500 times by SEED=1, and tell what was lost, paid twice, torn or missed
 	$(PY) -m tests.chaos --kills $(KILLS) --seed $(SEED) $(ARGS)
 
+.PHONY: outages
+outages: setup ## Take database, storage, provider and disk away for 30 to 60 s each, and tell what that cost
+	$(PY) -m tests.chaos.outages $(ARGS)
+
 .PHONY: run
 run: setup ## Serve on 127.0.0.1:50051 with the sandbox as provider
 	$(BIN)/evergreen serve --sandbox $(ARGS)

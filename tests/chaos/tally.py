@@ -20,6 +20,8 @@ class Tally:
     missed: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
     attention: dict[str, str] = field(default_factory=dict)
+    outages: dict[str, tuple[int, float]] = field(default_factory=dict)
+    """How many jobs each outage was lived through by, and in how many seconds after it the last of them had ended."""
 
     @property
     def violations(self) -> Mapping[str, list[str]]:
@@ -39,7 +41,10 @@ class Tally:
 
     def print(self, title: str) -> None:
         ends = ", ".join(f"{number} {name}" for name, number in sorted(self.ended.items()))
-        print(f"\n{title}: {self.kills} kills, {self.pauses} pauses, {sum(self.ended.values())} jobs ({ends})")
+        done = f"{len(self.outages)} outages" if self.outages else f"{self.kills} kills, {self.pauses} pauses"
+        print(f"\n{title}: {done}, {sum(self.ended.values())} jobs ({ends})")
+        for name, (jobs, seconds) in self.outages.items():
+            print(f"  {jobs:4} jobs through this: {name}; all ended {seconds:.1f} s after it")
         for name, found in self.violations.items():
             print(f"  {len(found):4} {name}")
             for text in found[:20]:
