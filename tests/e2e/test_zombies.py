@@ -1,5 +1,6 @@
 """A server that is stopped for longer than its lease lives, and wakes where it pays: what was resolved stays so."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -44,6 +45,57 @@ async def resubmitted(rig: Rig, job_id: str) -> v1.Job:
     assert asking.error.reason == "SUBMISSION_UNKNOWN"
     await rig.api.video.ResolveSubmission(v1.ResolveSubmissionRequest(job_id=job_id, resolution=RESUBMIT))
     return await rig.api.finished(job_id, seconds=60)
+
+
+async def stopped_before_the_post(rig: Rig, gate: Gate, prompt: str, **fields: object) -> str:
+    """Stops the first server where its intent is recorded and nothing was sent; the second starts, to take over."""
+    await gate.hold_callers()
+    job = await rig.api.generate(prompt_text=prompt, **fields)
+    await rig.api.until(job.job_id, v1.JOB_STATE_RUNNING, stage=v1.JOB_STAGE_SUBMITTING)
+    os.kill(rig.pid, signal.SIGSTOP)
+    del rig.live[0]
+    await rig.start(1)
+    return job.job_id
+
+
+async def owners(rig: Rig, job_id: str) -> list[tuple]:
+    return await rig.rows("SELECT execution FROM jobs WHERE job_id = %s", job_id)
+
+
+def wake(rig: Rig, gate: Gate) -> None:
+    gate.open()
+    os.kill(rig.pid, signal.SIGCONT)
+    rig.live[0] = rig.all[0]
+
+
+async def test_a_server_that_wakes_and_sends_nothing_lets_its_successor_submit_the_job(rig: Rig, gate: Gate) -> None:
+    again = v1.ON_UNKNOWN_SUBMISSION_RESUBMIT
+    job_id = await stopped_before_the_post(rig, gate, "unsent", on_unknown_submission=again)
+    async with asyncio.timeout(60):
+        before = now = await owners(rig, job_id)
+        while now == before:
+            now = await owners(rig, job_id)
+
+    wake(rig, gate)
+    done = await rig.steady(job_id)
+
+    assert (done.state, done.attempt, list(done.warnings)) == (v1.JOB_STATE_SUCCEEDED, 1, [])
+    assert len(await rig.sandbox.tasks("unsent")) == 1
+    await rig.check()
+    await check_books(rig.sandbox, {"unsent": done})
+
+
+async def test_a_job_that_asks_is_submitted_once_it_is_known_that_nothing_was_sent(rig: Rig, gate: Gate) -> None:
+    job_id = await stopped_before_the_post(rig, gate, "asking")
+    await rig.api.until(job_id, v1.JOB_STATE_NEEDS_ATTENTION, seconds=60)
+
+    wake(rig, gate)
+    done = await rig.api.finished(job_id, seconds=60)
+
+    assert (done.state, done.attempt) == (v1.JOB_STATE_SUCCEEDED, 1)
+    assert len(await rig.sandbox.tasks("asking")) == 1
+    await rig.check()
+    await check_books(rig.sandbox, {"asking": done})
 
 
 async def test_a_server_stopped_between_intent_and_post_does_not_post_when_it_wakes(rig: Rig, gate: Gate) -> None:

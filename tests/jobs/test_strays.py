@@ -171,6 +171,43 @@ async def test_a_surplus_task_that_has_ended_is_not_deleted(case: Case) -> None:
     assert await case.tasks.stray(older_than=timedelta(0)) == []
 
 
+async def test_an_intent_that_is_taken_back_queues_its_own_job_and_no_other(case: Case) -> None:
+    asking = await case.job()
+
+    await case.tasks.take_back(replace(asking, submit_token="token-0"))
+    assert (await case.job()).state is State.NEEDS_ATTENTION, "another execution's intent may have been sent"
+    await case.tasks.take_back(asking)
+
+    job = await case.job()
+    assert (job.state, job.stage, job.attempt, job.run, job.submit_token, job.error) == (
+        *(State.QUEUED, Stage.WAITING),
+        *(1, 1, "", None),
+    )
+    await case.tasks.take_back(asking)
+    assert await case.job() == job, "once"
+    assert await case.ledger() == [("RESERVE", 1)]
+
+
+async def test_an_intent_that_is_taken_back_after_a_resubmission_changes_nothing(case: Case) -> None:
+    asking = await case.job()
+    await case.resolve(Resolution.RESUBMIT)
+    resubmitted = await case.job()
+
+    await case.tasks.take_back(asking)
+
+    assert await case.job() == resubmitted
+
+
+async def test_an_intent_that_is_taken_back_leaves_a_wish_to_cancel(case: Case) -> None:
+    await case.store.wish("job-1", lambda job: replace(job, state=State.RUNNING, stage=Stage.SUBMITTING, error=None))
+    await case.store.wish("job-1", lambda job: replace(job, state=State.CANCELLING))
+
+    await case.tasks.take_back(await case.job())
+
+    job = await case.job()
+    assert (job.state, job.submit_token, job.needs_slot) == (State.CANCELLING, "", None)
+
+
 async def test_a_task_may_be_attached_by_hand_while_its_record_waits(case: Case) -> None:
     await case.record()
 

@@ -1,7 +1,8 @@
 """The step that spends money: intent recorded, one POST, the task id recorded before anything else.
 
-An execution that finds another's intent never posts. It adopts the task id if one was recorded, and otherwise
-leaves the job to its caller (NEEDS_ATTENTION), or makes one new attempt where the caller chose RESUBMIT.
+An execution that finds another's intent never posts. It adopts the task id if one was recorded, submits the job
+itself if the other takes its intent back since nothing came of it, and otherwise leaves the job to its caller
+(NEEDS_ATTENTION), or makes one new attempt where the caller chose RESUBMIT.
 """
 
 import asyncio
@@ -135,7 +136,12 @@ async def _post(
         # Its kind alone: the provider may quote the prompt in its text, which the job's error keeps.
         tools.meter.create_failed(kind_of(exc))
         logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})
-        return await _settle(tools, job, partial(_not_created, exc=exc, not_before=tools.later(tries)), execution)
+        try:
+            return await _settle(tools, job, partial(_not_created, exc=exc, not_before=tools.later(tries)), execution)
+        except Superseded:
+            # The job was taken over, by one who cannot know that there is no task to look for.
+            await _surely(tools, job, lambda: tools.tasks.take_back(job))
+            raise
     # Logged first: where the database fails for good, an operator can still attach the task by hand.
     logger.info("task created", extra={"job_id": job.job_id, "provider_task_id": submission.task_id})
     task_id, estimated = submission.task_id, submission.estimated_millicredits
@@ -235,6 +241,7 @@ def next_attempt(job: Job, *, not_before: datetime | None) -> Job:
 async def _adopt(tools: Tools, job: Job, execution: str) -> Job:
     """Looks for the task id of an earlier execution's POST for as long as that POST may last."""
     assert job.submitted_at is not None
+    token, cause = job.submit_token, "the server stopped before the answer was recorded"
     grace = tools.limits.submission_grace_seconds
     deadline = job.submitted_at + timedelta(seconds=grace)
     # By both clocks: one that was set back since the intent must not prolong the wait.
@@ -243,9 +250,16 @@ async def _adopt(tools: Tools, job: Job, execution: str) -> Job:
         if tools.seconds_until(deadline) <= 0 or tools.monotonic() >= latest:
             break
         await tools.pause(job.job_id, LOOK_SECONDS)
+        job = await tools.store.get(job.job_id)
+        if job.submit_token != token:
+            # Taken back by whoever intended it: nothing was sent.
+            return job
     if task_id:
         return await tools.store.change(job, lambda job: replace(job, task_id=task_id), execution=execution)
-    cause = "the server stopped before the answer was recorded"
+    not_before = tools.later(job.attempt + 2)
+
+    def unknown(job: Job) -> Job:
+        return _unknown(job, cause, not_before) if job.submit_token == token else job
+
     logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": cause})
-    unknown = partial(_unknown, cause=cause, not_before=tools.later(job.attempt + 2))
     return await tools.store.change(job, unknown, execution=execution, capped=partial(_ask, cause=cause))

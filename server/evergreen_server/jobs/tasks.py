@@ -51,6 +51,19 @@ class TaskRecords:
         )
         return await self._database.fetch(lambda db: db.execute(query).scalar() or "")
 
+    async def take_back(self, intended: Job) -> None:
+        """Takes back the intent of an execution that lost its job, and whose POST surely created nothing.
+
+        Whoever executes the job now submits it again, whether it still looks for a task or gave up. No fence guards
+        this, but the token of that one POST: another intent is never taken for it.
+        """
+
+        def edit(job: Job) -> Job:
+            same = (job.attempt, job.submit_token) == (intended.attempt, intended.submit_token)
+            return unsent(job) if same and not job.final and not job.task_id else job
+
+        await self._store.wish(intended.job_id, edit)
+
     async def attach(self, job_id: str, task_id: str, edit: Edit) -> Job | None:
         """Changes a job and records a task as its own; None if the task belongs to a job already."""
 
@@ -158,6 +171,18 @@ def attached(job: Job, task_id: str) -> Job:
         run=job.run + 1,
         error=None,
     )
+
+
+def unsent(job: Job) -> Job:
+    """Makes the move of a job whose intent came to nothing; what is to be cancelled still is."""
+    job = replace(job, submit_token="", submitted_at=None)
+    match job.state:
+        case State.RUNNING:
+            return replace(job, state=State.QUEUED, stage=Stage.WAITING)
+        case State.NEEDS_ATTENTION:
+            return replace(job, state=State.QUEUED, stage=Stage.WAITING, run=job.run + 1, error=None)
+        case _:
+            return job
 
 
 def _set_role(db: sa.Connection, task_id: str, role: TaskRole) -> None:
