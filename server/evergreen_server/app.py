@@ -24,6 +24,7 @@ from evergreen_server.jobs.engine import Engine
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.leases import Lease, Reaper
 from evergreen_server.jobs.ledger import Caps
+from evergreen_server.jobs.locks import StorageLocks
 from evergreen_server.jobs.meter import take_census
 from evergreen_server.jobs.notices import Notices
 from evergreen_server.jobs.outlook import Outlooks
@@ -96,8 +97,15 @@ async def serve(
         database = await stack.enter_async_context(open_database(config.database_url))
         # New for each process where there can be several; else always the same, since its jobs are ours again.
         replica_id = f"{socket.gethostname()}-{uuid4().hex[:12]}" if database.shared else "local"
+        locks = StorageLocks(database=database, replica_id=replica_id, guard=lambda: lease.guard())
         storage = await stack.enter_async_context(
-            open_storage(config.storage_url, clock=now, environ=config.storage_environ, **config.storage_options)
+            open_storage(
+                config.storage_url,
+                clock=now,
+                environ=config.storage_environ,
+                lock=locks.held if database.shared else None,
+                **config.storage_options,
+            )
         )
         temp_dir = stack.enter_context(temp_folder(config.data_dir / "state" / "temp"))
         base_url, secret = config.base_url, config.api_secret

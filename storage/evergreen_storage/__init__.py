@@ -3,6 +3,7 @@
 from .document import UnsupportedSchema
 from .keys import FOLDERS, id_fault, path_fault
 from .local import LocalStorage
+from .locks import Lock
 from .memory import MemoryStorage
 from .opening import open_storage
 from .scenes import AssetNotFound, SceneNotFound, SceneStore
@@ -34,6 +35,7 @@ __all__ = [
     "InvalidKey",
     "Json",
     "LocalStorage",
+    "Lock",
     "MemoryStorage",
     "Meta",
     "NotFound",

@@ -5,8 +5,8 @@ is not the announced one, or the task is cancelled. Only a killed process leaves
 incomplete uploads after a day removes it.
 
 Creating a longer body only where there is none: the request that publishes a multipart upload carries no condition
-here, so it is preceded by a look. Within a process a second creator is refused; of two processes that create one name
-in the same instant, the last wins. Names made by jobs are unique, so this takes two uploads by hand.
+here, since obstore takes none for it. So it is preceded by a look, and a lock is held over both: within the process,
+and between processes where one is given.
 """
 
 import asyncio
@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
-from weakref import WeakValueDictionary
 
 import obstore
 
@@ -26,6 +25,7 @@ from .body import BLOCK, Body
 from .checksums import Chunk, extend_crc32c
 from .content_types import content_type_of
 from .keys import check_folder, check_key
+from .locks import KeyLocks
 from .multipart import Upload
 from .object_errors import translated
 from .object_listing import folders, level, tree
@@ -60,12 +60,12 @@ class Bucket:
 class ObjectStorage:
     """Keeps objects in a bucket."""
 
-    def __init__(self, bucket: Bucket, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, bucket: Bucket, *, clock: Callable[[], datetime], locks: KeyLocks) -> None:
         self._bucket = bucket
+        self._locks = locks
         self._store = bucket.store
         self._clock = clock
         self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
-        self._creating: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._threads = Threads(size=2)
 
     async def put(
@@ -254,8 +254,9 @@ class ObjectStorage:
             if not if_absent:
                 await upload.finish()
                 return
-            async with self._creating.setdefault(key, asyncio.Lock()):
+            async with self._locks.held(key) as check:
                 await self._refuse_existing(key)
+                check()
                 await upload.finish()
 
     async def _refuse_existing(self, key: str) -> None:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from .local import LocalStorage
+from .locks import KeyLocks, Lock
 from .memory import MemoryStorage
 from .probe import honours_conditions
 from .serialized import SerializedStorage
@@ -49,13 +50,16 @@ async def open_storage(
     *,
     clock: Callable[[], datetime] = _utc_now,
     environ: Mapping[str, str] | None = None,
+    lock: Lock | None = None,
     **options: Json,
 ) -> AsyncGenerator[Storage, None]:
     """Opens a storage, tries it out, and closes it at the end. Of `environ` only the vendors' variables are read.
 
+    Several processes may write to a storage that compares before it swaps; to any other only with a `lock` that they
+    share, which also lets only one of them create an object of more than a part in a bucket.
     Raises Unsupported for what no engine here offers, and Unavailable if the storage cannot be written.
     """
-    storage = await _open(url, clock, environ or {}, options)
+    storage = await _open(url, clock, environ or {}, KeyLocks(lock), options)
     try:
         yield storage
     finally:
@@ -63,7 +67,7 @@ async def open_storage(
 
 
 async def _open(
-    url: str, clock: Callable[[], datetime], environ: Mapping[str, str], options: dict[str, Json]
+    url: str, clock: Callable[[], datetime], environ: Mapping[str, str], locks: KeyLocks, options: dict[str, Json]
 ) -> Storage:
     # A URL may carry credentials: no text here repeats it.
     parts = urlsplit(url)
@@ -73,12 +77,11 @@ async def _open(
     options = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **options}
     url = parts._replace(query="").geturl()
     if scheme in _ENGINES:
-        return await _compared(await _bucket(url, scheme, options, environ, clock), scheme)
+        return await _compared(await _bucket(url, scheme, options, environ, clock, locks), scheme, locks)
     from .plugged import FsspecStorage
 
     plugged = await FsspecStorage.open(url.removeprefix("fsspec+"), options)
-    logger.warning("storage has no compare-and-swap, so only one process may write to it", extra={"scheme": scheme})
-    return SerializedStorage(plugged)
+    return _serialized(plugged, "storage has no compare-and-swap", scheme, locks)
 
 
 async def _own(url: str, clock: Callable[[], datetime], options: Mapping[str, Json]) -> Storage:
@@ -98,7 +101,12 @@ async def _own(url: str, clock: Callable[[], datetime], options: Mapping[str, Js
 
 
 async def _bucket(
-    url: str, scheme: str, options: Mapping[str, Json], environ: Mapping[str, str], clock: Callable[[], datetime]
+    url: str,
+    scheme: str,
+    options: Mapping[str, Json],
+    environ: Mapping[str, str],
+    clock: Callable[[], datetime],
+    locks: KeyLocks,
 ) -> Storage:
     name = _ENGINES[scheme]
     try:
@@ -111,10 +119,10 @@ async def _bucket(
         raise Unsupported(
             f"{scheme}:// storage needs the package obstore: pip install 'evergreen-video[{_EXTRAS[name]}]'"
         ) from fault
-    return ObjectStorage(engine.open_bucket(url, options, environ), clock=clock)
+    return ObjectStorage(engine.open_bucket(url, options, environ), clock=clock, locks=locks)
 
 
-async def _compared(storage: Storage, scheme: str) -> Storage:
+async def _compared(storage: Storage, scheme: str, locks: KeyLocks) -> Storage:
     """Tries a storage out, and makes up for what it does not do."""
     try:
         if await honours_conditions(storage):
@@ -122,7 +130,10 @@ async def _compared(storage: Storage, scheme: str) -> Storage:
     except BaseException:
         await storage.close()
         raise
-    logger.warning(
-        "storage does not honour compare-and-swap, so only one process may write to it", extra={"scheme": scheme}
-    )
-    return SerializedStorage(storage)
+    return _serialized(storage, "storage does not honour compare-and-swap", scheme, locks)
+
+
+def _serialized(storage: Storage, fault: str, scheme: str, locks: KeyLocks) -> Storage:
+    how = "so its writers wait for a lock" if locks.between_processes else "so only one process may write to it"
+    logger.warning("%s, %s", fault, how, extra={"scheme": scheme})
+    return SerializedStorage(storage, locks)

@@ -1,24 +1,23 @@
-"""Conditional writes for an engine that has none: one writer at a time per key, within this process only."""
+"""Conditional writes for an engine that has none: one writer of a key at a time, as far as the locks reach."""
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 from .checksums import Chunk
+from .locks import KeyLocks
 from .storage import AlreadyExists, Conflict, Meta, NotFound, Storage
 
 _MOST_BYTES = 64 << 20
 
 
 class SerializedStorage:
-    """Looks, then writes, and lets no other task of this process write the same key meanwhile."""
+    """Looks, then writes, and lets nobody else write the same key meanwhile."""
 
-    def __init__(self, inner: Storage) -> None:
+    def __init__(self, inner: Storage, locks: KeyLocks) -> None:
         self._inner = inner
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks = locks
 
     async def put(
         self,
@@ -29,11 +28,13 @@ class SerializedStorage:
         if_absent: bool = False,
         if_token: str | None = None,
     ) -> Meta:
-        async with self._lock(key):
+        conditional = if_absent or if_token is not None
+        async with self._locks.held(key, between_processes=conditional) as check:
             if if_absent:
                 await self._refuse_existing(key)
             if if_token is not None and await self._token(key) != if_token:
                 raise Conflict(f"{key!r} changed since it was read")
+            check()
             return await self._inner.put(key, data, content_type=content_type)
 
     async def put_stream(
@@ -46,10 +47,15 @@ class SerializedStorage:
         crc32c: int | None = None,
         if_absent: bool = False,
     ) -> Meta:
-        async with self._lock(key):
+        async def checked() -> AsyncIterator[Chunk]:
+            async for chunk in chunks:
+                yield chunk
+            check()
+
+        async with self._locks.held(key, between_processes=if_absent) as check:
             if if_absent:
                 await self._refuse_existing(key)
-            return await self._inner.put_stream(key, chunks, size=size, content_type=content_type, crc32c=crc32c)
+            return await self._inner.put_stream(key, checked(), size=size, content_type=content_type, crc32c=crc32c)
 
     async def get(self, key: str, *, max_bytes: int) -> tuple[bytes, Meta]:
         return await self._inner.get(key, max_bytes=max_bytes)
@@ -64,7 +70,7 @@ class SerializedStorage:
         return self._inner.list(prefix, delimiter=delimiter, after=after)
 
     async def delete(self, key: str) -> None:
-        async with self._lock(key):
+        async with self._locks.held(key, between_processes=False):
             await self._inner.delete(key)
 
     async def make_folders(self, prefixes: Sequence[str]) -> None:
@@ -81,9 +87,6 @@ class SerializedStorage:
 
     async def close(self) -> None:
         await self._inner.close()
-
-    def _lock(self, key: str) -> asyncio.Lock:
-        return self._locks.setdefault(key, asyncio.Lock())
 
     async def _refuse_existing(self, key: str) -> None:
         if await self._inner.stat(key) is not None:

@@ -4,11 +4,11 @@ import asyncio
 import json
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 import pytest
-from aiohttp import ClientSession
+from aiohttp import ClientSession, web
 from google_crc32c import value as crc32c_of
 from yarl import URL
 
@@ -18,12 +18,13 @@ from evergreen_storage import (
     Conflict,
     SceneStore,
     Storage,
+    Unavailable,
     open_storage,
 )
 from evergreen_storage.serialized import SerializedStorage
 from tests.storage.conftest import Clock
 from tests.storage.emulators import Bucket, Emulator
-from tests.storage.proxy import Proxy, proxying
+from tests.storage.proxy import Act, Proxy, proxying
 
 Child = Callable[..., AbstractAsyncContextManager[Process]]
 
@@ -271,3 +272,43 @@ async def test_a_signed_url_ends_when_it_was_said_to(expiring: str, emulators: C
 
     assert statuses[0] == 200
     assert statuses[-1] in (400, 403)
+
+
+@pytest.mark.parametrize("kind", ["s3", "gs"])
+async def test_a_lock_is_held_from_the_look_to_the_end_of_a_long_new_object(
+    kind: str, emulators: Callable[[str], Emulator], proxy: Proxy
+) -> None:
+    url, options = proxy.before(emulators(kind).bucket())
+    held: list[str] = []
+    done: list[tuple[str, bool]] = []
+    lost = False
+
+    def act(request: web.Request) -> Act:
+        if request.method == "HEAD" or (request.method == "POST" and "uploadId" in request.query):
+            done.append((request.method, bool(held)))
+        return "pass"
+
+    @asynccontextmanager
+    async def lock(key: str) -> AsyncIterator[Callable[[], None]]:
+        def check() -> None:
+            if lost:
+                raise Unavailable("the lock was lost")
+
+        held.append(key)
+        try:
+            yield check
+        finally:
+            held.remove(key)
+
+    async with open_storage(url, lock=lock, **options) as storage:
+        proxy.act = act
+        await storage.put_stream(KEY, blocks(6), size=None, if_absent=True)
+        with pytest.raises(AlreadyExists):
+            await storage.put_stream(KEY, blocks(6), size=None, if_absent=True)
+        lost = True
+        with pytest.raises(Unavailable, match="lost"):
+            await storage.put_stream(f"{KEY}-2", blocks(6), size=None, if_absent=True)
+
+    assert ("HEAD", True) in done
+    assert [entry for entry in done if entry[0] == "POST"] == [("POST", True)]
+    assert held == []

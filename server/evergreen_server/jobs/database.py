@@ -168,6 +168,15 @@ scene_writers = sa.Table(
     sa.Index("scene_writers_by_scene", "project_id", "scene_id"),
 )
 
+storage_locks = sa.Table(
+    "storage_locks",
+    metadata,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("holder", sa.String, nullable=False, unique=True),
+    sa.Column("replica_id", sa.ForeignKey("replicas.replica_id", ondelete="CASCADE"), nullable=False),
+    comment="Who writes an object of a storage that cannot compare: for as long as its replica's lease is live.",
+)
+
 turns = sa.Table(
     "turns",
     metadata,
@@ -249,4 +258,6 @@ class Database:
 def insert_new(db: sa.Connection, table: sa.Table, row: Mapping[str, object]) -> bool:
     """Inserts a row unless one with its key is there; tells whether it did."""
     insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    return db.execute(insert(table).on_conflict_do_nothing(), dict(row)).rowcount == 1
+    # Not kept of an insert unless it is asked for: psycopg then tells -1.
+    options = {"preserve_rowcount": True}
+    return db.execute(insert(table).on_conflict_do_nothing(), dict(row), execution_options=options).rowcount == 1
