@@ -1,8 +1,10 @@
 """The TypeScript client in a process of its own, for tests that have Python on the other side."""
 
 import asyncio
+import fcntl
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -11,9 +13,20 @@ _TSC = ROOT / "node_modules" / ".bin" / "tsc"
 
 async def run_node(script: str, *args: str) -> str:
     """Compiles the client and its tests, which takes a second, and gives what one of the scripts there prints."""
-    for project in ("clients/typescript", "tests/clients/typescript"):
-        await _output(str(_TSC), "-p", project)
+    # Who comes second finds everything compiled and writes nothing, while the first may be running it.
+    async with _alone(ROOT / ".make" / "typescript.lock"):
+        for project in ("clients/typescript", "tests/clients/typescript"):
+            await _output(str(_TSC), "-p", project)
     return await _output("node", str(ROOT / ".make" / "typescript" / script), *args)
+
+
+@asynccontextmanager
+async def _alone(path: Path) -> AsyncIterator[None]:
+    """Keeps every other process out, until the end of the context."""
+    path.parent.mkdir(exist_ok=True)
+    with path.open("w") as lock:
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)
+        yield
 
 
 async def watched_by_node(address: str, job_ids: Sequence[str]) -> list[tuple[int, str, str]]:
