@@ -159,7 +159,7 @@ def child() -> Callable[..., AbstractAsyncContextManager[Process]]:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 yield process
         finally:
             if process.returncode is None:

@@ -138,7 +138,7 @@ class S3Emulator:
     @classmethod
     @contextmanager
     def start(cls, folder: Path) -> Iterator["S3Emulator"]:
-        command = [str(Path(sys.executable).with_name("moto_server")), "-H", "127.0.0.1", "-p", "0"]
+        command = [sys.executable, str(Path(__file__).with_name("s3_server.py"))]
         with running(command, r"Running on http://(\S+)", cwd=folder) as address:
             yield cls(address)
 

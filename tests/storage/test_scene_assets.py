@@ -224,7 +224,7 @@ async def test_the_scenes_of_a_page_are_read_at_once(storage: Storage, scenes: S
             return await storage.get(key, max_bytes=max_bytes)
 
     gated = SceneStore(Gated(), clock=clock)  # type: ignore[arg-type]  # by __getattr__
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         found = await gated.list("p", limit=8)
 
     assert [scene.id for scene in found] == [f"scene-{number}" for number in range(8)]
