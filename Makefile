@@ -16,6 +16,8 @@ NPM_BIN := node_modules/.bin
 PROTOS := $(wildcard protos/evergreen/v1/*.proto)
 LOCKS := $(wildcard requirements/*.txt) package-lock.json
 ARGS ?=
+# How many tests run at a time: one more than there are cores, since many tests wait more than they compute.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
 
 .PHONY: help
 help: ## List the targets
@@ -135,8 +137,8 @@ check: lint types check-proto check-locks check-deploy ## Run every check that i
 ## Running it.
 
 .PHONY: test
-test: setup typescript ## Run all tests; ARGS="-k watch" chooses among those in Python
-	$(PY) -m pytest $(ARGS)
+test: setup typescript ## Run all tests, WORKERS=… at a time; ARGS="-k watch" chooses among those in Python
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 	@$(MAKE) test-typescript
 
 # The pytest that watches from Node runs what is compiled here too.
@@ -149,7 +151,7 @@ typescript: setup ## Compile the TypeScript client, its example and its tests
 
 .PHONY: test-typescript
 test-typescript: typescript ## Run the tests of the TypeScript client
-	node --test --test-reporter=spec .make/typescript/*.test.js
+	node --test --test-concurrency=$(WORKERS) --test-reporter=spec .make/typescript/*.test.js
 
 .PHONY: e2e
 e2e: setup ## Run only the tests with real processes
