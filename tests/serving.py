@@ -2,11 +2,13 @@
 
 import asyncio
 import os
+import random
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Self
@@ -27,6 +29,8 @@ SAMPLES = Path(__file__).parent / "samples"
 SPEED = 50.0
 START_SECONDS = 90
 """How long a start may take on a machine that is busy with other things."""
+WAIT_SECONDS = 90
+"""How long tests wait for what must happen, on such a machine; one that passes waits no longer than it takes."""
 FINAL = {
     video_pb2.JOB_STATE_SUCCEEDED,
     video_pb2.JOB_STATE_FAILED,
@@ -64,6 +68,17 @@ def violations_of(error: grpc.aio.AioRpcError) -> dict[str, str]:
     return {violation.field: violation.description for violation in bad.field_violations}
 
 
+def free_address() -> str:
+    """A loopback address that nobody listens on, for a server that shall come back to it.
+
+    Its port is none of those that systems choose of themselves, of which another process may get one at any moment.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return f"127.0.0.1:{port}"
+
+
 def detail_of(error, message):
     status = rpc_status.from_call(error)
     assert status is not None, "the error carries no rich status"
@@ -96,7 +111,9 @@ class Api:
         finally:
             call.cancel()
 
-    async def until(self, job_id: str, *states: int, stage: int | None = None, seconds: float = 30) -> video_pb2.Job:
+    async def until(
+        self, job_id: str, *states: int, stage: int | None = None, seconds: float = WAIT_SECONDS
+    ) -> video_pb2.Job:
         """Waits, by watching, until the job is in one of the states (and the stage)."""
         async with asyncio.timeout(seconds):
             async for message in self.events(job_ids=[job_id]):
@@ -106,7 +123,7 @@ class Api:
                     return job
         raise AssertionError(f"the watch ended before {states}: {await self.status(job_id)}")
 
-    async def warned(self, job_id: str, code: str, seconds: float = 30) -> video_pb2.Job:
+    async def warned(self, job_id: str, code: str, seconds: float = WAIT_SECONDS) -> video_pb2.Job:
         """Waits, by watching, until the job carries a warning."""
         async with asyncio.timeout(seconds):
             async for message in self.events(job_ids=[job_id]):
@@ -114,7 +131,7 @@ class Api:
                     return message.event.job
         raise AssertionError(f"the watch ended without a warning {code}: {await self.status(job_id)}")
 
-    async def finished(self, job_id: str, seconds: float = 30) -> video_pb2.Job:
+    async def finished(self, job_id: str, seconds: float = WAIT_SECONDS) -> video_pb2.Job:
         return await self.until(job_id, *FINAL, seconds=seconds)
 
 
@@ -159,7 +176,9 @@ class Control:
         text = "&".join(f"{name}={value}" for name, value in query.items() if value is not None)
         return await self._call("GET", f"calls?{text}")
 
-    async def called(self, operation: str, *, times: int = 1, seconds: float = 20, **query: object) -> list[dict]:
+    async def called(
+        self, operation: str, *, times: int = 1, seconds: float = WAIT_SECONDS, **query: object
+    ) -> list[dict]:
         """Waits until an operation was called so often."""
         async with asyncio.timeout(seconds):
             while True:
@@ -302,9 +321,10 @@ class ServerProcess:
     async def ended(self) -> int:
         """Waits for the end of the process and gives its exit code."""
         assert self._process is not None
-        code = await asyncio.wait_for(self._process.wait(), 30)
+        code = await asyncio.wait_for(self._process.wait(), START_SECONDS)
         if self._channel is not None:
-            await self._channel.close()
+            # Calls under way end as the server ended them, not as cancelled by this side.
+            await self._channel.close(grace=10)
         return code
 
     async def __aenter__(self) -> Self:

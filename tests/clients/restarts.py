@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
@@ -23,19 +22,13 @@ from evergreen import (
     Unavailable,
 )
 from evergreen.v1.video_pb2 import WatchProgressResponse
-from tests.serving import Api, Control, ServerProcess, request
+from tests.serving import Api, Control, ServerProcess, free_address, request
 
 PROJECT = "film"
 HEALTHY_SECONDS = 0.5
 """How long at least the server serves before it is killed, however slowly the machine started it."""
 Change = tuple[int, str, str]
 """A revision, the job it belongs to, and the kind of its event, such as `SUCCEEDED`."""
-
-
-def free_address() -> str:
-    """A loopback address that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return f"127.0.0.1:{taken.getsockname()[1]}"
 
 
 def change(message: WatchProgressResponse) -> Change | None:
@@ -48,19 +41,23 @@ def change(message: WatchProgressResponse) -> Change | None:
 
 @dataclass(kw_only=True)
 class Restarts:
-    """The server, which anyone may watch at `address` meanwhile; `kills` tells how often it was killed."""
+    """The server, which anyone may watch at `address` meanwhile."""
 
     process: ServerProcess
     address: str
-    kills: int = 0
 
-    async def again_and_again(self, seconds: float, *, every: float, number: signal.Signals = signal.SIGKILL) -> None:
-        """Ends and restarts the server every so many seconds; it serves when this returns."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+    async def again_and_again(
+        self, seconds: float, *, every: float, least: int, number: signal.Signals = signal.SIGKILL
+    ) -> None:
+        """Ends and restarts the server every so many seconds, for so long and that often; it serves at the return.
+
+        A busy machine may take ten seconds for each start, so the time alone says nothing of how often it was ended.
+        """
+        end, times = time.monotonic() + seconds, 0
+        while time.monotonic() < end or times < least:
             began = time.monotonic()
             await self.process.end(number)
-            self.kills += 1
+            times += 1
             await self.process.start()
             await asyncio.sleep(max(HEALTHY_SECONDS, began + every - time.monotonic()))
 

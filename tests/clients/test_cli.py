@@ -88,7 +88,7 @@ class CommandLine:
 
     async def end(self, process: asyncio.subprocess.Process) -> Ended:
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 stdout, stderr = await process.communicate()
         finally:
             if process.returncode is None:
@@ -260,7 +260,7 @@ async def test_ctrl_c_ends_the_watch_and_says_how_to_resume(
     service.answers["GenerateVideo"] = [ACCEPTED]
     service.streams = [[event(6), event(7), Hold()]]
     process = await evergreen.start(*verb)
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         await service.holding.wait()
         assert process.stderr is not None
         assert process.stdout is not None
@@ -274,7 +274,7 @@ async def test_ctrl_c_ends_the_watch_and_says_how_to_resume(
     assert ended.code == 130
     assert ended.stderr.endswith(f"To resume: {hint}")
     assert "Traceback" not in ended.stderr
-    await asyncio.wait_for(service.left.wait(), 5)
+    await asyncio.wait_for(service.left.wait(), 60)
     assert not service.requests["CancelVideo"]
 
 
@@ -512,7 +512,7 @@ async def test_a_terminal_gets_a_live_table_of_all_jobs_of_a_project_through_a_l
     os.close(end)
     reading = asyncio.create_task(asyncio.to_thread(read_all, terminal))
     assert process.stdout is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         path = await process.stdout.readline()
         await service.holding.wait()
     process.send_signal(signal.SIGINT)
@@ -540,7 +540,7 @@ async def test_a_project_is_watched_by_lines_where_there_is_no_terminal(
 
     process = await evergreen.start("video", "watch", "--project", "p")
     assert process.stderr is not None
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         line = await process.stderr.readline()
     process.send_signal(signal.SIGINT)
     ended = await evergreen.end(process)

@@ -54,7 +54,7 @@ async def test_killed_every_two_seconds_for_a_minute_a_watch_tells_every_change_
             from_node = group.create_task(watched_by_node(server.address, long))
             project = group.create_task(watched_project(client, whole, news))
             asking = group.create_task(keep_asking())
-            await server.again_and_again(SECONDS, every=EVERY)
+            await server.again_and_again(SECONDS, every=EVERY, least=5)
             asking.cancel()
             await asyncio.wait_for(settle(client, [*long, *short]), 60)
             told = await asyncio.wait_for(watching, 30)
@@ -66,8 +66,6 @@ async def test_killed_every_two_seconds_for_a_minute_a_watch_tells_every_change_
                     await news.wait()
             project.cancel()
 
-        # As many as a machine makes that takes ten seconds for each start; an idle one makes thirty.
-        assert server.kills >= 5
         assert whole == history
         assert told == [each for each in history if each[1] in long]
         assert told_by_node == told
@@ -81,8 +79,7 @@ async def test_a_rolling_restart_is_seen_by_no_watcher(tmp_path: Path, sandbox: 
 
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(watched(client, job_ids=[job.job_id]))
-            await server.again_and_again(6, every=EVERY, number=signal.SIGTERM)
+            await server.again_and_again(6, every=EVERY, least=2, number=signal.SIGTERM)
             await asyncio.wait_for(settle(client, [job.job_id]), 60)
 
-        assert server.kills >= 2
         assert watching.result() == await server.history(project_id=PROJECT)

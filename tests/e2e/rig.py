@@ -17,7 +17,7 @@ import psycopg
 
 from evergreen.v1 import video_pb2 as v1
 from tests.jobs.lives import check_lives
-from tests.serving import FINAL, Api, Control, ServerProcess
+from tests.serving import FINAL, WAIT_SECONDS, Api, Control, ServerProcess
 
 SERVE = ("-m", "evergreen_server", "serve")
 PROJECT = "film"
@@ -65,7 +65,7 @@ class Watcher:
         self._news.set()
         self._news = asyncio.Event()
 
-    async def until(self, reached: Callable[[], bool], seconds: float = 20) -> None:
+    async def until(self, reached: Callable[[], bool], seconds: float = WAIT_SECONDS) -> None:
         """Waits until something is so of this watcher."""
         async with asyncio.timeout(seconds):
             while not reached():

@@ -75,7 +75,7 @@ async def accepted(rig: Rig, prompt: str) -> str:
 async def picture_asked_for(rig: Rig, prompt: str, pictures: PictureHost) -> str:
     media = v1.Media(uri=f"http://{pictures.address}/picture.jpg", role=v1.MEDIA_ROLE_FIRST_FRAME)
     job = await rig.api.generate(prompt_text=prompt, media=[media])
-    await asyncio.wait_for(pictures.asked.wait(), 20)
+    await asyncio.wait_for(pictures.asked.wait(), 60)
     return job.job_id
 
 
@@ -107,7 +107,7 @@ async def answer_given(rig: Rig, prompt: str) -> str:
 
 async def task_recorded(rig: Rig, prompt: str) -> str:
     job = await rig.api.generate(prompt_text=prompt)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (await rig.api.status(job.job_id)).provider_task_id:
             pass
     return job.job_id
@@ -130,7 +130,7 @@ async def download_begun(rig: Rig, prompt: str) -> str:
 async def queued_for_a_second_attempt(rig: Rig, prompt: str) -> str:
     await rig.sandbox.fault("failure", operation="create", prompt=prompt, failureCode="INTERNAL", at=0.1)
     job = await rig.api.generate(prompt_text=prompt, max_attempts=2)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for message in rig.api.events(job_ids=[job.job_id]):
             if message.event.job.attempt == 2:
                 break

@@ -236,7 +236,7 @@ async def talking(
 async def said(log: asyncio.StreamReader, *wanted: tuple[str, ...]) -> None:
     """Waits until, for each of the wanted, a line of the log held all its words."""
     missing = set(wanted)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while missing:
             line = (await log.readline()).decode()
             assert line, f"never said: {missing}"

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from evergreen.v1 import video_pb2 as v1
-from tests.serving import FINAL, Api
+from tests.serving import FINAL, WAIT_SECONDS, Api
 
 STAGES = {
     "QUEUED": {"PREPARING", "WAITING"},
@@ -36,7 +36,7 @@ def kind_of(event: v1.Event) -> str:
     return v1.EventKind.Name(event.kind).removeprefix("EVENT_KIND_")
 
 
-async def life_of(api: Api, job_id: str, *, seconds: float = 30) -> list[v1.Event]:
+async def life_of(api: Api, job_id: str, *, seconds: float = WAIT_SECONDS) -> list[v1.Event]:
     """Gives every event of a job, waiting for its end."""
     async with asyncio.timeout(seconds):
         messages = api.events(job_ids=[job_id], after_revision=0)
@@ -48,7 +48,7 @@ async def check_lives(api: Api, *projects: str) -> None:
     for project in projects:
         lives: defaultdict[str, list[v1.Event]] = defaultdict(list)
         last = 0
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(WAIT_SECONDS):
             async for message in api.events(project_id=project, after_revision=0):
                 if message.HasField("checkpoint"):
                     break

@@ -45,10 +45,10 @@ async def test_a_run_that_was_stopped_goes_on_in_the_next_process(tmp_path: Path
 
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         engine = Engine(database, replica_id="local")
-        async with engine.open(run), asyncio.timeout(20):
+        async with engine.open(run), asyncio.timeout(60):
             await enqueue(database, engine, "job-1")
             await first.wait()
-        async with Engine(database, replica_id="local").open(run), asyncio.timeout(20):
+        async with Engine(database, replica_id="local").open(run), asyncio.timeout(60):
             await second.wait()
 
     assert started == [("job-1", 1, 0)] * 2
@@ -76,14 +76,14 @@ async def test_what_is_taken_from_the_queue_while_the_engine_stops_is_left_for_t
 
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         engine = Engine(database, replica_id="local")
-        async with engine.open(run), asyncio.timeout(20):
+        async with engine.open(run), asyncio.timeout(60):
             await enqueue(database, engine, "job-1")
             await one_runs.wait()
         assert started == ["job-1"]
         started.clear()
         one_runs.clear()
         engine = Engine(database, replica_id="local")
-        async with engine.open(run), asyncio.timeout(20):
+        async with engine.open(run), asyncio.timeout(60):
             await two_runs.wait()
             await one_runs.wait()
 
@@ -103,7 +103,7 @@ async def test_ended_workflows_are_forgotten_and_the_others_kept(tmp_path: Path)
 
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         engine = Engine(database, replica_id="local")
-        async with engine.open(run), asyncio.timeout(20):
+        async with engine.open(run), asyncio.timeout(60):
             for job_id in ("job-1", "job-2"):
                 await enqueue(database, engine, job_id)
             await ended.wait()

@@ -8,7 +8,7 @@ import pytest
 
 from evergreen.v1 import video_pb2 as v1
 from tests.jobs.lives import check_lives, life_of, steps_of
-from tests.serving import Api, Control, open_sandbox, reason_of, serving
+from tests.serving import Api, Control, free_address, open_sandbox, reason_of, serving
 
 CREDITS = 24
 """What two seconds of gen4.5 cost."""
@@ -152,12 +152,13 @@ async def test_an_ambiguous_create_needs_attention_and_is_never_posted_twice(api
         assert len(await sandbox.tasks(name)) == (name not in UNSEEN), name
 
 
-async def test_jobs_wait_for_a_provider_that_cannot_be_reached(tmp_path: Path, unused_tcp_port: int) -> None:
-    async with serving(tmp_path / "data", f"http://127.0.0.1:{unused_tcp_port}") as api:
+async def test_jobs_wait_for_a_provider_that_cannot_be_reached(tmp_path: Path) -> None:
+    address = free_address()
+    async with serving(tmp_path / "data", f"http://{address}") as api:
         job = await api.generate()
         await api.until(job.job_id, v1.JOB_STATE_RUNNING)
         await api.until(job.job_id, v1.JOB_STATE_QUEUED, stage=v1.JOB_STAGE_WAITING)
-        async with open_sandbox(port=unused_tcp_port) as sandbox:
+        async with open_sandbox(port=int(address.rpartition(":")[2])) as sandbox:
             life = await life_of(api, job.job_id)
 
             assert steps_of(life)[-1] == "SUCCEEDED"
@@ -165,11 +166,10 @@ async def test_jobs_wait_for_a_provider_that_cannot_be_reached(tmp_path: Path, u
             await check_lives(api, "film")
 
 
-async def test_a_provider_that_goes_away_for_a_while_costs_nothing_but_time(
-    tmp_path: Path, unused_tcp_port: int
-) -> None:
-    books = {"port": unused_tcp_port, "state_dir": tmp_path / "books"}
-    async with serving(tmp_path / "data", f"http://127.0.0.1:{unused_tcp_port}") as api:
+async def test_a_provider_that_goes_away_for_a_while_costs_nothing_but_time(tmp_path: Path) -> None:
+    address = free_address()
+    books = {"port": int(address.rpartition(":")[2]), "state_dir": tmp_path / "books"}
+    async with serving(tmp_path / "data", f"http://{address}") as api:
         async with open_sandbox(**books):
             job = await api.generate(duration_seconds=10)
             await api.until(job.job_id, v1.JOB_STATE_RUNNING, stage=v1.JOB_STAGE_GENERATING)

@@ -218,7 +218,7 @@ async def writers_become(url: str, number: int) -> None:
             assert row is not None
             return int(row[0])
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             if await asyncio.to_thread(ask) == number:
                 return
@@ -227,7 +227,7 @@ async def writers_become(url: str, number: int) -> None:
 
 async def health_becomes(api: Api, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
     """Waits until the service says so."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for answer in health_pb2_grpc.HealthStub(api.channel).Watch(health_pb2.HealthCheckRequest()):
             if answer.status == status:
                 return

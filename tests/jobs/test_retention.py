@@ -125,7 +125,7 @@ class Case:
                 raise Told
 
         with suppress(Told):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await self.feed.watch(
                     tell, project_id="film", job_ids=frozenset(), after=after, include_finished=include_finished
                 )

@@ -77,7 +77,7 @@ class Replica:
 
     async def grants(self, job_id: str) -> None:
         """Waits until this replica granted the job a slot."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while job_id not in self.woken:
                 self.news.clear()
                 await self.news.wait()
@@ -410,7 +410,7 @@ async def test_a_grant_that_nobody_told_of_is_found(replicas: Two) -> None:
 
     async with second.running():
         await first.grant()
-        await asyncio.wait_for(signal.wait(), 20)
+        await asyncio.wait_for(signal.wait(), 60)
 
 
 async def test_a_slot_that_comes_free_is_granted_to_the_next(replicas: Two) -> None:

@@ -32,7 +32,7 @@ async def reason(call: Awaitable[object]) -> str:
 
 async def gone(api: Api) -> None:
     """Waits until the scene is gone and can be made anew."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await reason(scene_of(api)) != "SCENE_NOT_FOUND":
             continue
         while await reason(api.scene.CreateScene(scene_pb2.CreateSceneRequest(**WHERE))):
@@ -95,7 +95,7 @@ async def test_a_job_beyond_its_clock_is_told_of(tmp_path: Path, sandbox: Contro
     logger = logging.getLogger("evergreen_server.jobs.sweep")
     logger.addHandler(heard)
     try:
-        async with serving(tmp_path / "data", sandbox.url, EVERGREEN_DATABASE_URL=url), asyncio.timeout(20):
+        async with serving(tmp_path / "data", sandbox.url, EVERGREEN_DATABASE_URL=url), asyncio.timeout(60):
             record = await heard.record
     finally:
         logger.removeHandler(heard)

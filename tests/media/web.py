@@ -41,7 +41,7 @@ class Web:
         """Connects once itself: connections are accepted in order, so an earlier one would be counted by then."""
         _, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(b"PROBE / HTTP/1.1\r\n\r\n")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             await self._probed.wait()
         writer.close()
         await writer.wait_closed()

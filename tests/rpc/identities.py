@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from evergreen_server.rpc.access import Right
 from evergreen_server.rpc.tokens import new_token
+from tests.serving import WAIT_SECONDS
 
 
 class Tokens:
@@ -93,7 +94,7 @@ def certificate(name: str, issuer: Certificate | None = None) -> Certificate:
 
 
 @asynccontextmanager
-async def logged(event: str, seconds: float = 10) -> AsyncIterator[None]:
+async def logged(event: str, seconds: float = WAIT_SECONDS) -> AsyncIterator[None]:
     """Does what is inside, then waits until the server has logged an event about replaced files."""
     seen = asyncio.Event()
 

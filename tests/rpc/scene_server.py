@@ -27,6 +27,7 @@ from evergreen_server.rpc.scene import SceneService
 from evergreen_server.rpc.transfers import Transfers
 from evergreen_server.rpc.wire import EventWire
 from evergreen_storage import Meta, SceneStore, Storage, Unavailable, open_storage
+from tests.serving import WAIT_SECONDS
 
 
 def now() -> datetime:
@@ -97,7 +98,7 @@ class SceneApi:
     async def state(self, job: Job) -> str:
         return (await self._store.get(job.job_id)).state.value
 
-    async def until(self, job: Job, state: str, seconds: float = 10) -> None:
+    async def until(self, job: Job, state: str, seconds: float = WAIT_SECONDS) -> None:
         async with asyncio.timeout(seconds):
             self._changed.clear()
             while await self.state(job) != state:

@@ -23,7 +23,7 @@ async def test_snapshots_come_first_in_rising_revision_then_a_checkpoint_then_ch
     for job in jobs:
         await api.until(job.job_id, video_pb2.JOB_STATE_RUNNING, stage=video_pb2.JOB_STAGE_GENERATING)
 
-    async with asyncio.timeout(20), aclosing(api.events(project_id="film")) as messages:
+    async with asyncio.timeout(60), aclosing(api.events(project_id="film")) as messages:
         first = [await anext(messages) for _ in range(4)]
         await api.video.CancelVideo(video_pb2.CancelVideoRequest(job_id=jobs[1].job_id))
         then = [message.event async for message in _until_final(messages)]
@@ -78,7 +78,7 @@ async def test_a_watch_that_breaks_after_every_message_and_resumes_misses_nothin
     job = await api.generate()
     told: list[video_pb2.WatchProgressResponse] = []
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not told or told[-1].event.job.state not in FINAL:
             cursor = told[-1].revision if told else 0
             async with aclosing(api.events(job_ids=[job.job_id], after_revision=cursor)) as messages:
@@ -127,7 +127,7 @@ async def test_a_watch_of_a_project_tells_of_new_jobs_and_of_no_other_projects(a
 
 
 async def test_a_project_not_known_yet_is_an_empty_watch_until_it_has_a_job(api: Api) -> None:
-    async with asyncio.timeout(20), aclosing(api.events(project_id="later")) as messages:
+    async with asyncio.timeout(60), aclosing(api.events(project_id="later")) as messages:
         first = await anext(messages)
         job = await api.generate(project_id="later")
         second = await anext(messages)

@@ -7,20 +7,20 @@ from contextlib import aclosing
 from pathlib import Path
 
 from evergreen.v1 import video_pb2
-from tests.serving import Api
+from tests.serving import WAIT_SECONDS, Api
 
 Message = video_pb2.WatchProgressResponse
 PROGRESS = video_pb2.EVENT_KIND_PROGRESS
 SNAPSHOT = video_pb2.EVENT_KIND_SNAPSHOT
 
 
-async def whole(messages: AsyncIterator[Message], seconds: float = 30) -> list[Message]:
+async def whole(messages: AsyncIterator[Message], seconds: float = WAIT_SECONDS) -> list[Message]:
     """Reads a watch that ends by itself."""
     async with asyncio.timeout(seconds):
         return [message async for message in messages]
 
 
-async def until_checkpoint(api: Api, seconds: float = 30, **fields: object) -> list[Message]:
+async def until_checkpoint(api: Api, seconds: float = WAIT_SECONDS, **fields: object) -> list[Message]:
     """Opens a watch and gives what it tells until it has caught up."""
     told: list[Message] = []
     async with asyncio.timeout(seconds), aclosing(api.events(**fields)) as messages:

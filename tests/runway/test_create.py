@@ -117,7 +117,7 @@ async def test_before_send_sees_an_open_connection_that_has_carried_no_byte(list
         await loop.sock_sendall(accepted[0], answer(200, MADE))
 
     with listener:
-        async with asyncio.timeout(5), client_for(url_of(listener)) as client, asyncio.TaskGroup() as tasks:
+        async with asyncio.timeout(60), client_for(url_of(listener)) as client, asyncio.TaskGroup() as tasks:
             tasks.create_task(serve(), name="serve")
             await client.create(SPEC, MEDIA, before_send=before_send)
         accepted[0].close()
@@ -131,7 +131,7 @@ async def test_nothing_is_ever_sent_when_before_send_raises(listener: socket.soc
         raise stop
 
     with listener:
-        async with asyncio.timeout(5), client_for(url_of(listener)) as client:
+        async with asyncio.timeout(60), client_for(url_of(listener)) as client:
             with pytest.raises(type(stop)) as raised:
                 await client.create(SPEC, MEDIA, before_send=before_send)
         connection, _ = listener.accept()

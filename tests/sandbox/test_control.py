@@ -93,7 +93,7 @@ async def test_a_tier_brings_its_published_limits(runway: Caller) -> None:
 
 async def test_run_serves_until_it_is_cancelled() -> None:
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         serving = group.create_task(run(Sandbox(), ready=ready.set_result))
         url = await ready
         async with aiohttp.ClientSession() as session:

@@ -22,7 +22,7 @@ async def killed_after(state: Path) -> AsyncIterator[Caller]:
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             url = (await process.stdout.readline()).decode().strip()
         async with aiohttp.ClientSession() as session:
             yield Caller(url, session)
