@@ -118,7 +118,7 @@ def shape(db: sa.Connection) -> dict[str, dict[str, object]]:
 
 def back_to_the_first(db: sa.Connection) -> None:
     """Makes of a new database what the first version had."""
-    for table in ("scene_writers", "replicas", "schema_version", "model_queues", "turns"):
+    for table in ("scene_writers", "storage_locks", "replicas", "schema_version", "model_queues", "turns"):
         db.execute(sa.text(f"DROP TABLE {table}"))
     for index in ("jobs_by_slot", "jobs_by_end", "provider_tasks_by_age"):
         db.execute(sa.text(f"DROP INDEX {index}"))
