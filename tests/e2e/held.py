@@ -1,0 +1,60 @@
+"""Serves, and stops for ever within a transaction of the database, at the moment that a test waits for to kill it.
+
+The file that HELD names says which transaction, where in it, and the port at which the test is told.
+"""
+
+import os
+import socket
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.pool import ConnectionPoolEntry, Pool
+
+from evergreen_server.__main__ import main
+
+TRANSACTIONS = {
+    "accept": ("INSERT INTO requests", ""),
+    "intend": ("UPDATE jobs", "SUBMITTING"),
+    "record": ("INSERT INTO provider_tasks", ""),
+    "settle": ("INSERT INTO ledger", "SETTLE"),
+}
+"""What each writes that no other does: a statement, and a word among its values."""
+KEY = "held"
+
+wanted = Path(os.environ["HELD"])
+
+
+def hold(moment: str) -> None:
+    """Says so, and waits for what never comes, if this is the moment."""
+    if not wanted.exists():
+        return
+    _, wanted_moment, port = wanted.read_text().split()
+    if moment == wanted_moment:
+        with socket.create_connection(("127.0.0.1", int(port))) as test:
+            test.recv(1)
+
+
+@event.listens_for(Engine, "after_cursor_execute")
+def executed(
+    connection: Connection, _cursor: object, statement: str, parameters: object, _context: object, _many: bool
+) -> None:
+    if wanted.exists():
+        begins, word = TRANSACTIONS[wanted.read_text().split()[0]]
+        if statement.startswith(begins) and word in repr(parameters):
+            connection.info[KEY] = True
+
+
+@event.listens_for(Engine, "commit")
+def committing(connection: Connection) -> None:
+    if connection.info.get(KEY):
+        hold("whole")
+
+
+@event.listens_for(Pool, "checkin")
+def returned(_connection: object, record: ConnectionPoolEntry) -> None:
+    if record.info.pop(KEY, False):
+        hold("committed")
+
+
+if __name__ == "__main__":
+    main(["serve"])
