@@ -19,7 +19,7 @@ from .threads import Ahead, Behind, Threads
 _BLOCK = 1 << 19
 _READ = 1 << 20
 # So much of a body is held while the disk is busy.
-_MOST = 1 << 23
+_MOST = 12 << 20
 _PART_AGE = timedelta(days=1)
 
 

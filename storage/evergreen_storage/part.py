@@ -11,7 +11,7 @@ from .disk import Disk, meta_of, part_name
 from .storage import AlreadyExists, Meta
 
 # The disk begins with so many bytes while the rest is received, which makes the sync at the end short.
-_BEHIND: Final = 1 << 23
+_BEHIND: Final = 1 << 22
 
 
 class Part:

@@ -11,7 +11,7 @@ from typing import Final, Generic, ParamSpec, Self, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_IN_A_ROW: Final = 16
+_IN_A_ROW: Final = 8
 
 
 class Threads:
@@ -69,6 +69,7 @@ class Behind(Generic[T]):
         self._most = most
         self._waiting: deque[tuple[T, int]] = deque()
         self._taken = self._done = 0
+        self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def put(self, thing: T, weight: int) -> None:
@@ -76,7 +77,10 @@ class Behind(Generic[T]):
 
         Raises what the call raised for a thing before.
         """
-        if self._taken - self._done >= self._most or (self._task is not None and self._task.done()):
+        while self._taken - self._done >= self._most and self._task is not None and not self._task.done():
+            self._room.clear()
+            await self._room.wait()
+        if self._task is not None and self._task.done():
             await self.finish()
         self._taken += weight
         self._waiting.append((thing, weight))
@@ -98,8 +102,12 @@ class Behind(Generic[T]):
         await _ended(self._task)
 
     async def _work(self) -> None:
-        while self._waiting:
-            await self._threads.run(self._some)
+        try:
+            while self._waiting:
+                await self._threads.run(self._some)
+                self._room.set()
+        finally:
+            self._room.set()
 
     def _some(self) -> None:
         # While there is more the thread is kept, but not for so long that others starve.
