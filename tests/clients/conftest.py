@@ -14,7 +14,7 @@ async def service() -> AsyncIterator[ScriptedService]:
 
 @pytest.fixture
 async def client(service: ScriptedService) -> AsyncIterator[Client]:
-    """A client that does not wait before it reconnects, and gives up soon."""
-    reconnect = Reconnect(first_delay=0.01, max_delay=0.05, random=lambda: 1.0, patience=2.0)
-    async with Client(service.target, reconnect=reconnect, timeout=10.0) as client:
+    """A client that does not wait before it reconnects, and waits as long as a busy machine may take."""
+    reconnect = Reconnect(first_delay=0.01, max_delay=0.05, random=lambda: 1.0, patience=30.0)
+    async with Client(service.target, reconnect=reconnect, timeout=60.0) as client:
         yield client

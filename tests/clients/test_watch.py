@@ -94,7 +94,7 @@ async def test_a_watch_of_a_project_goes_on_after_a_stream_that_ended(service: S
 
 async def test_a_silent_stream_is_left_and_opened_again(service: ScriptedService) -> None:
     service.streams = [[event(1), Hold()], [event(2, state="SUCCEEDED")]]
-    reconnect = Reconnect(silence=0.2, first_delay=0.01)
+    reconnect = Reconnect(silence=1.0, first_delay=0.01)
 
     async with Client(service.target, reconnect=reconnect) as client:
         assert await revisions(client, job_ids=["job-1"]) == [1, 2]

@@ -16,8 +16,8 @@ import {
   WatchProgressResponseSchema,
 } from "@evergreen/video/v1/video";
 
-/** Reconnects at once, and gives up soon. */
-export const QUICK = { firstDelayMs: 5, maxDelayMs: 20, patienceMs: 2_000, random: () => 1 };
+/** Reconnects at once, for as long as a busy machine may take. */
+export const QUICK = { firstDelayMs: 5, maxDelayMs: 20, patienceMs: 30_000, random: () => 1 };
 
 /** Serves the methods and gives a client of them. */
 export async function scripted(

@@ -72,7 +72,7 @@ test("an end without a final state is a fault", async (t) => {
 });
 
 test("a silent stream is left and opened again", async (t) => {
-  const quick = { reconnect: { ...QUICK, silenceMs: 100 } };
+  const quick = { reconnect: { ...QUICK, silenceMs: 1_000 } };
   const { client, gone } = await service(t, [[event(1, "a", RUNNING), "hold"], [event(2, "a", SUCCEEDED)]], quick);
 
   assert.deepEqual(await revisions(client.watch({ jobIds: ["a"] })), [1, 2]);
