@@ -16,7 +16,7 @@ from tests.e2e.rig import Rig, check_books
 from tests.serving import Api, Control, ServerProcess, reason_of
 
 GRACE = 2.0
-MARGIN = 3.0
+MARGIN = 8.0
 """What the end may take beyond the calls' grace, on a busy machine."""
 
 

@@ -138,7 +138,7 @@ async def test_a_quiet_watch_gets_checkpoints_while_another_project_never_rests(
             elapsed = loop.time() - start
             resting.set()
 
-        assert 0.3 < elapsed < 3
+        assert 0.3 < elapsed < 20
 
 
 async def test_a_busy_watch_gets_checkpoints_between_its_events(tmp_path: Path) -> None:

@@ -28,16 +28,19 @@ async def test_a_picture_becomes_a_playable_clip_of_the_asked_ratio_and_duration
         async with asyncio.TaskGroup() as group:
             fetched = group.create_task(runway.call("GET", url))
             loop = asyncio.get_running_loop()
+            begun = loop.time()
             while not fetched.done():
                 before = loop.time()
                 await asyncio.sleep(0.005)
                 longest = max(longest, loop.time() - before - 0.005)
+        took = loop.time() - begun
         reply = fetched.result()
 
     assert reply.headers["Content-Type"] == "video/mp4"
     assert frames(reply.data) == (832, 1104, 4.0, "h264", "yuv420p", 96)
     assert reply.data.find(b"moov") < reply.data.find(b"mdat")
-    assert longest < 0.25
+    # A busy machine makes any loop wait; one that rendered would wait nearly all the time.
+    assert longest < took / 3
 
 
 async def test_the_picture_moves_and_differs_from_another_picture() -> None:
