@@ -3,11 +3,13 @@
 import math
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
 from random import Random
 from statistics import fmean
 
 import pytest
 
+from evergreen_server.jobs.crowd import Crowd
 from evergreen_server.jobs.polling import Durations, Pace, PollPlan, foretell_end
 from evergreen_server.jobs.provider import TaskState
 from tests.benchmarks.polling import Progress, Result, compare
@@ -288,3 +290,18 @@ def test_progress_that_is_not_what_it_seems_costs_nothing(progress: Progress) ->
     assert delay <= 0.87
     assert polls <= 1.0
     assert min(ours.min_gap for _, ours in results) >= 5.0 - ROUNDING
+
+
+@pytest.mark.parametrize(("tasks", "least"), [(30, 0.1), (1500, 5.0), (3000, 10.0), (50_000, 15.0)])
+def test_the_more_tasks_are_followed_the_less_often_each_is_asked_for_but_none_is_left_alone(
+    tasks: int, least: float
+) -> None:
+    crowd, random = Crowd(), Random(11)
+
+    with ExitStack() as stack:
+        for _ in range(tasks):
+            stack.enter_context(crowd.joined())
+        found = [crowd.gap(Pace(), random) for _ in range(200)]
+
+    assert 0.9 * least <= min(found) <= max(found) <= least
+    assert crowd.gap(Pace(), random) == 0.0

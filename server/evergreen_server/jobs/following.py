@@ -1,6 +1,8 @@
 """The step that follows a task at the provider to its end, and cancels it where that was wished or time is up."""
 
 import logging
+import math
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -8,7 +10,7 @@ from functools import partial
 from evergreen_server.jobs.meter import kind_of
 from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State
 from evergreen_server.jobs.polling import PollPlan
-from evergreen_server.jobs.provider import Failure, ProviderError, Task, TaskGone, TaskState
+from evergreen_server.jobs.provider import Failure, NotSent, ProviderError, Task, TaskGone, TaskState
 from evergreen_server.jobs.submission import next_attempt
 from evergreen_server.jobs.work import Tools, generation_seconds
 
@@ -17,6 +19,8 @@ STAGES = {
     TaskState.THROTTLED: Stage.THROTTLED,
     TaskState.RUNNING: Stage.GENERATING,
 }
+
+READ_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
@@ -37,16 +41,31 @@ async def follow(tools: Tools, job: Job, execution: str) -> Job:
         submitted_at=now - seconds,
         now=now,
         random=tools.random,
-        restarted=job.stage is not Stage.SUBMITTING,
+        # Of a task that is older than its first wait, another process has seen to that.
+        restarted=job.stage is not Stage.SUBMITTING or seconds * tools.pace.scale > 2 * tools.pace.min_seconds,
     )
+    with tools.crowd.joined():
+        return await _poll(tools, job, execution, plan, limit)
+
+
+async def _poll(tools: Tools, job: Job, execution: str, plan: PollPlan, limit: float) -> Job:
+    """Polls as planned; from `limit` on, by the monotonic clock, the task is cancelled.
+
+    With thousands of tasks a reading of the row before each poll would cost as much as the poll. After the first it is
+    read again where a caller has changed it, where it may be another replica's by now, and once a minute for all that.
+    """
     # The first poll of a task that was just made is as far off as the plan says; a restart's too.
-    delay = 0.0 if job.state is State.CANCELLING else plan.next_delay(now)
+    delay = 0.0 if job.state is State.CANCELLING else plan.next_delay(tools.monotonic())
+    # Not what was handed in: only now does a caller's change wake this execution.
+    check, read_at = tools.guard(), -math.inf
     while True:
         left = limit - tools.monotonic()
-        await tools.pause(job.job_id, min(delay, left) if left > 0 else delay)
-        job = await tools.store.get(job.job_id)
-        if job.execution != execution or job.final:
-            return job
+        changed = await tools.pause(job.job_id, min(delay, left) if left > 0 else delay)
+        if changed or tools.monotonic() - read_at > READ_SECONDS or not _held(check):
+            check, read_at = tools.guard(), tools.monotonic()
+            job = await tools.store.get(job.job_id)
+            if job.execution != execution or job.final:
+                return job
         try:
             if job.state is State.CANCELLING or job.delete_sent or tools.monotonic() >= limit:
                 return await _cancel(tools, job, execution)
@@ -63,25 +82,37 @@ async def follow(tools: Tools, job: Job, execution: str) -> Job:
         plan.observe(now, task.state, task.progress)
         if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
             return await _ended(tools, job, task, execution)
-        await _seen(tools, job, task, execution)
-        delay = plan.next_delay(tools.monotonic())
+        job = await _seen(tools, job, task, execution)
+        delay = max(plan.next_delay(tools.monotonic()), tools.crowd.gap(tools.pace, tools.random))
 
 
-async def _seen(tools: Tools, job: Job, task: Task, execution: str) -> None:
-    """Records what an unfinished task tells: its stage at once, its percentage with others'."""
+def _held(check: Callable[[], None]) -> bool:
+    """Tells whether this replica has surely kept its jobs since it got the check."""
+    try:
+        check()
+    except NotSent:
+        return False
+    return True
+
+
+async def _seen(tools: Tools, job: Job, task: Task, execution: str) -> Job:
+    """Records what an unfinished task tells: its stage at once, its percentage with others'. Gives the job then."""
     stage = STAGES.get(task.state)
     if task.state is TaskState.UNKNOWN:
         text = f"the provider's task has a status that we do not know: {task.status}"
-        await tools.store.change(job, lambda job: job.warned("UNKNOWN_PROVIDER_STATUS", text), execution=execution)
+        job = await tools.store.change(
+            job, lambda job: job.warned("UNKNOWN_PROVIDER_STATUS", text), execution=execution
+        )
     elif stage is not job.stage and stage is not None:
         # The wish to cancel keeps the stage that it interrupted.
-        await tools.store.change(
+        job = await tools.store.change(
             job,
             lambda job: replace(job, stage=stage) if job.state is State.RUNNING else job,
             execution=execution,
         )
     if task.state is TaskState.RUNNING and task.progress is not None:
-        tools.progress.note(job, execution, task.progress)
+        job = tools.progress.note(job, execution, task.progress)
+    return job
 
 
 async def _ended(tools: Tools, job: Job, task: Task, execution: str, *, ours: bool = False) -> Job:

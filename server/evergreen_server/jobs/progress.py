@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 
 from evergreen_server.jobs.model import Job
 from evergreen_server.jobs.store import Progress
@@ -17,12 +18,14 @@ class ProgressBuffer:
         self._waiting: dict[str, Progress] = {}
         self._news = asyncio.Event()
 
-    def note(self, job: Job, execution: str, progress: float) -> None:
-        """Takes a percentage in 0..1, rounded to whole hundredths."""
+    def note(self, job: Job, execution: str, progress: float) -> Job:
+        """Takes a percentage in 0..1, rounded to whole hundredths, and gives the job as it will be with it."""
         hundredths = round(progress, 2)
-        if hundredths > job.progress:
-            self._waiting[job.job_id] = Progress(job=job, execution=execution, progress=hundredths)
-            self._news.set()
+        if hundredths <= job.progress:
+            return job
+        self._waiting[job.job_id] = Progress(job=job, execution=execution, progress=hundredths)
+        self._news.set()
+        return replace(job, progress=hundredths)
 
     def forget(self, job_id: str) -> None:
         """Drops what is not written yet, since a later change makes it stale."""

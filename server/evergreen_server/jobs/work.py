@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from evergreen_server.jobs.admission import Admission, Signals
+from evergreen_server.jobs.crowd import Crowd
 from evergreen_server.jobs.meter import Meter, Unmetered
 from evergreen_server.jobs.model import CostBasis, Job, State
 from evergreen_server.jobs.polling import Durations, Pace
@@ -68,6 +69,7 @@ class Tools:
     That raises NotSent where another replica may own the job by then.
     """
     meter: Meter = field(default_factory=Unmetered)
+    crowd: Crowd = field(default_factory=Crowd)
     answers: dict[str, Task] = field(default_factory=dict)
     """The last answer about a task that has ended, kept from the poll to the delivery."""
     until: dict[str, float] = field(default_factory=dict)
@@ -93,15 +95,16 @@ class Tools:
         self.until.pop(job_id, None)
         self.unanswered.pop(job_id, None)
 
-    async def pause(self, job_id: str, seconds: float) -> None:
-        """Waits, but no longer than until a caller changes the job."""
+    async def pause(self, job_id: str, seconds: float) -> bool:
+        """Waits, but no longer than until a caller changes the job; tells whether one has."""
         signal = self.signals.of(job_id)
         try:
             async with asyncio.timeout(max(0.0, seconds)):
                 await signal.wait()
         except TimeoutError:
-            return
+            return False
         signal.clear()
+        return True
 
 
 class Shield:
