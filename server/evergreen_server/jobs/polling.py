@@ -253,6 +253,9 @@ def foretell_end(readings: Sequence[tuple[float, float]]) -> tuple[float, float]
     by how well a line then fits, and one more hypothesis: that progress is continuous. Late readings count more.
     """
     last = readings[-1][0]
+    if all(progress == readings[0][1] for _, progress in readings):
+        # Thousands of tasks that stand still must not each be fitted with every line.
+        return None
     weighted = [(0.95**age, t - last, p) for age, (t, p) in enumerate(reversed(readings))]
     total = sum(w for w, _, _ in weighted)
     mean_progress = sum(w * p for w, _, p in weighted) / total
