@@ -9,6 +9,8 @@ import pytest
 
 from evergreen import Client
 from evergreen.v1 import video_pb2
+from tests.e2e.rig import Rig, check_books
+from tests.postgres import Postgres
 from tests.serving import Control, first_frame, serving
 from tests.storage.emulators import AzureEmulator, GoogleEmulator, S3Emulator
 
@@ -44,3 +46,21 @@ async def test_a_picture_becomes_a_clip_on_every_storage(
     assert set(files) == {"images", "audio", "videos", "metadata", "exports"}
     assert files["videos"] == sorted([done.outputs[0].asset, done.outputs[0].poster], reverse=True)
     assert files["images"] == [f"images/{job.job_id}-1.jpg"]
+
+
+async def test_replicas_on_a_storage_that_cannot_compare_lose_nothing(
+    tmp_path: Path, sandbox: Control, postgres: Postgres
+) -> None:
+    scenes = {"EVERGREEN_STORAGE_URL": f"fsspec+file://{tmp_path / 'data'}"}
+    async with Rig(tmp_path, sandbox, database_url=postgres.create(), replicas=2, **scenes) as rig:
+        jobs = {}
+        for number in range(8):
+            prompt = f"job {number}"
+            jobs[prompt] = (await rig.live[number % 2].generate(prompt_text=prompt)).job_id
+
+        ended = {prompt: await rig.steady(job_id) for prompt, job_id in jobs.items()}
+
+        assert {job.state for job in ended.values()} == {video_pb2.JOB_STATE_SUCCEEDED}
+        await rig.check()
+        await check_books(sandbox, ended)
+    assert "so its writers wait for a lock" in rig.log.read_text()
