@@ -54,9 +54,12 @@ class SceneStore:
 
     async def create(self, project_id: str, scene_id: str) -> Scene:
         """Makes a scene with its folders; one that exists already is returned as it is."""
+        await self._make_folders(project_id, scene_id)
+        return await self._index.make(project_id, scene_id)
+
+    async def _make_folders(self, project_id: str, scene_id: str) -> None:
         folder = _scene(project_id, scene_id)
         await self._storage.make_folders([f"{folder}{name}/" for name in FOLDERS])
-        return await self._index.make(project_id, scene_id)
 
     async def get(self, project_id: str, scene_id: str) -> Scene:
         """Reads a scene. Raises SceneNotFound, UnsupportedSchema."""
@@ -210,9 +213,9 @@ class SceneStore:
         return await self._storage.sign(self.key(project_id, scene_id, path), ttl=ttl)
 
     async def record_request(self, project_id: str, scene_id: str, job_id: str, assets: Sequence[Asset] = ()) -> Scene:
-        """Names a job among the scene's video requests, and the assets that went in. Raises Conflict."""
-        _scene(project_id, scene_id)
+        """Names a job among the requests of a scene, which is made if need be, and what went in. Raises Conflict."""
         _check("job", job_id)
+        await self._make_folders(project_id, scene_id)
 
         def change(document: Document) -> None:
             add_job(document, job_id, completed=False)

@@ -105,7 +105,7 @@ async def opened(path: Path, checkpoint_seconds: float = 15.0) -> AsyncIterator[
         scene = Scene(database, checkpoint_seconds)
         running = asyncio.create_task(scene.feed.run())
         try:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 yield scene
         finally:
             running.cancel()

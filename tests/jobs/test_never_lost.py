@@ -149,7 +149,7 @@ class EndlessScenes:
     def __init__(self) -> None:
         self.begun = asyncio.Event()
 
-    async def create(self, _project_id: str, _scene_id: str) -> None:
+    async def record_request(self, _project_id: str, _scene_id: str, _job_id: str, assets: object) -> None:
         self.begun.set()
         await asyncio.Event().wait()
 
@@ -160,7 +160,8 @@ async def test_a_late_run_of_what_is_over_takes_nothing_from_the_current_run(tmp
         tools = replace(tools_of(store), scenes=scenes)
         runner = Runner(tools)
         current = asyncio.create_task(runner.run("job-1", 1, 0))
-        await scenes.begun.wait()
+        async with asyncio.timeout(30):
+            await scenes.begun.wait()
         signal = tools.signals.of("job-1")
 
         await runner.run("job-1", 1, 7)

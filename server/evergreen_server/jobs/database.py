@@ -1,7 +1,7 @@
 """The one database: its tables, and the threads that its work goes to. SQLite or PostgreSQL, by the same statements.
 
-SQLAlchemy is synchronous, so work goes to threads of our own: some that write (on SQLite one, since it has one
-writer at a time, and waiting for it in one queue is cheaper than in the busy handler), a few that read.
+SQLAlchemy is synchronous, so work goes to threads of our own: some that write (on SQLite one, which commits many
+changes at once, since it has one writer at a time), a few that read.
 """
 
 import asyncio
@@ -12,6 +12,8 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
+
+from evergreen_server.jobs.batching import BatchWriter
 
 T = TypeVar("T")
 
@@ -214,7 +216,7 @@ class Database:
         self.engine = engine
         self.url = url
         """With the password: for the engine's own connections, never for a log."""
-        self._writers = ThreadPoolExecutor(writers, thread_name_prefix="store-write")
+        self._writer = BatchWriter(engine, threads=writers)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-read")
 
     @property
@@ -222,9 +224,15 @@ class Database:
         """Tells whether other processes may have it open too."""
         return self.engine.dialect.name == "postgresql"
 
-    def write(self, work: Callable[[sa.Connection], T]) -> "asyncio.Future[T]":
-        """Runs `work` in one transaction. Cancelling the wait does not undo or stop it."""
-        return asyncio.get_running_loop().run_in_executor(self._writers, self.transact, work)
+    def write(self, work: Callable[[sa.Connection], T], *, project_id: str | None = None) -> "asyncio.Future[T]":
+        """Runs `work` in one transaction. Cancelling the wait does not undo or stop it.
+
+        What first of all locks `project_id` is committed with what waits for the same lock; on SQLite, whose one lock
+        is the whole file's, with whatever waits. What `work` does beside the database must bear being done again
+        after the transaction was undone.
+        """
+        lane = (project_id or object()) if self.shared else None
+        return self._writer.submit(work, lane)
 
     def read(self, work: Callable[[sa.Connection], T]) -> "asyncio.Future[T]":
         """Runs `work` on one consistent snapshot."""
@@ -250,7 +258,7 @@ class Database:
 
     async def aclose(self) -> None:
         """Finishes the writes under way, then closes every connection."""
-        await asyncio.to_thread(self._writers.shutdown)
+        await self._writer.aclose()
         await asyncio.to_thread(self._readers.shutdown)
         self.engine.dispose()
 

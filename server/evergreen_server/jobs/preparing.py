@@ -54,7 +54,8 @@ async def prepare(tools: Tools, job: Job, execution: str) -> Job:
             fault = JobFault(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))
             return await tools.store.change(job, lambda job: free(job).failed(fault), execution=execution)
         scenes, request = tools.scenes, job.request
-        await scenes.create(request.project_id, request.scene_id)
+        if found:
+            await scenes.create(request.project_id, request.scene_id)
         kept = [await _keep(scenes, job, number, item) for number, item in enumerate(found, start=1)]
     assets = [asset for _, asset in kept if asset is not None]
     await scenes.record_request(request.project_id, request.scene_id, job.job_id, assets=assets)

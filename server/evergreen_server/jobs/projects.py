@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.database import insert_new, projects, scene_deletions
 from evergreen_server.jobs.model import JobError
 from evergreen_server.jobs.rows import micros
-from evergreen_server.jobs.statements import LOCK_PROJECT
+from evergreen_server.jobs.statements import FIND_MARK, LOCK_PROJECT
 
 
 class SceneBusy(JobError):
@@ -31,7 +31,7 @@ def lock_project(db: sa.Connection, project_id: str, now: datetime) -> int:
 
 def is_marked(db: sa.Connection, project_id: str, scene_id: str) -> bool:
     """Tells whether a scene is being deleted, or its deletion broke off."""
-    return db.execute(sa.select(scene_deletions).where(*_of(project_id, scene_id))).first() is not None
+    return db.execute(FIND_MARK, {"of_project": project_id, "of_scene": scene_id}).first() is not None
 
 
 def refuse_marked(db: sa.Connection, project_id: str, scene_id: str) -> None:

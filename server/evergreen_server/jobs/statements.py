@@ -2,13 +2,26 @@
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import inline_media, job_events, jobs, ledger, projects, provider_tasks, requests
+from evergreen_server.jobs.database import (
+    inline_media,
+    job_events,
+    jobs,
+    ledger,
+    projects,
+    provider_tasks,
+    requests,
+    scene_deletions,
+)
 
 _job = jobs.c.job_id == sa.bindparam("of_job")
 _project = projects.c.project_id == sa.bindparam("of_project")
 
 PROJECT_OF = sa.select(jobs.c.project_id).where(_job)
 LOCK_PROJECT = sa.select(projects.c.revision).where(_project).with_for_update()
+FIND_MARK = sa.select(scene_deletions.c.project_id).where(
+    scene_deletions.c.project_id == sa.bindparam("of_project"),
+    scene_deletions.c.scene_id == sa.bindparam("of_scene"),
+)
 SET_REVISION = projects.update().where(_project).values(revision=sa.bindparam("revision"))
 ADD_CREDITS = (
     projects.update()

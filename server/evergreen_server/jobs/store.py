@@ -140,7 +140,7 @@ class JobStore:
             self._enqueue(db, accepted)
             return accepted, [Change(project_id=request.project_id, job_id=job_id)]
 
-        return await self.write(work)
+        return await self.write(work, project_id=request.project_id)
 
     async def check_cap(self, project_id: str, estimated_millicredits: int | None) -> None:
         """Raises PriceUnknown, ProjectCreditsExceeded where a job of this price would be refused at this moment."""
@@ -181,7 +181,9 @@ class JobStore:
             return edit(current)
 
         project_id = job.request.project_id
-        return await self.write(lambda db: self.apply(db, job.job_id, fenced, capped=capped, project_id=project_id))
+        return await self.write(
+            lambda db: self.apply(db, job.job_id, fenced, capped=capped, project_id=project_id), project_id=project_id
+        )
 
     async def wish(self, job_id: str, edit: Edit) -> Job:
         """Changes a job for a caller of the API, whoever executes it. Raises JobNotFound, WrongState.
@@ -268,9 +270,11 @@ class JobStore:
         """Tells the most millicredits that a project may have reserved and spent; None where it has no limit."""
         return self._caps.of(project_id)
 
-    async def write(self, work: Callable[[sa.Connection], tuple[T, list[Change]]]) -> T:
-        """Runs one transaction; the changes that it names are announced once it is committed."""
-        future = self._database.write(work)
+    async def write(
+        self, work: Callable[[sa.Connection], tuple[T, list[Change]]], *, project_id: str | None = None
+    ) -> T:
+        """Runs one transaction as `Database.write`; the changes that it names are announced once it is committed."""
+        future = self._database.write(work, project_id=project_id)
         # A callback behind a shield, not the code after `await`: the thread commits although its caller was
         # cancelled, and then watchers and whoever executes the job must hear of it all the same.
         future.add_done_callback(self._announce)

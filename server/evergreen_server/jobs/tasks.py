@@ -86,6 +86,7 @@ class TaskRecords:
 
         def edit(job: Job) -> Job:
             nonlocal role
+            role = TaskRole.NEW
             if job.task_id == task.task_id:
                 role = TaskRole.OWN
                 return job

@@ -1,0 +1,139 @@
+"""Changes that share a commit: each fares as if it had one of its own."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
+
+from evergreen_server.jobs.batching import MOST, BatchWriter, Work
+from evergreen_server.jobs.connecting import sqlite_engine
+
+TABLES = (
+    "CREATE TABLE owner (name TEXT PRIMARY KEY)",
+    "CREATE TABLE entry (name TEXT PRIMARY KEY, owner TEXT REFERENCES owner DEFERRABLE INITIALLY DEFERRED)",
+)
+
+
+class Book:
+    """A writer whose thread can be held, so that what is submitted meanwhile waits for it."""
+
+    def __init__(self, path: Path) -> None:
+        self.engine = sqlite_engine(path)
+        self.commits = 0
+        sa.event.listen(self.engine, "commit", self._count)
+        with self.engine.begin() as db:
+            for table in TABLES:
+                db.exec_driver_sql(table)
+        self.writer = BatchWriter(self.engine, threads=2)
+
+    def _count(self, _db: sa.Connection) -> None:
+        self.commits += 1
+
+    def submit(self, work: Work, lane: object = None) -> "asyncio.Future[object]":
+        return self.writer.submit(work, lane)
+
+    def hold(self) -> Callable[[], None]:
+        """Keeps the lane busy until what it gives is called."""
+        held = threading.Event()
+        self.submit(lambda _db: held.wait(30))
+        return held.set
+
+    def names(self) -> list[str]:
+        with self.engine.connect() as db:
+            return list(db.exec_driver_sql("SELECT name FROM entry ORDER BY rowid").scalars())
+
+
+@pytest.fixture
+async def book(tmp_path: Path) -> AsyncIterator[Book]:
+    opened = Book(tmp_path / "book.sqlite")
+    yield opened
+    await opened.writer.aclose()
+    opened.engine.dispose()
+
+
+def entry(name: str, owner: str | None = None) -> Work:
+    def work(db: sa.Connection) -> str:
+        db.exec_driver_sql("INSERT INTO entry VALUES (?, ?)", (name, owner))
+        return name
+
+    return work
+
+
+async def test_what_waits_shares_commits_in_the_order_in_which_it_came(book: Book) -> None:
+    release, names = book.hold(), [f"{number:03}" for number in range(3 * MOST)]
+    waiting = [book.submit(entry(name)) for name in names]
+    before = book.commits
+    release()
+    assert await asyncio.gather(*waiting) == names
+    assert book.names() == names
+    assert book.commits - before == 1 + 3, "the one that was held, and three full ones"
+
+
+async def test_one_that_fails_fails_alone(book: Book) -> None:
+    release = book.hold()
+    first, same, last = (book.submit(entry(name)) for name in ("a", "a", "b"))
+    release()
+    assert (await first, await last) == ("a", "b")
+    with pytest.raises(IntegrityError):
+        await same
+    assert book.names() == ["a", "b"]
+
+
+async def test_where_the_commit_itself_fails_nothing_is_done_again(book: Book) -> None:
+    runs = 0
+
+    def counted(db: sa.Connection) -> None:
+        nonlocal runs
+        runs += 1
+        entry("a")(db)
+
+    release = book.hold()
+    good, bad = book.submit(counted), book.submit(entry("b", owner="nobody"))
+    release()
+    for waiting in (good, bad):
+        with pytest.raises(IntegrityError):
+            await waiting
+    assert (runs, book.names()) == (1, []), "a commit that failed may have been made all the same"
+
+
+async def test_one_whose_caller_gave_up_is_written_and_the_others_hear_of_theirs(book: Book) -> None:
+    release = book.hold()
+    left, kept = book.submit(entry("a")), book.submit(entry("b"))
+    left.cancel()
+    release()
+    assert await kept == "b"
+    assert book.names() == ["a", "b"]
+
+
+async def test_lanes_do_not_wait_for_one_another(book: Book) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def held(db: sa.Connection) -> bool:
+        # SQLite has one lock for all: given back, so that only the lane is held.
+        db.rollback()
+        begun.set()
+        return release.wait(30)
+
+    first = book.submit(held, lane="one")
+    await asyncio.to_thread(begun.wait, 30)
+    async with asyncio.timeout(30):
+        assert await book.submit(entry("b"), lane="other") == "b"
+    assert not first.done()
+    release.set()
+    await asyncio.wait([first])
+
+
+async def test_closing_writes_what_waits(tmp_path: Path) -> None:
+    book = Book(tmp_path / "book.sqlite")
+    release = book.hold()
+    waiting = [book.submit(entry(f"{number:03}")) for number in range(2 * MOST)]
+    closing = asyncio.create_task(book.writer.aclose())
+    release()
+    await closing
+    assert all(future.done() for future in waiting)
+    assert len(book.names()) == 2 * MOST
+    book.engine.dispose()
