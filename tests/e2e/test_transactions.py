@@ -51,7 +51,10 @@ class Holds:
     def at(self, moment: str) -> None:
         """Has the next transaction of a kind stop at a moment."""
         self._reached.clear()
-        self._wanted.write_text(f"{moment} {self.port}")
+        # Whole at once, since the server may read it at any moment.
+        whole = self._wanted.with_suffix(".new")
+        whole.write_text(f"{moment} {self.port}")
+        whole.replace(self._wanted)
 
     async def reached(self) -> None:
         await asyncio.wait_for(self._reached.wait(), 30)
