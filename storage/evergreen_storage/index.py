@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
 from itertools import count
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from .batches import Batches
 from .checksums import extend_crc32c
@@ -33,6 +33,14 @@ logger = logging.getLogger(__name__)
 
 Change: TypeAlias = Callable[[Document], None]
 
+
+class _Wish(NamedTuple):
+    """A change that is to be made, and the assets whose description came along with it."""
+
+    change: Change
+    known: Sequence[Asset]
+
+
 INDEX: Final = "metadata/scene.json"
 
 _MAX_BYTES: Final = 64 << 20
@@ -48,7 +56,7 @@ class SceneIndex:
         self._storage = storage
         self._clock = clock
         self._jitter = jitter
-        self._batches: Batches[Change, Scene] = Batches(self._write)
+        self._batches: Batches[_Wish, Scene] = Batches(self._write)
 
     async def read(self, project_id: str, scene_id: str) -> Scene:
         """Reads a scene, and mends its document if it is corrupt. Raises NotFound, UnsupportedSchema."""
@@ -58,18 +66,19 @@ class SceneIndex:
         except Corrupt:
             return await self.update(project_id, scene_id, _no_change)
 
-    async def update(self, project_id: str, scene_id: str, change: Change) -> Scene:
+    async def update(self, project_id: str, scene_id: str, change: Change, *, known: Sequence[Asset] = ()) -> Scene:
         """Makes an idempotent change; a document that is missing or corrupt is made from what the scene holds.
 
+        The files of `known` assets need not be read for that.
         Raises Conflict where other writers were quicker at every try, and UnsupportedSchema.
         """
-        return await self._batches.submit(f"{project_id}/{scene_id}", change)
+        return await self._batches.submit(f"{project_id}/{scene_id}", _Wish(change, known))
 
     async def make(self, project_id: str, scene_id: str) -> Scene:
         """Makes a scene's document unless there is one."""
         return await self.update(project_id, scene_id, _no_change)
 
-    async def _write(self, scene: str, changes: Sequence[Change]) -> Scene:
+    async def _write(self, scene: str, wishes: Sequence[_Wish]) -> Scene:
         project_id, _, scene_id = scene.partition("/")
         key = f"{scene_folder(project_id, scene_id)}{INDEX}"
         rebuilt: Document | None = None
@@ -86,11 +95,12 @@ class SceneIndex:
                     )
                     await self._set_aside(key, data)
             if held is None and rebuilt is None:
-                rebuilt = await self._rebuild(project_id, scene_id)
+                known = {asset.path: asset for wish in wishes for asset in wish.known}
+                rebuilt = await self._rebuild(project_id, scene_id, known)
             document = held or rebuilt or {}
             before = fingerprint(document)
-            for change in changes:
-                change(document)
+            for wish in wishes:
+                wish.change(document)
             if held is not None and fingerprint(document) == before:
                 return scene_of(document)
             touch(document, self._clock())
@@ -121,11 +131,11 @@ class SceneIndex:
                 if (await self._get(aside))[0] == data:
                     return  # another writer, or one that was killed, did it already
 
-    async def _rebuild(self, project_id: str, scene_id: str) -> Document:
+    async def _rebuild(self, project_id: str, scene_id: str, known: Mapping[str, Asset]) -> Document:
         folder = scene_folder(project_id, scene_id)
         files = {meta.key.removeprefix(folder): meta async for meta in self._storage.list(folder)}
         jobs: list[str] = []
-        assets: dict[str, Asset] = {}
+        assets = dict(known)
         for path in files:
             place, _, name = path.partition("/")
             if place == "metadata" and name.endswith(".json") and path != INDEX:

@@ -162,7 +162,9 @@ class SceneStore:
         _scene(project_id, scene_id)
         for asset in assets:
             self._own_key(project_id, scene_id, asset.path)
-        return await self._index.update(project_id, scene_id, lambda document: add_assets(document, assets))
+        return await self._index.update(
+            project_id, scene_id, lambda document: add_assets(document, assets), known=assets
+        )
 
     async def stat_asset(self, project_id: str, scene_id: str, path: str) -> Asset:
         """Describes an asset; read through only if scene.json does not know it as it is.
@@ -221,7 +223,7 @@ class SceneStore:
             add_job(document, job_id, completed=False)
             add_assets(document, assets)
 
-        return await self._index.update(project_id, scene_id, change)
+        return await self._index.update(project_id, scene_id, change, known=assets)
 
     async def publish(
         self, project_id: str, scene_id: str, *, job_id: str, assets: Sequence[Asset], sidecar: Mapping[str, Json]

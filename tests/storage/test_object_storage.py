@@ -312,3 +312,21 @@ async def test_a_lock_is_held_from_the_look_to_the_end_of_a_long_new_object(
     assert ("HEAD", True) in done
     assert [entry for entry in done if entry[0] == "POST"] == [("POST", True)]
     assert held == []
+
+
+async def test_the_first_file_of_a_scene_is_not_read_again(
+    emulators: Callable[[str], Emulator], proxy: Proxy, clock: Clock
+) -> None:
+    url, options = proxy.before(emulators("s3").bucket())
+    async with open_storage(url, clock=clock, **options) as storage:
+        scenes = SceneStore(storage, clock=clock)
+        await scenes.add("p", "s", "exports/unknown.bin", b"x", "application/octet-stream")
+        asset = await scenes.add_stream("p", "s", "exports/known.bin", blocks(6), None, "application/octet-stream")
+        proxy.seen.clear()
+
+        scene = await scenes.attach("p", "s", [asset])
+
+    assert [found.path for found in scene.exports] == ["exports/known.bin", "exports/unknown.bin"]
+    assert scene.asset("exports/known.bin") == asset
+    read = [target.rpartition("/")[2] for method, target in proxy.seen if method == "GET" and ".bin" in target]
+    assert read == ["unknown.bin"]

@@ -84,8 +84,9 @@ class Uploads:
                 overwrite=overwrite,
             )
             asset = await self._measured(info.project_id, info.scene_id, asset)
-            await self._scenes.create(info.project_id, info.scene_id)
             scene = await self._scenes.attach(info.project_id, info.scene_id, [asset])
+            # For the folders: what a scene without scene.json holds would be read through by this alone.
+            await self._scenes.create(info.project_id, info.scene_id)
         return scene.asset(info.path) or asset
 
     async def _may_overwrite(self, info: scene_pb2.UploadInfo) -> bool:
