@@ -2,16 +2,17 @@
 
 import asyncio
 import functools
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Final, Generic, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 _IN_A_ROW: Final = 8
+_LINGER_SECONDS: Final = 0.002
 
 
 class Threads:
@@ -67,7 +68,7 @@ class Behind(Generic[T]):
         self._threads = threads
         self._call = call
         self._most = most
-        self._waiting: deque[tuple[T, int]] = deque()
+        self._waiting: SimpleQueue[tuple[T, int] | None] = SimpleQueue()
         self._taken = self._done = 0
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -83,13 +84,14 @@ class Behind(Generic[T]):
         if self._task is not None and self._task.done():
             await self.finish()
         self._taken += weight
-        self._waiting.append((thing, weight))
+        self._waiting.put((thing, weight))
         if self._task is None:
             self._task = asyncio.create_task(self._work(), name="storage write")
 
     async def finish(self) -> None:
         """Waits until everything is done. Raises what the call raised."""
         if self._task is not None:
+            self._waiting.put(None)
             await self._task
             self._task = None
 
@@ -98,26 +100,30 @@ class Behind(Generic[T]):
 
     async def __aexit__(self, *_: object) -> None:
         # Whoever leaves early has a reason of its own: the rest is given up, and a failure does not count any more.
-        self._waiting.clear()
+        with suppress(Empty):
+            while True:
+                self._waiting.get_nowait()
         await _ended(self._task)
 
     async def _work(self) -> None:
         try:
-            while self._waiting:
+            while not self._waiting.empty():
                 await self._threads.run(self._some)
                 self._room.set()
         finally:
             self._room.set()
 
     def _some(self) -> None:
-        # While there is more the thread is kept, but not for so long that others starve.
-        for _ in range(_IN_A_ROW):
-            try:
-                thing, weight = self._waiting.popleft()
-            except IndexError:
-                return
-            self._call(thing)
-            self._done += weight
+        # The thread is kept while more comes at once, which spares the loop a turn for each thing; but not for so long
+        # that others starve.
+        with suppress(Empty):
+            for _ in range(_IN_A_ROW):
+                found = self._waiting.get(timeout=_LINGER_SECONDS)
+                if found is None:
+                    return
+                thing, weight = found
+                self._call(thing)
+                self._done += weight
 
 
 async def _ended(future: "asyncio.Future[T] | None") -> None:
