@@ -16,8 +16,9 @@ NPM_BIN := node_modules/.bin
 PROTOS := $(wildcard protos/evergreen/v1/*.proto)
 LOCKS := $(wildcard requirements/*.txt) package-lock.json
 ARGS ?=
-# How many tests run at a time: one more than there are cores, since many tests wait more than they compute.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + (os.cpu_count() or 1))')
+# How many tests run at a time: one more than there are cores, since many tests wait more than they compute. No more than
+# five, each with its servers, since a container may show all cores of its host and lend only a few.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + min(4, os.cpu_count() or 1))')
 
 .PHONY: help
 help: ## List the targets
