@@ -159,4 +159,4 @@ async def measure(pairs: int, seconds: float) -> None:
 
 
 def run(*, quick: bool) -> None:
-    asyncio.run(measure(*((1, 4.0) if quick else (5, 6.0))))
+    asyncio.run(measure(*((1, 4.0) if quick else (3, 6.0))))
