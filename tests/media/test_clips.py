@@ -8,7 +8,7 @@ import numpy
 import pytest
 from PIL import Image, ImageStat
 
-from evergreen_server.jobs.provider import MediaRefused
+from evergreen_server.jobs.media import MediaRefused
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
 from tests.media.web import Web

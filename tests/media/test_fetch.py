@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 from aiohttp.abc import ResolveResult
 
-from evergreen_server.jobs.provider import Kind, MediaRefused, MediaUnreachable
+from evergreen_server.jobs.media import MediaRefused, MediaUnreachable
+from evergreen_server.jobs.provider import Kind
 from evergreen_server.media.guard import NotPublic, guarded_socket
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media

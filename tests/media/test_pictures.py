@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
-from evergreen_server.jobs.provider import MediaRefused, Picture, PictureRule
+from evergreen_server.jobs.media import MediaRefused, Picture
+from evergreen_server.jobs.provider import PictureRule
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
 
@@ -389,7 +390,8 @@ def test_a_bomb_costs_no_memory(tmp_path: Path) -> None:
     measure = """
 import resource, sys
 from pathlib import Path
-from evergreen_server.jobs.provider import MediaRefused, PictureRule
+from evergreen_server.jobs.media import MediaRefused
+from evergreen_server.jobs.provider import PictureRule
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.pictures import prepare
 from PIL import Image

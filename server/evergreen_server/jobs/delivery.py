@@ -10,16 +10,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 
+from evergreen_server.jobs.media import Clip, MediaRefused
 from evergreen_server.jobs.model import Job, JobFault, Output, Stage, State
-from evergreen_server.jobs.provider import (
-    Clip,
-    Json,
-    MediaRefused,
-    OutputUnavailable,
-    ProviderUnavailable,
-    TaskGone,
-    TaskState,
-)
+from evergreen_server.jobs.provider import Json, OutputUnavailable, ProviderUnavailable, TaskGone, TaskState
 from evergreen_server.jobs.work import Tools
 from evergreen_storage import Asset, BodyMismatch
 

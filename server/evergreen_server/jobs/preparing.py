@@ -9,8 +9,9 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evergreen_server.jobs.media import MediaError, MediaRefused, MediaUnreachable
 from evergreen_server.jobs.model import Input, Job, JobFault, JobWarning, Stage, State
-from evergreen_server.jobs.provider import Kind, Media, MediaError, MediaRefused, MediaUnreachable, kind_of
+from evergreen_server.jobs.provider import Kind, Media, kind_of
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, free, start_limit
 from evergreen_storage import Asset, SceneStore
 

@@ -11,11 +11,12 @@ from typing import Any, Self, TypeVar
 
 from evergreen_server.jobs.admission import Admission, Signals
 from evergreen_server.jobs.crowd import Crowd
+from evergreen_server.jobs.media import MediaTools
 from evergreen_server.jobs.meter import Meter, Unmetered
 from evergreen_server.jobs.model import CostBasis, Job, State
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
-from evergreen_server.jobs.provider import MediaTools, ModelTable, Provider, Task
+from evergreen_server.jobs.provider import ModelTable, Provider, Task
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_storage import SceneStore

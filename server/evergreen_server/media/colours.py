@@ -4,7 +4,7 @@ import io
 
 from PIL import Image, ImageCms
 
-from evergreen_server.jobs.provider import MediaRefused
+from evergreen_server.jobs.media import MediaRefused
 
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _BASES = ("L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")

@@ -19,7 +19,8 @@ from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
-from evergreen_server.jobs.provider import Fetched, Kind, MediaError, MediaRefused, MediaUnreachable
+from evergreen_server.jobs.media import Fetched, MediaError, MediaRefused, MediaUnreachable
+from evergreen_server.jobs.provider import Kind
 from evergreen_server.media.guard import GuardedResolver, NotPublic, guarded_socket
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.signatures import HEAD_BYTES, as_sound, sniff

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from evergreen_server.jobs.provider import MediaRefused, Picture, PictureRule
+from evergreen_server.jobs.media import MediaRefused, Picture
+from evergreen_server.jobs.provider import PictureRule
 from evergreen_server.media.colours import in_srgb, is_opaque_rgb, on_white, split
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.signatures import HEAD_BYTES, sniff

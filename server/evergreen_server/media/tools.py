@@ -11,15 +11,8 @@ from typing import Self, TypeVar
 
 from aiohttp.abc import AbstractResolver
 
-from evergreen_server.jobs.provider import (
-    Clip,
-    Fetched,
-    Kind,
-    MediaRefused,
-    MediaUnreachable,
-    Picture,
-    PictureRule,
-)
+from evergreen_server.jobs.media import Clip, Fetched, MediaRefused, MediaUnreachable, Picture
+from evergreen_server.jobs.provider import Kind, PictureRule
 from evergreen_server.media import clips, pictures
 from evergreen_server.media.fetch import Fetcher
 from evergreen_server.media.guard import ThreadResolver

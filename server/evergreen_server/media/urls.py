@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 from yarl import URL
 
-from evergreen_server.jobs.provider import MediaRefused
+from evergreen_server.jobs.media import MediaRefused
 from evergreen_server.media.guard import is_public
 
 MAX_URL_LENGTH = 2048

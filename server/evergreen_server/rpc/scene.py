@@ -4,7 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from evergreen.v1 import scene_pb2
-from evergreen_server.jobs.provider import Fault, MediaTools
+from evergreen_server.jobs.media import MediaTools
+from evergreen_server.jobs.provider import Fault
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.work import Shield
 from evergreen_server.rpc.assets import AssetMethods

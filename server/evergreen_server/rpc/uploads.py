@@ -14,8 +14,9 @@ from dataclasses import replace
 import grpc
 
 from evergreen.v1 import scene_pb2
+from evergreen_server.jobs.media import MediaError, MediaTools
 from evergreen_server.jobs.projects import SceneBusy
-from evergreen_server.jobs.provider import Fault, MediaError, MediaTools, PictureRule
+from evergreen_server.jobs.provider import Fault, PictureRule
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.media.signatures import HEAD_BYTES, sniff
 from evergreen_server.rpc.access import AccessDenied, Caller

@@ -1,0 +1,100 @@
+"""What a job asks of those who fetch and examine media: the values and the protocol that `media` fits.
+
+MediaError
+  MediaRefused         what the caller gave can never be used
+  MediaUnreachable     the transfer failed; another try may work
+"""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from evergreen_server.jobs.provider import Kind, PictureRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """A picture checked, turned upright, in sRGB, without metadata, encoded as `content_type`."""
+
+    data: bytes
+    content_type: str
+    width: int
+    height: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A body from a caller's URL, in a temporary file that lives as long as the context that gave it."""
+
+    path: Path
+    size: int
+    content_type: str
+    redirected: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """What a probe found in a video or audio file; sizes are zero where there is no picture."""
+
+    content_type: str
+    width: int
+    height: int
+    duration_seconds: float
+    codec: str
+    frame_rate: float
+
+
+class MediaTools(Protocol):
+    """Fetches and examines what comes from outside. All of it is taken to be hostile."""
+
+    def fetch(self, uri: str, kind: Kind) -> AbstractAsyncContextManager[Fetched]:
+        """Fetches a caller's URL into a temporary file, bounded in size and time.
+
+        Raises MediaRefused (scheme, private address, size, type) and MediaUnreachable (transfer).
+        """
+        ...
+
+    def uri_faults(self, uri: str) -> str | None:
+        """Tells what is wrong with a URL by its text alone (scheme, host literal, port, length), or None."""
+        ...
+
+    def may_pass_on(self, uri: str) -> bool:
+        """Tells whether the provider may be given this URL itself: https on a public DNS name, default port."""
+        ...
+
+    async def picture(self, source: Path | bytes, rule: PictureRule) -> Picture:
+        """Decodes, normalises and encodes a picture. Raises MediaRefused; its `unreadable` tells an
+        unknown format from a bomb or a broken file."""
+        ...
+
+    async def probe(self, path: Path) -> Clip:
+        """Reads a video's or sound's container. Raises MediaRefused if it is none."""
+        ...
+
+    async def poster(self, path: Path) -> bytes:
+        """Makes a JPEG of a frame near the start. Raises MediaRefused if no frame decodes."""
+        ...
+
+
+class MediaError(Exception):
+    """A caller's media failed. The text names the cause and is safe to show to the caller.
+
+    `redirected` tells that the URL led elsewhere first, which the provider would not follow.
+    """
+
+    redirected = False
+
+
+class MediaRefused(MediaError):
+    """What the caller gave can never be used. `unreadable`: a whole body in a format that we do not know."""
+
+    def __init__(self, message: str, *, reason: str, unreadable: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.unreadable = unreadable
+
+
+class MediaUnreachable(MediaError):
+    """The transfer failed: name not resolved, connection refused, HTTP error, timeout."""
