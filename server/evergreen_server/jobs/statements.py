@@ -42,6 +42,7 @@ INSERT_EVENTS = job_events.insert()
 INSERT_ENTRY = ledger.insert()
 INSERT_REQUEST = requests.insert()
 INSERT_INLINE = inline_media.insert()
+DELETE_INLINE = inline_media.delete().where(inline_media.c.job_id == sa.bindparam("of_job"))
 
 FIND_REQUEST = sa.select(requests.c.digest, requests.c.job_id).where(
     requests.c.project_id == sa.bindparam("of_project"), requests.c.request_id == sa.bindparam("of_request")

@@ -1,6 +1,6 @@
 """The job store: every change of a job, with its events, its money and its engine workflow, in one transaction.
 
-One method, `_apply`, writes all of it. It locks the project's row first, so a project's revisions
+One method, `apply`, writes all of it. It locks the project's row first, so a project's revisions
 are gap-free and committed in order on every database.
 """
 
@@ -15,22 +15,13 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs import ledger, statements
 from evergreen_server.jobs.backlog import Backlog
-from evergreen_server.jobs.database import (
-    AWAY,
-    Database,
-    inline_media,
-    jobs,
-)
-from evergreen_server.jobs.leases import live_replicas
+from evergreen_server.jobs.database import AWAY, Database
 from evergreen_server.jobs.model import (
     MOVES,
-    UNFINISHED,
     EventKind,
     Job,
-    JobDeleted,
     JobNotFound,
     JobRequest,
-    RequestReused,
     Slot,
     State,
     Superseded,
@@ -39,7 +30,8 @@ from evergreen_server.jobs.model import (
     events_between,
 )
 from evergreen_server.jobs.projects import lock_project, refuse_marked
-from evergreen_server.jobs.rows import job_from_row, life_to_row, micros, request_to_row
+from evergreen_server.jobs.reading import JobReader, find_request, get_job
+from evergreen_server.jobs.rows import life_to_row, micros, request_to_row
 
 T = TypeVar("T")
 Edit = Callable[[Job], Job]
@@ -68,7 +60,7 @@ class Progress:
     progress: float
 
 
-class JobStore:
+class JobStore(JobReader):
     """Jobs as rows. Each method is one transaction; what it returns is what was committed."""
 
     def __init__(
@@ -83,21 +75,13 @@ class JobStore:
         caps: ledger.Caps = ledger.UNCAPPED,
         backlog: Backlog | None = None,
     ) -> None:
-        self._database = database
+        super().__init__(database, replica_id=replica_id)
         self._clock = clock
         self._encode_event = encode_event
         self._enqueue = enqueue
         self._changed = changed
-        self._replica_id = replica_id
         self._caps = caps
         self._backlog = backlog or Backlog(None)
-
-    async def find(self, project_id: str, request_id: str, digest: str) -> Job | None:
-        """Gives the job of an earlier request with this id, or None.
-
-        Raises RequestReused on another body, JobDeleted where the job is no longer kept.
-        """
-        return await self._database.read(lambda db: _find(db, project_id, request_id, digest))
 
     async def accept(
         self, request: JobRequest, *, job_id: str, estimated_millicredits: int | None, inline: Mapping[str, bytes]
@@ -121,7 +105,7 @@ class JobStore:
         def work(db: sa.Connection) -> tuple[Job, list[Change]]:
             revision = lock_project(db, request.project_id, now) + 1
             # Under the lock, so that of two that come at once the second finds the first one's job.
-            existing = _find(db, request.project_id, request.request_id, request.digest)
+            existing = find_request(db, request.project_id, request.request_id, request.digest)
             if existing is not None:
                 return existing, []
             key = {"project_id": request.project_id, "request_id": request.request_id}
@@ -150,10 +134,6 @@ class JobStore:
         cap = self._caps.of(project_id)
         if cap is not None:
             ledger.check(cap, ledger.totals(db, project_id), estimate)
-
-    async def get(self, job_id: str) -> Job:
-        """Gives a job. Raises JobNotFound."""
-        return await self._database.fetch(lambda db: _get(db, job_id))
 
     async def begin(self, job_id: str, *, attempt: int, run: int, execution: str) -> Job | None:
         """Makes `execution` the owner of the job and gives the job, or None where nothing is left to do."""
@@ -213,59 +193,6 @@ class JobStore:
             # A percentage is the one thing that may be lost: the next poll brings a newer one.
             logger.warning("progress not written", exc_info=True)
 
-    async def inline(self, job_id: str, digest: str) -> bytes:
-        """Gives the inline bytes that came with a request."""
-        query = sa.select(inline_media.c.data).where(inline_media.c.job_id == job_id, inline_media.c.digest == digest)
-        return await self._database.fetch(lambda db: bytes(db.execute(query).scalar_one()))
-
-    async def newest(self) -> str:
-        """Gives the highest id of a job, empty where there is none."""
-        return await self._database.read(lambda db: db.execute(sa.select(sa.func.max(jobs.c.job_id))).scalar() or "")
-
-    async def unfinished(self) -> list[Job]:
-        """Gives every job that an execution should be working on, oldest first."""
-        states = [state.value for state in UNFINISHED - {State.NEEDS_ATTENTION}]
-        query = sa.select(jobs).where(jobs.c.state.in_(states)).order_by(jobs.c.job_id)
-        return await self._database.read(lambda db: [job_from_row(row) for row in db.execute(query).mappings()])
-
-    async def stranded(self) -> list[str]:
-        """Gives the jobs in `unfinished` that no other living replica has begun."""
-        states = [state.value for state in UNFINISHED - {State.NEEDS_ATTENTION}]
-        query = sa.select(jobs.c.job_id).where(jobs.c.state.in_(states))
-        if self._database.shared:
-            ours = jobs.c.replica == self._replica_id
-            query = query.where(sa.or_(ours, jobs.c.replica.not_in(live_replicas())))
-        return await self._database.read(lambda db: list(db.execute(query).scalars()))
-
-    async def page(
-        self,
-        *,
-        project_id: str,
-        scene_id: str,
-        states: Sequence[State],
-        after: str,
-        limit: int,
-        projects: Collection[str] | None = None,
-    ) -> list[Job]:
-        """Lists jobs by rising job_id (so by age), those after `after`; empty filters match all.
-
-        With `projects` only jobs of these are listed, whatever the filters say.
-        """
-        query = sa.select(jobs).where(jobs.c.job_id > after).order_by(jobs.c.job_id).limit(limit)
-        if project_id:
-            query = query.where(jobs.c.project_id == project_id)
-        if projects is not None:
-            query = query.where(jobs.c.project_id.in_(projects))
-        if scene_id:
-            query = query.where(jobs.c.scene_id == scene_id)
-        if states:
-            query = query.where(jobs.c.state.in_([state.value for state in states]))
-        return await self._database.read(lambda db: [job_from_row(row) for row in db.execute(query).mappings()])
-
-    async def totals(self, project_id: str = "") -> ledger.Totals:
-        """Tells what is reserved and what was spent: by a project, or by all."""
-        return await self._database.read(lambda db: ledger.totals(db, project_id))
-
     def cap(self, project_id: str) -> int | None:
         """Tells the most millicredits that a project may have reserved and spent; None where it has no limit."""
         return self._caps.of(project_id)
@@ -306,7 +233,7 @@ class JobStore:
             raise JobNotFound(job_id)
         now = self._clock()
         revision = lock_project(db, project_id, now)
-        old = _get(db, job_id)
+        old = get_job(db, job_id)
         # The times of a job rise, also where the clock was set back meanwhile.
         now = max(now, old.updated_at)
         new = edit(old)
@@ -338,7 +265,7 @@ class JobStore:
         db.execute(statements.UPDATE_JOB, {"of_job": job_id, **row})
         ledger.follow(db, old, new, now)
         if new.final:
-            db.execute(inline_media.delete().where(inline_media.c.job_id == job_id))
+            db.execute(statements.DELETE_INLINE, {"of_job": job_id})
         elif (new.attempt, new.run) != (old.attempt, old.run):
             self._enqueue(db, new)
         if new.task_id and new.task_id != old.task_id:
@@ -361,23 +288,3 @@ class JobStore:
         db.execute(statements.INSERT_EVENTS, rows)
         last = events[-1][1]
         db.execute(statements.SET_REVISION, {"of_project": last.request.project_id, "revision": last.revision})
-
-
-def _get(db: sa.Connection, job_id: str) -> Job:
-    row = db.execute(statements.READ_JOB, {"of_job": job_id}).mappings().one_or_none()
-    if row is None:
-        raise JobNotFound(job_id)
-    return job_from_row(row)
-
-
-def _find(db: sa.Connection, project_id: str, request_id: str, digest: str) -> Job | None:
-    key = {"of_project": project_id, "of_request": request_id}
-    known = db.execute(statements.FIND_REQUEST, key).one_or_none()
-    if known is None:
-        return None
-    if known.digest != digest:
-        raise RequestReused(known.job_id)
-    try:
-        return _get(db, known.job_id)
-    except JobNotFound:
-        raise JobDeleted(known.job_id) from None
