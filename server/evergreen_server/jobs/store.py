@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs import ledger, statements
 from evergreen_server.jobs.backlog import Backlog
 from evergreen_server.jobs.database import AWAY, Database
+from evergreen_server.jobs.events import events_between
 from evergreen_server.jobs.model import (
     MOVES,
     EventKind,
@@ -27,7 +28,6 @@ from evergreen_server.jobs.model import (
     Superseded,
     TaskRole,
     WrongState,
-    events_between,
 )
 from evergreen_server.jobs.projects import lock_project, refuse_marked
 from evergreen_server.jobs.reading import JobReader, find_request, get_job

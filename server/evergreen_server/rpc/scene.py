@@ -12,10 +12,10 @@ from evergreen_server.rpc.assets import AssetMethods
 from evergreen_server.rpc.convert import scene_message, summary_message
 from evergreen_server.rpc.fields import scene_faults
 from evergreen_server.rpc.handlers import Context
+from evergreen_server.rpc.paging import make_token, read_token
 from evergreen_server.rpc.status import InvalidRequest
 from evergreen_server.rpc.transfers import Transfers
 from evergreen_server.rpc.uploads import Uploads
-from evergreen_server.rpc.video import make_token, read_token
 from evergreen_storage import SceneStore, id_fault
 
 PAGE_SIZE = 100

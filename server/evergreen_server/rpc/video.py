@@ -1,7 +1,5 @@
 """VideoService: reads requests, asks the jobs room, and answers. It decides nothing about a job's life."""
 
-import base64
-import binascii
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -19,6 +17,7 @@ from evergreen_server.jobs.topic import Entry
 from evergreen_server.rpc.access import Caller
 from evergreen_server.rpc.convert import account_message, credits_of, job_message, model_message, outlook_message
 from evergreen_server.rpc.handlers import Context
+from evergreen_server.rpc.paging import make_token, read_token
 from evergreen_server.rpc.requests import Reading, RequestReader, digest_of, key_faults
 from evergreen_server.rpc.status import InvalidRequest, Precondition
 from evergreen_storage import id_fault
@@ -295,20 +294,6 @@ class VideoService:
             raise InvalidRequest([Fault(field="project_id", description=text)])
         account, totals = await self._provider.account(), await self._store.totals(project_id)
         return account_message(account, totals, cap=self._store.cap(project_id) if project_id else None)
-
-
-def make_token(last: str, scope: str) -> str:
-    """Makes a page token that serves only the question that it answers a part of."""
-    return base64.urlsafe_b64encode(f"{last} {scope}".encode()).decode()
-
-
-def read_token(token: str, scope: str) -> str | None:
-    """Reads a page token; None if it is not one, or another question's."""
-    try:
-        last, _, found = base64.urlsafe_b64decode(token.encode()).decode().partition(" ")
-    except (binascii.Error, ValueError):
-        return None
-    return last if found == scope else None
 
 
 def _accepted(job: Job) -> video_pb2.GenerateVideoResponse:
