@@ -182,34 +182,32 @@ async def serve(
         pace = Pace(scale=config.provider_speed)
         if database.shared:
             pace = replace(pace, after_restart_spread_seconds=(0.0, 1.0))
-        runner = Runner(
-            Tools(
-                store=store,
-                tasks=tasks,
-                provider=provider,
-                models=models,
-                media=media,
-                scenes=scenes,
-                admission=admission,
-                signals=signals,
-                progress=progress,
-                durations=durations,
-                pace=pace,
-                limits=Limits(submission_grace_seconds=create_seconds + 5.0 if database.shared else 0.0),
-                random=random.Random(),
-                clock=now,
-                monotonic=time.monotonic,
-                shield=shield,
-                guard=lease.guard if database.shared else lambda: lambda: None,
-                meter=metrics,
-            )
+        tools = Tools(
+            store=store,
+            tasks=tasks,
+            provider=provider,
+            models=models,
+            media=media,
+            scenes=scenes,
+            admission=admission,
+            signals=signals,
+            progress=progress,
+            durations=durations,
+            pace=pace,
+            limits=Limits(submission_grace_seconds=create_seconds + 5.0 if database.shared else 0.0),
+            random=random.Random(),
+            clock=now,
+            monotonic=time.monotonic,
+            shield=shield,
+            guard=lease.guard if database.shared else lambda: lambda: None,
+            meter=metrics,
         )
+        runner = Runner(tools)
         for name, work in (
             ("feed", feed.run()),
             ("admission", admission.run()),
             ("account", admission.refresh()),
             ("progress", progress.run()),
-            ("sweep", runner.sweep()),
         ):
             background.start(work, name=name)
         if database.shared:
@@ -235,11 +233,11 @@ async def serve(
         deletions = SceneDeletions(
             database=database, store=store, feed=feed, scenes=scenes, clock=now, replica_id=replica_id
         )
-        sweep = Sweep(database=database, deletions=deletions, clock=now, meter=metrics)
+        sweep = Sweep(database=database, tools=tools, running=lambda: runner.running, deletions=deletions)
         # Of its own, so that it starts after the engine that it works on, and ends before.
         upkeep = await stack.enter_async_context(Background())
         upkeep.start(retention.run(), name="retention")
-        upkeep.start(sweep.run(), name="sweep of what was left")
+        upkeep.start(sweep.run(), name="sweep")
         if database.shared:
             reaper = Reaper(database=database, lease=lease, handover=engine, taken_over=metrics.taken_over)
             upkeep.start(reaper.run(), name="reaper")

@@ -185,14 +185,16 @@ class Disk:
                             raise
                     os.fsync(above)
 
-    def sweep(self, before: datetime) -> None:
-        """Removes what killed writers left behind before a time."""
-        limit = before.timestamp()
+    def sweep(self, before: datetime) -> int:
+        """Removes what killed writers left behind before a time, and tells how many files that were."""
+        limit, removed = before.timestamp(), 0
         for _, _, names, folder in os.fwalk(self.root):
             for name in filter(_PART.fullmatch, names):
                 with suppress(OSError):  # another process sweeps too, or the folder is not ours to change
                     if os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime < limit:
                         os.unlink(name, dir_fd=folder)
+                        removed += 1
+        return removed
 
     def publish(self, folder: int, part: str, name: str, *, key: str, if_absent: bool, if_token: str | None) -> None:
         """Gives a finished part its name. Raises AlreadyExists, Conflict."""

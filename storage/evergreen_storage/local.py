@@ -26,9 +26,10 @@ _PART_AGE = timedelta(days=1)
 class LocalStorage:
     """Keeps objects as files; the blocking calls run in threads of its own."""
 
-    def __init__(self, *, disk: Disk, threads: Threads) -> None:
+    def __init__(self, *, disk: Disk, threads: Threads, clock: Callable[[], datetime]) -> None:
         self._disk = disk
         self._threads = threads
+        self._clock = clock
 
     @classmethod
     async def open(
@@ -40,12 +41,16 @@ class LocalStorage:
         """
         pool = Threads(size=threads)
         try:
-            disk = await pool.run(Disk.open, root, traits=traits)
-            await pool.run(disk.sweep, clock() - _PART_AGE)
+            storage = cls(disk=await pool.run(Disk.open, root, traits=traits), threads=pool, clock=clock)
+            await storage.sweep()
         except BaseException:
             pool.close()
             raise
-        return cls(disk=disk, threads=pool)
+        return storage
+
+    async def sweep(self) -> int:
+        """Removes the hidden files of writers killed a day ago, and tells how many there were."""
+        return await self._threads.run(self._disk.sweep, self._clock() - _PART_AGE)
 
     async def put(
         self,

@@ -21,6 +21,7 @@ from .checksums import Chunk
 from .document import Document, UnsupportedSchema, add_assets, add_job, encode_sidecar, remove_asset
 from .index import INDEX, SceneIndex, describe, scene_folder
 from .keys import FOLDERS, Kind, id_fault, path_fault
+from .local import LocalStorage
 from .parallel import each
 from .storage import InvalidKey, Json, NotFound, Storage
 from .uploads import compare, store, store_stream
@@ -259,6 +260,10 @@ class SceneStore:
         if named is None and await self._storage.stat(key) is None:
             raise AssetNotFound(f"the scene {project_id}/{scene_id} has no {path!r}")
         await self.discard(project_id, scene_id, path)
+
+    async def sweep(self) -> int:
+        """Removes files that killed writers left a day ago, and tells how many; only a disk keeps such."""
+        return await self._storage.sweep() if isinstance(self._storage, LocalStorage) else 0
 
     async def _summary(self, project_id: str, scene_id: str) -> SceneSummary | None:
         try:

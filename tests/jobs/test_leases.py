@@ -4,10 +4,11 @@ import asyncio
 import time
 
 import pytest
+import sqlalchemy as sa
 
 from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import replicas
-from evergreen_server.jobs.leases import TTL_SECONDS, Lease, live_replicas
+from evergreen_server.jobs.database import Database, replicas
+from evergreen_server.jobs.leases import TTL_SECONDS, Lease, Reaper, live_replicas
 from evergreen_server.jobs.provider import NotSent
 from tests.postgres import Postgres
 
@@ -40,6 +41,36 @@ async def test_a_dead_replica_does_not_live_on_because_the_database_clock_was_se
             live = await database.read(lambda db: list(db.execute(live_replicas()).scalars()))
 
     assert live == ["replica-1"]
+
+
+class NothingRuns:
+    """An engine without workflows."""
+
+    def pending(self, _replica_ids: object) -> list[tuple[str, str]]:
+        return []
+
+    def requeue(self, _workflow_ids: object) -> None:
+        raise AssertionError("there is nothing to give back")
+
+
+async def test_replicas_that_have_gone_leave_no_row_behind(postgres: Postgres) -> None:
+    async with open_database(postgres.create()) as database:
+        for number in range(3):
+            async with Lease(database, f"gone-{number}", boottime=time.monotonic).open():
+                pass
+        lease = Lease(database, "replica-1", boottime=time.monotonic)
+        async with lease.open():
+            reaper = Reaper(database=database, lease=lease, handover=NothingRuns(), taken_over=lambda _: None)
+            reaping = asyncio.create_task(reaper.run())
+            async with asyncio.timeout(30):
+                while (left := await replicas_in(database)) != ["replica-1"]:
+                    assert "replica-1" in left
+            reaping.cancel()
+            await asyncio.wait({reaping})
+
+
+async def replicas_in(database: Database) -> list[str]:
+    return await database.read(lambda db: list(db.execute(sa.select(replicas.c.replica_id)).scalars()))
 
 
 async def renewed(lease: Lease) -> None:

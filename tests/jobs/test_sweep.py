@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+import os
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,10 +17,19 @@ from evergreen.v1 import scene_pb2
 from evergreen.v1 import video_pb2 as v1
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import jobs, scene_deletions
+from evergreen_server.jobs.model import Job, State
 from evergreen_server.jobs.rows import micros
+from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.sweep import FILES_SECONDS, Sweep
+from evergreen_server.jobs.tasks import TaskRecords
+from evergreen_server.jobs.work import Tools
+from evergreen_server.jobs.workflow import Runner
+from evergreen_storage import SceneStore, open_storage
+from tests.jobs.tools import request_at, store_of, tools_of
 from tests.rpc.scenes import scene_of, upload
 from tests.serving import Api, Control, reason_of, serving
 
+START = datetime(2026, 11, 1, tzinfo=UTC)
 WHERE = {"project_id": "film", "scene_id": "one"}
 
 
@@ -76,6 +88,122 @@ class Heard(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.getMessage() == self._message and not self.record.done():
             self.record.set_result(record)
+
+
+@dataclass
+class Case:
+    """A waiting job whose workflow is gone, and a sweep by a clock of the test's own."""
+
+    store: JobStore
+    tools: Tools
+    enqueued: list[tuple[str, int, int]]
+    scenes: list[SceneStore]
+    running: set[str] = field(default_factory=set)
+    now: datetime = START
+    ticks: float = 0.0
+    sweep: Sweep = field(init=False)
+
+
+class Files:
+    """The files of the scenes that a test opens later."""
+
+    def __init__(self, scenes: Sequence[SceneStore]) -> None:
+        self._scenes = scenes
+
+    async def sweep(self) -> int:
+        return sum([await scenes.sweep() for scenes in self._scenes])
+
+
+class NoDeletions:
+    """Knows of no deletion that broke off."""
+
+    async def finish(self) -> tuple[int, int]:
+        return 0, 0
+
+
+@asynccontextmanager
+async def swept(url: str) -> AsyncIterator[Case]:
+    enqueued: list[tuple[str, int, int]] = []
+
+    def enqueue(_db: sa.Connection, job: Job) -> None:
+        enqueued.append((job.job_id, job.attempt, job.run))
+
+    async with open_database(url) as database:
+        store = store_of(database, clock=lambda: case.now, enqueue=enqueue)
+        tasks = TaskRecords(database=database, store=store, clock=lambda: case.now)
+        scenes: list[SceneStore] = []
+        tools = tools_of(store, tasks=tasks, scenes=Files(scenes), clock=lambda: case.now, monotonic=lambda: case.ticks)
+        case = Case(store=store, tools=tools, enqueued=enqueued, scenes=scenes)
+        case.sweep = Sweep(database=database, tools=tools, running=lambda: case.running, deletions=NoDeletions())
+        await store.accept(request_at(START), job_id="job-1", estimated_millicredits=None, inline={})
+        yield case
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Case]:
+    sqlite = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    async with swept(sqlite if request.param == "sqlite" else request.getfixturevalue("postgres").create()) as opened:
+        yield opened
+
+
+async def test_a_job_that_nobody_runs_is_started_again(case: Case) -> None:
+    assert (await case.sweep.round()).restarted == (), "a new job waits a moment for the engine"
+
+    found = await case.sweep.round()
+
+    assert found.restarted == ("job-1",)
+    assert case.enqueued == [("job-1", 1, 0), ("job-1", 1, 1)]
+
+
+async def test_a_job_that_runs_here_is_not_started_again(case: Case) -> None:
+    case.running.add("job-1")
+
+    for _ in range(2):
+        assert (await case.sweep.round()).restarted == ()
+
+    assert case.enqueued == [("job-1", 1, 0)]
+
+
+async def test_a_job_beyond_its_clock_that_nobody_runs_is_started_again_and_expires(case: Case) -> None:
+    case.now += timedelta(hours=2)
+    await case.sweep.round()
+
+    found = await case.sweep.round()
+    await Runner(case.tools).run(*case.enqueued[-1])
+
+    assert (found.restarted, found.overdue) == (("job-1",), ("job-1",))
+    assert (await case.store.get("job-1")).state is State.EXPIRED
+    assert (await case.sweep.round()).overdue == ()
+
+
+async def test_a_job_that_waits_beyond_its_clock_is_woken(case: Case) -> None:
+    case.running.add("job-1")
+    signal = case.tools.signals.of("job-1")
+    await case.sweep.round()
+    assert not signal.is_set()
+    case.now += timedelta(hours=1, seconds=1)
+
+    found = await case.sweep.round()
+
+    assert signal.is_set()
+    assert found.overdue == (), "it acts within seconds"
+
+
+async def test_what_killed_writers_left_on_the_disk_is_removed_while_the_server_runs(
+    tmp_path: Path, case: Case
+) -> None:
+    left = tmp_path / "data" / "projects" / "film" / "one" / "videos" / ".clip.mp4.0123456789abcdef.part"
+    left.parent.mkdir(parents=True)
+    async with open_storage((tmp_path / "data").as_uri(), clock=lambda: case.now) as storage:
+        case.scenes.append(SceneStore(storage, clock=lambda: case.now))
+        for age, files in ((timedelta(hours=1), 0), (timedelta(days=2), 1)):
+            left.write_bytes(b"half a clip")
+            os.utime(left, ((case.now - age).timestamp(),) * 2)
+            assert (await case.sweep.round()).files == 0, "they are many, and not looked through each minute"
+            case.ticks += FILES_SECONDS
+
+            assert (await case.sweep.round()).files == files
+            assert left.exists() is not bool(files)
 
 
 async def test_a_job_beyond_its_clock_is_told_of(tmp_path: Path, sandbox: Control) -> None:

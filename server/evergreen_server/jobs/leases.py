@@ -174,6 +174,9 @@ class Reaper:
         ]
         if left:
             self._handover.requeue(left)
+        if whole:
+            # Whoever released its lease runs nothing any more, and whatever it left was just given back.
+            db.execute(replicas.delete().where(replicas.c.beat_at == 0))
         return len(left)
 
 

@@ -1,8 +1,20 @@
-"""Looks, at start and then every minute, for what was left half done and nobody acts on; ends it or tells of it."""
+"""Looks, at start and then every minute, for what was left half done and nobody acts on; ends it or tells of it.
+
+- Jobs that nobody runs, after a fault in the engine's own tables, are started again.
+- Jobs beyond their clock: one that waits is woken, one that nobody runs is among those above; what then still does not
+  end, since the provider is out of reach, is told of.
+- Tasks at the provider that came to light after their jobs had gone on without them are attached or deleted.
+- Deletions of scenes that broke off are seen to their end.
+- Files that killed writers left on a disk are removed once they are a day old. Temporary files of this machine go with
+  the next start (see `temp`); unfinished uploads to an object store are for a rule of its bucket; uploads at the
+  provider expire there within a day. A writer's row counts no more once its replica's lease has run out.
+
+Inline media go with the change that ends their job, ended workflows and old rows by `retention`, leases by `leases`.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,12 +22,17 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.database import Database, jobs
-from evergreen_server.jobs.meter import Meter
 from evergreen_server.jobs.model import Stage, State
 from evergreen_server.jobs.rows import micros
 from evergreen_server.jobs.scenes import SceneDeletions
+from evergreen_server.jobs.strays import settle_strays
+from evergreen_server.jobs.work import Tools
+from evergreen_server.jobs.workflow import run_again
+from evergreen_storage import StorageError
 
 ROUND_SECONDS = 60.0
+FILES_SECONDS = 3600.0
+"""How often the files are looked through, which may be many."""
 PATIENCE = timedelta(minutes=5)
 """How far beyond its clock a job may be before it is told of: whoever executes it acts within seconds."""
 NAMED = 10
@@ -31,20 +48,28 @@ class Found:
     """Deletions of scenes that had broken off."""
     finished: int
     """Those of them that were seen to their end."""
+    restarted: tuple[str, ...]
+    """Jobs that nobody ran, and that were started again."""
     overdue: tuple[str, ...]
     """Jobs beyond their start_by or finish_by that should have ended by themselves."""
+    files: int
+    """Files of killed writers that were removed."""
 
 
 class Sweep:
     """Any number of replicas may sweep at once: what one of them does, another finds done."""
 
     def __init__(
-        self, *, database: Database, deletions: SceneDeletions, clock: Callable[[], datetime], meter: Meter
+        self, *, database: Database, tools: Tools, running: Callable[[], Collection[str]], deletions: SceneDeletions
     ) -> None:
+        """Takes what tells which jobs run here."""
         self._database = database
+        self._tools = tools
+        self._running = running
         self._deletions = deletions
-        self._clock = clock
-        self._meter = meter
+        self._idle: set[str] = set()
+        # They were looked through when the storage was opened.
+        self._files_at = tools.monotonic() + FILES_SECONDS
 
     async def run(self) -> None:
         """Does a round at once, and then one every minute."""
@@ -58,29 +83,63 @@ class Sweep:
 
     async def round(self) -> Found:
         """Looks once."""
+        restarted = await self._restart()
+        overdue = await self._wake()
+        await settle_strays(self._tools)
         deletions, finished = await self._deletions.finish()
-        overdue = await self._database.read(lambda db: _overdue(db, self._clock() - PATIENCE))
-        found = Found(deletions=deletions, finished=finished, overdue=tuple(overdue))
-        self._meter.swept("scene_deletions", finished)
-        self._meter.swept("overdue_jobs", len(overdue))
-        if deletions or overdue:
+        files = await self._remove_files() if self._tools.monotonic() >= self._files_at else 0
+        found = Found(deletions=deletions, finished=finished, restarted=restarted, overdue=overdue, files=files)
+        counts = {"scene_deletions": finished, "restarted_jobs": len(restarted), "left_files": files}
+        for what, number in {**counts, "overdue_jobs": len(overdue)}.items():
+            self._tools.meter.swept(what, number)
+        if deletions or overdue or restarted or files:
             logger.warning(
                 "swept",
                 extra={
                     "scene_deletions": deletions,
                     "finished": finished,
+                    "restarted_jobs": len(restarted),
+                    "left_files": files,
                     "overdue_jobs": len(overdue),
-                    "such_as": overdue[:NAMED],
+                    "such_as": list(overdue[:NAMED]),
                 },
             )
         return found
 
+    async def _restart(self) -> tuple[str, ...]:
+        """Starts again what should run here and does not."""
+        # Those of other living replicas are theirs to look after.
+        idle = set(await self._tools.store.stranded()) - set(self._running())
+        # Only what was idle twice: a new job waits a moment for the engine to take it up.
+        restarted = tuple(sorted(idle & self._idle))
+        for job_id in restarted:
+            logger.warning("job started again", extra={"job_id": job_id})
+            await self._tools.store.wish(job_id, run_again)
+        self._idle = idle
+        return restarted
 
-def _overdue(db: sa.Connection, before: datetime) -> list[str]:
-    alive = jobs.c.state.in_([State.QUEUED.value, State.RUNNING.value, State.CANCELLING.value])
+    async def _wake(self) -> tuple[str, ...]:
+        """Has jobs that wait beyond their clock look at it, which may have been set; names those long beyond it."""
+        now = self._tools.clock()
+        for job_id in await self._database.read(lambda db: _overdue(db, now, State.QUEUED)):
+            self._tools.signals.wake(job_id)
+        alive = (State.QUEUED, State.RUNNING, State.CANCELLING)
+        return tuple(await self._database.read(lambda db: _overdue(db, now - PATIENCE, *alive)))
+
+    async def _remove_files(self) -> int:
+        self._files_at = self._tools.monotonic() + FILES_SECONDS
+        try:
+            return await self._tools.scenes.sweep()
+        except StorageError as exc:
+            logger.warning("files not swept", extra={"cause": str(exc)})
+            return 0
+
+
+def _overdue(db: sa.Connection, before: datetime, *states: State) -> list[str]:
     start = sa.and_(jobs.c.state == State.QUEUED.value, jobs.c.attempt == 1, jobs.c.start_by < micros(before))
     # A clip that is being delivered is paid for, and no clock ends it.
     finish = sa.and_(jobs.c.finish_by < micros(before), jobs.c.stage != Stage.DELIVERING.value)
+    of_states = jobs.c.state.in_([state.value for state in states])
     return list(
-        db.execute(sa.select(jobs.c.job_id).where(alive, sa.or_(start, finish)).order_by(jobs.c.job_id)).scalars()
+        db.execute(sa.select(jobs.c.job_id).where(of_states, sa.or_(start, finish)).order_by(jobs.c.job_id)).scalars()
     )

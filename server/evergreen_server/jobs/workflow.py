@@ -7,6 +7,7 @@ own memory of steps is not used: it could only repeat what the row knows, at the
 
 import asyncio
 import logging
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import replace
 from uuid import uuid4
@@ -19,13 +20,11 @@ from evergreen_server.jobs.following import follow
 from evergreen_server.jobs.model import Job, Stage, State, Superseded
 from evergreen_server.jobs.preparing import prepare
 from evergreen_server.jobs.provider import ProviderError
-from evergreen_server.jobs.strays import settle_strays
 from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.work import StepWork, Tools
 from evergreen_server.logs import current_job
 from evergreen_storage import StorageError
 
-SWEEP_SECONDS = 60.0
 STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
 
 logger = logging.getLogger(__name__)
@@ -38,24 +37,10 @@ class Runner:
         self._tools = tools
         self._running: dict[str, str] = {}
 
-    async def sweep(self) -> None:
-        """Starts again what should run here and does not, such as after a fault in the engine's own tables."""
-        idle: set[str] = set()
-        while True:
-            await asyncio.sleep(SWEEP_SECONDS)
-            try:
-                # Those of other living replicas are theirs to look after.
-                jobs = set(await self._tools.store.stranded()) - self._running.keys()
-                # Only what was idle twice: a new job waits a moment for the engine to take it up.
-                for job_id in jobs & idle:
-                    logger.warning("job started again", extra={"job_id": job_id})
-                    await self._tools.store.wish(job_id, _run_again)
-                await settle_strays(self._tools)
-            except SQLAlchemyError:
-                # The next round finds them again; the service must not end for it.
-                logger.exception("sweep failed")
-            else:
-                idle = jobs
+    @property
+    def running(self) -> Collection[str]:
+        """The jobs that run here."""
+        return self._running.keys()
 
     async def run(self, job_id: str, attempt: int, run: int) -> None:
         """Runs one attempt of a job to its end, as the engine's workflow."""
@@ -145,5 +130,6 @@ def step_of(job: Job) -> StepWork | None:
     return prepare if job.stage is Stage.PREPARING else submit
 
 
-def _run_again(job: Job) -> Job:
+def run_again(job: Job) -> Job:
+    """Makes the move of a job whose workflow is gone; it changes nothing that anybody is told of."""
     return job if job.final or job.state is State.NEEDS_ATTENTION else replace(job, run=job.run + 1)
