@@ -57,7 +57,7 @@ class Holds:
         whole.replace(self._wanted)
 
     async def reached(self) -> None:
-        await asyncio.wait_for(self._reached.wait(), 30)
+        await asyncio.wait_for(self._reached.wait(), 60)
         self._wanted.unlink()
 
 

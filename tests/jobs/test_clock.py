@@ -145,7 +145,7 @@ async def test_jobs_at_every_stage_end_and_are_paid_once_though_the_clock_is_set
         await check_books(sandbox, ended)
         await check_lives(api, "film")
         whole, end = await history(api)
-        told = await asyncio.wait_for(watching, 20)
+        told = await asyncio.wait_for(watching, 60)
         assert (changes(told), told[-1].revision) == (changes(whole), end)
 
 
