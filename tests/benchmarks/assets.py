@@ -1,7 +1,7 @@
 """UploadAsset and DownloadAsset of the whole service on a local disk, beside a bare grpc.aio stream of the same chunks.
 
 Each server is a process of its own; one client, in this process, talks to all of them, in turn. The bare stream is
-the generated service that throws away what it takes and gives chunks from memory (`files.py`); upload is to reach
+the generated service that throws away what it takes and gives messages from memory (`files.py`); upload is to reach
 0.85 of it, download 0.9. The bare server touches no disk, so beside it stands the least that keeps files, and the disk
 alone: a loop that writes and syncs the same bytes without any stream. Where client and server have no more cores than
 they use, the time of the cores that this loop takes is taken from the stream, and bounds what can be reached.

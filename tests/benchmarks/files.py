@@ -1,6 +1,6 @@
 """The references for assets: the generated service on grpc.aio, same loop and options, with the least behind it.
 
-`bare` throws away what it takes and gives chunks that lie ready in memory. `plain` does the least that keeps files:
+`bare` throws away what it takes and gives messages that lie ready in memory. `plain` does the least that keeps files:
 it sums, writes and syncs, or reads, on its loop.
 """
 
@@ -23,7 +23,7 @@ CHUNK = 512 * 1024
 
 class Bare(scene_pb2_grpc.SceneServiceServicer):
     def __init__(self, size: int) -> None:
-        self._chunks = [os.urandom(CHUNK) for _ in range(size // CHUNK)]
+        self._messages = [scene_pb2.DownloadAssetResponse(chunk=os.urandom(CHUNK)) for _ in range(size // CHUNK)]
 
     async def UploadAsset(
         self, messages: AsyncIterator[scene_pb2.UploadAssetRequest], _context: object
@@ -35,8 +35,8 @@ class Bare(scene_pb2_grpc.SceneServiceServicer):
     async def DownloadAsset(
         self, _request: scene_pb2.DownloadAssetRequest, _context: object
     ) -> AsyncIterator[scene_pb2.DownloadAssetResponse]:
-        for chunk in self._chunks:
-            yield scene_pb2.DownloadAssetResponse(chunk=chunk)
+        for message in self._messages:
+            yield message
 
     async def DeleteAsset(
         self, _request: scene_pb2.DeleteAssetRequest, _context: object
