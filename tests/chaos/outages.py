@@ -24,6 +24,7 @@ import grpc
 
 from evergreen.v1 import video_pb2 as v1
 from evergreen_storage import open_storage
+from tests.chaos.storm import cut_off
 from tests.chaos.tally import Tally
 from tests.chaos.verdict import judge
 from tests.e2e.gate import Gate, gate_before
@@ -39,6 +40,8 @@ HELD_BACK_SECONDS = 2.0
 """Within this time the provider has got what a gate held back, and its books tell what came of it."""
 RECOVERY_SECONDS = 180
 LARGEST = 1 << 26
+REPEATED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+"""What a caller that knows nothing of outages answers with the same request again."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -48,6 +51,7 @@ class Ground:
     rig: Rig
     gates: Mapping[str, Gate] = field(default_factory=dict)
     postgres: OwnPostgres | None = None
+    every_seconds: float = EVERY_SECONDS
     copy: Callable[[], Awaitable[None]] = lambda: asyncio.sleep(0)
 
 
@@ -188,7 +192,7 @@ class Run:
         while not over.is_set():
             await self._job()
             try:
-                await asyncio.wait_for(over.wait(), EVERY_SECONDS)
+                await asyncio.wait_for(over.wait(), self._ground.every_seconds)
             except TimeoutError:
                 continue
 
@@ -198,15 +202,16 @@ class Run:
         prompt = f"job {self._number:04d}"
         wanted = request(request_id=prompt.replace(" ", "-"), prompt_text=prompt)
         while True:
-            try:
-                job = (await self._ground.rig.api.video.GenerateVideo(wanted, timeout=5)).job
-            except grpc.aio.AioRpcError as error:
-                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                    raise
-                await asyncio.sleep(0.5)
-            else:
-                self.accepted[prompt] = job.job_id
-                return str(job.job_id)
+            with cut_off():
+                try:
+                    job = (await self._ground.rig.api.video.GenerateVideo(wanted, timeout=5)).job
+                except grpc.aio.AioRpcError as error:
+                    if error.code() not in REPEATED:
+                        raise AssertionError("such an answer must not be") from error
+                else:
+                    self.accepted[prompt] = job.job_id
+                    return str(job.job_id)
+            await asyncio.sleep(0.2)
 
     async def _ended(self, prompt: str, job_id: str) -> None:
         rig = self._ground.rig

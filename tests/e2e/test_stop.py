@@ -5,6 +5,7 @@ import signal
 import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -12,9 +13,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from evergreen.v1 import video_pb2 as v1
+from tests.chaos.outages import Ground, Outage, outages
 from tests.e2e.rig import Rig, check_books
+from tests.postgres import Postgres
 from tests.serving import Api, Control, ServerProcess, reason_of
 
+DRAINING = "the server is stopping; watch again from the last revision"
 GRACE = 2.0
 MARGIN = 8.0
 """What the end may take beyond the calls' grace, on a busy machine."""
@@ -65,6 +69,31 @@ async def test_sigterm_drains_watches_and_calls_and_the_jobs_go_on_after_a_resta
     assert {job.state for job in ended.values()} == {v1.JOB_STATE_SUCCEEDED}
     await rig.check()
     await check_books(rig.sandbox, ended)
+
+
+async def test_a_rolling_restart_of_two_servers_under_load_loses_no_watch_event(
+    tmp_path: Path, sandbox: Control, postgres: Postgres
+) -> None:
+    @asynccontextmanager
+    async def two_servers(folder: Path, sandbox: Control) -> AsyncIterator[Ground]:
+        url = postgres.create()
+        async with Rig(folder, sandbox, database_url=url, replicas=2) as rig:
+            yield Ground(rig=rig, every_seconds=0.1)
+
+    async def restart(ground: Ground) -> None:
+        for number in range(2):
+            assert await ground.rig.stop(signal.SIGTERM, number) == (0, DRAINING)
+            await ground.rig.start(number)
+
+    async def restarted(_ground: Ground) -> None:
+        return
+
+    rolling = {"a rolling restart": Outage(seconds=0, begin=restart, end=restarted)}
+    tally = await outages(tmp_path, sandbox, dict.fromkeys(rolling, 0.0), kinds=rolling, open_ground=two_servers)
+
+    assert tally.sound, tally.violations
+    assert set(tally.ended) == {"SUCCEEDED"}
+    assert tally.attention == {}
 
 
 async def healths(api: Api) -> list[int]:

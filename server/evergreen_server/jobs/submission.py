@@ -69,13 +69,17 @@ async def submit(tools: Tools, job: Job, execution: str) -> Job:
         except (Refused, Unauthorized) as exc:
             refused = partial(_not_created, exc=exc, not_before=None)
             return await tools.store.change(job, refused, execution=execution)
-        token = uuid4().hex
-        guard = tools.guard()
-        job = await tools.store.change(job, partial(_intend, token=token, now=tools.clock()), execution=execution)
-        if job.submit_token == token:
-            posted = _post(tools, job, execution, media, tries, guard)
-            job = await tools.shield.run(posted, name=f"submit {job.job_id}")
-            tries += 1
+        # Both or none: an intent that is recorded, and whose execution then stops, looks like a POST without an answer.
+        submitted = _intend_and_post(tools, job, execution, media, tries)
+        job = await tools.shield.run(submitted, name=f"submit {job.job_id}")
+        tries += 1
+
+
+async def _intend_and_post(tools: Tools, job: Job, execution: str, media: Sequence[PreparedMedia], tries: int) -> Job:
+    """Records the intent and posts, unless something came in between. Must not be cancelled."""
+    token, guard = uuid4().hex, tools.guard()
+    job = await tools.store.change(job, partial(_intend, token=token, now=tools.clock()), execution=execution)
+    return await _post(tools, job, execution, media, tries, guard) if job.submit_token == token else job
 
 
 async def _wait(tools: Tools, job: Job, seconds: float) -> None:
