@@ -63,7 +63,7 @@ async def _poll(tools: Tools, job: Job, execution: str, plan: PollPlan, limit: f
         changed = await tools.pause(job.job_id, min(delay, left) if left > 0 else delay)
         if changed or tools.monotonic() - read_at > READ_SECONDS or not _held(check):
             check, read_at = tools.guard(), tools.monotonic()
-            job = await tools.store.get(job.job_id)
+            job = await tools.store.again(job)
             if job.execution != execution or job.final:
                 return job
         try:

@@ -1,6 +1,7 @@
 """The jobs as they stand in their rows, for whoever only reads."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 import sqlalchemy as sa
 
@@ -28,6 +29,10 @@ class JobReader:
     async def get(self, job_id: str) -> Job:
         """Gives a job. Raises JobNotFound."""
         return await self._database.fetch(lambda db: get_job(db, job_id))
+
+    async def again(self, job: Job) -> Job:
+        """Reads a job anew. The request, which never changes, is kept once for all that hold the job."""
+        return replace(await self.get(job.job_id), request=job.request)
 
     async def inline(self, job_id: str, digest: str) -> bytes:
         """Gives the inline bytes that came with a request."""

@@ -161,9 +161,10 @@ class JobStore(JobReader):
             return edit(current)
 
         project_id = job.request.project_id
-        return await self.write(
+        changed = await self.write(
             lambda db: self.apply(db, job.job_id, fenced, capped=capped, project_id=project_id), project_id=project_id
         )
+        return replace(changed, request=job.request)
 
     async def wish(self, job_id: str, edit: Edit) -> Job:
         """Changes a job for a caller of the API, whoever executes it. Raises JobNotFound, WrongState.

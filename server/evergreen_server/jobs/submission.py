@@ -62,7 +62,7 @@ async def submit(tools: Tools, job: Job, execution: str) -> Job:
             return await tools.store.change(job, partial(_expired, fault=fault), execution=execution)
         if job.slot is not Slot.HELD:
             await _wait(tools, job, seconds)
-            job = await tools.store.get(job.job_id)
+            job = await tools.store.again(job)
             continue
         try:
             media = await load_inputs(tools, job)
@@ -254,7 +254,7 @@ async def _adopt(tools: Tools, job: Job, execution: str) -> Job:
         if tools.seconds_until(deadline) <= 0 or tools.monotonic() >= latest:
             break
         await tools.pause(job.job_id, LOOK_SECONDS)
-        job = await tools.store.get(job.job_id)
+        job = await tools.store.again(job)
         if job.submit_token != token:
             # Taken back by whoever intended it: nothing was sent.
             return job

@@ -55,8 +55,11 @@ class Runner:
                 tools.signals.forget(job_id)
             return
         self._running[job_id] = execution
+        advancing = self._advance(job, execution)
+        # Thousands wait in it at once, each with the job as it is by then.
+        del job
         try:
-            await self._advance(job, execution)
+            await advancing
         except Superseded:
             logger.info("execution superseded", extra={"job_id": job_id})
         finally:
@@ -81,7 +84,7 @@ class Runner:
         begun, read, tries = (job.attempt, job.run), True, 0
         while True:
             try:
-                job, read = job if read else await self._tools.store.get(job.job_id), False
+                job, read = job if read else await self._tools.store.again(job), False
                 if job.execution != execution:
                     raise Superseded(job.job_id)
                 work = step_of(job)
