@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.inputs import load_inputs
 from evergreen_server.jobs.meter import kind_of
 from evergreen_server.jobs.model import Job, JobFault, OnUnknownSubmission, Slot, Stage, State, Superseded, TaskRole
@@ -175,6 +176,9 @@ async def _surely(tools: Tools, job: Job, write: Callable[[], Awaitable[T]]) -> 
     for tries in itertools.count():
         try:
             return await write()
+        except AWAY as exc:
+            cause = type(exc).__name__
+            logger.warning("answer not recorded", extra={"job_id": job.job_id, "cause": cause, "tries": tries + 1})
         except SQLAlchemyError:
             logger.exception("answer not recorded", extra={"job_id": job.job_id, "tries": tries + 1})
             await asyncio.sleep(tools.backoff(tries))

@@ -73,6 +73,8 @@ class Runner:
         while True:
             try:
                 return await self._tools.store.begin(job_id, attempt=attempt, run=run, execution=execution)
+            except AWAY as exc:
+                logger.warning("job not begun", extra={"job_id": job_id, "cause": type(exc).__name__})
             except Exception:
                 logger.exception("job not begun", extra={"job_id": job_id})
             await asyncio.sleep(self._tools.backoff(tries))
