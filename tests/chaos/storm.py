@@ -68,6 +68,8 @@ class Storm:
             try:
                 await asyncio.wait_for(self._all_ended(), END_SECONDS)
             except TimeoutError as exc:
+                self._tally.refused = sorted(self._asked - self.accepted.keys())
+                self._tally.late = self._open()
                 raise JobsOpen from exc
             for helper in helpers:
                 helper.cancel()
@@ -182,12 +184,18 @@ class Storm:
                         self._tally.attention[f"{prompts[job_id]}, attempt {job.attempt}"] = job.error.message
                         await self._rig.resolve(job, prompts[job_id])
 
+    def _open(self) -> list[str]:
+        """Names the accepted jobs of whose end the first watcher was not told."""
+        states = self.states()
+        return sorted(
+            prompt
+            for prompt, job_id in self.accepted.items()
+            if job_id not in states or states[job_id].state not in FINAL
+        )
+
     async def _all_ended(self) -> None:
         rig = self._rig
-        while not (
-            len(self.accepted) == len(self._asked)
-            and all(self.states().get(job_id, v1.Job()).state in FINAL for job_id in self.accepted.values())
-        ):
+        while len(self.accepted) < len(self._asked) or self._open():
             news = len(rig.watchers[0].events)
             with suppress(TimeoutError):
                 await rig.watchers[0].until(lambda news=news: len(rig.watchers[0].events) > news, seconds=1)

@@ -11,6 +11,8 @@ class Tally:
     kills: int = 0
     pauses: int = 0
     ended: dict[str, int] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+    late: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     paid: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
@@ -26,6 +28,8 @@ class Tally:
     @property
     def violations(self) -> Mapping[str, list[str]]:
         return {
+            "requests that no server accepted, though asked again and again": self.refused,
+            "ended jobs whose end its first watcher was told only after minutes": self.late,
             "jobs lost (not ended, and not waiting for an answer)": self.lost,
             "tasks paid twice or that nobody accounts for": self.paid,
             "torn files, or clips that are not whole": self.torn,
