@@ -137,3 +137,13 @@ async def test_closing_writes_what_waits(tmp_path: Path) -> None:
     assert all(future.done() for future in waiting)
     assert len(book.names()) == 2 * MOST
     book.engine.dispose()
+
+
+async def test_what_comes_after_the_closing_is_refused_each_time(tmp_path: Path) -> None:
+    book = Book(tmp_path / "book.sqlite")
+    await book.writer.aclose()
+    for name in ("a", "b"):
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            book.submit(entry(name))
+    assert book.names() == []
+    book.engine.dispose()

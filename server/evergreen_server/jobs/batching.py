@@ -33,8 +33,9 @@ class BatchWriter:
         if waiting is not None:
             waiting.append((work, future))
         else:
-            self._lanes[lane] = deque()
+            # In this order: where no thread can be had any more, nobody may come to wait in the lane.
             self._run(lane, [(work, future)])
+            self._lanes[lane] = deque()
         return future
 
     async def aclose(self) -> None:
