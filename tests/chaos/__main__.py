@@ -8,7 +8,6 @@ A fifth of the kills hits one server on SQLite, a fifth one on PostgreSQL, and t
 import argparse
 import asyncio
 import random
-import shutil
 import sys
 import tempfile
 import time
@@ -60,12 +59,7 @@ def main() -> None:
             tally = asyncio.run(
                 chaos(phase, folder, kills=kills, minutes=arguments.minutes, seed=seed, database_url=url)
             )
-        tally.print(f"{phase}, seed {seed}, {time.monotonic() - begun:.0f} s")
-        if tally.sound:
-            shutil.rmtree(folder)
-        else:
-            print(f"  logs and scenes are kept in {folder}", flush=True)
-        sound = sound and tally.sound
+        sound = tally.conclude(f"{phase}, seed {seed}, {time.monotonic() - begun:.0f} s", folder) and sound
     sys.exit(not sound)
 
 

@@ -8,7 +8,6 @@ code is 1 if anything was lost, paid twice, torn or missed.
 import argparse
 import asyncio
 import json
-import shutil
 import sys
 import tempfile
 import time
@@ -256,12 +255,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for title, kinds, open_ground in (("network", NETWORK, network), ("disk", DISK, disk)):
         folder, begun = Path(tempfile.mkdtemp(prefix=f"evergreen-outages-{title}-")), time.monotonic()
         tally = asyncio.run(whole(folder, kinds, part, open_ground))
-        tally.print(f"{title}, {time.monotonic() - begun:.0f} s")
-        if tally.sound:
-            shutil.rmtree(folder)
-        else:
-            print(f"  logs and scenes are kept in {folder}", flush=True)
-        sound = sound and tally.sound
+        sound = tally.conclude(f"{title}, {time.monotonic() - begun:.0f} s", folder) and sound
     sys.exit(not sound)
 
 

@@ -1,7 +1,9 @@
 """What a run of chaos came to: what was done to the service, and what it got wrong."""
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,6 +44,15 @@ class Tally:
     @property
     def sound(self) -> bool:
         return not any(self.violations.values())
+
+    def conclude(self, title: str, folder: Path) -> bool:
+        """Prints the figures; removes what the run left in the folder, or tells of it where something went wrong."""
+        self.print(title)
+        if self.sound:
+            shutil.rmtree(folder)
+        else:
+            print(f"  logs and scenes are kept in {folder}", flush=True)
+        return self.sound
 
     def print(self, title: str) -> None:
         ends = ", ".join(f"{number} {name}" for name, number in sorted(self.ended.items()))
