@@ -170,3 +170,9 @@ async def test_a_late_run_of_what_is_over_takes_nothing_from_the_current_run(tmp
         assert signal.is_set(), "the current run still hears its caller"
         current.cancel()
         await asyncio.wait({current})
+
+
+async def test_a_run_of_a_job_that_is_no_longer_kept_ends_at_once(tmp_path: Path) -> None:
+    async with store_of_one_job(tmp_path) as store:
+        async with asyncio.timeout(30):
+            await Runner(tools_of(store)).run("job-2", 1, 0)

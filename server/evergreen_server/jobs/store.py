@@ -145,7 +145,8 @@ class JobStore(JobReader):
 
         try:
             return await self.write(lambda db: self.apply(db, job_id, edit))
-        except Superseded:
+        except (Superseded, JobNotFound):
+            # Not there where the job was removed since, and its workflow had not been noted as ended.
             return None
 
     async def change(self, job: Job, edit: Edit, *, execution: str, capped: Edit | None = None) -> Job:
