@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractResolver
 from evergreen_server.background import Background
 from evergreen_server.config import Config
 from evergreen_server.ids import JobIds
-from evergreen_server.jobs.admission import Admission, Signals
+from evergreen_server.jobs.admission import Admission
 from evergreen_server.jobs.backlog import Backlog
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.engine import Engine
@@ -32,6 +32,7 @@ from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
 from evergreen_server.jobs.retention import Retention, SteadyClock
 from evergreen_server.jobs.scenes import SceneDeletions
+from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.sweep import Sweep
 from evergreen_server.jobs.tasks import TaskRecords

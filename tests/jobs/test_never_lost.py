@@ -1,9 +1,10 @@
 """Where a job could be lost, stuck or told wrongly though nothing is killed: outages, obstacles, impatient callers."""
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -170,6 +171,29 @@ async def test_a_late_run_of_what_is_over_takes_nothing_from_the_current_run(tmp
         assert signal.is_set(), "the current run still hears its caller"
         current.cancel()
         await asyncio.wait({current})
+
+
+async def test_a_wish_told_while_the_run_before_ends_is_not_lost_on_the_next(tmp_path: Path) -> None:
+    async with store_of_one_job(tmp_path) as store:
+        scenes = EndlessScenes()
+        tools = replace(tools_of(store), scenes=scenes)
+        runner = Runner(tools)
+        before = asyncio.create_task(runner.run("job-1", 1, 0))
+        async with asyncio.timeout(30):
+            await scenes.begun.wait()
+            scenes.begun.clear()
+            with closing(sqlite3.connect(tmp_path / "jobs.sqlite", isolation_level=None)) as db:
+                db.execute("BEGIN IMMEDIATE")
+                after = asyncio.create_task(runner.run("job-1", 1, 0))
+                await asyncio.sleep(0)
+                tools.signals.wake("job-1")
+                before.cancel()
+                await asyncio.wait({before})
+            await scenes.begun.wait()
+
+        assert tools.signals.of("job-1").is_set()
+        after.cancel()
+        await asyncio.wait({after})
 
 
 async def test_a_run_of_a_job_that_is_no_longer_kept_ends_at_once(tmp_path: Path) -> None:

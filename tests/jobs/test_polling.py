@@ -9,7 +9,7 @@ from statistics import fmean
 
 import pytest
 
-from evergreen_server.jobs.crowd import Crowd
+from evergreen_server.jobs.crowd import BEAT_SECONDS, MANY, Crowd
 from evergreen_server.jobs.polling import Durations, Pace, PollPlan, foretell_end
 from evergreen_server.jobs.provider import TaskState
 from tests.benchmarks.polling import Progress, Result, compare
@@ -301,7 +301,21 @@ def test_the_more_tasks_are_followed_the_less_often_each_is_asked_for_but_none_i
     with ExitStack() as stack:
         for _ in range(tasks):
             stack.enter_context(crowd.joined())
-        found = [crowd.gap(Pace(), random) for _ in range(200)]
+        found = [crowd.delay(0.0, pace=Pace(), random=random, now=now / 7) for now in range(200)]
 
-    assert 0.9 * least <= min(found) <= max(found) <= least
-    assert crowd.gap(Pace(), random) == 0.0
+    assert 0.9 * least <= min(found) <= max(found) <= least + BEAT_SECONDS
+    assert crowd.delay(0.25, pace=Pace(), random=random, now=1.01) == 0.25
+
+
+def test_polls_of_many_tasks_fall_together_and_none_before_its_time() -> None:
+    crowd, random = Crowd(), Random(11)
+
+    with ExitStack() as stack:
+        for _ in range(MANY):
+            stack.enter_context(crowd.joined())
+        for now in (1000.0, 1000.013, 1000.049):
+            delay = crowd.delay(5.02, pace=Pace(), random=random, now=now)
+            beats = (now + delay) / BEAT_SECONDS
+
+            assert 5.02 <= delay < 5.02 + BEAT_SECONDS
+            assert beats == pytest.approx(round(beats), abs=1e-6)

@@ -13,12 +13,13 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.jobs import slots
-from evergreen_server.jobs.admission import Admission, Signals
+from evergreen_server.jobs.admission import Admission
 from evergreen_server.jobs.backlog import Backlog, QueueFull
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, jobs
 from evergreen_server.jobs.model import CostBasis, Job, JobRequest, Slot, Stage, State
 from evergreen_server.jobs.provider import Account, ModelLimits, VideoSpec
+from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.tasks import TaskRecords
 from tests.postgres import Postgres
@@ -410,7 +411,7 @@ async def test_a_grant_that_nobody_told_of_is_found(replicas: Two) -> None:
 
     async with second.running():
         await first.grant()
-        await asyncio.wait_for(signal.wait(), 60)
+        assert await signal.wait(60)
 
 
 async def test_a_slot_that_comes_free_is_granted_to_the_next(replicas: Two) -> None:

@@ -18,6 +18,7 @@ from evergreen_server.jobs import slots
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.provider import Account, Provider, ProviderError
 from evergreen_server.jobs.rows import moment
+from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
 
 REFRESH_SECONDS = 60.0
@@ -28,25 +29,6 @@ CONCURRENCY_UNTIL_KNOWN = 1
 CONCURRENCY_NOT_TOLD = 5
 
 logger = logging.getLogger(__name__)
-
-
-class Signals:
-    """Wakes whoever executes a job when a caller of the API has changed it, or a slot was granted."""
-
-    def __init__(self) -> None:
-        self._events: dict[str, asyncio.Event] = {}
-
-    def of(self, job_id: str) -> asyncio.Event:
-        """Gives the job's event; the execution that waits on it clears it."""
-        return self._events.setdefault(job_id, asyncio.Event())
-
-    def wake(self, job_id: str) -> None:
-        event = self._events.get(job_id)
-        if event is not None:
-            event.set()
-
-    def forget(self, job_id: str) -> None:
-        self._events.pop(job_id, None)
 
 
 class Admission:

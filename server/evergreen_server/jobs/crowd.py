@@ -8,6 +8,9 @@ from evergreen_server.jobs.polling import Pace
 
 POLLS_PER_SECOND = 300.0
 """Of all tasks together, in real seconds: beyond it a replica would do little else, and a provider might mind."""
+MANY = 300
+BEAT_SECONDS = 0.05
+"""With many tasks polls fall together on such beats: a process that wakes for each apart pays nearly twice as much."""
 
 
 class Crowd:
@@ -25,10 +28,11 @@ class Crowd:
         finally:
             self._followed -= 1
 
-    def gap(self, pace: Pace, random: Random) -> float:
-        """Gives the least real seconds between two polls of one task.
+    def delay(self, planned: float, *, pace: Pace, random: Random, now: float) -> float:
+        """Gives in how many real seconds to poll a task that should be polled in `planned`.
 
-        It grows with the number of tasks, up to the longest that a running one is left alone.
+        With the number of tasks it grows, up to the longest that a running one is left alone.
         """
         longest = pace.max_running_seconds / pace.scale
-        return min(longest, self._followed / POLLS_PER_SECOND) * random.uniform(0.9, 1.0)
+        delay = max(planned, min(longest, self._followed / POLLS_PER_SECOND) * random.uniform(0.95, 1.0))
+        return delay if self._followed < MANY else delay + -(now + delay) % BEAT_SECONDS

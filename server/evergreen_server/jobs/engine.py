@@ -25,7 +25,8 @@ APPLICATION = "evergreen"
 VERSION = "1"
 """Constant over releases: a release whose workflow differs uses DBOS.patch, so that old jobs go on."""
 
-QUEUE_POLL_SECONDS = 0.1
+QUEUE_POLL_SECONDS = 0.25
+"""Each time DBOS counts all that runs here: with thousands of jobs ten times a second would be a tenth of a core."""
 THREADS = 4
 CONNECTIONS = 8
 CLIENT_CONNECTIONS = 2

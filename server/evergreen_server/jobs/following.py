@@ -1,7 +1,6 @@
 """The step that follows a task at the provider to its end, and cancels it where that was wished or time is up."""
 
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -20,7 +19,7 @@ STAGES = {
     TaskState.RUNNING: Stage.GENERATING,
 }
 
-READ_SECONDS = 60.0
+READ_SECONDS = 600.0
 
 logger = logging.getLogger(__name__)
 
@@ -51,13 +50,13 @@ async def follow(tools: Tools, job: Job, execution: str) -> Job:
 async def _poll(tools: Tools, job: Job, execution: str, plan: PollPlan, limit: float) -> Job:
     """Polls as planned; from `limit` on, by the monotonic clock, the task is cancelled.
 
-    With thousands of tasks a reading of the row before each poll would cost as much as the poll. After the first it is
-    read again where a caller has changed it, where it may be another replica's by now, and once a minute for all that.
+    With thousands of tasks a reading of the row before each poll would cost as much as the poll. It is read again
+    where a caller has changed it, where it may be another replica's by now, and every ten minutes for all that.
     """
     # The first poll of a task that was just made is as far off as the plan says; a restart's too.
     delay = 0.0 if job.state is State.CANCELLING else plan.next_delay(tools.monotonic())
-    # Not what was handed in: only now does a caller's change wake this execution.
-    check, read_at = tools.guard(), -math.inf
+    # What was handed in is not older than the execution's signal, which has told of every change since.
+    check, read_at = tools.guard(), tools.monotonic()
     while True:
         left = limit - tools.monotonic()
         changed = await tools.pause(job.job_id, min(delay, left) if left > 0 else delay)
@@ -83,7 +82,8 @@ async def _poll(tools: Tools, job: Job, execution: str, plan: PollPlan, limit: f
         if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
             return await _ended(tools, job, task, execution)
         job = await _seen(tools, job, task, execution)
-        delay = max(plan.next_delay(tools.monotonic()), tools.crowd.gap(tools.pace, tools.random))
+        now = tools.monotonic()
+        delay = tools.crowd.delay(plan.next_delay(now), pace=tools.pace, random=tools.random, now=now)
 
 
 def _held(check: Callable[[], None]) -> bool:

@@ -9,7 +9,7 @@ from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from evergreen_server.jobs.admission import Admission, Signals
+from evergreen_server.jobs.admission import Admission
 from evergreen_server.jobs.crowd import Crowd
 from evergreen_server.jobs.media import MediaTools
 from evergreen_server.jobs.meter import Meter, Unmetered
@@ -17,6 +17,7 @@ from evergreen_server.jobs.model import CostBasis, Job, State
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
 from evergreen_server.jobs.provider import ModelTable, Provider, Task
+from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_storage import SceneStore
@@ -98,14 +99,7 @@ class Tools:
 
     async def pause(self, job_id: str, seconds: float) -> bool:
         """Waits, but no longer than until a caller changes the job; tells whether one has."""
-        signal = self.signals.of(job_id)
-        try:
-            async with asyncio.timeout(max(0.0, seconds)):
-                await signal.wait()
-        except TimeoutError:
-            return False
-        signal.clear()
-        return True
+        return await self.signals.of(job_id).wait(seconds)
 
 
 class Shield:

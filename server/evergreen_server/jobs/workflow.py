@@ -47,7 +47,7 @@ class Runner:
         tools, execution = self._tools, uuid4().hex
         current_job.set(job_id)
         # From before the first reading on, so that no wish after it goes unnoticed.
-        tools.signals.of(job_id)
+        signal = tools.signals.of(job_id)
         # Registered only once it owns the job: after a crash the run of an earlier attempt may be started beside it.
         job = await self._begin(job_id, attempt, run, execution)
         if job is None:
@@ -55,6 +55,9 @@ class Runner:
                 tools.signals.forget(job_id)
             return
         self._running[job_id] = execution
+        if tools.signals.of(job_id) is not signal:
+            # The run of the last attempt forgot it as it ended, and with it what it may have told.
+            tools.signals.wake(job_id)
         advancing = self._advance(job, execution)
         # Thousands wait in it at once, each with the job as it is by then.
         del job

@@ -89,12 +89,15 @@ def read_task(task_id: str, answer: Json) -> Task | None:
     status = members.get("status")
     if not isinstance(status, str):
         return None
-    state = next((known for known in TaskState if known == status), TaskState.UNKNOWN)
+    try:
+        state = TaskState(status)
+    except ValueError:
+        state, status = TaskState.UNKNOWN, clean(status, limit=64)
     output = members.get("output")
     return Task(
         task_id=task_id,
         state=state,
-        status=clean(status, limit=64),
+        status=status,
         progress=_progress(members.get("progress")),
         output_urls=tuple(url for url in output if isinstance(url, str)) if isinstance(output, list) else (),
         failure=_failure(members) if state is TaskState.FAILED else None,
