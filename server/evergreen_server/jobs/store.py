@@ -144,7 +144,14 @@ class JobStore(JobReader):
             return replace(job, execution=execution, replica=self._replica_id)
 
         try:
-            return await self.write(lambda db: self.apply(db, job_id, edit))
+            project_id = None
+            if self._database.shared:
+                # Known beforehand, so that of what a dead replica left many jobs are begun in one transaction.
+                key = {"of_job": job_id}
+                project_id = await self._database.fetch(lambda db: db.execute(statements.PROJECT_OF, key).scalar())
+            return await self.write(
+                lambda db: self.apply(db, job_id, edit, project_id=project_id), project_id=project_id
+            )
         except (Superseded, JobNotFound):
             # Not there where the job was removed since, and its workflow had not been noted as ended.
             return None
