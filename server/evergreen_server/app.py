@@ -182,7 +182,7 @@ async def serve(
         shield = await stack.enter_async_context(Shield(grace_seconds=config.grace_seconds))
         pace = Pace(scale=config.provider_speed)
         if database.shared:
-            pace = replace(pace, after_restart_spread_seconds=(0.0, 1.0))
+            pace = replace(pace, after_restart_spread_seconds=(0.0, 0.5))
         tools = Tools(
             store=store,
             tasks=tasks,

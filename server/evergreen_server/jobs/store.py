@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs import ledger, statements
 from evergreen_server.jobs.backlog import Backlog
+from evergreen_server.jobs.beginning import Beginnings, Claim
 from evergreen_server.jobs.database import AWAY, Database
 from evergreen_server.jobs.events import events_between
 from evergreen_server.jobs.model import (
@@ -82,6 +83,7 @@ class JobStore(JobReader):
         self._changed = changed
         self._caps = caps
         self._backlog = backlog or Backlog(None)
+        self._beginnings = Beginnings(database, replica_id=replica_id)
 
     async def accept(
         self, request: JobRequest, *, job_id: str, estimated_millicredits: int | None, inline: Mapping[str, bytes]
@@ -137,24 +139,7 @@ class JobStore(JobReader):
 
     async def begin(self, job_id: str, *, attempt: int, run: int, execution: str) -> Job | None:
         """Makes `execution` the owner of the job and gives the job, or None where nothing is left to do."""
-
-        def edit(job: Job) -> Job:
-            if job.final or job.state is State.NEEDS_ATTENTION or (job.attempt, job.run) != (attempt, run):
-                raise Superseded(job_id)
-            return replace(job, execution=execution, replica=self._replica_id)
-
-        try:
-            project_id = None
-            if self._database.shared:
-                # Known beforehand, so that of what a dead replica left many jobs are begun in one transaction.
-                key = {"of_job": job_id}
-                project_id = await self._database.fetch(lambda db: db.execute(statements.PROJECT_OF, key).scalar())
-            return await self.write(
-                lambda db: self.apply(db, job_id, edit, project_id=project_id), project_id=project_id
-            )
-        except (Superseded, JobNotFound):
-            # Not there where the job was removed since, and its workflow had not been noted as ended.
-            return None
+        return await self._beginnings.begin(Claim(job_id=job_id, attempt=attempt, run=run, execution=execution))
 
     async def change(self, job: Job, edit: Edit, *, execution: str, capped: Edit | None = None) -> Job:
         """Changes a job for the execution that owns it; `edit` gets the job as it stands under the lock.
