@@ -8,7 +8,7 @@ import asyncio
 import json
 import tempfile
 import time
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,5 +105,7 @@ async def measure(name: str, url: str | None, jobs: int, seconds: float) -> None
 def run(*, quick: bool) -> None:
     jobs, seconds = (500, 10.0) if quick else (JOBS, STEADY_SECONDS)
     asyncio.run(measure("SQLite", None, jobs, seconds))
-    with pinned(cores()[1]), any_postgres() as postgres:
+    with ExitStack() as stack:
+        with pinned(cores()[1]):
+            postgres = stack.enter_context(any_postgres())
         asyncio.run(measure("PostgreSQL", postgres.create(), jobs, seconds))

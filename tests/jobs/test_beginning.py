@@ -143,3 +143,21 @@ async def test_nobody_waits_for_a_closed_database(tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(RuntimeError, match="after shutdown"):
             await begin(store, "job-0", "me")
+
+
+async def test_a_job_that_another_is_changing_begins_after_that_and_the_others_at_once(postgres: Postgres) -> None:
+    async with open_database(postgres.create()) as database:
+        store = store_of(database, clock=lambda: NOW)
+        await accepted(store, 2)
+        with database.engine.begin() as db:
+            db.exec_driver_sql("SELECT 1 FROM jobs WHERE job_id = 'job-0' FOR UPDATE")
+            held = asyncio.create_task(begin(store, "job-0", "late"))
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                assert await begin(store, "job-1", "soon") is not None
+            assert not held.done()
+
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            begun = await held
+
+    assert begun is not None
+    assert begun.execution == "late"

@@ -1,6 +1,6 @@
 """Makes executions the owners of their jobs: many at once, as after a replica has died and thousands are taken over.
 
-A job by itself would cost a transaction of six statements; here as many as are waiting share one of four.
+A job by itself would cost a transaction of six statements; here as many as are waiting share one of two.
 """
 
 import asyncio
@@ -12,11 +12,15 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs import statements
 from evergreen_server.jobs.database import Database
-from evergreen_server.jobs.model import Job, State
+from evergreen_server.jobs.model import Job, JobError, State, Superseded
 from evergreen_server.jobs.rows import job_from_row
 
 MOST = 100
-"""In one transaction, which holds their projects' rows meanwhile."""
+"""In one transaction, which holds their rows meanwhile."""
+
+
+class Passed(JobError):
+    """The job is being changed at this moment, or is not there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +39,15 @@ class Beginnings:
     def __init__(self, database: Database, *, replica_id: str) -> None:
         self._database = database
         self._replica_id = replica_id
-        self._waiting: deque[tuple[Claim, asyncio.Future[Job | None]]] = deque()
+        self._waiting: deque[tuple[Claim, asyncio.Future[Job]]] = deque()
         self._busy = False
 
-    async def begin(self, claim: Claim) -> Job | None:
-        """Gives the job, owned by the execution from now on, or None where nothing is left to do for it.
+    async def begin(self, claim: Claim) -> Job:
+        """Gives the job, owned by the execution from now on, also where the wait is cancelled.
 
-        It commits though the wait is cancelled.
+        Raises Passed, and Superseded where nothing is left to do for the execution.
         """
-        future: asyncio.Future[Job | None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         self._waiting.append((claim, future))
         if not self._busy:
             self._next()
@@ -53,17 +57,18 @@ class Beginnings:
         batch = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
         claims = [claim for claim, _ in batch]
 
-        def ended(done: "asyncio.Future[list[Job | None]]") -> None:
+        def ended(done: "asyncio.Future[list[Job | JobError]]") -> None:
             self._busy = False
             error = done.exception()
             for number, (_, future) in enumerate(batch):
                 # Whoever waited may have gone.
                 if future.done():
                     continue
-                if error is None:
-                    future.set_result(done.result()[number])
+                outcome = error or done.result()[number]
+                if isinstance(outcome, BaseException):
+                    future.set_exception(outcome)
                 else:
-                    future.set_exception(error)
+                    future.set_result(outcome)
             if self._waiting:
                 self._next()
 
@@ -79,26 +84,30 @@ class Beginnings:
             self._busy = True
 
 
-def _begin(db: sa.Connection, claims: Sequence[Claim], replica_id: str) -> "list[Job | None]":
-    wanted = {"job_ids": sorted({claim.job_id for claim in claims})}
-    # In one order everywhere, so that no two transactions wait for each other.
-    db.execute(statements.LOCK_PROJECTS_OF, wanted).all()
-    jobs = {row["job_id"]: job_from_row(row) for row in db.execute(statements.READ_JOBS, wanted).mappings()}
-    begun = [_owned(jobs.get(claim.job_id), claim, replica_id) for claim in claims]
+def own(job: Job, claim: Claim, replica_id: str) -> Job:
+    """Makes the move of a job that is begun. Raises Superseded where nothing is left to do for the execution."""
+    if job.final or job.state is State.NEEDS_ATTENTION or (job.attempt, job.run) != (claim.attempt, claim.run):
+        raise Superseded(job.job_id)
+    return replace(job, execution=claim.execution, replica=replica_id)
+
+
+def _begin(db: sa.Connection, claims: Sequence[Claim], replica_id: str) -> "list[Job | JobError]":
+    # The project's row, under which all else of a job is changed, is not locked: nobody is told of this. But whoever
+    # changes a job locks its row too, and one that is locked is passed over, so that this waits for nobody.
+    wanted = {"job_ids": [claim.job_id for claim in claims]}
+    free = {row["job_id"]: job_from_row(row) for row in db.execute(statements.LOCK_FREE_JOBS, wanted).mappings()}
+    begun: list[Job | JobError] = []
+    for claim in claims:
+        try:
+            job = free.get(claim.job_id)
+            begun.append(Passed(claim.job_id) if job is None else own(job, claim, replica_id))
+        except Superseded as exc:
+            begun.append(exc)
     rows = [
         {"of_job": job.job_id, "by_execution": job.execution, "by_replica": job.replica}
         for job in begun
-        if job is not None
+        if isinstance(job, Job)
     ]
     if rows:
         db.execute(statements.BEGIN_JOB, rows)
     return begun
-
-
-def _owned(job: Job | None, claim: Claim, replica_id: str) -> Job | None:
-    # Not there where the job was removed since, and its workflow had not been noted as ended.
-    if job is None or job.final or job.state is State.NEEDS_ATTENTION:
-        return None
-    if (job.attempt, job.run) != (claim.attempt, claim.run):
-        return None
-    return replace(job, execution=claim.execution, replica=replica_id)

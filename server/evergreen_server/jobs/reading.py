@@ -88,8 +88,8 @@ class JobReader:
         return await self._database.read(lambda db: ledger.totals(db, project_id))
 
 
-def get_job(db: sa.Connection, job_id: str) -> Job:
-    row = db.execute(statements.READ_JOB, {"of_job": job_id}).mappings().one_or_none()
+def get_job(db: sa.Connection, job_id: str, query: "sa.Select[tuple[object, ...]]" = statements.READ_JOB) -> Job:
+    row = db.execute(query, {"of_job": job_id}).mappings().one_or_none()
     if row is None:
         raise JobNotFound(job_id)
     return job_from_row(row)

@@ -59,7 +59,9 @@ def line(model: str | None = None) -> "sa.Select[tuple[str, str, str]]":
     held = sa.select(jobs.c.model, jobs.c.project_id, sa.func.count().label("held")).where(
         jobs.c.slot == Slot.HELD.value, *_of(model)
     )
-    holders = held.group_by(jobs.c.model, jobs.c.project_id).subquery()
+    # Counted once: a planner that takes the line for a short one would count again for each job that stands in it.
+    holders = held.group_by(jobs.c.model, jobs.c.project_id).cte("holders")
+    holders = holders.prefix_with("MATERIALIZED", dialect="postgresql")
     before = sa.func.row_number().over(
         partition_by=(jobs.c.model, jobs.c.project_id), order_by=(jobs.c.priority.desc(), jobs.c.job_id)
     )

@@ -14,17 +14,10 @@ from evergreen_server.jobs.database import (
 )
 
 _job = jobs.c.job_id == sa.bindparam("of_job")
-_jobs = jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True))
 _project = projects.c.project_id == sa.bindparam("of_project")
 
 PROJECT_OF = sa.select(jobs.c.project_id).where(_job)
 LOCK_PROJECT = sa.select(projects.c.revision).where(_project).with_for_update()
-LOCK_PROJECTS_OF = (
-    sa.select(projects.c.project_id)
-    .where(projects.c.project_id.in_(sa.select(jobs.c.project_id).where(_jobs)))
-    .order_by(projects.c.project_id)
-    .with_for_update()
-)
 FIND_MARK = sa.select(scene_deletions.c.project_id).where(
     scene_deletions.c.project_id == sa.bindparam("of_project"),
     scene_deletions.c.scene_id == sa.bindparam("of_scene"),
@@ -41,7 +34,11 @@ ADD_CREDITS = (
 )
 
 READ_JOB = sa.select(jobs).where(_job)
-READ_JOBS = sa.select(jobs).where(_jobs)
+LOCK_JOB = READ_JOB.with_for_update()
+LOCK_FREE_JOBS = (
+    sa.select(jobs).where(jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True))).with_for_update(skip_locked=True)
+)
+"""Those of the jobs whose rows nobody else is changing."""
 BEGIN_JOB = jobs.update().where(_job).values(execution=sa.bindparam("by_execution"), replica=sa.bindparam("by_replica"))
 INSERT_JOB = jobs.insert()
 UPDATE_JOB = jobs.update().where(_job)

@@ -9,13 +9,14 @@ import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 import sqlalchemy as sa
 
 from evergreen_server.jobs import ledger, statements
 from evergreen_server.jobs.backlog import Backlog
-from evergreen_server.jobs.beginning import Beginnings, Claim
+from evergreen_server.jobs.beginning import Beginnings, Claim, Passed, own
 from evergreen_server.jobs.database import AWAY, Database
 from evergreen_server.jobs.events import events_between
 from evergreen_server.jobs.model import (
@@ -139,7 +140,17 @@ class JobStore(JobReader):
 
     async def begin(self, job_id: str, *, attempt: int, run: int, execution: str) -> Job | None:
         """Makes `execution` the owner of the job and gives the job, or None where nothing is left to do."""
-        return await self._beginnings.begin(Claim(job_id=job_id, attempt=attempt, run=run, execution=execution))
+        claim = Claim(job_id=job_id, attempt=attempt, run=run, execution=execution)
+        try:
+            try:
+                return await self._beginnings.begin(claim)
+            except Passed:
+                # Then after whoever is changing it.
+                edit = partial(own, claim=claim, replica_id=self._replica_id)
+                return await self.write(lambda db: self.apply(db, job_id, edit))
+        except (Superseded, JobNotFound):
+            # Not there where the job was removed since, and its workflow had not been noted as ended.
+            return None
 
     async def change(self, job: Job, edit: Edit, *, execution: str, capped: Edit | None = None) -> Job:
         """Changes a job for the execution that owns it; `edit` gets the job as it stands under the lock.
@@ -227,7 +238,8 @@ class JobStore(JobReader):
             raise JobNotFound(job_id)
         now = self._clock()
         revision = lock_project(db, project_id, now)
-        old = get_job(db, job_id)
+        # Its row too, since an execution begins without the project's lock.
+        old = get_job(db, job_id, statements.LOCK_JOB)
         # The times of a job rise, also where the clock was set back meanwhile.
         now = max(now, old.updated_at)
         new = edit(old)
