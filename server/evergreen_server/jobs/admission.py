@@ -24,6 +24,9 @@ from evergreen_server.jobs.store import Change, JobStore
 REFRESH_SECONDS = 60.0
 LOOK_SECONDS = 2.0
 AGAIN = timedelta(milliseconds=50)
+RESTS = 4.0
+"""How much longer than a look a rest after it lasts, so that under load one look finds many jobs."""
+LONGEST_REST_SECONDS = 0.25
 CONCURRENCY_UNTIL_KNOWN = 1
 """What every tier allows."""
 CONCURRENCY_NOT_TOLD = 5
@@ -110,6 +113,7 @@ class Admission:
                     await self._news.wait()
             except TimeoutError:
                 pass
+            begun = loop.time()
             self._news.clear()
             models, self._dirty = self._dirty, set()
             try:
@@ -125,6 +129,7 @@ class Admission:
             except SQLAlchemyError as exc:
                 # The next round finds the same again; the service must not end for it.
                 logger.warning("slots not granted", extra={"cause": type(exc).__name__})
+            await asyncio.sleep(min(LONGEST_REST_SECONDS, RESTS * (loop.time() - begun)))
 
     async def refresh(self) -> None:
         """Asks for the account at start, every minute, and when the credits were too few."""
