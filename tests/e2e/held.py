@@ -1,10 +1,12 @@
-"""Serves, and stops for ever within a transaction of the database, at the moment that a test waits for to kill it.
+"""Serves, and stops for ever at the moment that a test waits for to kill it.
 
-The file that HELD names says which transaction, where in it, and the port at which the test is told.
+That is within a transaction of the database, or right before a file gets its name. The file that HELD names says which
+transaction and where in it, or `publish` and how the file's name ends; and then the port at which the test is told.
 """
 
 import os
 import socket
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +23,9 @@ TRANSACTIONS = {
 }
 """What each writes that no other does: a statement, and a word among its values."""
 KEY = "held"
+PUBLISH = "publish"
+NAMING = ("os.link", "os.rename")
+"""What Python tells its audit hooks when a hidden file, whole by then, gets its name."""
 
 wanted = Path(os.environ["HELD"])
 
@@ -39,6 +44,13 @@ def hold(moment: str) -> None:
     if moment == wanted_moment:
         with socket.create_connection(("127.0.0.1", int(port))) as test:
             test.recv(1)
+
+
+def publishing(name: str, arguments: tuple[object, ...]) -> None:
+    if name in NAMING:
+        kind, ending, _ = asked()
+        if kind == PUBLISH and str(arguments[1]).endswith(ending):
+            hold(ending)
 
 
 @event.listens_for(Engine, "after_cursor_execute")
@@ -63,4 +75,5 @@ def returned(_connection: object, record: ConnectionPoolEntry) -> None:
 
 
 if __name__ == "__main__":
+    sys.addaudithook(publishing)
     main(["serve"])

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from evergreen.v1 import video_pb2 as v1
+from tests.e2e.holds import PROGRAM, Holds
 from tests.e2e.rig import Rig, check_books
 from tests.serving import Control, request
 
@@ -15,7 +15,6 @@ ENDED = {v1.JOB_STATE_SUCCEEDED}
 ASKING = {v1.JOB_STATE_NEEDS_ATTENTION}
 CREDITS = 24
 """What two seconds of gen4.5 cost."""
-HELD = (str(Path(__file__).with_name("held.py")),)
 MOMENTS = {
     "accept whole": ENDED,
     "accept committed": ENDED,
@@ -28,39 +27,6 @@ MOMENTS = {
 commit. Beside it, what its job then comes to by itself."""
 
 
-class Holds:
-    """Tells the server where to stop, and hears that it did."""
-
-    def __init__(self, wanted: Path) -> None:
-        self._wanted = wanted
-        self._reached = asyncio.Event()
-        self.port = 0
-
-    async def _told(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reached.set()
-        # Closed by the end of the process alone.
-        await _reader.read()
-        writer.close()
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator["Holds"]:
-        async with await asyncio.start_server(self._told, "127.0.0.1", 0) as server:
-            self.port = server.sockets[0].getsockname()[1]
-            yield self
-
-    def at(self, moment: str) -> None:
-        """Has the next transaction of a kind stop at a moment."""
-        self._reached.clear()
-        # Whole at once, since the server may read it at any moment.
-        whole = self._wanted.with_suffix(".new")
-        whole.write_text(f"{moment} {self.port}")
-        whole.replace(self._wanted)
-
-    async def reached(self) -> None:
-        await asyncio.wait_for(self._reached.wait(), 60)
-        self._wanted.unlink()
-
-
 @pytest.fixture
 async def holds(tmp_path: Path) -> AsyncIterator[Holds]:
     async with Holds(tmp_path / "held").open() as opened:
@@ -70,7 +36,7 @@ async def holds(tmp_path: Path) -> AsyncIterator[Holds]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def rig(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Control) -> AsyncIterator[Rig]:
     url = request.getfixturevalue("postgres").create() if request.param == "postgresql" else ""
-    async with Rig(tmp_path, sandbox, program=HELD, database_url=url, HELD=str(tmp_path / "held")) as opened:
+    async with Rig(tmp_path, sandbox, program=PROGRAM, database_url=url, HELD=str(tmp_path / "held")) as opened:
         yield opened
 
 

@@ -1,0 +1,41 @@
+"""Tells a server that runs as `held.py` where to stop, and hears that it did."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+PROGRAM = (str(Path(__file__).with_name("held.py")),)
+
+
+class Holds:
+    """Tells the server where to stop, and hears that it did."""
+
+    def __init__(self, wanted: Path) -> None:
+        self._wanted = wanted
+        self._reached = asyncio.Event()
+        self.port = 0
+
+    async def _told(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reached.set()
+        # Closed by the end of the process alone.
+        await _reader.read()
+        writer.close()
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["Holds"]:
+        async with await asyncio.start_server(self._told, "127.0.0.1", 0) as server:
+            self.port = server.sockets[0].getsockname()[1]
+            yield self
+
+    def at(self, moment: str) -> None:
+        """Has the server stop at the next such moment, as `held` names them."""
+        self._reached.clear()
+        # Whole at once, since the server may read it at any moment.
+        whole = self._wanted.with_suffix(".new")
+        whole.write_text(f"{moment} {self.port}")
+        whole.replace(self._wanted)
+
+    async def reached(self) -> None:
+        await asyncio.wait_for(self._reached.wait(), 60)
+        self._wanted.unlink()
