@@ -1,5 +1,6 @@
 """Three servers on one database, whose clocks are hours apart: jobs that go from one to another end as ever."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from tests.serving import Control
 SHIFTED = (str(Path(__file__).with_name("shifted.py")),)
 HOURS = (-2.0, 0.0, 2.0)
 LASTING_SECONDS = 1_000_000.0
+FAR = 10**9
 
 
 @pytest.fixture
@@ -39,12 +41,17 @@ async def test_jobs_that_are_handed_on_between_clocks_hours_apart_end_and_are_pa
         job_id = job_ids[f"cancelled {(number + 1) % len(HOURS)}"]
         await server.until(job_id, v1.JOB_STATE_RUNNING, stage=v1.JOB_STAGE_GENERATING)
         await server.video.CancelVideo(v1.CancelVideoRequest(job_id=job_id))
+        await server.until(job_id, v1.JOB_STATE_CANCELLED)
 
     for number in (2, 0):
         # From the clock that is ahead to those behind, then from the one behind to those ahead.
         await rig.kill(number)
-        for prompt in job_ids:
-            await rig.sandbox.called("get_task", promptText=prompt)
+        killed_at = (await rig.sandbox.journal(after=FAR))["latest"]
+        async with asyncio.timeout(60):
+            for running in range(len(HOURS)):
+                query = {"operation": "get_task", "promptText": f"plain {running}", "after": killed_at}
+                while not await rig.sandbox.calls(**query, wait=5):
+                    pass
         await rig.start(number)
     await rig.sandbox.settings(task_mean_seconds=15.0)
     await rig.sandbox.advance(100 * LASTING_SECONDS)
