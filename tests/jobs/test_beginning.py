@@ -104,6 +104,34 @@ async def test_two_replicas_that_begin_the_same_jobs_in_contrary_order_do_not_bl
     assert {(await stores[0].get(job_id)).execution for job_id in job_ids} <= {"first", "second"}
 
 
+async def test_what_cannot_be_read_keeps_nobody_else_from_beginning(databases: tuple[Database, Database]) -> None:
+    store = store_of(databases[0], clock=lambda: NOW)
+    job_ids = await accepted(store, 50)
+    with databases[0].engine.begin() as db:
+        db.exec_driver_sql("UPDATE jobs SET state = 'OF_A_LATER_RELEASE' WHERE job_id = 'job-7'")
+
+    begun = await asyncio.gather(*(begin(store, job_id, "me") for job_id in job_ids), return_exceptions=True)
+
+    assert [number for number, job in enumerate(begun) if not isinstance(job, Job)] == [7]
+    assert isinstance(begun[7], ValueError)
+
+
+async def test_what_its_replica_has_given_up_is_not_taken_from_the_next(databases: tuple[Database, Database]) -> None:
+    first, second = (store_of(database, clock=lambda: NOW) for database in databases)
+    job_ids = await accepted(first, MANY)
+    given_up = [asyncio.create_task(begin(first, job_id, "first")) for job_id in job_ids]
+    await asyncio.sleep(0)
+    for task in given_up:
+        task.cancel()
+
+    await asyncio.gather(*(begin(second, job_id, "second") for job_id in job_ids))
+    await asyncio.wait(given_up)
+    # Behind whatever the first still had to write.
+    await begin(first, job_ids[0], "first")
+
+    assert {(await second.get(job_id)).execution for job_id in job_ids[1:]} == {"second"}
+
+
 async def test_who_gives_up_waiting_owns_the_job_all_the_same_and_holds_up_nobody(tmp_path: Path) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store = store_of(database, clock=lambda: NOW)

@@ -15,7 +15,9 @@ import sqlalchemy as sa
 
 from evergreen.v1 import video_pb2 as v1
 from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.model import Job, State
+from evergreen_server.jobs.model import Job, Stage, State
+from evergreen_server.jobs.polling import Durations, Pace
+from evergreen_server.jobs.provider import NotSent, Task, TaskState
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.workflow import Runner
 from evergreen_server.sandbox import SANDBOX_KEY
@@ -141,7 +143,8 @@ async def test_a_wish_whose_caller_gave_up_is_heard_all_the_same(tmp_path: Path)
         seen = await store.wish("job-1", lambda job: job)
 
     assert seen.state is State.CANCELLING
-    assert told == [Change(project_id="film", job_id="job-1", wished=True)]
+    # Asked again it is told again, since the first time may have gone unheard.
+    assert told == [Change(project_id="film", job_id="job-1", wished=True)] * 2
 
 
 class EndlessScenes:
@@ -153,6 +156,17 @@ class EndlessScenes:
     async def record_request(self, _project_id: str, _scene_id: str, _job_id: str, assets: object) -> None:
         self.begun.set()
         await asyncio.Event().wait()
+
+
+class EndlessTask:
+    """A provider whose task never ends."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+
+    async def task(self, task_id: str) -> Task:
+        self.asked.set()
+        return Task(task_id=task_id, state=TaskState.THROTTLED, status="THROTTLED")
 
 
 async def test_a_late_run_of_what_is_over_takes_nothing_from_the_current_run(tmp_path: Path) -> None:
@@ -194,6 +208,64 @@ async def test_a_wish_told_while_the_run_before_ends_is_not_lost_on_the_next(tmp
         assert tools.signals.of("job-1").is_set()
         after.cancel()
         await asyncio.wait({after})
+
+
+class Overtaken(JobStore):
+    """A replica that is paused right after it has begun a job, for so long that another begins it too."""
+
+    lapsed = False
+
+    async def begin(self, job_id: str, *, attempt: int, run: int, execution: str) -> Job | None:
+        begun = await super().begin(job_id, attempt=attempt, run=run, execution=execution)
+        self.lapsed = True
+        await super().begin(job_id, attempt=attempt, run=run, execution="another's")
+        return begun
+
+
+async def test_a_run_whose_replica_lost_its_lease_as_it_began_finds_out_before_its_first_step(tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        now = datetime.now(UTC)
+        store = store_of(database, clock=lambda: now, kind=Overtaken)
+        await store.accept(request_at(now), job_id="job-1", estimated_millicredits=None, inline={})
+        scenes = EndlessScenes()
+
+        def guard() -> Callable[[], None]:
+            since = store.lapsed
+
+            def check() -> None:
+                if store.lapsed != since:
+                    raise NotSent("the lease ran out meanwhile")
+
+            return check
+
+        async with asyncio.timeout(30):
+            await Runner(replace(tools_of(store), scenes=scenes, guard=guard)).run("job-1", 1, 0)
+
+        assert not scenes.begun.is_set()
+
+
+async def test_an_older_run_of_a_job_ends_when_a_newer_one_begins(tmp_path: Path) -> None:
+    async with store_of_one_job(tmp_path) as store:
+        provider = EndlessTask()
+        tools = tools_of(store, durations=Durations(), provider=provider, pace=Pace(scale=1000))
+        await store.wish("job-1", lambda job: replace(job, stage=Stage.WAITING))
+        running = replace(
+            await store.get("job-1"), state=State.RUNNING, stage=Stage.GENERATING, task_id="task", submit_token="token"
+        )
+        await store.wish("job-1", lambda job: running)
+        runner = Runner(tools)
+        older = asyncio.create_task(runner.run("job-1", 1, 0))
+        async with asyncio.timeout(30):
+            await provider.asked.wait()
+
+        newer = asyncio.create_task(runner.run("job-1", 1, 0))
+
+        async with asyncio.timeout(30):
+            await older
+        assert not newer.done()
+        assert list(runner.running) == ["job-1"]
+        newer.cancel()
+        await asyncio.wait({newer})
 
 
 async def test_a_run_of_a_job_that_is_no_longer_kept_ends_at_once(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ async def test_two_that_wait_for_one_job_are_both_woken() -> None:
         await asyncio.sleep(0)
         signals.wake("job-1")
 
-    assert [wait.done() for wait in waits] == [True, True]
+    assert [wait.result() for wait in waits] == [True, True]
 
 
 async def test_who_is_cancelled_leaves_the_others_waiting() -> None:

@@ -4,6 +4,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -15,6 +16,8 @@ from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.work import Limits, Tools
 
+StoreT = TypeVar("StoreT", bound=JobStore)
+
 
 def store_of(
     database: Database,
@@ -22,9 +25,10 @@ def store_of(
     clock: Callable[[], datetime],
     changed: Callable[[Sequence[Change]], None] = lambda _changes: None,
     enqueue: Callable[[sa.Connection, Job], None] = lambda _db, _job: None,
-) -> JobStore:
+    kind: type[StoreT] = JobStore,  # type: ignore[assignment] # which is what is made where nothing else is asked for
+) -> StoreT:
     """A store whose jobs nobody runs."""
-    return JobStore(
+    return kind(
         database=database,
         replica_id="local",
         clock=clock,

@@ -16,7 +16,7 @@ from evergreen_server.jobs.model import Job, JobError, State, Superseded
 from evergreen_server.jobs.rows import job_from_row
 
 MOST = 100
-"""In one transaction, which holds their rows meanwhile."""
+"""In one transaction, which holds their rows meanwhile: whoever would change one of these jobs waits for it."""
 
 
 class Passed(JobError):
@@ -34,7 +34,7 @@ class Claim:
 
 
 class Beginnings:
-    """Gives jobs to executions, in the order in which they ask; while one transaction is made the next ones gather."""
+    """Gives jobs to executions; while one transaction is made the next ones gather."""
 
     def __init__(self, database: Database, *, replica_id: str) -> None:
         self._database = database
@@ -43,8 +43,9 @@ class Beginnings:
         self._busy = False
 
     async def begin(self, claim: Claim) -> Job:
-        """Gives the job, owned by the execution from now on, also where the wait is cancelled.
+        """Gives the job, owned by the execution until a later one begins it.
 
+        Where the wait is cancelled it may come to own it all the same, but only before its turn is over.
         Raises Passed, and Superseded where nothing is left to do for the execution.
         """
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
@@ -54,10 +55,17 @@ class Beginnings:
         return await future
 
     def _next(self) -> None:
-        batch = [self._waiting.popleft() for _ in range(min(MOST, len(self._waiting)))]
-        claims = [claim for claim, _ in batch]
+        batch: list[tuple[Claim, asyncio.Future[Job]]] = []
+        while self._waiting and len(batch) < MOST:
+            claim, future = self._waiting.popleft()
+            # Whoever gave up before its turn must not take the job from who has it by then.
+            if not future.done():
+                batch.append((claim, future))
+        if not batch:
+            return
+        claims = [each for each, _ in batch]
 
-        def ended(done: "asyncio.Future[list[Job | JobError]]") -> None:
+        def ended(done: "asyncio.Future[list[Job | Exception]]") -> None:
             self._busy = False
             error = done.exception()
             for number, (_, future) in enumerate(batch):
@@ -91,17 +99,18 @@ def own(job: Job, claim: Claim, replica_id: str) -> Job:
     return replace(job, execution=claim.execution, replica=replica_id)
 
 
-def _begin(db: sa.Connection, claims: Sequence[Claim], replica_id: str) -> "list[Job | JobError]":
+def _begin(db: sa.Connection, claims: Sequence[Claim], replica_id: str) -> "list[Job | Exception]":
     # The project's row, under which all else of a job is changed, is not locked: nobody is told of this. But whoever
     # changes a job locks its row too, and one that is locked is passed over, so that this waits for nobody.
     wanted = {"job_ids": [claim.job_id for claim in claims]}
-    free = {row["job_id"]: job_from_row(row) for row in db.execute(statements.LOCK_FREE_JOBS, wanted).mappings()}
-    begun: list[Job | JobError] = []
+    free = {row["job_id"]: row for row in db.execute(statements.LOCK_FREE_JOBS, wanted).mappings()}
+    begun: list[Job | Exception] = []
     for claim in claims:
         try:
-            job = free.get(claim.job_id)
-            begun.append(Passed(claim.job_id) if job is None else own(job, claim, replica_id))
-        except Superseded as exc:
+            row = free.get(claim.job_id)
+            begun.append(Passed(claim.job_id) if row is None else own(job_from_row(row), claim, replica_id))
+        except Exception as exc:
+            # Superseded; or whatever keeps one row from being read, for which the others must not pay.
             begun.append(exc)
     rows = [
         {"of_job": job.job_id, "by_execution": job.execution, "by_replica": job.replica}

@@ -1,7 +1,6 @@
 """The step that follows a task at the provider to its end, and cancels it where that was wished or time is up."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -9,9 +8,9 @@ from functools import partial
 from evergreen_server.jobs.meter import kind_of
 from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State
 from evergreen_server.jobs.polling import PollPlan
-from evergreen_server.jobs.provider import Failure, NotSent, ProviderError, Task, TaskGone, TaskState
+from evergreen_server.jobs.provider import Failure, ProviderError, Task, TaskGone, TaskState
 from evergreen_server.jobs.submission import next_attempt
-from evergreen_server.jobs.work import Tools, generation_seconds
+from evergreen_server.jobs.work import Tools, generation_seconds, held
 
 STAGES = {
     TaskState.PENDING: Stage.THROTTLED,
@@ -55,12 +54,12 @@ async def _poll(tools: Tools, job: Job, execution: str, plan: PollPlan, limit: f
     """
     # The first poll of a task that was just made is as far off as the plan says; a restart's too.
     delay = 0.0 if job.state is State.CANCELLING else plan.next_delay(tools.monotonic())
-    # What was handed in is not older than the execution's signal, which has told of every change since.
+    # What was handed in was read while this replica held it, and the execution's signal has told of every wish since.
     check, read_at = tools.guard(), tools.monotonic()
     while True:
         left = limit - tools.monotonic()
         changed = await tools.pause(job.job_id, min(delay, left) if left > 0 else delay)
-        if changed or tools.monotonic() - read_at > READ_SECONDS or not _held(check):
+        if changed or tools.monotonic() - read_at > READ_SECONDS or not held(check):
             check, read_at = tools.guard(), tools.monotonic()
             job = await tools.store.again(job)
             if job.execution != execution or job.final:
@@ -84,15 +83,6 @@ async def _poll(tools: Tools, job: Job, execution: str, plan: PollPlan, limit: f
         job = await _seen(tools, job, task, execution)
         now = tools.monotonic()
         delay = tools.crowd.delay(plan.next_delay(now), pace=tools.pace, random=tools.random, now=now)
-
-
-def _held(check: Callable[[], None]) -> bool:
-    """Tells whether this replica has surely kept its jobs since it got the check."""
-    try:
-        check()
-    except NotSent:
-        return False
-    return True
 
 
 async def _seen(tools: Tools, job: Job, task: Task, execution: str) -> Job:

@@ -1,4 +1,4 @@
-"""The project's row, locked before anything of the project changes, and the marks of scenes that are being deleted."""
+"""The project's row, locked before anything changes that is told, and the marks of scenes that are being deleted."""
 
 from datetime import datetime
 

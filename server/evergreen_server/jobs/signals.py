@@ -1,7 +1,6 @@
 """What wakes whoever executes a job: a word that there is something to read in its row."""
 
 import asyncio
-from typing import Any
 
 
 class Signal:
@@ -15,29 +14,31 @@ class Signal:
 
     def __init__(self) -> None:
         self._set = False
-        self._waiters: tuple[asyncio.Future[None], ...] = ()
+        self._waiters: tuple[asyncio.Future[bool], ...] = ()
 
     def set(self) -> None:
         self._set = True
         for waiter in self._waiters:
-            _release(waiter)
+            # With the word, since the first of them to go on begins anew for all.
+            _release(waiter, True)
 
     def is_set(self) -> bool:
         return self._set
 
     async def wait(self, seconds: float) -> bool:
         """Waits until it is set, at most so long; tells whether it was, and begins anew."""
-        if not self._set:
+        told = self._set
+        if not told:
             loop = asyncio.get_running_loop()
             waiter = loop.create_future()
             self._waiters += (waiter,)
-            timer = loop.call_later(max(0.0, seconds), _release, waiter)
+            timer = loop.call_later(max(0.0, seconds), _release, waiter, False)
             try:
-                await waiter
+                told = await waiter
             finally:
                 timer.cancel()
                 self._waiters = tuple(other for other in self._waiters if other is not waiter)
-        told, self._set = self._set, False
+        told, self._set = told or self._set, False
         return told
 
 
@@ -60,6 +61,6 @@ class Signals:
         self._signals.pop(job_id, None)
 
 
-def _release(waiter: "asyncio.Future[Any]") -> None:
+def _release(waiter: "asyncio.Future[bool]", told: bool) -> None:
     if not waiter.done():
-        waiter.set_result(None)
+        waiter.set_result(told)

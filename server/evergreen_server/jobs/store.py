@@ -63,7 +63,7 @@ class Progress:
 
 
 class JobStore(JobReader):
-    """Jobs as rows. Each method is one transaction; what it returns is what was committed."""
+    """Jobs as rows. Each method changes them in one transaction, and returns what that committed."""
 
     def __init__(
         self,
@@ -244,7 +244,9 @@ class JobStore(JobReader):
         now = max(now, old.updated_at)
         new = edit(old)
         if new == old:
-            return old, []
+            # Asked again since the first answer was lost: perhaps nobody heard of that either.
+            heard = not wished or old.state is not State.CANCELLING
+            return old, [] if heard else [Change(project_id=project_id, job_id=job_id, wished=True)]
         if new.attempt != old.attempt:
             try:
                 ledger.check_attempt(db, old, new, self._caps.of(project_id))

@@ -16,7 +16,7 @@ from evergreen_server.jobs.meter import Meter, Unmetered
 from evergreen_server.jobs.model import CostBasis, Job, State
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
-from evergreen_server.jobs.provider import ModelTable, Provider, Task
+from evergreen_server.jobs.provider import ModelTable, NotSent, Provider, Task
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.tasks import TaskRecords
@@ -138,6 +138,15 @@ class Shield:
         if not task.cancelled() and (exc := task.exception()) is not None:
             # Its caller may have gone and hear of it no more.
             logger.debug("work failed", exc_info=exc, extra={"work": task.get_name()})
+
+
+def held(check: Callable[[], None]) -> bool:
+    """Tells whether this replica has surely kept its jobs since it got the check."""
+    try:
+        check()
+    except NotSent:
+        return False
+    return True
 
 
 def start_limit(job: Job) -> tuple[datetime, str, str]:

@@ -7,7 +7,7 @@ own memory of steps is not used: it could only repeat what the row knows, at the
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
 from uuid import uuid4
@@ -21,7 +21,7 @@ from evergreen_server.jobs.model import Job, Stage, State, Superseded
 from evergreen_server.jobs.preparing import prepare
 from evergreen_server.jobs.provider import ProviderError
 from evergreen_server.jobs.submission import submit
-from evergreen_server.jobs.work import StepWork, Tools
+from evergreen_server.jobs.work import StepWork, Tools, held
 from evergreen_server.logs import current_job
 from evergreen_storage import StorageError
 
@@ -44,7 +44,7 @@ class Runner:
 
     async def run(self, job_id: str, attempt: int, run: int) -> None:
         """Runs one attempt of a job to its end, as the engine's workflow."""
-        tools, execution = self._tools, uuid4().hex
+        tools, execution, check = self._tools, uuid4().hex, self._tools.guard()
         current_job.set(job_id)
         # From before the first reading on, so that no wish after it goes unnoticed.
         signal = tools.signals.of(job_id)
@@ -54,11 +54,11 @@ class Runner:
             if job_id not in self._running:
                 tools.signals.forget(job_id)
             return
-        self._running[job_id] = execution
-        if tools.signals.of(job_id) is not signal:
-            # The run of the last attempt forgot it as it ended, and with it what it may have told.
+        if job_id in self._running or tools.signals.of(job_id) is not signal:
+            # An older run here learns that it is over; or one that ended forgot the signal, with what it may have told.
             tools.signals.wake(job_id)
-        advancing = self._advance(job, execution)
+        self._running[job_id] = execution
+        advancing = self._advance(job, execution, check)
         # Thousands wait in it at once, each with the job as it is by then.
         del job
         try:
@@ -83,12 +83,15 @@ class Runner:
             await asyncio.sleep(self._tools.backoff(tries))
             tries += 1
 
-    async def _advance(self, job: Job, execution: str) -> None:
+    async def _advance(self, job: Job, execution: str, check: Callable[[], None]) -> None:
         """Does step after step, as the row says, until none is left; what fails is tried again, ever more slowly."""
         # The first reading came with the ownership, each later one with the step.
         begun, read, tries = (job.attempt, job.run), True, 0
         while True:
             try:
+                # Else another replica may own the job by now.
+                read = read and held(check)
+                check = self._tools.guard()
                 job, read = job if read else await self._tools.store.again(job), False
                 if job.execution != execution:
                     raise Superseded(job.job_id)
