@@ -92,9 +92,12 @@ def running(command: list[str], ready: str, *, cwd: Path, environ: Mapping[str, 
             # What a server says from now on must not fill the pipe and stop it.
             with subprocess.Popen(["cat"], stdin=process.stdout, stdout=subprocess.DEVNULL) as drain:
                 process.stdout.close()
-                yield found[1]
-                process.terminate()
-                drain.wait(20)
+                try:
+                    yield found[1]
+                finally:
+                    # Also where the context fails: the drain ends with what it drains.
+                    process.terminate()
+                    drain.wait(20)
         finally:
             process.kill()
 

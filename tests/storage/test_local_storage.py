@@ -45,6 +45,18 @@ async def test_an_object_is_a_plain_file_that_others_may_read(local: LocalStorag
     assert files(tmp_path / "root") == [KEY]
 
 
+async def test_a_file_is_streamed_alike_from_memory_and_from_the_disk(local: LocalStorage, tmp_path: Path) -> None:
+    body = os.urandom(5 << 20)
+    await local.put_stream(KEY, one(body), size=len(body))
+    # Its end and its middle are given up by the system, as far as that listens; its beginning is still in memory.
+    with (tmp_path / "root" / KEY).open("rb") as file:
+        file.read(1 << 20)
+        os.posix_fadvise(file.fileno(), 2 << 20, 0, os.POSIX_FADV_DONTNEED)
+
+    for start, end in ((0, None), (1, 5 << 20), (3 << 20, (4 << 20) + 7), (len(body) - 1, None)):
+        assert b"".join([block async for block in local.stream(KEY, start=start, end=end)]) == body[start:end]
+
+
 async def test_a_local_path_is_the_file_itself(local: LocalStorage, tmp_path: Path) -> None:
     await local.put(KEY, b"clip")
 
