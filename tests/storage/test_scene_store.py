@@ -1,5 +1,6 @@
 """The scene tree over every engine: assets that are never overwritten, and a document that never loses a name."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -20,7 +21,6 @@ from evergreen_storage import (
     SceneNotFound,
     SceneStore,
     Storage,
-    open_storage,
 )
 from tests.storage.conftest import HOSTILE
 
@@ -268,20 +268,27 @@ async def test_scenes_are_listed_in_pages_and_foreign_folders_are_not(storage: S
     assert await scenes.list("p", limit=0) == []
 
 
-async def test_ten_thousand_scenes_are_listed_in_pages(clock: Clock) -> None:
-    async with open_storage("memory://") as storage:
-        scenes = SceneStore(storage, clock=clock)
-        await scenes.create("p", "template")
-        template, _ = await storage.get("projects/p/template/metadata/scene.json", max_bytes=10_000)
-        expected = [f"scene-{number:05}" for number in range(10_000)]
-        for scene in expected:
+@pytest.mark.parametrize("storage", ["file", "memory", "s3", "gs", "az"], indirect=True)
+async def test_ten_thousand_scenes_are_listed_in_pages(storage: Storage, clock: Clock) -> None:
+    scenes = SceneStore(storage, clock=clock)
+    await scenes.create("p", "template")
+    template, _ = await storage.get("projects/p/template/metadata/scene.json", max_bytes=10_000)
+    expected = [f"scene-{number:05}" for number in range(10_000)]
+    numbers = iter(expected)
+
+    async def fill() -> None:
+        for scene in numbers:
             data = template.replace(b'"template"', f'"{scene}"'.encode())
             await storage.put(f"projects/p/{scene}/metadata/scene.json", data)
 
-        listed: list[str] = []
-        while page := await scenes.list("p", limit=500, after=listed[-1] if listed else ""):
-            assert len(page) <= 500
-            listed += [scene.id for scene in page]
+    async with asyncio.TaskGroup() as group:
+        for _ in range(32):
+            group.create_task(fill())
+
+    listed: list[str] = []
+    while page := await scenes.list("p", limit=500, after=listed[-1] if listed else ""):
+        assert len(page) <= 500
+        listed += [scene.id for scene in page]
 
     assert listed == [*expected, "template"]
 
