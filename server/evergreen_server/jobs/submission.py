@@ -181,7 +181,7 @@ async def _surely(tools: Tools, job: Job, write: Callable[[], Awaitable[T]]) -> 
             logger.warning("answer not recorded", extra={"job_id": job.job_id, "cause": cause, "tries": tries + 1})
         except SQLAlchemyError:
             logger.exception("answer not recorded", extra={"job_id": job.job_id, "tries": tries + 1})
-            await asyncio.sleep(tools.backoff(tries))
+        await asyncio.sleep(tools.backoff(tries))
     raise AssertionError("a count does not end")
 
 
