@@ -57,6 +57,25 @@ async def test_a_file_is_streamed_alike_from_memory_and_from_the_disk(local: Loc
         assert b"".join([block async for block in local.stream(KEY, start=start, end=end)]) == body[start:end]
 
 
+async def test_whoever_reads_a_long_file_from_memory_lets_others_run_between_its_blocks(local: LocalStorage) -> None:
+    await local.put_stream(KEY, one(bytes(8 << 20)), size=8 << 20)
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    running = asyncio.create_task(others())
+    seen = [turns async for _ in local.stream(KEY)]
+    running.cancel()
+    await asyncio.wait({running})
+
+    assert len(seen) >= 8
+    assert seen == sorted(set(seen)), "after each block somebody else had a turn"
+
+
 async def test_a_local_path_is_the_file_itself(local: LocalStorage, tmp_path: Path) -> None:
     await local.put(KEY, b"clip")
 
