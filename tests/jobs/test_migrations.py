@@ -123,6 +123,6 @@ def back_to_the_first(db: sa.Connection) -> None:
     for index in ("jobs_by_slot", "jobs_by_end", "provider_tasks_by_age"):
         db.execute(sa.text(f"DROP INDEX {index}"))
     sums = (projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
-    added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before)
+    added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, jobs.c.pins)
     for column in (*added, provider_tasks.c.role, scene_deletions.c.replica, *sums):
         db.execute(sa.text(f"ALTER TABLE {column.table} DROP COLUMN {column.name}"))

@@ -70,6 +70,7 @@ jobs = sa.Table(
     sa.Column("cost_basis", sa.String),
     sa.Column("charge_basis", sa.String),
     sa.Column("inputs", sa.JSON, nullable=False),
+    sa.Column("pins", sa.JSON, comment="Size and SHA-256 of each input as it was checked."),
     sa.Column("outputs", sa.JSON, nullable=False),
     sa.Column("warnings", sa.JSON, nullable=False),
     sa.Column("error", sa.JSON),

@@ -16,7 +16,7 @@ from evergreen_server.jobs.database import (
     scene_deletions,
 )
 
-VERSION = 2
+VERSION = 3
 LOCK = 0x65766572
 """The key of the advisory lock, on PostgreSQL; SQLite has one writer anyway."""
 
@@ -100,5 +100,9 @@ def _slots(db: sa.Connection) -> None:
     db.execute(jobs.update().where(submitted).values(slot="HELD"))
 
 
-STEPS: Mapping[int, Callable[[sa.Connection], None]] = {2: _second}
+def _third(db: sa.Connection) -> None:
+    _add(db, jobs.c.pins)
+
+
+STEPS: Mapping[int, Callable[[sa.Connection], None]] = {2: _second, 3: _third}
 """What each version does to the tables of the one before it; new tables and their indexes are made before."""

@@ -167,6 +167,14 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Pin:
+    """The bytes of an input that were checked, and no others may be submitted. `sha256` is in hex."""
+
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
     """A GenerateVideo request as accepted. `digest` is the SHA-256 of its canonical form."""
 
@@ -217,6 +225,8 @@ class Job:
     charge_basis: CostBasis | None = None
     """What is known of the part of it that was charged last."""
     inputs: tuple[Input, ...] = ()
+    pins: tuple[Pin | None, ...] = ()
+    """Of each input its pin, None for a URL; empty where a release that pinned nothing prepared them."""
     outputs: tuple[Output, ...] = ()
     warnings: tuple[JobWarning, ...] = ()
     error: JobFault | None = None
