@@ -83,7 +83,7 @@ async def serve(
     `resolver` looks up the hosts of callers' URLs; without one the system does. `now` is the wall clock, which may be
     set at any moment: what must last so long is measured by the monotonic one.
 
-    Raises what keeps it from starting, or the first fault of anything that must not end by itself.
+    Raises what keeps it from starting. What runs beside the calls is begun again whatever it raises; see `background`.
     """
     async with AsyncExitStack() as stack:
         access, certificates = Access(None), None
@@ -177,7 +177,7 @@ async def serve(
         progress, durations = ProgressBuffer(store.flush), Durations()
         if database.shared:
             await stack.enter_async_context(lease.open())
-        background = await stack.enter_async_context(Background())
+        background = await stack.enter_async_context(Background(failed=metrics.task_failed))
         # Left before the provider and the database close, so that a POST under way can still record its task.
         shield = await stack.enter_async_context(Shield(grace_seconds=config.grace_seconds))
         pace = Pace(scale=config.provider_speed)
@@ -205,23 +205,23 @@ async def serve(
         )
         runner = Runner(tools)
         for name, work in (
-            ("feed", feed.run()),
-            ("admission", admission.run()),
-            ("account", admission.refresh()),
-            ("progress", progress.run()),
+            ("feed", feed.run),
+            ("admission", admission.run),
+            ("account", admission.refresh),
+            ("progress", progress.run),
         ):
             background.start(work, name=name)
         if database.shared:
             for name, work in (
-                ("notices sent", notices.send()),
-                ("notices heard", notices.listen()),
-                ("wishes", notices.look()),
+                ("notices sent", notices.send),
+                ("notices heard", notices.listen),
+                ("wishes", notices.look),
             ):
                 background.start(work, name=name)
         if config.tokens_file:
-            background.start(tokens.watch(access.replace), name="tokens")
+            background.start(partial(tokens.watch, access.replace), name="tokens")
         if certificates:
-            background.start(pems.watch(certificates.replace), name="certificates")
+            background.start(partial(pems.watch, certificates.replace), name="certificates")
         await stack.enter_async_context(engine.open(runner.run))
         retention = Retention(
             database=database,
@@ -236,14 +236,14 @@ async def serve(
         )
         sweep = Sweep(database=database, tools=tools, running=lambda: runner.running, deletions=deletions)
         # Of its own, so that it starts after the engine that it works on, and ends before.
-        upkeep = await stack.enter_async_context(Background())
-        upkeep.start(retention.run(), name="retention")
-        upkeep.start(sweep.run(), name="sweep")
+        upkeep = await stack.enter_async_context(Background(failed=metrics.task_failed))
+        upkeep.start(retention.run, name="retention")
+        upkeep.start(sweep.run, name="sweep")
         if database.shared:
             reaper = Reaper(database=database, lease=lease, handover=engine, taken_over=metrics.taken_over)
-            upkeep.start(reaper.run(), name="reaper")
+            upkeep.start(reaper.run, name="reaper")
         if config.metrics_listen:
-            upkeep.start(metrics.watch_loop(), name="loop lag")
+            upkeep.start(metrics.watch_loop, name="loop lag")
             metrics_address = await stack.enter_async_context(serve_metrics(config.metrics_listen, metrics))
             logger.info("metrics served", extra={"address": metrics_address})
         video = VideoService(

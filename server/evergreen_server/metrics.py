@@ -64,6 +64,12 @@ class Metrics:
         self._swept = Counter(
             "evergreen_swept", "What the sweep found and put right, or reported.", ["what"], registry=registry
         )
+        self._failed_tasks = Counter(
+            "evergreen_background_failures",
+            "Background tasks that failed and were begun again.",
+            ["task"],
+            registry=registry,
+        )
         Gauge("evergreen_watchers", "Watches that are open here.", registry=registry).set_function(watchers)
 
     def poll_failed(self, kind: str) -> None:
@@ -83,6 +89,9 @@ class Metrics:
 
     def swept(self, what: str, number: int) -> None:
         self._swept.labels(what).inc(number)
+
+    def task_failed(self, name: str) -> None:
+        self._failed_tasks.labels(name).inc()
 
     async def watch_loop(self) -> None:
         """Measures how late the event loop comes to a wait that is over."""

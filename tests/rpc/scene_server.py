@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
+import pytest
 
 from evergreen.v1 import scene_pb2, scene_pb2_grpc
 from evergreen_server.background import Background
@@ -134,8 +135,8 @@ async def scene_serving(
             enqueue=lambda _db, _job: None,
             changed=changed,
         )
-        background = await enter(Background())
-        background.start(feed.run(), name="feed")
+        background = await enter(Background(failed=pytest.fail))
+        background.start(feed.run, name="feed")
         shield = await enter(Shield(grace_seconds=5))
         service = SceneService(
             scenes=scenes,
