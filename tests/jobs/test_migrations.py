@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.connecting import DatabaseUnusable, open_database
 from evergreen_server.jobs.database import jobs, ledger, metadata, projects, provider_tasks, scene_deletions
 from evergreen_server.jobs.migrations import VERSION, schema_version
+from tests.history import write_history
 from tests.postgres import Postgres
 
 
@@ -29,6 +30,30 @@ async def test_a_database_of_the_first_version_is_brought_up_to_date(url: str) -
     async with open_database(url) as database:
         assert await database.read(shape) == fresh
         assert await database.read(version) == VERSION
+
+
+async def test_a_database_of_the_second_version_is_brought_up_to_date(url: str) -> None:
+    async with open_database(url) as database:
+        fresh = await database.read(shape)
+    second(url, 300)
+
+    async with open_database(url) as database:
+        assert await database.read(shape) == fresh
+        assert await database.read(version) == VERSION
+        found = await database.read(durations)
+
+    assert found == {True: {None}, False: {5}}, "filled in where a job has not ended, and only there"
+
+
+async def test_a_text_that_the_database_cannot_read_back_does_not_keep_it_from_being_brought_up_to_date(
+    url: str,
+) -> None:
+    async with open_database(url):
+        pass
+    second(url, 300, prompt='a rocket\0rises, and \ud800 is "duration_seconds": 9')
+
+    async with open_database(url) as database:
+        assert await database.read(durations) == {True: {None}, False: {5}}
 
 
 async def test_the_sums_of_projects_are_made_from_the_ledger(url: str) -> None:
@@ -96,6 +121,38 @@ async def test_a_password_is_not_repeated_where_the_database_cannot_be_reached()
     assert "sesame" not in str(refused.value)
 
 
+THIRD_INDEXES = (
+    "jobs_open",
+    "jobs_by_project_state",
+    "jobs_by_scene",
+    "jobs_by_revision",
+    "provider_tasks_unsettled",
+)
+SECOND = Path(__file__).with_name("schema_2.sql")
+
+
+def second(url: str, count: int, prompt: str = "") -> None:
+    """Puts a database of the second version, with jobs in it, in the place of one of today."""
+    parsed = sa.make_url(url)
+    shared = parsed.get_backend_name() == "postgresql"
+    engine = sa.create_engine(parsed.set(drivername="postgresql+psycopg") if shared else parsed)
+    with engine.begin() as db:
+        metadata.drop_all(db)
+        db.execute(sa.text("DROP TABLE schema_version"))
+        for statement in SECOND.read_text().format(binary="BYTEA" if shared else "BLOB").split(";\n")[:-1]:
+            db.exec_driver_sql(statement)
+        write_history(db, count, prompt=prompt)
+    engine.dispose()
+
+
+def durations(db: sa.Connection) -> dict[bool, set[int | None]]:
+    """The durations in the column, by whether their jobs have ended."""
+    found: dict[bool, set[int | None]] = {}
+    for row in db.execute(sa.select(jobs.c.ended_at, jobs.c.duration_seconds)):
+        found.setdefault(row.ended_at is not None, set()).add(row.duration_seconds)
+    return found
+
+
 def version(db: sa.Connection) -> int:
     return db.execute(sa.select(schema_version.c.version)).scalar_one()
 
@@ -120,9 +177,10 @@ def back_to_the_first(db: sa.Connection) -> None:
     """Makes of a new database what the first version had."""
     for table in ("scene_writers", "storage_locks", "replicas", "schema_version", "model_queues", "turns"):
         db.execute(sa.text(f"DROP TABLE {table}"))
-    for index in ("jobs_by_slot", "jobs_by_end", "provider_tasks_by_age"):
+    for index in ("jobs_by_slot", "jobs_by_end", "provider_tasks_by_age", *THIRD_INDEXES):
         db.execute(sa.text(f"DROP INDEX {index}"))
     sums = (projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
-    added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, jobs.c.pins)
+    third = (jobs.c.pins, jobs.c.duration_seconds)
+    added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, *third)
     for column in (*added, provider_tasks.c.role, scene_deletions.c.replica, *sums):
         db.execute(sa.text(f"ALTER TABLE {column.table} DROP COLUMN {column.name}"))

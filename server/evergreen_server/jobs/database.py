@@ -43,6 +43,7 @@ jobs = sa.Table(
     sa.Column("request_id", sa.String, nullable=False),
     sa.Column("digest", sa.String, nullable=False),
     sa.Column("model", sa.String, nullable=False),
+    sa.Column("duration_seconds", sa.Integer, comment="As in the spec, which no query looks into."),
     sa.Column("spec", sa.JSON, nullable=False),
     sa.Column("labels", sa.JSON, nullable=False),
     sa.Column("priority", sa.Integer, nullable=False),
@@ -79,8 +80,21 @@ jobs = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("ended_at", sa.BigInteger),
     sa.Index("jobs_by_project", "project_id", "job_id"),
+    sa.Index("jobs_by_project_state", "project_id", "state", "job_id"),
+    sa.Index("jobs_by_scene", "project_id", "scene_id", "state", "job_id"),
+    sa.Index("jobs_by_revision", "project_id", "revision"),
     sa.Index("jobs_by_state", "state", "job_id"),
     sa.Index("jobs_by_end", "ended_at"),
+)
+
+# Only of jobs that have not ended, which are few beside all. A query must say so in these words: no planner takes it
+# from states that are given as parameters.
+sa.Index(
+    "jobs_open",
+    jobs.c.project_id,
+    jobs.c.revision,
+    sqlite_where=jobs.c.ended_at.is_(None),
+    postgresql_where=jobs.c.ended_at.is_(None),
 )
 
 # Only of jobs in line or under way: any comparison with `slot` implies the condition.
@@ -139,6 +153,15 @@ provider_tasks = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Index("provider_tasks_by_age", "created_at"),
     comment="Append-only and guarded by no fence: a paid task's id is never dropped.",
+)
+
+UNSETTLED = provider_tasks.c.role.in_([sa.literal_column("'NEW'"), sa.literal_column("'SURPLUS'")])
+"""Whether a task still has to be seen to. In the text itself, so that a planner knows that the index covers it."""
+sa.Index(
+    "provider_tasks_unsettled",
+    provider_tasks.c.role,
+    sqlite_where=UNSETTLED,
+    postgresql_where=UNSETTLED,
 )
 
 replicas = sa.Table(

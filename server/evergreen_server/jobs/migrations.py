@@ -15,6 +15,7 @@ from evergreen_server.jobs.database import (
     provider_tasks,
     scene_deletions,
 )
+from evergreen_server.jobs.statements import UPDATE_JOB
 
 VERSION = 3
 LOCK = 0x65766572
@@ -43,6 +44,9 @@ def migrate(db: sa.Connection) -> None:
     if version:
         for step in range(version + 1, VERSION + 1):
             STEPS[step](db)
+        # All at last, since some are of columns that a later step adds.
+        for index in (*jobs.indexes, *provider_tasks.indexes):
+            index.create(db, checkfirst=True)
     if version != VERSION:
         db.execute(schema_version.delete())
         db.execute(schema_version.insert().values(version=VERSION))
@@ -90,8 +94,6 @@ def _second(db: sa.Connection) -> None:
 
 def _slots(db: sa.Connection) -> None:
     """Puts in the rows who stood in line and who had a slot."""
-    for index in (*jobs.indexes, *provider_tasks.indexes):
-        index.create(db, checkfirst=True)
     waits = sa.and_(jobs.c.state == "QUEUED", jobs.c.stage == "WAITING")
     submitted = sa.and_(
         jobs.c.state.in_(["RUNNING", "CANCELLING"]), jobs.c.stage != "DELIVERING", jobs.c.submit_token != ""
@@ -101,7 +103,16 @@ def _slots(db: sa.Connection) -> None:
 
 
 def _third(db: sa.Connection) -> None:
-    _add(db, jobs.c.pins)
+    _add(db, jobs.c.pins, jobs.c.duration_seconds)
+    # Read here and not by the database: one that meets a text it cannot represent refuses the whole question.
+    query = sa.select(jobs.c.job_id, jobs.c.spec).where(jobs.c.ended_at.is_(None))
+    rows = [
+        {"of_job": row.job_id, "duration_seconds": row.spec["duration_seconds"]}
+        for row in db.execute(query.execution_options(yield_per=500))
+        if row.spec.get("duration_seconds") is not None
+    ]
+    if rows:
+        db.execute(UPDATE_JOB, rows)
 
 
 STEPS: Mapping[int, Callable[[sa.Connection], None]] = {2: _second, 3: _third}

@@ -76,7 +76,7 @@ class Outlooks:
         return self._kept
 
     def _read(self, db: sa.Connection) -> Mapping[str, Outlook]:
-        seconds = jobs.c.spec["duration_seconds"].as_integer().label("seconds")
+        seconds = jobs.c.duration_seconds.label("seconds")
         under_way = sa.select(jobs.c.job_id, jobs.c.model, jobs.c.state, jobs.c.stage, jobs.c.submitted_at, seconds)
         held, waiting = defaultdict(list), defaultdict(list)
         for row in db.execute(under_way.where(jobs.c.slot == Slot.HELD.value)).mappings():

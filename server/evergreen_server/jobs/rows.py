@@ -61,6 +61,7 @@ def request_to_row(request: JobRequest) -> dict[str, object]:
         "request_id": request.request_id,
         "digest": request.digest,
         "model": request.spec.model,
+        "duration_seconds": request.spec.duration_seconds,
         "spec": spec_to_json(request.spec),
         "labels": dict(request.labels),
         "priority": request.priority,

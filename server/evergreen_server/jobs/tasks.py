@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from evergreen_server.jobs import ledger
-from evergreen_server.jobs.database import Database, insert_new, provider_tasks
+from evergreen_server.jobs.database import UNSETTLED, Database, insert_new, provider_tasks
 from evergreen_server.jobs.model import Job, Stage, State, TaskRole
 from evergreen_server.jobs.rows import micros
 from evergreen_server.jobs.statements import SET_ROLE
@@ -124,10 +124,11 @@ class TaskRecords:
         # One of the future is old too: the clock was set back since.
         young = provider_tasks.c.created_at.between(micros(now - older_than), micros(now + older_than))
         query = sa.select(provider_tasks).where(
+            UNSETTLED,
             sa.or_(
                 provider_tasks.c.role == TaskRole.SURPLUS.value,
                 sa.and_(provider_tasks.c.role == TaskRole.NEW.value, sa.not_(young)),
-            )
+            ),
         )
         return await self._database.read(
             lambda db: [
