@@ -81,7 +81,8 @@ class Config:
     server of one database must be given the same. Default no limit."""
     max_queued: int
     """EVERGREEN_MAX_QUEUED: how many accepted jobs may wait to be submitted, over all servers of the database; more
-    are refused with RESOURCE_EXHAUSTED, QUEUE_FULL. 1 to 10,000,000. Default 10000."""
+    are refused with RESOURCE_EXHAUSTED, QUEUE_FULL. A project may have as many waiting as places are left, so one
+    alone gets half of them. 1 to 10,000,000. Default 20000."""
     event_retention_days: float
     """EVERGREEN_EVENT_RETENTION_DAYS: how long events are kept for watches to resume from, 1 to 3650. Default 7."""
     job_retention_days: float
@@ -154,7 +155,7 @@ class Config:
             provider_speed=speed,
             picture_hosts=frozenset(read("EVERGREEN_PICTURE_HOSTS", "", _names)),
             project_credits=read("EVERGREEN_PROJECT_CREDITS", "{}", _project_credits),
-            max_queued=read("EVERGREEN_MAX_QUEUED", "10000", _whole(1, 10_000_000)),
+            max_queued=read("EVERGREEN_MAX_QUEUED", "20000", _whole(1, 10_000_000)),
             event_retention_days=read("EVERGREEN_EVENT_RETENTION_DAYS", "7", _number(1, 3650)),
             job_retention_days=read("EVERGREEN_JOB_RETENTION_DAYS", "30", _number(1, 3650)),
             metrics_listen=metrics,

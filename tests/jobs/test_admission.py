@@ -118,7 +118,7 @@ async def test_a_paused_model_holds_no_other(api: Api, sandbox: Control) -> None
 
 async def test_a_full_queue_takes_no_new_job_and_answers_for_those_it_has(tmp_path: Path, sandbox: Control) -> None:
     await sandbox.account(models={"gen4.5": {"maxConcurrentGenerations": 0}})
-    async with serving(tmp_path / "data", sandbox.url, EVERGREEN_MAX_QUEUED="2") as api:
+    async with serving(tmp_path / "data", sandbox.url, EVERGREEN_MAX_QUEUED="4") as api:
         first, _ = [await waiting(api, request_id=name) for name in ("one", "two")]
 
         with pytest.raises(grpc.aio.AioRpcError) as refused:
@@ -126,8 +126,10 @@ async def test_a_full_queue_takes_no_new_job_and_answers_for_those_it_has(tmp_pa
 
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert reason_of(refused.value) == "QUEUE_FULL"
+        assert detail_of(refused.value, error_details_pb2.ErrorInfo()).metadata["bound"] == "project"
         assert detail_of(refused.value, error_details_pb2.RetryInfo()).retry_delay.seconds == 15
         assert (await api.generate(request_id="one")).job_id == first.job_id
+        assert (await api.generate(request_id="one", project_id="other")).state == v1.JOB_STATE_QUEUED
         await api.video.CancelVideo(v1.CancelVideoRequest(job_id=first.job_id))
         await api.finished(first.job_id)
         assert (await api.generate(request_id="three")).state == v1.JOB_STATE_QUEUED

@@ -1,6 +1,7 @@
 """Slots in the rows of one database that several admissions grant from, as several replicas would."""
 
 import asyncio
+import itertools
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -430,17 +431,57 @@ async def test_a_slot_that_comes_free_is_granted_to_the_next(replicas: Two) -> N
 
 async def test_a_full_queue_takes_no_more_until_one_has_left(replicas: Two) -> None:
     first, _ = replicas
-    short = Replica(first.database, Tier(), limit=3)
+    short = Replica(first.database, Tier(), limit=6)
     for number in range(3):
         await short.accept(f"job-{number}")
 
-    with pytest.raises(QueueFull, match="3 jobs wait"):
+    with pytest.raises(QueueFull, match="3 jobs of the project wait") as refused:
         await short.accept("one too many")
+    assert refused.value.of_project
     await short.grant()
     await short.submit("job-0")
     await short.accept("the next")
     with pytest.raises(QueueFull):
         await short.accept("one too many")
+
+
+async def test_one_project_never_fills_the_queue_for_another(replicas: Two) -> None:
+    first, _ = replicas
+    short = Replica(first.database, Tier(), limit=16)
+
+    got = [await filled(short, project_id) for project_id in ("a", "b", "c", "d", "e", "f")]
+
+    assert got == [8, 4, 2, 1, 1, 0]
+    with pytest.raises(QueueFull, match="16 jobs wait to be submitted; no more than 16 may") as refused:
+        await short.accept("one too many", project_id="g")
+    assert not refused.value.of_project
+
+
+async def test_a_single_place_is_had_by_whoever_comes_first(replicas: Two) -> None:
+    first, _ = replicas
+    short = Replica(first.database, Tier(), limit=1)
+
+    assert [await filled(short, project_id) for project_id in ("a", "b")] == [1, 0]
+
+
+async def test_what_other_replicas_accepted_counts_before_a_project_is_refused(replicas: Two) -> None:
+    first, second = replicas
+    one, other = (Replica(replica.database, Tier(), limit=8) for replica in (first, second))
+
+    assert await filled(one, "a") == 4
+    assert await filled(other, "b") == 2
+    with pytest.raises(QueueFull, match="4 jobs of the project wait to be submitted and 2 of 8 places are left"):
+        await one.accept("one too many", project_id="a")
+
+
+async def filled(replica: Replica, project_id: str) -> int:
+    """Sends a project's jobs until one is refused, and gives how many were accepted."""
+    for number in itertools.count():
+        try:
+            await replica.accept(f"{project_id}{number}", project_id=project_id)
+        except QueueFull:
+            return number
+    raise AssertionError("a count does not end")
 
 
 async def test_a_slot_survives_the_process(tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ class JobStore(JobReader):
         The same request_id and body again gives the job that it made; another body raises RequestReused,
         and one whose job is no longer kept JobDeleted.
         Raises SceneBusy where the scene is being deleted; PriceUnknown, ProjectCreditsExceeded under the project's cap;
-        QueueFull where too many jobs wait.
+        QueueFull where too many jobs wait, of the project or in all.
         """
         now = self._clock()
         job = Job(
@@ -114,7 +114,7 @@ class JobStore(JobReader):
             key = {"project_id": request.project_id, "request_id": request.request_id}
             refuse_marked(db, request.project_id, request.scene_id)
             self._check_cap(db, request.project_id, estimated_millicredits)
-            self._backlog.admit(db)
+            self._backlog.admit(db, request.project_id)
             accepted = replace(job, revision=revision)
             db.execute(statements.INSERT_REQUEST, {**key, "digest": request.digest, "job_id": job_id})
             row = {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)}

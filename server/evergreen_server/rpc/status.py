@@ -194,6 +194,7 @@ def _full(exc: QueueFull) -> Status:
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,
         message=str(exc),
         reason="QUEUE_FULL",
+        metadata={"bound": "project" if exc.of_project else "service"},
         retry=True,
         retry_seconds=QUEUE_RETRY_SECONDS,
     )

@@ -64,7 +64,7 @@ class VideoServiceStub(object):
     | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
-    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, or too many calls are open | call again later, with the same request_id |
+    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
     | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
 
     `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are
@@ -161,7 +161,7 @@ class VideoServiceServicer(object):
     | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
-    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, or too many calls are open | call again later, with the same request_id |
+    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
     | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
 
     `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are
@@ -399,7 +399,7 @@ class VideoService(object):
     | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
-    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, or too many calls are open | call again later, with the same request_id |
+    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
     | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
 
     `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are

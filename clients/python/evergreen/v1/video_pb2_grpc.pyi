@@ -65,7 +65,7 @@ class VideoServiceStub:
     | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
-    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, or too many calls are open | call again later, with the same request_id |
+    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
     | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
 
     `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are
@@ -226,7 +226,7 @@ class VideoServiceAsyncStub(VideoServiceStub):
     | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
-    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, or too many calls are open | call again later, with the same request_id |
+    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
     | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
 
     `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are
@@ -383,7 +383,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
-    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, or too many calls are open | call again later, with the same request_id |
+    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
     | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
 
     `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are
