@@ -1,4 +1,4 @@
-"""Who may have a task next: the tier's concurrency, priority before age, and a pause that holds one model alone."""
+"""Who may have a task next: the tier's concurrency, turns between projects, and a pause that holds one model alone."""
 
 import asyncio
 from collections.abc import Iterable

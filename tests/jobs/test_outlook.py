@@ -30,9 +30,9 @@ async def test_the_places_in_line_are_those_in_which_slots_are_granted(tmp_path:
         told = {prompt: await placed(api, job.job_id) for prompt, job in jobs.items()}
         again = {prompt: await api.status(job.job_id) for prompt, job in jobs.items()}
 
-        assert {prompt: job.queue_position for prompt, job in told.items()} == {"first": 1, "a": 2, "b": 3, "c": 4}
-        assert {prompt: job.queue_position for prompt, job in again.items()} == {"first": 1, "a": 2, "b": 3, "c": 4}
-        for mine, next_one in (("first", "a"), ("a", "b"), ("b", "c")):
+        assert {prompt: job.queue_position for prompt, job in told.items()} == {"a": 1, "first": 2, "b": 3, "c": 4}
+        assert {prompt: job.queue_position for prompt, job in again.items()} == {"a": 1, "first": 2, "b": 3, "c": 4}
+        for mine, next_one in (("a", "first"), ("first", "b"), ("b", "c")):
             assert seconds(again[mine].estimated_start_time) < seconds(again[mine].estimated_end_time)
             assert seconds(again[mine].estimated_end_time) <= seconds(again[next_one].estimated_start_time) + 0.001
         in_list = await listed(api)
@@ -43,7 +43,7 @@ async def test_the_places_in_line_are_those_in_which_slots_are_granted(tmp_path:
         for job in jobs.values():
             assert (await api.finished(job.job_id)).state == v1.JOB_STATE_SUCCEEDED
         made = [task["promptText"] for task in await sandbox.tasks()]
-        assert made == ["blocker", "first", "a", "b", "c"]
+        assert made == ["blocker", "a", "first", "b", "c"]
         for job in (await listed(api)).values():
             assert not job.HasField("queue_position")
             assert not job.HasField("estimated_start_time")

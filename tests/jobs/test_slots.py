@@ -191,16 +191,33 @@ async def test_with_a_single_slot_projects_take_turns(replicas: Two) -> None:
     assert order == ["a0", "b0", "a1", "b1", "a2", "b2"]
 
 
-async def test_priority_comes_before_fairness_and_age_after(replicas: Two) -> None:
+async def test_priority_orders_a_projects_own_jobs_and_age_comes_after(replicas: Two) -> None:
     first, _ = replicas
     await first.accept("a0", project_id="busy")
     await first.accept("a1", project_id="busy", priority=5)
     await first.accept("a2", project_id="busy", priority=5)
     await first.accept("b0", project_id="modest", priority=-1)
+    await first.accept("b1", project_id="modest")
 
-    order = [await first.grant(concurrent=number) for number in range(1, 5)]
+    order = [await first.grant(concurrent=number) for number in range(1, 6)]
 
-    assert order == [["a1"], ["a2"], ["a0"], ["b0"]]
+    assert order == [["a1"], ["b1"], ["a2"], ["b0"], ["a0"]]
+
+
+@pytest.mark.parametrize("most", [1, 3])
+async def test_a_flood_of_the_highest_priority_does_not_hold_back_another_projects_job(
+    replicas: Two, most: int
+) -> None:
+    first, second = replicas
+    for number in range(30):
+        await first.accept(f"a{number:02}", project_id="urgent", priority=100)
+    started = await first.grant(concurrent=most)
+    await second.accept("b0", project_id="modest", priority=-100)
+
+    await first.submit(started[0])
+    await first.end(started[0])
+
+    assert await second.grant(concurrent=most) == ["b0"]
 
 
 async def test_replicas_that_grant_at_once_never_grant_too_much(replicas: Two) -> None:

@@ -51,10 +51,11 @@ class Granted:
 
 
 def line(model: str | None = None) -> "sa.Select[tuple[str, str, str]]":
-    """Selects the line of a model, or of each: the highest priority first, then fair between projects, then by age.
+    """Selects the line of a model, or of each: projects in turn, and of each its highest priority first, then by age.
 
     A job's turn is the number of slots that its project holds and of the project's jobs before it, so whichever
-    project has least goes next; of those that have as little, the one that was served longest ago.
+    project has least goes next; of those that have as little, the one that was served longest ago. A priority sets
+    the order within its project alone: what one project thinks urgent must not hold back another.
     """
     held = sa.select(jobs.c.model, jobs.c.project_id, sa.func.count().label("held")).where(
         jobs.c.slot == Slot.HELD.value, *_of(model)
@@ -72,7 +73,7 @@ def line(model: str | None = None) -> "sa.Select[tuple[str, str, str]]":
         .outerjoin(holders, sa.and_(holders.c.model == jobs.c.model, holders.c.project_id == jobs.c.project_id))
         .outerjoin(turns, sa.and_(turns.c.model == jobs.c.model, turns.c.project_id == jobs.c.project_id))
         .where(jobs.c.slot == Slot.WANTED.value, *_of(model))
-        .order_by(jobs.c.model, jobs.c.priority.desc(), turn, served, jobs.c.job_id)
+        .order_by(jobs.c.model, turn, served, jobs.c.job_id)
     )
 
 

@@ -425,8 +425,8 @@ class Job(_message.Message):
     cost_basis: Global___CostBasis.ValueType
     """How sure `charged_credits` is."""
     queue_position: _builtins.int
-    """The job's place in its model's line, 1 for the one that is submitted next. It may go back too, since priority
-    comes first and then the project that has least under way. Set by `GetStatus` and `ListVideos` while the
+    """The job's place in its model's line, 1 for the one that is submitted next. It may go back too, since the project
+    that has least under way goes first, and of its jobs the one with the highest priority. Set by `GetStatus` and `ListVideos` while the
     stage is `WAITING`, up to a second old; absent otherwise.
     """
     @_builtins.property
@@ -811,7 +811,9 @@ class GenerateVideoRequest(_message.Message):
     validate_only: _builtins.bool
     """Checks everything and quotes the price, but keeps nothing. No job is made, and the request_id stays free."""
     priority: _builtins.int
-    """-100 to 100, default 0; higher goes first among waiting jobs for the same model."""
+    """-100 to 100, default 0; higher goes first among the project's waiting jobs for the same model. Between projects
+    it does not count: they take turns, and the one that has least under way goes next.
+    """
     @_builtins.property
     def media(self) -> _containers.RepeatedCompositeFieldContainer[Global___Media]:
         """Pictures, videos and sounds to work from. Which roles and how many is the model's affair."""

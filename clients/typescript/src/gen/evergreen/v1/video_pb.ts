@@ -180,8 +180,8 @@ export type Job = Message<"evergreen.v1.Job"> & {
   endTime?: Timestamp | undefined;
 
   /**
-   * The job's place in its model's line, 1 for the one that is submitted next. It may go back too, since priority
-   * comes first and then the project that has least under way. Set by `GetStatus` and `ListVideos` while the
+   * The job's place in its model's line, 1 for the one that is submitted next. It may go back too, since the project
+   * that has least under way goes first, and of its jobs the one with the highest priority. Set by `GetStatus` and `ListVideos` while the
    * stage is `WAITING`, up to a second old; absent otherwise.
    *
    * @generated from field: optional int32 queue_position = 23;
@@ -570,7 +570,8 @@ export type GenerateVideoRequest = Message<"evergreen.v1.GenerateVideoRequest"> 
   validateOnly: boolean;
 
   /**
-   * -100 to 100, default 0; higher goes first among waiting jobs for the same model.
+   * -100 to 100, default 0; higher goes first among the project's waiting jobs for the same model. Between projects
+   * it does not count: they take turns, and the one that has least under way goes next.
    *
    * @generated from field: int32 priority = 16;
    */
