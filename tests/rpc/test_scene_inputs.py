@@ -67,6 +67,6 @@ async def test_what_a_job_made_is_never_overwritten(api: Api) -> None:
 
     error = await refusal(upload(api, b"other bytes", path=output.asset, overwrite=True))
 
-    assert (error.code(), reason_of(error)) == (grpc.StatusCode.ALREADY_EXISTS, "ASSET_EXISTS")
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.FAILED_PRECONDITION, "SCENE_BUSY")
     assert asset.job_id == job.job_id
     assert asset in (await scene_of(api)).folders[2].assets

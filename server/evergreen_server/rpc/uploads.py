@@ -15,6 +15,7 @@ import grpc
 
 from evergreen.v1 import scene_pb2
 from evergreen_server.jobs.media import MediaError, MediaTools
+from evergreen_server.jobs.names import is_reserved, job_of
 from evergreen_server.jobs.projects import SceneBusy
 from evergreen_server.jobs.provider import Fault, PictureRule
 from evergreen_server.jobs.scenes import SceneDeletions
@@ -73,6 +74,9 @@ class Uploads:
     async def _store(self, body: "_Body", caller: Caller) -> Asset:
         info = await body.info()
         caller.check_project(info.project_id)
+        if is_reserved(info.path):
+            text = f"{info.path!r} is a name that only the service gives to its files; choose another"
+            raise SceneBusy(text, job_id=job_of(info.path))
         where = (info.project_id, info.scene_id, info.path)
         async with self._transfers.turn(), self._deletions.writing(info.project_id, info.scene_id):
             overwrite = await self._may_overwrite(info)

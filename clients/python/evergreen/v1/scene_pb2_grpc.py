@@ -34,7 +34,9 @@ class SceneServiceStub(object):
 
     An *asset* is a file in one of them. Its path is `{folder}/{name}`, where the name is 1 to 128 of
     `A-Za-z0-9._-`, begins with a letter or digit and does not end in a dot; no Windows device name, no further
-    folders. `metadata/` can be read but is written by the service alone.
+    folders. `metadata/` can be read but is written by the service alone. So are all names that begin with the
+    id of a job and a hyphen, in upper or lower case, as `videos/{job_id}-1-1.mp4` does; and names such as
+    `exports/{film}-r1…`, those of finished cuts.
 
     Ids and errors are as described at `VideoService`. Reasons that occur here only:
 
@@ -107,7 +109,9 @@ class SceneServiceServicer(object):
 
     An *asset* is a file in one of them. Its path is `{folder}/{name}`, where the name is 1 to 128 of
     `A-Za-z0-9._-`, begins with a letter or digit and does not end in a dot; no Windows device name, no further
-    folders. `metadata/` can be read but is written by the service alone.
+    folders. `metadata/` can be read but is written by the service alone. So are all names that begin with the
+    id of a job and a hyphen, in upper or lower case, as `videos/{job_id}-1-1.mp4` does; and names such as
+    `exports/{film}-r1…`, those of finished cuts.
 
     Ids and errors are as described at `VideoService`. Reasons that occur here only:
 
@@ -191,7 +195,8 @@ class SceneServiceServicer(object):
         * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set, or a job made what is
         there. Not an error if the same bytes are there.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
-        `DeleteScene` first.
+        `DeleteScene` first. Or the name is one that the service gives to the files of jobs and films, whatever
+        jobs there are; choose another.
         * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
         * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
         * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
@@ -302,7 +307,9 @@ class SceneService(object):
 
     An *asset* is a file in one of them. Its path is `{folder}/{name}`, where the name is 1 to 128 of
     `A-Za-z0-9._-`, begins with a letter or digit and does not end in a dot; no Windows device name, no further
-    folders. `metadata/` can be read but is written by the service alone.
+    folders. `metadata/` can be read but is written by the service alone. So are all names that begin with the
+    id of a job and a hyphen, in upper or lower case, as `videos/{job_id}-1-1.mp4` does; and names such as
+    `exports/{film}-r1…`, those of finished cuts.
 
     Ids and errors are as described at `VideoService`. Reasons that occur here only:
 

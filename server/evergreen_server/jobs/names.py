@@ -1,0 +1,44 @@
+"""The names that a job gives to its files, and which names nobody else may take.
+
+    videos/{job}-{attempt}-{n}.mp4          a clip, and `.jpg` its poster
+    images|audio|videos/{job}-{n}.{type}    an input that was fetched, or changed to suit the model
+    exports/{film}-r{run}-…                 a finished cut
+
+Where a file of somebody else has such a name already, a letter behind the number makes the next one.
+"""
+
+import re
+from collections.abc import Iterator
+from string import ascii_lowercase
+
+# An id of `ids.py`, in either case: some disks take both for one.
+_OF_JOB = re.compile(r"\w+/([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})-.+", re.I | re.A)
+_OF_FILM = re.compile(r"exports/[a-z0-9][a-z0-9_-]*-r[0-9].*", re.I | re.A)
+
+
+def output_path(job_id: str, attempt: int, number: int) -> str:
+    """Returns the first choice for the clip of an output, counted from 1."""
+    return f"videos/{job_id}-{attempt}-{number}.mp4"
+
+
+def input_path(folder: str, job_id: str, number: int, extension: str) -> str:
+    """Returns the first choice for an input, counted from 1."""
+    return f"{folder}/{job_id}-{number}.{extension}"
+
+
+def choices(path: str) -> Iterator[str]:
+    """Yields the names for a file in the order in which they are tried: `a-1.mp4`, `a-1a.mp4` … `a-1z.mp4`."""
+    stem, _, extension = path.rpartition(".")
+    for letter in ("", *ascii_lowercase):
+        yield f"{stem}{letter}.{extension}"
+
+
+def job_of(path: str) -> str:
+    """Returns the id of the job to which alone a path of this form belongs; empty where it is not of this form."""
+    match = _OF_JOB.fullmatch(path)
+    return match[1].lower() if match else ""
+
+
+def is_reserved(path: str) -> bool:
+    """Returns whether only the service itself gives files such a name, whatever jobs and films there are."""
+    return bool(job_of(path) or _OF_FILM.fullmatch(path))

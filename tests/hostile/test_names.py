@@ -1,0 +1,126 @@
+"""Names that belong to jobs, in all spellings: nobody else writes to them, and nobody takes away what a job needs."""
+
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from evergreen.v1 import scene_pb2
+from tests.rpc.refusals import invalid, metadata_of, refusal
+from tests.rpc.scene_server import SceneApi, scene_serving
+from tests.rpc.scenes import paths_of, scene_of, upload
+from tests.serving import reason_of
+
+BUSY = (grpc.StatusCode.FAILED_PRECONDITION, "SCENE_BUSY")
+JOB = "01940b2f-9c1e-7abc-8def-0123456789ab"
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SceneApi]:
+    async with scene_serving(tmp_path_factory.mktemp("names") / "data") as opened:
+        yield opened
+
+
+RESERVED = [
+    f"videos/{JOB}-1-1.mp4",
+    f"videos/{JOB}-1-1.jpg",
+    f"videos/{JOB}-1-1.mov",
+    f"videos/{JOB}-1-1.zip",
+    f"videos/{JOB}-1-1.webm",
+    f"videos/{JOB}-1-1.png",
+    f"videos/{JOB}-12-10.mp4",
+    f"videos/{JOB}-1-1a.mp4",
+    f"videos/{JOB}-1-1z.jpg",
+    f"videos/{JOB}-1-1",
+    f"videos/{JOB}-1-1.mp4.mp4",
+    f"videos/{JOB}-1-1.MP4",
+    f"videos/{JOB}-x",
+    f"videos/{JOB}--1-1.mp4",
+    f"videos/{JOB.upper()}-1-1.mp4",
+    f"videos/{JOB.title()}-1-1.mp4",
+    f"videos/{JOB}-1.mov",
+    f"images/{JOB}-1.jpg",
+    f"images/{JOB}-1.png",
+    f"images/{JOB}-1.webp",
+    f"images/{JOB}-9.jpg",
+    f"images/{JOB}-1a.jpg",
+    f"images/{JOB}-1-1.png",
+    f"images/{JOB.upper()}-1.JPG",
+    f"audio/{JOB}-1.mpeg",
+    f"audio/{JOB}-1.wav",
+    f"audio/{JOB}-1-1.mp3",
+    f"exports/{JOB}-1-1.mp4",
+    "exports/film-r1-wide-0a1b2c3d.mp4",
+    "exports/film-r1-wide-0a1b2c3d.vtt",
+    "exports/film-r1-wide-0a1b2c3d.json",
+    "exports/FILM-R12-TALL-0a1b2c3d.srt",
+    "exports/a_film-2-r1.otio",
+    "exports/f-r1",
+]
+FREE = [
+    "images/hero.png",
+    f"images/{JOB}.png",
+    f"images/x{JOB}-1.png",
+    # Of a version that no job's id has.
+    "images/6f1c2b34-9c1e-4abc-8def-0123456789ab-1.png",
+    "videos/clip-1-1.mp4",
+    "exports/final.mp4",
+    "exports/cut-rough.mp4",
+    "images/film-r1-wide.png",
+]
+MALFORMED = [
+    f"Videos/{JOB}-1-1.mp4",
+    f"videos/./{JOB}-1-1.mp4",
+    f"videos//{JOB}-1-1.mp4",
+    f"videos/../videos/{JOB}-1-1.mp4",
+    f"videos\\{JOB}-1-1.mp4",
+    f"videos/{JOB}-1-1.mp4.",
+    f"videos/{JOB}-1-1.mp4 ",
+    f"videos/ {JOB}-1-1.mp4",
+    f"videos/{JOB}-1-1.mp4\0",
+    f"videos/{JOB}-1-1.mp4::$DATA",
+    f"videos/{JOB}\u20101-1.mp4",
+    f"videos/{JOB}\uff0d1-1.mp4",
+    f"videos/\uff10{JOB[1:]}-1-1.mp4",
+    f"videos/{JOB.replace('e', 'е')}-1-1.mp4",  # noqa: RUF001  # a Cyrillic letter, which is the point
+    f"videos/\u202e{JOB}-1-1.mp4",
+    f"videos/%30{JOB[1:]}-1-1.mp4",
+    f"metadata/{JOB}.json",
+    f"metadata/{JOB}-1.json",
+    "metadata/scene.json",
+    "metadata/scene.json.corrupt-1",
+    "metadata/film.json",
+    "exports/ﬁlm-r1-wide.mp4",
+]
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("path", RESERVED)
+async def test_a_name_of_a_job_or_film_is_refused_to_uploads(api: SceneApi, path: str, overwrite: bool) -> None:
+    error = await refusal(upload(api, b"forged", path=path, overwrite=overwrite))
+
+    assert (error.code(), reason_of(error)) == BUSY
+    assert metadata_of(error) == ({"job_id": JOB} if JOB in path.lower() else {})
+    assert "choose another" in (error.details() or "")
+
+
+@pytest.mark.parametrize("path", FREE)
+async def test_a_name_that_no_job_gives_is_free(api: SceneApi, path: str) -> None:
+    await upload(api, b"mine", path=path)
+
+    assert path in paths_of(await scene_of(api))
+    await api.scene.DeleteAsset(scene_pb2.DeleteAssetRequest(project_id="film", scene_id="one", path=path))
+
+
+@pytest.mark.parametrize("path", MALFORMED, ids=ascii)
+async def test_no_other_spelling_comes_near_to_such_a_name(api: SceneApi, path: str) -> None:
+    faults = await invalid(upload(api, b"forged", path=path, overwrite=True))
+    gone = await invalid(
+        api.scene.DeleteAsset(scene_pb2.DeleteAssetRequest(project_id="film", scene_id="one", path=path))
+    )
+
+    assert list(faults) == ["info.path"]
+    assert list(gone) == ["path"]
