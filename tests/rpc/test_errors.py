@@ -17,7 +17,7 @@ from tests.rpc.refusals import Error, files_below, invalid, jobs_of, metadata_of
 from tests.serving import Api, Control, detail_of, first_frame, reason_of, request
 
 UNKNOWN = "0198c2d4-0000-7000-8000-000000000000"
-TRAILERS = 8192
+TRAILERS = 3072
 
 
 def watch(api: Api, **fields: object) -> Awaitable[object]:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 import grpc
@@ -40,13 +41,15 @@ DOMAIN = "evergreen.v1"
 RETRY_SECONDS = 1
 QUEUE_RETRY_SECONDS = 15
 """Places in a full queue come free as the provider makes clips, so about as slowly."""
-LONGEST_TEXT = 800
 LONGEST_NAME = 200
 ROOM = 3000
-"""Bytes of all violations together. A status travels in the trailers, which clients bound to about 8 kB: there the
-text stands twice, once with each byte that is not ASCII as three, and the rest is a third longer."""
-SHARES = (ROOM, 1000, 500, 250, 120)
-"""Bytes that one violation may take, tried in turn until all fit."""
+"""Bytes of a status on the wire. It travels in the trailers, for which proxies as they are packaged have 4 KiB in all:
+there the text stands twice, once with each byte that is not ASCII as three, and the rest is a third longer."""
+SHARES = ((1200, ROOM), (600, ROOM), (240, ROOM), (240, 500), (240, 250), (240, 120))
+"""Bytes that the text, and that each violation, may take; tried in turn until all fits."""
+PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+MOST_VIOLATIONS = 60
+"""More never fit."""
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +62,7 @@ class InvalidRequest(Exception):
         for fault in faults:
             by_field.setdefault(fault.field, {})[fault.description] = None
         self.faults = tuple(Fault(field=name, description=" ".join(texts)) for name, texts in by_field.items())
-        super().__init__("; ".join(f"{fault.field}: {fault.description}" for fault in self.faults))
+        super().__init__("; ".join(f"{fault.field}: {fault.description}" for fault in self.faults[:MOST_VIOLATIONS]))
 
 
 class Precondition(Exception):
@@ -248,13 +251,31 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
 }
 
 
-def trailers(status: Status, message: str) -> tuple[tuple[str, bytes], ...]:
+Trailers = tuple[tuple[str, bytes], ...]
+
+
+def fitted(status: Status) -> tuple[str, Trailers]:
+    """Gives the text of a status and its trailers, which together take no more than `ROOM` on the wire."""
+    for longest, share in SHARES:
+        shown = [_violation(fault, share) for fault in status.faults[:MOST_VIOLATIONS]]
+        text = _text(status, longest)
+        packed = trailers(status, text, shown)
+        if len(shown) == len(status.faults) and _size(text, packed) <= ROOM:
+            return text, packed
+    while _size(text, packed) > ROOM:
+        shown.pop()
+        packed = trailers(status, text, shown)
+    return text, packed
+
+
+def trailers(
+    status: Status, message: str, violations: "Sequence[error_details_pb2.BadRequest.FieldViolation]" = ()
+) -> Trailers:
     """Packs the rich status for the trailers; its message must be the status text itself."""
     metadata = {name: cut(value, LONGEST_NAME) for name, value in status.metadata.items()}
     info = error_details_pb2.ErrorInfo(reason=status.reason, domain=DOMAIN, metadata=metadata)
     details: list[Message] = [info]
     if status.faults:
-        violations = _fitting(status.faults)
         if len(violations) < len(status.faults):
             info.metadata["faults"] = str(len(status.faults))
         details.append(error_details_pb2.BadRequest(field_violations=violations))
@@ -274,25 +295,32 @@ def cut(text: str, most: int) -> str:
     return text if len(data) <= most else data[: most - 3].decode(errors="ignore") + "…"
 
 
-def _fitting(faults: Sequence[Fault]) -> list[error_details_pb2.BadRequest.FieldViolation]:
-    """Gives the violations in full where they fit, else each cut short, and at last only as many as fit."""
-    violations: list[error_details_pb2.BadRequest.FieldViolation] = []
-    for share in SHARES:
-        violations = [
-            error_details_pb2.BadRequest.FieldViolation(
-                field=cut(fault.field, LONGEST_NAME), description=cut(fault.description, share)
-            )
-            for fault in faults
-        ]
-        if sum(violation.ByteSize() for violation in violations) <= ROOM:
-            break
-    while sum(violation.ByteSize() for violation in violations) > ROOM:
-        violations.pop()
-    return violations
+def _text(status: Status, longest: int) -> str:
+    """Gives the text of a status in about so many bytes on the wire: the first faults, and how many there are more."""
+    first, *more = [f"{fault.field}: {fault.description}" for fault in status.faults] or [status.message]
+    text = cut(first, longest if first[:longest].isascii() else longest // 3)
+    while more and _on_wire(text) + _on_wire(more[0]) <= longest:
+        text += f"; {more.pop(0)}"
+    return f"{text}; and {len(more)} more" if more else text
+
+
+def _violation(fault: Fault, share: int) -> error_details_pb2.BadRequest.FieldViolation:
+    field, description = cut(fault.field, LONGEST_NAME), cut(fault.description, share)
+    return error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
+
+
+def _on_wire(text: str) -> int:
+    """Tells how long a text is with all escaped that gRPC escapes."""
+    return len(quote(text, safe=PLAIN))
+
+
+def _size(message: str, packed: Trailers) -> int:
+    """Tells how long they are as header fields, by the rules of HTTP/2."""
+    return sum(len(name) + 4 * -(-len(value) // 3) + 32 for name, value in packed) + _on_wire(message) + 44
 
 
 async def abort(context: "grpc.aio.ServicerContext[object, object]", exc: Exception) -> None:
     """Ends a call with the status of an exception; raises, as grpc's own abort does."""
     status = status_of(exc)
-    message = cut(status.message, LONGEST_TEXT)
-    await context.abort(status.code, message, trailers(status, message))
+    message, packed = fitted(status)
+    await context.abort(status.code, message, packed)
