@@ -14,6 +14,8 @@ from evergreen_server.jobs.provider import Account, Json, Media, ModelInfo
 from evergreen_server.jobs.rows import micros
 from evergreen_storage import FOLDERS, Asset, Scene, SceneSummary
 
+LARGEST_WHOLE = 2**53
+
 
 def timestamp(at: datetime) -> Timestamp:
     """Builds a Timestamp from its parts, which costs a fifth of FromDatetime."""
@@ -143,7 +145,8 @@ def _json(value: Value) -> Json:
     match value.WhichOneof("kind"):
         case "number_value":
             number = value.number_value
-            return int(number) if number.is_integer() else number
+            # Beyond that a double is no whole number for certain, and one of hundreds of digits is a trap.
+            return int(number) if number.is_integer() and abs(number) <= LARGEST_WHOLE else number
         case "string_value":
             return value.string_value
         case "bool_value":

@@ -20,6 +20,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from evergreen_server.jobs.provider import Fault
 from evergreen_server.rpc.access import Access, Caller, Gate
+from evergreen_server.rpc.judging import part_faults
 from evergreen_server.rpc.status import InvalidRequest, abort
 
 M = TypeVar("M", bound=Message)
@@ -76,12 +77,15 @@ def _as_it_is(messages: object) -> object:
 
 
 def read_message(kind: type[M], data: object) -> M:
-    """Reads a message. Raises InvalidRequest."""
+    """Reads a message. Raises InvalidRequest for bytes that are none, too many parts, and texts that cannot be kept."""
     try:
-        return kind.FromString(cast(bytes, data))
+        message = kind.FromString(cast(bytes, data))
     except DecodeError:
         text = "not a message of this call; the client's contract may be another than the server's"
         raise InvalidRequest([Fault(field="", description=text)]) from None
+    if faults := part_faults(message, cast(bytes, data)):
+        raise InvalidRequest(faults)
+    return message
 
 
 def _serialize(response: object) -> bytes:

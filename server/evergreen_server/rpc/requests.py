@@ -22,6 +22,9 @@ MAX_PRIORITY = 100
 MAX_CREDITS = 1_000_000_000
 MAX_LABELS = 32
 START_WITHIN = timedelta(hours=24)
+ROLES: Mapping[int, Role] = {
+    number: Role[name.removeprefix("MEDIA_ROLE_")] for name, number in video_pb2.MediaRole.items() if number
+}
 
 
 class UriCheck(Protocol):
@@ -120,14 +123,10 @@ class RequestReader:
         self, number: int, message: video_pb2.Media, inline: dict[str, bytes], faults: list[Fault]
     ) -> Media | None:
         path = f"media[{number}]"
-        names = video_pb2.MediaRole.keys()
-        known = message.role in video_pb2.MediaRole.values()
-        name = video_pb2.MediaRole.Name(message.role).removeprefix("MEDIA_ROLE_") if known else ""
-        if name not in Role.__members__:
-            allowed = ", ".join(name.removeprefix("MEDIA_ROLE_") for name in names[1:])
-            faults.append(Fault(field=f"{path}.role", description=f"required: one of {allowed}"))
+        role = ROLES.get(message.role)
+        if role is None:
+            faults.append(Fault(field=f"{path}.role", description=f"required: one of {', '.join(ROLES.values())}"))
             return None
-        role = Role[name]
         at_seconds = message.at_seconds if message.HasField("at_seconds") else None
         match message.WhichOneof("source"):
             case "uri":

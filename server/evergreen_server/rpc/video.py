@@ -2,7 +2,7 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from evergreen.v1 import video_pb2
@@ -26,6 +26,9 @@ PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 MAX_WATCHED = 1000
 STATUSES_KEPT = 10_000
+STATES: Mapping[int, State] = {
+    number: State[name.removeprefix("JOB_STATE_")] for name, number in video_pb2.JobState.items() if number
+}
 TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -176,12 +179,14 @@ class VideoService:
 
     async def _job(self, job_id: str, caller: Caller) -> Job:
         """Reads a job, as long for one that the caller may not see as for one that is not there. Raises JobNotFound."""
+        _check_id(job_id)
         job = await self._store.get(job_id)
         if not caller.sees(job.request.project_id):
             raise JobNotFound(job_id)
         return job
 
     async def _check_job(self, job_id: str, caller: Caller) -> None:
+        _check_id(job_id)
         # A job never changes its project, so what is found here stays so.
         if caller.projects is not None:
             await self._job(job_id, caller)
@@ -199,6 +204,8 @@ class VideoService:
             faults.append(Fault(field="after_revision", description="must not be negative"))
         if faults:
             raise InvalidRequest(faults)
+        for job_id in message.job_ids:
+            _check_id(job_id)
         await self._feed.watch(
             context.call.write,
             project_id=message.project_id,
@@ -225,11 +232,10 @@ class VideoService:
             faults.append(Fault(field="project_id", description="required with a scene_id"))
         if message.page_size < 0:
             faults.append(Fault(field="page_size", description=f"must be 1 to {MAX_PAGE_SIZE}"))
-        states: list[State] = []
+        states: set[State] = set()
         for number, state in enumerate(message.states):
-            name = video_pb2.JobState.Name(state) if state in video_pb2.JobState.values() else ""
-            if name.removeprefix("JOB_STATE_") in State.__members__:
-                states.append(State[name.removeprefix("JOB_STATE_")])
+            if state in STATES:
+                states.add(STATES[state])
             else:
                 faults.append(Fault(field=f"states[{number}]", description="not a state"))
         scope = f"{message.project_id}/{message.scene_id}/{','.join(sorted(states))}"
@@ -246,7 +252,7 @@ class VideoService:
         jobs = await self._store.page(
             project_id=message.project_id,
             scene_id=message.scene_id,
-            states=states,
+            states=sorted(states),
             after=after,
             limit=size + 1,
             projects=context.caller.projects,
@@ -294,6 +300,12 @@ class VideoService:
             raise InvalidRequest([Fault(field="project_id", description=text)])
         account, totals = await self._provider.account(), await self._store.totals(project_id)
         return account_message(account, totals, cap=self._store.cap(project_id) if project_id else None)
+
+
+def _check_id(job_id: str) -> None:
+    """Raises JobNotFound for what can be no job's id: the database is not asked for it."""
+    if id_fault("job", job_id):
+        raise JobNotFound(job_id)
 
 
 def _accepted(job: Job) -> video_pb2.GenerateVideoResponse:

@@ -19,6 +19,8 @@ LISTS = {
     Role.REFERENCE_AUDIO: "referenceAudio",
     Role.KEYFRAME: "keyframes",
 }
+LARGEST_WHOLE = 2**53
+"""Of a double; a larger one may stand for its neighbour as well."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,9 +145,9 @@ def _simplify(body: dict[str, Json], origins: dict[Path, str]) -> None:
 
 
 def _whole(value: Json) -> Json:
-    """Makes whole numbers integers again: a caller's Struct knows only doubles."""
+    """Makes whole numbers integers again, where a double is one for certain: a caller's Struct knows nothing else."""
     match value:
-        case float() if value.is_integer():
+        case float() if value.is_integer() and abs(value) <= LARGEST_WHOLE:
             return int(value)
         case list():
             return [_whole(item) for item in value]

@@ -1,0 +1,77 @@
+"""Judges a message before anybody works on it: how many parts it has, and that its texts can be stored.
+
+What is short and has no zero byte pays for neither: it can hold neither too many parts nor U+0000.
+"""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import cast
+
+from google.protobuf.message import Message
+
+from evergreen_server.jobs.provider import Fault
+
+MOST_ITEMS = 1024
+"""Of one list or map. Whatever is allowed is fewer; up to here each may be told what is wrong with it."""
+MOST_PARTS = 4000
+"""Of one field: its items and all that lies in them, however deep."""
+LONGEST_KEY = 63
+ZERO = "\0"
+
+
+def part_faults(message: Message, data: bytes) -> list[Fault]:
+    """Names what is too many in a message, else each text that has U+0000; `data` is the message as it came."""
+    if len(data) > MOST_ITEMS and (faults := list(_too_many(message))):
+        return faults
+    if ZERO.encode() not in data:
+        return []
+    text = "must not have the character U+0000"
+    return [Fault(field=path, description=text) for path, value in _texts(message, "") if ZERO in value]
+
+
+def _too_many(message: Message) -> Iterator[Fault]:
+    """Names the fields that have too many items, or too much in them; nothing is looked at beyond the bounds."""
+    for field, value in message.ListFields():
+        if len(_items(value)) > MOST_ITEMS:
+            yield Fault(field=field.name, description=f"at most {MOST_ITEMS} items")
+            continue
+        left, count = [value], 0
+        while left and count <= MOST_PARTS:
+            items = _items(left.pop())
+            count += len(items)
+            if count <= MOST_PARTS:
+                left += items
+        if count > MOST_PARTS:
+            yield Fault(field=field.name, description=f"at most {MOST_PARTS} values in all")
+
+
+def _items(value: object) -> Collection[object]:
+    """Gives what a field's value is made of: nothing, where it is a plain one."""
+    if isinstance(value, Message):
+        fields = value.ListFields()
+        # A Struct and the like are messages of one list or map.
+        return _items(fields[0][1]) if len(fields) == 1 else [item for _, item in fields]
+    if isinstance(value, Mapping):
+        return cast(Collection[object], value.values())
+    return () if isinstance(value, str | bytes | int | float) else cast(Collection[object], value)
+
+
+def _texts(value: object, path: str, key_form: str = "[{}]") -> Iterator[tuple[str, str]]:
+    """Gives every text in a message, the keys of its maps too, each with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Message):
+        # The fields of a Struct have names that no caller knows.
+        known = value.DESCRIPTOR.file.package != "google.protobuf"
+        for field, item in value.ListFields():
+            yield from (
+                _texts(item, f"{path}.{field.name}".removeprefix("."), "[{}]") if known else _texts(item, path, ".{}")
+            )
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            at = path + key_form.format(str(key)[:LONGEST_KEY].replace(ZERO, "\\0"))
+            if isinstance(key, str):
+                yield at, key
+            yield from _texts(item, at)
+    elif not isinstance(value, bytes | int | float):
+        for number, item in enumerate(cast(Collection[object], value)):
+            yield from _texts(item, f"{path}[{number}]")
