@@ -212,7 +212,7 @@ class Job:
     submit_token: str = ""
     """Token of the execution that may have posted; set before the POST, emptied when it surely created nothing."""
     slot: Slot | None = None
-    """Kept by the store and by whoever grants slots; an edit does not change it."""
+    """Kept by the store and by whoever grants slots; an edit may only give one back that it did not use."""
     not_before: datetime | None = None
     """Until then a slot is of no use to a waiting job, since what failed a moment ago most likely fails again."""
     submitted_at: datetime | None = None
@@ -267,6 +267,17 @@ class Job:
     def ended(self, state: State) -> Self:
         """Returns the job in a final state, with no stage."""
         return replace(self, state=state, stage=Stage.NONE)
+
+    def waits(self, code: str, cause: str, *, not_before: datetime) -> Self:
+        """Returns the job with a warning of what it waits for, one of each code, and without a slot that it cannot use.
+
+        Until `not_before` it gets none, so that others go first.
+        """
+        known = any(warning.code == code for warning in self.warnings)
+        job = self if known else self.warned(code, f"the job waits: {cause}")
+        if job.slot is Slot.HELD and job.needs_slot is Slot.WANTED:
+            job = replace(job, slot=Slot.WANTED, not_before=not_before)
+        return job
 
     def warned(self, code: str, message: str) -> Self:
         """Returns the job with one more warning; the same warning is kept once."""

@@ -266,7 +266,8 @@ class JobStore(JobReader):
             new = events[-1][1]
             self._write_events(db, events, now)
         row, queue = life_to_row(new), ""
-        if new.needs_slot is not old.needs_slot:
+        given_back = old.slot is Slot.HELD and new.slot is Slot.WANTED
+        if given_back or new.needs_slot is not old.needs_slot:
             new = replace(new, slot=new.needs_slot)
             row["slot"], queue = new.slot, "" if new.slot is Slot.HELD else new.request.spec.model
         # Else left alone: whoever grants slots does not wait for the project's lock.

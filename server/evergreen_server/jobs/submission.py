@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.inputs import load_inputs
+from evergreen_server.jobs.media import MediaRefused
 from evergreen_server.jobs.meter import kind_of
 from evergreen_server.jobs.model import Job, JobFault, OnUnknownSubmission, Slot, Stage, State, Superseded, TaskRole
 from evergreen_server.jobs.provider import (
@@ -47,7 +48,10 @@ logger = logging.getLogger(__name__)
 
 
 async def submit(tools: Tools, job: Job, execution: str) -> Job:
-    """Brings the job to a recorded task, or to the state that says why there is none."""
+    """Brings the job to a recorded task, or to the state that says why there is none.
+
+    Raises StorageError and ProviderError where its inputs cannot be had or handed over for now.
+    """
     tries, begun = 0, (job.attempt, job.run)
     while True:
         if job.final or job.state is State.NEEDS_ATTENTION or job.task_id or (job.attempt, job.run) != begun:
@@ -67,6 +71,9 @@ async def submit(tools: Tools, job: Job, execution: str) -> Job:
             continue
         try:
             media = await load_inputs(tools, job)
+        except MediaRefused as exc:
+            unusable = partial(_unusable, fault=JobFault(reason=exc.reason, message=str(exc)))
+            return await tools.store.change(job, unusable, execution=execution)
         except (Refused, Unauthorized) as exc:
             refused = partial(_not_created, exc=exc, not_before=None)
             return await tools.store.change(job, refused, execution=execution)
@@ -90,6 +97,10 @@ async def _wait(tools: Tools, job: Job, seconds: float) -> None:
     await tools.pause(job.job_id, min(early, seconds) if early > 0 else seconds)
     if early > 0:
         tools.admission.look([job.request.spec.model])
+
+
+def _unusable(job: Job, fault: JobFault) -> Job:
+    return cancelled_before_submission(job) if job.state is State.CANCELLING else free(job).failed(fault)
 
 
 def _expired(job: Job, fault: JobFault) -> Job:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.following import follow
-from evergreen_server.jobs.model import Job, Stage, State, Superseded
+from evergreen_server.jobs.model import Job, Slot, Stage, State, Superseded
 from evergreen_server.jobs.preparing import prepare
 from evergreen_server.jobs.provider import ProviderError
 from evergreen_server.jobs.submission import submit
@@ -26,6 +27,7 @@ from evergreen_server.logs import current_job
 from evergreen_storage import StorageError
 
 STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +109,8 @@ class Runner:
                 raise
             except (StorageError, ProviderError) as exc:
                 logger.warning("step waits", extra={"job_id": job.job_id, "cause": str(exc), "tries": tries + 1})
-                if isinstance(exc, StorageError):
-                    await self._tell(job, execution, str(exc))
+                code = STORAGE_UNAVAILABLE if isinstance(exc, StorageError) else PROVIDER_UNAVAILABLE
+                await self._tell(job, execution, code, str(exc), tries)
             except AWAY as exc:
                 # Every job of this replica says so: one line each, and no traceback.
                 cause = type(exc).__name__
@@ -119,15 +121,14 @@ class Runner:
             await self._tools.pause(job.job_id, self._tools.backoff(tries))
             tries += 1
 
-    async def _tell(self, job: Job, execution: str, cause: str) -> None:
-        """Tells the job's watchers, once, what it waits for."""
-        if any(warning.code == STORAGE_UNAVAILABLE for warning in job.warnings):
+    async def _tell(self, job: Job, execution: str, code: str, cause: str, tries: int) -> None:
+        """Tells the job's watchers, once, what it waits for; a slot that it cannot use meanwhile goes to others."""
+        if job.slot is not Slot.WANTED and any(warning.code == code for warning in job.warnings):
             return
-        # What keeps the files from being written may well keep the database from it too.
+        waits = partial(Job.waits, code=code, cause=cause, not_before=self._tools.later(tries))
+        # What keeps the step from being done may well keep the database from it too.
         with suppress(SQLAlchemyError):
-            await self._tools.store.change(
-                job, lambda job: job.warned(STORAGE_UNAVAILABLE, f"the job waits: {cause}"), execution=execution
-            )
+            await self._tools.store.change(job, waits, execution=execution)
 
 
 def step_of(job: Job) -> StepWork | None:

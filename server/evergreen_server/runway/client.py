@@ -36,7 +36,7 @@ from evergreen_server.runway import wire
 from evergreen_server.runway.creating import judge, post_once
 from evergreen_server.runway.exchange import NETWORK_ERRORS, Answer, read_answer
 from evergreen_server.runway.retry import Again, Retry, RetryPolicy, retry_after_seconds
-from evergreen_server.runway.transfer import UPLOAD_LEAST, UPLOAD_MOST, open_download, signed_url, store
+from evergreen_server.runway.transfer import UPLOAD_LEAST, UPLOAD_MOST, NotStored, open_download, signed_url, store
 
 __all__ = ["RunwayClient", "Timeouts"]
 
@@ -175,7 +175,10 @@ class RunwayClient:
             await store(self._transfers, target, texts, (filename, content_type, path), limits=limits)
             return uri
 
-        return await self._retry.run(attempt, what="upload")
+        try:
+            return await self._retry.run(attempt, what="upload")
+        except NotStored as failure:
+            raise Refused(str(failure), status=failure.status) from failure
 
     def download(self, url: str, *, offset: int = 0) -> AbstractAsyncContextManager[Download]:
         target = self._signed(url)

@@ -15,13 +15,23 @@ from evergreen_server.jobs.provider import Download, OutputUnavailable, Provider
 from evergreen_server.runway.exchange import NETWORK_ERRORS
 from evergreen_server.runway.retry import Again
 
-__all__ = ["UPLOAD_LEAST", "UPLOAD_MOST", "open_download", "signed_url", "store"]
+__all__ = ["UPLOAD_LEAST", "UPLOAD_MOST", "NotStored", "open_download", "signed_url", "store"]
 
 UPLOAD_LEAST, UPLOAD_MOST = 512, 200_000_000
 
 CHUNK_LEAST, CHUNK_READ = 256 << 10, 512 << 10
 
 GONE = (401, 403, 404, 410)
+PASSING = (408, 425, 429)
+"""Refusals that say nothing about what was refused."""
+
+
+class NotStored(Again):
+    """The provider's storage refused a file. A new place for it may help; where none does, nothing will."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"The provider's storage refused the upload with HTTP {status}.")
+        self.status = status
 
 
 def signed_url(url: str, *, allow_http: bool) -> URL:
@@ -40,7 +50,10 @@ async def store(
     *,
     limits: aiohttp.ClientTimeout,
 ) -> None:
-    """Posts (name, content type, path) to storage, after its fields. Raises Again; what to repeat is the caller's."""
+    """Posts (name, content type, path) to storage, after its fields.
+
+    Raises NotStored, or else Again; what to repeat is the caller's.
+    """
     name, content_type, path = file
     form = aiohttp.FormData()
     for key, value in fields.items():
@@ -52,6 +65,8 @@ async def store(
                 status = response.status
         except NETWORK_ERRORS:
             raise Again("The upload to the provider's storage broke off.") from None
+    if 400 <= status < 500 and status not in PASSING:
+        raise NotStored(status)
     if not 200 <= status < 300:
         raise Again(f"The provider's storage answered HTTP {status}.")
 
