@@ -1,5 +1,7 @@
 """Task ids that come to light after their jobs had gone on without them."""
 
+import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -9,10 +11,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from evergreen_server.jobs import wishes
+from evergreen_server.jobs import strays, wishes
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, ledger
-from evergreen_server.jobs.model import Job, JobFault, Stage, State, TaskRole
+from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State, TaskRole
 from evergreen_server.jobs.provider import ProviderUnavailable, Task, TaskState
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.strays import settle_stray, settle_strays
@@ -27,19 +29,37 @@ TASK = MadeTask(task_id="task-1", job_id="job-1", attempt=1, submit_token="token
 
 @dataclass
 class ScriptedProvider:
-    """Knows one task, and notes what is deleted."""
+    """Knows every task that it is asked for, and notes what is deleted."""
 
     state: TaskState = TaskState.RUNNING
     away: bool = False
+    silent: set[str] = field(default_factory=set)
+    """Tasks that it never answers about."""
+    odd: set[str] = field(default_factory=set)
+    """Tasks about which it raises what no provider may."""
     deleted: list[str] = field(default_factory=list)
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once a task was deleted."""
+    most_at_once: int = 0
+    _asked: int = 0
 
     async def task(self, task_id: str) -> Task:
         if self.away:
             raise ProviderUnavailable("away")
+        if task_id in self.odd:
+            raise OverflowError("odd")
+        self._asked += 1
+        self.most_at_once = max(self.most_at_once, self._asked)
+        try:
+            if task_id in self.silent:
+                await asyncio.Event().wait()
+        finally:
+            self._asked -= 1
         return Task(task_id=task_id, state=self.state, status=self.state.value)
 
     async def delete(self, task_id: str) -> bool:
         self.deleted.append(task_id)
+        self.told.set()
         return True
 
 
@@ -216,3 +236,68 @@ async def test_a_task_may_be_attached_by_hand_while_its_record_waits(case: Case)
 
     assert (await case.job()).task_id == "task-1"
     assert case.provider.deleted == []
+
+
+async def test_strays_that_nobody_answers_about_hold_up_neither_each_other_nor_another_projects(case: Case) -> None:
+    """A hundred of one project, of which the provider never says anything; and one of another."""
+    case.provider.silent = {f"task-{number}" for number in range(100)}
+    for number in range(100):
+        await surplus(case, f"task-{number}", project_id="greedy")
+    await surplus(case, "task-honest", project_id="honest")
+    case.now += timedelta(minutes=2)
+
+    round = asyncio.create_task(settle_strays(case.tools))
+    async with asyncio.timeout(60):
+        await case.provider.told.wait()
+    round.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await round
+
+    assert case.provider.deleted == ["task-honest"]
+    assert case.provider.most_at_once <= strays.AT_ONCE
+    left = {task.task_id for task in await case.tasks.stray(older_than=timedelta(minutes=1))}
+    assert left >= case.provider.silent, "they are found again"
+
+
+async def test_strays_do_not_hold_the_sweep_for_longer_than_a_while(case: Case) -> None:
+    case.provider.silent = {"task-1"}
+    await surplus(case, "task-1", project_id="film")
+    case.now += timedelta(minutes=2)
+
+    async with asyncio.timeout(60):
+        await settle_strays(case.tools, seconds=0.01)
+
+    assert [task.task_id for task in await case.tasks.stray(older_than=timedelta(minutes=1))] == ["task-1"]
+
+
+async def test_one_of_each_project_comes_first_and_not_always_the_same() -> None:
+    made = [replace(TASK, task_id=f"a{number}", project_id="a") for number in range(50)]
+    made += [replace(TASK, task_id=f"b{number}", project_id="b") for number in range(2)]
+
+    orders = [[task.task_id for task in strays.in_turns(made, random.Random(seed))] for seed in range(5)]
+
+    for order in orders:
+        assert sorted(order) == sorted(task.task_id for task in made)
+        assert {task_id[0] for task_id in order[:2]} == {"a", "b"}
+        assert {task_id[0] for task_id in order[2:4]} == {"a", "b"}
+    assert len({order[0] for order in orders}) > 1
+
+
+async def test_a_stray_that_raises_what_nobody_expects_keeps_no_other_waiting(case: Case) -> None:
+    case.provider.odd = {"task-odd"}
+    await surplus(case, "task-odd", project_id="film")
+    await surplus(case, "task-even", project_id="film")
+    case.now += timedelta(minutes=2)
+
+    await settle_strays(case.tools)
+
+    assert case.provider.deleted == ["task-even"]
+
+
+async def surplus(case: Case, task_id: str, *, project_id: str) -> None:
+    """Leaves a task that came to light after its job had been given up."""
+    job_id = f"job of {task_id}"
+    request = replace(request_at(NOW), project_id=project_id, request_id=task_id)
+    job = await case.store.accept(request, job_id=job_id, estimated_millicredits=None, inline={})
+    await case.store.wish(job_id, lambda job: job.charged(0, CostBasis.CONFIRMED).ended(State.FAILED))
+    await case.tasks.record(replace(job, submit_token="token"), task_id, None)

@@ -91,6 +91,21 @@ class Heard(logging.Handler):
 
 
 @dataclass
+class Deletions:
+    """Knows of no deletion that broke off, and may never come to say so."""
+
+    fault: Exception | None = None
+    hanging: bool = False
+
+    async def finish(self) -> tuple[int, int]:
+        if self.fault is not None:
+            raise self.fault
+        if self.hanging:
+            await asyncio.Event().wait()
+        return 0, 0
+
+
+@dataclass
 class Case:
     """A waiting job whose workflow is gone, and a sweep by a clock of the test's own."""
 
@@ -101,6 +116,7 @@ class Case:
     running: set[str] = field(default_factory=set)
     now: datetime = START
     ticks: float = 0.0
+    deletions: Deletions = field(default_factory=Deletions)
     sweep: Sweep = field(init=False)
 
 
@@ -112,13 +128,6 @@ class Files:
 
     async def sweep(self) -> int:
         return sum([await scenes.sweep() for scenes in self._scenes])
-
-
-class NoDeletions:
-    """Knows of no deletion that broke off."""
-
-    async def finish(self) -> tuple[int, int]:
-        return 0, 0
 
 
 @asynccontextmanager
@@ -134,7 +143,7 @@ async def swept(url: str) -> AsyncIterator[Case]:
         scenes: list[SceneStore] = []
         tools = tools_of(store, tasks=tasks, scenes=Files(scenes), clock=lambda: case.now, monotonic=lambda: case.ticks)
         case = Case(store=store, tools=tools, enqueued=enqueued, scenes=scenes)
-        case.sweep = Sweep(database=database, tools=tools, running=lambda: case.running, deletions=NoDeletions())
+        case.sweep = Sweep(database=database, tools=tools, running=lambda: case.running, deletions=case.deletions)
         await store.accept(request_at(START), job_id="job-1", estimated_millicredits=None, inline={})
         yield case
 
@@ -153,6 +162,39 @@ async def test_a_job_that_nobody_runs_is_started_again(case: Case) -> None:
 
     assert found.restarted == ("job-1",)
     assert case.enqueued == [("job-1", 1, 0), ("job-1", 1, 1)]
+
+
+async def test_a_part_that_fails_stops_no_other(tmp_path: Path, case: Case) -> None:
+    left = tmp_path / "data" / "projects" / "film" / "one" / "videos" / ".clip.mp4.0123456789abcdef.part"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half a clip")
+    os.utime(left, ((case.now - timedelta(days=2)).timestamp(),) * 2)
+    case.deletions.fault = FileNotFoundError("the scenes' folder is gone")
+    await case.sweep.round()
+    case.ticks += FILES_SECONDS
+
+    async with open_storage((tmp_path / "data").as_uri(), clock=lambda: case.now) as storage:
+        case.scenes.append(SceneStore(storage, clock=lambda: case.now))
+        # What was left before the storage was opened goes then.
+        left.write_bytes(b"half a clip")
+        os.utime(left, ((case.now - timedelta(days=2)).timestamp(),) * 2)
+        found = await case.sweep.round()
+
+    assert (found.restarted, found.files) == (("job-1",), 1)
+
+
+async def test_a_part_that_hangs_stops_no_other(case: Case) -> None:
+    case.deletions.hanging = True
+    case.running.add("job-1")
+    case.now += timedelta(hours=1, seconds=1)
+    signal = case.tools.signals.of("job-1")
+
+    running = asyncio.create_task(case.sweep.run())
+    assert await signal.wait(60)
+
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 async def test_a_job_that_runs_here_is_not_started_again(case: Case) -> None:

@@ -14,12 +14,12 @@ Inline media go with the change that ends their job, ended workflows and old row
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.database import Database, jobs
 from evergreen_server.jobs.model import Stage, State
@@ -42,22 +42,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """What a round found."""
+    """What was found at one time."""
 
-    deletions: int
+    deletions: int = 0
     """Deletions of scenes that had broken off."""
-    finished: int
+    finished: int = 0
     """Those of them that were seen to their end."""
-    restarted: tuple[str, ...]
+    restarted: tuple[str, ...] = ()
     """Jobs that nobody ran, and that were started again."""
-    overdue: tuple[str, ...]
+    overdue: tuple[str, ...] = ()
     """Jobs beyond their start_by or finish_by that should have ended by themselves."""
-    files: int
+    files: int = 0
     """Files of killed writers that were removed."""
 
 
+Part: TypeAlias = Callable[[Found], Awaitable[Found]]
+"""Looks for one thing, and returns what was found so far with what it found."""
+
+
 class Sweep:
-    """Any number of replicas may sweep at once: what one of them does, another finds done."""
+    """Any number of replicas may sweep at once: what one of them does, another finds done.
+
+    Each part goes by itself: one that fails, or waits for a provider or a storage that hangs, holds up no other.
+    """
 
     def __init__(
         self, *, database: Database, tools: Tools, running: Callable[[], Collection[str]], deletions: SceneDeletions
@@ -70,43 +77,54 @@ class Sweep:
         self._idle: set[str] = set()
         # They were looked through when the storage was opened.
         self._files_at = tools.monotonic() + FILES_SECONDS
+        self._parts: Mapping[str, Part] = {
+            "idle jobs": self._restart,
+            "overdue jobs": self._wake,
+            "strays": self._settle_strays,
+            "deletions": self._finish_deletions,
+            "files": self._remove_files,
+        }
 
     async def run(self) -> None:
-        """Does a round at once, and then one every minute."""
-        while True:
-            try:
-                await self.round()
-            except SQLAlchemyError:
-                # The next round finds it again; the service must not end for it.
-                logger.exception("sweep failed")
-            await asyncio.sleep(ROUND_SECONDS)
+        """Does each part at once, and then every minute."""
+        async with asyncio.TaskGroup() as parts:
+            for name, part in self._parts.items():
+                parts.create_task(self._repeat(name, part), name=f"sweep of {name}")
 
     async def round(self) -> Found:
-        """Looks once."""
-        restarted = await self._restart()
-        overdue = await self._wake()
-        await settle_strays(self._tools)
-        deletions, finished = await self._deletions.finish()
-        files = await self._remove_files() if self._tools.monotonic() >= self._files_at else 0
-        found = Found(deletions=deletions, finished=finished, restarted=restarted, overdue=overdue, files=files)
-        counts = {"scene_deletions": finished, "restarted_jobs": len(restarted), "left_files": files}
-        for what, number in {**counts, "overdue_jobs": len(overdue)}.items():
-            self._tools.meter.swept(what, number)
-        if deletions or overdue or restarted or files:
-            logger.warning(
-                "swept",
-                extra={
-                    "scene_deletions": deletions,
-                    "finished": finished,
-                    "restarted_jobs": len(restarted),
-                    "left_files": files,
-                    "overdue_jobs": len(overdue),
-                    "such_as": list(overdue[:NAMED]),
-                },
-            )
+        """Does each part once, one after the other."""
+        found = Found()
+        for name, part in self._parts.items():
+            found = await self._do(name, part, found)
         return found
 
-    async def _restart(self) -> tuple[str, ...]:
+    async def _repeat(self, name: str, part: Part) -> None:
+        while True:
+            self._tell(await self._do(name, part, Found()))
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def _do(self, name: str, part: Part, found: Found) -> Found:
+        try:
+            return await part(found)
+        except Exception:
+            # The outermost loop of this part. The next time it finds the same again.
+            logger.exception("sweep failed", extra={"part": name})
+            return found
+
+    def _tell(self, found: Found) -> None:
+        counts = {
+            "scene_deletions": found.finished,
+            "restarted_jobs": len(found.restarted),
+            "left_files": found.files,
+            "overdue_jobs": len(found.overdue),
+        }
+        for what, number in counts.items():
+            self._tools.meter.swept(what, number)
+        if found != Found():
+            told = {**counts, "scene_deletions": found.deletions, "finished": found.finished}
+            logger.warning("swept", extra={**told, "such_as": list(found.overdue[:NAMED])})
+
+    async def _restart(self, found: Found) -> Found:
         """Starts again what should run here and does not."""
         # Those of other living replicas are theirs to look after.
         idle = set(await self._tools.store.stranded()) - set(self._running())
@@ -116,23 +134,34 @@ class Sweep:
             logger.warning("job started again", extra={"job_id": job_id})
             await self._tools.store.wish(job_id, run_again)
         self._idle = idle
-        return restarted
+        return replace(found, restarted=restarted)
 
-    async def _wake(self) -> tuple[str, ...]:
+    async def _wake(self, found: Found) -> Found:
         """Has jobs that wait beyond their clock look at it, which may have been set; names those long beyond it."""
         now = self._tools.clock()
         for job_id in await self._database.read(lambda db: _overdue(db, now, State.QUEUED)):
             self._tools.signals.wake(job_id)
         alive = (State.QUEUED, State.RUNNING, State.CANCELLING)
-        return tuple(await self._database.read(lambda db: _overdue(db, now - PATIENCE, *alive)))
+        overdue = await self._database.read(lambda db: _overdue(db, now - PATIENCE, *alive))
+        return replace(found, overdue=tuple(overdue))
 
-    async def _remove_files(self) -> int:
+    async def _settle_strays(self, found: Found) -> Found:
+        await settle_strays(self._tools)
+        return found
+
+    async def _finish_deletions(self, found: Found) -> Found:
+        deletions, finished = await self._deletions.finish()
+        return replace(found, deletions=deletions, finished=finished)
+
+    async def _remove_files(self, found: Found) -> Found:
+        if self._tools.monotonic() < self._files_at:
+            return found
         self._files_at = self._tools.monotonic() + FILES_SECONDS
         try:
-            return await self._tools.scenes.sweep()
+            return replace(found, files=await self._tools.scenes.sweep())
         except StorageError as exc:
             logger.warning("files not swept", extra={"cause": str(exc)})
-            return 0
+            return found
 
 
 def _overdue(db: sa.Connection, before: datetime, *states: State) -> list[str]:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from evergreen_server.jobs import ledger
-from evergreen_server.jobs.database import UNSETTLED, Database, insert_new, provider_tasks
+from evergreen_server.jobs.database import UNSETTLED, Database, insert_new, jobs, provider_tasks
 from evergreen_server.jobs.model import Job, Stage, State, TaskRole
 from evergreen_server.jobs.rows import micros
 from evergreen_server.jobs.statements import SET_ROLE
@@ -27,6 +27,8 @@ class MadeTask:
     attempt: int
     submit_token: str
     role: TaskRole
+    project_id: str = ""
+    """Of the job; empty where whoever made the task does not need to tell."""
 
 
 class TaskRecords:
@@ -123,12 +125,16 @@ class TaskRecords:
         now = self._clock()
         # One of the future is old too: the clock was set back since.
         young = provider_tasks.c.created_at.between(micros(now - older_than), micros(now + older_than))
-        query = sa.select(provider_tasks).where(
-            UNSETTLED,
-            sa.or_(
-                provider_tasks.c.role == TaskRole.SURPLUS.value,
-                sa.and_(provider_tasks.c.role == TaskRole.NEW.value, sa.not_(young)),
-            ),
+        query = (
+            sa.select(provider_tasks, jobs.c.project_id)
+            .outerjoin(jobs, jobs.c.job_id == provider_tasks.c.job_id)
+            .where(
+                UNSETTLED,
+                sa.or_(
+                    provider_tasks.c.role == TaskRole.SURPLUS.value,
+                    sa.and_(provider_tasks.c.role == TaskRole.NEW.value, sa.not_(young)),
+                ),
+            )
         )
         return await self._database.read(
             lambda db: [
@@ -138,6 +144,7 @@ class TaskRecords:
                     attempt=row.attempt,
                     submit_token=row.submit_token,
                     role=TaskRole(row.role),
+                    project_id=row.project_id or "",
                 )
                 for row in db.execute(query)
             ]
