@@ -43,7 +43,7 @@ __all__ = ["RunwayClient", "Timeouts"]
 READ_CONNECTIONS = 100
 LARGE_PIECE = 64 << 10
 
-TASK_ID = r"[A-Za-z0-9_-]{1,64}"
+UPLOAD_URI = r"runway://[!-~]{4,4991}"
 TASK_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
 
@@ -126,7 +126,7 @@ class RunwayClient:
                 raise Again("The provider's answer about the task could not be read.")
             return task
 
-        if not re.fullmatch(TASK_ID, task_id):
+        if not re.fullmatch(wire.TASK_ID, task_id):
             raise TaskGone("That is no task id.")
         return await self._retry.run(attempt, what="task")
 
@@ -144,7 +144,7 @@ class RunwayClient:
                 raise self._unusable(answer)
             return True
 
-        if not re.fullmatch(TASK_ID, task_id):
+        if not re.fullmatch(wire.TASK_ID, task_id):
             return False
         return await self._retry.run(attempt, what="delete")
 
@@ -165,13 +165,15 @@ class RunwayClient:
                 raise Refused(f"The provider refused the upload: {self._said(answer)}", status=answer.status)
             where = self._read(answer)
             match where:
-                case {"uploadUrl": str() as url, "fields": dict() as fields, "runwayUri": str() as uri}:
+                case {"uploadUrl": str() as url, "fields": dict() as fields, "runwayUri": str() as uri} if re.fullmatch(
+                    UPLOAD_URI, uri
+                ):
                     target = self._signed(url)
                 case _:
                     raise Again("The provider's answer about the upload could not be read.")
-            if target is None:
-                raise Again("The provider gave an upload URL that cannot be used.")
             texts = {name: str(value) for name, value in fields.items()}
+            if target is None or not all(text.isprintable() for text in (*texts, *texts.values())):
+                raise Again("The provider gave an upload form that cannot be used.")
             await store(self._transfers, target, texts, (filename, content_type, path), limits=limits)
             return uri
 

@@ -79,19 +79,22 @@ def _cause(error: BaseException) -> str:
 
 def judge(answer: Answer, composed: Composition, *, secret: str, now: datetime) -> Submission:
     """Tells the task that was made, or raises what the answer means."""
-    text = wire.clean(wire.error_text(answer.body), secret=secret)
     if 200 <= answer.status < 300:
         return _made(answer)
-    request_id = answer.headers.get("apigw-requestid", "")
+    text = wire.clean(wire.error_text(answer.body), secret=secret)
+    request_id = wire.clean(answer.headers.get("apigw-requestid", ""), limit=64)
     logger.info("create not accepted", extra={"status": answer.status, "provider_request_id": request_id})
     raise _meaning(answer, composed, text, secret=secret, now=now)
 
 
 def _made(answer: Answer) -> Submission:
+    """Reads the task's id before all else: it is paid for, whatever is odd about the rest of the answer."""
     try:
-        submission = wire.read_submission(wire.parse(answer.body)) if answer.whole else None
+        if not answer.whole:
+            raise ValueError("broken off")
+        submission = wire.read_submission(wire.parse(answer.body))
     except ValueError:
-        submission = None
+        submission = wire.salvage_submission(answer.body)
     if submission is None:
         raise SubmissionUnknown(f"The provider answered {answer.status} without a task id that could be read.")
     return submission

@@ -47,10 +47,15 @@ class GuardedBody(BytesIOPayload):
 
 
 async def read_answer(response: aiohttp.ClientResponse) -> Answer:
-    """Reads an answer, never more of it than its limit."""
+    """Reads an answer, never more of it than its limit; one that breaks off is what has come of it until then."""
     limit = JSON_LIMIT if response.status < 300 else ERROR_LIMIT
-    body = bytearray()
-    while len(body) <= limit and (chunk := await response.content.read(limit + 1 - len(body))):
-        body += chunk
-    whole = len(body) <= limit
+    body, ended = bytearray(), True
+    try:
+        while len(body) <= limit and (chunk := await response.content.read(limit + 1 - len(body))):
+            body += chunk
+    except NETWORK_ERRORS:
+        if not body:
+            raise
+        ended = False
+    whole = ended and len(body) <= limit
     return Answer(status=response.status, headers=response.headers, body=bytes(body[:limit]), whole=whole)

@@ -79,8 +79,9 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
         return min(float(header), LONGEST_SECONDS)
     try:
         when = parsedate_to_datetime(header)
-    except ValueError:
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=UTC)
+        return min(max(0.0, (when - now).total_seconds()), LONGEST_SECONDS)
+    except (ValueError, OverflowError, TypeError, IndexError):
+        # The library raises each of them for some text or other.
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return min(max(0.0, (when - now).total_seconds()), LONGEST_SECONDS)

@@ -22,6 +22,8 @@ UPLOAD_LEAST, UPLOAD_MOST = 512, 200_000_000
 CHUNK_LEAST, CHUNK_READ = 256 << 10, 512 << 10
 
 GONE = (401, 403, 404, 410)
+UNSENDABLE = (*NETWORK_ERRORS, ValueError)
+"""Also what the provider gave us to send, as a URL or the field of a form, may be of a kind that cannot be sent."""
 PASSING = (408, 425, 429)
 """Refusals that say nothing about what was refused."""
 
@@ -63,7 +65,7 @@ async def store(
         try:
             async with session.post(url, data=form, timeout=limits, allow_redirects=False) as response:
                 status = response.status
-        except NETWORK_ERRORS:
+        except UNSENDABLE:
             raise Again("The upload to the provider's storage broke off.") from None
     if 400 <= status < 500 and status not in PASSING:
         raise NotStored(status)
@@ -81,7 +83,7 @@ async def open_download(
         response = await session.get(
             url, headers=headers, timeout=limits, allow_redirects=False, read_bufsize=CHUNK_READ, auto_decompress=False
         )
-    except NETWORK_ERRORS:
+    except UNSENDABLE:
         raise ProviderUnavailable("The output could not be opened.") from None
     try:
         yield _describe(response, offset)
@@ -109,7 +111,9 @@ def _describe(response: aiohttp.ClientResponse, offset: int) -> Download:
 
 
 def _content_range(response: aiohttp.ClientResponse) -> tuple[int, int | None] | None:
-    found = re.fullmatch(r"bytes (\d+)-\d+/(\d+|\*)", response.headers.get("Content-Range", "").strip())
+    found = re.fullmatch(
+        r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18}|\*)", response.headers.get("Content-Range", "").strip()
+    )
     return (int(found[1]), None if found[2] == "*" else int(found[2])) if found else None
 
 

@@ -1,11 +1,11 @@
 """What goes over the wire and what comes back, as plain values. No I/O.
 
-Lenient in reading: the provider adds members and words without notice, so what is not known is passed over,
-and what is missing is told as not known.
+Lenient in reading: the provider adds members and words without notice, so what is not known is passed over, and what
+is missing or cannot be true is told as not known. Nothing that an answer holds raises anything but ValueError.
 """
 
 import json
-import math
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,16 +25,27 @@ from evergreen_server.jobs.provider import (
 )
 from evergreen_server.runway.compose import Composition, compose, operation_of
 from evergreen_server.runway.faults import trace
+from evergreen_server.runway.figures import amount, count, is_model_name, number, price
 from evergreen_server.runway.rows import TABLE
 
 __all__ = [
-    "API_VERSION", "Usage", "clean", "encode", "error_faults", "error_text", "lacks_credits", "parse", "read_account",
-    "read_submission", "read_task", "read_usage", "request_for",
+    "API_VERSION", "TASK_ID", "Usage", "clean", "encode", "error_faults", "error_text", "lacks_credits", "parse",
+    "read_account", "read_submission", "read_task", "read_usage", "request_for", "salvage_submission",
 ]  # fmt: skip
 
 API_VERSION = "2024-11-06"
 
+TASK_ID = r"[A-Za-z0-9_-]{1,64}"
+
 TEXT_LIMIT = 500
+MOST_DIGITS = 40
+"""Of a whole number in an answer; turning thousands of digits into a number takes time, and none of them is true."""
+MOST_OUTPUTS, MOST_MODELS, MOST_ISSUES = 64, 1000, 50
+
+_OWN_ID = re.compile(rb'"id"\s*:\s*"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
+
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,21 +77,34 @@ def encode(body: Mapping[str, Json]) -> Iterator[bytes]:
 
 
 def parse(body: bytes) -> Json:
-    """Reads JSON. Raises ValueError where it is none, or nested beyond reason."""
+    """Reads JSON, whatever encoding its header claims. Raises ValueError where it is none, or nested beyond reason."""
     try:
-        value: Json = json.loads(body)
+        text = body.decode(json.detect_encoding(body), "replace")
+        value: Json = json.loads(text, parse_int=_integer)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     return value
 
 
+def _integer(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
+
+
 def read_submission(answer: Json) -> Submission | None:
-    """Reads the answer to a create; None where it names no task."""
+    """Reads the answer to a create; None where it names no task by which it could be asked for."""
     members = _members(answer)
     task_id = members.get("id")
-    if not isinstance(task_id, str) or not task_id:
+    if not isinstance(task_id, str) or not re.fullmatch(TASK_ID, task_id):
         return None
-    return Submission(task_id=task_id, estimated_millicredits=_credits(members.get("estimatedCost")))
+    return Submission(task_id=task_id, estimated_millicredits=_credits(members, "estimatedCost"))
+
+
+def salvage_submission(body: bytes) -> Submission | None:
+    """Finds the id in an answer to a create that is broken or broken off; None where none or several stand in it."""
+    found = set(_OWN_ID.findall(body))
+    if len(found) != 1:
+        return None
+    return Submission(task_id=found.pop().decode(), estimated_millicredits=None)
 
 
 def read_task(task_id: str, answer: Json) -> Task | None:
@@ -99,16 +123,16 @@ def read_task(task_id: str, answer: Json) -> Task | None:
         state=state,
         status=status,
         progress=_progress(members.get("progress")),
-        output_urls=tuple(url for url in output if isinstance(url, str)) if isinstance(output, list) else (),
+        output_urls=tuple(url for url in _list(output) if isinstance(url, str))[:MOST_OUTPUTS],
         failure=_failure(members) if state is TaskState.FAILED else None,
-        estimated_millicredits=_credits(members.get("estimatedCost")),
-        charged_millicredits=_credits(members.get("cost")),
+        estimated_millicredits=_credits(members, "estimatedCost"),
+        charged_millicredits=_credits(members, "cost"),
     )
 
 
 def _progress(value: Json) -> float | None:
-    number = _number(value)
-    return None if number is None else min(1.0, max(0.0, float(number)))
+    found = number(value)
+    return None if found is None else min(1.0, max(0.0, found))
 
 
 def _failure(members: Mapping[str, Json]) -> Failure:
@@ -144,23 +168,35 @@ def _advice(code: str) -> tuple[str, bool, bool]:
 def read_account(answer: Json) -> Account | None:
     """Reads the organization; None where the answer is none."""
     members = _members(answer)
-    balance = _millicredits(members.get("creditBalance"))
+    balance = amount(members.get("creditBalance"), "creditBalance")
     if balance is None:
         return None
     tier, usage = _members(members.get("tier")), _members(members.get("usage"))
     tiers, used = _members(tier.get("models")), _members(usage.get("models"))
+    named = [model for model in dict.fromkeys([*tiers, *used]) if is_model_name(model)][:MOST_MODELS]
+    read = {model: _limits(_members(tiers.get(model)), _members(used.get(model))) for model in named}
+    limits = {model: found for model, found in read.items() if found is not None}
+    if left_out := len(tiers.keys() | used.keys()) - len(limits):
+        logger.warning("models left out of the account", extra={"models": left_out})
     return Account(
         balance_millicredits=balance,
-        max_monthly_millicredits=_millicredits(tier.get("maxMonthlyCreditSpend")),
-        limits={
-            model: ModelLimits(
-                max_concurrent=_whole(_members(tiers.get(model)).get("maxConcurrentGenerations")),
-                max_daily=_whole(_members(tiers.get(model)).get("maxDailyGenerations")),
-                used_today=_whole(_members(used.get(model)).get("dailyGenerations")) or 0,
-            )
-            for model in dict.fromkeys([*tiers, *used])
-        },
+        max_monthly_millicredits=price(tier.get("maxMonthlyCreditSpend"), "maxMonthlyCreditSpend"),
+        limits=limits,
         api_version=API_VERSION,
+    )
+
+
+def _limits(tier: Mapping[str, Json], used: Mapping[str, Json]) -> ModelLimits | None:
+    """Reads a model's limits; None where one is odd, since it would then count as unlimited."""
+    told = {name: tier.get(name) for name in ("maxConcurrentGenerations", "maxDailyGenerations")}
+    told["dailyGenerations"] = used.get("dailyGenerations")
+    read = {name: count(value) for name, value in told.items()}
+    if any(read[name] is None for name, value in told.items() if value is not None):
+        return None
+    return ModelLimits(
+        max_concurrent=read["maxConcurrentGenerations"],
+        max_daily=read["maxDailyGenerations"],
+        used_today=read["dailyGenerations"] or 0,
     )
 
 
@@ -172,9 +208,9 @@ def _usage(answer: Json) -> Iterator[Usage]:
     for entry in _list(_members(answer).get("results")):
         day = _members(entry).get("date")
         for used in _list(_members(entry).get("usedCredits")):
-            model, amount = _members(used).get("model"), _millicredits(_members(used).get("amount"))
-            if isinstance(day, str) and isinstance(model, str) and amount is not None:
-                yield Usage(day=day, model=model, millicredits=amount)
+            model, credits = _members(used).get("model"), amount(_members(used).get("amount"), "amount")
+            if isinstance(day, str) and isinstance(model, str) and is_model_name(model) and credits is not None:
+                yield Usage(day=clean(day, limit=32), model=model, millicredits=credits)
 
 
 def error_text(body: bytes) -> str:
@@ -194,11 +230,12 @@ def error_faults(body: bytes, composed: Composition, *, secret: str = "") -> tup
     except ValueError:
         return ()
     faults = []
-    for issue in _list(members.get("issues")):
+    for issue in _list(members.get("issues"))[:MOST_ISSUES]:
         message, path = _members(issue).get("message"), _list(_members(issue).get("path"))
-        parts = tuple(part for part in path if isinstance(part, str | int))
+        parts = tuple(part for part in path[:MOST_ISSUES] if isinstance(part, str | int))
         if isinstance(message, str):
-            faults.append(Fault(field=trace(parts, composed.origins), description=clean(message, secret=secret)))
+            field = clean(trace(parts, composed.origins), limit=128, secret=secret)
+            faults.append(Fault(field=field, description=clean(message, secret=secret)))
     return tuple(dict.fromkeys(faults))
 
 
@@ -210,7 +247,7 @@ def clean(text: str, *, limit: int = TEXT_LIMIT, secret: str = "") -> str:
     """Makes a provider's text fit to show: no data URIs, no signed queries, no key, no control characters."""
     if secret:
         text = text.replace(secret, "[key]")
-    text = re.sub(r"key_[0-9a-f]{16,}", "[key]", text[: limit * 40])
+    text = re.sub(r"key_[0-9a-f]{16,}", "[key]", text[: limit * 8])
     text = re.sub(r"data:[^\s\"']*", "data:[…]", text, flags=re.IGNORECASE)
     text = re.sub(r"(https?://[^\s\"'?#]*)[?#][^\s\"']*", r"\1", text, flags=re.IGNORECASE)
     text = "".join(letter if letter.isprintable() else " " for letter in text)
@@ -225,21 +262,5 @@ def _list(value: Json) -> Sequence[Json]:
     return value if isinstance(value, list) else ()
 
 
-def _number(value: Json) -> int | float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value
-
-
-def _whole(value: Json) -> int | None:
-    number = _number(value)
-    return None if number is None else int(number)
-
-
-def _millicredits(value: Json) -> int | None:
-    number = _number(value)
-    return None if number is None else round(number * 1000)
-
-
-def _credits(cost: Json) -> int | None:
-    return _millicredits(_members(cost).get("credits"))
+def _credits(members: Mapping[str, Json], figure: str) -> int | None:
+    return price(_members(members.get(figure)).get("credits"), figure)
