@@ -1,7 +1,8 @@
 """`scene.json` as a document: its values, its shape, and the changes that may be made to it.
 
-A document is kept as plain JSON, so that members which somebody else added survive every change. All changes are
-idempotent: they are keyed by the job's id or the asset's path. Members that this service owns:
+Whatever members somebody else added survive every change. All changes are idempotent: they are keyed by the job's id
+or the asset's path. A change costs the same in a scene of one clip and of thousands, since each entry is kept as the
+line that it is written as. Members that this service owns:
 
     schemaVersion  id  projectId  createdAt  updatedAt  status
     assets      {images, audio, videos, exports}: [{path, contentType, sizeBytes, crc32c, width, height,
@@ -12,257 +13,239 @@ idempotent: they are keyed by the job's id or the asset's path. Members that thi
 """
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Final, NoReturn, TypeAlias
+from contextlib import suppress
+from datetime import datetime
+from typing import Final, NamedTuple
 
-from .keys import FOLDERS, path_fault
+from .bounded import Corrupt, read_object
+from .entries import asset_of, entry_of, job_id_of, list_of, object_of, text_of, time_of, time_text, whole_of
+from .keys import FOLDERS
 from .storage import Json, StorageError
 from .values import Asset, Scene
-
-Document: TypeAlias = dict[str, Json]
 
 SCHEMA_VERSION: Final = 1
 ASSET_FOLDERS: Final = tuple(folder for folder in FOLDERS if folder != "metadata")
 
-_CRC32C: Final = re.compile(r"[0-9a-fA-F]{8}")
+_JOB_LISTS: Final = ("videoRequests", "completedVideos")
+_NEWEST_VERSION: Final = 1 << 31
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
 
 class UnsupportedSchema(StorageError):
     """The document was written by a newer version of this service, and is left as it is."""
 
 
-class Corrupt(Exception):
-    """The bytes are no document of ours."""
+class Entry(NamedTuple):
+    """An asset in a document, and the line that is written for it."""
+
+    asset: Asset
+    line: str
+
+
+class Document:
+    """A document in memory. The lists of ours are kept by path and by id; `members` has a null where each of them was.
+
+    `changed` tells whether a change made a difference since it was read, or copied.
+    """
+
+    def __init__(
+        self,
+        members: dict[str, Json],
+        folders: dict[str, dict[str, Entry]],
+        jobs: dict[str, dict[str, None]],
+    ) -> None:
+        self.members = members
+        self.folders = folders
+        self.jobs = jobs
+        self.changed = False
+        self._scene: Scene | None = None
+
+    def copy(self) -> "Document":
+        """Makes a document that can be changed without this one."""
+        return Document(
+            dict(self.members),
+            {folder: dict(entries) for folder, entries in self.folders.items()},
+            {name: dict(ids) for name, ids in self.jobs.items()},
+        )
+
+    def scene(self) -> Scene:
+        """Makes the value of the document. Raises Corrupt."""
+        if self._scene is None:
+            self._scene = Scene(
+                project_id=text_of(self.members.get("projectId"), "projectId"),
+                id=text_of(self.members.get("id"), "id"),
+                status=text_of(self.members.get("status"), "status"),
+                created_at=time_of(self.members.get("createdAt"), "createdAt"),
+                updated_at=time_of(self.members.get("updatedAt"), "updatedAt"),
+                images=self._assets("images"),
+                audio=self._assets("audio"),
+                videos=self._assets("videos"),
+                exports=self._assets("exports"),
+                video_requests=tuple(self.jobs["videoRequests"]),
+                completed_videos=tuple(self.jobs["completedVideos"]),
+            )
+        return self._scene
+
+    def touch(self, now: datetime) -> None:
+        """Sets the time of the last change."""
+        self.members["updatedAt"] = time_text(now)
+        self._differ()
+
+    def put(self, asset: Asset, line: str) -> None:
+        """Enters an asset, or replaces its entry where it stands."""
+        self.folders[asset.path.partition("/")[0]][asset.path] = Entry(asset, line)
+        self._differ()
+
+    def remove(self, path: str) -> None:
+        """Removes an entry, if it is there."""
+        if self.folders[path.partition("/")[0]].pop(path, None) is not None:
+            self._differ()
+
+    def enter(self, name: str, job_id: str) -> None:
+        """Enters a job's id into one of the two lists, if it is not there."""
+        if job_id not in self.jobs[name]:
+            self.jobs[name][job_id] = None
+            self._differ()
+
+    def _assets(self, folder: str) -> tuple[Asset, ...]:
+        return tuple(entry.asset for entry in self.folders[folder].values())
+
+    def _differ(self) -> None:
+        self.changed = True
+        self._scene = None
 
 
 def new_document(project_id: str, scene_id: str, *, created_at: datetime, updated_at: datetime) -> Document:
     """Makes the document of an empty scene."""
-    return {
+    members: dict[str, Json] = {
         "schemaVersion": SCHEMA_VERSION,
         "id": scene_id,
         "projectId": project_id,
-        "createdAt": _time(created_at),
-        "updatedAt": _time(updated_at),
+        "createdAt": time_text(created_at),
+        "updatedAt": time_text(updated_at),
         "status": "ACTIVE",
-        "assets": {folder: [] for folder in ASSET_FOLDERS},
-        "generation": {"videoRequests": [], "completedVideos": []},
+        "assets": dict.fromkeys(ASSET_FOLDERS),
+        "generation": dict.fromkeys(_JOB_LISTS),
     }
+    return Document(members, {folder: {} for folder in ASSET_FOLDERS}, {name: {} for name in _JOB_LISTS})
 
 
 def decode(data: bytes, *, project_id: str, scene_id: str) -> Document:
     """Reads a document and checks its whole shape. Raises Corrupt, UnsupportedSchema."""
-    document = decode_object(data)
-    version = _integer(document.get("schemaVersion"), "schemaVersion")
+    members = read_object(data)
+    version = whole_of(members.get("schemaVersion"), "schemaVersion", most=_NEWEST_VERSION)
     if version > SCHEMA_VERSION:
         raise UnsupportedSchema(
             f"the scene.json of {project_id}/{scene_id} has schemaVersion {version}, and this version of the service "
             f"knows {SCHEMA_VERSION}: it is left as it is; use a newer version"
         )
-    scene = scene_of(document)
+    assets = object_of(members.get("assets"), "assets")
+    generation = object_of(members.get("generation"), "generation")
+    folders = {folder: _entries(assets, folder) for folder in ASSET_FOLDERS}
+    jobs = {
+        name: {job_id_of(value, name): None for value in list_of(generation.get(name), name)} for name in _JOB_LISTS
+    }
+    members["assets"] = assets | dict.fromkeys(ASSET_FOLDERS)
+    members["generation"] = generation | dict.fromkeys(_JOB_LISTS)
+    document = Document(members, folders, jobs)
+    scene = document.scene()
     if (scene.project_id, scene.id) != (project_id, scene_id):
         raise Corrupt("it belongs to another scene")
     return document
 
 
-def decode_object(data: bytes) -> Document:
-    """Reads a JSON object that can be written again. Raises Corrupt."""
-    try:
-        document = json.loads(data, parse_constant=_refuse_number, parse_float=_finite)
-        if not isinstance(document, dict):
-            raise Corrupt("it is no JSON object")
-        fingerprint(document)
-    except (ValueError, RecursionError) as fault:
-        raise Corrupt(f"it is not JSON: {fault}") from fault
-    return document
-
-
-def encode(document: Mapping[str, Json], *, sort_keys: bool = False) -> bytes:
-    """Writes JSON for people and programs, the same bytes for the same document. Raises ValueError."""
-    try:
-        text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False, sort_keys=sort_keys)
-        return text.encode() + b"\n"
-    except (UnicodeEncodeError, RecursionError):
-        # Half of a surrogate pair can only be written escaped, and what is nested absurdly deep only in one line.
-        return json.dumps(document, allow_nan=False, sort_keys=sort_keys).encode() + b"\n"
-
-
-def fingerprint(document: Document) -> str:
-    """Makes a text that differs where documents differ; many times quicker than `encode`. Raises ValueError."""
-    return json.dumps(document, allow_nan=False, separators=(",", ":"))
-
-
-def scene_of(document: Document) -> Scene:
-    """Makes the value of a document. Raises Corrupt."""
-    assets = _object(document.get("assets"), "assets")
-    generation = _object(document.get("generation"), "generation")
-    return Scene(
-        project_id=_text(document.get("projectId"), "projectId"),
-        id=_text(document.get("id"), "id"),
-        status=_text(document.get("status"), "status"),
-        created_at=_datetime(document.get("createdAt"), "createdAt"),
-        updated_at=_datetime(document.get("updatedAt"), "updatedAt"),
-        images=_assets(assets, "images"),
-        audio=_assets(assets, "audio"),
-        videos=_assets(assets, "videos"),
-        exports=_assets(assets, "exports"),
-        video_requests=tuple(_texts(generation, "videoRequests")),
-        completed_videos=tuple(_texts(generation, "completedVideos")),
-    )
-
-
-def asset_of(value: Json) -> Asset:
-    """Makes the value of one entry. Raises Corrupt."""
-    entry = _object(value, "asset")
-    path = _text(entry.get("path"), "path")
-    if path_fault(path):
-        raise Corrupt("an asset's path is not allowed")
-    crc32c = _text(entry.get("crc32c"), "crc32c")
-    if not _CRC32C.fullmatch(crc32c):
-        raise Corrupt("an asset's crc32c is not 8 hexadecimal digits")
-    width, height, duration = entry.get("width"), entry.get("height"), entry.get("durationSeconds")
-    job_id = entry.get("jobId")
-    return Asset(
-        path=path,
-        content_type=_text(entry.get("contentType"), "contentType"),
-        size_bytes=_integer(entry.get("sizeBytes"), "sizeBytes"),
-        crc32c=int(crc32c, 16),
-        width=None if width is None else _integer(width, "width"),
-        height=None if height is None else _integer(height, "height"),
-        duration_seconds=None if duration is None else _number(duration, "durationSeconds"),
-        job_id=None if job_id is None else _text(job_id, "jobId"),
-        created_at=_datetime(entry.get("createdAt"), "createdAt"),
-    )
-
-
-def entry_of(asset: Asset) -> dict[str, Json]:
-    """Makes the entry of one asset."""
-    entry: dict[str, Json] = {
-        "path": asset.path,
-        "contentType": asset.content_type,
-        "sizeBytes": asset.size_bytes,
-        "crc32c": f"{asset.crc32c:08x}",
-        "width": asset.width,
-        "height": asset.height,
-        "durationSeconds": asset.duration_seconds,
-        "createdAt": _time(asset.created_at),
-    }
-    return entry if asset.job_id is None else entry | {"jobId": asset.job_id}
+def encode(document: Document) -> bytes:
+    """Writes a document for people and programs, one line for each asset."""
+    texts = {name: _line(value) for name, value in document.members.items()}
+    assets = {name: _line(value) for name, value in object_of(document.members["assets"], "assets").items()}
+    assets |= {folder: _array(entry.line for entry in held.values()) for folder, held in document.folders.items()}
+    generation = {name: _line(value) for name, value in object_of(document.members["generation"], "generation").items()}
+    generation |= {name: _array(map(_line, ids)) for name, ids in document.jobs.items()}
+    texts |= {"assets": _block(assets, "  "), "generation": _block(generation, "  ")}
+    # Half of a surrogate pair can only be written escaped, and stands nowhere but inside of a text.
+    text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", _block(texts, ""))
+    return text.encode() + b"\n"
 
 
 def add_assets(document: Document, assets: Iterable[Asset]) -> None:
     """Enters assets, or brings their entries up to date."""
     for asset in assets:
-        entries = _list(_object(document["assets"], "assets"), asset.path.partition("/")[0])
+        held = document.folders[asset.path.partition("/")[0]].get(asset.path)
         new = entry_of(asset)
-        for old in entries:
-            if isinstance(old, dict) and old.get("path") == asset.path:
-                if (old.get("sizeBytes"), old.get("crc32c")) == (new["sizeBytes"], new["crc32c"]):
-                    # The same content: its first time stays, and what is known is not forgotten.
-                    del new["createdAt"]
-                    new = {name: value for name, value in new.items() if value is not None}
-                old.update(new)
-                break
-        else:
-            entries.append(new)
+        if held is None:
+            document.put(asset, _line(new))
+            continue
+        if (held.asset.size_bytes, held.asset.crc32c) == (asset.size_bytes, asset.crc32c):
+            # The same content: its first time stays, and what is known is not forgotten.
+            del new["createdAt"]
+            new = {name: value for name, value in new.items() if value is not None}
+        entry = object_of(json.loads(held.line), "asset")
+        line = _line(entry | new)
+        if line != held.line:
+            document.put(asset_of(entry | new), line)
 
 
 def remove_asset(document: Document, path: str) -> None:
     """Removes the entry of an asset, if it is there."""
-    entries = _list(_object(document["assets"], "assets"), path.partition("/")[0])
-    entries[:] = [entry for entry in entries if not (isinstance(entry, dict) and entry.get("path") == path)]
+    document.remove(path)
 
 
 def add_job(document: Document, job_id: str, *, completed: bool) -> None:
     """Enters a job's id among the requests and, if it is completed, among the completed."""
-    generation = _object(document["generation"], "generation")
-    for name in ("videoRequests", "completedVideos") if completed else ("videoRequests",):
-        entries = _list(generation, name)
-        if job_id not in entries:
-            entries.append(job_id)
-
-
-def touch(document: Document, now: datetime) -> None:
-    """Sets the time of the last change."""
-    document["updatedAt"] = _time(now)
+    for name in _JOB_LISTS if completed else _JOB_LISTS[:1]:
+        document.enter(name, job_id)
 
 
 def encode_sidecar(job_id: str, assets: Sequence[Asset], members: Mapping[str, Json]) -> bytes:
     """Writes what is known of one job's clip: the caller's members, and ours, which win."""
-    ours: Document = {"schemaVersion": SCHEMA_VERSION, "jobId": job_id, "assets": [entry_of(asset) for asset in assets]}
-    return encode({**members, **ours}, sort_keys=True)
+    ours: dict[str, Json] = {
+        "schemaVersion": SCHEMA_VERSION,
+        "jobId": job_id,
+        "assets": [entry_of(asset) for asset in assets],
+    }
+    text = json.dumps({**members, **ours}, indent=2, ensure_ascii=False, allow_nan=False, sort_keys=True)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
 
 
 def decode_sidecar(data: bytes, *, job_id: str) -> list[Asset]:
-    """Reads which assets a sidecar names. Raises Corrupt."""
-    document = decode_object(data)
-    if document.get("jobId") != job_id:
+    """Reads which assets a sidecar names, without those that cannot be right. Raises Corrupt."""
+    document = read_object(data)
+    if job_id_of(document.get("jobId"), "jobId") != job_id:
         raise Corrupt("it belongs to another job")
-    return [asset_of(entry) for entry in _list(document, "assets")]
-
-
-def _time(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _refuse_number(text: str) -> NoReturn:
-    raise ValueError(f"{text[:20]} is no JSON number")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    return number if math.isfinite(number) else _refuse_number(text)
-
-
-def _object(value: Json, name: str) -> dict[str, Json]:
-    if not isinstance(value, dict):
-        raise Corrupt(f"{name} is no object")
-    return value
-
-
-def _list(owner: dict[str, Json], name: str) -> list[Json]:
-    value = owner.get(name)
-    if not isinstance(value, list):
-        raise Corrupt(f"{name} is no list")
-    return value
-
-
-def _text(value: Json, name: str) -> str:
-    if not isinstance(value, str):
-        raise Corrupt(f"{name} is no text")
-    return value
-
-
-def _integer(value: Json, name: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise Corrupt(f"{name} is no whole number")
-    return value
-
-
-def _number(value: Json, name: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise Corrupt(f"{name} is no number")
-    return float(value)
-
-
-def _datetime(value: Json, name: str) -> datetime:
-    try:
-        time = datetime.fromisoformat(_text(value, name))
-    except ValueError as fault:
-        raise Corrupt(f"{name} is no time") from fault
-    if time.tzinfo is None:
-        raise Corrupt(f"{name} has no time zone")
-    return time
-
-
-def _texts(owner: dict[str, Json], name: str) -> list[str]:
-    return [_text(value, name) for value in _list(owner, name)]
-
-
-def _assets(owner: dict[str, Json], folder: str) -> tuple[Asset, ...]:
-    found = tuple(asset_of(entry) for entry in _list(owner, folder))
-    if any(asset.path.partition("/")[0] != folder for asset in found):
-        raise Corrupt(f"{folder} names an asset of another folder")
+    found = []
+    for entry in list_of(document.get("assets"), "assets"):
+        with suppress(Corrupt):
+            found.append(asset_of(entry, lenient=True))
     return found
+
+
+def _entries(owner: dict[str, Json], folder: str) -> dict[str, Entry]:
+    found: dict[str, Entry] = {}
+    for value in list_of(owner.get(folder), folder):
+        asset = asset_of(value)
+        if asset.path.partition("/")[0] != folder:
+            raise Corrupt(f"{folder} names an asset of another folder")
+        if asset.path in found:
+            raise Corrupt(f"{folder} names an asset twice")
+        found[asset.path] = Entry(asset, _line(value))
+    return found
+
+
+def _job_ids(owner: dict[str, Json], name: str) -> list[str]:
+    return [job_id_of(value, name) for value in list_of(owner.get(name), name)]
+
+
+def _line(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _array(lines: Iterable[str]) -> str:
+    text = ",\n      ".join(lines)
+    return f"[\n      {text}\n    ]" if text else "[]"
+
+
+def _block(members: Mapping[str, str], indent: str) -> str:
+    text = ",\n".join(f"{indent}  {_line(name)}: {value}" for name, value in members.items())
+    return f"{{\n{text}\n{indent}}}" if text else "{}"

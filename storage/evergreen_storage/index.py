@@ -2,31 +2,20 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import aclosing, suppress
 from datetime import datetime
-from itertools import count
 from typing import Final, NamedTuple, TypeAlias
+from weakref import WeakValueDictionary
 
 from .batches import Batches
-from .checksums import extend_crc32c
-from .content_types import content_type_of
-from .document import (
-    ASSET_FOLDERS,
-    Corrupt,
-    Document,
-    add_assets,
-    add_job,
-    decode,
-    decode_sidecar,
-    encode,
-    fingerprint,
-    new_document,
-    scene_of,
-    touch,
-)
-from .keys import path_fault
-from .storage import AlreadyExists, Conflict, Meta, NotFound, Storage
+from .bounded import MAX_BYTES, Corrupt
+from .document import Document, decode, encode
+from .kept import KeptDocuments
+from .rebuilding import INDEX_NAME, rebuild
+from .storage import AlreadyExists, Conflict, Meta, NotFound, Storage, TooLarge, Unavailable
+from .threads import Threads
+from .uploads import store, store_stream
 from .values import Asset, Scene
 
 logger = logging.getLogger(__name__)
@@ -41,12 +30,24 @@ class _Wish(NamedTuple):
     known: Sequence[Asset]
 
 
-INDEX: Final = "metadata/scene.json"
+class _Found(NamedTuple):
+    """What lies where a document belongs; `document` is None where that is missing or corrupt."""
 
-_MAX_BYTES: Final = 64 << 20
+    document: Document | None
+    meta: Meta | None
+
+
+INDEX: Final = f"metadata/{INDEX_NAME}"
+
 _TRIES: Final = 10
 _MIN_PAUSE: Final = 0.005
 _MAX_PAUSE: Final = 0.2
+# What is longer is decoded and encoded in a thread, so that the loop serves others meanwhile.
+_SMALL: Final = 16 << 10
+_THREADS: Final = 2
+_MOST_ASIDE: Final = 9
+_UNKNOWN_TYPE: Final = "application/octet-stream"
+_ASIDE_BYTES: Final = 1 << 30
 
 
 class SceneIndex:
@@ -57,20 +58,25 @@ class SceneIndex:
         self._clock = clock
         self._jitter = jitter
         self._batches: Batches[_Wish, Scene] = Batches(self._write)
+        # They begin with the first long document, and end with this object.
+        self._threads = Threads(size=_THREADS)
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._kept = KeptDocuments()
 
     async def read(self, project_id: str, scene_id: str) -> Scene:
         """Reads a scene, and mends its document if it is corrupt. Raises NotFound, UnsupportedSchema."""
-        data, _ = await self._storage.get(f"{scene_folder(project_id, scene_id)}{INDEX}", max_bytes=_MAX_BYTES)
         try:
-            return scene_of(decode(data, project_id=project_id, scene_id=scene_id))
-        except Corrupt:
+            data, meta = await self._storage.get(f"{scene_folder(project_id, scene_id)}{INDEX}", max_bytes=MAX_BYTES)
+            return (await self._decoded(project_id, scene_id, data, meta.token)).scene()
+        except (Corrupt, TooLarge):
             return await self.update(project_id, scene_id, _no_change)
 
     async def update(self, project_id: str, scene_id: str, change: Change, *, known: Sequence[Asset] = ()) -> Scene:
         """Makes an idempotent change; a document that is missing or corrupt is made from what the scene holds.
 
         The files of `known` assets need not be read for that.
-        Raises Conflict where other writers were quicker at every try, and UnsupportedSchema.
+        Raises Conflict where other writers were quicker at every try, TooLarge where the document would become longer
+        than 16 MiB, and UnsupportedSchema.
         """
         return await self._batches.submit(f"{project_id}/{scene_id}", _Wish(change, known))
 
@@ -80,122 +86,115 @@ class SceneIndex:
 
     async def _write(self, scene: str, wishes: Sequence[_Wish]) -> Scene:
         project_id, _, scene_id = scene.partition("/")
-        key = f"{scene_folder(project_id, scene_id)}{INDEX}"
+        folder = scene_folder(project_id, scene_id)
         rebuilt: Document | None = None
         for attempt in range(_TRIES):
-            data, token = await self._get(key)
-            held: Document | None = None
-            if data is not None:
-                try:
-                    held = decode(data, project_id=project_id, scene_id=scene_id)
-                except Corrupt as fault:
-                    logger.warning(
-                        "scene index corrupt, rebuilding it",
-                        extra={"project_id": project_id, "scene_id": scene_id, "cause": str(fault)},
-                    )
-                    await self._set_aside(key, data)
-            if held is None and rebuilt is None:
-                known = {asset.path: asset for wish in wishes for asset in wish.known}
-                rebuilt = await self._rebuild(project_id, scene_id, known)
-            document = held or rebuilt or {}
-            before = fingerprint(document)
+            found = await self._look(project_id, scene_id)
+            if found.document is None and rebuilt is None:
+                rebuilt = await rebuild(
+                    self._storage,
+                    self._threads,
+                    folder,
+                    project_id=project_id,
+                    scene_id=scene_id,
+                    known={asset.path: asset for wish in wishes for asset in wish.known},
+                    now=self._clock(),
+                )
+            held = rebuilt if found.document is None else found.document
+            assert held is not None, "made above"
+            document = held.copy()
             for wish in wishes:
                 wish.change(document)
-            if held is not None and fingerprint(document) == before:
-                return scene_of(document)
-            touch(document, self._clock())
+            if found.document is not None and not document.changed:
+                return found.document.scene()
+            document.touch(self._clock())
             try:
-                await self._storage.put(
-                    key, encode(document), content_type="application/json", if_absent=data is None, if_token=token
-                )
-                return scene_of(document)
+                await self._put(scene, f"{folder}{INDEX}", document, found.meta)
+                return document.scene()
             except (Conflict, AlreadyExists):
                 longest = min(_MAX_PAUSE, _MIN_PAUSE * 4 ** (attempt + 1))
                 await asyncio.sleep(_MIN_PAUSE + (longest - _MIN_PAUSE) * self._jitter())
         raise Conflict(f"the scene.json of {scene} was changed by others at each of {_TRIES} tries; try again")
 
-    async def _get(self, key: str) -> tuple[bytes | None, str | None]:
+    async def _look(self, project_id: str, scene_id: str) -> _Found:
+        """Reads a document; one that is corrupt is set aside."""
+        key = f"{scene_folder(project_id, scene_id)}{INDEX}"
+        about = {"project_id": project_id, "scene_id": scene_id}
         try:
-            data, meta = await self._storage.get(key, max_bytes=_MAX_BYTES)
+            data, meta = await self._storage.get(key, max_bytes=MAX_BYTES)
         except NotFound:
-            return None, None
-        return data, meta.token
+            return _Found(None, None)
+        except TooLarge as fault:
+            logger.warning("scene index corrupt, rebuilding it", extra={**about, "cause": str(fault)})
+            return _Found(None, await self._set_aside_unread(key))
+        try:
+            return _Found(await self._decoded(project_id, scene_id, data, meta.token), meta)
+        except Corrupt as fault:
+            logger.warning("scene index corrupt, rebuilding it", extra={**about, "cause": str(fault)})
+            await self._set_aside(key, data)
+            return _Found(None, meta)
 
-    async def _set_aside(self, key: str, data: bytes) -> None:
-        for number in count(1):
-            aside = f"{key}.corrupt-{number}"
-            try:
-                await self._storage.put(aside, data, if_absent=True)
-                return
-            except AlreadyExists:
-                if (await self._get(aside))[0] == data:
-                    return  # another writer, or one that was killed, did it already
-
-    async def _rebuild(self, project_id: str, scene_id: str, known: Mapping[str, Asset]) -> Document:
-        folder = scene_folder(project_id, scene_id)
-        files = {meta.key.removeprefix(folder): meta async for meta in self._storage.list(folder)}
-        jobs: list[str] = []
-        assets = dict(known)
-        for path in files:
-            place, _, name = path.partition("/")
-            if place == "metadata" and name.endswith(".json") and path != INDEX:
-                named = await self._sidecar(f"{folder}{path}", job_id=name.removesuffix(".json"))
-                if named is not None:
-                    jobs.append(name.removesuffix(".json"))
-                    assets |= {asset.path: asset for asset in named}
-        # The files decide what there is; the sidecars only tell more about them.
-        present = {path: meta for path, meta in files.items() if _is_asset(path)}
-        assets = {path: asset for path, asset in assets.items() if _is_of(asset, present.get(path))}
-        for path, meta in present.items():
-            if path not in assets:
-                with suppress(NotFound):  # deleted meanwhile
-                    assets[path] = await describe(self._storage, path, meta)
-        now = self._clock()
-        created_at = min((asset.created_at for asset in assets.values()), default=now)
-        document = new_document(project_id, scene_id, created_at=created_at, updated_at=now)
-        add_assets(document, [assets[path] for path in sorted(assets)])
-        for job_id in jobs:
-            add_job(document, job_id, completed=True)
+    async def _decoded(self, project_id: str, scene_id: str, data: bytes, token: str | None) -> Document:
+        scene = f"{project_id}/{scene_id}"
+        if (kept := self._kept.find(scene, token)) is not None:
+            return kept
+        if len(data) <= _SMALL:
+            document = decode(data, project_id=project_id, scene_id=scene_id)
+        else:
+            # One at a time for each project, so that none has all the threads; and what many ask for is decoded once.
+            async with self._turns.setdefault(project_id, asyncio.Lock()):
+                if (kept := self._kept.find(scene, token)) is not None:
+                    return kept
+                document = await self._threads.run(decode, data, project_id=project_id, scene_id=scene_id)
+        self._kept.keep(scene, token, document, len(data))
         return document
 
-    async def _sidecar(self, key: str, *, job_id: str) -> list[Asset] | None:
-        try:
-            data, _ = await self._storage.get(key, max_bytes=_MAX_BYTES)
-            return decode_sidecar(data, job_id=job_id)
-        except NotFound:
+    async def _put(self, scene: str, key: str, document: Document, before: Meta | None) -> None:
+        long = before is not None and before.size > _SMALL
+        data = await self._threads.run(encode, document) if long else encode(document)
+        if len(data) > MAX_BYTES:
+            raise TooLarge(f"the scene {scene} holds too much: its scene.json would have more than {MAX_BYTES} bytes")
+        if before is not None and before.token is None:
+            # It was too long to be read, so there is nothing to compare with but its size and time.
+            stat = await self._storage.stat(key)
+            if stat is None or (stat.size, stat.modified) != (before.size, before.modified):
+                raise Conflict(f"{key!r} changed since it was looked at")
+        token = None if before is None else before.token
+        meta = await self._storage.put(
+            key, data, content_type="application/json", if_absent=before is None, if_token=token
+        )
+        self._kept.keep(scene, meta.token, document, len(data))
+
+    async def _set_aside(self, key: str, data: bytes) -> None:
+        for number in range(1, _MOST_ASIDE):
+            aside = f"{key}.corrupt-{number}"
+            with suppress(AlreadyExists):
+                # Another writer, or one that was killed, may have done it already.
+                await store(self._storage, aside, aside, data, _UNKNOWN_TYPE)
+                return
+        await self._storage.put(f"{key}.corrupt-{_MOST_ASIDE}", data, content_type=_UNKNOWN_TYPE)
+
+    async def _set_aside_unread(self, key: str) -> Meta | None:
+        """Copies what is too long to be read, and describes it. Raises Unavailable where it is longer than 1 GiB."""
+        meta = await self._storage.stat(key)
+        if meta is None:
             return None
-        except Corrupt as fault:
-            logger.warning("sidecar not usable", extra={"key": key, "cause": str(fault)})
-            return None
+        if meta.size > _ASIDE_BYTES:
+            raise Unavailable(f"{key!r} has {meta.size} bytes, and is no document of ours: move it away")
+        for number in range(1, _MOST_ASIDE + 1):
+            aside, last = f"{key}.corrupt-{number}", number == _MOST_ASIDE
+            async with aclosing(self._storage.stream(key)) as body:
+                with suppress(AlreadyExists):
+                    await store_stream(
+                        self._storage, aside, aside, body, size=meta.size, content_type=_UNKNOWN_TYPE, overwrite=last
+                    )
+                    break
+        return meta
 
 
 def scene_folder(project_id: str, scene_id: str) -> str:
     """Tells where in the storage a scene lies."""
     return f"projects/{project_id}/{scene_id}/"
-
-
-async def describe(storage: Storage, path: str, meta: Meta) -> Asset:
-    """Makes an asset of a stored object, reading it where the engine does not know its checksum."""
-    crc32c = meta.crc32c
-    if crc32c is None:
-        crc32c = 0
-        async for block in storage.stream(meta.key):
-            crc32c = extend_crc32c(crc32c, block)
-    return Asset(
-        path=path,
-        content_type=meta.content_type or content_type_of(path),
-        size_bytes=meta.size,
-        crc32c=crc32c,
-        created_at=meta.modified,
-    )
-
-
-def _is_asset(path: str) -> bool:
-    return path.partition("/")[0] in ASSET_FOLDERS and path_fault(path) is None
-
-
-def _is_of(asset: Asset, meta: Meta | None) -> bool:
-    return meta is not None and meta.size == asset.size_bytes
 
 
 def _no_change(document: Document) -> None:

@@ -9,24 +9,34 @@ then `scene.json`. So a crash leaves at most a file that no document names, and 
     StorageError  > UnsupportedSchema  a newer version wrote scene.json (`document.py`)
 """
 
+import errno
+import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from .checksums import Chunk
+from .description import describe
 from .document import Document, UnsupportedSchema, add_assets, add_job, encode_sidecar, remove_asset
-from .index import INDEX, SceneIndex, describe, scene_folder
+from .index import INDEX, SceneIndex, scene_folder
 from .keys import FOLDERS, Kind, id_fault, path_fault
 from .local import LocalStorage
 from .parallel import each
-from .storage import InvalidKey, Json, NotFound, Storage
+from .storage import InvalidKey, Json, NotFound, Storage, TooLarge, Unavailable
 from .uploads import compare, store, store_stream
 from .values import Asset, Scene, SceneSummary
 
+logger = logging.getLogger(__name__)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Faults of a file or folder alone, such as a right that is missing.
+_OF_ONE_FILE: Final = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.EUCLEAN, errno.EBADMSG}
+)
 # How many keys of a scene are held at once while it is deleted.
 _PAGE: Final = 1000
 
@@ -272,15 +282,14 @@ class SceneStore:
             return None  # a folder that is not ours
         except UnsupportedSchema:
             meta = await self._storage.stat(f"{scene_folder(project_id, scene_id)}{INDEX}")
-            if meta is None:
-                return None
-            return SceneSummary(
-                project_id=project_id,
-                id=scene_id,
-                status="UNSUPPORTED",
-                created_at=meta.modified,
-                updated_at=meta.modified,
-            )
+            return None if meta is None else _unread(project_id, scene_id, "UNSUPPORTED", meta.modified)
+        except (InvalidKey, TooLarge, Unavailable) as fault:
+            # What somebody did to the files of one scene must not hide the others; where all fail, the storage does.
+            if isinstance(fault, Unavailable) and fault.errno not in _OF_ONE_FILE:
+                raise
+            about = {"project_id": project_id, "scene_id": scene_id, "cause": str(fault)}
+            logger.warning("scene cannot be read", extra=about)
+            return _unread(project_id, scene_id, "UNREADABLE", _EPOCH)
         return SceneSummary(
             project_id=project_id,
             id=scene_id,
@@ -293,6 +302,10 @@ class SceneStore:
         if path.startswith("metadata/"):
             raise InvalidKey("the folder metadata is kept by the service itself")
         return self.key(project_id, scene_id, path)
+
+
+def _unread(project_id: str, scene_id: str, status: str, at: datetime) -> SceneSummary:
+    return SceneSummary(project_id=project_id, id=scene_id, status=status, created_at=at, updated_at=at)
 
 
 def _check(kind: Kind, value: str) -> None:

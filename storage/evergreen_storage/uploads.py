@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from .checksums import Chunk, extend_crc32c
-from .index import describe
+from .description import describe
 from .storage import AlreadyExists, BodyMismatch, Storage, check_body
 from .values import Asset
 

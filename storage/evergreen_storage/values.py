@@ -37,13 +37,16 @@ class Scene:
 
     def asset(self, path: str) -> Asset | None:
         """Finds the asset with this path."""
-        every = (*self.images, *self.audio, *self.videos, *self.exports)
-        return next((asset for asset in every if asset.path == path), None)
+        folders = {"images": self.images, "audio": self.audio, "videos": self.videos, "exports": self.exports}
+        return next((asset for asset in folders.get(path.partition("/")[0], ()) if asset.path == path), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneSummary:
-    """One scene in a list. `status` is UNSUPPORTED where only a newer version of this service can read it."""
+    """One scene in a list. `status` is UNSUPPORTED where only a newer version of this service can read it.
+
+    It is UNREADABLE, and the times are of 1970, where the files of this scene alone cannot be read.
+    """
 
     project_id: str
     id: str

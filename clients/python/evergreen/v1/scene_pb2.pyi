@@ -40,7 +40,8 @@ class Scene(_message.Message):
     """Its id in the project."""
     status: _builtins.str
     """The `status` of `scene.json`: a word kept for whoever drives the scene, `ACTIVE` in a new one. It takes
-    no part in how jobs run. `UNSUPPORTED` where only a newer version of this service can read the file.
+    no part in how jobs run. `UNSUPPORTED` where only a newer version of this service can read the file. In a
+    list, `UNREADABLE` where the storage does not let this scene's file be read.
     """
     video_requests: _builtins.int
     """How many clips were asked for."""

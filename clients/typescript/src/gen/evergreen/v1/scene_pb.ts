@@ -50,7 +50,8 @@ export type Scene = Message<"evergreen.v1.Scene"> & {
 
   /**
    * The `status` of `scene.json`: a word kept for whoever drives the scene, `ACTIVE` in a new one. It takes
-   * no part in how jobs run. `UNSUPPORTED` where only a newer version of this service can read the file.
+   * no part in how jobs run. `UNSUPPORTED` where only a newer version of this service can read the file. In a
+   * list, `UNREADABLE` where the storage does not let this scene's file be read.
    *
    * @generated from field: string status = 5;
    */
