@@ -51,9 +51,9 @@ def sound(path: Path, codec: str, rate: int = 48_000) -> Path:
 
 async def refusal(media: Media, path: Path) -> str:
     with pytest.raises(MediaRefused) as probed:
-        await media.probe(path)
+        await media.probe(path, owner="p")
     with pytest.raises(MediaRefused) as shown:
-        await media.poster(path)
+        await media.poster(path, owner="p")
     assert probed.value.reason == shown.value.reason == "MEDIA_REFUSED"
     return str(probed.value)
 
@@ -70,7 +70,7 @@ async def refusal(media: Media, path: Path) -> str:
 async def test_a_video_is_measured(
     media: Media, tmp_path: Path, name: str, codec: str, content_type: str, called: str
 ) -> None:
-    clip = await media.probe(video(tmp_path / name, codec=codec))
+    clip = await media.probe(video(tmp_path / name, codec=codec), owner="p")
 
     assert (clip.content_type, clip.width, clip.height) == (content_type, 64, 48)
     assert clip.codec.removeprefix("lib").startswith(called)
@@ -94,29 +94,29 @@ async def test_sound_is_measured_and_has_no_poster(
 ) -> None:
     path = sound(tmp_path / name, codec)
 
-    clip = await media.probe(path)
+    clip = await media.probe(path, owner="p")
 
     assert (clip.content_type, clip.width, clip.height, clip.frame_rate) == (content_type, 0, 0, 0.0)
     assert clip.duration_seconds == pytest.approx(1, abs=0.1)
     with pytest.raises(MediaRefused, match="no video"):
-        await media.poster(path)
+        await media.poster(path, owner="p")
 
 
 async def test_a_poster_shows_a_frame_after_the_fade_in(media: Media, tmp_path: Path) -> None:
-    with Image.open(BytesIO(await media.poster(video(tmp_path / "a.mp4")))) as poster:
+    with Image.open(BytesIO(await media.poster(video(tmp_path / "a.mp4"), owner="p"))) as poster:
         assert (poster.format, poster.size) == ("JPEG", (64, 48))
         assert min(ImageStat.Stat(poster).mean) > 240
 
 
 async def test_a_poster_of_a_very_short_video_is_made(media: Media, tmp_path: Path) -> None:
-    with Image.open(BytesIO(await media.poster(video(tmp_path / "a.mp4", seconds=0.05)))) as poster:
+    with Image.open(BytesIO(await media.poster(video(tmp_path / "a.mp4", seconds=0.05), owner="p"))) as poster:
         assert poster.size == (64, 48)
 
 
 async def test_a_poster_is_at_most_1280_pixels_wide(media: Media, tmp_path: Path) -> None:
     path = video(tmp_path / "a.mp4", size=(1920, 1080), rate=4, seconds=1)
 
-    with Image.open(BytesIO(await media.poster(path))) as poster:
+    with Image.open(BytesIO(await media.poster(path, owner="p"))) as poster:
         assert poster.size == (1280, 720)
 
 
@@ -165,9 +165,9 @@ async def test_a_video_with_no_decodable_frame_has_no_poster(media: Media, tmp_p
     frames = content.index(b"mdat") + 4
     path.write_bytes(content[:frames] + bytes(len(content) - frames))
 
-    assert (await media.probe(path)).width == 64
+    assert (await media.probe(path, owner="p")).width == 64
     with pytest.raises(MediaRefused):
-        await media.poster(path)
+        await media.poster(path, owner="p")
 
 
 async def test_a_video_with_too_many_pixels_is_refused(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ async def test_damage_of_any_kind_ends_in_an_answer_or_a_refusal(media: Media, t
             path.write_bytes(damaged)
             for work in (media.probe, media.poster):
                 try:
-                    await work(path)
+                    await work(path, owner="p")
                 except MediaRefused:
                     refused += 1
 
@@ -197,4 +197,4 @@ async def test_damage_of_any_kind_ends_in_an_answer_or_a_refusal(media: Media, t
 
 async def test_a_missing_file_is_not_blamed_on_the_video(media: Media, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        await media.probe(tmp_path / "missing.mp4")
+        await media.probe(tmp_path / "missing.mp4", owner="p")

@@ -27,7 +27,7 @@ def internal(web: Web, path: str = "/a.jpg") -> str:
 
 
 async def fetched(media: Media, uri: str, kind: Kind = Kind.PICTURE) -> bytes:
-    async with media.fetch(uri, kind) as body:
+    async with media.fetch(uri, kind, owner="p") as body:
         return body.path.read_bytes()
 
 
@@ -46,7 +46,7 @@ async def failure(media: Media, uri: str, kind: Kind = Kind.PICTURE) -> str:
 async def test_a_body_lies_in_a_file_until_the_context_ends(media: Media, web: Web, tmp_path: Path) -> None:
     web.routes["/a.jpg"] = response(JPEG, content_type="text/plain")
 
-    async with media.fetch(internal(web), Kind.PICTURE) as body:
+    async with media.fetch(internal(web), Kind.PICTURE, owner="p") as body:
         assert body.path.parent == tmp_path
         assert body.path.read_bytes() == JPEG
         assert (body.size, body.content_type) == (len(JPEG), "image/jpeg")
@@ -348,7 +348,7 @@ async def test_a_video_may_be_larger_than_a_picture(media: Media, web: Web) -> N
     body = MP4 + bytes(MediaLimits().picture_bytes)
     web.routes["/a.mp4"] = response(body)
 
-    async with media.fetch(internal(web, "/a.mp4"), Kind.VIDEO) as clip:
+    async with media.fetch(internal(web, "/a.mp4"), Kind.VIDEO, owner="p") as clip:
         assert (clip.size, clip.content_type) == (len(body), "video/mp4")
 
 
@@ -395,7 +395,7 @@ async def test_a_body_is_judged_by_its_bytes_and_not_by_its_declared_type(
 async def test_a_body_is_named_by_its_bytes(media: Media, web: Web, kind: Kind, body: bytes, content_type: str) -> None:
     web.routes["/a"] = response(body, content_type="text/html")
 
-    async with media.fetch(internal(web, "/a"), kind) as fetched:
+    async with media.fetch(internal(web, "/a"), kind, owner="p") as fetched:
         assert fetched.content_type == content_type
 
 
@@ -430,7 +430,7 @@ async def test_a_file_is_removed_when_its_user_fails(media: Media, web: Web, tmp
     web.routes["/a.jpg"] = response(JPEG)
 
     async def use() -> None:
-        async with media.fetch(internal(web), Kind.PICTURE):
+        async with media.fetch(internal(web), Kind.PICTURE, owner="p"):
             assert len(left_in(tmp_path)) == 1
             raise ZeroDivisionError
 

@@ -55,7 +55,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 
 async def refusal(media: Media, source: bytes | Path, rule: PictureRule = ANY) -> MediaRefused:
     with pytest.raises(MediaRefused) as caught:
-        await media.picture(source, rule)
+        await media.picture(source, rule, owner="p")
     return caught.value
 
 
@@ -64,7 +64,7 @@ async def test_a_picture_in_srgb_keeps_its_pixels_and_its_kind(media: Media, sam
     with Image.open(samples / name) as image:
         expected = image.convert("RGB")
 
-    picture = await media.picture(samples / name, ANY)
+    picture = await media.picture(samples / name, ANY, owner="p")
 
     assert (picture.content_type, picture.warnings) == ("image/png", ())
     assert difference(opened(picture), expected) == 0
@@ -77,7 +77,7 @@ async def test_a_photo_in_adobe_rgb_becomes_srgb(media: Media, samples: Path) ->
         unconverted = image.convert("RGB")
     assert expected is not None
 
-    picture = await media.picture(samples / "rocket.jpg", ANY)
+    picture = await media.picture(samples / "rocket.jpg", ANY, owner="p")
 
     assert (picture.content_type, picture.warnings) == ("image/jpeg", ())
     assert difference(opened(picture), expected) < 5
@@ -90,7 +90,7 @@ async def test_a_picture_with_nothing_to_change_is_passed_on_byte_for_byte(
 ) -> None:
     source = encoded(rocket, kind, **options)
 
-    picture = await media.picture(source, PictureRule(min_aspect=0.5, max_aspect=2.0, min_side=300))
+    picture = await media.picture(source, PictureRule(min_aspect=0.5, max_aspect=2.0, min_side=300), owner="p")
 
     assert picture.data == source
     assert picture.content_type == f"image/{kind.lower()}"
@@ -104,7 +104,7 @@ async def test_no_place_device_or_comment_is_passed_on(media: Media, rocket: Ima
     source = encoded(rocket, kind, exif=exif)
     assert b"SECRET" in source
 
-    picture = await media.picture(source, ANY)
+    picture = await media.picture(source, ANY, owner="p")
 
     assert b"SECRET" not in picture.data
     assert b"Exif" not in picture.data
@@ -112,11 +112,11 @@ async def test_no_place_device_or_comment_is_passed_on(media: Media, rocket: Ima
 
 async def test_what_hangs_behind_the_end_of_a_picture_is_not_passed_on(media: Media, rocket: Image.Image) -> None:
     for kind in ("JPEG", "PNG", "WEBP"):
-        picture = await media.picture(encoded(rocket, kind) + b"SECRET", ANY)
+        picture = await media.picture(encoded(rocket, kind) + b"SECRET", ANY, owner="p")
         assert b"SECRET" not in picture.data
 
-    assert b"SECRET" not in (await media.picture(encoded(rocket, "JPEG", comment="SECRET"), ANY)).data
-    assert b"SECRET" not in (await media.picture(encoded(rocket, "JPEG", xmp=b"SECRET"), ANY)).data
+    assert b"SECRET" not in (await media.picture(encoded(rocket, "JPEG", comment="SECRET"), ANY, owner="p")).data
+    assert b"SECRET" not in (await media.picture(encoded(rocket, "JPEG", xmp=b"SECRET"), ANY, owner="p")).data
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -134,7 +134,7 @@ async def test_a_picture_is_turned_upright(media: Media, rocket: Image.Image, or
     exif = Image.Exif()
     exif[0x0112] = orientation
 
-    picture = await media.picture(encoded(stored, "PNG", exif=exif), PictureRule(min_aspect=1.0))
+    picture = await media.picture(encoded(stored, "PNG", exif=exif), PictureRule(min_aspect=1.0), owner="p")
 
     assert opened(picture).size == rocket.size
     assert difference(opened(picture), rocket) == 0
@@ -142,7 +142,7 @@ async def test_a_picture_is_turned_upright(media: Media, rocket: Image.Image, or
 
 @pytest.mark.parametrize("exif", [b"Exif\x00\x00garbage", b"Exif\x00\x00II*\x00\x08\x00\x00\x00\xff\xff\x12\x01"])
 async def test_broken_metadata_does_not_harm_a_whole_picture(media: Media, rocket: Image.Image, exif: bytes) -> None:
-    picture = await media.picture(encoded(rocket, "JPEG", exif=exif, quality=95), ANY)
+    picture = await media.picture(encoded(rocket, "JPEG", exif=exif, quality=95), ANY, owner="p")
 
     assert difference(opened(picture), rocket) < 6
 
@@ -158,7 +158,7 @@ def swapped_profile() -> bytes:
 async def test_colours_are_converted_by_the_profile(media: Media, kind: str, options: dict[str, object]) -> None:
     red = Image.new("RGB", (40, 30), (255, 0, 0))
 
-    picture = await media.picture(encoded(red, kind, icc_profile=swapped_profile(), **options), ANY)
+    picture = await media.picture(encoded(red, kind, icc_profile=swapped_profile(), **options), ANY, owner="p")
 
     assert difference(opened(picture), Image.new("RGB", (40, 30), (0, 255, 0))) < 12
     assert "icc_profile" not in opened(picture).info
@@ -168,8 +168,8 @@ async def test_an_srgb_profile_changes_no_pixel_and_a_broken_one_is_ignored_with
     media: Media, rocket: Image.Image
 ) -> None:
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    same = await media.picture(encoded(rocket, icc_profile=srgb), ANY)
-    broken = await media.picture(encoded(rocket, icc_profile=b"no profile" * 30), ANY)
+    same = await media.picture(encoded(rocket, icc_profile=srgb), ANY, owner="p")
+    broken = await media.picture(encoded(rocket, icc_profile=b"no profile" * 30), ANY, owner="p")
 
     assert (difference(opened(same), rocket), same.warnings) == (0, ())
     assert difference(opened(broken), rocket) == 0
@@ -185,7 +185,7 @@ def half_transparent(mode: str) -> Image.Image:
     ("mode", "expected"), [("RGBA", (227, 127, 127)), ("P", (227, 127, 127)), ("LA", (157, 157, 157))]
 )
 async def test_alpha_is_laid_on_white(media: Media, mode: str, expected: tuple[int, int, int]) -> None:
-    picture = await media.picture(encoded(half_transparent(mode)), ANY)
+    picture = await media.picture(encoded(half_transparent(mode)), ANY, owner="p")
 
     assert difference(opened(picture), Image.new("RGB", (20, 10), expected)) <= 2
 
@@ -193,17 +193,17 @@ async def test_alpha_is_laid_on_white(media: Media, mode: str, expected: tuple[i
 async def test_a_transparent_colour_is_laid_on_white(media: Media) -> None:
     source = encoded(Image.new("RGB", (20, 10), (1, 2, 3)), transparency=(1, 2, 3))
 
-    assert opened(await media.picture(source, ANY)).getpixel((3, 3)) == (255, 255, 255)
+    assert opened(await media.picture(source, ANY, owner="p")).getpixel((3, 3)) == (255, 255, 255)
 
 
 async def test_sixteen_bit_grey_is_scaled_and_not_clipped(media: Media) -> None:
     source = encoded(Image.new("I;16", (20, 10), 0x8000))
 
-    assert opened(await media.picture(source, ANY)).getpixel((3, 3)) == (128, 128, 128)
+    assert opened(await media.picture(source, ANY, owner="p")).getpixel((3, 3)) == (128, 128, 128)
 
 
 async def test_a_picture_for_print_becomes_rgb(media: Media, rocket: Image.Image) -> None:
-    picture = await media.picture(encoded(rocket.convert("CMYK"), "JPEG", quality=95), ANY)
+    picture = await media.picture(encoded(rocket.convert("CMYK"), "JPEG", quality=95), ANY, owner="p")
 
     assert difference(opened(picture), rocket) < 5
 
@@ -221,7 +221,7 @@ async def test_a_picture_for_print_becomes_rgb(media: Media, rocket: Image.Image
 async def test_a_format_that_no_model_takes_is_converted(
     media: Media, rocket: Image.Image, kind: str, content_type: str
 ) -> None:
-    picture = await media.picture(encoded(rocket, kind), ANY)
+    picture = await media.picture(encoded(rocket, kind), ANY, owner="p")
 
     assert picture.content_type == content_type
     assert difference(opened(picture), rocket) < 12
@@ -231,7 +231,7 @@ async def test_a_format_that_no_model_takes_is_converted(
 async def test_of_an_animation_the_first_frame_is_used_with_a_warning(media: Media, kind: str) -> None:
     frames = [Image.new("RGB", (40, 30), colour) for colour in ("red", "green", "blue")]
 
-    picture = await media.picture(encoded(frames[0], kind, save_all=True, append_images=frames[1:]), ANY)
+    picture = await media.picture(encoded(frames[0], kind, save_all=True, append_images=frames[1:]), ANY, owner="p")
 
     assert difference(opened(picture), frames[0]) < 6
     assert [warning.partition(":")[0] for warning in picture.warnings] == ["PICTURE_ANIMATED"]
@@ -250,7 +250,7 @@ async def test_of_an_animation_the_first_frame_is_used_with_a_warning(media: Med
 async def test_a_picture_is_cropped_from_the_centre_only_where_its_aspect_would_be_refused(
     media: Media, rocket: Image.Image, rule: PictureRule, size: tuple[int, int]
 ) -> None:
-    picture = await media.picture(encoded(rocket), rule)
+    picture = await media.picture(encoded(rocket), rule, owner="p")
 
     left, top = (640 - size[0]) // 2, (427 - size[1]) // 2
     assert difference(opened(picture), rocket.crop((left, top, left + size[0], top + size[1]))) == 0
@@ -265,7 +265,9 @@ async def test_any_picture_fits_the_rule_after_cropping(media: Media) -> None:
         high = chance.choice([1.0, 1.8, 2.0, 2.358, 2.5, 4.0])
         size = (chance.randint(1, 400), chance.randint(1, 400))
 
-        picture = await media.picture(encoded(Image.new("RGB", size)), PictureRule(min_aspect=low, max_aspect=high))
+        picture = await media.picture(
+            encoded(Image.new("RGB", size)), PictureRule(min_aspect=low, max_aspect=high), owner="p"
+        )
 
         # Where one side is a single pixel, no whole number of pixels may lie within the rule.
         assert low <= picture.width / picture.height <= high or 1 in (picture.width, picture.height)
@@ -276,7 +278,7 @@ async def test_a_picture_with_a_side_too_short_is_refused_also_after_cropping(
 ) -> None:
     source = encoded(rocket)
 
-    assert (await media.picture(source, PictureRule(min_side=427))).height == 427
+    assert (await media.picture(source, PictureRule(min_side=427), owner="p")).height == 427
     assert (await refusal(media, source, PictureRule(min_side=428))).reason == "PICTURE_INVALID"
     assert "213x427" in str(await refusal(media, source, PictureRule(max_aspect=0.5, min_side=300)))
 
@@ -329,7 +331,7 @@ async def test_damage_of_any_kind_ends_in_a_picture_or_a_refusal(media: Media, r
             for _ in range(chance.randint(1, 8)):
                 damaged[chance.randrange(len(damaged))] = chance.randrange(256)
             try:
-                await media.picture(bytes(damaged), ANY)
+                await media.picture(bytes(damaged), ANY, owner="p")
             except MediaRefused:
                 refused += 1
 
@@ -437,7 +439,7 @@ async def test_a_lossless_picture_that_would_be_too_large_becomes_a_jpeg(tmp_pat
     source = encoded(noise)
     limits = replace(MediaLimits(), picture_bytes=len(source) + 1_000)
     async with Media(private_hosts=(), limits=limits, temp_dir=tmp_path) as media:
-        picture = await media.picture(source, ANY)
+        picture = await media.picture(source, ANY, owner="p")
 
     assert picture.content_type == "image/jpeg"
     assert len(picture.data) <= limits.picture_bytes

@@ -112,8 +112,8 @@ async def _store(tools: Tools, job: Job, url: str, number: int) -> _Delivered:
                 raise _Undeliverable("OUTPUT_INVALID", str(exc)) from exc
     try:
         async with tools.scenes.local_path(*where) as path:
-            probe = await tools.media.probe(path)
-            picture = await tools.media.poster(path)
+            probe = await tools.media.probe(path, owner=request.project_id)
+            picture = await tools.media.poster(path, owner=request.project_id)
     except MediaRefused as exc:
         await tools.scenes.discard(*where)
         raise _Undeliverable("OUTPUT_INVALID", f"the output is not a video: {exc}") from exc

@@ -47,9 +47,12 @@ class Clip:
 
 
 class MediaTools(Protocol):
-    """Fetches and examines what comes from outside. All of it is taken to be hostile."""
+    """Fetches and examines what comes from outside. All of it is taken to be hostile.
 
-    def fetch(self, uri: str, kind: Kind) -> AbstractAsyncContextManager[Fetched]:
+    `owner` is the project for whom it is done: places among fetches and decoders go round between them.
+    """
+
+    def fetch(self, uri: str, kind: Kind, *, owner: str) -> AbstractAsyncContextManager[Fetched]:
         """Fetches a caller's URL into a temporary file, bounded in size and time.
 
         Raises MediaRefused (scheme, private address, size, type) and MediaUnreachable (transfer).
@@ -64,16 +67,16 @@ class MediaTools(Protocol):
         """Tells whether the provider may be given this URL itself: https on a public DNS name, default port."""
         ...
 
-    async def picture(self, source: Path | bytes, rule: PictureRule) -> Picture:
+    async def picture(self, source: Path | bytes, rule: PictureRule, *, owner: str) -> Picture:
         """Decodes, normalises and encodes a picture. Raises MediaRefused; its `unreadable` tells an
         unknown format from a bomb or a broken file."""
         ...
 
-    async def probe(self, path: Path) -> Clip:
+    async def probe(self, path: Path, *, owner: str) -> Clip:
         """Reads a video's or sound's container. Raises MediaRefused if it is none."""
         ...
 
-    async def poster(self, path: Path) -> bytes:
+    async def poster(self, path: Path, *, owner: str) -> bytes:
         """Makes a JPEG of a frame near the start. Raises MediaRefused if no frame decodes."""
         ...
 

@@ -89,7 +89,9 @@ async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> 
     assert media.uri is not None
     for tries in range(tools.limits.media_tries):
         try:
-            fetched = await stack.enter_async_context(tools.media.fetch(media.uri, kind_of(media.role)))
+            fetched = await stack.enter_async_context(
+                tools.media.fetch(media.uri, kind_of(media.role), owner=job.request.project_id)
+            )
             redirected = fetched.redirected
             return await _examine(tools, job, media, fetched.path)
         except MediaUnreachable as exc:
@@ -112,7 +114,7 @@ async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> 
 async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes) -> _Found:
     if kind_of(media.role) is Kind.PICTURE:
         rule = tools.models.picture_rule(job.request.spec, media.role)
-        picture = await tools.media.picture(source, rule)
+        picture = await tools.media.picture(source, rule, owner=job.request.project_id)
         return _Found(
             media=media,
             data=picture.data,
@@ -123,7 +125,7 @@ async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes) -
         )
     if isinstance(source, bytes):
         raise MediaRefused("only pictures may be sent inline; give a video or a sound by uri", reason="MEDIA_REFUSED")
-    clip = await tools.media.probe(source)
+    clip = await tools.media.probe(source, owner=job.request.project_id)
     return _Found(
         media=media,
         path=source,

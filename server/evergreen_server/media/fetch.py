@@ -6,7 +6,7 @@ Redirects are followed by hand: `urls` judges the text of each, `guard` the addr
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Executor
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.signatures import HEAD_BYTES, as_sound, sniff
 from evergreen_server.media.spool import Spool
 from evergreen_server.media.urls import UrlPolicy
+from evergreen_server.turns import Turns
 
 MAX_REDIRECTS = 3
 
@@ -49,7 +50,7 @@ class Fetcher:
         self._resolver = resolver
         self._executor = executor
         self._temp_dir = temp_dir
-        self._places = asyncio.Semaphore(limits.fetches_at_once)
+        self._places = Turns(limits.fetches_at_once)
 
     async def __aenter__(self) -> Self:
         # A socket guard cannot see for which name it is called, so trusted hosts have a session of their own.
@@ -74,7 +75,7 @@ class Fetcher:
         await self._trusted.close()
 
     @asynccontextmanager
-    async def fetch(self, uri: str, kind: Kind) -> AsyncIterator[Fetched]:
+    async def fetch(self, uri: str, kind: Kind, *, owner: str) -> AsyncIterator[Fetched]:
         """Fetches `uri` into a file that is gone when the context ends, however it ends.
 
         Raises MediaRefused and MediaUnreachable; an OSError of the local disk passes through.
@@ -82,25 +83,24 @@ class Fetcher:
         url = self._policy.checked(uri)
         spool = Spool(self._temp_dir / f"fetch-{uuid4().hex}")
         try:
-            yield await self._download(url, kind, spool)
+            yield await self._download(url, kind, spool, owner)
         finally:
             # Shielded, so that a second cancellation leaves the file to be removed by its thread.
             await asyncio.shield(self._in_thread(spool.discard))
 
-    async def _download(self, url: URL, kind: Kind, spool: Spool) -> Fetched:
+    async def _download(self, url: URL, kind: Kind, spool: Spool, owner: str) -> Fetched:
         seconds = self._limits.picture_seconds if kind is Kind.PICTURE else self._limits.stream_seconds
-        try:
-            async with asyncio.timeout(self._limits.wait_seconds):
-                await self._places.acquire()
-        except TimeoutError:
-            raise MediaUnreachable("too many fetches are under way; try again later") from None
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._follow(url, kind, spool)
-        except TimeoutError:
-            raise MediaUnreachable(f"{url.raw_host} did not deliver the whole body in {seconds:g} s") from None
-        finally:
-            self._places.release()
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._limits.wait_seconds):
+                    await stack.enter_async_context(self._places.of(owner))
+            except TimeoutError:
+                raise MediaUnreachable("too many fetches are under way; try again later") from None
+            try:
+                async with asyncio.timeout(seconds):
+                    return await self._follow(url, kind, spool)
+            except TimeoutError:
+                raise MediaUnreachable(f"{url.raw_host} did not deliver the whole body in {seconds:g} s") from None
 
     async def _follow(self, url: URL, kind: Kind, spool: Spool) -> Fetched:
         for hop in range(MAX_REDIRECTS + 1):

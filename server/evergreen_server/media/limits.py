@@ -28,7 +28,7 @@ class MediaLimits:
     wait_seconds: float = 300.0
     """Waiting for one's turn: for a place among the fetches, or for a decoder's thread."""
     fetches_at_once: int = 32
-    decoders_at_once: int = 2
+    decoders_at_once: int = 3
     """Pictures at once, and apart from them clips at once; this times the pixels bounds the memory."""
     ports: frozenset[int] = frozenset({80, 443})
     """The ports that a URL may name; a trusted private host is not bound by them."""

@@ -75,9 +75,9 @@ class Media:
     ) -> None:
         await self._stack.aclose()
 
-    def fetch(self, uri: str, kind: Kind) -> AbstractAsyncContextManager[Fetched]:
+    def fetch(self, uri: str, kind: Kind, *, owner: str) -> AbstractAsyncContextManager[Fetched]:
         """Fetches a caller's URL into a temporary file. Raises MediaRefused, MediaUnreachable."""
-        return self._fetcher.fetch(uri, kind)
+        return self._fetcher.fetch(uri, kind, owner=owner)
 
     def uri_faults(self, uri: str) -> str | None:
         """Tells what is wrong with a URL by its text alone, or None. Needs no open context."""
@@ -91,23 +91,23 @@ class Media:
         """Tells whether the provider may be given this URL itself. Needs no open context."""
         return self._policy.may_pass_on(uri)
 
-    async def picture(self, source: Path | bytes, rule: PictureRule) -> Picture:
+    async def picture(self, source: Path | bytes, rule: PictureRule, *, owner: str) -> Picture:
         """Decodes, normalises and encodes a picture. Raises MediaRefused; MediaUnreachable when too busy."""
         return await self._work(
-            self._pictures, partial(pictures.prepare, source, rule, self._limits), reason="PICTURE_INVALID"
+            self._pictures, partial(pictures.prepare, source, rule, self._limits), owner, reason="PICTURE_INVALID"
         )
 
-    async def probe(self, path: Path) -> Clip:
+    async def probe(self, path: Path, *, owner: str) -> Clip:
         """Reads a video's or sound's container. Raises MediaRefused; MediaUnreachable when too busy."""
-        return await self._work(self._clips, partial(clips.probe, path, self._limits), reason="MEDIA_REFUSED")
+        return await self._work(self._clips, partial(clips.probe, path, self._limits), owner, reason="MEDIA_REFUSED")
 
-    async def poster(self, path: Path) -> bytes:
+    async def poster(self, path: Path, *, owner: str) -> bytes:
         """Makes a JPEG of a frame near the start. Raises MediaRefused; MediaUnreachable when too busy."""
-        return await self._work(self._clips, partial(clips.poster, path, self._limits), reason="MEDIA_REFUSED")
+        return await self._work(self._clips, partial(clips.poster, path, self._limits), owner, reason="MEDIA_REFUSED")
 
-    async def _work(self, workers: Workers, work: Callable[[], T], *, reason: str) -> T:
+    async def _work(self, workers: Workers, work: Callable[[], T], owner: str, *, reason: str) -> T:
         try:
-            return await workers.run(work)
+            return await workers.run(work, owner=owner)
         except Busy:
             raise MediaUnreachable("too many files are being decoded; try again later") from None
         except TooSlow:

@@ -1,9 +1,12 @@
-"""Runs blocking work on a few threads of its own, with one bound on waiting for a turn and one on the work."""
+"""Runs blocking work on a few threads of its own, in turn for each owner, with a bound on the wait and on the work."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from typing import TypeVar
+
+from evergreen_server.turns import Turns
 
 T = TypeVar("T")
 
@@ -25,11 +28,21 @@ class Workers:
 
     def __init__(self, *, name: str, at_once: int, wait_seconds: float, work_seconds: float) -> None:
         self._executor = ThreadPoolExecutor(at_once, thread_name_prefix=name)
+        self._turns = Turns(at_once)
         self._wait_seconds = wait_seconds
         self._work_seconds = work_seconds
 
-    async def run(self, work: Callable[[], T]) -> T:
-        """Does `work` and returns its result. Raises Busy, TooSlow, and what `work` raises."""
+    async def run(self, work: Callable[[], T], *, owner: str) -> T:
+        """Does `work` when it is the owner's turn. Raises Busy, TooSlow, and what `work` raises."""
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._wait_seconds):
+                    await stack.enter_async_context(self._turns.of(owner))
+            except TimeoutError:
+                raise Busy from None
+            return await self._run(work)
+
+    async def _run(self, work: Callable[[], T]) -> T:
         loop = asyncio.get_running_loop()
         begun = asyncio.Event()
 

@@ -116,9 +116,9 @@ class Uploads:
         try:
             async with self._scenes.local_path(project_id, scene_id, asset.path) as path:
                 if kind == "image":
-                    picture = await self._media.picture(path, PictureRule())
+                    picture = await self._media.picture(path, PictureRule(), owner=project_id)
                     return replace(asset, width=picture.width, height=picture.height)
-                clip = await self._media.probe(path)
+                clip = await self._media.probe(path, owner=project_id)
         except MediaError as exc:
             logger.info("upload not measured", extra={"content_type": asset.content_type, "cause": str(exc)})
             return asset
