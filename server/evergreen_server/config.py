@@ -202,6 +202,9 @@ def _file(text: str) -> Path | None:
         return None
     path = Path(text).absolute()
     try:
+        # Before it is opened, which for a named pipe would never end.
+        if not path.is_file() and path.exists():
+            raise ValueError("is no regular file")
         path.open("rb").close()
     except OSError as exc:
         raise ValueError(f"the file cannot be read: {exc.strerror}") from None

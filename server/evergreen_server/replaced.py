@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from stat import S_ISREG
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -95,8 +97,12 @@ class Replaceable(Generic[T]):
 
 
 def _contents(path: Path) -> bytes:
-    with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
+    # Without O_NONBLOCK the opening of a named pipe would wait for a writer, for ever and uninterruptibly.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        stat = os.fstat(file.fileno())
+        if not S_ISREG(stat.st_mode):
+            raise FileUnusable("is no regular file")
+        data = b"" if stat.st_size > MAX_BYTES else file.read(MAX_BYTES + 1)
+    if max(len(data), stat.st_size) > MAX_BYTES:
         raise FileUnusable(f"is larger than {MAX_BYTES} bytes")
     return data

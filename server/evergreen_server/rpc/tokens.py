@@ -16,6 +16,7 @@ PREFIX = "evg_"
 """Lets scanners for leaked secrets know a token."""
 TOKEN_BYTES = 32
 LONGEST_NAME = 100
+MOST_FAULTS = 20
 MEMBERS = {"name", "sha256", "projects", "rights"}
 
 
@@ -34,14 +35,18 @@ def new_token(name: str, projects: Sequence[str], rights: Sequence[Right]) -> tu
 
 
 def read_tokens(contents: Sequence[bytes]) -> Callers:
-    """Reads a tokens file; empty lines and those that begin with # are skipped. Raises FileUnusable, naming all faults.
+    """Reads a tokens file; empty lines and those that begin with # are skipped. Raises FileUnusable, naming the faults.
 
     A file without any token is a fault as well: it is more often half written than meant.
     """
     callers: dict[bytes, Caller] = {}
     names: set[str] = set()
     faults: list[str] = []
-    for number, line in enumerate(contents[0].decode(errors="replace").splitlines(), start=1):
+    try:
+        lines = contents[0].decode().splitlines()
+    except UnicodeDecodeError:
+        raise FileUnusable("is not UTF-8") from None
+    for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         try:
@@ -58,20 +63,21 @@ def read_tokens(contents: Sequence[bytes]) -> Callers:
     if not callers and not faults:
         faults.append("it has no token; `evergreen token` makes one")
     if faults:
-        raise FileUnusable("; ".join(faults))
+        more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
+        raise FileUnusable("; ".join(faults[:MOST_FAULTS] + more))
     return callers
 
 
 def _caller(line: str) -> Caller:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("is not JSON") from None
     if not isinstance(entry, dict) or entry.keys() != MEMBERS:
         raise ValueError(f"must be an object with {', '.join(sorted(MEMBERS))} and nothing else")
     name, digest, projects, rights = entry["name"], entry["sha256"], entry["projects"], entry["rights"]
-    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME:
-        raise ValueError(f"name must be a text of 1 to {LONGEST_NAME} characters")
+    if not isinstance(name, str) or not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"name must be a text of 1 to {LONGEST_NAME} characters that can be printed")
     try:
         raw = bytes.fromhex(digest)
     except (TypeError, ValueError):
