@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from .bounded import Corrupt, read_object
@@ -42,6 +43,9 @@ class Entry(NamedTuple):
 
     asset: Asset
     line: str
+
+
+_ASSET: Final = itemgetter(Entry._fields.index("asset"))
 
 
 class Document:
@@ -110,7 +114,7 @@ class Document:
             self._differ()
 
     def _assets(self, folder: str) -> tuple[Asset, ...]:
-        return tuple(entry.asset for entry in self.folders[folder].values())
+        return tuple(map(_ASSET, self.folders[folder].values()))
 
     def _differ(self) -> None:
         self.changed = True

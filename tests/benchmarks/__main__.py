@@ -21,6 +21,7 @@ from tests.benchmarks import (
     flight,
     jobs,
     polling,
+    scene,
     status,
     storage,
     takeover,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "takeover": lambda quick: takeover.run(quick=quick),
     "delivery": lambda quick: delivery.run(quick=quick),
     "assets": lambda quick: assets.run(quick=quick),
+    "scene": lambda quick: scene.run(quick=quick),
     "storage": lambda quick: storage.run(quick=quick),
 }
 
