@@ -36,7 +36,7 @@ from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.sweep import Sweep
 from evergreen_server.jobs.tasks import TaskRecords
-from evergreen_server.jobs.work import Limits, Shield, Tools
+from evergreen_server.jobs.work import Limits, Places, Shield, Tools
 from evergreen_server.jobs.workflow import Runner
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
@@ -200,6 +200,7 @@ async def serve(
             clock=now,
             monotonic=time.monotonic,
             shield=shield,
+            places=Places(),
             guard=lease.guard if database.shared else lambda: lambda: None,
             meter=metrics,
         )

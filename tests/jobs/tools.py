@@ -14,7 +14,7 @@ from evergreen_server.jobs.polling import Pace
 from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
-from evergreen_server.jobs.work import Limits, Tools
+from evergreen_server.jobs.work import Limits, Places, Tools
 
 StoreT = TypeVar("StoreT", bound=JobStore)
 
@@ -68,6 +68,7 @@ def tools_of(store: JobStore, **given: object) -> Tools:
         "clock": lambda: datetime.now(UTC),
         "monotonic": time.monotonic,
         "shield": None,
+        "places": Places(),
         "guard": lambda: lambda: None,
     }
     return Tools(store=store, **{**usual, **given})

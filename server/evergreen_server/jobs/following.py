@@ -7,9 +7,9 @@ from functools import partial
 
 from evergreen_server.jobs.meter import kind_of
 from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State
+from evergreen_server.jobs.outcomes import next_attempt
 from evergreen_server.jobs.polling import PollPlan
 from evergreen_server.jobs.provider import Failure, ProviderError, Task, TaskGone, TaskState
-from evergreen_server.jobs.submission import next_attempt
 from evergreen_server.jobs.work import Tools, generation_seconds, held
 
 STAGES = {

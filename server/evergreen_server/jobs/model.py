@@ -275,9 +275,12 @@ class Job:
         """
         known = any(warning.code == code for warning in self.warnings)
         job = self if known else self.warned(code, f"the job waits: {cause}")
-        if job.slot is Slot.HELD and job.needs_slot is Slot.WANTED:
-            job = replace(job, slot=Slot.WANTED, not_before=not_before)
-        return job
+        return job.rests(not_before=not_before)
+
+    def rests(self, *, not_before: datetime) -> Self:
+        """Returns the job without the slot that it got and has not used."""
+        unused = self.slot is Slot.HELD and self.needs_slot is Slot.WANTED
+        return replace(self, slot=Slot.WANTED, not_before=not_before) if unused else self
 
     def warned(self, code: str, message: str) -> Self:
         """Returns the job with one more warning; the same warning is kept once."""

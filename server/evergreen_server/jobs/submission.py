@@ -9,27 +9,27 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.inputs import load_inputs
 from evergreen_server.jobs.media import MediaRefused
 from evergreen_server.jobs.meter import kind_of
-from evergreen_server.jobs.model import Job, JobFault, OnUnknownSubmission, Slot, Stage, State, Superseded, TaskRole
+from evergreen_server.jobs.model import Job, JobFault, Slot, State, Superseded, TaskRole
 from evergreen_server.jobs.provider import (
     DailyLimitReached,
     InsufficientCredits,
-    NotSent,
     PreparedMedia,
     ProviderError,
     Refused,
-    Submission,
     SubmissionUnknown,
     Unauthorized,
 )
@@ -37,12 +37,13 @@ from evergreen_server.jobs.slots import LONGEST_REST
 from evergreen_server.jobs.store import Edit
 from evergreen_server.jobs.strays import settle_stray
 from evergreen_server.jobs.tasks import MadeTask
-from evergreen_server.jobs.work import Tools, cancelled_before_submission, free, start_limit
+from evergreen_server.jobs.work import Tools, cancelled_before_submission, start_limit
 
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.5
-NOT_KNOWN = "it is not known whether the provider created a task"
+PLACE_SECONDS = 60.0
+"""So long a job that has a slot waits until its inputs may be loaded."""
 
 logger = logging.getLogger(__name__)
 
@@ -64,30 +65,56 @@ async def submit(tools: Tools, job: Job, execution: str) -> Job:
         seconds = tools.seconds_until(limit)
         if seconds <= 0:
             fault = JobFault(reason=reason, message=f"the job expired: {text}")
-            return await tools.store.change(job, partial(_expired, fault=fault), execution=execution)
+            return await tools.store.change(job, partial(outcomes.expired, fault=fault), execution=execution)
         if job.slot is not Slot.HELD:
             await _wait(tools, job, seconds)
             job = await tools.store.again(job)
             continue
-        try:
-            media = await load_inputs(tools, job)
-        except MediaRefused as exc:
-            unusable = partial(_unusable, fault=JobFault(reason=exc.reason, message=str(exc)))
-            return await tools.store.change(job, unusable, execution=execution)
-        except (Refused, Unauthorized) as exc:
-            refused = partial(_not_created, exc=exc, not_before=None)
-            return await tools.store.change(job, refused, execution=execution)
-        # Both or none: an intent that is recorded, and whose execution then stops, looks like a POST without an answer.
-        submitted = _intend_and_post(tools, job, execution, media, tries)
-        job = await tools.shield.run(submitted, name=f"submit {job.job_id}")
-        tries += 1
+        async with AsyncExitStack() as places:
+            if job.inputs and not await _may_load(tools, job, places):
+                # Whoever is before it may take long, and the slot is of more use to others.
+                rests = partial(Job.rests, not_before=tools.later(tries))
+                job = await tools.store.change(job, rests, execution=execution)
+                tries += 1
+                continue
+            try:
+                media = await load_inputs(tools, job)
+            except MediaRefused as exc:
+                unusable = partial(outcomes.unusable, fault=JobFault(reason=exc.reason, message=str(exc)))
+                return await tools.store.change(job, unusable, execution=execution)
+            except (Refused, Unauthorized) as exc:
+                refused = partial(outcomes.not_created, exc=exc, not_before=None)
+                return await tools.store.change(job, refused, execution=execution)
+            # Before the intent: in a crash each job that waits behind it would look like a POST without an answer.
+            await places.enter_async_context(tools.places.creates.of(job.request.project_id))
+            submitted = _intend_and_post(tools, job, execution, media, tries, places.pop_all())
+            job = await tools.shield.run(submitted, name=f"submit {job.job_id}")
+            tries += 1
 
 
-async def _intend_and_post(tools: Tools, job: Job, execution: str, media: Sequence[PreparedMedia], tries: int) -> Job:
-    """Records the intent and posts, unless something came in between. Must not be cancelled."""
-    token, guard = uuid4().hex, tools.guard()
-    job = await tools.store.change(job, partial(_intend, token=token, now=tools.clock()), execution=execution)
-    return await _post(tools, job, execution, media, tries, guard) if job.submit_token == token else job
+async def _may_load(tools: Tools, job: Job, places: AsyncExitStack) -> bool:
+    """Waits for the job's turn to hold its inputs in memory; tells whether it came."""
+    try:
+        async with asyncio.timeout(PLACE_SECONDS):
+            await places.enter_async_context(tools.places.loads.of(job.request.project_id))
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _intend_and_post(
+    tools: Tools, job: Job, execution: str, media: Sequence[PreparedMedia], tries: int, places: AsyncExitStack
+) -> Job:
+    """Records the intent and posts, unless something came in between. Must not be cancelled.
+
+    Both or none: an intent that is recorded, and whose execution then stops, looks like a POST without an answer.
+    """
+    async with places:
+        token, guard = uuid4().hex, tools.guard()
+        job = await tools.store.change(
+            job, partial(outcomes.intend, token=token, now=tools.clock()), execution=execution
+        )
+        return await _post(tools, job, execution, media, tries, guard) if job.submit_token == token else job
 
 
 async def _wait(tools: Tools, job: Job, seconds: float) -> None:
@@ -97,32 +124,6 @@ async def _wait(tools: Tools, job: Job, seconds: float) -> None:
     await tools.pause(job.job_id, min(early, seconds) if early > 0 else seconds)
     if early > 0:
         tools.admission.look([job.request.spec.model])
-
-
-def _unusable(job: Job, fault: JobFault) -> Job:
-    return cancelled_before_submission(job) if job.state is State.CANCELLING else free(job).failed(fault)
-
-
-def _expired(job: Job, fault: JobFault) -> Job:
-    if job.state is State.CANCELLING:
-        return cancelled_before_submission(job)
-    return replace(free(job), error=fault).ended(State.EXPIRED)
-
-
-def _intend(job: Job, token: str, now: datetime) -> Job:
-    if job.state is State.CANCELLING:
-        return cancelled_before_submission(job)
-    if job.slot is not Slot.HELD:
-        return job
-    now = max(now, job.updated_at)
-    return replace(
-        job,
-        state=State.RUNNING,
-        stage=Stage.SUBMITTING,
-        submit_token=token,
-        submitted_at=now,
-        started_at=job.started_at or now,
-    )
 
 
 async def _post(
@@ -140,8 +141,8 @@ async def _post(
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
         tools.meter.create_failed(kind_of(exc))
-        unknown = partial(_unknown, cause=str(exc), not_before=tools.later(job.attempt + 2))
-        return await _settle(tools, job, unknown, execution, capped=partial(_ask, cause=str(exc)))
+        unknown = partial(outcomes.unknown, cause=str(exc), not_before=tools.later(job.attempt + 2))
+        return await _settle(tools, job, unknown, execution, capped=partial(outcomes.ask, cause=str(exc)))
     except ProviderError as exc:
         # Before the job gives its slot back, which the next in line would get at once.
         if isinstance(exc, DailyLimitReached):
@@ -153,7 +154,9 @@ async def _post(
         tools.meter.create_failed(kind_of(exc))
         logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})
         try:
-            return await _settle(tools, job, partial(_not_created, exc=exc, not_before=tools.later(tries)), execution)
+            return await _settle(
+                tools, job, partial(outcomes.not_created, exc=exc, not_before=tools.later(tries)), execution
+            )
         except Superseded:
             # The job was taken over, by one who cannot know that there is no task to look for.
             await _surely(tools, job, lambda: tools.tasks.take_back(job))
@@ -164,7 +167,7 @@ async def _post(
     await _surely(tools, job, lambda: tools.tasks.record(job, task_id, estimated))
     await _surely(tools, job, lambda: tools.admission.accepted(model))
     try:
-        return await _settle(tools, job, partial(_created, submission=submission), execution)
+        return await _settle(tools, job, partial(outcomes.created, submission=submission), execution)
     except Superseded:
         # The job was taken over while the answer was on its way: it waits for this id, or has gone on without it.
         task = MadeTask(
@@ -196,67 +199,6 @@ async def _surely(tools: Tools, job: Job, write: Callable[[], Awaitable[T]]) -> 
     raise AssertionError("a count does not end")
 
 
-def _created(job: Job, submission: Submission) -> Job:
-    return replace(
-        job,
-        task_id=submission.task_id,
-        estimated_millicredits=submission.estimated_millicredits or job.estimated_millicredits,
-    )
-
-
-def _not_created(job: Job, exc: ProviderError, not_before: datetime | None) -> Job:
-    """Makes the move of a job whose POST surely created nothing."""
-    job = replace(job, submit_token="", submitted_at=None)
-    match exc:
-        case InsufficientCredits():
-            return free(job).failed(JobFault(reason="INSUFFICIENT_CREDITS", message=str(exc), retryable=True))
-        case Refused():
-            details = "; ".join(f"{fault.field}: {fault.description}" for fault in exc.faults)
-            message = f"{exc} ({details})" if details else str(exc)
-            return free(job).failed(JobFault(reason="PROVIDER_REFUSED", message=message))
-        case Unauthorized():
-            return free(job).failed(JobFault(reason="PROVIDER_UNAUTHORIZED", message=str(exc), retryable=True))
-        case NotSent() | DailyLimitReached():
-            if job.state is State.CANCELLING:
-                return cancelled_before_submission(job)
-            return replace(job, state=State.QUEUED, stage=Stage.WAITING, not_before=not_before)
-        case _:
-            raise TypeError(f"not an answer to a create: {exc!r}")
-
-
-def _unknown(job: Job, cause: str, not_before: datetime) -> Job:
-    """Makes the move of a job of which nobody knows whether it was submitted."""
-    again = job.request.on_unknown_submission is OnUnknownSubmission.RESUBMIT
-    resubmitted = any(warning.code == "SUBMISSION_UNKNOWN" for warning in job.warnings)
-    if again and not resubmitted and job.state is State.RUNNING:
-        job = job.warned("SUBMISSION_UNKNOWN", f"{NOT_KNOWN}: {cause}; submitted once more, as the request asked")
-        return next_attempt(job.charged_at_most(), not_before=not_before)
-    return _ask(job, cause)
-
-
-def _ask(job: Job, cause: str) -> Job:
-    fault = JobFault(reason="SUBMISSION_UNKNOWN", message=f"{NOT_KNOWN}: {cause}")
-    return replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=fault)
-
-
-def next_attempt(job: Job, *, not_before: datetime | None) -> Job:
-    """Returns the job waiting for one more attempt. What the last one cost must be charged before."""
-    return replace(
-        job,
-        state=State.QUEUED,
-        stage=Stage.WAITING if job.inputs or not job.request.spec.media else Stage.PREPARING,
-        attempt=job.attempt + 1,
-        run=0,
-        not_before=not_before,
-        progress=0.0,
-        submit_token="",
-        submitted_at=None,
-        task_id="",
-        delete_sent=False,
-        error=None,
-    )
-
-
 async def _adopt(tools: Tools, job: Job, execution: str) -> Job:
     """Looks for the task id of an earlier execution's POST for as long as that POST may last."""
     assert job.submitted_at is not None
@@ -278,7 +220,7 @@ async def _adopt(tools: Tools, job: Job, execution: str) -> Job:
     not_before = tools.later(job.attempt + 2)
 
     def unknown(job: Job) -> Job:
-        return _unknown(job, cause, not_before) if job.submit_token == token else job
+        return outcomes.unknown(job, cause, not_before) if job.submit_token == token else job
 
     logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": cause})
-    return await tools.store.change(job, unknown, execution=execution, capped=partial(_ask, cause=cause))
+    return await tools.store.change(job, unknown, execution=execution, capped=partial(outcomes.ask, cause=cause))

@@ -7,9 +7,9 @@ from dataclasses import replace
 from enum import StrEnum
 
 from evergreen_server.jobs.model import Job, JobFault, State, WrongState
+from evergreen_server.jobs.outcomes import next_attempt
 from evergreen_server.jobs.provider import Provider, TaskGone
 from evergreen_server.jobs.store import JobStore
-from evergreen_server.jobs.submission import next_attempt
 from evergreen_server.jobs.tasks import TaskRecords, attached
 
 

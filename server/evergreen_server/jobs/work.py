@@ -20,6 +20,7 @@ from evergreen_server.jobs.provider import ModelTable, NotSent, Provider, Task
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.tasks import TaskRecords
+from evergreen_server.turns import Turns
 from evergreen_storage import SceneStore
 
 T = TypeVar("T")
@@ -46,6 +47,16 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """How many jobs of this process may be within a step at once, by turns of their projects."""
+
+    loads: Turns = field(default_factory=lambda: Turns(8))
+    """Jobs whose inputs are loaded and submitted; each may hold three times the bytes that go into its request."""
+    creates: Turns = field(default_factory=lambda: Turns(64))
+    """Jobs with an intent that is recorded and not yet answered, each with a connection of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tools:
     """The collaborators of the steps."""
 
@@ -65,6 +76,7 @@ class Tools:
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     shield: "Shield"
+    places: Places
     guard: Callable[[], Callable[[], None]]
     """Called before what cannot be taken back is recorded, gives what is called just before it is sent.
 
