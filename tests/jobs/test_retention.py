@@ -255,7 +255,8 @@ async def test_what_is_unfinished_or_unsettled_stays(case: Case) -> None:
     case.now += timedelta(days=400)
 
     assert (await case.retention.round()).jobs == 0
-    assert [job.job_id for job in await case.store.page(project_id="", scene_id="", states=[], after="", limit=9)] == [
+    page = await case.store.page(project_id="", scene_id="", states=[], after="", limit=9)
+    assert [job.job_id for job in page.jobs] == [
         "alive",
         "surplus",
     ]

@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
 
 from evergreen_server.jobs.batching import BatchWriter
+from evergreen_server.turns import Turns
 
 T = TypeVar("T")
 
@@ -242,6 +243,8 @@ class Database:
         """With the password: for the engine's own connections, never for a log."""
         self._writer = BatchWriter(engine, threads=writers)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-read")
+        # One thread is left for what is read in no time.
+        self._turns = Turns(max(1, readers - 1))
 
     @property
     def shared(self) -> bool:
@@ -261,6 +264,41 @@ class Database:
     def read(self, work: Callable[[sa.Connection], T]) -> "asyncio.Future[T]":
         """Runs `work` on one consistent snapshot."""
         return asyncio.get_running_loop().run_in_executor(self._readers, self._snapshot, work)
+
+    def read_in_turn(self, work: Callable[[sa.Connection], T], *, owner: str) -> "asyncio.Future[T]":
+        """Runs `work`, which may take long, as `read` does, when it is the turn of whoever it is for, as a project.
+
+        Where several wait each has a thread in turn, so that however much one asks for, no other waits for all of it.
+        """
+        answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        place = self._turns.ask(owner)
+
+        def begin(_: object) -> None:
+            try:
+                if answer.done():
+                    self._turns.give_back(owner, place)
+                else:
+                    self.read(work).add_done_callback(ended)
+            except RuntimeError as exc:
+                # No thread is left: the database is being closed.
+                self._turns.give_back(owner, place)
+                answer.set_exception(exc)
+
+        def ended(reading: "asyncio.Future[T]") -> None:
+            # Only now, also where nobody waits for it any more: the thread was busy until this moment.
+            self._turns.give_back(owner, place)
+            if (error := reading.exception()) is None and not answer.done():
+                answer.set_result(reading.result())
+            elif error is not None and not answer.done():
+                answer.set_exception(error)
+
+        def left(_: object) -> None:
+            if not place.done():
+                self._turns.give_back(owner, place)
+
+        answer.add_done_callback(left)
+        place.add_done_callback(begin)
+        return answer
 
     def fetch(self, work: Callable[[sa.Connection], T]) -> "asyncio.Future[T]":
         """Runs `work` that makes one single query, which is a snapshot by itself."""

@@ -1,7 +1,9 @@
 """The jobs as they stand in their rows, for whoever only reads."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import replace
+import heapq
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 import sqlalchemy as sa
 
@@ -10,6 +12,17 @@ from evergreen_server.jobs.database import Database, inline_media, jobs
 from evergreen_server.jobs.leases import live_replicas
 from evergreen_server.jobs.model import UNFINISHED, Job, JobDeleted, JobNotFound, RequestReused, State
 from evergreen_server.jobs.rows import job_from_row
+
+PAGE_BYTES = 2 * 1024 * 1024
+"""Of what is stored as JSON of the jobs of a page: a plain client reads messages of 4 MiB at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Jobs in the order of a list, and whether others follow."""
+
+    jobs: Sequence[Job]
+    more: bool
 
 
 class JobReader:
@@ -63,25 +76,29 @@ class JobReader:
         *,
         project_id: str,
         scene_id: str,
-        states: Sequence[State],
+        states: Collection[State],
         after: str,
         limit: int,
         projects: Collection[str] | None = None,
-    ) -> list[Job]:
+    ) -> Page:
         """Lists jobs by rising job_id (so by age), those after `after`; empty filters match all.
 
-        With `projects` only jobs of these are listed, whatever the filters say.
+        With `projects` only jobs of these are listed, whatever the filters say. A page ends before `limit` where its
+        jobs together have more than PAGE_BYTES to tell; one job it has at least, where there is any.
         """
-        query = sa.select(jobs).where(jobs.c.job_id > after).order_by(jobs.c.job_id).limit(limit)
-        if project_id:
-            query = query.where(jobs.c.project_id == project_id)
-        if projects is not None:
-            query = query.where(jobs.c.project_id.in_(projects))
-        if scene_id:
-            query = query.where(jobs.c.scene_id == scene_id)
-        if states:
-            query = query.where(jobs.c.state.in_([state.value for state in states]))
-        return await self._database.read(lambda db: [job_from_row(row) for row in db.execute(query).mappings()])
+        owners: Collection[str] | None = [project_id] if project_id else projects
+        if project_id and projects is not None and project_id not in projects:
+            owners = []
+
+        def read(db: sa.Connection) -> Page:
+            found = list(islice(_listed(db, owners, scene_id, states, after, limit + 1), limit + 1))
+            taken = _within(db, found[:limit])
+            query = sa.select(jobs).where(jobs.c.job_id.in_(taken)).order_by(jobs.c.job_id)
+            listed = [job_from_row(row) for row in db.execute(query).mappings()] if taken else []
+            return Page(jobs=listed, more=len(taken) < len(found))
+
+        owner = project_id or ("*" if projects is None else " ".join(sorted(projects)))
+        return await self._database.read_in_turn(read, owner=owner)
 
     async def totals(self, project_id: str = "") -> ledger.Totals:
         """Tells what is reserved and what was spent: by a project, or by all."""
@@ -106,3 +123,39 @@ def find_request(db: sa.Connection, project_id: str, request_id: str, digest: st
         return get_job(db, known.job_id)
     except JobNotFound:
         raise JobDeleted(known.job_id) from None
+
+
+def _listed(
+    db: sa.Connection,
+    owners: Collection[str] | None,
+    scene_id: str,
+    states: Collection[State],
+    after: str,
+    limit: int,
+) -> Iterator[str]:
+    """Gives ids of jobs in rising order, by one short look into an index for each pair of a project and a state."""
+    query = sa.select(jobs.c.job_id).where(jobs.c.job_id > after).order_by(jobs.c.job_id).limit(limit)
+    # An index of a scene's jobs, as one of those in a state, is in order only within a state.
+    wanted = sorted(set(states)) or (list(State) if scene_id else [])
+    parts = [query.where(jobs.c.project_id == owner) for owner in sorted(owners)] if owners is not None else [query]
+    if scene_id:
+        parts = [part.where(jobs.c.scene_id == scene_id) for part in parts]
+    if wanted:
+        parts = [part.where(jobs.c.state == state.value) for part in parts for state in wanted]
+    return heapq.merge(*(db.execute(part).scalars().all() for part in parts))
+
+
+def _within(db: sa.Connection, job_ids: Sequence[str]) -> Sequence[str]:
+    """Gives the first of the jobs, as many as have no more to tell than a page may hold."""
+    columns = (jobs.c.spec, jobs.c.labels, jobs.c.inputs, jobs.c.outputs, jobs.c.warnings)
+    size = sum((sa.func.length(sa.cast(column, sa.Text)) for column in columns), sa.literal(0))
+    sizes = {
+        row.job_id: row.size
+        for row in db.execute(sa.select(jobs.c.job_id, size.label("size")).where(jobs.c.job_id.in_(job_ids)))
+    }
+    total = 0
+    for number, job_id in enumerate(job_ids):
+        total += sizes[job_id]
+        if total > PAGE_BYTES and number:
+            return job_ids[:number]
+    return job_ids

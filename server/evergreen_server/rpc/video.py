@@ -249,19 +249,19 @@ class VideoService:
         if faults:
             raise InvalidRequest(faults)
         size = min(message.page_size or PAGE_SIZE, MAX_PAGE_SIZE)
-        jobs = await self._store.page(
+        page = await self._store.page(
             project_id=message.project_id,
             scene_id=message.scene_id,
             states=sorted(states),
             after=after,
-            limit=size + 1,
+            limit=size,
             projects=context.caller.projects,
         )
-        token = make_token(jobs[size - 1].job_id, scope) if len(jobs) > size else ""
-        messages = [job_message(job, whole=True) for job in jobs[:size]]
-        if any(job.needs_slot for job in jobs):
+        token = make_token(page.jobs[-1].job_id, scope) if page.more else ""
+        messages = [job_message(job, whole=True) for job in page.jobs]
+        if any(job.needs_slot for job in page.jobs):
             outlooks = await self._outlooks.all()
-            for job, listed in zip(jobs, messages, strict=False):
+            for job, listed in zip(page.jobs, messages, strict=True):
                 outlook = outlooks.get(job.job_id)
                 if outlook is not None and outlook.slot is job.needs_slot:
                     listed.MergeFrom(outlook_message(outlook))
