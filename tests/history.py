@@ -7,14 +7,14 @@ from itertools import islice
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import job_events, jobs, projects, provider_tasks
+from evergreen_server.jobs.database import job_events, jobs, projects, provider_tasks, requests
 from evergreen_server.jobs.model import Job, JobRequest, Slot, Stage, State, TaskRole
 from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.rows import life_to_row, micros, request_to_row
 
 AT_ONCE = 2000
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SECOND = ("jobs", "projects", "job_events", "provider_tasks")
+TABLES = ("jobs", "projects", "job_events", "provider_tasks", "requests")
 
 
 def job_id_of(number: int) -> str:
@@ -34,7 +34,7 @@ def write_history(
 
     Job number N is of project `film-{N % projects}`, at its revision N // projects + 1.
     """
-    columns = {name: {column["name"] for column in sa.inspect(db).get_columns(name)} for name in SECOND}
+    columns = {name: {column["name"] for column in sa.inspect(db).get_columns(name)} for name in TABLES}
 
     def insert(table: sa.Table, rows: Iterator[dict[str, object]]) -> None:
         while batch := list(islice(rows, AT_ONCE)):
@@ -53,6 +53,18 @@ def write_history(
     insert(
         jobs,
         ({"job_id": job.job_id, "slot": job.slot, **request_to_row(job.request), **life_to_row(job)} for job in made),
+    )
+    insert(
+        requests,
+        (
+            {
+                "project_id": job.request.project_id,
+                "request_id": job.request.request_id,
+                "digest": "",
+                "job_id": job.job_id,
+            }
+            for job in made
+        ),
     )
     insert(
         job_events,

@@ -8,39 +8,27 @@ nothing but its place, and reads the table when the window has moved on.
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
-from typing import Protocol, TypeAlias
+from itertools import chain, islice
+from typing import Protocol
 
-import sqlalchemy as sa
-
-from evergreen_server.jobs.database import AWAY, Database, job_events, jobs, projects
-from evergreen_server.jobs.model import FINAL, EventKind, Job, JobError
+from evergreen_server.jobs.database import AWAY, Database
+from evergreen_server.jobs.history import most_of_each, new_events, old_events
+from evergreen_server.jobs.model import EventKind, Job, JobError
 from evergreen_server.jobs.opening import Opening, Openings
-from evergreen_server.jobs.rows import EPOCH, job_from_row, moment
+from evergreen_server.jobs.snapshots import Snapshots
 from evergreen_server.jobs.store import Change
 from evergreen_server.jobs.topic import AT_ONCE, Entry, Topic, Watcher, told
 
-PAGE = 500
+PROJECTS_AT_ONCE = 1000
 AWAY_SECONDS = 1.0
 CHECKPOINT_SECONDS = 15.0
 WAKES_AT_ONCE = 200
-_FINAL = frozenset(state.value for state in FINAL)
 
 logger = logging.getLogger(__name__)
-
-Event: TypeAlias = tuple[int, str, str, str, bytes]
-EVENTS: "sa.Select[Event]" = (
-    sa.select(job_events.c.revision, job_events.c.job_id, job_events.c.kind, job_events.c.state, job_events.c.event)
-    .where(job_events.c.project_id == sa.bindparam("project"), job_events.c.revision > sa.bindparam("cursor"))
-    .order_by(job_events.c.revision)
-    .limit(sa.bindparam("most"))
-)
-REVISIONS = sa.select(projects.c.revision, projects.c.compacted_revision).where(
-    projects.c.project_id == sa.bindparam("project")
-)
 
 
 class CursorAhead(JobError):
@@ -87,6 +75,7 @@ class Feed:
         self._checkpoint_seconds = checkpoint_seconds
         self._told = told
         self._openings = Openings(database=database, snapshot=self._snapshot)
+        self._of_projects = Snapshots(database=database, snapshot=self._snapshot)
         self._topics: dict[str, Topic] = {}
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
@@ -137,12 +126,14 @@ class Feed:
             self._news.clear()
             dirty, self._dirty = self._dirty, set()
             try:
-                for project_id in dirty:
-                    await self._load(project_id)
+                if more := await self._load(dirty):
+                    self._dirty |= more
+                    self._news.set()
             except AWAY as exc:
                 # The watchers keep their places, and what was missed is read once the database is back.
                 logger.warning("events not read", extra={"cause": type(exc).__name__})
                 self._dirty |= dirty
+                self._news.set()
                 await asyncio.sleep(AWAY_SECONDS)
 
     async def watch(
@@ -220,53 +211,42 @@ class Feed:
             for entry in opening.snapshots:
                 if after is None or (entry.final and entry.revision <= after):
                     yield entry
-            return
-        query = sa.select(jobs).where(jobs.c.project_id == opening.project_id).order_by(jobs.c.revision).limit(AT_ONCE)
-        if not include_finished:
-            query = query.where(jobs.c.state.not_in(_FINAL))
-        reached = 0
-        while after is None:
-            # A job that changes between two pages leaves this range: it is told by the change instead.
-            page = query.where(jobs.c.revision > reached, jobs.c.revision <= opening.revision)
-
-            def read(db: sa.Connection, page: "sa.Select[tuple[object, ...]]" = page) -> list[Entry]:
-                return [self._snapshot(job_from_row(row)) for row in db.execute(page).mappings()]
-
-            entries = await self._database.read(read)
-            self._found(entries)
-            for entry in entries:
-                yield entry
-            if len(entries) < AT_ONCE:
-                return
-            reached = entries[-1].revision
+        elif after is None:
+            pages = self._of_projects.of(opening.project_id, opening.revision, include_finished=include_finished)
+            async with aclosing(pages):
+                async for entries in pages:
+                    self._found(entries)
+                    for entry in entries:
+                        yield entry
 
     def _snapshot(self, job: Job) -> Entry:
         data = self._wire.event(EventKind.SNAPSHOT, job, self._clock())
         return Entry(job.revision, job.job_id, False, job.final, data)
 
-    async def _load(self, project_id: str) -> None:
-        topic, more = self._topics.get(project_id), True
-        while topic is not None and more:
-            values = {"project": project_id, "cursor": topic.revision, "most": PAGE}
-            entries, written_at = await self._database.read(partial(_new, values=values))
-            if not entries:
-                return
-            self._found(entries)
-            topic.extend(entries)
-            more = len(entries) == PAGE
-            await _wake(topic.concerned(entries))
-            self._told((self._clock() - written_at).total_seconds())
+    async def _load(self, dirty: Iterable[str]) -> set[str]:
+        """Reads what is new of these projects, many in one go, and wakes whom it concerns.
+
+        Gives those of which more is to be read: after the others, however much happens in one of them.
+        """
+        more: set[str] = set()
+        watched = ((name, self._topics[name]) for name in dirty if name in self._topics)
+        while some := dict(islice(watched, PROJECTS_AT_ONCE)):
+            cursors = {name: topic.revision for name, topic in some.items()}
+            found, most = await self._database.read(partial(new_events, cursors=cursors)), most_of_each(len(some))
+            for name, (entries, _) in found.items():
+                self._found(entries)
+                some[name].extend(entries)
+                if len(entries) == most:
+                    more.add(name)
+            await _wake(chain.from_iterable(some[name].concerned(entries) for name, (entries, _) in found.items()))
+            for _, written_at in found.values():
+                self._told((self._clock() - written_at).total_seconds())
+        return more
 
     async def _behind(self, project_id: str, cursor: int, job_ids: frozenset[str]) -> tuple[Sequence[Entry], int]:
         """Reads for a watcher whose place the window has left behind, and tells up to where that is complete."""
-
-        def read(db: sa.Connection) -> tuple[Sequence[Entry], int, int]:
-            query = EVENTS.where(job_events.c.job_id.in_(job_ids)) if job_ids else EVENTS
-            entries = _entries(db, query, {"project": project_id, "cursor": cursor, "most": AT_ONCE})
-            revision, compacted = db.execute(REVISIONS, {"project": project_id}).one_or_none() or (cursor, 0)
-            return entries, entries[-1].revision if len(entries) == AT_ONCE else revision, compacted
-
-        entries, end, compacted = await self._database.read(read)
+        work = partial(old_events, project_id=project_id, cursor=cursor, job_ids=job_ids, most=AT_ONCE)
+        entries, end, compacted = await self._database.read_in_turn(work, owner=project_id)
         _check_kept(cursor, compacted)
         self._found(entries)
         return entries, end
@@ -286,22 +266,6 @@ async def _wake(watchers: Iterable[Watcher]) -> None:
         watcher.wake()
         if number % WAKES_AT_ONCE == 0:
             await asyncio.sleep(0)
-
-
-def _new(db: sa.Connection, values: Mapping[str, object]) -> tuple[list[Entry], datetime]:
-    """Gives new events, and when the first of them was written."""
-    entries = _entries(db, EVENTS, values)
-    if not entries:
-        return [], EPOCH
-    first = job_events.c.project_id == values["project"], job_events.c.revision == entries[0].revision
-    return entries, moment(db.execute(sa.select(job_events.c.created_at).where(*first)).scalar_one())
-
-
-def _entries(db: sa.Connection, query: "sa.Select[Event]", values: Mapping[str, object]) -> list[Entry]:
-    return [
-        Entry(row.revision, row.job_id, row.kind == EventKind.PROGRESS, row.state in _FINAL, row.event)
-        for row in db.execute(query, values)
-    ]
 
 
 def _check_kept(cursor: int, compacted: int) -> None:

@@ -93,7 +93,7 @@ class Notices:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             try:
-                found = await self._database.read(_cancelling)
+                found = await self._database.read(cancelling)
             except SQLAlchemyError as exc:
                 logger.warning("wishes not read", extra={"cause": type(exc).__name__})
                 continue
@@ -108,7 +108,7 @@ class Notices:
         self._heard(changes)
 
 
-def _cancelling(db: sa.Connection) -> list[str]:
+def cancelling(db: sa.Connection) -> list[str]:
     return list(db.execute(sa.select(jobs.c.job_id).where(jobs.c.state == State.CANCELLING.value)).scalars())
 
 

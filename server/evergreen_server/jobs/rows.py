@@ -106,7 +106,7 @@ def life_to_row(job: Job) -> dict[str, object]:
 
 
 def job_from_row(row: RowMapping) -> Job:
-    """Builds the job that a row of `jobs` holds."""
+    """Builds the job that a row of `jobs` holds; of its spec the model alone, where the rest was not read."""
     return Job(
         job_id=row["job_id"],
         request=JobRequest(
@@ -114,7 +114,7 @@ def job_from_row(row: RowMapping) -> Job:
             scene_id=row["scene_id"],
             request_id=row["request_id"],
             digest=row["digest"],
-            spec=spec_from_json(row["spec"]),
+            spec=spec_from_json(row["spec"]) if "spec" in row else VideoSpec(model=row["model"]),
             priority=row["priority"],
             max_attempts=row["max_attempts"],
             on_unknown_submission=OnUnknownSubmission(row["on_unknown_submission"]),

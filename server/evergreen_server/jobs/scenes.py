@@ -130,7 +130,7 @@ class SceneDeletions:
             await self._scenes.get(project_id, scene_id)
         except SceneNotFound:
             known = await self._database.read(
-                lambda db: is_marked(db, project_id, scene_id) or bool(_unfinished(db, project_id, scene_id))
+                lambda db: is_marked(db, project_id, scene_id) or bool(under_way(db, project_id, scene_id))
             )
             if not known:
                 raise
@@ -142,7 +142,7 @@ class SceneDeletions:
         lives = live_replicas().where(replicas.c.replica_id == other)
         if self._database.shared and other != self._replica_id and db.execute(lives).first():
             raise SceneBusy(f"the scene {project_id}/{scene_id} is being deleted by another call")
-        unfinished = _unfinished(db, project_id, scene_id)
+        unfinished = under_way(db, project_id, scene_id)
         if force or not unfinished:
             mark(db, project_id, scene_id, self._replica_id, now)
         else:
@@ -176,12 +176,12 @@ class SceneDeletions:
     async def _ended(self, project_id: str, scene_id: str, job_ids: frozenset[str]) -> None:
         async def look(_: bytes) -> None:
             # Nobody but the caller can end such a job, so there is nothing to wait for.
-            _check_attention(await self._database.read(lambda db: _unfinished(db, project_id, scene_id)))
+            _check_attention(await self._database.read(lambda db: under_way(db, project_id, scene_id)))
 
         await self._feed.watch(look, project_id=project_id, job_ids=job_ids, after=None, include_finished=False)
 
 
-def _unfinished(db: sa.Connection, project_id: str, scene_id: str) -> _States:
+def under_way(db: sa.Connection, project_id: str, scene_id: str) -> _States:
     query = (
         sa.select(jobs.c.job_id, jobs.c.state)
         .where(jobs.c.project_id == project_id, jobs.c.scene_id == scene_id)

@@ -139,11 +139,11 @@ class Sweep:
     async def _wake(self, found: Found) -> Found:
         """Has jobs that wait beyond their clock look at it, which may have been set; names those long beyond it."""
         now = self._tools.clock()
-        for job_id in await self._database.read(lambda db: _overdue(db, now, State.QUEUED)):
+        for job_id in await self._database.read(lambda db: beyond_clock(db, now, State.QUEUED)):
             self._tools.signals.wake(job_id)
         alive = (State.QUEUED, State.RUNNING, State.CANCELLING)
-        overdue = await self._database.read(lambda db: _overdue(db, now - PATIENCE, *alive))
-        return replace(found, overdue=tuple(overdue))
+        late = await self._database.read(lambda db: beyond_clock(db, now - PATIENCE, *alive))
+        return replace(found, overdue=tuple(late))
 
     async def _settle_strays(self, found: Found) -> Found:
         await settle_strays(self._tools)
@@ -164,7 +164,7 @@ class Sweep:
             return found
 
 
-def _overdue(db: sa.Connection, before: datetime, *states: State) -> list[str]:
+def beyond_clock(db: sa.Connection, before: datetime, *states: State) -> list[str]:
     start = sa.and_(jobs.c.state == State.QUEUED.value, jobs.c.attempt == 1, jobs.c.start_by < micros(before))
     # A clip that is being delivered is paid for, and no clock ends it.
     finish = sa.and_(jobs.c.finish_by < micros(before), jobs.c.stage != Stage.DELIVERING.value)
