@@ -20,7 +20,7 @@ CREDITS = 24
 """What two seconds of gen4.5 cost."""
 RESUBMIT = v1.SUBMISSION_RESOLUTION_RESUBMIT
 ABANDON = v1.SUBMISSION_RESOLUTION_ABANDON
-UNPRICED = {"model": "kling2.5_turbo_pro", "duration_seconds": 5}
+UNPRICED = {"model": "kling_4", "duration_seconds": 5}
 
 Capped = Callable[..., AbstractAsyncContextManager[Api]]
 

@@ -218,7 +218,7 @@ async def test_a_second_lost_answer_is_never_repeated_by_itself(api: Api, sandbo
 
 
 async def test_a_lost_cost_without_a_known_price_is_said_to_be_unknown(api: Api, sandbox: Control) -> None:
-    job = await lost(api, sandbox, model="kling2.5_turbo_pro", ratio="1280:720", duration_seconds=5)
+    job = await lost(api, sandbox, model="kling_4", ratio="1280:720", duration_seconds=5)
 
     done = await resolve(api, job.job_id, ABANDON)
 

@@ -167,14 +167,14 @@ async def test_a_quote_above_max_credits_is_refused_with_the_quote(api: Api, san
 async def test_a_limit_on_credits_needs_a_known_price(api: Api, sandbox: Control, tmp_path: Path) -> None:
     models = (await api.video.ListModels(video_pb2.ListModelsRequest())).models
     priced = {model.model: bool(model.prices) for model in models}
-    fields: dict[str, object] = {"model": "kling2.5_turbo_pro", "duration_seconds": 5}
+    fields: dict[str, object] = {"model": "kling_4", "duration_seconds": 5}
 
     error = await refusal(api.video.GenerateVideo(request(**fields, max_credits=1000)))
     await assert_nothing_left(api, sandbox, tmp_path / "data")
     answer = await api.video.GenerateVideo(request(**fields, validate_only=True))
 
     assert priced["gen4.5"]
-    assert not priced["kling2.5_turbo_pro"]
+    assert not priced["kling_4"]
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.FAILED_PRECONDITION, "PRICE_UNKNOWN")
     assert not answer.HasField("estimated_credits")
 

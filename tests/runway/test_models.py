@@ -71,7 +71,7 @@ MINIMAL: list[tuple[Operation, dict[str, Json]]] = [
     (IMAGE, {"model": "wan3", "promptImage": [LOOSE], "promptText": "x", "ratio": "1280:720"}),
     (TEXT, {"model": "grok_imagine_1_5", "promptText": "x", "ratio": "3:2", "resolution": "1080p"}),
     (IMAGE, {"model": "kling_4", "promptImage": [{"uri": PICTURE, "somewhere": "middle"}]}),
-    (VIDEO, {"model": "klingO3_pro", "promptVideo": "runway://a-video", "promptText": "x", "references": PICTURE}),
+    (VIDEO, {"model": "klingO3_pro", "promptVideo": "runway://a-video", "promptText": "xy", "references": PICTURE}),
     (TEXT, {"model": "gemini_omni_flash_1.1", "promptText": "x", "referenceVideos": [{"uri": PICTURE}]}),
 ]  # fmt: skip
 
@@ -140,8 +140,23 @@ BROKEN: list[tuple[Operation, dict[str, Json], tuple[str | int, ...], str, str]]
     (TEXT, {"model": "grok_imagine_1_5", "promptText": "x", "references": [LOOSE], "resolution": "1080p"},
      ("resolution",), "custom", "720p"),
     (TEXT, {"model": "kling3.0_pro", "ratio": "1920:1080",
-            "providerSettings": {"multiPrompt": [{"prompt": "x", "duration": 2}]}},
+            "providerSettings": {"multiPrompt": [{"prompt": "xyz", "duration": 2}]}},
      ("providerSettings", "multiPrompt"), "custom", "3 to 15"),
+    (TEXT, {"model": "kling3.0_pro", "ratio": "1920:1080",
+            "providerSettings": {"multiPrompt": [{"prompt": "xy", "duration": 5}]}},
+     ("providerSettings", "multiPrompt", 0, "prompt"), "too_small", ">=3"),
+    (TEXT, {"model": "kling3.0_4k", "ratio": "3840:2160", "duration": 2}, ("duration",), "too_small", ">=3"),
+    (TEXT, {"model": "klingO3_pro", "ratio": "1920:1080", "duration": 16}, ("duration",), "too_big", "<=15"),
+    (TEXT, {"model": "klingO3_pro", "ratio": "1920:1080", "promptText": "x"}, ("promptText",), "too_small", ">=2"),
+    (TEXT, {"model": "kling3.0_pro", "ratio": "1920:1080", "promptText": "x" * 2501}, ("promptText",), "too_big",
+     "<=2500"),
+    (TEXT, {"model": "kling_4", "promptText": "x", "duration": 0}, ("duration",), "too_small", ">=3"),
+    (TEXT, {"model": "kling_4", "promptText": "x", "duration": 1_000_000_000}, ("duration",), "too_big", "<=30"),
+    (TEXT, {"model": "kling2.5_turbo_pro", "promptText": "x"}, ("promptText",), "too_small", ">=2"),
+    (TEXT, {"model": "grok_imagine_1_5_lite", "promptText": "x", "duration": 16}, ("duration",), "too_big", "<=15"),
+    (TEXT, {"model": "grok_imagine_1_5_lite", "promptText": "x" * 2501}, ("promptText",), "too_big", "<=2500"),
+    (VIDEO, {"model": "gemini_omni_flash_1.1", "videoUri": "runway://video", "promptText": "x", "duration": -1},
+     ("duration",), "too_small", ">=1"),
     (TEXT, {"model": "kling3.0_pro", "ratio": "1920:1080", "cfgScale": 1.5}, ("cfgScale",), "too_big", "<=1"),
     (TEXT, {"model": "kling3.0_pro", "ratio": "1920:1080", "cfgScale": float("nan")}, ("cfgScale",), "invalid_type",
      "received NaN"),
@@ -235,12 +250,25 @@ PRICES: list[tuple[Operation, dict[str, Json], int | None]] = [
     (VIDEO, {"model": "seedance2_5", "duration": 10, "ratio": "1280:720", "promptVideo": "x"}, 750_000),
     (TEXT, {"model": "hailuo3", "duration": 5, "resolution": "768P", "references": [LOOSE, LOOSE]}, 54_000),
     (TEXT, {"model": "wan3_prime", "duration": 2, "ratio": "auto_480p"}, 13_600),
-    (VIDEO, {"model": "gemini_omni_flash", "references": [LOOSE]}, 101_000),
+    (VIDEO, {"model": "gemini_omni_flash", "references": [LOOSE]}, 111_000),
+    (VIDEO, {"model": "aleph2", "outputFormat": "sdr_rec709_10bit"}, 2_040_000),
+    (TEXT, {"model": "seedance2_5"}, 150_000),
+    (TEXT, {"model": "seedance2_5", "draftTaskId": "x"}, 2_040_000),
+    (VIDEO, {"model": "seedance2_5", "promptVideo": "x", "mode": "edit", "duration": "auto"}, 3_060_000),
+    (TEXT, {"model": "hailuo3", "duration": 5, "resolution": "768p", "referenceVideos": [LOOSE]}, 200_000),
+    (VIDEO, {"model": "hailuo3", "duration": 5, "resolution": "768p", "promptVideo": "x"}, 200_000),
+    (TEXT, {"model": "grok_imagine_1_5", "duration": 5, "resolution": "720p", "references": [LOOSE],
+            "referenceAudio": [LOOSE] * 3}, 84_000),
+    (IMAGE, {"model": "grok_imagine_1_5_lite", "duration": 5, "ratio": "auto_480p", "promptImage": "x"}, 11_000),
+    (IMAGE, {"model": "kling2.5_turbo_pro"}, 75_000),
+    (TEXT, {"model": "kling2.5_turbo_pro", "duration": 10, "ratio": "720:720"}, 120_000),
+    (TEXT, {"model": "kling3.0_standard"}, 195_000),
+    (TEXT, {"model": "kling3.0_pro", "duration": 5}, None),
     (VIDEO, {"model": "gemini_omni_flash_1.1"}, None),
     (TEXT, {"model": "kling_4", "duration": 5}, None),
-    (TEXT, {"model": "grok_imagine_1_5_lite", "duration": 5}, None),
+    (TEXT, {"model": "grok_imagine_1_5_lite", "duration": 5}, 70_000),
     (TEXT, {"model": "unheard-of", "duration": 5}, None),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("operation", "body", "price"), PRICES)
@@ -255,7 +283,7 @@ def test_sizes_lengths_and_aspects_come_from_the_table() -> None:
     assert output_size(IMAGE, {"model": "hailuo3", "ratio": "16:9"}) is None
     assert output_size(TEXT, {"model": "wan3", "ratio": "auto_720p"}) is None
     assert duration_bounds(IMAGE, "veo3.1") == (4, 8)
-    assert duration_bounds(IMAGE, "kling_4") is None
+    assert duration_bounds(IMAGE, "kling_4") == (3, 30)
     assert duration_bounds(VIDEO, "aleph2") == (2, 30)
     assert default_duration(IMAGE, "seedance2_5") == 5
     assert default_duration(IMAGE, "gen4_turbo") is None
@@ -280,7 +308,7 @@ ACCEPTED: list[VideoSpec] = [
     spec("hailuo3", FIRST_FRAME, prompt_text="x", resolution="768P", ratio="16:9", duration_seconds=5),
     spec("happyhorse_1_0", FIRST_FRAME, prompt_text="xy", resolution="720P"),
     spec("klingO3_pro", FIRST_FRAME, REFERENCE, options={
-        "providerSettings": {"multiPrompt": [{"prompt": "x", "duration": 5.0}]}}),
+        "providerSettings": {"multiPrompt": [{"prompt": "xyz", "duration": 5.0}]}}),
 ]  # fmt: skip
 
 

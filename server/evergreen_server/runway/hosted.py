@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from evergreen_server.runway import crosschecks as cross
 from evergreen_server.runway import vocabulary as v
-from evergreen_server.runway.rules import Duration, Flag, Number, OneOf, Operation, Rule, Text, Whole
+from evergreen_server.runway.rules import Duration, Flag, Number, OneOf, Operation, Rule, Text
 from evergreen_server.runway.shapes import Frames
 from evergreen_server.runway.vocabulary import Row, pictures, row, sounds, videos
 
@@ -122,7 +122,7 @@ def _gemini() -> Iterator[Row]:
     edit: Fields = {
         "videoUri!": v.VIDEO,
         "mode": v.MODE,
-        "duration": Duration(auto=True),
+        "duration": Duration(1, v.LONGEST_SECONDS, auto=True),
     }
     yield row(VIDEO, "gemini_omni_flash_1.1", newer | references | edit)
 
@@ -143,29 +143,29 @@ def _grok() -> Iterator[Row]:
         closed=True,
     )
     yield row(TEXT, "grok_imagine_1_5", text | shared, cross.grok_references, closed=True)
-    lite: Fields = {"duration": Duration()}
+    lite: Fields = {"duration": Duration(1, 15)}
     yield row(
         IMAGE,
         "grok_imagine_1_5_lite",
-        {"promptImage!": FIRST, "promptText": Text(), "ratio": OneOf(v.WA), **lite},
+        {"promptImage!": FIRST, "promptText": Text(2500), "ratio": OneOf(v.WA), **lite},
     )
     yield row(
         TEXT,
         "grok_imagine_1_5_lite",
-        {"promptText!": Text(), "ratio": OneOf(v.GROK_LITE), **lite},
+        {"promptText!": Text(2500), "ratio": OneOf(v.GROK_LITE), **lite},
     )
 
 
 def _kling() -> Iterator[Row]:
     turbo: Fields = {
-        "promptText!": Text(),
+        "promptText!": Text(minimum=2),
         "duration": OneOf((5, 10)),
         "cfgScale": Number(0, 1),
     }
     yield row(IMAGE, "kling2.5_turbo_pro", {"promptImage!": FIRST_LAST, **turbo})
     yield row(TEXT, "kling2.5_turbo_pro", {"ratio": OneOf(v.KLING_25), **turbo})
     for size, ratios in {"standard": v.KS, "pro": v.KP, "4k": v.K4}.items():
-        shared: Fields = {"promptText": Text(), "duration": Duration(), **AUDIO}
+        shared: Fields = {"promptText": Text(2500, 2), "duration": Duration(3, 15), **AUDIO}
         shared |= {"providerSettings": v.provider_settings(sound=False)}
         third: Fields = shared | {"cfgScale": Number(0, 1)}
         yield row(
@@ -195,7 +195,7 @@ def _kling() -> Iterator[Row]:
         )
         edit: Fields = {
             "promptVideo!": v.VIDEO,
-            "promptText!": Text(),
+            "promptText!": Text(2500, 2),
             "references": v.positioned(4),
         }
         edit |= {"providerSettings": v.provider_settings(sound=True)}
@@ -203,7 +203,7 @@ def _kling() -> Iterator[Row]:
     fourth: Fields = {
         "references": pictures(10),
         "referenceVideos": v.plain_videos(5),
-        "duration": Whole(),
+        "duration": Duration(3, v.LONGEST_SECONDS),
     }
     framed = OneOf(("auto_720p", "auto_1080p"))
     yield row(

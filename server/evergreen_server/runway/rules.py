@@ -164,7 +164,9 @@ class Whole:
             yield from bounds(path, "number", value, self.low, self.high)
 
     def describe(self) -> str:
-        return "a whole number" if self.low is None else f"a whole number from {self.low} to {self.high}"
+        if self.low is None:
+            return "a whole number"
+        return f"a whole number from {self.low}" + ("" if self.high is None else f" to {self.high}")
 
 
 @dataclass(frozen=True, slots=True)

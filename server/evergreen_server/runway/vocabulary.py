@@ -22,6 +22,9 @@ class Row:
     checks: tuple[Check, ...] = ()
 
 
+LONGEST_SECONDS = 30
+"""No model of the API makes a longer video; the bound where a model's own is not known."""
+
 V6 = ("1280:720", "720:1280", "1104:832", "832:1104", "960:960", "1584:672")
 V4 = ("1280:720", "720:1280", "1920:1080", "1080:1920")
 WIDE_AND_TALL = ("1280:720", "720:1280")
@@ -119,7 +122,7 @@ def keyframes() -> Items:
 
 
 def provider_settings(*, sound: bool) -> Object:
-    segment = Object({"prompt": Text(), "duration": Whole()}, frozenset({"prompt", "duration"}))
+    segment = Object({"prompt": Text(minimum=3), "duration": Whole(1, 15)}, frozenset({"prompt", "duration"}))
     members: dict[str, Rule] = {
         "shotType": OneOf(("intelligence", "customize")),
         "multiPrompt": Items(segment),

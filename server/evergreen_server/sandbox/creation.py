@@ -6,19 +6,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evergreen_server.runway.models import Issue, Operation, aspect_limits, check_body, duration_bounds, price_bound
+from evergreen_server.runway.models import Issue, Operation, aspect_limits, check_body, duration_bounds
 from evergreen_server.sandbox.answers import Answer, invalid, refusal
 from evergreen_server.sandbox.assets import Asset, AssetRefused, Assets, named_in, on_asset_host
 from evergreen_server.sandbox.books import Books, DailyLimitReached, NotEnoughCredits
 from evergreen_server.sandbox.clock import SimulatedClock
 from evergreen_server.sandbox.faults import Fault
 from evergreen_server.sandbox.journal import Json
+from evergreen_server.sandbox.prices import Order, charge
 from evergreen_server.sandbox.settings import Settings
 from evergreen_server.sandbox.shape import clip_seconds, clip_size
 from evergreen_server.sandbox.tasks import MILLI, PlannedFailure, Source, TaskRecord, credits_of
-
-# Millicredits per second of a model whose price is not published.
-_UNKNOWN_PRICE = 10_000
 
 
 class Creation:
@@ -84,10 +82,10 @@ class Creation:
             first = video or first
         seconds = clip_seconds(operation, body, video)
         width, height = clip_size(operation, body, first)
-        estimate = price_bound(operation, body)
-        if estimate is None:
-            estimate = math.ceil(seconds) * _UNKNOWN_PRICE
-        cost = price_bound(operation, {**body, "duration": seconds}) or estimate
+        order = Order(operation=operation, body=body, media=taken, seconds=seconds)
+        longest = duration_bounds(operation, str(body["model"]))
+        # What the model may choose is reserved at its longest, and the rest given back at the end.
+        reserved = replace(order, seconds=float(longest[1])) if body.get("duration") == "auto" and longest else order
         mean = settings.task_mean_seconds * seconds / 5
         return TaskRecord(
             id=str(uuid.uuid4()),
@@ -96,9 +94,9 @@ class Creation:
             prompt_text=str(body.get("promptText") or ""),
             body_digest=digest,
             created_at=self._clock.now(),
-            estimate=estimate,
+            estimate=charge(reserved),
             # An estimate may be fractional; what is charged in the end is whole.
-            cost=min(estimate, cost) // MILLI * MILLI,
+            cost=charge(order) // MILLI * MILLI,
             pending_seconds=settings.pending_seconds,
             running_seconds=_log_normal(
                 random.Random(f"{self._seed}:{self._books.count}"), mean=mean, sigma=settings.task_sigma

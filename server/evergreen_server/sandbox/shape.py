@@ -9,6 +9,7 @@ from evergreen_server.sandbox.journal import Json
 
 _USUAL_SECONDS = 10
 _AUTO_SECONDS = 5
+_LONGEST_SECONDS = 30.0
 _SHORT_SIDES = {"480p": 480, "720p": 720, "768p": 768, "1080p": 1080, "2k": 1440, "4k": 2160}
 _LARGEST_SIDE = 4096
 
@@ -18,11 +19,11 @@ def clip_seconds(operation: Operation, body: Mapping[str, Json], video: Asset | 
     asked = body.get("duration")
     if isinstance(asked, int | float) and not isinstance(asked, bool):
         return float(asked)
-    if operation is Operation.VIDEO_TO_VIDEO and video is not None and asked is None and video.seconds > 0:
-        return video.seconds
     model = str(body.get("model"))
-    usual = _AUTO_SECONDS if asked == "auto" else default_duration(operation, model) or _USUAL_SECONDS
-    low, high = duration_bounds(operation, model) or (usual, usual)
+    usual: float = _AUTO_SECONDS if asked == "auto" else default_duration(operation, model) or _USUAL_SECONDS
+    if operation is Operation.VIDEO_TO_VIDEO and video is not None and video.seconds > 0:
+        usual = video.seconds
+    low, high = duration_bounds(operation, model) or (usual, min(usual, _LONGEST_SECONDS))
     return float(min(max(usual, low), high))
 
 
