@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Sequence
 
 import sqlalchemy as sa
@@ -14,6 +15,7 @@ CALLERS = 32
 PATIENCE_SECONDS = 900
 LOOK_SECONDS = 0.5
 LASTING_SECONDS = 100_000.0
+UNDER_WAY = ("QUEUED", "RUNNING")
 
 
 class Rows:
@@ -36,11 +38,14 @@ class Rows:
         with self._engine.connect() as db:
             return {row.task_id: row.replica for row in db.execute(query)}
 
-    def recorded(self) -> int:
-        """Tells how many jobs have a task."""
-        query = sa.select(sa.func.count()).where(jobs.c.task_id != "")
+    def stand(self) -> Counter[str]:
+        """Counts the jobs by how they stand: with a TASK, or by state, stage and the error that they tell."""
+        columns = (jobs.c.state, jobs.c.stage, jobs.c.error, jobs.c.task_id)
         with self._engine.connect() as db:
-            return int(db.execute(query).scalar_one())
+            return Counter(
+                "TASK" if row.task_id else " ".join([row.state, row.stage, *[(row.error or {}).get("message", "")]])
+                for row in db.execute(sa.select(*columns))
+            )
 
     def close(self) -> None:
         self._engine.dispose()
@@ -60,7 +65,8 @@ async def latest_call(sandbox: Control) -> int:
 async def fill(apis: Sequence[Api], rows: Rows, count: int) -> tuple[float, float]:
     """Asks for so many jobs, of each server in turn, and waits for their tasks.
 
-    Gives the seconds until all were accepted, and until each had its task recorded.
+    Gives the seconds until all were accepted, and until each had its task recorded. Ends with an error that names
+    what it waited for, where a job needs attention or has ended instead, and when its patience does.
     """
     begun, numbers = time.monotonic(), iter(range(count))
 
@@ -70,12 +76,15 @@ async def fill(apis: Sequence[Api], rows: Rows, count: int) -> tuple[float, floa
                 project_id=f"film-{number % PROJECTS}", request_id=f"job-{number}", prompt_text=f"rocket {number}"
             )
 
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        async with asyncio.TaskGroup() as group:
-            for _ in range(CALLERS):
-                group.create_task(call())
-        accepted = time.monotonic() - begun
-        while True:
-            if await asyncio.to_thread(rows.recorded) >= count:
-                return accepted, time.monotonic() - begun
-            await asyncio.sleep(LOOK_SECONDS)
+    async with asyncio.timeout(PATIENCE_SECONDS), asyncio.TaskGroup() as group:
+        for _ in range(CALLERS):
+            group.create_task(call())
+    accepted = time.monotonic() - begun
+    while True:
+        stand = await asyncio.to_thread(rows.stand)
+        if stand["TASK"] >= count:
+            return accepted, time.monotonic() - begun
+        seen = f"of {count} jobs: {dict(stand)}"
+        assert all(kind == "TASK" or kind.startswith(UNDER_WAY) for kind in stand), seen
+        assert time.monotonic() - begun < PATIENCE_SECONDS, seen
+        await asyncio.sleep(LOOK_SECONDS)
