@@ -13,7 +13,7 @@ from .descriptors import translated
 from .disk import Disk, Traits, meta_of, token_of
 from .keys import check_folder, check_key
 from .part import Part
-from .storage import BodyMismatch, Meta, NotFound, TooLarge, Unavailable, check_body
+from .storage import BodyMismatch, Meta, NotFound, Sealed, TooLarge, Unavailable, check_body
 from .threads import Ahead, Behind, Threads
 
 # Small enough to be in the processor's cache still when it is written, large enough that a hop costs nothing beside it.
@@ -74,6 +74,7 @@ class LocalStorage:
         content_type: str | None = None,
         crc32c: int | None = None,
         if_absent: bool = False,
+        sealed: Sealed | None = None,
     ) -> Meta:
         part = Part(self._disk, check_key(key))
         try:
@@ -93,6 +94,8 @@ class LocalStorage:
                 await behind.put(held, length)
                 await behind.finish()
             check_body(key, size=part.size, crc32c=part.crc32c, wanted_size=size, wanted_crc32c=crc32c)
+            if sealed is not None:
+                await sealed(part.size, part.crc32c)
             meta = await self._threads.run(part.publish, if_absent=if_absent)
         finally:
             await self._threads.run(part.close)

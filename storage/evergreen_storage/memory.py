@@ -12,7 +12,7 @@ from pathlib import Path
 from .checksums import Chunk, extend_crc32c
 from .content_types import content_type_of
 from .keys import check_folder, check_key
-from .storage import AlreadyExists, BodyMismatch, Conflict, Meta, NotFound, TooLarge, check_body
+from .storage import AlreadyExists, BodyMismatch, Conflict, Meta, NotFound, Sealed, TooLarge, check_body
 from .threads import Threads
 
 _BLOCK = 1 << 20
@@ -67,6 +67,7 @@ class MemoryStorage:
         content_type: str | None = None,
         crc32c: int | None = None,
         if_absent: bool = False,
+        sealed: Sealed | None = None,
     ) -> Meta:
         check_key(key)
         body = bytearray()
@@ -77,6 +78,8 @@ class MemoryStorage:
         data = bytes(body)
         found = extend_crc32c(0, data)
         check_body(key, size=len(data), crc32c=found, wanted_size=size, wanted_crc32c=crc32c)
+        if sealed is not None:
+            await sealed(len(data), found)
         try:
             return await self.put(key, data, content_type=content_type, if_absent=if_absent)
         except AlreadyExists as fault:

@@ -12,7 +12,7 @@ and between processes where one is given.
 import asyncio
 import tempfile
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ from .locks import KeyLocks
 from .multipart import Upload
 from .object_errors import translated
 from .object_listing import folders, level, tree
-from .storage import AlreadyExists, Meta, NotFound, TooLarge, Unavailable
+from .storage import AlreadyExists, Meta, NotFound, Sealed, TooLarge, Unavailable
 from .threads import Threads
 
 if TYPE_CHECKING:
@@ -92,9 +92,15 @@ class ObjectStorage:
         content_type: str | None = None,
         crc32c: int | None = None,
         if_absent: bool = False,
+        sealed: Sealed | None = None,
     ) -> Meta:
         path = self._path(key)
         body = Body(key, chunks, size=size, crc32c=crc32c)
+
+        async def seal() -> None:
+            if sealed is not None:
+                await sealed(body.size, body.crc32c)
+
         try:
             async with self._uploads, aclosing(body.blocks()) as blocks:
                 held: deque[bytes] = deque()
@@ -102,11 +108,12 @@ class ObjectStorage:
                     block = await anext(blocks, None)
                     if block is None:
                         mode: PutMode = "create" if if_absent else "overwrite"
+                        await seal()
                         return await self._put(key, path, b"".join(held), content_type, mode)
                     held.append(block)
                 if if_absent:
                     await self._refuse_existing(key)
-                await self._upload(key, path, held, blocks, content_type, if_absent=if_absent)
+                await self._upload(key, path, held, blocks, content_type, seal, if_absent=if_absent)
         except AlreadyExists as fault:
             fault.size, fault.crc32c = body.size, body.crc32c
             raise
@@ -242,6 +249,7 @@ class ObjectStorage:
         held: deque[bytes],
         rest: AsyncIterator[bytes],
         content_type: str | None,
+        seal: Callable[[], Awaitable[None]],
         *,
         if_absent: bool,
     ) -> None:
@@ -251,6 +259,7 @@ class ObjectStorage:
                 await upload.write(held.popleft())
             async for block in rest:
                 await upload.write(block)
+            await seal()
             if not if_absent:
                 await upload.finish()
                 return

@@ -20,7 +20,7 @@ from .checksums import Chunk, extend_crc32c
 from .content_types import content_type_of
 from .foreign import ForeignFiles, translated
 from .keys import check_folder, check_key
-from .storage import Json, Meta, NotFound, StorageError, TooLarge, Unavailable, Unsupported
+from .storage import Json, Meta, NotFound, Sealed, StorageError, TooLarge, Unavailable, Unsupported
 from .threads import Threads
 
 T = TypeVar("T")
@@ -74,6 +74,7 @@ class FsspecStorage:
         content_type: str | None = None,
         crc32c: int | None = None,
         if_absent: bool = False,
+        sealed: Sealed | None = None,
     ) -> Meta:
         if if_absent:
             raise Unsupported("this storage has no conditional writes")
@@ -87,6 +88,8 @@ class FsspecStorage:
                 async for block in blocks:
                     await self._run(key, "gathered", spool.write, block)
             await self._run(key, "gathered", spool.flush)
+            if sealed is not None:
+                await sealed(body.size, body.crc32c)
             meta = await self._run(key, "written", self._files.put_file, key, spool.name)
         return replace(meta, crc32c=body.crc32c, content_type=content_type or content_type_of(key))
 

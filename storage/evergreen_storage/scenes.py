@@ -26,7 +26,7 @@ from .index import INDEX, SceneIndex, scene_folder
 from .keys import FOLDERS, Kind, id_fault, path_fault
 from .local import LocalStorage
 from .parallel import each
-from .storage import InvalidKey, Json, NotFound, Storage, TooLarge, Unavailable
+from .storage import InvalidKey, Json, NotFound, Sealed, Storage, TooLarge, Unavailable
 from .uploads import compare, store, store_stream
 from .values import Asset, Scene, SceneSummary
 
@@ -133,13 +133,23 @@ class SceneStore:
             raise InvalidKey(fault)
         return f"{_scene(project_id, scene_id)}{path}"
 
-    async def add(self, project_id: str, scene_id: str, path: str, data: bytes, content_type: str) -> Asset:
+    async def add(
+        self,
+        project_id: str,
+        scene_id: str,
+        path: str,
+        data: bytes,
+        content_type: str,
+        *,
+        sealed: Sealed | None = None,
+    ) -> Asset:
         """Stores a small asset. One that is there already is adopted if its bytes are the same.
 
-        Raises AssetConflict if they are not. The asset is named in scene.json only by `publish` or `record_request`.
+        Raises AssetConflict if they are not, and what `sealed` raises, which is called before the name appears.
+        The asset is named in scene.json only by `publish` or `record_request`.
         """
         key = self._own_key(project_id, scene_id, path)
-        return await store(self._storage, key, path, data, content_type)
+        return await store(self._storage, key, path, data, content_type, sealed=sealed)
 
     async def add_stream(
         self,
@@ -152,6 +162,7 @@ class SceneStore:
         crc32c: int | None = None,
         *,
         overwrite: bool = False,
+        sealed: Sealed | None = None,
     ) -> Asset:
         """Stores an asset of any size in bounded memory; otherwise like `add`. Raises BodyMismatch, AssetConflict.
 
@@ -166,6 +177,7 @@ class SceneStore:
             content_type=content_type,
             crc32c=crc32c,
             overwrite=overwrite,
+            sealed=sealed,
         )
 
     async def attach(self, project_id: str, scene_id: str, assets: Sequence[Asset]) -> Scene:
@@ -210,6 +222,18 @@ class SceneStore:
             return found
         compare(found, path, size=named.size_bytes, crc32c=named.crc32c)
         return named
+
+    async def holds(self, project_id: str, scene_id: str, path: str) -> bool:
+        """Returns whether a file has this name, whatever it is and whether scene.json knows it or not."""
+        return await self._storage.stat(self.key(project_id, scene_id, path)) is not None
+
+    async def adopt(self, project_id: str, scene_id: str, path: str, *, size_bytes: int, crc32c: int) -> Asset | None:
+        """Finds a file that has just this content, by reading it through; None where the name has none or another."""
+        meta = await self._storage.stat(self._own_key(project_id, scene_id, path))
+        if meta is None or meta.size != size_bytes:
+            return None
+        found = await describe(self._storage, path, meta)
+        return found if found.crc32c == crc32c else None
 
     def open(
         self, project_id: str, scene_id: str, path: str, *, start: int = 0, end: int | None = None

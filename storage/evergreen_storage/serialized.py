@@ -7,7 +7,7 @@ from pathlib import Path
 
 from .checksums import Chunk
 from .locks import KeyLocks
-from .storage import AlreadyExists, Conflict, Meta, NotFound, Storage
+from .storage import AlreadyExists, Conflict, Meta, NotFound, Sealed, Storage
 
 _MOST_BYTES = 64 << 20
 
@@ -46,16 +46,19 @@ class SerializedStorage:
         content_type: str | None = None,
         crc32c: int | None = None,
         if_absent: bool = False,
+        sealed: Sealed | None = None,
     ) -> Meta:
-        async def checked() -> AsyncIterator[Chunk]:
-            async for chunk in chunks:
-                yield chunk
+        async def checked(found_size: int, found_crc32c: int) -> None:
+            if sealed is not None:
+                await sealed(found_size, found_crc32c)
             check()
 
         async with self._locks.held(key, between_processes=if_absent) as check:
             if if_absent:
                 await self._refuse_existing(key)
-            return await self._inner.put_stream(key, checked(), size=size, content_type=content_type, crc32c=crc32c)
+            return await self._inner.put_stream(
+                key, chunks, size=size, content_type=content_type, crc32c=crc32c, sealed=checked
+            )
 
     async def get(self, key: str, *, max_bytes: int) -> tuple[bytes, Meta]:
         return await self._inner.get(key, max_bytes=max_bytes)

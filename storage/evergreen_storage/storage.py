@@ -13,7 +13,7 @@ Keys are relative, joined by "/", and checked by `keys.py`. Whatever an engine w
       Unsupported     the URL or an option names what no engine here offers
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +21,9 @@ from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from .checksums import Chunk
+
+Sealed: TypeAlias = Callable[[int, int], Awaitable[None]]
+"""Takes the size and the CRC32C of a body that has come whole, just before its key becomes visible."""
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -65,11 +68,12 @@ class Storage(Protocol):
         content_type: str | None = None,
         crc32c: int | None = None,
         if_absent: bool = False,
+        sealed: Sealed | None = None,
     ) -> Meta:
         """Stores a body of any size in bounded memory, durably; when cancelled, it leaves nothing behind.
 
         Raises BodyMismatch if the body is not of `size` and `crc32c` where given, AlreadyExists (if_absent), and
-        whatever `chunks` raises.
+        whatever `chunks` raises, or `sealed`, which is called at most once.
         """
         ...
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from .checksums import Chunk, extend_crc32c
 from .description import describe
-from .storage import AlreadyExists, BodyMismatch, Storage, check_body
+from .storage import AlreadyExists, BodyMismatch, Sealed, Storage, check_body
 from .values import Asset
 
 
@@ -13,9 +13,13 @@ class AssetConflict(AlreadyExists):
     """Another content has this asset's name."""
 
 
-async def store(storage: Storage, key: str, path: str, data: bytes, content_type: str) -> Asset:
+async def store(
+    storage: Storage, key: str, path: str, data: bytes, content_type: str, *, sealed: Sealed | None = None
+) -> Asset:
     """Stores a small asset. Raises AssetConflict."""
     crc32c = extend_crc32c(0, data)
+    if sealed is not None:
+        await sealed(len(data), crc32c)
     try:
         meta = await storage.put(key, data, content_type=content_type, if_absent=True)
     except AlreadyExists:
@@ -33,11 +37,12 @@ async def store_stream(
     content_type: str,
     crc32c: int | None = None,
     overwrite: bool = False,
+    sealed: Sealed | None = None,
 ) -> Asset:
     """Stores an asset of any size. Raises BodyMismatch, AssetConflict."""
     try:
         meta = await storage.put_stream(
-            key, chunks, size=size, content_type=content_type, crc32c=crc32c, if_absent=not overwrite
+            key, chunks, size=size, content_type=content_type, crc32c=crc32c, if_absent=not overwrite, sealed=sealed
         )
     except AlreadyExists as fault:
         # An engine may know before it read the body, which must be read to be compared.

@@ -20,6 +20,8 @@ TRANSACTIONS = {
     "intend": ("UPDATE jobs", "SUBMITTING"),
     "record": ("INSERT INTO provider_tasks", ""),
     "settle": ("INSERT INTO ledger", "SETTLE"),
+    "clip": ("INSERT INTO job_files", ".mp4"),
+    "poster": ("INSERT INTO job_files", ".jpg"),
 }
 """What each writes that no other does: a statement, and a word among its values."""
 KEY = "held"

@@ -8,6 +8,7 @@ import pytest
 
 from evergreen.v1 import video_pb2 as v1
 from tests.jobs.lives import life_of, steps_of
+from tests.rpc.scenes import video
 from tests.serving import Api, Control
 
 CREDITS = 24
@@ -148,3 +149,25 @@ async def test_when_one_of_several_outputs_is_bad_the_good_ones_are_delivered(
     assert len(done.outputs) == 1
     check_delivered(scene, done)
     assert videos_in(scene) == named_in(scene)
+
+
+async def test_a_clip_and_a_poster_that_somebody_put_there_are_not_taken_for_the_jobs_own(
+    api: Api, sandbox: Control, scene: Path
+) -> None:
+    await sandbox.fault("throttle", operation="create", seconds=60)
+    job_id = (await api.generate()).job_id
+    (scene / "videos").mkdir(parents=True, exist_ok=True)
+    forged = {scene / "videos" / f"{job_id}-1-1.mp4": video(), scene / "videos" / f"{job_id}-1-1a.jpg": b"trash"}
+    for path, data in forged.items():
+        path.write_bytes(data)
+
+    done = await api.finished(job_id)
+
+    assert done.state == v1.JOB_STATE_SUCCEEDED
+    assert [warning.code for warning in done.warnings] == ["NAME_TAKEN"] * 2
+    assert {path: path.read_bytes() for path in forged} == forged
+    assert done.outputs[0].asset == f"videos/{job_id}-1-1a.mp4"
+    assert done.outputs[0].poster == f"videos/{job_id}-1-1aa.jpg"
+    check_delivered(scene, done)
+    assert len(await sandbox.calls(operation="output")) == 1
+    assert named_in(scene) >= {done.outputs[0].asset, done.outputs[0].poster}

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import Database, metadata
+from evergreen_server.jobs.database import Database, job_files, metadata
 from evergreen_server.jobs.feed import CursorCompacted, Feed
 from evergreen_server.jobs.meter import Unmetered
 from evergreen_server.jobs.model import CostBasis, EventKind, Job, JobDeleted, JobNotFound, JobRequest, State
@@ -96,6 +96,8 @@ class Case:
         )
         job = await self.store.begin(job_id, attempt=1, run=0, execution=f"of {job_id}")
         assert job is not None
+        file = {"job_id": job_id, "path": f"videos/{job_id}-1-1.mp4", "size_bytes": 1, "crc32c": 0}
+        await self.database.write(lambda db: db.execute(job_files.insert().values(**file)))
         return job
 
     async def failed(self, job_id: str, project: str = "film") -> None:
@@ -158,7 +160,7 @@ async def test_the_database_holds_no_more_after_many_jobs_than_after_few(case: C
         case.now += timedelta(days=1)
 
     settled, last = held[6], held[-1]
-    for table in ("jobs", "job_events", "ledger", "provider_tasks", "inline_media"):
+    for table in ("jobs", "job_events", "ledger", "provider_tasks", "inline_media", "job_files"):
         assert last[table] == settled[table], table
     assert last["jobs"] <= 15 * 5
     assert last["job_events"] <= 15 * 2 * 2

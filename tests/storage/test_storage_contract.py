@@ -120,6 +120,32 @@ async def test_a_body_that_is_not_the_announced_one_leaves_nothing(storage: Stor
     assert await keys(storage) == []
 
 
+@pytest.mark.parametrize("if_absent", [False, True])
+@pytest.mark.parametrize("data", [b"small", BODY * 3], ids=["small", "of several parts"])
+async def test_a_body_is_told_of_before_its_name_appears(storage: Storage, data: bytes, if_absent: bool) -> None:
+    told: list[tuple[int, int, object]] = []
+
+    async def sealed(size: int, crc32c: int) -> None:
+        told.append((size, crc32c, await storage.stat(KEY)))
+
+    await storage.put_stream(KEY, chunks_of(data), size=None, if_absent=if_absent, sealed=sealed)
+
+    assert told == [(len(data), crc32c_of(data), None)]
+    assert await read(storage) == data
+
+
+@pytest.mark.parametrize("if_absent", [False, True])
+@pytest.mark.parametrize("data", [b"small", BODY * 3], ids=["small", "of several parts"])
+async def test_what_may_not_have_its_name_leaves_nothing(storage: Storage, data: bytes, if_absent: bool) -> None:
+    async def sealed(_size: int, _crc32c: int) -> None:
+        raise PermissionError("not this one")
+
+    with pytest.raises(PermissionError):
+        await storage.put_stream(KEY, chunks_of(data), size=None, if_absent=if_absent, sealed=sealed)
+
+    assert await keys(storage) == []
+
+
 async def test_an_endless_body_is_refused_at_its_announced_length(storage: Storage) -> None:
     async def endless() -> AsyncIterator[bytes]:
         while True:

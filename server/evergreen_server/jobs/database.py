@@ -221,6 +221,16 @@ inline_media = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
+job_files = sa.Table(
+    "job_files",
+    metadata,
+    sa.Column("job_id", sa.String, primary_key=True),
+    sa.Column("path", sa.String, primary_key=True),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("crc32c", sa.BigInteger, nullable=False),
+    comment="What a job makes, written before the file has its name: what else lies there is somebody else's.",
+)
+
 ledger = sa.Table(
     "ledger",
     metadata,

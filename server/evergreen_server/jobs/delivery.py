@@ -1,7 +1,7 @@
 """The last step: what the provider made becomes ours, and only then is the job SUCCEEDED.
 
 Files first, then the name: the clip under a name that is never overwritten, its poster, the sidecar, scene.json,
-and at last the state. Everything may be done again after a crash: a clip that is there is adopted.
+and at last the state. Everything may be done again after a crash: what this job stored is adopted, by its record.
 """
 
 import logging
@@ -10,11 +10,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 
+from evergreen_server.jobs.files import find, keep
 from evergreen_server.jobs.media import Clip, MediaRefused
-from evergreen_server.jobs.model import Job, JobFault, Output, Stage, State
+from evergreen_server.jobs.model import Job, JobFault, JobWarning, Output, Stage, State
+from evergreen_server.jobs.names import output_path, poster_path
 from evergreen_server.jobs.provider import Json, OutputUnavailable, ProviderUnavailable, TaskGone, TaskState
 from evergreen_server.jobs.work import Tools
-from evergreen_storage import Asset, BodyMismatch
+from evergreen_storage import Asset, BodyMismatch, Sealed
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +34,7 @@ class _Delivered:
     clip: Asset
     poster: Asset
     probe: Clip
+    warnings: tuple[JobWarning, ...]
 
 
 async def deliver(tools: Tools, job: Job, execution: str) -> Job:
@@ -44,24 +47,28 @@ async def deliver(tools: Tools, job: Job, execution: str) -> Job:
             task = tools.answers.pop(job.job_id, None) or await tools.provider.task(job.task_id)
             if task.state is not TaskState.SUCCEEDED or not task.output_urls:
                 raise _Undeliverable("OUTPUT_UNAVAILABLE", f"the task is {task.status} and has no output")
-            delivered = [await _store(tools, job, url, number) for number, url in enumerate(task.output_urls)]
+            delivered = [
+                await _store(tools, job, execution, url, number) for number, url in enumerate(task.output_urls)
+            ]
             break
         except (_Undeliverable, TaskGone) as exc:
             logger.warning("delivery failed", extra={"job_id": job.job_id, "cause": str(exc), "tries": tries + 1})
-            if isinstance(exc, TaskGone) and (delivered := await _stored(tools, job)):
+            if isinstance(exc, TaskGone) and (delivered := await _stored(tools, job, execution)):
                 gone = True
                 break
             if tries + 1 >= tools.limits.delivery_tries or isinstance(exc, TaskGone):
                 reason = exc.reason if isinstance(exc, _Undeliverable) else "OUTPUT_UNAVAILABLE"
                 fault = JobFault(reason=reason, message=f"the clip was made, but could not be stored: {exc}")
                 # What could be had is paid for, and delivered though the job fails.
-                outputs = await _publish(tools, job, await _stored(tools, job))
-                given_up = partial(_given_up, outputs=outputs, fault=fault)
+                stored = await _stored(tools, job, execution)
+                outputs = await _publish(tools, job, stored)
+                given_up = partial(_given_up, outputs=outputs, fault=fault, warnings=_warnings(stored))
                 return await tools.store.change(job, given_up, execution=execution)
             await tools.pause(job.job_id, max(tools.backoff(tries), tools.pace.min_seconds / tools.pace.scale))
             tries += 1
     outputs = await _publish(tools, job, delivered)
-    job = await tools.store.change(job, partial(_settled, outputs=outputs, gone=gone), execution=execution)
+    settled = partial(_settled, outputs=outputs, gone=gone, warnings=_warnings(delivered))
+    job = await tools.store.change(job, settled, execution=execution)
     logger.info("clip delivered", extra={"job_id": job.job_id, "outputs": len(outputs)})
     return job
 
@@ -76,11 +83,22 @@ async def _publish(tools: Tools, job: Job, delivered: list[_Delivered]) -> tuple
     return tuple(_output(item) for item in delivered)
 
 
-def _given_up(job: Job, outputs: tuple[Output, ...], fault: JobFault) -> Job:
-    return replace(job, outputs=outputs).failed(fault)
+def _warnings(delivered: list[_Delivered]) -> tuple[JobWarning, ...]:
+    return tuple(warning for item in delivered for warning in item.warnings)
 
 
-def _settled(job: Job, outputs: tuple[Output, ...], gone: bool) -> Job:
+def _warned(job: Job, warnings: tuple[JobWarning, ...]) -> Job:
+    for warning in warnings:
+        job = job.warned(warning.code, warning.message)
+    return job
+
+
+def _given_up(job: Job, outputs: tuple[Output, ...], fault: JobFault, warnings: tuple[JobWarning, ...]) -> Job:
+    return replace(_warned(job, warnings), outputs=outputs).failed(fault)
+
+
+def _settled(job: Job, outputs: tuple[Output, ...], gone: bool, warnings: tuple[JobWarning, ...]) -> Job:
+    job = _warned(job, warnings)
     late = "the clip was being delivered when it was to be cancelled"
     if job.state is State.CANCELLING and all(warning.code != "CANCEL_TOO_LATE" for warning in job.warnings):
         job = job.warned("CANCEL_TOO_LATE", late)
@@ -90,39 +108,40 @@ def _settled(job: Job, outputs: tuple[Output, ...], gone: bool) -> Job:
     return replace(job, outputs=outputs, progress=1.0, error=None).ended(State.SUCCEEDED)
 
 
-async def _stored(tools: Tools, job: Job) -> list[_Delivered]:
+async def _stored(tools: Tools, job: Job, execution: str) -> list[_Delivered]:
     """Adopts what an earlier execution stored whole before the task was deleted at the provider."""
     found: list[_Delivered] = []
-    where = (job.request.project_id, job.request.scene_id)
-    while await tools.scenes.existing(*where, f"videos/{job.job_id}-{job.attempt}-{len(found) + 1}.mp4") is not None:
-        found.append(await _store(tools, job, "", len(found)))
+    while await find(tools, job, output_path(job.job_id, job.attempt, len(found) + 1)) is not None:
+        found.append(await _store(tools, job, execution, "", len(found)))
     return found
 
 
-async def _store(tools: Tools, job: Job, url: str, number: int) -> _Delivered:
-    request = job.request
-    name = f"{job.job_id}-{job.attempt}-{number + 1}"
-    where = (request.project_id, request.scene_id, f"videos/{name}.mp4")
-    clip = await tools.scenes.existing(*where)
-    if clip is None:
+async def _store(tools: Tools, job: Job, execution: str, url: str, number: int) -> _Delivered:
+    scene = (job.request.project_id, job.request.scene_id)
+
+    async def download(path: str, sealed: Sealed) -> Asset:
         async with aclosing(_Body(tools, job, url, number).chunks()) as chunks:
             try:
-                clip = await tools.scenes.add_stream(*where, chunks, None, "video/mp4")
+                return await tools.scenes.add_stream(*scene, path, chunks, None, "video/mp4", sealed=sealed)
             except BodyMismatch as exc:
                 raise _Undeliverable("OUTPUT_INVALID", str(exc)) from exc
+
+    clip = await keep(tools, job, execution, output_path(job.job_id, job.attempt, number + 1), download)
+    name = clip.asset.path
     try:
-        async with tools.scenes.local_path(*where) as path:
-            probe = await tools.media.probe(path, owner=request.project_id)
-            picture = await tools.media.poster(path, owner=request.project_id)
+        async with tools.scenes.local_path(*scene, name) as path:
+            probe = await tools.media.probe(path, owner=job.request.project_id)
+            picture = await tools.media.poster(path, owner=job.request.project_id)
     except MediaRefused as exc:
-        await tools.scenes.discard(*where)
+        await tools.scenes.discard(*scene, name)
         raise _Undeliverable("OUTPUT_INVALID", f"the output is not a video: {exc}") from exc
-    poster_path = f"videos/{name}.jpg"
-    poster = await tools.scenes.existing(request.project_id, request.scene_id, poster_path)
-    if poster is None:
-        poster = await tools.scenes.add(request.project_id, request.scene_id, poster_path, picture, "image/jpeg")
-    clip = replace(clip, width=probe.width, height=probe.height, duration_seconds=probe.duration_seconds)
-    return _Delivered(clip=clip, poster=poster, probe=probe)
+
+    async def draw(path: str, sealed: Sealed) -> Asset:
+        return await tools.scenes.add(*scene, path, picture, "image/jpeg", sealed=sealed)
+
+    poster = await keep(tools, job, execution, poster_path(name), draw)
+    measured = replace(clip.asset, width=probe.width, height=probe.height, duration_seconds=probe.duration_seconds)
+    return _Delivered(clip=measured, poster=poster.asset, probe=probe, warnings=clip.warnings + poster.warnings)
 
 
 class _Body:

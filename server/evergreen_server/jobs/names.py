@@ -21,6 +21,11 @@ def output_path(job_id: str, attempt: int, number: int) -> str:
     return f"videos/{job_id}-{attempt}-{number}.mp4"
 
 
+def poster_path(clip: str) -> str:
+    """Returns the first choice for the poster of a clip."""
+    return f"{clip.rpartition('.')[0]}.jpg"
+
+
 def input_path(folder: str, job_id: str, number: int, extension: str) -> str:
     """Returns the first choice for an input, counted from 1."""
     return f"{folder}/{job_id}-{number}.{extension}"

@@ -9,11 +9,13 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from evergreen_server.jobs.files import keep
 from evergreen_server.jobs.media import MediaError, MediaRefused, MediaUnreachable
 from evergreen_server.jobs.model import Input, Job, JobFault, JobWarning, Stage, State
+from evergreen_server.jobs.names import input_path
 from evergreen_server.jobs.provider import Kind, Media, kind_of
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, free, start_limit
-from evergreen_storage import Asset, SceneStore
+from evergreen_storage import Asset, Sealed
 
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "video/quicktime": "mov"}
 CHUNK_BYTES = 1024 * 1024
@@ -57,16 +59,17 @@ async def prepare(tools: Tools, job: Job, execution: str) -> Job:
         scenes, request = tools.scenes, job.request
         if found:
             await scenes.create(request.project_id, request.scene_id)
-        kept = [await _keep(scenes, job, number, item) for number, item in enumerate(found, start=1)]
-    assets = [asset for _, asset in kept if asset is not None]
+        kept = [await _keep(tools, job, execution, number, item) for number, item in enumerate(found, start=1)]
+    assets = [asset for _, asset, _ in kept if asset is not None]
     await scenes.record_request(request.project_id, request.scene_id, job.job_id, assets=assets)
 
     def edit(job: Job) -> Job:
         if job.state is State.CANCELLING:
             return cancelled_before_submission(job)
-        for warning in (warning for item in found for warning in item.warnings):
+        named = [warning for *_, warnings in kept for warning in warnings]
+        for warning in [*(warning for item in found for warning in item.warnings), *named]:
             job = job.warned(warning.code, warning.message)
-        return replace(job, inputs=tuple(item for item, _ in kept), stage=Stage.WAITING)
+        return replace(job, inputs=tuple(item for item, *_ in kept), stage=Stage.WAITING)
 
     return await tools.store.change(job, edit, execution=execution)
 
@@ -141,7 +144,9 @@ def _warning(text: str) -> JobWarning:
     return JobWarning(code=code, message=message) if found else JobWarning(code="PICTURE_CHANGED", message=text)
 
 
-async def _keep(scenes: SceneStore, job: Job, number: int, item: _Found) -> tuple[Input, Asset | None]:
+async def _keep(
+    tools: Tools, job: Job, execution: str, number: int, item: _Found
+) -> tuple[Input, Asset | None, tuple[JobWarning, ...]]:
     request, media = job.request, item.media
     kept = Input(
         role=media.role.value,
@@ -151,24 +156,25 @@ async def _keep(scenes: SceneStore, job: Job, number: int, item: _Found) -> tupl
         at_seconds=media.at_seconds,
     )
     if item.asset or item.uri:
-        return kept, None
+        return kept, None, ()
     folder = "audio" if kind_of(media.role) is Kind.AUDIO else "images"
     extension = EXTENSIONS.get(item.content_type) or item.content_type.rpartition("/")[2].removeprefix("x-")
-    path = f"{folder}/{job.job_id}-{number}.{extension}"
-    where = (request.project_id, request.scene_id, path)
+
+    async def store(path: str, sealed: Sealed) -> Asset:
+        where = (request.project_id, request.scene_id, path)
+        if item.path is not None:
+            return await tools.scenes.add_stream(*where, _chunks(item.path), None, item.content_type, sealed=sealed)
+        return await tools.scenes.add(*where, item.data, item.content_type, sealed=sealed)
+
     # What an earlier execution kept is used, even if the caller's URL has another content by now.
-    asset = await scenes.existing(*where)
-    if asset is None and item.path is not None:
-        asset = await scenes.add_stream(*where, _chunks(item.path), None, item.content_type)
-    elif asset is None:
-        asset = await scenes.add(*where, item.data, item.content_type)
+    made = await keep(tools, job, execution, input_path(folder, job.job_id, number, extension), store)
     measured = replace(
-        asset,
+        made.asset,
         width=item.width or None,
         height=item.height or None,
         duration_seconds=item.duration_seconds or None,
     )
-    return replace(kept, asset=path), measured
+    return replace(kept, asset=measured.path), measured, made.warnings
 
 
 async def _chunks(path: Path) -> AsyncIterator[bytes]:

@@ -1,14 +1,14 @@
 """The jobs as they stand in their rows, for whoever only reads."""
 
 import heapq
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 
 import sqlalchemy as sa
 
 from evergreen_server.jobs import ledger, statements
-from evergreen_server.jobs.database import Database, inline_media, jobs
+from evergreen_server.jobs.database import Database, inline_media, job_files, jobs
 from evergreen_server.jobs.leases import live_replicas
 from evergreen_server.jobs.model import UNFINISHED, Job, JobDeleted, JobNotFound, RequestReused, State
 from evergreen_server.jobs.rows import job_from_row
@@ -51,6 +51,13 @@ class JobReader:
         """Gives the inline bytes that came with a request."""
         query = sa.select(inline_media.c.data).where(inline_media.c.job_id == job_id, inline_media.c.digest == digest)
         return await self._database.fetch(lambda db: bytes(db.execute(query).scalar_one()))
+
+    async def files(self, job_id: str) -> Mapping[str, tuple[int, int]]:
+        """Gives size and CRC32C of the files that a job has made, or was about to, by their paths."""
+        query = sa.select(job_files).where(job_files.c.job_id == job_id)
+        return await self._database.fetch(
+            lambda db: {row.path: (row.size_bytes, row.crc32c) for row in db.execute(query)}
+        )
 
     async def newest(self) -> str:
         """Gives the highest id of a job, empty where there is none."""

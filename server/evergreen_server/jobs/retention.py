@@ -17,7 +17,16 @@ from typing import Protocol
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from evergreen_server.jobs.database import Database, inline_media, job_events, jobs, ledger, projects, provider_tasks
+from evergreen_server.jobs.database import (
+    Database,
+    inline_media,
+    job_events,
+    job_files,
+    jobs,
+    ledger,
+    projects,
+    provider_tasks,
+)
 from evergreen_server.jobs.meter import Meter
 from evergreen_server.jobs.model import FINAL, TaskRole
 from evergreen_server.jobs.projects import lock_project
@@ -176,6 +185,6 @@ def _delete_jobs(db: sa.Connection, before: datetime) -> int:
     )
     found = list(db.execute(query).scalars())
     if found:
-        for table in (inline_media, provider_tasks, ledger, jobs):
+        for table in (inline_media, job_files, provider_tasks, ledger, jobs):
             db.execute(table.delete().where(table.c.job_id.in_(found)))
     return len(found)
