@@ -147,7 +147,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     ),
     "lines": lambda case: case.read(slots.lines),
     "outlook": lambda case: case.outlook(),
-    "the backlog": lambda case: case.read(Backlog(JOBS).admit),
+    "the backlog": lambda case: case.read(partial(Backlog(JOBS).admit, project_id="film-1")),
     "the census": lambda case: take_census(case.database, lambda: NOW),
     "GetAccount": lambda case: case.store.totals("film-1"),
     "the newest job": lambda case: case.store.newest(),
