@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from evergreen.v1 import video_pb2 as v1
 from tests.jobs.test_admission import waiting
 from tests.serving import Api, Control, serving
@@ -72,6 +74,74 @@ async def test_without_a_slot_in_sight_there_is_a_place_and_no_time(tmp_path: Pa
         assert told.queue_position == 1
         assert not told.HasField("estimated_start_time")
         assert not told.HasField("estimated_end_time")
+
+
+async def test_what_the_account_cannot_pay_stands_behind_what_it_can_and_has_no_time(
+    tmp_path: Path, sandbox: Control
+) -> None:
+    await sandbox.account(creditBalance=60, models={"gen4.5": {"maxConcurrentGenerations": 1}})
+    await sandbox.fault("throttle", prompt="blocker", seconds=1_000_000)
+    async with serving(tmp_path / "data", sandbox.url) as api:
+        blocker = await api.generate(prompt_text="blocker")
+        await api.until(blocker.job_id, v1.JOB_STATE_RUNNING, stage=v1.JOB_STAGE_THROTTLED)
+        lengths = {"too dear": 10, "payable": 2, "one too many": 2}
+        jobs = {
+            prompt: await waiting(api, prompt_text=prompt, duration_seconds=length)
+            for prompt, length in lengths.items()
+        }
+        await api.warned(jobs["too dear"].job_id, "CREDITS_LOW")
+
+        told = {prompt: await placed(api, job.job_id) for prompt, job in jobs.items()}
+
+        places = {"payable": 1, "one too many": 2, "too dear": 3}
+        assert {prompt: job.queue_position for prompt, job in told.items()} == places
+        timed = {"payable": True, "one too many": False, "too dear": False}
+        assert {prompt: job.HasField("estimated_start_time") for prompt, job in told.items()} == timed
+
+
+@pytest.mark.parametrize(("daily", "timed"), [(1, 0), (2, 1), (3, 2), (None, 3)])
+async def test_beyond_the_days_number_there_is_a_place_and_no_time(
+    tmp_path: Path, sandbox: Control, daily: int | None, timed: int
+) -> None:
+    await sandbox.account(models={"gen4.5": {"maxConcurrentGenerations": 1, "maxDailyGenerations": daily}})
+    await sandbox.fault("throttle", prompt="blocker", seconds=1_000_000)
+    async with serving(tmp_path / "data", sandbox.url) as api:
+        blocker = await api.generate(prompt_text="blocker")
+        await api.until(blocker.job_id, v1.JOB_STATE_RUNNING, stage=v1.JOB_STAGE_THROTTLED)
+        jobs = [await waiting(api, prompt_text=f"job {number}") for number in range(3)]
+
+        told = [await placed(api, job.job_id) for job in jobs]
+
+        assert [job.queue_position for job in told] == [1, 2, 3]
+        assert [job.HasField("estimated_start_time") for job in told] == [number < timed for number in range(3)]
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        {"name": "drop", "code": "PROVIDER_UNAVAILABLE"},
+        {"name": "status", "status": 503, "code": "PROVIDER_UNAVAILABLE"},
+        {"name": "status", "status": 401, "code": ""},
+    ],
+    ids=str,
+)
+async def test_while_the_account_cannot_be_read_no_start_is_told(
+    tmp_path: Path, sandbox: Control, fault: dict[str, object]
+) -> None:
+    how = {key: value for key, value in fault.items() if key not in ("name", "code")}
+    await sandbox.fault(str(fault["name"]), operation="get_organization", count=None, **how)
+    await sandbox.fault("throttle", prompt="blocker", seconds=1_000_000)
+    async with serving(tmp_path / "data", sandbox.url) as api:
+        blocker = await api.generate(prompt_text="blocker")
+        await api.until(blocker.job_id, v1.JOB_STATE_RUNNING, stage=v1.JOB_STAGE_THROTTLED)
+        job = await waiting(api)
+
+        told = await placed(api, job.job_id)
+
+        assert told.queue_position == 1
+        assert not told.HasField("estimated_start_time")
+        if fault["code"]:
+            assert (await api.warned(job.job_id, str(fault["code"]))).state == v1.JOB_STATE_QUEUED
 
 
 async def placed(api: Api, job_id: str) -> v1.Job:

@@ -113,26 +113,25 @@ async def test_many_429s_at_once_are_one_reason_to_pause(tmp_path: Path) -> None
             await check_lives(api, "film")
 
 
-async def test_without_credits_a_job_fails_and_the_others_wait_for_the_balance_to_change(tmp_path: Path) -> None:
-    async with (
-        open_sandbox(speed=500) as sandbox,
-        serving(tmp_path / "data", sandbox.url, EVERGREEN_PROVIDER_SPEED="500") as api,
-    ):
+async def test_without_credits_a_job_fails_and_what_costs_more_than_is_left_waits_while_cheaper_jobs_pass(
+    tmp_path: Path, sandbox: Control
+) -> None:
+    async with serving(tmp_path / "data", sandbox.url, EVERGREEN_PROVIDER_SPEED="20") as api:
         await sandbox.called("get_organization")
-        await sandbox.account(creditBalance=5)
-        done = await api.finished((await api.generate()).job_id)
-        asked = len(await sandbox.calls(operation="get_organization"))
-        waiting = await api.generate(prompt_text="patient")
-        await sandbox.called("get_organization", times=asked + 4)
+        await sandbox.account(creditBalance=30)
+        done = await api.finished((await api.generate(duration_seconds=10)).job_id)
+        dear = await api.generate(prompt_text="patient", duration_seconds=10)
+        cheap = await api.generate(project_id="other", prompt_text="cheap")
 
         assert (done.state, done.error.reason) == (v1.JOB_STATE_FAILED, "INSUFFICIENT_CREDITS")
         assert (done.charged_credits, done.cost_basis) == (0, v1.COST_BASIS_CONFIRMED)
-        held = await api.status(waiting.job_id)
-        assert (held.state, held.stage) == (v1.JOB_STATE_QUEUED, v1.JOB_STAGE_WAITING)
+        assert (await api.finished(cheap.job_id)).state == v1.JOB_STATE_SUCCEEDED
+        held = await api.warned(dear.job_id, "CREDITS_LOW")
+        assert held.stage == v1.JOB_STAGE_WAITING
         assert await sandbox.calls(promptText="patient") == []
         await sandbox.account(creditBalance=5000)
-        assert (await api.finished(waiting.job_id)).state == v1.JOB_STATE_SUCCEEDED
-        await check_lives(api, "film")
+        assert (await api.finished(dear.job_id)).state == v1.JOB_STATE_SUCCEEDED
+        await check_lives(api, "film", "other")
 
 
 async def test_an_ambiguous_create_needs_attention_and_is_never_posted_twice(api: Api, sandbox: Control) -> None:

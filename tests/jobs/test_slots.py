@@ -19,7 +19,14 @@ from evergreen_server.jobs.backlog import Backlog, QueueFull
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, jobs
 from evergreen_server.jobs.model import CostBasis, Job, JobRequest, Slot, Stage, State
-from evergreen_server.jobs.provider import Account, ModelLimits, VideoSpec
+from evergreen_server.jobs.provider import (
+    Account,
+    ModelLimits,
+    ProviderError,
+    ProviderUnavailable,
+    Unauthorized,
+    VideoSpec,
+)
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.tasks import TaskRecords
@@ -33,8 +40,11 @@ class Tier:
         usual = {"max_concurrent": None, "max_daily": None, "used_today": 0}
         self.limits = ModelLimits(**{**usual, **limits})
         self.balance = 1000
+        self.fault: ProviderError | None = None
 
     async def account(self) -> Account:
+        if self.fault is not None:
+            raise self.fault
         return Account(
             balance_millicredits=self.balance,
             max_monthly_millicredits=None,
@@ -84,7 +94,16 @@ class Replica:
                 self.news.clear()
                 await self.news.wait()
 
-    async def accept(self, job_id: str, *, project_id: str = "film", priority: int = 0) -> Job:
+    async def told(self, job_id: str) -> None:
+        """Waits until the job carries a warning."""
+        async with asyncio.timeout(60):
+            while not (await self.store.get(job_id)).warnings:
+                self.news.clear()
+                await self.news.wait()
+
+    async def accept(
+        self, job_id: str, *, project_id: str = "film", priority: int = 0, price: int | None = None
+    ) -> Job:
         """Accepts a job and has it wait for a slot."""
         request = JobRequest(
             project_id=project_id,
@@ -95,7 +114,7 @@ class Replica:
             priority=priority,
             start_by=self.clock() + timedelta(days=1),
         )
-        job = await self.store.accept(request, job_id=job_id, estimated_millicredits=None, inline={})
+        job = await self.store.accept(request, job_id=job_id, estimated_millicredits=price, inline={})
         await self.store.begin(job.job_id, attempt=1, run=0, execution="me")
         return await self.store.change(job, lambda job: replace(job, stage=Stage.WAITING), execution="me")
 
@@ -117,6 +136,11 @@ class Replica:
             return granted, granted.changes
 
         return sorted(change.job_id for change in (await self.store.write(work)).changes)
+
+    async def see(self, balance: int) -> bool:
+        """Hears of the balance, as after a question that was asked now."""
+        now = self.clock()
+        return await self.database.write(lambda db: slots.see_balance(db, balance, now, now))
 
     async def held(self) -> int:
         query = sa.select(sa.func.count()).where(jobs.c.slot == "HELD")
@@ -357,6 +381,155 @@ async def test_credits_bought_before_anybody_looked_are_noticed(replicas: Two) -
     asked_at = second.clock()
     await second.database.write(lambda db: slots.see_balance(db, first.tier.balance + 1, asked_at))
     assert await second.grant() == ["two"]
+
+
+async def test_only_what_costs_more_than_the_balance_waits(replicas: Two) -> None:
+    first, second = replicas
+    await first.see(100)
+    await first.accept("dear", project_id="rich", priority=100, price=101)
+    await first.accept("exact", project_id="poor", price=100)
+    await first.accept("unpriced", project_id="poor")
+
+    assert await second.grant(concurrent=1) == ["exact"]
+    assert await second.grant(concurrent=9) == ["unpriced"]
+    await first.see(201)
+    assert await second.grant(concurrent=9) == ["dear"]
+
+
+async def test_what_was_granted_since_the_balance_was_told_counts(replicas: Two) -> None:
+    first, second = replicas
+    tasks = TaskRecords(database=first.database, store=first.store, clock=first.clock)
+    await first.see(100)
+    made = await first.accept("made", price=60)
+    assert await first.grant() == ["made"]
+    await first.submit("made")
+    await tasks.record(made, "task-1", 50)
+    await first.store.wish("made", lambda job: replace(job, task_id="task-1"))
+    for number in range(4):
+        await second.accept(f"job-{number}", price=30)
+    await second.accept("small", price=20)
+
+    assert await second.grant() == ["job-0", "small"]
+    assert await first.grant() == []
+    await first.see(130)
+    assert await second.grant() == ["job-1", "job-2"]
+
+
+async def test_a_refusal_that_the_balance_explains_holds_up_only_what_costs_more(replicas: Two) -> None:
+    first, second = replicas
+    await first.accept("dear", price=24)
+    await first.accept("cheap", price=5)
+    await first.admission.out_of_credits(24)
+
+    assert await second.grant() == [], "until the balance was asked for"
+    assert await second.see(5)
+    assert await second.grant() == ["cheap"]
+
+
+async def test_a_refusal_that_the_balance_does_not_explain_holds_up_all_until_it_rises(replicas: Two) -> None:
+    first, second = replicas
+    await first.accept("one", price=24)
+    await first.admission.out_of_credits(24)
+
+    assert [await second.see(balance) for balance in (24, 1000, 1000)] == [False, True, False]
+    await first.admission.out_of_credits(24)
+    assert [await second.see(balance) for balance in (1000, 999)] == [False, False]
+    assert await second.grant() == []
+    assert await second.see(1000)
+    assert await second.grant() == ["one"]
+
+
+async def test_a_balance_that_nobody_could_ask_for_since_keeps_nothing_back(replicas: Two) -> None:
+    first, second = replicas
+    await first.see(5)
+    await first.accept("one", price=24)
+    assert await first.grant() == []
+
+    second.clock.ahead = timedelta(minutes=11)
+
+    assert await second.grant() == ["one"]
+
+
+async def test_a_balance_of_before_the_clock_was_set_back_is_replaced(replicas: Two) -> None:
+    first, second = replicas
+    second.clock.ahead = timedelta(minutes=5)
+    await second.see(5)
+    await first.accept("one", price=24)
+    assert await first.grant() == []
+
+    await first.see(24)
+
+    assert await first.grant() == ["one"]
+
+
+async def test_an_older_answer_about_the_balance_does_not_replace_a_newer_one(replicas: Two) -> None:
+    first, second = replicas
+    await first.accept("one", price=24)
+    early = first.clock()
+    await first.see(5)
+    await second.database.write(lambda db: slots.see_balance(db, 1000, early, second.clock()))
+
+    assert await first.grant() == []
+
+
+async def test_a_job_that_the_balance_cannot_pay_is_warned_of_it_once_and_others_are_not(replicas: Two) -> None:
+    first, _ = replicas
+    first.tier.balance = 23
+    await first.see(23)
+    await first.accept("dear", price=24)
+    await first.accept("cheap", price=23)
+
+    async with first.running():
+        await first.grants("cheap")
+        await first.told("dear")
+        first.admission.look(["gen4.5"])
+        await first.accept("later", price=24)
+        await first.told("later")
+
+    for job_id, codes in {"dear": ["CREDITS_LOW"], "later": ["CREDITS_LOW"], "cheap": []}.items():
+        assert [warning.code for warning in (await first.store.get(job_id)).warnings] == codes
+    assert (await first.store.get("dear")).slot is Slot.WANTED
+
+
+async def test_while_the_provider_is_away_those_in_line_are_warned_from_the_head_of_each_projects_on(
+    replicas: Two,
+) -> None:
+    first, _ = replicas
+    first.tier.fault = ProviderUnavailable("cannot be reached")
+    first.tier.limits = replace(first.tier.limits, max_concurrent=0)
+    for number in range(2 * slots.TOLD_AT_ONCE):
+        await first.accept(f"a{number:03}", project_id="greedy")
+    await first.accept("b0", project_id="honest")
+
+    heads = await first.database.read(lambda db: slots.untold(db, "gen4.5", "PROVIDER_UNAVAILABLE", sa.true()))
+    async with first.running():
+        await first.told("b0")
+        warnings = (await first.store.get("b0")).warnings
+
+    assert len(heads) == slots.TOLD_AT_ONCE
+    assert "b0" in heads[:2]
+    assert [(warning.code, warning.message) for warning in warnings] == [
+        ("PROVIDER_UNAVAILABLE", "the job waits: cannot be reached")
+    ]
+
+
+async def test_a_key_that_is_refused_does_not_count_as_a_provider_that_is_away(replicas: Two) -> None:
+    first, second = replicas
+    first.tier.fault = Unauthorized("a wrong key")
+    await first.accept("one")
+    await first.accept("last", priority=-100)
+
+    async with first.running():
+        await first.grants("one")
+        # Each is found by a look of its own, so that one whole look lies between the two.
+        for number in (2, 3):
+            await first.accept(f"job-{number}")
+            signal = first.signals.of(f"job-{number}")
+            assert await second.grant(concurrent=number) == [f"job-{number}"]
+            assert await signal.wait(60)
+
+    assert not first.admission.terms("gen4.5").told
+    assert (await first.store.get("last")).warnings == ()
 
 
 async def test_a_slot_goes_with_the_change_that_ends_its_need(replicas: Two) -> None:

@@ -8,20 +8,26 @@ what holds the line up, is in `slots`; here are the moments at which to look, an
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
 from random import Random
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from evergreen_server.jobs import slots
+from evergreen_server.jobs import funds, slots
 from evergreen_server.jobs.database import Database
-from evergreen_server.jobs.provider import Account, Provider, ProviderError
+from evergreen_server.jobs.model import Job, JobNotFound, Slot
+from evergreen_server.jobs.provider import Account, Provider, ProviderError, Unauthorized
 from evergreen_server.jobs.rows import moment
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
 
 REFRESH_SECONDS = 60.0
+UNHEARD_SECONDS = 20.0
+ANSWER_SECONDS = 30.0
+"""In real seconds, with all that the client repeats: until then a provider that is silent counts as being there."""
 LOOK_SECONDS = 2.0
 AGAIN = timedelta(milliseconds=50)
 RESTS = 4.0
@@ -30,6 +36,9 @@ LONGEST_REST_SECONDS = 0.25
 CONCURRENCY_UNTIL_KNOWN = 1
 """What every tier allows."""
 CONCURRENCY_NOT_TOLD = 5
+PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
+CREDITS_LOW = "CREDITS_LOW"
+TOO_DEAR = "an attempt may cost more than the provider's account has left; cheaper jobs go first"
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +65,10 @@ class Admission:
         self._random = random
         self._scale = scale
         self._account: tuple[Account, datetime] | None = None
+        self._unheard = ""
+        """Why the provider did not tell of the account when it was asked last; empty where it did."""
+        self._away = False
+        """Whether that was since it could not be reached, or gave no usable answer."""
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
         self._ask = asyncio.Event()
@@ -76,13 +89,13 @@ class Admission:
     def terms(self, model: str) -> slots.Terms:
         """Tells what the account, as last heard, allows for a model."""
         if self._account is None:
-            return slots.Terms(concurrent=CONCURRENCY_UNTIL_KNOWN, asked_at=self._clock())
-        account, asked_at = self._account
+            return slots.Terms(concurrent=CONCURRENCY_UNTIL_KNOWN, asked_at=self._clock(), told=False)
+        (account, asked_at), told = self._account, not self._unheard
         limits = account.limits.get(model)
         if limits is None:
-            return slots.Terms(concurrent=CONCURRENCY_NOT_TOLD, asked_at=asked_at)
+            return slots.Terms(concurrent=CONCURRENCY_NOT_TOLD, asked_at=asked_at, told=told)
         left = None if limits.max_daily is None else limits.max_daily - limits.used_today
-        return slots.Terms(concurrent=limits.max_concurrent, daily_left=left, asked_at=asked_at)
+        return slots.Terms(concurrent=limits.max_concurrent, daily_left=left, asked_at=asked_at, told=told)
 
     async def pause(self, model: str, retry_after_seconds: float | None) -> None:
         """Closes a model after a 429, on all replicas. To be recorded before the refused job gives its slot back."""
@@ -96,10 +109,10 @@ class Admission:
         if self._pauses.pop(model, 0.0):
             await self._database.write(lambda db: slots.accepted(db, model))
 
-    async def out_of_credits(self) -> None:
-        """Closes every model, on all replicas, until the balance has risen."""
+    async def out_of_credits(self, price: int | None = None) -> None:
+        """Closes every model, on all replicas, until the balance explains the refusal of this price, or has risen."""
         now, known = self._clock(), self._account[0].balance_millicredits if self._account else None
-        await self._database.write(lambda db: slots.out_of_credits(db, known, now))
+        await self._database.write(lambda db: slots.out_of_credits(db, known, now, price))
         logger.warning("admission paused: not enough credits")
         self._ask.set()
 
@@ -119,7 +132,9 @@ class Admission:
             try:
                 if loop.time() >= due:
                     due = loop.time() + LOOK_SECONDS * self._random.uniform(0.75, 1.25)
-                    models |= await self._unnoticed()
+                    waited_for = await self._unnoticed()
+                    models |= waited_for
+                    await self._tell(waited_for)
                 now = self._clock()
                 models |= {model for model, at in self._opens.items() if at <= now}
                 for model in sorted(models):
@@ -132,24 +147,52 @@ class Admission:
             await asyncio.sleep(min(LONGEST_REST_SECONDS, RESTS * (loop.time() - begun)))
 
     async def refresh(self) -> None:
-        """Asks for the account at start, every minute, and when the credits were too few."""
+        """Asks for the account at start, every minute, when the credits were too few, and soon again where unheard."""
         while True:
             self._ask.clear()
             asked_at = self._clock()
             try:
-                account = await self._provider.account()
-                self._account = account, asked_at
-                if await self._database.write(lambda db: slots.see_balance(db, account.balance_millicredits, asked_at)):  # noqa: B023 # awaited within the round
-                    logger.info("admission resumed: the balance has risen")
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    account = await self._provider.account()
+                self._account, self._unheard, self._away = (account, asked_at), "", False
+                if await self._database.write(partial(self._see, account.balance_millicredits, asked_at)):
+                    logger.info("admission resumed")
                 models, _ = await self._database.read(slots.lines)
                 self.look(models)
-            except (ProviderError, SQLAlchemyError) as exc:
-                logger.warning("account unknown", extra={"cause": str(exc)})
+            except (ProviderError, TimeoutError) as exc:
+                self._unheard = str(exc) or "the provider does not answer"
+                self._away = not isinstance(exc, Unauthorized)
+                logger.warning("account unknown", extra={"cause": self._unheard})
+            except SQLAlchemyError as exc:
+                logger.warning("account not recorded", extra={"cause": type(exc).__name__})
             try:
-                async with asyncio.timeout(REFRESH_SECONDS / self._scale):
+                async with asyncio.timeout((UNHEARD_SECONDS if self._unheard else REFRESH_SECONDS) / self._scale):
                     await self._ask.wait()
             except TimeoutError:
                 continue
+
+    def _see(self, millicredits: int, asked_at: datetime, db: sa.Connection) -> bool:
+        return slots.see_balance(db, millicredits, asked_at, self._clock())
+
+    async def _tell(self, models: Iterable[str]) -> None:
+        """Warns the first in each line of what holds them up, a few at each look, and each job once."""
+        now = self._clock()
+
+        def read(db: sa.Connection) -> list[tuple[str, str, str]]:
+            told, found = funds.known(db, now), []
+            for model in models:
+                if self._away:
+                    away = slots.untold(db, model, PROVIDER_UNAVAILABLE, sa.true())
+                    found += [(job_id, PROVIDER_UNAVAILABLE, self._unheard) for job_id in away]
+                if told is not None:
+                    dear = slots.untold(db, model, CREDITS_LOW, sa.not_(funds.within(told.balance)))
+                    found += [(job_id, CREDITS_LOW, TOO_DEAR) for job_id in dear]
+            return found
+
+        for job_id, code, cause in await self._database.read(read):
+            # One that ended meanwhile may be gone by now.
+            with suppress(JobNotFound):
+                await self._store.wish(job_id, partial(_waits, code=code, cause=cause, now=now))
 
     async def _unnoticed(self) -> set[str]:
         """Gives the models that jobs wait for, and wakes those here whose slot was granted without their noticing."""
@@ -177,3 +220,9 @@ class Admission:
     def _seconds_to_open(self) -> float:
         now = self._clock()
         return min(((at - now).total_seconds() for at in self._opens.values()), default=LOOK_SECONDS)
+
+
+def _waits(job: Job, code: str, cause: str, now: datetime) -> Job:
+    # What holds the others up does not concern one that was granted a slot meanwhile.
+    waiting = job.needs_slot is Slot.WANTED and job.slot is Slot.WANTED
+    return job.waits(code, cause, not_before=now) if waiting else job

@@ -185,6 +185,16 @@ model_queues = sa.Table(
     comment="What holds a model's line up. The row is locked while slots are granted: one replica at a time does.",
 )
 
+funds = sa.Table(
+    "funds",
+    metadata,
+    sa.Column("account", sa.String, primary_key=True, comment="Always *: there is one account."),
+    sa.Column("balance_millicredits", sa.BigInteger),
+    sa.Column("asked_at", sa.BigInteger, comment="When whoever was told the balance had asked for it."),
+    sa.Column("refused_millicredits", sa.BigInteger, comment="The price that was refused last; null if not known."),
+    comment="What the provider's account has left, as any replica last heard. Written under the lock of the queue *.",
+)
+
 scene_writers = sa.Table(
     "scene_writers",
     metadata,

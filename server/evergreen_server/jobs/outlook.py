@@ -6,6 +6,8 @@ Read from the rows in one go and kept for a moment, so that any number of questi
 import asyncio
 import functools
 import heapq
+import itertools
+import math
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,10 +17,11 @@ from typing import TypeAlias
 
 import sqlalchemy as sa
 
+from evergreen_server.jobs import funds
 from evergreen_server.jobs.database import Database, jobs, model_queues
 from evergreen_server.jobs.model import Slot, Stage, State
 from evergreen_server.jobs.polling import Durations
-from evergreen_server.jobs.rows import moment
+from evergreen_server.jobs.rows import micros, moment
 from evergreen_server.jobs.slots import EVERY_MODEL, Terms, bounded_pause, line
 
 Expect: TypeAlias = Callable[[str, int | None], float]
@@ -76,26 +79,37 @@ class Outlooks:
         return self._kept
 
     def _read(self, db: sa.Connection) -> Mapping[str, Outlook]:
-        seconds = jobs.c.duration_seconds.label("seconds")
-        under_way = sa.select(jobs.c.job_id, jobs.c.model, jobs.c.state, jobs.c.stage, jobs.c.submitted_at, seconds)
+        more = jobs.c.duration_seconds.label("seconds"), jobs.c.estimated_millicredits.label("price")
+        under_way = sa.select(jobs.c.job_id, jobs.c.model, jobs.c.state, jobs.c.stage, jobs.c.submitted_at, *more)
         held, waiting = defaultdict(list), defaultdict(list)
         for row in db.execute(under_way.where(jobs.c.slot == Slot.HELD.value)).mappings():
             held[row["model"]].append(row)
-        for row in db.execute(line().add_columns(seconds)).mappings():
+        for row in db.execute(line().add_columns(*more)).mappings():
             waiting[row["model"]].append(row)
         queues = {row["model"]: row for row in db.execute(sa.select(model_queues)).mappings()}
         found: dict[str, Outlook] = {}
         now, expect = self._clock(), functools.cache(self._expect)
+        told = funds.known(db, now)
+        balance = math.inf
+        if told is not None:
+            balance = told.balance - sum(row["price"] or 0 for row in _since(told.asked_at, *held.values()))
         for model in {*held, *waiting}:
-            ends = [self._of_holder(row, now, expect, found) for row in held[model]]
+            terms = self._terms(model)
+            ends = [self._of_holder(row, terms, now, expect, found) for row in held[model]]
             opens = _opens(queues.get(model), queues.get(EVERY_MODEL), now, self._scale)
-            self._of_line(model, waiting[model], ends, opens, now, expect, found)
+            # What costs more than the account has left is passed over.
+            rows = sorted(waiting[model], key=lambda row: (row["price"] or 0) > balance)
+            made = len(_since(micros(terms.asked_at), held[model]))
+            foreseen = 0 if opens is None else _foreseen(rows, terms, made, balance)
+            self._of_line(model, rows, foreseen, terms.concurrent, ends, opens or 0.0, now, expect, found)
         return found
 
     def _expect(self, model: str, seconds: int | None) -> float:
         return self._durations.expected(model, seconds) / self._scale
 
-    def _of_holder(self, row: sa.RowMapping, now: datetime, expect: Expect, found: dict[str, Outlook]) -> float:
+    def _of_holder(
+        self, row: sa.RowMapping, terms: Terms, now: datetime, expect: Expect, found: dict[str, Outlook]
+    ) -> float:
         """Tells in how many seconds a job that has a slot probably gives it back."""
         left = expect(row["model"], row["seconds"])
         if row["stage"] == Stage.GENERATING and row["submitted_at"] is not None:
@@ -103,7 +117,9 @@ class Outlooks:
             left = self._durations.remaining(row["model"], row["seconds"], age) / self._scale
         ends_at = now + timedelta(seconds=left)
         if row["state"] == State.QUEUED:
-            found[row["job_id"]] = Outlook(Slot.WANTED, starts_at=now, ends_at=ends_at)
+            # With nobody there to take it, a slot says nothing of when the job starts.
+            times = (now, ends_at) if terms.told else (None, None)
+            found[row["job_id"]] = Outlook(Slot.WANTED, None, *times)
         elif row["state"] == State.RUNNING:
             found[row["job_id"]] = Outlook(Slot.HELD, ends_at=ends_at)
         return left
@@ -112,29 +128,46 @@ class Outlooks:
         self,
         model: str,
         rows: Sequence[sa.RowMapping],
+        foreseen: int,
+        most: int | None,
         ends: list[float],
-        opens: float | None,
+        opens: float,
         now: datetime,
         expect: Expect,
         found: dict[str, Outlook],
     ) -> None:
-        """Plays the line through: each job starts when the next slot comes free."""
-        most = self._terms(model).concurrent
-        foreseeable = opens is not None and most != 0
+        """Plays the line through: each job starts when the next slot comes free; so many of them, the others may."""
         # Where more have a slot than there are, the first to end free none.
         slots = sorted(ends)[max(0, len(ends) - (most or len(ends))) :]
         slots += [0.0] * ((most or 0) - len(slots))
         heapq.heapify(slots)
         for position, row in enumerate(rows, start=1):
-            if not foreseeable:
+            if position > foreseen:
                 found[row["job_id"]] = Outlook(Slot.WANTED, position)
                 continue
-            start = max(opens or 0.0, 0.0 if most is None else heapq.heappop(slots))
+            start = max(opens, 0.0 if most is None else heapq.heappop(slots))
             end = start + expect(model, row["seconds"])
             heapq.heappush(slots, end)
             found[row["job_id"]] = Outlook(
                 Slot.WANTED, position, now + timedelta(seconds=start), now + timedelta(seconds=end)
             )
+
+
+def _since(asked_at: int, *held: Sequence[sa.RowMapping]) -> list[sa.RowMapping]:
+    """Gives the jobs with a slot that an answer about the account, asked for at that moment, does not count yet."""
+    return [row for rows in held for row in rows if row["submitted_at"] is None or row["submitted_at"] >= asked_at]
+
+
+def _foreseen(rows: Sequence[sa.RowMapping], terms: Terms, made: int, balance: float) -> int:
+    """Tells how many of a line can go once it is their turn, by the day's number and the credits.
+
+    None where the account is not known, or the provider out of reach. `made` tasks the day's number does not count yet.
+    """
+    if not terms.told or terms.concurrent == 0:
+        return 0
+    most = len(rows) if terms.daily_left is None else max(0, terms.daily_left - made)
+    costs = itertools.accumulate(row["price"] or 0 for row in rows[:most])
+    return sum(1 for cost in costs if cost <= balance)
 
 
 def _opens(queue: sa.RowMapping | None, every: sa.RowMapping | None, now: datetime, scale: float) -> float | None:

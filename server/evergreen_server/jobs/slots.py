@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
+from evergreen_server.jobs import funds
 from evergreen_server.jobs.database import insert_new, jobs, model_queues, provider_tasks, turns
 from evergreen_server.jobs.model import Slot, State
 from evergreen_server.jobs.rows import micros
@@ -25,6 +26,7 @@ LONGEST_REST = timedelta(minutes=1)
 LONGEST_QUESTION = timedelta(minutes=10)
 """An answer about the account comes sooner than this."""
 BATCH = 500
+TOLD_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,8 @@ class Terms:
     daily_left: int | None = None
     """Tasks that may still be made in the rolling day, as of `asked_at`; None is unlimited."""
     asked_at: datetime
+    told: bool = True
+    """Whether the provider tells them at the moment; else nobody knows when a job will start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +111,16 @@ def grant(db: sa.Connection, model: str, terms: Terms, now: datetime, scale: flo
 def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list[Change], bool]:
     resting = jobs.c.not_before.between(micros(now) + 1, micros(now + LONGEST_REST))
     ready = sa.or_(jobs.c.not_before.is_(None), sa.not_(resting))
-    chosen = [row.job_id for row in db.execute(line(model).where(ready).limit(free))]
+    left = funds.left(db, now)
+    first = line(model).add_columns(jobs.c.estimated_millicredits).where(ready, funds.within(left)).limit(free)
+    chosen, dear = [], False
+    for row in db.execute(first):
+        price = row.estimated_millicredits or 0
+        if left is not None and price > left:
+            dear = True
+            continue
+        chosen.append(row.job_id)
+        left = None if left is None else left - price
     if not chosen:
         return [], False
     # A row that another transaction is changing is passed over and looked at again: never waiting for one
@@ -127,7 +140,7 @@ def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list
                 of_project = turns.c.model == model, turns.c.project_id == project_id
                 db.execute(turns.update().where(*of_project).values(**served))
     changes = [Change(project_id=row.project_id, job_id=row.job_id, wished=True) for row in rows]
-    return changes, len(rows) < len(chosen) or len(chosen) == BATCH
+    return changes, dear or len(rows) < len(chosen) or len(chosen) == BATCH
 
 
 def _daily(
@@ -187,20 +200,30 @@ def accepted(db: sa.Connection, model: str) -> None:
     _set(db, model, pause_seconds=0.0)
 
 
-def out_of_credits(db: sa.Connection, known: int | None, now: datetime) -> None:
-    """Closes every model until the balance is above the one that was too small, which was at most `known`."""
+def out_of_credits(db: sa.Connection, known: int | None, now: datetime, price: int | None = None) -> None:
+    """Closes every model until the balance explains why a task of this price was refused, or has risen.
+
+    The balance that was too small was at most `known`. In millicredits; None where it is not known.
+    """
     _lock(db, EVERY_MODEL)
     _set(db, EVERY_MODEL, no_credits_since=micros(now), refused_balance=known)
+    funds.refuse(db, price)
 
 
-def see_balance(db: sa.Connection, millicredits: int, asked_at: datetime) -> bool:
-    """Takes the balance as it was after `asked_at`; tells whether it opens the models again."""
+def see_balance(db: sa.Connection, millicredits: int, asked_at: datetime, now: datetime | None = None) -> bool:
+    """Takes the balance as it was after `asked_at`; tells whether it opens the models again.
+
+    It does where it is below the price that was refused, since what costs more than it is kept back by itself; else
+    the provider refuses for a reason of its own, and it must rise.
+    """
     queue = _lock(db, EVERY_MODEL)
+    explained = funds.see(db, millicredits, asked_at, now or asked_at)
     if queue.no_credits_since is None:
         return False
     if micros(asked_at) < queue.no_credits_since < micros(asked_at + LONGEST_QUESTION):
         return False
-    if queue.refused_balance is None or millicredits <= queue.refused_balance:
+    risen = queue.refused_balance is not None and millicredits > queue.refused_balance
+    if not explained and not risen:
         _set(db, EVERY_MODEL, refused_balance=millicredits)
         return False
     _set(db, EVERY_MODEL, no_credits_since=None, refused_balance=None)
@@ -212,6 +235,12 @@ def lines(db: sa.Connection) -> tuple[list[str], list[str]]:
     models = sa.select(jobs.c.model).where(jobs.c.slot == Slot.WANTED.value).distinct()
     unused = sa.select(jobs.c.job_id).where(jobs.c.slot == Slot.HELD.value, jobs.c.state == State.QUEUED.value)
     return list(db.execute(models).scalars()), list(db.execute(unused).scalars())
+
+
+def untold(db: sa.Connection, model: str, code: str, which: "sa.ColumnElement[bool]") -> list[str]:
+    """Gives the first in a model's line that are so and do not carry a warning of this code yet, a few at a time."""
+    told = sa.cast(jobs.c.warnings, sa.String).contains(f'"{code}"')
+    return [row.job_id for row in db.execute(line(model).where(which, sa.not_(told)).limit(TOLD_AT_ONCE))]
 
 
 def _bounded(at: int, now: datetime, scale: float) -> int:

@@ -149,7 +149,8 @@ async def _post(
             retry_after = exc.retry_after_seconds
             await _surely(tools, job, lambda: tools.admission.pause(model, retry_after))
         elif isinstance(exc, InsufficientCredits):
-            await _surely(tools, job, tools.admission.out_of_credits)
+            price = job.estimated_millicredits
+            await _surely(tools, job, lambda: tools.admission.out_of_credits(price))
         # Its kind alone: the provider may quote the prompt in its text, which the job's error keeps.
         tools.meter.create_failed(kind_of(exc))
         logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})

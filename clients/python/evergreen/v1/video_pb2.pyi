@@ -471,7 +471,8 @@ class Job(_message.Message):
     @_builtins.property
     def estimated_start_time(self) -> _timestamp_pb2.Timestamp:
         """About when the job will be submitted, by the server's clock. Set by `GetStatus` and `ListVideos` while the
-        stage is `WAITING`; absent where it cannot be told, as while the credits or the day's number are used up.
+        stage is `WAITING`; absent where it cannot be told, as while the credits or the day's number are used up,
+        or the provider cannot be reached.
         """
 
     @_builtins.property
@@ -600,6 +601,8 @@ class Warning(_message.Message):
     * `SUBMISSION_UNKNOWN`: it was not known whether a task had been made, and the request chose to have it
       submitted once more.
     * `SURPLUS_TASK`: the task of an earlier attempt came to light late; it is deleted at the provider.
+    * `CREDITS_LOW`: an attempt may cost more than the provider's account has left, and the job waits for credits,
+      or waited.
     * `STORAGE_UNAVAILABLE`: the scene's storage failed and the job waits for it, or waited.
     * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
     * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit has no room for it.
