@@ -21,7 +21,6 @@ from tests.benchmarks import (
     flight,
     jobs,
     polling,
-    refusals,
     scene,
     status,
     storage,
@@ -41,7 +40,6 @@ BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "delivery": lambda quick: delivery.run(quick=quick),
     "assets": lambda quick: assets.run(quick=quick),
     "scene": lambda quick: scene.run(quick=quick),
-    "refusals": lambda quick: refusals.run(quick=quick),
     "storage": lambda quick: storage.run(quick=quick),
 }
 

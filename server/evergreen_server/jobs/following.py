@@ -9,7 +9,8 @@ from evergreen_server.jobs.meter import kind_of
 from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State
 from evergreen_server.jobs.outcomes import next_attempt
 from evergreen_server.jobs.polling import PollPlan
-from evergreen_server.jobs.provider import Failure, ProviderError, Task, TaskGone, TaskState
+from evergreen_server.jobs.provider import Failure, NotOurs, ProviderError, Task, TaskGone, TaskState
+from evergreen_server.jobs.trouble import PROVIDER_UNAVAILABLE
 from evergreen_server.jobs.work import Tools, generation_seconds, held
 
 STAGES = {
@@ -19,6 +20,8 @@ STAGES = {
 }
 
 READ_SECONDS = 600.0
+POLL_TRIES = 3
+"""So many polls in a row that fail are told to the job's caller."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +58,7 @@ async def _poll(tools: Tools, job: Job, execution: str, plan: PollPlan, limit: f
     # The first poll of a task that was just made is as far off as the plan says; a restart's too.
     delay = 0.0 if job.state is State.CANCELLING else plan.next_delay(tools.monotonic())
     # What was handed in was read while this replica held it, and the execution's signal has told of every wish since.
-    check, read_at = tools.guard(), tools.monotonic()
+    check, read_at, failed = tools.guard(), tools.monotonic(), 0
     while True:
         left = limit - tools.monotonic()
         changed = await tools.pause(job.job_id, min(delay, left) if left > 0 else delay)
@@ -75,8 +78,12 @@ async def _poll(tools: Tools, job: Job, execution: str, plan: PollPlan, limit: f
             tools.meter.poll_failed(kind_of(exc))
             plan.error(tools.monotonic())
             delay = plan.next_delay(tools.monotonic())
+            failed += 1
+            if failed == POLL_TRIES and not isinstance(exc, NotOurs):
+                waits = partial(Job.waits, code=PROVIDER_UNAVAILABLE, cause=str(exc), not_before=tools.clock())
+                job = await tools.store.change(job, waits, execution=execution)
             continue
-        now = tools.monotonic()
+        now, failed = tools.monotonic(), 0
         plan.observe(now, task.state, task.progress)
         if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
             return await _ended(tools, job, task, execution)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.database import Database, insert_new, replicas
-from evergreen_server.jobs.provider import NotSent
+from evergreen_server.jobs.provider import NotOurs
 
 TTL_SECONDS = 3.0
 BEAT_SECONDS = 0.5
@@ -42,7 +42,7 @@ class Lease:
         self._stop = threading.Event()
 
     def guard(self) -> Callable[[], None]:
-        """Gives what raises NotSent once another replica may own what this one owns now.
+        """Gives what raises NotOurs once another replica may own what this one owns now.
 
         That is where the lease was not renewed within half its life, or ran out since, though it be renewed again.
         """
@@ -51,7 +51,7 @@ class Lease:
         def check() -> None:
             # In this order: a renewal after a gap changes the second before it makes the first true.
             if not self.live or self._held_since != held_since:
-                raise NotSent("This replica's lease ran out, or is too old; nothing was sent.")
+                raise NotOurs("This replica's lease ran out, or is too old; nothing was sent.")
 
         return check
 

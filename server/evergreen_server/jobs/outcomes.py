@@ -7,12 +7,14 @@ from evergreen_server.jobs.model import Job, JobFault, OnUnknownSubmission, Slot
 from evergreen_server.jobs.provider import (
     DailyLimitReached,
     InsufficientCredits,
+    NotOurs,
     NotSent,
     ProviderError,
     Refused,
     Submission,
     Unauthorized,
 )
+from evergreen_server.jobs.trouble import PROVIDER_UNAVAILABLE
 from evergreen_server.jobs.work import cancelled_before_submission, free
 
 NOT_KNOWN = "it is not known whether the provider created a task"
@@ -20,6 +22,19 @@ NOT_KNOWN = "it is not known whether the provider created a task"
 
 def unusable(job: Job, fault: JobFault) -> Job:
     return cancelled_before_submission(job) if job.state is State.CANCELLING else free(job).failed(fault)
+
+
+def never_sent(job: Job, fault: JobFault) -> Job:
+    """Makes the move of a job that cannot be submitted by a fault of ours; of one that may have been, none."""
+    return job if job.final or job.submit_token or job.task_id else unusable(job, fault)
+
+
+def taken_back(job: Job, not_before: datetime) -> Job:
+    """Makes the move of a job whose intent came to nothing: not a byte was sent."""
+    job = replace(job, submit_token="", submitted_at=None)
+    if job.state is State.CANCELLING:
+        return cancelled_before_submission(job)
+    return replace(job, state=State.QUEUED, stage=Stage.WAITING, not_before=not_before)
 
 
 def expired(job: Job, fault: JobFault) -> Job:
@@ -52,8 +67,9 @@ def created(job: Job, submission: Submission) -> Job:
     )
 
 
-def not_created(job: Job, exc: ProviderError, not_before: datetime | None) -> Job:
+def not_created(job: Job, exc: ProviderError, not_before: datetime) -> Job:
     """Makes the move of a job whose POST surely created nothing."""
+    back = taken_back(job, not_before)
     job = replace(job, submit_token="", submitted_at=None)
     match exc:
         case InsufficientCredits():
@@ -64,10 +80,10 @@ def not_created(job: Job, exc: ProviderError, not_before: datetime | None) -> Jo
             return free(job).failed(JobFault(reason="PROVIDER_REFUSED", message=message))
         case Unauthorized():
             return free(job).failed(JobFault(reason="PROVIDER_UNAUTHORIZED", message=str(exc), retryable=True))
-        case NotSent() | DailyLimitReached():
-            if job.state is State.CANCELLING:
-                return cancelled_before_submission(job)
-            return replace(job, state=State.QUEUED, stage=Stage.WAITING, not_before=not_before)
+        case NotOurs() | DailyLimitReached():
+            return back
+        case NotSent():
+            return back if back.final else back.waits(PROVIDER_UNAVAILABLE, str(exc), not_before=not_before)
         case _:
             raise TypeError(f"not an answer to a create: {exc!r}")
 

@@ -7,15 +7,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
+from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.files import keep
 from evergreen_server.jobs.media import MediaError, MediaRefused, MediaUnreachable
 from evergreen_server.jobs.model import Input, Job, JobFault, JobWarning, Stage, State
 from evergreen_server.jobs.names import input_path
 from evergreen_server.jobs.provider import Kind, Media, kind_of
+from evergreen_server.jobs.trouble import own_input
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, free, start_limit
-from evergreen_storage import Asset, Sealed
+from evergreen_storage import Asset, InvalidKey, Sealed
 
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "video/quicktime": "mov"}
 CHUNK_BYTES = 1024 * 1024
@@ -57,11 +60,16 @@ async def prepare(tools: Tools, job: Job, execution: str) -> Job:
             fault = JobFault(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))
             return await tools.store.change(job, lambda job: free(job).failed(fault), execution=execution)
         scenes, request = tools.scenes, job.request
-        if found:
-            await scenes.create(request.project_id, request.scene_id)
-        kept = [await _keep(tools, job, execution, number, item) for number, item in enumerate(found, start=1)]
-    assets = [asset for _, asset, _ in kept if asset is not None]
-    await scenes.record_request(request.project_id, request.scene_id, job.job_id, assets=assets)
+        try:
+            if found:
+                await scenes.create(request.project_id, request.scene_id)
+            kept = [await _keep(tools, job, execution, number, item) for number, item in enumerate(found, start=1)]
+            assets = [asset for _, asset, _ in kept if asset is not None]
+            await scenes.record_request(request.project_id, request.scene_id, job.job_id, assets=assets)
+        except InvalidKey as exc:
+            # Such as an id that a disk takes for another one. It will be no better however often it is tried.
+            fault = JobFault(reason="SCENE_REFUSED", message=f"the storage cannot keep the scene: {exc}")
+            return await tools.store.change(job, partial(outcomes.unusable, fault=fault), execution=execution)
 
     def edit(job: Job) -> Job:
         if job.state is State.CANCELLING:
@@ -116,8 +124,9 @@ async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> 
 
 async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes) -> _Found:
     if kind_of(media.role) is Kind.PICTURE:
-        rule = tools.models.picture_rule(job.request.spec, media.role)
-        picture = await tools.media.picture(source, rule, owner=job.request.project_id)
+        with own_input():
+            rule = tools.models.picture_rule(job.request.spec, media.role)
+            picture = await tools.media.picture(source, rule, owner=job.request.project_id)
         return _Found(
             media=media,
             data=picture.data,
@@ -128,7 +137,8 @@ async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes) -
         )
     if isinstance(source, bytes):
         raise MediaRefused("only pictures may be sent inline; give a video or a sound by uri", reason="MEDIA_REFUSED")
-    clip = await tools.media.probe(source, owner=job.request.project_id)
+    with own_input():
+        clip = await tools.media.probe(source, owner=job.request.project_id)
     return _Found(
         media=media,
         path=source,

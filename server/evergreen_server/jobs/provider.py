@@ -4,6 +4,7 @@ Knows no vendor, no wire and no database. Money is in integer millicredits (1 cr
 
     ProviderError
       NotSent              surely no byte of the request was acted on; may be sent again
+        NotOurs            since another replica may own the job by now
       SubmissionUnknown    a create may or may not have made a paid task; never send it again
       Refused              the provider read the request and said no; nothing was created
         InsufficientCredits
@@ -272,6 +273,10 @@ class ProviderError(Exception):
 
 class NotSent(ProviderError):
     """The request surely did not reach the provider."""
+
+
+class NotOurs(NotSent):
+    """Another replica may own the job by now, so nothing was sent."""
 
 
 class SubmissionUnknown(ProviderError):

@@ -27,9 +27,11 @@ from evergreen_server.jobs.model import Job, JobFault, Slot, State, Superseded, 
 from evergreen_server.jobs.provider import (
     DailyLimitReached,
     InsufficientCredits,
+    NotSent,
     PreparedMedia,
     ProviderError,
     Refused,
+    Submission,
     SubmissionUnknown,
     Unauthorized,
 )
@@ -37,6 +39,7 @@ from evergreen_server.jobs.slots import LONGEST_REST
 from evergreen_server.jobs.store import Edit
 from evergreen_server.jobs.strays import settle_stray
 from evergreen_server.jobs.tasks import MadeTask
+from evergreen_server.jobs.trouble import InputFault, own_input
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, start_limit
 
 T = TypeVar("T")
@@ -83,7 +86,7 @@ async def submit(tools: Tools, job: Job, execution: str) -> Job:
                 unusable = partial(outcomes.unusable, fault=JobFault(reason=exc.reason, message=str(exc)))
                 return await tools.store.change(job, unusable, execution=execution)
             except (Refused, Unauthorized) as exc:
-                refused = partial(outcomes.not_created, exc=exc, not_before=None)
+                refused = partial(outcomes.not_created, exc=exc, not_before=tools.later(tries))
                 return await tools.store.change(job, refused, execution=execution)
             # Before the intent: in a crash each job that waits behind it would look like a POST without an answer.
             await places.enter_async_context(tools.places.creates.of(job.request.project_id))
@@ -137,7 +140,7 @@ async def _post(
     """Posts once and records what came of it. Must not be cancelled: its answer may be worth money."""
     model = job.request.spec.model
     try:
-        submission = await tools.provider.create(job.request.spec, media, before_send=guard)
+        submission = await _create(tools, job, media, guard)
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
         tools.meter.create_failed(kind_of(exc))
@@ -154,14 +157,11 @@ async def _post(
         # Its kind alone: the provider may quote the prompt in its text, which the job's error keeps.
         tools.meter.create_failed(kind_of(exc))
         logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})
-        try:
-            return await _settle(
-                tools, job, partial(outcomes.not_created, exc=exc, not_before=tools.later(tries)), execution
-            )
-        except Superseded:
-            # The job was taken over, by one who cannot know that there is no task to look for.
-            await _surely(tools, job, lambda: tools.tasks.take_back(job))
-            raise
+        refused = partial(outcomes.not_created, exc=exc, not_before=tools.later(tries))
+        return await _nothing_made(tools, job, refused, execution)
+    except InputFault:
+        await _nothing_made(tools, job, partial(outcomes.taken_back, not_before=tools.later(tries)), execution)
+        raise
     # Logged first: where the database fails for good, an operator can still attach the task by hand.
     logger.info("task created", extra={"job_id": job.job_id, "provider_task_id": submission.task_id})
     task_id, estimated = submission.task_id, submission.estimated_millicredits
@@ -179,6 +179,37 @@ async def _post(
             role=TaskRole.NEW,
         )
         await _surely(tools, job, lambda: settle_stray(tools, task))
+        raise
+
+
+async def _create(tools: Tools, job: Job, media: Sequence[PreparedMedia], guard: Callable[[], None]) -> Submission:
+    """Posts once. Raises ProviderError, and InputFault for what no rule knows before a byte was sent."""
+    sent = False
+
+    def before_send() -> None:
+        nonlocal sent
+        guard()
+        sent = True
+
+    try:
+        with own_input():
+            return await tools.provider.create(job.request.spec, media, before_send=before_send)
+    except (InputFault, OSError) as exc:
+        kind = type(exc.__cause__ or exc).__name__
+        if sent:
+            logger.exception("create broke off", extra={"job_id": job.job_id})
+            raise SubmissionUnknown(f"The service failed before the answer was read ({kind}).") from exc
+        if isinstance(exc, OSError):
+            raise NotSent(f"The request could not be made ({kind}); nothing was sent.") from exc
+        raise
+
+
+async def _nothing_made(tools: Tools, job: Job, edit: Edit, execution: str) -> Job:
+    try:
+        return await _settle(tools, job, edit, execution)
+    except Superseded:
+        # The job was taken over, by one who cannot know that there is no task to look for.
+        await _surely(tools, job, lambda: tools.tasks.take_back(job))
         raise
 
 

@@ -80,7 +80,7 @@ class Tools:
     guard: Callable[[], Callable[[], None]]
     """Called before what cannot be taken back is recorded, gives what is called just before it is sent.
 
-    That raises NotSent where another replica may own the job by then.
+    That raises NotOurs where another replica may own the job by then.
     """
     meter: Meter = field(default_factory=Unmetered)
     crowd: Crowd = field(default_factory=Crowd)
@@ -142,14 +142,18 @@ class Shield:
         """Runs `work`, gives what it gives and raises what it raises."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
-        return await asyncio.shield(task)
+        task.add_done_callback(self._tasks.discard)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # The caller goes, and nobody else would hear of it.
+            task.add_done_callback(_tell_failure)
+            raise
 
-    def _ended(self, task: "asyncio.Task[Any]") -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (exc := task.exception()) is not None:
-            # Its caller may have gone and hear of it no more.
-            logger.debug("work failed", exc_info=exc, extra={"work": task.get_name()})
+
+def _tell_failure(task: "asyncio.Task[Any]") -> None:
+    if not task.cancelled() and (exc := task.exception()) is not None:
+        logger.warning("work failed", exc_info=exc, extra={"work": task.get_name()})
 
 
 def held(check: Callable[[], None]) -> bool:

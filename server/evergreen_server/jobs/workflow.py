@@ -15,19 +15,19 @@ from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.following import follow
-from evergreen_server.jobs.model import Job, Slot, Stage, State, Superseded
+from evergreen_server.jobs.model import Job, JobFault, Slot, Stage, State, Superseded
 from evergreen_server.jobs.preparing import prepare
-from evergreen_server.jobs.provider import ProviderError
 from evergreen_server.jobs.submission import submit
+from evergreen_server.jobs.trouble import DATABASE_UNAVAILABLE, INPUT_TRIES, STEP_FAILED, InputFault, waited_for
 from evergreen_server.jobs.work import StepWork, Tools, held
 from evergreen_server.logs import current_job
-from evergreen_storage import StorageError
 
-STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
-PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
+AWAY_TRIES = 3
+"""So often the database must have been away for a job before its caller is told of it."""
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,8 @@ class Runner:
     async def _advance(self, job: Job, execution: str, check: Callable[[], None]) -> None:
         """Does step after step, as the row says, until none is left; what fails is tried again, ever more slowly."""
         # The first reading came with the ownership, each later one with the step.
-        begun, read, tries = (job.attempt, job.run), True, 0
+        begun, read, tries, away, faults = (job.attempt, job.run), True, 0, 0, 0
+        error_id = uuid4().hex
         while True:
             try:
                 # Else another replica may own the job by now.
@@ -97,38 +98,54 @@ class Runner:
                 job, read = job if read else await self._tools.store.again(job), False
                 if job.execution != execution:
                     raise Superseded(job.job_id)
+                if away >= AWAY_TRIES:
+                    job = await self._tell(job, execution, DATABASE_UNAVAILABLE, "the database does not answer", tries)
+                away = 0
                 work = step_of(job)
                 if work is None or (job.attempt, job.run) != begun:
                     return
                 after = await work(self._tools, job, execution)
                 if after != job:
-                    job, read, tries = after, True, 0
+                    job, read, tries, faults = after, True, 0, 0
                     continue
                 # A step that changed nothing would change nothing again at once.
             except Superseded:
                 raise
-            except (StorageError, ProviderError) as exc:
-                logger.warning("step waits", extra={"job_id": job.job_id, "cause": str(exc), "tries": tries + 1})
-                code = STORAGE_UNAVAILABLE if isinstance(exc, StorageError) else PROVIDER_UNAVAILABLE
-                await self._tell(job, execution, code, str(exc), tries)
             except AWAY as exc:
+                away += 1
                 # Every job of this replica says so: one line each, and no traceback.
                 cause = type(exc).__name__
                 logger.warning("step waits", extra={"job_id": job.job_id, "cause": cause, "tries": tries + 1})
-            except Exception:
+            except Exception as exc:
                 # The outermost loop of a job: a fault of ours must not lose it.
-                logger.exception("step failed", extra={"job_id": job.job_id, "tries": tries + 1})
+                code, cause = waited_for(exc, error_id)
+                told = {"job_id": job.job_id, "cause": cause, "tries": tries + 1}
+                if code == STEP_FAILED:
+                    logger.exception("step failed", extra={**told, "error_id": error_id})
+                else:
+                    logger.warning("step waits", extra=told)
+                faults += isinstance(exc, InputFault)
+                # What keeps the step from being done may well keep the database from this too.
+                with suppress(SQLAlchemyError):
+                    if faults >= INPUT_TRIES:
+                        await self._give_up(job, execution, exc, error_id)
+                        continue
+                    await self._tell(job, execution, code, cause, tries)
             await self._tools.pause(job.job_id, self._tools.backoff(tries))
             tries += 1
 
-    async def _tell(self, job: Job, execution: str, code: str, cause: str, tries: int) -> None:
+    async def _tell(self, job: Job, execution: str, code: str, cause: str, tries: int) -> Job:
         """Tells the job's watchers, once, what it waits for; a slot that it cannot use meanwhile goes to others."""
         if job.slot is not Slot.WANTED and any(warning.code == code for warning in job.warnings):
-            return
+            return job
         waits = partial(Job.waits, code=code, cause=cause, not_before=self._tools.later(tries))
-        # What keeps the step from being done may well keep the database from it too.
-        with suppress(SQLAlchemyError):
-            await self._tools.store.change(job, waits, execution=execution)
+        return await self._tools.store.change(job, waits, execution=execution)
+
+    async def _give_up(self, job: Job, execution: str, exc: Exception, error_id: str) -> None:
+        """Ends a job whose own input we cannot work on, unless it may have been paid for."""
+        text = f"a fault of the service in work on the job's input ({exc}), logged with the error id {error_id}"
+        fault = JobFault(reason="INTERNAL", message=text)
+        await self._tools.store.change(job, partial(outcomes.never_sent, fault=fault), execution=execution)
 
 
 def step_of(job: Job) -> StepWork | None:

@@ -603,7 +603,11 @@ class Warning(_message.Message):
     * `SURPLUS_TASK`: the task of an earlier attempt came to light late; it is deleted at the provider.
     * `CREDITS_LOW`: an attempt may cost more than the provider's account has left, and the job waits for credits,
       or waited.
-    * `STORAGE_UNAVAILABLE`: the scene's storage failed and the job waits for it, or waited.
+    * `STORAGE_UNAVAILABLE`: the scene's storage, or a file of the server, failed and the job waits for it, or waited.
+    * `PROVIDER_UNAVAILABLE`: the provider gave no usable answer, or took no file for now, and the job waits for it,
+      or waited.
+    * `DATABASE_UNAVAILABLE`: the database did not answer for a while, and the job waited for it.
+    * `STEP_FAILED`: a fault of the service keeps the job from going on; it is tried again, at least once a minute.
     * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
     * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit has no room for it.
     * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.
@@ -655,6 +659,8 @@ class JobError(_message.Message):
     * `PICTURE_INVALID`: a picture is broken, empty, too large, or no picture.
     * `SUBMISSION_UNKNOWN`: whether a paid task exists is not known; call `ResolveSubmission`.
     * `SUBMISSION_ABANDONED`: somebody resolved such a job with `ABANDON`.
+    * `INTERNAL`: a fault of the service in work on the job's own input, three times in a row; nothing was paid.
+    * `SCENE_REFUSED`: the storage cannot keep the scene: its id, or the project's, differs only by case from another.
     * `START_BY_PASSED`: the job was not submitted by `start_by`; nothing was paid.
     * `FINISH_BY_PASSED`: the clip was not finished by `finish_by`, and its task was cancelled.
     """

@@ -1,0 +1,57 @@
+"""What keeps a step from being done: whether it may pass, and what a job's caller is told of it.
+
+What comes from the database, a storage, the network or the provider may pass, and never ends a job. What no rule
+knows, and work on the job's own input raised, comes again each time: it is an InputFault.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from evergreen_server.jobs.media import MediaError
+from evergreen_server.jobs.model import JobError
+from evergreen_server.jobs.provider import ProviderError
+from evergreen_storage import StorageError
+
+DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
+STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
+PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
+STEP_FAILED = "STEP_FAILED"
+
+INPUT_TRIES = 3
+
+
+class InputFault(Exception):
+    """Work on a job's own input raised what no rule knows; its cause is that. Nothing was sent or paid."""
+
+
+@contextmanager
+def own_input() -> Iterator[None]:
+    """Raises InputFault in place of what no rule knows; within is work that only the job's own input can upset."""
+    try:
+        yield
+    except (MediaError, ProviderError, StorageError, SQLAlchemyError, JobError, InputFault):
+        raise
+    except OSError as exc:
+        # Of the system, unlike what libraries raise by this name for a file that is broken.
+        if exc.errno is not None:
+            raise
+        raise InputFault(type(exc).__name__) from exc
+    except Exception as exc:
+        raise InputFault(type(exc).__name__) from exc
+
+
+def waited_for(exc: Exception, error_id: str) -> tuple[str, str]:
+    """Returns the code of the warning and what the job waits for. No text of an error that no rule knows."""
+    match exc:
+        case StorageError():
+            return STORAGE_UNAVAILABLE, str(exc)
+        case ProviderError():
+            return PROVIDER_UNAVAILABLE, str(exc)
+        case OSError():
+            text = f"a file or a connection of the server failed ({exc.strerror or type(exc).__name__})"
+            return STORAGE_UNAVAILABLE, text
+        case _:
+            kind = type(exc.__cause__ or exc).__name__ if isinstance(exc, InputFault) else type(exc).__name__
+            return STEP_FAILED, f"a fault of the service ({kind}), logged with the error id {error_id}; it tries again"
