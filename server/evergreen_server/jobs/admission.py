@@ -7,7 +7,7 @@ what holds the line up, is in `slots`; here are the moments at which to look, an
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -134,7 +134,8 @@ class Admission:
                     due = loop.time() + LOOK_SECONDS * self._random.uniform(0.75, 1.25)
                     waited_for = await self._unnoticed()
                     models |= waited_for
-                    await self._tell(waited_for)
+                    if waited_for:
+                        await self._tell(waited_for)
                 now = self._clock()
                 models |= {model for model, at in self._opens.items() if at <= now}
                 for model in sorted(models):
@@ -174,7 +175,7 @@ class Admission:
     def _see(self, millicredits: int, asked_at: datetime, db: sa.Connection) -> bool:
         return slots.see_balance(db, millicredits, asked_at, self._clock())
 
-    async def _tell(self, models: Iterable[str]) -> None:
+    async def _tell(self, models: Collection[str]) -> None:
         """Warns the first in each line of what holds them up, a few at each look, and each job once."""
         now = self._clock()
 
