@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import uvloop
 
+from evergreen_server.addresses import listen_parts
 from evergreen_server.collector import calm_collector
 from evergreen_server.config import Config, ConfigError
 from evergreen_server.logs import set_up_logs
@@ -56,21 +57,38 @@ def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
 @click.option("--render-scale", default=1.0, show_default=True, help="Output pixels per asked pixel, per side.")
 def sandbox(listen: str, speed: float, state_dir: Path | None, tier: int, render_scale: float) -> None:
     """Run a local Runway for tests: its API, real MP4s, scripted faults."""
+    from aiohttp import ThreadedResolver
+
+    from evergreen_server.media.guard import guarded_connector
     from evergreen_server.sandbox import SANDBOX_KEY, Sandbox, Settings
+    from evergreen_server.sandbox.clock import check_speed
 
     set_up_logs("INFO", "text")
-    host, _, port = listen.rpartition(":")
+    try:
+        host, port = listen_parts(listen, port=50052)
+        check_speed(speed)
+        settings = Settings(render_scale=render_scale)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from exc
 
     async def work(stop: asyncio.Event) -> None:
-        settings = Settings(render_scale=render_scale)
         async with Sandbox(
-            host=host, port=int(port), speed=speed, state_dir=state_dir, tier=tier, settings=settings
+            host=host,
+            port=port,
+            speed=speed,
+            state_dir=state_dir,
+            tier=tier,
+            settings=settings,
+            connector=lambda: guarded_connector(ThreadedResolver()),
         ) as opened:
             click.echo(f"evergreen sandbox on {opened.url}, key {SANDBOX_KEY}")
             sys.stdout.flush()
             await stop.wait()
 
-    _run(work)
+    try:
+        _run(work)
+    except (OSError, RuntimeError) as exc:
+        raise click.ClickException(f"the sandbox cannot start: {exc}") from exc
 
 
 @click.command()

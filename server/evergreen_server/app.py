@@ -6,6 +6,7 @@ import random
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -38,6 +39,7 @@ from evergreen_server.jobs.sweep import Sweep
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Places, Shield, Tools
 from evergreen_server.jobs.workflow import Runner
+from evergreen_server.media.guard import ThreadResolver, guarded_connector
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
 from evergreen_server.metrics import Metrics, serve_metrics
@@ -112,7 +114,13 @@ async def serve(
         base_url, secret = config.base_url, config.api_secret
         if config.sandbox:
             state_dir = config.data_dir / "state" / "sandbox"
-            sandbox = await stack.enter_async_context(Sandbox(speed=config.provider_speed, state_dir=state_dir))
+            names = ThreadPoolExecutor(2, thread_name_prefix="sandbox-names")
+            stack.callback(names.shutdown, wait=False, cancel_futures=True)
+            # It fetches what callers name, as the provider does, but from inside.
+            connector = partial(guarded_connector, resolver or ThreadResolver(names))
+            sandbox = await stack.enter_async_context(
+                Sandbox(speed=config.provider_speed, state_dir=state_dir, connector=connector)
+            )
             base_url, secret = sandbox.url, SANDBOX_KEY
         create_seconds = max(10.0, Timeouts().create / config.provider_speed)
         provider = await stack.enter_async_context(

@@ -1,13 +1,15 @@
 """Every setting, where it is declared: the only reader of the environment."""
 
-import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
+
+from evergreen_server.addresses import listen_address, on_loopback
 
 T = TypeVar("T")
 
@@ -128,14 +130,14 @@ class Config:
             faults.append("EVERGREEN_PROVIDER_SPEED: only a sandbox on loopback may have another speed than 1")
         if listen is not None:
             environ = {**environ, "EVERGREEN_LISTEN": listen}
-        address = read("EVERGREEN_LISTEN", "127.0.0.1:50051", _address)
+        address = read("EVERGREEN_LISTEN", "127.0.0.1:50051", partial(listen_address, port=50051))
         tokens_file = read("EVERGREEN_TOKENS_FILE", "", _file)
         tls = {name: read(name, "", _file) for name in TLS_NAMES}
         if any(environ.get(name) for name in TLS_NAMES):
             faults += [f"{name}: is not set, and TLS needs it" for name in TLS_NAMES[:2] if not environ.get(name)]
         if not insecure and not _on_loopback(f"//{address}") and not (tokens_file and environ.get(TLS_NAMES[0])):
             faults.append(OPEN_TO_ALL.format(address))
-        metrics = read("EVERGREEN_METRICS_LISTEN", "", lambda text: _address(text) if text else "")
+        metrics = read("EVERGREEN_METRICS_LISTEN", "", lambda text: listen_address(text) if text else "")
         if metrics and not insecure and not _on_loopback(f"//{metrics}"):
             faults.append(
                 "EVERGREEN_METRICS_LISTEN: has no authentication, so it must be on loopback, or --insecure given"
@@ -190,13 +192,6 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def _address(text: str) -> str:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ValueError(f"must be HOST:PORT, not {text!r}")
-    return text
-
-
 def _file(text: str) -> Path | None:
     if not text:
         return None
@@ -222,11 +217,7 @@ def _base_url(text: str) -> str:
 
 
 def _on_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return on_loopback(urlsplit(url).hostname or "")
 
 
 def _database_url(text: str) -> str:

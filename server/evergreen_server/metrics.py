@@ -9,6 +9,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from evergreen_server.addresses import listen_address, listen_parts
+from evergreen_server.doors import BACKLOG, http_runner, refuse_long_heads
 from evergreen_server.jobs.meter import Census
 
 CENSUS_SECONDS = 5.0
@@ -125,15 +127,13 @@ async def serve_metrics(listen: str, metrics: Metrics) -> AsyncIterator[str]:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=await metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app = web.Application()
+    app = web.Application(middlewares=[refuse_long_heads])
     app.router.add_get("/metrics", answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+    runner = http_runner(app)
     await runner.setup()
     try:
-        host, _, port = listen.rpartition(":")
-        site = web.TCPSite(runner, host.strip("[]"), int(port))
-        await site.start()
-        bound = runner.addresses[0]
-        yield f"{host}:{bound[1]}"
+        host, port = listen_parts(listen)
+        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        yield listen_address(f"{listen.rpartition(':')[0]}:{runner.addresses[0][1]}")
     finally:
         await runner.cleanup()

@@ -21,7 +21,7 @@ from yarl import URL
 
 from evergreen_server.jobs.media import Fetched, MediaError, MediaRefused, MediaUnreachable
 from evergreen_server.jobs.provider import Kind
-from evergreen_server.media.guard import GuardedResolver, NotPublic, guarded_socket
+from evergreen_server.media.guard import NotPublic, guarded_connector
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.signatures import HEAD_BYTES, as_sound, sniff
 from evergreen_server.media.spool import Spool
@@ -54,15 +54,7 @@ class Fetcher:
 
     async def __aenter__(self) -> Self:
         # A socket guard cannot see for which name it is called, so trusted hosts have a session of their own.
-        self._guarded = self._session(
-            aiohttp.TCPConnector(
-                resolver=GuardedResolver(self._resolver),
-                socket_factory=guarded_socket,
-                use_dns_cache=False,
-                force_close=True,
-                limit=0,
-            )
-        )
+        self._guarded = self._session(guarded_connector(self._resolver))
         self._trusted = self._session(
             aiohttp.TCPConnector(resolver=self._resolver, use_dns_cache=False, force_close=True, limit=0)
         )

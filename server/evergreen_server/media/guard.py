@@ -10,7 +10,7 @@ from concurrent.futures import Executor
 from functools import partial
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
 
-from aiohttp import AddrInfoType
+from aiohttp import AddrInfoType, TCPConnector
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
@@ -67,6 +67,17 @@ class GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Closes nothing: the inner resolver belongs to who made it."""
+
+
+def guarded_connector(resolver: AbstractResolver) -> TCPConnector:
+    """Makes a connector whose connections go to public addresses alone."""
+    return TCPConnector(
+        resolver=GuardedResolver(resolver),
+        socket_factory=guarded_socket,
+        use_dns_cache=False,
+        force_close=True,
+        limit=0,
+    )
 
 
 class ThreadResolver(AbstractResolver):

@@ -7,7 +7,9 @@ given back as the provider gives them back, tiers throttle, daily quotas refuse.
     async with Sandbox(speed=10, settings=Settings(render_scale=0.25)) as sandbox:
         client = AsyncRunwayML(api_key=SANDBOX_KEY, base_url=sandbox.url)
 
-The control API is JSON under /sandbox and answers on loopback only; unknown members are a 400 that names them.
+The control API is JSON under /sandbox (`Content-Type: application/json`) and answers programs on this machine: never a
+page of another origin, nor under a `Host` that is not this machine's. Unknown members, and numbers beyond reason, are a
+400 that names them.
 
 | call | what it does |
 |---|---|

@@ -46,7 +46,7 @@ class Answer:
 
 
 def compact(body: Json) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def refusal(status: int, error: str, **more: Json) -> Answer:

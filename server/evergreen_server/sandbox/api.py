@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import re
 import secrets
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from evergreen_server.sandbox.front import Front
 from evergreen_server.sandbox.journal import Json
 from evergreen_server.sandbox.organization import organization, usage
 from evergreen_server.sandbox.outputs import Signer
+from evergreen_server.sandbox.reading import read_json
 from evergreen_server.sandbox.settings import Settings
 from evergreen_server.sandbox.tasks import Task, credits_of
 from evergreen_server.sandbox.uploads import Upload, type_of
@@ -234,6 +234,6 @@ def _parse(raw: bytes) -> tuple[Json, str]:
     """Returns the JSON, None if it is none, and the SHA-256 of the bytes."""
     digest = hashlib.sha256(raw).hexdigest()
     try:
-        return json.loads(raw), digest
-    except (ValueError, RecursionError):
+        return read_json(raw), digest
+    except ValueError:
         return None, digest

@@ -2,8 +2,8 @@
 
 import asyncio
 import base64
-import binascii
 import hashlib
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -40,6 +40,11 @@ _MEGABYTE = 1024 * 1024
 _ROTATED = range(5, 9)
 _EXIF_ORIENTATION = 0x0112
 _AGENT = "RunwayML API/1.0"
+_UNREADABLE = (
+    UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ArithmeticError, AttributeError,
+    EOFError, LookupError, MemoryError, TypeError, ValueError, struct.error,
+)  # fmt: skip
+"""What the picture library raises over one broken file or other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +97,18 @@ class Assets:
     """The asset store: files by SHA-256, and the ways in."""
 
     def __init__(
-        self, *, folder: Path, http: aiohttp.ClientSession, studio: Studio, threads: ThreadPoolExecutor
+        self,
+        *,
+        folder: Path,
+        http: aiohttp.ClientSession,
+        trusted: aiohttp.ClientSession,
+        studio: Studio,
+        threads: ThreadPoolExecutor,
     ) -> None:
+        """Takes the session for URLs in requests, and the one for those of trusted asset hosts."""
         self._folder = folder
         self._http = http
+        self._trusted = trusted
         self._studio = studio
         self._threads = threads
 
@@ -108,7 +121,8 @@ class Assets:
         else:
             try:
                 async with asyncio.timeout(settings.asset_timeout_seconds):
-                    digest = await self._fetch(named)
+                    http = self._trusted if on_asset_host(named.uri, settings) else self._http
+                    digest = await self._fetch(named, http)
             except TimeoutError as exc:
                 raise AssetRefused("Timeout while fetching asset.") from exc
         return await self._measure(named, digest)
@@ -139,19 +153,20 @@ class Assets:
             case "audio":
                 return Asset(place=named.place, digest=digest, kind="audio")
 
-    async def _fetch(self, named: Named) -> str:
+    async def _fetch(self, named: Named, http: aiohttp.ClientSession) -> str:
         limit = _FETCH_LIMITS[named.kind] * _MEGABYTE
         headers = {"User-Agent": _AGENT}
         try:
-            async with self._http.head(named.uri, headers=headers, allow_redirects=False) as head:
+            async with http.head(named.uri, headers=headers, allow_redirects=False) as head:
                 _check_answer(head, named, limit)
-            async with self._http.get(named.uri, headers=headers, allow_redirects=False) as answer:
+            async with http.get(named.uri, headers=headers, allow_redirects=False) as answer:
                 _check_answer(answer, named, limit)
                 data = bytearray()
                 async for chunk in answer.content.iter_chunked(256 * 1024):
                     data += chunk
                     _check_size(len(data), limit)
-        except (aiohttp.ClientError, OSError) as exc:
+        except (aiohttp.ClientError, OSError, ValueError) as exc:
+            # The last is what the library says to a URL that nobody can ask for.
             if isinstance(exc, TimeoutError):
                 raise
             raise AssetRefused(
@@ -162,7 +177,7 @@ class Assets:
     def _keep_encoded(self, uri: str) -> str:
         try:
             return self._keep(base64.b64decode(uri.partition(",")[2], validate=True))
-        except binascii.Error as exc:
+        except ValueError as exc:
             raise AssetRefused("Invalid data URI.") from exc
 
     def _keep(self, data: bytes) -> str:
@@ -216,6 +231,8 @@ def _picture_size(path: Path) -> tuple[int, int]:
         with Image.open(BytesIO(path.read_bytes())) as picture:
             turned = picture.getexif().get(_EXIF_ORIENTATION) in _ROTATED
             width, height = picture.size
+            if not width or not height:
+                raise ValueError("no pixels")
             return (height, width) if turned else (width, height)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as exc:
+    except _UNREADABLE as exc:
         raise AssetRefused("Invalid asset. The image could not be read.") from exc

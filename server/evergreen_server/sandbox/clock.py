@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+LATEST = 32_503_680_000.0
+"""The year 3000, where time stands still: what tasks add to a moment must stay one that can be written."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
@@ -29,13 +32,15 @@ class SimulatedClock:
 
     def now(self) -> float:
         # The real clock may be set back; books that are replayed need times that never fall.
-        self._latest = max(self._latest, self.anchor.at(self._real()))
+        self._latest = max(self._latest, min(self.anchor.at(self._real()), LATEST))
         return self._latest
 
     def advance(self, seconds: float) -> Anchor:
         """Moves simulated time forward at once, and returns the new anchor."""
         if seconds < 0:
             raise ValueError("time cannot be moved back")
+        if not self.now() + seconds <= LATEST:
+            raise ValueError("time cannot be moved beyond the year 3000")
         self._latest = self.now() + seconds
         self.anchor = Anchor(real=self._real(), simulated=self._latest, speed=self.anchor.speed)
         return self.anchor

@@ -1,10 +1,8 @@
 """The control API under /sandbox, for tests: no part of the provider, and answered to this machine alone."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from ipaddress import ip_address
 
 from aiohttp import web
 
@@ -13,12 +11,14 @@ from evergreen_server.sandbox.answers import compact
 from evergreen_server.sandbox.api import Controls
 from evergreen_server.sandbox.books import Books
 from evergreen_server.sandbox.calls import CallLog
-from evergreen_server.sandbox.clock import SimulatedClock, timestamp
+from evergreen_server.sandbox.clock import SimulatedClock, check_speed, timestamp
 from evergreen_server.sandbox.faults import Script
 from evergreen_server.sandbox.front import Front
 from evergreen_server.sandbox.journal import Json
+from evergreen_server.sandbox.reading import finite, read_json
 from evergreen_server.sandbox.scripting import parse_rule
 from evergreen_server.sandbox.tasks import Task, credits_of
+from evergreen_server.sandbox.visitors import visitor_fault
 
 _WAIT_MOST = 60.0
 _LIMIT = 10_000
@@ -36,27 +36,45 @@ class Control:
         script: Script,
         calls: CallLog,
         front: Front,
+        host: str,
     ) -> None:
+        """Takes the host that is listened on."""
         self._controls = controls
         self._books = books
         self._clock = clock
         self._script = script
         self._calls = calls
         self._front = front
+        self._host = host
 
     def routes(self) -> list[web.RouteDef]:
         return [
-            web.post("/sandbox/faults", _guarded(self._add_fault)),
-            web.get("/sandbox/faults", _guarded(self._faults)),
-            web.delete("/sandbox/faults", _guarded(self._clear_faults)),
-            web.delete("/sandbox/faults/{id}", _guarded(self._clear_faults)),
-            web.get("/sandbox/calls", _guarded(self._list_calls)),
-            web.get("/sandbox/tasks", _guarded(self._list_tasks)),
-            web.patch("/sandbox/account", _guarded(self._change_account)),
-            web.patch("/sandbox/settings", _guarded(self._change_settings)),
-            web.get("/sandbox/clock", _guarded(self._tell_time)),
-            web.post("/sandbox/clock", _guarded(self._change_clock)),
+            web.post("/sandbox/faults", self._guarded(self._add_fault)),
+            web.get("/sandbox/faults", self._guarded(self._faults)),
+            web.delete("/sandbox/faults", self._guarded(self._clear_faults)),
+            web.delete("/sandbox/faults/{id}", self._guarded(self._clear_faults)),
+            web.get("/sandbox/calls", self._guarded(self._list_calls)),
+            web.get("/sandbox/tasks", self._guarded(self._list_tasks)),
+            web.patch("/sandbox/account", self._guarded(self._change_account)),
+            web.patch("/sandbox/settings", self._guarded(self._change_settings)),
+            web.get("/sandbox/clock", self._guarded(self._tell_time)),
+            web.post("/sandbox/clock", self._guarded(self._change_clock)),
         ]
+
+    def _guarded(
+        self, handler: Callable[[web.Request], Awaitable[web.Response]]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def guarded(request: web.Request) -> web.Response:
+            if (fault := visitor_fault(request, self._host)) is not None:
+                return fault
+            try:
+                return await handler(request)
+            except ValueError as exc:
+                return _reply({"error": str(exc)}, status=400)
+            except RecursionError:
+                return _reply({"error": "the body is nested too deeply"}, status=400)
+
+        return guarded
 
     async def _add_fault(self, request: web.Request) -> web.Response:
         rule = parse_rule(await _body(request))
@@ -121,34 +139,24 @@ class Control:
         body = await _body(request)
         if not isinstance(body, dict) or not body.keys() <= {"advance", "speed"}:
             raise ValueError("the body must be an object with advance (seconds), speed, or both")
+        numbers: dict[str, float] = {}
         for name, value in body.items():
-            if not isinstance(value, int | float) or isinstance(value, bool):
+            number = finite(value)
+            if number is None:
                 raise ValueError(f"{name} must be a number")
-        if isinstance(speed := body.get("speed"), int | float):
-            self._clock.change_speed(float(speed))
-        if isinstance(seconds := body.get("advance"), int | float):
-            self._clock.advance(float(seconds))
+            numbers[name] = number
+        if "speed" in numbers:
+            check_speed(numbers["speed"])
+        if "advance" in numbers:
+            self._clock.advance(numbers["advance"])
+        if "speed" in numbers:
+            self._clock.change_speed(numbers["speed"])
         self._books.keep_clock(self._clock.anchor)
         return await self._tell_time(request)
 
 
-def _guarded(
-    handler: Callable[[web.Request], Awaitable[web.Response]],
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def guarded(request: web.Request) -> web.Response:
-        if request.remote is None or not ip_address(request.remote).is_loopback:
-            return _reply({"error": "the control API answers to this machine alone"}, status=403)
-        try:
-            return await handler(request)
-        except ValueError as exc:
-            return _reply({"error": str(exc)}, status=400)
-
-    return guarded
-
-
 async def _body(request: web.Request) -> Json:
-    body: Json = json.loads(await request.read())
-    return body
+    return read_json(await request.read())
 
 
 def _reply(body: Json, *, status: int = 200) -> web.Response:

@@ -106,7 +106,11 @@ class Files:
         if (early := await passage.before()) is not None:
             return early
         try:
-            await self._receive(request)
+            try:
+                await self._receive(request)
+            except (AssertionError, LookupError, ValueError) as exc:
+                # What the library says to a form that is none.
+                raise FormRefused(400, "MalformedPOSTRequest") from exc
             answer = Answer(status=204)
         except FormRefused as exc:
             text = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{exc.code}</Code></Error>'

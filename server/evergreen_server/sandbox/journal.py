@@ -33,7 +33,7 @@ class Journal:
                 yield json.loads(line)
 
     def append(self, entry: dict[str, Json]) -> None:
-        line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
         if os.write(self._file, line) != len(line):
             raise OSError("the sandbox's journal could not be written whole")
 

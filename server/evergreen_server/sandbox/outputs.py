@@ -22,6 +22,8 @@ _ZEROS = bytes(_CHUNK)
 # A `free` box with a 64-bit length: an MP4 reader skips it, so a padded clip still plays.
 _BOX_HEADER = 16
 
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
+
 _NOT_A_VIDEO = b"<!DOCTYPE html><html><body><h1>We will be back soon</h1></body></html>"
 _EXPIRED = b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code></Error>'
 _MISSING = b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code></Error>'
@@ -96,7 +98,7 @@ async def serve(request: web.Request, body: Body, fault: Fault | None) -> web.St
     """Sends a clip or the part asked for, or does to it what the fault says."""
     etag = f'"{sha256(f"{body.path.name}-{body.size}".encode()).hexdigest()[:32]}"'
     asked = request.headers.get("Range", "")
-    if request.headers.get("If-Range", etag) != etag:
+    if request.headers.get("If-Range", etag) != etag or not _RANGE.fullmatch(asked):
         asked = ""
     span = _span(asked, body.size)
     common = {"Accept-Ranges": "bytes", "ETag": etag}
@@ -125,7 +127,7 @@ async def serve(request: web.Request, body: Body, fault: Fault | None) -> web.St
 
 def _span(asked: str, size: int) -> tuple[int, int] | None:
     """Reads a Range header; the whole for what is no byte range, None for what cannot be met."""
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", asked)
+    found = _RANGE.fullmatch(asked)
     if found is None or not (found[1] or found[2]):
         return (0, size)
     if not found[1]:

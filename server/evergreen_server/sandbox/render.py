@@ -107,7 +107,8 @@ def main() -> None:
                 answer = {}
             else:
                 answer = {**probe(**job)}
-        except (OSError, ValueError, SyntaxError, StopIteration, MemoryError) as exc:
+        except Exception as exc:
+            # The outermost loop: libraries raise anything over a hostile file, and the next job is another's.
             answer = {"error": f"{type(exc).__name__}: {exc}"}
         try:
             print(json.dumps(answer), flush=True)

@@ -1,30 +1,39 @@
 """Reads a scripted fault from its JSON, naming everything that is wrong with it."""
 
+import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 from evergreen_server.sandbox.answers import DOCUMENTATION, compact
 from evergreen_server.sandbox.faults import CREATES, KINDS, OPERATIONS, Fault, Kind, Rule
 from evergreen_server.sandbox.journal import Json
+from evergreen_server.sandbox.reading import finite
 
 _RULE_MEMBERS = ("operation", "path", "method", "match", "nth", "count", "fault")
 _MATCH_MEMBERS = ("promptText", "model", "taskId")
+_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 
 
 def _is_number(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 10**9
+    number = finite(value)
+    return number is not None and 0 <= number <= 10**9
 
 
 def _is_part(value: Json) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
+    number = finite(value)
+    return number is not None and 0 <= number <= 1
 
 
 def _is_text(value: Json) -> bool:
     return isinstance(value, str)
 
 
+def _is_line(value: Json) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable()
+
+
 def _is_headers(value: Json) -> bool:
-    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+    return isinstance(value, dict) and all(_TOKEN.fullmatch(name) and _is_line(item) for name, item in value.items())
 
 
 def _is_code(value: Json) -> bool:
@@ -55,8 +64,8 @@ def _is_size(value: Json) -> bool:
 _MEMBERS: Mapping[str, tuple[str, str, Callable[[Json], bool]]] = {
     "status": ("status", "an HTTP status, 200..599", _is_status),
     "body": ("body", "a string or JSON", _is_body),
-    "contentType": ("content_type", "a string", _is_text),
-    "headers": ("headers", "an object of strings", _is_headers),
+    "contentType": ("content_type", "a content type", _is_line),
+    "headers": ("headers", "an object of header lines", _is_headers),
     "retryAfter": ("retry_after", "a number of seconds", _is_number),
     "accept": ("accept", "true or false", _is_flag),
     "seconds": ("seconds", "a number of seconds", _is_number),

@@ -15,6 +15,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
+from evergreen_server.doors import BACKLOG, http_runner, refuse_long_heads
 from evergreen_server.sandbox.account import DEFAULT_TIER, AccountChange, tier
 from evergreen_server.sandbox.api import Api, Controls
 from evergreen_server.sandbox.assets import Assets
@@ -31,11 +32,11 @@ from evergreen_server.sandbox.outputs import Signer
 from evergreen_server.sandbox.settings import Settings
 from evergreen_server.sandbox.studio import Studio
 from evergreen_server.sandbox.tasks import MILLI
+from evergreen_server.sandbox.visitors import own_hosts_only
 
 SANDBOX_KEY = "key_" + "5a" * 64
 """A well-formed key for callers that have none; a sandbox takes any well-formed key unless told which."""
 
-_SHUTDOWN_SECONDS = 1.0
 _GENEROUS_CREDITS = 1_000_000
 
 
@@ -44,6 +45,7 @@ class Sandbox:
 
     `speed` is simulated seconds per real second; 0 stops time, which then moves only by the control API.
     With `state_dir` the books survive the process, SIGKILL included; without one they go with the sandbox.
+    `connector` makes what the URLs in requests are fetched over, but for those of `Settings.asset_hosts`.
     `tier` (1 to 5) and `credits` are those of a new account and leave kept books as they are.
     """
 
@@ -60,6 +62,7 @@ class Sandbox:
         tier: int = DEFAULT_TIER,
         credits: float = _GENEROUS_CREDITS,
         workers: int = 2,
+        connector: Callable[[], aiohttp.BaseConnector] = aiohttp.TCPConnector,
     ) -> None:
         self._host = host
         self._port = port
@@ -71,6 +74,7 @@ class Sandbox:
         self._tier = tier
         self._credits = credits
         self._workers = workers
+        self._connector = connector
         self._stack = AsyncExitStack()
         self.url = ""
         """The base URL, such as `http://127.0.0.1:41234`; empty until the sandbox is open."""
@@ -107,8 +111,9 @@ class Sandbox:
         stack.callback(threads.shutdown)
         studio = Studio(clips=clips, assets=kept, workers=self._workers)
         stack.callback(studio.close)
-        http = await stack.enter_async_context(aiohttp.ClientSession())
-        assets = Assets(folder=kept, http=http, studio=studio, threads=threads)
+        http = await stack.enter_async_context(_session(self._connector()))
+        trusted = await stack.enter_async_context(_session(aiohttp.TCPConnector()))
+        assets = Assets(folder=kept, http=http, trusted=trusted, studio=studio, threads=threads)
         controls = Controls(settings=self._settings)
         script, calls = Script(), CallLog()
         front = Front(script=script, calls=calls, clock=clock)
@@ -135,20 +140,22 @@ class Sandbox:
             incoming=incoming,
             threads=threads,
         )
-        control = Control(controls=controls, books=books, clock=clock, script=script, calls=calls, front=front)
+        control = Control(
+            controls=controls, books=books, clock=clock, script=script, calls=calls, front=front, host=self._host
+        )
 
-        app = web.Application()
+        app = web.Application(middlewares=[refuse_long_heads, own_hosts_only(self._host)])
         app.router.add_route("*", "/v1/{rest:.*}", api.handle)
         app.router.add_post("/uploads/{upload_id}", files.upload)
         app.router.add_get("/outputs/{task_id}/{number}.mp4", files.output)
         app.add_routes(control.routes())
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        runner = http_runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         # Runs before the cleanup: what waits by script or for a call lets go at once.
         stack.callback(calls.wake)
         stack.callback(front.stopping.set)
-        await web.TCPSite(runner, self._host, self._port).start()
+        await web.TCPSite(runner, self._host, self._port, backlog=BACKLOG).start()
         host, port = runner.addresses[0][:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -158,6 +165,10 @@ async def run(sandbox: Sandbox, *, ready: Callable[[str], None]) -> None:
     async with sandbox:
         ready(sandbox.url)
         await asyncio.Event().wait()
+
+
+def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
 
 
 def _secret(path: Path) -> bytes:

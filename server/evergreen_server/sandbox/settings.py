@@ -3,6 +3,8 @@
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
+from evergreen_server.sandbox.reading import finite
+
 Progress = Literal["linear", "stepwise", "none"]
 
 
@@ -41,6 +43,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         faults = [f"{name} must not be negative" for name in _not_negative if getattr(self, name) < 0]
+        numbers = {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.type in ("float", "int", float, int)
+        }
+        faults += [f"{name} must be at most {_MOST}" for name, value in numbers.items() if not value <= _MOST]
+        if self.task_sigma > 10:
+            faults.append("task_sigma must be at most 10")
         if self.progress not in get_args(Progress):
             faults.append("progress must be one of " + ", ".join(get_args(Progress)))
         if not 0.01 <= self.render_scale <= 1:
@@ -63,8 +73,8 @@ class Settings:
                 faults.append(f"unknown setting {name}; known: {', '.join(kinds)}")
             elif kind is tuple and isinstance(value, list) and all(isinstance(item, str) for item in value):
                 values[name] = tuple(value)
-            elif kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-                values[name] = float(value)
+            elif kind is float and (number := finite(value)) is not None:
+                values[name] = number
             elif type(value) is kind and kind is not tuple:
                 values[name] = value
             else:
@@ -73,6 +83,9 @@ class Settings:
             raise ValueError("; ".join(faults))
         return replace(self, **values)  # type: ignore[arg-type] # each value was matched to its field's type above
 
+
+_MOST = 10**9
+"""Of every number: some thirty years, where it is of seconds."""
 
 _not_negative = (
     "task_sigma",

@@ -1,0 +1,58 @@
+"""Addresses to listen on, as an operator writes them: HOST:PORT, the same for every door of the service."""
+
+import re
+from ipaddress import ip_address
+
+__all__ = ["listen_address", "listen_parts", "on_loopback"]
+
+_NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*")
+_PORT = re.compile(r"[0-9]{1,5}")
+_ONLY_DIGITS = re.compile(r"[0-9.]*")
+
+
+def listen_parts(text: str, *, port: int | None = None) -> tuple[str, int]:
+    """Returns host and port of HOST:PORT; IPv6 hosts stand in brackets there, and in the result without.
+
+    `port` is taken where localhost or an IP address stands alone. Raises ValueError with one sentence.
+    """
+    host, colon, digits = text.rpartition(":")
+    if port is not None and _alone(text):
+        host, colon, digits = text, ":", str(port)
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    fits = colon and _PORT.fullmatch(digits) and int(digits) <= 65535
+    if not fits or not (_is_ip(bare, bracketed=bare != host) or (bare == host and _is_name(host))):
+        raise ValueError(
+            "must be HOST:PORT, such as 127.0.0.1:50051, localhost:50051 or [::1]:50051, with a port from 0 to 65535, "
+            f"not {text[:200]!r}"
+        )
+    return bare, int(digits)
+
+
+def listen_address(text: str, *, port: int | None = None) -> str:
+    """Returns HOST:PORT in its one form. Raises ValueError as `listen_parts` does."""
+    host, number = listen_parts(text, port=port)
+    return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
+
+
+def on_loopback(host: str) -> bool:
+    """Tells whether a host is this machine alone: localhost, or an address of the loopback."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _alone(text: str) -> bool:
+    return text.lower() == "localhost" or _is_ip(text.strip("[]"), bracketed=text.startswith("["))
+
+
+def _is_ip(host: str, *, bracketed: bool) -> bool:
+    try:
+        return (ip_address(host).version == 6) is bracketed
+    except ValueError:
+        return False
+
+
+def _is_name(host: str) -> bool:
+    # Digits alone are an address that somebody mistyped, which the system may read as another one.
+    return len(host) <= 253 and _NAME.fullmatch(host) is not None and not _ONLY_DIGITS.fullmatch(host)
