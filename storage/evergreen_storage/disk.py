@@ -9,8 +9,6 @@ with a token and the rename one step, between processes too.
 import errno
 import hashlib
 import os
-import re
-import secrets
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,9 +21,9 @@ from .content_types import content_type_of
 from .descriptors import FOLDER_FLAGS, LOCK, READ_FLAGS, content_token, exists, is_link, locked, translated
 from .keys import is_name
 from .storage import AlreadyExists, Conflict, InvalidKey, Meta, NotFound, Unavailable
+from .trees import clear, gone_name, part_name, sweep
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_PART: Final = re.compile(r"\..+\.[0-9a-f]{16}\.part", re.DOTALL)
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -35,11 +33,6 @@ class Traits:
 
     case_sensitive: bool
     hard_links: bool
-
-
-def part_name(name: str) -> str:
-    """Makes a hidden name for a file on its way to `name`."""
-    return f".{name}.{secrets.token_hex(8)}.part"
 
 
 def meta_of(key: str, status: os.stat_result, *, token: str | None = None, crc32c: int | None = None) -> Meta:
@@ -174,27 +167,49 @@ class Disk:
                 suppress(FileNotFoundError, NotADirectoryError),
                 self.folder(parts[:-1], create=False) as above,
                 self.folder(parts, create=False) as folder,
-                locked(folder),
             ):
-                if os.listdir(folder) == [LOCK]:
-                    os.unlink(LOCK, dir_fd=folder)
-                    try:
-                        os.rmdir(parts[-1], dir_fd=above)
-                    except OSError as fault:
-                        if fault.errno != errno.ENOTEMPTY:  # someone wrote here meanwhile
-                            raise
-                    os.fsync(above)
+                with locked(folder):
+                    if os.listdir(folder) != [LOCK]:
+                        continue
+                    self.unlink(LOCK, folder)
+                try:
+                    # Without the lock, since some disks keep a file that is open, and its folder with it.
+                    os.rmdir(parts[-1], dir_fd=above)
+                except OSError as fault:
+                    if fault.errno != errno.ENOTEMPTY:  # someone wrote here meanwhile
+                        raise
+                os.fsync(above)
 
     def sweep(self, before: datetime) -> int:
         """Removes what killed writers left behind before a time, and tells how many files that were."""
-        limit, removed = before.timestamp(), 0
-        for _, _, names, folder in os.fwalk(self.root):
-            for name in filter(_PART.fullmatch, names):
-                with suppress(OSError):  # another process sweeps too, or the folder is not ours to change
-                    if os.stat(name, dir_fd=folder, follow_symlinks=False).st_mtime < limit:
-                        os.unlink(name, dir_fd=folder)
-                        removed += 1
-        return removed
+        with translated("the storage folder", "swept"):
+            return sweep(lambda parts: self.folder(parts, create=False), before)
+
+    def clear(self, parts: Sequence[str], *, keep: str = "") -> list[str]:
+        """Removes all that lies in a folder, and the folder, but for the file `keep`; gives what was left."""
+        with translated("/".join(parts), "removed"), suppress(FileNotFoundError, NotADirectoryError):
+            with self.folder(parts, create=False) as folder:
+                left = clear(folder, keep=keep, unlink=self.unlink)
+            if not keep:
+                with self.folder(parts[:-1], create=False) as above:
+                    self._remove_emptied(above, parts[-1], hide=not left)
+            return left
+        return []
+
+    def unlink(self, name: str, folder: int) -> None:
+        """Removes a file of an open folder."""
+        os.unlink(name, dir_fd=folder)
+
+    def _remove_emptied(self, above: int, name: str, *, hide: bool) -> None:
+        try:
+            os.rmdir(name, dir_fd=above)
+        except OSError as fault:
+            if fault.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            if hide:
+                # Only what is removed already, and still open somewhere: the sweep removes the rest.
+                os.rename(name, gone_name(), src_dir_fd=above, dst_dir_fd=above)
+        os.fsync(above)
 
     def publish(self, folder: int, part: str, name: str, *, key: str, if_absent: bool, if_token: str | None) -> None:
         """Gives a finished part its name. Raises AlreadyExists, Conflict."""

@@ -16,6 +16,7 @@ from .storage import Json, Meta, NotFound, StorageError, Unavailable, Unsupporte
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Filesystems agree on the name and size of an entry, but not on how its time is called.
+_MOST_TOLD: Final = 100
 _TIMES: Final = ("mtime", "LastModified", "last_modified", "modified", "updated", "timeModified", "created")
 
 
@@ -154,6 +155,36 @@ class ForeignFiles:
             elif info.get("type") == "file" and not str(info["name"]).endswith("/"):
                 found[key] = _meta(key, info, functools.partial(self._filesystem.modified, self._path(key)))
         return sorted(found.values(), key=lambda meta: meta.key)
+
+    def clear(self, prefix: str, keep: str) -> list[str]:
+        """Removes all that lies below a folder but a key, and its folders; gives what was left, at most 100 paths."""
+        folders: list[str] = []
+        left: list[str] = []
+        waiting = [self._path(prefix).rstrip("/")]
+        while waiting:
+            here = waiting.pop()
+            folders.append(here)
+            self._filesystem.invalidate_cache()
+            with suppress(FileNotFoundError, NotADirectoryError):
+                for info in self._filesystem.ls(here, detail=True):
+                    name = str(info["name"]).rstrip("/")
+                    path = f"{here}/{name.rpartition('/')[2]}"
+                    if name.strip("/") == here.strip("/") or path == self._path(keep):
+                        continue
+                    if info.get("type") == "directory":
+                        waiting.append(path)
+                        continue
+                    try:
+                        self._filesystem.rm_file(path)
+                    except FileNotFoundError:
+                        pass
+                    except PermissionError:
+                        left.append(path.removeprefix(self._path(prefix)))
+        for folder in reversed(folders):
+            # What is not empty, not there, or only a name in keys, stays.
+            with suppress(OSError, NotImplementedError):
+                self._filesystem.rmdir(folder)
+        return left[:_MOST_TOLD]
 
     def sign(self, key: str, seconds: int) -> str | None:
         """Makes a URL that reads a file; None where the filesystem cannot."""

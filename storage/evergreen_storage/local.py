@@ -151,6 +151,10 @@ class LocalStorage:
     async def remove_folders(self, prefixes: Sequence[str]) -> None:
         await self._threads.run(self._disk.remove_folders, [check_folder(prefix) for prefix in prefixes])
 
+    async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
+        parts = check_folder(prefix)
+        return await self._threads.run(self._disk.clear, parts, keep=keep.removeprefix(prefix))
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         check_key(key)
         return None

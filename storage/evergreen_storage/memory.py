@@ -139,6 +139,12 @@ class MemoryStorage:
     async def remove_folders(self, prefixes: Sequence[str]) -> None:
         await self.make_folders(prefixes)
 
+    async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
+        for key in [meta.key async for meta in self.list(prefix)]:
+            if key != keep:
+                await self.delete(key)
+        return ()
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         check_key(key)
         return None

@@ -27,6 +27,7 @@ from .content_types import content_type_of
 from .keys import check_folder, check_key
 from .locks import KeyLocks
 from .multipart import Upload
+from .object_clearing import clear
 from .object_errors import translated
 from .object_listing import folders, level, tree
 from .storage import AlreadyExists, Meta, NotFound, Sealed, TooLarge, Unavailable
@@ -196,6 +197,12 @@ class ObjectStorage:
 
     async def remove_folders(self, prefixes: Sequence[str]) -> None:
         await self.make_folders(prefixes)
+
+    async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
+        check_folder(prefix)
+        folder, kept = self._bucket.prefix + prefix, self._bucket.prefix + keep
+        with translated(prefix, "removed"):
+            return [path.removeprefix(folder) or "/" for path in await clear(self._store, folder, keep=kept)]
 
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         path = self._path(key)

@@ -7,8 +7,9 @@ from typing import Final
 
 from .checksums import Chunk, extend_crc32c
 from .descriptors import translated
-from .disk import Disk, meta_of, part_name
+from .disk import Disk, meta_of
 from .storage import AlreadyExists, Meta
+from .trees import part_name
 
 # The disk begins with so many bytes while the rest is received, which makes the sync at the end short.
 _BEHIND: Final = 1 << 22

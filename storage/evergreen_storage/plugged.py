@@ -141,6 +141,10 @@ class FsspecStorage:
             with suppress(StorageError):
                 await self._run(prefix, "removed", self._files.remove_folder, prefix)
 
+    async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
+        check_folder(prefix)
+        return await self._run(prefix, "removed", self._files.clear, prefix, keep)
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         check_key(key)
         return await self._run(key, "signed", self._files.sign, key, int(ttl.total_seconds()))

@@ -104,27 +104,30 @@ class SceneStore:
                 found += [summary for summary in summaries if summary is not None]
         return found
 
-    async def delete(self, project_id: str, scene_id: str) -> None:
+    async def delete(self, project_id: str, scene_id: str) -> Sequence[str]:
         """Removes a scene with all its files, scene.json last, so that a delete that was broken off can be repeated.
 
+        Gives the paths in the scene, at most 100, of what others put there and the storage cannot remove.
         Raises SceneNotFound. Nobody may write to the scene meanwhile.
         """
         folder = _scene(project_id, scene_id)
-        folders = [*(f"{folder}{name}/" for name in FOLDERS), folder]
         index = f"{folder}{INDEX}"
         if await self._storage.stat(index) is None:
-            await self._storage.remove_folders(folders)
+            await self._storage.clear(folder)
             raise SceneNotFound(project_id, scene_id)
-        keys: list[str] = []
-        async for meta in self._storage.list(folder):
-            if meta.key != index:
-                keys.append(meta.key)
-            if len(keys) == _PAGE:
-                await each(self._storage.delete, keys)
-                keys.clear()
-        await each(self._storage.delete, keys)
+        for name in FOLDERS:
+            keys: list[str] = []
+            async with aclosing(self._storage.list(f"{folder}{name}/", delimiter=True)) as entries:
+                async for meta in entries:
+                    if not meta.key.endswith("/") and meta.key != index:
+                        keys.append(meta.key)
+                    if len(keys) == _PAGE:
+                        await each(self._storage.delete, keys)
+                        keys.clear()
+            await each(self._storage.delete, keys)
+        await self._storage.clear(folder, keep=index)
         await self._storage.delete(index)
-        await self._storage.remove_folders(folders)
+        return await self._storage.clear(folder)
 
     def key(self, project_id: str, scene_id: str, path: str) -> str:
         """Makes the storage key of an asset, `path` being FOLDER/NAME such as `videos/clip.mp4`."""

@@ -82,6 +82,9 @@ class SerializedStorage:
     async def remove_folders(self, prefixes: Sequence[str]) -> None:
         await self._inner.remove_folders(prefixes)
 
+    async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
+        return await self._inner.clear(prefix, keep=keep)
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         return await self._inner.sign(key, ttl=ttl)
 

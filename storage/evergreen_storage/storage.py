@@ -109,6 +109,13 @@ class Storage(Protocol):
         """Removes those of these folders that are empty, in this order; undoes `make_folders`."""
         ...
 
+    async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
+        """Removes a folder (ending in "/") with all that lies below it, whoever put it there, but for the key `keep`.
+
+        Gives the paths in it, at most 100, of what the engine may not or cannot remove.
+        """
+        ...
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         """Makes a URL that reads the object without credentials; None where the engine cannot."""
         ...

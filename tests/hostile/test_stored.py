@@ -2,7 +2,10 @@
 
 import json
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
@@ -10,8 +13,9 @@ import pytest
 import pytest_asyncio
 
 from evergreen.v1 import scene_pb2
+from evergreen_storage import SceneStore, Unavailable, open_storage
 from tests.rpc.scene_server import SceneApi, scene_serving
-from tests.rpc.scenes import crc32c, scene_of, upload
+from tests.rpc.scenes import crc32c, paths_of, scene_of, upload
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -270,3 +274,151 @@ async def test_a_document_that_is_no_file_hides_no_other_scene(
     listed = await scenes.listed()
 
     assert (listed["good"], listed.get(scene_id, "")) == ("ACTIVE", status)
+
+
+FOREIGN_NAMES = [
+    "images/a b.png",
+    "images/a+b.png",
+    "images/a%2Fb.png",
+    "images/é.png",
+    "images/日本.png",
+    "images/-rf",
+    "images/.hidden",
+    "images/tail.",
+    "images/line\nbreak",
+    "images/back\\slash",
+    "images/quote'\"",
+    "images/bell\x07",
+    "images/\u202ereversed",
+    "images/CON",
+    "images/" + "n" * 255,
+    "images/\udcff\udcfe.png",
+    "images/sub/in ner/+",
+    "images/.thing.0123456789abcdef.part",
+    "notes for me.txt",
+    "videos/.nfs000001",
+    ".DS_Store",
+    "elsewhere/deep/er/file",
+    "metadata/notes.txt",
+]
+
+
+async def test_a_deletion_takes_what_others_put_there_whatever_its_name(scenes: Scenes) -> None:
+    await scenes.make("foreign")
+    folder = scenes.folder / "foreign"
+    for name in FOREIGN_NAMES:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"theirs")
+    (folder / "images" / "link").symlink_to("../../good")
+    (folder / "images" / "loop").symlink_to("loop")
+    os.mkfifo(folder / "images" / "pipe")
+
+    answer = await scenes.api.scene.DeleteScene(scene_pb2.DeleteSceneRequest(project_id="film", scene_id="foreign"))
+
+    assert list(answer.left) == []
+    assert not folder.exists()
+    assert "exports/cut.bin" in paths_of(await scene_of(scenes.api, "good"))
+
+
+@contextmanager
+def deep(folder: Path, levels: int) -> Iterator[None]:
+    """Makes folders within each other, deeper than Python's own tools can remove, and sees to it that they go."""
+    above = os.open(folder, os.O_RDONLY)
+    for _ in range(levels):
+        os.mkdir("d", dir_fd=above)
+        inner = os.open("d", os.O_RDONLY, dir_fd=above)
+        os.close(above)
+        above = inner
+    os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=above))
+    os.close(above)
+    try:
+        yield
+    finally:
+        subprocess.run(["rm", "-rf", str(folder / "d")], check=True)
+
+
+@pytest.mark.parametrize("levels", [15, 16, 17, 1_200])
+async def test_folders_however_deep_hide_nothing_and_are_deleted_with_their_scene(scenes: Scenes, levels: int) -> None:
+    scene_id = f"deep-{levels}"
+    await scenes.make(scene_id)
+    with deep(scenes.folder / scene_id / "images", levels):
+        scene = await scene_of(scenes.api, scene_id)
+        listed = await scenes.listed()
+        answer = await scenes.api.scene.DeleteScene(scene_pb2.DeleteSceneRequest(project_id="film", scene_id=scene_id))
+
+        assert "exports/cut.bin" in paths_of(scene)
+        assert (listed["good"], listed[scene_id]) == ("ACTIVE", "ACTIVE")
+        assert list(answer.left) == []
+        assert not (scenes.folder / scene_id).exists()
+
+
+def _loop(root: Path) -> None:
+    (root / "projects" / "p" / "loop").symlink_to(root)
+    (root / "projects" / "self").symlink_to("self")
+
+
+def _names(root: Path) -> None:
+    for name in (b"\xff\xfe", b"a\nb", b"..hidden", b" ", b"n" * 255):
+        os.mkdir(os.path.join(os.fsencode(root / "projects"), name))
+
+
+def _gone(root: Path) -> None:
+    for path in sorted((root / "projects" / "p").rglob("*"), reverse=True):
+        path.rmdir() if path.is_dir() else path.unlink()
+
+
+def _files_for_folders(root: Path) -> None:
+    (root / "projects" / "file").write_bytes(b"")
+    os.mkfifo(root / "projects" / "pipe")
+    (root / "projects" / ".x.0123456789abcdef.part").mkdir()
+
+
+def _deleted(root: Path) -> None:
+    gone = root / "projects" / "p" / ".0123456789abcdef.gone"
+    (gone / "sub").mkdir(parents=True)
+    (gone / "sub" / "rest").write_bytes(b"rest")
+
+
+SWEPT = {
+    "links in a circle": (_loop, 1),
+    "names that are no text": (_names, 1),
+    "folders taken away": (_gone, 0),
+    "files where folders are looked for": (_files_for_folders, 1),
+    "what a deletion had to leave": (_deleted, 2),
+}
+
+
+@pytest.mark.parametrize(("put", "removed"), SWEPT.values(), ids=SWEPT.keys())
+async def test_a_sweep_goes_on_whatever_it_meets(tmp_path: Path, put: Callable[[Path], None], removed: int) -> None:
+    left = tmp_path / "projects" / "p" / "s" / "videos" / ".clip.mp4.0123456789abcdef.part"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half of a clip")
+    async with open_storage(tmp_path.as_uri(), clock=lambda: datetime.now(UTC) + timedelta(days=3)) as storage:
+        await storage.put("projects/p/s/videos/whole.mp4", b"clip")
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_bytes(b"half of another")
+        put(tmp_path)
+
+        assert await SceneStore(storage, clock=lambda: datetime.now(UTC)).sweep() == removed
+
+        assert not left.exists()
+        assert not list((tmp_path / "projects" / "p").glob(".*.gone"))
+
+
+@pytest.mark.parametrize("levels", [17, 1_200])
+async def test_a_sweep_goes_past_folders_however_deep(tmp_path: Path, levels: int) -> None:
+    left = tmp_path / "projects" / "z" / ".clip.mp4.0123456789abcdef.part"
+    async with open_storage(tmp_path.as_uri(), clock=lambda: datetime.now(UTC) + timedelta(days=3)) as storage:
+        left.parent.mkdir(parents=True)
+        left.write_bytes(b"half of a clip")
+        with deep(tmp_path / "projects", levels):
+            assert await SceneStore(storage, clock=lambda: datetime.now(UTC)).sweep() == 1
+
+
+async def test_the_root_taken_away_is_a_fault_of_the_storage(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    async with open_storage(root.as_uri()) as storage:
+        root.rmdir()
+
+        with pytest.raises(Unavailable, match="gone"):
+            await SceneStore(storage, clock=lambda: datetime.now(UTC)).sweep()

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from evergreen_storage import AlreadyExists, InvalidKey, LocalStorage, NotFound, Unavailable
-from evergreen_storage.disk import Traits
+from evergreen_storage.descriptors import LOCK
+from evergreen_storage.disk import Disk, Traits
+from evergreen_storage.threads import Threads
 
 Child = Callable[..., AbstractAsyncContextManager[Process]]
 
@@ -280,3 +282,32 @@ async def test_a_stream_cancelled_at_any_moment_is_whole_or_gone(local: LocalSto
             assert (tmp_path / "root" / name).read_bytes() == body
         await local.delete(key)
         (tmp_path / "root/clips/.lock").unlink(missing_ok=True)
+
+
+class KeepsOpenFiles(Disk):
+    """A disk as NFS and FUSE have it: while a file is open somewhere, removing it only gives it another name."""
+
+    open = True
+
+    def unlink(self, name: str, folder: int) -> None:
+        if self.open and name == LOCK:
+            os.rename(name, ".fuse_hidden0000000100000001", src_dir_fd=folder, dst_dir_fd=folder)
+        elif not self.open or not name.startswith(".fuse_hidden"):
+            os.unlink(name, dir_fd=folder)
+
+
+async def test_a_folder_with_a_file_that_is_open_somewhere_goes_with_the_next_sweep(tmp_path: Path) -> None:
+    disk = KeepsOpenFiles(tmp_path, traits=Traits(case_sensitive=True, hard_links=True))
+    storage = LocalStorage(disk=disk, threads=Threads(size=1), clock=lambda: datetime.now(UTC))
+    await storage.put("projects/p/s/a", b"data")
+    await storage.delete("projects/p/s/a")
+
+    left = await storage.clear("projects/p/s/")
+    [hidden] = (tmp_path / "projects/p").iterdir()
+    disk.open = False
+    swept = await storage.sweep()
+    await storage.close()
+
+    assert list(left) == []
+    assert hidden.name.endswith(".gone")
+    assert (swept, list((tmp_path / "projects/p").iterdir())) == (1, [])

@@ -330,3 +330,30 @@ async def test_the_first_file_of_a_scene_is_not_read_again(
     assert scene.asset("exports/known.bin") == asset
     read = [target.rpartition("/")[2] for method, target in proxy.seen if method == "GET" and ".bin" in target]
     assert read == ["unknown.bin"]
+
+
+async def test_clear_takes_foreign_keys_and_tells_of_those_that_cannot_be_named(bucket: Bucket) -> None:
+    foreign = ["a b", "a+b", "a%2Fb", "%41", "é", "日本/x y", "q'\"", "[x]*?", "sub/in ner/+", ".hidden", "images/é"]
+    for key in [*foreign, "images/1.png"]:
+        bucket.put(f"team/files/s/{key}", b"theirs")
+    bucket.put("team/files/s2/a b", b"theirs")
+    unnamed = ["d//b", "deep/e//f"]
+    for key in unnamed:
+        bucket.put(f"team/files/s/{key}", b"theirs")
+    async with open_storage(bucket.url, **bucket.options) as storage:
+        left = await storage.clear("s/", keep="s/images/1.png")
+        again = await storage.clear("s/")
+
+    assert bucket.listed() == ["team/files/s/d//b", "team/files/s/deep/e//f", "team/files/s2/a b"]
+    assert list(left) == list(again) == unnamed
+
+
+async def test_clear_tells_of_the_markers_of_folders(bucket: Bucket) -> None:
+    for key in ("s/images/", "s/images/1.png", "s/"):
+        bucket.put(f"team/files/{key}", b"")
+    async with open_storage(bucket.url, **bucket.options) as storage:
+        left = await storage.clear("s/")
+
+    assert bucket.listed() == ["team/files/s/", "team/files/s/images/"]
+    # Azure's own is not even listed.
+    assert set(left) - {"/"} == {"images/"}

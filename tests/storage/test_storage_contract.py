@@ -303,3 +303,16 @@ async def test_a_signed_url_reads_without_credentials_and_where_there_is_none_it
         async with ClientSession() as session, session.get(URL(url, encoded=True)) as answer:
             assert (answer.status, await answer.read()) == (200, b"clip")
             assert answer.headers["Content-Type"] == "video/x-test"
+
+
+async def test_clear_takes_all_below_a_folder_but_what_is_to_be_kept(storage: Storage) -> None:
+    for key in ("a/x/1", "a/x/y/2", "a/keep", "a.b", "a-b/3", "b/4"):
+        await storage.put(key, b"data")
+
+    assert list(await storage.clear("a/", keep="a/keep")) == []
+    kept = [meta.key async for meta in storage.list("")]
+    assert list(await storage.clear("a/")) == []
+    assert list(await storage.clear("a/")) == []
+
+    assert kept == ["a-b/3", "a.b", "a/keep", "b/4"]
+    assert [meta.key async for meta in storage.list("")] == ["a-b/3", "a.b", "b/4"]

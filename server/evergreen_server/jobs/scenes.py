@@ -6,7 +6,7 @@ nothing can be added to, and doing it again finishes it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
 from typing import TypeAlias
@@ -60,9 +60,10 @@ class SceneDeletions:
         """Keeps a scene from being deleted while something is written to it. Raises SceneBusy if it is already."""
         return self._writers.writing(project_id, scene_id)
 
-    async def delete(self, project_id: str, scene_id: str, *, force: bool) -> None:
+    async def delete(self, project_id: str, scene_id: str, *, force: bool) -> Sequence[str]:
         """Deletes a scene with all its files; with `force` cancels its jobs first, and waits for them.
 
+        Gives the paths of what others put there and the storage cannot remove.
         Raises SceneNotFound; SceneBusy before anything was deleted; StorageError where it is to be repeated.
         """
         turn = self._turns.setdefault((project_id, scene_id), asyncio.Lock())
@@ -72,7 +73,7 @@ class SceneDeletions:
         except TimeoutError:
             raise SceneBusy(f"the scene {project_id}/{scene_id} is being deleted by another call") from None
         try:
-            await self._delete(project_id, scene_id, force)
+            return await self._delete(project_id, scene_id, force)
         finally:
             turn.release()
 
@@ -102,7 +103,7 @@ class SceneDeletions:
             query = query.where(scene_deletions.c.replica.not_in(others))
         return [(row.project_id, row.scene_id) for row in db.execute(query)]
 
-    async def _delete(self, project_id: str, scene_id: str, force: bool) -> None:
+    async def _delete(self, project_id: str, scene_id: str, force: bool) -> Sequence[str]:
         await self._check_known(project_id, scene_id)
         unfinished = await self._database.write(lambda db: self._mark(db, project_id, scene_id, force))
         if unfinished and not force:
@@ -115,14 +116,19 @@ class SceneDeletions:
             # Nothing was deleted yet, so the scene may be used again.
             await asyncio.shield(self._database.write(lambda db: unmark(db, project_id, scene_id, self._replica_id)))
             raise
+        left: Sequence[str] = ()
         try:
             with suppress(SceneNotFound):  # an earlier try came so far
-                await self._scenes.delete(project_id, scene_id)
+                left = await self._scenes.delete(project_id, scene_id)
         except BaseException:
             # The mark stands, and any replica may see the deletion to its end.
             await asyncio.shield(self._database.write(lambda db: disown(db, project_id, scene_id, self._replica_id)))
             raise
         await self._database.write(lambda db: unmark(db, project_id, scene_id, self._replica_id))
+        if left:
+            about = {"project_id": project_id, "scene_id": scene_id, "left": len(left), "such_as": left[0]}
+            logger.warning("files left of a deleted scene", extra=about)
+        return left
 
     async def _check_known(self, project_id: str, scene_id: str) -> None:
         """Raises SceneNotFound where there is neither a scene, nor a job of it, nor the mark of an earlier try."""

@@ -76,8 +76,8 @@ class SceneService(AssetMethods):
     ) -> scene_pb2.DeleteSceneResponse:
         _check(message.project_id, message.scene_id)
         context.caller.check_scene(message.project_id, message.scene_id)
-        await self._deletions.delete(message.project_id, message.scene_id, force=message.force)
-        return scene_pb2.DeleteSceneResponse()
+        left = await self._deletions.delete(message.project_id, message.scene_id, force=message.force)
+        return scene_pb2.DeleteSceneResponse(left=left)
 
 
 def _check(project_id: str, scene_id: str | None) -> None:

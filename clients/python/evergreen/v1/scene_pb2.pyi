@@ -378,12 +378,21 @@ class DeleteSceneResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    LEFT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def left(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The paths in the scene of files that others put there and that the storage does not let this service
+        remove, at most 100; a path that cannot be written is told as near as can be. Empty: nothing is left.
+        """
+
     def __init__(
         self,
+        *,
+        left: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

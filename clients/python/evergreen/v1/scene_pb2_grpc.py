@@ -166,7 +166,10 @@ class SceneServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def DeleteScene(self, request, context):
-        """Deletes a scene with all its files. This cannot be undone. Its jobs stay readable.
+        """Deletes a scene with all that lies below it, also what others put there under names that no asset can
+        have. This cannot be undone. Its jobs stay readable. What cannot be removed (on object stores: the markers
+        of folders, and what lies beside keys with an empty, `.` or `..` part or a control character) is named in
+        `left`.
 
         From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
         delete, that stays so, and some files may be gone: call again to finish.

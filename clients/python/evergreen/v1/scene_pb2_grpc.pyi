@@ -84,7 +84,10 @@ class SceneServiceStub:
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
     """
     DeleteScene: _grpc.UnaryUnaryMultiCallable[_scene_pb2.DeleteSceneRequest, _scene_pb2.DeleteSceneResponse]
-    """Deletes a scene with all its files. This cannot be undone. Its jobs stay readable.
+    """Deletes a scene with all that lies below it, also what others put there under names that no asset can
+    have. This cannot be undone. Its jobs stay readable. What cannot be removed (on object stores: the markers
+    of folders, and what lies beside keys with an empty, `.` or `..` part or a control character) is named in
+    `left`.
 
     From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
     delete, that stays so, and some files may be gone: call again to finish.
@@ -202,7 +205,10 @@ class SceneServiceAsyncStub(SceneServiceStub):
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
     """
     DeleteScene: _aio.UnaryUnaryMultiCallable[_scene_pb2.DeleteSceneRequest, _scene_pb2.DeleteSceneResponse]  # type: ignore[assignment]
-    """Deletes a scene with all its files. This cannot be undone. Its jobs stay readable.
+    """Deletes a scene with all that lies below it, also what others put there under names that no asset can
+    have. This cannot be undone. Its jobs stay readable. What cannot be removed (on object stores: the markers
+    of folders, and what lies beside keys with an empty, `.` or `..` part or a control character) is named in
+    `left`.
 
     From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
     delete, that stays so, and some files may be gone: call again to finish.
@@ -341,7 +347,10 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scene_pb2.DeleteSceneRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scene_pb2.DeleteSceneResponse, _abc.Awaitable[_scene_pb2.DeleteSceneResponse]]:
-        """Deletes a scene with all its files. This cannot be undone. Its jobs stay readable.
+        """Deletes a scene with all that lies below it, also what others put there under names that no asset can
+        have. This cannot be undone. Its jobs stay readable. What cannot be removed (on object stores: the markers
+        of folders, and what lies beside keys with an empty, `.` or `..` part or a control character) is named in
+        `left`.
 
         From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
         delete, that stays so, and some files may be gone: call again to finish.
