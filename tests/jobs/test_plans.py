@@ -22,10 +22,11 @@ from evergreen_server.jobs.meter import Unmetered, take_census
 from evergreen_server.jobs.model import JobNotFound, State
 from evergreen_server.jobs.notices import cancelling
 from evergreen_server.jobs.outlook import Outlooks
+from evergreen_server.jobs.percentages import Progress
 from evergreen_server.jobs.polling import Durations
 from evergreen_server.jobs.retention import Retention
 from evergreen_server.jobs.scenes import under_way
-from evergreen_server.jobs.store import JobStore, Progress
+from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.sweep import beyond_clock
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.topic import Entry

@@ -114,7 +114,6 @@ async def _seen(tools: Tools, job: Job, task: Task, execution: str) -> Job:
 
 async def _ended(tools: Tools, job: Job, task: Task, execution: str, *, ours: bool = False) -> Job:
     """Records how a task ended; `ours` tells whether a DELETE of ours may have cancelled it."""
-    tools.progress.forget(job.job_id)
     if task.state is TaskState.SUCCEEDED:
         tools.answers[job.job_id] = task
         return await tools.store.change(job, lambda job: _succeeded(job, task), execution=execution)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 
 from evergreen_server.jobs.model import Job
-from evergreen_server.jobs.store import Progress
+from evergreen_server.jobs.percentages import Progress
 
 FLUSH_SECONDS = 0.25
 
@@ -26,10 +26,6 @@ class ProgressBuffer:
         self._waiting[job.job_id] = Progress(job=job, execution=execution, progress=hundredths)
         self._news.set()
         return replace(job, progress=hundredths)
-
-    def forget(self, job_id: str) -> None:
-        """Drops what is not written yet, since a later change makes it stale."""
-        self._waiting.pop(job_id, None)
 
     async def run(self) -> None:
         while True:

@@ -18,6 +18,12 @@ _project = projects.c.project_id == sa.bindparam("of_project")
 
 PROJECT_OF = sa.select(jobs.c.project_id).where(_job)
 LOCK_PROJECT = sa.select(projects.c.revision).where(_project).with_for_update()
+LOCK_PROJECTS = (
+    sa.select(projects.c.project_id, projects.c.revision)
+    .where(projects.c.project_id.in_(sa.bindparam("project_ids", expanding=True)))
+    .order_by(projects.c.project_id)
+    .with_for_update()
+)
 FIND_MARK = sa.select(scene_deletions.c.project_id).where(
     scene_deletions.c.project_id == sa.bindparam("of_project"),
     scene_deletions.c.scene_id == sa.bindparam("of_scene"),

@@ -31,6 +31,7 @@ from evergreen_server.jobs.model import (
     TaskRole,
     WrongState,
 )
+from evergreen_server.jobs.percentages import MOST, Progress, write_percentages
 from evergreen_server.jobs.projects import lock_project, refuse_marked
 from evergreen_server.jobs.reading import JobReader, find_request, get_job
 from evergreen_server.jobs.rows import life_to_row, micros, request_to_row
@@ -51,15 +52,6 @@ class Change:
     """Whether a caller of the API made it, or a slot was granted, so that whoever executes the job should look."""
     queue: str = ""
     """The model whose line should be looked at, since the job joined it or gave a slot back."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """A percentage heard from the provider by the execution that polls."""
-
-    job: Job
-    execution: str
-    progress: float
 
 
 class JobStore(JobReader):
@@ -178,25 +170,20 @@ class JobStore(JobReader):
         return await self.write(lambda db: self.apply(db, job_id, edit, wished=True))
 
     async def flush(self, batch: Collection[Progress]) -> None:
-        """Writes many jobs' progress in one transaction; what is no news, or not the owner's, is left out."""
+        """Writes many jobs' progress in few transactions; what is no news, or not the owner's, is left out."""
+        ordered = sorted(batch, key=lambda item: (item.job.request.project_id, item.job.job_id))
+        for start in range(0, len(ordered), MOST):
+            part = ordered[start : start + MOST]
 
-        def work(db: sa.Connection) -> tuple[None, list[Change]]:
-            changes: list[Change] = []
-            for item in sorted(batch, key=lambda item: (item.job.request.project_id, item.job.job_id)):
+            def work(db: sa.Connection, part: Collection[Progress] = part) -> tuple[None, list[Change]]:
+                changed = write_percentages(db, part, self._clock(), self._event_row)
+                return None, [Change(project_id=job.request.project_id, job_id=job.job_id) for job in changed]
 
-                def edit(job: Job, item: Progress = item) -> Job:
-                    mine = job.execution == item.execution and job.state is State.RUNNING
-                    return replace(job, progress=item.progress) if mine and item.progress > job.progress else job
-
-                project_id = item.job.request.project_id
-                changes += self.apply(db, item.job.job_id, edit, project_id=project_id)[1]
-            return None, changes
-
-        try:
-            await self.write(work)
-        except AWAY:
-            # A percentage is the one thing that may be lost: the next poll brings a newer one.
-            logger.warning("progress not written", exc_info=True)
+            try:
+                await self.write(work)
+            except AWAY:
+                # A percentage is the one thing that may be lost: the next poll brings a newer one.
+                logger.warning("progress not written", exc_info=True)
 
     def cap(self, project_id: str) -> int | None:
         """Tells the most millicredits that a project may have reserved and spent; None where it has no limit."""
@@ -282,18 +269,17 @@ class JobStore(JobReader):
         return new, [Change(project_id=project_id, job_id=job_id, wished=wished, queue=queue)]
 
     def _write_events(self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime) -> None:
-        rows = [
-            {
-                "project_id": job.request.project_id,
-                "revision": job.revision,
-                "job_id": job.job_id,
-                "kind": kind.value,
-                "state": job.state.value,
-                "event": self._encode_event(kind, job, now),
-                "created_at": micros(now),
-            }
-            for kind, job in events
-        ]
-        db.execute(statements.INSERT_EVENTS, rows)
+        db.execute(statements.INSERT_EVENTS, [self._event_row(kind, job, now) for kind, job in events])
         last = events[-1][1]
         db.execute(statements.SET_REVISION, {"of_project": last.request.project_id, "revision": last.revision})
+
+    def _event_row(self, kind: EventKind, job: Job, now: datetime) -> dict[str, object]:
+        return {
+            "project_id": job.request.project_id,
+            "revision": job.revision,
+            "job_id": job.job_id,
+            "kind": kind.value,
+            "state": job.state.value,
+            "event": self._encode_event(kind, job, now),
+            "created_at": micros(now),
+        }
