@@ -39,6 +39,7 @@ from evergreen_server.jobs.sweep import Sweep
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Places, Shield, Tools
 from evergreen_server.jobs.workflow import Runner
+from evergreen_server.jobs.writers import SceneWriters
 from evergreen_server.media.guard import ThreadResolver, guarded_connector
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
@@ -162,6 +163,7 @@ async def serve(
             if database.shared:
                 notices.tell(changes)
 
+        writers = SceneWriters(database=database, replica_id=replica_id, clock=now)
         store = JobStore(
             database=database,
             clock=now,
@@ -171,6 +173,7 @@ async def serve(
             replica_id=replica_id,
             caps=_caps(config.project_credits),
             backlog=Backlog(config.max_queued),
+            refuse=writers.refuse,
         )
         tasks = TaskRecords(database=database, store=store, clock=now)
         admission = Admission(
@@ -241,7 +244,13 @@ async def serve(
             meter=metrics,
         )
         deletions = SceneDeletions(
-            database=database, store=store, feed=feed, scenes=scenes, clock=now, replica_id=replica_id
+            database=database,
+            store=store,
+            feed=feed,
+            scenes=scenes,
+            clock=now,
+            replica_id=replica_id,
+            writers=writers,
         )
         sweep = Sweep(database=database, tools=tools, running=lambda: runner.running, deletions=deletions)
         # Of its own, so that it starts after the engine that it works on, and ends before.

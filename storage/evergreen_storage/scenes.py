@@ -290,12 +290,16 @@ class SceneStore:
                 await self._index.update(project_id, scene_id, lambda document: remove_asset(document, path))
         await self._storage.delete(key)
 
-    async def delete_asset(self, project_id: str, scene_id: str, path: str) -> None:
-        """Removes an asset like `discard`. Raises SceneNotFound, AssetNotFound."""
+    async def check_asset(self, project_id: str, scene_id: str, path: str) -> None:
+        """Raises SceneNotFound, and AssetNotFound where neither scene.json nor a file has this name."""
         key = self._own_key(project_id, scene_id, path)
         named = (await self.get(project_id, scene_id)).asset(path)
         if named is None and await self._storage.stat(key) is None:
             raise AssetNotFound(f"the scene {project_id}/{scene_id} has no {path!r}")
+
+    async def delete_asset(self, project_id: str, scene_id: str, path: str) -> None:
+        """Removes an asset like `discard`. Raises SceneNotFound, AssetNotFound."""
+        await self.check_asset(project_id, scene_id, path)
         await self.discard(project_id, scene_id, path)
 
     async def sweep(self) -> int:

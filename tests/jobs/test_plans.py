@@ -20,6 +20,7 @@ from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.history import new_events
 from evergreen_server.jobs.meter import Unmetered, take_census
 from evergreen_server.jobs.model import JobNotFound, State
+from evergreen_server.jobs.needs import refuse_needed
 from evergreen_server.jobs.notices import cancelling
 from evergreen_server.jobs.outlook import Outlooks
 from evergreen_server.jobs.percentages import Progress
@@ -141,6 +142,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
         partial(news, cursors={f"film-{number}": JOBS // PROJECTS - number for number in range(PROJECTS)})
     ),
     "a scene's jobs under way": lambda case: case.read(lambda db: under_way(db, "film-1", "scene-11")),
+    "who needs a file": lambda case: case.read(lambda db: refuse_needed(db, "film-1", "scene-11", "images/a.png")),
     "slots": lambda case: case.write(
         lambda db: slots.grant(
             db, "gen4.5", slots.Terms(concurrent=JOBS, daily_left=5, asked_at=NOW - timedelta(minutes=1)), NOW, 1.0

@@ -25,6 +25,7 @@ def store_of(
     clock: Callable[[], datetime],
     changed: Callable[[Sequence[Change]], None] = lambda _changes: None,
     enqueue: Callable[[sa.Connection, Job], None] = lambda _db, _job: None,
+    refuse: Callable[[sa.Connection, JobRequest], None] = lambda _db, _request: None,
     kind: type[StoreT] = JobStore,  # type: ignore[assignment] # which is what is made where nothing else is asked for
 ) -> StoreT:
     """A store whose jobs nobody runs."""
@@ -35,6 +36,7 @@ def store_of(
         encode_event=lambda _kind, _job, _at: b"",
         enqueue=enqueue,
         changed=changed,
+        refuse=refuse,
     )
 
 

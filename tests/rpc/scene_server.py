@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -15,11 +16,12 @@ from evergreen_server.background import Background
 from evergreen_server.ids import JobIds
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.feed import Feed
-from evergreen_server.jobs.model import Job, JobRequest
+from evergreen_server.jobs.model import CostBasis, Job, JobRequest, State
 from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.work import Shield
+from evergreen_server.jobs.writers import SceneWriters
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
 from evergreen_server.rpc.access import Access
@@ -83,18 +85,24 @@ class SceneApi:
         self._store = store
         self._changed = changed
 
-    async def accept(self, scene_id: str = "one") -> Job:
-        """Records a job that never ends."""
+    async def accept(self, scene_id: str = "one", *, project_id: str = "film", **spec: object) -> Job:
+        """Records a job that ends by `end` alone."""
         job_id = JobIds(now).new()
         request = JobRequest(
-            project_id="film",
+            project_id=project_id,
             scene_id=scene_id,
             request_id=job_id,
             digest=job_id,
-            spec=VideoSpec(model="gen4.5"),
+            spec=VideoSpec(model="gen4.5", **spec),
             start_by=now() + timedelta(hours=1),
         )
         return await self._store.accept(request, job_id=job_id, estimated_millicredits=None, inline={})
+
+    async def end(self, job: Job, *states: State) -> None:
+        """Takes a job through states, or else to its end."""
+        for state in states or (State.FAILED,):
+            edit = partial(Job.ended, state=state)
+            await self._store.wish(job.job_id, lambda job, edit=edit: edit(job.charged(0, CostBasis.CONFIRMED)))
 
     async def state(self, job: Job) -> str:
         return (await self._store.get(job.job_id)).state.value
@@ -127,6 +135,7 @@ async def scene_serving(
             feed.changed(changes)
             news.set()
 
+        writers = SceneWriters(database=database, replica_id="local", clock=now)
         store = JobStore(
             database=database,
             replica_id="local",
@@ -134,6 +143,7 @@ async def scene_serving(
             encode_event=wire.event,
             enqueue=lambda _db, _job: None,
             changed=changed,
+            refuse=writers.refuse,
         )
         background = await enter(Background(failed=pytest.fail))
         background.start(feed.run, name="feed")
@@ -147,6 +157,7 @@ async def scene_serving(
                 scenes=scenes,
                 clock=now,
                 replica_id="local",
+                writers=writers,
                 wait_seconds=wait_seconds,
             ),
             media=media,

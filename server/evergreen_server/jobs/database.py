@@ -205,6 +205,18 @@ scene_writers = sa.Table(
     sa.Index("scene_writers_by_scene", "project_id", "scene_id"),
 )
 
+asset_claims = sa.Table(
+    "asset_claims",
+    metadata,
+    sa.Column("writer_id", sa.String, primary_key=True),
+    sa.Column("project_id", sa.String, nullable=False),
+    sa.Column("scene_id", sa.String, nullable=False),
+    sa.Column("path", sa.String, nullable=False, comment="In lower case."),
+    sa.Column("replica_id", sa.ForeignKey("replicas.replica_id", ondelete="CASCADE"), nullable=False),
+    sa.Index("asset_claims_by_path", "project_id", "scene_id", "path"),
+    comment="A file in here is being replaced or deleted by a writer, and no new job may name it.",
+)
+
 storage_locks = sa.Table(
     "storage_locks",
     metadata,

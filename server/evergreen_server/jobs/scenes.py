@@ -19,9 +19,10 @@ from evergreen_server.jobs.database import Database, jobs, replicas, scene_delet
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.leases import live_replicas
 from evergreen_server.jobs.model import UNFINISHED, State, WrongState
+from evergreen_server.jobs.needs import refuse_needed
 from evergreen_server.jobs.projects import SceneBusy, disown, is_marked, lock_project, mark, marked_by, unmark
 from evergreen_server.jobs.store import JobStore
-from evergreen_server.jobs.writers import SceneWriters
+from evergreen_server.jobs.writers import Claim, SceneWriters
 from evergreen_storage import SceneNotFound, SceneStore, StorageError
 
 WAIT_SECONDS = 60.0
@@ -44,6 +45,7 @@ class SceneDeletions:
         scenes: SceneStore,
         clock: Callable[[], datetime],
         replica_id: str,
+        writers: SceneWriters,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._database = database
@@ -53,12 +55,19 @@ class SceneDeletions:
         self._clock = clock
         self._wait_seconds = wait_seconds
         self._replica_id = replica_id
-        self._writers = SceneWriters(database=database, replica_id=replica_id, clock=clock)
+        self._writers = writers
         self._turns: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
-    def writing(self, project_id: str, scene_id: str) -> AbstractAsyncContextManager[None]:
-        """Keeps a scene from being deleted while something is written to it. Raises SceneBusy if it is already."""
+    def writing(self, project_id: str, scene_id: str) -> AbstractAsyncContextManager[Claim]:
+        """Keeps a scene from being deleted while something is written to it. Raises SceneBusy if it is already.
+
+        Gives what claims a file, to be called before one is replaced or deleted.
+        """
         return self._writers.writing(project_id, scene_id)
+
+    async def check_free(self, project_id: str, scene_id: str, path: str) -> None:
+        """Raises SceneBusy where a job that is not final needs this file, at this moment."""
+        await self._database.read(lambda db: refuse_needed(db, project_id, scene_id, path))
 
     async def delete(self, project_id: str, scene_id: str, *, force: bool) -> Sequence[str]:
         """Deletes a scene with all its files; with `force` cancels its jobs first, and waits for them.

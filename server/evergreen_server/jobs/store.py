@@ -68,7 +68,9 @@ class JobStore(JobReader):
         replica_id: str,
         caps: ledger.Caps = ledger.UNCAPPED,
         backlog: Backlog | None = None,
+        refuse: Callable[[sa.Connection, JobRequest], None] = lambda _db, _request: None,
     ) -> None:
+        """Takes what raises SceneBusy where a file that a request names is being replaced or deleted."""
         super().__init__(database, replica_id=replica_id)
         self._clock = clock
         self._encode_event = encode_event
@@ -76,6 +78,7 @@ class JobStore(JobReader):
         self._changed = changed
         self._caps = caps
         self._backlog = backlog or Backlog(None)
+        self._refuse = refuse
         self._beginnings = Beginnings(database, replica_id=replica_id)
 
     async def accept(
@@ -85,7 +88,8 @@ class JobStore(JobReader):
 
         The same request_id and body again gives the job that it made; another body raises RequestReused,
         and one whose job is no longer kept JobDeleted.
-        Raises SceneBusy where the scene is being deleted; PriceUnknown, ProjectCreditsExceeded under the project's cap;
+        Raises SceneBusy where the scene, or a file that is named, is being deleted or replaced; PriceUnknown,
+        ProjectCreditsExceeded under the project's cap;
         QueueFull where too many jobs wait, of the project or in all.
         """
         now = self._clock()
@@ -105,6 +109,7 @@ class JobStore(JobReader):
                 return existing, []
             key = {"project_id": request.project_id, "request_id": request.request_id}
             refuse_marked(db, request.project_id, request.scene_id)
+            self._refuse(db, request)
             self._check_cap(db, request.project_id, estimated_millicredits)
             self._backlog.admit(db, request.project_id)
             accepted = replace(job, revision=revision)

@@ -1,8 +1,12 @@
-"""Who writes to which scene, so that none is deleted under a writer: by count, and on a shared database by rows."""
+"""Who writes to which scene, so that none is deleted under a writer: by count, and on a shared database by rows.
+
+A writer that is about to replace or delete a file claims it, so that no job that needs the file is accepted meanwhile.
+"""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,13 +15,18 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import AWAY, Database, scene_writers
+from evergreen_server.jobs.database import AWAY, Database, asset_claims, scene_writers
 from evergreen_server.jobs.leases import live_replicas
+from evergreen_server.jobs.model import JobRequest
+from evergreen_server.jobs.needs import claimed, refuse_claimed, refuse_needed
 from evergreen_server.jobs.projects import lock_project, refuse_marked
 
 LOOK_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
+
+Claim: TypeAlias = Callable[[str], Awaitable[None]]
+"""Claims a file of the scene until the writer leaves. Raises SceneBusy where a job that is not final needs it."""
 
 _Key: TypeAlias = tuple[str, str]
 
@@ -37,19 +46,30 @@ class SceneWriters:
         self._clock = clock
         self._counts: dict[_Key, _Count] = {}
         self._stale: set[str] = set()
+        self._claims: Counter[tuple[str, str, str]] = Counter()
+        """Of this process, where it is the only one."""
+
+    def refuse(self, db: sa.Connection, request: JobRequest) -> None:
+        """Raises SceneBusy where a file that the request names is claimed. To be called under the project's lock."""
+        for path in {media.asset for media in request.spec.media if media.asset}:
+            if self._database.shared:
+                refuse_claimed(db, request.project_id, request.scene_id, path)
+            elif self._claims[request.project_id, request.scene_id, path.lower()]:
+                raise claimed(path)
 
     @asynccontextmanager
-    async def writing(self, project_id: str, scene_id: str) -> AsyncIterator[None]:
-        """Counts the caller as a writer. Raises SceneBusy where the scene is being deleted."""
+    async def writing(self, project_id: str, scene_id: str) -> AsyncIterator[Claim]:
+        """Counts the caller as a writer, and lets it claim files. Raises SceneBusy where the scene is being deleted."""
         count = self._counts.setdefault((project_id, scene_id), _Count())
         count.number += 1
         try:
             if self._database.shared:
-                async with self._row(project_id, scene_id):
-                    yield
+                async with self._row(project_id, scene_id) as claim:
+                    yield claim
             else:
                 await self._database.read(lambda db: refuse_marked(db, project_id, scene_id))
-                yield
+                async with self._claiming(project_id, scene_id) as claim:
+                    yield claim
         finally:
             count.number -= 1
             if not count.number:
@@ -74,7 +94,26 @@ class SceneWriters:
             await asyncio.sleep(LOOK_SECONDS)
 
     @asynccontextmanager
-    async def _row(self, project_id: str, scene_id: str) -> AsyncIterator[None]:
+    async def _claiming(self, project_id: str, scene_id: str) -> AsyncIterator[Claim]:
+        mine: list[tuple[str, str, str]] = []
+
+        async def claim(path: str) -> None:
+            # Noted first: a job that is accepted after the look must find it, and one before is found by the look,
+            # since both go through the one thread that writes.
+            mine.append((project_id, scene_id, path.lower()))
+            self._claims.update(mine[-1:])
+            await self._database.write(lambda db: refuse_needed(db, project_id, scene_id, path))
+
+        try:
+            yield claim
+        finally:
+            for key in mine:
+                self._claims[key] -= 1
+                if not self._claims[key]:
+                    del self._claims[key]
+
+    @asynccontextmanager
+    async def _row(self, project_id: str, scene_id: str) -> AsyncIterator[Claim]:
         writer_id = uuid4().hex
         row = {
             "writer_id": writer_id,
@@ -97,13 +136,23 @@ class SceneWriters:
             nonlocal left
             lock_project(db, project_id, self._clock())
             left = True
-            db.execute(scene_writers.delete().where(scene_writers.c.writer_id.in_([writer_id, *stale])))
+            for table in (scene_writers, asset_claims):
+                db.execute(table.delete().where(table.c.writer_id.in_([writer_id, *stale])))
+
+        async def claim(path: str) -> None:
+            def work(db: sa.Connection) -> None:
+                lock_project(db, project_id, self._clock())
+                refuse_needed(db, project_id, scene_id, path)
+                if not left:
+                    db.execute(asset_claims.insert().values(**row, path=path.lower()))
+
+            await asyncio.shield(self._database.write(work))
 
         stale = tuple(self._stale)
         try:
             # Shielded: the row is written even where the caller gives up, and then it must be taken away again.
             await asyncio.shield(self._database.write(enter))
-            yield
+            yield claim
         finally:
             try:
                 await asyncio.shield(self._database.write(leave))

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from evergreen.v1 import scene_pb2
 from evergreen_server.jobs.provider import Fault
+from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.work import Shield
 from evergreen_server.rpc.chunks import chunk_messages
 from evergreen_server.rpc.convert import asset_message, timestamp
@@ -27,12 +28,14 @@ class AssetMethods:
         self,
         *,
         scenes: SceneStore,
+        deletions: SceneDeletions,
         uploads: Uploads,
         transfers: Transfers,
         shield: Shield,
         clock: Callable[[], datetime],
     ) -> None:
         self._scenes = scenes
+        self._deletions = deletions
         self._uploads = uploads
         self._transfers = transfers
         self._shield = shield
@@ -84,7 +87,11 @@ class AssetMethods:
         if faults := asset_faults(*where, written=True):
             raise InvalidRequest(faults)
         context.caller.check_scene(message.project_id, message.scene_id)
-        await self._scenes.delete_asset(*where)
+        await self._deletions.check_free(*where)
+        await self._scenes.check_asset(*where)
+        async with self._deletions.writing(message.project_id, message.scene_id) as claim:
+            await claim(message.path)
+            await self._scenes.delete_asset(*where)
         return scene_pb2.DeleteAssetResponse()
 
     async def GetAssetUrl(

@@ -36,8 +36,9 @@ class SceneService(AssetMethods):
         clock: Callable[[], datetime],
     ) -> None:
         uploads = Uploads(scenes=scenes, deletions=deletions, media=media, transfers=transfers)
-        super().__init__(scenes=scenes, uploads=uploads, transfers=transfers, shield=shield, clock=clock)
-        self._deletions = deletions
+        super().__init__(
+            scenes=scenes, deletions=deletions, uploads=uploads, transfers=transfers, shield=shield, clock=clock
+        )
 
     async def CreateScene(
         self, message: scene_pb2.CreateSceneRequest, _context: Context

@@ -78,8 +78,10 @@ class Uploads:
             text = f"{info.path!r} is a name that only the service gives to its files; choose another"
             raise SceneBusy(text, job_id=job_of(info.path))
         where = (info.project_id, info.scene_id, info.path)
-        async with self._transfers.turn(), self._deletions.writing(info.project_id, info.scene_id):
+        async with self._transfers.turn(), self._deletions.writing(info.project_id, info.scene_id) as claim:
             overwrite = await self._may_overwrite(info)
+            if overwrite:
+                await self._deletions.check_free(*where)
             asset = await self._scenes.add_stream(
                 *where,
                 body.chunks(),
@@ -87,6 +89,8 @@ class Uploads:
                 content_type(await body.head(), info.content_type or content_type_of(info.path)),
                 info.crc32c if info.HasField("crc32c") else None,
                 overwrite=overwrite,
+                # Not before: for as long as it is claimed no job may name it, and a body may take hours.
+                sealed=(lambda _size, _crc32c: claim(info.path)) if overwrite else None,
             )
             asset = await self._measured(info.project_id, info.scene_id, asset)
             scene = await self._scenes.attach(info.project_id, info.scene_id, [asset])

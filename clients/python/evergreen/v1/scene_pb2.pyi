@@ -456,7 +456,9 @@ class UploadInfo(_message.Message):
     crc32c: _builtins.int
     """The CRC32C (Castagnoli) that the bytes will have. Where given, any other fails the call."""
     overwrite: _builtins.bool
-    """Whether a file of that path may be replaced; never one that a job made."""
+    """Whether a file of that path may be replaced; never one that a job made, or that a job needs which is not
+    final.
+    """
     def __init__(
         self,
         *,

@@ -113,7 +113,8 @@ class SceneServiceStub:
       there. Not an error if the same bytes are there.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
       `DeleteScene` first. Or the name is one that the service gives to the files of jobs and films, whatever
-      jobs there are; choose another.
+      jobs there are; choose another. Or it would replace what a job needs that is not final, `job_id` in
+      `metadata`; wait for the job or cancel it.
     * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
     * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
     * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
@@ -137,6 +138,8 @@ class SceneServiceStub:
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or in `metadata/`.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: a job that is not final made the file, or names it in its request;
+      wait for the job, `job_id` in `metadata`, or cancel it. Or the scene is being deleted.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
     """
     GetAssetUrl: _grpc.UnaryUnaryMultiCallable[_scene_pb2.GetAssetUrlRequest, _scene_pb2.GetAssetUrlResponse]
@@ -234,7 +237,8 @@ class SceneServiceAsyncStub(SceneServiceStub):
       there. Not an error if the same bytes are there.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
       `DeleteScene` first. Or the name is one that the service gives to the files of jobs and films, whatever
-      jobs there are; choose another.
+      jobs there are; choose another. Or it would replace what a job needs that is not final, `job_id` in
+      `metadata`; wait for the job or cancel it.
     * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
     * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
     * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
@@ -258,6 +262,8 @@ class SceneServiceAsyncStub(SceneServiceStub):
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or in `metadata/`.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: a job that is not final made the file, or names it in its request;
+      wait for the job, `job_id` in `metadata`, or cancel it. Or the scene is being deleted.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
     """
     GetAssetUrl: _aio.UnaryUnaryMultiCallable[_scene_pb2.GetAssetUrlRequest, _scene_pb2.GetAssetUrlResponse]  # type: ignore[assignment]
@@ -382,7 +388,8 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
           there. Not an error if the same bytes are there.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
           `DeleteScene` first. Or the name is one that the service gives to the files of jobs and films, whatever
-          jobs there are; choose another.
+          jobs there are; choose another. Or it would replace what a job needs that is not final, `job_id` in
+          `metadata`; wait for the job or cancel it.
         * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
         * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
         * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
@@ -418,6 +425,8 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
 
         * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or in `metadata/`.
+        * `FAILED_PRECONDITION`, `SCENE_BUSY`: a job that is not final made the file, or names it in its request;
+          wait for the job, `job_id` in `metadata`, or cancel it. Or the scene is being deleted.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
         """
 

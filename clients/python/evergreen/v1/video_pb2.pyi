@@ -610,6 +610,8 @@ class Warning(_message.Message):
     * `STEP_FAILED`: a fault of the service keeps the job from going on; it is tried again, at least once a minute.
     * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
     * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit has no room for it.
+    * `NAME_TAKEN`: a file that the job has not made had the name of its clip, poster or input; it was left
+      alone, and the job's own got the next name.
     * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.
     """
     message: _builtins.str

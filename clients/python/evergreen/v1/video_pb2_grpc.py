@@ -192,7 +192,8 @@ class VideoServiceServicer(object):
         * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote
         is above the project's limit. Told by `validate_only` too, as of that moment.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
-        `SceneService.DeleteScene` first.
+        `SceneService.DeleteScene` first. Or a file that the request names is being replaced or deleted at this
+        moment; call again.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
         * `UNAVAILABLE`, `DRAINING` or `STORAGE_UNAVAILABLE`: call again with the same request_id.
         """

@@ -499,7 +499,8 @@ export type UploadInfo = Message<"evergreen.v1.UploadInfo"> & {
   crc32c?: number | undefined;
 
   /**
-   * Whether a file of that path may be replaced; never one that a job made.
+   * Whether a file of that path may be replaced; never one that a job made, or that a job needs which is not
+   * final.
    *
    * @generated from field: bool overwrite = 7;
    */
@@ -853,7 +854,8 @@ export const SceneService: GenService<{
    *   there. Not an error if the same bytes are there.
    * * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
    *   `DeleteScene` first. Or the name is one that the service gives to the files of jobs and films, whatever
-   *   jobs there are; choose another.
+   *   jobs there are; choose another. Or it would replace what a job needs that is not final, `job_id` in
+   *   `metadata`; wait for the job or cancel it.
    * * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
    * * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
    * * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
@@ -891,6 +893,8 @@ export const SceneService: GenService<{
    *
    * * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
    * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or in `metadata/`.
+   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: a job that is not final made the file, or names it in its request;
+   *   wait for the job, `job_id` in `metadata`, or cancel it. Or the scene is being deleted.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
    *
    * @generated from rpc evergreen.v1.SceneService.DeleteAsset

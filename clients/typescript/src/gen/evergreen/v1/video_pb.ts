@@ -312,6 +312,8 @@ export type Warning = Message<"evergreen.v1.Warning"> & {
    * * `STEP_FAILED`: a fault of the service keeps the job from going on; it is tried again, at least once a minute.
    * * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
    * * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit has no room for it.
+   * * `NAME_TAKEN`: a file that the job has not made had the name of its clip, poster or input; it was left
+   *   alone, and the job's own got the next name.
    * * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.
    *
    * @generated from field: string code = 1;
@@ -1841,7 +1843,8 @@ export const VideoService: GenService<{
    * * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote
    *   is above the project's limit. Told by `validate_only` too, as of that moment.
    * * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
-   *   `SceneService.DeleteScene` first.
+   *   `SceneService.DeleteScene` first. Or a file that the request names is being replaced or deleted at this
+   *   moment; call again.
    * * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
    * * `UNAVAILABLE`, `DRAINING` or `STORAGE_UNAVAILABLE`: call again with the same request_id.
    *
