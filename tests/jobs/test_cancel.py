@@ -174,11 +174,16 @@ async def test_a_task_at_the_provider_is_deleted(api: Api, sandbox: Control, sta
 
 
 @pytest.mark.parametrize(
-    ("fault", "polls"),
-    [({"kind": "slow", "seconds": 0.4}, 1), ({"kind": "status", "status": 400, "count": None}, 5)],
+    ("fault", "polls", "told"),
+    [
+        ({"kind": "slow", "seconds": 0.4}, 1, []),
+        ({"kind": "status", "status": 400, "count": None}, 5, ["PROVIDER_UNAVAILABLE"]),
+    ],
     ids=["while it is asked for", "between two polls"],
 )
-async def test_a_clip_finished_by_then_is_delivered(api: Api, sandbox: Control, fault: dict, polls: int) -> None:
+async def test_a_clip_finished_by_then_is_delivered(
+    api: Api, sandbox: Control, fault: dict, polls: int, told: list[str]
+) -> None:
     job = await held(api, sandbox, v1.JOB_STAGE_GENERATING)
     polls += len(await sandbox.calls(operation="get_task"))
     await sandbox.fault(**fault, operation="get_task")
@@ -191,7 +196,7 @@ async def test_a_clip_finished_by_then_is_delivered(api: Api, sandbox: Control, 
 
     done = life[-1].job
     assert steps_of(life)[-2:] == ["CANCELLING", "SUCCEEDED"]
-    assert (warnings_of(done), cost_of(done)) == (["CANCEL_TOO_LATE"], PAID)
+    assert (warnings_of(done), cost_of(done)) == ([*told, "CANCEL_TOO_LATE"], PAID)
     assert await deletes(sandbox) == []
 
 
