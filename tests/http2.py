@@ -67,6 +67,23 @@ class Connection(asyncio.Protocol):
         self.transport.write(head + frame(DATA, END_STREAM, stream, envelope(message)))
         return stream
 
+    def add_header(self, name: str, value: bytes) -> None:
+        """Adds a header to the calls to come."""
+        assert len(value) < 127
+        self._head += b"\x00" + _text(name) + bytes((len(value),)) + value
+
+    def begin(self, data: bytes | None = None, *, end: bool = False) -> int:
+        """Starts a call with whatever bytes, or only with its head, and gives its stream."""
+        stream, self._next = self._next, self._next + 2
+        self.open.add(stream)
+        last = END_STREAM if end else 0
+        if data is None:
+            self.transport.write(frame(HEADERS, END_HEADERS | last, stream, self._head))
+        else:
+            head = frame(HEADERS, END_HEADERS, stream, self._head)
+            self.transport.write(head + frame(DATA, last, stream, data))
+        return stream
+
     def allow(self, stream: int, octets: int) -> None:
         """Lets the server send so many more octets on a stream."""
         self.transport.write(window_update(stream, octets))

@@ -46,6 +46,8 @@ from evergreen_server.media.tools import Media
 from evergreen_server.metrics import Metrics, serve_metrics
 from evergreen_server.replaced import Replaceable
 from evergreen_server.rpc.access import Access
+from evergreen_server.rpc.arrivals import Arrivals
+from evergreen_server.rpc.connections import Connections, connections_of, raise_file_limit
 from evergreen_server.rpc.requests import RequestReader
 from evergreen_server.rpc.scene import SceneService
 from evergreen_server.rpc.server import serve as serve_rpc
@@ -264,6 +266,7 @@ async def serve(
             upkeep.start(metrics.watch_loop, name="loop lag")
             metrics_address = await stack.enter_async_context(serve_metrics(config.metrics_listen, metrics))
             logger.info("metrics served", extra={"address": metrics_address})
+        connections = Connections(most=connections_of(raise_file_limit()), age_seconds=config.connection_age_seconds)
         video = VideoService(
             store=store,
             tasks=tasks,
@@ -276,6 +279,7 @@ async def serve(
                 database=database, terms=admission.terms, durations=durations, clock=now, scale=config.provider_speed
             ),
             new_id=JobIds(now, newest=await store.newest()).new,
+            watch_seconds=connections.watch_seconds,
         )
         address = await stack.enter_async_context(
             serve_rpc(
@@ -295,6 +299,8 @@ async def serve(
                 leave=engine.leave,
                 healthy=lambda: lease.live if database.shared else True,
                 grace_seconds=config.grace_seconds,
+                connections=connections,
+                arrivals=Arrivals(),
             )
         )
         ready(address, base_url)

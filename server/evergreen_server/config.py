@@ -95,6 +95,10 @@ class Config:
     has no authentication, so that beyond loopback `insecure` must be given. Default off."""
     grace_seconds: float
     """EVERGREEN_GRACE_SECONDS: how long calls under way may take when the server stops, 0 to 600. Default 10."""
+    connection_age_seconds: float
+    """EVERGREEN_CONNECTION_AGE_SECONDS: after how long clients are asked to connect anew, so that new servers get
+    their share; calls under way may go on for 10 minutes, and watches end in time and are resumed. 1 to 604800, or 0
+    for never. Default 1800."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     """EVERGREEN_LOG_LEVEL: the least level of what is logged. Default INFO."""
     log_format: Literal["json", "text"]
@@ -162,6 +166,7 @@ class Config:
             job_retention_days=read("EVERGREEN_JOB_RETENTION_DAYS", "30", _number(1, 3650)),
             metrics_listen=metrics,
             grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", _number(0, 600)),
+            connection_age_seconds=read("EVERGREEN_CONNECTION_AGE_SECONDS", "1800", _number(0, 604_800)),
             log_level=read("EVERGREEN_LOG_LEVEL", "INFO", _level),
             log_format=read("EVERGREEN_LOG_FORMAT", "json", _format),
         )

@@ -14,7 +14,15 @@ from dataclasses import dataclass
 
 import grpc
 
-from evergreen.errors import CallError, CursorCompacted, EvergreenError, QueueFull, Unavailable, WatchInterrupted
+from evergreen.errors import (
+    CallError,
+    CursorCompacted,
+    Draining,
+    EvergreenError,
+    QueueFull,
+    Unavailable,
+    WatchInterrupted,
+)
 from evergreen.status import call_error
 from evergreen.v1.video_pb2 import Job, JobState, WatchProgressRequest, WatchProgressResponse
 
@@ -126,6 +134,7 @@ async def resilient_watch(
     failures = 0
     answered_at = time.monotonic()
     while True:
+        opened_at = time.monotonic()
         try:
             async with aclosing(_stream(open_stream(position.resume()), reconnect.silence)) as messages:
                 async for message in messages:
@@ -148,7 +157,8 @@ async def resilient_watch(
             position.skip()
             continue
         except (Unavailable, QueueFull, _BrokenStream) as fault:
-            failures += 1
+            # A stream that told something and was then ended as planned is none of several failures in a row.
+            failures = 1 if isinstance(fault, Draining) and answered_at > opened_at else failures + 1
             delay = reconnect.delay(failures, fault)
             if time.monotonic() + delay - answered_at > reconnect.patience:
                 raise WatchInterrupted(

@@ -6,7 +6,7 @@
  */
 import type { CallOptions } from "@connectrpc/connect";
 
-import { CursorCompacted, QueueFull, Unavailable } from "./call-errors.js";
+import { CursorCompacted, Draining, QueueFull, Unavailable } from "./call-errors.js";
 import { StreamBroken, WatchInterrupted } from "./errors.js";
 import type { WatchProgressRequest, WatchProgressResponse } from "./gen/evergreen/v1/video_pb.js";
 import { Position } from "./position.js";
@@ -39,6 +39,7 @@ export async function* resilientWatch(
   let answeredAt = performance.now();
   for (;;) {
     let fault: unknown;
+    const openedAt = performance.now();
     try {
       const next = position.resume();
       for await (const message of receive((options) => open(next, options), reconnect.silenceMs, signal)) {
@@ -61,7 +62,8 @@ export async function* resilientWatch(
       if (!isPassing(error)) throw error;
       fault = error;
     }
-    failures += 1;
+    // A stream that told something and was then ended as planned is none of several failures in a row.
+    failures = fault instanceof Draining && answeredAt > openedAt ? 1 : failures + 1;
     const delay = delayMs(reconnect, failures, fault);
     if (performance.now() + delay - answeredAt > reconnect.patienceMs) {
       const text = `the watch could not be resumed within ${reconnect.patienceMs / 1000} s: ${fault}`;

@@ -7,6 +7,7 @@ nothing but its place, and reads the table when the window has moved on.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
@@ -41,6 +42,10 @@ class CursorCompacted(JobError):
 
 class Draining(JobError):
     """The server stops; watch again, with the cursor, elsewhere or later."""
+
+
+class WatchAged(JobError):
+    """The watch has lasted as long as one may; watch again, with the cursor, maybe on another server."""
 
 
 class Wire(Protocol):
@@ -145,15 +150,17 @@ class Feed:
         after: int | None,
         include_finished: bool,
         projects: Collection[str] | None = None,
+        seconds: float = math.inf,
     ) -> None:
         """Tells a project's events, or those of some of its jobs, and returns when all of those are final.
 
-        With `projects`, a job of any other is one that does not exist.
+        With `projects`, a job of any other is one that does not exist. After `seconds` it ends with a checkpoint and
+        WatchAged.
 
         `tell` is awaited with each message, and takes as long as its reader does. It is no generator that gives
         them, since thousands of watchers would pay for that with every event.
-        Raises JobNotFound, MixedProjects, CursorAhead, CursorCompacted, Draining; all but the last two before the
-        first message.
+        Raises JobNotFound, MixedProjects, CursorAhead, CursorCompacted, Draining, WatchAged; all but the last three
+        before the first message.
         """
         opening = await self._openings.read(project_id, job_ids, projects)
         self._found(opening.snapshots)
@@ -169,6 +176,7 @@ class Feed:
             self._news.set()
         watcher = Watcher(job_ids, time.monotonic())
         topic.join(watcher)
+        aging = None if seconds == math.inf else asyncio.get_running_loop().call_later(seconds, watcher.age)
         try:
             remaining = set(job_ids)
             async with aclosing(self._snapshots(opening, job_ids, after, include_finished)) as snapshots:
@@ -188,17 +196,21 @@ class Feed:
                     return
                 if cursor < topic.revision:
                     continue
-                if self._draining or watcher.ticked or not caught_up:
+                if self._draining or watcher.aged or watcher.ticked or not caught_up:
                     caught_up, watcher.ticked = True, False
                     watcher.checked_at = time.monotonic()
                     await tell(self._wire.checkpoint(cursor))
                 if self._draining:
                     raise Draining("the server is stopping; watch again from the last revision")
+                if watcher.aged:
+                    raise WatchAged("the watch has lasted long enough; watch again from the last revision")
                 entries = ()
                 if not watcher.woken:
                     await watcher.sleep()
                 watcher.woken = False
         finally:
+            if aging is not None:
+                aging.cancel()
             topic.leave(watcher)
             if not topic.watchers and self._topics.get(project_id) is topic:
                 del self._topics[project_id]

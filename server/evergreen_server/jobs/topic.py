@@ -23,11 +23,12 @@ class Entry:
 class Watcher:
     """One open watch: whom it concerns and whether there is something to read."""
 
-    __slots__ = ("_future", "checked_at", "job_ids", "ticked", "woken")
+    __slots__ = ("_future", "aged", "checked_at", "job_ids", "ticked", "woken")
 
     def __init__(self, job_ids: frozenset[str], now: float) -> None:
         self.job_ids = job_ids
         self.checked_at = now
+        self.aged = False
         self.ticked = False
         self.woken = False
         self._future: asyncio.Future[None] | None = None
@@ -36,6 +37,11 @@ class Watcher:
         self.woken = True
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
+
+    def age(self) -> None:
+        """Has the watch end as soon as it has caught up."""
+        self.aged = True
+        self.wake()
 
     def sleep(self) -> asyncio.Future[None]:
         """Gives what ends at the next `wake`; no coroutine, since every event of every watcher passes here."""

@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from functools import partial
 from inspect import iscoroutinefunction
 from typing import TypeVar, cast
 
@@ -20,13 +19,14 @@ from google.protobuf.message_factory import GetMessageClass
 
 from evergreen_server.jobs.provider import Fault
 from evergreen_server.rpc.access import Access, Caller, Gate
+from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.judging import part_faults
 from evergreen_server.rpc.status import InvalidRequest, abort
 
 M = TypeVar("M", bound=Message)
 Call = grpc.aio.ServicerContext[object, object]
 Handler = Callable[[object, Call], Awaitable[object]]
-Read = Callable[[object], object]
+Read = Callable[[object, Call], Awaitable[object]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +41,32 @@ Unary = Callable[[object, Context], Awaitable[object]]
 Streaming = Callable[[object, Context], AsyncGenerator[object, None]]
 
 
-def service_handler(descriptor: ServiceDescriptor, implementation: object, access: Access) -> grpc.GenericRpcHandler:
+def service_handler(
+    descriptor: ServiceDescriptor, implementation: object, access: Access, arrivals: Arrivals | None = None
+) -> grpc.GenericRpcHandler:
     """Builds the handler of a whole service; `implementation` has a method for each of the service's."""
+    arrivals = arrivals or Arrivals()
     handlers = {
         method.name: _method_handler(
-            method, getattr(implementation, method.name), Gate(access, f"{descriptor.full_name}.{method.name}")
+            method,
+            getattr(implementation, method.name),
+            Gate(access, f"{descriptor.full_name}.{method.name}"),
+            arrivals,
         )
         for method in descriptor.methods
     }
     return grpc.method_handlers_generic_handler(descriptor.full_name, handlers)
 
 
-def _method_handler(method: MethodDescriptor, behaviour: object, gate: Gate) -> "grpc.RpcMethodHandler[object, object]":
-    make = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[method.client_streaming, method.server_streaming]
+def _method_handler(
+    method: MethodDescriptor, behaviour: object, gate: Gate, arrivals: Arrivals
+) -> "grpc.RpcMethodHandler[object, object]":
+    # To gRPC every request is a stream. On the wire that is the same, but of a call whose one message never comes, or
+    # not whole, gRPC would tell nobody: neither us nor, where the stream ended, its caller.
+    make = grpc.stream_stream_rpc_method_handler if method.server_streaming else grpc.stream_unary_rpc_method_handler
     # A message is read within the wrapper, since grpc would answer UNKNOWN to bytes that are none. Those of a stream
     # are read by the behaviour.
-    read = _as_it_is if method.client_streaming else partial(read_message, GetMessageClass(method.input_type))
+    read = _as_they_come if method.client_streaming else _first(arrivals, GetMessageClass(method.input_type))
     # A behaviour that is a coroutine answers, or writes its stream to the call, by itself.
     if not iscoroutinefunction(behaviour):
         handler = _streaming(cast(Streaming, behaviour), read, gate)
@@ -72,8 +77,15 @@ def _method_handler(method: MethodDescriptor, behaviour: object, gate: Gate) -> 
     return make(handler, request_deserializer=None, response_serializer=_serialize)
 
 
-def _as_it_is(messages: object) -> object:
+async def _as_they_come(messages: object, _call: Call) -> object:
     return messages
+
+
+def _first(arrivals: Arrivals, kind: type[Message]) -> Read:
+    async def read(_messages: object, call: Call) -> object:
+        return read_message(kind, await arrivals.message(call))
+
+    return read
 
 
 def read_message(kind: type[M], data: object) -> M:
@@ -96,16 +108,26 @@ def _unary(behaviour: Unary, read: Read, gate: Gate) -> Handler:
     async def handle(request: object, call: Call) -> object:
         try:
             caller = gate.admit(call)
-            message = read(request)
+            message = await read(request, call)
             gate.check(caller, message)
             return await behaviour(message, Context(caller, call))
-        except (asyncio.CancelledError, grpc.aio.AbortError):
+        except (asyncio.CancelledError, grpc.aio.AbortError, grpc.aio.UsageError):
             raise
+        except grpc.aio.InternalError:
+            raise _left() from None
         except Exception as exc:
-            await abort(call, exc)
+            try:
+                await abort(call, exc)
+            except grpc.aio.InternalError:
+                raise _left() from None
             raise
 
     return handle
+
+
+def _left() -> asyncio.CancelledError:
+    """Returns what ends a call that its client has left while it was being written to: as quietly as any it cancels."""
+    return asyncio.CancelledError("the client has left")
 
 
 def _writing(behaviour: Unary, read: Read, gate: Gate) -> Handler:

@@ -1,6 +1,7 @@
 """The gRPC server: its settings, its standard services, and its orderly end."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -9,6 +10,8 @@ from google.protobuf.internal import api_implementation
 
 from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.rpc.access import Access
+from evergreen_server.rpc.arrivals import Arrivals
+from evergreen_server.rpc.connections import Connections
 from evergreen_server.rpc.handlers import service_handler
 from evergreen_server.rpc.standard import HEALTH, REFLECTION, Health, Reflection
 from evergreen_server.rpc.tls import Certificates
@@ -32,6 +35,8 @@ OPTIONS: list[tuple[str, int]] = [
     ("grpc.so_reuseport", 0),
 ]
 
+GRPC_LOGGER = logging.getLogger("grpc._cython.cygrpc")
+
 
 class SlowProtobuf(Exception):
     """The pure Python protobuf is in use, which is twenty times slower; install a wheel with upb."""
@@ -53,6 +58,8 @@ async def serve(
     leave: Callable[[], Awaitable[None]],
     healthy: Callable[[], bool],
     grace_seconds: float,
+    connections: Connections,
+    arrivals: Arrivals,
 ) -> AsyncIterator[str]:
     """Serves until the context ends and gives the address bound to (port 0 picks one); with certificates over TLS.
 
@@ -60,18 +67,19 @@ async def serve(
     way get `grace_seconds`, and `leave` is awaited meanwhile.
     Raises SlowProtobuf, CannotListen.
     """
+    GRPC_LOGGER.addFilter(_tells_no_secret)
     if api_implementation.Type() != "upb":
         raise SlowProtobuf(f"protobuf's implementation is {api_implementation.Type()}, not upb")
-    server = grpc.aio.server(options=OPTIONS)
+    server = grpc.aio.server(options=OPTIONS + connections.options())
     checks = Health(SERVICES)
     services = (
         (video_pb2.DESCRIPTOR.services_by_name["VideoService"], video),
         (scene_pb2.DESCRIPTOR.services_by_name["SceneService"], scene),
         (HEALTH, checks),
-        (REFLECTION, Reflection((*SERVICES, HEALTH.full_name, REFLECTION.full_name))),
+        (REFLECTION, Reflection((*SERVICES, HEALTH.full_name, REFLECTION.full_name), arrivals)),
     )
     server.add_generic_rpc_handlers(
-        tuple(service_handler(descriptor, implementation, access) for descriptor, implementation in services)
+        tuple(service_handler(descriptor, implementation, access, arrivals) for descriptor, implementation in services)
     )
     host, _, _ = listen.rpartition(":")
     try:
@@ -99,6 +107,11 @@ async def serve(
         async with asyncio.TaskGroup() as ending:
             ending.create_task(server.stop(grace_seconds), name="calls end")
             ending.create_task(_awaited(leave), name="work is handed over")
+
+
+def _tells_no_secret(record: logging.LogRecord) -> bool:
+    """Tells whether a record may be logged: gRPC's own about metadata that is no text repeats it, tokens too."""
+    return not str(record.msg).startswith("Invalid encoding")
 
 
 async def _watch_health(checks: Health, healthy: Callable[[], bool]) -> None:

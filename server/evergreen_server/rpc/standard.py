@@ -8,6 +8,7 @@ from grpc.aio import ServicerContext
 from grpc_health.v1 import health, health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.handlers import Call, Context, read_message
 
 HEALTH = cast(ServiceDescriptor, health_pb2.DESCRIPTOR.services_by_name["Health"])
@@ -47,14 +48,13 @@ class Health:
 class Reflection:
     """Tells tools what the services and their messages are."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], arrivals: Arrivals) -> None:
+        self._arrivals = arrivals
         self._servicer = reflection.aio.ReflectionServicer(names)
 
-    async def ServerReflectionInfo(
-        self, messages: AsyncIterator[bytes], context: Context
-    ) -> AsyncGenerator[object, None]:
+    async def ServerReflectionInfo(self, _messages: object, context: Context) -> AsyncGenerator[object, None]:
         async def requests() -> AsyncIterator[reflection_pb2.ServerReflectionRequest]:
-            async for data in messages:
+            while (data := await self._arrivals.next(context.call)) is not None:
                 yield read_message(reflection_pb2.ServerReflectionRequest, data)
 
         # Its type information calls it a coroutine; it is a generator.

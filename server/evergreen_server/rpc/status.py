@@ -17,7 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from evergreen_server.jobs.backlog import QueueFull
 from evergreen_server.jobs.database import AWAY
-from evergreen_server.jobs.feed import CursorAhead, CursorCompacted, Draining
+from evergreen_server.jobs.feed import CursorAhead, CursorCompacted, Draining, WatchAged
 from evergreen_server.jobs.ledger import PriceUnknown, ProjectCreditsExceeded
 from evergreen_server.jobs.model import JobDeleted, JobNotFound, RequestReused, WrongState
 from evergreen_server.jobs.opening import MixedProjects
@@ -72,6 +72,10 @@ class Precondition(Exception):
         super().__init__(message)
         self.reason = reason
         self.metadata = metadata or {}
+
+
+class RequestStalled(Exception):
+    """The request did not arrive in time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +236,8 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     CursorCompacted: _as(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_COMPACTED"),
     MixedProjects: _mixed,
     Draining: _as(grpc.StatusCode.UNAVAILABLE, "DRAINING", retry=True),
+    # Without a delay: the caller has done nothing that it should wait for.
+    WatchAged: _as(grpc.StatusCode.UNAVAILABLE, "DRAINING"),
     SceneBusy: _busy,
     QueueFull: _full,
     SceneNotFound: _no_scene,
@@ -241,6 +247,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     TooLarge: _as(grpc.StatusCode.FAILED_PRECONDITION, "OBJECT_TOO_LARGE"),
     BrokenOff: _as(grpc.StatusCode.CANCELLED, "BROKEN_OFF"),
     TooManyTransfers: _as(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_TRANSFERS", retry=True),
+    RequestStalled: _as(grpc.StatusCode.DEADLINE_EXCEEDED, "REQUEST_STALLED"),
     TransferStalled: _as(grpc.StatusCode.DEADLINE_EXCEEDED, "TRANSFER_STALLED"),
     InvalidKey: _bad_key,
     UnsupportedSchema: _as(grpc.StatusCode.FAILED_PRECONDITION, "SCENE_UNSUPPORTED"),

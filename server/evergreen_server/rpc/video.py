@@ -1,5 +1,6 @@
 """VideoService: reads requests, asks the jobs room, and answers. It decides nothing about a job's life."""
 
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -99,6 +100,7 @@ class VideoService:
         statuses: StatusCache,
         outlooks: Outlooks,
         new_id: Callable[[], str],
+        watch_seconds: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._store = store
         self._tasks = tasks
@@ -109,6 +111,7 @@ class VideoService:
         self._statuses = statuses
         self._outlooks = outlooks
         self._new_id = new_id
+        self._watch_seconds = watch_seconds
 
     async def GenerateVideo(
         self, message: video_pb2.GenerateVideoRequest, _context: Context
@@ -213,6 +216,7 @@ class VideoService:
             after=after,
             include_finished=message.include_finished,
             projects=context.caller.projects,
+            seconds=self._watch_seconds(),
         )
 
     async def CancelVideo(

@@ -1,0 +1,80 @@
+"""Waits for the message of a call, but not for ever: to gRPC a call without one is as good as any."""
+
+import asyncio
+from collections import Counter
+from typing import cast
+
+import grpc
+
+from evergreen_server.jobs.provider import Fault
+from evergreen_server.rpc.status import InvalidRequest, RequestStalled
+
+Call = grpc.aio.ServicerContext[object, object]
+Waiter = asyncio.Task[object]
+
+WAIT_SECONDS = 60.0
+"""For 4 MiB at 70 KB/s."""
+CROWD = 200
+"""Calls of one connection that may wait so long for their messages; where there are more, all wait less long."""
+CROWDED_SECONDS = 5.0
+LOOK_SECONDS = 1.0
+
+
+class Arrivals:
+    """Reads the first messages of calls. Used on one loop.
+
+    One slow timer looks after all of them: one for each call would cost a tenth of a call that asks for little.
+    """
+
+    def __init__(
+        self,
+        *,
+        wait_seconds: float = WAIT_SECONDS,
+        crowd: int = CROWD,
+        crowded_seconds: float = CROWDED_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self._wait_seconds = wait_seconds
+        self._crowd = crowd
+        self._crowded_seconds = crowded_seconds
+        self._look_seconds = look_seconds
+        self._waiting: dict[Waiter, tuple[float, Call]] = {}
+        self._late: set[Waiter] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def message(self, call: Call) -> bytes:
+        """Reads a call's message, where one must come. Raises RequestStalled, InvalidRequest where none does."""
+        data = await self.next(call)
+        if data is None:
+            text = "the call ended before its message was whole"
+            raise InvalidRequest([Fault(field="", description=text)])
+        return data
+
+    async def next(self, call: Call) -> bytes | None:
+        """Reads a call's next message, None where no more come. Raises RequestStalled."""
+        loop, task = asyncio.get_running_loop(), cast(Waiter, asyncio.current_task())
+        self._waiting[task] = loop.time(), call
+        if self._timer is None:
+            self._timer = loop.call_later(self._look_seconds, self._look)
+        try:
+            data = await call.read()
+        except asyncio.CancelledError:
+            if task in self._late and not task.uncancel():
+                raise RequestStalled("the request did not come whole in time") from None
+            raise
+        finally:
+            del self._waiting[task]
+            self._late.discard(task)
+        return None if data is grpc.aio.EOF else cast(bytes, data)
+
+    def _look(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        waited = [(task, now - since, call.peer()) for task, (since, call) in self._waiting.items()]
+        crowds = Counter(peer for _, _, peer in waited)
+        for task, seconds, peer in waited:
+            most = self._crowded_seconds if crowds[peer] > self._crowd else self._wait_seconds
+            if seconds >= most and task not in self._late:
+                self._late.add(task)
+                task.cancel()
+        self._timer = loop.call_later(self._look_seconds, self._look) if self._waiting else None
