@@ -1,0 +1,350 @@
+"""Connections and calls that begin and do not go on, as raw HTTP/2: each ends in time, quietly, and nobody waits."""
+
+import asyncio
+import resource
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+import pytest_asyncio
+
+from evergreen.v1 import scene_pb2, video_pb2, video_pb2_grpc
+from evergreen_server.rpc.access import Access, Caller, Right
+from evergreen_server.rpc.arrivals import Arrivals
+from evergreen_server.rpc.connections import KEPT_FILES, Connections, connections_of, raise_file_limit
+from evergreen_server.rpc.server import serve
+from tests.http2 import ACK, HEADERS, PING, PREFACE, SETTINGS, Connection, connect, envelope, frame
+from tests.rpc.refusals import refusal
+from tests.serving import WAIT_SECONDS, reason_of
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+STATUS = "/evergreen.v1.VideoService/GetStatus"
+WATCH = "/evergreen.v1.VideoService/WatchProgress"
+OK, INVALID, LATE, UNAVAILABLE, UNAUTHENTICATED = 0, 3, 4, 14, 16
+HELLO = frame(SETTINGS, 0, 0, b"")
+MOST = 12
+NOBODY = Caller(name="nobody", projects=frozenset(), rights=frozenset({Right.READ}), digest=bytes(32))
+
+
+class Service:
+    """Has every method: one answers with nothing, a watch writes for ever."""
+
+    async def answers(self, _message: object, _context: object) -> bytes:
+        return b""
+
+    async def WatchProgress(self, _message: object, context: object) -> None:
+        while True:
+            await context.call.write(bytes(1000))  # type: ignore[attr-defined]
+
+
+for described in (video_pb2.DESCRIPTOR, scene_pb2.DESCRIPTOR):
+    for service in described.services_by_name.values():
+        for method in service.methods:
+            if not hasattr(Service, method.name):
+                setattr(Service, method.name, Service.answers)
+
+
+@asynccontextmanager
+async def bare_server(
+    access: Access, *, age_seconds: float = 0.0, wait_seconds: float = 0.4, handshake_seconds: float = 0.5
+) -> AsyncIterator[str]:
+    """The gRPC server with short bounds and nothing behind it."""
+
+    async def left() -> None:
+        pass
+
+    async with serve(
+        listen="127.0.0.1:0",
+        video=Service(),
+        scene=Service(),
+        access=access,
+        certificates=None,
+        drain=lambda: None,
+        leave=left,
+        healthy=lambda: True,
+        grace_seconds=1,
+        connections=Connections(
+            most=MOST, age_seconds=age_seconds, grace_seconds=0.5, idle_seconds=1, handshake_seconds=handshake_seconds
+        ),
+        arrivals=Arrivals(wait_seconds=wait_seconds, crowd=20, crowded_seconds=0.2, look_seconds=0.05),
+    ) as address:
+        yield address
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def address() -> AsyncIterator[str]:
+    async with bare_server(Access(None)) as opened:
+        yield opened
+
+
+class Calls:
+    """Raw calls over one connection, and how each ended."""
+
+    def __init__(self) -> None:
+        self.connection: Connection
+        self.ends: dict[int, int] = {}
+        self._news = asyncio.Event()
+
+    def ended(self, stream: int, status: int) -> None:
+        self.ends[stream] = status
+        self._news.set()
+
+    async def all(self, count: int) -> dict[int, int]:
+        """Waits until so many calls have ended."""
+        async with asyncio.timeout(WAIT_SECONDS):
+            while len(self.ends) < count:
+                self._news.clear()
+                await self._news.wait()
+        return self.ends
+
+
+@asynccontextmanager
+async def calling(address: str, path: str = STATUS, **more: int) -> AsyncIterator[Calls]:
+    calls = Calls()
+    calls.connection = await connect(address, path, received=lambda *_: None, ended=calls.ended, **more)
+    try:
+        yield calls
+    finally:
+        calls.connection.transport.abort()
+
+
+async def answers(address: str) -> None:
+    """Checks that somebody else is answered at once."""
+    begun = time.monotonic()
+    async with calling(address) as other:
+        other.connection.call(b"")
+        assert await other.all(1) == {1: OK}
+    assert time.monotonic() - begun < 5
+
+
+BODIES: list[tuple[str, bytes | None, bool, set[int]]] = [
+    ("no body", None, True, {INVALID}),
+    ("an empty body", b"", True, {INVALID}),
+    ("one byte of a prefix", b"\0", True, {INVALID}),
+    ("half a prefix", b"\0\0\0", True, {INVALID}),
+    ("a prefix alone", b"\0\0\0\0\x05", True, {INVALID}),
+    ("less than the prefix says", b"\0\0\0\0\x05ab", True, {INVALID}),
+    ("a prefix of 4 GiB", b"\0\xff\xff\xff\xff", True, {8}),
+    ("no bytes that are compressed", b"\1\0\0\0\0", True, {13, OK}),
+    ("bytes that are not compressed", b"\1\0\0\0\x04abcd", True, {12, 13}),
+    ("no message at all", None, False, {LATE}),
+    ("nothing after the head", b"", False, {LATE}),
+    ("half a prefix, held", b"\0\0\0", False, {LATE}),
+    ("a prefix, held", b"\0\0\0\0\x05", False, {LATE}),
+    ("a part, held", b"\0\0\0\0\x05ab", False, {LATE}),
+    ("a prefix of 4 MiB, held", b"\0\0\x3f\xff\xff", False, {LATE}),
+    ("a message, held open", envelope(b""), False, {OK}),
+    ("two messages", envelope(b"") * 2, True, {OK}),
+    ("no message", envelope(b"\xff"), True, {INVALID}),
+]
+
+
+@pytest.mark.parametrize(("what", "body", "end", "statuses"), BODIES, ids=[what for what, *_ in BODIES])
+async def test_a_call_without_its_message_gets_a_status_in_time(
+    address: str, what: str, body: bytes | None, end: bool, statuses: set[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with calling(address) as unary, calling(address, "/evergreen.v1.SceneService/DownloadAsset") as stream:
+        for calls in (unary, stream):
+            calls.connection.begin(body, end=end)
+        for calls in (unary, stream):
+            assert set((await calls.all(1)).values()) <= statuses
+    assert caplog.records == []
+
+
+async def test_reflection_does_not_wait_for_ever(address: str) -> None:
+    for path in ("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", "/grpc.health.v1.Health/Check"):
+        async with calling(address, path) as calls:
+            calls.connection.begin()
+            calls.connection.begin(b"\0\0")
+
+            assert await calls.all(2) == {1: LATE, 3: LATE}
+
+
+async def test_a_late_request_is_told_so(address: str) -> None:
+    async with grpc.aio.insecure_channel(address) as channel:
+        call = channel.stream_unary(STATUS)()
+
+        error = await refusal(call)
+
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.DEADLINE_EXCEEDED, "REQUEST_STALLED")
+
+
+async def test_thousands_of_calls_that_send_nothing_are_ended_and_others_answered() -> None:
+    """A crowd on one connection waits less long than a few; who sends a message is served beside it."""
+    async with (
+        bare_server(Access(None), wait_seconds=3600, handshake_seconds=60) as address,
+        calling(address) as greedy,
+        calling(address) as few,
+    ):
+        few.connection.begin()
+        for number in range(1900):
+            greedy.connection.begin(b"\0\0\0\0\x05a" if number % 2 else None)
+        greedy.connection.call(b"")
+        await answers(address)
+        # The last twenty are no crowd any more.
+        ends = await greedy.all(1881)
+
+        assert few.ends == {}
+        assert sorted(set(ends.values())) == [OK, LATE]
+        assert ends[1 + 2 * 1900] == OK
+
+
+HANDS: list[tuple[str, bytes]] = [
+    ("nothing", b""),
+    ("half a preface", PREFACE[:10]),
+    ("a preface", PREFACE),
+    ("a preface of HTTP/1.1", b"GET / HTTP/1.1\r\nHost: x\r\n"),
+    ("a TLS hello", b"\x16\x03\x01\x02\x00\x01"),
+    ("settings without an end", PREFACE + b"\0\0\x10\x04\0\0\0\0\0"),
+    ("half a frame's head", PREFACE + HELLO + b"\0\0"),
+    ("half a head", PREFACE + HELLO + frame(HEADERS, 0, 1, b"\x83\x86")),
+    ("pings alone", PREFACE + HELLO + frame(PING, ACK, 0, bytes(8))),
+    ("no call", PREFACE + HELLO),
+]
+
+
+@pytest.mark.parametrize(("what", "sent"), HANDS, ids=[what for what, _ in HANDS])
+async def test_a_connection_that_begins_and_makes_no_call_is_closed(address: str, what: str, sent: bytes) -> None:
+    reader, writer = await asyncio.open_connection(*address.rsplit(":", 1))
+    writer.write(sent)
+
+    async with asyncio.timeout(20):
+        try:
+            while await reader.read(1 << 16):
+                pass
+        except ConnectionError:
+            pass
+    writer.close()
+    await answers(address)
+
+
+async def test_a_connection_that_comes_a_byte_at_a_time_is_closed(address: str) -> None:
+    reader, writer = await asyncio.open_connection(*address.rsplit(":", 1))
+    closed = asyncio.ensure_future(reader.read())
+
+    async with asyncio.timeout(20):
+        for byte in PREFACE + HELLO + bytes(100_000):
+            if closed.done():
+                break
+            writer.write(bytes([byte]))
+            await asyncio.wait({closed}, timeout=0.05)
+
+    assert closed.done()
+    writer.close()
+    await asyncio.wait({closed})
+    closed.exception()
+
+
+async def test_no_more_connections_are_taken_than_there_may_be(address: str) -> None:
+    held = [await asyncio.open_connection(*address.rsplit(":", 1)) for _ in range(MOST + 8)]
+    for _, writer in held:
+        writer.write(PREFACE + HELLO)
+    greetings = []
+    for reader, _ in held:
+        try:
+            greetings.append(await asyncio.wait_for(reader.read(9), 20))
+        except ConnectionError:
+            greetings.append(b"")
+    for _, writer in held:
+        writer.close()
+
+    taken = sum(bool(greeting) for greeting in greetings)
+    assert MOST - 2 <= taken <= MOST
+    # Those that were closed leave their places to others.
+    async with asyncio.timeout(20):
+        while True:
+            async with calling(address) as other:
+                other.connection.call(b"")
+                if await other.all(1) == {1: OK}:
+                    return
+
+
+@pytest.mark.parametrize(("files", "connections"), [(256, 128), (1024, 624), (4096, 3696), (1_000_000, 50_000)])
+async def test_files_are_kept_back_for_the_services_own_work(files: int, connections: int) -> None:
+    assert connections_of(files) == connections
+    assert files - connections >= min(KEPT_FILES, files // 2)
+
+
+async def test_as_many_files_may_be_open_as_the_system_allows() -> None:
+    assert raise_file_limit() > 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert soft == hard
+
+
+@pytest.mark.parametrize("window", [0, 1, 100, 65_535])
+async def test_a_client_that_reads_nothing_and_goes_leaves_no_trace(
+    address: str, window: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with calling(address, WATCH, stream_window=window) as calls:
+        stream = calls.connection.call(b"")
+        cut = calls.connection.call(b"")
+        await answers(address)
+        calls.connection.cancel(stream)
+        assert cut != stream
+    async with calling(address, WATCH, stream_window=window) as calls:
+        for _ in range(50):
+            calls.connection.cancel(calls.connection.call(b""))
+        calls.connection.call(b"")
+        await answers(address)
+    for _ in range(5):
+        await answers(address)
+
+    assert caplog.records == []
+
+
+TOKEN = "evg_a-good-token"
+TOKENS: list[bytes] = [
+    b"Bearer \xff",
+    b"Bearer " + TOKEN.encode() + b"\xfe",
+    b"\x80" + TOKEN.encode(),
+    b"Bearer \xc3\x28" + TOKEN.encode(),
+    b"Bearer " + TOKEN.encode() + b"\xed\xa0\x80",
+    b"Bearer",
+    b"Bearer ",
+    b"Basic " + TOKEN.encode(),
+    b"\tBearer " + TOKEN.encode(),
+    b"Bearer  " + TOKEN.encode(),
+    b"Bearer " + b"x" * 100,
+]
+
+
+@pytest.mark.parametrize("value", TOKENS, ids=range(len(TOKENS)))
+async def test_an_authorization_that_is_no_token_is_refused_and_never_logged(
+    value: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with bare_server(Access({NOBODY.digest: NOBODY})) as address, calling(address) as calls:
+        calls.connection.add_header("authorization", value)
+        calls.connection.call(b"")
+
+        assert await calls.all(1) == {1: UNAUTHENTICATED}
+    assert caplog.records == []
+
+
+async def test_reflection_without_a_token_is_shown_as_unauthenticated_by_stock_clients() -> None:
+    async with (
+        bare_server(Access({NOBODY.digest: NOBODY})) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        path = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+
+        error = await refusal(channel.stream_stream(path)(iter([b""])).read())
+
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REQUIRED")
+
+
+async def test_a_connection_that_is_old_is_closed_and_its_client_goes_on() -> None:
+    async with bare_server(Access(None), age_seconds=0.3, wait_seconds=3600) as address, calling(address) as calls:
+        calls.connection.call(b"")
+        await calls.all(1)
+        calls.connection.begin()
+        # Is cut off when the grace has passed, long before its request is late.
+        assert (await calls.all(2))[3] == UNAVAILABLE
+
+        async with grpc.aio.insecure_channel(address) as channel:
+            stub = video_pb2_grpc.VideoServiceStub(channel)
+            until = time.monotonic() + 1.5
+            while time.monotonic() < until:
+                await stub.GetStatus(video_pb2.GetStatusRequest(job_id="a"))
