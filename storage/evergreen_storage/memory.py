@@ -145,6 +145,9 @@ class MemoryStorage:
                 await self.delete(key)
         return ()
 
+    async def sweep(self) -> int:
+        return 0
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         check_key(key)
         return None

@@ -204,6 +204,9 @@ class ObjectStorage:
         with translated(prefix, "removed"):
             return [path.removeprefix(folder) or "/" for path in await clear(self._store, folder, keep=kept)]
 
+    async def sweep(self) -> int:
+        return 0
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         path = self._path(key)
         if not self._bucket.signs:

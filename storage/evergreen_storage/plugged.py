@@ -145,6 +145,9 @@ class FsspecStorage:
         check_folder(prefix)
         return await self._run(prefix, "removed", self._files.clear, prefix, keep)
 
+    async def sweep(self) -> int:
+        return 0
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         check_key(key)
         return await self._run(key, "signed", self._files.sign, key, int(ttl.total_seconds()))

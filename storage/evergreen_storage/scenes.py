@@ -24,7 +24,6 @@ from .description import describe
 from .document import Document, UnsupportedSchema, add_assets, add_job, encode_sidecar, remove_asset
 from .index import INDEX, SceneIndex, scene_folder
 from .keys import FOLDERS, Kind, id_fault, path_fault
-from .local import LocalStorage
 from .parallel import each
 from .storage import InvalidKey, Json, NotFound, Sealed, Storage, TooLarge, Unavailable
 from .uploads import compare, store, store_stream
@@ -304,7 +303,7 @@ class SceneStore:
 
     async def sweep(self) -> int:
         """Removes files that killed writers left a day ago, and tells how many; only a disk keeps such."""
-        return await self._storage.sweep() if isinstance(self._storage, LocalStorage) else 0
+        return await self._storage.sweep()
 
     async def _summary(self, project_id: str, scene_id: str) -> SceneSummary | None:
         try:

@@ -85,6 +85,9 @@ class SerializedStorage:
     async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
         return await self._inner.clear(prefix, keep=keep)
 
+    async def sweep(self) -> int:
+        return await self._inner.sweep()
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         return await self._inner.sign(key, ttl=ttl)
 

@@ -116,6 +116,10 @@ class Storage(Protocol):
         """
         ...
 
+    async def sweep(self) -> int:
+        """Removes files that killed writers left a day ago, and tells how many; 0 where the engine keeps none such."""
+        ...
+
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         """Makes a URL that reads the object without credentials; None where the engine cannot."""
         ...

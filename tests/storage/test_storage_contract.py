@@ -257,6 +257,13 @@ async def test_a_delimited_listing_shows_one_level(storage: Storage) -> None:
     assert await keys(storage, delimiter=True) == ["p/", "q/"]
 
 
+async def test_a_sweep_leaves_what_is_whole(storage: Storage) -> None:
+    await storage.put(KEY, b"whole")
+
+    assert await storage.sweep() == 0
+    assert await read(storage) == b"whole"
+
+
 async def test_a_local_path_holds_the_object(storage: Storage) -> None:
     await storage.put(KEY, b"clip")
 

@@ -12,6 +12,9 @@ from typing import Protocol
 
 from evergreen_server.jobs.provider import Kind, PictureRule
 
+HEAD_BYTES = 4096
+"""So many of a file's first bytes tell what it is."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
@@ -61,6 +64,10 @@ class MediaTools(Protocol):
 
     def uri_faults(self, uri: str) -> str | None:
         """Tells what is wrong with a URL by its text alone (scheme, host literal, port, length), or None."""
+        ...
+
+    def sniff(self, head: bytes) -> str | None:
+        """Names the content type of a file by its first HEAD_BYTES; None if they are of no known kind."""
         ...
 
     def may_pass_on(self, uri: str) -> bool:

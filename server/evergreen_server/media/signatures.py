@@ -2,7 +2,7 @@
 
 import re
 
-HEAD_BYTES = 4096
+from evergreen_server.jobs.media import HEAD_BYTES as HEAD_BYTES
 
 _FIXED = (
     (b"\xff\xd8\xff", "image/jpeg"),

@@ -17,6 +17,7 @@ from evergreen_server.media import clips, pictures
 from evergreen_server.media.fetch import Fetcher
 from evergreen_server.media.guard import ThreadResolver
 from evergreen_server.media.limits import MediaLimits
+from evergreen_server.media.signatures import sniff
 from evergreen_server.media.urls import UrlPolicy
 from evergreen_server.media.workers import Busy, TooSlow, Workers
 
@@ -86,6 +87,10 @@ class Media:
         except MediaRefused as exc:
             return str(exc)
         return None
+
+    def sniff(self, head: bytes) -> str | None:
+        """Names the content type of a file by its first HEAD_BYTES, or None. Needs no open context."""
+        return sniff(head)
 
     def may_pass_on(self, uri: str) -> bool:
         """Tells whether the provider may be given this URL itself. Needs no open context."""

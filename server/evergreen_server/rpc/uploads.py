@@ -14,12 +14,11 @@ from dataclasses import replace
 import grpc
 
 from evergreen.v1 import scene_pb2
-from evergreen_server.jobs.media import MediaError, MediaTools
+from evergreen_server.jobs.media import HEAD_BYTES, MediaError, MediaTools
 from evergreen_server.jobs.names import is_reserved, job_of
 from evergreen_server.jobs.projects import SceneBusy
 from evergreen_server.jobs.provider import Fault, PictureRule
 from evergreen_server.jobs.scenes import SceneDeletions
-from evergreen_server.media.signatures import HEAD_BYTES, sniff
 from evergreen_server.rpc.access import AccessDenied, Caller
 from evergreen_server.rpc.chunks import chunk_of
 from evergreen_server.rpc.fields import asset_faults
@@ -86,7 +85,7 @@ class Uploads:
                 *where,
                 body.chunks(),
                 info.size_bytes if info.HasField("size_bytes") else None,
-                content_type(await body.head(), info.content_type or content_type_of(info.path)),
+                content_type(self._media.sniff(await body.head()), info.content_type or content_type_of(info.path)),
                 info.crc32c if info.HasField("crc32c") else None,
                 overwrite=overwrite,
                 # Not before: for as long as it is claimed no job may name it, and a body may take hours.
@@ -135,9 +134,8 @@ class Uploads:
         )
 
 
-def content_type(head: bytes, claimed: str) -> str:
-    """Names a file's type by its first bytes; a claim counts only among what has no signature."""
-    seen = sniff(head)
+def content_type(seen: str | None, claimed: str) -> str:
+    """Names a file's type by what its first bytes are of; a claim counts only among what has no signature."""
     if seen in ("text/plain", "text/html"):
         return claimed if _TEXTUAL.match(claimed) else seen
     if seen is None:
