@@ -65,7 +65,7 @@ async def test_a_picture_and_a_video_are_measured_and_their_types_are_seen_not_b
         (b"\x00\x01\x02", "a", "image/png", "application/octet-stream"),
         (b"\x00\x01\x02", "a", "application/x-premiere", "application/x-premiere"),
         (b"1\n00:00:01,000 --> 00:00:02,000\nHello", "a.srt", "", "application/x-subrip"),
-        (b"<html><script>alert(1)</script>", "a.png", "image/png", "text/html"),
+        (b"<html><script>alert(1)</script>", "a.png", "image/png", "text/plain"),
         (b"just words", "a.png", "", "text/plain"),
         (b"", "a", "", "application/octet-stream"),
         (b"\x89PNG\r\n\x1a\nbroken", "a.png", "", "image/png"),

@@ -40,8 +40,10 @@ DRAIN_SECONDS = 2.0
 UNKNOWN_TYPE = "application/octet-stream"
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9][\w.+-]*/[A-Za-z0-9][\w.+-]*(;[ -~]*)?", re.ASCII)
-_TEXTUAL = re.compile(r"text/(?!html)|application/(json|xml|x-subrip|[\w.-]+\+(json|xml))|image/svg\+xml")
-_HAS_SIGNATURE = re.compile(r"image/|audio/|video/|text/")
+_TEXTUAL = re.compile(r"text/|application/(json|x-subrip|[\w.-]+\+json)", re.IGNORECASE)
+_HAS_SIGNATURE = re.compile(r"image/|audio/|video/|text/", re.IGNORECASE)
+# Whatever a browser may run a script of, in any of its many names: any XML, for one.
+_RUNS = re.compile(r"html|xml|svg|script|multipart/|message/|shockwave|/hta\b", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
 
@@ -135,11 +137,15 @@ class Uploads:
 
 
 def content_type(seen: str | None, claimed: str) -> str:
-    """Names a file's type by what its first bytes are of; a claim counts only among what has no signature."""
+    """Names a file's type by what its first bytes are of; a claim counts only among what has no signature.
+
+    It is never one of which a browser runs anything.
+    """
+    runs = _RUNS.search(claimed)
     if seen in ("text/plain", "text/html"):
-        return claimed if _TEXTUAL.match(claimed) else seen
+        return claimed if _TEXTUAL.match(claimed) and not runs else "text/plain"
     if seen is None:
-        return UNKNOWN_TYPE if _HAS_SIGNATURE.match(claimed) else claimed
+        return UNKNOWN_TYPE if runs or _HAS_SIGNATURE.match(claimed) else claimed
     return seen
 
 
