@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -157,6 +158,43 @@ def test_another_speed_than_real_time_is_for_a_provider_on_loopback_only() -> No
     assert set(faults_of({**speed, "RUNWAYML_BASE_URL": "https://example.com"})) == {"EVERGREEN_PROVIDER_SPEED"}
     for host in ("127.0.0.1", "localhost", "[::1]"):
         assert Config.from_env({**speed, "RUNWAYML_BASE_URL": f"http://{host}:1"}).provider_speed == 10
+
+
+def test_the_provider_is_reached_by_the_proxy_of_the_environment_or_of_our_own_setting() -> None:
+    environ = {"RUNWAYML_API_SECRET": KEY, "HTTPS_PROXY": "http://a:1", "https_proxy": "b:2", "NO_PROXY": "x.org"}
+
+    def proxies(**changes: str) -> Mapping[str, str]:
+        return Config.from_env({**environ, **changes}).provider_proxies
+
+    assert proxies() == {"https": "http://b:2", "http": "", "no_proxy": "x.org"}
+    assert proxies(https_proxy="") == {"https": "http://a:1", "http": "", "no_proxy": "x.org"}
+    assert proxies(EVERGREEN_PROVIDER_PROXY="http://c:3") == {"https": "http://c:3", "http": "http://c:3"}
+    assert proxies(EVERGREEN_PROVIDER_PROXY="direct") == {"https": "", "http": ""}
+    assert proxies(RUNWAYML_BASE_URL="http://127.0.0.1:1") == {"https": "", "http": ""}
+    assert "secret" not in repr(Config.from_env({**environ, "EVERGREEN_PROVIDER_PROXY": "http://u:secret@c:3"}))
+
+
+@pytest.mark.parametrize("name", ["EVERGREEN_PROVIDER_PROXY", "HTTPS_PROXY", "https_proxy"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "socks5://a:secret@b",
+        "https://a:secret@b:1",
+        "http://a:secret@",
+        "http://a:secret@b:99999",
+        "http://a:secret@b:0",
+        "http://a:secret@b/path",
+        "http://a:secret@b?q",
+        "http://a%3Ab:secret@c",
+        "http://a:secret\u20ac@b",
+        "http://[::secret",
+    ],
+)
+def test_a_proxy_that_cannot_be_spoken_to_is_named_without_its_password(name: str, url: str) -> None:
+    faults = faults_of({"RUNWAYML_API_SECRET": KEY, name: url})
+
+    assert set(faults) == {name}
+    assert "secret" not in faults[name]
 
 
 def test_the_secret_is_not_in_the_text_of_the_settings() -> None:

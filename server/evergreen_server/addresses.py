@@ -1,12 +1,14 @@
-"""Addresses to listen on, as an operator writes them: HOST:PORT, the same for every door of the service."""
+"""Addresses as an operator writes them: HOST:PORT to listen on, and proxies for the way out."""
 
 import re
 from ipaddress import ip_address
+from urllib.parse import unquote, urlsplit
 
-__all__ = ["listen_address", "listen_parts", "on_loopback"]
+__all__ = ["listen_address", "listen_parts", "on_loopback", "proxy_url"]
 
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?(\.[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?)*")
 _PORT = re.compile(r"[0-9]{1,5}")
+_PRINTABLE = re.compile(r"[!-~]+")
 _ONLY_DIGITS = re.compile(r"[0-9.]*")
 
 
@@ -40,6 +42,25 @@ def on_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def proxy_url(text: str) -> str:
+    """Returns the URL of a proxy, empty where none is wanted. Raises ValueError with one sentence."""
+    # The URL is not repeated: it may hold a password.
+    if text in ("", "direct"):
+        return ""
+    wish = 'must be http://[USER:PASSWORD@]HOST[:PORT], or "direct" in EVERGREEN_PROVIDER_PROXY for no proxy'
+    text = text if "://" in text else f"http://{text}"
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme == "http" and parts.hostname and parts.port != 0 and parts.path in ("", "/")
+        user = unquote(parts.username or "")
+        (user + unquote(parts.password or "")).encode("latin-1")
+    except ValueError:
+        raise ValueError(wish) from None
+    if not fits or parts.query or parts.fragment or ":" in user or not _PRINTABLE.fullmatch(text):
+        raise ValueError(wish)
+    return text
 
 
 def _alone(text: str) -> bool:

@@ -58,6 +58,7 @@ from evergreen_server.rpc.video import StatusCache, VideoService
 from evergreen_server.rpc.wire import EventWire
 from evergreen_server.runway.client import RunwayClient, Timeouts
 from evergreen_server.runway.models import RunwayModels
+from evergreen_server.runway.proxies import Proxies
 from evergreen_server.runway.retry import RetryPolicy
 from evergreen_server.sandbox import SANDBOX_KEY, Sandbox
 from evergreen_server.temp import temp_folder
@@ -132,6 +133,7 @@ async def serve(
                 api_key=secret,
                 timeouts=Timeouts(create=create_seconds),
                 retries=RetryPolicy(),
+                proxies=Proxies() if config.sandbox else Proxies(**config.provider_proxies),
                 random=random.random,
                 now=now,
                 monotonic=time.monotonic,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from evergreen_server.addresses import listen_address, on_loopback
+from evergreen_server.addresses import listen_address, on_loopback, proxy_url
 
 T = TypeVar("T")
 
@@ -68,6 +68,10 @@ class Config:
     """RUNWAYML_API_SECRET: the Runway API key. No default; not needed with --sandbox."""
     base_url: str
     """RUNWAYML_BASE_URL: the provider's address. Default Runway's own."""
+    provider_proxies: Mapping[str, str] = field(repr=False)
+    """EVERGREEN_PROVIDER_PROXY: http://[USER:PASSWORD@]HOST[:PORT] of the proxy on the way to the provider: its
+    API, uploads and outputs, never callers' URLs; "direct" for none. Default HTTPS_PROXY and HTTP_PROXY, but for what
+    NO_PROXY names and for a provider on loopback."""
     sandbox: bool
     """--sandbox: run the local sandbox beside the server and use it as the provider."""
     provider_speed: float
@@ -129,6 +133,13 @@ class Config:
         if not _SECRET.fullmatch(secret):
             faults.append("RUNWAYML_API_SECRET: holds a space, a line break or another character that no key has")
         base_url = read("RUNWAYML_BASE_URL", OFFICIAL_URL, _base_url)
+        proxies = dict.fromkeys(("https", "http"), read("EVERGREEN_PROVIDER_PROXY", "", proxy_url))
+        if not environ.get("EVERGREEN_PROVIDER_PROXY") and not _on_loopback(base_url):
+            # Small letters first, as other programs have it.
+            names = {scheme: f"{scheme}_proxy" for scheme in proxies}
+            found = {scheme: name if environ.get(name) else name.upper() for scheme, name in names.items()}
+            proxies = {scheme: read(name, "", proxy_url) for scheme, name in found.items()}
+            proxies["no_proxy"] = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
         speed = read("EVERGREEN_PROVIDER_SPEED", "5" if sandbox else "1", _number(1, 1000))
         if speed != 1 and not sandbox and not _on_loopback(base_url):
             faults.append("EVERGREEN_PROVIDER_SPEED: only a sandbox on loopback may have another speed than 1")
@@ -157,6 +168,7 @@ class Config:
             database_url=read("EVERGREEN_DATABASE_URL", database, _database_url),
             api_secret=secret,
             base_url=base_url,
+            provider_proxies=proxies,
             sandbox=sandbox,
             provider_speed=speed,
             picture_hosts=frozenset(read("EVERGREEN_PICTURE_HOSTS", "", _names)),

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from enum import Enum
 
 from evergreen_server.runway.client import RunwayClient, Timeouts
+from evergreen_server.runway.proxies import Proxies
 from evergreen_server.runway.retry import RetryPolicy
 
 KEY = "key_" + "0a" * 64
@@ -123,12 +124,14 @@ def client_for(
     timeouts: Timeouts | None = None,
     policy: RetryPolicy | None = None,
     random: float = 0.0,
+    proxies: Proxies | None = None,
 ) -> RunwayClient:
     return RunwayClient(
         base_url=url,
         api_key=KEY,
         timeouts=timeouts or Timeouts(),
         retries=policy or RetryPolicy(),
+        proxies=proxies or Proxies(),
         random=lambda: random,
         now=lambda: NOW,
         monotonic=lambda: 0.0,

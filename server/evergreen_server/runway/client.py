@@ -34,7 +34,8 @@ from evergreen_server.jobs.provider import (
 )
 from evergreen_server.runway import wire
 from evergreen_server.runway.creating import judge, post_once
-from evergreen_server.runway.exchange import NETWORK_ERRORS, Answer, read_answer
+from evergreen_server.runway.exchange import NETWORK_ERRORS, Answer, cause_of, read_answer
+from evergreen_server.runway.proxies import Proxies
 from evergreen_server.runway.retry import Again, Retry, RetryPolicy, retry_after_seconds
 from evergreen_server.runway.transfer import UPLOAD_LEAST, UPLOAD_MOST, NotStored, open_download, signed_url, store
 
@@ -70,6 +71,7 @@ class RunwayClient:
         api_key: str,
         timeouts: Timeouts,
         retries: RetryPolicy,
+        proxies: Proxies,
         random: Callable[[], float],
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
@@ -78,6 +80,7 @@ class RunwayClient:
         self._base = base_url.rstrip("/")
         self._key = api_key
         self._timeouts = timeouts
+        self._proxies = proxies
         self._now = now
         self._retry = Retry(policy=retries, random=random, sleep=sleep, monotonic=monotonic)
         self._headers = {
@@ -113,6 +116,7 @@ class RunwayClient:
             headers=self._headers,
             before_send=before_send,
             limits=aiohttp.ClientTimeout(total=limits.create, connect=limits.connect),
+            proxy=self._proxies.of(self._url(path)),
         )
         return judge(answer, composed, secret=self._key, now=self._now())
 
@@ -174,7 +178,14 @@ class RunwayClient:
             texts = {name: str(value) for name, value in fields.items()}
             if target is None or not all(text.isprintable() for text in (*texts, *texts.values())):
                 raise Again("The provider gave an upload form that cannot be used.")
-            await store(self._transfers, target, texts, (filename, content_type, path), limits=limits)
+            await store(
+                self._transfers,
+                target,
+                texts,
+                (filename, content_type, path),
+                limits=limits,
+                proxy=self._proxies.of(target),
+            )
             return uri
 
         try:
@@ -187,7 +198,7 @@ class RunwayClient:
         if target is None:
             raise OutputUnavailable("The provider gave an output URL that is not https.")
         limits = self._transfer_limits(self._timeouts.download)
-        return open_download(self._transfers, target, offset=offset, limits=limits)
+        return open_download(self._transfers, target, offset=offset, limits=limits, proxy=self._proxies.of(target))
 
     async def account(self) -> Account:
         async def attempt() -> Account:
@@ -209,14 +220,21 @@ class RunwayClient:
 
     async def _ask(self, method: str, path: str, body: dict[str, Json] | None = None) -> Answer:
         """Makes one try. Raises Again for what may pass, and Unauthorized."""
+        url = self._url(path)
         timeout = aiohttp.ClientTimeout(total=self._timeouts.read, sock_connect=self._timeouts.connect)
         try:
             async with self._reads.request(
-                method, self._url(path), json=body, headers=self._headers, timeout=timeout, allow_redirects=False
+                method,
+                url,
+                json=body,
+                headers=self._headers,
+                timeout=timeout,
+                allow_redirects=False,
+                proxy=self._proxies.of(url),
             ) as response:
                 answer = await read_answer(response)
         except NETWORK_ERRORS as error:
-            raise Again(f"The provider gave no answer ({type(error).__name__}).") from error
+            raise Again(f"The provider gave no answer ({cause_of(error)}).") from error
         status = answer.status
         if status in (401, 403):
             raise Unauthorized(f"The provider refused the key or the account: {self._said(answer)}")
@@ -279,4 +297,4 @@ async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType)
     try:
         return await send(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise Again(f"The provider gave no answer ({type(error).__name__}).") from error
+        raise Again(f"The provider gave no answer ({cause_of(error)}).") from error

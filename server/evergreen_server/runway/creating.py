@@ -23,7 +23,7 @@ from evergreen_server.jobs.provider import (
 )
 from evergreen_server.runway import wire
 from evergreen_server.runway.compose import Composition
-from evergreen_server.runway.exchange import NETWORK_ERRORS, Answer, GuardedBody, read_answer
+from evergreen_server.runway.exchange import NETWORK_ERRORS, Answer, GuardedBody, cause_of, read_answer
 from evergreen_server.runway.retry import retry_after_seconds
 
 __all__ = ["judge", "post_once"]
@@ -41,40 +41,26 @@ async def post_once(
     headers: Mapping[str, str],
     before_send: Callable[[], None],
     limits: aiohttp.ClientTimeout,
+    proxy: URL | None,
 ) -> Answer:
     """Sends the request once. Raises NotSent, SubmissionUnknown, or what `before_send` raised."""
     guarded = GuardedBody(body, before_send)
     status = None
     try:
-        async with session.post(url, data=guarded, headers=headers, timeout=limits, allow_redirects=False) as response:
+        async with session.post(
+            url, data=guarded, headers=headers, timeout=limits, allow_redirects=False, proxy=proxy
+        ) as response:
             status = response.status
             return await read_answer(response)
     except NETWORK_ERRORS as error:
         if guarded.stopped:
             raise (error.__cause__ or error) from None
         if not guarded.sent:
-            raise NotSent(f"The provider was not reached ({_cause(error)}); nothing was sent.") from error
+            raise NotSent(f"The provider was not reached ({cause_of(error)}); nothing was sent.") from error
         if status is not None and 400 <= status < 500:
             # The status alone says that nothing was made; only its explanation was lost.
             return Answer(status=status, headers={}, body=b"", whole=False)
-        raise SubmissionUnknown(f"The provider's answer was lost ({_cause(error)}).") from error
-
-
-def _cause(error: BaseException) -> str:
-    """Names an error by its kind alone: the texts of the HTTP library can hold whole URLs."""
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return "name not resolved"
-        case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
-            return "TLS failed"
-        case aiohttp.ClientConnectorError():
-            return "connection failed"
-        case TimeoutError():
-            return "timeout"
-        case aiohttp.ServerDisconnectedError() | ConnectionError():
-            return "connection closed"
-        case _:
-            return type(error).__name__
+        raise SubmissionUnknown(f"The provider's answer was lost ({cause_of(error)}).") from error
 
 
 def judge(answer: Answer, composed: Composition, *, secret: str, now: datetime) -> Submission:
@@ -104,6 +90,8 @@ def _meaning(answer: Answer, composed: Composition, text: str, *, secret: str, n
     status = answer.status
     said = text or f"HTTP {status}"
     match status:
+        case 407:
+            return NotSent("The proxy on the way to the provider wants other credentials; nothing was passed on.")
         case 401 | 403:
             return Unauthorized(f"The provider refused the key or the account: {said}")
         case 429:

@@ -8,7 +8,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import BytesIOPayload
 
-__all__ = ["ERROR_LIMIT", "JSON_LIMIT", "NETWORK_ERRORS", "Answer", "GuardedBody", "read_answer"]
+__all__ = ["ERROR_LIMIT", "JSON_LIMIT", "NETWORK_ERRORS", "Answer", "GuardedBody", "cause_of", "read_answer"]
 
 JSON_LIMIT = 1 << 20
 ERROR_LIMIT = 64 << 10
@@ -59,3 +59,24 @@ async def read_answer(response: aiohttp.ClientResponse) -> Answer:
         ended = False
     whole = ended and len(body) <= limit
     return Answer(status=response.status, headers=response.headers, body=bytes(body[:limit]), whole=whole)
+
+
+def cause_of(error: BaseException) -> str:
+    """Names an error by its kind alone: the texts of the HTTP library can hold whole URLs, and a proxy's password."""
+    match error:
+        case aiohttp.ClientHttpProxyError():
+            return f"the proxy answered HTTP {error.status}"
+        case aiohttp.ClientProxyConnectionError():
+            return "connection to the proxy failed"
+        case aiohttp.ClientConnectorDNSError():
+            return "name not resolved"
+        case aiohttp.ClientSSLError() | aiohttp.ServerFingerprintMismatch():
+            return "TLS failed"
+        case aiohttp.ClientConnectorError():
+            return "connection failed"
+        case TimeoutError():
+            return "timeout"
+        case aiohttp.ServerDisconnectedError() | ConnectionError():
+            return "connection closed"
+        case _:
+            return type(error).__name__

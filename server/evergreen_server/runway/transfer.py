@@ -51,6 +51,7 @@ async def store(
     file: tuple[str, str, Path],
     *,
     limits: aiohttp.ClientTimeout,
+    proxy: URL | None,
 ) -> None:
     """Posts (name, content type, path) to storage, after its fields.
 
@@ -63,7 +64,7 @@ async def store(
     with path.open("rb") as source:
         form.add_field("file", source, filename=name, content_type=content_type)
         try:
-            async with session.post(url, data=form, timeout=limits, allow_redirects=False) as response:
+            async with session.post(url, data=form, timeout=limits, allow_redirects=False, proxy=proxy) as response:
                 status = response.status
         except UNSENDABLE:
             raise Again("The upload to the provider's storage broke off.") from None
@@ -75,13 +76,19 @@ async def store(
 
 @asynccontextmanager
 async def open_download(
-    session: aiohttp.ClientSession, url: URL, *, offset: int, limits: aiohttp.ClientTimeout
+    session: aiohttp.ClientSession, url: URL, *, offset: int, limits: aiohttp.ClientTimeout, proxy: URL | None
 ) -> AsyncIterator[Download]:
     """Opens an output from `offset`, or from its start where the server knows no ranges."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
     try:
         response = await session.get(
-            url, headers=headers, timeout=limits, allow_redirects=False, read_bufsize=CHUNK_READ, auto_decompress=False
+            url,
+            headers=headers,
+            timeout=limits,
+            allow_redirects=False,
+            read_bufsize=CHUNK_READ,
+            auto_decompress=False,
+            proxy=proxy,
         )
     except UNSENDABLE:
         raise ProviderUnavailable("The output could not be opened.") from None

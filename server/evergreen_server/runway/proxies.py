@@ -1,0 +1,35 @@
+"""The way out to the provider: which proxy, if any, each of its URLs is asked for through. No I/O."""
+
+from dataclasses import dataclass, field
+
+from yarl import URL
+
+__all__ = ["Proxies"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proxies:
+    """HTTP proxies as http://[USER:PASSWORD@]HOST[:PORT], by the scheme of what is asked for; empty is none.
+
+    An https URL is reached through a tunnel (CONNECT), so that the proxy sees the host's name and nothing else.
+    """
+
+    https: str = field(default="", repr=False)
+    http: str = field(default="", repr=False)
+    no_proxy: str = ""
+    """Comma-separated names, or `name:port`, that are asked for directly, with all below them; * is every one."""
+
+    def of(self, url: URL) -> URL | None:
+        """Returns the proxy for a URL, None where it is asked for directly."""
+        chosen = self.https if url.scheme == "https" else self.http
+        host = (url.raw_host or "").lower()
+        if not chosen or any(_names(entry, host, url.port) for entry in self.no_proxy.lower().split(",")):
+            return None
+        return URL(chosen)
+
+
+def _names(entry: str, host: str, port: int | None) -> bool:
+    entry = entry.strip().removeprefix("*.").lstrip(".")
+    if not entry or entry == "*":
+        return entry == "*"
+    return any(name == entry or name.endswith(f".{entry}") for name in (host, f"{host}:{port}"))
