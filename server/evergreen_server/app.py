@@ -105,16 +105,17 @@ async def serve(
         # New for each process where there can be several; else always the same, since its jobs are ours again.
         replica_id = f"{socket.gethostname()}-{uuid4().hex[:12]}" if database.shared else "local"
         locks = StorageLocks(database=database, replica_id=replica_id, guard=lambda: lease.guard())
+        temp_dir = stack.enter_context(temp_folder(config.data_dir / "state" / "temp"))
         storage = await stack.enter_async_context(
             open_storage(
                 config.storage_url,
                 clock=now,
                 environ=config.storage_environ,
                 lock=locks.held if database.shared else None,
+                temp_dir=temp_dir,
                 **config.storage_options,
             )
         )
-        temp_dir = stack.enter_context(temp_folder(config.data_dir / "state" / "temp"))
         base_url, secret = config.base_url, config.api_secret
         if config.sandbox:
             state_dir = config.data_dir / "state" / "sandbox"

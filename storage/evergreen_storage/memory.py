@@ -22,8 +22,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class MemoryStorage:
     """Keeps objects in memory. Each call gives the loop one turn first, as an engine with real I/O does."""
 
-    def __init__(self, *, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, clock: Callable[[], datetime], temp_dir: Path | None = None) -> None:
         self._clock = clock
+        self._temp_dir = temp_dir
         self._objects: dict[str, tuple[bytes, Meta]] = {}
         self._keys: list[str] = []
         self._revisions = count(1)
@@ -156,7 +157,7 @@ class MemoryStorage:
     async def local_path(self, key: str) -> AsyncGenerator[Path, None]:
         check_key(key)
         data, _ = self._held(key)
-        folder = await self._threads.run(tempfile.TemporaryDirectory, prefix="evergreen-")
+        folder = await self._threads.run(tempfile.TemporaryDirectory, prefix="evergreen-", dir=self._temp_dir)
         try:
             path = Path(folder.name, key.rpartition("/")[2])
             await self._threads.run(path.write_bytes, data)

@@ -61,8 +61,11 @@ class Bucket:
 class ObjectStorage:
     """Keeps objects in a bucket."""
 
-    def __init__(self, bucket: Bucket, *, clock: Callable[[], datetime], locks: KeyLocks) -> None:
+    def __init__(
+        self, bucket: Bucket, *, clock: Callable[[], datetime], locks: KeyLocks, temp_dir: Path | None = None
+    ) -> None:
         self._bucket = bucket
+        self._temp_dir = temp_dir
         self._locks = locks
         self._store = bucket.store
         self._clock = clock
@@ -218,7 +221,7 @@ class ObjectStorage:
     async def local_path(self, key: str) -> AsyncGenerator[Path, None]:
         async with aclosing(self.stream(key)) as blocks:
             first = await anext(blocks, b"")
-            folder = await self._threads.run(tempfile.TemporaryDirectory, prefix="evergreen-")
+            folder = await self._threads.run(tempfile.TemporaryDirectory, prefix="evergreen-", dir=self._temp_dir)
             try:
                 path = Path(folder.name, key.rpartition("/")[2])
                 await self._threads.run(path.write_bytes, first)

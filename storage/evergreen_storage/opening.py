@@ -51,15 +51,17 @@ async def open_storage(
     clock: Callable[[], datetime] = _utc_now,
     environ: Mapping[str, str] | None = None,
     lock: Lock | None = None,
+    temp_dir: Path | None = None,
     **options: Json,
 ) -> AsyncGenerator[Storage, None]:
     """Opens a storage, tries it out, and closes it at the end. Of `environ` only the vendors' variables are read.
 
     Several processes may write to a storage that compares before it swaps; to any other only with a `lock` that they
     share, which also lets only one of them create an object of more than a part in a bucket.
+    Copies of objects lie in `temp_dir`, which must exist, or else in the system's folder for temporary files.
     Raises Unsupported for what no engine here offers, and Unavailable if the storage cannot be written.
     """
-    storage = await _open(url, clock, environ or {}, KeyLocks(lock), options)
+    storage = await _open(url, clock, environ or {}, KeyLocks(lock), temp_dir, options)
     try:
         yield storage
     finally:
@@ -67,24 +69,30 @@ async def open_storage(
 
 
 async def _open(
-    url: str, clock: Callable[[], datetime], environ: Mapping[str, str], locks: KeyLocks, options: dict[str, Json]
+    url: str,
+    clock: Callable[[], datetime],
+    environ: Mapping[str, str],
+    locks: KeyLocks,
+    temp_dir: Path | None,
+    options: dict[str, Json],
 ) -> Storage:
     # A URL may carry credentials: no text here repeats it.
     parts = urlsplit(url)
     scheme = parts.scheme
     if not scheme or scheme == "file" or scheme == "memory":
-        return await _own(url, clock, options)
+        return await _own(url, clock, temp_dir, options)
     options = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **options}
     url = parts._replace(query="").geturl()
     if scheme in _ENGINES:
-        return await _compared(await _bucket(url, scheme, options, environ, clock, locks), scheme, locks)
+        bucket = await _bucket(url, scheme, options, environ, clock, locks, temp_dir)
+        return await _compared(bucket, scheme, locks)
     from .plugged import FsspecStorage
 
-    plugged = await FsspecStorage.open(url.removeprefix("fsspec+"), options)
+    plugged = await FsspecStorage.open(url.removeprefix("fsspec+"), options, temp_dir=temp_dir)
     return _serialized(plugged, "storage has no compare-and-swap", scheme, locks)
 
 
-async def _own(url: str, clock: Callable[[], datetime], options: Mapping[str, Json]) -> Storage:
+async def _own(url: str, clock: Callable[[], datetime], temp_dir: Path | None, options: Mapping[str, Json]) -> Storage:
     parts = urlsplit(url)
     if not parts.scheme:
         raise Unsupported("the storage URL has no scheme: use file:///FOLDER, memory://, s3://BUCKET and so on")
@@ -94,7 +102,7 @@ async def _own(url: str, clock: Callable[[], datetime], options: Mapping[str, Js
     if parts.scheme == "memory":
         if parts.netloc or parts.path.strip("/"):
             raise Unsupported("memory:// storage has no host and no path")
-        return MemoryStorage(clock=clock)
+        return MemoryStorage(clock=clock, temp_dir=temp_dir)
     if parts.netloc not in ("", "localhost") or not parts.path.startswith("/") or "\0" in unquote(parts.path):
         raise Unsupported("file:// storage needs an absolute folder and no host: file:///FOLDER")
     return await LocalStorage.open(Path(unquote(parts.path)), clock=clock)
@@ -107,6 +115,7 @@ async def _bucket(
     environ: Mapping[str, str],
     clock: Callable[[], datetime],
     locks: KeyLocks,
+    temp_dir: Path | None,
 ) -> Storage:
     name = _ENGINES[scheme]
     try:
@@ -119,7 +128,7 @@ async def _bucket(
         raise Unsupported(
             f"{scheme}:// storage needs the package obstore: pip install 'evergreen-video[{_EXTRAS[name]}]'"
         ) from fault
-    return ObjectStorage(engine.open_bucket(url, options, environ), clock=clock, locks=locks)
+    return ObjectStorage(engine.open_bucket(url, options, environ), clock=clock, locks=locks, temp_dir=temp_dir)
 
 
 async def _compared(storage: Storage, scheme: str, locks: KeyLocks) -> Storage:

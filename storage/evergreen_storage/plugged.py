@@ -31,16 +31,17 @@ _THREADS: Final = 8
 class FsspecStorage:
     """Keeps objects in a filesystem of fsspec. It has no conditional writes: `SerializedStorage` adds them."""
 
-    def __init__(self, files: ForeignFiles, threads: Threads) -> None:
+    def __init__(self, files: ForeignFiles, threads: Threads, *, temp_dir: Path | None = None) -> None:
         self._files = files
+        self._temp_dir = temp_dir
         self._threads = threads
 
     @classmethod
-    async def open(cls, url: str, options: Mapping[str, Json]) -> "FsspecStorage":
+    async def open(cls, url: str, options: Mapping[str, Json], *, temp_dir: Path | None = None) -> "FsspecStorage":
         """Opens `SCHEME://…` with options for that filesystem. Raises Unsupported, Unavailable."""
         threads = Threads(size=_THREADS)
         try:
-            return cls(await threads.run(ForeignFiles.open, url, options), threads)
+            return cls(await threads.run(ForeignFiles.open, url, options), threads, temp_dir=temp_dir)
         except BaseException:
             threads.close()
             raise
@@ -81,7 +82,7 @@ class FsspecStorage:
         check_key(key)
         body = Body(key, chunks, size=size, crc32c=crc32c)
         async with AsyncExitStack() as resources:
-            temporary = functools.partial(tempfile.NamedTemporaryFile, prefix="evergreen-")
+            temporary = functools.partial(tempfile.NamedTemporaryFile, prefix="evergreen-", dir=self._temp_dir)
             spool = await self._run(key, "gathered", temporary)
             resources.push_async_callback(self._run, key, "gathered", spool.close)
             async with aclosing(body.blocks()) as blocks:
@@ -156,7 +157,7 @@ class FsspecStorage:
     async def local_path(self, key: str) -> AsyncGenerator[Path, None]:
         await self._require(key)
         async with AsyncExitStack() as resources:
-            temporary = functools.partial(tempfile.TemporaryDirectory, prefix="evergreen-")
+            temporary = functools.partial(tempfile.TemporaryDirectory, prefix="evergreen-", dir=self._temp_dir)
             folder = await self._run(key, "read", temporary)
             resources.push_async_callback(self._run, key, "read", folder.cleanup)
             path = Path(folder.name, key.rpartition("/")[2])
