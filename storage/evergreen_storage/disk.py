@@ -24,6 +24,8 @@ from .storage import AlreadyExists, Conflict, InvalidKey, Meta, NotFound, Unavai
 from .trees import clear, gone_name, part_name, sweep
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# Some disks keep times of any year.
+_LATEST_SECONDS: Final = 253_402_300_799
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
@@ -40,7 +42,7 @@ def meta_of(key: str, status: os.stat_result, *, token: str | None = None, crc32
     return Meta(
         key=key,
         size=status.st_size,
-        modified=_EPOCH + timedelta(microseconds=status.st_mtime_ns // 1000),
+        modified=_EPOCH + timedelta(microseconds=min(max(status.st_mtime_ns // 1000, 0), _LATEST_SECONDS * 10**6)),
         token=token,
         crc32c=crc32c,
         content_type=content_type_of(key),

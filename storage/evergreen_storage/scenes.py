@@ -9,33 +9,25 @@ then `scene.json`. So a crash leaves at most a file that no document names, and 
     StorageError  > UnsupportedSchema  a newer version wrote scene.json (`document.py`)
 """
 
-import errno
-import logging
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
 from .checksums import Chunk
 from .description import describe
-from .document import Document, UnsupportedSchema, add_assets, add_job, encode_sidecar, remove_asset
+from .document import Document, add_assets, add_job, encode_sidecar, remove_asset
 from .index import INDEX, SceneIndex, scene_folder
 from .keys import FOLDERS, Kind, id_fault, path_fault
+from .listing import list_files, list_scenes
 from .parallel import each
-from .storage import InvalidKey, Json, NotFound, Sealed, Storage, TooLarge, Unavailable
+from .storage import InvalidKey, Json, Meta, NotFound, Sealed, Storage
 from .uploads import compare, store, store_stream
 from .values import Asset, Scene, SceneSummary
 
-logger = logging.getLogger(__name__)
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# Faults of a file or folder alone, such as a right that is missing.
-_OF_ONE_FILE: Final = frozenset(
-    {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.EUCLEAN, errno.EBADMSG}
-)
 # How many keys of a scene are held at once while it is deleted.
 _PAGE: Final = 1000
 
@@ -79,29 +71,16 @@ class SceneStore:
         except NotFound as fault:
             raise SceneNotFound(project_id, scene_id) from fault
 
+    async def files(self, project_id: str, scene_id: str) -> Mapping[str, Meta]:
+        """Lists what lies in the folders of a scene under names that an asset can have, up to 50,000, by path."""
+        return await list_files(self._storage, _scene(project_id, scene_id))
+
     async def list(self, project_id: str, *, limit: int, after: str = "") -> Sequence[SceneSummary]:
         """Lists up to `limit` scenes beyond the id `after`, in the order of their folders (`a-b` before `a`)."""
         _check("project", project_id)
         if after:
             _check("scene", after)
-        prefix = f"projects/{project_id}/"
-        found: list[SceneSummary] = []
-        async with aclosing(
-            self._storage.list(prefix, delimiter=True, after=f"{prefix}{after}/" if after else "")
-        ) as folders:
-            while len(found) < limit:
-                scene_ids: list[str] = []
-                async for meta in folders:
-                    scene_id = meta.key.removeprefix(prefix).removesuffix("/")
-                    if meta.key.endswith("/") and id_fault("scene", scene_id) is None:
-                        scene_ids.append(scene_id)
-                    if len(scene_ids) == limit - len(found):
-                        break
-                if not scene_ids:
-                    break
-                summaries = await each(lambda scene_id: self._summary(project_id, scene_id), scene_ids)
-                found += [summary for summary in summaries if summary is not None]
-        return found
+        return await list_scenes(self._storage, self._index, project_id, limit=limit, after=after)
 
     async def delete(self, project_id: str, scene_id: str) -> Sequence[str]:
         """Removes a scene with all its files, scene.json last, so that a delete that was broken off can be repeated.
@@ -205,6 +184,14 @@ class SceneStore:
             return named
         return await describe(self._storage, path, meta)
 
+    async def require_asset(self, project_id: str, scene_id: str, path: str) -> None:
+        """Makes sure that there is an asset, without reading anything. Raises SceneNotFound, AssetNotFound."""
+        key = self.key(project_id, scene_id, path)
+        if await self._storage.stat(f"{scene_folder(project_id, scene_id)}{INDEX}") is None:
+            raise SceneNotFound(project_id, scene_id)
+        if await self._storage.stat(key) is None:
+            raise AssetNotFound(f"the scene {project_id}/{scene_id} has no {path!r}")
+
     async def existing(self, project_id: str, scene_id: str, path: str) -> Asset | None:
         """Finds an asset that an earlier try stored, and reads it through; None if there is none.
 
@@ -305,37 +292,10 @@ class SceneStore:
         """Removes files that killed writers left a day ago, and tells how many; only a disk keeps such."""
         return await self._storage.sweep()
 
-    async def _summary(self, project_id: str, scene_id: str) -> SceneSummary | None:
-        try:
-            scene = await self.get(project_id, scene_id)
-        except SceneNotFound:
-            return None  # a folder that is not ours
-        except UnsupportedSchema:
-            meta = await self._storage.stat(f"{scene_folder(project_id, scene_id)}{INDEX}")
-            return None if meta is None else _unread(project_id, scene_id, "UNSUPPORTED", meta.modified)
-        except (InvalidKey, TooLarge, Unavailable) as fault:
-            # What somebody did to the files of one scene must not hide the others; where all fail, the storage does.
-            if isinstance(fault, Unavailable) and fault.errno not in _OF_ONE_FILE:
-                raise
-            about = {"project_id": project_id, "scene_id": scene_id, "cause": str(fault)}
-            logger.warning("scene cannot be read", extra=about)
-            return _unread(project_id, scene_id, "UNREADABLE", _EPOCH)
-        return SceneSummary(
-            project_id=project_id,
-            id=scene_id,
-            status=scene.status,
-            created_at=scene.created_at,
-            updated_at=scene.updated_at,
-        )
-
     def _own_key(self, project_id: str, scene_id: str, path: str) -> str:
         if path.startswith("metadata/"):
             raise InvalidKey("the folder metadata is kept by the service itself")
         return self.key(project_id, scene_id, path)
-
-
-def _unread(project_id: str, scene_id: str, status: str, at: datetime) -> SceneSummary:
-    return SceneSummary(project_id=project_id, id=scene_id, status=status, created_at=at, updated_at=at)
 
 
 def _check(kind: Kind, value: str) -> None:

@@ -44,7 +44,7 @@ async def test_a_picture_becomes_a_clip_on_every_storage(
         assert clip.streams.video[0].codec_context.name == "h264"
     files = {folder.name: [asset.path for asset in folder.assets] for folder in scene.folders}
     assert set(files) == {"images", "audio", "videos", "metadata", "exports"}
-    assert files["videos"] == sorted([done.outputs[0].asset, done.outputs[0].poster], reverse=True)
+    assert files["videos"] == sorted([done.outputs[0].asset, done.outputs[0].poster])
     assert files["images"] == [f"images/{job.job_id}-1.jpg"]
 
 

@@ -276,6 +276,49 @@ async def test_a_document_that_is_no_file_hides_no_other_scene(
     assert (listed["good"], listed.get(scene_id, "")) == ("ACTIVE", status)
 
 
+async def test_a_scene_tells_of_the_files_that_others_put_there_and_of_its_metadata(scenes: Scenes) -> None:
+    await scenes.make("told")
+    folder = scenes.folder / "told"
+    for path in ("images/theirs.png", "audio/b.mp3", "audio/a.mp3", "exports/page.html", "metadata/notes.txt"):
+        (folder / path).write_bytes(b"theirs")
+    for path in ("images/a b.png", "images/.hidden", "notes.txt", "images/sub/a.png"):
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(b"theirs")
+    (folder / "images" / "link.png").symlink_to("theirs.png")
+
+    scene = await scene_of(scenes.api, "told")
+    (folder / "exports" / "cut.bin").write_bytes(b"another length")
+    (folder / "audio" / "a.mp3").unlink()
+    later = await scene_of(scenes.api, "told")
+
+    assert paths_of(scene, metadata=True) == [
+        "images/theirs.png",
+        "audio/a.mp3",
+        "audio/b.mp3",
+        "metadata/notes.txt",
+        "metadata/scene.json",
+        "exports/cut.bin",
+        "exports/page.html",
+    ]
+    cut, page = scene.folders[4].assets
+    assert (cut.crc32c, cut.content_type) == (crc32c(PICTURE), "text/plain")
+    assert (page.size_bytes, page.content_type, page.HasField("crc32c")) == (6, "application/octet-stream", False)
+    assert page.create_time.seconds == int((folder / "exports" / "page.html").stat().st_mtime)
+    assert "audio/a.mp3" not in paths_of(later)
+    assert (later.folders[4].assets[0].size_bytes, later.folders[4].assets[0].HasField("crc32c")) == (14, False)
+
+
+@pytest.mark.parametrize("seconds", [-(2**40), -1, 2**33, 2**45])
+async def test_a_file_of_an_impossible_time_is_told_of(scenes: Scenes, seconds: int) -> None:
+    scene_id = f"time{seconds % 1000}"
+    await scenes.make(scene_id)
+    file = scenes.folder / scene_id / "exports" / "cut.bin"
+    os.utime(file, (seconds, seconds))
+
+    assert (await scene_of(scenes.api, scene_id)).folders[4].assets[0].size_bytes == len(PICTURE)
+    assert (await scenes.listed())[scene_id] == "ACTIVE"
+
+
 FOREIGN_NAMES = [
     "images/a b.png",
     "images/a+b.png",

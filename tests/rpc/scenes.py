@@ -48,8 +48,10 @@ async def scene_of(api: Api, scene_id: str = "one") -> scene_pb2.Scene:
     return (await api.scene.GetScene(scene_pb2.GetSceneRequest(project_id="film", scene_id=scene_id))).scene
 
 
-def paths_of(scene: scene_pb2.Scene) -> list[str]:
-    return [asset.path for folder in scene.folders for asset in folder.assets]
+def paths_of(scene: scene_pb2.Scene, *, metadata: bool = False) -> list[str]:
+    """The paths of the assets; with `metadata` of what the service keeps about them too."""
+    folders = [folder for folder in scene.folders if metadata or folder.name != "metadata"]
+    return [asset.path for folder in folders for asset in folder.assets]
 
 
 def crc32c(data: bytes) -> int:

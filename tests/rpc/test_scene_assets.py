@@ -55,6 +55,7 @@ async def test_a_picture_and_a_video_are_measured_and_their_types_are_seen_not_b
     assert (clip.content_type, clip.width, clip.height) == ("video/mp4", 320, 192)
     assert clip.duration_seconds == pytest.approx(2, abs=0.1)
     told = {asset.path: asset for folder in (await scene_of(api)).folders for asset in folder.assets}
+    assert told.pop("metadata/scene.json").content_type == "application/json"
     assert told == {"images/a.png": picture, "videos/a.mov": clip}
 
 

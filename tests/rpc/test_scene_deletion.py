@@ -62,7 +62,7 @@ async def test_a_scene_is_deleted_with_all_its_files_and_its_jobs_stay_readable(
     assert await refused(delete(api)) == GONE
     assert (await api.status(job.job_id)).state == video_pb2.JOB_STATE_SUCCEEDED
     again = await api.finished((await api.generate(scene_id="one")).job_id)
-    assert paths_of(await scene_of(api)) == [again.outputs[0].asset, again.outputs[0].poster]
+    assert paths_of(await scene_of(api)) == [again.outputs[0].poster, again.outputs[0].asset]
 
 
 async def test_a_scene_with_a_job_under_way_is_refused_and_goes_on(api: Api, sandbox: Control) -> None:

@@ -26,7 +26,7 @@ async def test_an_uploaded_picture_becomes_the_first_frame(api: Api, sandbox: Co
     [call] = await sandbox.calls(operation="image_to_video")
     assert call["status"] == 200
     scene = await scene_of(api)
-    assert paths_of(scene) == ["images/hero.png", done.outputs[0].asset, done.outputs[0].poster]
+    assert paths_of(scene) == ["images/hero.png", done.outputs[0].poster, done.outputs[0].asset]
     assert (tmp_path / "data/projects/film/one/images/hero.png").read_bytes() == data
     assert scene.folders[0].assets[0].crc32c == crc32c(data)
 

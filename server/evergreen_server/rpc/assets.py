@@ -105,7 +105,7 @@ class AssetMethods:
         if faults:
             raise InvalidRequest(faults)
         context.caller.check_scene(message.project_id, message.scene_id)
-        await self._scenes.stat_asset(*where)
+        await self._scenes.require_asset(*where)
         lifetime = timedelta(seconds=seconds)
         expires_at = self._clock() + lifetime
         url = await self._scenes.sign(*where, ttl=lifetime)

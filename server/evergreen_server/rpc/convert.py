@@ -1,6 +1,7 @@
 """Between our values and the contract's messages. What is wrong with a request is collected, not raised one by one."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from google.protobuf.struct_pb2 import Value
@@ -12,7 +13,10 @@ from evergreen_server.jobs.model import Job, Stage, State
 from evergreen_server.jobs.outlook import Outlook
 from evergreen_server.jobs.provider import Account, Json, Media, ModelInfo
 from evergreen_server.jobs.rows import micros
-from evergreen_storage import FOLDERS, Asset, Scene, SceneSummary
+from evergreen_storage import FOLDERS, Asset, Meta, Scene, SceneSummary
+
+UNKNOWN_TYPE = "application/octet-stream"
+AT_ONCE = 200
 
 LARGEST_WHOLE = 2**53
 
@@ -200,15 +204,14 @@ def account_message(account: Account, totals: Totals, *, cap: int | None) -> vid
     return message
 
 
-def scene_message(scene: Scene) -> scene_pb2.Scene:
-    """Builds the message of a scene; its five folders are always shown, empty ones too."""
-    folders: dict[str, Iterable[Asset]] = {
-        "images": scene.images,
-        "audio": scene.audio,
-        "videos": scene.videos,
-        "exports": scene.exports,
-    }
-    return scene_pb2.Scene(
+async def scene_message(scene: Scene, files: Mapping[str, Meta]) -> scene_pb2.Scene:
+    """Builds the message of a scene with the files that lie in its five folders, by path.
+
+    One that scene.json does not know as it is, is told of by what its name and the storage say. Gives others a turn
+    now and then, since a scene may hold thousands.
+    """
+    named = {asset.path: asset for asset in (*scene.images, *scene.audio, *scene.videos, *scene.exports)}
+    message = scene_pb2.Scene(
         project_id=scene.project_id,
         scene_id=scene.id,
         create_time=timestamp(scene.created_at),
@@ -216,11 +219,18 @@ def scene_message(scene: Scene) -> scene_pb2.Scene:
         status=scene.status,
         video_requests=len(scene.video_requests),
         completed_videos=len(scene.completed_videos),
-        folders=[
-            scene_pb2.Folder(name=name, assets=[asset_message(asset) for asset in folders.get(name, ())])
-            for name in FOLDERS
-        ],
+        folders=[scene_pb2.Folder(name=name) for name in FOLDERS],
     )
+    folders = dict(zip(FOLDERS, message.folders, strict=True))
+    for number, path in enumerate(sorted(files)):
+        if number % AT_ONCE == 0:
+            await asyncio.sleep(0)
+        asset, meta = named.get(path), files[path]
+        known = asset is not None and asset.size_bytes == meta.size
+        folders[path.partition("/")[0]].assets.append(
+            asset_message(asset) if asset and known else file_message(path, meta)
+        )
+    return message
 
 
 def summary_message(summary: SceneSummary) -> scene_pb2.Scene:
@@ -230,6 +240,16 @@ def summary_message(summary: SceneSummary) -> scene_pb2.Scene:
         create_time=timestamp(summary.created_at),
         update_time=timestamp(summary.updated_at),
         status=summary.status,
+    )
+
+
+def file_message(path: str, meta: Meta) -> scene_pb2.Asset:
+    """Builds the message of a file that was put there by other means."""
+    return scene_pb2.Asset(
+        path=path,
+        content_type=meta.content_type or UNKNOWN_TYPE,
+        size_bytes=meta.size,
+        create_time=timestamp(meta.modified),
     )
 
 

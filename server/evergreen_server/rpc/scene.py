@@ -16,7 +16,7 @@ from evergreen_server.rpc.paging import make_token, read_token
 from evergreen_server.rpc.status import InvalidRequest
 from evergreen_server.rpc.transfers import Transfers
 from evergreen_server.rpc.uploads import Uploads
-from evergreen_storage import SceneStore, id_fault
+from evergreen_storage import Scene, SceneStore, id_fault
 
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
@@ -46,13 +46,13 @@ class SceneService(AssetMethods):
         _check(message.project_id, message.scene_id)
         async with self._deletions.writing(message.project_id, message.scene_id):
             scene = await self._scenes.create(message.project_id, message.scene_id)
-        return scene_pb2.CreateSceneResponse(scene=scene_message(scene))
+        return scene_pb2.CreateSceneResponse(scene=await self._message(scene))
 
     async def GetScene(self, message: scene_pb2.GetSceneRequest, context: Context) -> scene_pb2.GetSceneResponse:
         _check(message.project_id, message.scene_id)
         context.caller.check_scene(message.project_id, message.scene_id)
         scene = await self._scenes.get(message.project_id, message.scene_id)
-        return scene_pb2.GetSceneResponse(scene=scene_message(scene))
+        return scene_pb2.GetSceneResponse(scene=await self._message(scene))
 
     async def ListScenes(self, message: scene_pb2.ListScenesRequest, _context: Context) -> scene_pb2.ListScenesResponse:
         _check(message.project_id, None)
@@ -79,6 +79,10 @@ class SceneService(AssetMethods):
         context.caller.check_scene(message.project_id, message.scene_id)
         left = await self._deletions.delete(message.project_id, message.scene_id, force=message.force)
         return scene_pb2.DeleteSceneResponse(left=left)
+
+    async def _message(self, scene: Scene) -> scene_pb2.Scene:
+        # Listed after scene.json was read: what it names then and is not listed, is gone.
+        return await scene_message(scene, await self._scenes.files(scene.project_id, scene.id))
 
 
 def _check(project_id: str, scene_id: str | None) -> None:
