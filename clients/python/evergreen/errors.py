@@ -241,7 +241,7 @@ class DeadlineExceeded(CallError, TimeoutError):
 
 
 class TransferStalled(DeadlineExceeded):
-    """The service waited too long for this client, which neither sent nor took a byte; call again."""
+    """The service waited too long for this client, which sent or took next to nothing; call again."""
 
 
 class TransferBroken(EvergreenError):

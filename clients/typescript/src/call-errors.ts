@@ -137,5 +137,5 @@ export class NotOffered extends CallError {}
 export class InternalError extends CallError {}
 /** No answer came in time. What was asked may have been done all the same. */
 export class DeadlineExceeded extends CallError {}
-/** The service waited too long for this client, which neither sent nor took a byte; call again. */
+/** The service waited too long for this client, which sent or took next to nothing; call again. */
 export class TransferStalled extends DeadlineExceeded {}

@@ -132,6 +132,10 @@ class Caller:
         if not self.sees(project_id):
             raise SceneNotFound(project_id, scene_id)
 
+    def owner(self, project_id: str) -> str:
+        """Returns in whose name a shared place is taken: the caller's, or where nobody is known the project's."""
+        return self.name or project_id
+
     def covers(self, other: "Caller") -> bool:
         """Tells whether this caller may do whatever the other may."""
         projects = self.projects is None or (other.projects is not None and self.projects >= other.projects)

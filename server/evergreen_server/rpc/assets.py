@@ -66,7 +66,8 @@ class AssetMethods:
         if faults:
             raise InvalidRequest(faults)
         context.caller.check_scene(message.project_id, message.scene_id)
-        async with self._transfers.turn(), self._transfers.watched() as waiting:
+        turn = self._transfers.turn(context.caller.owner(message.project_id))
+        async with turn, self._transfers.watched() as waiting:
             asset = await self._scenes.stat_asset(*where)
             if message.offset > asset.size_bytes:
                 text = f"must be at most {asset.size_bytes}, the length of the file"
@@ -79,6 +80,7 @@ class AssetMethods:
                     for chunk in chunk_messages(block):
                         with waiting:
                             await context.call.write(chunk)
+                        waiting.passed += len(chunk)
 
     async def DeleteAsset(
         self, message: scene_pb2.DeleteAssetRequest, context: Context

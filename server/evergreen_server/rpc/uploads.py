@@ -79,7 +79,8 @@ class Uploads:
             text = f"{info.path!r} is a name that only the service gives to its files; choose another"
             raise SceneBusy(text, job_id=job_of(info.path))
         where = (info.project_id, info.scene_id, info.path)
-        async with self._transfers.turn(), self._deletions.writing(info.project_id, info.scene_id) as claim:
+        turn = self._transfers.turn(caller.owner(info.project_id))
+        async with turn, self._deletions.writing(info.project_id, info.scene_id) as claim:
             overwrite = await self._may_overwrite(info)
             if overwrite:
                 await self._deletions.check_free(*where)
@@ -224,6 +225,8 @@ class _Body:
     async def _next(self) -> bytes | None:
         with self._waiting:
             try:
-                return await anext(self._messages)
+                data = await anext(self._messages)
             except StopAsyncIteration:
                 return None
+        self._waiting.passed += len(data)
+        return data

@@ -49,7 +49,7 @@ class SceneServiceStub(object):
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
     | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
     | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
-    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | for 60 s the client neither sent nor took a byte | call again |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | in 60 s of waiting for it the client sent or took less than 128 KiB | call again |
     """
 
     def __init__(self, channel):
@@ -124,7 +124,7 @@ class SceneServiceServicer(object):
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
     | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
     | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
-    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | for 60 s the client neither sent nor took a byte | call again |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | in 60 s of waiting for it the client sent or took less than 128 KiB | call again |
     """
 
     def CreateScene(self, request, context):
@@ -328,7 +328,7 @@ class SceneService(object):
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
     | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
     | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
-    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | for 60 s the client neither sent nor took a byte | call again |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | in 60 s of waiting for it the client sent or took less than 128 KiB | call again |
     """
 
     @staticmethod

@@ -61,7 +61,7 @@ class VideoServiceStub(object):
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: another project's, or the data was restored | watch again without a cursor |
     | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
-    | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
+    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or has the watch opened anew | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
     | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
@@ -71,7 +71,8 @@ class VideoServiceStub(object):
     named again below only where a call has more to say about them. A deadline or a cancellation by the caller
     ends the call, never a job.
 
-    A request message may be up to 4 MiB long.
+    A request message may be up to 4 MiB long, a list or map in it have up to 1,024 items, and no text the character
+    U+0000. It must arrive whole within 60 seconds (`DEADLINE_EXCEEDED`, `REQUEST_STALLED`).
     """
 
     def __init__(self, channel):
@@ -158,7 +159,7 @@ class VideoServiceServicer(object):
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: another project's, or the data was restored | watch again without a cursor |
     | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
-    | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
+    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or has the watch opened anew | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
     | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
@@ -168,7 +169,8 @@ class VideoServiceServicer(object):
     named again below only where a call has more to say about them. A deadline or a cancellation by the caller
     ends the call, never a job.
 
-    A request message may be up to 4 MiB long.
+    A request message may be up to 4 MiB long, a list or map in it have up to 1,024 items, and no text the character
+    U+0000. It must arrive whole within 60 seconds (`DEADLINE_EXCEEDED`, `REQUEST_STALLED`).
     """
 
     def GenerateVideo(self, request, context):
@@ -234,7 +236,8 @@ class VideoServiceServicer(object):
         yet is an empty watch.
         * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is of no use; watch again without one,
         and take it that events were missed.
-        * `UNAVAILABLE`, `DRAINING`: the server stops; a checkpoint was sent before, resume from it.
+        * `UNAVAILABLE`, `DRAINING`: the server stops, or has the watch opened anew after some minutes, since another server
+        may be free to take it; a checkpoint was sent before, resume from it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -397,7 +400,7 @@ class VideoService(object):
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: another project's, or the data was restored | watch again without a cursor |
     | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
-    | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
+    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or has the watch opened anew | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
     | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
@@ -407,7 +410,8 @@ class VideoService(object):
     named again below only where a call has more to say about them. A deadline or a cancellation by the caller
     ends the call, never a job.
 
-    A request message may be up to 4 MiB long.
+    A request message may be up to 4 MiB long, a list or map in it have up to 1,024 items, and no text the character
+    U+0000. It must arrive whole within 60 seconds (`DEADLINE_EXCEEDED`, `REQUEST_STALLED`).
     """
 
     @staticmethod

@@ -62,7 +62,7 @@ class VideoServiceStub:
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: another project's, or the data was restored | watch again without a cursor |
     | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
-    | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
+    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or has the watch opened anew | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
     | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
@@ -72,7 +72,8 @@ class VideoServiceStub:
     named again below only where a call has more to say about them. A deadline or a cancellation by the caller
     ends the call, never a job.
 
-    A request message may be up to 4 MiB long.
+    A request message may be up to 4 MiB long, a list or map in it have up to 1,024 items, and no text the character
+    U+0000. It must arrive whole within 60 seconds (`DEADLINE_EXCEEDED`, `REQUEST_STALLED`).
     """
 
     @_typing.overload
@@ -134,7 +135,8 @@ class VideoServiceStub:
       yet is an empty watch.
     * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is of no use; watch again without one,
       and take it that events were missed.
-    * `UNAVAILABLE`, `DRAINING`: the server stops; a checkpoint was sent before, resume from it.
+    * `UNAVAILABLE`, `DRAINING`: the server stops, or has the watch opened anew after some minutes, since another server
+      may be free to take it; a checkpoint was sent before, resume from it.
     """
     CancelVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.CancelVideoRequest, _video_pb2.CancelVideoResponse]
     """Asks that a job be cancelled, and returns it.
@@ -224,7 +226,7 @@ class VideoServiceAsyncStub(VideoServiceStub):
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: another project's, or the data was restored | watch again without a cursor |
     | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
-    | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
+    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or has the watch opened anew | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
     | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
@@ -234,7 +236,8 @@ class VideoServiceAsyncStub(VideoServiceStub):
     named again below only where a call has more to say about them. A deadline or a cancellation by the caller
     ends the call, never a job.
 
-    A request message may be up to 4 MiB long.
+    A request message may be up to 4 MiB long, a list or map in it have up to 1,024 items, and no text the character
+    U+0000. It must arrive whole within 60 seconds (`DEADLINE_EXCEEDED`, `REQUEST_STALLED`).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -293,7 +296,8 @@ class VideoServiceAsyncStub(VideoServiceStub):
       yet is an empty watch.
     * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is of no use; watch again without one,
       and take it that events were missed.
-    * `UNAVAILABLE`, `DRAINING`: the server stops; a checkpoint was sent before, resume from it.
+    * `UNAVAILABLE`, `DRAINING`: the server stops, or has the watch opened anew after some minutes, since another server
+      may be free to take it; a checkpoint was sent before, resume from it.
     """
     CancelVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.CancelVideoRequest, _video_pb2.CancelVideoResponse]  # type: ignore[assignment]
     """Asks that a job be cancelled, and returns it.
@@ -382,7 +386,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: another project's, or the data was restored | watch again without a cursor |
     | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
-    | `UNAVAILABLE` | `DRAINING` | this server is stopping | call again; a watch resumes from its cursor |
+    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or has the watch opened anew | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
     | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
@@ -392,7 +396,8 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     named again below only where a call has more to say about them. A deadline or a cancellation by the caller
     ends the call, never a job.
 
-    A request message may be up to 4 MiB long.
+    A request message may be up to 4 MiB long, a list or map in it have up to 1,024 items, and no text the character
+    U+0000. It must arrive whole within 60 seconds (`DEADLINE_EXCEEDED`, `REQUEST_STALLED`).
     """
 
     @_abc_1.abstractmethod
@@ -467,7 +472,8 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
           yet is an empty watch.
         * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is of no use; watch again without one,
           and take it that events were missed.
-        * `UNAVAILABLE`, `DRAINING`: the server stops; a checkpoint was sent before, resume from it.
+        * `UNAVAILABLE`, `DRAINING`: the server stops, or has the watch opened anew after some minutes, since another server
+          may be free to take it; a checkpoint was sent before, resume from it.
         """
 
     @_abc_1.abstractmethod
