@@ -40,11 +40,8 @@ def left(db: sa.Connection, now: datetime) -> int | None:
     told = known(db, now)
     if told is None:
         return None
-    price = sa.func.coalesce(provider_tasks.c.estimated_millicredits, jobs.c.estimated_millicredits, 0)
-    spent = (
-        sa.select(sa.func.coalesce(sa.func.sum(price), 0))
-        .select_from(provider_tasks.outerjoin(jobs, jobs.c.job_id == provider_tasks.c.job_id))
-        .where(provider_tasks.c.created_at.between(told.asked_at, micros(now)))
+    spent = sa.select(sa.func.coalesce(sa.func.sum(provider_tasks.c.estimated_millicredits), 0)).where(
+        provider_tasks.c.created_at.between(told.asked_at, micros(now))
     )
     coming = sa.select(sa.func.coalesce(sa.func.sum(jobs.c.estimated_millicredits), 0)).where(
         jobs.c.slot == Slot.HELD.value, jobs.c.task_id == ""

@@ -160,7 +160,7 @@ class TaskRecords:
             "job_id": job.job_id,
             "attempt": job.attempt,
             "submit_token": job.submit_token,
-            "estimated_millicredits": estimated,
+            "estimated_millicredits": job.estimated_millicredits if estimated is None else estimated,
             "role": TaskRole.NEW.value,
             "created_at": micros(self._clock()),
         }
