@@ -62,7 +62,11 @@ from evergreen_server.runway.proxies import Proxies
 from evergreen_server.runway.retry import RetryPolicy
 from evergreen_server.sandbox import SANDBOX_KEY, Sandbox
 from evergreen_server.temp import temp_folder
+from evergreen_server.threads import FileThreads
 from evergreen_storage import SceneStore, open_storage
+
+FILES_AT_ONCE = 8
+"""Threads for the files of all jobs."""
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +147,7 @@ async def serve(
         media = await stack.enter_async_context(
             Media(private_hosts=config.picture_hosts, limits=MediaLimits(), temp_dir=temp_dir, resolver=resolver)
         )
+        files = await stack.enter_async_context(FileThreads(FILES_AT_ONCE))
         models = RunwayModels()
         scenes = SceneStore(storage, clock=now)
         wire = EventWire()
@@ -217,6 +222,8 @@ async def serve(
             monotonic=time.monotonic,
             shield=shield,
             places=Places(),
+            files=files,
+            temp_dir=temp_dir,
             guard=lease.guard if database.shared else lambda: lambda: None,
             meter=metrics,
         )

@@ -1,25 +1,39 @@
 """Jobs that run over a real store and real scenes, with a provider and media tools that are scripted call by call."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import sqlalchemy as sa
 
 from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import jobs
-from evergreen_server.jobs.media import Clip, Picture
+from evergreen_server.jobs.database import Database, jobs
+from evergreen_server.jobs.media import Clip, Fetched, Picture
 from evergreen_server.jobs.model import Job, JobRequest, Slot
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
-from evergreen_server.jobs.provider import Media, PictureRule, Role, Submission, Task, TaskState, VideoSpec
+from evergreen_server.jobs.provider import (
+    Media,
+    PictureRule,
+    PreparedMedia,
+    Read,
+    Role,
+    Submission,
+    Task,
+    TaskState,
+    VideoSpec,
+)
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Shield, Tools
 from evergreen_server.jobs.workflow import Runner
+from evergreen_server.threads import FileThreads
 from evergreen_storage import SceneStore
 from evergreen_storage.disk import Traits
 from evergreen_storage.local import LocalStorage
@@ -28,6 +42,7 @@ from tests.jobs.tools import request_at, store_of, tools_of
 SCALE = 2000.0
 """A pause of a minute takes 30 ms."""
 PICTURE = Picture(data=b"a picture", content_type="image/jpeg", width=4, height=4)
+JOB_ID = "019f0000-0000-7000-8000-000000000001"
 CLIP = Clip(content_type="video/mp4", width=4, height=4, duration_seconds=1.0, codec="h264", frame_rate=24.0)
 
 
@@ -38,6 +53,26 @@ class Script:
         self._raised = {name: list(faults) for name, faults in raised.items()}
         self.calls: list[str] = []
 
+        self.hung: set[str] = set()
+        """Owners whose fetches give no byte until `released`."""
+        self.released = asyncio.Event()
+        self.fetching: Counter[str] = Counter()
+        self.fetched: list[str] = []
+
+        self._hangs = asyncio.Event()
+
+    async def hang(self, owner: str) -> None:
+        if owner in self.hung:
+            self._hangs.set()
+            await self.released.wait()
+
+    async def until_hung(self, times: int) -> None:
+        """Waits until so many fetches hang."""
+        async with asyncio.timeout(20):
+            while self.fetching.total() < times:
+                self._hangs.clear()
+                await self._hangs.wait()
+
     def call(self, name: str) -> None:
         self.calls.append(name)
         if left := self._raised.get(name):
@@ -47,12 +82,31 @@ class Script:
 class ScriptedMedia:
     """Media tools for which every file is fine, but for what the script says."""
 
-    def __init__(self, script: Script) -> None:
+    def __init__(self, script: Script, folder: Path) -> None:
         self._script = script
+        self._folder = folder
 
-    async def picture(self, _source: object, _rule: object, *, owner: str) -> Picture:
+    @asynccontextmanager
+    async def fetch(self, uri: str, _kind: object, *, owner: str) -> AsyncIterator[Fetched]:
+        self._script.fetching[owner] += 1
+        try:
+            await self._script.hang(owner)
+            self._script.call("fetch")
+        finally:
+            self._script.fetching[owner] -= 1
+        self._script.fetched.append(uri)
+        path = self._folder / f"fetched-{len(self._script.fetched)}"
+        _write(path, b"fetched")
+        yield Fetched(path=path, size=7, content_type="image/jpeg")
+
+    def may_pass_on(self, _uri: str) -> bool:
+        return False
+
+    async def picture(self, source: Path | bytes, _rule: object, *, owner: str) -> Picture:
         self._script.call("picture")
-        return PICTURE
+        # What a job keeps is as it must be, as the real ones pass on what they made.
+        kept = isinstance(source, Path) and "scenes" in source.parts
+        return replace(PICTURE, data=_read(source)) if kept else PICTURE
 
     async def probe(self, _path: Path, *, owner: str) -> Clip:
         self._script.call("probe")
@@ -69,9 +123,15 @@ class ScriptedProvider:
     def __init__(self, script: Script) -> None:
         self._script = script
         self.sent = 0
+        self.uris: list[str] = []
+        self.uploaded: list[bytes] = []
+        self.before_reading: Callable[[], None] = lambda: None
 
-    async def create(self, _spec: object, _media: object, *, before_send: Callable[[], None]) -> Submission:
+    async def create(
+        self, _spec: object, media: Sequence[PreparedMedia], *, before_send: Callable[[], None]
+    ) -> Submission:
         self._script.call("compose")
+        self.uris = [item.uri for item in media]
         before_send()
         self.sent += 1
         self._script.call("create")
@@ -81,8 +141,11 @@ class ScriptedProvider:
         self._script.call("task")
         return Task(task_id=task_id, state=TaskState.CANCELLED, status="CANCELLED")
 
-    async def upload(self, _name: str, _content_type: str, _path: Path) -> str:
+    async def upload(self, _name: str, _content_type: str, size: int, read: Read) -> str:
         self._script.call("upload")
+        self.before_reading()
+        pieces = [await read(start, min(1_000_000, size - start)) for start in range(0, size, 1_000_000)]
+        self.uploaded.append(b"".join(pieces))
         return "runway://made"
 
 
@@ -124,61 +187,88 @@ class Admission:
 class Stepping:
     """A runner of jobs, and what it ran them over."""
 
-    def __init__(self, tools: Tools, store: JobStore, provider: ScriptedProvider) -> None:
+    def __init__(
+        self,
+        tools: Tools,
+        store: JobStore,
+        provider: ScriptedProvider,
+        database: Database,
+        look: Callable[[str], object],
+        changed: asyncio.Event,
+    ) -> None:
         self.tools, self.store, self.provider, self.runner = tools, store, provider, Runner(tools)
+        self.database, self.look, self.changed = database, look, changed
 
     async def run(self, request: JobRequest, *, seconds: float = 20.0, inline: bytes = b"inline") -> Job:
         """Runs a job to its end, or to a question to its caller."""
-        digests = {media.digest: inline for media in request.spec.media if media.digest}
-        job = await self.store.accept(request, job_id="job-1", estimated_millicredits=24_000, inline=digests)
+        job_id = await self.accept(request, inline=inline)
         async with asyncio.timeout(seconds):
-            await self.runner.run(job.job_id, 1, 0)
-        return await self.store.get(job.job_id)
+            await self.runner.run(job_id, 1, 0)
+        return await self.store.get(job_id)
+
+    async def accept(self, request: JobRequest, *, job_id: str = JOB_ID, inline: bytes = b"inline") -> str:
+        digests = {media.digest: inline for media in request.spec.media if media.digest}
+        await self.store.accept(request, job_id=job_id, estimated_millicredits=24_000, inline=digests)
+        return job_id
+
+    async def until(self, job_id: str, reached: Callable[[Job], bool], *, seconds: float = 20.0) -> Job:
+        """Waits, reading the row after each change, until the job is as asked."""
+        async with asyncio.timeout(seconds):
+            while True:
+                self.changed.clear()
+                if reached(job := await self.store.get(job_id)):
+                    return job
+                await self.changed.wait()
 
 
-def with_picture(request: JobRequest | None = None) -> JobRequest:
-    """A request with one inline picture."""
-    request = request or request_at(datetime.now(UTC))
-    spec = VideoSpec(
-        model="gen4.5",
-        prompt_text="a rocket rises",
-        duration_seconds=2,
-        media=(Media(role=Role.FIRST_FRAME, digest="one"),),
-    )
-    return JobRequest(
-        project_id=request.project_id,
-        scene_id=request.scene_id,
-        request_id=request.request_id,
-        digest="",
-        spec=spec,
-        start_by=request.start_by,
-    )
+def with_picture(media: Media | None = None, **fields: object) -> JobRequest:
+    """A request with one picture, which is inline unless it is given otherwise."""
+    request = request_at(datetime.now(UTC))
+    media = media or Media(role=Role.FIRST_FRAME, digest="one")
+    return replace(request, spec=replace(request.spec, media=(media,)), **fields)  # type: ignore[arg-type]
 
 
 @asynccontextmanager
 async def stepping(
-    folder: Path, script: Script, *, clock: Callable[[], datetime] | None = None, traits: Traits | None = None
+    folder: Path,
+    script: Script,
+    *,
+    clock: Callable[[], datetime] | None = None,
+    traits: Traits | None = None,
+    before_slot: Callable[[], None] | None = lambda: None,
 ) -> AsyncIterator[Stepping]:
-    """Opens all that a runner needs, in a folder that is empty or was used so before."""
+    """Opens all that a runner needs, in a folder that is empty or was used so before.
+
+    Jobs in line are given their slots at once, after `before_slot` was called; without one they never are.
+    """
     now, signals = clock or (lambda: datetime.now(UTC)), Signals()
     loop = asyncio.get_running_loop()
+    news = asyncio.Event()
     granting: set[asyncio.Task[None]] = set()
 
     async def grant(job_id: str) -> None:
+        if before_slot is None:
+            return
+        before_slot()
         mine = sa.update(jobs).where(jobs.c.job_id == job_id, jobs.c.slot == Slot.WANTED.value)
         await database.write(lambda db: db.execute(mine.values(slot=Slot.HELD.value)))
         signals.wake(job_id)
 
+    def look(job_id: str) -> None:
+        task = loop.create_task(grant(job_id))
+        granting.add(task)
+        task.add_done_callback(granting.discard)
+
     def changed(changes: Sequence[Change]) -> None:
+        news.set()
         for change in changes:
             if change.queue:
-                task = loop.create_task(grant(change.job_id))
-                granting.add(task)
-                task.add_done_callback(granting.discard)
+                look(change.job_id)
 
     async with (
         open_database(f"sqlite:///{folder / 'jobs.sqlite'}") as database,
         Shield(grace_seconds=20) as shield,
+        FileThreads(2) as files,
         AsyncExitStack() as stack,
     ):
         storage = await LocalStorage.open(folder / "scenes", clock=now, traits=traits)
@@ -191,7 +281,7 @@ async def stepping(
             tasks=TaskRecords(database=database, store=store, clock=now),
             provider=provider,
             models=Models(),
-            media=ScriptedMedia(script),
+            media=ScriptedMedia(script, folder),
             scenes=scenes,
             admission=Admission(),
             signals=signals,
@@ -199,8 +289,18 @@ async def stepping(
             durations=Durations(),
             pace=Pace(scale=SCALE),
             shield=shield,
+            files=files,
+            temp_dir=Path(stack.enter_context(TemporaryDirectory(dir=folder))),
             clock=now,
         )
-        yield Stepping(tools, store, provider)
+        yield Stepping(tools, store, provider, database, look, news)
         if granting:
             await asyncio.wait(granting)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.write_bytes(data)
+
+
+def _read(source: Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()

@@ -71,6 +71,8 @@ def tools_of(store: JobStore, **given: object) -> Tools:
         "monotonic": time.monotonic,
         "shield": None,
         "places": Places(),
+        "files": None,
+        "temp_dir": None,
         "guard": lambda: lambda: None,
     }
     return Tools(store=store, **{**usual, **given})

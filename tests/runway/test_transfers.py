@@ -1,7 +1,7 @@
 """Uploads and downloads over real sockets."""
 
+import errno
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 import pytest
 
@@ -11,6 +11,7 @@ from evergreen_server.jobs.provider import (
     Json,
     OutputUnavailable,
     ProviderUnavailable,
+    Read,
     Refused,
 )
 from evergreen_server.runway.client import Timeouts
@@ -28,21 +29,21 @@ def slot(url: str) -> bytes:
 PICTURE = b"\x89PNG" + bytes(5_000_000)
 
 
-@pytest.fixture
-def picture(tmp_path: Path) -> Path:
-    path = tmp_path / "picture.png"
-    path.write_bytes(PICTURE)
-    return path
+def reading(data: bytes) -> Read:
+    async def read(offset: int, size: int) -> bytes:
+        return data[offset : offset + size]
+
+    return read
 
 
 async def read(download: Download) -> bytes:
     return b"".join([chunk async for chunk in download.chunks])
 
 
-async def test_an_upload_asks_for_a_slot_and_stores_the_file_there_without_the_key(picture: Path) -> None:
+async def test_an_upload_asks_for_a_slot_and_stores_the_file_there_without_the_key() -> None:
     async with scripted() as script, client_for(script.url) as client:
         script.acts += [slot(script.url), answer(204)]
-        assert await client.upload("picture.png", "image/png", picture) == "runway://made"
+        assert await client.upload("picture.png", "image/png", len(PICTURE), reading(PICTURE)) == "runway://made"
 
     asked, stored = script.requests
     assert asked.body == b'{"filename": "picture.png", "type": "ephemeral"}'
@@ -57,44 +58,65 @@ async def test_an_upload_asks_for_a_slot_and_stores_the_file_there_without_the_k
 
 
 @pytest.mark.parametrize("bad", [answer(403), answer(500), Act.CLOSE])
-async def test_a_failed_store_starts_again_with_a_new_slot(picture: Path, bad: bytes | Act) -> None:
+async def test_a_failed_store_starts_again_with_a_new_slot(bad: bytes | Act) -> None:
     naps = Naps()
     async with scripted() as script, client_for(script.url, naps=naps) as client:
         script.acts += [slot(script.url), bad, slot(script.url), answer(201)]
-        assert await client.upload("picture.png", "image/png", picture) == "runway://made"
+        assert await client.upload("picture.png", "image/png", len(PICTURE), reading(PICTURE)) == "runway://made"
 
     assert [request.target for request in script.requests] == ["/v1/uploads", "/store?sig=1"] * 2
     assert naps.seconds == [0.5]
 
 
 @pytest.mark.parametrize("size", [0, 511, 200_000_001])
-async def test_a_file_too_small_or_too_large_is_refused_unsent(tmp_path: Path, size: int) -> None:
-    path = tmp_path / "odd.mp4"
-    with path.open("wb") as file:
-        file.truncate(size)
+async def test_a_file_too_small_or_too_large_is_refused_unsent(size: int) -> None:
     async with scripted() as script, client_for(script.url) as client:
         with pytest.raises(Refused, match="512 to 200000000"):
-            await client.upload("odd.mp4", "video/mp4", path)
+            await client.upload("odd.mp4", "video/mp4", size, reading(b""))
 
     assert script.connections == 0
 
 
-async def test_the_upload_rate_limit_and_refusals_are_told(picture: Path) -> None:
+async def test_the_upload_rate_limit_and_refusals_are_told() -> None:
     limited = answer(429, {"error": "slow"}, {"Retry-After": "9"})
     async with scripted(limited, answer(400, {"error": "bad name"})) as script, client_for(script.url) as client:
         with pytest.raises(DailyLimitReached) as raised:
-            await client.upload("picture.png", "image/png", picture)
+            await client.upload("picture.png", "image/png", len(PICTURE), reading(PICTURE))
         with pytest.raises(Refused, match="bad name"):
-            await client.upload("picture.png", "image/png", picture)
+            await client.upload("picture.png", "image/png", len(PICTURE), reading(PICTURE))
 
     assert raised.value.retry_after_seconds == 9
 
 
-async def test_an_upload_that_never_works_is_unavailable(picture: Path) -> None:
+async def test_an_upload_that_storage_keeps_refusing_is_refused() -> None:
+    async with scripted() as script, client_for(script.url) as client:
+        script.acts += [slot(script.url), answer(403)] * 4
+        with pytest.raises(Refused, match="HTTP 403"):
+            await client.upload("picture.png", "image/png", len(PICTURE), reading(PICTURE))
+
+
+async def test_what_the_file_itself_raises_is_no_fault_of_the_provider() -> None:
+    async def broken(_offset: int, _size: int) -> bytes:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async with scripted() as script, client_for(script.url) as client:
+        script.acts += [slot(script.url), answer(201)]
+        with pytest.raises(OSError, match="Input/output error"):
+            await client.upload("picture.png", "image/png", len(PICTURE), broken)
+
+
+async def test_a_file_that_became_shorter_is_not_taken_for_whole() -> None:
+    async with scripted() as script, client_for(script.url) as client:
+        script.acts += [slot(script.url), answer(201)]
+        with pytest.raises(OSError, match="shorter"):
+            await client.upload("picture.png", "image/png", len(PICTURE), reading(PICTURE[:-1]))
+
+
+async def test_an_upload_that_never_works_is_unavailable() -> None:
     async with scripted() as script, client_for(script.url) as client:
         script.acts += [slot(script.url), answer(500)] * 4
         with pytest.raises(ProviderUnavailable):
-            await client.upload("picture.png", "image/png", picture)
+            await client.upload("picture.png", "image/png", len(PICTURE), reading(PICTURE))
 
 
 async def test_a_download_streams_the_body_in_bounded_pieces_without_the_key() -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import zip_longest
 
 from evergreen_server.jobs.files import find, keep
 from evergreen_server.jobs.media import Clip, MediaRefused
@@ -228,7 +229,10 @@ def _sidecar(job: Job, delivered: list[_Delivered]) -> dict[str, Json]:
         "requestedDurationSeconds": spec.duration_seconds,
         "seed": spec.seed,
         "options": dict(spec.options),
-        "inputs": [{"role": item.role, "asset": item.asset} for item in job.inputs],
+        "inputs": [
+            {"role": item.role, "asset": item.asset, **({"sha256": pin.sha256} if pin else {})}
+            for item, pin in zip_longest(job.inputs, job.pins)
+        ],
         "attempt": job.attempt,
         "providerTaskId": job.task_id,
         "codec": [item.probe.codec for item in delivered],

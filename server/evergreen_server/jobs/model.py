@@ -247,6 +247,11 @@ class Job:
         under_way = self.state in (State.RUNNING, State.CANCELLING) and self.stage is not Stage.DELIVERING
         return Slot.HELD if under_way and (self.submit_token or self.task_id) else None
 
+    @property
+    def pinned(self) -> bool:
+        """Tells whether it is known of every input which bytes were checked."""
+        return len(self.pins) == len(self.inputs)
+
     def charged(self, millicredits: int, basis: CostBasis) -> Self:
         """Returns the job with one more attempt's cost; once a part is only a bound, so is the whole."""
         whole = CostBasis.UPPER_BOUND if self.cost_basis is CostBasis.UPPER_BOUND else basis

@@ -1,38 +1,41 @@
 """The first step: every input is fetched or read, checked and kept in the scene, before a slot is waited for.
 
-All inputs are looked at before any is kept, so that a refused request leaves no file.
+All inputs are looked at before any is kept, so that a refused request leaves no file. A few jobs do so at once, by
+turns of their projects. What was checked is pinned by its content. Jobs whose inputs a release kept that pinned nothing
+are checked again before they are submitted.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.files import keep
 from evergreen_server.jobs.media import MediaError, MediaRefused, MediaUnreachable
-from evergreen_server.jobs.model import Input, Job, JobFault, JobWarning, Stage, State
+from evergreen_server.jobs.model import Input, Job, JobFault, JobWarning, Pin, Stage, State
 from evergreen_server.jobs.names import input_path
-from evergreen_server.jobs.provider import Kind, Media, kind_of
+from evergreen_server.jobs.pins import CHUNK_BYTES, Source, pin_of, spool
+from evergreen_server.jobs.provider import Kind, Media, Role, kind_of
+from evergreen_server.jobs.store import Edit
 from evergreen_server.jobs.trouble import own_input
-from evergreen_server.jobs.work import Tools, cancelled_before_submission, free, start_limit
-from evergreen_storage import Asset, InvalidKey, Sealed
+from evergreen_server.jobs.work import Tools, cancelled_before_submission, start_limit
+from evergreen_storage import Asset, AssetConflict, InvalidKey, NotFound, Sealed
 
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "video/quicktime": "mov"}
-CHUNK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
-    """One checked input, not yet kept: bytes, a file, an asset that is in the scene already, or a URL."""
+    """One checked input, not yet kept: a file, an asset that is in the scene already, or a URL."""
 
     media: Media
-    data: bytes = b""
     path: Path | None = None
     asset: str = ""
     uri: str = ""
+    pin: Pin | None = None
     content_type: str = ""
     width: int = 0
     height: int = 0
@@ -40,32 +43,69 @@ class _Found:
     warnings: tuple[JobWarning, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """One input as the job has it from now on; `made` is the file of its own, `warnings` are about that one's name."""
+
+    input: Input
+    pin: Pin | None
+    made: Asset | None = None
+    warnings: tuple[JobWarning, ...] = ()
+
+
 async def prepare(tools: Tools, job: Job, execution: str) -> Job:
-    """Keeps the inputs and moves the job to WAITING; or ends it where an input can never be used."""
+    """Keeps the inputs and moves the job to WAITING; or ends it where an input can never be used.
+
+    Of a job that is WAITING the inputs that it has are checked and pinned.
+    """
+    if job.state is State.QUEUED and not job.request.spec.media:
+        return await _prepare(tools, job, execution)
+    place = tools.places.prepares.ask(job.request.project_id)
+    try:
+        if not place.done():
+            place.add_done_callback(lambda _: tools.signals.wake(job.job_id))
+        while not place.done():
+            if (edit := _over(tools, job)) is not None:
+                return await tools.store.change(job, edit, execution=execution)
+            await tools.pause(job.job_id, max(0.0, tools.seconds_until(start_limit(job)[0])))
+            job = await tools.store.again(job)
+            if job.execution != execution:
+                return job
+        return await _prepare(tools, job, execution)
+    finally:
+        tools.places.prepares.give_back(job.request.project_id, place)
+
+
+def _over(tools: Tools, job: Job) -> Edit | None:
+    """Returns the move of a job that is not to be prepared any more."""
     if job.state is State.CANCELLING:
-        return await tools.store.change(job, cancelled_before_submission, execution=execution)
-    if job.state is not State.QUEUED or job.stage is not Stage.PREPARING:
-        return job
+        return cancelled_before_submission
     limit, reason, text = start_limit(job)
-    if tools.seconds_until(limit) <= 0:
-        fault = JobFault(reason=reason, message=f"the job expired: {text}")
-        return await tools.store.change(
-            job, lambda job: replace(free(job), error=fault).ended(State.EXPIRED), execution=execution
-        )
+    if tools.seconds_until(limit) > 0:
+        return None
+    return partial(outcomes.expired, fault=JobFault(reason=reason, message=f"the job expired: {text}"))
+
+
+async def _prepare(tools: Tools, job: Job, execution: str) -> Job:
+    if (over := _over(tools, job)) is not None:
+        return await tools.store.change(job, over, execution=execution)
+    if job.state is not State.QUEUED or (job.stage is Stage.WAITING and job.pinned):
+        return job
+    scenes, request = tools.scenes, job.request
     async with AsyncExitStack() as stack:
         try:
-            found = [await _find(tools, job, media, stack) for media in job.request.spec.media]
+            found = [await _find(tools, job, media, stack) for media in _media(job)]
+            if found:
+                await scenes.create(request.project_id, request.scene_id)
+            kept = [
+                await _keep(tools, job, execution, number, item, stack) for number, item in enumerate(found, start=1)
+            ]
+            made = [item.made for item in kept if item.made is not None]
+            await scenes.record_request(request.project_id, request.scene_id, job.job_id, assets=made)
         except MediaError as exc:
             reason = exc.reason if isinstance(exc, MediaRefused) else "MEDIA_UNREACHABLE"
             fault = JobFault(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))
-            return await tools.store.change(job, lambda job: free(job).failed(fault), execution=execution)
-        scenes, request = tools.scenes, job.request
-        try:
-            if found:
-                await scenes.create(request.project_id, request.scene_id)
-            kept = [await _keep(tools, job, execution, number, item) for number, item in enumerate(found, start=1)]
-            assets = [asset for _, asset, _ in kept if asset is not None]
-            await scenes.record_request(request.project_id, request.scene_id, job.job_id, assets=assets)
+            return await tools.store.change(job, partial(outcomes.unusable, fault=fault), execution=execution)
         except InvalidKey as exc:
             # Such as an id that a disk takes for another one. It will be no better however often it is tried.
             fault = JobFault(reason="SCENE_REFUSED", message=f"the storage cannot keep the scene: {exc}")
@@ -74,37 +114,41 @@ async def prepare(tools: Tools, job: Job, execution: str) -> Job:
     def edit(job: Job) -> Job:
         if job.state is State.CANCELLING:
             return cancelled_before_submission(job)
-        named = [warning for *_, warnings in kept for warning in warnings]
-        for warning in [*(warning for item in found for warning in item.warnings), *named]:
-            job = job.warned(warning.code, warning.message)
-        return replace(job, inputs=tuple(item for item, *_ in kept), stage=Stage.WAITING)
+        for warnings in (*(item.warnings for item in found), *(item.warnings for item in kept)):
+            for warning in warnings:
+                job = job.warned(warning.code, warning.message)
+        inputs, pins = tuple(item.input for item in kept), tuple(item.pin for item in kept)
+        return replace(job, inputs=inputs, pins=pins, stage=Stage.WAITING)
 
     return await tools.store.change(job, edit, execution=execution)
 
 
+def _media(job: Job) -> list[Media]:
+    if job.stage is Stage.PREPARING:
+        return list(job.request.spec.media)
+    return [
+        Media(role=Role(item.role), uri=item.uri or None, asset=item.asset or None, at_seconds=item.at_seconds)
+        for item in job.inputs
+    ]
+
+
 async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> _Found:
     if media.digest is not None:
-        return await _examine(tools, job, media, await tools.store.inline(job.job_id, media.digest))
+        data = await tools.store.inline(job.job_id, media.digest)
+        return await _examine(tools, job, media, data, stack)
     if media.asset is not None:
-        request = job.request
-        if await tools.scenes.existing(request.project_id, request.scene_id, media.asset) is None:
-            raise MediaRefused(f"the scene has no asset {media.asset}", reason="MEDIA_REFUSED")
-        path = await stack.enter_async_context(
-            tools.scenes.local_path(request.project_id, request.scene_id, media.asset)
-        )
-        found = await _examine(tools, job, media, path)
-        if found.data and found.data != await asyncio.to_thread(path.read_bytes):
-            # Changed to suit the model, it is kept beside the one that it came from.
-            return found
-        return replace(found, data=b"", path=None, asset=media.asset)
+        return await _asset(tools, job, media, media.asset, stack)
     assert media.uri is not None
+    if job.stage is not Stage.PREPARING:
+        # It was passed on then.
+        return _Found(media=media, uri=media.uri)
     for tries in range(tools.limits.media_tries):
         try:
             fetched = await stack.enter_async_context(
                 tools.media.fetch(media.uri, kind_of(media.role), owner=job.request.project_id)
             )
             redirected = fetched.redirected
-            return await _examine(tools, job, media, fetched.path)
+            return await _examine(tools, job, media, fetched.path, stack)
         except MediaUnreachable as exc:
             redirected = exc.redirected
             last: MediaError = exc
@@ -122,14 +166,36 @@ async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> 
     return _Found(media=media, uri=media.uri, warnings=(JobWarning(code="URI_PASSED_ON", message=text),))
 
 
-async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes) -> _Found:
+async def _asset(tools: Tools, job: Job, media: Media, asset: str, stack: AsyncExitStack) -> _Found:
+    owner, scene_id = job.request.project_id, job.request.scene_id
+    try:
+        if await tools.scenes.existing(owner, scene_id, asset) is None:
+            raise MediaRefused(f"the scene has no asset {asset}", reason="MEDIA_REFUSED")
+        path = await stack.enter_async_context(tools.scenes.local_path(owner, scene_id, asset))
+    except (NotFound, InvalidKey, AssetConflict) as exc:
+        text = f"the asset {asset} is gone, or is not the file that the scene names: {exc}"
+        raise MediaRefused(text, reason="MEDIA_REFUSED") from exc
+    # First, so that whatever takes its place from now on is known for another.
+    pin = await tools.files.run(partial(pin_of, path), owner=owner)
+    found = await _examine(tools, job, media, path, stack)
+    if found.path != path and found.pin != pin:
+        # Changed to suit the model, it is kept beside the one that it came from.
+        return found
+    return replace(found, path=None, pin=pin, asset=asset)
+
+
+async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes, stack: AsyncExitStack) -> _Found:
+    owner = job.request.project_id
     if kind_of(media.role) is Kind.PICTURE:
         with own_input():
             rule = tools.models.picture_rule(job.request.spec, media.role)
-            picture = await tools.media.picture(source, rule, owner=job.request.project_id)
+            picture = await tools.media.picture(source, rule, owner=owner)
+        # On the disk from here on: a job may have many, and several jobs are prepared at once.
+        path, pin = await stack.enter_async_context(_spooled(tools, owner, picture.data))
         return _Found(
             media=media,
-            data=picture.data,
+            path=path,
+            pin=pin,
             content_type=picture.content_type,
             width=picture.width,
             height=picture.height,
@@ -138,7 +204,7 @@ async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes) -
     if isinstance(source, bytes):
         raise MediaRefused("only pictures may be sent inline; give a video or a sound by uri", reason="MEDIA_REFUSED")
     with own_input():
-        clip = await tools.media.probe(source, owner=job.request.project_id)
+        clip = await tools.media.probe(source, owner=owner)
     return _Found(
         media=media,
         path=source,
@@ -149,14 +215,22 @@ async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes) -
     )
 
 
+@asynccontextmanager
+async def _spooled(tools: Tools, owner: str, data: bytes) -> AsyncIterator[tuple[Path, Pin]]:
+    """Keeps bytes in a temporary file for as long as the context lasts."""
+    path = tools.temp_dir / f"input-{uuid4().hex}"
+    try:
+        yield path, await tools.files.run(partial(spool, path, data), owner=owner)
+    finally:
+        await tools.files.run(partial(path.unlink, missing_ok=True), owner=owner)
+
+
 def _warning(text: str) -> JobWarning:
     code, found, message = text.partition(": ")
     return JobWarning(code=code, message=message) if found else JobWarning(code="PICTURE_CHANGED", message=text)
 
 
-async def _keep(
-    tools: Tools, job: Job, execution: str, number: int, item: _Found
-) -> tuple[Input, Asset | None, tuple[JobWarning, ...]]:
+async def _keep(tools: Tools, job: Job, execution: str, number: int, item: _Found, stack: AsyncExitStack) -> _Kept:
     request, media = job.request, item.media
     kept = Input(
         role=media.role.value,
@@ -165,16 +239,15 @@ async def _keep(
         content_type=item.content_type,
         at_seconds=media.at_seconds,
     )
-    if item.asset or item.uri:
-        return kept, None, ()
+    if item.path is None:
+        return _Kept(input=kept, pin=item.pin)
     folder = "audio" if kind_of(media.role) is Kind.AUDIO else "images"
     extension = EXTENSIONS.get(item.content_type) or item.content_type.rpartition("/")[2].removeprefix("x-")
+    source = Source(files=tools.files, path=item.path, owner=request.project_id)
 
     async def store(path: str, sealed: Sealed) -> Asset:
         where = (request.project_id, request.scene_id, path)
-        if item.path is not None:
-            return await tools.scenes.add_stream(*where, _chunks(item.path), None, item.content_type, sealed=sealed)
-        return await tools.scenes.add(*where, item.data, item.content_type, sealed=sealed)
+        return await tools.scenes.add_stream(*where, _chunks(source), None, item.content_type, sealed=sealed)
 
     # What an earlier execution kept is used, even if the caller's URL has another content by now.
     made = await keep(tools, job, execution, input_path(folder, job.job_id, number, extension), store)
@@ -184,10 +257,15 @@ async def _keep(
         height=item.height or None,
         duration_seconds=item.duration_seconds or None,
     )
-    return replace(kept, asset=measured.path), measured, made.warnings
+    pin: Pin | None = source.pin
+    if not source.pin.size_bytes:
+        # Not stored now, so what lies there is to be pinned, and checked for that.
+        pin = (await _asset(tools, job, media, measured.path, stack)).pin
+    return _Kept(input=replace(kept, asset=measured.path), pin=pin, made=measured, warnings=made.warnings)
 
 
-async def _chunks(path: Path) -> AsyncIterator[bytes]:
-    with path.open("rb") as file:
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
-            yield chunk
+async def _chunks(source: Source) -> AsyncIterator[bytes]:
+    sent = 0
+    while chunk := await source.read(sent, CHUNK_BYTES):
+        yield chunk
+        sent += len(chunk)

@@ -15,11 +15,10 @@ Knows no vendor, no wire and no database. Money is in integer millicredits (1 cr
       ProviderUnavailable  a read failed for now; ask again later
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
@@ -226,6 +225,10 @@ class Download:
     content_type: str
 
 
+Read: TypeAlias = Callable[[int, int], Awaitable[bytes]]
+"""Takes an offset and a number of bytes and returns that many, fewer only at the end. Raises OSError."""
+
+
 class Provider(Protocol):
     """A service that makes videos. Every method has a bound in time and raises only ProviderError."""
 
@@ -251,9 +254,10 @@ class Provider(Protocol):
         """
         ...
 
-    async def upload(self, filename: str, content_type: str, path: Path) -> str:
-        """Uploads a file and returns the URI by which `create` may name it (valid 24 h).
+    async def upload(self, filename: str, content_type: str, size: int, read: Read) -> str:
+        """Uploads `size` bytes and returns the URI by which `create` may name them (valid 24 h).
 
+        They are read from the start on, and from there again where the transfer broke off.
         Raises Refused, Unauthorized, DailyLimitReached, ProviderUnavailable.
         """
         ...

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from pathlib import Path
 from random import Random
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -20,6 +21,7 @@ from evergreen_server.jobs.provider import ModelTable, NotSent, Provider, Task
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.tasks import TaskRecords
+from evergreen_server.threads import FileThreads
 from evergreen_server.turns import Turns
 from evergreen_storage import SceneStore
 
@@ -50,6 +52,8 @@ class Limits:
 class Places:
     """How many jobs of this process may be within a step at once, by turns of their projects."""
 
+    prepares: Turns = field(default_factory=lambda: Turns(6))
+    """Jobs whose inputs are fetched, checked and kept, each one after the other."""
     loads: Turns = field(default_factory=lambda: Turns(8))
     """Jobs whose inputs are loaded and submitted; each may hold three times the bytes that go into its request."""
     creates: Turns = field(default_factory=lambda: Turns(64))
@@ -77,6 +81,8 @@ class Tools:
     monotonic: Callable[[], float]
     shield: "Shield"
     places: Places
+    files: FileThreads
+    temp_dir: Path
     guard: Callable[[], Callable[[], None]]
     """Called before what cannot be taken back is recorded, gives what is called just before it is sent.
 

@@ -156,7 +156,9 @@ def step_of(job: Job) -> StepWork | None:
         return deliver
     if job.task_id:
         return follow
-    return prepare if job.stage is Stage.PREPARING else submit
+    # Whoever has an intent must look first for what came of it.
+    unpinned = job.state is State.QUEUED and not job.pinned
+    return prepare if job.stage is Stage.PREPARING or unpinned else submit
 
 
 def run_again(job: Job) -> Job:

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -25,6 +24,7 @@ from evergreen_server.jobs.provider import (
     OutputUnavailable,
     PreparedMedia,
     ProviderUnavailable,
+    Read,
     Refused,
     Submission,
     Task,
@@ -37,7 +37,15 @@ from evergreen_server.runway.creating import judge, post_once
 from evergreen_server.runway.exchange import NETWORK_ERRORS, Answer, cause_of, read_answer
 from evergreen_server.runway.proxies import Proxies
 from evergreen_server.runway.retry import Again, Retry, RetryPolicy, retry_after_seconds
-from evergreen_server.runway.transfer import UPLOAD_LEAST, UPLOAD_MOST, NotStored, open_download, signed_url, store
+from evergreen_server.runway.transfer import (
+    UPLOAD_LEAST,
+    UPLOAD_MOST,
+    FileBody,
+    NotStored,
+    open_download,
+    signed_url,
+    store,
+)
 
 __all__ = ["RunwayClient", "Timeouts"]
 
@@ -152,8 +160,7 @@ class RunwayClient:
             return False
         return await self._retry.run(attempt, what="delete")
 
-    async def upload(self, filename: str, content_type: str, path: Path) -> str:
-        size = (await asyncio.to_thread(path.stat)).st_size
+    async def upload(self, filename: str, content_type: str, size: int, read: Read) -> str:
         if not UPLOAD_LEAST <= size <= UPLOAD_MOST:
             raise Refused(f"An upload has {UPLOAD_LEAST} to {UPLOAD_MOST} bytes, not {size}.")
         if not 3 <= len(filename) <= 255:
@@ -182,7 +189,7 @@ class RunwayClient:
                 self._transfers,
                 target,
                 texts,
-                (filename, content_type, path),
+                FileBody(filename, content_type, size, read),
                 limits=limits,
                 proxy=self._proxies.of(target),
             )

@@ -3,23 +3,26 @@
 Signed URLs are secrets: they carry their own authority, go into no log and no error text, and get no API key.
 """
 
+import errno
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
 from yarl import URL
 
-from evergreen_server.jobs.provider import Download, OutputUnavailable, ProviderUnavailable
+from evergreen_server.jobs.provider import Download, OutputUnavailable, ProviderUnavailable, Read
 from evergreen_server.runway.exchange import NETWORK_ERRORS
 from evergreen_server.runway.retry import Again
 
-__all__ = ["UPLOAD_LEAST", "UPLOAD_MOST", "NotStored", "open_download", "signed_url", "store"]
+__all__ = ["UPLOAD_LEAST", "UPLOAD_MOST", "FileBody", "NotStored", "open_download", "signed_url", "store"]
 
 UPLOAD_LEAST, UPLOAD_MOST = 512, 200_000_000
 
 CHUNK_LEAST, CHUNK_READ = 256 << 10, 512 << 10
+PIECE = 1 << 20
 
 GONE = (401, 403, 404, 410)
 UNSENDABLE = (*NETWORK_ERRORS, ValueError)
@@ -44,30 +47,58 @@ def signed_url(url: str, *, allow_http: bool) -> URL:
     return parsed
 
 
+class FileBody(Payload):
+    """A file as a part of a form, read piece by piece by whoever gave it; `fault` is what they raised meanwhile."""
+
+    def __init__(self, name: str, content_type: str, size: int, read: Read) -> None:
+        super().__init__(None, content_type=content_type)
+        self.name = name
+        self._size = size
+        self._read = read
+        self.fault: OSError | None = None
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        raise TypeError("a file is no text")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        size, sent = self._size or 0, 0
+        while sent < size:
+            try:
+                piece = await self._read(sent, min(PIECE, size - sent))
+            except OSError as fault:
+                self.fault = fault
+                raise
+            if not piece:
+                self.fault = OSError(errno.EIO, "the file became shorter")
+                raise self.fault
+            await writer.write(piece)
+            sent += len(piece)
+
+
 async def store(
     session: aiohttp.ClientSession,
     url: URL,
     fields: Mapping[str, str],
-    file: tuple[str, str, Path],
+    file: FileBody,
     *,
     limits: aiohttp.ClientTimeout,
     proxy: URL | None,
 ) -> None:
-    """Posts (name, content type, path) to storage, after its fields.
+    """Posts a file to storage, after its fields.
 
-    Raises NotStored, or else Again; what to repeat is the caller's.
+    Raises NotStored, the OSError of who reads the file, or else Again; what to repeat is the caller's.
     """
-    name, content_type, path = file
     form = aiohttp.FormData()
     for key, value in fields.items():
         form.add_field(key, value)
-    with path.open("rb") as source:
-        form.add_field("file", source, filename=name, content_type=content_type)
-        try:
-            async with session.post(url, data=form, timeout=limits, allow_redirects=False, proxy=proxy) as response:
-                status = response.status
-        except UNSENDABLE:
-            raise Again("The upload to the provider's storage broke off.") from None
+    form.add_field("file", file, filename=file.name)
+    try:
+        async with session.post(url, data=form, timeout=limits, allow_redirects=False, proxy=proxy) as response:
+            status = response.status
+    except UNSENDABLE:
+        if file.fault is not None:
+            raise file.fault from None
+        raise Again("The upload to the provider's storage broke off.") from None
     if 400 <= status < 500 and status not in PASSING:
         raise NotStored(status)
     if not 200 <= status < 300:

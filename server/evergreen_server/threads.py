@@ -1,0 +1,49 @@
+"""Blocking work on local files, in threads of its own: not in the loop's, on which the engine's starts of jobs wait."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Self, TypeVar
+
+from evergreen_server.turns import Turns
+
+T = TypeVar("T")
+
+
+class FileThreads:
+    """A few threads, by turns of owners: reads that hang hold up their own project's, and leave others room.
+
+    A thread cannot be stopped. Work whose caller has gone keeps its thread and its owner's place until it ends, so it
+    must not need what its caller takes away. Open as a context.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._executor = ThreadPoolExecutor(at_once, thread_name_prefix="job-files")
+        self._turns = Turns(at_once)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, work: Callable[[], T], *, owner: str) -> T:
+        """Does `work` when it is the owner's turn, and returns its result. Raises what `work` raises."""
+        place = self._turns.ask(owner)
+        try:
+            await place
+            doing = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        except BaseException:
+            self._turns.give_back(owner, place)
+            raise
+
+        def ended(doing: "asyncio.Future[T]") -> None:
+            self._turns.give_back(owner, place)
+            # Nobody else asks for it where the caller has gone.
+            doing.cancelled() or doing.exception()
+
+        doing.add_done_callback(ended)
+        return await asyncio.shield(doing)
