@@ -131,6 +131,15 @@ def test_errors_slow_the_polls_down_to_a_bound_with_jitter_and_an_answer_ends_th
     assert len({own[0] for own in waits}) == 50
 
 
+@pytest.mark.parametrize(("wish", "least"), [(None, 5.0), (0.0, 5.0), (120.0, 120.0), (86_400.0, 300.0)])
+def test_the_providers_own_wait_is_obeyed_within_bounds(wish: float | None, least: float) -> None:
+    followed = plan()
+
+    followed.error(100.0, wish)
+
+    assert least - ROUNDING <= followed.next_delay(100.0) <= max(least, 10.0) + ROUNDING
+
+
 def test_a_task_that_waits_at_the_provider_is_asked_for_ever_more_slowly_up_to_thirty_seconds() -> None:
     waits = gaps(plan(durations=learned(120.0)), 20, lambda now: (TaskState.THROTTLED, None))
 

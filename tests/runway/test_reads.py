@@ -20,6 +20,7 @@ from evergreen_server.runway.wire import Usage
 from tests.runway.scripted import KEY, TASK_ID, Act, Naps, Partial, answer, client_for, scripted
 
 RUNNING: Json = {"id": TASK_ID, "createdAt": "2026-08-26T06:30:33.796Z", "status": "RUNNING", "progress": 0.45}
+BALANCE: Json = {"creditBalance": 5}
 
 
 async def test_a_task_is_asked_for_with_the_key_and_read() -> None:
@@ -43,6 +44,7 @@ async def test_a_task_is_asked_for_with_the_key_and_read() -> None:
         answer(408),
         answer(200, b"<html>"),
         answer(200, {"id": TASK_ID}),
+        answer(200, {"creditBalance": "5"}),
         answer(200, b"[" * 100_000),
         b"garbage\r\n\r\nConnection: close",
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\nConnection: close\r\n\r\n{",
@@ -54,12 +56,12 @@ async def test_a_task_is_asked_for_with_the_key_and_read() -> None:
 async def test_a_read_that_fails_for_now_is_repeated(bad: bytes | Act | Partial) -> None:
     naps = Naps()
     async with (
-        scripted(bad, answer(200, RUNNING)) as script,
+        scripted(bad, answer(200, BALANCE)) as script,
         client_for(script.url, naps=naps, timeouts=Timeouts(read=0.3)) as client,
     ):
-        task = await client.task(TASK_ID)
+        account = await client.account()
 
-    assert task.state is TaskState.RUNNING
+    assert account.balance_millicredits == 5_000
     assert naps.seconds == [0.5]
     assert len(script.requests) == 2
 
@@ -72,7 +74,7 @@ async def test_waits_double_and_have_up_to_half_as_much_at_random(random: float,
         client_for(script.url, naps=naps, policy=RetryPolicy(tries=5), random=random) as client,
     ):
         with pytest.raises(ProviderUnavailable, match="HTTP 503"):
-            await client.task(TASK_ID)
+            await client.account()
 
     assert naps.seconds == waits
     assert len(script.requests) == 5
@@ -82,10 +84,10 @@ async def test_waits_double_and_have_up_to_half_as_much_at_random(random: float,
 async def test_the_servers_own_wait_is_obeyed(header: str, wait: float) -> None:
     naps = Naps()
     async with (
-        scripted(answer(429, b"", {"Retry-After": header}), answer(200, RUNNING)) as script,
+        scripted(answer(429, b"", {"Retry-After": header}), answer(200, BALANCE)) as script,
         client_for(script.url, naps=naps) as client,
     ):
-        await client.task(TASK_ID)
+        await client.account()
 
     assert naps.seconds == [wait]
 
@@ -97,7 +99,7 @@ async def test_a_wait_longer_than_a_minute_is_left_to_the_caller() -> None:
         client_for(script.url, naps=naps) as client,
     ):
         with pytest.raises(ProviderUnavailable):
-            await client.task(TASK_ID)
+            await client.account()
 
     assert (naps.seconds, len(script.requests)) == ([], 1)
 
@@ -107,9 +109,23 @@ async def test_the_total_time_bounds_the_tries() -> None:
     policy = RetryPolicy(tries=50, total_seconds=3.0)
     async with scripted(*[answer(503)] * 50) as script, client_for(script.url, naps=naps, policy=policy) as client:
         with pytest.raises(ProviderUnavailable):
-            await client.task(TASK_ID)
+            await client.account()
 
     assert naps.seconds == [0.5, 1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "bad", [answer(503), answer(429, b"", {"Retry-After": "7"}), answer(200, b"<html>"), Act.CLOSE]
+)
+async def test_a_poll_is_one_request_whatever_comes_of_it(bad: bytes | Act) -> None:
+    """Whoever polls slows down by itself; tries within each poll would multiply the load on a provider that fails."""
+    naps = Naps()
+    async with scripted(bad, answer(200, RUNNING)) as script, client_for(script.url, naps=naps) as client:
+        with pytest.raises(ProviderUnavailable) as raised:
+            await client.task(TASK_ID)
+
+    assert (len(script.requests), naps.seconds) == (1, [])
+    assert raised.value.retry_after_seconds == (7.0 if isinstance(bad, bytes) and b"Retry-After" in bad else None)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,15 @@ from evergreen_server.jobs.meter import kind_of
 from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State
 from evergreen_server.jobs.outcomes import next_attempt
 from evergreen_server.jobs.polling import PollPlan
-from evergreen_server.jobs.provider import Failure, NotOurs, ProviderError, Task, TaskGone, TaskState
+from evergreen_server.jobs.provider import (
+    Failure,
+    NotOurs,
+    ProviderError,
+    ProviderUnavailable,
+    Task,
+    TaskGone,
+    TaskState,
+)
 from evergreen_server.jobs.trouble import PROVIDER_UNAVAILABLE
 from evergreen_server.jobs.work import Tools, generation_seconds, held
 
@@ -76,7 +84,8 @@ async def _poll(tools: Tools, job: Job, execution: str, plan: PollPlan, limit: f
         except ProviderError as exc:
             logger.warning("poll failed", extra={"job_id": job.job_id, "cause": str(exc)})
             tools.meter.poll_failed(kind_of(exc))
-            plan.error(tools.monotonic())
+            wish = exc.retry_after_seconds if isinstance(exc, ProviderUnavailable) else None
+            plan.error(tools.monotonic(), wish)
             delay = plan.next_delay(tools.monotonic())
             failed += 1
             if failed == POLL_TRIES and not isinstance(exc, NotOurs):

@@ -20,6 +20,7 @@ _PHASES = 20
 _PHASE_SECONDS = PROGRESS_STEP_SECONDS / _PHASES
 _FULL_TRUST_SECONDS = 2.5
 _READINGS = 16
+_LONGEST_WISH_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,13 +144,17 @@ class PollPlan:
         """Tells in how many seconds the next request is due."""
         return max(0.0, self._next_at / self._pace.scale - now)
 
-    def error(self, now: float) -> None:
-        """Notes a request that brought no answer; each one in a row doubles the wait up to a bound."""
+    def error(self, now: float, wish: float | None = None) -> None:
+        """Notes a request that brought no answer; each one in a row doubles the wait up to a bound.
+
+        `wish` is the provider's own wait in seconds, obeyed up to five minutes.
+        """
         self._errors += 1
         pace, now = self._pace, now * self._pace.scale
         # The exponent is bounded too: an outage of days must not overflow a float.
         longest = min(pace.max_error_seconds, pace.min_seconds * 2.0 ** min(self._errors, 16))
-        self._next_at = now + max(pace.min_seconds, longest * self._random.uniform(0.5, 1.0))
+        wait = max(pace.min_seconds, longest * self._random.uniform(0.5, 1.0))
+        self._next_at = now + max(wait, min(wish or 0.0, _LONGEST_WISH_SECONDS))
 
     def observe(self, now: float, state: TaskState, progress: float | None) -> None:
         """Notes an answer. A status never seen before is treated as RUNNING."""

@@ -244,7 +244,10 @@ class Provider(Protocol):
         ...
 
     async def task(self, task_id: str) -> Task:
-        """Asks for one task; retried within. Raises TaskGone, Unauthorized, ProviderUnavailable."""
+        """Asks for one task, once: how soon to ask again is the caller's to say.
+
+        Raises TaskGone, Unauthorized, ProviderUnavailable.
+        """
         ...
 
     async def delete(self, task_id: str) -> bool:
@@ -321,4 +324,8 @@ class OutputUnavailable(ProviderError):
 
 
 class ProviderUnavailable(ProviderError):
-    """No usable answer for now."""
+    """No usable answer for now. `retry_after_seconds` is the provider's own wish, a day at most."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds

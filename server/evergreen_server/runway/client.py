@@ -129,18 +129,17 @@ class RunwayClient:
         return judge(answer, composed, secret=self._key, now=self._now())
 
     async def task(self, task_id: str) -> Task:
-        async def attempt() -> Task:
-            answer = await self._ask("GET", f"/v1/tasks/{task_id}")
-            if answer.status == 404 or (answer.status == 400 and not re.fullmatch(TASK_UUID, task_id)):
-                raise TaskGone("The provider knows no such task.")
-            task = wire.read_task(task_id, self._read(answer))
-            if task is None:
-                raise Again("The provider's answer about the task could not be read.")
-            return task
-
+        # Never repeated here: whoever polls slows down where there is no answer, and tries within each of its own
+        # would be several times the load on a provider that fails.
         if not re.fullmatch(wire.TASK_ID, task_id):
             raise TaskGone("That is no task id.")
-        return await self._retry.run(attempt, what="task")
+        answer = await self._ask("GET", f"/v1/tasks/{task_id}")
+        if answer.status == 404 or (answer.status == 400 and not re.fullmatch(TASK_UUID, task_id)):
+            raise TaskGone("The provider knows no such task.")
+        task = wire.read_task(task_id, self._read(answer))
+        if task is None:
+            raise Again("The provider's answer about the task could not be read.")
+        return task
 
     async def delete(self, task_id: str) -> bool:
         tries = 0
@@ -247,7 +246,7 @@ class RunwayClient:
             raise Unauthorized(f"The provider refused the key or the account: {self._said(answer)}")
         if status == 408 or status >= 500 or (status == 429 and path != "/v1/uploads"):
             after = retry_after_seconds(answer.headers.get("Retry-After"), self._now())
-            raise Again(f"The provider answered HTTP {status}.", after_seconds=after)
+            raise Again(f"The provider answered HTTP {status}.", retry_after_seconds=after)
         return answer
 
     def _read(self, answer: Answer) -> Json:

@@ -19,11 +19,7 @@ LONGEST_SECONDS = 86_400.0
 
 
 class Again(ProviderUnavailable):
-    """A try failed in a way that another may not; `after_seconds` is the server's own wish."""
-
-    def __init__(self, message: str, *, after_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.after_seconds = after_seconds
+    """A try failed in a way that another may not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +57,7 @@ class Retry:
             try:
                 return await attempt()
             except Again as failure:
-                wait = failure.after_seconds
+                wait = failure.retry_after_seconds
                 if wait is None:
                     wait = min(policy.first_seconds * 2 ** (made - 1), policy.most_seconds) * (1 + self._random() / 2)
                 if made == policy.tries or wait > policy.obeyed_seconds or self._monotonic() + wait > end:
