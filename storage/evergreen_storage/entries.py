@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from .bounded import Corrupt
+from .content_types import harmless
 from .keys import id_fault, path_fault
 from .storage import Json
 from .values import Asset
@@ -43,7 +44,7 @@ def asset_of(value: Json, *, lenient: bool = False) -> Asset:
         raise Corrupt("an asset's crc32c is not 8 hexadecimal digits")
     return Asset(
         path=path,
-        content_type=text_of(entry.get("contentType"), "contentType"),
+        content_type=harmless(text_of(entry.get("contentType"), "contentType")),
         size_bytes=whole_of(entry.get("sizeBytes"), "sizeBytes"),
         crc32c=int(crc32c, 16),
         width=known("width", _pixels),

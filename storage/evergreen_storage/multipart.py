@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 import obstore
 from obstore.exceptions import BaseError
 
+from .content_types import headers_of
 from .object_errors import translated
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Upload:
         self._writer = obstore.open_writer_async(
             store,
             path,
-            attributes={"Content-Type": content_type},
+            attributes=headers_of(content_type),
             buffer_size=part,
             max_concurrency=_PARTS_AT_ONCE,
         )

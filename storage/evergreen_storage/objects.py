@@ -23,7 +23,7 @@ import obstore
 
 from .body import BLOCK, Body
 from .checksums import Chunk, extend_crc32c
-from .content_types import content_type_of
+from .content_types import content_type_of, headers_of
 from .keys import check_folder, check_key
 from .locks import KeyLocks
 from .multipart import Upload
@@ -238,7 +238,7 @@ class ObjectStorage:
         content_type = content_type or content_type_of(key)
         with translated(key, "written"):
             result: PutResult = await obstore.put_async(
-                self._store, path, data, attributes={"Content-Type": content_type}, mode=mode, use_multipart=False
+                self._store, path, data, attributes=headers_of(content_type), mode=mode, use_multipart=False
             )
         modified = self._clock()
         if not isinstance(mode, dict):

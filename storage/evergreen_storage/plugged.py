@@ -7,6 +7,7 @@ of object stores) is written directly; others get it under a hidden name beside 
 
 import functools
 import hashlib
+import mimetypes
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
@@ -17,7 +18,7 @@ from typing import Final, TypeVar
 
 from .body import BLOCK, Body
 from .checksums import Chunk, extend_crc32c
-from .content_types import content_type_of
+from .content_types import content_type_of, is_run
 from .foreign import ForeignFiles, translated
 from .keys import check_folder, check_key
 from .storage import Json, Meta, NotFound, Sealed, StorageError, TooLarge, Unavailable, Unsupported
@@ -151,6 +152,9 @@ class FsspecStorage:
 
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         check_key(key)
+        # Some filesystems give files the type that the system knows their names to stand for.
+        if is_run(mimetypes.guess_type(key)[0] or ""):
+            return None
         return await self._run(key, "signed", self._files.sign, key, int(ttl.total_seconds()))
 
     @asynccontextmanager

@@ -15,7 +15,7 @@ import pytest_asyncio
 from evergreen.v1 import scene_pb2
 from evergreen_storage import SceneStore, Unavailable, open_storage
 from tests.rpc.scene_server import SceneApi, scene_serving
-from tests.rpc.scenes import crc32c, paths_of, scene_of, upload
+from tests.rpc.scenes import crc32c, download, paths_of, scene_of, upload
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -465,3 +465,17 @@ async def test_the_root_taken_away_is_a_fault_of_the_storage(tmp_path: Path) -> 
 
         with pytest.raises(Unavailable, match="gone"):
             await SceneStore(storage, clock=lambda: datetime.now(UTC)).sweep()
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/html", "TEXT/Html", "image/svg+xml", "application/xhtml+xml", "text/xml"]
+)
+async def test_a_type_that_a_browser_runs_is_not_told_of_whoever_wrote_it(scenes: Scenes, content_type: str) -> None:
+    scene_id = f"type-{content_type.replace('/', '-').replace('+', '-')}"
+    document = await scenes.make(scene_id)
+    document["assets"]["exports"][0]["contentType"] = content_type
+    scenes.index(scene_id).write_text(json.dumps(document))
+
+    assert (await scene_of(scenes.api, scene_id)).folders[4].assets[0].content_type == "application/octet-stream"
+    info, _ = await download(scenes.api, "exports/cut.bin", scene_id=scene_id)
+    assert info.content_type == "application/octet-stream"

@@ -357,3 +357,29 @@ async def test_clear_tells_of_the_markers_of_folders(bucket: Bucket) -> None:
     assert bucket.listed() == ["team/files/s/", "team/files/s/images/"]
     # Azure's own is not even listed.
     assert set(left) - {"/"} == {"images/"}
+
+
+@pytest.mark.parametrize(
+    ("content_type", "kept", "disposition"),
+    [
+        ("video/mp4", "video/mp4", None),
+        ("image/png", "image/png", None),
+        ("text/plain", "text/plain", "attachment"),
+        ("text/HTML; charset=utf-8", "application/octet-stream", "attachment"),
+        ("image/svg+xml", "application/octet-stream", "attachment"),
+        ("application/pdf", "application/pdf", "attachment"),
+    ],
+)
+@pytest.mark.parametrize("count", [1, 6])
+async def test_a_signed_url_shows_nothing_that_a_browser_would_run(
+    emulators: Callable[[str], Emulator], content_type: str, kept: str, disposition: str | None, count: int
+) -> None:
+    bucket = emulators("s3").bucket()
+    async with open_storage(bucket.url, **bucket.options) as storage, ClientSession() as session:
+        await storage.put_stream(KEY, blocks(count), size=None, content_type=content_type)
+        url = await storage.sign(KEY, ttl=timedelta(minutes=1))
+        assert url is not None
+        async with session.get(URL(url, encoded=True)) as answer:
+            headers = answer.headers
+
+    assert (headers["Content-Type"], headers.get("Content-Disposition")) == (kept, disposition)

@@ -27,7 +27,7 @@ from evergreen_server.rpc.status import InvalidRequest
 from evergreen_server.rpc.transfers import BrokenOff, TooManyTransfers, Transfers, Waiting
 from evergreen_storage import Asset, AssetConflict, SceneNotFound, SceneStore, StorageError
 from evergreen_storage.checksums import Chunk
-from evergreen_storage.content_types import content_type_of
+from evergreen_storage.content_types import UNKNOWN_TYPE, content_type_of, is_run
 
 Messages = AsyncIterator[bytes]
 """Each an UploadAssetRequest, not read yet."""
@@ -37,13 +37,10 @@ MEASURED_BYTES = 1024 * 1024 * 1024
 """An object store's file is copied to be measured, which is not worth while for the largest."""
 DRAINED_BYTES = 64 * 1024 * 1024
 DRAIN_SECONDS = 2.0
-UNKNOWN_TYPE = "application/octet-stream"
 
 _CONTENT_TYPE = re.compile(r"[A-Za-z0-9][\w.+-]*/[A-Za-z0-9][\w.+-]*(;[ -~]*)?", re.ASCII)
 _TEXTUAL = re.compile(r"text/|application/(json|x-subrip|[\w.-]+\+json)", re.IGNORECASE)
 _HAS_SIGNATURE = re.compile(r"image/|audio/|video/|text/", re.IGNORECASE)
-# Whatever a browser may run a script of, in any of its many names: any XML, for one.
-_RUNS = re.compile(r"html|xml|svg|script|multipart/|message/|shockwave|/hta\b", re.IGNORECASE)
 
 logger = logging.getLogger(__name__)
 
@@ -142,7 +139,7 @@ def content_type(seen: str | None, claimed: str) -> str:
 
     It is never one of which a browser runs anything.
     """
-    runs = _RUNS.search(claimed)
+    runs = is_run(claimed)
     if seen in ("text/plain", "text/html"):
         return claimed if _TEXTUAL.match(claimed) and not runs else "text/plain"
     if seen is None:
