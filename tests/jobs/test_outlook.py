@@ -6,7 +6,7 @@ import pytest
 
 from evergreen.v1 import video_pb2 as v1
 from tests.jobs.test_admission import waiting
-from tests.serving import Api, Control, serving
+from tests.serving import Api, Control, free_address, serving
 
 HOUR = 3600.0
 """More of the sandbox's time than the first clip takes to be made, by what is taken for granted."""
@@ -142,6 +142,18 @@ async def test_while_the_account_cannot_be_read_no_start_is_told(
         assert not told.HasField("estimated_start_time")
         if fault["code"]:
             assert (await api.warned(job.job_id, str(fault["code"]))).state == v1.JOB_STATE_QUEUED
+
+
+async def test_with_no_provider_at_all_every_job_is_warned_and_no_start_is_told(tmp_path: Path) -> None:
+    """As behind a firewall, from the server's first moment on."""
+    async with serving(tmp_path / "data", f"http://{free_address()}") as api:
+        jobs = [await waiting(api, project_id=project) for project in ("film", "film", "other")]
+
+        for job in jobs:
+            warned = await api.warned(job.job_id, "PROVIDER_UNAVAILABLE")
+            assert [warning.code for warning in warned.warnings] == ["PROVIDER_UNAVAILABLE"]
+        for job in jobs:
+            assert not (await api.status(job.job_id)).HasField("estimated_start_time")
 
 
 async def placed(api: Api, job_id: str) -> v1.Job:
