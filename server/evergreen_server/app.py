@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver
 from evergreen_server.background import Background
 from evergreen_server.config import Config
 from evergreen_server.ids import JobIds
+from evergreen_server.jobs.account import AccountReader
 from evergreen_server.jobs.admission import Admission
 from evergreen_server.jobs.backlog import Backlog
 from evergreen_server.jobs.connecting import open_database
@@ -282,6 +283,7 @@ async def serve(
             tasks=tasks,
             feed=feed,
             provider=provider,
+            account=AccountReader(provider=provider, shield=shield),
             models=models,
             reader=RequestReader(models=models, uris=media, clock=now),
             statuses=statuses,

@@ -82,6 +82,7 @@ async def main(jobs: int) -> None:
                 tasks=Nothing(),
                 feed=feed,
                 provider=Nothing(),
+                account=Nothing(),
                 models=Nothing(),
                 reader=Nothing(),
                 statuses=statuses,

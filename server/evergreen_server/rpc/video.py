@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import wishes
+from evergreen_server.jobs.account import AccountReader
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.model import Job, JobNotFound, Slot, State
 from evergreen_server.jobs.outlook import Outlooks
@@ -95,6 +96,7 @@ class VideoService:
         tasks: TaskRecords,
         feed: Feed,
         provider: Provider,
+        account: AccountReader,
         models: ModelTable,
         reader: RequestReader,
         statuses: StatusCache,
@@ -106,6 +108,7 @@ class VideoService:
         self._tasks = tasks
         self._feed = feed
         self._provider = provider
+        self._account = account
         self._models = models
         self._reader = reader
         self._statuses = statuses
@@ -302,7 +305,7 @@ class VideoService:
         project_id = message.project_id
         if project_id and (text := id_fault("project", project_id)):
             raise InvalidRequest([Fault(field="project_id", description=text)])
-        account, totals = await self._provider.account(), await self._store.totals(project_id)
+        account, totals = await self._account.read(), await self._store.totals(project_id)
         return account_message(account, totals, cap=self._store.cap(project_id) if project_id else None)
 
 
