@@ -162,13 +162,21 @@ class SceneStore:
         )
 
     async def attach(self, project_id: str, scene_id: str, assets: Sequence[Asset]) -> Scene:
-        """Names stored assets in scene.json, with whatever their values tell. Raises Conflict; repeating it is safe."""
+        """Names stored assets in scene.json, with whatever their values tell. Raises Conflict; repeating it is safe.
+
+        Raises AssetNotFound, and names nothing of it, where a file was deleted before it had its name there.
+        """
         _scene(project_id, scene_id)
-        for asset in assets:
-            self._own_key(project_id, scene_id, asset.path)
-        return await self._index.update(
+        keys = {asset.path: self._own_key(project_id, scene_id, asset.path) for asset in assets}
+        scene = await self._index.update(
             project_id, scene_id, lambda document: add_assets(document, assets), known=assets
         )
+        for path, key in keys.items():
+            # Only now: whoever deletes a file looks for its name once more when it is gone.
+            if await self._storage.stat(key) is None:
+                await self._unname(project_id, scene_id, path)
+                raise AssetNotFound(f"{path!r} was deleted while it was being stored")
+        return scene
 
     async def stat_asset(self, project_id: str, scene_id: str, path: str) -> Asset:
         """Describes an asset; read through only if scene.json does not know it as it is.
@@ -271,10 +279,16 @@ class SceneStore:
     async def discard(self, project_id: str, scene_id: str, path: str) -> None:
         """Removes an asset, first its name from scene.json, then the file; that it is gone is no error."""
         key = self._own_key(project_id, scene_id, path)
+        await self._unname(project_id, scene_id, path)
+        await self._storage.delete(key)
+        # Whoever stored it at the same time may have named it since, and looks for the file only then.
+        if await self._storage.stat(key) is None:
+            await self._unname(project_id, scene_id, path)
+
+    async def _unname(self, project_id: str, scene_id: str, path: str) -> None:
         with suppress(SceneNotFound):
             if (await self.get(project_id, scene_id)).asset(path) is not None:
                 await self._index.update(project_id, scene_id, lambda document: remove_asset(document, path))
-        await self._storage.delete(key)
 
     async def check_asset(self, project_id: str, scene_id: str, path: str) -> None:
         """Raises SceneNotFound, and AssetNotFound where neither scene.json nor a file has this name."""

@@ -75,7 +75,7 @@ async def _measure(clips: int, jobs: int) -> tuple[Took, float]:
         async with open_storage(Path(folder).as_uri()) as storage:
             scenes = SceneStore(storage, clock=_now)
             await scenes.create("p", "s")
-            await scenes.attach("p", "s", _assets(clips))
+            await scenes.record_request("p", "s", "before", assets=_assets(clips))
             cold = SceneStore(storage, clock=_now)
             begun = time.thread_time()
             await cold.get("p", "s")

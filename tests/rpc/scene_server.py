@@ -1,7 +1,7 @@
 """SceneService alone, over real gRPC, a real database and real files, with a storage that can be stopped anywhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,7 +29,7 @@ from evergreen_server.rpc.handlers import service_handler
 from evergreen_server.rpc.scene import SceneService
 from evergreen_server.rpc.transfers import Transfers
 from evergreen_server.rpc.wire import EventWire
-from evergreen_storage import Meta, SceneStore, Storage, Unavailable, open_storage
+from evergreen_storage import Json, Meta, SceneStore, Storage, Unavailable, open_storage
 from tests.serving import WAIT_SECONDS
 
 
@@ -117,14 +117,19 @@ class SceneApi:
 
 @asynccontextmanager
 async def scene_serving(
-    data: Path, *, transfers: Transfers | None = None, wait_seconds: float = 5.0
+    data: Path,
+    *,
+    transfers: Transfers | None = None,
+    wait_seconds: float = 5.0,
+    url: str = "",
+    options: Mapping[str, Json] | None = None,
 ) -> AsyncIterator[SceneApi]:
     await asyncio.to_thread((data / "temp").mkdir, parents=True, exist_ok=True)
     script = Script()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         database = await enter(open_database(f"sqlite:///{data / 'jobs.sqlite'}"))
-        storage = await enter(open_storage(data.as_uri()))
+        storage = await enter(open_storage(url or data.as_uri(), **(options or {})))
         media = await enter(Media(private_hosts=(), limits=MediaLimits(), temp_dir=data / "temp"))
         scenes = SceneStore(ScriptedStorage(storage, script), clock=now)
         wire = EventWire()

@@ -3,16 +3,20 @@
 import asyncio
 import signal
 from collections.abc import Awaitable
+from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import grpc
 import pytest
 
 from evergreen.v1 import scene_pb2, video_pb2
+from evergreen_storage import SceneStore, open_storage
 from tests.rpc.refusals import metadata_of, refusal
 from tests.rpc.scene_server import scene_serving
 from tests.rpc.scenes import body, paths_of, scene_of, upload
 from tests.serving import Api, Control, ServerProcess, first_frame, reason_of, request
+from tests.storage.emulators import S3Emulator
 
 BUSY = (grpc.StatusCode.FAILED_PRECONDITION, "SCENE_BUSY")
 GONE = (grpc.StatusCode.NOT_FOUND, "SCENE_NOT_FOUND")
@@ -241,6 +245,30 @@ async def test_an_upload_under_way_is_in_the_way_and_force_waits_for_it(tmp_path
         assert unforced == BUSY
         assert stored.path == "images/second"
         assert not (tmp_path / "data" / SCENE).exists()
+
+
+@pytest.mark.parametrize("kind", ["file", "s3"])
+async def test_an_upload_whose_scene_was_deleted_all_the_same_fails_and_names_no_file(
+    kind: str, tmp_path: Path
+) -> None:
+    url, options = (tmp_path / "data").as_uri(), {}
+    with ExitStack() as stack:
+        if kind == "s3":
+            bucket = stack.enter_context(S3Emulator.start(tmp_path)).bucket()
+            url, options = bucket.url, dict(bucket.options)
+        async with scene_serving(tmp_path / "data", url=url, options=options) as api:
+            await upload(api, b"first", path="images/first")
+            api.script.stored.clear()
+            api.script.may_answer = asyncio.Event()
+            uploading = api.scene.UploadAsset(body(b"second", path="images/second"))
+            await api.script.stored.wait()
+            # As by a server that this one seemed dead to, for longer than its lease lives.
+            async with open_storage(url, **options) as storage:
+                await SceneStore(storage, clock=lambda: datetime.now(UTC)).delete("film", "one")
+            api.script.may_answer.set()
+
+            assert await refused(uploading) == BUSY
+            assert paths_of(await scene_of(api)) == []
 
 
 async def test_a_scene_never_made_but_with_a_job_can_be_forced(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -15,6 +16,7 @@ from evergreen_storage import (
     BodyMismatch,
     InvalidKey,
     LocalStorage,
+    NotFound,
     SceneNotFound,
     SceneStore,
     Storage,
@@ -95,6 +97,31 @@ async def test_an_asset_is_replaced_only_when_that_is_asked_for(scenes: SceneSto
     (named,) = (await scenes.get("p", "s")).images
     assert (named.size_bytes, named.crc32c, named.width) == (15, crc32c_of(b"another picture"), None)
     assert await read(scenes) == b"another picture"
+
+
+async def test_a_file_that_was_deleted_before_it_was_named_is_named_nowhere(scenes: SceneStore) -> None:
+    await upload(scenes, "images/other.png")
+    asset = await scenes.add("p", "s", PATH, b"picture", "image/png")
+    await scenes.discard("p", "s", PATH)
+
+    with pytest.raises(AssetNotFound):
+        await scenes.attach("p", "s", [asset])
+
+    assert [picture.path for picture in (await scenes.get("p", "s")).images] == ["images/other.png"]
+
+
+async def test_a_file_is_named_or_gone_however_its_upload_and_deletion_meet(scenes: SceneStore) -> None:
+    await upload(scenes, "images/other.png")
+
+    async def stored() -> None:
+        with suppress(NotFound, AssetConflict):
+            await upload(scenes)
+
+    for _ in range(10):
+        await asyncio.gather(stored(), scenes.discard("p", "s", PATH), stored(), scenes.discard("p", "s", PATH))
+
+        named = (await scenes.get("p", "s")).asset(PATH) is not None
+        assert not named or await scenes.holds("p", "s", PATH)
 
 
 async def test_the_services_own_folder_takes_no_uploads(scenes: SceneStore) -> None:

@@ -25,7 +25,7 @@ from evergreen_server.rpc.fields import asset_faults
 from evergreen_server.rpc.handlers import read_message
 from evergreen_server.rpc.status import InvalidRequest
 from evergreen_server.rpc.transfers import BrokenOff, TooManyTransfers, Transfers, Waiting
-from evergreen_storage import Asset, AssetConflict, SceneNotFound, SceneStore, StorageError
+from evergreen_storage import Asset, AssetConflict, AssetNotFound, SceneNotFound, SceneStore, StorageError
 from evergreen_storage.checksums import Chunk
 from evergreen_storage.content_types import UNKNOWN_TYPE, content_type_of, is_run
 
@@ -92,7 +92,12 @@ class Uploads:
                 sealed=(lambda _size, _crc32c: claim(info.path)) if overwrite else None,
             )
             asset = await self._measured(info.project_id, info.scene_id, asset)
-            scene = await self._scenes.attach(info.project_id, info.scene_id, [asset])
+            try:
+                scene = await self._scenes.attach(info.project_id, info.scene_id, [asset])
+            except AssetNotFound as exc:
+                # By one to whom this server seemed dead, since only then nobody waits for its writers.
+                text = f"the scene {info.project_id}/{info.scene_id} was deleted while a file was written to it"
+                raise SceneBusy(text) from exc
             # For the folders: what a scene without scene.json holds would be read through by this alone.
             await self._scenes.create(info.project_id, info.scene_id)
         return scene.asset(info.path) or asset
