@@ -23,6 +23,10 @@ from .storage import AlreadyExists, Conflict, NotFound, StorageError, Unavailabl
 _STATUS: Final = re.compile(r"status: (\d{3})|status code: (\d{3})")
 _CODE: Final = re.compile(r'<Code>([A-Za-z0-9]{1,64})</Code>|"(?:code|reason|error)\\*": *\\*"([A-Za-z_]{1,64})\\*"')
 _SYSTEM: Final = re.compile(r"\bkind: (ConnectionRefused|ConnectionReset|ConnectionAborted|HostUnreachable|BrokenPipe)")
+_ROLE: Final = re.compile(
+    r"Error performing \w+ https?://"
+    r"(169\.254\.|\[fd00:ec2|metadata\.google\.internal|sts\.|[^ ]*/latest/(api/token|meta-data))"
+)
 _NO_BUCKET: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _BUCKET_GONE: Final = re.compile(r"specified (?:bucket|container) does not exist", re.IGNORECASE)
 
@@ -58,6 +62,9 @@ def _not_found(key: str, doing: str, text: str) -> StorageError:
 
 
 def _reason(text: str) -> str:
+    if _ROLE.search(text):
+        # What failed is not the storage, but whoever gives credentials to this machine or container.
+        return "there are no usable credentials: none were given, and the machine or container has no role either"
     status = _STATUS.search(text)
     if status:
         code = _CODE.search(text)

@@ -25,6 +25,7 @@ from .memory import MemoryStorage
 from .probe import honours_conditions
 from .serialized import SerializedStorage
 from .storage import Json, Storage, Unsupported
+from .threads import Threads
 
 if TYPE_CHECKING:
     from .objects import Bucket
@@ -128,7 +129,13 @@ async def _bucket(
         raise Unsupported(
             f"{scheme}:// storage needs the package obstore: pip install 'evergreen-video[{_EXTRAS[name]}]'"
         ) from fault
-    return ObjectStorage(engine.open_bucket(url, options, environ), clock=clock, locks=locks, temp_dir=temp_dir)
+    # In a thread of its own, since credentials may have to be asked for.
+    threads = Threads(size=1)
+    try:
+        bucket = await threads.run(engine.open_bucket, url, options, environ)
+    finally:
+        threads.close()
+    return ObjectStorage(bucket, clock=clock, locks=locks, temp_dir=temp_dir)
 
 
 async def _compared(storage: Storage, scheme: str, locks: KeyLocks) -> Storage:

@@ -1,7 +1,7 @@
 """The `s3://BUCKET/PREFIX` engine: s3fs's option names and the AWS variables, for obstore.
 
-obstore itself also reads the AWS variables of the process, below all that is given here. Credentials of a machine's or
-container's role are found by it alone.
+Where neither options nor variables hold a key, botocore finds the credentials: in profiles, by single sign-on, of a
+container's or machine's role. Where that is not installed, obstore finds what it can by itself.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,8 @@ from .storage import Json, Unsupported
 
 if TYPE_CHECKING:
     from obstore.store import S3Config
+
+    from .aws import AwsCredentials
 
 _CLIENT: Final[Table] = {
     "aws_access_key_id": ("access_key_id", text),
@@ -71,6 +73,9 @@ ENVIRONMENT: Final = {
 }
 
 
+_ROLES: Final = tuple(name for name in ENVIRONMENT.values() if name.startswith(("role_", "web_", "container_")))
+
+
 def open_bucket(url: str, options: Mapping[str, Json], environ: Mapping[str, str]) -> Bucket:
     """Makes the client of a bucket; nothing is sent yet. Raises Unsupported."""
     name, prefix = split_bucket(url)
@@ -80,7 +85,15 @@ def open_bucket(url: str, options: Mapping[str, Json], environ: Mapping[str, str
         # A key of one origin with the secret or session of another would be refused by the server.
         for part in ("access_key_id", "secret_access_key", "session_token"):
             found.pop(part, None)
-    settings: dict[str, Value] = {"region": "us-east-1"} | found | given
+    settings: dict[str, Value] = found | given
+    credentials = None
+    if not {"access_key_id", "secret_access_key", "skip_signature"} & settings.keys():
+        credentials = _credentials(environ)
+    if credentials is not None:
+        for part in _ROLES:
+            settings.pop(part, None)
+        settings = {**credentials.settings, **settings}
+    settings.setdefault("region", "us-east-1")
     if ("access_key_id" in settings) != ("secret_access_key" in settings):
         raise Unsupported("s3:// storage needs both parts of the credentials, key and secret, or neither")
     tls = settings.pop("tls", True)
@@ -100,5 +113,23 @@ def open_bucket(url: str, options: Mapping[str, Json], environ: Mapping[str, str
     client, retry = client_options(settings, endpoint=str(endpoint or "https://")), retry_options(settings)
     signs = not settings.get("skip_signature")
     config = cast("S3Config", settings)  # as the tables say
-    store = config_of("s3", lambda: S3Store(name, config=config, client_options=client, retry_config=retry))
+    store = config_of(
+        "s3",
+        lambda: S3Store(
+            name, config=config, client_options=client, retry_config=retry, credential_provider=credentials
+        ),
+    )
     return Bucket(store=store, prefix=prefix, token="e_tag", signs=signs, seeks=True)
+
+
+def _credentials(environ: Mapping[str, str]) -> "AwsCredentials | None":
+    try:
+        # Only now, because botocore comes with an extra, and is slow to load.
+        from .aws import AwsCredentials
+    except ModuleNotFoundError as fault:
+        if fault.name != "botocore":
+            raise
+        if environ.get("AWS_PROFILE"):
+            raise Unsupported("AWS_PROFILE needs the package botocore: pip install 'evergreen-video[s3]'") from fault
+        return None
+    return AwsCredentials.find(environ)
