@@ -294,13 +294,14 @@ async def _read(opened: object) -> Download:
         {"uploadUrl": "SELF", "fields": [], "runwayUri": "runway://asset-1"},
     ],
 )
-async def test_an_upload_that_cannot_be_made_is_unavailable(tmp_path: Path, told: dict[str, object]) -> None:
-    file = tmp_path / "a.jpg"
-    file.write_bytes(bytes(600))
+async def test_an_upload_that_cannot_be_made_is_unavailable(told: dict[str, object]) -> None:
+    async def read(offset: int, size: int) -> bytes:
+        return bytes(600)[offset : offset + size]
+
     async with scripted() as script, client_for(script.url) as client:
         script.acts = [answer(200, {**told, "uploadUrl": str(told["uploadUrl"]).replace("SELF", script.url)})] * 8
         with pytest.raises(ProviderError) as raised:
-            await client.upload("a.jpg", "image/jpeg", file)
+            await client.upload("a.jpg", "image/jpeg", 600, read)
 
     assert isinstance(raised.value, ProviderUnavailable)
 

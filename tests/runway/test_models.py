@@ -118,7 +118,7 @@ BROKEN: list[tuple[Operation, dict[str, Json], tuple[str | int, ...], str, str]]
     (IMAGE, GEN45 | {"promptImage": [LOOSE]}, ("promptImage", 0, "position"), "invalid_value", '"first"'),
     (IMAGE, GEN45 | {"promptImage": 5}, ("promptImage",), "invalid_union", "Invalid input"),
     (IMAGE, {"model": "veo3.1", "promptImage": [LAST], "ratio": "1280:720"}, ("promptImage", 0, "position"), "custom",
-     "first frame"),
+     "You must specify a frame in position `first`."),
     (IMAGE, {"model": "veo3.1", "promptImage": [FIRST, FIRST], "ratio": "1280:720"}, ("promptImage", 1, "position"),
      "custom", "once"),
     (IMAGE, {"model": "veo3.1", "promptImage": PICTURE, "ratio": "1280:720", "duration": 5}, ("duration",),
@@ -219,7 +219,9 @@ def test_no_model_and_an_unknown_one_give_the_records_of_the_api() -> None:
     }  # fmt: skip
 
     assert [issue.record() for issue in check_body(IMAGE, {})] == [absent, union]
-    assert [issue.record() for issue in check_body(IMAGE, {"model": "gen3"})] == [union]
+    [listed] = [issue.record() for issue in check_body(VIDEO, {"model": "gen3"})]
+    assert (listed["code"], listed["path"], listed["values"]) == ("invalid_value", ["model"], [*model_names(VIDEO)])
+    assert str(listed["message"]).startswith('Invalid option: expected one of "aleph2"|')
 
 
 def test_without_strictness_only_models_with_a_closed_schema_refuse_unknown_fields() -> None:
@@ -333,7 +335,7 @@ FAULTY: list[tuple[VideoSpec, dict[str, str]]] = [
      {"media": "image_to_video from FIRST_FRAME", "prompt_text": "<=1000", "ratio": "1280:720"}),
     (spec("aleph2", FIRST_FRAME), {"media": "video_to_video from SOURCE_VIDEO, KEYFRAME"}),
     (spec("veo3.1", LAST_FRAME, ratio="1280:720", duration_seconds=5),
-     {"media[0].role": "first frame", "duration_seconds": "4|6|8"}),
+     {"media[0].role": "position `first`", "duration_seconds": "4|6|8"}),
     (spec("seedance2", FIRST_FRAME, REFERENCE), {"media": "mixed"}),
     (spec("seedance2", FIRST_FRAME, FIRST_FRAME), {"media[1].role": "once"}),
     (spec("seedance2", FIRST_FRAME, duration_seconds=5, options={"duration": "auto"}),

@@ -55,6 +55,15 @@ async def test_a_key_that_is_not_among_the_named_ones_is_unauthorized(runway: Ca
     assert (await runway.call("GET", "/v1/organization")).status == 401
 
 
+async def test_a_named_key_may_have_any_form(runway: Caller) -> None:
+    """Such as the one of the official SDKs' own tests."""
+    await runway.control("PATCH", "account", {"apiKeys": ["My API Key"]})
+    headers = {**HEADERS, "Authorization": "Bearer My API Key"}
+
+    assert (await runway.call("GET", "/v1/organization", headers=headers)).status == 200
+    assert (await runway.call("GET", "/v1/organization")).status == 401
+
+
 async def test_paths_and_methods_that_do_not_exist_are_refused(runway: Caller) -> None:
     assert (await runway.call("POST", "/v1/text_to_image", json={})).status == 404
     assert (await runway.call("PUT", "/v1/tasks/x")).status == 405

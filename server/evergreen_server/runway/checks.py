@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from evergreen_server.jobs.provider import Json
 from evergreen_server.runway.rows import TABLE
-from evergreen_server.runway.rules import Issue, Operation, missing, unrecognized, wrong_type
+from evergreen_server.runway.rules import Issue, OneOf, Operation, missing, unrecognized, wrong_type
 from evergreen_server.runway.shapes import member_issues
 
 __all__ = ["aspect_limits", "check_body", "smallest_side"]
@@ -18,7 +18,7 @@ def check_body(operation: Operation, body: Mapping[str, Json], *, strict: bool =
     model = body.get("model")
     row = TABLE.get((operation, model)) if isinstance(model, str) else None
     if row is None:
-        return _unknown_model(body)
+        return _unknown_model(operation, body)
     issues = list(member_issues(row.fields, row.required, body, ()))
     unknown = [name for name in body if name != "model" and name not in row.fields]
     if unknown and (strict or row.closed):
@@ -28,7 +28,11 @@ def check_body(operation: Operation, body: Mapping[str, Json], *, strict: bool =
     return issues
 
 
-def _unknown_model(body: Mapping[str, Json]) -> list[Issue]:
+def _unknown_model(operation: Operation, body: Mapping[str, Json]) -> list[Issue]:
+    model = body.get("model")
+    if isinstance(model, str):
+        known = OneOf(tuple(name for found, name in TABLE if found is operation))
+        return [known.refusal(("model",))]
     details: dict[str, Json] = {
         "errors": [],
         "note": "No matching discriminator",
@@ -37,8 +41,7 @@ def _unknown_model(body: Mapping[str, Json]) -> list[Issue]:
     union = Issue(("model",), "invalid_union", "Invalid input", details)
     if "model" not in body:
         return [missing(("model",), "string"), union]
-    model = body["model"]
-    return [union] if isinstance(model, str) else [wrong_type(("model",), "string", model), union]
+    return [wrong_type(("model",), "string", model), union]
 
 
 def aspect_limits(model: str, operation: Operation) -> tuple[float, float] | None:

@@ -194,13 +194,13 @@ class Frames:
         taken = [item.get("position") if isinstance(item, dict) else None for item in items]
         for index, position in enumerate(taken):
             if position is not None and position in taken[:index]:
-                yield custom(
-                    (*path, index, "position"),
-                    f'The position "{position}" may be used once.',
+                text = (
+                    "Duplicate position values are not allowed. Each position (`first`, `last`) may only be used once."
                 )
+                yield custom((*path, index, "position"), text)
         if self.mode == "first_last" and "last" in taken and "first" not in taken:
             where = (*path, taken.index("last"), "position")
-            yield custom(where, "A last frame alone is not supported; give a first frame too.")
+            yield custom(where, "You must specify a frame in position `first`.")
         if self.mode == "modes" and None in taken and any(taken):
             yield custom(
                 path,

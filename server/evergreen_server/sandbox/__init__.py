@@ -20,9 +20,12 @@ page of another origin, nor under a `Host` that is not this machine's. Unknown m
 |   | Narrowed by `operation`, `taskId`, `promptText` (substring), `limit`; `latest` is the highest number |
 | GET /sandbox/tasks | every task ever made: status, deleted, credits, times, size, body digest |
 | PATCH /sandbox/account | `creditBalance`, `tier` 1..5, `maxConcurrentGenerations`, `maxDailyGenerations` (null: no |
-|   | limit), `models: {model: {the same two}}`, `apiKeys` (list, or null for any well-formed key) |
+|   | limit), `models: {model: {the same two}}`, `apiKeys` (list of any texts, or null for any well-formed key) |
 | PATCH /sandbox/settings | any field of `Settings`, such as `{"render_scale": 0.25, "progress": "none"}` |
 | GET, POST /sandbox/clock | simulated time; `{"advance": SECONDS}` moves it, `{"speed": N}` sets its pace (0: stop) |
+
+A `lost_answer` to a create makes a second task, paid too, under the SDKs' own retries, as it would at the provider:
+they repeat a POST, and nothing there tells that it is a repetition.
 
 A fault is `{"operation", "path", "method", "match", "nth", "count", "fault": {"kind", …}}`; all but `fault` may be
 left out. `operation` is `create` (any of the three) or one of image_to_video, text_to_video, video_to_video, get_task,

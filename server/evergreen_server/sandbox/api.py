@@ -34,7 +34,7 @@ _PARSED_ON_LOOP = 64 * 1024
 
 @dataclass(slots=True, kw_only=True)
 class Controls:
-    """What can be changed while the sandbox runs. `keys` None means that every well-formed key is known."""
+    """What can be changed while the sandbox runs. `keys` are known, of any form; None: every well-formed one."""
 
     settings: Settings
     keys: frozenset[str] | None = None
@@ -137,7 +137,7 @@ class Api:
         if scheme.lower() != "bearer" or not key:
             return refusal(401, "No API key was provided. Send it as a bearer token in the Authorization header.")
         keys = self._controls.keys
-        if not _KEY.fullmatch(key) or (keys is not None and key not in keys):
+        if not (_KEY.fullmatch(key) if keys is None else key in keys):
             return refusal(401, "The API key that was provided is not valid.")
         if route is None:
             return Answer(status=404, body={"error": "Not found"})
