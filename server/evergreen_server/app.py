@@ -233,6 +233,7 @@ async def serve(
             ("feed", feed.run),
             ("admission", admission.run),
             ("account", admission.refresh),
+            ("warnings", admission.warn),
             ("progress", progress.run),
         ):
             background.start(work, name=name)

@@ -135,14 +135,14 @@ class Replica:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Runs the admission as a server does, once it knows the account."""
-        asked = asyncio.create_task(self.admission.refresh())
-        granting = asyncio.create_task(self.admission.run())
+        works = (self.admission.refresh(), self.admission.run(), self.admission.warn())
+        tasks = [asyncio.create_task(work) for work in works]
         try:
             yield
         finally:
-            for task in (asked, granting):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(asked, granting, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class Clock:

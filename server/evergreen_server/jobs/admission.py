@@ -44,7 +44,7 @@ logger = logging.getLogger(__name__)
 
 
 class Admission:
-    """Grants slots. `run` and `refresh` must run beside the waits, on every replica."""
+    """Grants slots. `run`, `refresh` and `warn` must run beside the waits, on every replica."""
 
     def __init__(
         self,
@@ -75,6 +75,8 @@ class Admission:
         self._pauses: dict[str, float] = {}
         self._opens: dict[str, datetime] = {}
         self._unused: frozenset[str] = frozenset()
+        self._waited_for: set[str] = set()
+        self._untold = asyncio.Event()
 
     def look(self, models: Iterable[str]) -> None:
         """Has the lines of these models looked at now."""
@@ -132,10 +134,10 @@ class Admission:
             try:
                 if loop.time() >= due:
                     due = loop.time() + LOOK_SECONDS * self._random.uniform(0.75, 1.25)
-                    waited_for = await self._unnoticed()
-                    models |= waited_for
-                    if waited_for:
-                        await self._tell(waited_for)
+                    self._waited_for = await self._unnoticed()
+                    models |= self._waited_for
+                    if self._waited_for:
+                        self._untold.set()
                 now = self._clock()
                 models |= {model for model, at in self._opens.items() if at <= now}
                 for model in sorted(models):
@@ -175,8 +177,21 @@ class Admission:
     def _see(self, millicredits: int, asked_at: datetime, db: sa.Connection) -> bool:
         return slots.see_balance(db, millicredits, asked_at, self._clock())
 
+    async def warn(self) -> None:
+        """Warns the first in each line of what holds them up, a few after each look, and each job once.
+
+        Apart from granting, since a warning waits for its project's row.
+        """
+        while True:
+            await self._untold.wait()
+            self._untold.clear()
+            try:
+                await self._tell(self._waited_for)
+            except SQLAlchemyError as exc:
+                # The next look finds the same again.
+                logger.warning("jobs not warned", extra={"cause": type(exc).__name__})
+
     async def _tell(self, models: Collection[str]) -> None:
-        """Warns the first in each line of what holds them up, a few at each look, and each job once."""
         now = self._clock()
 
         def read(db: sa.Connection) -> list[tuple[str, str, str]]:
