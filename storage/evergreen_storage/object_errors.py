@@ -27,6 +27,13 @@ _ROLE: Final = re.compile(
     r"Error performing \w+ https?://"
     r"(169\.254\.|\[fd00:ec2|metadata\.google\.internal|sts\.|[^ ]*/latest/(api/token|meta-data))"
 )
+_LIST: Final = "s3:ListBucket (Google: storage.objects.list, Azure: List)"
+_RIGHTS: Final = {
+    "listed": f"; the right {_LIST} may be missing",
+    "read": f"; the right s3:GetObject may be missing, or {_LIST}, without which what is not there is refused too",
+    "written": "; the right s3:PutObject (Google: storage.objects.create, Azure: Write) may be missing",
+    "deleted": "; the right s3:DeleteObject (Google: storage.objects.delete, Azure: Delete) may be missing",
+}
 _NO_BUCKET: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _BUCKET_GONE: Final = re.compile(r"specified (?:bucket|container) does not exist", re.IGNORECASE)
 
@@ -48,10 +55,17 @@ def translated(key: str, doing: str) -> Iterator[None]:
         raise BadForeignKey(_bad_key(str(fault))) from None
     except FileNotFoundError as fault:
         raise _not_found(key, doing, str(fault)) from None
-    except (PermissionDeniedError, UnauthenticatedError) as fault:
-        raise Unavailable(f"{key!r} cannot be {doing}: access was denied ({_reason(str(fault))})") from None
     except (BaseError, ValueError, OSError) as fault:
-        raise Unavailable(f"{key!r} cannot be {doing}: {_reason(str(fault))}") from None
+        denied = isinstance(fault, PermissionDeniedError | UnauthenticatedError)
+        raise _unavailable(key, doing, str(fault), denied=denied) from None
+
+
+def _unavailable(key: str, doing: str, text: str, *, denied: bool) -> Unavailable:
+    match = _STATUS.search(text)
+    status, reason = int(match[1] or match[2]) if match else None, _reason(text)
+    if denied or (status in (401, 403) and not _ROLE.search(text)):
+        reason = f"access was denied ({reason}){_RIGHTS.get(doing, '')}"
+    return Unavailable(f"{key!r} cannot be {doing}: {reason}", status=status)
 
 
 def _not_found(key: str, doing: str, text: str) -> StorageError:

@@ -163,11 +163,12 @@ class TooLarge(StorageError):
 
 
 class Unavailable(StorageError):
-    """The medium failed for now; the text names the cause."""
+    """The medium failed for now; the text names the cause. `status` is what an object store answered, if it did."""
 
-    def __init__(self, message: str, *, errno: int | None = None) -> None:
+    def __init__(self, message: str, *, errno: int | None = None, status: int | None = None) -> None:
         super().__init__(message)
         self.errno = errno
+        self.status = status
 
 
 class InvalidKey(StorageError):

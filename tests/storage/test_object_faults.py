@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
 
-from evergreen_storage import Storage, StorageError, Unavailable, open_storage
-from tests.storage.emulators import Bucket
-from tests.storage.proxy import Act, Proxy, proxying
+from evergreen_storage import AlreadyExists, Conflict, SceneStore, Storage, StorageError, Unavailable, open_storage
+from tests.storage.emulators import Bucket, Emulator
+from tests.storage.proxy import CONDITIONS, Act, Proxy, proxying
 
 KEY = "projects/p/s/videos/clip.mp4"
 MIB = 1 << 20
@@ -131,3 +132,64 @@ async def test_a_long_upload_that_cannot_be_finished_is_aborted(bucket: Bucket, 
     assert bucket.listed() == []
     if not bucket.url.startswith("az"):
         assert bucket.uploads() == []
+
+
+@pytest.mark.parametrize("status", [400, 405, 501])
+@pytest.mark.parametrize("only", [*CONDITIONS, None])
+async def test_a_store_that_knows_no_conditions_gets_a_lock(
+    emulators: Callable[[str], Emulator], proxy: Proxy, status: int, only: str | None
+) -> None:
+    def act(request: web.Request) -> Act:
+        names = CONDITIONS if only is None else (only,)
+        return status if any(name in request.headers for name in names) else "pass"
+
+    url, options = proxy.before(emulators("gs" if only == CONDITIONS[2] else "s3").bucket())
+    proxy.act = act
+    async with open_storage(url, **options) as storage:
+        created = await storage.put(KEY, b"1", if_absent=True)
+        with pytest.raises(AlreadyExists):
+            await storage.put(KEY, b"2", if_absent=True)
+        await storage.put(KEY, b"3", if_token=created.token)
+        with pytest.raises(Conflict):
+            await storage.put(KEY, b"4", if_token=created.token)
+        await storage.delete(KEY)
+        assert await keys(storage) == []
+
+
+def _lists(request: web.Request) -> bool:
+    return request.method == "GET" and any(name in request.query for name in ("list-type", "prefix", "comp"))
+
+
+async def test_a_store_that_refuses_lists_is_told_at_the_start_and_the_right_is_named(
+    bucket: Bucket, proxy: Proxy
+) -> None:
+    url, options = proxy.before(bucket)
+    proxy.act = lambda request: 403 if _lists(request) else "pass"
+
+    with pytest.raises(Unavailable, match="s3:ListBucket"):
+        async with open_storage(url, **options):
+            raise AssertionError("opened")
+    proxy.act = lambda _: "pass"
+
+
+async def test_a_store_that_refuses_lists_later_names_the_right_for_what_is_not_there(
+    emulators: Callable[[str], Emulator], proxy: Proxy
+) -> None:
+    url, options = proxy.before(emulators("s3").bucket())
+    async with open_storage(url, **options) as storage:
+        proxy.act = lambda request: 403 if request.method in ("GET", "HEAD") else "pass"
+
+        with pytest.raises(Unavailable, match="s3:ListBucket"):
+            await SceneStore(storage, clock=lambda: datetime.now(UTC)).record_request("p", "s", "job-1")
+
+
+@pytest.mark.parametrize(("method", "right"), [("PUT", "s3:PutObject"), ("DELETE", "s3:DeleteObject")])
+async def test_a_right_that_is_missing_is_named_at_the_start(
+    emulators: Callable[[str], Emulator], proxy: Proxy, method: str, right: str
+) -> None:
+    url, options = proxy.before(emulators("s3").bucket())
+    proxy.act = lambda request: 403 if request.method == method else "pass"
+
+    with pytest.raises(Unavailable, match=right):
+        async with open_storage(url, **options):
+            raise AssertionError("opened")
