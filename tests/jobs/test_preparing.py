@@ -16,7 +16,7 @@ from evergreen_server.threads import FileThreads
 from tests.jobs.stepping import Script, Stepping, stepping, with_picture
 
 MANY = 40
-AT_ONCE = 3
+AT_ONCE = 2
 """Half of the places, which is what one project alone gets."""
 
 

@@ -52,7 +52,7 @@ class Limits:
 class Places:
     """How many jobs of this process may be within a step at once, by turns of their projects."""
 
-    prepares: Turns = field(default_factory=lambda: Turns(6))
+    prepares: Turns = field(default_factory=lambda: Turns(4))
     """Jobs whose inputs are fetched, checked and kept, each one after the other."""
     loads: Turns = field(default_factory=lambda: Turns(8))
     """Jobs whose inputs are loaded and submitted; each may hold three times the bytes that go into its request."""
