@@ -154,6 +154,14 @@ typescript: setup ## Compile the TypeScript client, its example and its tests
 test-typescript: typescript ## Run the tests of the TypeScript client
 	node --test --test-concurrency=$(WORKERS) --test-reporter=spec .make/typescript/*.test.js
 
+.PHONY: coverage
+coverage: setup ## Run all tests in Python and tell which lines none of them reaches
+	$(PY) -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+.PHONY: mutants
+mutants: setup ## Take guards away in a copy, one by one, and tell which no test misses; ARGS=balance chooses
+	$(PY) -m tests.mutants $(ARGS)
+
 .PHONY: e2e
 e2e: setup ## Run only the tests with real processes
 	$(PY) -m pytest tests/e2e $(ARGS)

@@ -1,0 +1,145 @@
+"""Guards, each with a change that takes it away, and the tests of which one at least must fail then."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """A guard that is gone. `old` stands once in the file, and `new` in its place; `tests` are pytest's names."""
+
+    guard: str
+    path: str
+    old: str
+    new: str
+    tests: tuple[str, ...]
+
+
+JOBS = "server/evergreen_server/jobs"
+SLOTS = "tests/jobs/test_slots.py"
+STRAYS = "tests/jobs/test_strays.py"
+
+MUTANTS = (
+    Mutant(
+        guard="an execution that lost its job changes nothing",
+        path=f"{JOBS}/store.py",
+        old="            if current.execution != execution:",
+        new="            if False:",
+        tests=("tests/jobs/test_beginning.py::test_of_two_that_begin_a_job_the_later_one_owns_it",),
+    ),
+    Mutant(
+        guard="a run that is over begins nothing",
+        path=f"{JOBS}/beginning.py",
+        old="or (job.attempt, job.run) != (claim.attempt, claim.run):",
+        new="or False:",
+        tests=("tests/jobs/test_beginning.py", "-k", "sqlite"),
+    ),
+    Mutant(
+        guard="a request_id is good for one body",
+        path=f"{JOBS}/reading.py",
+        old="    if known.digest != digest:",
+        new="    if False:",
+        tests=(
+            "tests/rpc/test_request_id.py::test_another_body_is_refused_naming_the_first_job_before_anything_else_is_judged",
+        ),
+    ),
+    Mutant(
+        guard="a project stays under its cap",
+        path=f"{JOBS}/ledger.py",
+        old="    if totals.reserved + totals.spent + estimate > cap:",
+        new="    if totals.spent + estimate > cap:",
+        tests=("tests/jobs/test_money.py::test_a_project_gets_no_more_jobs_than_its_cap_pays[sqlite]",),
+    ),
+    Mutant(
+        guard="no more tasks at once than the tier allows",
+        path=f"{JOBS}/slots.py",
+        old="free = min(BATCH, terms.concurrent - int(db.execute(held).scalar_one()))",
+        new="free = min(BATCH, terms.concurrent)",
+        tests=(f"{SLOTS}::test_replicas_that_grant_at_once_never_grant_too_much[sqlite]",),
+    ),
+    Mutant(
+        guard="between projects there are turns",
+        path=f"{JOBS}/slots.py",
+        old=".order_by(jobs.c.model, turn, served, jobs.c.job_id)",
+        new=".order_by(jobs.c.model, jobs.c.priority.desc(), turn, served, jobs.c.job_id)",
+        tests=(f"{SLOTS}::test_a_flood_of_the_highest_priority_does_not_hold_back_another_projects_job[sqlite-1]",),
+    ),
+    Mutant(
+        guard="the project that was served longest ago goes next",
+        path=f"{JOBS}/slots.py",
+        old=".order_by(jobs.c.model, turn, served, jobs.c.job_id)",
+        new=".order_by(jobs.c.model, turn, jobs.c.job_id)",
+        tests=(f"{SLOTS}::test_with_a_single_slot_projects_take_turns[sqlite]",),
+    ),
+    Mutant(
+        guard="what failed a moment ago rests",
+        path=f"{JOBS}/slots.py",
+        old="ready = sa.or_(jobs.c.not_before.is_(None), sa.not_(resting))",
+        new="ready = sa.true()",
+        tests=(f"{SLOTS}::test_what_failed_a_moment_ago_holds_nobody_up[sqlite]",),
+    ),
+    Mutant(
+        guard="what the balance cannot pay waits",
+        path=f"{JOBS}/funds.py",
+        old="    return sa.or_(jobs.c.estimated_millicredits.is_(None), jobs.c.estimated_millicredits <= millicredits)",
+        new="    return sa.true()",
+        tests=(f"{SLOTS}::test_only_what_costs_more_than_the_balance_waits[sqlite]",),
+    ),
+    Mutant(
+        guard="what was spent since the balance was told counts",
+        path=f"{JOBS}/funds.py",
+        old="    return told.balance - int(db.execute(spent).scalar_one()) - int(db.execute(coming).scalar_one())",
+        new="    return told.balance",
+        tests=(f"{SLOTS}::test_what_was_granted_since_the_balance_was_told_counts[sqlite]",),
+    ),
+    Mutant(
+        guard="one project does not fill the queue for all",
+        path=f"{JOBS}/backlog.py",
+        old="            if own >= self._limit - self._waiting:\n                raise",
+        new="            if self._waiting >= self._limit:\n                raise",
+        tests=(f"{SLOTS}::test_one_project_never_fills_the_queue_for_another[sqlite]",),
+    ),
+    Mutant(
+        guard="one alone does not hold all places",
+        path="server/evergreen_server/turns.py",
+        old="            if self._held[owner] >= self._free:",
+        new="            if False:",
+        tests=("tests/test_turns.py",),
+    ),
+    Mutant(
+        guard="a stray is attached to the intent that made it alone",
+        path=f"{JOBS}/tasks.py",
+        old="            if waits:\n                role = TaskRole.OWN",
+        new="            if not job.final:\n                role = TaskRole.OWN",
+        tests=(f"{STRAYS}::test_after_a_resubmission_a_late_task_is_deleted_and_told_of",),
+    ),
+    Mutant(
+        guard="strays are looked at a few at a time",
+        path=f"{JOBS}/strays.py",
+        old="            for _ in range(AT_ONCE):",
+        new="            for _ in strays:",
+        tests=(f"{STRAYS}::test_strays_that_nobody_answers_about_hold_up_neither_each_other_nor_another_projects",),
+    ),
+    Mutant(
+        guard="a lease that ran out meanwhile is no lease",
+        path=f"{JOBS}/leases.py",
+        old="            if not self.live or self._held_since != held_since:",
+        new="            if not self.live:",
+        tests=(
+            "tests/jobs/test_leases.py::test_what_was_meant_before_a_lease_ran_out_is_not_sent_after_it_is_renewed",
+        ),
+    ),
+    Mutant(
+        guard="nobody else takes the names of jobs",
+        path=f"{JOBS}/names.py",
+        old="    return bool(job_of(path) or _OF_FILM.fullmatch(path))",
+        new="    return False",
+        tests=("tests/hostile/test_names.py",),
+    ),
+    Mutant(
+        guard="a job in a wrong state does not move",
+        path=f"{JOBS}/store.py",
+        old="        if new.state not in MOVES[old.state]:",
+        new="        if False:",
+        tests=("tests/jobs/test_moves.py",),
+    ),
+)
