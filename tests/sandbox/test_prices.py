@@ -2,11 +2,8 @@
 
 import itertools
 from collections.abc import Iterator
-from io import BytesIO
 from random import Random
 
-import av
-import numpy as np
 import pytest
 
 from evergreen_server.jobs.provider import Json
@@ -18,6 +15,7 @@ from evergreen_server.sandbox.assets import Asset, named_in
 from evergreen_server.sandbox.prices import Order, charge
 from evergreen_server.sandbox.shape import clip_seconds
 from tests.sandbox.driver import Caller, body, data_uri, picture
+from tests.sandbox.made import clip, sound
 
 DRAWN_PER_ROW = 150
 
@@ -146,19 +144,6 @@ def test_a_size_left_open_is_quoted_at_its_dearest(operation: Operation, model: 
         assert quoted is None or charged <= quoted, chosen
 
 
-def clip(seconds: int) -> bytes:
-    """An MP4 of small grey frames, two a second."""
-    out = BytesIO()
-    with av.open(out, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=2)
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
-        for number in range(seconds * 2):
-            frame = av.VideoFrame.from_ndarray(np.full((180, 320, 3), number % 200, np.uint8), format="rgb24")
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return out.getvalue()
-
-
 async def test_the_sandbox_charges_for_reference_media(runway: Caller) -> None:
     """By the price pages: 5 s at 10, 15 s of input at 10; 4 s of edited video at 11 and a picture."""
     video = {"type": "video", "uri": data_uri(clip(15), "video/mp4")}
@@ -178,7 +163,7 @@ async def test_the_sandbox_charges_for_reference_media(runway: Caller) -> None:
     grok = {
         "model": "grok_imagine_1_5", "promptText": "a wish", "duration": 5, "resolution": "720p",
         "references": [{"uri": data_uri(picture())}],
-        "referenceAudio": [{"type": "audio", "uri": data_uri(bytes(600), "audio/wav")}] * 3,
+        "referenceAudio": [{"type": "audio", "uri": data_uri(sound(4), "audio/wav")}] * 3,
     }  # fmt: skip
 
     answers = [

@@ -6,8 +6,8 @@ from evergreen_server.jobs.provider import Json
 from evergreen_server.runway.rules import Issue, custom
 
 __all__ = [
-    "adaptive_needs_references", "auto_ratio_with_frames", "draft_task_alone", "grok_references", "keyframe_times",
-    "kling_pictures", "multi_shot", "prores_profile", "seedance_mode",
+    "adaptive_needs_references", "auto_ratio_with_frames", "draft_is_mp4", "draft_task_alone", "grok_references",
+    "keyframe_times", "kling_pictures", "multi_shot", "prores_profile", "seedance_mode",
 ]  # fmt: skip
 
 Body = Mapping[str, Json]
@@ -54,6 +54,12 @@ def auto_ratio_with_frames(body: Body) -> Iterator[Issue]:
             ("ratio",),
             "With first or last frames use auto_480p, auto_720p or auto_1080p.",
         )
+
+
+def draft_is_mp4(body: Body) -> Iterator[Issue]:
+    """A draft is rendered as MP4 alone."""
+    if body.get("draft") is True and body.get("outputFormat", "mp4") != "mp4":
+        yield custom(("outputFormat",), "A draft is only rendered as mp4.")
 
 
 def draft_task_alone(body: Body) -> Iterator[Issue]:

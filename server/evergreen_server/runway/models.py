@@ -18,7 +18,7 @@ from evergreen_server.runway.vocabulary import Row
 
 __all__ = [
     "DATA_URI_LIMIT", "Issue", "Operation", "RunwayModels", "aspect_limits", "check_body", "default_duration",
-    "duration_bounds", "model_names", "output_size", "price_bound",
+    "duration_bounds", "model_names", "output_size", "price_bound", "smallest_side",
 ]  # fmt: skip
 
 

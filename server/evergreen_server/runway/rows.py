@@ -116,9 +116,9 @@ def _seedance() -> Iterator[Row]:
     video: Fields = {
         "promptVideo!": v.VIDEO, "mode": v.MODE, "references": pictures(30), "referenceVideos": videos(9)
     }  # fmt: skip
-    yield row(IMAGE, "seedance2_5", {"promptImage!": Frames("modes"), **newest}, closed=True)
-    yield row(TEXT, "seedance2_5", newest | text, cross.draft_task_alone, closed=True)
-    yield row(VIDEO, "seedance2_5", newest | video, cross.seedance_mode, closed=True)
+    yield row(IMAGE, "seedance2_5", {"promptImage!": Frames("modes"), **newest}, cross.draft_is_mp4, closed=True)
+    yield row(TEXT, "seedance2_5", newest | text, cross.draft_task_alone, cross.draft_is_mp4, closed=True)
+    yield row(VIDEO, "seedance2_5", newest | video, cross.seedance_mode, cross.draft_is_mp4, closed=True)
 
 
 def _table() -> Mapping[tuple[Operation, str], Row]:

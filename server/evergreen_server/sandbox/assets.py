@@ -40,6 +40,8 @@ _MEGABYTE = 1024 * 1024
 _ROTATED = range(5, 9)
 _EXIF_ORIENTATION = 0x0112
 _AGENT = "RunwayML API/1.0"
+_PICTURE_FORMATS = ("JPEG", "MPO", "PNG", "WEBP")
+"""Whatever type a file claims; MPO is what cameras call a JPEG with a second picture behind it."""
 _UNREADABLE = (
     UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ArithmeticError, AttributeError,
     EOFError, LookupError, MemoryError, TypeError, ValueError, struct.error,
@@ -58,7 +60,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """Media in the asset store; sizes are zero for sounds, seconds for pictures and sounds."""
+    """Media in the asset store; sizes are zero for sounds, seconds for pictures."""
 
     place: Place
     digest: str
@@ -151,7 +153,11 @@ class Assets:
                     seconds=found["seconds"],
                 )
             case "audio":
-                return Asset(place=named.place, digest=digest, kind="audio")
+                try:
+                    found = await self._studio.probe(path, kind="audio")
+                except RenderFailed as exc:
+                    raise AssetRefused("Invalid asset. The audio could not be read.") from exc
+                return Asset(place=named.place, digest=digest, kind="audio", seconds=found["seconds"])
 
     async def _fetch(self, named: Named, http: aiohttp.ClientSession) -> str:
         limit = _FETCH_LIMITS[named.kind] * _MEGABYTE
@@ -230,6 +236,8 @@ def _picture_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(BytesIO(path.read_bytes())) as picture:
             turned = picture.getexif().get(_EXIF_ORIENTATION) in _ROTATED
+            if picture.format not in _PICTURE_FORMATS:
+                raise ValueError("of another format than its type says")
             width, height = picture.size
             if not width or not height:
                 raise ValueError("no pixels")

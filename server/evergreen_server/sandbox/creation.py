@@ -6,17 +6,20 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evergreen_server.runway.models import Issue, Operation, aspect_limits, check_body, duration_bounds
+from evergreen_server.runway.models import Issue, Operation, check_body, duration_bounds
 from evergreen_server.sandbox.answers import Answer, invalid, refusal
 from evergreen_server.sandbox.assets import Asset, AssetRefused, Assets, named_in, on_asset_host
 from evergreen_server.sandbox.books import Books, DailyLimitReached, NotEnoughCredits
 from evergreen_server.sandbox.clock import SimulatedClock
 from evergreen_server.sandbox.faults import Fault
 from evergreen_server.sandbox.journal import Json
+from evergreen_server.sandbox.media import media_issues
 from evergreen_server.sandbox.prices import Order, charge
 from evergreen_server.sandbox.settings import Settings
-from evergreen_server.sandbox.shape import clip_seconds, clip_size
+from evergreen_server.sandbox.shape import DONE, DRAFT, clip_seconds, clip_size, sized
 from evergreen_server.sandbox.tasks import MILLI, PlannedFailure, Source, TaskRecord, credits_of
+
+_DRAFT_LIFE_SECONDS = 7 * 24 * 3600.0
 
 
 class Creation:
@@ -38,7 +41,10 @@ class Creation:
         taken, issues = await self._take(operation, body, settings)
         if issues:
             return invalid([issue.record() for issue in issues])
-        record = self._record(operation, body, digest, taken, settings)
+        draft = self._draft(body)
+        if isinstance(draft, Issue):
+            return invalid([draft.record()])
+        record = self._record(operation, body, digest, taken, settings, draft)
         for fault in plan:
             record = _planned(record, fault)
         try:
@@ -58,7 +64,6 @@ class Creation:
     ) -> tuple[list[Asset], list[Issue]]:
         taken: list[Asset] = []
         issues: list[Issue] = []
-        limits = aspect_limits(str(body["model"]), operation)
         for named in named_in(body):
             try:
                 asset = await self._assets.take(
@@ -68,20 +73,39 @@ class Creation:
                 issues.append(Issue(named.place, "custom", str(exc)))
                 continue
             taken.append(asset)
-            issues += _aspect_issues(asset, limits)
-            if asset.place == ("videoUri",) and "duration" not in body:
-                issues += _length_issues(asset, duration_bounds(operation, str(body["model"])))
-        return taken, issues
+        return taken, [*issues, *media_issues(operation, body, taken)]
+
+    def _draft(self, body: Mapping[str, Json]) -> TaskRecord | Issue | None:
+        """Finds the draft that is to be enhanced, where the body names one."""
+        if "draftTaskId" not in body:
+            return None
+        now, place = self._clock.now(), ("draftTaskId",)
+        task = self._books.task(str(body["draftTaskId"]), now)
+        if task is None or task.deleted_at is not None or not task.record.draft:
+            return Issue(place, "custom", "draftTaskId must name a task that was created with draft.")
+        if task.status(now) != "SUCCEEDED":
+            return Issue(place, "custom", "draftTaskId must name a draft that has succeeded.")
+        if task.ends_at is not None and now - task.ends_at > _DRAFT_LIFE_SECONDS:
+            return Issue(place, "custom", "draftTaskId must name a draft of the last 7 days.")
+        return task.record
 
     def _record(
-        self, operation: Operation, body: Mapping[str, Json], digest: str, taken: Sequence[Asset], settings: Settings
+        self,
+        operation: Operation,
+        body: Mapping[str, Json],
+        digest: str,
+        taken: Sequence[Asset],
+        settings: Settings,
+        draft: TaskRecord | None,
     ) -> TaskRecord:
         first = next((asset for asset in taken if asset.kind in {"image", "video"}), None)
         video = next((asset for asset in taken if asset.kind == "video"), None)
         if operation is Operation.VIDEO_TO_VIDEO:
             first = video or first
-        seconds = clip_seconds(operation, body, video)
+        seconds = draft.clip_seconds if draft else clip_seconds(operation, body, video)
         width, height = clip_size(operation, body, first)
+        if draft or body.get("draft") is True:
+            width, height = sized(draft.width, draft.height, DONE) if draft else sized(width, height, DRAFT)
         order = Order(operation=operation, body=body, media=taken, seconds=seconds)
         longest = duration_bounds(operation, str(body["model"]))
         # What the model may choose is reserved at its longest, and the rest given back at the end.
@@ -91,7 +115,7 @@ class Creation:
             id=str(uuid.uuid4()),
             operation=operation.value,
             model=str(body["model"]),
-            prompt_text=str(body.get("promptText") or ""),
+            prompt_text=draft.prompt_text if draft else str(body.get("promptText") or ""),
             body_digest=digest,
             created_at=self._clock.now(),
             estimate=charge(reserved),
@@ -104,7 +128,8 @@ class Creation:
             width=width,
             height=height,
             clip_seconds=seconds,
-            source=_source(first),
+            source=draft.source if draft else _source(first),
+            draft=body.get("draft") is True,
         )
 
 
@@ -131,29 +156,6 @@ def _planned(record: TaskRecord, fault: Fault) -> TaskRecord:
             return replace(record, outputs=fault.number)
         case _:
             return replace(record, padding_bytes=fault.bytes)
-
-
-def _aspect_issues(asset: Asset, limits: tuple[float, float] | None) -> list[Issue]:
-    if limits is None or asset.kind != "image":
-        return []
-    least, most = limits
-    aspect = asset.width / asset.height
-    if least <= aspect <= most:
-        return []
-    bound = f"at least {least:g}" if aspect < least else f"at most {most:g}"
-    message = f"Invalid asset aspect ratio. width / height ratio must be {bound}. Got {round(aspect, 3):g}."
-    return [Issue(asset.place, "custom", message)]
-
-
-def _length_issues(asset: Asset, bounds: tuple[int, int] | None) -> list[Issue]:
-    if bounds is None or bounds[0] <= asset.seconds <= bounds[1]:
-        return []
-    details: dict[str, Json] = {"type": "number", "inclusive": True, "origin": "number"}
-    if asset.seconds > bounds[1]:
-        message = f"Asset duration must be at most {bounds[1]} seconds"
-        return [Issue(asset.place, "too_big", message, {"maximum": bounds[1], **details})]
-    message = f"Asset duration must be at least {bounds[0]} seconds"
-    return [Issue(asset.place, "too_small", message, {"minimum": bounds[0], **details})]
 
 
 def _without_asset_hosts(body: Mapping[str, Json], settings: Settings) -> dict[str, Json]:

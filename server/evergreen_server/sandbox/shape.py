@@ -12,6 +12,8 @@ _AUTO_SECONDS = 5
 _LONGEST_SECONDS = 30.0
 _SHORT_SIDES = {"480p": 480, "720p": 720, "768p": 768, "1080p": 1080, "2k": 1440, "4k": 2160}
 _LARGEST_SIDE = 4096
+DRAFT, DONE = 854 * 480, 1920 * 1080
+"""Pixels of a draft, and of the clip that it is enhanced to."""
 
 
 def clip_seconds(operation: Operation, body: Mapping[str, Json], video: Asset | None) -> float:
@@ -44,6 +46,12 @@ def clip_size(operation: Operation, body: Mapping[str, Json], first: Asset | Non
     aspect = min(max(aspect, 0.2), 5.0)
     width, height = (short * aspect, float(short)) if aspect >= 1 else (float(short), short / aspect)
     return _even(width), _even(height)
+
+
+def sized(width: int, height: int, pixels: int) -> tuple[int, int]:
+    """Returns sides of the same aspect, of about so many pixels together."""
+    scale = (pixels / (width * height)) ** 0.5
+    return _even(width * scale), _even(height * scale)
 
 
 def _aspect(ratio: str) -> float | None:

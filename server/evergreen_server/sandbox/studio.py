@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Timer
+from typing import Literal
 
 from evergreen_server.sandbox.journal import Json
 from evergreen_server.sandbox.tasks import TaskRecord
@@ -57,9 +58,9 @@ class Studio:
         self._locks.pop(name, None)
         return target
 
-    async def probe(self, path: Path) -> Mapping[str, float]:
-        """Tells `width`, `height` and `seconds` of a video file."""
-        answer = await self._run({"work": "probe", "source": str(path)})
+    async def probe(self, path: Path, *, kind: Literal["video", "audio"] = "video") -> Mapping[str, float]:
+        """Tells `width`, `height` and `seconds` of a video file, the last of a sound. Raises RenderFailed."""
+        answer = await self._run({"work": "probe", "source": str(path), "kind": kind})
         return {name: value for name, value in answer.items() if isinstance(value, int | float)}
 
     def close(self) -> None:

@@ -60,6 +60,7 @@ class TaskRecord:
     held_seconds: float = 0.0
     padding_bytes: int = 0
     outputs: int = 1
+    draft: bool = False
 
     def entry(self) -> dict[str, Json]:
         return asdict(self)
