@@ -1,11 +1,13 @@
 import random
 from collections.abc import AsyncIterator
+from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
 import av
 import numpy
 import pytest
+import pytest_asyncio
 from PIL import Image, ImageStat
 
 from evergreen_server.jobs.media import MediaRefused
@@ -13,11 +15,16 @@ from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
 from tests.media.web import Web
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-async def media(tmp_path: Path) -> AsyncIterator[Media]:
-    async with Media(private_hosts=(), limits=MediaLimits(), temp_dir=tmp_path) as media:
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def media(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Media]:
+    """One for all tests here, since its decoders take a moment to start."""
+    temp_dir = tmp_path_factory.mktemp("media")
+    async with Media(private_hosts=(), limits=MediaLimits(), temp_dir=temp_dir) as media:
         yield media
+    assert list(temp_dir.iterdir()) == []
 
 
 def video(
@@ -140,15 +147,15 @@ async def test_what_is_no_video_is_refused(media: Media, tmp_path: Path, content
 
 
 @pytest.mark.parametrize("disguise", [b"", b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom\n"])
-async def test_a_playlist_that_calls_itself_mp4_opens_nothing(
-    media: Media, web: Web, tmp_path: Path, disguise: bytes
-) -> None:
+async def test_a_playlist_that_calls_itself_mp4_opens_nothing(media: Media, tmp_path: Path, disguise: bytes) -> None:
     path = tmp_path / "a.mp4"
-    path.write_bytes(disguise + f"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:{web.port}/a.ts\n#EXT-X-ENDLIST\n".encode())
+    async with Web() as web:
+        playlist = f"#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:{web.port}/a.ts\n#EXT-X-ENDLIST\n"
+        path.write_bytes(disguise + playlist.encode())
 
-    await refusal(media, path)
+        await refusal(media, path)
 
-    assert await web.was_untouched()
+        assert await web.was_untouched()
 
 
 async def test_a_truncated_video_is_refused(media: Media, tmp_path: Path) -> None:
@@ -198,3 +205,67 @@ async def test_damage_of_any_kind_ends_in_an_answer_or_a_refusal(media: Media, t
 async def test_a_missing_file_is_not_blamed_on_the_video(media: Media, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await media.probe(tmp_path / "missing.mp4", owner="p")
+
+
+async def test_a_turned_clip_is_measured_and_shown_upright(media: Media, samples: Path) -> None:
+    clip = await media.probe(samples / "rotate-90.mp4", owner="p")
+    with Image.open(BytesIO(await media.poster(samples / "rotate-90.mp4", owner="p"))) as poster:
+        assert (clip.width, clip.height) == poster.size == (180, 320)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mov", "a.mkv"])
+@pytest.mark.parametrize("angle", [0, 90, 180, 270])
+@pytest.mark.parametrize("flipped", [False, True])
+async def test_a_poster_is_turned_and_flipped_as_the_clip_says(
+    media: Media, tmp_path: Path, name: str, angle: int, flipped: bool
+) -> None:
+    """The coded frames are red in the corner where their first row begins."""
+    path = tmp_path / name
+    pixels = numpy.zeros((48, 64, 3), numpy.uint8)
+    pixels[:24, :32, 0] = 255
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.set_display_rotation(angle, hflip=flipped)
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+    # Counter-clockwise, then mirrored: where the corner at the top left goes.
+    corner = {0: "top left", 90: "bottom left", 180: "bottom right", 270: "top right"}[angle]
+    if flipped:
+        row, side = corner.split()
+        corner = f"{row} {'left' if side == 'right' else 'right'}"
+
+    clip = await media.probe(path, owner="p")
+    with Image.open(BytesIO(await media.poster(path, owner="p"))) as poster:
+        width, height = poster.size
+        red = {
+            f"{row} {side}"
+            for row, y in (("top", 4), ("bottom", height - 5))
+            for side, x in (("left", 4), ("right", width - 5))
+            if poster.getpixel((x, y))[0] > 128  # type: ignore[index]  # an RGB pixel
+        }
+
+    assert (clip.width, clip.height) == poster.size == ((48, 64) if angle in (90, 270) else (64, 48))
+    assert red == {corner}
+
+
+async def test_pixels_that_are_not_square_are_stretched(media: Media, tmp_path: Path) -> None:
+    path = tmp_path / "wide.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(2)
+        for _ in range(10):
+            container.mux(stream.encode(av.VideoFrame(64, 48, "yuv420p")))
+        container.mux(stream.encode())
+
+    clip = await media.probe(path, owner="p")
+    with Image.open(BytesIO(await media.poster(path, owner="p"))) as poster:
+        assert (clip.width, clip.height) == poster.size == (128, 48)
+
+
+async def test_a_recording_without_a_duration_is_measured(media: Media, samples: Path) -> None:
+    clip = await media.probe(samples / "browser-webm-no-duration.webm", owner="p")
+
+    assert clip.duration_seconds == pytest.approx(2, abs=0.05)

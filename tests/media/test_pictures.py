@@ -1,3 +1,4 @@
+import asyncio
 import io
 import random
 import subprocess
@@ -9,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
 from evergreen_server.jobs.media import MediaRefused, Picture
@@ -19,10 +21,16 @@ from evergreen_server.media.tools import Media
 ANY = PictureRule()
 
 
-@pytest.fixture
-async def media(tmp_path: Path) -> AsyncIterator[Media]:
-    async with Media(private_hosts=(), limits=MediaLimits(), temp_dir=tmp_path) as media:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def media(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Media]:
+    """One for all tests here, since its decoders take a moment to start."""
+    temp_dir = tmp_path_factory.mktemp("media")
+    async with Media(private_hosts=(), limits=MediaLimits(), temp_dir=temp_dir) as media:
         yield media
+    assert list(temp_dir.iterdir()) == []
 
 
 @pytest.fixture
@@ -386,7 +394,7 @@ async def test_a_gif_whose_frame_is_larger_than_its_screen_is_refused(media: Med
     assert (await refusal(media, bytes(source))).reason == "PICTURE_INVALID"
 
 
-def test_a_bomb_costs_no_memory(tmp_path: Path) -> None:
+async def test_a_bomb_costs_no_memory(tmp_path: Path) -> None:
     """Measured in a process of its own, whose peak no other test has raised."""
     (tmp_path / "bomb.png").write_bytes(bomb(20_000))
     measure = """
@@ -401,12 +409,13 @@ from PIL import Image
 Image.init()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    prepare(Path(sys.argv[1]), PictureRule(), MediaLimits())
+    prepare(Path(sys.argv[1]).read_bytes(), PictureRule(), MediaLimits())
 except MediaRefused:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
-    done = subprocess.run(
+    done = await asyncio.to_thread(
+        subprocess.run,
         [sys.executable, "-c", measure, str(tmp_path / "bomb.png")],
         env={"PYTHONPATH": ":".join(sys.path)},
         capture_output=True,

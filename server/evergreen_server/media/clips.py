@@ -1,20 +1,23 @@
-"""Reads what a video or sound file holds, and makes a poster of it.
+"""Reads what a video or sound file holds, and makes a poster of it, both as it is shown: turned, flipped and stretched.
 
-FFmpeg parses these files inside this process. Its work here is short by construction: one named container
-format, the file itself and nothing that it refers to, a bound on every read, on the size of a frame and on
-the number of frames. A decoder that loops for ever within one frame could still not be interrupted: it
-would keep its thread, and `Workers` would give up on it.
+FFmpeg gets one named container format, the file itself and nothing that it refers to, and bounds on the size of a frame
+and on the number of frames and packets. Memory and time are bounded by the process in which it runs.
 """
 
 import io
 import re
-import time
-from collections.abc import Callable, Iterator
+import struct
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData, Type
 from av.stream import Disposition, Stream
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -44,22 +47,38 @@ _POSTER_WIDTH = 1280
 _POSTER_QUALITY = 85
 _POSTER_AT_SECONDS = 0.75
 _POSTER_FRAMES = 150
-_BROKEN = (av.FFmpegError, ValueError, TypeError, LookupError, ArithmeticError, RuntimeError)
+_LONGEST_SECONDS = 10_000_000.0
+"""A file that claims to last longer is measured, like one that claims nothing."""
+_PACKETS = 1_000_000
+_MATRIX = struct.Struct("=9i")
+_STRETCHED = 10
+"""The most by which pixels are taken to be longer one way than the other."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """How a frame is shown: its rows as columns, then flipped, in this size."""
+
+    width: int
+    height: int
+    transposed: bool = False
+    mirrored: bool = False
+    upside_down: bool = False
 
 
 def probe(path: Path, limits: MediaLimits) -> Clip:
-    """Reads the container's headers. Blocks; raises MediaRefused if there is neither picture nor sound."""
+    """Reads the container and its first frame. Blocks; raises MediaRefused if there is neither picture nor sound."""
     with _opened(path, limits) as (container, content_type):
-        duration = _duration(container)
         video = _video(container, limits)
         if video is not None:
-            context = video.codec_context
+            frame, measured = _looked_through(container, video, whole=not _duration(container))
+            shown = _shown(video, frame)
             return Clip(
                 content_type=content_type,
-                width=context.width,
-                height=context.height,
-                duration_seconds=duration,
-                codec=context.name,
+                width=shown.width,
+                height=shown.height,
+                duration_seconds=_duration(container) or measured,
+                codec=video.codec_context.name,
                 frame_rate=float(video.average_rate or 0),
             )
         if not container.streams.audio:
@@ -70,35 +89,30 @@ def probe(path: Path, limits: MediaLimits) -> Clip:
             content_type=as_sound(content_type),
             width=0,
             height=0,
-            duration_seconds=duration,
+            duration_seconds=_duration(container) or _looked_through(container, sound, whole=True)[1],
             codec=sound.codec_context.name,
             frame_rate=0.0,
         )
 
 
-def poster(path: Path, limits: MediaLimits, *, clock: Callable[[], float] = time.monotonic) -> bytes:
+def poster(path: Path, limits: MediaLimits) -> bytes:
     """Makes a JPEG, at most 1280 pixels wide, of a frame near the start. Blocks; raises MediaRefused."""
-    until = clock() + limits.work_seconds
     with _opened(path, limits) as (container, _):
         video = _video(container, limits)
         if video is None:
             raise _refused("the file holds no video")
-        # One thread per stream: more would multiply the frames that a decoder holds.
-        video.codec_context.thread_count = 1
-        video.codec_context.options = {"max_pixels": str(limits.frame_pixels)}
         at = min(_POSTER_AT_SECONDS, _duration(container) / 2)
-        container.seek(int(at * av.time_base))
+        if at:
+            container.seek(int(at * av.time_base))
         for number, frame in enumerate(_frames(container, video)):
             if (frame.time or 0.0) >= at or number >= _POSTER_FRAMES:
                 break
-            if clock() > until:
-                raise _refused(f"the video took longer than {limits.work_seconds:g} s to decode")
-        return _jpeg(frame)
+        return _jpeg(frame, _shown(video, frame))
 
 
 @contextmanager
 def _opened(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, str]]:
-    """Opens a file as what its first bytes say it is, and turns all that can go wrong inside into a refusal."""
+    """Opens a file as what its first bytes say it is. Raises whatever FFmpeg raises of a broken one."""
     with path.open("rb") as file:
         content_type = sniff(file.read(HEAD_BYTES))
     demuxer = _DEMUXERS.get(content_type or "")
@@ -106,19 +120,21 @@ def _opened(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, s
         raise _refused(f"the file is {content_type or 'of no known kind'}, not a video or sound that can be read")
     if demuxer == "mp4":
         _check_whole(path, content_type)
-    try:
-        # A playlist in disguise would be parsed as the named format, and could open nothing but files.
-        with av.open(
-            f"file:{path}",
-            "r",
-            format=demuxer,
-            options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
-            timeout=limits.work_seconds,
-        ) as container:
-            yield container, content_type
-    except _BROKEN as exc:
-        raise _refused(f"the file is broken or truncated ({content_type})") from exc
+    # A playlist in disguise would be parsed as the named format, and could open nothing but files. Frames are decoded
+    # already to find out what there is, so that the bounds are given here: more threads would hold more frames.
+    with av.open(
+        f"file:{path}",
+        "r",
+        format=demuxer,
+        options={"protocol_whitelist": "file", "max_pixels": str(limits.frame_pixels), "threads": "1"},
+        metadata_errors="replace",
+        timeout=limits.work_seconds,
+    ) as container:
+        for stream in container.streams.video:
+            if getattr(stream, "codec_context", None):
+                stream.codec_context.thread_count = 1
+                stream.codec_context.options = {"max_pixels": str(limits.frame_pixels)}
+        yield container, content_type
 
 
 def _check_whole(path: Path, content_type: str) -> None:
@@ -159,14 +175,60 @@ def _check_codec(stream: Stream) -> None:
 
 
 def _duration(container: InputContainer) -> float:
-    if container.duration is not None:
-        return max(0.0, container.duration / av.time_base)
+    """Tells how long the file says that it lasts; 0 where it says nothing, or nothing to be believed."""
     known = [
         float(stream.duration * stream.time_base)
         for stream in (*container.streams.video, *container.streams.audio)
         if stream.duration is not None and stream.time_base is not None
     ]
-    return max(known, default=0.0)
+    said = container.duration / av.time_base if container.duration is not None else max(known, default=0.0)
+    return said if 0 < said <= _LONGEST_SECONDS else 0.0
+
+
+def _looked_through(
+    container: InputContainer, stream: VideoStream | AudioStream, *, whole: bool
+) -> tuple[VideoFrame | None, float]:
+    """Finds a video's first frame, which alone tells how it is shown; measures a stream that is read as a `whole`."""
+    frame: VideoFrame | None = None
+    begin, end = None, Fraction(0)
+    packets = container.demux(stream)
+    for number in range(_PACKETS):
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError:
+            # What comes before damage is measured.
+            break
+        if packet is None:
+            break
+        if packet.pts is not None and packet.time_base is not None:
+            begin = packet.pts * packet.time_base if begin is None else min(begin, packet.pts * packet.time_base)
+            end = max(end, (packet.pts + (packet.duration or 0)) * packet.time_base)
+        if isinstance(stream, VideoStream) and frame is None and number < _POSTER_FRAMES:
+            try:
+                frame = next(iter(stream.decode(packet)), None)
+            except av.FFmpegError:
+                frame = None
+        searching = isinstance(stream, VideoStream) and frame is None and number < _POSTER_FRAMES
+        if not whole and not searching:
+            break
+    measured = float(end - (begin or 0))
+    return frame, measured if 0 < measured <= _LONGEST_SECONDS else 0.0
+
+
+def _shown(video: VideoStream, frame: VideoFrame | None) -> _Shown:
+    width, height = video.codec_context.width, video.codec_context.height
+    ratio = video.sample_aspect_ratio
+    if ratio and 1 / Fraction(_STRETCHED) <= ratio <= _STRETCHED:
+        width = max(1, round(width * ratio))
+    # Its stubs call it a mapping of texts.
+    sides = cast(Iterable[SideData], frame.side_data if frame is not None else ())
+    found = [matrix for side in sides if side.type is Type.DISPLAYMATRIX and len(matrix := bytes(side)) == _MATRIX.size]
+    if not found:
+        return _Shown(width=width, height=height)
+    across_by_x, down_by_x, _, across_by_y, down_by_y, *_ = _MATRIX.unpack(found[0])
+    if abs(across_by_x) + abs(down_by_y) >= abs(across_by_y) + abs(down_by_x):
+        return _Shown(width=width, height=height, mirrored=across_by_x < 0, upside_down=down_by_y < 0)
+    return _Shown(width=height, height=width, transposed=True, mirrored=across_by_y < 0, upside_down=down_by_x < 0)
 
 
 def _frames(container: InputContainer, video: VideoStream) -> Iterator[VideoFrame]:
@@ -182,11 +244,18 @@ def _frames(container: InputContainer, video: VideoStream) -> Iterator[VideoFram
         raise _refused("no frame of the video can be decoded")
 
 
-def _jpeg(frame: VideoFrame) -> bytes:
-    width = min(frame.width, _POSTER_WIDTH)
-    height = max(1, round(frame.height * width / frame.width))
+def _jpeg(frame: VideoFrame, shown: _Shown) -> bytes:
+    width = min(shown.width, _POSTER_WIDTH)
+    height = max(1, round(shown.height * width / shown.width))
+    size = (height, width) if shown.transposed else (width, height)
+    image: Image.Image = frame.to_image(width=size[0], height=size[1])  # type: ignore[no-untyped-call]  # so in its stubs
+    if shown.transposed:
+        image = image.transpose(Image.Transpose.TRANSPOSE)
+    if shown.mirrored:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if shown.upside_down:
+        image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
     target = io.BytesIO()
-    image: Image.Image = frame.to_image(width=width, height=height)  # type: ignore[no-untyped-call]  # so in its stubs
     image.save(target, format="JPEG", quality=_POSTER_QUALITY)
     return target.getvalue()
 

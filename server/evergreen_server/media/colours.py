@@ -1,13 +1,22 @@
-"""Brings the pixels of any picture to opaque 8-bit sRGB."""
+"""Brings the pixels of any picture to opaque 8-bit sRGB, a band at a time: a large one is held twice, and no more."""
 
 import io
+from collections.abc import Callable
+from typing import TypeAlias
 
-from PIL import Image, ImageCms
+from PIL import Image, ImageChops, ImageCms
 
 from evergreen_server.jobs.media import MediaRefused
 
+Box: TypeAlias = tuple[int, int, int, int]
+"""Left, top, right and bottom of a part of a picture."""
+
+_BAND_PIXELS = 1024 * 1024
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
-_BASES = ("L", "RGB", "CMYK", "YCbCr", "LAB", "HSV")
+_BASES = ("L", "RGB", "CMYK", "LAB")
+_SPACES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK", "Lab": "LAB"}
+"""What a profile may speak of, and the mode in which pixels are given to it."""
+_HIGH_BYTE = [value >> 8 for value in range(65536)]
 
 
 def is_opaque_rgb(image: Image.Image) -> bool:
@@ -15,41 +24,98 @@ def is_opaque_rgb(image: Image.Image) -> bool:
     return image.mode == "RGB" and "transparency" not in image.info and "icc_profile" not in image.info
 
 
-def split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+def opaque_srgb(image: Image.Image, box: Box) -> tuple[Image.Image, bool]:
+    """Makes a new picture of a part of one. False where its profile is broken and the colours were taken as they are.
+
+    Raises MediaRefused where the pixels are of a kind that has no one meaning as colours.
+    """
+    left, top, right, bottom = box
+    profile = image.info.get("icc_profile")
+    to_srgb, used = _conversion(profile if isinstance(profile, bytes) else None, _split(image.crop((0, 0, 1, 1)))[0])
+    made = Image.new("RGB", (right - left, bottom - top))
+    rows = max(1, _BAND_PIXELS // made.width)
+    for start in range(top, bottom, rows):
+        colours, alpha = _split(image.crop((left, start, right, min(bottom, start + rows))))
+        band = to_srgb(colours)
+        made.paste(band if alpha is None else _on_white(band, alpha), (0, start - top))
+    return made, used
+
+
+def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
     """Parts a picture into its colours, in a mode that a profile can speak of, and its alpha if it has one."""
-    if image.mode in _WITH_ALPHA or "transparency" in image.info:
-        grey = image.mode in ("LA", "La")
-        whole = image if image.mode == "RGBA" else image.convert("RGBA")
-        return whole.convert("L" if grey else "RGB"), whole.getchannel("A")
-    if image.mode == "P":
-        return image.convert("RGB"), None
-    if image.mode == "1":
-        return image.convert("L"), None
-    if image.mode.startswith("I;16"):
+    key = image.info.get("transparency")
+    mode = image.mode
+    if mode.startswith("I;16"):
         # A plain conversion would clip all but the darkest 256 levels to white.
-        return image.point(lambda value: value * (1 / 256)).convert("L"), None
+        whole = image.convert("I")
+        alpha = whole.point([0 if value == key else 255 for value in range(65536)], "L") if key is not None else None
+        return whole.point(_HIGH_BYTE, "L"), alpha
+    if mode in _WITH_ALPHA or (mode == "P" and key is not None):
+        whole = image if mode == "RGBA" else image.convert("RGBA")
+        return whole.convert("L" if mode in ("LA", "La") else "RGB"), whole.getchannel("A")
+    if mode == "1":
+        image = image.convert("L")
+    elif mode in ("P", "RGBX", "YCbCr", "HSV"):
+        image = image.convert("RGB")
     if image.mode not in _BASES:
-        raise MediaRefused(f"the picture's pixel format {image.mode} is not supported", reason="PICTURE_INVALID")
-    return image, None
+        raise MediaRefused(f"the picture's pixel format {mode} is not supported", reason="PICTURE_INVALID")
+    return image, _keyed(image, key)
 
 
-def in_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, bool]:
-    """Converts to sRGB by the profile; False where that is broken and the colours were taken as they are."""
-    if not profile:
-        return (image if image.mode == "RGB" else image.convert("RGB")), True
-    try:
-        given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if image.mode == "RGB" and ImageCms.getProfileDescription(given).startswith("sRGB"):
-            return image, True
-        target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-        converted = ImageCms.profileToProfile(image, given, target, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):
-        return image.convert("RGB"), False
-    return converted or image.convert("RGB"), converted is not None
+def _keyed(image: Image.Image, key: object) -> Image.Image | None:
+    """Makes the alpha of a picture of which one colour is clear."""
+    match image.mode, key:
+        case "L", int(level):
+            levels = [level]
+        case "RGB", (int(red), int(green), int(blue)):
+            levels = [red, green, blue]
+        case _:
+            return None
+    alphas = [
+        channel.point([0 if value == level else 255 for value in range(256)])
+        for channel, level in zip(image.split(), levels, strict=True)
+    ]
+    alpha = alphas[0]
+    for other in alphas[1:]:
+        alpha = ImageChops.lighter(alpha, other)
+    return alpha
 
 
-def on_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
-    """Lays the colours on white."""
+def _conversion(profile: bytes | None, colours: Image.Image) -> tuple[Callable[[Image.Image], Image.Image], bool]:
+    """Finds how colours like these become sRGB, and tells whether the profile, if there is one, is used for it."""
+    mode = colours.mode
+    target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+    if profile:
+        try:
+            given = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            taken = _SPACES.get(given.profile.xcolor_space.strip(), "")
+            if mode == "L" and taken == "RGB":
+                mode = "RGB"
+            if mode == "RGB" == taken and ImageCms.getProfileDescription(given).startswith("sRGB"):
+                return _plainly, True
+            transform = ImageCms.buildTransform(given, target, mode, "RGB")
+            return lambda image: _applied(transform, image if image.mode == mode else image.convert(mode)), True
+        # What is said of a broken profile differs by how it is broken, and the pixels are whole in any case.
+        except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
+            pass
+    if mode == "LAB":
+        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        of_lab = ImageCms.buildTransform(lab, target, "LAB", "RGB")
+        return lambda image: _applied(of_lab, image), not profile
+    return _plainly, not profile
+
+
+def _plainly(image: Image.Image) -> Image.Image:
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
+    made = ImageCms.applyTransform(image, transform)
+    assert made is not None, "a picture is made where it is not changed in place"
+    return made
+
+
+def _on_white(image: Image.Image, alpha: Image.Image) -> Image.Image:
     white = Image.new("RGB", image.size, "white")
     white.paste(image, mask=alpha)
     return white

@@ -1,6 +1,8 @@
 """How much of a caller's media is read, for how long, and how large it may be once decoded."""
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,9 +14,11 @@ class MediaLimits:
     stream_bytes: int = 200 * 1000 * 1000
     """The largest video or sound fetched; the provider takes no larger upload."""
     picture_pixels: int = 50_000_000
-    """Width times height; a picture takes about eight bytes per pixel while it is worked on, a WebP sixteen."""
+    """Width times height, at eight bytes of memory each; fewer where a format takes more, half for WebP and AVIF."""
     frame_pixels: int = 50_000_000
     """Width times height of a video's frames."""
+    decoder_bytes: int = 512 * 1024 * 1024
+    """The memory that a decoder may take for one file, held to by the system."""
     picture_seconds: float = 30.0
     """A whole fetch of a picture, redirects included."""
     stream_seconds: float = 60.0
@@ -24,11 +28,21 @@ class MediaLimits:
     read_seconds: float = 10.0
     """The longest gap within a body."""
     work_seconds: float = 30.0
-    """Decoding and encoding one file, counted from when it has a thread."""
+    """Decoding and encoding one file, counted from when it has a decoder."""
     wait_seconds: float = 300.0
-    """Waiting for one's turn: for a place among the fetches, or for a decoder's thread."""
+    """Waiting for one's turn: for a place among the fetches, or for a decoder."""
     fetches_at_once: int = 32
     decoders_at_once: int = 3
-    """Pictures at once, and apart from them clips at once; this times the pixels bounds the memory."""
+    """Processes for pictures and clips; one project alone has all but one of them."""
     ports: frozenset[int] = frozenset({80, 443})
     """The ports that a URL may name; a trusted private host is not bound by them."""
+
+    def text(self) -> str:
+        """Writes them down for another process."""
+        return json.dumps({**asdict(self), "ports": sorted(self.ports)})
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        """Reads what `text` wrote."""
+        values = json.loads(text)
+        return cls(**{**values, "ports": frozenset(values["ports"])})

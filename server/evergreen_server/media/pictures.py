@@ -1,29 +1,26 @@
 """Turns a caller's picture into one that every model takes: upright, sRGB, opaque, without metadata.
 
-A JPEG, PNG or WebP that already is all that, and lies within the model's rule, is passed on byte for byte
-after it was decoded once. PNG and other lossless pictures become PNG as long as that fits, all else JPEG.
+A JPEG, PNG or WebP that already is all that, and lies within the model's rule, is passed on byte for byte if every byte
+of it was needed to decode it. PNG and other lossless pictures become PNG as long as that fits, all else JPEG.
 """
 
 import io
 import struct
-import time
-from collections.abc import Callable
+import zlib
 from contextlib import suppress
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-from PIL import Image, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
 from evergreen_server.jobs.media import MediaRefused, Picture
 from evergreen_server.jobs.provider import PictureRule
-from evergreen_server.media.colours import in_srgb, is_opaque_rgb, on_white, split
+from evergreen_server.media.colours import is_opaque_rgb, opaque_srgb
 from evergreen_server.media.limits import MediaLimits
+from evergreen_server.media.parts import Parts, parts, shortened
 from evergreen_server.media.signatures import HEAD_BYTES, sniff
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-Clock: TypeAlias = Callable[[], float]
 
 _FORMATS = {
     "image/jpeg": "JPEG",
@@ -50,32 +47,32 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _SWAPS_SIDES = (5, 6, 7, 8)
-_PNG_END = b"IEND\xaeB`\x82"
-_HARMLESS_PNG = {"dpi", "srgb", "gamma", "chromaticity", "interlace"}
-# What Pillow raises for broken files, beside OSError, is not documented; these are seen in its plugins.
+_PIXEL_BYTES = 8
+"""A pixel as it was decoded and as it will be encoded."""
+_SHEETS = ("image/webp", "image/avif")
+"""Formats whose decoders hold a sheet or two of their own while Pillow has its own."""
+_TILE_BYTES = 64 * 1024 * 1024
+_PALETTE = 256
+_TAIL_BYTES = 8
+_DIGEST_ROWS = 256
+# What Pillow raises for broken metadata is not documented; these are seen in its plugins.
 _BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    EOFError,
-    LookupError,
-    ArithmeticError,
-    AttributeError,
-    AssertionError,
-    RuntimeError,
-    struct.error,
+    *(OSError, SyntaxError, ValueError, TypeError, EOFError, LookupError, ArithmeticError, AttributeError),
+    *(AssertionError, RuntimeError, struct.error),
 )
 
 
-def prepare(source: Path | bytes, rule: PictureRule, limits: MediaLimits, *, clock: Clock = time.monotonic) -> Picture:
-    """Decodes, normalises and encodes a picture. Blocks; raises MediaRefused."""
-    data = _read(source, limits.picture_bytes)
+def prepare(data: bytes, rule: PictureRule, limits: MediaLimits) -> Picture:
+    """Decodes, normalises and encodes a picture. Blocks; raises MediaRefused.
+
+    Of a broken file it raises also what the decoders raise, which may be anything.
+    """
     content_type = _format(data)
-    image, orientation, animated = _loaded(
-        _TimedBytes(data, clock, clock() + limits.work_seconds), content_type, limits
-    )
+    found = parts(data, content_type)
+    image, orientation, animated = _loaded(found.decoded, content_type, limits)
     warnings = ["PICTURE_ANIMATED: only the first frame is used"] if animated else []
+    if found.surplus:
+        warnings.append(f"PICTURE_SURPLUS: {found.surplus} bytes that are no part of the picture were left out")
     swapped = orientation in _SWAPS_SIDES
     upright = (image.height, image.width) if swapped else image.size
     width, height = size = _allowed_size(*upright, rule)
@@ -86,35 +83,25 @@ def prepare(source: Path | bytes, rule: PictureRule, limits: MediaLimits, *, clo
             f"PICTURE_CROPPED: {upright[0]}x{upright[1]} was cropped from the centre to {width}x{height}, "
             f"the nearest width / height that the model takes"
         )
-    elif orientation not in _UPRIGHT and not animated and is_opaque_rgb(image) and _is_bare(image, data):
-        return Picture(data=data, content_type=content_type, width=width, height=height)
-    profile = image.info.get("icc_profile")
+    elif found.bare and orientation not in _UPRIGHT and not animated and is_opaque_rgb(image):
+        seen = _digest(image)
+        del image
+        if _ends_where_it_is_read(data, content_type, found, seen):
+            return Picture(data=data, content_type=content_type, width=width, height=height)
+        image, _, _ = _loaded(data, content_type, limits)
     # Each step lets go of the one before, since a large picture is held once per name.
-    image = _centre(image, (height, width) if swapped else size)
-    image, alpha = split(image)
-    image, profile_used = in_srgb(image, profile)
+    image, profile_used = opaque_srgb(image, _centre(image, (height, width) if swapped else size))
     if not profile_used:
         warnings.append("PICTURE_PROFILE_IGNORED: the colour profile is broken; the colours are taken as sRGB")
-    if alpha is not None:
-        image = on_white(image, alpha)
-        del alpha
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
     encoded, encoded_type = _encoded(image, lossless=content_type in _LOSSLESS, limit=limits.picture_bytes)
     return Picture(data=encoded, content_type=encoded_type, width=width, height=height, warnings=tuple(warnings))
 
 
-def _read(source: Path | bytes, limit: int) -> bytes:
-    size = len(source) if isinstance(source, bytes) else source.stat().st_size
-    if size > limit:
-        raise _refused(f"the picture is larger than {limit} bytes")
-    data = source if isinstance(source, bytes) else source.read_bytes()
+def _format(data: bytes) -> str:
     if not data:
         raise _invalid("the picture is empty")
-    return data
-
-
-def _format(data: bytes) -> str:
     content_type = sniff(data[:HEAD_BYTES])
     if content_type in _FORMATS:
         return content_type
@@ -124,32 +111,66 @@ def _format(data: bytes) -> str:
             reason="PICTURE_INVALID",
             unreadable=True,
         )
-    raise _refused(f"the file is {content_type}, not a picture")
+    raise MediaRefused(f"the file is {content_type}, not a picture", reason="MEDIA_REFUSED")
 
 
-def _loaded(stream: io.BytesIO, content_type: str, limits: MediaLimits) -> tuple[Image.Image, int, bool]:
-    """Decodes the first frame; tells its orientation and whether there are more. All parsing happens here."""
+def _loaded(data: bytes, content_type: str, limits: MediaLimits) -> tuple[Image.Image, int, bool]:
+    """Decodes the first frame; tells its orientation and whether there are more."""
     try:
-        image = Image.open(stream, formats=[_FORMATS[content_type]])
-        _judge_pixels(image, limits.picture_pixels)
-        image.load()
-        # Once more: a format that keeps a size per frame tells the real one only now.
-        _judge_pixels(image, limits.picture_pixels)
-        animated = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
-        return image, _orientation(image), animated
-    except TimeoutError:
-        raise _invalid(f"the picture took longer than {limits.work_seconds:g} s to decode") from None
+        image = Image.open(io.BytesIO(data), formats=[_FORMATS[content_type]])
     except Image.DecompressionBombError:
         raise _invalid(f"the picture has more than {limits.picture_pixels} pixels") from None
-    except _BROKEN as exc:
-        raise _invalid(f"the picture is broken or truncated ({content_type})") from exc
+    _judge(image, content_type, limits)
+    _mend_clear_colours(image, data)
+    image.load()
+    # Once more: a format that keeps a size per frame tells the real one only now.
+    _judge(image, content_type, limits)
+    animated = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
+    return image, _orientation(image), animated
 
 
-def _judge_pixels(image: Image.Image, limit: int) -> None:
+def _judge(image: Image.Image, content_type: str, limits: MediaLimits) -> None:
+    size = f"the picture has {image.width}x{image.height} pixels"
     if max(image.size) > _MAX_SIDE:
-        raise _invalid(f"the picture has {image.width}x{image.height} pixels; no side may have more than {_MAX_SIDE}")
-    if image.width * image.height > limit:
-        raise _invalid(f"the picture has {image.width}x{image.height} pixels, more than {limit} in all")
+        raise _invalid(f"{size}; no side may have more than {_MAX_SIDE}")
+    most = int(limits.picture_pixels * _PIXEL_BYTES / _pixel_bytes(image, content_type))
+    if image.width * image.height > most:
+        raise _invalid(f"{size}, more than {most} in all")
+    if isinstance(image, TiffImagePlugin.TiffImageFile) and _tile_bytes(image) > _TILE_BYTES:
+        raise _invalid(f"a tile of the picture takes more than {_TILE_BYTES} bytes")
+
+
+def _pixel_bytes(image: Image.Image, content_type: str) -> float:
+    """Tells about how much memory each pixel takes while a picture is worked on."""
+    if content_type in _SHEETS:
+        return 2 * _PIXEL_BYTES
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and "progressive" in image.info:
+        # All coefficients are held until the last scan, two bytes each, beside the pixels.
+        areas = [across * down for _, across, down, _ in image.layer]
+        return max(_PIXEL_BYTES, _PIXEL_BYTES / 2 + 2 * sum(areas) / max(areas))
+    return _PIXEL_BYTES
+
+
+def _tile_bytes(image: TiffImagePlugin.TiffImageFile) -> float:
+    tags = image.tag_v2
+    across, down = tags.get(TiffImagePlugin.TILEWIDTH, 0), tags.get(TiffImagePlugin.TILELENGTH, 0)
+    bits = tags.get(TiffImagePlugin.BITSPERSAMPLE, (8,))
+    samples = tags.get(TiffImagePlugin.SAMPLESPERPIXEL, 1)
+    return float(across * down * samples * max(bits) / 8)
+
+
+def _mend_clear_colours(image: Image.Image, data: bytes) -> None:
+    """Brings a PNG's clear colour to the depth in which its pixels come, and leaves out entries of no palette."""
+    key = image.info.get("transparency")
+    if image.format != "PNG" or key is None:
+        return
+    depth = data[24]
+    if image.mode == "P" and isinstance(key, bytes) and len(key) > _PALETTE:
+        del image.info["transparency"]
+    elif image.mode == "L" and isinstance(key, int):
+        image.info["transparency"] = (key & 0xFF) if depth == 8 else key * 255 // (2**depth - 1)
+    elif image.mode == "RGB" and isinstance(key, tuple):
+        image.info["transparency"] = tuple(level >> 8 if depth == 16 else level & 0xFF for level in key)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -170,26 +191,30 @@ def _allowed_size(width: int, height: int, rule: PictureRule) -> tuple[int, int]
     return width, height
 
 
-def _centre(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    if size == image.size:
-        return image
+def _centre(image: Image.Image, size: tuple[int, int]) -> tuple[int, int, int, int]:
     left, top = (image.width - size[0]) // 2, (image.height - size[1]) // 2
-    return image.crop((left, top, left + size[0], top + size[1]))
+    return left, top, left + size[0], top + size[1]
 
 
-def _is_bare(image: Image.Image, data: bytes) -> bool:
-    """Tells whether the file holds its pixels and nothing else that could tell of place, person or device."""
-    match image:
-        case JpegImagePlugin.JpegImageFile(format="JPEG"):
-            segments = {name for name, _ in image.applist}
-            return segments <= {"APP0", "APP14"} and data.endswith(b"\xff\xd9")
-        case PngImagePlugin.PngImageFile():
-            unknown = image.text or image.private_chunks or not _HARMLESS_PNG.issuperset(image.info)
-            return not unknown and data.endswith(_PNG_END)
-        case WebPImagePlugin.WebPImageFile():
-            return not {"exif", "xmp"} & image.info.keys() and len(data) <= int.from_bytes(data[4:8], "little") + 9
-        case _:
-            return False
+def _ends_where_it_is_read(data: bytes, content_type: str, found: Parts, seen: int) -> bool:
+    """Tells whether a bare file's last bytes are pixels: without them, there is another picture, or none."""
+    if found.tail is None:
+        return True
+    try:
+        image = Image.open(
+            io.BytesIO(shortened(data, content_type, found.tail, _TAIL_BYTES)), formats=[_FORMATS[content_type]]
+        )
+        return _digest(image) != seen
+    except _BROKEN:
+        return True
+
+
+def _digest(image: Image.Image) -> int:
+    crc = 0
+    for top in range(0, image.height, _DIGEST_ROWS):
+        band = image.crop((0, top, image.width, min(image.height, top + _DIGEST_ROWS)))
+        crc = zlib.crc32(band.tobytes(), crc)
+    return crc
 
 
 def _encoded(image: Image.Image, *, lossless: bool, limit: int) -> tuple[bytes, str]:
@@ -199,29 +224,13 @@ def _encoded(image: Image.Image, *, lossless: bool, limit: int) -> tuple[bytes, 
     for quality in _JPEG_QUALITIES:
         with suppress(_Full):
             return _saved(image, limit, format="JPEG", quality=quality), "image/jpeg"
-    raise _refused(f"the picture cannot be encoded in {limit} bytes")
+    raise MediaRefused(f"the picture cannot be encoded in {limit} bytes", reason="MEDIA_REFUSED")
 
 
 def _saved(image: Image.Image, limit: int, *, format: str, quality: int | None = None) -> bytes:
     target = _CappedBytes(limit)
-    # The encoders would take profile, comment and resolution from there.
-    image.info.clear()
     image.save(target, format=format, **({} if quality is None else {"quality": quality}))
     return target.getvalue()
-
-
-class _TimedBytes(io.BytesIO):
-    """Ends the decoding of a file that is small but endless work, since a thread cannot be interrupted."""
-
-    def __init__(self, data: bytes, clock: Clock, until: float) -> None:
-        super().__init__(data)
-        self._clock = clock
-        self._until = until
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if self._clock() > self._until:
-            raise TimeoutError
-        return super().read(size)
 
 
 class _Full(Exception):
@@ -240,10 +249,6 @@ class _CappedBytes(io.BytesIO):
         if self.tell() > self._limit:
             raise _Full
         return written
-
-
-def _refused(message: str) -> MediaRefused:
-    return MediaRefused(message, reason="MEDIA_REFUSED")
 
 
 def _invalid(message: str) -> MediaRefused:

@@ -1,25 +1,26 @@
 """The room's one door: fetches, pictures and clips behind the protocol that jobs declare."""
 
-import warnings
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+from uuid import uuid4
 
 from aiohttp.abc import AbstractResolver
 
-from evergreen_server.jobs.media import Clip, Fetched, MediaRefused, MediaUnreachable, Picture
+from evergreen_server.jobs.media import Clip, Fetched, MediaRefused, Picture
 from evergreen_server.jobs.provider import Kind, PictureRule
-from evergreen_server.media import clips, pictures
+from evergreen_server.media.decoders import Decoders
 from evergreen_server.media.fetch import Fetcher
 from evergreen_server.media.guard import ThreadResolver
 from evergreen_server.media.limits import MediaLimits
+from evergreen_server.media.orders import Order, Work
 from evergreen_server.media.signatures import sniff
 from evergreen_server.media.urls import UrlPolicy
-from evergreen_server.media.workers import Busy, TooSlow, Workers
 
 T = TypeVar("T")
 
@@ -31,8 +32,8 @@ class Media:
     """Fetches and examines what comes from outside; fits `MediaTools`. Open as a context.
 
     `private_hosts` are the `host` or `host:port` names that may be fetched although they are private.
-    `temp_dir` must exist; a fetched body lies there while its context is open. Without a `resolver`, names
-    are resolved by the system. Sessions and threads are its own: it leaves the loop's executor alone.
+    `temp_dir` must exist; bodies and pictures lie there while they are worked on. Without a `resolver`, names
+    are resolved by the system. Sessions, threads and processes are its own: it leaves the loop's executor alone.
     """
 
     def __init__(
@@ -49,22 +50,18 @@ class Media:
         self._temp_dir = temp_dir
 
     async def __aenter__(self) -> Self:
-        # Pillow reports damaged metadata and large sizes as Python warnings; what matters is judged here.
-        # Set once for the process, because a filter set around each call would race between threads.
-        warnings.filterwarnings("ignore", module=r"PIL\.")
         async with AsyncExitStack() as stack:
-            files = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="media-files")
-            stack.callback(files.shutdown, wait=False)
+            self._files = ThreadPoolExecutor(_FILE_THREADS, thread_name_prefix="media-files")
+            stack.callback(self._files.shutdown, wait=False)
             names = ThreadPoolExecutor(_NAME_THREADS, thread_name_prefix="media-names")
             stack.callback(names.shutdown, wait=False, cancel_futures=True)
-            self._pictures = self._workers("media-pictures", stack)
-            self._clips = self._workers("media-clips", stack)
+            self._decoders = await stack.enter_async_context(Decoders(self._limits))
             self._fetcher = await stack.enter_async_context(
                 Fetcher(
                     policy=self._policy,
                     limits=self._limits,
                     resolver=self._resolver or ThreadResolver(names),
-                    executor=files,
+                    executor=self._files,
                     temp_dir=self._temp_dir,
                 )
             )
@@ -98,33 +95,48 @@ class Media:
 
     async def picture(self, source: Path | bytes, rule: PictureRule, *, owner: str) -> Picture:
         """Decodes, normalises and encodes a picture. Raises MediaRefused; MediaUnreachable when too busy."""
-        return await self._work(
-            self._pictures, partial(pictures.prepare, source, rule, self._limits), owner, reason="PICTURE_INVALID"
+        async with AsyncExitStack() as stack:
+            if isinstance(source, bytes):
+                source = await stack.enter_async_context(self._file(source))
+            made = await stack.enter_async_context(self._file(b""))
+            order = Order(work=Work.PICTURE, source=str(source), target=str(made), rule=rule)
+            answer = await self._decoders.run(order, owner=owner)
+            data = await self._in_thread(made.read_bytes)
+        return Picture(
+            data=data,
+            content_type=answer.content_type,
+            width=answer.width,
+            height=answer.height,
+            warnings=answer.warnings,
         )
 
     async def probe(self, path: Path, *, owner: str) -> Clip:
         """Reads a video's or sound's container. Raises MediaRefused; MediaUnreachable when too busy."""
-        return await self._work(self._clips, partial(clips.probe, path, self._limits), owner, reason="MEDIA_REFUSED")
+        answer = await self._decoders.run(Order(work=Work.PROBE, source=str(path)), owner=owner)
+        return Clip(
+            content_type=answer.content_type,
+            width=answer.width,
+            height=answer.height,
+            duration_seconds=answer.duration_seconds,
+            codec=answer.codec,
+            frame_rate=answer.frame_rate,
+        )
 
     async def poster(self, path: Path, *, owner: str) -> bytes:
         """Makes a JPEG of a frame near the start. Raises MediaRefused; MediaUnreachable when too busy."""
-        return await self._work(self._clips, partial(clips.poster, path, self._limits), owner, reason="MEDIA_REFUSED")
+        async with self._file(b"") as made:
+            await self._decoders.run(Order(work=Work.POSTER, source=str(path), target=str(made)), owner=owner)
+            return await self._in_thread(made.read_bytes)
 
-    async def _work(self, workers: Workers, work: Callable[[], T], owner: str, *, reason: str) -> T:
+    @asynccontextmanager
+    async def _file(self, data: bytes) -> AsyncIterator[Path]:
+        """Puts bytes into a file that is gone when the context ends."""
+        path = self._temp_dir / f"decode-{uuid4().hex}"
         try:
-            return await workers.run(work, owner=owner)
-        except Busy:
-            raise MediaUnreachable("too many files are being decoded; try again later") from None
-        except TooSlow:
-            raise MediaRefused("the file took too long to decode", reason=reason) from None
+            await self._in_thread(partial(path.write_bytes, data))
+            yield path
+        finally:
+            await asyncio.shield(self._in_thread(partial(path.unlink, missing_ok=True)))
 
-    def _workers(self, name: str, stack: AsyncExitStack) -> Workers:
-        workers = Workers(
-            name=name,
-            at_once=self._limits.decoders_at_once,
-            wait_seconds=self._limits.wait_seconds,
-            # The work watches the same bound by itself, and then names the cause better.
-            work_seconds=self._limits.work_seconds * 1.5,
-        )
-        stack.callback(workers.close)
-        return workers
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._files, work)

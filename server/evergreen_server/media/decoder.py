@@ -1,0 +1,118 @@
+"""Decodes callers' files in a process of its own, which may be killed at any moment and costs nobody else its memory.
+
+Runs as `python -m evergreen_server.media.decoder LIMITS`, reads orders from its standard input and ends with it.
+"""
+
+import os
+import resource
+import signal
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from math import ceil
+from pathlib import Path
+from typing import assert_never
+
+from PIL import AvifImagePlugin, Image, PngImagePlugin
+
+from evergreen_server.jobs.media import MediaRefused
+from evergreen_server.media import clips, pictures
+from evergreen_server.media.limits import MediaLimits
+from evergreen_server.media.orders import Answer, Order, Work
+from evergreen_server.media.signatures import HEAD_BYTES, sniff
+
+_ORPHAN_SECONDS = 5.0
+"""How much later than by its parent it is ended by the system, should there be no parent any more."""
+
+
+def main() -> None:
+    limits = MediaLimits.read(sys.argv[1])
+    with _answers() as answers:
+        _confine(limits)
+        os.write(answers, Answer().line())
+        for line in sys.stdin.buffer:
+            signal.alarm(ceil(limits.work_seconds + _ORPHAN_SECONDS))
+            answer = carry_out(Order.read(line), limits)
+            signal.alarm(0)
+            os.write(answers, answer.line())
+
+
+def carry_out(order: Order, limits: MediaLimits) -> Answer:
+    """Decodes one file. Whatever its decoder raises is that file's fault; what the disk raises is not."""
+    source, target = Path(order.source), Path(order.target)
+    reason = "PICTURE_INVALID" if order.work is Work.PICTURE else "MEDIA_REFUSED"
+    try:
+        with source.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            size = os.fstat(file.fileno()).st_size
+            whole = order.work is Work.PICTURE and size <= limits.picture_bytes
+            data = head + file.read() if whole else b""
+    except OSError as exc:
+        return Answer(errno=exc.errno or 1)
+    made = b""
+    try:
+        match order.work:
+            case Work.PICTURE:
+                if size > limits.picture_bytes:
+                    text = f"the picture is larger than {limits.picture_bytes} bytes"
+                    raise MediaRefused(text, reason="MEDIA_REFUSED")
+                picture = pictures.prepare(data, order.rule, limits)
+                made = picture.data
+                answer = Answer(
+                    content_type=picture.content_type,
+                    width=picture.width,
+                    height=picture.height,
+                    warnings=picture.warnings,
+                )
+            case Work.PROBE:
+                answer = Answer(**asdict(clips.probe(source, limits)))
+            case Work.POSTER:
+                made, answer = clips.poster(source, limits), Answer()
+            case _:
+                assert_never(order.work)
+    except MediaRefused as exc:
+        return Answer(refused=str(exc), reason=exc.reason, unreadable=exc.unreadable)
+    except MemoryError:
+        text = f"it takes more than {limits.decoder_bytes} bytes of memory to decode the file"
+        return Answer(refused=text, reason=reason, spent=True)
+    except Exception as exc:
+        noun = "picture" if order.work is Work.PICTURE else "file"
+        text = f"the {noun} is broken or truncated ({sniff(head) or 'of no known kind'})"
+        return Answer(refused=text, reason=reason, cause=type(exc).__name__)
+    try:
+        if order.target:
+            target.write_bytes(made)
+    except OSError as exc:
+        return Answer(errno=exc.errno or 1)
+    return answer
+
+
+@contextmanager
+def _answers() -> Iterator[int]:
+    """Keeps the standard output for answers alone. Libraries that talk, as libtiff does, talk to nobody from now on."""
+    answers, nobody = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nobody, 1)
+    os.dup2(nobody, 2)
+    warnings.simplefilter("ignore")
+    yield answers
+
+
+def _confine(limits: MediaLimits) -> None:
+    """Takes from this process what no decoding needs: memory without bound, large files, a dump of what it held."""
+    # All that is imported later would count as memory that a file takes.
+    Image.init()
+    # One thread per picture, and profiles of any size that a file may have.
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    PngImagePlugin.MAX_TEXT_CHUNK = limits.picture_bytes
+    pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
+    if pages:
+        most = pages * resource.getpagesize() + limits.decoder_bytes
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limits.picture_bytes, limits.picture_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+if __name__ == "__main__":
+    main()

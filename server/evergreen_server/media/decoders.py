@@ -1,0 +1,164 @@
+"""A few processes that decode callers' files, started when they are needed, given in turn to projects.
+
+A decoder that takes too long, or takes too much memory, or crashes, is replaced; the service goes on.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from contextlib import AsyncExitStack, suppress
+from types import TracebackType
+from typing import Self
+
+from evergreen_server.jobs.media import MediaRefused, MediaUnreachable
+from evergreen_server.media.limits import MediaLimits
+from evergreen_server.media.orders import Answer, Order, Work
+from evergreen_server.turns import Turns
+
+logger = logging.getLogger(__name__)
+
+_START_SECONDS = 30.0
+_END_SECONDS = 2.0
+_KEPT = ("PATH", "LANG", "LC_", "LD_", "PYTHON", "TMPDIR")
+"""How the variables begin that a decoder sees. Keys and passwords are not among them."""
+
+
+class _Ended(Exception):
+    """The process ended in the midst of its work, by a signal of this number, or 0."""
+
+    def __init__(self, by: int) -> None:
+        super().__init__(by)
+        self.by = by
+
+
+class Decoders:
+    """At most `decoders_at_once` processes. Open as a context, which ends them all."""
+
+    def __init__(self, limits: MediaLimits) -> None:
+        self._limits = limits
+        self._turns = Turns(limits.decoders_at_once)
+        self._all: set[asyncio.subprocess.Process] = set()
+        self._idle: list[asyncio.subprocess.Process] = []
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._idle:
+            # The end of its orders is its end; killed is only who does not see it.
+            assert process.stdin is not None
+            process.stdin.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_END_SECONDS):
+                for process in self._idle:
+                    await process.wait()
+        for process in list(self._all):
+            await self._end(process)
+
+    async def run(self, order: Order, *, owner: str) -> Answer:
+        """Has an order carried out when it is the owner's turn.
+
+        Raises MediaRefused for the file's own fault, MediaUnreachable where another try may do, OSError of the disk.
+        """
+        async with AsyncExitStack() as stack:
+            try:
+                async with asyncio.timeout(self._limits.wait_seconds):
+                    await stack.enter_async_context(self._turns.of(owner))
+            except TimeoutError:
+                raise MediaUnreachable("too many files are being decoded; try again later") from None
+            answer = await self._carried_out(order)
+        if answer.errno:
+            raise OSError(answer.errno, os.strerror(answer.errno), order.source)
+        if answer.refused:
+            if answer.cause:
+                logger.info("file refused by its decoder", extra={"work": order.work.value, "cause": answer.cause})
+            raise MediaRefused(answer.refused, reason=answer.reason, unreadable=answer.unreadable)
+        return answer
+
+    async def _carried_out(self, order: Order) -> Answer:
+        reason = "PICTURE_INVALID" if order.work is Work.PICTURE else "MEDIA_REFUSED"
+        try:
+            try:
+                return await self._asked(order)
+            except _Ended as exc:
+                if exc.by != signal.SIGKILL:
+                    raise
+                # Not by the file, but by whoever keeps the machine's memory, for instance.
+                return await self._asked(order)
+        except TimeoutError:
+            logger.warning("decoder took too long", extra={"work": order.work.value})
+            text = f"the file took longer than {self._limits.work_seconds:g} s to decode"
+            raise MediaRefused(text, reason=reason) from None
+        except _Ended as exc:
+            logger.warning("decoder ended", extra={"work": order.work.value, "signal": exc.by})
+            if exc.by == signal.SIGKILL:
+                raise MediaUnreachable("the decoder was ended from outside; try again later") from None
+            raise MediaRefused("the file is broken: its decoder crashed", reason=reason) from None
+
+    async def _asked(self, order: Order) -> Answer:
+        """Raises TimeoutError and _Ended."""
+        process = await self._ready()
+        spent = True
+        try:
+            assert process.stdin is not None
+            with suppress(ConnectionError):
+                process.stdin.write(order.line())
+                await process.stdin.drain()
+            async with asyncio.timeout(self._limits.work_seconds):
+                answer = await _answer(process)
+            spent = answer.spent
+            return answer
+        finally:
+            if spent:
+                await self._end(process)
+            else:
+                self._idle.append(process)
+
+    async def _ready(self) -> asyncio.subprocess.Process:
+        while self._idle:
+            process = self._idle.pop()
+            if process.returncode is None:
+                return process
+            self._all.discard(process)
+        # A session of its own, so that an interrupt from the terminal is left to the service.
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-P", "-m", "evergreen_server.media.decoder", self._limits.text()),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                env={name: value for name, value in os.environ.items() if name.startswith(_KEPT)},
+                start_new_session=True,
+            )
+        except OSError as exc:
+            raise MediaUnreachable("no decoder could be started; try again later") from exc
+        self._all.add(process)
+        try:
+            async with asyncio.timeout(_START_SECONDS):
+                await _answer(process)
+        except (TimeoutError, _Ended) as exc:
+            await self._end(process)
+            raise MediaUnreachable("no decoder could be started; try again later") from exc
+        except asyncio.CancelledError:
+            await self._end(process)
+            raise
+        return process
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+        self._all.discard(process)
+
+
+async def _answer(process: asyncio.subprocess.Process) -> Answer:
+    assert process.stdout is not None
+    try:
+        return Answer.read(await process.stdout.readline())
+    except (ValueError, TypeError):
+        with suppress(ProcessLookupError):
+            process.terminate()
+        raise _Ended(max(0, -await process.wait())) from None

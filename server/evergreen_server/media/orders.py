@@ -1,0 +1,72 @@
+"""What the service asks of a decoder's process and what that answers: each one line of JSON.
+
+An answer comes from a process that a hostile file may have taken over, so it is read as data, never as code.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Self
+
+from evergreen_server.jobs.provider import PictureRule
+
+
+class Work(Enum):
+    """What is done with a file."""
+
+    PICTURE = "picture"
+    PROBE = "probe"
+    POSTER = "poster"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One file to decode. `target` is where a picture that is made goes."""
+
+    work: Work
+    source: str
+    target: str = ""
+    rule: PictureRule = field(default_factory=PictureRule)
+
+    def line(self) -> bytes:
+        return json.dumps({**asdict(self), "work": self.work.value}).encode() + b"\n"
+
+    @classmethod
+    def read(cls, line: bytes) -> Self:
+        value = json.loads(line)
+        return cls(**{**value, "work": Work(value["work"]), "rule": PictureRule(**value["rule"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a file holds, or why that is not told: the file is `refused`, or the disk failed with `errno`.
+
+    `cause` is for the log. `spent`: the process had not enough memory, and is not used again.
+    """
+
+    content_type: str = ""
+    width: int = 0
+    height: int = 0
+    duration_seconds: float = 0.0
+    codec: str = ""
+    frame_rate: float = 0.0
+    warnings: tuple[str, ...] = ()
+    refused: str = ""
+    reason: str = ""
+    unreadable: bool = False
+    errno: int = 0
+    cause: str = ""
+    spent: bool = False
+
+    def line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def read(cls, line: bytes) -> Self:
+        """Raises ValueError or TypeError where a line is no answer."""
+        value = json.loads(line)
+        answer = cls(**{**value, "warnings": tuple(value["warnings"])} if isinstance(value, dict) else {})
+        kinds = {name: type(default) for name, default in asdict(cls()).items()}
+        if not isinstance(value, dict) or any(type(getattr(answer, name)) is not kind for name, kind in kinds.items()):
+            raise ValueError("no answer of a decoder")
+        return answer

@@ -1,0 +1,182 @@
+"""What decodes callers' files is ended, replaced and shared; named pipes stand for files that take for ever."""
+
+import asyncio
+import io
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from evergreen_server.jobs.media import MediaRefused, MediaUnreachable
+from evergreen_server.jobs.provider import PictureRule
+from evergreen_server.media.limits import MediaLimits
+from evergreen_server.media.tools import Media
+
+ANY = PictureRule()
+
+
+@asynccontextmanager
+async def media_in(folder: Path, **changed: float) -> AsyncIterator[Media]:
+    limits = replace(MediaLimits(), **changed)  # type: ignore[arg-type]  # only numbers are changed
+    async with Media(private_hosts=(), limits=limits, temp_dir=folder) as media:
+        yield media
+
+
+def endless(folder: Path, name: str = "endless.png") -> Path:
+    os.mkfifo(folder / name)
+    return folder / name
+
+
+def decoders() -> list[int]:
+    """The processes that this one has started, as the system tells it."""
+    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
+    found = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
+    return [pid for pid in found if b"media.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+async def begun(pipe: Path) -> int:
+    """Waits until a decoder reads the pipe; it does so as long as what is returned is open."""
+    return await asyncio.to_thread(os.open, pipe, os.O_WRONLY)
+
+
+async def test_what_takes_too_long_is_ended_and_the_next_file_decoded(samples: Path, tmp_path: Path) -> None:
+    async with media_in(tmp_path, work_seconds=1.0) as media:
+        with pytest.raises(MediaRefused, match="longer than 1 s") as caught:
+            await media.picture(endless(tmp_path), ANY, owner="p")
+        assert decoders() == []
+
+        assert (await media.picture(samples / "rocket.jpg", ANY, owner="p")).width == 640
+        assert len(decoders()) == 1
+
+    assert caught.value.reason == "PICTURE_INVALID"
+    assert decoders() == []
+
+
+@pytest.mark.parametrize("by", [signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS])
+async def test_a_decoder_that_crashes_refuses_its_file_and_nothing_else(
+    samples: Path, tmp_path: Path, by: signal.Signals
+) -> None:
+    pipe = endless(tmp_path)
+    async with media_in(tmp_path) as media:
+        task = asyncio.create_task(media.poster(pipe, owner="p"))
+        held = await begun(pipe)
+        os.kill(decoders()[0], by)
+        with pytest.raises(MediaRefused, match="its decoder crashed"):
+            await task
+        os.close(held)
+
+        assert (await media.picture(samples / "rocket.jpg", ANY, owner="p")).width == 640
+
+
+async def test_a_decoder_that_is_ended_from_outside_is_no_fault_of_the_file(tmp_path: Path) -> None:
+    pipe = endless(tmp_path)
+    async with media_in(tmp_path) as media:
+        task = asyncio.create_task(media.picture(pipe, ANY, owner="p"))
+        for _ in range(2):
+            held = await begun(pipe)
+            decoder = os.pidfd_open(decoders()[0])
+            signal.pidfd_send_signal(decoder, signal.SIGKILL)
+            # Until then it still reads the pipe.
+            await asyncio.to_thread(select.select, [decoder], [], [], 30)
+            os.close(decoder)
+            os.close(held)
+
+        with pytest.raises(MediaUnreachable, match="ended from outside"):
+            await task
+
+
+async def test_a_cancelled_caller_leaves_no_decoder_at_work(tmp_path: Path) -> None:
+    pipe = endless(tmp_path)
+    async with media_in(tmp_path) as media:
+        task = asyncio.create_task(media.picture(pipe, ANY, owner="p"))
+        held = await begun(pipe)
+
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+        assert decoders() == []
+        os.close(held)
+
+
+async def test_a_picture_that_takes_too_much_memory_is_refused(tmp_path: Path) -> None:
+    large = io.BytesIO()
+    Image.new("RGB", (4000, 3000)).save(large, "PNG")
+    async with media_in(tmp_path, decoder_bytes=30_000_000) as media:
+        with pytest.raises(MediaRefused, match="30000000 bytes of memory") as caught:
+            await media.picture(large.getvalue(), ANY, owner="p")
+
+    assert caught.value.reason == "PICTURE_INVALID"
+
+
+async def test_files_of_one_project_that_take_for_ever_leave_a_decoder_for_another(
+    samples: Path, tmp_path: Path
+) -> None:
+    pipes = [endless(tmp_path, f"{number}.png") for number in range(8)]
+    async with media_in(tmp_path) as media:
+        # Open for writing too, so that whoever reads one waits for what never comes.
+        held = [os.open(pipe, os.O_RDWR) for pipe in pipes]
+        greedy = [asyncio.create_task(media.picture(pipe, ANY, owner="greedy")) for pipe in pipes]
+
+        for _ in range(3):
+            assert (await media.picture(samples / "rocket.jpg", ANY, owner="honest")).width == 640
+
+        assert len(decoders()) == 3
+        assert not any(task.done() for task in greedy)
+        for task in greedy:
+            task.cancel()
+        await asyncio.gather(*greedy, return_exceptions=True)
+        for handle in held:
+            os.close(handle)
+
+
+async def test_a_decoder_sees_no_secret_of_the_environment(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RUNWAYML_API_SECRET", "key_secret")
+    async with media_in(tmp_path) as media:
+        await media.picture(samples / "rocket.jpg", ANY, owner="p")
+
+        seen = await asyncio.to_thread(Path(f"/proc/{decoders()[0]}/environ").read_bytes)
+
+    assert b"PATH=" in seen
+    assert b"key_secret" not in seen
+
+
+def test_a_decoder_ends_with_a_service_that_is_killed(samples: Path, tmp_path: Path) -> None:
+    serve = """
+import asyncio, os, sys
+from pathlib import Path
+from evergreen_server.jobs.provider import PictureRule
+from evergreen_server.media.limits import MediaLimits
+from evergreen_server.media.tools import Media
+
+async def main():
+    async with Media(private_hosts=(), limits=MediaLimits(), temp_dir=Path(sys.argv[2])) as media:
+        await media.picture(Path(sys.argv[1]), PictureRule(), owner="p")
+        tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
+        print(*(child for task in tasks for child in (task / "children").read_text().split()), flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", serve, str(samples / "rocket.jpg"), str(tmp_path)],
+        env={"PYTHONPATH": ":".join(sys.path)},
+        stdout=subprocess.PIPE,
+    ) as service:
+        assert service.stdout is not None
+        decoder = os.pidfd_open(int(service.stdout.readline().split()[-1]))
+        service.kill()
+
+        ended, _, _ = select.select([decoder], [], [], 30)
+        os.close(decoder)
+
+    assert ended == [decoder]
