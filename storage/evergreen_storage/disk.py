@@ -20,7 +20,7 @@ from typing import Final
 from .content_types import content_type_of
 from .descriptors import FOLDER_FLAGS, LOCK, READ_FLAGS, content_token, exists, is_link, locked, translated
 from .keys import is_name
-from .storage import AlreadyExists, Conflict, InvalidKey, Meta, NotFound, Unavailable
+from .storage import AlreadyExists, Conflict, InvalidKey, Meta, NameTaken, NotFound, Unavailable
 from .trees import clear, gone_name, part_name, sweep
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -90,7 +90,7 @@ class Disk:
         if not self.traits.case_sensitive:
             for other in os.listdir(folder):
                 if other != name and other.casefold() == name.casefold():
-                    raise InvalidKey(f"{name!r} differs only by case from {other!r}, which exists on this disk")
+                    raise NameTaken(f"{name!r} differs only by case from {other!r}, which exists on this disk")
 
     @contextmanager
     def reading(self, parts: Sequence[str]) -> Iterator[int]:

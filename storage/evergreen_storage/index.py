@@ -46,6 +46,7 @@ _MAX_PAUSE: Final = 0.2
 _SMALL: Final = 16 << 10
 _THREADS: Final = 2
 _MOST_ASIDE: Final = 9
+_DELIVERY_BYTES: Final = 1000
 _UNKNOWN_TYPE: Final = "application/octet-stream"
 _ASIDE_BYTES: Final = 1 << 30
 
@@ -109,7 +110,7 @@ class SceneIndex:
                 return found.document.scene()
             document.touch(self._clock())
             try:
-                await self._put(scene, f"{folder}{INDEX}", document, found.meta)
+                await self._put(scene, f"{folder}{INDEX}", document, found.meta, room=_room(held, document))
                 return document.scene()
             except (Conflict, AlreadyExists):
                 longest = min(_MAX_PAUSE, _MIN_PAUSE * 4 ** (attempt + 1))
@@ -149,11 +150,11 @@ class SceneIndex:
         self._kept.keep(scene, token, document, len(data))
         return document
 
-    async def _put(self, scene: str, key: str, document: Document, before: Meta | None) -> None:
+    async def _put(self, scene: str, key: str, document: Document, before: Meta | None, *, room: int) -> None:
         long = before is not None and before.size > _SMALL
         data = await self._threads.run(encode, document) if long else encode(document)
-        if len(data) > MAX_BYTES:
-            raise TooLarge(f"the scene {scene} holds too much: its scene.json would have more than {MAX_BYTES} bytes")
+        if len(data) > MAX_BYTES - room:
+            raise TooLarge(f"the scene {scene} holds too much: its scene.json may have {MAX_BYTES} bytes at most")
         if before is not None and before.token is None:
             # It was too long to be read, so there is nothing to compare with but its size and time.
             stat = await self._storage.stat(key)
@@ -195,6 +196,13 @@ class SceneIndex:
 def scene_folder(project_id: str, scene_id: str) -> str:
     """Tells where in the storage a scene lies."""
     return f"projects/{project_id}/{scene_id}/"
+
+
+def _room(before: Document, document: Document) -> int:
+    """Tells how many bytes a new request must leave, so that what was asked for before can still be delivered."""
+    requests, completed = document.jobs["videoRequests"], document.jobs["completedVideos"]
+    is_new = len(requests) > len(before.jobs["videoRequests"]) and len(completed) == len(before.jobs["completedVideos"])
+    return _DELIVERY_BYTES * (len(requests) - len(completed)) if is_new else 0
 
 
 def _no_change(document: Document) -> None:

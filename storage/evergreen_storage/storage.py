@@ -10,6 +10,7 @@ Keys are relative, joined by "/", and checked by `keys.py`. Whatever an engine w
       TooLarge        the object is larger than the reader's bound
       Unavailable     the medium failed for now: disk full, not writable, I/O error; another try may work
       InvalidKey      the key breaks a rule, or leads out of the storage
+        NameTaken     the disk takes the name for another one that exists, since they differ only by case
       Unsupported     the URL or an option names what no engine here offers
 """
 
@@ -173,6 +174,10 @@ class Unavailable(StorageError):
 
 class InvalidKey(StorageError):
     """The key breaks a rule, or leads out of the storage."""
+
+
+class NameTaken(InvalidKey):
+    """The disk takes the name for another one that exists, since they differ only by case; no later try will do."""
 
 
 class Unsupported(StorageError):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from evergreen_storage import AlreadyExists, InvalidKey, LocalStorage, NotFound, Unavailable
+from evergreen_storage import AlreadyExists, InvalidKey, LocalStorage, NameTaken, NotFound, Unavailable
 from evergreen_storage.descriptors import LOCK
 from evergreen_storage.disk import Disk, Traits
 from evergreen_storage.threads import Threads
@@ -235,7 +235,7 @@ async def test_where_case_does_not_tell_a_second_spelling_is_refused(tmp_path: P
     await local.put("projects/Demo/s/videos/Clip.mp4", b"x")
 
     for key in ("projects/demo/s/videos/Clip.mp4", "projects/Demo/s/videos/clip.mp4"):
-        with pytest.raises(InvalidKey, match="differs only by case"):
+        with pytest.raises(NameTaken, match="differs only by case"):
             await local.put(key, b"y")
         with pytest.raises(InvalidKey, match="differs only by case"):
             await local.stat(key)

@@ -17,6 +17,7 @@ from evergreen_storage import (
     LocalStorage,
     SceneStore,
     Storage,
+    TooLarge,
     Unavailable,
     UnsupportedSchema,
     open_storage,
@@ -266,3 +267,20 @@ async def test_a_killed_deliverer_loses_no_clip_and_repeating_its_last_job_is_sa
         await scenes.publish("p", "s", job_id=interrupted, assets=[found], sidecar={})
         assert (await scenes.get("p", "s")).completed_videos == (*said, interrupted)
         assert await storage.stat(f"{INDEX}.corrupt-1") is None
+
+
+async def test_a_full_scene_takes_no_new_request_and_still_what_was_asked_for(
+    local: LocalStorage, clock: Clock
+) -> None:
+    scenes = SceneStore(local, clock=clock)
+    await scenes.create("p", "s")
+    await scenes.record_request("p", "s", "job-1")
+    await edit(local, lambda document: document.update(notes="x" * ((16 << 20) - 1900)))
+
+    with pytest.raises(TooLarge, match="holds too much"):
+        await scenes.record_request("p", "s", "job-2")
+    await deliver(scenes, "job-1")
+    await scenes.record_request("p", "s", "job-1")
+
+    scene = await scenes.get("p", "s")
+    assert (scene.video_requests, scene.completed_videos) == (("job-1",), ("job-1",))

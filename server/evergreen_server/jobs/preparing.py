@@ -22,7 +22,7 @@ from evergreen_server.jobs.provider import Kind, Media, Role, kind_of
 from evergreen_server.jobs.store import Edit
 from evergreen_server.jobs.trouble import own_input
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, start_limit
-from evergreen_storage import Asset, AssetConflict, InvalidKey, NotFound, Sealed
+from evergreen_storage import Asset, AssetConflict, InvalidKey, NotFound, Sealed, TooLarge
 
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "video/quicktime": "mov"}
 
@@ -106,8 +106,8 @@ async def _prepare(tools: Tools, job: Job, execution: str) -> Job:
             reason = exc.reason if isinstance(exc, MediaRefused) else "MEDIA_UNREACHABLE"
             fault = JobFault(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))
             return await tools.store.change(job, partial(outcomes.unusable, fault=fault), execution=execution)
-        except InvalidKey as exc:
-            # Such as an id that a disk takes for another one. It will be no better however often it is tried.
+        except (InvalidKey, TooLarge) as exc:
+            # Such as an id that a disk takes for another one, or a scene that is full: no later try will do.
             fault = JobFault(reason="SCENE_REFUSED", message=f"the storage cannot keep the scene: {exc}")
             return await tools.store.change(job, partial(outcomes.unusable, fault=fault), execution=execution)
 
