@@ -172,6 +172,10 @@ e2e: setup ## Run only the tests with real processes
 test-rgw: setup ## Run the storage tests on Ceph's object gateway, from Debian's radosgw ceph-mon ceph-osd ceph-common
 	$(PY) -m pytest tests/storage --rgw -k "s3 and not vendors_own_variables and not ignores_conditions" $(ARGS)
 
+.PHONY: test-pgbouncer
+test-pgbouncer: setup ## Try the service behind a real PgBouncer, from Debian's package of that name
+	$(PY) -m tests.pgbouncer
+
 KILLS ?= 500
 SEED ?= 1
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from evergreen_server.jobs.batching import MOST, BatchWriter, Work
-from evergreen_server.jobs.connecting import sqlite_engine
+from evergreen_server.jobs.sqlite import sqlite_engine
 
 TABLES = (
     "CREATE TABLE owner (name TEXT PRIMARY KEY)",

@@ -16,8 +16,10 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
 from sqlalchemy.exc import SQLAlchemyError
 
+from evergreen_server.jobs.connecting import DatabaseUnusable
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.model import Job
+from evergreen_server.jobs.postgres import postgres_engine
 
 QUEUE = "jobs"
 WORKFLOW = "run_job"
@@ -32,6 +34,7 @@ CONNECTIONS = 8
 CLIENT_CONNECTIONS = 2
 """With those of our own and one that listens: a replica takes some 22 of the 100 that PostgreSQL allows by default."""
 STOP_SECONDS = 10.0
+TIMEOUTS = {"idle_in_transaction_session_timeout": "60s"}
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +54,7 @@ class Engine:
         self._running: set[asyncio.Task[None]] = set()
         self._closing = False
         self._leaving: asyncio.Task[None] | None = None
+        self._pools: list[sa.Engine] = []
 
     def enqueue(self, db: sa.Connection, job: Job) -> None:
         """Starts the workflow of a job's attempt when the transaction of `db` commits."""
@@ -125,6 +129,8 @@ class Engine:
             client, self._client = self._client, None
             if client is not None:
                 await asyncio.to_thread(client.destroy)
+            for pool in self._pools:
+                pool.dispose()
 
     async def leave(self) -> None:
         """Stops every workflow here, takes up no more, and on a shared database hands all over; a second call waits.
@@ -153,6 +159,7 @@ class Engine:
             log.removeFilter(known)
         log.addFilter(_Calm())
         serializer = DBOSPortableJSONSerializer()
+        own, clients = self._connected(CONNECTIONS), self._connected(CLIENT_CONNECTIONS)
         config: DBOSConfig = {
             "name": APPLICATION,
             "system_database_url": self._database.url,
@@ -161,15 +168,21 @@ class Engine:
             "executor_id": self._replica_id,
             "max_executor_threads": THREADS,
             "sys_db_pool_size": CONNECTIONS,
+            "system_database_engine": own,
             "log_level": "WARNING",
             "scheduler_polling_interval_sec": 3600.0,
         }
-        DBOS.migrate(self._database.url)
+        try:
+            DBOS.migrate(self._database.url)
+        except SQLAlchemyError as exc:
+            cause = str(getattr(exc, "orig", exc)).partition("\n")[0]
+            raise DatabaseUnusable(f"the engine's tables cannot be made: {cause}") from exc
         self._client = DBOSClient(
             system_database_url=self._database.url,
             serializer=serializer,
             application_name=APPLICATION,
             system_database_pool_size=CLIENT_CONNECTIONS,
+            system_database_engine=clients,
         )
         # Before the launch, so that the queue is listened to at once.
         self._client.register_queue(QUEUE, polling_interval_sec=QUEUE_POLL_SECONDS)
@@ -183,6 +196,14 @@ class Engine:
         await loop.run_in_executor(executor, lambda: DBOS.destroy(destroy_registry=True))
         if self._client is not None and self._database.shared:
             await loop.run_in_executor(executor, self._hand_over)
+
+    def _connected(self, connections: int) -> sa.Engine | None:
+        """Gives the engine connections that are dropped, as ours are, where they are of no use."""
+        if not self._database.shared:
+            return None
+        engine = postgres_engine(self._database.url, connections=connections, timeouts=TIMEOUTS)
+        self._pools.append(engine)
+        return engine
 
     def _hand_over(self) -> None:
         """Gives back what still counts as running here, after the last moment at which it could be taken up again."""

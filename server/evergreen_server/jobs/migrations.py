@@ -52,6 +52,13 @@ def migrate(db: sa.Connection) -> None:
         db.execute(schema_version.insert().values(version=VERSION))
 
 
+def current(db: sa.Connection) -> bool:
+    """Tells whether the schema is of this release already, so that nothing is to be created."""
+    if not sa.inspect(db).has_table(schema_version.name):
+        return False
+    return db.execute(sa.select(schema_version.c.version)).scalar() == VERSION
+
+
 def _version(db: sa.Connection) -> int:
     """Tells the schema's version; 0 where there is none yet."""
     inspector = sa.inspect(db)

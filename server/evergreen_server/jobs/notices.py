@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import psycopg
 import sqlalchemy as sa
-from psycopg.conninfo import make_conninfo
 from sqlalchemy.exc import SQLAlchemyError
 
-from evergreen_server.jobs.connecting import POSTGRES_ARGUMENTS
 from evergreen_server.jobs.database import Database, jobs
 from evergreen_server.jobs.model import State
+from evergreen_server.jobs.postgres import listening
 from evergreen_server.jobs.store import Change
 
 CHANNEL = "evergreen"
@@ -73,7 +72,7 @@ class Notices:
         """Hears the others over one connection, which is made anew for as long as it takes."""
         while True:
             try:
-                address = make_conninfo(self._database.url, **POSTGRES_ARGUMENTS)
+                address = listening(self._database.url)
                 connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
                 async with connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
