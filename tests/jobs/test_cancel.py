@@ -3,7 +3,6 @@
 import asyncio
 from datetime import datetime
 from pathlib import Path
-from random import Random
 
 import grpc
 import pytest
@@ -279,18 +278,19 @@ async def test_a_failure_found_while_cancelling_is_told_and_not_repeated(api: Ap
 
 
 async def test_cancels_that_race_completion_end_each_job_once_and_destroy_no_clip(api: Api, sandbox: Control) -> None:
-    random = Random(1)
     await sandbox.settings(task_mean_seconds=80.0)
     jobs = [await api.generate(prompt_text=f"race {number}") for number in range(30)]
 
-    async def at_some_moment(job: v1.Job) -> None:
-        # The moment is the point of this test; it waits for nothing.
-        await asyncio.sleep(random.uniform(0, 2.0))
+    async def at_its_moment(job: v1.Job, number: int) -> None:
+        # The moment is the point. Each of these surely comes, and what is under way then goes on meanwhile.
+        moments = (None, "text_to_video", "get_task")
+        if (operation := moments[number % len(moments)]) is not None:
+            await sandbox.called(operation, promptText=f"race {number}")
         await cancel(api, job.job_id)
 
     async with asyncio.TaskGroup() as group:
-        for job in jobs:
-            group.create_task(at_some_moment(job))
+        for number, job in enumerate(jobs):
+            group.create_task(at_its_moment(job, number))
     ends = {job.job_id: (await life_of(api, job.job_id))[-1].job for job in jobs}
 
     tasks = {task["id"]: task for task in await sandbox.tasks()}

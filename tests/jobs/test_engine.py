@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -52,6 +53,28 @@ async def test_a_run_that_was_stopped_goes_on_in_the_next_process(tmp_path: Path
             await second.wait()
 
     assert started == [("job-1", 1, 0)] * 2
+
+
+async def test_the_loops_threads_stay_the_loops_own(tmp_path: Path) -> None:
+    began = asyncio.Event()
+
+    async def run(_job_id: str, _attempt: int, _run: int) -> None:
+        began.set()
+
+    async def thread() -> str:
+        return await asyncio.to_thread(lambda: threading.current_thread().name)
+
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        engine = Engine(database, replica_id="local")
+        async with engine.open(run), asyncio.timeout(60):
+            await enqueue(database, engine, "job-1")
+            await began.wait()
+            during = await thread()
+        after = await thread()
+
+    # Were they the engine's, its end would take them away from everybody else.
+    assert during.startswith("asyncio_")
+    assert after.startswith("asyncio_")
 
 
 async def test_what_is_taken_from_the_queue_while_the_engine_stops_is_left_for_the_next_process(

@@ -4,19 +4,23 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from random import Random
 
+import pytest
 import sqlalchemy as sa
 
+from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import jobs
-from evergreen_server.jobs.model import Slot, Stage
+from evergreen_server.jobs.model import Slot, Stage, State
 from evergreen_server.jobs.provider import Submission
+from evergreen_server.jobs.signals import Signal, Signals
 from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.tasks import TaskRecords
-from evergreen_server.jobs.work import Shield
+from evergreen_server.jobs.work import Limits, Shield
 from tests.jobs.tools import request_at, store_of, tools_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -118,3 +122,71 @@ async def test_an_answer_that_the_database_does_not_take_is_offered_again_after_
                 job = await submit(tools, await store.get("job-1"), "me")
 
     assert (job.task_id, provider.made, patience.pauses) == ("task-1", ["task-1"], 3)
+
+
+async def test_another_executions_answer_is_not_waited_for_any_longer_by_a_clock_that_was_set_back(
+    tmp_path: Path,
+) -> None:
+    grace, now = 60.0, 0.0
+
+    class Clockwork(Signals):
+        """Time passes by the monotonic clock with each wait, while the wall clock stands where it was set back to."""
+
+        def of(self, job_id: str) -> Signal:
+            nonlocal now
+            now += grace / 4
+            signal = super().of(job_id)
+            signal.set()
+            return signal
+
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        store = store_of(database, clock=lambda: NOW)
+        await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
+        await store.begin("job-1", attempt=1, run=0, execution="me")
+        await store.wish("job-1", lambda job: replace(job, stage=Stage.WAITING))
+        await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
+        intended = partial(outcomes.intend, token="of another", now=NOW)
+        await store.wish("job-1", intended)
+        tools = tools_of(
+            store,
+            tasks=TaskRecords(database=database, store=store, clock=lambda: NOW),
+            signals=Clockwork(),
+            limits=Limits(submission_grace_seconds=grace),
+            clock=lambda: NOW - timedelta(days=1),
+            monotonic=lambda: now,
+        )
+        async with asyncio.timeout(20):
+            job = await submit(tools, await store.get("job-1"), "me")
+
+    assert (job.state, job.error.reason) == (State.NEEDS_ATTENTION, "SUBMISSION_UNKNOWN")
+    assert now == grace
+
+
+async def test_work_that_fails_after_its_caller_has_gone_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await go_on.wait()
+        raise ZeroDivisionError("odd")
+
+    async with Shield(grace_seconds=20) as shield:
+        caller = asyncio.create_task(shield.run(work(), name="odd work"))
+        await begun.wait()
+        caller.cancel()
+        await asyncio.wait({caller})
+        go_on.set()
+
+    (told,) = [record for record in caplog.records if record.message == "work failed"]
+    assert (told.levelname, told.work, told.exc_info[0]) == ("WARNING", "odd work", ZeroDivisionError)
+
+
+async def test_work_that_fails_while_its_caller_waits_is_its_callers_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        raise ZeroDivisionError("odd")
+
+    async with Shield(grace_seconds=20) as shield:
+        with pytest.raises(ZeroDivisionError):
+            await shield.run(work(), name="odd work")
+
+    assert caplog.records == []

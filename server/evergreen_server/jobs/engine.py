@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from datetime import datetime
 
@@ -103,7 +102,7 @@ class Engine:
         """Starts the engine, which takes up what an earlier process left; on exit stops its workflows, then itself.
 
         On a shared database what it stopped goes back to the queue, for the other replicas.
-        Open it first and close it last: while it is open, the loop's default executor is DBOS's own.
+        It records starts and ends of workflows in the loop's default executor, so nothing that may hang may run there.
         """
 
         async def work(job_id: str, attempt: int, run: int) -> None:
@@ -189,13 +188,9 @@ class Engine:
         DBOS(config=config)
 
     async def _close(self) -> None:
-        loop = asyncio.get_running_loop()
-        # DBOS made its pool the loop's default and shuts it down: give the loop another one first.
-        executor = ThreadPoolExecutor(thread_name_prefix="default")
-        loop.set_default_executor(executor)
-        await loop.run_in_executor(executor, lambda: DBOS.destroy(destroy_registry=True))
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
         if self._client is not None and self._database.shared:
-            await loop.run_in_executor(executor, self._hand_over)
+            await asyncio.to_thread(self._hand_over)
 
     def _connected(self, connections: int) -> sa.Engine | None:
         """Gives the engine connections that are dropped, as ours are, where they are of no use."""
