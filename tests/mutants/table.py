@@ -136,6 +136,20 @@ MUTANTS = (
         tests=("tests/hostile/test_names.py",),
     ),
     Mutant(
+        guard="a clock set back does not prolong the look for a task",
+        path=f"{JOBS}/submission.py",
+        old="        if tools.seconds_until(deadline) <= 0 or tools.monotonic() >= latest:",
+        new="        if tools.seconds_until(deadline) <= 0:",
+        tests=("tests/jobs/test_adopting.py",),
+    ),
+    Mutant(
+        guard="what is committed while the first watch opens is told at once",
+        path=f"{JOBS}/feed.py",
+        old="            self._dirty.add(project_id)\n",
+        new="            pass\n",
+        tests=("tests/jobs/test_feed_many.py::test_what_is_committed_while_the_first_watch_opens_is_told_at_once",),
+    ),
+    Mutant(
         guard="a job in a wrong state does not move",
         path=f"{JOBS}/store.py",
         old="        if new.state not in MOVES[old.state]:",
