@@ -13,6 +13,11 @@ Chunk: TypeAlias = bytes | Tail
 _ONES: Final = 0xFFFFFFFF
 
 
+def is_slow() -> bool:
+    """Tells whether checksums are computed by Python alone, for want of the library's build for this system."""
+    return google_crc32c.implementation == "python"
+
+
 def tail_of(data: bytes, start: int) -> Tail:
     """Shows what follows the first `start` bytes."""
     return Tail(memoryview(data)[start:])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from .checksums import is_slow
 from .local import LocalStorage
 from .locks import KeyLocks, Lock
 from .memory import MemoryStorage
@@ -62,6 +63,10 @@ async def open_storage(
     Copies of objects lie in `temp_dir`, which must exist, or else in the system's folder for temporary files.
     Raises Unsupported for what no engine here offers, and Unavailable if the storage cannot be written.
     """
+    if is_slow():
+        logger.warning(
+            "checksums are computed by Python alone, some 20 times slower: google-crc32c has no build for this system"
+        )
     storage = await _open(url, clock, environ or {}, KeyLocks(lock), temp_dir, options)
     try:
         yield storage

@@ -284,3 +284,40 @@ async def test_a_full_scene_takes_no_new_request_and_still_what_was_asked_for(
 
     scene = await scenes.get("p", "s")
     assert (scene.video_requests, scene.completed_videos) == (("job-1",), ("job-1",))
+
+
+async def test_a_project_whose_scenes_are_long_does_not_hold_up_another(local: LocalStorage, clock: Clock) -> None:
+    scenes = SceneStore(local, clock=clock)
+    for project_id, count in (("greedy", 8), ("honest", 1)):
+        for number in range(count):
+            await scenes.create(project_id, f"s{number}")
+            key = f"projects/{project_id}/s{number}/metadata/scene.json"
+            document = json.loads(await read(local, key)) | {"notes": [{"number": note} for note in range(30_000)]}
+            await local.put(key, json.dumps(document).encode())
+    ended: list[str] = []
+
+    async def look(project_id: str, number: int) -> None:
+        await scenes.get(project_id, f"s{number}")
+        ended.append(project_id)
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(8):
+            group.create_task(look("greedy", number))
+        group.create_task(look("honest", 0))
+
+    assert ended.index("honest") <= 4
+
+
+async def test_a_long_document_that_many_ask_for_is_decoded_once_and_no_more_until_it_changes(
+    local: LocalStorage, clock: Clock
+) -> None:
+    scenes = SceneStore(local, clock=clock)
+    await scenes.create("p", "s")
+    await edit(local, lambda document: document.update(notes="x" * 100_000))
+
+    first = await asyncio.gather(*(scenes.get("p", "s") for _ in range(5)))
+    await deliver(scenes, "job-1")
+    second = await asyncio.gather(*(scenes.get("p", "s") for _ in range(5)))
+
+    assert len({id(scene) for scene in first}) == len({id(scene) for scene in second}) == 1
+    assert second[0].completed_videos == ("job-1",)
