@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.database import job_events, jobs, projects, provider_tasks, requests
 from evergreen_server.jobs.model import Job, JobRequest, Slot, Stage, State, TaskRole
-from evergreen_server.jobs.provider import VideoSpec
+from evergreen_server.jobs.provider import Media, Role, VideoSpec
 from evergreen_server.jobs.rows import life_to_row, micros, request_to_row
 
 AT_ONCE = 2000
@@ -29,6 +29,7 @@ def write_history(
     scenes: int = 50,
     open_every: int = 100,
     prompt: str = "",
+    asset: str = "",
 ) -> None:
     """Writes so many jobs, each with an event and a task, of which every so manyeth has not ended: it waits or runs.
 
@@ -49,7 +50,7 @@ def write_history(
             for number, revision in enumerate(revisions)
         ),
     )
-    made = [_job(number, projects_in_all, scenes, open_every, prompt) for number in range(count)]
+    made = [_job(number, projects_in_all, scenes, open_every, prompt, asset) for number in range(count)]
     insert(
         jobs,
         ({"job_id": job.job_id, "slot": job.slot, **request_to_row(job.request), **life_to_row(job)} for job in made),
@@ -97,11 +98,12 @@ def write_history(
     )
 
 
-def _job(number: int, projects_in_all: int, scenes: int, open_every: int, prompt: str) -> Job:
+def _job(number: int, projects_in_all: int, scenes: int, open_every: int, prompt: str, asset: str) -> Job:
     at = START + timedelta(seconds=number)
     alive = number % open_every == 0
     state = (State.QUEUED if number % (2 * open_every) else State.RUNNING) if alive else State.SUCCEEDED
     stage = {State.QUEUED: Stage.WAITING, State.RUNNING: Stage.GENERATING}.get(state, Stage.NONE)
+    media = (Media(role=Role.REFERENCE, asset=asset),) if asset else ()
     return Job(
         job_id=job_id_of(number),
         request=JobRequest(
@@ -109,7 +111,9 @@ def _job(number: int, projects_in_all: int, scenes: int, open_every: int, prompt
             scene_id=f"scene-{number % scenes}",
             request_id=f"request-{number}",
             digest="",
-            spec=VideoSpec(model="gen4.5", prompt_text=prompt or f"rocket {number} rises", duration_seconds=5),
+            spec=VideoSpec(
+                model="gen4.5", prompt_text=prompt or f"rocket {number} rises", media=media, duration_seconds=5
+            ),
             start_by=at + timedelta(days=365),
         ),
         state=state,

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.jobs.connecting import DatabaseUnusable, open_database
-from evergreen_server.jobs.database import jobs, ledger, metadata, projects, provider_tasks, scene_deletions
+from evergreen_server.jobs.database import job_needs, jobs, ledger, metadata, projects, provider_tasks, scene_deletions
 from evergreen_server.jobs.migrations import VERSION, schema_version
 from tests.history import write_history
 from tests.postgres import Postgres
@@ -54,6 +54,21 @@ async def test_a_text_that_the_database_cannot_read_back_does_not_keep_it_from_b
 
     async with open_database(url) as database:
         assert await database.read(durations) == {True: {None}, False: {5}}
+
+
+async def test_what_jobs_of_the_second_version_need_is_known(url: str) -> None:
+    async with open_database(url):
+        pass
+    second(url, 300, asset="images/Hero.png")
+
+    async with open_database(url) as database:
+        unfinished = await database.read(
+            lambda db: set(db.execute(sa.select(jobs.c.job_id).where(jobs.c.ended_at.is_(None))).scalars())
+        )
+        found = await database.read(lambda db: {(row.job_id, row.path) for row in db.execute(sa.select(job_needs))})
+
+    assert len(found) == 3
+    assert found == {(job_id, "images/hero.png") for job_id in unfinished}
 
 
 async def test_the_sums_of_projects_are_made_from_the_ledger(url: str) -> None:
@@ -131,7 +146,7 @@ THIRD_INDEXES = (
 SECOND = Path(__file__).with_name("schema_2.sql")
 
 
-def second(url: str, count: int, prompt: str = "") -> None:
+def second(url: str, count: int, prompt: str = "", asset: str = "") -> None:
     """Puts a database of the second version, with jobs in it, in the place of one of today."""
     parsed = sa.make_url(url)
     shared = parsed.get_backend_name() == "postgresql"
@@ -141,7 +156,7 @@ def second(url: str, count: int, prompt: str = "") -> None:
         db.execute(sa.text("DROP TABLE schema_version"))
         for statement in SECOND.read_text().format(binary="BYTEA" if shared else "BLOB").split(";\n")[:-1]:
             db.exec_driver_sql(statement)
-        write_history(db, count, prompt=prompt)
+        write_history(db, count, prompt=prompt, asset=asset)
     engine.dispose()
 
 
@@ -175,6 +190,8 @@ def shape(db: sa.Connection) -> dict[str, dict[str, object]]:
 
 def back_to_the_first(db: sa.Connection) -> None:
     """Makes of a new database what the first version had."""
+    for table in ("job_files", "job_needs", "asset_claims"):
+        db.execute(sa.text(f"DROP TABLE {table}"))
     for table in ("scene_writers", "storage_locks", "replicas", "schema_version", "model_queues", "turns"):
         db.execute(sa.text(f"DROP TABLE {table}"))
     for index in ("jobs_by_slot", "jobs_by_end", "provider_tasks_by_age", *THIRD_INDEXES):

@@ -243,6 +243,16 @@ inline_media = sa.Table(
     sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
+job_needs = sa.Table(
+    "job_needs",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("scene_id", sa.String, primary_key=True),
+    sa.Column("path", sa.String, primary_key=True, comment="In lower case."),
+    sa.Column("job_id", sa.String, primary_key=True, index=True),
+    comment="The files of the scene that the request of a job names, until the job is final.",
+)
+
 job_files = sa.Table(
     "job_files",
     metadata,

@@ -15,7 +15,7 @@ from evergreen_server.jobs.database import (
     provider_tasks,
     scene_deletions,
 )
-from evergreen_server.jobs.statements import UPDATE_JOB
+from evergreen_server.jobs.statements import INSERT_NEEDS, UPDATE_JOB
 
 VERSION = 3
 LOCK = 0x65766572
@@ -112,14 +112,19 @@ def _slots(db: sa.Connection) -> None:
 def _third(db: sa.Connection) -> None:
     _add(db, jobs.c.pins, jobs.c.duration_seconds)
     # Read here and not by the database: one that meets a text it cannot represent refuses the whole question.
-    query = sa.select(jobs.c.job_id, jobs.c.spec).where(jobs.c.ended_at.is_(None))
-    rows = [
-        {"of_job": row.job_id, "duration_seconds": row.spec["duration_seconds"]}
-        for row in db.execute(query.execution_options(yield_per=500))
-        if row.spec.get("duration_seconds") is not None
-    ]
-    if rows:
-        db.execute(UPDATE_JOB, rows)
+    query = sa.select(jobs.c.job_id, jobs.c.project_id, jobs.c.scene_id, jobs.c.spec).where(jobs.c.ended_at.is_(None))
+    durations: list[dict[str, object]] = []
+    needs: list[dict[str, object]] = []
+    for row in db.execute(query.execution_options(yield_per=500)):
+        if (seconds := row.spec.get("duration_seconds")) is not None:
+            durations.append({"of_job": row.job_id, "duration_seconds": seconds})
+        key = {"project_id": row.project_id, "scene_id": row.scene_id, "job_id": row.job_id}
+        paths = {media["asset"].lower() for media in row.spec["media"] if media.get("asset")}
+        needs += ({**key, "path": path} for path in paths)
+    if durations:
+        db.execute(UPDATE_JOB, durations)
+    if needs:
+        db.execute(INSERT_NEEDS, needs)
 
 
 STEPS: Mapping[int, Callable[[sa.Connection], None]] = {2: _second, 3: _third}

@@ -22,6 +22,7 @@ from evergreen_server.jobs.database import (
     inline_media,
     job_events,
     job_files,
+    job_needs,
     jobs,
     ledger,
     projects,
@@ -185,6 +186,6 @@ def _delete_jobs(db: sa.Connection, before: datetime) -> int:
     )
     found = list(db.execute(query).scalars())
     if found:
-        for table in (inline_media, job_files, provider_tasks, ledger, jobs):
+        for table in (inline_media, job_files, job_needs, provider_tasks, ledger, jobs):
             db.execute(table.delete().where(table.c.job_id.in_(found)))
     return len(found)

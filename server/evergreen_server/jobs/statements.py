@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.database import (
     inline_media,
     job_events,
+    job_needs,
     jobs,
     ledger,
     projects,
@@ -55,6 +56,8 @@ INSERT_ENTRY = ledger.insert()
 INSERT_REQUEST = requests.insert()
 INSERT_INLINE = inline_media.insert()
 DELETE_INLINE = inline_media.delete().where(inline_media.c.job_id == sa.bindparam("of_job"))
+INSERT_NEEDS = job_needs.insert()
+DELETE_NEEDS = job_needs.delete().where(job_needs.c.job_id == sa.bindparam("of_job"))
 
 FIND_REQUEST = sa.select(requests.c.digest, requests.c.job_id).where(
     requests.c.project_id == sa.bindparam("of_project"), requests.c.request_id == sa.bindparam("of_request")

@@ -31,6 +31,7 @@ from evergreen_server.jobs.model import (
     TaskRole,
     WrongState,
 )
+from evergreen_server.jobs.needs import needs_of
 from evergreen_server.jobs.percentages import MOST, Progress, write_percentages
 from evergreen_server.jobs.projects import lock_project, refuse_marked
 from evergreen_server.jobs.reading import JobReader, find_request, get_job
@@ -119,6 +120,8 @@ class JobStore(JobReader):
             if inline:
                 rows = [{"job_id": job_id, "digest": digest, "data": data} for digest, data in inline.items()]
                 db.execute(statements.INSERT_INLINE, rows)
+            if needs := needs_of(job_id, request):
+                db.execute(statements.INSERT_NEEDS, needs)
             self._write_events(db, [(EventKind.CREATED, accepted)], now)
             ledger.reserve(db, accepted, now)
             self._enqueue(db, accepted)
@@ -267,6 +270,8 @@ class JobStore(JobReader):
         ledger.follow(db, old, new, now)
         if new.final:
             db.execute(statements.DELETE_INLINE, {"of_job": job_id})
+            if needs_of(job_id, new.request):
+                db.execute(statements.DELETE_NEEDS, {"of_job": job_id})
         elif (new.attempt, new.run) != (old.attempt, old.run):
             self._enqueue(db, new)
         if new.task_id and new.task_id != old.task_id:
