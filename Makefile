@@ -147,6 +147,8 @@ test: setup typescript ## Run all tests, WORKERS=… at a time; ARGS="-k watch" 
 typescript: setup ## Compile the TypeScript client, its example and its tests
 	rm -rf .make/typescript
 	$(NPM_BIN)/tsc -p clients/typescript
+	$(NPM_BIN)/tsc -p clients/typescript/tsconfig.cjs.json
+	cp clients/typescript/commonjs.json clients/typescript/dist/cjs/package.json
 	$(NPM_BIN)/tsc -p examples/worker --outDir .make/typescript/worker
 	$(NPM_BIN)/tsc -p tests/clients/typescript
 

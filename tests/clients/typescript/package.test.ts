@@ -30,12 +30,20 @@ async function npm(cwd: string, ...args: string[]): Promise<string> {
   return out;
 }
 
-test("the packed client, alone in a folder, runs the README's example and passes a strict compiler", async () => {
-  const folder = rig.path("empty");
+/** Installs the packed client in an empty folder. */
+async function installed(name: string): Promise<string> {
+  const folder = rig.path(name);
   await mkdir(folder);
   const packed = await npm(join(ROOT, "clients/typescript"), "pack", "--silent", "--ignore-scripts", "--pack-destination", folder);
   await writeFile(join(folder, "package.json"), "{}");
   await npm(folder, "install", "--prefer-offline", "--ignore-scripts", `./${packed.trim()}`);
+  return folder;
+}
+
+const STRICT = ["--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--target", "es2022"];
+
+test("the packed client, alone in a folder, runs the README's example and passes a strict compiler", async () => {
+  const folder = await installed("empty");
   const readme = await readFile(join(ROOT, "README.md"), "utf8");
   const [, program] = /```ts\n(.*?)```/s.exec(readme) ?? [];
   assert.ok(program);
@@ -44,8 +52,7 @@ test("the packed client, alone in a folder, runs the README's example and passes
   await writeFile(join(folder, "readme.mts"), program);
 
   const { code, out, err } = await run(process.execPath, [join(folder, "readme.mjs")], { cwd: ROOT });
-  const options = ["--noEmit", "--strict", "--skipLibCheck", "--module", "nodenext", "--target", "es2022"];
-  const compiled = await run(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), ...options, "readme.mts"], {
+  const compiled = await run(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), ...STRICT, "readme.mts"], {
     cwd: folder,
   });
 
@@ -53,6 +60,35 @@ test("the packed client, alone in a folder, runs the README's example and passes
   const lines = out.trim().split("\n");
   assert.equal(lines.at(-2), "100%");
   assert.match(lines.at(-1) ?? "", /^videos\/.+\.mp4$/);
+  assert.equal(compiled.code, 0, compiled.out);
+});
+
+test("a program of CommonJS, as Jest runs it, requires the packed client and makes a clip", async () => {
+  const folder = await installed("common");
+  const program = `
+    const { Client, InvalidRequest } = require("@evergreen/video");
+    const { JobState } = require("@evergreen/video/v1/video");
+    const { SceneService } = require("@evergreen/video/v1/scene");
+    (async () => {
+      const client = new Client(${JSON.stringify(rig.address)});
+      const asked = { projectId: "common", sceneId: "s", model: "gen4.5", ratio: "1280:720", durationSeconds: 2 };
+      await client.generate({ ...asked, promptText: "" }).catch((error) => console.log(error instanceof InvalidRequest));
+      const { jobId } = await client.generate({ ...asked, promptText: "a rocket" });
+      console.log((await client.wait(jobId)).state === JobState.SUCCEEDED, SceneService.typeName);
+      client.close?.();
+      process.exit(0);
+    })();`;
+  await writeFile(join(folder, "program.cjs"), program);
+  await writeFile(join(folder, "program.cts"), 'import { Client } from "@evergreen/video";\nexport const client = new Client("a:1");\n');
+
+  // Jest's loader cannot require ES modules, which newer Nodes can.
+  const ran = await run(process.execPath, ["--no-experimental-require-module", "program.cjs"], { cwd: folder });
+  const compiled = await run(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), ...STRICT, "program.cts"], {
+    cwd: folder,
+  });
+
+  assert.equal(ran.code, 0, ran.err);
+  assert.equal(ran.out.trim(), "true\ntrue evergreen.v1.SceneService");
   assert.equal(compiled.code, 0, compiled.out);
 });
 
