@@ -6,6 +6,7 @@ from typing import Protocol, TypeVar
 
 import grpc
 
+from evergreen.home import Home
 from evergreen.security import Token, bearer
 from evergreen.status import call_error
 
@@ -27,9 +28,13 @@ class Calls:
 
     timeout: float
     token: Token | None
+    home: Home | None = None
+    """Where calls may be made; None for anywhere."""
 
     def metadata(self) -> grpc.aio.Metadata | None:
-        """Tells who calls. Raises ValueError."""
+        """Tells who calls. Raises ValueError, and RuntimeError where no call may be made."""
+        if self.home is not None:
+            self.home.check()
         return None if self.token is None else grpc.aio.Metadata(("authorization", bearer(self.token)))
 
     async def unary(self, method: Method[_Request, _Response], request: _Request) -> _Response:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Self, Unpack
 
 import grpc
@@ -10,6 +10,7 @@ import grpc
 from evergreen.calls import Calls
 from evergreen.channel import CHANNEL_OPTIONS, LOOPBACK_OPTIONS
 from evergreen.errors import CursorLost, job_error
+from evergreen.home import Home
 from evergreen.requests import VideoFields, video_request
 from evergreen.scenes import Scenes
 from evergreen.security import Tls, Token, bearer, check_token_is_safe, is_loopback, open_channel
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Open:
+    home: Home
     channel: grpc.aio.Channel
     videos: "VideoServiceAsyncStub"
     scenes: Scenes
@@ -55,6 +57,9 @@ class Client:
 
     Calls raise `CallError`, and are retried where the service was unavailable; each may be repeated safely.
     Raises ValueError for a token that may not, or cannot, be sent.
+
+    It belongs to the process and the event loop that opened it; elsewhere it raises RuntimeError. A process that was
+    forked while it was open can open none: close it before the fork, or start processes by 'spawn' or 'forkserver'.
     """
 
     def __init__(
@@ -83,14 +88,22 @@ class Client:
     async def __aenter__(self) -> Self:
         if self._opened is not None:
             raise RuntimeError("the client is open already")
-        channel = open_channel(self._target, tls=self._tls, options=self._options)
-        scenes = Scenes(SceneServiceStub(channel), calls=self._calls, reconnect=self._reconnect)
-        self._opened = _Open(channel=channel, videos=VideoServiceStub(channel), scenes=scenes)
+        home = Home.take()
+        try:
+            channel = open_channel(self._target, tls=self._tls, options=self._options)
+        except BaseException:
+            home.leave()
+            raise
+        scenes = Scenes(SceneServiceStub(channel), calls=replace(self._calls, home=home), reconnect=self._reconnect)
+        self._opened = _Open(home=home, channel=channel, videos=VideoServiceStub(channel), scenes=scenes)
         return self
 
     async def __aexit__(self, *_: object) -> None:
         opened, self._opened = self._open, None
-        await opened.channel.close()
+        try:
+            await opened.channel.close()
+        finally:
+            opened.home.leave()
 
     @property
     def scenes(self) -> Scenes:
@@ -229,4 +242,5 @@ class Client:
     def _open(self) -> _Open:
         if self._opened is None:
             raise RuntimeError("the client is not open: use `async with Client(...) as client`")
+        self._opened.home.check()
         return self._opened

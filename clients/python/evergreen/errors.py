@@ -79,6 +79,8 @@ class CallDetails:
     metadata: Mapping[str, str] = field(default_factory=dict)
     violations: tuple[FieldViolation, ...] = ()
     retry_after_seconds: float | None = None
+    message: str = ""
+    """What to say instead of the status's text."""
 
 
 class CallError(EvergreenError):
@@ -89,7 +91,7 @@ class CallError(EvergreenError):
     """
 
     def __init__(self, rpc_error: grpc.aio.AioRpcError, details: CallDetails) -> None:
-        message = rpc_error.details() or rpc_error.code().name
+        message = details.message or rpc_error.details() or rpc_error.code().name
         super().__init__(f"{message} ({details.reason or rpc_error.code().name})")
         self.rpc_error = rpc_error
         self.code = rpc_error.code()

@@ -1,6 +1,8 @@
 """Translates the status of a call into the error that its reason stands for."""
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -58,11 +60,29 @@ _BY_CODE: Mapping[grpc.StatusCode, type[errors.CallError]] = {
 }
 
 
+_HTTP_STATUS = re.compile(r"Received http2 header with status: (\d{3})")
+_CUT_OFF = "Error in HTTP transport completing operation"
+
+
 def call_error(rpc_error: grpc.aio.AioRpcError) -> errors.CallError:
     """Makes the typed error of a status. To be raised `from` the original."""
     details = _details(rpc_error)
+    if not details.reason:
+        details = replace(details, message=_of_proxy(rpc_error.details() or ""))
     kind = _BY_REASON.get(details.reason) or _BY_CODE.get(rpc_error.code(), errors.CallError)
     return kind(rpc_error, details)
+
+
+def _of_proxy(text: str) -> str:
+    """Returns in plain words what is no answer of the service; empty where that is not known."""
+    if found := _HTTP_STATUS.search(text):
+        bound = ": it takes no body as large as this" if found[1] == "413" else ""
+        return f"a proxy on the way answered HTTP {found[1]}{bound}; see docs/proxies.md"
+    if _CUT_OFF in text:
+        return (
+            "the connection was cut off while it was sent to; a proxy on the way may bound bodies, see docs/proxies.md"
+        )
+    return ""
 
 
 def _details(rpc_error: grpc.aio.AioRpcError) -> errors.CallDetails:

@@ -41,6 +41,8 @@ export interface CallDetails {
   readonly metadata: Readonly<Record<string, string>>;
   readonly violations: readonly FieldViolation[];
   readonly retryAfterMs: number | undefined;
+  /** What to say instead of the status's text. */
+  readonly told?: string | undefined;
 }
 
 /** A call ended with an error status. `cause` is the original. */
@@ -58,7 +60,7 @@ export class CallError extends EvergreenError implements CallDetails {
 
   constructor(cause: ConnectError, details: CallDetails) {
     const name = Code[details.code] ?? String(details.code);
-    super(`${cause.rawMessage || name} (${details.reason || name})`, { cause });
+    super(`${details.told ?? (cause.rawMessage || name)} (${details.reason || name})`, { cause });
     this.code = details.code;
     this.reason = details.reason;
     this.metadata = details.metadata;

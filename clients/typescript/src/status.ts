@@ -62,6 +62,9 @@ const LOST: ReadonlySet<Code> = new Set([
   Code.Unknown,
 ]);
 
+// How it reports an answer of HTTP that none of gRPC came with. What may pass has the code of a lost connection already.
+const HTTP_STATUS = /^HTTP (\d{3})$/;
+
 /** Makes the typed error of a failed call, with the original as its cause. */
 export function callError(failure: unknown): errors.CallError {
   const error = ConnectError.from(failure);
@@ -83,11 +86,20 @@ function read(error: ConnectError): errors.CallDetails {
       .flatMap((each) => each.fieldViolations)
       .map(({ field, description }) => ({ field, description })),
     retryAfterMs: delay === undefined ? undefined : Number(delay.seconds) * 1000 + delay.nanos / 1e6,
+    told: ofProxy(error),
   };
+}
+
+/** Tells in plain words what is an answer of a proxy, where it is one. */
+function ofProxy(error: ConnectError): string | undefined {
+  const [, status] = HTTP_STATUS.exec(error.rawMessage) ?? [];
+  if (status === undefined || error.metadata.has("grpc-status")) return undefined;
+  const bound = status === "413" ? ": it takes no body as large as this" : "";
+  return `a proxy on the way answered HTTP ${status}${bound}; see docs/proxies.md`;
 }
 
 /** Tells whether no status came at all, so that a new connection may help. */
 function isLost(error: ConnectError): boolean {
-  if (error.metadata.has("grpc-status")) return false;
+  if (error.metadata.has("grpc-status") || HTTP_STATUS.test(error.rawMessage)) return false;
   return LOST.has(error.code) || error.rawMessage.startsWith("http/2 ");
 }

@@ -1,5 +1,7 @@
 /** Calls: retries, deadlines, tokens, and the errors that they end with. */
 import assert from "node:assert/strict";
+import { createServer } from "node:http2";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 
 import { Code, ConnectError } from "@connectrpc/connect";
@@ -177,4 +179,26 @@ test("inputs that no request may hold are refused before anything is sent", asyn
   const client = await scripted(t, {});
 
   await assert.rejects(client.generate({ ...CLIP, image: new Uint8Array(evergreen.INLINE_LIMIT + 1) }), evergreen.MediaTooLarge);
+});
+
+test("a body that a proxy does not take is told in words, and not sent again", async (t) => {
+  let asked = 0;
+  const proxy = createServer();
+  proxy.on("stream", (stream) => {
+    asked += 1;
+    stream.respond({ ":status": 413 }, { endStream: true });
+  });
+  await new Promise<void>((resolve) => proxy.listen(0, "127.0.0.1", resolve));
+  const client = new Client(`127.0.0.1:${(proxy.address() as AddressInfo).port}`);
+  t.after(() => {
+    client.close();
+    proxy.close();
+  });
+
+  await assert.rejects(client.status("a"), (error: evergreen.CallError) => {
+    assert.match(error.message, /^a proxy on the way answered HTTP 413: it takes no body as large as this/);
+    assert.equal(error.code, Code.Unknown);
+    return error instanceof evergreen.CallError;
+  });
+  assert.equal(asked, 1);
 });
