@@ -146,7 +146,7 @@ def _scripted(method: str):
 
 for _method in (
     *("GenerateVideo", "GetStatus", "CancelVideo", "ListVideos", "ResolveSubmission", "ListModels", "GetAccount"),
-    *("CreateScene", "GetScene", "ListScenes"),
+    *("CreateScene", "GetScene", "ListScenes", "DeleteScene"),
 ):
     setattr(ScriptedService, _method, _scripted(_method))
 

@@ -28,7 +28,7 @@ from evergreen import (
     Unavailable,
     inline_media,
 )
-from evergreen.v1.scene_pb2 import CreateSceneResponse, GetSceneResponse, ListScenesResponse, Scene
+from evergreen.v1.scene_pb2 import CreateSceneResponse, DeleteSceneResponse, GetSceneResponse, ListScenesResponse, Scene
 from evergreen.v1.video_pb2 import (
     CancelVideoResponse,
     GenerateVideoRequest,
@@ -274,6 +274,7 @@ async def test_each_verb_sends_its_request_and_returns_its_answer(service: Scrip
     service.answers["GetAccount"] = [GetAccountResponse(credit_balance=7.5)]
     service.answers["CreateScene"] = [CreateSceneResponse(scene=Scene(scene_id="s"))]
     service.answers["GetScene"] = [GetSceneResponse(scene=Scene(scene_id="s", status="draft"))]
+    service.answers["DeleteScene"] = [DeleteSceneResponse(left=["images/"])]
 
     assert await client.status("job-1") == job()
     assert (await client.cancel("job-1")).state == JobState.JOB_STATE_CANCELLING
@@ -283,6 +284,7 @@ async def test_each_verb_sends_its_request_and_returns_its_answer(service: Scrip
     assert (await client.account()).credit_balance == 7.5
     assert (await client.scenes.create("p", "s")).scene_id == "s"
     assert (await client.scenes.show("p", "s")).status == "draft"
+    assert await client.scenes.delete("p", "s") == ("images/",)
     resolved = service.requests["ResolveSubmission"][0]
     assert (resolved.job_id, resolved.resolution, resolved.provider_task_id) == ("job-1", attach, "t")
     scene = service.requests["GetScene"][0]

@@ -58,10 +58,13 @@ class Scenes:
                 return
             request.page_token = page.next_page_token
 
-    async def delete(self, project_id: str, scene_id: str, *, force: bool = False) -> None:
-        """Deletes a scene with all its files; `force` cancels its jobs first, which may take a minute."""
+    async def delete(self, project_id: str, scene_id: str, *, force: bool = False) -> tuple[str, ...]:
+        """Deletes a scene with all its files; `force` cancels its jobs first, which may take a minute.
+
+        Returns the paths in it of what others put there and the storage cannot remove.
+        """
         request = DeleteSceneRequest(project_id=project_id, scene_id=scene_id, force=force)
-        await self._calls.unary(self._stub.DeleteScene, request)
+        return tuple((await self._calls.unary(self._stub.DeleteScene, request)).left)
 
     async def upload(
         self,

@@ -65,12 +65,15 @@ export class Scenes {
     }
   }
 
-  /** Deletes a scene with all its files; `force` cancels its jobs first, which may take a minute. Cannot be undone. */
+  /**
+   * Deletes a scene with all its files; `force` cancels its jobs first, which may take a minute. Cannot be undone.
+   * Returns the paths of what others put there and the storage cannot remove.
+   */
   async delete(
     { projectId, sceneId, force = false }: SceneName & { readonly force?: boolean },
     options?: Options,
-  ): Promise<void> {
-    await this.#calls.call(this.#stub.deleteScene, { projectId, sceneId, force }, options);
+  ): Promise<readonly string[]> {
+    return (await this.#calls.call(this.#stub.deleteScene, { projectId, sceneId, force }, options)).left;
   }
 
   /** Writes a file, or bytes, to a scene, again where the connection is lost. Throws TransferBroken. */

@@ -67,8 +67,10 @@ def delete(context: click.Context, project: str, scene_id: str, force: bool, yes
     ours = session(context)
     if force:
         ours = replace(ours, timeout=max(ours.timeout, FORCE_SECONDS))
-    ours.run(lambda client: client.scenes.delete(project, scene_id, force=force))
+    left = ours.run(lambda client: client.scenes.delete(project, scene_id, force=force))
     say(f"{project}/{scene_id} is deleted")
+    for path in left:
+        say(f"the storage did not let {path!r} be removed, which others put there")
 
 
 @scene.command("list")
