@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import av
 import google_crc32c
 import pytest
 
@@ -171,3 +172,17 @@ async def test_a_clip_and_a_poster_that_somebody_put_there_are_not_taken_for_the
     check_delivered(scene, done)
     assert len(await sandbox.calls(operation="output")) == 1
     assert named_in(scene) >= {done.outputs[0].asset, done.outputs[0].poster}
+
+
+async def test_other_codecs_and_sound_are_delivered_as_they_are(api: Api, scene: Path) -> None:
+    prores = await api.generate(options={"outputFormat": "prores"})
+    spoken = await api.generate(model="veo3.1", duration_seconds=4, options={"audio": True})
+
+    film, talk = await api.finished(prores.job_id), await api.finished(spoken.job_id)
+
+    assert (film.state, talk.state) == (v1.JOB_STATE_SUCCEEDED, v1.JOB_STATE_SUCCEEDED)
+    check_delivered(scene, film)
+    check_delivered(scene, talk)
+    with av.open(scene / film.outputs[0].asset) as first, av.open(scene / talk.outputs[0].asset) as second:
+        assert first.streams.video[0].codec_context.name == "prores"
+        assert len(second.streams.audio) == 1

@@ -1,10 +1,13 @@
 """What comes out: real clips of the asked size and length, by URLs that expire, whole or in ranges."""
 
 import asyncio
+import zipfile
 from io import BytesIO
+from urllib.parse import urlsplit
 
 import av
 import pytest
+from PIL import Image
 
 from tests.sandbox.driver import SAMPLES, STEADY, Caller, data_uri, opened
 
@@ -136,3 +139,52 @@ async def test_a_truncated_picture_still_becomes_a_clip(runway: Caller, broken: 
     url = await runway.done(promptImage=data_uri(data[: len(data) // 2], "image/jpeg"), duration=2)
 
     assert (await runway.call("GET", url)).status == 200
+
+
+@pytest.mark.parametrize(
+    ("asked", "ending", "content_type", "codec", "sounds"),
+    [
+        ({"model": "gen4.5"}, "mp4", "video/mp4", "h264", 0),
+        ({"model": "gen4.5", "outputFormat": "hdr10"}, "mp4", "video/mp4", "h264", 0),
+        ({"model": "gen4.5", "outputFormat": "prores"}, "mov", "video/quicktime", "prores", 0),
+        ({"model": "seedance2_5", "outputFormat": "mov", "audio": False}, "mov", "video/quicktime", "h264", 0),
+        ({"model": "seedance2_5", "outputFormat": "mov"}, "mov", "video/quicktime", "h264", 1),
+        ({"model": "veo3.1"}, "mp4", "video/mp4", "h264", 1),
+        ({"model": "veo3.1", "audio": True}, "mp4", "video/mp4", "h264", 1),
+        ({"model": "veo3.1", "audio": False}, "mp4", "video/mp4", "h264", 0),
+        ({"model": "wan3", "audio": True, "ratio": "auto_480p"}, "mp4", "video/mp4", "h264", 1),
+    ],
+)
+async def test_a_clip_has_the_container_and_the_sound_that_were_asked_for(
+    runway: Caller, asked: dict[str, object], ending: str, content_type: str, codec: str, sounds: int
+) -> None:
+    url = await made(runway, {"ratio": "1280:720", **asked})
+    reply = await runway.call("GET", url, headers={})
+
+    with av.open(BytesIO(reply.data)) as container:
+        found = container.streams.video[0].codec_context.name, len(container.streams.audio)
+        seconds = float(container.duration or 0) / av.time_base
+    assert urlsplit(url).path.endswith(f"/0.{ending}")
+    assert reply.headers["Content-Type"] == content_type
+    assert found == (codec, sounds)
+    assert seconds == pytest.approx(4.0, abs=0.1)
+
+
+async def test_a_sequence_is_an_archive_of_a_picture_per_frame(runway: Caller) -> None:
+    url = await made(runway, {"model": "gen4.5", "ratio": "1280:720", "outputFormat": "png_sequence"})
+    reply = await runway.call("GET", url, headers={})
+
+    with zipfile.ZipFile(BytesIO(reply.data)) as archive:
+        names = archive.namelist()
+        with Image.open(archive.open(names[-1])) as last:
+            size, form = last.size, last.format
+    assert reply.headers["Content-Type"] == "application/zip"
+    assert (len(names), names[0], size, form) == (96, "frame_000001.png", (320, 180), "PNG")
+
+
+async def made(runway: Caller, asked: dict[str, object]) -> str:
+    """Has four seconds made from words and gives the output's URL."""
+    answer = await runway.call("POST", "/v1/text_to_video", json={"promptText": "a wish", "duration": 4, **asked})
+    assert answer.status == 200, answer.data
+    await runway.advance(300)
+    return str((await runway.task(answer.json["id"]))["output"][0])

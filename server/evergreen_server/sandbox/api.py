@@ -22,7 +22,7 @@ from evergreen_server.sandbox.organization import organization, usage
 from evergreen_server.sandbox.outputs import Signer
 from evergreen_server.sandbox.reading import read_json
 from evergreen_server.sandbox.settings import Settings
-from evergreen_server.sandbox.tasks import Task, credits_of
+from evergreen_server.sandbox.tasks import ENDINGS, Task, credits_of
 from evergreen_server.sandbox.uploads import Upload, type_of
 
 API_VERSION = "2024-11-06"
@@ -182,7 +182,9 @@ class Api:
             case "SUCCEEDED":
                 origin, life = f"{request.scheme}://{request.host}", settings.url_life_seconds
                 body["output"] = [
-                    self._signer.url(f"{origin}/outputs/{record.id}/{number}.mp4", record.id, now=now, life=life)
+                    self._signer.url(
+                        f"{origin}/outputs/{record.id}/{number}.{ENDINGS[record.form]}", record.id, now=now, life=life
+                    )
                     for number in range(record.outputs)
                 ]
             case "FAILED":

@@ -16,7 +16,7 @@ from evergreen_server.sandbox.journal import Json
 from evergreen_server.sandbox.media import media_issues
 from evergreen_server.sandbox.prices import Order, charge
 from evergreen_server.sandbox.settings import Settings
-from evergreen_server.sandbox.shape import DONE, DRAFT, clip_seconds, clip_size, sized
+from evergreen_server.sandbox.shape import DONE, DRAFT, clip_form, clip_seconds, clip_size, has_sound, sized
 from evergreen_server.sandbox.tasks import MILLI, PlannedFailure, Source, TaskRecord, credits_of
 
 _DRAFT_LIFE_SECONDS = 7 * 24 * 3600.0
@@ -130,6 +130,8 @@ class Creation:
             clip_seconds=seconds,
             source=draft.source if draft else _source(first),
             draft=body.get("draft") is True,
+            form=clip_form(body),
+            sound=draft.sound if draft else has_sound(body),
         )
 
 

@@ -22,6 +22,7 @@ _ZEROS = bytes(_CHUNK)
 # A `free` box with a 64-bit length: an MP4 reader skips it, so a padded clip still plays.
 _BOX_HEADER = 16
 
+_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".zip": "application/zip"}
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 _NOT_A_VIDEO = b"<!DOCTYPE html><html><body><h1>We will be back soon</h1></body></html>"
@@ -105,7 +106,9 @@ async def serve(request: web.Request, body: Body, fault: Fault | None) -> web.St
     if span is None:
         return web.Response(status=416, headers={**common, "Content-Range": f"bytes */{body.size}"})
     start, end = span
-    response = web.StreamResponse(status=206 if asked else 200, headers={**common, "Content-Type": "video/mp4"})
+    response = web.StreamResponse(
+        status=206 if asked else 200, headers={**common, "Content-Type": _TYPES[body.path.suffix]}
+    )
     if asked:
         response.headers["Content-Range"] = f"bytes {start}-{end - 1}/{body.size}"
     sent_end = end

@@ -7,11 +7,15 @@ A worker ends when its standard input does, thus also when the sandbox is killed
 import json
 import os
 import sys
+import zipfile
+from collections.abc import Iterator
 from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import av
 import numpy as np
+from av.audio.frame import AudioFrame
 from av.video.frame import VideoFrame
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps
@@ -20,11 +24,24 @@ FRAMES_PER_SECOND = 24
 # x264 spends almost nothing on a repeated frame, so a slow zoom drawn in fewer steps costs a fraction.
 _FRAMES_PER_STEP = 4
 _ZOOM = 0.14
+_SAMPLES_PER_SECOND = 48_000
+_SAMPLES_AT_ONCE = 1024
 _OPTIONS = {"preset": "ultrafast", "crf": "28", "tune": "zerolatency"}
 
 
-def render(*, source: str, kind: str, seed: int, width: int, height: int, seconds: float, target: str) -> None:
-    """Writes an MP4 that pans and zooms over a picture, cropped from the centre to the asked ratio."""
+def render(
+    *,
+    source: str,
+    kind: str,
+    seed: int,
+    width: int,
+    height: int,
+    seconds: float,
+    form: str,
+    sound: bool,
+    target: str,
+) -> None:
+    """Writes a clip that pans and zooms over a picture, cropped from the centre to the asked ratio."""
     match kind:
         case "image":
             with Image.open(source) as opened:
@@ -37,11 +54,26 @@ def render(*, source: str, kind: str, seed: int, width: int, height: int, second
     luma, *chroma = canvas.split()
     planes = [luma, *(plane.resize((width // 2, height // 2), Image.Resampling.BILINEAR) for plane in chroma)]
     unfinished = Path(f"{target}.{os.getpid()}")
-    with av.open(str(unfinished), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=_OPTIONS)
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    count = max(1, round(seconds * FRAMES_PER_SECOND))
+    if form == "frames":
+        _write_frames(unfinished, planes, count)
+    else:
+        _write_clip(unfinished, planes, count, form=form, sound=sound)
+    unfinished.rename(target)
+
+
+def _write_clip(target: Path, planes: list[Image.Image], count: int, *, form: str, sound: bool) -> None:
+    container_format = "mp4" if form == "mp4" else "mov"
+    with av.open(str(target), "w", format=container_format, options={"movflags": "+faststart"}) as container:
+        if form == "prores":
+            stream = container.add_stream("prores_ks", rate=FRAMES_PER_SECOND, options={"profile": "proxy"})
+            stream.pix_fmt = "yuv422p10le"
+        else:
+            stream = container.add_stream("libx264", rate=FRAMES_PER_SECOND, options=_OPTIONS)
+            stream.pix_fmt = "yuv420p"
+        stream.width, stream.height = planes[0].size
         stream.codec_context.thread_count = 1
-        count = max(1, round(seconds * FRAMES_PER_SECOND))
+        hum = container.add_stream("aac", rate=_SAMPLES_PER_SECOND, layout="mono") if sound else None
         for index in range(count):
             if index % _FRAMES_PER_STEP == 0:
                 frame = _view(planes, index / count)
@@ -49,7 +81,32 @@ def render(*, source: str, kind: str, seed: int, width: int, height: int, second
             frame.time_base = Fraction(1, FRAMES_PER_SECOND)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    unfinished.rename(target)
+        if hum is not None:
+            for samples in _hum(count / FRAMES_PER_SECOND):
+                container.mux(hum.encode(samples))
+            container.mux(hum.encode())
+
+
+def _write_frames(target: Path, planes: list[Image.Image], count: int) -> None:
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_STORED) as archive:
+        for index in range(count):
+            if index % _FRAMES_PER_STEP == 0:
+                still = BytesIO()
+                pixels = _view(planes, index / count).to_ndarray(format="rgb24")
+                Image.fromarray(pixels).save(still, "PNG", compress_level=1)
+            archive.writestr(f"frame_{index + 1:06}.png", still.getvalue())
+
+
+def _hum(seconds: float) -> Iterator[AudioFrame]:
+    """Gives a quiet tone, piece by piece."""
+    whole = round(seconds * _SAMPLES_PER_SECOND)
+    for start in range(0, whole, _SAMPLES_AT_ONCE):
+        times = np.arange(start, min(whole, start + _SAMPLES_AT_ONCE)) / _SAMPLES_PER_SECOND
+        tone = (0.1 * np.sin(2 * np.pi * 220 * times)).astype(np.float32)
+        frame = AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = _SAMPLES_PER_SECOND, start
+        frame.time_base = Fraction(1, _SAMPLES_PER_SECOND)
+        yield frame
 
 
 def probe(*, source: str, kind: str) -> dict[str, float]:

@@ -147,7 +147,7 @@ class Sandbox:
         app = web.Application(middlewares=[refuse_long_heads, own_hosts_only(self._host)])
         app.router.add_route("*", "/v1/{rest:.*}", api.handle)
         app.router.add_post("/uploads/{upload_id}", files.upload)
-        app.router.add_get("/outputs/{task_id}/{number}.mp4", files.output)
+        app.router.add_get(r"/outputs/{task_id}/{number}.{ending:mp4|mov|zip}", files.output)
         app.add_routes(control.routes())
         runner = http_runner(app)
         await runner.setup()

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from evergreen_server.runway.models import Operation, default_duration, duration_bounds, output_size
 from evergreen_server.sandbox.assets import Asset
 from evergreen_server.sandbox.journal import Json
+from evergreen_server.sandbox.tasks import Form
 
 _USUAL_SECONDS = 10
 _AUTO_SECONDS = 5
@@ -46,6 +47,25 @@ def clip_size(operation: Operation, body: Mapping[str, Json], first: Asset | Non
     aspect = min(max(aspect, 0.2), 5.0)
     width, height = (short * aspect, float(short)) if aspect >= 1 else (float(short), short / aspect)
     return _even(width), _even(height)
+
+
+def clip_form(body: Mapping[str, Json]) -> Form:
+    """Tells what the clip is written as: HDR by H.264 here too, since what holds it is the same."""
+    match body.get("outputFormat"):
+        case "mov":
+            return "mov"
+        case "prores" | "hdr_prores" | "hdr_pq_12bit_master":
+            return "prores"
+        case str(word) if "sequence" in word:
+            return "frames"
+        case _:
+            return "mp4"
+
+
+def has_sound(body: Mapping[str, Json]) -> bool:
+    """Tells whether the clip has sound: as asked, else where that is the documented default."""
+    default = str(body.get("model")).startswith(("veo3.1", "seedance2"))
+    return body.get("audio", default) is True
 
 
 def sized(width: int, height: int, pixels: int) -> tuple[int, int]:

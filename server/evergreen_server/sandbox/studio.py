@@ -13,7 +13,7 @@ from threading import Timer
 from typing import Literal
 
 from evergreen_server.sandbox.journal import Json
-from evergreen_server.sandbox.tasks import TaskRecord
+from evergreen_server.sandbox.tasks import ENDINGS, TaskRecord
 
 _SECONDS_MOST = 300.0
 
@@ -36,7 +36,7 @@ class Studio:
         self._locks: dict[str, asyncio.Lock] = {}
 
     async def clip(self, record: TaskRecord, *, scale: float) -> Path:
-        """Returns the task's MP4, rendered on the first call; the same picture and parameters share a file."""
+        """Returns the task's clip, rendered on the first call; the same picture and parameters share a file."""
         width, height = (max(2, round(side * scale) // 2 * 2) for side in (record.width, record.height))
         source = record.source
         # Without a source the picture is made up, one per prompt.
@@ -49,9 +49,11 @@ class Studio:
             "width": width,
             "height": height,
             "seconds": record.clip_seconds,
+            "form": record.form,
+            "sound": record.sound,
         }
         name = hashlib.sha256(json.dumps({**job, "source": source.digest if source else ""}).encode()).hexdigest()
-        target = self._clips / f"{name}.mp4"
+        target = self._clips / f"{name}.{ENDINGS[record.form]}"
         async with self._locks.setdefault(name, asyncio.Lock()):
             if not target.exists():
                 await self._run({**job, "target": str(target)})

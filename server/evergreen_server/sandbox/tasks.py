@@ -1,5 +1,6 @@
 """What a task is and what it looks like at a moment: a pure function of its record and the clock."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
@@ -7,6 +8,11 @@ from evergreen_server.sandbox.journal import Json
 from evergreen_server.sandbox.settings import Progress
 
 Status: TypeAlias = Literal["THROTTLED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
+
+Form: TypeAlias = Literal["mp4", "mov", "prores", "frames"]
+"""What a clip is written as; `frames` is an archive of pictures."""
+
+ENDINGS: Mapping[Form, str] = {"mp4": "mp4", "mov": "mov", "prores": "mov", "frames": "zip"}
 
 MILLI = 1000
 
@@ -61,6 +67,8 @@ class TaskRecord:
     padding_bytes: int = 0
     outputs: int = 1
     draft: bool = False
+    form: Form = "mp4"
+    sound: bool = False
 
     def entry(self) -> dict[str, Json]:
         return asdict(self)
