@@ -17,6 +17,8 @@ from uuid import uuid4
 import aiohttp
 from aiohttp import hdrs
 from aiohttp.abc import AbstractResolver
+from aiohttp.connector import Connection
+from aiohttp.http_parser import RawResponseMessage
 from yarl import URL
 
 from evergreen_server.jobs.media import Fetched, MediaError, MediaRefused, MediaUnreachable
@@ -29,11 +31,15 @@ from evergreen_server.media.urls import UrlPolicy
 from evergreen_server.turns import Turns
 
 MAX_REDIRECTS = 3
+MAX_HEADS = 20
+"""Interim answers (1xx) and the one that counts."""
 
 T = TypeVar("T")
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK_BYTES = 256 * 1024
+_UNCHANGED = frozenset({"", "identity", "none", "binary", "aws-chunked", "utf-8"})
+"""What servers write as an encoding of plain bytes; object stores keep the word of a signed upload, aws-chunked."""
 
 
 class Fetcher:
@@ -97,8 +103,7 @@ class Fetcher:
     async def _follow(self, url: URL, kind: Kind, spool: Spool) -> Fetched:
         for hop in range(MAX_REDIRECTS + 1):
             try:
-                session = self._trusted if self._policy.trusts(url) else self._guarded
-                async with session.get(url, allow_redirects=False, headers=_headers(kind)) as response:
+                async with self._asked(url, kind) as response:
                     if response.status == 200:
                         return replace(await self._receive(response, kind, spool), redirected=hop > 0)
                     url = self._next(url, response)
@@ -110,6 +115,19 @@ class Fetcher:
                 exc.redirected = hop > 0
                 raise
         raise MediaRefused(f"the URL leads to more than {MAX_REDIRECTS} redirects", reason="MEDIA_REFUSED")
+
+    @asynccontextmanager
+    async def _asked(self, url: URL, kind: Kind) -> AsyncIterator[aiohttp.ClientResponse]:
+        session = self._trusted if self._policy.trusts(url) else self._guarded
+        try:
+            response = await session.get(url, allow_redirects=False, headers=_headers(kind))
+        except (OSError, ValueError, LookupError) as exc:
+            if isinstance(exc, aiohttp.ClientError | TimeoutError):
+                raise
+            # Nothing has touched the disk yet: so it is an answer, or an address, that the library chokes on.
+            raise aiohttp.ClientConnectionError("the answer makes no sense") from exc
+        async with response:
+            yield response
 
     def _next(self, url: URL, response: aiohttp.ClientResponse) -> URL:
         location = response.headers.get(hdrs.LOCATION)
@@ -130,7 +148,8 @@ class Fetcher:
 
     async def _receive(self, response: aiohttp.ClientResponse, kind: Kind, spool: Spool) -> Fetched:
         limit = self._limits.picture_bytes if kind is Kind.PICTURE else self._limits.stream_bytes
-        if response.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() not in ("identity", ""):
+        words = ",".join(response.headers.getall(hdrs.CONTENT_ENCODING, [])).lower().split(",")
+        if not _UNCHANGED.issuperset(word.strip() for word in words):
             raise MediaRefused("the body came compressed although that was not asked for", reason="MEDIA_REFUSED")
         if (response.content_length or 0) > limit:
             raise _too_large(kind, limit)
@@ -158,6 +177,7 @@ class Fetcher:
             # A compressed body of a few kilobytes can unpack to gigabytes.
             auto_decompress=False,
             read_bufsize=_CHUNK_BYTES,
+            response_class=_Answer,
             timeout=aiohttp.ClientTimeout(
                 total=None,
                 connect=limits.connect_seconds,
@@ -165,6 +185,27 @@ class Fetcher:
                 sock_read=limits.read_seconds,
             ),
         )
+
+
+class _Answer(aiohttp.ClientResponse):
+    """An answer after few interim ones. The library reads on through any number, and lets nobody else run."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        protocol, left = connection.protocol, MAX_HEADS
+        assert protocol is not None
+        take = protocol.feed_data
+
+        def take_few(data: tuple[RawResponseMessage, aiohttp.StreamReader], size: int = 0) -> None:
+            nonlocal left
+            left -= 1
+            if left >= 0:
+                take(data, size)
+            elif protocol.transport is not None:
+                protocol.transport.abort()
+                protocol.set_exception(aiohttp.ServerDisconnectedError())
+
+        protocol.feed_data = take_few  # type: ignore[method-assign]  # there is no other way into it
+        return await super().start(connection)
 
 
 def _headers(kind: Kind) -> dict[str, str]:

@@ -37,7 +37,6 @@ _INFLATED_AT_ONCE = 1024 * 1024
 _WEBP_KNOWN = (b"VP8 ", b"VP8L", b"VP8X", b"ALPH", b"ANIM", b"ANMF", b"ICCP", b"EXIF", b"XMP ")
 _JPEG_NEXT = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 """A marker that ends what an encoder wrote as pixels: neither a stuffed byte, a restart nor filling."""
-_JPEG_TABLES = 8192
 _JFIF = re.compile(rb"JFIF\x00\x01.{6}\x00\x00", re.DOTALL)
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
 _JPEG_BASELINE = (0xC0, 0xC1)
@@ -168,7 +167,9 @@ def _inflates_to(pieces: list[memoryview], size: int) -> bool:
 
 
 def _jpeg(data: bytes) -> Parts:
-    at, tables, bare, scans, tail = 2, 0, True, 0, 0
+    at, bare, scans, tail = 2, True, 0, 0
+    given: list[int] = []
+    needed: set[int] = set()
     while True:
         marker = data[at : at + 2]
         if len(marker) < 2 or marker[0] != 0xFF:
@@ -185,8 +186,13 @@ def _jpeg(data: bytes) -> Parts:
         if kind in (_SOI, 0x01) or 0xD0 <= kind <= 0xD7 or size < 2:
             return Parts(decoded=data)
         body = data[at + 4 : at + 2 + size]
-        tables += size if kind in (_DQT, _DHT) else 0
         bare = bare and _is_needed(kind, body)
+        given += _tables(kind, body)
+        if bare and kind in _JPEG_BASELINE:
+            needed |= {_DQT << 8 | body[at] for at in range(8, len(body), 3)}
+        elif bare and kind == _SOS:
+            for choice in body[2 : 2 + 2 * body[0] : 2]:
+                needed |= {_DHT << 8 | choice >> 4, _DHT << 8 | 0x10 | choice & 0xF}
         at += 2 + size
         if kind == _SOS:
             scans += 1
@@ -194,7 +200,7 @@ def _jpeg(data: bytes) -> Parts:
             if found is None:
                 return Parts(decoded=data)
             at = found.start()
-    bare = bare and scans == 1 and tables <= _JPEG_TABLES and end == len(data)
+    bare = bare and scans == 1 and sorted(given) == sorted(needed) and end == len(data)
     return Parts(decoded=data, bare=bare, surplus=len(data) - end, tail=tail)
 
 
@@ -209,6 +215,16 @@ def _is_needed(kind: int, body: bytes) -> bool:
     if kind == _SOS:
         return len(body) >= 1 and len(body) == 4 + 2 * body[0]
     return kind in (_DQT, _DHT)
+
+
+def _tables(kind: int, body: bytes) -> list[int]:
+    """Names the tables of a segment by its kind and their numbers; -1 for what is none."""
+    found: list[int] = []
+    at = 0
+    while kind in (_DQT, _DHT) and at < len(body):
+        found.append(kind << 8 | body[at] & (0x0F if kind == _DQT else 0xFF))
+        at += 1 + 64 * (1 + (body[at] >> 4)) if kind == _DQT else 17 + sum(body[at + 1 : at + 17])
+    return found if at == len(body) or kind not in (_DQT, _DHT) else [-1]
 
 
 def _webp(data: bytes) -> Parts:
