@@ -21,7 +21,7 @@ from evergreen_server.jobs.crowd import BEAT_SECONDS, Crowd
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.leases import Lease
 from evergreen_server.jobs.locks import StorageLocks
-from evergreen_server.jobs.model import Job, TaskRole
+from evergreen_server.jobs.model import Job, Stage, State, TaskRole
 from evergreen_server.jobs.polling import Pace
 from evergreen_server.jobs.projects import lock_project
 from evergreen_server.jobs.strays import AT_ONCE, in_turns
@@ -238,10 +238,32 @@ async def test_a_project_whose_row_is_locked_holds_up_no_other_projects_changes(
             lock_project(elsewhere, GREEDY, replica.clock())
             waiting = [asyncio.ensure_future(filled_once(replica, GREEDY, number)) for number in range(1, 50)]
 
-            async with asyncio.timeout(30):
+            assert not (await asyncio.wait(waiting, timeout=0.5))[0], "they have come, and wait"
+            async with asyncio.timeout(10):
                 await filled_once(replica, HONEST, 1)
             assert not any(each.done() for each in waiting)
         await asyncio.gather(*waiting)
+
+
+async def test_wishes_of_a_project_whose_row_is_locked_hold_up_no_other_projects_wish(postgres: Postgres) -> None:
+    """More of them than there are threads that write."""
+    async with open_database(postgres.create()) as database:
+        replica = Replica(database, Tier())
+        mine = [await filled_once(replica, GREEDY, number) for number in range(30)]
+        other = await filled_once(replica, HONEST, 0)
+        with database.engine.begin() as elsewhere:
+            lock_project(elsewhere, GREEDY, replica.clock())
+            waiting = [asyncio.ensure_future(replica.store.wish(job.job_id, cancelled)) for job in mine]
+
+            assert not (await asyncio.wait(waiting, timeout=0.5))[0], "they have come, and wait"
+            async with asyncio.timeout(10):
+                assert (await replica.store.wish(other.job_id, cancelled)).state is State.CANCELLING
+            assert not any(each.done() for each in waiting)
+        await asyncio.gather(*waiting)
+
+
+def cancelled(job: Job) -> Job:
+    return replace(job, state=State.CANCELLING, stage=Stage.NONE)
 
 
 async def test_a_project_that_holds_many_locks_of_its_scenes_holds_up_no_other(postgres: Postgres) -> None:

@@ -175,7 +175,15 @@ class JobStore(JobReader):
 
         Raises PriceUnknown, ProjectCreditsExceeded where the change begins an attempt and the cap has no room for it.
         """
-        return await self.write(lambda db: self.apply(db, job_id, edit, wished=True))
+        project_id = await self._lane_of(job_id)
+        work = partial(self.apply, job_id=job_id, edit=edit, wished=True, project_id=project_id)
+        return await self.write(work, project_id=project_id)
+
+    async def _lane_of(self, job_id: str) -> str | None:
+        """Gives the project whose changes a change of a job waits with, rather than in a thread that others need."""
+        if not self._database.shared:
+            return None
+        return await self._database.fetch(lambda db: db.execute(statements.PROJECT_OF, {"of_job": job_id}).scalar())
 
     async def flush(self, batch: Collection[Progress]) -> None:
         """Writes many jobs' progress in few transactions; what is no news, or not the owner's, is left out."""
