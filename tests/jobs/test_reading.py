@@ -11,14 +11,18 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from evergreen.v1 import video_pb2
 from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import Database
+from evergreen_server.jobs.database import Database, jobs
 from evergreen_server.jobs.model import Job, State
 from evergreen_server.jobs.reading import PAGE_BYTES, JobReader
 from evergreen_server.jobs.rows import spec_to_json
+from evergreen_server.rpc.convert import job_message
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import store_of
 from tests.postgres import Postgres
+
+PLAIN_CLIENTS_BYTES = 4 * 1024 * 1024
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -57,6 +61,23 @@ async def test_a_page_ends_where_its_jobs_have_much_to_tell(database: Database) 
     assert len(found) > 5
     for page in found:
         assert sum(len(job.request.spec.prompt_text.encode()) for job in page) <= PAGE_BYTES
+
+
+async def test_a_page_fits_into_what_a_plain_client_takes_whatever_is_long(database: Database) -> None:
+    labels = {f"{number:063}": "x" * 255 for number in range(32)}
+
+    def write(db: sa.Connection) -> None:
+        write_history(db, count=250, prompt="x")
+        db.execute(sa.update(jobs).values(labels=labels))
+
+    await database.write(write)
+
+    found = await pages(database)
+
+    assert sum(len(page) for page in found) == 250
+    for page in found:
+        answer = video_pb2.ListVideosResponse(jobs=[job_message(job, whole=True) for job in page])
+        assert answer.ByteSize() < PLAIN_CLIENTS_BYTES * 3 // 4
 
 
 async def test_a_job_that_has_more_to_tell_than_a_page_holds_is_a_page(database: Database) -> None:

@@ -154,7 +154,8 @@ def _listed(
 
 def _within(db: sa.Connection, job_ids: Sequence[str]) -> Sequence[str]:
     """Gives the first of the jobs, as many as have no more to tell than a page may hold."""
-    columns = (jobs.c.spec, jobs.c.labels, jobs.c.inputs, jobs.c.outputs, jobs.c.warnings)
+    # Labels are told twice: as the job's, and as its request's.
+    columns = (jobs.c.spec, jobs.c.labels, jobs.c.labels, jobs.c.inputs, jobs.c.outputs, jobs.c.warnings)
     size = sum((sa.func.length(sa.cast(column, sa.Text)) for column in columns), sa.literal(0))
     sizes = {
         row.job_id: row.size
