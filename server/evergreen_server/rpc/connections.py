@@ -11,7 +11,8 @@ IDLE_SECONDS = 300.0
 HANDSHAKE_SECONDS = 20.0
 KEPT_FILES = 400
 """Open files that are not given to connections: for the databases, the storage, media, and spooled files."""
-MOST_CONNECTIONS = 50_000
+MOST_CONNECTIONS = 20_000
+"""Of 15 KiB each, before anybody makes a call on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
