@@ -30,6 +30,9 @@ SCHEMA_VERSION: Final = 1
 ASSET_FOLDERS: Final = tuple(folder for folder in FOLDERS if folder != "metadata")
 
 _JOB_LISTS: Final = ("videoRequests", "completedVideos")
+_MEMBERS: Final = frozenset(
+    {"schemaVersion", "id", "projectId", "createdAt", "updatedAt", "status", "assets", "generation"}
+)
 _NEWEST_VERSION: Final = 1 << 31
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 
@@ -49,8 +52,9 @@ _ASSET: Final = itemgetter(Entry._fields.index("asset"))
 
 
 class Document:
-    """A document in memory. The lists of ours are kept by path and by id; `members` has a null where each of them was.
+    """A document in memory. The lists of ours are kept by path and by id, what is not ours as the text that is written.
 
+    `members` and the two dictionaries of texts keep the order; they have a null for what is kept elsewhere.
     `changed` tells whether a change made a difference since it was read, or copied.
     """
 
@@ -59,8 +63,10 @@ class Document:
         members: dict[str, Json],
         folders: dict[str, dict[str, Entry]],
         jobs: dict[str, dict[str, None]],
+        texts: Mapping[str, Mapping[str, str | None]],
     ) -> None:
         self.members = members
+        self.texts = texts
         self.folders = folders
         self.jobs = jobs
         self.changed = False
@@ -72,6 +78,7 @@ class Document:
             dict(self.members),
             {folder: dict(entries) for folder, entries in self.folders.items()},
             {name: dict(ids) for name, ids in self.jobs.items()},
+            self.texts,
         )
 
     def scene(self) -> Scene:
@@ -130,10 +137,11 @@ def new_document(project_id: str, scene_id: str, *, created_at: datetime, update
         "createdAt": time_text(created_at),
         "updatedAt": time_text(updated_at),
         "status": "ACTIVE",
-        "assets": dict.fromkeys(ASSET_FOLDERS),
-        "generation": dict.fromkeys(_JOB_LISTS),
+        "assets": None,
+        "generation": None,
     }
-    return Document(members, {folder: {} for folder in ASSET_FOLDERS}, {name: {} for name in _JOB_LISTS})
+    texts = {"": {}, "assets": dict.fromkeys(ASSET_FOLDERS), "generation": dict.fromkeys(_JOB_LISTS)}
+    return Document(members, {folder: {} for folder in ASSET_FOLDERS}, {name: {} for name in _JOB_LISTS}, texts)
 
 
 def decode(data: bytes, *, project_id: str, scene_id: str) -> Document:
@@ -151,9 +159,13 @@ def decode(data: bytes, *, project_id: str, scene_id: str) -> Document:
     jobs = {
         name: {job_id_of(value, name): None for value in list_of(generation.get(name), name)} for name in _JOB_LISTS
     }
-    members["assets"] = assets | dict.fromkeys(ASSET_FOLDERS)
-    members["generation"] = generation | dict.fromkeys(_JOB_LISTS)
-    document = Document(members, folders, jobs)
+    texts: dict[str, dict[str, str | None]] = {
+        "": {name: _line(value) for name, value in members.items() if name not in _MEMBERS},
+        "assets": {name: None if name in folders else _line(value) for name, value in assets.items()},
+        "generation": {name: None if name in jobs else _line(value) for name, value in generation.items()},
+    }
+    kept = {name: value if name in _MEMBERS and name not in texts else None for name, value in members.items()}
+    document = Document(kept, folders, jobs, texts)
     scene = document.scene()
     if (scene.project_id, scene.id) != (project_id, scene_id):
         raise Corrupt("it belongs to another scene")
@@ -162,15 +174,15 @@ def decode(data: bytes, *, project_id: str, scene_id: str) -> Document:
 
 def encode(document: Document) -> bytes:
     """Writes a document for people and programs, one line for each asset."""
-    texts = {name: _line(value) for name, value in document.members.items()}
-    assets = {name: _line(value) for name, value in object_of(document.members["assets"], "assets").items()}
-    assets |= {folder: _array(entry.line for entry in held.values()) for folder, held in document.folders.items()}
-    generation = {name: _line(value) for name, value in object_of(document.members["generation"], "generation").items()}
-    generation |= {name: _array(map(_line, ids)) for name, ids in document.jobs.items()}
-    texts |= {"assets": _block(assets, "  "), "generation": _block(generation, "  ")}
-    # Half of a surrogate pair can only be written escaped, and stands nowhere but inside of a text.
-    text = _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", _block(texts, ""))
-    return text.encode() + b"\n"
+    assets = {folder: _array(entry.line for entry in held.values()) for folder, held in document.folders.items()}
+    generation = {name: _array(map(_line, ids)) for name, ids in document.jobs.items()}
+    whole = {
+        "assets": _block(document.texts["assets"], assets, "  "),
+        "generation": _block(document.texts["generation"], generation, "  "),
+    }
+    ours = {name: _line(value) for name, value in document.members.items() if name in _MEMBERS}
+    kept = {name: document.texts[""].get(name) for name in document.members}
+    return _bytes(_block(kept, ours | whole, ""))
 
 
 def add_assets(document: Document, assets: Iterable[Asset]) -> None:
@@ -209,8 +221,7 @@ def encode_sidecar(job_id: str, assets: Sequence[Asset], members: Mapping[str, J
         "jobId": job_id,
         "assets": [entry_of(asset) for asset in assets],
     }
-    text = json.dumps({**members, **ours}, indent=2, ensure_ascii=False, allow_nan=False, sort_keys=True)
-    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"
+    return _bytes(json.dumps({**members, **ours}, indent=2, ensure_ascii=False, allow_nan=False, sort_keys=True))
 
 
 def decode_sidecar(data: bytes, *, job_id: str) -> list[Asset]:
@@ -250,6 +261,15 @@ def _array(lines: Iterable[str]) -> str:
     return f"[\n      {text}\n    ]" if text else "[]"
 
 
-def _block(members: Mapping[str, str], indent: str) -> str:
-    text = ",\n".join(f"{indent}  {_line(name)}: {value}" for name, value in members.items())
-    return f"{{\n{text}\n{indent}}}" if text else "{}"
+def _block(texts: Mapping[str, str | None], ours: Mapping[str, str], indent: str) -> str:
+    lines = (f"{indent}  {_line(name)}: {ours[name] if text is None else text}" for name, text in texts.items())
+    text = ",\n".join(lines)
+    return f"{{\n{text}\n{indent}}}"
+
+
+def _bytes(text: str) -> bytes:
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError:
+        # Half of a surrogate pair can only be written escaped, and stands nowhere but inside of a text.
+        return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"

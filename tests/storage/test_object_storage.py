@@ -165,7 +165,9 @@ FOREIGN = [
         "team/files//x",
     ],
 )
-async def test_foreign_keys_break_no_listing_and_are_left_alone(bucket: Bucket, clock: Clock, bad: str) -> None:
+async def test_foreign_keys_break_no_listing_and_go_with_their_scene_or_are_told_of(
+    bucket: Bucket, clock: Clock, bad: str
+) -> None:
     foreign = [bad, *FOREIGN]
     for key in foreign:
         bucket.put(key, b"" if key.endswith("/") else b"foreign")
@@ -194,9 +196,15 @@ async def test_foreign_keys_break_no_listing_and_are_left_alone(bucket: Bucket, 
         await storage.put("projects/p/s/metadata/scene.json", b"broken")
         rebuilt = await scenes.get("p", "s")
         assert [asset.path for asset in rebuilt.videos] == ["videos/0", "videos/clip.mp4"]
-        await scenes.delete("p", "s")
-        await scenes.delete("p", "t")
-    assert bucket.listed() == put
+        left = [f"team/files/projects/p/s/{path}" for path in await scenes.delete("p", "s")]
+        assert list(await scenes.delete("p", "t")) == []
+
+    after = bucket.listed()
+    assert [key for key in put if not key.startswith(FOLDER)] == [key for key in after if not key.startswith(FOLDER)]
+    # What is left is told of, or lies beside a key that is.
+    untold = [key for key in after if key.startswith(FOLDER) and key not in left]
+    assert all("//" in bad or "/." in bad for _ in untold)
+    assert set(left) <= {*after, f"{FOLDER}/"}
 
 
 async def test_a_delimited_listing_jumps_over_a_long_folder(emulators: Callable[[str], Emulator], proxy: Proxy) -> None:
