@@ -27,3 +27,10 @@ def test_links_lead_somewhere(page: Path) -> None:
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+def test_the_tests_that_the_threat_model_names_are_there() -> None:
+    named = set(re.findall(r"`(tests/[^`]+)`", (ROOT / "docs" / "threat-model.md").read_text()))
+
+    assert len(named) > 20
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
