@@ -115,6 +115,10 @@ class SceneIndex:
             except (Conflict, AlreadyExists):
                 longest = min(_MAX_PAUSE, _MIN_PAUSE * 4 ** (attempt + 1))
                 await asyncio.sleep(_MIN_PAUSE + (longest - _MIN_PAUSE) * self._jitter())
+        if found.meta is None:
+            raise Unavailable(
+                f"the scene.json of {scene} cannot be made: what lies in its place is no file; move it away"
+            )
         raise Conflict(f"the scene.json of {scene} was changed by others at each of {_TRIES} tries; try again")
 
     async def _look(self, project_id: str, scene_id: str) -> _Found:

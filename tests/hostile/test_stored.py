@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeAlias
 
+import grpc
 import pytest
 import pytest_asyncio
 
@@ -274,6 +275,8 @@ async def test_a_document_that_is_no_file_hides_no_other_scene(
     listed = await scenes.listed()
 
     assert (listed["good"], listed.get(scene_id, "")) == ("ACTIVE", status)
+    with pytest.raises(grpc.aio.AioRpcError, match=r"move it away|symbolic link"):
+        await scenes.api.scene.CreateScene(scene_pb2.CreateSceneRequest(project_id="film", scene_id=scene_id))
 
 
 async def test_a_scene_tells_of_the_files_that_others_put_there_and_of_its_metadata(scenes: Scenes) -> None:
