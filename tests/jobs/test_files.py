@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from evergreen_server.jobs.files import Kept, find, keep
 from evergreen_server.jobs.model import Job, Superseded
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.work import Tools
-from evergreen_storage import Asset, SceneStore, Sealed, Unavailable, open_storage
+from evergreen_storage import Asset, LocalStorage, SceneStore, Sealed, Unavailable, open_storage
+from evergreen_storage.disk import Traits
 from tests.jobs.tools import request_at, store_of, tools_of
 from tests.postgres import Postgres
 
@@ -148,3 +149,19 @@ async def test_an_execution_that_was_superseded_gives_no_file_its_name(case: Cas
 
     assert await case.store.files("job") == {}
     assert not await case.scenes.holds("film", "scene-1", PATH)
+
+
+async def test_a_name_in_other_letters_is_taken_where_the_disk_takes_both_for_one(case: Case) -> None:
+    traits = Traits(case_sensitive=False, hard_links=True)
+    storage = await LocalStorage.open(case.folder, clock=now, traits=traits)
+    try:
+        case.scenes = SceneStore(storage, clock=now)
+        case.tools = replace(case.tools, scenes=case.scenes)
+        case.plant("videos/JOB-1-1.mp4")
+
+        kept = await case.keep()
+
+        assert kept.asset.path == NEXT
+        assert case.read("videos/JOB-1-1.mp4") == b"forged by other"
+    finally:
+        await storage.close()
