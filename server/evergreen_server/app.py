@@ -255,6 +255,7 @@ async def serve(
             clock=SteadyClock(now, monotonic=time.monotonic),
             events_kept=timedelta(days=config.event_retention_days),
             jobs_kept=timedelta(days=config.job_retention_days),
+            requests_kept=None if (days := config.request_retention_days) is None else timedelta(days=days),
             meter=metrics,
         )
         deletions = SceneDeletions(

@@ -94,6 +94,9 @@ class Config:
     job_retention_days: float
     """EVERGREEN_JOB_RETENTION_DAYS: how long jobs that have ended are kept, and at least as long as their events,
     1 to 3650. Their files are not touched. Default 30."""
+    request_retention_days: float | None
+    """EVERGREEN_REQUEST_RETENTION_DAYS: for how long after it was accepted it is known which request made a job that is
+    no longer kept, 1 to 36500; sent again after that it makes a new job. Default for ever."""
     metrics_listen: str
     """EVERGREEN_METRICS_LISTEN: host:port where /metrics is served for Prometheus; port 0 picks one. It
     has no authentication, so that beyond loopback `insecure` must be given. Default off."""
@@ -176,6 +179,7 @@ class Config:
             max_queued=read("EVERGREEN_MAX_QUEUED", "20000", _whole(1, 10_000_000)),
             event_retention_days=read("EVERGREEN_EVENT_RETENTION_DAYS", "7", _number(1, 3650)),
             job_retention_days=read("EVERGREEN_JOB_RETENTION_DAYS", "30", _number(1, 3650)),
+            request_retention_days=read("EVERGREEN_REQUEST_RETENTION_DAYS", "", _days),
             metrics_listen=metrics,
             grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", _number(0, 600)),
             connection_age_seconds=read("EVERGREEN_CONNECTION_AGE_SECONDS", "1800", _number(0, 604_800)),
@@ -198,6 +202,10 @@ def _number(low: float, high: float) -> Callable[[str], float]:
         return value
 
     return parse
+
+
+def _days(text: str) -> float | None:
+    return _number(1, 36_500)(text) if text else None
 
 
 def _whole(low: int, high: int) -> Callable[[str], int]:

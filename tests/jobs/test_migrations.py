@@ -142,6 +142,7 @@ THIRD_INDEXES = (
     "jobs_by_scene",
     "jobs_by_revision",
     "provider_tasks_unsettled",
+    "requests_by_job",
 )
 SECOND = Path(__file__).with_name("schema_2.sql")
 

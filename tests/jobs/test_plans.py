@@ -101,6 +101,7 @@ class Case:
             clock=lambda: NOW,
             events_kept=timedelta(days=1),
             jobs_kept=timedelta(days=1),
+            requests_kept=timedelta(days=1),
             meter=Unmetered(),
         ).round()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from evergreen_server.ids import JobIds
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, job_files, metadata
 from evergreen_server.jobs.feed import CursorCompacted, Feed
@@ -275,3 +276,33 @@ async def test_two_replicas_may_remove_at_once(case: Case) -> None:
     assert sum(removed.events for removed in rounds) == 80
     assert sum(removed.jobs for removed in rounds) == 40
     assert (await case.counts())["jobs"] == 0
+
+
+async def test_requests_whose_jobs_are_gone_are_kept_for_ever_or_for_so_long(case: Case) -> None:
+    ids = JobIds(case.clock)
+    old, alive = ids.new(), ids.new()
+    await case.failed(old)
+    await case.begun(alive)
+    case.now += timedelta(days=100)
+    young = ids.new()
+    await case.failed(young)
+    case.now += timedelta(days=10)
+    await case.retention.round()
+    counts = await case.counts()
+    assert (counts["jobs"], counts["requests"]) == (1, 3)
+
+    kept = Retention(
+        database=case.database,
+        workflows=NoWorkflows(),
+        clock=case.clock,
+        events_kept=timedelta(days=1),
+        jobs_kept=timedelta(days=3),
+        requests_kept=timedelta(days=90),
+        meter=Unmetered(),
+    )
+
+    assert (await kept.round()).requests == 1
+    assert await case.store.find("film", alive, "digest") is not None
+    assert await case.store.find("film", old, "digest") is None
+    with pytest.raises(JobDeleted):
+        await case.store.find("film", young, "digest")

@@ -117,6 +117,7 @@ requests = sa.Table(
     sa.Column("request_id", sa.String, primary_key=True),
     sa.Column("digest", sa.String, nullable=False),
     sa.Column("job_id", sa.String, nullable=False),
+    sa.Index("requests_by_job", "job_id"),
     comment="Outlives the job, so that a late retry can never start it again.",
 )
 

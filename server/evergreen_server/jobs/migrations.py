@@ -13,6 +13,7 @@ from evergreen_server.jobs.database import (
     metadata,
     projects,
     provider_tasks,
+    requests,
     scene_deletions,
 )
 from evergreen_server.jobs.statements import INSERT_NEEDS, UPDATE_JOB
@@ -45,7 +46,7 @@ def migrate(db: sa.Connection) -> None:
         for step in range(version + 1, VERSION + 1):
             STEPS[step](db)
         # All at last, since some are of columns that a later step adds.
-        for index in (*jobs.indexes, *provider_tasks.indexes):
+        for index in (*jobs.indexes, *provider_tasks.indexes, *requests.indexes):
             index.create(db, checkfirst=True)
     if version != VERSION:
         db.execute(schema_version.delete())

@@ -2,7 +2,7 @@
 
 What is removed of a project's events is always their beginning, so that no gap opens: who asks for less than
 `compacted_revision` is told so. A job goes only when its events have gone. What a project spent stays in its sums;
-and the row of a request outlives its job, so that the request can never start it again.
+and the row of a request outlives its job, so that the request cannot start it again: for ever, or as long as is said.
 
 Any number of replicas may do this at once: each batch locks what it removes.
 """
@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 import sqlalchemy as sa
@@ -27,6 +28,7 @@ from evergreen_server.jobs.database import (
     ledger,
     projects,
     provider_tasks,
+    requests,
 )
 from evergreen_server.jobs.meter import Meter
 from evergreen_server.jobs.model import FINAL, TaskRole
@@ -36,6 +38,7 @@ from evergreen_server.jobs.rows import micros
 EVENTS_AT_ONCE = 1000
 JOBS_AT_ONCE = 200
 WORKFLOWS_AT_ONCE = 200
+REQUESTS_AT_ONCE = 500
 WORKFLOWS_KEPT = timedelta(hours=1)
 """How long an ended workflow is kept; nothing asks for it any more."""
 ROUND_SECONDS = 600.0
@@ -73,6 +76,7 @@ class Removed:
     events: int
     jobs: int
     workflows: int
+    requests: int = 0
 
 
 class Retention:
@@ -87,6 +91,7 @@ class Retention:
         events_kept: timedelta,
         jobs_kept: timedelta,
         meter: Meter,
+        requests_kept: timedelta | None = None,
         events_at_once: int = EVENTS_AT_ONCE,
     ) -> None:
         self._database = database
@@ -94,6 +99,7 @@ class Retention:
         self._clock = clock
         self._events_kept = events_kept
         self._jobs_kept = jobs_kept
+        self._requests_kept = requests_kept
         self._meter = meter
         self._events_at_once = events_at_once
 
@@ -120,11 +126,21 @@ class Retention:
         workflows = 0
         while number := await asyncio.to_thread(self._workflows.forget_ended, now - WORKFLOWS_KEPT, WORKFLOWS_AT_ONCE):
             workflows += number
-        for what, number in (("events", events), ("jobs", gone), ("workflows", workflows)):
+        asked = 0 if self._requests_kept is None else await self._forget_requests(now - self._requests_kept)
+        removed = {"events": events, "jobs": gone, "workflows": workflows, "requests": asked}
+        for what, number in removed.items():
             self._meter.removed(what, number)
-        if events or gone or workflows:
-            logger.info("old rows removed", extra={"events": events, "jobs": gone, "workflows": workflows})
-        return Removed(events=events, jobs=gone, workflows=workflows)
+        if any(removed.values()):
+            logger.info("old rows removed", extra=removed)
+        return Removed(**removed)
+
+    async def _forget_requests(self, before: datetime) -> int:
+        total, after, more = 0, "", True
+        while more:
+            work = partial(_delete_requests, after=after, before=before)
+            number, after = await self._database.write(work)
+            total, more = total + number, bool(after)
+        return total
 
     async def _compact(self, project_id: str, before: datetime) -> int:
         def work(db: sa.Connection) -> int:
@@ -189,3 +205,20 @@ def _delete_jobs(db: sa.Connection, before: datetime) -> int:
         for table in (inline_media, job_files, job_needs, provider_tasks, ledger, jobs):
             db.execute(table.delete().where(table.c.job_id.in_(found)))
     return len(found)
+
+
+def _delete_requests(db: sa.Connection, after: str, before: datetime) -> tuple[int, str]:
+    """Deletes of the next batch of old requests those whose jobs are gone.
+
+    Gives how many, and the job of the batch's last; an empty one where there are no more.
+    """
+    # An id begins with the milliseconds at which it was made.
+    oldest = f"{max(0, micros(before) // 1000):012x}"
+    old = requests.c.job_id > after, requests.c.job_id < f"{oldest[:8]}-{oldest[8:]}"
+    query = sa.select(requests.c.job_id).where(*old).order_by(requests.c.job_id).limit(REQUESTS_AT_ONCE)
+    found = list(db.execute(query).scalars())
+    kept = set(db.execute(sa.select(jobs.c.job_id).where(jobs.c.job_id.in_(found))).scalars()) if found else set()
+    gone = [job_id for job_id in found if job_id not in kept]
+    if gone:
+        db.execute(requests.delete().where(requests.c.job_id.in_(gone)))
+    return len(gone), found[-1] if len(found) == REQUESTS_AT_ONCE else ""
