@@ -16,6 +16,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 from tests.benchmarks import (
     assets,
     client,
+    decoding,
     delivery,
     fanout,
     flight,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "jobs": lambda quick: jobs.run(quick=quick),
     "flight": lambda quick: flight.run(quick=quick),
     "prepare": lambda quick: prepare.run(quick=quick),
+    "decoding": lambda quick: decoding.run(quick=quick),
     "takeover": lambda quick: takeover.run(quick=quick),
     "delivery": lambda quick: delivery.run(quick=quick),
     "assets": lambda quick: assets.run(quick=quick),
