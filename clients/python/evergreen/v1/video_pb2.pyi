@@ -598,6 +598,7 @@ class Warning(_message.Message):
     * `PICTURE_CROPPED`: a picture was cropped, since the model would have refused its aspect.
     * `PICTURE_ANIMATED`: only the first frame of a moving picture was used.
     * `PICTURE_PROFILE_IGNORED`: a picture's colour profile was broken, and its colours were taken as sRGB.
+    * `PICTURE_SURPLUS`: bytes of a picture's file that are no part of the picture were left out.
     * `SUBMISSION_UNKNOWN`: it was not known whether a task had been made, and the request chose to have it
       submitted once more.
     * `SURPLUS_TASK`: the task of an earlier attempt came to light late; it is deleted at the provider.
