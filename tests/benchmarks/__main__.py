@@ -23,6 +23,7 @@ from tests.benchmarks import (
     jobs,
     polling,
     prepare,
+    refusals,
     scene,
     status,
     storage,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "delivery": lambda quick: delivery.run(quick=quick),
     "assets": lambda quick: assets.run(quick=quick),
     "scene": lambda quick: scene.run(quick=quick),
+    "refusals": lambda quick: refusals.run(quick=quick),
     "storage": lambda quick: storage.run(quick=quick),
 }
 

@@ -83,6 +83,50 @@ async def test_one_that_fails_fails_alone(book: Book) -> None:
     assert book.names() == ["a", "b"]
 
 
+class Refused(Exception):
+    """What a work may raise in the ordinary course of things."""
+
+
+async def test_refusals_cost_the_others_neither_their_commit_nor_a_second_run(book: Book) -> None:
+    runs = 0
+
+    def good(name: str) -> Work:
+        def work(db: sa.Connection) -> None:
+            nonlocal runs
+            runs += 1
+            entry(name)(db)
+
+        return work
+
+    def refused(db: sa.Connection) -> None:
+        entry("written before it was refused")(db)
+        raise Refused
+
+    release, before = book.hold(), book.commits
+    waiting = [book.submit(work) for name in "abcd" for work in (refused, good(name), entry("taken"), refused)]
+    release()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(outcome).__name__ for outcome in found[:4]] == ["Refused", "NoneType", "str", "Refused"]
+    assert [type(outcome).__name__ for outcome in found[4:8]] == ["Refused", "NoneType", "IntegrityError", "Refused"]
+    assert book.names() == ["a", "taken", "b", "c", "d"]
+    assert (runs, book.commits - before) == (4, 2), "the one that was held, and all of these"
+
+
+async def test_a_work_that_ends_the_whole_transaction_ends_it_for_itself_alone(book: Book) -> None:
+    def fatal(db: sa.Connection) -> None:
+        # As a database does where its disk is full, or a connection where it breaks.
+        db.exec_driver_sql("ROLLBACK")
+        raise Refused
+
+    release = book.hold()
+    first, broken, last = book.submit(entry("a")), book.submit(fatal), book.submit(entry("b"))
+    release()
+    assert (await first, await last) == ("a", "b")
+    with pytest.raises(Refused):
+        await broken
+    assert book.names() == ["a", "b"]
+
+
 async def test_where_the_commit_itself_fails_nothing_is_done_again(book: Book) -> None:
     runs = 0
 

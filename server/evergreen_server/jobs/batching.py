@@ -77,12 +77,12 @@ class BatchWriter:
         done: list[_Outcome] = []
         try:
             with self._engine.begin() as db:
-                done += ((work(db), None) for work in works)
+                done += (_marked(db, work) for work in works)
         except Exception as exc:
             if len(done) == len(works):
                 # All were done and the commit failed: it may have been made all the same, so nothing is done twice.
                 return [(None, exc)] * len(works)
-            # One of them failed and all are undone: each is run by itself, so that only that one fails.
+            # The connection broke, or the database undid the whole: each is run by itself, on another.
             return [self._alone(work) for work in works]
         return done
 
@@ -93,6 +93,17 @@ class BatchWriter:
         except Exception as exc:
             return None, exc
         return value, None
+
+
+def _marked(db: sa.Connection, work: Work) -> "_Outcome":
+    """Runs one of several works; where it fails it is undone, and what the others wrote is not."""
+    # Never released: the next mark of this name hides it, and a round trip is spared.
+    db.exec_driver_sql("SAVEPOINT work")
+    try:
+        return work(db), None
+    except Exception as exc:
+        db.exec_driver_sql("ROLLBACK TO SAVEPOINT work")
+        return None, exc
 
 
 _Outcome = tuple[Any, Exception | None]
