@@ -52,6 +52,7 @@ from evergreen_server.rpc.connections import Connections, connections_of, raise_
 from evergreen_server.rpc.requests import RequestReader
 from evergreen_server.rpc.scene import SceneService
 from evergreen_server.rpc.server import serve as serve_rpc
+from evergreen_server.rpc.streams import MOST_WATCHES, Streams
 from evergreen_server.rpc.tls import Certificates, read_certificates
 from evergreen_server.rpc.tokens import read_tokens
 from evergreen_server.rpc.transfers import Transfers
@@ -293,6 +294,7 @@ async def serve(
                 database=database, terms=admission.terms, durations=durations, clock=now, scale=config.provider_speed
             ),
             new_id=JobIds(now, newest=await store.newest()).new,
+            watches=Streams(MOST_WATCHES),
             watch_seconds=connections.watch_seconds,
         )
         address = await stack.enter_async_context(

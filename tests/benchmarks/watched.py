@@ -23,6 +23,7 @@ from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.rpc.access import Access
 from evergreen_server.rpc.server import serve
+from evergreen_server.rpc.streams import MOST_WATCHES, Streams
 from evergreen_server.rpc.video import StatusCache, VideoService
 from evergreen_server.rpc.wire import EventWire
 from tests.benchmarks.commanded import obey, paced
@@ -87,6 +88,7 @@ async def main(jobs: int) -> None:
                 reader=Nothing(),
                 statuses=statuses,
                 outlooks=Nothing(),
+                watches=Streams(MOST_WATCHES),
                 new_id=ids.new,
             )
             accepted = []

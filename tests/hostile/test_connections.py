@@ -4,7 +4,7 @@ import asyncio
 import resource
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 
 import grpc
 import pytest
@@ -15,6 +15,8 @@ from evergreen_server.rpc.access import Access, Caller, Right
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import KEPT_FILES, Connections, connections_of, raise_file_limit
 from evergreen_server.rpc.server import serve
+from evergreen_server.rpc.status import status_of
+from evergreen_server.rpc.streams import MOST_HEALTH_WATCHES, Streams, TooManyStreams
 from tests.http2 import ACK, HEADERS, PING, PREFACE, SETTINGS, Connection, connect, envelope, frame
 from tests.rpc.refusals import refusal
 from tests.serving import WAIT_SECONDS, reason_of
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 STATUS = "/evergreen.v1.VideoService/GetStatus"
 WATCH = "/evergreen.v1.VideoService/WatchProgress"
-OK, INVALID, LATE, UNAVAILABLE, UNAUTHENTICATED = 0, 3, 4, 14, 16
+OK, INVALID, LATE, EXHAUSTED, UNAVAILABLE, UNAUTHENTICATED = 0, 3, 4, 8, 14, 16
 HELLO = frame(SETTINGS, 0, 0, b"")
 MOST = 12
 NOBODY = Caller(name="nobody", projects=frozenset(), rights=frozenset({Right.READ}), digest=bytes(32))
@@ -333,6 +335,37 @@ async def test_reflection_without_a_token_is_shown_as_unauthenticated_by_stock_c
         error = await refusal(channel.stream_stream(path)(iter([b""])).read())
 
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REQUIRED")
+
+
+async def test_watches_of_health_that_need_no_token_leave_places_to_others(address: str) -> None:
+    path = "/grpc.health.v1.Health/Watch"
+    async with calling(address, path) as greedy, calling(address, path) as honest:
+        for _ in range(MOST_HEALTH_WATCHES):
+            greedy.connection.call(b"")
+        ends = await greedy.all(MOST_HEALTH_WATCHES // 2)
+        honest.connection.call(b"")
+        honest.connection.call(b"\x0a\x04none")
+        await answers(address)
+
+        assert set(ends.values()) == {EXHAUSTED}
+        assert len(greedy.connection.open) == MOST_HEALTH_WATCHES // 2
+        assert len(honest.connection.open) == 2
+
+
+async def test_one_caller_has_no_more_than_half_of_all_watches() -> None:
+    streams = Streams(10)
+    with ExitStack() as stack:
+        for _ in range(5):
+            stack.enter_context(streams.of("greedy"))
+        with pytest.raises(TooManyStreams), streams.of("greedy"):
+            pytest.fail("a sixth watch was let in")
+        for _ in range(2):
+            stack.enter_context(streams.of("honest"))
+    with streams.of("greedy"):
+        pass
+    status = status_of(TooManyStreams("too many"))
+
+    assert (status.code, status.reason, status.retry) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", True)
 
 
 async def test_a_connection_that_is_old_is_closed_and_its_client_goes_on() -> None:

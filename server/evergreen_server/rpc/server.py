@@ -14,6 +14,7 @@ from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections
 from evergreen_server.rpc.handlers import service_handler
 from evergreen_server.rpc.standard import HEALTH, REFLECTION, Health, Reflection
+from evergreen_server.rpc.streams import MOST_HEALTH_WATCHES, Streams
 from evergreen_server.rpc.tls import Certificates
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
@@ -71,7 +72,7 @@ async def serve(
     if api_implementation.Type() != "upb":
         raise SlowProtobuf(f"protobuf's implementation is {api_implementation.Type()}, not upb")
     server = grpc.aio.server(options=OPTIONS + connections.options())
-    checks = Health(SERVICES)
+    checks = Health(SERVICES, Streams(MOST_HEALTH_WATCHES))
     services = (
         (video_pb2.DESCRIPTOR.services_by_name["VideoService"], video),
         (scene_pb2.DESCRIPTOR.services_by_name["SceneService"], scene),

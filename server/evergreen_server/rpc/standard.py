@@ -10,6 +10,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.handlers import Call, Context, read_message
+from evergreen_server.rpc.streams import Streams
 
 HEALTH = cast(ServiceDescriptor, health_pb2.DESCRIPTOR.services_by_name["Health"])
 REFLECTION = cast(ServiceDescriptor, reflection_pb2.DESCRIPTOR.services_by_name["ServerReflection"])
@@ -19,8 +20,9 @@ Checked: TypeAlias = "ServicerContext[health_pb2.HealthCheckRequest, health_pb2.
 class Health:
     """Tells whether the server, and each of its services, is serving."""
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], watches: Streams) -> None:
         self._names = ("", *names)
+        self._watches = watches
         self._servicer = health.aio.HealthServicer()
 
     async def say(self, serving: bool) -> None:
@@ -42,7 +44,8 @@ class Health:
         return health_pb2.HealthListResponse(statuses=statuses)  # type: ignore[attr-defined]  # newer than its stubs
 
     async def Watch(self, message: health_pb2.HealthCheckRequest, context: Context) -> None:
-        await self._servicer.Watch(message, _typed(context.call))
+        with self._watches.of(context.call.peer()):
+            await self._servicer.Watch(message, _typed(context.call))
 
 
 class Reflection:

@@ -25,6 +25,7 @@ from evergreen_server.jobs.projects import SceneBusy
 from evergreen_server.jobs.provider import Fault, ProviderError, Unauthorized
 from evergreen_server.jobs.wishes import TaskUnusable
 from evergreen_server.rpc.access import AccessChanged, AccessDenied, TokenInvalid, TokenRequired
+from evergreen_server.rpc.streams import TooManyStreams
 from evergreen_server.rpc.transfers import BrokenOff, TooManyTransfers, TransferStalled
 from evergreen_storage import (
     AssetConflict,
@@ -240,6 +241,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     WatchAged: _as(grpc.StatusCode.UNAVAILABLE, "DRAINING"),
     SceneBusy: _busy,
     QueueFull: _full,
+    TooManyStreams: _as(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry=True),
     SceneNotFound: _no_scene,
     NotFound: _as(grpc.StatusCode.NOT_FOUND, "ASSET_NOT_FOUND"),
     AssetConflict: _as(grpc.StatusCode.ALREADY_EXISTS, "ASSET_EXISTS"),

@@ -22,6 +22,7 @@ from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.paging import make_token, read_token
 from evergreen_server.rpc.requests import Reading, RequestReader, digest_of, key_faults
 from evergreen_server.rpc.status import InvalidRequest, Precondition
+from evergreen_server.rpc.streams import Streams
 from evergreen_storage import id_fault
 
 PAGE_SIZE = 50
@@ -102,6 +103,7 @@ class VideoService:
         statuses: StatusCache,
         outlooks: Outlooks,
         new_id: Callable[[], str],
+        watches: Streams,
         watch_seconds: Callable[[], float] = lambda: math.inf,
     ) -> None:
         self._store = store
@@ -114,6 +116,7 @@ class VideoService:
         self._statuses = statuses
         self._outlooks = outlooks
         self._new_id = new_id
+        self._watches = watches
         self._watch_seconds = watch_seconds
 
     async def GenerateVideo(
@@ -212,15 +215,16 @@ class VideoService:
             raise InvalidRequest(faults)
         for job_id in message.job_ids:
             _check_id(job_id)
-        await self._feed.watch(
-            context.call.write,
-            project_id=message.project_id,
-            job_ids=frozenset(message.job_ids),
-            after=after,
-            include_finished=message.include_finished,
-            projects=context.caller.projects,
-            seconds=self._watch_seconds(),
-        )
+        with self._watches.of(context.caller.owner(message.project_id)):
+            await self._feed.watch(
+                context.call.write,
+                project_id=message.project_id,
+                job_ids=frozenset(message.job_ids),
+                after=after,
+                include_finished=message.include_finished,
+                projects=context.caller.projects,
+                seconds=self._watch_seconds(),
+            )
 
     async def CancelVideo(
         self, message: video_pb2.CancelVideoRequest, context: Context
