@@ -179,5 +179,14 @@ async def test_a_limit_on_credits_needs_a_known_price(api: Api, sandbox: Control
     assert not answer.HasField("estimated_credits")
 
 
+async def test_the_list_of_models_tells_of_each_operation(api: Api) -> None:
+    models = (await api.video.ListModels(video_pb2.ListModelsRequest())).models
+    [veo] = [model for model in models if model.model == "veo3.1"]
+
+    assert [rules.operation for rules in veo.rules] == list(veo.operations)
+    assert [rules.prompt_required for rules in veo.rules] == [False, True]
+    assert all(rules.prompt_max_utf16 == 1000 and rules.prices == veo.prices for rules in veo.rules)
+
+
 async def test_wrong_input_is_told_before_the_price(api: Api) -> None:
     assert set(await invalid(api.video.GenerateVideo(request(seed=-1, max_credits=1)))) == {"seed"}

@@ -1,5 +1,7 @@
 """The table of models: what it refuses on the wire and at the caller's fields, what it quotes and lists."""
 
+from dataclasses import replace
+
 import pytest
 
 from evergreen_server.jobs.provider import Fault, Json, Media, PictureRule, Role, VideoSpec
@@ -417,3 +419,44 @@ def test_the_list_tells_what_the_table_holds() -> None:
     assert listed["kling_4"].millicredits_per_second == ()
     assert listed["kling_4"].prompt_max_utf16 is None
     assert listed["gen4.5"].prompt_required
+
+
+def test_the_list_tells_of_each_operation_by_itself() -> None:
+    """What is true of one operation alone must not be read as true of the other."""
+    listed = {info.model: {rules.operation: rules for rules in info.rules} for info in RunwayModels().models()}
+
+    gen45, lite, omni = listed["gen4.5"], listed["grok_imagine_1_5_lite"], listed["gemini_omni_flash"]
+    assert len(gen45["image_to_video"].ratios) == 6
+    assert gen45["text_to_video"].ratios == ("1280:720", "720:1280")
+    assert lite["image_to_video"].ratios == ("auto_480p", "auto_720p", "auto_1080p")
+    assert "auto_480p" not in lite["text_to_video"].ratios
+    assert lite["text_to_video"].durations_seconds == tuple(range(1, 16))
+    for model in ("veo3.1", "seedance2", "grok_imagine_1_5", "kling_4"):
+        assert (listed[model]["image_to_video"].prompt_required, listed[model]["text_to_video"].prompt_required) == (
+            False,
+            True,
+        )
+    assert omni["video_to_video"].millicredits_per_second == (("", 11_000),)
+    assert omni["text_to_video"].millicredits_per_second == (("", 10_000),)
+    assert omni["video_to_video"].durations_seconds == ()
+    assert listed["aleph2"]["video_to_video"].roles == (Role.SOURCE_VIDEO, Role.KEYFRAME)
+
+
+@pytest.mark.parametrize(("operation", "model"), [(row, model) for row in Operation for model in model_names(row)])
+def test_whatever_the_list_tells_of_an_operation_is_taken_by_it(operation: Operation, model: str) -> None:
+    [rules] = [one for info in RunwayModels().models() if info.model == model for one in info.rules
+               if one.operation == operation]  # fmt: skip
+    roles = {Operation.IMAGE_TO_VIDEO: FIRST_FRAME, Operation.VIDEO_TO_VIDEO: Role.SOURCE_VIDEO}
+    plain = spec(model, *([roles[operation]] if operation in roles else []), prompt_text="a wish")
+    fields = fields_of(RunwayModels().faults(plain))
+
+    # Auto ratios alone go with frames, and an adaptive one with references.
+    for ratio in rules.ratios:
+        if ratio != "adaptive" and not (model.startswith("wan3") and operation is Operation.IMAGE_TO_VIDEO):
+            assert "ratio" not in fields_of(RunwayModels().faults(replace(plain, ratio=ratio)))
+    for resolution in rules.resolutions:
+        assert "resolution" not in fields_of(RunwayModels().faults(replace(plain, resolution=resolution)))
+    for seconds in rules.durations_seconds:
+        assert "duration_seconds" not in fields_of(RunwayModels().faults(replace(plain, duration_seconds=seconds)))
+    assert ("prompt_text" in fields_of(RunwayModels().faults(replace(plain, prompt_text="")))) is rules.prompt_required
+    assert "prompt_text" not in fields

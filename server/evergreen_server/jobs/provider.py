@@ -97,6 +97,21 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperationInfo:
+    """One model in one operation as ListModels tells it. An empty tuple or None means that the bound is not known."""
+
+    operation: str
+    roles: tuple[Role, ...]
+    ratios: tuple[str, ...]
+    resolutions: tuple[str, ...]
+    durations_seconds: tuple[int, ...]
+    prompt_max_utf16: int | None
+    prompt_required: bool
+    options: tuple[str, ...]
+    millicredits_per_second: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
     """One model as ListModels tells it. An empty tuple or None means that the bound is not known."""
 
@@ -111,6 +126,8 @@ class ModelInfo:
     options: tuple[str, ...]
     millicredits_per_second: tuple[tuple[str, int], ...]
     """(condition, price) pairs, such as ("with audio", 40000); empty where the price is unknown."""
+    rules: tuple[OperationInfo, ...]
+    """Each operation by itself; all else here is true of some of them at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """Between our values and the contract's messages. What is wrong with a request is collected, not raised one by one."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from google.protobuf.struct_pb2 import Value
@@ -11,7 +11,7 @@ from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.jobs.ledger import Totals
 from evergreen_server.jobs.model import Job, Stage, State
 from evergreen_server.jobs.outlook import Outlook
-from evergreen_server.jobs.provider import Account, Json, Media, ModelInfo
+from evergreen_server.jobs.provider import Account, Json, Media, ModelInfo, OperationInfo
 from evergreen_server.jobs.rows import micros
 from evergreen_storage import FOLDERS, Asset, Meta, Scene, SceneSummary
 
@@ -174,11 +174,27 @@ def model_message(info: ModelInfo) -> video_pb2.Model:
         prompt_max_utf16=info.prompt_max_utf16,
         prompt_required=info.prompt_required,
         options=info.options,
-        prices=[
-            video_pb2.Price(condition=condition, credits_per_second=credits_of(price))
-            for condition, price in info.millicredits_per_second
-        ],
+        prices=_prices(info.millicredits_per_second),
+        rules=[_rules_message(rules) for rules in info.rules],
     )
+
+
+def _rules_message(info: OperationInfo) -> video_pb2.OperationRules:
+    return video_pb2.OperationRules(
+        operation=video_pb2.Operation.Value(f"OPERATION_{info.operation.upper()}"),
+        roles=[video_pb2.MediaRole.Value(f"MEDIA_ROLE_{role.value}") for role in info.roles],
+        ratios=info.ratios,
+        resolutions=info.resolutions,
+        durations_seconds=info.durations_seconds,
+        prompt_max_utf16=info.prompt_max_utf16,
+        prompt_required=info.prompt_required,
+        options=info.options,
+        prices=_prices(info.millicredits_per_second),
+    )
+
+
+def _prices(prices: Iterable[tuple[str, int]]) -> list[video_pb2.Price]:
+    return [video_pb2.Price(condition=condition, credits_per_second=credits_of(price)) for condition, price in prices]
 
 
 def account_message(account: Account, totals: Totals, *, cap: int | None) -> video_pb2.GetAccountResponse:

@@ -6,11 +6,18 @@ gets wrong is found by composing the body and tracing each issue back to the fie
 
 from collections.abc import Sequence
 
-from evergreen_server.jobs.provider import Fault, ModelInfo, PictureRule, PreparedMedia, Role, VideoSpec
+from evergreen_server.jobs.provider import Fault, ModelInfo, OperationInfo, PictureRule, PreparedMedia, Role, VideoSpec
 from evergreen_server.runway.checks import aspect_limits, check_body, smallest_side
 from evergreen_server.runway.compose import compose, operation_of, roles_of
 from evergreen_server.runway.faults import OWNED, find_faults
-from evergreen_server.runway.prices import TARIFFS, default_duration, duration_bounds, output_size, price_bound
+from evergreen_server.runway.prices import (
+    TARIFFS,
+    default_duration,
+    duration_bounds,
+    output_size,
+    price_bound,
+    tariff_of,
+)
 from evergreen_server.runway.rows import TABLE
 from evergreen_server.runway.rules import Duration, Issue, OneOf, Operation, Text
 from evergreen_server.runway.shapes import DATA_URI_LIMIT
@@ -62,7 +69,7 @@ def _operation(spec: VideoSpec) -> Operation:
 def _describe(model: str) -> ModelInfo:
     rows = [row for row in TABLE.values() if row.model == model]
     roles = {role for row in rows for role in roles_of(row)}
-    prompts = [rule.maximum for row in rows if isinstance(rule := row.fields.get("promptText"), Text)]
+    bounds = [bound for row in rows if (bound := _prompt_most(row)) is not None]
     tariff = TARIFFS.get(model)
     return ModelInfo(
         model=model,
@@ -71,11 +78,36 @@ def _describe(model: str) -> ModelInfo:
         ratios=_choices(rows, "ratio"),
         resolutions=_choices(rows, "resolution"),
         durations_seconds=_durations(rows),
-        prompt_max_utf16=min((bound for bound in prompts if bound is not None), default=None),
+        prompt_max_utf16=min(bounds, default=None),
         prompt_required=all("promptText" in row.required for row in rows),
-        options=tuple(dict.fromkeys(name for row in rows for name in row.fields if name not in OWNED)),
+        options=_options(rows),
+        millicredits_per_second=tariff.per_second if tariff else (),
+        rules=tuple(map(_rules, rows)),
+    )
+
+
+def _rules(row: Row) -> OperationInfo:
+    tariff = tariff_of(row.operation, row.model)
+    return OperationInfo(
+        operation=row.operation.value,
+        roles=roles_of(row),
+        ratios=_choices([row], "ratio"),
+        resolutions=_choices([row], "resolution"),
+        durations_seconds=_durations([row]),
+        prompt_max_utf16=_prompt_most(row),
+        prompt_required="promptText" in row.required,
+        options=_options([row]),
         millicredits_per_second=tariff.per_second if tariff else (),
     )
+
+
+def _prompt_most(row: Row) -> int | None:
+    rule = row.fields.get("promptText")
+    return rule.maximum if isinstance(rule, Text) else None
+
+
+def _options(rows: Sequence[Row]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for row in rows for name in row.fields if name not in OWNED))
 
 
 def _choices(rows: Sequence[Row], name: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ __all__ = [
     "duration_bounds",
     "output_size",
     "price_bound",
+    "tariff_of",
 ]
 
 Body = Mapping[str, Json]
@@ -101,11 +102,16 @@ OPEN_LENGTHS = frozenset({(Operation.VIDEO_TO_VIDEO, "gemini_omni_flash_1.1")})
 """Where the longest video is not known, but as long as the source perhaps."""
 
 
+def tariff_of(operation: Operation, model: str) -> Tariff | None:
+    """Returns the price of a model in one operation, None where it is not known."""
+    edited = EDITING.get(model) if operation is Operation.VIDEO_TO_VIDEO else None
+    return edited or TARIFFS.get(model)
+
+
 def price_bound(operation: Operation, body: Body) -> int | None:
     """Tells the most that the task may be charged, in millicredits; None where the price or the length is unknown."""
     model = str(body.get("model"))
-    tariff = EDITING.get(model) if operation is Operation.VIDEO_TO_VIDEO else None
-    tariff, seconds = tariff or TARIFFS.get(model), _longest(operation, model, body)
+    tariff, seconds = tariff_of(operation, model), _longest(operation, model, body)
     if tariff is None or seconds is None:
         return None
     labels = (

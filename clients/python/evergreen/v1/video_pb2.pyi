@@ -1330,6 +1330,7 @@ class Model(_message.Message):
     PROMPT_REQUIRED_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
     """Its name, as given in `GenerateVideoRequest.model`."""
     prompt_max_utf16: _builtins.int
@@ -1338,7 +1339,7 @@ class Model(_message.Message):
     """Whether every operation needs a prompt."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedScalarFieldContainer[Global___Operation.ValueType]:
-        """What it can do. Bounds may be narrower for one operation than told here; `validate_only` tells for sure."""
+        """What it can do. What follows here is true of some of them at least; `rules` tells it of each."""
 
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___MediaRole.ValueType]:
@@ -1364,6 +1365,10 @@ class Model(_message.Message):
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]:
         """What it costs. Empty: unknown, and requests with a limit on credits are refused."""
 
+    @_builtins.property
+    def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperationRules]:
+        """What each operation takes, in the order of `operations`."""
+
     def __init__(
         self,
         *,
@@ -1377,16 +1382,85 @@ class Model(_message.Message):
         prompt_required: _builtins.bool = ...,
         options: _abc.Iterable[_builtins.str] | None = ...,
         prices: _abc.Iterable[Global___Price] | None = ...,
+        rules: _abc.Iterable[Global___OperationRules] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_prompt_max_utf16", b"_prompt_max_utf16", "prompt_max_utf16", b"prompt_max_utf16"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prompt_max_utf16", b"_prompt_max_utf16", "durations_seconds", b"durations_seconds", "model", b"model", "operations", b"operations", "options", b"options", "prices", b"prices", "prompt_max_utf16", b"prompt_max_utf16", "prompt_required", b"prompt_required", "ratios", b"ratios", "resolutions", b"resolutions", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prompt_max_utf16", b"_prompt_max_utf16", "durations_seconds", b"durations_seconds", "model", b"model", "operations", b"operations", "options", b"options", "prices", b"prices", "prompt_max_utf16", b"prompt_max_utf16", "prompt_required", b"prompt_required", "ratios", b"ratios", "resolutions", b"resolutions", "roles", b"roles", "rules", b"rules"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__prompt_max_utf16: _TypeAlias = _typing.Literal["prompt_max_utf16"]  # noqa: Y015
     _WhichOneofArgType__prompt_max_utf16: _TypeAlias = _typing.Literal["_prompt_max_utf16", b"_prompt_max_utf16"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt_max_utf16) -> _WhichOneofReturnType__prompt_max_utf16 | None: ...
 
 Global___Model: _TypeAlias = Model  # noqa: Y015
+
+@_typing.final
+class OperationRules(_message.Message):
+    """What a model takes in one operation."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPERATION_FIELD_NUMBER: _builtins.int
+    ROLES_FIELD_NUMBER: _builtins.int
+    RATIOS_FIELD_NUMBER: _builtins.int
+    RESOLUTIONS_FIELD_NUMBER: _builtins.int
+    DURATIONS_SECONDS_FIELD_NUMBER: _builtins.int
+    PROMPT_MAX_UTF16_FIELD_NUMBER: _builtins.int
+    PROMPT_REQUIRED_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    PRICES_FIELD_NUMBER: _builtins.int
+    operation: Global___Operation.ValueType
+    """What is made from what."""
+    prompt_max_utf16: _builtins.int
+    """How long the prompt may be, in UTF-16 units. Absent: no bound is known."""
+    prompt_required: _builtins.bool
+    """Whether it needs a prompt."""
+    @_builtins.property
+    def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___MediaRole.ValueType]:
+        """The media roles it takes."""
+
+    @_builtins.property
+    def ratios(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The ratios it takes; empty where it takes none."""
+
+    @_builtins.property
+    def resolutions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The resolutions it takes; empty where it takes none."""
+
+    @_builtins.property
+    def durations_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """The lengths it makes, in seconds, rising; empty where the length follows the source."""
+
+    @_builtins.property
+    def options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names that `GenerateVideoRequest.options` may hold."""
+
+    @_builtins.property
+    def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]:
+        """What it costs. Empty: unknown."""
+
+    def __init__(
+        self,
+        *,
+        operation: Global___Operation.ValueType = ...,
+        roles: _abc.Iterable[Global___MediaRole.ValueType] | None = ...,
+        ratios: _abc.Iterable[_builtins.str] | None = ...,
+        resolutions: _abc.Iterable[_builtins.str] | None = ...,
+        durations_seconds: _abc.Iterable[_builtins.int] | None = ...,
+        prompt_max_utf16: _builtins.int | None = ...,
+        prompt_required: _builtins.bool = ...,
+        options: _abc.Iterable[_builtins.str] | None = ...,
+        prices: _abc.Iterable[Global___Price] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_prompt_max_utf16", b"_prompt_max_utf16", "prompt_max_utf16", b"prompt_max_utf16"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prompt_max_utf16", b"_prompt_max_utf16", "durations_seconds", b"durations_seconds", "operation", b"operation", "options", b"options", "prices", b"prices", "prompt_max_utf16", b"prompt_max_utf16", "prompt_required", b"prompt_required", "ratios", b"ratios", "resolutions", b"resolutions", "roles", b"roles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__prompt_max_utf16: _TypeAlias = _typing.Literal["prompt_max_utf16"]  # noqa: Y015
+    _WhichOneofArgType__prompt_max_utf16: _TypeAlias = _typing.Literal["_prompt_max_utf16", b"_prompt_max_utf16"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt_max_utf16) -> _WhichOneofReturnType__prompt_max_utf16 | None: ...
+
+Global___OperationRules: _TypeAlias = OperationRules  # noqa: Y015
 
 @_typing.final
 class Price(_message.Message):
