@@ -206,6 +206,10 @@ class Stepping:
             await self.runner.run(job_id, 1, 0)
         return await self.store.get(job_id)
 
+    def start(self, job_id: str) -> "asyncio.Task[None]":
+        """Runs a job beside; to be cancelled by whoever does not wait for its end."""
+        return asyncio.create_task(self.runner.run(job_id, 1, 0))
+
     async def accept(self, request: JobRequest, *, job_id: str = JOB_ID, inline: bytes = b"inline") -> str:
         digests = {media.digest: inline for media in request.spec.media if media.digest}
         await self.store.accept(request, job_id=job_id, estimated_millicredits=24_000, inline=digests)

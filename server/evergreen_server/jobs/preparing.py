@@ -5,8 +5,8 @@ turns of their projects. What was checked is pinned by its content. Jobs whose i
 are checked again before they are submitted.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from evergreen_server.jobs.names import input_path
 from evergreen_server.jobs.pins import CHUNK_BYTES, Source, pin_of, spool
 from evergreen_server.jobs.provider import Kind, Media, Role, kind_of
 from evergreen_server.jobs.store import Edit
-from evergreen_server.jobs.trouble import own_input
+from evergreen_server.jobs.trouble import DecodersBusy, own_input
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, start_limit
 from evergreen_storage import Asset, AssetConflict, InvalidKey, NotFound, Sealed, TooLarge
 
@@ -144,9 +144,10 @@ async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> 
         return _Found(media=media, uri=media.uri)
     for tries in range(tools.limits.media_tries):
         try:
-            fetched = await stack.enter_async_context(
-                tools.media.fetch(media.uri, kind_of(media.role), owner=job.request.project_id)
-            )
+            with own_input():
+                fetched = await stack.enter_async_context(
+                    tools.media.fetch(media.uri, kind_of(media.role), owner=job.request.project_id)
+                )
             redirected = fetched.redirected
             return await _examine(tools, job, media, fetched.path, stack)
         except MediaUnreachable as exc:
@@ -187,7 +188,7 @@ async def _asset(tools: Tools, job: Job, media: Media, asset: str, stack: AsyncE
 async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes, stack: AsyncExitStack) -> _Found:
     owner = job.request.project_id
     if kind_of(media.role) is Kind.PICTURE:
-        with own_input():
+        with own_input(), _decoding():
             rule = tools.models.picture_rule(job.request.spec, media.role)
             picture = await tools.media.picture(source, rule, owner=owner)
         # On the disk from here on: a job may have many, and several jobs are prepared at once.
@@ -203,7 +204,7 @@ async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes, s
         )
     if isinstance(source, bytes):
         raise MediaRefused("only pictures may be sent inline; give a video or a sound by uri", reason="MEDIA_REFUSED")
-    with own_input():
+    with own_input(), _decoding():
         clip = await tools.media.probe(source, owner=owner)
     return _Found(
         media=media,
@@ -223,6 +224,15 @@ async def _spooled(tools: Tools, owner: str, data: bytes) -> AsyncIterator[tuple
         yield path, await tools.files.run(partial(spool, path, data), owner=owner)
     finally:
         await tools.files.run(partial(path.unlink, missing_ok=True), owner=owner)
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Tells decoders that are busy from a URL that cannot be fetched."""
+    try:
+        yield
+    except MediaUnreachable as exc:
+        raise DecodersBusy(str(exc)) from exc
 
 
 def _warning(text: str) -> JobWarning:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from evergreen_server.jobs.media import MediaError
+from evergreen_server.jobs.media import MediaError, MediaUnreachable
 from evergreen_server.jobs.model import JobError
 from evergreen_server.jobs.provider import ProviderError
 from evergreen_storage import StorageError
@@ -19,11 +19,19 @@ STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
 PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
 STEP_FAILED = "STEP_FAILED"
 
+DECODERS_BUSY = "DECODERS_BUSY"
+
 INPUT_TRIES = 3
+TOLD_AT = {DECODERS_BUSY: 3}
+"""At which try a job's caller is told, where that is not the first."""
 
 
 class InputFault(Exception):
     """Work on a job's own input raised what no rule knows; its cause is that. Nothing was sent or paid."""
+
+
+class DecodersBusy(Exception):
+    """The decoders were busy for too long, or did not answer, which says nothing about the file."""
 
 
 @contextmanager
@@ -31,7 +39,7 @@ def own_input() -> Iterator[None]:
     """Raises InputFault in place of what no rule knows; within is work that only the job's own input can upset."""
     try:
         yield
-    except (MediaError, ProviderError, StorageError, SQLAlchemyError, JobError, InputFault):
+    except (MediaError, ProviderError, StorageError, SQLAlchemyError, JobError, InputFault, DecodersBusy):
         raise
     except OSError as exc:
         # Of the system, unlike what libraries raise by this name for a file that is broken.
@@ -49,6 +57,9 @@ def waited_for(exc: Exception, error_id: str) -> tuple[str, str]:
             return STORAGE_UNAVAILABLE, str(exc)
         case ProviderError():
             return PROVIDER_UNAVAILABLE, str(exc)
+        case DecodersBusy() | MediaUnreachable():
+            # The latter of a clip that is delivered, since nothing of it is fetched from a caller's URL.
+            return DECODERS_BUSY, str(exc)
         case OSError():
             text = f"a file or a connection of the server failed ({exc.strerror or type(exc).__name__})"
             return STORAGE_UNAVAILABLE, text

@@ -22,7 +22,14 @@ from evergreen_server.jobs.following import follow
 from evergreen_server.jobs.model import Job, JobFault, Slot, Stage, State, Superseded
 from evergreen_server.jobs.preparing import prepare
 from evergreen_server.jobs.submission import submit
-from evergreen_server.jobs.trouble import DATABASE_UNAVAILABLE, INPUT_TRIES, STEP_FAILED, InputFault, waited_for
+from evergreen_server.jobs.trouble import (
+    DATABASE_UNAVAILABLE,
+    INPUT_TRIES,
+    STEP_FAILED,
+    TOLD_AT,
+    InputFault,
+    waited_for,
+)
 from evergreen_server.jobs.work import StepWork, Tools, held
 from evergreen_server.logs import current_job
 
@@ -130,7 +137,8 @@ class Runner:
                     if faults >= INPUT_TRIES:
                         await self._give_up(job, execution, exc, error_id)
                         continue
-                    await self._tell(job, execution, code, cause, tries)
+                    if tries + 1 >= TOLD_AT.get(code, 1):
+                        await self._tell(job, execution, code, cause, tries)
             await self._tools.pause(job.job_id, self._tools.backoff(tries))
             tries += 1
 

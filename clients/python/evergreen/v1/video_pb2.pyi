@@ -608,6 +608,7 @@ class Warning(_message.Message):
     * `PROVIDER_UNAVAILABLE`: the provider gave no usable answer, or took no file for now, and the job waits for it,
       or waited.
     * `DATABASE_UNAVAILABLE`: the database did not answer for a while, and the job waited for it.
+    * `DECODERS_BUSY`: the server's decoders were busy for long, and the job waits for them, or waited.
     * `STEP_FAILED`: a fault of the service keeps the job from going on; it is tried again, at least once a minute.
     * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
     * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit has no room for it.
