@@ -24,17 +24,38 @@ _OF_ONE_FILE: Final = frozenset(
 )
 
 
-async def list_files(storage: Storage, folder: str) -> Mapping[str, Meta]:
-    """Lists what lies in the folders of a scene under names that an asset can have, up to 50,000, by path."""
-    found: dict[str, Meta] = {}
+async def list_files(storage: Storage, folder: str) -> Mapping[str, Mapping[str, Meta] | None]:
+    """Lists what lies in each folder of a scene under names that an asset can have, by path, up to 50,000 in all.
+
+    None for a folder that cannot be looked into, or not to its end.
+    """
+    found: dict[str, Mapping[str, Meta] | None] = {}
+    room = _MOST_FILES
     for name in FOLDERS:
-        async with aclosing(storage.list(f"{folder}{name}/", delimiter=True)) as entries:
-            async for meta in entries:
-                path = meta.key.removeprefix(folder)
-                if path_fault(path) is None:
-                    found[path] = meta
-                if len(found) >= _MOST_FILES:
-                    return found
+        files: Mapping[str, Meta] | None
+        try:
+            files = await _files(storage, folder, name, most=room)
+        except InvalidKey:
+            files = {}  # a symbolic link, in which no file of ours can lie
+        except Unavailable as fault:
+            if fault.errno not in _OF_ONE_FILE:
+                raise
+            logger.warning("folder cannot be listed", extra={"folder": f"{folder}{name}/", "cause": str(fault)})
+            files = None
+        found[name] = files
+        room -= len(files or ())
+    return found
+
+
+async def _files(storage: Storage, folder: str, name: str, *, most: int) -> Mapping[str, Meta] | None:
+    found: dict[str, Meta] = {}
+    async with aclosing(storage.list(f"{folder}{name}/", delimiter=True)) as entries:
+        async for meta in entries:
+            path = meta.key.removeprefix(folder)
+            if path_fault(path) is None:
+                if len(found) == most:
+                    return None
+                found[path] = meta
     return found
 
 

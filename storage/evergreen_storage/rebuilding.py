@@ -11,7 +11,7 @@ from .description import describe
 from .document import ASSET_FOLDERS, Document, add_assets, add_job, decode_sidecar, new_document
 from .keys import path_fault
 from .parallel import each
-from .storage import Meta, NotFound, Storage, TooLarge
+from .storage import InvalidKey, Meta, NotFound, Storage, TooLarge
 from .threads import Threads
 from .values import Asset
 
@@ -70,14 +70,18 @@ async def rebuild(
 
 async def _files(storage: Storage, folder: str, name: str, *, most: int) -> Sequence[Meta]:
     found: list[Meta] = []
-    async with aclosing(storage.list(f"{folder}{name}/", delimiter=True)) as entries:
-        async for meta in entries:
-            if path_fault(meta.key.removeprefix(folder)) is not None:
-                continue
-            if len(found) == most:
-                logger.warning("files left out of the scene index", extra={"folder": f"{folder}{name}/"})
-                break
-            found.append(meta)
+    try:
+        async with aclosing(storage.list(f"{folder}{name}/", delimiter=True)) as entries:
+            async for meta in entries:
+                if path_fault(meta.key.removeprefix(folder)) is not None:
+                    continue
+                if len(found) == most:
+                    logger.warning("files left out of the scene index", extra={"folder": f"{folder}{name}/"})
+                    break
+                found.append(meta)
+    except InvalidKey as fault:
+        # A symbolic link, in which no file of ours can lie.
+        logger.warning("folder cannot be listed", extra={"folder": f"{folder}{name}/", "cause": str(fault)})
     return found
 
 

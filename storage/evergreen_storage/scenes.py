@@ -11,25 +11,21 @@ then `scene.json`. So a crash leaves at most a file that no document names, and 
 
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, aclosing, suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Final
 
 from .checksums import Chunk
+from .deleting import delete_files
 from .description import describe
 from .document import Document, add_assets, add_job, encode_sidecar, remove_asset
 from .index import INDEX, SceneIndex, scene_folder
 from .keys import FOLDERS, Kind, id_fault, path_fault
 from .listing import list_files, list_scenes
-from .parallel import each
 from .storage import InvalidKey, Json, Meta, NotFound, Sealed, Storage
 from .uploads import compare, store, store_stream
 from .values import Asset, Scene, SceneSummary
-
-# How many keys of a scene are held at once while it is deleted.
-_PAGE: Final = 1000
 
 
 class SceneNotFound(NotFound):
@@ -71,8 +67,11 @@ class SceneStore:
         except NotFound as fault:
             raise SceneNotFound(project_id, scene_id) from fault
 
-    async def files(self, project_id: str, scene_id: str) -> Mapping[str, Meta]:
-        """Lists what lies in the folders of a scene under names that an asset can have, up to 50,000, by path."""
+    async def files(self, project_id: str, scene_id: str) -> Mapping[str, Mapping[str, Meta] | None]:
+        """Lists what lies in each folder of a scene under names that an asset can have, by path, up to 50,000 in all.
+
+        None for a folder that cannot be looked into, or not to its end.
+        """
         return await list_files(self._storage, _scene(project_id, scene_id))
 
     async def list(self, project_id: str, *, limit: int, after: str = "") -> Sequence[SceneSummary]:
@@ -89,23 +88,10 @@ class SceneStore:
         Raises SceneNotFound. Nobody may write to the scene meanwhile.
         """
         folder = _scene(project_id, scene_id)
-        index = f"{folder}{INDEX}"
-        if await self._storage.stat(index) is None:
+        if await self._storage.stat(f"{folder}{INDEX}") is None:
             await self._storage.clear(folder)
             raise SceneNotFound(project_id, scene_id)
-        for name in FOLDERS:
-            keys: list[str] = []
-            async with aclosing(self._storage.list(f"{folder}{name}/", delimiter=True)) as entries:
-                async for meta in entries:
-                    if not meta.key.endswith("/") and meta.key != index:
-                        keys.append(meta.key)
-                    if len(keys) == _PAGE:
-                        await each(self._storage.delete, keys)
-                        keys.clear()
-            await each(self._storage.delete, keys)
-        await self._storage.clear(folder, keep=index)
-        await self._storage.delete(index)
-        return await self._storage.clear(folder)
+        return await delete_files(self._storage, folder)
 
     def key(self, project_id: str, scene_id: str, path: str) -> str:
         """Makes the storage key of an asset, `path` being FOLDER/NAME such as `videos/clip.mp4`."""

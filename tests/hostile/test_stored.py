@@ -311,6 +311,25 @@ async def test_a_scene_tells_of_the_files_that_others_put_there_and_of_its_metad
     assert (later.folders[4].assets[0].size_bytes, later.folders[4].assets[0].HasField("crc32c")) == (14, False)
 
 
+async def test_a_folder_that_is_a_link_or_a_file_hides_nothing_else(scenes: Scenes) -> None:
+    await scenes.make("linked")
+    folder = scenes.folder / "linked"
+    for name, target in (("images", "../good/exports"), ("audio", "audio"), ("videos", "nowhere")):
+        for path in (folder / name).iterdir():
+            path.unlink()
+        (folder / name).rmdir()
+        (folder / name).symlink_to(target)
+
+    scene = await scene_of(scenes.api, "linked")
+    (scenes.index("linked")).write_bytes(b"corrupt")
+    rebuilt = await scene_of(scenes.api, "linked")
+    await scenes.api.scene.DeleteScene(scene_pb2.DeleteSceneRequest(project_id="film", scene_id="linked"))
+
+    assert paths_of(scene) == paths_of(rebuilt) == ["exports/cut.bin"]
+    assert not folder.exists()
+    assert paths_of(await scene_of(scenes.api, "good")) == ["exports/cut.bin"]
+
+
 @pytest.mark.parametrize("seconds", [-(2**40), -1, 2**33, 2**45])
 async def test_a_file_of_an_impossible_time_is_told_of(scenes: Scenes, seconds: int) -> None:
     scene_id = f"time{seconds % 1000}"

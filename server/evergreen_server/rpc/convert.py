@@ -220,13 +220,12 @@ def account_message(account: Account, totals: Totals, *, cap: int | None) -> vid
     return message
 
 
-async def scene_message(scene: Scene, files: Mapping[str, Meta]) -> scene_pb2.Scene:
-    """Builds the message of a scene with the files that lie in its five folders, by path.
+async def scene_message(scene: Scene, files: Mapping[str, Mapping[str, Meta] | None]) -> scene_pb2.Scene:
+    """Builds the message of a scene with the files that lie in its five folders, by folder and path.
 
-    One that scene.json does not know as it is, is told of by what its name and the storage say. Gives others a turn
-    now and then, since a scene may hold thousands.
+    One that scene.json does not know as it is, is told of by what its name and the storage say; of a folder that could
+    not be listed is told what scene.json names. Gives others a turn now and then, since a scene may hold thousands.
     """
-    named = {asset.path: asset for asset in (*scene.images, *scene.audio, *scene.videos, *scene.exports)}
     message = scene_pb2.Scene(
         project_id=scene.project_id,
         scene_id=scene.id,
@@ -235,17 +234,20 @@ async def scene_message(scene: Scene, files: Mapping[str, Meta]) -> scene_pb2.Sc
         status=scene.status,
         video_requests=len(scene.video_requests),
         completed_videos=len(scene.completed_videos),
-        folders=[scene_pb2.Folder(name=name) for name in FOLDERS],
     )
-    folders = dict(zip(FOLDERS, message.folders, strict=True))
-    for number, path in enumerate(sorted(files)):
-        if number % AT_ONCE == 0:
-            await asyncio.sleep(0)
-        asset, meta = named.get(path), files[path]
-        known = asset is not None and asset.size_bytes == meta.size
-        folders[path.partition("/")[0]].assets.append(
-            asset_message(asset) if asset and known else file_message(path, meta)
-        )
+    assets = {"images": scene.images, "audio": scene.audio, "videos": scene.videos, "exports": scene.exports}
+    for name in FOLDERS:
+        named = {asset.path: asset for asset in assets.get(name, ())}
+        found = files[name]
+        told = message.folders.add(name=name).assets
+        for number, path in enumerate(sorted(named if found is None else found)):
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+            asset, meta = named.get(path), found[path] if found is not None else None
+            if asset is not None and (meta is None or asset.size_bytes == meta.size):
+                told.append(asset_message(asset))
+            elif meta is not None:
+                told.append(file_message(path, meta))
     return message
 
 
