@@ -5,6 +5,7 @@ import io
 import os
 import select
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -180,3 +181,42 @@ asyncio.run(main())
         os.close(decoder)
 
     assert ended == [decoder]
+
+
+async def test_what_a_library_says_of_a_file_reaches_nobody(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """This TIFF makes libtiff write lines to the standard error by itself."""
+    entries = ((256, 2), (257, 1), (258, 8), (259, 5), (262, 1), (273, 110), (278, 1), (279, 2))
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    talkative = head + b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries) + bytes(6)
+    with pytest.raises(OSError, match="decoder error"), Image.open(io.BytesIO(talkative)) as image:
+        image.load()
+    assert capfd.readouterr().err != ""
+
+    async with media_in(tmp_path) as media:
+        with pytest.raises(MediaRefused, match="broken or truncated"):
+            await media.picture(talkative, ANY, owner="p")
+
+    assert capfd.readouterr() == ("", "")
+
+
+def png_of(mode: str, side: int) -> bytes:
+    target = io.BytesIO()
+    Image.new(mode, (side, side)).save(target, "PNG", compress_level=1)
+    return target.getvalue()
+
+
+@pytest.mark.parametrize(("mode", "side"), [("RGBA", 4000), ("LA", 4000), ("I;16", 4000), ("RGB", 4000), ("P", 4000)])
+async def test_a_picture_takes_at_most_eight_bytes_of_memory_for_each_pixel(
+    tmp_path: Path, mode: str, side: int
+) -> None:
+    def most() -> int:
+        status = Path(f"/proc/{decoders()[0]}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+    async with media_in(tmp_path) as media:
+        await media.picture(png_of(mode, 10), ANY, owner="p")
+        before = await asyncio.to_thread(most)
+
+        await media.picture(png_of(mode, side), ANY, owner="p")
+
+        assert await asyncio.to_thread(most) - before < 8 * side * side + 48 * 2**20
