@@ -241,3 +241,25 @@ async def test_a_picture_is_no_source_video(api: Api, sandbox: Control, web: Web
     assert (job.state, job.error.reason) == (video_pb2.JOB_STATE_FAILED, "MEDIA_REFUSED")
     assert "image/jpeg, not a video" in job.error.message
     await assert_nothing_left(api, sandbox, tmp_path / "data", jobs=[job.job_id])
+
+
+async def test_pictures_that_are_often_read_wrongly_become_first_frames_that_show_what_they_show(
+    api: Api, scene: Path
+) -> None:
+    names = ("grey16-transparent.png", "scan-16bit-big-endian.tif", "workflow-in-ztxt.png")
+
+    jobs = await ended(api, *(inline((SAMPLES / name).read_bytes()) for name in names))
+
+    for job in jobs:
+        assert job.state == video_pb2.JOB_STATE_SUCCEEDED, job.error.message
+        with Image.open(next((scene / "images").glob(f"{job.job_id}-1.*"))) as sent:
+            darkest, brightest = sent.convert("L").getextrema()
+        assert (darkest < 100, brightest > 150) == (True, True)
+
+
+async def test_what_hides_behind_a_picture_stays_here_with_a_warning(api: Api, scene: Path) -> None:
+    [job] = await ended(api, inline(encoded(Image.new("RGB", (640, 360)), "JPEG") + b"PK\x03\x04 SECRET"))
+
+    assert job.state == video_pb2.JOB_STATE_SUCCEEDED
+    assert "PICTURE_SURPLUS" in [warning.code for warning in job.warnings]
+    assert not any(b"SECRET" in (scene / name).read_bytes() for name in files_below(scene))

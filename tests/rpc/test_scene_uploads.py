@@ -14,7 +14,7 @@ from evergreen_server.rpc.transfers import AT_ONCE, Transfers
 from tests.rpc.refusals import invalid, refusal, retry_seconds
 from tests.rpc.scene_server import scene_serving
 from tests.rpc.scenes import CHUNK, body, crc32c, download, files_of, info, paths_of, scene_of, upload
-from tests.serving import Api, Control, ServerProcess, reason_of
+from tests.serving import SAMPLES, Api, Control, ServerProcess, reason_of
 
 DATA = bytes(range(251)) * 10_000
 SCENE = "projects/film/one"
@@ -191,3 +191,17 @@ async def test_a_refusal_reaches_a_client_that_is_still_sending(api: Api) -> Non
     reasons = [reason_of(await refusal(upload(api, large, size_bytes=7))) for _ in range(20)]
 
     assert set(reasons) == {"ASSET_EXISTS"}
+
+
+async def test_uploads_are_measured_as_they_are_shown(api: Api) -> None:
+    files = {
+        "images/scan.tif": ("scan-16bit-big-endian.tif", (64, 48, 0)),
+        "videos/phone.mp4": ("rotate-90.mp4", (180, 320, 2)),
+        "videos/browser.webm": ("browser-webm-no-duration.webm", (320, 180, 2)),
+    }
+
+    for path, (name, (width, height, seconds)) in files.items():
+        asset = await upload(api, (SAMPLES / name).read_bytes(), path=path)
+
+        assert (asset.width, asset.height) == (width, height)
+        assert asset.duration_seconds == pytest.approx(seconds, abs=0.05)
