@@ -20,6 +20,7 @@ from tests.benchmarks import (
     delivery,
     fanout,
     flight,
+    history,
     jobs,
     polling,
     prepare,
@@ -45,6 +46,7 @@ BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "delivery": lambda quick: delivery.run(quick=quick),
     "assets": lambda quick: assets.run(quick=quick),
     "scene": lambda quick: scene.run(quick=quick),
+    "history": lambda quick: history.run(quick=quick),
     "refusals": lambda quick: refusals.run(quick=quick),
     "storage": lambda quick: storage.run(quick=quick),
 }
