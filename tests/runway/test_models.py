@@ -354,6 +354,9 @@ FAULTY: list[tuple[VideoSpec, dict[str, str]]] = [
     (spec("kling3.0_pro", FIRST_FRAME, options={"providerSettings": {"shotType": "odd"}, "cfgScale": "x"}),
      {"options.providerSettings.shotType": "intelligence", "options.cfgScale": "0 to 1"}),
     (spec("seedance2_5", prompt_text="x", options={"draftTaskId": "x"}), {"options.draftTaskId": "draft"}),
+    (spec("kling_4", prompt_text="x", duration_seconds=0), {"duration_seconds": ">=3"}),
+    (spec("kling_4", prompt_text="x", duration_seconds=1_000_000_000), {"duration_seconds": "<=30"}),
+    (spec("grok_imagine_1_5_lite", prompt_text="x", duration_seconds=-1), {"duration_seconds": "from 1 to 15"}),
 ]  # fmt: skip
 
 
