@@ -31,7 +31,7 @@ from evergreen_server.jobs.provider import (
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.tasks import TaskRecords
-from evergreen_server.jobs.work import Shield, Tools
+from evergreen_server.jobs.work import Limits, Shield, Tools
 from evergreen_server.jobs.workflow import Runner
 from evergreen_server.threads import FileThreads
 from evergreen_storage import SceneStore
@@ -54,22 +54,24 @@ class Script:
         self.calls: list[str] = []
 
         self.hung: set[str] = set()
-        """Owners whose fetches give no byte until `released`."""
+        """Owners whose fetches give no byte until `released`; `upload` for all uploads."""
         self.released = asyncio.Event()
         self.fetching: Counter[str] = Counter()
         self.fetched: list[str] = []
 
+        self.hanging = 0
         self._hangs = asyncio.Event()
 
     async def hang(self, owner: str) -> None:
         if owner in self.hung:
+            self.hanging += 1
             self._hangs.set()
             await self.released.wait()
 
     async def until_hung(self, times: int) -> None:
-        """Waits until so many fetches hang."""
+        """Waits until so many fetches and uploads have begun to hang."""
         async with asyncio.timeout(20):
-            while self.fetching.total() < times:
+            while self.hanging < times:
                 self._hangs.clear()
                 await self._hangs.wait()
 
@@ -144,6 +146,7 @@ class ScriptedProvider:
     async def upload(self, _name: str, _content_type: str, size: int, read: Read) -> str:
         self._script.call("upload")
         self.before_reading()
+        await self._script.hang("upload")
         pieces = [await read(start, min(1_000_000, size - start)) for start in range(0, size, 1_000_000)]
         self.uploaded.append(b"".join(pieces))
         return "runway://made"
@@ -240,6 +243,7 @@ async def stepping(
     clock: Callable[[], datetime] | None = None,
     traits: Traits | None = None,
     before_slot: Callable[[], None] | None = lambda: None,
+    limits: Limits | None = None,
 ) -> AsyncIterator[Stepping]:
     """Opens all that a runner needs, in a folder that is empty or was used so before.
 
@@ -292,6 +296,7 @@ async def stepping(
             progress=ProgressBuffer(store.flush),
             durations=Durations(),
             pace=Pace(scale=SCALE),
+            limits=limits or Limits(),
             shield=shield,
             files=files,
             temp_dir=Path(stack.enter_context(TemporaryDirectory(dir=folder))),

@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, jobs
 from evergreen_server.jobs.model import Slot, Stage
-from evergreen_server.jobs.provider import NotSent, Submission
+from evergreen_server.jobs.provider import Media, NotSent, Role, Submission
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.tasks import TaskRecords
-from evergreen_server.jobs.work import Shield, Tools
+from evergreen_server.jobs.work import Limits, Shield, Tools
+from tests.jobs.stepping import Script, Stepping, stepping, with_picture
 from tests.jobs.tools import request_at, store_of, tools_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -56,7 +57,7 @@ class Unpaused:
 
 
 @asynccontextmanager
-async def stepping(tmp_path: Path, provider: Provider) -> AsyncIterator[tuple[Database, JobStore, Tools]]:
+async def submitting(tmp_path: Path, provider: Provider) -> AsyncIterator[tuple[Database, JobStore, Tools]]:
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store = store_of(database, clock=lambda: NOW)
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
@@ -85,7 +86,7 @@ async def intents(database: Database) -> int:
 
 async def test_creates_are_bounded_before_their_intent_and_leave_room_for_another_project(tmp_path: Path) -> None:
     provider = Provider()
-    async with stepping(tmp_path, provider) as (database, store, tools), asyncio.TaskGroup() as group:
+    async with submitting(tmp_path, provider) as (database, store, tools), asyncio.TaskGroup() as group:
         for number in range(MANY):
             await with_slot(database, store, f"greedy-{number}", "greedy")
             group.create_task(submit(tools, await store.get(f"greedy-{number}"), "me"))
@@ -105,7 +106,7 @@ async def test_creates_are_bounded_before_their_intent_and_leave_room_for_anothe
 
 async def test_a_job_that_is_stopped_while_it_waits_for_its_create_has_no_intent(tmp_path: Path) -> None:
     provider = Provider()
-    async with stepping(tmp_path, provider) as (database, store, tools):
+    async with submitting(tmp_path, provider) as (database, store, tools):
         running = []
         for number in range(MANY):
             await with_slot(database, store, f"greedy-{number}", "greedy")
@@ -132,7 +133,7 @@ async def test_a_create_that_is_not_sent_gives_its_place_back(tmp_path: Path) ->
 
     provider = Away()
     provider.answer.set()
-    async with stepping(tmp_path, provider) as (database, store, tools), asyncio.TaskGroup() as group:
+    async with submitting(tmp_path, provider) as (database, store, tools), asyncio.TaskGroup() as group:
         waiting = []
         for number in range(MANY):
             await with_slot(database, store, f"job-{number}", "film")
@@ -143,3 +144,49 @@ async def test_a_create_that_is_not_sent_gives_its_place_back(tmp_path: Path) ->
 
         await with_slot(database, store, "last", "film")
         assert (await submit(tools, await store.get("last"), "me")).task_id == "task-last"
+
+
+async def loading(steps: Stepping, group: asyncio.TaskGroup, project_id: str, number: int, size: int) -> str:
+    """Runs a job whose one picture has so many bytes; without any where there are none."""
+    job_id, path = f"{project_id}-{number}-{size}", f"images/{number}-{size}.jpg"
+    request = with_picture(Media(role=Role.FIRST_FRAME, asset=path), project_id=project_id, request_id=job_id)
+    await steps.tools.scenes.create(project_id, request.scene_id)
+    if size:
+        await steps.tools.scenes.add(project_id, request.scene_id, path, bytes(size), "image/jpeg")
+    else:
+        request = replace(request, spec=replace(request.spec, media=()))
+    group.create_task(steps.runner.run(await steps.accept(request, job_id=job_id), 1, 0))
+    return job_id
+
+
+async def test_uploads_that_hang_hold_up_only_loads_of_their_own_project(tmp_path: Path) -> None:
+    script = Script()
+    script.hung.add("upload")
+    async with stepping(tmp_path, script) as steps, asyncio.TaskGroup() as group:
+        greedy = [await loading(steps, group, "greedy", number, 4_000_000) for number in range(7)]
+        await script.until_hung(4)
+
+        others = [await loading(steps, group, "honest", 1, 1000), await loading(steps, group, "greedy", 1, 0)]
+        for job_id in others:
+            await steps.until(job_id, lambda job: job.task_id != "")
+
+        assert (script.hanging, script.calls.count("compose")) == (4, 2)
+        script.released.set()
+        for job_id in greedy:
+            await steps.until(job_id, lambda job: job.task_id != "")
+
+
+async def test_a_job_that_waits_long_to_be_loaded_gives_its_slot_to_others(tmp_path: Path) -> None:
+    script = Script()
+    script.hung.add("upload")
+    async with stepping(tmp_path, script, limits=Limits(load_wait_seconds=0.05)) as steps, asyncio.TaskGroup() as group:
+        for number in range(4):
+            await loading(steps, group, "greedy", number, 4_000_000)
+        await script.until_hung(4)
+
+        late = await loading(steps, group, "greedy", 4, 4_000_000)
+        rested = await steps.until(late, lambda job: job.not_before is not None)
+
+        assert (rested.stage, rested.warnings, script.hanging) == (Stage.WAITING, (), 4)
+        script.released.set()
+        await steps.until(late, lambda job: job.task_id != "")

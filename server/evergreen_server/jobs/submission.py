@@ -45,8 +45,6 @@ from evergreen_server.jobs.work import Tools, cancelled_before_submission, start
 T = TypeVar("T")
 
 LOOK_SECONDS = 0.5
-PLACE_SECONDS = 60.0
-"""So long a job that has a slot waits until its inputs may be loaded."""
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +96,7 @@ async def submit(tools: Tools, job: Job, execution: str) -> Job:
 async def _may_load(tools: Tools, job: Job, places: AsyncExitStack) -> bool:
     """Waits for the job's turn to hold its inputs in memory; tells whether it came."""
     try:
-        async with asyncio.timeout(PLACE_SECONDS):
+        async with asyncio.timeout(tools.limits.load_wait_seconds):
             await places.enter_async_context(tools.places.loads.of(job.request.project_id))
     except TimeoutError:
         return False

@@ -42,6 +42,8 @@ class Limits:
     """After this long a task that has not ended is cancelled, where no finish_by says when."""
     patience_hours: float = 1.0
     """So long at least whoever begins to follow a task waits for it, since the clock may have been set forward."""
+    load_wait_seconds: float = 60.0
+    """In real seconds, how long a job that has a slot waits until its inputs may be loaded; then others get it."""
     media_tries: int = 3
     delivery_tries: int = 5
     delivery_hours: float = 24.0
