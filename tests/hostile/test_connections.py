@@ -187,7 +187,9 @@ async def test_thousands_of_calls_that_send_nothing_are_ended_and_others_answere
         greedy.connection.call(b"")
         await answers(address)
         # The last twenty are no crowd any more.
-        ends = await greedy.all(1881)
+        while len(greedy.ends) < 1881:
+            await answers(address)
+        ends = greedy.ends
 
         assert few.ends == {}
         assert sorted(set(ends.values())) == [OK, LATE]

@@ -17,6 +17,7 @@ WAIT_SECONDS = 60.0
 CROWD = 200
 """Calls of one connection that may wait so long for their messages; where there are more, all wait less long."""
 CROWDED_SECONDS = 5.0
+"""By so much later calls of anybody are served before them."""
 LOOK_SECONDS = 1.0
 
 
@@ -40,6 +41,8 @@ class Arrivals:
         self._look_seconds = look_seconds
         self._waiting: dict[Waiter, tuple[float, Call]] = {}
         self._late: set[Waiter] = set()
+        self._served = 0.0
+        """When the latest of all calls began that have their messages: how far this server has come with reading."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def message(self, call: Call) -> bytes:
@@ -53,7 +56,8 @@ class Arrivals:
     async def next(self, call: Call) -> bytes | None:
         """Reads a call's next message, None where no more come. Raises RequestStalled."""
         loop, task = asyncio.get_running_loop(), cast(Waiter, asyncio.current_task())
-        self._waiting[task] = loop.time(), call
+        since = loop.time()
+        self._waiting[task] = since, call
         if self._timer is None:
             self._timer = loop.call_later(self._look_seconds, self._look)
         try:
@@ -65,6 +69,7 @@ class Arrivals:
         finally:
             del self._waiting[task]
             self._late.discard(task)
+        self._served = max(self._served, since)
         return None if data is grpc.aio.EOF else cast(bytes, data)
 
     def _look(self) -> None:
@@ -73,8 +78,9 @@ class Arrivals:
         waited = [(task, now - since, call.peer()) for task, (since, call) in self._waiting.items()]
         crowds = Counter(peer for _, _, peer in waited)
         for task, seconds, peer in waited:
-            most = self._crowded_seconds if crowds[peer] > self._crowd else self._wait_seconds
-            if seconds >= most and task not in self._late:
+            # In a crowd only who let later ones pass: where the server itself is behind, messages wait for it.
+            passed = crowds[peer] > self._crowd and seconds - (now - self._served) >= self._crowded_seconds
+            if (passed or seconds >= self._wait_seconds) and task not in self._late:
                 self._late.add(task)
                 task.cancel()
         self._timer = loop.call_later(self._look_seconds, self._look) if self._waiting else None
