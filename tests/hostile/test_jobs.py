@@ -264,3 +264,5 @@ async def test_an_upload_that_fails_ends_the_job_or_is_tried_again_and_told(rais
     else:
         assert (job.task_id, steps.provider.sent, script.calls.count("upload")) == ("task-1", 1, 4)
         assert len(job.warnings) == 1
+        # Given back each time, though it was told of but once.
+        assert steps.granted >= 4

@@ -201,6 +201,7 @@ class Stepping:
     ) -> None:
         self.tools, self.store, self.provider, self.runner = tools, store, provider, Runner(tools)
         self.database, self.look, self.changed = database, look, changed
+        self.granted = 0
 
     async def run(self, request: JobRequest, *, seconds: float = 20.0, inline: bytes = b"inline") -> Job:
         """Runs a job to its end, or to a question to its caller."""
@@ -260,6 +261,7 @@ async def stepping(
         before_slot()
         mine = sa.update(jobs).where(jobs.c.job_id == job_id, jobs.c.slot == Slot.WANTED.value)
         await database.write(lambda db: db.execute(mine.values(slot=Slot.HELD.value)))
+        steps.granted += 1
         signals.wake(job_id)
 
     def look(job_id: str) -> None:
@@ -302,7 +304,8 @@ async def stepping(
             temp_dir=Path(stack.enter_context(TemporaryDirectory(dir=folder))),
             clock=now,
         )
-        yield Stepping(tools, store, provider, database, look, news)
+        steps = Stepping(tools, store, provider, database, look, news)
+        yield steps
         if granting:
             await asyncio.wait(granting)
 

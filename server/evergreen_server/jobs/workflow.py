@@ -8,18 +8,15 @@ own memory of steps is not used: it could only repeat what the row knows, at the
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from uuid import uuid4
-
-from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.following import follow
-from evergreen_server.jobs.model import Job, JobFault, Slot, Stage, State, Superseded
+from evergreen_server.jobs.model import Job, JobFault, Stage, State, Superseded
 from evergreen_server.jobs.preparing import prepare
 from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.trouble import (
@@ -132,19 +129,24 @@ class Runner:
                 else:
                     logger.warning("step waits", extra=told)
                 faults += isinstance(exc, InputFault)
-                # What keeps the step from being done may well keep the database from this too.
-                with suppress(SQLAlchemyError):
+                try:
                     if faults >= INPUT_TRIES:
                         await self._give_up(job, execution, exc, error_id)
                         continue
                     if tries + 1 >= TOLD_AT.get(code, 1):
                         await self._tell(job, execution, code, cause, tries)
+                except Superseded:
+                    raise
+                except Exception as untold:
+                    # What keeps the step from being done may well keep the database from this too.
+                    kind = type(untold).__name__
+                    logger.warning("trouble not told", extra={"job_id": job.job_id, "cause": kind})
             await self._tools.pause(job.job_id, self._tools.backoff(tries))
             tries += 1
 
     async def _tell(self, job: Job, execution: str, code: str, cause: str, tries: int) -> Job:
         """Tells the job's watchers, once, what it waits for; a slot that it cannot use meanwhile goes to others."""
-        if job.slot is not Slot.WANTED and any(warning.code == code for warning in job.warnings):
+        if job.slot is None and any(warning.code == code for warning in job.warnings):
             return job
         waits = partial(Job.waits, code=code, cause=cause, not_before=self._tools.later(tries))
         return await self._tools.store.change(job, waits, execution=execution)
