@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
+from obstore.exceptions import GenericError
 
 from evergreen_storage import AlreadyExists, Conflict, SceneStore, Storage, StorageError, Unavailable, open_storage
+from evergreen_storage.object_errors import translated
 from tests.storage.emulators import Bucket, Emulator
 from tests.storage.proxy import CONDITIONS, Act, Proxy, proxying
 
@@ -193,3 +195,19 @@ async def test_a_right_that_is_missing_is_named_at_the_start(
     with pytest.raises(Unavailable, match=right):
         async with open_storage(url, **options):
             raise AssertionError("opened")
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "PUT http://169.254.169.254/latest/api/token in 1s - HTTP error: kind: ConnectionRefused",
+        "GET http://169.254.170.2/v2/credentials in 2ms - Server returned non-2xx status code: 403 Forbidden",
+        "GET http://metadata.google.internal/computeMetadata/v1/token in 1s - HTTP error: dns error",
+        "POST https://sts.eu-central-1.amazonaws.com/ in 1s - status code: 400 Bad Request",
+    ],
+)
+def test_what_gives_no_credentials_is_not_taken_for_the_storage(where: str) -> None:
+    with pytest.raises(Unavailable, match="there are no usable credentials") as fault, translated(KEY, "written"):
+        raise GenericError(f"Generic S3 error: Error performing {where}")
+
+    assert "169.254" not in str(fault.value)
