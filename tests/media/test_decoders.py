@@ -94,6 +94,21 @@ async def test_a_decoder_that_is_ended_from_outside_is_no_fault_of_the_file(tmp_
             await task
 
 
+async def test_who_finds_no_decoder_free_in_time_is_told_so_and_may_try_again(samples: Path, tmp_path: Path) -> None:
+    pipe = endless(tmp_path)
+    async with media_in(tmp_path, decoders_at_once=1, wait_seconds=0.2) as media:
+        task = asyncio.create_task(media.picture(pipe, ANY, owner="greedy"))
+        held = await begun(pipe)
+
+        with pytest.raises(MediaUnreachable, match="too many files are being decoded"):
+            await media.picture(samples / "rocket.jpg", ANY, owner="honest")
+
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        os.close(held)
+        assert (await media.picture(samples / "rocket.jpg", ANY, owner="honest")).width == 640
+
+
 async def test_a_cancelled_caller_leaves_no_decoder_at_work(tmp_path: Path) -> None:
     pipe = endless(tmp_path)
     async with media_in(tmp_path) as media:

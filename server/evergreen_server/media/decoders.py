@@ -148,17 +148,22 @@ class Decoders:
         return process
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
-        with suppress(ProcessLookupError):
-            process.kill()
+        # One that has ended is left to the loop, which else would not learn how it ended.
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
         await process.wait()
         self._all.discard(process)
 
 
 async def _answer(process: asyncio.subprocess.Process) -> Answer:
     assert process.stdout is not None
+    line = b""
     try:
-        return Answer.read(await process.stdout.readline())
+        line = await process.stdout.readline()
+        return Answer.read(line)
     except (ValueError, TypeError):
-        with suppress(ProcessLookupError):
-            process.terminate()
+        if line:
+            with suppress(ProcessLookupError):
+                process.terminate()
         raise _Ended(max(0, -await process.wait())) from None
