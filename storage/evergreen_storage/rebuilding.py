@@ -62,7 +62,7 @@ async def rebuild(
             assets[path] = await describe(storage, path, files[path])
     created_at = min((asset.created_at for asset in assets.values()), default=now)
     document = new_document(project_id, scene_id, created_at=created_at, updated_at=now)
-    add_assets(document, [assets[path] for path in sorted(assets)])
+    await threads.run(add_assets, document, [assets[path] for path in sorted(assets)])
     for job_id in jobs:
         add_job(document, job_id, completed=True)
     return document
