@@ -71,15 +71,18 @@ class Document:
         self.jobs = jobs
         self.changed = False
         self._scene: Scene | None = None
+        self._tuples: dict[str, tuple[Asset, ...]] = {}
 
     def copy(self) -> "Document":
         """Makes a document that can be changed without this one."""
-        return Document(
+        made = Document(
             dict(self.members),
             {folder: dict(entries) for folder, entries in self.folders.items()},
             {name: dict(ids) for name, ids in self.jobs.items()},
             self.texts,
         )
+        made._tuples = dict(self._tuples)
+        return made
 
     def scene(self) -> Scene:
         """Makes the value of the document. Raises Corrupt."""
@@ -106,13 +109,15 @@ class Document:
 
     def put(self, asset: Asset, line: str) -> None:
         """Enters an asset, or replaces its entry where it stands."""
-        self.folders[asset.path.partition("/")[0]][asset.path] = Entry(asset, line)
-        self._differ()
+        folder = asset.path.partition("/")[0]
+        self.folders[folder][asset.path] = Entry(asset, line)
+        self._differ(folder)
 
     def remove(self, path: str) -> None:
         """Removes an entry, if it is there."""
-        if self.folders[path.partition("/")[0]].pop(path, None) is not None:
-            self._differ()
+        folder = path.partition("/")[0]
+        if self.folders[folder].pop(path, None) is not None:
+            self._differ(folder)
 
     def enter(self, name: str, job_id: str) -> None:
         """Enters a job's id into one of the two lists, if it is not there."""
@@ -121,11 +126,14 @@ class Document:
             self._differ()
 
     def _assets(self, folder: str) -> tuple[Asset, ...]:
-        return tuple(map(_ASSET, self.folders[folder].values()))
+        if folder not in self._tuples:
+            self._tuples[folder] = tuple(map(_ASSET, self.folders[folder].values()))
+        return self._tuples[folder]
 
-    def _differ(self) -> None:
+    def _differ(self, folder: str = "") -> None:
         self.changed = True
         self._scene = None
+        self._tuples.pop(folder, None)
 
 
 def new_document(project_id: str, scene_id: str, *, created_at: datetime, updated_at: datetime) -> Document:
