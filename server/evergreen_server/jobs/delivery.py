@@ -10,14 +10,17 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
+from pathlib import Path
 
 from evergreen_server.jobs.files import find, keep
-from evergreen_server.jobs.media import Clip, MediaRefused
+from evergreen_server.jobs.media import Clip, MediaRefused, MediaTooCostly
 from evergreen_server.jobs.model import Job, JobFault, JobWarning, Output, Stage, State
 from evergreen_server.jobs.names import output_path, poster_path
 from evergreen_server.jobs.provider import Json, OutputUnavailable, ProviderUnavailable, TaskGone, TaskState
 from evergreen_server.jobs.work import Tools
 from evergreen_storage import Asset, BodyMismatch, Sealed
+
+POSTER_MISSING = "POSTER_MISSING"
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ class _Undeliverable(Exception):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Delivered:
     clip: Asset
-    poster: Asset
+    poster: Asset | None
     probe: Clip
     warnings: tuple[JobWarning, ...]
 
@@ -77,7 +80,8 @@ async def deliver(tools: Tools, job: Job, execution: str) -> Job:
 async def _publish(tools: Tools, job: Job, delivered: list[_Delivered]) -> tuple[Output, ...]:
     """Names the stored files in the sidecar, then in scene.json."""
     if delivered:
-        request, assets = job.request, [asset for item in delivered for asset in (item.clip, item.poster)]
+        request = job.request
+        assets = [asset for item in delivered for asset in (item.clip, item.poster) if asset is not None]
         await tools.scenes.publish(
             request.project_id, request.scene_id, job_id=job.job_id, assets=assets, sidecar=_sidecar(job, delivered)
         )
@@ -132,7 +136,7 @@ async def _store(tools: Tools, job: Job, execution: str, url: str, number: int) 
     try:
         async with tools.scenes.local_path(*scene, name) as path:
             probe = await tools.media.probe(path, owner=job.request.project_id)
-            picture = await tools.media.poster(path, owner=job.request.project_id)
+            picture, warnings = await _drawn(tools, job, path)
     except MediaRefused as exc:
         await tools.scenes.discard(*scene, name)
         raise _Undeliverable("OUTPUT_INVALID", f"the output is not a video: {exc}") from exc
@@ -140,9 +144,21 @@ async def _store(tools: Tools, job: Job, execution: str, url: str, number: int) 
     async def draw(path: str, sealed: Sealed) -> Asset:
         return await tools.scenes.add(*scene, path, picture, "image/jpeg", sealed=sealed)
 
-    poster = await keep(tools, job, execution, poster_path(name), draw)
+    poster = None
+    if picture:
+        kept = await keep(tools, job, execution, poster_path(name), draw)
+        poster, warnings = kept.asset, kept.warnings
     measured = replace(clip.asset, width=probe.width, height=probe.height, duration_seconds=probe.duration_seconds)
-    return _Delivered(clip=measured, poster=poster.asset, probe=probe, warnings=clip.warnings + poster.warnings)
+    return _Delivered(clip=measured, poster=poster, probe=probe, warnings=clip.warnings + warnings)
+
+
+async def _drawn(tools: Tools, job: Job, path: Path) -> tuple[bytes, tuple[JobWarning, ...]]:
+    """Makes the poster; without one, for want of time or memory, the clip is as good, and is paid for."""
+    try:
+        return await tools.media.poster(path, owner=job.request.project_id), ()
+    except MediaTooCostly as exc:
+        logger.warning("poster not made", extra={"job_id": job.job_id, "cause": str(exc)})
+        return b"", (JobWarning(code=POSTER_MISSING, message=f"the clip has no poster: {exc}"),)
 
 
 class _Body:
@@ -213,7 +229,7 @@ def _output(item: _Delivered) -> Output:
         width=item.probe.width,
         height=item.probe.height,
         duration_seconds=item.probe.duration_seconds,
-        poster=item.poster.path,
+        poster=item.poster.path if item.poster else "",
     )
 
 

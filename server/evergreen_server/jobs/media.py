@@ -106,5 +106,9 @@ class MediaRefused(MediaError):
         self.unreadable = unreadable
 
 
+class MediaTooCostly(MediaRefused):
+    """Decoding took more time or memory than is given to it, or crashed its decoder: the file itself may be whole."""
+
+
 class MediaUnreachable(MediaError):
     """The transfer failed: name not resolved, connection refused, HTTP error, timeout."""

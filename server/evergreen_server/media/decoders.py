@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
 
-from evergreen_server.jobs.media import MediaRefused, MediaUnreachable
+from evergreen_server.jobs.media import MediaRefused, MediaTooCostly, MediaUnreachable
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.orders import Answer, Order, Work
 from evergreen_server.turns import Turns
@@ -76,6 +76,8 @@ class Decoders:
         if answer.refused:
             if answer.cause:
                 logger.info("file refused by its decoder", extra={"work": order.work.value, "cause": answer.cause})
+            if answer.spent:
+                raise MediaTooCostly(answer.refused, reason=answer.reason)
             raise MediaRefused(answer.refused, reason=answer.reason, unreadable=answer.unreadable)
         return answer
 
@@ -92,12 +94,12 @@ class Decoders:
         except TimeoutError:
             logger.warning("decoder took too long", extra={"work": order.work.value})
             text = f"the file took longer than {self._limits.work_seconds:g} s to decode"
-            raise MediaRefused(text, reason=reason) from None
+            raise MediaTooCostly(text, reason=reason) from None
         except _Ended as exc:
             logger.warning("decoder ended", extra={"work": order.work.value, "signal": exc.by})
             if exc.by == signal.SIGKILL:
                 raise MediaUnreachable("the decoder was ended from outside; try again later") from None
-            raise MediaRefused("the file is broken: its decoder crashed", reason=reason) from None
+            raise MediaTooCostly("the file is broken: its decoder crashed", reason=reason) from None
 
     async def _asked(self, order: Order) -> Answer:
         """Raises TimeoutError and _Ended."""

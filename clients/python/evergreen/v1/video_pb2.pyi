@@ -426,8 +426,8 @@ class Job(_message.Message):
     """How sure `charged_credits` is."""
     queue_position: _builtins.int
     """The job's place in its model's line, 1 for the one that is submitted next. It may go back too, since the project
-    that has least under way goes first, and of its jobs the one with the highest priority. Set by `GetStatus` and `ListVideos` while the
-    stage is `WAITING`, up to a second old; absent otherwise.
+    that has least under way goes first, and of its jobs the one with the highest priority. Set by `GetStatus` and
+    `ListVideos` while the stage is `WAITING`, up to a second old; absent otherwise.
     """
     @_builtins.property
     def request(self) -> Global___GenerateVideoRequest:
@@ -612,6 +612,7 @@ class Warning(_message.Message):
     * `STEP_FAILED`: a fault of the service keeps the job from going on; it is tried again, at least once a minute.
     * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
     * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit has no room for it.
+    * `POSTER_MISSING`: no poster could be made of the clip within the time and memory for it; the clip is whole.
     * `NAME_TAKEN`: a file that the job has not made had the name of its clip, poster or input; it was left
       alone, and the job's own got the next name.
     * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.

@@ -181,8 +181,8 @@ export type Job = Message<"evergreen.v1.Job"> & {
 
   /**
    * The job's place in its model's line, 1 for the one that is submitted next. It may go back too, since the project
-   * that has least under way goes first, and of its jobs the one with the highest priority. Set by `GetStatus` and `ListVideos` while the
-   * stage is `WAITING`, up to a second old; absent otherwise.
+   * that has least under way goes first, and of its jobs the one with the highest priority. Set by `GetStatus` and
+   * `ListVideos` while the stage is `WAITING`, up to a second old; absent otherwise.
    *
    * @generated from field: optional int32 queue_position = 23;
    */
@@ -314,6 +314,7 @@ export type Warning = Message<"evergreen.v1.Warning"> & {
    * * `STEP_FAILED`: a fault of the service keeps the job from going on; it is tried again, at least once a minute.
    * * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
    * * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit has no room for it.
+   * * `POSTER_MISSING`: no poster could be made of the clip within the time and memory for it; the clip is whole.
    * * `NAME_TAKEN`: a file that the job has not made had the name of its clip, poster or input; it was left
    *   alone, and the job's own got the next name.
    * * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.
