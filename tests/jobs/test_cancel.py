@@ -250,6 +250,19 @@ async def test_a_delete_that_fails_at_first_is_made_again(api: Api, sandbox: Con
     assert task["status"] == "CANCELLED"
 
 
+async def test_a_delete_that_was_done_and_never_answered_is_our_own(api: Api, sandbox: Control) -> None:
+    job = await held(api, sandbox, v1.JOB_STAGE_GENERATING)
+    await sandbox.fault("lost_answer", operation="delete_task")
+    # As often as the client tries; what asks for the task after that learns that it is gone.
+    await sandbox.fault("status", operation="delete_task", status=503, count=3)
+    await cancel(api, job.job_id)
+
+    done = await api.finished(job.job_id)
+
+    assert (done.state, done.HasField("error"), cost_of(done)) == (v1.JOB_STATE_CANCELLED, False, AT_MOST)
+    assert len(await deletes(sandbox)) == 4
+
+
 async def test_a_task_that_somebody_else_deleted_is_gone_and_not_cancelled(api: Api, sandbox: Control) -> None:
     job = await held(api, sandbox, v1.JOB_STAGE_GENERATING)
     await sandbox.fault("gone", count=None)

@@ -190,11 +190,18 @@ async def _cancel(tools: Tools, job: Job, execution: str) -> Job:
 
     Raises ProviderUnavailable, Unauthorized, NotSent.
     """
-    ours = job.delete_sent
+    ours = False
+
+    def sent(job: Job) -> Job:
+        nonlocal ours
+        # As the row has it: whoever polls holds the job as it was before the try whose answer was lost.
+        ours = job.delete_sent
+        return replace(job, delete_sent=True)
+
     # Recorded before it is sent, so that after a crash a 404 is known to be our own doing; and before the look, so
     # that nothing comes between look and deletion: a clip finished meanwhile would be lost.
     guard = tools.guard()
-    job = await tools.store.change(job, lambda job: replace(job, delete_sent=True), execution=execution)
+    job = await tools.store.change(job, sent, execution=execution)
     try:
         task = await tools.provider.task(job.task_id)
     except TaskGone as exc:
