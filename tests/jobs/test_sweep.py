@@ -5,7 +5,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -162,6 +162,19 @@ async def test_a_job_that_nobody_runs_is_started_again(case: Case) -> None:
 
     assert found.restarted == ("job-1",)
     assert case.enqueued == [("job-1", 1, 0), ("job-1", 1, 1)]
+
+
+async def test_a_row_that_cannot_be_read_keeps_no_other_job_waiting(case: Case) -> None:
+    second = replace(request_at(START), request_id="two")
+    await case.store.accept(second, job_id="job-2", estimated_millicredits=None, inline={})
+    odd = sa.update(jobs).where(jobs.c.job_id == "job-1").values(on_unknown_submission="ODD")
+    await case.store.write(lambda db: (db.execute(odd), []))
+    await case.sweep.round()
+
+    found = await case.sweep.round()
+
+    assert found.restarted == ("job-2",)
+    assert case.enqueued[-1] == ("job-2", 1, 1)
 
 
 async def test_a_part_that_fails_stops_no_other(tmp_path: Path, case: Case) -> None:

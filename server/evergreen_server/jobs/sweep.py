@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import Database, jobs
+from evergreen_server.jobs.database import AWAY, Database, jobs
 from evergreen_server.jobs.model import Stage, State
 from evergreen_server.jobs.rows import micros
 from evergreen_server.jobs.scenes import SceneDeletions
@@ -129,12 +129,20 @@ class Sweep:
         # Those of other living replicas are theirs to look after.
         idle = set(await self._tools.store.stranded()) - set(self._running())
         # Only what was idle twice: a new job waits a moment for the engine to take it up.
-        restarted = tuple(sorted(idle & self._idle))
-        for job_id in restarted:
+        restarted: list[str] = []
+        for job_id in sorted(idle & self._idle):
             logger.warning("job started again", extra={"job_id": job_id})
-            await self._tools.store.wish(job_id, run_again)
+            try:
+                await self._tools.store.wish(job_id, run_again)
+            except AWAY:
+                raise
+            except Exception:
+                # One row that is gone, or cannot be read, must not keep those after it waiting.
+                logger.exception("job not started again", extra={"job_id": job_id})
+            else:
+                restarted.append(job_id)
         self._idle = idle
-        return replace(found, restarted=restarted)
+        return replace(found, restarted=tuple(restarted))
 
     async def _wake(self, found: Found) -> Found:
         """Has jobs that wait beyond their clock look at it, which may have been set; names those long beyond it."""
