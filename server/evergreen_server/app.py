@@ -65,8 +65,11 @@ from evergreen_server.runway.retry import RetryPolicy
 from evergreen_server.sandbox import SANDBOX_KEY, Sandbox
 from evergreen_server.temp import temp_folder
 from evergreen_server.threads import FileThreads
+from evergreen_server.turns import Turns
 from evergreen_storage import SceneStore, open_storage
 
+BODIES_AT_ONCE = 16
+"""Files on their way into a bucket: what callers upload, and what jobs keep. Each holds up to 20 MiB."""
 FILES_AT_ONCE = 8
 """Threads for the files of all jobs."""
 
@@ -119,6 +122,7 @@ async def serve(
                 environ=config.storage_environ,
                 lock=locks.held if database.shared else None,
                 temp_dir=temp_dir,
+                upload_turn=Turns(BODIES_AT_ONCE).of,
                 **config.storage_options,
             )
         )

@@ -13,11 +13,11 @@ import asyncio
 import tempfile
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import obstore
 
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
 # The least that S3 takes as a part.
 _PART: Final = 5 << 20
 _UPLOADS_AT_ONCE: Final = 16
+UploadTurn: TypeAlias = Callable[[str], AbstractAsyncContextManager[None]]
+"""Holds a place among the bodies on their way, each of up to 20 MiB, for the project that is named."""
+
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -62,14 +65,21 @@ class ObjectStorage:
     """Keeps objects in a bucket."""
 
     def __init__(
-        self, bucket: Bucket, *, clock: Callable[[], datetime], locks: KeyLocks, temp_dir: Path | None = None
+        self,
+        bucket: Bucket,
+        *,
+        clock: Callable[[], datetime],
+        locks: KeyLocks,
+        temp_dir: Path | None = None,
+        upload_turn: UploadTurn | None = None,
     ) -> None:
         self._bucket = bucket
         self._temp_dir = temp_dir
         self._locks = locks
         self._store = bucket.store
         self._clock = clock
-        self._uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
+        uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
+        self._upload_turn: UploadTurn = upload_turn or (lambda _project: uploads)
         self._threads = Threads(size=2)
 
     async def put(
@@ -106,7 +116,8 @@ class ObjectStorage:
                 await sealed(body.size, body.crc32c)
 
         try:
-            async with self._uploads, aclosing(body.blocks()) as blocks:
+            # For as long as the body takes, which is for whoever sends it to say.
+            async with self._upload_turn(_project_of(key)), aclosing(body.blocks()) as blocks:
                 held: deque[bytes] = deque()
                 while body.size <= _PART:
                     block = await anext(blocks, None)
@@ -305,6 +316,10 @@ class ObjectStorage:
             token=token,
             content_type=content_type_of(key),
         )
+
+
+def _project_of(key: str) -> str:
+    return "/".join(key.split("/", 2)[:2])
 
 
 def _append(path: Path, data: bytes) -> None:

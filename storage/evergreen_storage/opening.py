@@ -29,7 +29,7 @@ from .storage import Json, Storage, Unsupported
 from .threads import Threads
 
 if TYPE_CHECKING:
-    from .objects import Bucket
+    from .objects import Bucket, UploadTurn
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +54,15 @@ async def open_storage(
     environ: Mapping[str, str] | None = None,
     lock: Lock | None = None,
     temp_dir: Path | None = None,
+    upload_turn: "UploadTurn | None" = None,
     **options: Json,
 ) -> AsyncGenerator[Storage, None]:
     """Opens a storage, tries it out, and closes it at the end. Of `environ` only the vendors' variables are read.
 
     Several processes may write to a storage that compares before it swaps; to any other only with a `lock` that they
     share, which also lets only one of them create an object of more than a part in a bucket.
+    So many bodies are on their way into a bucket at once as `upload_turn` allows, of all projects; without it 16, by
+    whoever comes first.
     Copies of objects lie in `temp_dir`, which must exist, or else in the system's folder for temporary files.
     Raises Unsupported for what no engine here offers, and Unavailable if the storage cannot be written.
     """
@@ -67,7 +70,7 @@ async def open_storage(
         logger.warning(
             "checksums are computed by Python alone, some 20 times slower: google-crc32c has no build for this system"
         )
-    storage = await _open(url, clock, environ or {}, KeyLocks(lock), temp_dir, options)
+    storage = await _open(url, clock, environ or {}, KeyLocks(lock), temp_dir, upload_turn, options)
     try:
         yield storage
     finally:
@@ -80,6 +83,7 @@ async def _open(
     environ: Mapping[str, str],
     locks: KeyLocks,
     temp_dir: Path | None,
+    upload_turn: "UploadTurn | None",
     options: dict[str, Json],
 ) -> Storage:
     # A URL may carry credentials: no text here repeats it.
@@ -90,7 +94,7 @@ async def _open(
     options = {**dict(parse_qsl(parts.query, keep_blank_values=True)), **options}
     url = parts._replace(query="").geturl()
     if scheme in _ENGINES:
-        bucket = await _bucket(url, scheme, options, environ, clock, locks, temp_dir)
+        bucket = await _bucket(url, scheme, options, environ, clock, locks, temp_dir, upload_turn)
         return await _compared(bucket, scheme, locks)
     from .plugged import FsspecStorage
 
@@ -122,6 +126,7 @@ async def _bucket(
     clock: Callable[[], datetime],
     locks: KeyLocks,
     temp_dir: Path | None,
+    upload_turn: "UploadTurn | None",
 ) -> Storage:
     name = _ENGINES[scheme]
     try:
@@ -140,7 +145,7 @@ async def _bucket(
         bucket = await threads.run(engine.open_bucket, url, options, environ)
     finally:
         threads.close()
-    return ObjectStorage(bucket, clock=clock, locks=locks, temp_dir=temp_dir)
+    return ObjectStorage(bucket, clock=clock, locks=locks, temp_dir=temp_dir, upload_turn=upload_turn)
 
 
 async def _compared(storage: Storage, scheme: str, locks: KeyLocks) -> Storage:

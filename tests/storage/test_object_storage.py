@@ -12,6 +12,7 @@ from aiohttp import ClientSession, web
 from google_crc32c import value as crc32c_of
 from yarl import URL
 
+from evergreen_server.turns import Turns
 from evergreen_storage import (
     AlreadyExists,
     BodyMismatch,
@@ -121,6 +122,31 @@ async def test_of_sixteen_creators_of_a_long_body_one_wins(bucket: Bucket) -> No
     assert data == bytes(winners) * 6 * MIB
     if not bucket.url.startswith("az"):
         assert bucket.uploads() == []
+
+
+async def test_bodies_that_never_end_hold_up_only_their_own_projects_files(
+    emulators: Callable[[str], Emulator],
+) -> None:
+    bucket, end, begun = emulators("s3").bucket(), asyncio.Event(), 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal begun
+        begun += 1
+        yield b"a first byte"
+        await end.wait()
+
+    async with open_storage(bucket.url, upload_turn=Turns(16).of, **bucket.options) as storage:
+        async with asyncio.TaskGroup() as group:
+            for number in range(40):
+                greedy = f"projects/greedy/s/videos/{number}.mp4"
+                group.create_task(storage.put_stream(greedy, endless(), size=None))
+            async with asyncio.timeout(60):
+                for number in range(3):
+                    await storage.put_stream(KEY.replace("clip", f"{number}"), blocks(7), size=None, if_absent=True)
+            assert begun == 8, "alone it has half of the places"
+            end.set()
+
+        assert len(await keys(storage)) == 43
 
 
 async def test_a_large_body_takes_little_memory(bucket: Bucket, child: Child) -> None:
