@@ -1,6 +1,7 @@
 """Transfers that hardly move: each gives up its turn, and whoever moves bytes has one at once."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -80,6 +81,19 @@ SLOW: list[tuple[str, Callable[[int], Messages]]] = [
     ("a terabyte that never comes", announced),
     ("waves", waves),
 ]
+
+
+def block_loop(seconds: float) -> None:
+    """Lets a bound be reached and nobody look until it has passed."""
+    time.sleep(seconds)
+
+
+async def test_what_has_come_whole_at_last_is_stored_and_not_broken_off() -> None:
+    async with Transfers(stall_seconds=STALL_SECONDS).watched() as waiting:
+        with waiting:
+            block_loop(STALL_SECONDS * 1.2)
+        # The server stores it and gives it its name.
+        await asyncio.sleep(STALL_SECONDS / 2)
 
 
 @pytest.mark.parametrize(("what", "messages"), SLOW, ids=[what for what, _ in SLOW])

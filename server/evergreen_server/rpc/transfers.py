@@ -99,7 +99,9 @@ class Transfers:
         loop, waiting, bound = asyncio.get_running_loop(), Waiting(), asyncio.timeout(None)
 
         def look() -> None:
-            if waiting.stands_still(loop.time(), self._stall_seconds, self._least_bytes):
+            # Only who is waited for: with a body that has come whole the server itself is busy, storing and naming it.
+            still = waiting.since is not None
+            if still and waiting.stands_still(loop.time(), self._stall_seconds, self._least_bytes):
                 bound.reschedule(loop.time())
             else:
                 waiting.timer = loop.call_later(self._stall_seconds / LOOKS, look)
