@@ -1,7 +1,7 @@
 """What a job finds under its name is its own only by its record; all else is left alone, and gets another name."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.files import Kept, find, keep
-from evergreen_server.jobs.model import Job, Superseded
+from evergreen_server.jobs.media import Clip, MediaRefused
+from evergreen_server.jobs.model import Job, Stage, State, Superseded
+from evergreen_server.jobs.provider import Download, NotOurs, Task, TaskState
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.work import Tools
 from evergreen_storage import Asset, LocalStorage, SceneStore, Sealed, Unavailable, open_storage
@@ -165,3 +168,53 @@ async def test_a_name_in_other_letters_is_taken_where_the_disk_takes_both_for_on
         assert case.read("videos/JOB-1-1.mp4") == b"forged by other"
     finally:
         await storage.close()
+
+
+class Provider:
+    """Has one output, which it gives whole."""
+
+    async def task(self, task_id: str) -> Task:
+        urls = ("https://clips.example/one",)
+        return Task(task_id=task_id, state=TaskState.SUCCEEDED, status="SUCCEEDED", output_urls=urls)
+
+    @asynccontextmanager
+    async def download(self, _url: str, *, offset: int) -> AsyncIterator[Download]:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield b"a clip"
+
+        yield Download(chunks=chunks(), size=6, offset=offset, content_type="video/mp4")
+
+
+@dataclass
+class Paused:
+    """Media tools of a replica that was paused: they refuse the clip only after `meanwhile`."""
+
+    meanwhile: Callable[[], Awaitable[object]]
+
+    async def probe(self, _path: Path, *, owner: str) -> Clip:
+        await self.meanwhile()
+        raise MediaRefused(f"the file of {owner} took longer than 30 s to decode", reason="MEDIA_REFUSED")
+
+
+@pytest.mark.parametrize("cause", [Superseded, NotOurs])
+async def test_a_clip_is_removed_by_nobody_whose_job_may_be_anothers_by_now(case: Case, cause: type[Exception]) -> None:
+    lost = False
+
+    async def meanwhile() -> None:
+        nonlocal lost
+        if cause is Superseded:
+            await case.store.begin("job", attempt=1, run=0, execution="newer")
+        lost = cause is NotOurs
+
+    def check() -> None:
+        if lost:
+            raise NotOurs("the lease ran out")
+
+    delivering = {"state": State.RUNNING, "stage": Stage.DELIVERING, "submit_token": "token", "task_id": "task-1"}
+    job = await case.store.wish("job", lambda job: replace(job, **delivering))
+    tools = replace(case.tools, provider=Provider(), media=Paused(meanwhile), guard=lambda: check)
+
+    with pytest.raises(cause):
+        await deliver(tools, job, "mine")
+
+    assert case.read("videos/job-1-1.mp4") == b"a clip"

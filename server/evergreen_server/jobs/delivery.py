@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evergreen_server.jobs.files import find, keep
 from evergreen_server.jobs.media import Clip, MediaRefused, MediaTooCostly
-from evergreen_server.jobs.model import Job, JobFault, JobWarning, Output, Stage, State
+from evergreen_server.jobs.model import Job, JobFault, JobWarning, Output, Stage, State, Superseded
 from evergreen_server.jobs.names import output_path, poster_path
 from evergreen_server.jobs.provider import Json, OutputUnavailable, ProviderUnavailable, TaskGone, TaskState
 from evergreen_server.jobs.work import Tools
@@ -138,7 +138,7 @@ async def _store(tools: Tools, job: Job, execution: str, url: str, number: int) 
             probe = await tools.media.probe(path, owner=job.request.project_id)
             picture, warnings = await _drawn(tools, job, path)
     except MediaRefused as exc:
-        await tools.scenes.discard(*scene, name)
+        await _discard(tools, job, execution, name)
         raise _Undeliverable("OUTPUT_INVALID", f"the output is not a video: {exc}") from exc
 
     async def draw(path: str, sealed: Sealed) -> Asset:
@@ -159,6 +159,17 @@ async def _drawn(tools: Tools, job: Job, path: Path) -> tuple[bytes, tuple[JobWa
     except MediaTooCostly as exc:
         logger.warning("poster not made", extra={"job_id": job.job_id, "cause": str(exc)})
         return b"", (JobWarning(code=POSTER_MISSING, message=f"the clip has no poster: {exc}"),)
+
+
+async def _discard(tools: Tools, job: Job, execution: str, path: str) -> None:
+    """Removes an output that is no good. Raises Superseded, and NotOurs where the job may be another replica's."""
+    guard = tools.guard()
+    if (await tools.store.again(job)).execution != execution:
+        raise Superseded(job.job_id)
+    # A replica that was paused takes every file for one that is too slow to decode, and whoever took the job over may
+    # have adopted this one and delivered it by now.
+    guard()
+    await tools.scenes.discard(job.request.project_id, job.request.scene_id, path)
 
 
 class _Body:
