@@ -271,6 +271,7 @@ async def serve(
             clock=now,
             replica_id=replica_id,
             writers=writers,
+            guard=tools.guard,
         )
         sweep = Sweep(database=database, tools=tools, running=lambda: runner.running, deletions=deletions)
         # Of its own, so that it starts after the engine that it works on, and ends before.

@@ -1,7 +1,7 @@
 """SceneService alone, over real gRPC, a real database and real files, with a storage that can be stopped anywhere."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -123,6 +123,7 @@ async def scene_serving(
     wait_seconds: float = 5.0,
     url: str = "",
     options: Mapping[str, Json] | None = None,
+    guard: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[SceneApi]:
     await asyncio.to_thread((data / "temp").mkdir, parents=True, exist_ok=True)
     script = Script()
@@ -163,6 +164,7 @@ async def scene_serving(
                 clock=now,
                 replica_id="local",
                 writers=writers,
+                guard=lambda: guard,
                 wait_seconds=wait_seconds,
             ),
             media=media,

@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from evergreen.v1 import scene_pb2, video_pb2
+from evergreen_server.jobs.provider import NotOurs
 from evergreen_storage import SceneStore, open_storage
 from tests.rpc.refusals import metadata_of, refusal
 from tests.rpc.scene_server import scene_serving
@@ -187,6 +188,25 @@ async def test_a_deletion_that_broke_off_after_the_last_file_only_takes_the_mark
 
         assert await refused(delete(api)) == GONE
         await upload(api, b"x", path="images/a")
+
+
+async def test_a_server_that_may_have_been_taken_for_dead_deletes_nothing(tmp_path: Path) -> None:
+    lost = True
+
+    def check() -> None:
+        if lost:
+            raise NotOurs("the lease ran out while jobs were waited for")
+
+    async with scene_serving(tmp_path / "data", guard=check) as api:
+        await upload(api, b"x", path="images/a")
+
+        assert await refused(delete(api)) == BUSY
+
+        assert paths_of(await scene_of(api)) == ["images/a"]
+        await upload(api, b"y", path="images/b")
+        lost = False
+        await delete(api)
+        assert not (tmp_path / "data" / SCENE).exists()
 
 
 async def test_of_two_deletions_at_once_one_finds_nothing_left(tmp_path: Path) -> None:

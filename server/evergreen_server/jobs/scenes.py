@@ -22,6 +22,7 @@ from evergreen_server.jobs.model import UNFINISHED, State, WrongState
 from evergreen_server.jobs.needs import refuse_needed
 from evergreen_server.jobs.projects import SceneBusy, disown, is_marked, lock_project, mark, marked_by, unmark
 from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.work import held
 from evergreen_server.jobs.writers import Claim, SceneWriters
 from evergreen_storage import SceneNotFound, SceneStore, StorageError
 
@@ -46,8 +47,10 @@ class SceneDeletions:
         clock: Callable[[], datetime],
         replica_id: str,
         writers: SceneWriters,
+        guard: Callable[[], Callable[[], None]] = lambda: lambda: None,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
+        """Takes what `Tools.guard` is."""
         self._database = database
         self._store = store
         self._feed = feed
@@ -56,6 +59,7 @@ class SceneDeletions:
         self._wait_seconds = wait_seconds
         self._replica_id = replica_id
         self._writers = writers
+        self._guard = guard
         self._turns: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
     def writing(self, project_id: str, scene_id: str) -> AbstractAsyncContextManager[Claim]:
@@ -114,6 +118,7 @@ class SceneDeletions:
 
     async def _delete(self, project_id: str, scene_id: str, force: bool) -> Sequence[str]:
         await self._check_known(project_id, scene_id)
+        check = self._guard()
         unfinished = await self._database.write(lambda db: self._mark(db, project_id, scene_id, force))
         if unfinished and not force:
             job_id, count = next(iter(unfinished)), len(unfinished)
@@ -121,6 +126,9 @@ class SceneDeletions:
             raise SceneBusy(text, job_id=job_id)
         try:
             await self._empty(project_id, scene_id, unfinished, force)
+            if not held(check):
+                # Another may have seen the deletion to its end meanwhile, and what lies there by now is of new jobs.
+                raise SceneBusy(f"this server was held up while it deleted {project_id}/{scene_id}; call again")
         except BaseException:
             # Nothing was deleted yet, so the scene may be used again.
             await asyncio.shield(self._database.write(lambda db: unmark(db, project_id, scene_id, self._replica_id)))
