@@ -147,3 +147,42 @@ async def test_a_claim_ends_with_its_replica(two: tuple[Replica, Replica]) -> No
         await one.stack.aclose()
 
         await other.accept()
+
+
+@pytest.mark.parametrize("two", ["postgresql"], indirect=True)
+async def test_a_claim_whose_writer_left_without_the_database_ends_with_the_next_sweep(
+    two: tuple[Replica, Replica],
+) -> None:
+    here, other = two
+    engine = here.store._database.engine
+
+    async def write() -> None:
+        async with here.writers.writing(*SCENE) as claim:
+            await claim(PATH)
+            blocker.execute(sa.text("LOCK TABLE asset_claims IN ACCESS EXCLUSIVE MODE"))
+
+    with engine.connect() as blocker:
+        writing = asyncio.create_task(write())
+        await asyncio.to_thread(end_who_waits, engine)
+        await writing
+        blocker.rollback()
+    with pytest.raises(SceneBusy):
+        await other.accept()
+
+    await here.writers.tidy()
+
+    assert (await other.accept()).state is State.QUEUED
+
+
+def end_who_waits(engine: sa.Engine) -> None:
+    """Ends the connection of whoever waits for a lock, as soon as somebody does."""
+    ends = sa.text(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with engine.connect() as db:
+            if db.execute(ends).all():
+                return
+    raise AssertionError("nobody waits for a lock")

@@ -95,6 +95,7 @@ class SceneDeletions:
 
         Where a scene is in use after all, nothing of it was deleted, and it is opened again.
         """
+        await self._writers.tidy()
         left = [key for key in await self._database.read(self._left) if key not in self._turns]
         finished = 0
         for project_id, scene_id in left:

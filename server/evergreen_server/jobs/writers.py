@@ -6,10 +6,11 @@ A writer that is about to replace or delete a file claims it, so that no job tha
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TypeAlias
 from uuid import uuid4
 
@@ -93,6 +94,13 @@ class SceneWriters:
                 return
             await asyncio.sleep(LOOK_SECONDS)
 
+    async def tidy(self) -> None:
+        """Takes away the rows of writers that left while the database was away, for which else jobs would wait."""
+        stale = tuple(self._stale)
+        if stale:
+            await self._database.write(partial(_take_away, writer_ids=stale))
+            self._stale.difference_update(stale)
+
     @asynccontextmanager
     async def _claiming(self, project_id: str, scene_id: str) -> AsyncIterator[Claim]:
         mine: list[tuple[str, str, str]] = []
@@ -136,8 +144,7 @@ class SceneWriters:
             nonlocal left
             lock_project(db, project_id, self._clock())
             left = True
-            for table in (scene_writers, asset_claims):
-                db.execute(table.delete().where(table.c.writer_id.in_([writer_id, *stale])))
+            _take_away(db, [writer_id, *stale])
 
         async def claim(path: str) -> None:
             def work(db: sa.Connection) -> None:
@@ -158,9 +165,14 @@ class SceneWriters:
                 await asyncio.shield(self._database.write(leave))
                 self._stale.difference_update(stale)
             except AWAY as exc:
-                # What was written stays written; the row goes with the next writer's.
+                # What was written stays written; the row goes with the next writer's, or with the next sweep.
                 logger.warning("writer not taken away", extra={"cause": type(exc).__name__})
                 self._stale.add(writer_id)
+
+
+def _take_away(db: sa.Connection, writer_ids: Collection[str]) -> None:
+    for table in (scene_writers, asset_claims):
+        db.execute(table.delete().where(table.c.writer_id.in_(writer_ids)))
 
 
 def _living(db: sa.Connection, project_id: str, scene_id: str) -> int:
