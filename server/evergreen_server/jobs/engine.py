@@ -13,7 +13,9 @@ from datetime import datetime
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from evergreen_server.jobs.connecting import DatabaseUnusable
 from evergreen_server.jobs.database import Database
@@ -129,6 +131,8 @@ class Engine:
             if client is not None:
                 await asyncio.to_thread(client.destroy)
             for pool in self._pools:
+                # What one of DBOS's threads has still taken out would go back to nobody, and stay open.
+                sa.event.listen(pool, "checkin", _shut)
                 pool.dispose()
 
     async def leave(self) -> None:
@@ -208,6 +212,11 @@ class Engine:
         except SQLAlchemyError as exc:
             # The others find it, once the lease has run out.
             logger.warning("jobs not handed over", extra={"cause": type(exc).__name__})
+
+
+def _shut(connection: DBAPIConnection | None, _record: ConnectionPoolEntry) -> None:
+    if connection is not None:
+        connection.close()
 
 
 class _Calm(logging.Filter):
