@@ -1,10 +1,11 @@
 """What the steps of all jobs share is bounded, and one project's jobs leave room for another's."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -102,6 +103,30 @@ async def test_creates_are_bounded_before_their_intent_and_leave_room_for_anothe
         assert (await honest).task_id == "task-honest"
 
     assert len(set(provider.asked)) == len(provider.asked) == MANY + 1
+
+
+async def test_an_intent_bears_the_time_at_which_it_was_recorded_and_not_asked_for(tmp_path: Path) -> None:
+    provider, asked, time = Provider(), threading.Event(), NOW
+    provider.answer.set()
+    async with submitting(tmp_path, provider) as (database, store, tools):
+        await with_slot(database, store, "late", "film")
+
+        def slow(_db: object) -> None:
+            nonlocal time
+            assert asked.wait(20)
+            time += timedelta(seconds=10)
+
+        def guard() -> Callable[[], None]:
+            # Asked for right before the intent, which then waits behind the slow change.
+            asyncio.get_running_loop().call_soon(asked.set)
+            return lambda: None
+
+        before = database.write(slow)
+        tools = replace(tools, clock=lambda: time, guard=guard)
+        job = await submit(tools, await store.get("late"), "me")
+        await before
+
+    assert (job.task_id, job.submitted_at) == ("task-late", NOW + timedelta(seconds=10))
 
 
 async def test_a_job_that_is_stopped_while_it_waits_for_its_create_has_no_intent(tmp_path: Path) -> None:

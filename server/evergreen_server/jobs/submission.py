@@ -112,9 +112,8 @@ async def _intend_and_post(
     """
     async with places:
         token, guard = uuid4().hex, tools.guard()
-        job = await tools.store.change(
-            job, partial(outcomes.intend, token=token, now=tools.clock()), execution=execution
-        )
+        # The time once it is the change's turn: whoever adopts the job counts from it how long the POST may last.
+        job = await tools.store.change(job, lambda job: outcomes.intend(job, token, tools.clock()), execution=execution)
         return await _post(tools, job, execution, media, tries, guard) if job.submit_token == token else job
 
 
