@@ -1,4 +1,4 @@
-"""A clip that is paid for is delivered whole, also where no poster of it can be made."""
+"""A clip that is paid for is delivered whole, also where it cannot be measured, or no poster of it made."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -43,19 +43,22 @@ class Provider:
 
 
 class Media:
-    """Finds every clip sound, and fails at its poster."""
+    """Finds every clip sound, and fails at its poster, or before."""
 
-    def __init__(self, fault: Exception) -> None:
+    def __init__(self, fault: Exception, *, at_once: bool) -> None:
         self._fault = fault
+        self._at_once = at_once
 
     async def probe(self, _path: Path, *, owner: str) -> object:
+        if self._at_once:
+            raise self._fault
         return CLIP
 
     async def poster(self, _path: Path, *, owner: str) -> bytes:
         raise self._fault
 
 
-async def delivered(tmp_path: Path, fault: Exception) -> tuple[Job, int]:
+async def delivered(tmp_path: Path, fault: Exception, *, at_once: bool = False) -> tuple[Job, int]:
     """Runs the last step of a job, and tells how often the clip was fetched for it."""
     async with (
         open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database,
@@ -67,7 +70,8 @@ async def delivered(tmp_path: Path, fault: Exception) -> tuple[Job, int]:
         assert job is not None
         made = replace(job, state=State.RUNNING, stage=Stage.DELIVERING, task_id="task", submit_token="mine")
         job = await store.change(job, lambda _: made, execution="mine")
-        tools = tools_of(store, scenes=SceneStore(storage, clock=now), provider=provider, media=Media(fault))
+        media = Media(fault, at_once=at_once)
+        tools = tools_of(store, scenes=SceneStore(storage, clock=now), provider=provider, media=media)
         tools = replace(tools, limits=Limits(delivery_tries=2), pace=replace(tools.pace, scale=SCALE))
         return await deliver(tools, job, "mine"), provider.fetched
 
@@ -82,6 +86,14 @@ async def test_a_poster_that_costs_too_much_is_left_out(tmp_path: Path, text: st
     assert [(warning.code, text in warning.message) for warning in job.warnings] == [("POSTER_MISSING", True)]
     assert [output.poster for output in job.outputs] == [""]
     assert (tmp_path / "scenes/projects/film/scene-1" / job.outputs[0].path).read_bytes() == BODY
+
+
+async def test_a_clip_that_costs_too_much_to_measure_is_delivered_unmeasured(tmp_path: Path) -> None:
+    job, fetched = await delivered(tmp_path, MediaTooCostly("its decoder crashed", reason=""), at_once=True)
+
+    assert (job.state, fetched) == (State.SUCCEEDED, 1)
+    assert [warning.code for warning in job.warnings] == ["CLIP_UNMEASURED"]
+    assert [(output.width, output.duration_seconds, output.poster) for output in job.outputs] == [(0, 0.0, "")]
 
 
 async def test_a_clip_of_which_no_frame_decodes_is_fetched_again_and_then_refused(tmp_path: Path) -> None:

@@ -21,6 +21,8 @@ from evergreen_server.jobs.work import Tools
 from evergreen_storage import Asset, BodyMismatch, Sealed
 
 POSTER_MISSING = "POSTER_MISSING"
+CLIP_UNMEASURED = "CLIP_UNMEASURED"
+UNMEASURED = Clip(content_type="video/mp4", width=0, height=0, duration_seconds=0.0, codec="", frame_rate=0.0)
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +137,7 @@ async def _store(tools: Tools, job: Job, execution: str, url: str, number: int) 
     name = clip.asset.path
     try:
         async with tools.scenes.local_path(*scene, name) as path:
-            probe = await tools.media.probe(path, owner=job.request.project_id)
-            picture, warnings = await _drawn(tools, job, path)
+            probe, picture, warnings = await _examined(tools, job, path)
     except MediaRefused as exc:
         await _discard(tools, job, execution, name)
         raise _Undeliverable("OUTPUT_INVALID", f"the output is not a video: {exc}") from exc
@@ -148,17 +149,28 @@ async def _store(tools: Tools, job: Job, execution: str, url: str, number: int) 
     if picture:
         kept = await keep(tools, job, execution, poster_path(name), draw)
         poster, warnings = kept.asset, kept.warnings
-    measured = replace(clip.asset, width=probe.width, height=probe.height, duration_seconds=probe.duration_seconds)
+    measured = replace(
+        clip.asset,
+        width=probe.width or None,
+        height=probe.height or None,
+        duration_seconds=probe.duration_seconds or None,
+    )
     return _Delivered(clip=measured, poster=poster, probe=probe, warnings=clip.warnings + warnings)
 
 
-async def _drawn(tools: Tools, job: Job, path: Path) -> tuple[bytes, tuple[JobWarning, ...]]:
-    """Makes the poster; without one, for want of time or memory, the clip is as good, and is paid for."""
+async def _examined(tools: Tools, job: Job, path: Path) -> tuple[Clip, bytes, tuple[JobWarning, ...]]:
+    """Measures a clip and makes its poster. Raises MediaRefused where it is no video.
+
+    For want of time or memory it goes without: it came whole, is paid for, and another try would cost as much.
+    """
+    owner, probe = job.request.project_id, UNMEASURED
     try:
-        return await tools.media.poster(path, owner=job.request.project_id), ()
+        probe = await tools.media.probe(path, owner=owner)
+        return probe, await tools.media.poster(path, owner=owner), ()
     except MediaTooCostly as exc:
-        logger.warning("poster not made", extra={"job_id": job.job_id, "cause": str(exc)})
-        return b"", (JobWarning(code=POSTER_MISSING, message=f"the clip has no poster: {exc}"),)
+        logger.warning("clip not examined", extra={"job_id": job.job_id, "cause": str(exc)})
+        code, lacks = (CLIP_UNMEASURED, "measures") if probe is UNMEASURED else (POSTER_MISSING, "poster")
+        return probe, b"", (JobWarning(code=code, message=f"the clip was stored whole and has no {lacks}: {exc}"),)
 
 
 async def _discard(tools: Tools, job: Job, execution: str, path: str) -> None:

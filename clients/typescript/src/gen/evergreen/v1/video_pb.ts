@@ -314,6 +314,8 @@ export type Warning = Message<"evergreen.v1.Warning"> & {
    * * `STEP_FAILED`: a fault of the service keeps the job from going on; it is tried again, at least once a minute.
    * * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
    * * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit has no room for it.
+   * * `CLIP_UNMEASURED`: the clip could not be examined within the time and memory for it; it is whole, its width,
+   *   height and length are 0, and it has no poster.
    * * `POSTER_MISSING`: no poster could be made of the clip within the time and memory for it; the clip is whole.
    * * `NAME_TAKEN`: a file that the job has not made had the name of its clip, poster or input; it was left
    *   alone, and the job's own got the next name.
