@@ -37,7 +37,7 @@ class Seen:
     own_mib: float
     """The most that the server itself held."""
     tree_mib: float
-    """With the processes that it started, which count what they share each for itself."""
+    """With the processes that it started; what they share counts once."""
 
     def row(self, name: str) -> list[str]:
         return [name, f"{self.first:.1f}", f"{self.whole:.1f}", f"{self.own_mib:.0f}", f"{self.tree_mib:.0f}"]
@@ -56,10 +56,15 @@ def picture(seed: int) -> bytes:
 
 
 def tree_kib(pid: int) -> float:
-    """Gives what a process and all that it started hold in memory; one that ends meanwhile counts nothing."""
+    """Returns what a process and all that it started hold, each shared page by its share, in KiB.
+
+    One that ends meanwhile counts nothing.
+    """
     with suppress(OSError):
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        return resident_kib(pid) + sum(tree_kib(int(child)) for child in children)
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+        own = next((float(line.split()[1]) for line in lines if line.startswith("Pss:")), 0.0)
+        return own + sum(tree_kib(int(child)) for child in children)
     return 0.0
 
 
