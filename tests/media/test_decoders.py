@@ -8,6 +8,7 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -92,6 +93,27 @@ async def test_a_decoder_that_is_ended_from_outside_is_no_fault_of_the_file(tmp_
 
         with pytest.raises(MediaUnreachable, match="ended from outside"):
             await task
+
+
+@pytest.mark.parametrize("pauses", [1, 2])
+async def test_a_pause_of_the_service_is_no_fault_of_the_file(samples: Path, tmp_path: Path, pauses: int) -> None:
+    pipe = endless(tmp_path)
+    async with media_in(tmp_path, work_seconds=1.0) as media:
+        task = asyncio.create_task(media.picture(pipe, ANY, owner="p"))
+        for _ in range(pauses):
+            held = await begun(pipe)
+            decoder = os.pidfd_open(decoders()[0])
+            time.sleep(2.5)  # noqa: ASYNC251  # nothing of this process may go on meanwhile
+            await asyncio.to_thread(select.select, [decoder], [], [], 30)
+            os.close(decoder)
+            os.close(held)
+        if pauses == 1:
+            with os.fdopen(await begun(pipe), "wb") as held_again:
+                await asyncio.to_thread(held_again.write, (samples / "rocket.jpg").read_bytes())
+            assert (await task).width == 640
+        else:
+            with pytest.raises(MediaUnreachable, match="was paused"):
+                await task
 
 
 async def test_who_finds_no_decoder_free_in_time_is_told_so_and_may_try_again(samples: Path, tmp_path: Path) -> None:

@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 
 _START_SECONDS = 30.0
 _END_SECONDS = 2.0
+_LATE_SECONDS = 1.0
+"""Noticed so late, the end of a file's time says that this process was paused, and nothing of the file."""
+_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGALRM)
+"""The signals that end a decoder not by its file: whoever keeps the machine's memory, or its alarm after a pause."""
 _KEPT = ("PATH", "LANG", "LC_", "LD_", "PYTHON", "TMPDIR")
 """How the variables begin that a decoder sees. Keys and passwords are not among them."""
 
@@ -31,6 +35,10 @@ class _Ended(Exception):
     def __init__(self, by: int) -> None:
         super().__init__(by)
         self.by = by
+
+
+class _Paused(Exception):
+    """The time of a file was over while nobody could look at its answer."""
 
 
 class Decoders:
@@ -86,32 +94,41 @@ class Decoders:
         try:
             try:
                 return await self._asked(order)
-            except _Ended as exc:
-                if exc.by != signal.SIGKILL:
-                    raise
-                # Not by the file, but by whoever keeps the machine's memory, for instance.
+            except _Paused:
                 return await self._asked(order)
+            except _Ended as exc:
+                if exc.by not in _FROM_OUTSIDE:
+                    raise
+                return await self._asked(order)
+        except _Paused:
+            raise MediaUnreachable("the service was paused while it decoded; try again later") from None
         except TimeoutError:
             logger.warning("decoder took too long", extra={"work": order.work.value})
             text = f"the file took longer than {self._limits.work_seconds:g} s to decode"
             raise MediaTooCostly(text, reason=reason) from None
         except _Ended as exc:
             logger.warning("decoder ended", extra={"work": order.work.value, "signal": exc.by})
-            if exc.by == signal.SIGKILL:
+            if exc.by in _FROM_OUTSIDE:
                 raise MediaUnreachable("the decoder was ended from outside; try again later") from None
             raise MediaTooCostly("the file is broken: its decoder crashed", reason=reason) from None
 
     async def _asked(self, order: Order) -> Answer:
-        """Raises TimeoutError and _Ended."""
+        """Raises TimeoutError, _Paused and _Ended."""
         process = await self._ready()
-        spent = True
+        spent, loop = True, asyncio.get_running_loop()
         try:
             assert process.stdin is not None
             with suppress(ConnectionError):
                 process.stdin.write(order.line())
                 await process.stdin.drain()
-            async with asyncio.timeout(self._limits.work_seconds):
-                answer = await _answer(process)
+            due = loop.time() + self._limits.work_seconds
+            try:
+                async with asyncio.timeout_at(due):
+                    answer = await _answer(process)
+            except TimeoutError:
+                if loop.time() > due + _LATE_SECONDS:
+                    raise _Paused from None
+                raise
             spent = answer.spent
             return answer
         finally:
