@@ -2,9 +2,11 @@
 
 import asyncio
 import io
+import os
 import struct
 import zlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import av
@@ -34,13 +36,19 @@ async def web() -> AsyncIterator[Web]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def media(web: Web, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Media]:
+    async with media_of(web, tmp_path_factory.mktemp("media"), read_seconds=0.5, picture_seconds=1.0) as media:
+        yield media
+
+
+@asynccontextmanager
+async def media_of(web: Web, folder: Path, *, read_seconds: float, picture_seconds: float) -> AsyncIterator[Media]:
     names = Names()
     names.add("pictures.internal", ["127.0.0.1"])
-    limits = MediaLimits(ports=frozenset({80, 443, web.port}), read_seconds=0.5, picture_seconds=1.0)
-    folder = tmp_path_factory.mktemp("media")
+    ports = frozenset({80, 443, web.port})
+    limits = MediaLimits(ports=ports, read_seconds=read_seconds, picture_seconds=picture_seconds)
     async with Media(private_hosts={"pictures.internal"}, limits=limits, resolver=names, temp_dir=folder) as media:
         yield media
-    assert list(folder.iterdir()) == []
+    assert os.listdir(folder) == []
 
 
 def chunk(name: bytes, data: bytes) -> bytes:
@@ -593,20 +601,20 @@ async def test_an_answer_that_makes_no_sense_is_told_as_that(media: Media, web: 
         await fetched(media, web, answer)
 
 
-async def test_interim_answers_without_end_leave_the_loop_to_others(media: Media, web: Web) -> None:
+async def test_interim_answers_without_end_leave_the_loop_to_others(web: Web, tmp_path: Path) -> None:
     web.routes["/endless"] = web.endless(b"", head(status="100 Continue") * 1000)
     sent = web.sent
     web.closed_by_client.clear()
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60), media_of(web, tmp_path, read_seconds=30.0, picture_seconds=30.0) as media:
         with pytest.raises(MediaUnreachable, match="broke off"):
             async with media.fetch(f"http://pictures.internal:{web.port}/endless", Kind.PICTURE, owner="p"):
                 pass
         await web.closed_by_client.wait()
 
-    assert web.sent - sent < 16 * 2**20
-    web.routes["/fine"] = response(JPEG)
-    assert await fetched(media, web, web.routes["/fine"]) == len(JPEG)
+        assert web.sent - sent < 16 * 2**20
+        web.routes["/fine"] = response(JPEG)
+        assert await fetched(media, web, web.routes["/fine"]) == len(JPEG)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Concurrent updates of one scene within a process."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import pytest
@@ -20,16 +20,26 @@ def scenes(storage: Storage, clock: Clock) -> SceneStore:
 
 async def test_updates_of_one_scene_share_writes(storage: Storage, scenes: SceneStore) -> None:
     await scenes.create("p", "s")
-    writes = 0
+    writes, ready, all_ready = 0, 0, asyncio.Event()
     put = storage.put
 
     class Counting:
         def __getattr__(self, name: str) -> object:
             return getattr(storage, name)
 
+        async def make_folders(self, prefixes: Sequence[str]) -> None:
+            nonlocal ready
+            await storage.make_folders(prefixes)
+            ready += 1
+            if ready == 50:
+                all_ready.set()
+
         async def put(self, key: str, data: bytes, **options: object) -> object:
             nonlocal writes
             writes += key == INDEX
+            # All come while the first is written, however long each took until then.
+            await all_ready.wait()
+            await asyncio.sleep(0)
             return await put(key, data, **options)  # type: ignore[arg-type]  # passed on as it came
 
     counted = SceneStore(Counting(), clock=lambda: scene.updated_at)  # type: ignore[arg-type]  # by __getattr__
