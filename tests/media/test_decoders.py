@@ -21,6 +21,7 @@ from evergreen_server.jobs.media import MediaRefused, MediaUnreachable
 from evergreen_server.jobs.provider import PictureRule
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from tests.media.test_clips import video
 
 ANY = PictureRule()
 
@@ -93,6 +94,18 @@ async def test_a_decoder_that_is_ended_from_outside_is_no_fault_of_the_file(tmp_
 
         with pytest.raises(MediaUnreachable, match="ended from outside"):
             await task
+
+
+async def test_a_decoder_keeps_nothing_of_the_files_before(tmp_path: Path) -> None:
+    clip = video(tmp_path / "a.mp4", size=(1920, 1080), rate=4, seconds=1)
+    async with media_in(tmp_path, decoders_at_once=1) as media:
+        for _ in range(8):
+            await media.poster(clip, owner="p")
+        (decoder,) = decoders()
+        # It gives back what it held behind its answer, and before the next file.
+        await media.probe(clip, owner="p")
+
+        assert len(os.listdir(f"/proc/{decoder}/task")) <= 3
 
 
 @pytest.mark.parametrize("pauses", [1, 2])
@@ -195,6 +208,7 @@ from pathlib import Path
 from evergreen_server.jobs.provider import PictureRule
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from tests.media.test_clips import video
 
 async def main():
     async with Media(private_hosts=(), limits=MediaLimits(), temp_dir=Path(sys.argv[2])) as media:

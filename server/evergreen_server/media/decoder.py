@@ -3,6 +3,7 @@
 Runs as `python -m evergreen_server.media.decoder LIMITS`, reads orders from its standard input and ends with it.
 """
 
+import gc
 import os
 import resource
 import signal
@@ -37,6 +38,8 @@ def main() -> None:
             answer = carry_out(Order.read(line), limits)
             signal.alarm(0)
             os.write(answers, answer.line())
+            # Frames and what scales them refer to one another; each would keep threads, and their stacks, for long.
+            gc.collect()
 
 
 def carry_out(order: Order, limits: MediaLimits) -> Answer:
@@ -74,7 +77,8 @@ def carry_out(order: Order, limits: MediaLimits) -> Answer:
                 assert_never(order.work)
     except MediaRefused as exc:
         return Answer(refused=str(exc), reason=exc.reason, unreadable=exc.unreadable)
-    except MemoryError:
+    except (MemoryError, BlockingIOError):
+        # The second where there is no memory for a thread.
         text = f"it takes more than {limits.decoder_bytes} bytes of memory to decode the file"
         return Answer(refused=text, reason=reason, spent=True)
     except Exception as exc:

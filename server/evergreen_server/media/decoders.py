@@ -114,6 +114,7 @@ class Decoders:
 
     async def _asked(self, order: Order) -> Answer:
         """Raises TimeoutError, _Paused and _Ended."""
+        fresh = not self._idle
         process = await self._ready()
         spent, loop = True, asyncio.get_running_loop()
         try:
@@ -130,12 +131,15 @@ class Decoders:
                     raise _Paused from None
                 raise
             spent = answer.spent
-            return answer
         finally:
             if spent:
                 await self._end(process)
             else:
                 self._idle.append(process)
+        if spent and not fresh:
+            # What it lacked it may have given to the files before.
+            return await self._asked(order)
+        return answer
 
     async def _ready(self) -> asyncio.subprocess.Process:
         while self._idle:
