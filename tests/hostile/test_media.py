@@ -36,16 +36,16 @@ async def web() -> AsyncIterator[Web]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def media(web: Web, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Media]:
-    async with media_of(web, tmp_path_factory.mktemp("media"), read_seconds=0.5, picture_seconds=1.0) as media:
+    async with media_of(web, tmp_path_factory.mktemp("media")) as media:
         yield media
 
 
 @asynccontextmanager
-async def media_of(web: Web, folder: Path, *, read_seconds: float, picture_seconds: float) -> AsyncIterator[Media]:
+async def media_of(web: Web, folder: Path) -> AsyncIterator[Media]:
     names = Names()
     names.add("pictures.internal", ["127.0.0.1"])
     ports = frozenset({80, 443, web.port})
-    limits = MediaLimits(ports=ports, read_seconds=read_seconds, picture_seconds=picture_seconds)
+    limits = MediaLimits(ports=ports)
     async with Media(private_hosts={"pictures.internal"}, limits=limits, resolver=names, temp_dir=folder) as media:
         yield media
     assert os.listdir(folder) == []
@@ -606,7 +606,7 @@ async def test_interim_answers_without_end_leave_the_loop_to_others(web: Web, tm
     sent = web.sent
     web.closed_by_client.clear()
 
-    async with asyncio.timeout(60), media_of(web, tmp_path, read_seconds=30.0, picture_seconds=30.0) as media:
+    async with asyncio.timeout(60), media_of(web, tmp_path) as media:
         with pytest.raises(MediaUnreachable, match="broke off"):
             async with media.fetch(f"http://pictures.internal:{web.port}/endless", Kind.PICTURE, owner="p"):
                 pass
