@@ -1,6 +1,6 @@
-"""Writes the API reference in Markdown, from a descriptor set of the contract that holds its comments.
+"""Writes the API reference in Markdown, from a descriptor set of the contract that includes its comments.
 
-Run by `make docs`: the file of the descriptor set is the argument, the page goes to stdout.
+Run by `make docs`. The argument is the path of the descriptor set; the page goes to stdout.
 """
 
 import re
@@ -23,8 +23,8 @@ HEAD = """# API reference: `evergreen.v1`
 
 <!-- Generated from the comments in protos/evergreen/v1 by `make docs`. Edit those, not this file. -->
 
-What each reason of an error means and asks for is in [errors.md](errors.md); how to watch and resume, in
-[watching.md](watching.md).
+[errors.md](errors.md) explains each error reason and what to do about it. [watching.md](watching.md) explains how
+to watch and how to resume.
 """
 
 # Numbers of the fields in descriptor.proto, of which the paths of comments are made.
@@ -36,7 +36,7 @@ Place = tuple[int, ...]
 
 
 class Page:
-    """One file of the contract, as lines of Markdown, each kind of element in the order of the file."""
+    """Renders one file of the contract as lines of Markdown, each kind of element in the order of the file."""
 
     def __init__(self, file: FileDescriptorProto, known: frozenset[str]) -> None:
         self._file = file
@@ -66,14 +66,14 @@ class Page:
     def _message(self, message: DescriptorProto, place: Place) -> Iterator[str]:
         yield from ("", f"### {message.name}", "", self._comment(place), "")
         maps = {entry.name: entry for entry in message.nested_type if entry.options.map_entry}
-        told = set[int]()
+        shown = set[int]()
         for number, field in enumerate(message.field):
             where = (*place, FIELD, number)
             if not field.HasField("oneof_index") or field.proto3_optional:
                 yield from self._item(f"`{field.name}`", _type(field, maps), where)
                 continue
-            if field.oneof_index not in told:
-                told.add(field.oneof_index)
+            if field.oneof_index not in shown:
+                shown.add(field.oneof_index)
                 oneof = message.oneof_decl[field.oneof_index].name
                 yield from self._item(f"`{oneof}`", "one of the following", (*place, ONEOF, field.oneof_index))
             yield from (
@@ -88,7 +88,7 @@ class Page:
             yield from self._item(f"`{value.name}`", str(value.number), (*place, ENUM_VALUE, number))
 
     def _item(self, name: str, kind: str, place: Place) -> Iterator[str]:
-        """Gives one entry of a list; what is below its first line is indented, to stay part of it."""
+        """Yields one list entry; the lines after the first are indented so that they stay part of it."""
         first, *others = f"- **{name}** ({kind}): {self._comment(place)}".splitlines()
         yield first
         yield from (f"  {line}" if line else "" for line in others)
@@ -128,7 +128,7 @@ def _linked(full_name: str) -> str:
 
 
 def reference(files: Sequence[FileDescriptorProto]) -> str:
-    """Makes the page. Every element must have a comment, as the contract's own lint demands."""
+    """Returns the page. Every element must have a comment; the contract's lint enforces that."""
     messages = sorted(message.name for file in files for message in file.message_type)
     enums = sorted(enum.name for file in files for enum in file.enum_type)
     methods = {service.name: [method.name for method in service.method] for file in files for service in file.service}

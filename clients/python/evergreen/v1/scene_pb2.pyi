@@ -35,21 +35,21 @@ class Scene(_message.Message):
     COMPLETED_VIDEOS_FIELD_NUMBER: _builtins.int
     FOLDERS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project it belongs to."""
+    """The project that the scene belongs to."""
     scene_id: _builtins.str
-    """Its id in the project."""
+    """The scene's id, unique in its project."""
     status: _builtins.str
-    """The `status` of `scene.json`: a word kept for whoever drives the scene, `ACTIVE` in a new one. It takes
-    no part in how jobs run. `UNSUPPORTED` where only a newer version of this service can read the file. In a
-    list, `UNREADABLE` where the storage does not let this scene's file be read.
+    """The `status` field of `scene.json`, kept for the application that uses the scene; `ACTIVE` in a new scene.
+    It has no effect on jobs. `UNSUPPORTED` if only a newer version of this service can read the file. In a
+    list, `UNREADABLE` if the storage does not allow this scene's file to be read.
     """
     video_requests: _builtins.int
-    """How many clips were asked for."""
+    """The number of clips requested."""
     completed_videos: _builtins.int
-    """How many clips were delivered."""
+    """The number of clips delivered."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was created."""
+        """When the scene was created."""
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
@@ -57,7 +57,7 @@ class Scene(_message.Message):
 
     @_builtins.property
     def folders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Folder]:
-        """Always five, in the order `images`, `audio`, `videos`, `metadata`, `exports`. Left out by `ListScenes`."""
+        """Always five, in the order `images`, `audio`, `videos`, `metadata`, `exports`. Omitted by `ListScenes`."""
 
     def __init__(
         self,
@@ -88,10 +88,10 @@ class Folder(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     ASSETS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Its name: `images`, `audio`, `videos`, `metadata` or `exports`."""
+    """The folder's name: `images`, `audio`, `videos`, `metadata` or `exports`."""
     @_builtins.property
     def assets(self) -> _containers.RepeatedCompositeFieldContainer[Global___Asset]:
-        """Its files, in the order of their paths."""
+        """The folder's files, in the order of their paths."""
 
     def __init__(
         self,
@@ -123,26 +123,26 @@ class Asset(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
     path: _builtins.str
-    """Its path in the scene, such as `images/hero.png`."""
+    """The path in the scene, such as `images/hero.png`."""
     content_type: _builtins.str
-    """Its media type, such as `image/png`."""
+    """The media type, such as `image/png`."""
     size_bytes: _builtins.int
-    """Its length in bytes."""
+    """The length in bytes."""
     crc32c: _builtins.int
-    """CRC32C (Castagnoli) of its bytes. Absent where it was never computed, as for a file that was put there by
+    """CRC32C (Castagnoli) of the bytes. Absent if it was never computed, as for a file that was put there by
     other means.
     """
     width: _builtins.int
-    """Width in pixels. Absent where it has none or is not known."""
+    """Width in pixels. Absent if the file has none, or it is not known."""
     height: _builtins.int
-    """Height in pixels. Absent where it has none or is not known."""
+    """Height in pixels. Absent if the file has none, or it is not known."""
     duration_seconds: _builtins.float
-    """Length in seconds. Absent where it has none or is not known."""
+    """Duration in seconds. Absent if the file has none, or it is not known."""
     job_id: _builtins.str
-    """The job that delivered it or fetched it. Empty where none did."""
+    """The job that delivered or fetched the file. Empty if no job did."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When it came into the scene. Absent where that is not known."""
+        """When the file was added to the scene. Absent if not known."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ Global___Asset: _TypeAlias = Asset  # noqa: Y015
 
 @_typing.final
 class CreateSceneRequest(_message.Message):
-    """Asks to create a scene."""
+    """Request for `CreateScene`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -208,14 +208,14 @@ Global___CreateSceneRequest: _TypeAlias = CreateSceneRequest  # noqa: Y015
 
 @_typing.final
 class CreateSceneResponse(_message.Message):
-    """Answers `CreateScene`."""
+    """Response of `CreateScene`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCENE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def scene(self) -> Global___Scene:
-        """The scene, new or as it was."""
+        """The scene: newly created, or as it already existed."""
 
     def __init__(
         self,
@@ -232,7 +232,7 @@ Global___CreateSceneResponse: _TypeAlias = CreateSceneResponse  # noqa: Y015
 
 @_typing.final
 class GetSceneRequest(_message.Message):
-    """Asks for a scene."""
+    """Request for `GetScene`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -258,7 +258,7 @@ Global___GetSceneRequest: _TypeAlias = GetSceneRequest  # noqa: Y015
 
 @_typing.final
 class GetSceneResponse(_message.Message):
-    """Answers `GetScene`."""
+    """Response of `GetScene`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -282,7 +282,7 @@ Global___GetSceneResponse: _TypeAlias = GetSceneResponse  # noqa: Y015
 
 @_typing.final
 class ListScenesRequest(_message.Message):
-    """Asks for a page of scenes."""
+    """Request for `ListScenes`: one page of scenes."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -292,11 +292,13 @@ class ListScenesRequest(_message.Message):
     project_id: _builtins.str
     """The project. Required."""
     page_size: _builtins.int
-    """How many at most, ≥ 0; 0 means 100, more than 1,000 means 1,000. A page may hold fewer, even though more
-    follow.
+    """The maximum number of scenes to return, ≥ 0; 0 means 100, more than 1,000 means 1,000. A page may hold
+    fewer, even if more follow.
     """
     page_token: _builtins.str
-    """The `next_page_token` of the page before, with otherwise the same request. Empty: the first page."""
+    """The `next_page_token` of the previous page; the rest of the request must be the same. Empty: the first
+    page.
+    """
     def __init__(
         self,
         *,
@@ -314,14 +316,14 @@ Global___ListScenesRequest: _TypeAlias = ListScenesRequest  # noqa: Y015
 
 @_typing.final
 class ListScenesResponse(_message.Message):
-    """Answers `ListScenes`."""
+    """Response of `ListScenes`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SCENES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """What to give as `page_token` for the next page. Empty: this was the last."""
+    """The `page_token` of the next page. Empty: this was the last page."""
     @_builtins.property
     def scenes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Scene]:
         """The scenes, in the order of their ids, without `folders`."""
@@ -342,7 +344,7 @@ Global___ListScenesResponse: _TypeAlias = ListScenesResponse  # noqa: Y015
 
 @_typing.final
 class DeleteSceneRequest(_message.Message):
-    """Asks to delete a scene."""
+    """Request for `DeleteScene`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -354,7 +356,7 @@ class DeleteSceneRequest(_message.Message):
     scene_id: _builtins.str
     """The scene. Required."""
     force: _builtins.bool
-    """Whether jobs that are not final shall be cancelled, and waited for up to 60 s. They are charged as by
+    """Whether to cancel jobs that are not final and wait up to 60 s for them. They are charged as with
     `CancelVideo`, and stay cancelled if the call fails.
     """
     def __init__(
@@ -374,15 +376,15 @@ Global___DeleteSceneRequest: _TypeAlias = DeleteSceneRequest  # noqa: Y015
 
 @_typing.final
 class DeleteSceneResponse(_message.Message):
-    """Answers `DeleteScene`."""
+    """Response of `DeleteScene`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     LEFT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def left(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The paths in the scene of files that others put there and that the storage does not let this service
-        remove, at most 100; a path that cannot be written is told as near as can be. Empty: nothing is left.
+        """The paths in the scene of files that others put there and that the storage does not allow this service to
+        remove, at most 100. A path that is not valid text is given as closely as possible. Empty: nothing is left.
         """
 
     def __init__(
@@ -407,10 +409,10 @@ class UploadAssetRequest(_message.Message):
     INFO_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
     chunk: _builtins.bytes
-    """The next bytes; up to 1 MiB, 512 KiB does best."""
+    """The next bytes; up to 1 MiB, 512 KiB works best."""
     @_builtins.property
     def info(self) -> Global___UploadInfo:
-        """What is going to be written."""
+        """Describes the file to write."""
 
     def __init__(
         self,
@@ -430,7 +432,7 @@ Global___UploadAssetRequest: _TypeAlias = UploadAssetRequest  # noqa: Y015
 
 @_typing.final
 class UploadInfo(_message.Message):
-    """What is going to be written."""
+    """Describes the file to write."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -448,16 +450,16 @@ class UploadInfo(_message.Message):
     path: _builtins.str
     """The path in the scene; not in `metadata/`. Required."""
     content_type: _builtins.str
-    """The media type, such as `image/png`; at most 127 characters. Empty: told from the name. What the first
-    bytes of the file say comes before both.
+    """The media type, such as `image/png`; at most 127 characters. Empty: derived from the name. The type found
+    in the first bytes of the file overrides both.
     """
     size_bytes: _builtins.int
-    """How many bytes will follow, ≥ 0. Where given, any other number fails the call."""
+    """The number of bytes that will follow, ≥ 0. If set, any other number fails the call."""
     crc32c: _builtins.int
-    """The CRC32C (Castagnoli) that the bytes will have. Where given, any other fails the call."""
+    """The CRC32C (Castagnoli) of the bytes that will follow. If set, any other checksum fails the call."""
     overwrite: _builtins.bool
-    """Whether a file of that path may be replaced; never one that a job made, or that a job needs which is not
-    final.
+    """Whether an existing file with this path may be replaced. A file that a job made, or that an unfinished job
+    needs, is never replaced.
     """
     def __init__(
         self,
@@ -487,7 +489,7 @@ Global___UploadInfo: _TypeAlias = UploadInfo  # noqa: Y015
 
 @_typing.final
 class UploadAssetResponse(_message.Message):
-    """Answers `UploadAsset`."""
+    """Response of `UploadAsset`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -511,7 +513,7 @@ Global___UploadAssetResponse: _TypeAlias = UploadAssetResponse  # noqa: Y015
 
 @_typing.final
 class DownloadAssetRequest(_message.Message):
-    """Asks for an asset's bytes."""
+    """Request for `DownloadAsset`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -527,9 +529,9 @@ class DownloadAssetRequest(_message.Message):
     path: _builtins.str
     """The path in the scene. Required."""
     offset: _builtins.int
-    """The first byte to send, from 0."""
+    """The first byte to send, counted from 0."""
     limit: _builtins.int
-    """How many bytes at most, ≥ 0; 0 means to the end."""
+    """The maximum number of bytes to send, ≥ 0; 0 means to the end."""
     def __init__(
         self,
         *,
@@ -559,7 +561,7 @@ class DownloadAssetResponse(_message.Message):
     """The next bytes, at most 512 KiB."""
     @_builtins.property
     def info(self) -> Global___Asset:
-        """The whole asset's description, whatever part of it is sent."""
+        """Describes the whole asset, whichever part of it is sent."""
 
     def __init__(
         self,
@@ -579,7 +581,7 @@ Global___DownloadAssetResponse: _TypeAlias = DownloadAssetResponse  # noqa: Y015
 
 @_typing.final
 class DeleteAssetRequest(_message.Message):
-    """Asks to delete an asset."""
+    """Request for `DeleteAsset`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -609,7 +611,7 @@ Global___DeleteAssetRequest: _TypeAlias = DeleteAssetRequest  # noqa: Y015
 
 @_typing.final
 class DeleteAssetResponse(_message.Message):
-    """Answers `DeleteAsset`."""
+    """Response of `DeleteAsset`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -626,7 +628,7 @@ Global___DeleteAssetResponse: _TypeAlias = DeleteAssetResponse  # noqa: Y015
 
 @_typing.final
 class GetAssetUrlRequest(_message.Message):
-    """Asks for a URL of an asset."""
+    """Request for `GetAssetUrl`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -642,7 +644,7 @@ class GetAssetUrlRequest(_message.Message):
     """The path in the scene. Required."""
     @_builtins.property
     def lifetime(self) -> _duration_pb2.Duration:
-        """How long the URL shall work: 1 second to 7 days. Absent: 15 minutes."""
+        """How long the URL stays valid: 1 second to 7 days. Absent: 15 minutes."""
 
     def __init__(
         self,
@@ -662,17 +664,17 @@ Global___GetAssetUrlRequest: _TypeAlias = GetAssetUrlRequest  # noqa: Y015
 
 @_typing.final
 class GetAssetUrlResponse(_message.Message):
-    """Answers `GetAssetUrl`."""
+    """Response of `GetAssetUrl`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     URL_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """The URL. A secret as long as it works."""
+    """The URL. It is a secret while it is valid."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it stops working; may be earlier than asked, where the storage's own credentials end before."""
+        """When the URL expires; may be earlier than requested if the storage's own credentials end first."""
 
     def __init__(
         self,

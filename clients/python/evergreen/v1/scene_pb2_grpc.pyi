@@ -27,30 +27,30 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SceneServiceStub:
-    """Keeps the files of scenes.
+    """Manages scenes and their files.
 
-    A scene is five folders in the team's own storage, `projects/{project_id}/{scene_id}/`: `images/` (pictures
-    that went in), `audio/`, `videos/` (clips that came out, and their posters), `metadata/` (`scene.json` and
-    one file per clip) and `exports/` (finished cuts).
+    A scene is five folders in the team's own storage, `projects/{project_id}/{scene_id}/`: `images/` (input
+    pictures), `audio/`, `videos/` (generated clips and their posters), `metadata/` (`scene.json` and one file
+    per clip) and `exports/` (finished cuts).
 
-    An *asset* is a file in one of them. Its path is `{folder}/{name}`, where the name is 1 to 128 of
-    `A-Za-z0-9._-`, begins with a letter or digit and does not end in a dot; no Windows device name, no further
-    folders. `metadata/` can be read but is written by the service alone. So are all names that begin with the
-    id of a job and a hyphen, in upper or lower case, as `videos/{job_id}-1-1.mp4` does; and names such as
-    `exports/{film}-r1…`, those of finished cuts.
+    An *asset* is a file in one of these folders. Its path is `{folder}/{name}`. The name has 1 to 128 characters
+    of `A-Za-z0-9._-`, begins with a letter or digit and does not end in a dot. It must not be a Windows device
+    name, and there are no subfolders. Clients can read `metadata/`, but only the service writes there. The
+    service also reserves every name that begins with a job id and a hyphen, in upper or lower case, such as
+    `videos/{job_id}-1-1.mp4`, and the names of finished cuts, such as `exports/{film}-r1…`.
 
-    Ids and errors are as described at `VideoService`. Reasons that occur here only:
+    Ids and errors are described at `VideoService`. These reasons occur only here:
 
     | code | reason | cause | what to do |
     |---|---|---|---|
-    | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
-    | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
-    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
+    | `NOT_FOUND` | `ASSET_NOT_FOUND` | the scene has no such file | check the path |
+    | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file with this path exists | choose another name, or set `overwrite` |
+    | `FAILED_PRECONDITION` | `SCENE_BUSY` | some jobs of the scene are not final, or the scene is being deleted | see the call |
     | `FAILED_PRECONDITION` | `SCENE_UNSUPPORTED` | a newer version of this service wrote `scene.json` | tell the operator |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
-    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
+    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the file is larger than the storage allows | send a smaller one |
     | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
-    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | in 60 s of waiting for it the client sent or took less than 128 KiB | call again |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | the server waited 60 s for the client, which sent or read less than 128 KiB in that time | call again |
     """
 
     @_typing.overload
@@ -58,14 +58,13 @@ class SceneServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SceneServiceAsyncStub: ...
     CreateScene: _grpc.UnaryUnaryMultiCallable[_scene_pb2.CreateSceneRequest, _scene_pb2.CreateSceneResponse]
-    """Creates a scene, and its project where it does not exist. Creating one that exists changes nothing and
-    returns it.
+    """Creates a scene, and its project if it does not exist. If the scene exists, changes nothing and returns it.
 
-    `GenerateVideo` does this by itself; the call is for uploading assets first.
+    `GenerateVideo` creates the scene by itself; use this call to upload assets first.
 
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or, on a storage that does not tell upper
-      from lower case, another id differs from it by case alone.
-    * `FAILED_PRECONDITION`, `SCENE_BUSY`: it is being deleted, or its deletion was interrupted; call
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or the storage does not distinguish upper and
+      lower case, and an existing id differs from this one only in case.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
       `DeleteScene` first.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
     """
@@ -76,120 +75,118 @@ class SceneServiceStub:
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
     """
     ListScenes: _grpc.UnaryUnaryMultiCallable[_scene_pb2.ListScenesRequest, _scene_pb2.ListScenesResponse]
-    """Lists a project's scenes in the order of their ids, without their assets. A project not known yet has
-    none.
+    """Lists a project's scenes in the order of their ids, without their assets. An unknown project has no scenes.
 
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is not one of ours, or was made for another
-      project; start again without.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or belongs to another project; start
+      again without a token.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
     """
     DeleteScene: _grpc.UnaryUnaryMultiCallable[_scene_pb2.DeleteSceneRequest, _scene_pb2.DeleteSceneResponse]
-    """Deletes a scene with all that lies below it, also what others put there under names that no asset can
-    have. This cannot be undone. Its jobs stay readable. What cannot be removed (on object stores: the markers
-    of folders, and what lies beside keys with an empty, `.` or `..` part or a control character) is named in
-    `left`.
+    """Deletes a scene and everything below it, including files that others put there under names that no asset
+    can have. This cannot be undone. The scene's jobs remain readable. `left` lists what could not be removed
+    (on object stores: folder markers, and objects next to keys with an empty, `.` or `..` part or a control
+    character).
 
-    From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
-    delete, that stays so, and some files may be gone: call again to finish.
+    The scene rejects new jobs and new files from the start of the call. If the call fails after the deletion
+    has begun, the scene stays closed and some files may be gone: call again to finish.
 
-    * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; it may have been deleted by an
-      earlier call.
+    * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; an earlier call may have deleted it.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final, or files are being uploaded to it.
-      Wait for them or cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
-      `force`: they did not end in time, which a clip that is being delivered may need (call again); or a
-      job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
+      Wait for them, cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
+      `force`: the jobs did not end in time, for example because a clip is still being delivered (call again);
+      or a job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
     """
     UploadAsset: _grpc.StreamUnaryMultiCallable[_scene_pb2.UploadAssetRequest, _scene_pb2.UploadAssetResponse]
-    """Writes an asset. The first message holds `info`, each later one a `chunk`. Creates the scene where it
-    does not exist.
+    """Writes an asset. The first message holds `info`, each later message a `chunk`. Creates the scene if it does
+    not exist.
 
-    The asset appears when it is whole, or not at all. If the call fails, start again from the first byte.
-    Its size in pixels and length in seconds are read from the file, where it is of a kind that has them.
+    The asset becomes visible only when it is complete. If the call fails, start again from the first byte. The
+    service reads the size in pixels and the duration in seconds from the file, if its type has them.
 
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path may not be written, or
-      length or checksum are not as announced.
-    * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set, or a job made what is
-      there. Not an error if the same bytes are there.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path is not writable, or the
+      length or checksum differs from the announced one.
+    * `ALREADY_EXISTS`, `ASSET_EXISTS`: a file with this path exists and `overwrite` is not set, or a job made
+      that file. Not an error if that file has the same bytes.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
-      `DeleteScene` first. Or the name is one that the service gives to the files of jobs and films, whatever
-      jobs there are; choose another. Or it would replace what a job needs that is not final, `job_id` in
-      `metadata`; wait for the job or cancel it.
+      `DeleteScene` first. Or the service reserves the name for files of jobs and films, whether or not such a
+      job exists; choose another name. Or the upload would replace a file that an unfinished job needs
+      (`job_id` in `metadata`); wait for the job or cancel it.
     * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
     * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
     * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nothing was kept; call again.
     """
     DownloadAsset: _grpc.UnaryStreamMultiCallable[_scene_pb2.DownloadAssetRequest, _scene_pb2.DownloadAssetResponse]
-    """Reads an asset, or part of it. The first message holds `info`, each later one a `chunk` of at most 512
+    """Reads an asset, or part of it. The first message holds `info`, each later message a `chunk` of at most 512
     KiB.
 
-    After a lost connection, go on with the `offset` where it broke; compare `info.crc32c` to be sure that it
-    is still the same file.
+    After a lost connection, call again with `offset` set to the first missing byte. Compare `info.crc32c` to
+    make sure that the file is still the same.
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is behind the end.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is past the end.
     * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: call again later.
-    * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: go on with a new call.
-    * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: go on with a new call.
+    * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: resume with a new call.
+    * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: resume with a new call.
     """
     DeleteAsset: _grpc.UnaryUnaryMultiCallable[_scene_pb2.DeleteAssetRequest, _scene_pb2.DeleteAssetResponse]
     """Deletes an asset. This cannot be undone.
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or in `metadata/`.
-    * `FAILED_PRECONDITION`, `SCENE_BUSY`: a job that is not final made the file, or names it in its request;
-      wait for the job, `job_id` in `metadata`, or cancel it. Or the scene is being deleted.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: an unfinished job made the file or names it in its request; wait for
+      the job (`job_id` in `metadata`) or cancel it. Or the scene is being deleted.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
     """
     GetAssetUrl: _grpc.UnaryUnaryMultiCallable[_scene_pb2.GetAssetUrlRequest, _scene_pb2.GetAssetUrlResponse]
-    """Makes a URL by which anyone who has it may read an asset until it expires. Keep it out of logs.
+    """Returns a URL for an asset. Anyone who has the URL can read the asset until the URL expires, so keep it out
+    of logs.
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` out of bounds.
-    * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk, for one); use
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` is out of bounds.
+    * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk cannot); use
       `DownloadAsset`.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
     """
 
 @_typing.type_check_only
 class SceneServiceAsyncStub(SceneServiceStub):
-    """Keeps the files of scenes.
+    """Manages scenes and their files.
 
-    A scene is five folders in the team's own storage, `projects/{project_id}/{scene_id}/`: `images/` (pictures
-    that went in), `audio/`, `videos/` (clips that came out, and their posters), `metadata/` (`scene.json` and
-    one file per clip) and `exports/` (finished cuts).
+    A scene is five folders in the team's own storage, `projects/{project_id}/{scene_id}/`: `images/` (input
+    pictures), `audio/`, `videos/` (generated clips and their posters), `metadata/` (`scene.json` and one file
+    per clip) and `exports/` (finished cuts).
 
-    An *asset* is a file in one of them. Its path is `{folder}/{name}`, where the name is 1 to 128 of
-    `A-Za-z0-9._-`, begins with a letter or digit and does not end in a dot; no Windows device name, no further
-    folders. `metadata/` can be read but is written by the service alone. So are all names that begin with the
-    id of a job and a hyphen, in upper or lower case, as `videos/{job_id}-1-1.mp4` does; and names such as
-    `exports/{film}-r1…`, those of finished cuts.
+    An *asset* is a file in one of these folders. Its path is `{folder}/{name}`. The name has 1 to 128 characters
+    of `A-Za-z0-9._-`, begins with a letter or digit and does not end in a dot. It must not be a Windows device
+    name, and there are no subfolders. Clients can read `metadata/`, but only the service writes there. The
+    service also reserves every name that begins with a job id and a hyphen, in upper or lower case, such as
+    `videos/{job_id}-1-1.mp4`, and the names of finished cuts, such as `exports/{film}-r1…`.
 
-    Ids and errors are as described at `VideoService`. Reasons that occur here only:
+    Ids and errors are described at `VideoService`. These reasons occur only here:
 
     | code | reason | cause | what to do |
     |---|---|---|---|
-    | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
-    | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
-    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
+    | `NOT_FOUND` | `ASSET_NOT_FOUND` | the scene has no such file | check the path |
+    | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file with this path exists | choose another name, or set `overwrite` |
+    | `FAILED_PRECONDITION` | `SCENE_BUSY` | some jobs of the scene are not final, or the scene is being deleted | see the call |
     | `FAILED_PRECONDITION` | `SCENE_UNSUPPORTED` | a newer version of this service wrote `scene.json` | tell the operator |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
-    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
+    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the file is larger than the storage allows | send a smaller one |
     | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
-    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | in 60 s of waiting for it the client sent or took less than 128 KiB | call again |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | the server waited 60 s for the client, which sent or read less than 128 KiB in that time | call again |
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateScene: _aio.UnaryUnaryMultiCallable[_scene_pb2.CreateSceneRequest, _scene_pb2.CreateSceneResponse]  # type: ignore[assignment]
-    """Creates a scene, and its project where it does not exist. Creating one that exists changes nothing and
-    returns it.
+    """Creates a scene, and its project if it does not exist. If the scene exists, changes nothing and returns it.
 
-    `GenerateVideo` does this by itself; the call is for uploading assets first.
+    `GenerateVideo` creates the scene by itself; use this call to upload assets first.
 
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or, on a storage that does not tell upper
-      from lower case, another id differs from it by case alone.
-    * `FAILED_PRECONDITION`, `SCENE_BUSY`: it is being deleted, or its deletion was interrupted; call
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or the storage does not distinguish upper and
+      lower case, and an existing id differs from this one only in case.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
       `DeleteScene` first.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
     """
@@ -200,107 +197,106 @@ class SceneServiceAsyncStub(SceneServiceStub):
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
     """
     ListScenes: _aio.UnaryUnaryMultiCallable[_scene_pb2.ListScenesRequest, _scene_pb2.ListScenesResponse]  # type: ignore[assignment]
-    """Lists a project's scenes in the order of their ids, without their assets. A project not known yet has
-    none.
+    """Lists a project's scenes in the order of their ids, without their assets. An unknown project has no scenes.
 
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is not one of ours, or was made for another
-      project; start again without.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or belongs to another project; start
+      again without a token.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
     """
     DeleteScene: _aio.UnaryUnaryMultiCallable[_scene_pb2.DeleteSceneRequest, _scene_pb2.DeleteSceneResponse]  # type: ignore[assignment]
-    """Deletes a scene with all that lies below it, also what others put there under names that no asset can
-    have. This cannot be undone. Its jobs stay readable. What cannot be removed (on object stores: the markers
-    of folders, and what lies beside keys with an empty, `.` or `..` part or a control character) is named in
-    `left`.
+    """Deletes a scene and everything below it, including files that others put there under names that no asset
+    can have. This cannot be undone. The scene's jobs remain readable. `left` lists what could not be removed
+    (on object stores: folder markers, and objects next to keys with an empty, `.` or `..` part or a control
+    character).
 
-    From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
-    delete, that stays so, and some files may be gone: call again to finish.
+    The scene rejects new jobs and new files from the start of the call. If the call fails after the deletion
+    has begun, the scene stays closed and some files may be gone: call again to finish.
 
-    * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; it may have been deleted by an
-      earlier call.
+    * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; an earlier call may have deleted it.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final, or files are being uploaded to it.
-      Wait for them or cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
-      `force`: they did not end in time, which a clip that is being delivered may need (call again); or a
-      job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
+      Wait for them, cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
+      `force`: the jobs did not end in time, for example because a clip is still being delivered (call again);
+      or a job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
     """
     UploadAsset: _aio.StreamUnaryMultiCallable[_scene_pb2.UploadAssetRequest, _scene_pb2.UploadAssetResponse]  # type: ignore[assignment]
-    """Writes an asset. The first message holds `info`, each later one a `chunk`. Creates the scene where it
-    does not exist.
+    """Writes an asset. The first message holds `info`, each later message a `chunk`. Creates the scene if it does
+    not exist.
 
-    The asset appears when it is whole, or not at all. If the call fails, start again from the first byte.
-    Its size in pixels and length in seconds are read from the file, where it is of a kind that has them.
+    The asset becomes visible only when it is complete. If the call fails, start again from the first byte. The
+    service reads the size in pixels and the duration in seconds from the file, if its type has them.
 
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path may not be written, or
-      length or checksum are not as announced.
-    * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set, or a job made what is
-      there. Not an error if the same bytes are there.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path is not writable, or the
+      length or checksum differs from the announced one.
+    * `ALREADY_EXISTS`, `ASSET_EXISTS`: a file with this path exists and `overwrite` is not set, or a job made
+      that file. Not an error if that file has the same bytes.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
-      `DeleteScene` first. Or the name is one that the service gives to the files of jobs and films, whatever
-      jobs there are; choose another. Or it would replace what a job needs that is not final, `job_id` in
-      `metadata`; wait for the job or cancel it.
+      `DeleteScene` first. Or the service reserves the name for files of jobs and films, whether or not such a
+      job exists; choose another name. Or the upload would replace a file that an unfinished job needs
+      (`job_id` in `metadata`); wait for the job or cancel it.
     * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
     * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
     * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nothing was kept; call again.
     """
     DownloadAsset: _aio.UnaryStreamMultiCallable[_scene_pb2.DownloadAssetRequest, _scene_pb2.DownloadAssetResponse]  # type: ignore[assignment]
-    """Reads an asset, or part of it. The first message holds `info`, each later one a `chunk` of at most 512
+    """Reads an asset, or part of it. The first message holds `info`, each later message a `chunk` of at most 512
     KiB.
 
-    After a lost connection, go on with the `offset` where it broke; compare `info.crc32c` to be sure that it
-    is still the same file.
+    After a lost connection, call again with `offset` set to the first missing byte. Compare `info.crc32c` to
+    make sure that the file is still the same.
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is behind the end.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is past the end.
     * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: call again later.
-    * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: go on with a new call.
-    * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: go on with a new call.
+    * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: resume with a new call.
+    * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: resume with a new call.
     """
     DeleteAsset: _aio.UnaryUnaryMultiCallable[_scene_pb2.DeleteAssetRequest, _scene_pb2.DeleteAssetResponse]  # type: ignore[assignment]
     """Deletes an asset. This cannot be undone.
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or in `metadata/`.
-    * `FAILED_PRECONDITION`, `SCENE_BUSY`: a job that is not final made the file, or names it in its request;
-      wait for the job, `job_id` in `metadata`, or cancel it. Or the scene is being deleted.
+    * `FAILED_PRECONDITION`, `SCENE_BUSY`: an unfinished job made the file or names it in its request; wait for
+      the job (`job_id` in `metadata`) or cancel it. Or the scene is being deleted.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
     """
     GetAssetUrl: _aio.UnaryUnaryMultiCallable[_scene_pb2.GetAssetUrlRequest, _scene_pb2.GetAssetUrlResponse]  # type: ignore[assignment]
-    """Makes a URL by which anyone who has it may read an asset until it expires. Keep it out of logs.
+    """Returns a URL for an asset. Anyone who has the URL can read the asset until the URL expires, so keep it out
+    of logs.
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` out of bounds.
-    * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk, for one); use
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` is out of bounds.
+    * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk cannot); use
       `DownloadAsset`.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
     """
 
 class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the files of scenes.
+    """Manages scenes and their files.
 
-    A scene is five folders in the team's own storage, `projects/{project_id}/{scene_id}/`: `images/` (pictures
-    that went in), `audio/`, `videos/` (clips that came out, and their posters), `metadata/` (`scene.json` and
-    one file per clip) and `exports/` (finished cuts).
+    A scene is five folders in the team's own storage, `projects/{project_id}/{scene_id}/`: `images/` (input
+    pictures), `audio/`, `videos/` (generated clips and their posters), `metadata/` (`scene.json` and one file
+    per clip) and `exports/` (finished cuts).
 
-    An *asset* is a file in one of them. Its path is `{folder}/{name}`, where the name is 1 to 128 of
-    `A-Za-z0-9._-`, begins with a letter or digit and does not end in a dot; no Windows device name, no further
-    folders. `metadata/` can be read but is written by the service alone. So are all names that begin with the
-    id of a job and a hyphen, in upper or lower case, as `videos/{job_id}-1-1.mp4` does; and names such as
-    `exports/{film}-r1…`, those of finished cuts.
+    An *asset* is a file in one of these folders. Its path is `{folder}/{name}`. The name has 1 to 128 characters
+    of `A-Za-z0-9._-`, begins with a letter or digit and does not end in a dot. It must not be a Windows device
+    name, and there are no subfolders. Clients can read `metadata/`, but only the service writes there. The
+    service also reserves every name that begins with a job id and a hyphen, in upper or lower case, such as
+    `videos/{job_id}-1-1.mp4`, and the names of finished cuts, such as `exports/{film}-r1…`.
 
-    Ids and errors are as described at `VideoService`. Reasons that occur here only:
+    Ids and errors are described at `VideoService`. These reasons occur only here:
 
     | code | reason | cause | what to do |
     |---|---|---|---|
-    | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
-    | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
-    | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
+    | `NOT_FOUND` | `ASSET_NOT_FOUND` | the scene has no such file | check the path |
+    | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file with this path exists | choose another name, or set `overwrite` |
+    | `FAILED_PRECONDITION` | `SCENE_BUSY` | some jobs of the scene are not final, or the scene is being deleted | see the call |
     | `FAILED_PRECONDITION` | `SCENE_UNSUPPORTED` | a newer version of this service wrote `scene.json` | tell the operator |
     | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
-    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
+    | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the file is larger than the storage allows | send a smaller one |
     | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
-    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | in 60 s of waiting for it the client sent or took less than 128 KiB | call again |
+    | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | the server waited 60 s for the client, which sent or read less than 128 KiB in that time | call again |
     """
 
     @_abc_1.abstractmethod
@@ -309,14 +305,13 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scene_pb2.CreateSceneRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scene_pb2.CreateSceneResponse, _abc.Awaitable[_scene_pb2.CreateSceneResponse]]:
-        """Creates a scene, and its project where it does not exist. Creating one that exists changes nothing and
-        returns it.
+        """Creates a scene, and its project if it does not exist. If the scene exists, changes nothing and returns it.
 
-        `GenerateVideo` does this by itself; the call is for uploading assets first.
+        `GenerateVideo` creates the scene by itself; use this call to upload assets first.
 
-        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or, on a storage that does not tell upper
-          from lower case, another id differs from it by case alone.
-        * `FAILED_PRECONDITION`, `SCENE_BUSY`: it is being deleted, or its deletion was interrupted; call
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or the storage does not distinguish upper and
+          lower case, and an existing id differs from this one only in case.
+        * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
           `DeleteScene` first.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
         """
@@ -339,11 +334,10 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scene_pb2.ListScenesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scene_pb2.ListScenesResponse, _abc.Awaitable[_scene_pb2.ListScenesResponse]]:
-        """Lists a project's scenes in the order of their ids, without their assets. A project not known yet has
-        none.
+        """Lists a project's scenes in the order of their ids, without their assets. An unknown project has no scenes.
 
-        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is not one of ours, or was made for another
-          project; start again without.
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or belongs to another project; start
+          again without a token.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
         """
 
@@ -353,20 +347,19 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scene_pb2.DeleteSceneRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scene_pb2.DeleteSceneResponse, _abc.Awaitable[_scene_pb2.DeleteSceneResponse]]:
-        """Deletes a scene with all that lies below it, also what others put there under names that no asset can
-        have. This cannot be undone. Its jobs stay readable. What cannot be removed (on object stores: the markers
-        of folders, and what lies beside keys with an empty, `.` or `..` part or a control character) is named in
-        `left`.
+        """Deletes a scene and everything below it, including files that others put there under names that no asset
+        can have. This cannot be undone. The scene's jobs remain readable. `left` lists what could not be removed
+        (on object stores: folder markers, and objects next to keys with an empty, `.` or `..` part or a control
+        character).
 
-        From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
-        delete, that stays so, and some files may be gone: call again to finish.
+        The scene rejects new jobs and new files from the start of the call. If the call fails after the deletion
+        has begun, the scene stays closed and some files may be gone: call again to finish.
 
-        * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; it may have been deleted by an
-          earlier call.
+        * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; an earlier call may have deleted it.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final, or files are being uploaded to it.
-          Wait for them or cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
-          `force`: they did not end in time, which a clip that is being delivered may need (call again); or a
-          job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
+          Wait for them, cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
+          `force`: the jobs did not end in time, for example because a clip is still being delivered (call again);
+          or a job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
         """
 
@@ -376,20 +369,20 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_scene_pb2.UploadAssetRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_scene_pb2.UploadAssetResponse, _abc.Awaitable[_scene_pb2.UploadAssetResponse]]:
-        """Writes an asset. The first message holds `info`, each later one a `chunk`. Creates the scene where it
-        does not exist.
+        """Writes an asset. The first message holds `info`, each later message a `chunk`. Creates the scene if it does
+        not exist.
 
-        The asset appears when it is whole, or not at all. If the call fails, start again from the first byte.
-        Its size in pixels and length in seconds are read from the file, where it is of a kind that has them.
+        The asset becomes visible only when it is complete. If the call fails, start again from the first byte. The
+        service reads the size in pixels and the duration in seconds from the file, if its type has them.
 
-        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path may not be written, or
-          length or checksum are not as announced.
-        * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set, or a job made what is
-          there. Not an error if the same bytes are there.
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path is not writable, or the
+          length or checksum differs from the announced one.
+        * `ALREADY_EXISTS`, `ASSET_EXISTS`: a file with this path exists and `overwrite` is not set, or a job made
+          that file. Not an error if that file has the same bytes.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
-          `DeleteScene` first. Or the name is one that the service gives to the files of jobs and films, whatever
-          jobs there are; choose another. Or it would replace what a job needs that is not final, `job_id` in
-          `metadata`; wait for the job or cancel it.
+          `DeleteScene` first. Or the service reserves the name for files of jobs and films, whether or not such a
+          job exists; choose another name. Or the upload would replace a file that an unfinished job needs
+          (`job_id` in `metadata`); wait for the job or cancel it.
         * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
         * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
         * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
@@ -402,17 +395,17 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scene_pb2.DownloadAssetRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_scene_pb2.DownloadAssetResponse], _abc.AsyncIterator[_scene_pb2.DownloadAssetResponse]]:
-        """Reads an asset, or part of it. The first message holds `info`, each later one a `chunk` of at most 512
+        """Reads an asset, or part of it. The first message holds `info`, each later message a `chunk` of at most 512
         KiB.
 
-        After a lost connection, go on with the `offset` where it broke; compare `info.crc32c` to be sure that it
-        is still the same file.
+        After a lost connection, call again with `offset` set to the first missing byte. Compare `info.crc32c` to
+        make sure that the file is still the same.
 
         * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
-        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is behind the end.
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is past the end.
         * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: call again later.
-        * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: go on with a new call.
-        * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: go on with a new call.
+        * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: resume with a new call.
+        * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: resume with a new call.
         """
 
     @_abc_1.abstractmethod
@@ -425,8 +418,8 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
 
         * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or in `metadata/`.
-        * `FAILED_PRECONDITION`, `SCENE_BUSY`: a job that is not final made the file, or names it in its request;
-          wait for the job, `job_id` in `metadata`, or cancel it. Or the scene is being deleted.
+        * `FAILED_PRECONDITION`, `SCENE_BUSY`: an unfinished job made the file or names it in its request; wait for
+          the job (`job_id` in `metadata`) or cancel it. Or the scene is being deleted.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
         """
 
@@ -436,11 +429,12 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _scene_pb2.GetAssetUrlRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_scene_pb2.GetAssetUrlResponse, _abc.Awaitable[_scene_pb2.GetAssetUrlResponse]]:
-        """Makes a URL by which anyone who has it may read an asset until it expires. Keep it out of logs.
+        """Returns a URL for an asset. Anyone who has the URL can read the asset until the URL expires, so keep it out
+        of logs.
 
         * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
-        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` out of bounds.
-        * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk, for one); use
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` is out of bounds.
+        * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk cannot); use
           `DownloadAsset`.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
         """

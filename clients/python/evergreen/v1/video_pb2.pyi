@@ -30,49 +30,49 @@ class _JobStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobState.Val
     JOB_STATE_UNSPECIFIED: _JobState.ValueType  # 0
     """Never sent."""
     JOB_STATE_QUEUED: _JobState.ValueType  # 1
-    """Accepted, nothing submitted. Becomes `RUNNING`, `CANCELLING`, `FAILED` or `EXPIRED`."""
+    """Accepted; nothing is submitted yet. Becomes `RUNNING`, `CANCELLING`, `FAILED` or `EXPIRED`."""
     JOB_STATE_RUNNING: _JobState.ValueType  # 2
-    """Being submitted, made or delivered. Becomes `SUCCEEDED`, `FAILED`, `NEEDS_ATTENTION`, `CANCELLING`,
+    """Being submitted, generated or delivered. Becomes `SUCCEEDED`, `FAILED`, `NEEDS_ATTENTION`, `CANCELLING`,
     `EXPIRED`, or `QUEUED` again for another try.
     """
     JOB_STATE_NEEDS_ATTENTION: _JobState.ValueType  # 3
-    """Whether a paid task exists is not known, and nothing is done until `ResolveSubmission` is called, or the
-    task turns up.
+    """It is not known whether a paid task exists. Nothing is done until `ResolveSubmission` is called, or the
+    task is found.
     """
     JOB_STATE_CANCELLING: _JobState.ValueType  # 4
-    """Cancelling is asked for. Becomes `CANCELLED`, `SUCCEEDED` (too late), `FAILED` or `NEEDS_ATTENTION`."""
+    """Cancellation was requested. Becomes `CANCELLED`, `SUCCEEDED` (too late), `FAILED` or `NEEDS_ATTENTION`."""
     JOB_STATE_SUCCEEDED: _JobState.ValueType  # 5
     """Final: the files are in the scene's storage."""
     JOB_STATE_FAILED: _JobState.ValueType  # 6
     """Final: see `error`."""
     JOB_STATE_CANCELLED: _JobState.ValueType  # 7
-    """Final: cancelled as asked."""
+    """Final: cancelled as requested."""
     JOB_STATE_EXPIRED: _JobState.ValueType  # 8
     """Final: `start_by` or `finish_by` passed; see `error`."""
 
 class JobState(_JobState, metaclass=_JobStateEnumTypeWrapper):
-    """Where a job stands. `SUCCEEDED`, `FAILED`, `CANCELLED` and `EXPIRED` are final: nothing changes after them."""
+    """The state of a job. `SUCCEEDED`, `FAILED`, `CANCELLED` and `EXPIRED` are final: nothing changes after them."""
 
 JOB_STATE_UNSPECIFIED: JobState.ValueType  # 0
 """Never sent."""
 JOB_STATE_QUEUED: JobState.ValueType  # 1
-"""Accepted, nothing submitted. Becomes `RUNNING`, `CANCELLING`, `FAILED` or `EXPIRED`."""
+"""Accepted; nothing is submitted yet. Becomes `RUNNING`, `CANCELLING`, `FAILED` or `EXPIRED`."""
 JOB_STATE_RUNNING: JobState.ValueType  # 2
-"""Being submitted, made or delivered. Becomes `SUCCEEDED`, `FAILED`, `NEEDS_ATTENTION`, `CANCELLING`,
+"""Being submitted, generated or delivered. Becomes `SUCCEEDED`, `FAILED`, `NEEDS_ATTENTION`, `CANCELLING`,
 `EXPIRED`, or `QUEUED` again for another try.
 """
 JOB_STATE_NEEDS_ATTENTION: JobState.ValueType  # 3
-"""Whether a paid task exists is not known, and nothing is done until `ResolveSubmission` is called, or the
-task turns up.
+"""It is not known whether a paid task exists. Nothing is done until `ResolveSubmission` is called, or the
+task is found.
 """
 JOB_STATE_CANCELLING: JobState.ValueType  # 4
-"""Cancelling is asked for. Becomes `CANCELLED`, `SUCCEEDED` (too late), `FAILED` or `NEEDS_ATTENTION`."""
+"""Cancellation was requested. Becomes `CANCELLED`, `SUCCEEDED` (too late), `FAILED` or `NEEDS_ATTENTION`."""
 JOB_STATE_SUCCEEDED: JobState.ValueType  # 5
 """Final: the files are in the scene's storage."""
 JOB_STATE_FAILED: JobState.ValueType  # 6
 """Final: see `error`."""
 JOB_STATE_CANCELLED: JobState.ValueType  # 7
-"""Final: cancelled as asked."""
+"""Final: cancelled as requested."""
 JOB_STATE_EXPIRED: JobState.ValueType  # 8
 """Final: `start_by` or `finish_by` passed; see `error`."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
@@ -86,35 +86,35 @@ class _JobStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobStage.Val
     JOB_STAGE_UNSPECIFIED: _JobStage.ValueType  # 0
     """No stage: the job is neither `QUEUED` nor `RUNNING`."""
     JOB_STAGE_PREPARING: _JobStage.ValueType  # 1
-    """`QUEUED`: inputs are fetched, checked and kept."""
+    """`QUEUED`: inputs are being fetched, checked and stored."""
     JOB_STAGE_WAITING: _JobStage.ValueType  # 2
-    """`QUEUED`: waits for its turn."""
+    """`QUEUED`: the job waits for its turn."""
     JOB_STAGE_SUBMITTING: _JobStage.ValueType  # 3
-    """`RUNNING`: the request is on its way to the provider."""
+    """`RUNNING`: the request is being sent to the provider."""
     JOB_STAGE_THROTTLED: _JobStage.ValueType  # 4
-    """`RUNNING`: the provider has accepted the task and lets it wait."""
+    """`RUNNING`: the provider has accepted the task and makes it wait."""
     JOB_STAGE_GENERATING: _JobStage.ValueType  # 5
-    """`RUNNING`: the provider works on it."""
+    """`RUNNING`: the provider is processing the task."""
     JOB_STAGE_DELIVERING: _JobStage.ValueType  # 6
-    """`RUNNING`: the finished clip is brought into storage."""
+    """`RUNNING`: the finished clip is being copied into storage."""
 
 class JobStage(_JobStage, metaclass=_JobStageEnumTypeWrapper):
-    """What is being done with a job. An axis of its own beside the state."""
+    """What is being done with a job, in more detail than its state."""
 
 JOB_STAGE_UNSPECIFIED: JobStage.ValueType  # 0
 """No stage: the job is neither `QUEUED` nor `RUNNING`."""
 JOB_STAGE_PREPARING: JobStage.ValueType  # 1
-"""`QUEUED`: inputs are fetched, checked and kept."""
+"""`QUEUED`: inputs are being fetched, checked and stored."""
 JOB_STAGE_WAITING: JobStage.ValueType  # 2
-"""`QUEUED`: waits for its turn."""
+"""`QUEUED`: the job waits for its turn."""
 JOB_STAGE_SUBMITTING: JobStage.ValueType  # 3
-"""`RUNNING`: the request is on its way to the provider."""
+"""`RUNNING`: the request is being sent to the provider."""
 JOB_STAGE_THROTTLED: JobStage.ValueType  # 4
-"""`RUNNING`: the provider has accepted the task and lets it wait."""
+"""`RUNNING`: the provider has accepted the task and makes it wait."""
 JOB_STAGE_GENERATING: JobStage.ValueType  # 5
-"""`RUNNING`: the provider works on it."""
+"""`RUNNING`: the provider is processing the task."""
 JOB_STAGE_DELIVERING: JobStage.ValueType  # 6
-"""`RUNNING`: the finished clip is brought into storage."""
+"""`RUNNING`: the finished clip is being copied into storage."""
 Global___JobStage: _TypeAlias = JobStage  # noqa: Y015
 
 class _MediaRole:
@@ -124,41 +124,41 @@ class _MediaRole:
 class _MediaRoleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MediaRole.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     MEDIA_ROLE_UNSPECIFIED: _MediaRole.ValueType  # 0
-    """Refused."""
+    """Rejected."""
     MEDIA_ROLE_FIRST_FRAME: _MediaRole.ValueType  # 1
-    """A picture: the clip begins with it."""
+    """A picture: the first frame of the clip."""
     MEDIA_ROLE_LAST_FRAME: _MediaRole.ValueType  # 2
-    """A picture: the clip ends with it."""
+    """A picture: the last frame of the clip."""
     MEDIA_ROLE_REFERENCE: _MediaRole.ValueType  # 3
-    """A picture of a subject or a style to keep to."""
+    """A picture: a subject or a style to follow."""
     MEDIA_ROLE_SOURCE_VIDEO: _MediaRole.ValueType  # 4
-    """The video to be changed."""
+    """The video to change."""
     MEDIA_ROLE_REFERENCE_VIDEO: _MediaRole.ValueType  # 5
-    """A video of a subject, a movement or a style to keep to."""
+    """A video: a subject, a movement or a style to follow."""
     MEDIA_ROLE_REFERENCE_AUDIO: _MediaRole.ValueType  # 6
-    """A sound to keep to."""
+    """Audio to follow."""
     MEDIA_ROLE_KEYFRAME: _MediaRole.ValueType  # 7
-    """A picture of how the source video shall look at `at_seconds`."""
+    """A picture: how the source video should look at `at_seconds`."""
 
 class MediaRole(_MediaRole, metaclass=_MediaRoleEnumTypeWrapper):
     """What an input is for."""
 
 MEDIA_ROLE_UNSPECIFIED: MediaRole.ValueType  # 0
-"""Refused."""
+"""Rejected."""
 MEDIA_ROLE_FIRST_FRAME: MediaRole.ValueType  # 1
-"""A picture: the clip begins with it."""
+"""A picture: the first frame of the clip."""
 MEDIA_ROLE_LAST_FRAME: MediaRole.ValueType  # 2
-"""A picture: the clip ends with it."""
+"""A picture: the last frame of the clip."""
 MEDIA_ROLE_REFERENCE: MediaRole.ValueType  # 3
-"""A picture of a subject or a style to keep to."""
+"""A picture: a subject or a style to follow."""
 MEDIA_ROLE_SOURCE_VIDEO: MediaRole.ValueType  # 4
-"""The video to be changed."""
+"""The video to change."""
 MEDIA_ROLE_REFERENCE_VIDEO: MediaRole.ValueType  # 5
-"""A video of a subject, a movement or a style to keep to."""
+"""A video: a subject, a movement or a style to follow."""
 MEDIA_ROLE_REFERENCE_AUDIO: MediaRole.ValueType  # 6
-"""A sound to keep to."""
+"""Audio to follow."""
 MEDIA_ROLE_KEYFRAME: MediaRole.ValueType  # 7
-"""A picture of how the source video shall look at `at_seconds`."""
+"""A picture: how the source video should look at `at_seconds`."""
 Global___MediaRole: _TypeAlias = MediaRole  # noqa: Y015
 
 class _OnUnknownSubmission:
@@ -172,17 +172,17 @@ class _OnUnknownSubmissionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_O
     ON_UNKNOWN_SUBMISSION_ASK: _OnUnknownSubmission.ValueType  # 1
     """The job becomes `NEEDS_ATTENTION`, and nothing is paid twice."""
     ON_UNKNOWN_SUBMISSION_RESUBMIT: _OnUnknownSubmission.ValueType  # 2
-    """Submits once more, at the risk of paying twice. If that answer is lost too, as `ASK`."""
+    """Submits once more, at the risk of paying twice. If that answer is lost too, acts as `ASK`."""
 
 class OnUnknownSubmission(_OnUnknownSubmission, metaclass=_OnUnknownSubmissionEnumTypeWrapper):
-    """What to do when the answer to a submission is lost, so that nobody knows whether a paid task exists."""
+    """What to do if the answer to a submission is lost, so that it is not known whether a paid task exists."""
 
 ON_UNKNOWN_SUBMISSION_UNSPECIFIED: OnUnknownSubmission.ValueType  # 0
 """The same as `ASK`."""
 ON_UNKNOWN_SUBMISSION_ASK: OnUnknownSubmission.ValueType  # 1
 """The job becomes `NEEDS_ATTENTION`, and nothing is paid twice."""
 ON_UNKNOWN_SUBMISSION_RESUBMIT: OnUnknownSubmission.ValueType  # 2
-"""Submits once more, at the risk of paying twice. If that answer is lost too, as `ASK`."""
+"""Submits once more, at the risk of paying twice. If that answer is lost too, acts as `ASK`."""
 Global___OnUnknownSubmission: _TypeAlias = OnUnknownSubmission  # noqa: Y015
 
 class _SubmissionResolution:
@@ -192,29 +192,29 @@ class _SubmissionResolution:
 class _SubmissionResolutionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SubmissionResolution.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SUBMISSION_RESOLUTION_UNSPECIFIED: _SubmissionResolution.ValueType  # 0
-    """Refused."""
+    """Rejected."""
     SUBMISSION_RESOLUTION_RESUBMIT: _SubmissionResolution.ValueType  # 1
-    """No task exists, or paying twice is acceptable: makes a new attempt, from `QUEUED`."""
+    """No task exists, or paying twice is acceptable: starts a new attempt, from `QUEUED`."""
     SUBMISSION_RESOLUTION_ABANDON: _SubmissionResolution.ValueType  # 2
-    """Gives the job up: `FAILED` with `SUBMISSION_ABANDONED`. Its estimate counts as spent, since it may have
+    """Gives up the job: `FAILED` with `SUBMISSION_ABANDONED`. Its estimate counts as spent, since it may have
     been.
     """
     SUBMISSION_RESOLUTION_ATTACH: _SubmissionResolution.ValueType  # 3
-    """The task exists and is known: goes on with it, from `RUNNING`."""
+    """The task exists and its id is known: continues with it, from `RUNNING`."""
 
 class SubmissionResolution(_SubmissionResolution, metaclass=_SubmissionResolutionEnumTypeWrapper):
-    """What shall become of a job in `NEEDS_ATTENTION`."""
+    """How to continue with a job in `NEEDS_ATTENTION`."""
 
 SUBMISSION_RESOLUTION_UNSPECIFIED: SubmissionResolution.ValueType  # 0
-"""Refused."""
+"""Rejected."""
 SUBMISSION_RESOLUTION_RESUBMIT: SubmissionResolution.ValueType  # 1
-"""No task exists, or paying twice is acceptable: makes a new attempt, from `QUEUED`."""
+"""No task exists, or paying twice is acceptable: starts a new attempt, from `QUEUED`."""
 SUBMISSION_RESOLUTION_ABANDON: SubmissionResolution.ValueType  # 2
-"""Gives the job up: `FAILED` with `SUBMISSION_ABANDONED`. Its estimate counts as spent, since it may have
+"""Gives up the job: `FAILED` with `SUBMISSION_ABANDONED`. Its estimate counts as spent, since it may have
 been.
 """
 SUBMISSION_RESOLUTION_ATTACH: SubmissionResolution.ValueType  # 3
-"""The task exists and is known: goes on with it, from `RUNNING`."""
+"""The task exists and its id is known: continues with it, from `RUNNING`."""
 Global___SubmissionResolution: _TypeAlias = SubmissionResolution  # noqa: Y015
 
 class _CostBasis:
@@ -226,19 +226,19 @@ class _CostBasisEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CostBasis.V
     COST_BASIS_UNSPECIFIED: _CostBasis.ValueType  # 0
     """No cost is given."""
     COST_BASIS_CONFIRMED: _CostBasis.ValueType  # 1
-    """The provider told it, or nothing was submitted."""
+    """The provider reported it, or nothing was submitted."""
     COST_BASIS_UPPER_BOUND: _CostBasis.ValueType  # 2
-    """The provider did not tell it; it is the most that it can be."""
+    """The provider did not report it; this is the most that it can be."""
 
 class CostBasis(_CostBasis, metaclass=_CostBasisEnumTypeWrapper):
-    """How sure a cost is."""
+    """How certain a cost is."""
 
 COST_BASIS_UNSPECIFIED: CostBasis.ValueType  # 0
 """No cost is given."""
 COST_BASIS_CONFIRMED: CostBasis.ValueType  # 1
-"""The provider told it, or nothing was submitted."""
+"""The provider reported it, or nothing was submitted."""
 COST_BASIS_UPPER_BOUND: CostBasis.ValueType  # 2
-"""The provider did not tell it; it is the most that it can be."""
+"""The provider did not report it; this is the most that it can be."""
 Global___CostBasis: _TypeAlias = CostBasis  # noqa: Y015
 
 class _EventKind:
@@ -256,25 +256,25 @@ class _EventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventKind.V
     EVENT_KIND_STARTED: _EventKind.ValueType  # 3
     """An attempt left the queue: the state became `RUNNING`."""
     EVENT_KIND_STAGE_CHANGED: _EventKind.ValueType  # 4
-    """`stage` changed; also the return to `QUEUED` for another try."""
+    """`stage` changed. Also sent when the job returns to `QUEUED` for another try."""
     EVENT_KIND_PROGRESS: _EventKind.ValueType  # 5
-    """`progress` rose. The one kind that may be skipped."""
+    """`progress` increased. The only kind that may be skipped."""
     EVENT_KIND_OUTPUT_ADDED: _EventKind.ValueType  # 6
     """A file was delivered and is in `outputs`."""
     EVENT_KIND_WARNING: _EventKind.ValueType  # 7
-    """Something is new in `warnings`."""
+    """`warnings` has a new entry."""
     EVENT_KIND_CANCELLING: _EventKind.ValueType  # 8
-    """Cancelling was asked for."""
+    """Cancellation was requested."""
     EVENT_KIND_NEEDS_ATTENTION: _EventKind.ValueType  # 9
-    """Somebody must call `ResolveSubmission`."""
+    """Someone must call `ResolveSubmission`."""
     EVENT_KIND_RESOLVED: _EventKind.ValueType  # 10
-    """The job left `NEEDS_ATTENTION` and goes on."""
+    """The job left `NEEDS_ATTENTION` and continues."""
     EVENT_KIND_SUCCEEDED: _EventKind.ValueType  # 11
     """Final: the files are in storage."""
     EVENT_KIND_FAILED: _EventKind.ValueType  # 12
     """Final: see `job.error`."""
     EVENT_KIND_CANCELLED: _EventKind.ValueType  # 13
-    """Final: cancelled as asked."""
+    """Final: cancelled as requested."""
     EVENT_KIND_EXPIRED: _EventKind.ValueType  # 14
     """Final: a time limit passed; see `job.error`."""
 
@@ -290,25 +290,25 @@ EVENT_KIND_CREATED: EventKind.ValueType  # 2
 EVENT_KIND_STARTED: EventKind.ValueType  # 3
 """An attempt left the queue: the state became `RUNNING`."""
 EVENT_KIND_STAGE_CHANGED: EventKind.ValueType  # 4
-"""`stage` changed; also the return to `QUEUED` for another try."""
+"""`stage` changed. Also sent when the job returns to `QUEUED` for another try."""
 EVENT_KIND_PROGRESS: EventKind.ValueType  # 5
-"""`progress` rose. The one kind that may be skipped."""
+"""`progress` increased. The only kind that may be skipped."""
 EVENT_KIND_OUTPUT_ADDED: EventKind.ValueType  # 6
 """A file was delivered and is in `outputs`."""
 EVENT_KIND_WARNING: EventKind.ValueType  # 7
-"""Something is new in `warnings`."""
+"""`warnings` has a new entry."""
 EVENT_KIND_CANCELLING: EventKind.ValueType  # 8
-"""Cancelling was asked for."""
+"""Cancellation was requested."""
 EVENT_KIND_NEEDS_ATTENTION: EventKind.ValueType  # 9
-"""Somebody must call `ResolveSubmission`."""
+"""Someone must call `ResolveSubmission`."""
 EVENT_KIND_RESOLVED: EventKind.ValueType  # 10
-"""The job left `NEEDS_ATTENTION` and goes on."""
+"""The job left `NEEDS_ATTENTION` and continues."""
 EVENT_KIND_SUCCEEDED: EventKind.ValueType  # 11
 """Final: the files are in storage."""
 EVENT_KIND_FAILED: EventKind.ValueType  # 12
 """Final: see `job.error`."""
 EVENT_KIND_CANCELLED: EventKind.ValueType  # 13
-"""Final: cancelled as asked."""
+"""Final: cancelled as requested."""
 EVENT_KIND_EXPIRED: EventKind.ValueType  # 14
 """Final: a time limit passed; see `job.error`."""
 Global___EventKind: _TypeAlias = EventKind  # noqa: Y015
@@ -322,11 +322,11 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     OPERATION_UNSPECIFIED: _Operation.ValueType  # 0
     """Never sent."""
     OPERATION_TEXT_TO_VIDEO: _Operation.ValueType  # 1
-    """A prompt becomes a clip, perhaps with references."""
+    """Makes a clip from a prompt, optionally with references."""
     OPERATION_IMAGE_TO_VIDEO: _Operation.ValueType  # 2
-    """One or more frames become a clip."""
+    """Makes a clip from one or more frames."""
     OPERATION_VIDEO_TO_VIDEO: _Operation.ValueType  # 3
-    """A source video becomes another."""
+    """Makes a new clip from a source video."""
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper):
     """What a model does with its inputs."""
@@ -334,16 +334,16 @@ class Operation(_Operation, metaclass=_OperationEnumTypeWrapper):
 OPERATION_UNSPECIFIED: Operation.ValueType  # 0
 """Never sent."""
 OPERATION_TEXT_TO_VIDEO: Operation.ValueType  # 1
-"""A prompt becomes a clip, perhaps with references."""
+"""Makes a clip from a prompt, optionally with references."""
 OPERATION_IMAGE_TO_VIDEO: Operation.ValueType  # 2
-"""One or more frames become a clip."""
+"""Makes a clip from one or more frames."""
 OPERATION_VIDEO_TO_VIDEO: Operation.ValueType  # 3
-"""A source video becomes another."""
+"""Makes a new clip from a source video."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
 @_typing.final
 class Job(_message.Message):
-    """One clip to be made: its life, its costs and what came of it."""
+    """The generation of one clip: its state, its costs and its results."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -393,56 +393,57 @@ class Job(_message.Message):
     ESTIMATED_START_TIME_FIELD_NUMBER: _builtins.int
     ESTIMATED_END_TIME_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
-    """The job's id, a UUIDv7 in lower case. Ids sort by the time of acceptance."""
+    """The job's id, a UUIDv7 in lower case. Ids sort by time of acceptance."""
     project_id: _builtins.str
-    """The project it belongs to."""
+    """The project that the job belongs to."""
     scene_id: _builtins.str
-    """The scene whose folders take its files."""
+    """The scene whose folders receive the job's files."""
     request_id: _builtins.str
     """The caller's id of the request."""
     state: Global___JobState.ValueType
-    """Where the job stands. Never `UNSPECIFIED`."""
+    """The job's state. Never `UNSPECIFIED`."""
     stage: Global___JobStage.ValueType
-    """What is being done, while `state` is `QUEUED` or `RUNNING`; else `UNSPECIFIED`."""
+    """What the job is doing while `state` is `QUEUED` or `RUNNING`; otherwise `UNSPECIFIED`."""
     revision: _builtins.int
-    """The revision of the job's last change. Revisions are counted per project, so they order the changes of
-    all its jobs.
+    """The revision of the job's last change. Revisions are counted per project, so they order the changes of all
+    its jobs.
     """
     progress: _builtins.float
-    """How much of the present attempt is done, 0 to 1, by the provider's own account. Never goes back within an
+    """How much of the current attempt is done, 0 to 1, as reported by the provider. Never decreases within an
     attempt.
     """
     attempt: _builtins.int
-    """Which attempt this is, from 1."""
+    """The number of the current attempt, from 1."""
     provider_task_id: _builtins.str
-    """The provider's id of the present attempt's task. Empty until it is known."""
+    """The provider's id of the current attempt's task. Empty until it is known."""
     estimated_credits: _builtins.float
-    """The most that one attempt may cost, in credits. Absent where the model's price is unknown."""
+    """The most that one attempt may cost, in credits. Absent if the model's price is not known."""
     charged_credits: _builtins.float
-    """What the job has cost, all attempts together, in credits. Absent until the job is final, or where the
-    cost cannot be told.
+    """What the job has cost, for all attempts together, in credits. Absent until the job is final, or if the cost
+    is not known.
     """
     cost_basis: Global___CostBasis.ValueType
-    """How sure `charged_credits` is."""
+    """How certain `charged_credits` is."""
     queue_position: _builtins.int
-    """The job's place in its model's line, 1 for the one that is submitted next. It may go back too, since the project
-    that has least under way goes first, and of its jobs the one with the highest priority. Set by `GetStatus` and
-    `ListVideos` while the stage is `WAITING`, up to a second old; absent otherwise.
+    """The job's position in its model's queue; 1 is the next job to be submitted. The position can also increase:
+    the project with the least work under way goes first, and within a project the job with the highest
+    priority. Set by `GetStatus` and `ListVideos` while the stage is `WAITING`, up to a second old; absent
+    otherwise.
     """
     @_builtins.property
     def request(self) -> Global___GenerateVideoRequest:
         """The request as accepted. Set by `GetStatus`, `ListVideos`, `GenerateVideo`, `CancelVideo` and
-        `ResolveSubmission`; absent in events. Inline bytes are left out: such a media item shows the `asset`
-        they became, and no source until they are kept.
+        `ResolveSubmission`; absent in events. Inline bytes are left out: such a media item shows the `asset` that
+        they were stored as, and no source until they are stored.
         """
 
     @_builtins.property
     def outputs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Output]:
-        """The delivered files, whole and checksummed. Empty unless the job has delivered something."""
+        """The delivered files, complete and checksummed. Empty until the job has delivered something."""
 
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
-        """What went otherwise than asked without failing the job, oldest first."""
+        """What did not go as requested but did not fail the job, oldest first."""
 
     @_builtins.property
     def error(self) -> Global___JobError:
@@ -470,16 +471,16 @@ class Job(_message.Message):
 
     @_builtins.property
     def estimated_start_time(self) -> _timestamp_pb2.Timestamp:
-        """About when the job will be submitted, by the server's clock. Set by `GetStatus` and `ListVideos` while the
-        stage is `WAITING`; absent where it cannot be told, as while the credits or the day's number are used up,
-        or the provider cannot be reached.
+        """The approximate time at which the job will be submitted, by the server's clock. Set by `GetStatus` and
+        `ListVideos` while the stage is `WAITING`; absent if it cannot be estimated, for example while the credits
+        or the daily limit are used up, or the provider cannot be reached.
         """
 
     @_builtins.property
     def estimated_end_time(self) -> _timestamp_pb2.Timestamp:
-        """About when the clip will be made, by the server's clock, as learned from clips of the same model and length.
-        Set by `GetStatus` and `ListVideos` while the stage is `WAITING` or the state `RUNNING`; absent where it
-        cannot be told, and from `DELIVERING` on.
+        """The approximate time at which the clip will be generated, by the server's clock, estimated from clips of
+        the same model and duration. Set by `GetStatus` and `ListVideos` while the stage is `WAITING` or the state
+        `RUNNING`; absent if it cannot be estimated, and from `DELIVERING` on.
         """
 
     def __init__(
@@ -545,21 +546,21 @@ class Output(_message.Message):
     DURATION_SECONDS_FIELD_NUMBER: _builtins.int
     POSTER_FIELD_NUMBER: _builtins.int
     asset: _builtins.str
-    """Its path in the scene, such as `videos/0198c2d4-….mp4`. To be read by `SceneService.DownloadAsset`."""
+    """The path in the scene, such as `videos/0198c2d4-….mp4`. Read it with `SceneService.DownloadAsset`."""
     content_type: _builtins.str
-    """Its media type, such as `video/mp4`."""
+    """The media type, such as `video/mp4`."""
     size_bytes: _builtins.int
-    """Its length in bytes."""
+    """The length in bytes."""
     crc32c: _builtins.int
-    """CRC32C (Castagnoli) of its bytes."""
+    """CRC32C (Castagnoli) of the bytes."""
     width: _builtins.int
-    """Width in pixels; 0 where the file is no video."""
+    """Width in pixels; 0 if the file is not a video."""
     height: _builtins.int
-    """Height in pixels; 0 where the file is no video."""
+    """Height in pixels; 0 if the file is not a video."""
     duration_seconds: _builtins.float
-    """Length in seconds; 0 where the file is no video."""
+    """Duration in seconds; 0 if the file is not a video."""
     poster: _builtins.str
-    """Path in the scene of a JPEG of a frame near the start. Empty where there is none."""
+    """The path in the scene of a JPEG of a frame near the start. Empty if there is none."""
     def __init__(
         self,
         *,
@@ -582,7 +583,7 @@ Global___Output: _TypeAlias = Output  # noqa: Y015
 
 @_typing.final
 class Warning(_message.Message):
-    """Something that went otherwise than asked without failing the job."""
+    """Something that did not go as requested but did not fail the job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -592,35 +593,37 @@ class Warning(_message.Message):
     """What happened, one of a set that may grow:
 
     * `CANCEL_TOO_LATE`: the clip was finished before it could be cancelled; it was delivered.
-    * `URI_PASSED_ON`: a URL could not be fetched or read here, and was given to the provider as it is.
-    * `UNKNOWN_PROVIDER_STATUS`: the provider used a word for the task's state that is not known; the job
-      goes on.
-    * `PICTURE_CROPPED`: a picture was cropped, since the model would have refused its aspect.
-    * `PICTURE_ANIMATED`: only the first frame of a moving picture was used.
-    * `PICTURE_PROFILE_IGNORED`: a picture's colour profile was broken, and its colours were taken as sRGB.
-    * `PICTURE_SURPLUS`: bytes of a picture's file that are no part of the picture were left out.
-    * `SUBMISSION_UNKNOWN`: it was not known whether a task had been made, and the request chose to have it
-      submitted once more.
-    * `SURPLUS_TASK`: the task of an earlier attempt came to light late; it is deleted at the provider.
-    * `CREDITS_LOW`: an attempt may cost more than the provider's account has left, and the job waits for credits,
-      or waited.
-    * `STORAGE_UNAVAILABLE`: the scene's storage, or a file of the server, failed and the job waits for it, or waited.
-    * `PROVIDER_UNAVAILABLE`: the provider gave no usable answer, or took no file for now, and the job waits for it,
-      or waited.
+    * `URI_PASSED_ON`: a URL could not be fetched or read here, and was passed to the provider unchanged.
+    * `UNKNOWN_PROVIDER_STATUS`: the provider reported an unknown task state; the job continues.
+    * `PICTURE_CROPPED`: a picture was cropped, since the model would have rejected its aspect ratio.
+    * `PICTURE_ANIMATED`: only the first frame of an animated picture was used.
+    * `PICTURE_PROFILE_IGNORED`: a picture's colour profile was broken; its colours were treated as sRGB.
+    * `PICTURE_SURPLUS`: bytes in a picture's file that are not part of the picture were left out.
+    * `SUBMISSION_UNKNOWN`: it was not known whether a task had been created, and the job was submitted once
+      more, as the request had chosen.
+    * `SURPLUS_TASK`: an orphaned task of an earlier attempt was found late; it is deleted at the provider.
+    * `CREDITS_LOW`: an attempt may cost more than is left in the provider's account; the job waits, or waited,
+      for credits.
+    * `STORAGE_UNAVAILABLE`: the scene's storage, or a file of the server, failed; the job waits, or waited,
+      for it.
+    * `PROVIDER_UNAVAILABLE`: the provider gave no usable answer, or accepts no file for now; the job waits, or
+      waited, for it.
     * `DATABASE_UNAVAILABLE`: the database did not answer for a while, and the job waited for it.
-    * `DECODERS_BUSY`: the server's decoders were busy for long, and the job waits for them, or waited.
-    * `STEP_FAILED`: a fault of the service keeps the job from going on; it is tried again, at least once a minute.
-    * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
-    * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit has no room for it.
-    * `CLIP_UNMEASURED`: the clip could not be examined within the time and memory for it; it is whole, its width,
-      height and length are 0, and it has no poster.
-    * `POSTER_MISSING`: no poster could be made of the clip within the time and memory for it; the clip is whole.
-    * `NAME_TAKEN`: a file that the job has not made had the name of its clip, poster or input; it was left
-      alone, and the job's own got the next name.
-    * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.
+    * `DECODERS_BUSY`: the server's decoders were busy for a long time; the job waits, or waited, for them.
+    * `STEP_FAILED`: an internal error keeps the job from continuing; the step is retried at least once a
+      minute.
+    * `TASK_GONE`: the provider no longer knows the task, but its clip had already been stored completely.
+    * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit does not allow it.
+    * `CLIP_UNMEASURED`: the clip could not be examined within the time and memory allowed; it is complete, its
+      width, height and duration are 0, and it has no poster.
+    * `POSTER_MISSING`: no poster could be made within the time and memory allowed; the clip is complete.
+    * `NAME_TAKEN`: a file that the job did not make already had the name of its clip, poster or input. That
+      file was left unchanged, and the job's file got the next name.
+    * `COST_UNKNOWN`: it is not known whether an attempt cost anything, or how much; not even an upper bound is
+      known.
     """
     message: _builtins.str
-    """The same for a human to read, in English."""
+    """The same in English, for a human to read."""
     def __init__(
         self,
         *,
@@ -650,31 +653,34 @@ class JobError(_message.Message):
 
     * `INSUFFICIENT_CREDITS`: the provider's account has too few credits; nothing was paid.
     * `PROVIDER_REFUSED`: the provider read the request and refused it; nothing was paid.
-    * `PROVIDER_UNAUTHORIZED`: the provider refused the service's key; nothing was paid for this attempt.
-    * `PROVIDER_TASK_GONE`: the provider no longer knows the task; somebody else deleted it.
-    * `MODERATED_INPUT`: the provider's moderation refused the prompt or a picture; this may have been
+    * `PROVIDER_UNAUTHORIZED`: the provider rejected the service's key; nothing was paid for this attempt.
+    * `PROVIDER_TASK_GONE`: the provider no longer knows the task; someone else deleted it.
+    * `MODERATED_INPUT`: the provider's moderation rejected the prompt or a picture; this may have been
       charged.
-    * `MODERATED_OUTPUT`: the provider's moderation refused the result; this may have been charged.
-    * `BAD_OUTPUT`: the provider found its own result too poor; change the prompt or the picture.
-    * `ASSET_INVALID`: the provider found an input's size, length or another property unacceptable.
-    * `PROVIDER_INTERNAL`: a fault inside the provider.
+    * `MODERATED_OUTPUT`: the provider's moderation rejected the result; this may have been charged.
+    * `BAD_OUTPUT`: the provider judged its own result too poor; change the prompt or the picture.
+    * `ASSET_INVALID`: the provider rejected an input for its size, length or another property.
+    * `PROVIDER_INTERNAL`: an internal error at the provider.
     * `PROVIDER_OVERLOADED`: the model was down or overloaded at the provider.
-    * `OUTPUT_UNAVAILABLE`: the clip was made, but its download did not succeed; it was charged.
-    * `OUTPUT_INVALID`: the clip was made, but what came is not the promised kind of file; it was charged.
+    * `OUTPUT_UNAVAILABLE`: the clip was generated, but its download failed; it was charged.
+    * `OUTPUT_INVALID`: the clip was generated, but the downloaded file is not of the promised type; it was
+      charged.
     * `MEDIA_REFUSED`: an input may not be used: its scheme, address, size or type is not allowed.
     * `MEDIA_UNREACHABLE`: an input could not be fetched from its URL.
-    * `PICTURE_INVALID`: a picture is broken, empty, too large, or no picture.
-    * `SUBMISSION_UNKNOWN`: whether a paid task exists is not known; call `ResolveSubmission`.
-    * `SUBMISSION_ABANDONED`: somebody resolved such a job with `ABANDON`.
-    * `INTERNAL`: a fault of the service in work on the job's own input, three times in a row; nothing was paid.
-    * `SCENE_REFUSED`: the storage cannot keep the scene: its id, or the project's, differs only by case from another.
+    * `PICTURE_INVALID`: a picture is broken, empty, too large, or not a picture.
+    * `SUBMISSION_UNKNOWN`: it is not known whether a paid task exists; call `ResolveSubmission`.
+    * `SUBMISSION_ABANDONED`: such a job was resolved with `ABANDON`.
+    * `INTERNAL`: an internal error occurred three times in a row while the job's own input was processed;
+      nothing was paid.
+    * `SCENE_REFUSED`: the storage cannot keep the scene: its id, or the project's, differs from an existing
+      one only in case.
     * `START_BY_PASSED`: the job was not submitted by `start_by`; nothing was paid.
     * `FINISH_BY_PASSED`: the clip was not finished by `finish_by`, and its task was cancelled.
     """
     message: _builtins.str
-    """The same for a human to read, in English; names what to do. Holds no secret and no signed URL."""
+    """The same in English, for a human to read, with what to do. Contains no secret and no signed URL."""
     provider_code: _builtins.str
-    """The provider's own code, such as `INTERNAL.BAD_OUTPUT.CODE01`. Empty where there is none."""
+    """The provider's own code, such as `INTERNAL.BAD_OUTPUT.CODE01`. Empty if there is none."""
     retryable: _builtins.bool
     """Whether the same request, under a new request_id, may succeed later."""
     def __init__(
@@ -695,7 +701,7 @@ Global___JobError: _TypeAlias = JobError  # noqa: Y015
 
 @_typing.final
 class Media(_message.Message):
-    """One input of a clip. Which operation is meant (text, image or video to video) follows from the roles."""
+    """One input of a clip. The roles of all inputs select the operation (text, image or video to video)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -705,18 +711,18 @@ class Media(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     AT_SECONDS_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
-    """An `http` or `https` URL on a public host, up to 2,048 characters, no user or password in it. It is
-    fetched at once and kept in the scene. Redirects are followed only to public hosts.
+    """An `http` or `https` URL on a public host, up to 2,048 characters, without user or password. The service
+    fetches it at once and keeps it in the scene. Redirects are followed only to public hosts.
     """
     data: _builtins.bytes
-    """The bytes themselves; up to 3 MiB in all inputs together. Kept in the scene, and never echoed."""
+    """The bytes themselves; up to 3 MiB for all inputs together. Kept in the scene, and never returned."""
     asset: _builtins.str
     """The path of a file in the same scene, such as `images/hero.png`."""
     role: Global___MediaRole.ValueType
     """What the input is for. Required."""
     at_seconds: _builtins.float
-    """Where in the source video a `KEYFRAME` belongs, in seconds from its start, ≥ 0. Required for a keyframe,
-    refused otherwise.
+    """The position of a `KEYFRAME` in the source video, in seconds from its start, ≥ 0. Required for a keyframe,
+    rejected otherwise.
     """
     def __init__(
         self,
@@ -744,7 +750,7 @@ Global___Media: _TypeAlias = Media  # noqa: Y015
 
 @_typing.final
 class GenerateVideoRequest(_message.Message):
-    """Asks for one clip."""
+    """Request for `GenerateVideo`: one clip."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -788,74 +794,78 @@ class GenerateVideoRequest(_message.Message):
     FINISH_BY_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """The project. Required. Created where it does not exist."""
+    """The project. Required. Created if it does not exist."""
     scene_id: _builtins.str
-    """The scene in the project. Required. Created where it does not exist."""
+    """The scene in the project. Required. Created if it does not exist."""
     request_id: _builtins.str
-    """The caller's own id of this request, 1 to 128 of `A-Za-z0-9._:-`, unique in the project for ever.
-    Required. The same id with the same body returns the same job; with another body the call is refused. A
-    UUID does well.
+    """The caller's own id of this request, 1 to 128 characters of `A-Za-z0-9._:-`, unique in the project forever.
+    Required. The same id with the same body returns the same job; with another body the call is rejected. A
+    UUID works well.
     """
     model: _builtins.str
     """The model's name, one of `ListModels`, such as `gen4_turbo`. Required."""
     prompt_text: _builtins.str
-    """What shall be seen. Its limit counts UTF-16 units and depends on the model, which also says whether it
-    may be empty.
+    """What the clip should show. The maximum length is counted in UTF-16 units and depends on the model, as does
+    whether the text may be empty.
     """
     ratio: _builtins.str
-    """The clip's size, such as `1280:720`, or shape, such as `16:9`; one of the model's `ratios`. Empty leaves
-    it to the model, where the model allows that.
+    """The clip's size, such as `1280:720`, or aspect ratio, such as `16:9`; one of the model's `ratios`. If
+    empty, the model chooses, if it allows that.
     """
     resolution: _builtins.str
-    """The clip's resolution, such as `720p`, for models that have `resolutions`. Empty leaves it to the model."""
+    """The clip's resolution, such as `720p`, for models that have `resolutions`. If empty, the model chooses."""
     duration_seconds: _builtins.int
-    """The clip's length in seconds, one of the model's `durations_seconds`. Absent leaves it to the model,
-    where the model allows that.
+    """The clip's duration in seconds, one of the model's `durations_seconds`. If absent, the model chooses, if it
+    allows that.
     """
     seed: _builtins.int
     """Makes a result more or less repeatable; 0 to 4,294,967,295. Absent: random."""
     max_credits: _builtins.float
-    """The highest quote that is acceptable for one attempt, in credits, > 0. Absent: no limit. Attempts follow
-    one another only after failures that cost nothing; but `RESUBMIT` may pay for a task that nobody sees.
+    """The highest acceptable quote for one attempt, in credits, > 0. Absent: no limit. A further attempt is made
+    only after a failure that cost nothing; but with `RESUBMIT`, a task that was never found may be paid for in
+    addition.
     """
     max_attempts: _builtins.int
-    """How many attempts may be made, 1 to 10; 0 means 1. A new one is made only after a failure that cost
-    nothing and may pass.
+    """The maximum number of attempts, 1 to 10; 0 means 1. A new attempt is made only after a failure that cost
+    nothing and may be temporary.
     """
     on_unknown_submission: Global___OnUnknownSubmission.ValueType
-    """What to do when the answer to the submission is lost. Default `ASK`."""
+    """What to do if the answer to the submission is lost. Default `ASK`."""
     validate_only: _builtins.bool
-    """Checks everything and quotes the price, but keeps nothing. No job is made, and the request_id stays free."""
+    """Checks everything and quotes the price, but stores nothing. No job is created, and the request_id stays
+    free.
+    """
     priority: _builtins.int
-    """-100 to 100, default 0; higher goes first among the project's waiting jobs for the same model. Between projects
-    it does not count: they take turns, and the one that has least under way goes next.
+    """-100 to 100, default 0; a higher value goes first among the project's waiting jobs for the same model.
+    Priority has no effect between projects: they take turns, and the project with the least work under way
+    goes next.
     """
     @_builtins.property
     def media(self) -> _containers.RepeatedCompositeFieldContainer[Global___Media]:
-        """Pictures, videos and sounds to work from. Which roles and how many is the model's affair."""
+        """Pictures, videos and audio to work from. The allowed roles and their number depend on the model."""
 
     @_builtins.property
     def options(self) -> _struct_pb2.Struct:
-        """What only this model knows, by the provider's own field names, such as `{"audio": false}`; one of the
-        model's `options`. Never a URI: inputs belong into `media`.
+        """Options that are specific to this model, under the provider's own field names, such as `{"audio": false}`.
+        `Model.options` lists the allowed names. Must not contain URIs: inputs belong in `media`.
         """
 
     @_builtins.property
     def start_by(self) -> _timestamp_pb2.Timestamp:
-        """If the job is not submitted by then, it becomes `EXPIRED` and nothing is paid. In the future. Default: 24
-        hours from acceptance.
+        """If the job is not submitted by this time, it becomes `EXPIRED` and nothing is paid. Must be in the future.
+        Default: 24 hours after acceptance.
         """
 
     @_builtins.property
     def finish_by(self) -> _timestamp_pb2.Timestamp:
-        """If the provider has not finished by then, the task is cancelled and the job becomes `EXPIRED`. Does not
-        apply once the clip is being delivered. In the future. Default: none.
+        """If the provider has not finished by this time, the task is cancelled and the job becomes `EXPIRED`. Has no
+        effect once the clip is being delivered. Must be in the future. Default: none.
         """
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The caller's own marks, up to 32; key 1 to 63 characters, value up to 255. Kept on the job and shown with
-        it; they mean nothing here.
+        """The caller's own labels, up to 32; keys of 1 to 63 characters, values of up to 255. They are stored and
+        returned with the job and have no effect on it.
         """
 
     def __init__(
@@ -902,14 +912,14 @@ Global___GenerateVideoRequest: _TypeAlias = GenerateVideoRequest  # noqa: Y015
 
 @_typing.final
 class GenerateVideoResponse(_message.Message):
-    """Answers `GenerateVideo`."""
+    """Response of `GenerateVideo`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_FIELD_NUMBER: _builtins.int
     ESTIMATED_CREDITS_FIELD_NUMBER: _builtins.int
     estimated_credits: _builtins.float
-    """The quote: the most that one attempt may cost, in credits. Absent where the model's price is unknown."""
+    """The quote: the most that one attempt may cost, in credits. Absent if the model's price is not known."""
     @_builtins.property
     def job(self) -> Global___Job:
         """The job. Absent with `validate_only`."""
@@ -932,7 +942,7 @@ Global___GenerateVideoResponse: _TypeAlias = GenerateVideoResponse  # noqa: Y015
 
 @_typing.final
 class GetStatusRequest(_message.Message):
-    """Asks for one job."""
+    """Request for `GetStatus`: one job."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -954,7 +964,7 @@ Global___GetStatusRequest: _TypeAlias = GetStatusRequest  # noqa: Y015
 
 @_typing.final
 class GetStatusResponse(_message.Message):
-    """Answers `GetStatus`."""
+    """Response of `GetStatus`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -978,7 +988,7 @@ Global___GetStatusResponse: _TypeAlias = GetStatusResponse  # noqa: Y015
 
 @_typing.final
 class WatchProgressRequest(_message.Message):
-    """Chooses what to watch. At least one of `project_id` and `job_ids` is set."""
+    """Request for `WatchProgress`. At least one of `project_id` and `job_ids` is set."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -987,16 +997,18 @@ class WatchProgressRequest(_message.Message):
     AFTER_REVISION_FIELD_NUMBER: _builtins.int
     INCLUDE_FINISHED_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """All jobs of this project, also those yet to come. With `job_ids`, the project they must belong to."""
+    """Watch all jobs of this project, including future ones. With `job_ids`, the project that they must belong
+    to.
+    """
     after_revision: _builtins.int
-    """The cursor: send only what lies after this revision of the project; ≥ 0. Absent: start with snapshots. 0:
+    """The cursor: send only what comes after this revision of the project; ≥ 0. Absent: start with snapshots. 0:
     replay from the first event, while it is still kept.
     """
     include_finished: _builtins.bool
-    """Without a cursor and without `job_ids`: send snapshots of final jobs too. Else of no effect."""
+    """Without a cursor and without `job_ids`: send snapshots of final jobs too. Otherwise no effect."""
     @_builtins.property
     def job_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """These jobs only, up to 1,000, all of one project."""
+        """Watch only these jobs, up to 1,000, all of one project."""
 
     def __init__(
         self,
@@ -1026,14 +1038,14 @@ class WatchProgressResponse(_message.Message):
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
-    """The project's revision that this message stands for; what to give as `after_revision` when resuming."""
+    """The project revision of this message; use it as `after_revision` to resume."""
     @_builtins.property
     def event(self) -> Global___Event:
         """Something happened to a job."""
 
     @_builtins.property
     def checkpoint(self) -> Global___Checkpoint:
-        """Everything of this watch up to `revision` was sent."""
+        """Everything in this watch up to `revision` was sent."""
 
     def __init__(
         self,
@@ -1062,7 +1074,7 @@ class Event(_message.Message):
     TIME_FIELD_NUMBER: _builtins.int
     JOB_FIELD_NUMBER: _builtins.int
     kind: Global___EventKind.ValueType
-    """What happened. A client that does not know a value goes by `job.state`."""
+    """What happened. A client that does not know a value should go by `job.state`."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, by the server's clock."""
@@ -1088,8 +1100,8 @@ Global___Event: _TypeAlias = Event  # noqa: Y015
 
 @_typing.final
 class Checkpoint(_message.Message):
-    """Says that everything of the watch up to the message's revision was sent. Comes at least every 15 seconds,
-    also to keep the connection alive.
+    """Says that everything in the watch up to the message's revision was sent. Sent at least every 15 seconds, also
+    to keep the connection alive.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1107,7 +1119,7 @@ Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015
 
 @_typing.final
 class CancelVideoRequest(_message.Message):
-    """Asks to cancel a job."""
+    """Request for `CancelVideo`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1129,14 +1141,14 @@ Global___CancelVideoRequest: _TypeAlias = CancelVideoRequest  # noqa: Y015
 
 @_typing.final
 class CancelVideoResponse(_message.Message):
-    """Answers `CancelVideo`."""
+    """Response of `CancelVideo`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     JOB_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def job(self) -> Global___Job:
-        """The job after the wish was recorded; `CANCELLING` or final."""
+        """The job after the cancellation was recorded; `CANCELLING` or final."""
 
     def __init__(
         self,
@@ -1153,7 +1165,7 @@ Global___CancelVideoResponse: _TypeAlias = CancelVideoResponse  # noqa: Y015
 
 @_typing.final
 class ListVideosRequest(_message.Message):
-    """Asks for a page of jobs."""
+    """Request for `ListVideos`: one page of jobs."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1163,18 +1175,20 @@ class ListVideosRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """Only this project's. Empty: every project's."""
+    """Only jobs of this project. Empty: of every project."""
     scene_id: _builtins.str
-    """Only this scene's; needs `project_id`. Empty: every scene's."""
+    """Only jobs of this scene; needs `project_id`. Empty: of every scene."""
     page_size: _builtins.int
-    """How many at most, ≥ 0; 0 means 50, more than 200 means 200. A page may hold fewer, even though more
-    follow.
+    """The maximum number of jobs to return, ≥ 0; 0 means 50, more than 200 means 200. A page may hold fewer, even
+    if more follow.
     """
     page_token: _builtins.str
-    """The `next_page_token` of the page before, with otherwise the same request. Empty: the first page."""
+    """The `next_page_token` of the previous page; the rest of the request must be the same. Empty: the first
+    page.
+    """
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___JobState.ValueType]:
-        """Only jobs in one of these states. Empty: in any."""
+        """Only jobs in one of these states. Empty: in any state."""
 
     def __init__(
         self,
@@ -1195,14 +1209,14 @@ Global___ListVideosRequest: _TypeAlias = ListVideosRequest  # noqa: Y015
 
 @_typing.final
 class ListVideosResponse(_message.Message):
-    """Answers `ListVideos`."""
+    """Response of `ListVideos`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     JOBS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """What to give as `page_token` for the next page. Empty: this was the last."""
+    """The `page_token` of the next page. Empty: this was the last page."""
     @_builtins.property
     def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Job]:
         """The jobs, oldest first, each with its request."""
@@ -1223,7 +1237,7 @@ Global___ListVideosResponse: _TypeAlias = ListVideosResponse  # noqa: Y015
 
 @_typing.final
 class ResolveSubmissionRequest(_message.Message):
-    """Says what shall become of a job that needs attention."""
+    """Request for `ResolveSubmission`: how to continue with a job that needs attention."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1235,7 +1249,7 @@ class ResolveSubmissionRequest(_message.Message):
     resolution: Global___SubmissionResolution.ValueType
     """What to do. Required."""
     provider_task_id: _builtins.str
-    """The provider's id of the task to attach, a UUID. Required with `ATTACH`, refused otherwise."""
+    """The provider's id of the task to attach, a UUID. Required with `ATTACH`, rejected otherwise."""
     def __init__(
         self,
         *,
@@ -1253,7 +1267,7 @@ Global___ResolveSubmissionRequest: _TypeAlias = ResolveSubmissionRequest  # noqa
 
 @_typing.final
 class ResolveSubmissionResponse(_message.Message):
-    """Answers `ResolveSubmission`."""
+    """Response of `ResolveSubmission`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1277,7 +1291,7 @@ Global___ResolveSubmissionResponse: _TypeAlias = ResolveSubmissionResponse  # no
 
 @_typing.final
 class ListModelsRequest(_message.Message):
-    """Asks for the models."""
+    """Request for `ListModels`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1294,7 +1308,7 @@ Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
 
 @_typing.final
 class ListModelsResponse(_message.Message):
-    """Answers `ListModels`."""
+    """Response of `ListModels`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1318,8 +1332,8 @@ Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class Model(_message.Message):
-    """What can be asked of a model. An empty list or an absent number means that the bound is not known; then the
-    provider decides.
+    """What a model accepts. An empty list or an absent number means that the bound is not known; then the provider
+    decides.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1336,42 +1350,44 @@ class Model(_message.Message):
     PRICES_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
     model: _builtins.str
-    """Its name, as given in `GenerateVideoRequest.model`."""
+    """The name, as used in `GenerateVideoRequest.model`."""
     prompt_max_utf16: _builtins.int
-    """How long the prompt may be, in UTF-16 units."""
+    """The maximum length of the prompt, in UTF-16 units."""
     prompt_required: _builtins.bool
     """Whether every operation needs a prompt."""
     @_builtins.property
     def operations(self) -> _containers.RepeatedScalarFieldContainer[Global___Operation.ValueType]:
-        """What it can do. What follows here is true of some of them at least; `rules` tells it of each."""
+        """What the model can do. The fields below combine all operations: each value applies to at least one of them.
+        `rules` describes each operation separately.
+        """
 
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___MediaRole.ValueType]:
-        """The media roles it takes."""
+        """The accepted media roles."""
 
     @_builtins.property
     def ratios(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ratios it takes, such as `1280:720`."""
+        """The accepted ratios, such as `1280:720`."""
 
     @_builtins.property
     def resolutions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The resolutions it takes, such as `720p`; empty where it takes none."""
+        """The accepted resolutions, such as `720p`; empty if the model has none."""
 
     @_builtins.property
     def durations_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The lengths it makes, in seconds, rising."""
+        """The possible durations in seconds, ascending."""
 
     @_builtins.property
     def options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names that `GenerateVideoRequest.options` may hold."""
+        """The names allowed in `GenerateVideoRequest.options`."""
 
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]:
-        """What it costs. Empty: unknown, and requests with a limit on credits are refused."""
+        """The prices. Empty: unknown, and requests with a limit on credits are rejected."""
 
     @_builtins.property
     def rules(self) -> _containers.RepeatedCompositeFieldContainer[Global___OperationRules]:
-        """What each operation takes, in the order of `operations`."""
+        """What each operation accepts, in the order of `operations`."""
 
     def __init__(
         self,
@@ -1400,7 +1416,7 @@ Global___Model: _TypeAlias = Model  # noqa: Y015
 
 @_typing.final
 class OperationRules(_message.Message):
-    """What a model takes in one operation."""
+    """What a model accepts in one operation."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1414,34 +1430,34 @@ class OperationRules(_message.Message):
     OPTIONS_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
     operation: Global___Operation.ValueType
-    """What is made from what."""
+    """The operation."""
     prompt_max_utf16: _builtins.int
-    """How long the prompt may be, in UTF-16 units. Absent: no bound is known."""
+    """The maximum length of the prompt, in UTF-16 units. Absent: no bound is known."""
     prompt_required: _builtins.bool
-    """Whether it needs a prompt."""
+    """Whether the operation needs a prompt."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___MediaRole.ValueType]:
-        """The media roles it takes."""
+        """The accepted media roles."""
 
     @_builtins.property
     def ratios(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The ratios it takes; empty where it takes none."""
+        """The accepted ratios; empty if there are none."""
 
     @_builtins.property
     def resolutions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The resolutions it takes; empty where it takes none."""
+        """The accepted resolutions; empty if there are none."""
 
     @_builtins.property
     def durations_seconds(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """The lengths it makes, in seconds, rising; empty where the length follows the source."""
+        """The possible durations in seconds, ascending; empty if the duration follows the source."""
 
     @_builtins.property
     def options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names that `GenerateVideoRequest.options` may hold."""
+        """The names allowed in `GenerateVideoRequest.options`."""
 
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]:
-        """What it costs. Empty: unknown."""
+        """The prices. Empty: unknown."""
 
     def __init__(
         self,
@@ -1475,7 +1491,7 @@ class Price(_message.Message):
     CONDITION_FIELD_NUMBER: _builtins.int
     CREDITS_PER_SECOND_FIELD_NUMBER: _builtins.int
     condition: _builtins.str
-    """When it applies, such as `with audio` or `1080p`, for a human to read. Empty: always."""
+    """When the price applies, such as `with audio` or `1080p`, for a human to read. Empty: always."""
     credits_per_second: _builtins.float
     """Credits per second of the clip."""
     def __init__(
@@ -1494,13 +1510,13 @@ Global___Price: _TypeAlias = Price  # noqa: Y015
 
 @_typing.final
 class GetAccountRequest(_message.Message):
-    """Asks for the account."""
+    """Request for `GetAccount`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
-    """Tell of this project what is reserved and spent, not of all. Empty: of all."""
+    """Return the reserved and spent credits of this project only. Empty: of all projects."""
     def __init__(
         self,
         *,
@@ -1516,7 +1532,7 @@ Global___GetAccountRequest: _TypeAlias = GetAccountRequest  # noqa: Y015
 
 @_typing.final
 class GetAccountResponse(_message.Message):
-    """Answers `GetAccount`."""
+    """Response of `GetAccount`."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1530,24 +1546,28 @@ class GetAccountResponse(_message.Message):
     SPENT_UPPER_BOUND_CREDITS_FIELD_NUMBER: _builtins.int
     PROJECT_CAP_CREDITS_FIELD_NUMBER: _builtins.int
     credit_balance: _builtins.float
-    """What is left, in credits, by the provider's account."""
+    """The remaining credits of the provider's account."""
     max_monthly_credits: _builtins.float
-    """The most that may be spent within 30 days, in credits. Absent: not told."""
+    """The most that may be spent within 30 days, in credits. Absent: the provider does not say."""
     api_version: _builtins.str
-    """The version of the provider's API that is spoken."""
+    """The version of the provider's API in use."""
     reserved_credits: _builtins.float
-    """What attempts under way, or in `NEEDS_ATTENTION`, may still cost at most, in credits."""
+    """The most that attempts under way, or in `NEEDS_ATTENTION`, may still cost, in credits."""
     spent_credits: _builtins.float
-    """What ended attempts have cost, in credits: `spent_confirmed_credits` and `spent_upper_bound_credits` together."""
+    """What ended attempts have cost, in credits: `spent_confirmed_credits` and `spent_upper_bound_credits`
+    together.
+    """
     spent_confirmed_credits: _builtins.float
-    """The part of `spent_credits` that is certain: by the provider's word, or because nothing was submitted."""
+    """The part of `spent_credits` that is certain: the provider reported it, or nothing was submitted."""
     spent_upper_bound_credits: _builtins.float
-    """The part of `spent_credits` that is only a bound: the true cost is not known, and not higher."""
+    """The part of `spent_credits` that is only an upper bound: the true cost is not known, and not higher."""
     project_cap_credits: _builtins.float
-    """The most that the asked project may have reserved and spent in all. Absent: no limit, or no `project_id`."""
+    """The most that the requested project may have reserved and spent in total, in credits. Absent: no limit, or
+    no `project_id`.
+    """
     @_builtins.property
     def usage(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelUsage]:
-        """Limits and use per model, for each model that the provider names."""
+        """Limits and usage per model, for each model that the provider names."""
 
     def __init__(
         self,
@@ -1590,11 +1610,11 @@ class ModelUsage(_message.Message):
     model: _builtins.str
     """The model's name."""
     max_concurrent: _builtins.int
-    """How many tasks may run at once. Absent: unlimited."""
+    """The maximum number of concurrent tasks. Absent: unlimited."""
     max_daily: _builtins.int
-    """How many may be made within a rolling 24 hours. Absent: unlimited."""
+    """The maximum number of tasks created within a rolling 24 hours. Absent: unlimited."""
     used_today: _builtins.int
-    """How many were made within the last 24 hours, by anyone who uses the account."""
+    """The number of tasks created within the last 24 hours, by anyone who uses the account."""
     def __init__(
         self,
         *,

@@ -27,53 +27,55 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VideoServiceStub:
-    """Makes video clips and tells how they come along.
+    """Generates video clips and reports their progress.
 
-    A clip is made by a *job*. `GenerateVideo` records the job and returns at once; the job then lives on its
-    own, through restarts of the service, until it is final. `WatchProgress` streams every change, `GetStatus`
-    tells the present. A job that is `SUCCEEDED` has its files in the scene's storage, whole and checksummed.
+    A *job* generates one clip. `GenerateVideo` records the job and returns immediately. The job then runs on its
+    own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
+    returns the current state. When a job is `SUCCEEDED`, its files are in the scene's storage, complete and
+    checksummed.
 
-    **Ids.** `project_id` and `scene_id` match `^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$` and are no Windows device
-    name (`CON`, `NUL`, …). `job_id` is a UUIDv7 in lower case, made by the service.
+    **Ids.** `project_id` and `scene_id` match `^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$` and must not be Windows device
+    names (`CON`, `NUL`, …). The service assigns `job_id`, a UUIDv7 in lower case.
 
     **Credits** are the provider's unit of money, given as doubles with at most three decimals.
 
-    **Errors.** What goes wrong before a job exists is the status of the call; what goes wrong later is
-    `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
-    domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
-    `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call
-    may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    **Errors.** An error before a job exists is returned as the status of the call. A later error is recorded in
+    `Job.error`, and calls about that job still succeed. Every error status carries a `google.rpc.ErrorInfo` with
+    domain `evergreen.v1`, one of the reasons below, and metadata that identifies the subject (`job_id`,
+    `project_id`, …). For invalid input, a `google.rpc.BadRequest` lists all field errors at once. If they do not
+    all fit into one status, metadata `faults` holds their number. If the same call may succeed later, a
+    `google.rpc.RetryInfo` says how long to wait.
 
     | code | reason | cause | what to do |
     |---|---|---|---|
-    | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | mend the named fields |
-    | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id belongs to another body; metadata `job_id` names its job | use a new request_id |
-    | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; use a new request_id to have it made again |
+    | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | fix the listed fields |
+    | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id was used with another body; metadata `job_id` names its job | use a new request_id |
+    | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; to generate it again, use a new request_id |
     | `NOT_FOUND` | `JOB_NOT_FOUND` | no such job, or it is not yours | check the id |
     | `NOT_FOUND` | `SCENE_NOT_FOUND` | no such scene, or it is not yours | check the ids, or create the scene |
     | `FAILED_PRECONDITION` | `NEEDS_RESOLUTION` | the job needs attention, and the call cannot settle that | call `ResolveSubmission` |
-    | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not (or no longer) need attention | read the job |
-    | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | drop the limit or choose another model |
-    | `FAILED_PRECONDITION` | `CREDITS_EXCEEDED` | `max_credits` is below the quote; metadata `estimated_credits` holds it | raise the limit or ask for less |
-    | `FAILED_PRECONDITION` | `PROJECT_CREDITS_EXCEEDED` | the project's limit has no room for one more attempt; metadata `cap`, `reserved`, `spent` and `estimate` in credits | wait for jobs that give credits back, or have the limit raised |
-    | `FAILED_PRECONDITION` | `PROVIDER_TASK_NOT_FOUND` | the provider knows no task of that id | check the id |
+    | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not need attention, or no longer does | read the job |
+    | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | remove the limit or choose another model |
+    | `FAILED_PRECONDITION` | `CREDITS_EXCEEDED` | the quote is above `max_credits`; metadata `estimated_credits` holds the quote | raise the limit or ask for less |
+    | `FAILED_PRECONDITION` | `PROJECT_CREDITS_EXCEEDED` | the project's limit does not allow one more attempt; metadata `cap`, `reserved`, `spent` and `estimate` in credits | wait for jobs that release credits, or have the limit raised |
+    | `FAILED_PRECONDITION` | `PROVIDER_TASK_NOT_FOUND` | the provider has no task with this id | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
-    | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
-    | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: another project's, or the data was restored | watch again without a cursor |
+    | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider rejects the service's key | tell the operator |
+    | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: it belongs to another project, or the data was restored | watch again without a cursor |
     | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
-    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or has the watch opened anew | call again; a watch resumes from its cursor |
+    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or asks the client to reopen the watch | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
-    | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
-    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
-    | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
+    | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call needs the provider, which does not answer | call again |
+    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs are waiting, in the project or in total (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
+    | `INTERNAL` | `INTERNAL` | an internal error; metadata `error_id` finds it in the log | report the error id |
 
-    `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are
-    named again below only where a call has more to say about them. A deadline or a cancellation by the caller
-    ends the call, never a job.
+    Every call can return `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL`; they are listed
+    again below only if there is more to say about them. A deadline or a cancellation by the caller ends the
+    call, never a job.
 
-    A request message may be up to 4 MiB long, a list or map in it have up to 1,024 items, and no text the character
-    U+0000. It must arrive whole within 60 seconds (`DEADLINE_EXCEEDED`, `REQUEST_STALLED`).
+    A request message may be up to 4 MiB long, each list or map in it may have up to 1,024 items, and no text may
+    contain the character U+0000. The whole message must arrive within 60 seconds (`DEADLINE_EXCEEDED`,
+    `REQUEST_STALLED`).
     """
 
     @_typing.overload
@@ -83,321 +85,323 @@ class VideoServiceStub:
     GenerateVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.GenerateVideoRequest, _video_pb2.GenerateVideoResponse]
     """Accepts a request and returns the job that will carry it out.
 
-    Returns once the job is recorded, not when it is done. Creates the project and the scene where they do
-    not exist. The call is safe to repeat: the same `request_id` with the same body returns the same job,
-    whatever became of it since. So after `UNAVAILABLE`, `DEADLINE_EXCEEDED` or a lost connection, call again
-    with the same `request_id`.
+    Returns when the job is recorded, not when it is finished. Creates the project and the scene if they do not
+    exist. The call is safe to repeat: the same `request_id` with the same body returns the same job, whatever
+    its state by then. So after `UNAVAILABLE`, `DEADLINE_EXCEEDED` or a lost connection, call again with the
+    same `request_id`.
 
-    With `validate_only`, checks everything, quotes the price and keeps nothing.
+    With `validate_only`, checks everything, quotes the price and stores nothing.
 
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: something is wrong with the request; every fault is named, with
-      what is allowed.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the request is invalid; every field error is listed, with the
+      allowed values.
     * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body in this project; use a
       new one.
-    * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is not
-      carried out again.
+    * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is
+      not carried out again.
     * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
     * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
-    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote
-      is above the project's limit. Told by `validate_only` too, as of that moment.
+    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: the quote, together with what the project has reserved
+      and spent, is above the project's limit. `validate_only` reports this too, as of that moment.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
-      `SceneService.DeleteScene` first. Or a file that the request names is being replaced or deleted at this
-      moment; call again.
+      `SceneService.DeleteScene` first. Or a file that the request names is being replaced or deleted right
+      now; call again.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
     * `UNAVAILABLE`, `DRAINING` or `STORAGE_UNAVAILABLE`: call again with the same request_id.
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetStatusRequest, _video_pb2.GetStatusResponse]
-    """Returns a job as it is now, with the request it was made from.
+    """Returns the current state of a job, with the request that created it.
 
     * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
     """
     WatchProgress: _grpc.UnaryStreamMultiCallable[_video_pb2.WatchProgressRequest, _video_pb2.WatchProgressResponse]
-    """Streams what happens to a project's jobs, or to chosen ones, without losing a change.
+    """Streams the changes of all jobs of a project, or of selected jobs, without losing a change.
 
-    *Without a cursor*, first sends a `SNAPSHOT` of each job in rising revision (of a whole project only the
-    unfinished ones, unless `include_finished`), then a checkpoint, then every change. *With a cursor*
-    (`after_revision`), sends only what lies after it; but a job watched by id that is already final is
+    *Without a cursor*, first sends a `SNAPSHOT` of each job in order of revision (for a whole project only the
+    unfinished jobs, unless `include_finished`), then a checkpoint, then every change. *With a cursor*
+    (`after_revision`), sends only what comes after it; but a job that is watched by id and is already final is
     always sent as a `SNAPSHOT`.
 
-    Events come in rising revision. State changes, outputs and warnings are never left out; a `PROGRESS` is
-    skipped where a later event of the same job is at hand, so a slow reader slows only itself. A checkpoint
-    comes at least every 15 seconds.
+    Events arrive in order of revision. State changes, outputs and warnings are never left out. A `PROGRESS`
+    event is skipped if a later event of the same job is ready, so a slow reader delays only itself. A
+    checkpoint arrives at least every 15 seconds.
 
     *To resume* after a lost connection, call again with the highest revision seen, of an event or of a
-    checkpoint. Remember a revision only once its message is dealt with.
+    checkpoint. Save a revision only after its message has been processed.
 
-    With `job_ids`, ends with `OK` right after every watched job was seen final, and never otherwise;
-    without, never ends by itself. Whether a job is final is told by `job.state`. `NEEDS_ATTENTION` is not
-    final: the stream goes on, and somebody must call `ResolveSubmission`. Leaving the stream never cancels a
-    job.
+    With `job_ids`, the stream ends with `OK` as soon as every watched job has been sent in a final state, and
+    never before; without `job_ids`, it never ends by itself. `job.state` says whether a job is final.
+    `NEEDS_ATTENTION` is not final: the stream continues, and someone must call `ResolveSubmission`. Closing
+    the stream never cancels a job.
 
-    * `NOT_FOUND`, `JOB_NOT_FOUND`: one of `job_ids` is unknown, or not of `project_id`. A project not known
-      yet is an empty watch.
-    * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is of no use; watch again without one,
-      and take it that events were missed.
-    * `UNAVAILABLE`, `DRAINING`: the server stops, or has the watch opened anew after some minutes, since another server
-      may be free to take it; a checkpoint was sent before, resume from it.
+    * `NOT_FOUND`, `JOB_NOT_FOUND`: one of `job_ids` is unknown, or not in `project_id`. Watching an unknown
+      project is allowed; the watch is empty.
+    * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is invalid; watch again without one, and
+      assume that events were missed.
+    * `UNAVAILABLE`, `DRAINING`: the server is stopping, or it asks the client after some minutes to reopen the
+      watch, since another server may have capacity. A checkpoint was sent before; resume from it.
     """
     CancelVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.CancelVideoRequest, _video_pb2.CancelVideoResponse]
-    """Asks that a job be cancelled, and returns it.
+    """Requests the cancellation of a job, and returns the job.
 
-    The wish is recorded at once (`CANCELLING`) and carried out as the job allows: nothing is destroyed that
-    was already paid. If the clip is finished by then, the job ends as `SUCCEEDED` with the warning
-    `CANCEL_TOO_LATE`. Cancelling again, or cancelling a final job, changes nothing and returns the job as it
-    is.
+    The cancellation is recorded immediately (`CANCELLING`) and carried out as far as the job allows: nothing
+    that is already paid for is destroyed. If the clip is finished by then, the job ends as `SUCCEEDED` with
+    the warning `CANCEL_TOO_LATE`. Cancelling again, or cancelling a final job, changes nothing and returns the
+    job as it is.
 
     * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
-    * `FAILED_PRECONDITION`, `NEEDS_RESOLUTION`: whether a paid task exists is not known; call
+    * `FAILED_PRECONDITION`, `NEEDS_RESOLUTION`: it is not known whether a paid task exists; call
       `ResolveSubmission` with `ABANDON`.
     """
     ListVideos: _grpc.UnaryUnaryMultiCallable[_video_pb2.ListVideosRequest, _video_pb2.ListVideosResponse]
-    """Lists jobs by age, oldest first, each with its request.
+    """Lists jobs, oldest first, each with its request.
 
-    The order is stable: none is met twice, and jobs made while one pages come at the end.
+    The order is stable: no job appears twice, and jobs created during paging appear at the end.
 
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is not one of ours, or was made with other
-      filters; start again without.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or was created with other filters;
+      start again without a token.
     """
     ResolveSubmission: _grpc.UnaryUnaryMultiCallable[_video_pb2.ResolveSubmissionRequest, _video_pb2.ResolveSubmissionResponse]
-    """Says what shall become of a job whose submission had no known outcome (`NEEDS_ATTENTION`).
+    """Decides how to continue with a job whose submission had no known outcome (`NEEDS_ATTENTION`).
 
-    The answer to a paid request was lost, so a task may or may not run at the provider. Look in the
-    provider's own console, then choose. Only one such call wins.
+    The answer to a paid request was lost, so a task may or may not be running at the provider. Check in the
+    provider's own console, then choose. Only the first such call succeeds.
 
     * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
-    * `FAILED_PRECONDITION`, `NOT_RESOLVABLE`: the job is not in `NEEDS_ATTENTION`, or no longer; read it
+    * `FAILED_PRECONDITION`, `NOT_RESOLVABLE`: the job is not in `NEEDS_ATTENTION`, or no longer is; read it
       with `GetStatus`.
-    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED` or `PRICE_UNKNOWN`: `RESUBMIT` would go beyond the
+    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED` or `PRICE_UNKNOWN`: `RESUBMIT` would exceed the
       project's limit.
-    * `FAILED_PRECONDITION`, `PROVIDER_TASK_NOT_FOUND`: `ATTACH` names a task that the provider does not
-      know.
-    * `FAILED_PRECONDITION`, `PROVIDER_TASK_TAKEN`: `ATTACH` names a task that another job owns.
-    * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: `ATTACH` could not be checked, since the provider
-      refuses the service's key.
-    * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: `ATTACH` could not be checked just now; call again.
+    * `FAILED_PRECONDITION`, `PROVIDER_TASK_NOT_FOUND`: `ATTACH` names a task that the provider does not know.
+    * `FAILED_PRECONDITION`, `PROVIDER_TASK_TAKEN`: `ATTACH` names a task that belongs to another job.
+    * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: `ATTACH` could not be checked, since the provider rejects
+      the service's key.
+    * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: `ATTACH` could not be checked right now; call again.
     """
     ListModels: _grpc.UnaryUnaryMultiCallable[_video_pb2.ListModelsRequest, _video_pb2.ListModelsResponse]
-    """Lists the models that can be asked for, with their bounds and prices: the table by which `GenerateVideo`
-    validates and quotes.
+    """Lists the available models, with their bounds and prices. `GenerateVideo` validates and quotes with the
+    same table.
     """
     GetAccount: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetAccountRequest, _video_pb2.GetAccountResponse]
-    """Tells the balance and the limits of the provider's account, and what this service has reserved and spent
-    of it: in all, or for one project.
+    """Returns the balance and the limits of the provider's account, and the credits that this service has
+    reserved and spent: in total, or for one project.
 
-    * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider refuses the service's key; tell the
+    * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider rejects the service's key; tell the
       operator.
     * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: the provider does not answer; call again.
     """
 
 @_typing.type_check_only
 class VideoServiceAsyncStub(VideoServiceStub):
-    """Makes video clips and tells how they come along.
+    """Generates video clips and reports their progress.
 
-    A clip is made by a *job*. `GenerateVideo` records the job and returns at once; the job then lives on its
-    own, through restarts of the service, until it is final. `WatchProgress` streams every change, `GetStatus`
-    tells the present. A job that is `SUCCEEDED` has its files in the scene's storage, whole and checksummed.
+    A *job* generates one clip. `GenerateVideo` records the job and returns immediately. The job then runs on its
+    own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
+    returns the current state. When a job is `SUCCEEDED`, its files are in the scene's storage, complete and
+    checksummed.
 
-    **Ids.** `project_id` and `scene_id` match `^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$` and are no Windows device
-    name (`CON`, `NUL`, …). `job_id` is a UUIDv7 in lower case, made by the service.
+    **Ids.** `project_id` and `scene_id` match `^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$` and must not be Windows device
+    names (`CON`, `NUL`, …). The service assigns `job_id`, a UUIDv7 in lower case.
 
     **Credits** are the provider's unit of money, given as doubles with at most three decimals.
 
-    **Errors.** What goes wrong before a job exists is the status of the call; what goes wrong later is
-    `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
-    domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
-    `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call
-    may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    **Errors.** An error before a job exists is returned as the status of the call. A later error is recorded in
+    `Job.error`, and calls about that job still succeed. Every error status carries a `google.rpc.ErrorInfo` with
+    domain `evergreen.v1`, one of the reasons below, and metadata that identifies the subject (`job_id`,
+    `project_id`, …). For invalid input, a `google.rpc.BadRequest` lists all field errors at once. If they do not
+    all fit into one status, metadata `faults` holds their number. If the same call may succeed later, a
+    `google.rpc.RetryInfo` says how long to wait.
 
     | code | reason | cause | what to do |
     |---|---|---|---|
-    | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | mend the named fields |
-    | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id belongs to another body; metadata `job_id` names its job | use a new request_id |
-    | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; use a new request_id to have it made again |
+    | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | fix the listed fields |
+    | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id was used with another body; metadata `job_id` names its job | use a new request_id |
+    | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; to generate it again, use a new request_id |
     | `NOT_FOUND` | `JOB_NOT_FOUND` | no such job, or it is not yours | check the id |
     | `NOT_FOUND` | `SCENE_NOT_FOUND` | no such scene, or it is not yours | check the ids, or create the scene |
     | `FAILED_PRECONDITION` | `NEEDS_RESOLUTION` | the job needs attention, and the call cannot settle that | call `ResolveSubmission` |
-    | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not (or no longer) need attention | read the job |
-    | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | drop the limit or choose another model |
-    | `FAILED_PRECONDITION` | `CREDITS_EXCEEDED` | `max_credits` is below the quote; metadata `estimated_credits` holds it | raise the limit or ask for less |
-    | `FAILED_PRECONDITION` | `PROJECT_CREDITS_EXCEEDED` | the project's limit has no room for one more attempt; metadata `cap`, `reserved`, `spent` and `estimate` in credits | wait for jobs that give credits back, or have the limit raised |
-    | `FAILED_PRECONDITION` | `PROVIDER_TASK_NOT_FOUND` | the provider knows no task of that id | check the id |
+    | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not need attention, or no longer does | read the job |
+    | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | remove the limit or choose another model |
+    | `FAILED_PRECONDITION` | `CREDITS_EXCEEDED` | the quote is above `max_credits`; metadata `estimated_credits` holds the quote | raise the limit or ask for less |
+    | `FAILED_PRECONDITION` | `PROJECT_CREDITS_EXCEEDED` | the project's limit does not allow one more attempt; metadata `cap`, `reserved`, `spent` and `estimate` in credits | wait for jobs that release credits, or have the limit raised |
+    | `FAILED_PRECONDITION` | `PROVIDER_TASK_NOT_FOUND` | the provider has no task with this id | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
-    | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
-    | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: another project's, or the data was restored | watch again without a cursor |
+    | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider rejects the service's key | tell the operator |
+    | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: it belongs to another project, or the data was restored | watch again without a cursor |
     | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
-    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or has the watch opened anew | call again; a watch resumes from its cursor |
+    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or asks the client to reopen the watch | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
-    | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
-    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
-    | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
+    | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call needs the provider, which does not answer | call again |
+    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs are waiting, in the project or in total (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
+    | `INTERNAL` | `INTERNAL` | an internal error; metadata `error_id` finds it in the log | report the error id |
 
-    `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are
-    named again below only where a call has more to say about them. A deadline or a cancellation by the caller
-    ends the call, never a job.
+    Every call can return `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL`; they are listed
+    again below only if there is more to say about them. A deadline or a cancellation by the caller ends the
+    call, never a job.
 
-    A request message may be up to 4 MiB long, a list or map in it have up to 1,024 items, and no text the character
-    U+0000. It must arrive whole within 60 seconds (`DEADLINE_EXCEEDED`, `REQUEST_STALLED`).
+    A request message may be up to 4 MiB long, each list or map in it may have up to 1,024 items, and no text may
+    contain the character U+0000. The whole message must arrive within 60 seconds (`DEADLINE_EXCEEDED`,
+    `REQUEST_STALLED`).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.GenerateVideoRequest, _video_pb2.GenerateVideoResponse]  # type: ignore[assignment]
     """Accepts a request and returns the job that will carry it out.
 
-    Returns once the job is recorded, not when it is done. Creates the project and the scene where they do
-    not exist. The call is safe to repeat: the same `request_id` with the same body returns the same job,
-    whatever became of it since. So after `UNAVAILABLE`, `DEADLINE_EXCEEDED` or a lost connection, call again
-    with the same `request_id`.
+    Returns when the job is recorded, not when it is finished. Creates the project and the scene if they do not
+    exist. The call is safe to repeat: the same `request_id` with the same body returns the same job, whatever
+    its state by then. So after `UNAVAILABLE`, `DEADLINE_EXCEEDED` or a lost connection, call again with the
+    same `request_id`.
 
-    With `validate_only`, checks everything, quotes the price and keeps nothing.
+    With `validate_only`, checks everything, quotes the price and stores nothing.
 
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: something is wrong with the request; every fault is named, with
-      what is allowed.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the request is invalid; every field error is listed, with the
+      allowed values.
     * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body in this project; use a
       new one.
-    * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is not
-      carried out again.
+    * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is
+      not carried out again.
     * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
     * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
-    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote
-      is above the project's limit. Told by `validate_only` too, as of that moment.
+    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: the quote, together with what the project has reserved
+      and spent, is above the project's limit. `validate_only` reports this too, as of that moment.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
-      `SceneService.DeleteScene` first. Or a file that the request names is being replaced or deleted at this
-      moment; call again.
+      `SceneService.DeleteScene` first. Or a file that the request names is being replaced or deleted right
+      now; call again.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
     * `UNAVAILABLE`, `DRAINING` or `STORAGE_UNAVAILABLE`: call again with the same request_id.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_video_pb2.GetStatusRequest, _video_pb2.GetStatusResponse]  # type: ignore[assignment]
-    """Returns a job as it is now, with the request it was made from.
+    """Returns the current state of a job, with the request that created it.
 
     * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
     """
     WatchProgress: _aio.UnaryStreamMultiCallable[_video_pb2.WatchProgressRequest, _video_pb2.WatchProgressResponse]  # type: ignore[assignment]
-    """Streams what happens to a project's jobs, or to chosen ones, without losing a change.
+    """Streams the changes of all jobs of a project, or of selected jobs, without losing a change.
 
-    *Without a cursor*, first sends a `SNAPSHOT` of each job in rising revision (of a whole project only the
-    unfinished ones, unless `include_finished`), then a checkpoint, then every change. *With a cursor*
-    (`after_revision`), sends only what lies after it; but a job watched by id that is already final is
+    *Without a cursor*, first sends a `SNAPSHOT` of each job in order of revision (for a whole project only the
+    unfinished jobs, unless `include_finished`), then a checkpoint, then every change. *With a cursor*
+    (`after_revision`), sends only what comes after it; but a job that is watched by id and is already final is
     always sent as a `SNAPSHOT`.
 
-    Events come in rising revision. State changes, outputs and warnings are never left out; a `PROGRESS` is
-    skipped where a later event of the same job is at hand, so a slow reader slows only itself. A checkpoint
-    comes at least every 15 seconds.
+    Events arrive in order of revision. State changes, outputs and warnings are never left out. A `PROGRESS`
+    event is skipped if a later event of the same job is ready, so a slow reader delays only itself. A
+    checkpoint arrives at least every 15 seconds.
 
     *To resume* after a lost connection, call again with the highest revision seen, of an event or of a
-    checkpoint. Remember a revision only once its message is dealt with.
+    checkpoint. Save a revision only after its message has been processed.
 
-    With `job_ids`, ends with `OK` right after every watched job was seen final, and never otherwise;
-    without, never ends by itself. Whether a job is final is told by `job.state`. `NEEDS_ATTENTION` is not
-    final: the stream goes on, and somebody must call `ResolveSubmission`. Leaving the stream never cancels a
-    job.
+    With `job_ids`, the stream ends with `OK` as soon as every watched job has been sent in a final state, and
+    never before; without `job_ids`, it never ends by itself. `job.state` says whether a job is final.
+    `NEEDS_ATTENTION` is not final: the stream continues, and someone must call `ResolveSubmission`. Closing
+    the stream never cancels a job.
 
-    * `NOT_FOUND`, `JOB_NOT_FOUND`: one of `job_ids` is unknown, or not of `project_id`. A project not known
-      yet is an empty watch.
-    * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is of no use; watch again without one,
-      and take it that events were missed.
-    * `UNAVAILABLE`, `DRAINING`: the server stops, or has the watch opened anew after some minutes, since another server
-      may be free to take it; a checkpoint was sent before, resume from it.
+    * `NOT_FOUND`, `JOB_NOT_FOUND`: one of `job_ids` is unknown, or not in `project_id`. Watching an unknown
+      project is allowed; the watch is empty.
+    * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is invalid; watch again without one, and
+      assume that events were missed.
+    * `UNAVAILABLE`, `DRAINING`: the server is stopping, or it asks the client after some minutes to reopen the
+      watch, since another server may have capacity. A checkpoint was sent before; resume from it.
     """
     CancelVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.CancelVideoRequest, _video_pb2.CancelVideoResponse]  # type: ignore[assignment]
-    """Asks that a job be cancelled, and returns it.
+    """Requests the cancellation of a job, and returns the job.
 
-    The wish is recorded at once (`CANCELLING`) and carried out as the job allows: nothing is destroyed that
-    was already paid. If the clip is finished by then, the job ends as `SUCCEEDED` with the warning
-    `CANCEL_TOO_LATE`. Cancelling again, or cancelling a final job, changes nothing and returns the job as it
-    is.
+    The cancellation is recorded immediately (`CANCELLING`) and carried out as far as the job allows: nothing
+    that is already paid for is destroyed. If the clip is finished by then, the job ends as `SUCCEEDED` with
+    the warning `CANCEL_TOO_LATE`. Cancelling again, or cancelling a final job, changes nothing and returns the
+    job as it is.
 
     * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
-    * `FAILED_PRECONDITION`, `NEEDS_RESOLUTION`: whether a paid task exists is not known; call
+    * `FAILED_PRECONDITION`, `NEEDS_RESOLUTION`: it is not known whether a paid task exists; call
       `ResolveSubmission` with `ABANDON`.
     """
     ListVideos: _aio.UnaryUnaryMultiCallable[_video_pb2.ListVideosRequest, _video_pb2.ListVideosResponse]  # type: ignore[assignment]
-    """Lists jobs by age, oldest first, each with its request.
+    """Lists jobs, oldest first, each with its request.
 
-    The order is stable: none is met twice, and jobs made while one pages come at the end.
+    The order is stable: no job appears twice, and jobs created during paging appear at the end.
 
-    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is not one of ours, or was made with other
-      filters; start again without.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or was created with other filters;
+      start again without a token.
     """
     ResolveSubmission: _aio.UnaryUnaryMultiCallable[_video_pb2.ResolveSubmissionRequest, _video_pb2.ResolveSubmissionResponse]  # type: ignore[assignment]
-    """Says what shall become of a job whose submission had no known outcome (`NEEDS_ATTENTION`).
+    """Decides how to continue with a job whose submission had no known outcome (`NEEDS_ATTENTION`).
 
-    The answer to a paid request was lost, so a task may or may not run at the provider. Look in the
-    provider's own console, then choose. Only one such call wins.
+    The answer to a paid request was lost, so a task may or may not be running at the provider. Check in the
+    provider's own console, then choose. Only the first such call succeeds.
 
     * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
-    * `FAILED_PRECONDITION`, `NOT_RESOLVABLE`: the job is not in `NEEDS_ATTENTION`, or no longer; read it
+    * `FAILED_PRECONDITION`, `NOT_RESOLVABLE`: the job is not in `NEEDS_ATTENTION`, or no longer is; read it
       with `GetStatus`.
-    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED` or `PRICE_UNKNOWN`: `RESUBMIT` would go beyond the
+    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED` or `PRICE_UNKNOWN`: `RESUBMIT` would exceed the
       project's limit.
-    * `FAILED_PRECONDITION`, `PROVIDER_TASK_NOT_FOUND`: `ATTACH` names a task that the provider does not
-      know.
-    * `FAILED_PRECONDITION`, `PROVIDER_TASK_TAKEN`: `ATTACH` names a task that another job owns.
-    * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: `ATTACH` could not be checked, since the provider
-      refuses the service's key.
-    * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: `ATTACH` could not be checked just now; call again.
+    * `FAILED_PRECONDITION`, `PROVIDER_TASK_NOT_FOUND`: `ATTACH` names a task that the provider does not know.
+    * `FAILED_PRECONDITION`, `PROVIDER_TASK_TAKEN`: `ATTACH` names a task that belongs to another job.
+    * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: `ATTACH` could not be checked, since the provider rejects
+      the service's key.
+    * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: `ATTACH` could not be checked right now; call again.
     """
     ListModels: _aio.UnaryUnaryMultiCallable[_video_pb2.ListModelsRequest, _video_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists the models that can be asked for, with their bounds and prices: the table by which `GenerateVideo`
-    validates and quotes.
+    """Lists the available models, with their bounds and prices. `GenerateVideo` validates and quotes with the
+    same table.
     """
     GetAccount: _aio.UnaryUnaryMultiCallable[_video_pb2.GetAccountRequest, _video_pb2.GetAccountResponse]  # type: ignore[assignment]
-    """Tells the balance and the limits of the provider's account, and what this service has reserved and spent
-    of it: in all, or for one project.
+    """Returns the balance and the limits of the provider's account, and the credits that this service has
+    reserved and spent: in total, or for one project.
 
-    * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider refuses the service's key; tell the
+    * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider rejects the service's key; tell the
       operator.
     * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: the provider does not answer; call again.
     """
 
 class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Makes video clips and tells how they come along.
+    """Generates video clips and reports their progress.
 
-    A clip is made by a *job*. `GenerateVideo` records the job and returns at once; the job then lives on its
-    own, through restarts of the service, until it is final. `WatchProgress` streams every change, `GetStatus`
-    tells the present. A job that is `SUCCEEDED` has its files in the scene's storage, whole and checksummed.
+    A *job* generates one clip. `GenerateVideo` records the job and returns immediately. The job then runs on its
+    own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
+    returns the current state. When a job is `SUCCEEDED`, its files are in the scene's storage, complete and
+    checksummed.
 
-    **Ids.** `project_id` and `scene_id` match `^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$` and are no Windows device
-    name (`CON`, `NUL`, …). `job_id` is a UUIDv7 in lower case, made by the service.
+    **Ids.** `project_id` and `scene_id` match `^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$` and must not be Windows device
+    names (`CON`, `NUL`, …). The service assigns `job_id`, a UUIDv7 in lower case.
 
     **Credits** are the provider's unit of money, given as doubles with at most three decimals.
 
-    **Errors.** What goes wrong before a job exists is the status of the call; what goes wrong later is
-    `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
-    domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
-    `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
-    once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call
-    may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+    **Errors.** An error before a job exists is returned as the status of the call. A later error is recorded in
+    `Job.error`, and calls about that job still succeed. Every error status carries a `google.rpc.ErrorInfo` with
+    domain `evergreen.v1`, one of the reasons below, and metadata that identifies the subject (`job_id`,
+    `project_id`, …). For invalid input, a `google.rpc.BadRequest` lists all field errors at once. If they do not
+    all fit into one status, metadata `faults` holds their number. If the same call may succeed later, a
+    `google.rpc.RetryInfo` says how long to wait.
 
     | code | reason | cause | what to do |
     |---|---|---|---|
-    | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | mend the named fields |
-    | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id belongs to another body; metadata `job_id` names its job | use a new request_id |
-    | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; use a new request_id to have it made again |
+    | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | fix the listed fields |
+    | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id was used with another body; metadata `job_id` names its job | use a new request_id |
+    | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; to generate it again, use a new request_id |
     | `NOT_FOUND` | `JOB_NOT_FOUND` | no such job, or it is not yours | check the id |
     | `NOT_FOUND` | `SCENE_NOT_FOUND` | no such scene, or it is not yours | check the ids, or create the scene |
     | `FAILED_PRECONDITION` | `NEEDS_RESOLUTION` | the job needs attention, and the call cannot settle that | call `ResolveSubmission` |
-    | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not (or no longer) need attention | read the job |
-    | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | drop the limit or choose another model |
-    | `FAILED_PRECONDITION` | `CREDITS_EXCEEDED` | `max_credits` is below the quote; metadata `estimated_credits` holds it | raise the limit or ask for less |
-    | `FAILED_PRECONDITION` | `PROJECT_CREDITS_EXCEEDED` | the project's limit has no room for one more attempt; metadata `cap`, `reserved`, `spent` and `estimate` in credits | wait for jobs that give credits back, or have the limit raised |
-    | `FAILED_PRECONDITION` | `PROVIDER_TASK_NOT_FOUND` | the provider knows no task of that id | check the id |
+    | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not need attention, or no longer does | read the job |
+    | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | remove the limit or choose another model |
+    | `FAILED_PRECONDITION` | `CREDITS_EXCEEDED` | the quote is above `max_credits`; metadata `estimated_credits` holds the quote | raise the limit or ask for less |
+    | `FAILED_PRECONDITION` | `PROJECT_CREDITS_EXCEEDED` | the project's limit does not allow one more attempt; metadata `cap`, `reserved`, `spent` and `estimate` in credits | wait for jobs that release credits, or have the limit raised |
+    | `FAILED_PRECONDITION` | `PROVIDER_TASK_NOT_FOUND` | the provider has no task with this id | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
-    | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
-    | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: another project's, or the data was restored | watch again without a cursor |
+    | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider rejects the service's key | tell the operator |
+    | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: it belongs to another project, or the data was restored | watch again without a cursor |
     | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
-    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or has the watch opened anew | call again; a watch resumes from its cursor |
+    | `UNAVAILABLE` | `DRAINING` | this server is stopping, or asks the client to reopen the watch | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
-    | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
-    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
-    | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
+    | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call needs the provider, which does not answer | call again |
+    | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs are waiting, in the project or in total (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
+    | `INTERNAL` | `INTERNAL` | an internal error; metadata `error_id` finds it in the log | report the error id |
 
-    `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are
-    named again below only where a call has more to say about them. A deadline or a cancellation by the caller
-    ends the call, never a job.
+    Every call can return `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL`; they are listed
+    again below only if there is more to say about them. A deadline or a cancellation by the caller ends the
+    call, never a job.
 
-    A request message may be up to 4 MiB long, a list or map in it have up to 1,024 items, and no text the character
-    U+0000. It must arrive whole within 60 seconds (`DEADLINE_EXCEEDED`, `REQUEST_STALLED`).
+    A request message may be up to 4 MiB long, each list or map in it may have up to 1,024 items, and no text may
+    contain the character U+0000. The whole message must arrive within 60 seconds (`DEADLINE_EXCEEDED`,
+    `REQUEST_STALLED`).
     """
 
     @_abc_1.abstractmethod
@@ -408,26 +412,26 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_video_pb2.GenerateVideoResponse, _abc.Awaitable[_video_pb2.GenerateVideoResponse]]:
         """Accepts a request and returns the job that will carry it out.
 
-        Returns once the job is recorded, not when it is done. Creates the project and the scene where they do
-        not exist. The call is safe to repeat: the same `request_id` with the same body returns the same job,
-        whatever became of it since. So after `UNAVAILABLE`, `DEADLINE_EXCEEDED` or a lost connection, call again
-        with the same `request_id`.
+        Returns when the job is recorded, not when it is finished. Creates the project and the scene if they do not
+        exist. The call is safe to repeat: the same `request_id` with the same body returns the same job, whatever
+        its state by then. So after `UNAVAILABLE`, `DEADLINE_EXCEEDED` or a lost connection, call again with the
+        same `request_id`.
 
-        With `validate_only`, checks everything, quotes the price and keeps nothing.
+        With `validate_only`, checks everything, quotes the price and stores nothing.
 
-        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: something is wrong with the request; every fault is named, with
-          what is allowed.
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the request is invalid; every field error is listed, with the
+          allowed values.
         * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body in this project; use a
           new one.
-        * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is not
-          carried out again.
+        * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is
+          not carried out again.
         * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
         * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
-        * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote
-          is above the project's limit. Told by `validate_only` too, as of that moment.
+        * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: the quote, together with what the project has reserved
+          and spent, is above the project's limit. `validate_only` reports this too, as of that moment.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
-          `SceneService.DeleteScene` first. Or a file that the request names is being replaced or deleted at this
-          moment; call again.
+          `SceneService.DeleteScene` first. Or a file that the request names is being replaced or deleted right
+          now; call again.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
         * `UNAVAILABLE`, `DRAINING` or `STORAGE_UNAVAILABLE`: call again with the same request_id.
         """
@@ -438,7 +442,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_pb2.GetStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.GetStatusResponse, _abc.Awaitable[_video_pb2.GetStatusResponse]]:
-        """Returns a job as it is now, with the request it was made from.
+        """Returns the current state of a job, with the request that created it.
 
         * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
         """
@@ -449,31 +453,31 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_pb2.WatchProgressRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_video_pb2.WatchProgressResponse], _abc.AsyncIterator[_video_pb2.WatchProgressResponse]]:
-        """Streams what happens to a project's jobs, or to chosen ones, without losing a change.
+        """Streams the changes of all jobs of a project, or of selected jobs, without losing a change.
 
-        *Without a cursor*, first sends a `SNAPSHOT` of each job in rising revision (of a whole project only the
-        unfinished ones, unless `include_finished`), then a checkpoint, then every change. *With a cursor*
-        (`after_revision`), sends only what lies after it; but a job watched by id that is already final is
+        *Without a cursor*, first sends a `SNAPSHOT` of each job in order of revision (for a whole project only the
+        unfinished jobs, unless `include_finished`), then a checkpoint, then every change. *With a cursor*
+        (`after_revision`), sends only what comes after it; but a job that is watched by id and is already final is
         always sent as a `SNAPSHOT`.
 
-        Events come in rising revision. State changes, outputs and warnings are never left out; a `PROGRESS` is
-        skipped where a later event of the same job is at hand, so a slow reader slows only itself. A checkpoint
-        comes at least every 15 seconds.
+        Events arrive in order of revision. State changes, outputs and warnings are never left out. A `PROGRESS`
+        event is skipped if a later event of the same job is ready, so a slow reader delays only itself. A
+        checkpoint arrives at least every 15 seconds.
 
         *To resume* after a lost connection, call again with the highest revision seen, of an event or of a
-        checkpoint. Remember a revision only once its message is dealt with.
+        checkpoint. Save a revision only after its message has been processed.
 
-        With `job_ids`, ends with `OK` right after every watched job was seen final, and never otherwise;
-        without, never ends by itself. Whether a job is final is told by `job.state`. `NEEDS_ATTENTION` is not
-        final: the stream goes on, and somebody must call `ResolveSubmission`. Leaving the stream never cancels a
-        job.
+        With `job_ids`, the stream ends with `OK` as soon as every watched job has been sent in a final state, and
+        never before; without `job_ids`, it never ends by itself. `job.state` says whether a job is final.
+        `NEEDS_ATTENTION` is not final: the stream continues, and someone must call `ResolveSubmission`. Closing
+        the stream never cancels a job.
 
-        * `NOT_FOUND`, `JOB_NOT_FOUND`: one of `job_ids` is unknown, or not of `project_id`. A project not known
-          yet is an empty watch.
-        * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is of no use; watch again without one,
-          and take it that events were missed.
-        * `UNAVAILABLE`, `DRAINING`: the server stops, or has the watch opened anew after some minutes, since another server
-          may be free to take it; a checkpoint was sent before, resume from it.
+        * `NOT_FOUND`, `JOB_NOT_FOUND`: one of `job_ids` is unknown, or not in `project_id`. Watching an unknown
+          project is allowed; the watch is empty.
+        * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is invalid; watch again without one, and
+          assume that events were missed.
+        * `UNAVAILABLE`, `DRAINING`: the server is stopping, or it asks the client after some minutes to reopen the
+          watch, since another server may have capacity. A checkpoint was sent before; resume from it.
         """
 
     @_abc_1.abstractmethod
@@ -482,15 +486,15 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_pb2.CancelVideoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.CancelVideoResponse, _abc.Awaitable[_video_pb2.CancelVideoResponse]]:
-        """Asks that a job be cancelled, and returns it.
+        """Requests the cancellation of a job, and returns the job.
 
-        The wish is recorded at once (`CANCELLING`) and carried out as the job allows: nothing is destroyed that
-        was already paid. If the clip is finished by then, the job ends as `SUCCEEDED` with the warning
-        `CANCEL_TOO_LATE`. Cancelling again, or cancelling a final job, changes nothing and returns the job as it
-        is.
+        The cancellation is recorded immediately (`CANCELLING`) and carried out as far as the job allows: nothing
+        that is already paid for is destroyed. If the clip is finished by then, the job ends as `SUCCEEDED` with
+        the warning `CANCEL_TOO_LATE`. Cancelling again, or cancelling a final job, changes nothing and returns the
+        job as it is.
 
         * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
-        * `FAILED_PRECONDITION`, `NEEDS_RESOLUTION`: whether a paid task exists is not known; call
+        * `FAILED_PRECONDITION`, `NEEDS_RESOLUTION`: it is not known whether a paid task exists; call
           `ResolveSubmission` with `ABANDON`.
         """
 
@@ -500,12 +504,12 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_pb2.ListVideosRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.ListVideosResponse, _abc.Awaitable[_video_pb2.ListVideosResponse]]:
-        """Lists jobs by age, oldest first, each with its request.
+        """Lists jobs, oldest first, each with its request.
 
-        The order is stable: none is met twice, and jobs made while one pages come at the end.
+        The order is stable: no job appears twice, and jobs created during paging appear at the end.
 
-        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is not one of ours, or was made with other
-          filters; start again without.
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or was created with other filters;
+          start again without a token.
         """
 
     @_abc_1.abstractmethod
@@ -514,22 +518,21 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_pb2.ResolveSubmissionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.ResolveSubmissionResponse, _abc.Awaitable[_video_pb2.ResolveSubmissionResponse]]:
-        """Says what shall become of a job whose submission had no known outcome (`NEEDS_ATTENTION`).
+        """Decides how to continue with a job whose submission had no known outcome (`NEEDS_ATTENTION`).
 
-        The answer to a paid request was lost, so a task may or may not run at the provider. Look in the
-        provider's own console, then choose. Only one such call wins.
+        The answer to a paid request was lost, so a task may or may not be running at the provider. Check in the
+        provider's own console, then choose. Only the first such call succeeds.
 
         * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
-        * `FAILED_PRECONDITION`, `NOT_RESOLVABLE`: the job is not in `NEEDS_ATTENTION`, or no longer; read it
+        * `FAILED_PRECONDITION`, `NOT_RESOLVABLE`: the job is not in `NEEDS_ATTENTION`, or no longer is; read it
           with `GetStatus`.
-        * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED` or `PRICE_UNKNOWN`: `RESUBMIT` would go beyond the
+        * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED` or `PRICE_UNKNOWN`: `RESUBMIT` would exceed the
           project's limit.
-        * `FAILED_PRECONDITION`, `PROVIDER_TASK_NOT_FOUND`: `ATTACH` names a task that the provider does not
-          know.
-        * `FAILED_PRECONDITION`, `PROVIDER_TASK_TAKEN`: `ATTACH` names a task that another job owns.
-        * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: `ATTACH` could not be checked, since the provider
-          refuses the service's key.
-        * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: `ATTACH` could not be checked just now; call again.
+        * `FAILED_PRECONDITION`, `PROVIDER_TASK_NOT_FOUND`: `ATTACH` names a task that the provider does not know.
+        * `FAILED_PRECONDITION`, `PROVIDER_TASK_TAKEN`: `ATTACH` names a task that belongs to another job.
+        * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: `ATTACH` could not be checked, since the provider rejects
+          the service's key.
+        * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: `ATTACH` could not be checked right now; call again.
         """
 
     @_abc_1.abstractmethod
@@ -538,8 +541,8 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.ListModelsResponse, _abc.Awaitable[_video_pb2.ListModelsResponse]]:
-        """Lists the models that can be asked for, with their bounds and prices: the table by which `GenerateVideo`
-        validates and quotes.
+        """Lists the available models, with their bounds and prices. `GenerateVideo` validates and quotes with the
+        same table.
         """
 
     @_abc_1.abstractmethod
@@ -548,10 +551,10 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_pb2.GetAccountRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.GetAccountResponse, _abc.Awaitable[_video_pb2.GetAccountResponse]]:
-        """Tells the balance and the limits of the provider's account, and what this service has reserved and spent
-        of it: in all, or for one project.
+        """Returns the balance and the limits of the provider's account, and the credits that this service has
+        reserved and spent: in total, or for one project.
 
-        * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider refuses the service's key; tell the
+        * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider rejects the service's key; tell the
           operator.
         * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: the provider does not answer; call again.
         """

@@ -21,21 +21,21 @@ export const file_evergreen_v1_scene: GenFile = /*@__PURE__*/
  */
 export type Scene = Message<"evergreen.v1.Scene"> & {
   /**
-   * The project it belongs to.
+   * The project that the scene belongs to.
    *
    * @generated from field: string project_id = 1;
    */
   projectId: string;
 
   /**
-   * Its id in the project.
+   * The scene's id, unique in its project.
    *
    * @generated from field: string scene_id = 2;
    */
   sceneId: string;
 
   /**
-   * When it was created.
+   * When the scene was created.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 3;
    */
@@ -49,30 +49,30 @@ export type Scene = Message<"evergreen.v1.Scene"> & {
   updateTime?: Timestamp | undefined;
 
   /**
-   * The `status` of `scene.json`: a word kept for whoever drives the scene, `ACTIVE` in a new one. It takes
-   * no part in how jobs run. `UNSUPPORTED` where only a newer version of this service can read the file. In a
-   * list, `UNREADABLE` where the storage does not let this scene's file be read.
+   * The `status` field of `scene.json`, kept for the application that uses the scene; `ACTIVE` in a new scene.
+   * It has no effect on jobs. `UNSUPPORTED` if only a newer version of this service can read the file. In a
+   * list, `UNREADABLE` if the storage does not allow this scene's file to be read.
    *
    * @generated from field: string status = 5;
    */
   status: string;
 
   /**
-   * How many clips were asked for.
+   * The number of clips requested.
    *
    * @generated from field: int32 video_requests = 6;
    */
   videoRequests: number;
 
   /**
-   * How many clips were delivered.
+   * The number of clips delivered.
    *
    * @generated from field: int32 completed_videos = 7;
    */
   completedVideos: number;
 
   /**
-   * Always five, in the order `images`, `audio`, `videos`, `metadata`, `exports`. Left out by `ListScenes`.
+   * Always five, in the order `images`, `audio`, `videos`, `metadata`, `exports`. Omitted by `ListScenes`.
    *
    * @generated from field: repeated evergreen.v1.Folder folders = 8;
    */
@@ -93,14 +93,14 @@ export const SceneSchema: GenMessage<Scene> = /*@__PURE__*/
  */
 export type Folder = Message<"evergreen.v1.Folder"> & {
   /**
-   * Its name: `images`, `audio`, `videos`, `metadata` or `exports`.
+   * The folder's name: `images`, `audio`, `videos`, `metadata` or `exports`.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * Its files, in the order of their paths.
+   * The folder's files, in the order of their paths.
    *
    * @generated from field: repeated evergreen.v1.Asset assets = 2;
    */
@@ -121,28 +121,28 @@ export const FolderSchema: GenMessage<Folder> = /*@__PURE__*/
  */
 export type Asset = Message<"evergreen.v1.Asset"> & {
   /**
-   * Its path in the scene, such as `images/hero.png`.
+   * The path in the scene, such as `images/hero.png`.
    *
    * @generated from field: string path = 1;
    */
   path: string;
 
   /**
-   * Its media type, such as `image/png`.
+   * The media type, such as `image/png`.
    *
    * @generated from field: string content_type = 2;
    */
   contentType: string;
 
   /**
-   * Its length in bytes.
+   * The length in bytes.
    *
    * @generated from field: int64 size_bytes = 3;
    */
   sizeBytes: bigint;
 
   /**
-   * CRC32C (Castagnoli) of its bytes. Absent where it was never computed, as for a file that was put there by
+   * CRC32C (Castagnoli) of the bytes. Absent if it was never computed, as for a file that was put there by
    * other means.
    *
    * @generated from field: optional fixed32 crc32c = 4;
@@ -150,35 +150,35 @@ export type Asset = Message<"evergreen.v1.Asset"> & {
   crc32c?: number | undefined;
 
   /**
-   * Width in pixels. Absent where it has none or is not known.
+   * Width in pixels. Absent if the file has none, or it is not known.
    *
    * @generated from field: optional int32 width = 5;
    */
   width?: number | undefined;
 
   /**
-   * Height in pixels. Absent where it has none or is not known.
+   * Height in pixels. Absent if the file has none, or it is not known.
    *
    * @generated from field: optional int32 height = 6;
    */
   height?: number | undefined;
 
   /**
-   * Length in seconds. Absent where it has none or is not known.
+   * Duration in seconds. Absent if the file has none, or it is not known.
    *
    * @generated from field: optional double duration_seconds = 7;
    */
   durationSeconds?: number | undefined;
 
   /**
-   * When it came into the scene. Absent where that is not known.
+   * When the file was added to the scene. Absent if not known.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 8;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * The job that delivered it or fetched it. Empty where none did.
+   * The job that delivered or fetched the file. Empty if no job did.
    *
    * @generated from field: string job_id = 9;
    */
@@ -193,7 +193,7 @@ export const AssetSchema: GenMessage<Asset> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_scene, 2);
 
 /**
- * Asks to create a scene.
+ * Request for `CreateScene`.
  *
  * @generated from message evergreen.v1.CreateSceneRequest
  */
@@ -221,13 +221,13 @@ export const CreateSceneRequestSchema: GenMessage<CreateSceneRequest> = /*@__PUR
   messageDesc(file_evergreen_v1_scene, 3);
 
 /**
- * Answers `CreateScene`.
+ * Response of `CreateScene`.
  *
  * @generated from message evergreen.v1.CreateSceneResponse
  */
 export type CreateSceneResponse = Message<"evergreen.v1.CreateSceneResponse"> & {
   /**
-   * The scene, new or as it was.
+   * The scene: newly created, or as it already existed.
    *
    * @generated from field: evergreen.v1.Scene scene = 1;
    */
@@ -242,7 +242,7 @@ export const CreateSceneResponseSchema: GenMessage<CreateSceneResponse> = /*@__P
   messageDesc(file_evergreen_v1_scene, 4);
 
 /**
- * Asks for a scene.
+ * Request for `GetScene`.
  *
  * @generated from message evergreen.v1.GetSceneRequest
  */
@@ -270,7 +270,7 @@ export const GetSceneRequestSchema: GenMessage<GetSceneRequest> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_scene, 5);
 
 /**
- * Answers `GetScene`.
+ * Response of `GetScene`.
  *
  * @generated from message evergreen.v1.GetSceneResponse
  */
@@ -291,7 +291,7 @@ export const GetSceneResponseSchema: GenMessage<GetSceneResponse> = /*@__PURE__*
   messageDesc(file_evergreen_v1_scene, 6);
 
 /**
- * Asks for a page of scenes.
+ * Request for `ListScenes`: one page of scenes.
  *
  * @generated from message evergreen.v1.ListScenesRequest
  */
@@ -304,15 +304,16 @@ export type ListScenesRequest = Message<"evergreen.v1.ListScenesRequest"> & {
   projectId: string;
 
   /**
-   * How many at most, ≥ 0; 0 means 100, more than 1,000 means 1,000. A page may hold fewer, even though more
-   * follow.
+   * The maximum number of scenes to return, ≥ 0; 0 means 100, more than 1,000 means 1,000. A page may hold
+   * fewer, even if more follow.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * The `next_page_token` of the page before, with otherwise the same request. Empty: the first page.
+   * The `next_page_token` of the previous page; the rest of the request must be the same. Empty: the first
+   * page.
    *
    * @generated from field: string page_token = 3;
    */
@@ -327,7 +328,7 @@ export const ListScenesRequestSchema: GenMessage<ListScenesRequest> = /*@__PURE_
   messageDesc(file_evergreen_v1_scene, 7);
 
 /**
- * Answers `ListScenes`.
+ * Response of `ListScenes`.
  *
  * @generated from message evergreen.v1.ListScenesResponse
  */
@@ -340,7 +341,7 @@ export type ListScenesResponse = Message<"evergreen.v1.ListScenesResponse"> & {
   scenes: Scene[];
 
   /**
-   * What to give as `page_token` for the next page. Empty: this was the last.
+   * The `page_token` of the next page. Empty: this was the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -355,7 +356,7 @@ export const ListScenesResponseSchema: GenMessage<ListScenesResponse> = /*@__PUR
   messageDesc(file_evergreen_v1_scene, 8);
 
 /**
- * Asks to delete a scene.
+ * Request for `DeleteScene`.
  *
  * @generated from message evergreen.v1.DeleteSceneRequest
  */
@@ -375,7 +376,7 @@ export type DeleteSceneRequest = Message<"evergreen.v1.DeleteSceneRequest"> & {
   sceneId: string;
 
   /**
-   * Whether jobs that are not final shall be cancelled, and waited for up to 60 s. They are charged as by
+   * Whether to cancel jobs that are not final and wait up to 60 s for them. They are charged as with
    * `CancelVideo`, and stay cancelled if the call fails.
    *
    * @generated from field: bool force = 3;
@@ -391,14 +392,14 @@ export const DeleteSceneRequestSchema: GenMessage<DeleteSceneRequest> = /*@__PUR
   messageDesc(file_evergreen_v1_scene, 9);
 
 /**
- * Answers `DeleteScene`.
+ * Response of `DeleteScene`.
  *
  * @generated from message evergreen.v1.DeleteSceneResponse
  */
 export type DeleteSceneResponse = Message<"evergreen.v1.DeleteSceneResponse"> & {
   /**
-   * The paths in the scene of files that others put there and that the storage does not let this service
-   * remove, at most 100; a path that cannot be written is told as near as can be. Empty: nothing is left.
+   * The paths in the scene of files that others put there and that the storage does not allow this service to
+   * remove, at most 100. A path that is not valid text is given as closely as possible. Empty: nothing is left.
    *
    * @generated from field: repeated string left = 1;
    */
@@ -419,13 +420,13 @@ export const DeleteSceneResponseSchema: GenMessage<DeleteSceneResponse> = /*@__P
  */
 export type UploadAssetRequest = Message<"evergreen.v1.UploadAssetRequest"> & {
   /**
-   * What the message holds: `info` in the first, `chunk` in each later one.
+   * The content of the message: `info` in the first, `chunk` in each later one.
    *
    * @generated from oneof evergreen.v1.UploadAssetRequest.body
    */
   body: {
     /**
-     * What is going to be written.
+     * Describes the file to write.
      *
      * @generated from field: evergreen.v1.UploadInfo info = 1;
      */
@@ -433,7 +434,7 @@ export type UploadAssetRequest = Message<"evergreen.v1.UploadAssetRequest"> & {
     case: "info";
   } | {
     /**
-     * The next bytes; up to 1 MiB, 512 KiB does best.
+     * The next bytes; up to 1 MiB, 512 KiB works best.
      *
      * @generated from field: bytes chunk = 2;
      */
@@ -450,7 +451,7 @@ export const UploadAssetRequestSchema: GenMessage<UploadAssetRequest> = /*@__PUR
   messageDesc(file_evergreen_v1_scene, 11);
 
 /**
- * What is going to be written.
+ * Describes the file to write.
  *
  * @generated from message evergreen.v1.UploadInfo
  */
@@ -477,30 +478,30 @@ export type UploadInfo = Message<"evergreen.v1.UploadInfo"> & {
   path: string;
 
   /**
-   * The media type, such as `image/png`; at most 127 characters. Empty: told from the name. What the first
-   * bytes of the file say comes before both.
+   * The media type, such as `image/png`; at most 127 characters. Empty: derived from the name. The type found
+   * in the first bytes of the file overrides both.
    *
    * @generated from field: string content_type = 4;
    */
   contentType: string;
 
   /**
-   * How many bytes will follow, ≥ 0. Where given, any other number fails the call.
+   * The number of bytes that will follow, ≥ 0. If set, any other number fails the call.
    *
    * @generated from field: optional int64 size_bytes = 5;
    */
   sizeBytes?: bigint | undefined;
 
   /**
-   * The CRC32C (Castagnoli) that the bytes will have. Where given, any other fails the call.
+   * The CRC32C (Castagnoli) of the bytes that will follow. If set, any other checksum fails the call.
    *
    * @generated from field: optional fixed32 crc32c = 6;
    */
   crc32c?: number | undefined;
 
   /**
-   * Whether a file of that path may be replaced; never one that a job made, or that a job needs which is not
-   * final.
+   * Whether an existing file with this path may be replaced. A file that a job made, or that an unfinished job
+   * needs, is never replaced.
    *
    * @generated from field: bool overwrite = 7;
    */
@@ -515,7 +516,7 @@ export const UploadInfoSchema: GenMessage<UploadInfo> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_scene, 12);
 
 /**
- * Answers `UploadAsset`.
+ * Response of `UploadAsset`.
  *
  * @generated from message evergreen.v1.UploadAssetResponse
  */
@@ -536,7 +537,7 @@ export const UploadAssetResponseSchema: GenMessage<UploadAssetResponse> = /*@__P
   messageDesc(file_evergreen_v1_scene, 13);
 
 /**
- * Asks for an asset's bytes.
+ * Request for `DownloadAsset`.
  *
  * @generated from message evergreen.v1.DownloadAssetRequest
  */
@@ -563,14 +564,14 @@ export type DownloadAssetRequest = Message<"evergreen.v1.DownloadAssetRequest"> 
   path: string;
 
   /**
-   * The first byte to send, from 0.
+   * The first byte to send, counted from 0.
    *
    * @generated from field: int64 offset = 4;
    */
   offset: bigint;
 
   /**
-   * How many bytes at most, ≥ 0; 0 means to the end.
+   * The maximum number of bytes to send, ≥ 0; 0 means to the end.
    *
    * @generated from field: int64 limit = 5;
    */
@@ -591,13 +592,13 @@ export const DownloadAssetRequestSchema: GenMessage<DownloadAssetRequest> = /*@_
  */
 export type DownloadAssetResponse = Message<"evergreen.v1.DownloadAssetResponse"> & {
   /**
-   * What the message holds: `info` in the first, `chunk` in each later one.
+   * The content of the message: `info` in the first, `chunk` in each later one.
    *
    * @generated from oneof evergreen.v1.DownloadAssetResponse.body
    */
   body: {
     /**
-     * The whole asset's description, whatever part of it is sent.
+     * Describes the whole asset, whichever part of it is sent.
      *
      * @generated from field: evergreen.v1.Asset info = 1;
      */
@@ -622,7 +623,7 @@ export const DownloadAssetResponseSchema: GenMessage<DownloadAssetResponse> = /*
   messageDesc(file_evergreen_v1_scene, 15);
 
 /**
- * Asks to delete an asset.
+ * Request for `DeleteAsset`.
  *
  * @generated from message evergreen.v1.DeleteAssetRequest
  */
@@ -657,7 +658,7 @@ export const DeleteAssetRequestSchema: GenMessage<DeleteAssetRequest> = /*@__PUR
   messageDesc(file_evergreen_v1_scene, 16);
 
 /**
- * Answers `DeleteAsset`.
+ * Response of `DeleteAsset`.
  *
  * @generated from message evergreen.v1.DeleteAssetResponse
  */
@@ -672,7 +673,7 @@ export const DeleteAssetResponseSchema: GenMessage<DeleteAssetResponse> = /*@__P
   messageDesc(file_evergreen_v1_scene, 17);
 
 /**
- * Asks for a URL of an asset.
+ * Request for `GetAssetUrl`.
  *
  * @generated from message evergreen.v1.GetAssetUrlRequest
  */
@@ -699,7 +700,7 @@ export type GetAssetUrlRequest = Message<"evergreen.v1.GetAssetUrlRequest"> & {
   path: string;
 
   /**
-   * How long the URL shall work: 1 second to 7 days. Absent: 15 minutes.
+   * How long the URL stays valid: 1 second to 7 days. Absent: 15 minutes.
    *
    * @generated from field: google.protobuf.Duration lifetime = 4;
    */
@@ -714,20 +715,20 @@ export const GetAssetUrlRequestSchema: GenMessage<GetAssetUrlRequest> = /*@__PUR
   messageDesc(file_evergreen_v1_scene, 18);
 
 /**
- * Answers `GetAssetUrl`.
+ * Response of `GetAssetUrl`.
  *
  * @generated from message evergreen.v1.GetAssetUrlResponse
  */
 export type GetAssetUrlResponse = Message<"evergreen.v1.GetAssetUrlResponse"> & {
   /**
-   * The URL. A secret as long as it works.
+   * The URL. It is a secret while it is valid.
    *
    * @generated from field: string url = 1;
    */
   url: string;
 
   /**
-   * When it stops working; may be earlier than asked, where the storage's own credentials end before.
+   * When the URL expires; may be earlier than requested if the storage's own credentials end first.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 2;
    */
@@ -742,43 +743,42 @@ export const GetAssetUrlResponseSchema: GenMessage<GetAssetUrlResponse> = /*@__P
   messageDesc(file_evergreen_v1_scene, 19);
 
 /**
- * Keeps the files of scenes.
+ * Manages scenes and their files.
  *
- * A scene is five folders in the team's own storage, `projects/{project_id}/{scene_id}/`: `images/` (pictures
- * that went in), `audio/`, `videos/` (clips that came out, and their posters), `metadata/` (`scene.json` and
- * one file per clip) and `exports/` (finished cuts).
+ * A scene is five folders in the team's own storage, `projects/{project_id}/{scene_id}/`: `images/` (input
+ * pictures), `audio/`, `videos/` (generated clips and their posters), `metadata/` (`scene.json` and one file
+ * per clip) and `exports/` (finished cuts).
  *
- * An *asset* is a file in one of them. Its path is `{folder}/{name}`, where the name is 1 to 128 of
- * `A-Za-z0-9._-`, begins with a letter or digit and does not end in a dot; no Windows device name, no further
- * folders. `metadata/` can be read but is written by the service alone. So are all names that begin with the
- * id of a job and a hyphen, in upper or lower case, as `videos/{job_id}-1-1.mp4` does; and names such as
- * `exports/{film}-r1…`, those of finished cuts.
+ * An *asset* is a file in one of these folders. Its path is `{folder}/{name}`. The name has 1 to 128 characters
+ * of `A-Za-z0-9._-`, begins with a letter or digit and does not end in a dot. It must not be a Windows device
+ * name, and there are no subfolders. Clients can read `metadata/`, but only the service writes there. The
+ * service also reserves every name that begins with a job id and a hyphen, in upper or lower case, such as
+ * `videos/{job_id}-1-1.mp4`, and the names of finished cuts, such as `exports/{film}-r1…`.
  *
- * Ids and errors are as described at `VideoService`. Reasons that occur here only:
+ * Ids and errors are described at `VideoService`. These reasons occur only here:
  *
  * | code | reason | cause | what to do |
  * |---|---|---|---|
- * | `NOT_FOUND` | `ASSET_NOT_FOUND` | no such file in the scene | check the path |
- * | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file of that path exists | choose another name, or set `overwrite` |
- * | `FAILED_PRECONDITION` | `SCENE_BUSY` | jobs of the scene are not final, or it is being deleted | see the call |
+ * | `NOT_FOUND` | `ASSET_NOT_FOUND` | the scene has no such file | check the path |
+ * | `ALREADY_EXISTS` | `ASSET_EXISTS` | a file with this path exists | choose another name, or set `overwrite` |
+ * | `FAILED_PRECONDITION` | `SCENE_BUSY` | some jobs of the scene are not final, or the scene is being deleted | see the call |
  * | `FAILED_PRECONDITION` | `SCENE_UNSUPPORTED` | a newer version of this service wrote `scene.json` | tell the operator |
  * | `FAILED_PRECONDITION` | `URL_UNSUPPORTED` | the storage cannot sign URLs | use `DownloadAsset` |
- * | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the storage takes no file as large as this | send a smaller one |
+ * | `FAILED_PRECONDITION` | `OBJECT_TOO_LARGE` | the file is larger than the storage allows | send a smaller one |
  * | `RESOURCE_EXHAUSTED` | `TOO_MANY_TRANSFERS` | too many files are being transferred | call again later |
- * | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | in 60 s of waiting for it the client sent or took less than 128 KiB | call again |
+ * | `DEADLINE_EXCEEDED` | `TRANSFER_STALLED` | the server waited 60 s for the client, which sent or read less than 128 KiB in that time | call again |
  *
  * @generated from service evergreen.v1.SceneService
  */
 export const SceneService: GenService<{
   /**
-   * Creates a scene, and its project where it does not exist. Creating one that exists changes nothing and
-   * returns it.
+   * Creates a scene, and its project if it does not exist. If the scene exists, changes nothing and returns it.
    *
-   * `GenerateVideo` does this by itself; the call is for uploading assets first.
+   * `GenerateVideo` creates the scene by itself; use this call to upload assets first.
    *
-   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or, on a storage that does not tell upper
-   *   from lower case, another id differs from it by case alone.
-   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: it is being deleted, or its deletion was interrupted; call
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: an id is malformed; or the storage does not distinguish upper and
+   *   lower case, and an existing id differs from this one only in case.
+   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
    *   `DeleteScene` first.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
    *
@@ -803,11 +803,10 @@ export const SceneService: GenService<{
     output: typeof GetSceneResponseSchema;
   },
   /**
-   * Lists a project's scenes in the order of their ids, without their assets. A project not known yet has
-   * none.
+   * Lists a project's scenes in the order of their ids, without their assets. An unknown project has no scenes.
    *
-   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is not one of ours, or was made for another
-   *   project; start again without.
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or belongs to another project; start
+   *   again without a token.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: the storage does not answer; call again.
    *
    * @generated from rpc evergreen.v1.SceneService.ListScenes
@@ -818,20 +817,19 @@ export const SceneService: GenService<{
     output: typeof ListScenesResponseSchema;
   },
   /**
-   * Deletes a scene with all that lies below it, also what others put there under names that no asset can
-   * have. This cannot be undone. Its jobs stay readable. What cannot be removed (on object stores: the markers
-   * of folders, and what lies beside keys with an empty, `.` or `..` part or a control character) is named in
-   * `left`.
+   * Deletes a scene and everything below it, including files that others put there under names that no asset
+   * can have. This cannot be undone. The scene's jobs remain readable. `left` lists what could not be removed
+   * (on object stores: folder markers, and objects next to keys with an empty, `.` or `..` part or a control
+   * character).
    *
-   * From the first moment the scene takes no new jobs and no new files. If the call fails after it began to
-   * delete, that stays so, and some files may be gone: call again to finish.
+   * The scene rejects new jobs and new files from the start of the call. If the call fails after the deletion
+   * has begun, the scene stays closed and some files may be gone: call again to finish.
    *
-   * * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; it may have been deleted by an
-   *   earlier call.
+   * * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; an earlier call may have deleted it.
    * * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final, or files are being uploaded to it.
-   *   Wait for them or cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
-   *   `force`: they did not end in time, which a clip that is being delivered may need (call again); or a
-   *   job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
+   *   Wait for them, cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
+   *   `force`: the jobs did not end in time, for example because a clip is still being delivered (call again);
+   *   or a job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
    *
    * @generated from rpc evergreen.v1.SceneService.DeleteScene
@@ -842,20 +840,20 @@ export const SceneService: GenService<{
     output: typeof DeleteSceneResponseSchema;
   },
   /**
-   * Writes an asset. The first message holds `info`, each later one a `chunk`. Creates the scene where it
-   * does not exist.
+   * Writes an asset. The first message holds `info`, each later message a `chunk`. Creates the scene if it does
+   * not exist.
    *
-   * The asset appears when it is whole, or not at all. If the call fails, start again from the first byte.
-   * Its size in pixels and length in seconds are read from the file, where it is of a kind that has them.
+   * The asset becomes visible only when it is complete. If the call fails, start again from the first byte. The
+   * service reads the size in pixels and the duration in seconds from the file, if its type has them.
    *
-   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path may not be written, or
-   *   length or checksum are not as announced.
-   * * `ALREADY_EXISTS`, `ASSET_EXISTS`: the path is taken and `overwrite` is not set, or a job made what is
-   *   there. Not an error if the same bytes are there.
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the messages are out of order, the path is not writable, or the
+   *   length or checksum differs from the announced one.
+   * * `ALREADY_EXISTS`, `ASSET_EXISTS`: a file with this path exists and `overwrite` is not set, or a job made
+   *   that file. Not an error if that file has the same bytes.
    * * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
-   *   `DeleteScene` first. Or the name is one that the service gives to the files of jobs and films, whatever
-   *   jobs there are; choose another. Or it would replace what a job needs that is not final, `job_id` in
-   *   `metadata`; wait for the job or cancel it.
+   *   `DeleteScene` first. Or the service reserves the name for files of jobs and films, whether or not such a
+   *   job exists; choose another name. Or the upload would replace a file that an unfinished job needs
+   *   (`job_id` in `metadata`); wait for the job or cancel it.
    * * `FAILED_PRECONDITION`, `OBJECT_TOO_LARGE`: nothing was kept.
    * * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: nothing was kept; call again later.
    * * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: nothing was kept; call again.
@@ -869,17 +867,17 @@ export const SceneService: GenService<{
     output: typeof UploadAssetResponseSchema;
   },
   /**
-   * Reads an asset, or part of it. The first message holds `info`, each later one a `chunk` of at most 512
+   * Reads an asset, or part of it. The first message holds `info`, each later message a `chunk` of at most 512
    * KiB.
    *
-   * After a lost connection, go on with the `offset` where it broke; compare `info.crc32c` to be sure that it
-   * is still the same file.
+   * After a lost connection, call again with `offset` set to the first missing byte. Compare `info.crc32c` to
+   * make sure that the file is still the same.
    *
    * * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
-   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is behind the end.
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is past the end.
    * * `RESOURCE_EXHAUSTED`, `TOO_MANY_TRANSFERS`: call again later.
-   * * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: go on with a new call.
-   * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: go on with a new call.
+   * * `DEADLINE_EXCEEDED`, `TRANSFER_STALLED`: resume with a new call.
+   * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: resume with a new call.
    *
    * @generated from rpc evergreen.v1.SceneService.DownloadAsset
    */
@@ -893,8 +891,8 @@ export const SceneService: GenService<{
    *
    * * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
    * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or in `metadata/`.
-   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: a job that is not final made the file, or names it in its request;
-   *   wait for the job, `job_id` in `metadata`, or cancel it. Or the scene is being deleted.
+   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: an unfinished job made the file or names it in its request; wait for
+   *   the job (`job_id` in `metadata`) or cancel it. Or the scene is being deleted.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
    *
    * @generated from rpc evergreen.v1.SceneService.DeleteAsset
@@ -905,11 +903,12 @@ export const SceneService: GenService<{
     output: typeof DeleteAssetResponseSchema;
   },
   /**
-   * Makes a URL by which anyone who has it may read an asset until it expires. Keep it out of logs.
+   * Returns a URL for an asset. Anyone who has the URL can read the asset until the URL expires, so keep it out
+   * of logs.
    *
    * * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
-   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` out of bounds.
-   * * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk, for one); use
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `lifetime` is out of bounds.
+   * * `FAILED_PRECONDITION`, `URL_UNSUPPORTED`: the storage cannot sign URLs (a local disk cannot); use
    *   `DownloadAsset`.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
    *

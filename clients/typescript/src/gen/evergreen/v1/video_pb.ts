@@ -15,27 +15,27 @@ export const file_evergreen_v1_video: GenFile = /*@__PURE__*/
   fileDesc("ChhldmVyZ3JlZW4vdjEvdmlkZW8ucHJvdG8SDGV2ZXJncmVlbi52MSLtBwoDSm9iEg4KBmpvYl9pZBgBIAEoCRISCgpwcm9qZWN0X2lkGAIgASgJEhAKCHNjZW5lX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSJQoFc3RhdGUYBSABKA4yFi5ldmVyZ3JlZW4udjEuSm9iU3RhdGUSJQoFc3RhZ2UYBiABKA4yFi5ldmVyZ3JlZW4udjEuSm9iU3RhZ2USEAoIcmV2aXNpb24YByABKAMSMwoHcmVxdWVzdBgIIAEoCzIiLmV2ZXJncmVlbi52MS5HZW5lcmF0ZVZpZGVvUmVxdWVzdBIQCghwcm9ncmVzcxgJIAEoARIPCgdhdHRlbXB0GAogASgFEhgKEHByb3ZpZGVyX3Rhc2tfaWQYCyABKAkSHgoRZXN0aW1hdGVkX2NyZWRpdHMYDCABKAFIAIgBARIcCg9jaGFyZ2VkX2NyZWRpdHMYDSABKAFIAYgBARIrCgpjb3N0X2Jhc2lzGA4gASgOMhcuZXZlcmdyZWVuLnYxLkNvc3RCYXNpcxIlCgdvdXRwdXRzGA8gAygLMhQuZXZlcmdyZWVuLnYxLk91dHB1dBInCgh3YXJuaW5ncxgQIAMoCzIVLmV2ZXJncmVlbi52MS5XYXJuaW5nEiUKBWVycm9yGBEgASgLMhYuZXZlcmdyZWVuLnYxLkpvYkVycm9yEi0KBmxhYmVscxgSIAMoCzIdLmV2ZXJncmVlbi52MS5Kb2IuTGFiZWxzRW50cnkSLwoLY3JlYXRlX3RpbWUYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0X3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoOcXVldWVfcG9zaXRpb24YFyABKAVIAogBARI4ChRlc3RpbWF0ZWRfc3RhcnRfdGltZRgYIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNgoSZXN0aW1hdGVkX2VuZF90aW1lGBkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQhQKEl9lc3RpbWF0ZWRfY3JlZGl0c0ISChBfY2hhcmdlZF9jcmVkaXRzQhEKD19xdWV1ZV9wb3NpdGlvbiKaAQoGT3V0cHV0Eg0KBWFzc2V0GAEgASgJEhQKDGNvbnRlbnRfdHlwZRgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgDEg4KBmNyYzMyYxgEIAEoBxINCgV3aWR0aBgFIAEoBRIOCgZoZWlnaHQYBiABKAUSGAoQZHVyYXRpb25fc2Vjb25kcxgHIAEoARIOCgZwb3N0ZXIYCCABKAkiKAoHV2FybmluZxIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiVQoISm9iRXJyb3ISDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFQoNcHJvdmlkZXJfY29kZRgDIAEoCRIRCglyZXRyeWFibGUYBCABKAgikAEKBU1lZGlhEg0KA3VyaRgBIAEoCUgAEg4KBGRhdGEYAiABKAxIABIPCgVhc3NldBgDIAEoCUgAEiUKBHJvbGUYBCABKA4yFy5ldmVyZ3JlZW4udjEuTWVkaWFSb2xlEhcKCmF0X3NlY29uZHMYBSABKAFIAYgBAUIICgZzb3VyY2VCDQoLX2F0X3NlY29uZHMirAUKFEdlbmVyYXRlVmlkZW9SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSEAoIc2NlbmVfaWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRINCgVtb2RlbBgEIAEoCRITCgtwcm9tcHRfdGV4dBgFIAEoCRIiCgVtZWRpYRgGIAMoCzITLmV2ZXJncmVlbi52MS5NZWRpYRINCgVyYXRpbxgHIAEoCRISCgpyZXNvbHV0aW9uGAggASgJEh0KEGR1cmF0aW9uX3NlY29uZHMYCSABKAVIAIgBARIRCgRzZWVkGAogASgDSAGIAQESKAoHb3B0aW9ucxgLIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSGAoLbWF4X2NyZWRpdHMYDCABKAFIAogBARIUCgxtYXhfYXR0ZW1wdHMYDSABKAUSQAoVb25fdW5rbm93bl9zdWJtaXNzaW9uGA4gASgOMiEuZXZlcmdyZWVuLnYxLk9uVW5rbm93blN1Ym1pc3Npb24SFQoNdmFsaWRhdGVfb25seRgPIAEoCBIQCghwcmlvcml0eRgQIAEoBRIsCghzdGFydF9ieRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJZmluaXNoX2J5GBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI+CgZsYWJlbHMYEyADKAsyLi5ldmVyZ3JlZW4udjEuR2VuZXJhdGVWaWRlb1JlcXVlc3QuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUITChFfZHVyYXRpb25fc2Vjb25kc0IHCgVfc2VlZEIOCgxfbWF4X2NyZWRpdHMibQoVR2VuZXJhdGVWaWRlb1Jlc3BvbnNlEh4KA2pvYhgBIAEoCzIRLmV2ZXJncmVlbi52MS5Kb2ISHgoRZXN0aW1hdGVkX2NyZWRpdHMYAiABKAFIAIgBAUIUChJfZXN0aW1hdGVkX2NyZWRpdHMiIgoQR2V0U3RhdHVzUmVxdWVzdBIOCgZqb2JfaWQYASABKAkiMwoRR2V0U3RhdHVzUmVzcG9uc2USHgoDam9iGAEgASgLMhEuZXZlcmdyZWVuLnYxLkpvYiKFAQoUV2F0Y2hQcm9ncmVzc1JlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdqb2JfaWRzGAIgAygJEhsKDmFmdGVyX3JldmlzaW9uGAMgASgDSACIAQESGAoQaW5jbHVkZV9maW5pc2hlZBgEIAEoCEIRCg9fYWZ0ZXJfcmV2aXNpb24ihwEKFVdhdGNoUHJvZ3Jlc3NSZXNwb25zZRIkCgVldmVudBgBIAEoCzITLmV2ZXJncmVlbi52MS5FdmVudEgAEi4KCmNoZWNrcG9pbnQYAiABKAsyGC5ldmVyZ3JlZW4udjEuQ2hlY2twb2ludEgAEhAKCHJldmlzaW9uGAMgASgDQgYKBGJvZHkieAoFRXZlbnQSJQoEa2luZBgBIAEoDjIXLmV2ZXJncmVlbi52MS5FdmVudEtpbmQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHgoDam9iGAMgASgLMhEuZXZlcmdyZWVuLnYxLkpvYiIMCgpDaGVja3BvaW50IiQKEkNhbmNlbFZpZGVvUmVxdWVzdBIOCgZqb2JfaWQYASABKAkiNQoTQ2FuY2VsVmlkZW9SZXNwb25zZRIeCgNqb2IYASABKAsyES5ldmVyZ3JlZW4udjEuSm9iIogBChFMaXN0VmlkZW9zUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEhAKCHNjZW5lX2lkGAIgASgJEiYKBnN0YXRlcxgDIAMoDjIWLmV2ZXJncmVlbi52MS5Kb2JTdGF0ZRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCSJOChJMaXN0VmlkZW9zUmVzcG9uc2USHwoEam9icxgBIAMoCzIRLmV2ZXJncmVlbi52MS5Kb2ISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInwKGFJlc29sdmVTdWJtaXNzaW9uUmVxdWVzdBIOCgZqb2JfaWQYASABKAkSNgoKcmVzb2x1dGlvbhgCIAEoDjIiLmV2ZXJncmVlbi52MS5TdWJtaXNzaW9uUmVzb2x1dGlvbhIYChBwcm92aWRlcl90YXNrX2lkGAMgASgJIjsKGVJlc29sdmVTdWJtaXNzaW9uUmVzcG9uc2USHgoDam9iGAEgASgLMhEuZXZlcmdyZWVuLnYxLkpvYiITChFMaXN0TW9kZWxzUmVxdWVzdCI5ChJMaXN0TW9kZWxzUmVzcG9uc2USIwoGbW9kZWxzGAEgAygLMhMuZXZlcmdyZWVuLnYxLk1vZGVsItsCCgVNb2RlbBINCgVtb2RlbBgBIAEoCRIrCgpvcGVyYXRpb25zGAIgAygOMhcuZXZlcmdyZWVuLnYxLk9wZXJhdGlvbhImCgVyb2xlcxgDIAMoDjIXLmV2ZXJncmVlbi52MS5NZWRpYVJvbGUSDgoGcmF0aW9zGAQgAygJEhMKC3Jlc29sdXRpb25zGAUgAygJEhkKEWR1cmF0aW9uc19zZWNvbmRzGAYgAygFEh0KEHByb21wdF9tYXhfdXRmMTYYByABKAVIAIgBARIXCg9wcm9tcHRfcmVxdWlyZWQYCCABKAgSDwoHb3B0aW9ucxgJIAMoCRIjCgZwcmljZXMYCiADKAsyEy5ldmVyZ3JlZW4udjEuUHJpY2USKwoFcnVsZXMYCyADKAsyHC5ldmVyZ3JlZW4udjEuT3BlcmF0aW9uUnVsZXNCEwoRX3Byb21wdF9tYXhfdXRmMTYipwIKDk9wZXJhdGlvblJ1bGVzEioKCW9wZXJhdGlvbhgBIAEoDjIXLmV2ZXJncmVlbi52MS5PcGVyYXRpb24SJgoFcm9sZXMYAiADKA4yFy5ldmVyZ3JlZW4udjEuTWVkaWFSb2xlEg4KBnJhdGlvcxgDIAMoCRITCgtyZXNvbHV0aW9ucxgEIAMoCRIZChFkdXJhdGlvbnNfc2Vjb25kcxgFIAMoBRIdChBwcm9tcHRfbWF4X3V0ZjE2GAYgASgFSACIAQESFwoPcHJvbXB0X3JlcXVpcmVkGAcgASgIEg8KB29wdGlvbnMYCCADKAkSIwoGcHJpY2VzGAkgAygLMhMuZXZlcmdyZWVuLnYxLlByaWNlQhMKEV9wcm9tcHRfbWF4X3V0ZjE2IjYKBVByaWNlEhEKCWNvbmRpdGlvbhgBIAEoCRIaChJjcmVkaXRzX3Blcl9zZWNvbmQYAiABKAEiJwoRR2V0QWNjb3VudFJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCSLTAgoSR2V0QWNjb3VudFJlc3BvbnNlEhYKDmNyZWRpdF9iYWxhbmNlGAEgASgBEiAKE21heF9tb250aGx5X2NyZWRpdHMYAiABKAFIAIgBARInCgV1c2FnZRgDIAMoCzIYLmV2ZXJncmVlbi52MS5Nb2RlbFVzYWdlEhMKC2FwaV92ZXJzaW9uGAQgASgJEhgKEHJlc2VydmVkX2NyZWRpdHMYBSABKAESFQoNc3BlbnRfY3JlZGl0cxgGIAEoARIfChdzcGVudF9jb25maXJtZWRfY3JlZGl0cxgHIAEoARIhChlzcGVudF91cHBlcl9ib3VuZF9jcmVkaXRzGAggASgBEiAKE3Byb2plY3RfY2FwX2NyZWRpdHMYCSABKAFIAYgBAUIWChRfbWF4X21vbnRobHlfY3JlZGl0c0IWChRfcHJvamVjdF9jYXBfY3JlZGl0cyKFAQoKTW9kZWxVc2FnZRINCgVtb2RlbBgBIAEoCRIbCg5tYXhfY29uY3VycmVudBgCIAEoBUgAiAEBEhYKCW1heF9kYWlseRgDIAEoBUgBiAEBEhIKCnVzZWRfdG9kYXkYBCABKAVCEQoPX21heF9jb25jdXJyZW50QgwKCl9tYXhfZGFpbHkq6gEKCEpvYlN0YXRlEhkKFUpPQl9TVEFURV9VTlNQRUNJRklFRBAAEhQKEEpPQl9TVEFURV9RVUVVRUQQARIVChFKT0JfU1RBVEVfUlVOTklORxACEh0KGUpPQl9TVEFURV9ORUVEU19BVFRFTlRJT04QAxIYChRKT0JfU1RBVEVfQ0FOQ0VMTElORxAEEhcKE0pPQl9TVEFURV9TVUNDRUVERUQQBRIUChBKT0JfU1RBVEVfRkFJTEVEEAYSFwoTSk9CX1NUQVRFX0NBTkNFTExFRBAHEhUKEUpPQl9TVEFURV9FWFBJUkVEEAgqvAEKCEpvYlN0YWdlEhkKFUpPQl9TVEFHRV9VTlNQRUNJRklFRBAAEhcKE0pPQl9TVEFHRV9QUkVQQVJJTkcQARIVChFKT0JfU1RBR0VfV0FJVElORxACEhgKFEpPQl9TVEFHRV9TVUJNSVRUSU5HEAMSFwoTSk9CX1NUQUdFX1RIUk9UVExFRBAEEhgKFEpPQl9TVEFHRV9HRU5FUkFUSU5HEAUSGAoUSk9CX1NUQUdFX0RFTElWRVJJTkcQBiruAQoJTWVkaWFSb2xlEhoKFk1FRElBX1JPTEVfVU5TUEVDSUZJRUQQABIaChZNRURJQV9ST0xFX0ZJUlNUX0ZSQU1FEAESGQoVTUVESUFfUk9MRV9MQVNUX0ZSQU1FEAISGAoUTUVESUFfUk9MRV9SRUZFUkVOQ0UQAxIbChdNRURJQV9ST0xFX1NPVVJDRV9WSURFTxAEEh4KGk1FRElBX1JPTEVfUkVGRVJFTkNFX1ZJREVPEAUSHgoaTUVESUFfUk9MRV9SRUZFUkVOQ0VfQVVESU8QBhIXChNNRURJQV9ST0xFX0tFWUZSQU1FEAcqfwoTT25Vbmtub3duU3VibWlzc2lvbhIlCiFPTl9VTktOT1dOX1NVQk1JU1NJT05fVU5TUEVDSUZJRUQQABIdChlPTl9VTktOT1dOX1NVQk1JU1NJT05fQVNLEAESIgoeT05fVU5LTk9XTl9TVUJNSVNTSU9OX1JFU1VCTUlUEAIqpgEKFFN1Ym1pc3Npb25SZXNvbHV0aW9uEiUKIVNVQk1JU1NJT05fUkVTT0xVVElPTl9VTlNQRUNJRklFRBAAEiIKHlNVQk1JU1NJT05fUkVTT0xVVElPTl9SRVNVQk1JVBABEiEKHVNVQk1JU1NJT05fUkVTT0xVVElPTl9BQkFORE9OEAISIAocU1VCTUlTU0lPTl9SRVNPTFVUSU9OX0FUVEFDSBADKl0KCUNvc3RCYXNpcxIaChZDT1NUX0JBU0lTX1VOU1BFQ0lGSUVEEAASGAoUQ09TVF9CQVNJU19DT05GSVJNRUQQARIaChZDT1NUX0JBU0lTX1VQUEVSX0JPVU5EEAIqkwMKCUV2ZW50S2luZBIaChZFVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASFwoTRVZFTlRfS0lORF9TTkFQU0hPVBABEhYKEkVWRU5UX0tJTkRfQ1JFQVRFRBACEhYKEkVWRU5UX0tJTkRfU1RBUlRFRBADEhwKGEVWRU5UX0tJTkRfU1RBR0VfQ0hBTkdFRBAEEhcKE0VWRU5UX0tJTkRfUFJPR1JFU1MQBRIbChdFVkVOVF9LSU5EX09VVFBVVF9BRERFRBAGEhYKEkVWRU5UX0tJTkRfV0FSTklORxAHEhkKFUVWRU5UX0tJTkRfQ0FOQ0VMTElORxAIEh4KGkVWRU5UX0tJTkRfTkVFRFNfQVRURU5USU9OEAkSFwoTRVZFTlRfS0lORF9SRVNPTFZFRBAKEhgKFEVWRU5UX0tJTkRfU1VDQ0VFREVEEAsSFQoRRVZFTlRfS0lORF9GQUlMRUQQDBIYChRFVkVOVF9LSU5EX0NBTkNFTExFRBANEhYKEkVWRU5UX0tJTkRfRVhQSVJFRBAOKn8KCU9wZXJhdGlvbhIZChVPUEVSQVRJT05fVU5TUEVDSUZJRUQQABIbChdPUEVSQVRJT05fVEVYVF9UT19WSURFTxABEhwKGE9QRVJBVElPTl9JTUFHRV9UT19WSURFTxACEhwKGE9QRVJBVElPTl9WSURFT19UT19WSURFTxADMr8FCgxWaWRlb1NlcnZpY2USWAoNR2VuZXJhdGVWaWRlbxIiLmV2ZXJncmVlbi52MS5HZW5lcmF0ZVZpZGVvUmVxdWVzdBojLmV2ZXJncmVlbi52MS5HZW5lcmF0ZVZpZGVvUmVzcG9uc2USTAoJR2V0U3RhdHVzEh4uZXZlcmdyZWVuLnYxLkdldFN0YXR1c1JlcXVlc3QaHy5ldmVyZ3JlZW4udjEuR2V0U3RhdHVzUmVzcG9uc2USWgoNV2F0Y2hQcm9ncmVzcxIiLmV2ZXJncmVlbi52MS5XYXRjaFByb2dyZXNzUmVxdWVzdBojLmV2ZXJncmVlbi52MS5XYXRjaFByb2dyZXNzUmVzcG9uc2UwARJSCgtDYW5jZWxWaWRlbxIgLmV2ZXJncmVlbi52MS5DYW5jZWxWaWRlb1JlcXVlc3QaIS5ldmVyZ3JlZW4udjEuQ2FuY2VsVmlkZW9SZXNwb25zZRJPCgpMaXN0VmlkZW9zEh8uZXZlcmdyZWVuLnYxLkxpc3RWaWRlb3NSZXF1ZXN0GiAuZXZlcmdyZWVuLnYxLkxpc3RWaWRlb3NSZXNwb25zZRJkChFSZXNvbHZlU3VibWlzc2lvbhImLmV2ZXJncmVlbi52MS5SZXNvbHZlU3VibWlzc2lvblJlcXVlc3QaJy5ldmVyZ3JlZW4udjEuUmVzb2x2ZVN1Ym1pc3Npb25SZXNwb25zZRJPCgpMaXN0TW9kZWxzEh8uZXZlcmdyZWVuLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiAuZXZlcmdyZWVuLnYxLkxpc3RNb2RlbHNSZXNwb25zZRJPCgpHZXRBY2NvdW50Eh8uZXZlcmdyZWVuLnYxLkdldEFjY291bnRSZXF1ZXN0GiAuZXZlcmdyZWVuLnYxLkdldEFjY291bnRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * One clip to be made: its life, its costs and what came of it.
+ * The generation of one clip: its state, its costs and its results.
  *
  * @generated from message evergreen.v1.Job
  */
 export type Job = Message<"evergreen.v1.Job"> & {
   /**
-   * The job's id, a UUIDv7 in lower case. Ids sort by the time of acceptance.
+   * The job's id, a UUIDv7 in lower case. Ids sort by time of acceptance.
    *
    * @generated from field: string job_id = 1;
    */
   jobId: string;
 
   /**
-   * The project it belongs to.
+   * The project that the job belongs to.
    *
    * @generated from field: string project_id = 2;
    */
   projectId: string;
 
   /**
-   * The scene whose folders take its files.
+   * The scene whose folders receive the job's files.
    *
    * @generated from field: string scene_id = 3;
    */
@@ -49,22 +49,22 @@ export type Job = Message<"evergreen.v1.Job"> & {
   requestId: string;
 
   /**
-   * Where the job stands. Never `UNSPECIFIED`.
+   * The job's state. Never `UNSPECIFIED`.
    *
    * @generated from field: evergreen.v1.JobState state = 5;
    */
   state: JobState;
 
   /**
-   * What is being done, while `state` is `QUEUED` or `RUNNING`; else `UNSPECIFIED`.
+   * What the job is doing while `state` is `QUEUED` or `RUNNING`; otherwise `UNSPECIFIED`.
    *
    * @generated from field: evergreen.v1.JobStage stage = 6;
    */
   stage: JobStage;
 
   /**
-   * The revision of the job's last change. Revisions are counted per project, so they order the changes of
-   * all its jobs.
+   * The revision of the job's last change. Revisions are counted per project, so they order the changes of all
+   * its jobs.
    *
    * @generated from field: int64 revision = 7;
    */
@@ -72,15 +72,15 @@ export type Job = Message<"evergreen.v1.Job"> & {
 
   /**
    * The request as accepted. Set by `GetStatus`, `ListVideos`, `GenerateVideo`, `CancelVideo` and
-   * `ResolveSubmission`; absent in events. Inline bytes are left out: such a media item shows the `asset`
-   * they became, and no source until they are kept.
+   * `ResolveSubmission`; absent in events. Inline bytes are left out: such a media item shows the `asset` that
+   * they were stored as, and no source until they are stored.
    *
    * @generated from field: evergreen.v1.GenerateVideoRequest request = 8;
    */
   request?: GenerateVideoRequest | undefined;
 
   /**
-   * How much of the present attempt is done, 0 to 1, by the provider's own account. Never goes back within an
+   * How much of the current attempt is done, 0 to 1, as reported by the provider. Never decreases within an
    * attempt.
    *
    * @generated from field: double progress = 9;
@@ -88,50 +88,50 @@ export type Job = Message<"evergreen.v1.Job"> & {
   progress: number;
 
   /**
-   * Which attempt this is, from 1.
+   * The number of the current attempt, from 1.
    *
    * @generated from field: int32 attempt = 10;
    */
   attempt: number;
 
   /**
-   * The provider's id of the present attempt's task. Empty until it is known.
+   * The provider's id of the current attempt's task. Empty until it is known.
    *
    * @generated from field: string provider_task_id = 11;
    */
   providerTaskId: string;
 
   /**
-   * The most that one attempt may cost, in credits. Absent where the model's price is unknown.
+   * The most that one attempt may cost, in credits. Absent if the model's price is not known.
    *
    * @generated from field: optional double estimated_credits = 12;
    */
   estimatedCredits?: number | undefined;
 
   /**
-   * What the job has cost, all attempts together, in credits. Absent until the job is final, or where the
-   * cost cannot be told.
+   * What the job has cost, for all attempts together, in credits. Absent until the job is final, or if the cost
+   * is not known.
    *
    * @generated from field: optional double charged_credits = 13;
    */
   chargedCredits?: number | undefined;
 
   /**
-   * How sure `charged_credits` is.
+   * How certain `charged_credits` is.
    *
    * @generated from field: evergreen.v1.CostBasis cost_basis = 14;
    */
   costBasis: CostBasis;
 
   /**
-   * The delivered files, whole and checksummed. Empty unless the job has delivered something.
+   * The delivered files, complete and checksummed. Empty until the job has delivered something.
    *
    * @generated from field: repeated evergreen.v1.Output outputs = 15;
    */
   outputs: Output[];
 
   /**
-   * What went otherwise than asked without failing the job, oldest first.
+   * What did not go as requested but did not fail the job, oldest first.
    *
    * @generated from field: repeated evergreen.v1.Warning warnings = 16;
    */
@@ -180,27 +180,28 @@ export type Job = Message<"evergreen.v1.Job"> & {
   endTime?: Timestamp | undefined;
 
   /**
-   * The job's place in its model's line, 1 for the one that is submitted next. It may go back too, since the project
-   * that has least under way goes first, and of its jobs the one with the highest priority. Set by `GetStatus` and
-   * `ListVideos` while the stage is `WAITING`, up to a second old; absent otherwise.
+   * The job's position in its model's queue; 1 is the next job to be submitted. The position can also increase:
+   * the project with the least work under way goes first, and within a project the job with the highest
+   * priority. Set by `GetStatus` and `ListVideos` while the stage is `WAITING`, up to a second old; absent
+   * otherwise.
    *
    * @generated from field: optional int32 queue_position = 23;
    */
   queuePosition?: number | undefined;
 
   /**
-   * About when the job will be submitted, by the server's clock. Set by `GetStatus` and `ListVideos` while the
-   * stage is `WAITING`; absent where it cannot be told, as while the credits or the day's number are used up,
-   * or the provider cannot be reached.
+   * The approximate time at which the job will be submitted, by the server's clock. Set by `GetStatus` and
+   * `ListVideos` while the stage is `WAITING`; absent if it cannot be estimated, for example while the credits
+   * or the daily limit are used up, or the provider cannot be reached.
    *
    * @generated from field: google.protobuf.Timestamp estimated_start_time = 24;
    */
   estimatedStartTime?: Timestamp | undefined;
 
   /**
-   * About when the clip will be made, by the server's clock, as learned from clips of the same model and length.
-   * Set by `GetStatus` and `ListVideos` while the stage is `WAITING` or the state `RUNNING`; absent where it
-   * cannot be told, and from `DELIVERING` on.
+   * The approximate time at which the clip will be generated, by the server's clock, estimated from clips of
+   * the same model and duration. Set by `GetStatus` and `ListVideos` while the stage is `WAITING` or the state
+   * `RUNNING`; absent if it cannot be estimated, and from `DELIVERING` on.
    *
    * @generated from field: google.protobuf.Timestamp estimated_end_time = 25;
    */
@@ -221,56 +222,56 @@ export const JobSchema: GenMessage<Job> = /*@__PURE__*/
  */
 export type Output = Message<"evergreen.v1.Output"> & {
   /**
-   * Its path in the scene, such as `videos/0198c2d4-….mp4`. To be read by `SceneService.DownloadAsset`.
+   * The path in the scene, such as `videos/0198c2d4-….mp4`. Read it with `SceneService.DownloadAsset`.
    *
    * @generated from field: string asset = 1;
    */
   asset: string;
 
   /**
-   * Its media type, such as `video/mp4`.
+   * The media type, such as `video/mp4`.
    *
    * @generated from field: string content_type = 2;
    */
   contentType: string;
 
   /**
-   * Its length in bytes.
+   * The length in bytes.
    *
    * @generated from field: int64 size_bytes = 3;
    */
   sizeBytes: bigint;
 
   /**
-   * CRC32C (Castagnoli) of its bytes.
+   * CRC32C (Castagnoli) of the bytes.
    *
    * @generated from field: fixed32 crc32c = 4;
    */
   crc32c: number;
 
   /**
-   * Width in pixels; 0 where the file is no video.
+   * Width in pixels; 0 if the file is not a video.
    *
    * @generated from field: int32 width = 5;
    */
   width: number;
 
   /**
-   * Height in pixels; 0 where the file is no video.
+   * Height in pixels; 0 if the file is not a video.
    *
    * @generated from field: int32 height = 6;
    */
   height: number;
 
   /**
-   * Length in seconds; 0 where the file is no video.
+   * Duration in seconds; 0 if the file is not a video.
    *
    * @generated from field: double duration_seconds = 7;
    */
   durationSeconds: number;
 
   /**
-   * Path in the scene of a JPEG of a frame near the start. Empty where there is none.
+   * The path in the scene of a JPEG of a frame near the start. Empty if there is none.
    *
    * @generated from field: string poster = 8;
    */
@@ -285,7 +286,7 @@ export const OutputSchema: GenMessage<Output> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_video, 1);
 
 /**
- * Something that went otherwise than asked without failing the job.
+ * Something that did not go as requested but did not fail the job.
  *
  * @generated from message evergreen.v1.Warning
  */
@@ -294,39 +295,41 @@ export type Warning = Message<"evergreen.v1.Warning"> & {
    * What happened, one of a set that may grow:
    *
    * * `CANCEL_TOO_LATE`: the clip was finished before it could be cancelled; it was delivered.
-   * * `URI_PASSED_ON`: a URL could not be fetched or read here, and was given to the provider as it is.
-   * * `UNKNOWN_PROVIDER_STATUS`: the provider used a word for the task's state that is not known; the job
-   *   goes on.
-   * * `PICTURE_CROPPED`: a picture was cropped, since the model would have refused its aspect.
-   * * `PICTURE_ANIMATED`: only the first frame of a moving picture was used.
-   * * `PICTURE_PROFILE_IGNORED`: a picture's colour profile was broken, and its colours were taken as sRGB.
-   * * `PICTURE_SURPLUS`: bytes of a picture's file that are no part of the picture were left out.
-   * * `SUBMISSION_UNKNOWN`: it was not known whether a task had been made, and the request chose to have it
-   *   submitted once more.
-   * * `SURPLUS_TASK`: the task of an earlier attempt came to light late; it is deleted at the provider.
-   * * `CREDITS_LOW`: an attempt may cost more than the provider's account has left, and the job waits for credits,
-   *   or waited.
-   * * `STORAGE_UNAVAILABLE`: the scene's storage, or a file of the server, failed and the job waits for it, or waited.
-   * * `PROVIDER_UNAVAILABLE`: the provider gave no usable answer, or took no file for now, and the job waits for it,
-   *   or waited.
+   * * `URI_PASSED_ON`: a URL could not be fetched or read here, and was passed to the provider unchanged.
+   * * `UNKNOWN_PROVIDER_STATUS`: the provider reported an unknown task state; the job continues.
+   * * `PICTURE_CROPPED`: a picture was cropped, since the model would have rejected its aspect ratio.
+   * * `PICTURE_ANIMATED`: only the first frame of an animated picture was used.
+   * * `PICTURE_PROFILE_IGNORED`: a picture's colour profile was broken; its colours were treated as sRGB.
+   * * `PICTURE_SURPLUS`: bytes in a picture's file that are not part of the picture were left out.
+   * * `SUBMISSION_UNKNOWN`: it was not known whether a task had been created, and the job was submitted once
+   *   more, as the request had chosen.
+   * * `SURPLUS_TASK`: an orphaned task of an earlier attempt was found late; it is deleted at the provider.
+   * * `CREDITS_LOW`: an attempt may cost more than is left in the provider's account; the job waits, or waited,
+   *   for credits.
+   * * `STORAGE_UNAVAILABLE`: the scene's storage, or a file of the server, failed; the job waits, or waited,
+   *   for it.
+   * * `PROVIDER_UNAVAILABLE`: the provider gave no usable answer, or accepts no file for now; the job waits, or
+   *   waited, for it.
    * * `DATABASE_UNAVAILABLE`: the database did not answer for a while, and the job waited for it.
-   * * `DECODERS_BUSY`: the server's decoders were busy for long, and the job waits for them, or waited.
-   * * `STEP_FAILED`: a fault of the service keeps the job from going on; it is tried again, at least once a minute.
-   * * `TASK_GONE`: the provider no longer knows the task, but its clip had been stored whole before.
-   * * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit has no room for it.
-   * * `CLIP_UNMEASURED`: the clip could not be examined within the time and memory for it; it is whole, its width,
-   *   height and length are 0, and it has no poster.
-   * * `POSTER_MISSING`: no poster could be made of the clip within the time and memory for it; the clip is whole.
-   * * `NAME_TAKEN`: a file that the job has not made had the name of its clip, poster or input; it was left
-   *   alone, and the job's own got the next name.
-   * * `COST_UNKNOWN`: what an attempt cost, if anything, is not known, not even at most.
+   * * `DECODERS_BUSY`: the server's decoders were busy for a long time; the job waits, or waited, for them.
+   * * `STEP_FAILED`: an internal error keeps the job from continuing; the step is retried at least once a
+   *   minute.
+   * * `TASK_GONE`: the provider no longer knows the task, but its clip had already been stored completely.
+   * * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit does not allow it.
+   * * `CLIP_UNMEASURED`: the clip could not be examined within the time and memory allowed; it is complete, its
+   *   width, height and duration are 0, and it has no poster.
+   * * `POSTER_MISSING`: no poster could be made within the time and memory allowed; the clip is complete.
+   * * `NAME_TAKEN`: a file that the job did not make already had the name of its clip, poster or input. That
+   *   file was left unchanged, and the job's file got the next name.
+   * * `COST_UNKNOWN`: it is not known whether an attempt cost anything, or how much; not even an upper bound is
+   *   known.
    *
    * @generated from field: string code = 1;
    */
   code: string;
 
   /**
-   * The same for a human to read, in English.
+   * The same in English, for a human to read.
    *
    * @generated from field: string message = 2;
    */
@@ -351,24 +354,27 @@ export type JobError = Message<"evergreen.v1.JobError"> & {
    *
    * * `INSUFFICIENT_CREDITS`: the provider's account has too few credits; nothing was paid.
    * * `PROVIDER_REFUSED`: the provider read the request and refused it; nothing was paid.
-   * * `PROVIDER_UNAUTHORIZED`: the provider refused the service's key; nothing was paid for this attempt.
-   * * `PROVIDER_TASK_GONE`: the provider no longer knows the task; somebody else deleted it.
-   * * `MODERATED_INPUT`: the provider's moderation refused the prompt or a picture; this may have been
+   * * `PROVIDER_UNAUTHORIZED`: the provider rejected the service's key; nothing was paid for this attempt.
+   * * `PROVIDER_TASK_GONE`: the provider no longer knows the task; someone else deleted it.
+   * * `MODERATED_INPUT`: the provider's moderation rejected the prompt or a picture; this may have been
    *   charged.
-   * * `MODERATED_OUTPUT`: the provider's moderation refused the result; this may have been charged.
-   * * `BAD_OUTPUT`: the provider found its own result too poor; change the prompt or the picture.
-   * * `ASSET_INVALID`: the provider found an input's size, length or another property unacceptable.
-   * * `PROVIDER_INTERNAL`: a fault inside the provider.
+   * * `MODERATED_OUTPUT`: the provider's moderation rejected the result; this may have been charged.
+   * * `BAD_OUTPUT`: the provider judged its own result too poor; change the prompt or the picture.
+   * * `ASSET_INVALID`: the provider rejected an input for its size, length or another property.
+   * * `PROVIDER_INTERNAL`: an internal error at the provider.
    * * `PROVIDER_OVERLOADED`: the model was down or overloaded at the provider.
-   * * `OUTPUT_UNAVAILABLE`: the clip was made, but its download did not succeed; it was charged.
-   * * `OUTPUT_INVALID`: the clip was made, but what came is not the promised kind of file; it was charged.
+   * * `OUTPUT_UNAVAILABLE`: the clip was generated, but its download failed; it was charged.
+   * * `OUTPUT_INVALID`: the clip was generated, but the downloaded file is not of the promised type; it was
+   *   charged.
    * * `MEDIA_REFUSED`: an input may not be used: its scheme, address, size or type is not allowed.
    * * `MEDIA_UNREACHABLE`: an input could not be fetched from its URL.
-   * * `PICTURE_INVALID`: a picture is broken, empty, too large, or no picture.
-   * * `SUBMISSION_UNKNOWN`: whether a paid task exists is not known; call `ResolveSubmission`.
-   * * `SUBMISSION_ABANDONED`: somebody resolved such a job with `ABANDON`.
-   * * `INTERNAL`: a fault of the service in work on the job's own input, three times in a row; nothing was paid.
-   * * `SCENE_REFUSED`: the storage cannot keep the scene: its id, or the project's, differs only by case from another.
+   * * `PICTURE_INVALID`: a picture is broken, empty, too large, or not a picture.
+   * * `SUBMISSION_UNKNOWN`: it is not known whether a paid task exists; call `ResolveSubmission`.
+   * * `SUBMISSION_ABANDONED`: such a job was resolved with `ABANDON`.
+   * * `INTERNAL`: an internal error occurred three times in a row while the job's own input was processed;
+   *   nothing was paid.
+   * * `SCENE_REFUSED`: the storage cannot keep the scene: its id, or the project's, differs from an existing
+   *   one only in case.
    * * `START_BY_PASSED`: the job was not submitted by `start_by`; nothing was paid.
    * * `FINISH_BY_PASSED`: the clip was not finished by `finish_by`, and its task was cancelled.
    *
@@ -377,14 +383,14 @@ export type JobError = Message<"evergreen.v1.JobError"> & {
   reason: string;
 
   /**
-   * The same for a human to read, in English; names what to do. Holds no secret and no signed URL.
+   * The same in English, for a human to read, with what to do. Contains no secret and no signed URL.
    *
    * @generated from field: string message = 2;
    */
   message: string;
 
   /**
-   * The provider's own code, such as `INTERNAL.BAD_OUTPUT.CODE01`. Empty where there is none.
+   * The provider's own code, such as `INTERNAL.BAD_OUTPUT.CODE01`. Empty if there is none.
    *
    * @generated from field: string provider_code = 3;
    */
@@ -406,7 +412,7 @@ export const JobErrorSchema: GenMessage<JobError> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_video, 3);
 
 /**
- * One input of a clip. Which operation is meant (text, image or video to video) follows from the roles.
+ * One input of a clip. The roles of all inputs select the operation (text, image or video to video).
  *
  * @generated from message evergreen.v1.Media
  */
@@ -418,8 +424,8 @@ export type Media = Message<"evergreen.v1.Media"> & {
    */
   source: {
     /**
-     * An `http` or `https` URL on a public host, up to 2,048 characters, no user or password in it. It is
-     * fetched at once and kept in the scene. Redirects are followed only to public hosts.
+     * An `http` or `https` URL on a public host, up to 2,048 characters, without user or password. The service
+     * fetches it at once and keeps it in the scene. Redirects are followed only to public hosts.
      *
      * @generated from field: string uri = 1;
      */
@@ -427,7 +433,7 @@ export type Media = Message<"evergreen.v1.Media"> & {
     case: "uri";
   } | {
     /**
-     * The bytes themselves; up to 3 MiB in all inputs together. Kept in the scene, and never echoed.
+     * The bytes themselves; up to 3 MiB for all inputs together. Kept in the scene, and never returned.
      *
      * @generated from field: bytes data = 2;
      */
@@ -451,8 +457,8 @@ export type Media = Message<"evergreen.v1.Media"> & {
   role: MediaRole;
 
   /**
-   * Where in the source video a `KEYFRAME` belongs, in seconds from its start, ≥ 0. Required for a keyframe,
-   * refused otherwise.
+   * The position of a `KEYFRAME` in the source video, in seconds from its start, ≥ 0. Required for a keyframe,
+   * rejected otherwise.
    *
    * @generated from field: optional double at_seconds = 5;
    */
@@ -467,29 +473,29 @@ export const MediaSchema: GenMessage<Media> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_video, 4);
 
 /**
- * Asks for one clip.
+ * Request for `GenerateVideo`: one clip.
  *
  * @generated from message evergreen.v1.GenerateVideoRequest
  */
 export type GenerateVideoRequest = Message<"evergreen.v1.GenerateVideoRequest"> & {
   /**
-   * The project. Required. Created where it does not exist.
+   * The project. Required. Created if it does not exist.
    *
    * @generated from field: string project_id = 1;
    */
   projectId: string;
 
   /**
-   * The scene in the project. Required. Created where it does not exist.
+   * The scene in the project. Required. Created if it does not exist.
    *
    * @generated from field: string scene_id = 2;
    */
   sceneId: string;
 
   /**
-   * The caller's own id of this request, 1 to 128 of `A-Za-z0-9._:-`, unique in the project for ever.
-   * Required. The same id with the same body returns the same job; with another body the call is refused. A
-   * UUID does well.
+   * The caller's own id of this request, 1 to 128 characters of `A-Za-z0-9._:-`, unique in the project forever.
+   * Required. The same id with the same body returns the same job; with another body the call is rejected. A
+   * UUID works well.
    *
    * @generated from field: string request_id = 3;
    */
@@ -503,38 +509,38 @@ export type GenerateVideoRequest = Message<"evergreen.v1.GenerateVideoRequest"> 
   model: string;
 
   /**
-   * What shall be seen. Its limit counts UTF-16 units and depends on the model, which also says whether it
-   * may be empty.
+   * What the clip should show. The maximum length is counted in UTF-16 units and depends on the model, as does
+   * whether the text may be empty.
    *
    * @generated from field: string prompt_text = 5;
    */
   promptText: string;
 
   /**
-   * Pictures, videos and sounds to work from. Which roles and how many is the model's affair.
+   * Pictures, videos and audio to work from. The allowed roles and their number depend on the model.
    *
    * @generated from field: repeated evergreen.v1.Media media = 6;
    */
   media: Media[];
 
   /**
-   * The clip's size, such as `1280:720`, or shape, such as `16:9`; one of the model's `ratios`. Empty leaves
-   * it to the model, where the model allows that.
+   * The clip's size, such as `1280:720`, or aspect ratio, such as `16:9`; one of the model's `ratios`. If
+   * empty, the model chooses, if it allows that.
    *
    * @generated from field: string ratio = 7;
    */
   ratio: string;
 
   /**
-   * The clip's resolution, such as `720p`, for models that have `resolutions`. Empty leaves it to the model.
+   * The clip's resolution, such as `720p`, for models that have `resolutions`. If empty, the model chooses.
    *
    * @generated from field: string resolution = 8;
    */
   resolution: string;
 
   /**
-   * The clip's length in seconds, one of the model's `durations_seconds`. Absent leaves it to the model,
-   * where the model allows that.
+   * The clip's duration in seconds, one of the model's `durations_seconds`. If absent, the model chooses, if it
+   * allows that.
    *
    * @generated from field: optional int32 duration_seconds = 9;
    */
@@ -548,70 +554,73 @@ export type GenerateVideoRequest = Message<"evergreen.v1.GenerateVideoRequest"> 
   seed?: bigint | undefined;
 
   /**
-   * What only this model knows, by the provider's own field names, such as `{"audio": false}`; one of the
-   * model's `options`. Never a URI: inputs belong into `media`.
+   * Options that are specific to this model, under the provider's own field names, such as `{"audio": false}`.
+   * `Model.options` lists the allowed names. Must not contain URIs: inputs belong in `media`.
    *
    * @generated from field: google.protobuf.Struct options = 11;
    */
   options?: JsonObject | undefined;
 
   /**
-   * The highest quote that is acceptable for one attempt, in credits, > 0. Absent: no limit. Attempts follow
-   * one another only after failures that cost nothing; but `RESUBMIT` may pay for a task that nobody sees.
+   * The highest acceptable quote for one attempt, in credits, > 0. Absent: no limit. A further attempt is made
+   * only after a failure that cost nothing; but with `RESUBMIT`, a task that was never found may be paid for in
+   * addition.
    *
    * @generated from field: optional double max_credits = 12;
    */
   maxCredits?: number | undefined;
 
   /**
-   * How many attempts may be made, 1 to 10; 0 means 1. A new one is made only after a failure that cost
-   * nothing and may pass.
+   * The maximum number of attempts, 1 to 10; 0 means 1. A new attempt is made only after a failure that cost
+   * nothing and may be temporary.
    *
    * @generated from field: int32 max_attempts = 13;
    */
   maxAttempts: number;
 
   /**
-   * What to do when the answer to the submission is lost. Default `ASK`.
+   * What to do if the answer to the submission is lost. Default `ASK`.
    *
    * @generated from field: evergreen.v1.OnUnknownSubmission on_unknown_submission = 14;
    */
   onUnknownSubmission: OnUnknownSubmission;
 
   /**
-   * Checks everything and quotes the price, but keeps nothing. No job is made, and the request_id stays free.
+   * Checks everything and quotes the price, but stores nothing. No job is created, and the request_id stays
+   * free.
    *
    * @generated from field: bool validate_only = 15;
    */
   validateOnly: boolean;
 
   /**
-   * -100 to 100, default 0; higher goes first among the project's waiting jobs for the same model. Between projects
-   * it does not count: they take turns, and the one that has least under way goes next.
+   * -100 to 100, default 0; a higher value goes first among the project's waiting jobs for the same model.
+   * Priority has no effect between projects: they take turns, and the project with the least work under way
+   * goes next.
    *
    * @generated from field: int32 priority = 16;
    */
   priority: number;
 
   /**
-   * If the job is not submitted by then, it becomes `EXPIRED` and nothing is paid. In the future. Default: 24
-   * hours from acceptance.
+   * If the job is not submitted by this time, it becomes `EXPIRED` and nothing is paid. Must be in the future.
+   * Default: 24 hours after acceptance.
    *
    * @generated from field: google.protobuf.Timestamp start_by = 17;
    */
   startBy?: Timestamp | undefined;
 
   /**
-   * If the provider has not finished by then, the task is cancelled and the job becomes `EXPIRED`. Does not
-   * apply once the clip is being delivered. In the future. Default: none.
+   * If the provider has not finished by this time, the task is cancelled and the job becomes `EXPIRED`. Has no
+   * effect once the clip is being delivered. Must be in the future. Default: none.
    *
    * @generated from field: google.protobuf.Timestamp finish_by = 18;
    */
   finishBy?: Timestamp | undefined;
 
   /**
-   * The caller's own marks, up to 32; key 1 to 63 characters, value up to 255. Kept on the job and shown with
-   * it; they mean nothing here.
+   * The caller's own labels, up to 32; keys of 1 to 63 characters, values of up to 255. They are stored and
+   * returned with the job and have no effect on it.
    *
    * @generated from field: map<string, string> labels = 19;
    */
@@ -626,7 +635,7 @@ export const GenerateVideoRequestSchema: GenMessage<GenerateVideoRequest> = /*@_
   messageDesc(file_evergreen_v1_video, 5);
 
 /**
- * Answers `GenerateVideo`.
+ * Response of `GenerateVideo`.
  *
  * @generated from message evergreen.v1.GenerateVideoResponse
  */
@@ -639,7 +648,7 @@ export type GenerateVideoResponse = Message<"evergreen.v1.GenerateVideoResponse"
   job?: Job | undefined;
 
   /**
-   * The quote: the most that one attempt may cost, in credits. Absent where the model's price is unknown.
+   * The quote: the most that one attempt may cost, in credits. Absent if the model's price is not known.
    *
    * @generated from field: optional double estimated_credits = 2;
    */
@@ -654,7 +663,7 @@ export const GenerateVideoResponseSchema: GenMessage<GenerateVideoResponse> = /*
   messageDesc(file_evergreen_v1_video, 6);
 
 /**
- * Asks for one job.
+ * Request for `GetStatus`: one job.
  *
  * @generated from message evergreen.v1.GetStatusRequest
  */
@@ -675,7 +684,7 @@ export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*
   messageDesc(file_evergreen_v1_video, 7);
 
 /**
- * Answers `GetStatus`.
+ * Response of `GetStatus`.
  *
  * @generated from message evergreen.v1.GetStatusResponse
  */
@@ -696,27 +705,28 @@ export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE_
   messageDesc(file_evergreen_v1_video, 8);
 
 /**
- * Chooses what to watch. At least one of `project_id` and `job_ids` is set.
+ * Request for `WatchProgress`. At least one of `project_id` and `job_ids` is set.
  *
  * @generated from message evergreen.v1.WatchProgressRequest
  */
 export type WatchProgressRequest = Message<"evergreen.v1.WatchProgressRequest"> & {
   /**
-   * All jobs of this project, also those yet to come. With `job_ids`, the project they must belong to.
+   * Watch all jobs of this project, including future ones. With `job_ids`, the project that they must belong
+   * to.
    *
    * @generated from field: string project_id = 1;
    */
   projectId: string;
 
   /**
-   * These jobs only, up to 1,000, all of one project.
+   * Watch only these jobs, up to 1,000, all of one project.
    *
    * @generated from field: repeated string job_ids = 2;
    */
   jobIds: string[];
 
   /**
-   * The cursor: send only what lies after this revision of the project; ≥ 0. Absent: start with snapshots. 0:
+   * The cursor: send only what comes after this revision of the project; ≥ 0. Absent: start with snapshots. 0:
    * replay from the first event, while it is still kept.
    *
    * @generated from field: optional int64 after_revision = 3;
@@ -724,7 +734,7 @@ export type WatchProgressRequest = Message<"evergreen.v1.WatchProgressRequest"> 
   afterRevision?: bigint | undefined;
 
   /**
-   * Without a cursor and without `job_ids`: send snapshots of final jobs too. Else of no effect.
+   * Without a cursor and without `job_ids`: send snapshots of final jobs too. Otherwise no effect.
    *
    * @generated from field: bool include_finished = 4;
    */
@@ -745,7 +755,7 @@ export const WatchProgressRequestSchema: GenMessage<WatchProgressRequest> = /*@_
  */
 export type WatchProgressResponse = Message<"evergreen.v1.WatchProgressResponse"> & {
   /**
-   * What the message is.
+   * The content of the message.
    *
    * @generated from oneof evergreen.v1.WatchProgressResponse.body
    */
@@ -759,7 +769,7 @@ export type WatchProgressResponse = Message<"evergreen.v1.WatchProgressResponse"
     case: "event";
   } | {
     /**
-     * Everything of this watch up to `revision` was sent.
+     * Everything in this watch up to `revision` was sent.
      *
      * @generated from field: evergreen.v1.Checkpoint checkpoint = 2;
      */
@@ -768,7 +778,7 @@ export type WatchProgressResponse = Message<"evergreen.v1.WatchProgressResponse"
   } | { case: undefined; value?: undefined };
 
   /**
-   * The project's revision that this message stands for; what to give as `after_revision` when resuming.
+   * The project revision of this message; use it as `after_revision` to resume.
    *
    * @generated from field: int64 revision = 3;
    */
@@ -789,7 +799,7 @@ export const WatchProgressResponseSchema: GenMessage<WatchProgressResponse> = /*
  */
 export type Event = Message<"evergreen.v1.Event"> & {
   /**
-   * What happened. A client that does not know a value goes by `job.state`.
+   * What happened. A client that does not know a value should go by `job.state`.
    *
    * @generated from field: evergreen.v1.EventKind kind = 1;
    */
@@ -818,8 +828,8 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_video, 11);
 
 /**
- * Says that everything of the watch up to the message's revision was sent. Comes at least every 15 seconds,
- * also to keep the connection alive.
+ * Says that everything in the watch up to the message's revision was sent. Sent at least every 15 seconds, also
+ * to keep the connection alive.
  *
  * @generated from message evergreen.v1.Checkpoint
  */
@@ -834,7 +844,7 @@ export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_video, 12);
 
 /**
- * Asks to cancel a job.
+ * Request for `CancelVideo`.
  *
  * @generated from message evergreen.v1.CancelVideoRequest
  */
@@ -855,13 +865,13 @@ export const CancelVideoRequestSchema: GenMessage<CancelVideoRequest> = /*@__PUR
   messageDesc(file_evergreen_v1_video, 13);
 
 /**
- * Answers `CancelVideo`.
+ * Response of `CancelVideo`.
  *
  * @generated from message evergreen.v1.CancelVideoResponse
  */
 export type CancelVideoResponse = Message<"evergreen.v1.CancelVideoResponse"> & {
   /**
-   * The job after the wish was recorded; `CANCELLING` or final.
+   * The job after the cancellation was recorded; `CANCELLING` or final.
    *
    * @generated from field: evergreen.v1.Job job = 1;
    */
@@ -876,42 +886,43 @@ export const CancelVideoResponseSchema: GenMessage<CancelVideoResponse> = /*@__P
   messageDesc(file_evergreen_v1_video, 14);
 
 /**
- * Asks for a page of jobs.
+ * Request for `ListVideos`: one page of jobs.
  *
  * @generated from message evergreen.v1.ListVideosRequest
  */
 export type ListVideosRequest = Message<"evergreen.v1.ListVideosRequest"> & {
   /**
-   * Only this project's. Empty: every project's.
+   * Only jobs of this project. Empty: of every project.
    *
    * @generated from field: string project_id = 1;
    */
   projectId: string;
 
   /**
-   * Only this scene's; needs `project_id`. Empty: every scene's.
+   * Only jobs of this scene; needs `project_id`. Empty: of every scene.
    *
    * @generated from field: string scene_id = 2;
    */
   sceneId: string;
 
   /**
-   * Only jobs in one of these states. Empty: in any.
+   * Only jobs in one of these states. Empty: in any state.
    *
    * @generated from field: repeated evergreen.v1.JobState states = 3;
    */
   states: JobState[];
 
   /**
-   * How many at most, ≥ 0; 0 means 50, more than 200 means 200. A page may hold fewer, even though more
-   * follow.
+   * The maximum number of jobs to return, ≥ 0; 0 means 50, more than 200 means 200. A page may hold fewer, even
+   * if more follow.
    *
    * @generated from field: int32 page_size = 4;
    */
   pageSize: number;
 
   /**
-   * The `next_page_token` of the page before, with otherwise the same request. Empty: the first page.
+   * The `next_page_token` of the previous page; the rest of the request must be the same. Empty: the first
+   * page.
    *
    * @generated from field: string page_token = 5;
    */
@@ -926,7 +937,7 @@ export const ListVideosRequestSchema: GenMessage<ListVideosRequest> = /*@__PURE_
   messageDesc(file_evergreen_v1_video, 15);
 
 /**
- * Answers `ListVideos`.
+ * Response of `ListVideos`.
  *
  * @generated from message evergreen.v1.ListVideosResponse
  */
@@ -939,7 +950,7 @@ export type ListVideosResponse = Message<"evergreen.v1.ListVideosResponse"> & {
   jobs: Job[];
 
   /**
-   * What to give as `page_token` for the next page. Empty: this was the last.
+   * The `page_token` of the next page. Empty: this was the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -954,7 +965,7 @@ export const ListVideosResponseSchema: GenMessage<ListVideosResponse> = /*@__PUR
   messageDesc(file_evergreen_v1_video, 16);
 
 /**
- * Says what shall become of a job that needs attention.
+ * Request for `ResolveSubmission`: how to continue with a job that needs attention.
  *
  * @generated from message evergreen.v1.ResolveSubmissionRequest
  */
@@ -974,7 +985,7 @@ export type ResolveSubmissionRequest = Message<"evergreen.v1.ResolveSubmissionRe
   resolution: SubmissionResolution;
 
   /**
-   * The provider's id of the task to attach, a UUID. Required with `ATTACH`, refused otherwise.
+   * The provider's id of the task to attach, a UUID. Required with `ATTACH`, rejected otherwise.
    *
    * @generated from field: string provider_task_id = 3;
    */
@@ -989,7 +1000,7 @@ export const ResolveSubmissionRequestSchema: GenMessage<ResolveSubmissionRequest
   messageDesc(file_evergreen_v1_video, 17);
 
 /**
- * Answers `ResolveSubmission`.
+ * Response of `ResolveSubmission`.
  *
  * @generated from message evergreen.v1.ResolveSubmissionResponse
  */
@@ -1010,7 +1021,7 @@ export const ResolveSubmissionResponseSchema: GenMessage<ResolveSubmissionRespon
   messageDesc(file_evergreen_v1_video, 18);
 
 /**
- * Asks for the models.
+ * Request for `ListModels`.
  *
  * @generated from message evergreen.v1.ListModelsRequest
  */
@@ -1025,7 +1036,7 @@ export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE_
   messageDesc(file_evergreen_v1_video, 19);
 
 /**
- * Answers `ListModels`.
+ * Response of `ListModels`.
  *
  * @generated from message evergreen.v1.ListModelsResponse
  */
@@ -1046,56 +1057,57 @@ export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PUR
   messageDesc(file_evergreen_v1_video, 20);
 
 /**
- * What can be asked of a model. An empty list or an absent number means that the bound is not known; then the
- * provider decides.
+ * What a model accepts. An empty list or an absent number means that the bound is not known; then the provider
+ * decides.
  *
  * @generated from message evergreen.v1.Model
  */
 export type Model = Message<"evergreen.v1.Model"> & {
   /**
-   * Its name, as given in `GenerateVideoRequest.model`.
+   * The name, as used in `GenerateVideoRequest.model`.
    *
    * @generated from field: string model = 1;
    */
   model: string;
 
   /**
-   * What it can do. What follows here is true of some of them at least; `rules` tells it of each.
+   * What the model can do. The fields below combine all operations: each value applies to at least one of them.
+   * `rules` describes each operation separately.
    *
    * @generated from field: repeated evergreen.v1.Operation operations = 2;
    */
   operations: Operation[];
 
   /**
-   * The media roles it takes.
+   * The accepted media roles.
    *
    * @generated from field: repeated evergreen.v1.MediaRole roles = 3;
    */
   roles: MediaRole[];
 
   /**
-   * The ratios it takes, such as `1280:720`.
+   * The accepted ratios, such as `1280:720`.
    *
    * @generated from field: repeated string ratios = 4;
    */
   ratios: string[];
 
   /**
-   * The resolutions it takes, such as `720p`; empty where it takes none.
+   * The accepted resolutions, such as `720p`; empty if the model has none.
    *
    * @generated from field: repeated string resolutions = 5;
    */
   resolutions: string[];
 
   /**
-   * The lengths it makes, in seconds, rising.
+   * The possible durations in seconds, ascending.
    *
    * @generated from field: repeated int32 durations_seconds = 6;
    */
   durationsSeconds: number[];
 
   /**
-   * How long the prompt may be, in UTF-16 units.
+   * The maximum length of the prompt, in UTF-16 units.
    *
    * @generated from field: optional int32 prompt_max_utf16 = 7;
    */
@@ -1109,21 +1121,21 @@ export type Model = Message<"evergreen.v1.Model"> & {
   promptRequired: boolean;
 
   /**
-   * The names that `GenerateVideoRequest.options` may hold.
+   * The names allowed in `GenerateVideoRequest.options`.
    *
    * @generated from field: repeated string options = 9;
    */
   options: string[];
 
   /**
-   * What it costs. Empty: unknown, and requests with a limit on credits are refused.
+   * The prices. Empty: unknown, and requests with a limit on credits are rejected.
    *
    * @generated from field: repeated evergreen.v1.Price prices = 10;
    */
   prices: Price[];
 
   /**
-   * What each operation takes, in the order of `operations`.
+   * What each operation accepts, in the order of `operations`.
    *
    * @generated from field: repeated evergreen.v1.OperationRules rules = 11;
    */
@@ -1138,69 +1150,69 @@ export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_video, 21);
 
 /**
- * What a model takes in one operation.
+ * What a model accepts in one operation.
  *
  * @generated from message evergreen.v1.OperationRules
  */
 export type OperationRules = Message<"evergreen.v1.OperationRules"> & {
   /**
-   * What is made from what.
+   * The operation.
    *
    * @generated from field: evergreen.v1.Operation operation = 1;
    */
   operation: Operation;
 
   /**
-   * The media roles it takes.
+   * The accepted media roles.
    *
    * @generated from field: repeated evergreen.v1.MediaRole roles = 2;
    */
   roles: MediaRole[];
 
   /**
-   * The ratios it takes; empty where it takes none.
+   * The accepted ratios; empty if there are none.
    *
    * @generated from field: repeated string ratios = 3;
    */
   ratios: string[];
 
   /**
-   * The resolutions it takes; empty where it takes none.
+   * The accepted resolutions; empty if there are none.
    *
    * @generated from field: repeated string resolutions = 4;
    */
   resolutions: string[];
 
   /**
-   * The lengths it makes, in seconds, rising; empty where the length follows the source.
+   * The possible durations in seconds, ascending; empty if the duration follows the source.
    *
    * @generated from field: repeated int32 durations_seconds = 5;
    */
   durationsSeconds: number[];
 
   /**
-   * How long the prompt may be, in UTF-16 units. Absent: no bound is known.
+   * The maximum length of the prompt, in UTF-16 units. Absent: no bound is known.
    *
    * @generated from field: optional int32 prompt_max_utf16 = 6;
    */
   promptMaxUtf16?: number | undefined;
 
   /**
-   * Whether it needs a prompt.
+   * Whether the operation needs a prompt.
    *
    * @generated from field: bool prompt_required = 7;
    */
   promptRequired: boolean;
 
   /**
-   * The names that `GenerateVideoRequest.options` may hold.
+   * The names allowed in `GenerateVideoRequest.options`.
    *
    * @generated from field: repeated string options = 8;
    */
   options: string[];
 
   /**
-   * What it costs. Empty: unknown.
+   * The prices. Empty: unknown.
    *
    * @generated from field: repeated evergreen.v1.Price prices = 9;
    */
@@ -1221,7 +1233,7 @@ export const OperationRulesSchema: GenMessage<OperationRules> = /*@__PURE__*/
  */
 export type Price = Message<"evergreen.v1.Price"> & {
   /**
-   * When it applies, such as `with audio` or `1080p`, for a human to read. Empty: always.
+   * When the price applies, such as `with audio` or `1080p`, for a human to read. Empty: always.
    *
    * @generated from field: string condition = 1;
    */
@@ -1243,13 +1255,13 @@ export const PriceSchema: GenMessage<Price> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_video, 23);
 
 /**
- * Asks for the account.
+ * Request for `GetAccount`.
  *
  * @generated from message evergreen.v1.GetAccountRequest
  */
 export type GetAccountRequest = Message<"evergreen.v1.GetAccountRequest"> & {
   /**
-   * Tell of this project what is reserved and spent, not of all. Empty: of all.
+   * Return the reserved and spent credits of this project only. Empty: of all projects.
    *
    * @generated from field: string project_id = 1;
    */
@@ -1264,69 +1276,71 @@ export const GetAccountRequestSchema: GenMessage<GetAccountRequest> = /*@__PURE_
   messageDesc(file_evergreen_v1_video, 24);
 
 /**
- * Answers `GetAccount`.
+ * Response of `GetAccount`.
  *
  * @generated from message evergreen.v1.GetAccountResponse
  */
 export type GetAccountResponse = Message<"evergreen.v1.GetAccountResponse"> & {
   /**
-   * What is left, in credits, by the provider's account.
+   * The remaining credits of the provider's account.
    *
    * @generated from field: double credit_balance = 1;
    */
   creditBalance: number;
 
   /**
-   * The most that may be spent within 30 days, in credits. Absent: not told.
+   * The most that may be spent within 30 days, in credits. Absent: the provider does not say.
    *
    * @generated from field: optional double max_monthly_credits = 2;
    */
   maxMonthlyCredits?: number | undefined;
 
   /**
-   * Limits and use per model, for each model that the provider names.
+   * Limits and usage per model, for each model that the provider names.
    *
    * @generated from field: repeated evergreen.v1.ModelUsage usage = 3;
    */
   usage: ModelUsage[];
 
   /**
-   * The version of the provider's API that is spoken.
+   * The version of the provider's API in use.
    *
    * @generated from field: string api_version = 4;
    */
   apiVersion: string;
 
   /**
-   * What attempts under way, or in `NEEDS_ATTENTION`, may still cost at most, in credits.
+   * The most that attempts under way, or in `NEEDS_ATTENTION`, may still cost, in credits.
    *
    * @generated from field: double reserved_credits = 5;
    */
   reservedCredits: number;
 
   /**
-   * What ended attempts have cost, in credits: `spent_confirmed_credits` and `spent_upper_bound_credits` together.
+   * What ended attempts have cost, in credits: `spent_confirmed_credits` and `spent_upper_bound_credits`
+   * together.
    *
    * @generated from field: double spent_credits = 6;
    */
   spentCredits: number;
 
   /**
-   * The part of `spent_credits` that is certain: by the provider's word, or because nothing was submitted.
+   * The part of `spent_credits` that is certain: the provider reported it, or nothing was submitted.
    *
    * @generated from field: double spent_confirmed_credits = 7;
    */
   spentConfirmedCredits: number;
 
   /**
-   * The part of `spent_credits` that is only a bound: the true cost is not known, and not higher.
+   * The part of `spent_credits` that is only an upper bound: the true cost is not known, and not higher.
    *
    * @generated from field: double spent_upper_bound_credits = 8;
    */
   spentUpperBoundCredits: number;
 
   /**
-   * The most that the asked project may have reserved and spent in all. Absent: no limit, or no `project_id`.
+   * The most that the requested project may have reserved and spent in total, in credits. Absent: no limit, or
+   * no `project_id`.
    *
    * @generated from field: optional double project_cap_credits = 9;
    */
@@ -1354,21 +1368,21 @@ export type ModelUsage = Message<"evergreen.v1.ModelUsage"> & {
   model: string;
 
   /**
-   * How many tasks may run at once. Absent: unlimited.
+   * The maximum number of concurrent tasks. Absent: unlimited.
    *
    * @generated from field: optional int32 max_concurrent = 2;
    */
   maxConcurrent?: number | undefined;
 
   /**
-   * How many may be made within a rolling 24 hours. Absent: unlimited.
+   * The maximum number of tasks created within a rolling 24 hours. Absent: unlimited.
    *
    * @generated from field: optional int32 max_daily = 3;
    */
   maxDaily?: number | undefined;
 
   /**
-   * How many were made within the last 24 hours, by anyone who uses the account.
+   * The number of tasks created within the last 24 hours, by anyone who uses the account.
    *
    * @generated from field: int32 used_today = 4;
    */
@@ -1383,7 +1397,7 @@ export const ModelUsageSchema: GenMessage<ModelUsage> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_video, 26);
 
 /**
- * Where a job stands. `SUCCEEDED`, `FAILED`, `CANCELLED` and `EXPIRED` are final: nothing changes after them.
+ * The state of a job. `SUCCEEDED`, `FAILED`, `CANCELLED` and `EXPIRED` are final: nothing changes after them.
  *
  * @generated from enum evergreen.v1.JobState
  */
@@ -1396,14 +1410,14 @@ export enum JobState {
   UNSPECIFIED = 0,
 
   /**
-   * Accepted, nothing submitted. Becomes `RUNNING`, `CANCELLING`, `FAILED` or `EXPIRED`.
+   * Accepted; nothing is submitted yet. Becomes `RUNNING`, `CANCELLING`, `FAILED` or `EXPIRED`.
    *
    * @generated from enum value: JOB_STATE_QUEUED = 1;
    */
   QUEUED = 1,
 
   /**
-   * Being submitted, made or delivered. Becomes `SUCCEEDED`, `FAILED`, `NEEDS_ATTENTION`, `CANCELLING`,
+   * Being submitted, generated or delivered. Becomes `SUCCEEDED`, `FAILED`, `NEEDS_ATTENTION`, `CANCELLING`,
    * `EXPIRED`, or `QUEUED` again for another try.
    *
    * @generated from enum value: JOB_STATE_RUNNING = 2;
@@ -1411,15 +1425,15 @@ export enum JobState {
   RUNNING = 2,
 
   /**
-   * Whether a paid task exists is not known, and nothing is done until `ResolveSubmission` is called, or the
-   * task turns up.
+   * It is not known whether a paid task exists. Nothing is done until `ResolveSubmission` is called, or the
+   * task is found.
    *
    * @generated from enum value: JOB_STATE_NEEDS_ATTENTION = 3;
    */
   NEEDS_ATTENTION = 3,
 
   /**
-   * Cancelling is asked for. Becomes `CANCELLED`, `SUCCEEDED` (too late), `FAILED` or `NEEDS_ATTENTION`.
+   * Cancellation was requested. Becomes `CANCELLED`, `SUCCEEDED` (too late), `FAILED` or `NEEDS_ATTENTION`.
    *
    * @generated from enum value: JOB_STATE_CANCELLING = 4;
    */
@@ -1440,7 +1454,7 @@ export enum JobState {
   FAILED = 6,
 
   /**
-   * Final: cancelled as asked.
+   * Final: cancelled as requested.
    *
    * @generated from enum value: JOB_STATE_CANCELLED = 7;
    */
@@ -1461,7 +1475,7 @@ export const JobStateSchema: GenEnum<JobState> = /*@__PURE__*/
   enumDesc(file_evergreen_v1_video, 0);
 
 /**
- * What is being done with a job. An axis of its own beside the state.
+ * What is being done with a job, in more detail than its state.
  *
  * @generated from enum evergreen.v1.JobStage
  */
@@ -1474,42 +1488,42 @@ export enum JobStage {
   UNSPECIFIED = 0,
 
   /**
-   * `QUEUED`: inputs are fetched, checked and kept.
+   * `QUEUED`: inputs are being fetched, checked and stored.
    *
    * @generated from enum value: JOB_STAGE_PREPARING = 1;
    */
   PREPARING = 1,
 
   /**
-   * `QUEUED`: waits for its turn.
+   * `QUEUED`: the job waits for its turn.
    *
    * @generated from enum value: JOB_STAGE_WAITING = 2;
    */
   WAITING = 2,
 
   /**
-   * `RUNNING`: the request is on its way to the provider.
+   * `RUNNING`: the request is being sent to the provider.
    *
    * @generated from enum value: JOB_STAGE_SUBMITTING = 3;
    */
   SUBMITTING = 3,
 
   /**
-   * `RUNNING`: the provider has accepted the task and lets it wait.
+   * `RUNNING`: the provider has accepted the task and makes it wait.
    *
    * @generated from enum value: JOB_STAGE_THROTTLED = 4;
    */
   THROTTLED = 4,
 
   /**
-   * `RUNNING`: the provider works on it.
+   * `RUNNING`: the provider is processing the task.
    *
    * @generated from enum value: JOB_STAGE_GENERATING = 5;
    */
   GENERATING = 5,
 
   /**
-   * `RUNNING`: the finished clip is brought into storage.
+   * `RUNNING`: the finished clip is being copied into storage.
    *
    * @generated from enum value: JOB_STAGE_DELIVERING = 6;
    */
@@ -1529,56 +1543,56 @@ export const JobStageSchema: GenEnum<JobStage> = /*@__PURE__*/
  */
 export enum MediaRole {
   /**
-   * Refused.
+   * Rejected.
    *
    * @generated from enum value: MEDIA_ROLE_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * A picture: the clip begins with it.
+   * A picture: the first frame of the clip.
    *
    * @generated from enum value: MEDIA_ROLE_FIRST_FRAME = 1;
    */
   FIRST_FRAME = 1,
 
   /**
-   * A picture: the clip ends with it.
+   * A picture: the last frame of the clip.
    *
    * @generated from enum value: MEDIA_ROLE_LAST_FRAME = 2;
    */
   LAST_FRAME = 2,
 
   /**
-   * A picture of a subject or a style to keep to.
+   * A picture: a subject or a style to follow.
    *
    * @generated from enum value: MEDIA_ROLE_REFERENCE = 3;
    */
   REFERENCE = 3,
 
   /**
-   * The video to be changed.
+   * The video to change.
    *
    * @generated from enum value: MEDIA_ROLE_SOURCE_VIDEO = 4;
    */
   SOURCE_VIDEO = 4,
 
   /**
-   * A video of a subject, a movement or a style to keep to.
+   * A video: a subject, a movement or a style to follow.
    *
    * @generated from enum value: MEDIA_ROLE_REFERENCE_VIDEO = 5;
    */
   REFERENCE_VIDEO = 5,
 
   /**
-   * A sound to keep to.
+   * Audio to follow.
    *
    * @generated from enum value: MEDIA_ROLE_REFERENCE_AUDIO = 6;
    */
   REFERENCE_AUDIO = 6,
 
   /**
-   * A picture of how the source video shall look at `at_seconds`.
+   * A picture: how the source video should look at `at_seconds`.
    *
    * @generated from enum value: MEDIA_ROLE_KEYFRAME = 7;
    */
@@ -1592,7 +1606,7 @@ export const MediaRoleSchema: GenEnum<MediaRole> = /*@__PURE__*/
   enumDesc(file_evergreen_v1_video, 2);
 
 /**
- * What to do when the answer to a submission is lost, so that nobody knows whether a paid task exists.
+ * What to do if the answer to a submission is lost, so that it is not known whether a paid task exists.
  *
  * @generated from enum evergreen.v1.OnUnknownSubmission
  */
@@ -1612,7 +1626,7 @@ export enum OnUnknownSubmission {
   ASK = 1,
 
   /**
-   * Submits once more, at the risk of paying twice. If that answer is lost too, as `ASK`.
+   * Submits once more, at the risk of paying twice. If that answer is lost too, acts as `ASK`.
    *
    * @generated from enum value: ON_UNKNOWN_SUBMISSION_RESUBMIT = 2;
    */
@@ -1626,27 +1640,27 @@ export const OnUnknownSubmissionSchema: GenEnum<OnUnknownSubmission> = /*@__PURE
   enumDesc(file_evergreen_v1_video, 3);
 
 /**
- * What shall become of a job in `NEEDS_ATTENTION`.
+ * How to continue with a job in `NEEDS_ATTENTION`.
  *
  * @generated from enum evergreen.v1.SubmissionResolution
  */
 export enum SubmissionResolution {
   /**
-   * Refused.
+   * Rejected.
    *
    * @generated from enum value: SUBMISSION_RESOLUTION_UNSPECIFIED = 0;
    */
   UNSPECIFIED = 0,
 
   /**
-   * No task exists, or paying twice is acceptable: makes a new attempt, from `QUEUED`.
+   * No task exists, or paying twice is acceptable: starts a new attempt, from `QUEUED`.
    *
    * @generated from enum value: SUBMISSION_RESOLUTION_RESUBMIT = 1;
    */
   RESUBMIT = 1,
 
   /**
-   * Gives the job up: `FAILED` with `SUBMISSION_ABANDONED`. Its estimate counts as spent, since it may have
+   * Gives up the job: `FAILED` with `SUBMISSION_ABANDONED`. Its estimate counts as spent, since it may have
    * been.
    *
    * @generated from enum value: SUBMISSION_RESOLUTION_ABANDON = 2;
@@ -1654,7 +1668,7 @@ export enum SubmissionResolution {
   ABANDON = 2,
 
   /**
-   * The task exists and is known: goes on with it, from `RUNNING`.
+   * The task exists and its id is known: continues with it, from `RUNNING`.
    *
    * @generated from enum value: SUBMISSION_RESOLUTION_ATTACH = 3;
    */
@@ -1668,7 +1682,7 @@ export const SubmissionResolutionSchema: GenEnum<SubmissionResolution> = /*@__PU
   enumDesc(file_evergreen_v1_video, 4);
 
 /**
- * How sure a cost is.
+ * How certain a cost is.
  *
  * @generated from enum evergreen.v1.CostBasis
  */
@@ -1681,14 +1695,14 @@ export enum CostBasis {
   UNSPECIFIED = 0,
 
   /**
-   * The provider told it, or nothing was submitted.
+   * The provider reported it, or nothing was submitted.
    *
    * @generated from enum value: COST_BASIS_CONFIRMED = 1;
    */
   CONFIRMED = 1,
 
   /**
-   * The provider did not tell it; it is the most that it can be.
+   * The provider did not report it; this is the most that it can be.
    *
    * @generated from enum value: COST_BASIS_UPPER_BOUND = 2;
    */
@@ -1736,14 +1750,14 @@ export enum EventKind {
   STARTED = 3,
 
   /**
-   * `stage` changed; also the return to `QUEUED` for another try.
+   * `stage` changed. Also sent when the job returns to `QUEUED` for another try.
    *
    * @generated from enum value: EVENT_KIND_STAGE_CHANGED = 4;
    */
   STAGE_CHANGED = 4,
 
   /**
-   * `progress` rose. The one kind that may be skipped.
+   * `progress` increased. The only kind that may be skipped.
    *
    * @generated from enum value: EVENT_KIND_PROGRESS = 5;
    */
@@ -1757,28 +1771,28 @@ export enum EventKind {
   OUTPUT_ADDED = 6,
 
   /**
-   * Something is new in `warnings`.
+   * `warnings` has a new entry.
    *
    * @generated from enum value: EVENT_KIND_WARNING = 7;
    */
   WARNING = 7,
 
   /**
-   * Cancelling was asked for.
+   * Cancellation was requested.
    *
    * @generated from enum value: EVENT_KIND_CANCELLING = 8;
    */
   CANCELLING = 8,
 
   /**
-   * Somebody must call `ResolveSubmission`.
+   * Someone must call `ResolveSubmission`.
    *
    * @generated from enum value: EVENT_KIND_NEEDS_ATTENTION = 9;
    */
   NEEDS_ATTENTION = 9,
 
   /**
-   * The job left `NEEDS_ATTENTION` and goes on.
+   * The job left `NEEDS_ATTENTION` and continues.
    *
    * @generated from enum value: EVENT_KIND_RESOLVED = 10;
    */
@@ -1799,7 +1813,7 @@ export enum EventKind {
   FAILED = 12,
 
   /**
-   * Final: cancelled as asked.
+   * Final: cancelled as requested.
    *
    * @generated from enum value: EVENT_KIND_CANCELLED = 13;
    */
@@ -1833,21 +1847,21 @@ export enum Operation {
   UNSPECIFIED = 0,
 
   /**
-   * A prompt becomes a clip, perhaps with references.
+   * Makes a clip from a prompt, optionally with references.
    *
    * @generated from enum value: OPERATION_TEXT_TO_VIDEO = 1;
    */
   TEXT_TO_VIDEO = 1,
 
   /**
-   * One or more frames become a clip.
+   * Makes a clip from one or more frames.
    *
    * @generated from enum value: OPERATION_IMAGE_TO_VIDEO = 2;
    */
   IMAGE_TO_VIDEO = 2,
 
   /**
-   * A source video becomes another.
+   * Makes a new clip from a source video.
    *
    * @generated from enum value: OPERATION_VIDEO_TO_VIDEO = 3;
    */
@@ -1861,53 +1875,55 @@ export const OperationSchema: GenEnum<Operation> = /*@__PURE__*/
   enumDesc(file_evergreen_v1_video, 7);
 
 /**
- * Makes video clips and tells how they come along.
+ * Generates video clips and reports their progress.
  *
- * A clip is made by a *job*. `GenerateVideo` records the job and returns at once; the job then lives on its
- * own, through restarts of the service, until it is final. `WatchProgress` streams every change, `GetStatus`
- * tells the present. A job that is `SUCCEEDED` has its files in the scene's storage, whole and checksummed.
+ * A *job* generates one clip. `GenerateVideo` records the job and returns immediately. The job then runs on its
+ * own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
+ * returns the current state. When a job is `SUCCEEDED`, its files are in the scene's storage, complete and
+ * checksummed.
  *
- * **Ids.** `project_id` and `scene_id` match `^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$` and are no Windows device
- * name (`CON`, `NUL`, …). `job_id` is a UUIDv7 in lower case, made by the service.
+ * **Ids.** `project_id` and `scene_id` match `^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$` and must not be Windows device
+ * names (`CON`, `NUL`, …). The service assigns `job_id`, a UUIDv7 in lower case.
  *
  * **Credits** are the provider's unit of money, given as doubles with at most three decimals.
  *
- * **Errors.** What goes wrong before a job exists is the status of the call; what goes wrong later is
- * `Job.error`, and the calls about that job succeed. Every error status carries a `google.rpc.ErrorInfo` with
- * domain `evergreen.v1`, one of the reasons below, and metadata naming what it is about (`job_id`,
- * `project_id`, …). Bad input adds a `google.rpc.BadRequest` with one entry per wrong field, all of them at
- * once; where they are too many for one status, metadata `faults` tells how many there are. Where the same call
- * may succeed later, a `google.rpc.RetryInfo` says after how long to try.
+ * **Errors.** An error before a job exists is returned as the status of the call. A later error is recorded in
+ * `Job.error`, and calls about that job still succeed. Every error status carries a `google.rpc.ErrorInfo` with
+ * domain `evergreen.v1`, one of the reasons below, and metadata that identifies the subject (`job_id`,
+ * `project_id`, …). For invalid input, a `google.rpc.BadRequest` lists all field errors at once. If they do not
+ * all fit into one status, metadata `faults` holds their number. If the same call may succeed later, a
+ * `google.rpc.RetryInfo` says how long to wait.
  *
  * | code | reason | cause | what to do |
  * |---|---|---|---|
- * | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | mend the named fields |
- * | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id belongs to another body; metadata `job_id` names its job | use a new request_id |
- * | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; use a new request_id to have it made again |
+ * | `INVALID_ARGUMENT` | `INVALID_REQUEST` | a field is missing, malformed or out of bounds | fix the listed fields |
+ * | `ALREADY_EXISTS` | `REQUEST_ID_REUSED` | the request_id was used with another body; metadata `job_id` names its job | use a new request_id |
+ * | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; to generate it again, use a new request_id |
  * | `NOT_FOUND` | `JOB_NOT_FOUND` | no such job, or it is not yours | check the id |
  * | `NOT_FOUND` | `SCENE_NOT_FOUND` | no such scene, or it is not yours | check the ids, or create the scene |
  * | `FAILED_PRECONDITION` | `NEEDS_RESOLUTION` | the job needs attention, and the call cannot settle that | call `ResolveSubmission` |
- * | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not (or no longer) need attention | read the job |
- * | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | drop the limit or choose another model |
- * | `FAILED_PRECONDITION` | `CREDITS_EXCEEDED` | `max_credits` is below the quote; metadata `estimated_credits` holds it | raise the limit or ask for less |
- * | `FAILED_PRECONDITION` | `PROJECT_CREDITS_EXCEEDED` | the project's limit has no room for one more attempt; metadata `cap`, `reserved`, `spent` and `estimate` in credits | wait for jobs that give credits back, or have the limit raised |
- * | `FAILED_PRECONDITION` | `PROVIDER_TASK_NOT_FOUND` | the provider knows no task of that id | check the id |
+ * | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not need attention, or no longer does | read the job |
+ * | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | remove the limit or choose another model |
+ * | `FAILED_PRECONDITION` | `CREDITS_EXCEEDED` | the quote is above `max_credits`; metadata `estimated_credits` holds the quote | raise the limit or ask for less |
+ * | `FAILED_PRECONDITION` | `PROJECT_CREDITS_EXCEEDED` | the project's limit does not allow one more attempt; metadata `cap`, `reserved`, `spent` and `estimate` in credits | wait for jobs that release credits, or have the limit raised |
+ * | `FAILED_PRECONDITION` | `PROVIDER_TASK_NOT_FOUND` | the provider has no task with this id | check the id |
  * | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
- * | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider refuses the service's key | tell the operator |
- * | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: another project's, or the data was restored | watch again without a cursor |
+ * | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider rejects the service's key | tell the operator |
+ * | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: it belongs to another project, or the data was restored | watch again without a cursor |
  * | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
- * | `UNAVAILABLE` | `DRAINING` | this server is stopping, or has the watch opened anew | call again; a watch resumes from its cursor |
+ * | `UNAVAILABLE` | `DRAINING` | this server is stopping, or asks the client to reopen the watch | call again; a watch resumes from its cursor |
  * | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
- * | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call asks the provider, who does not answer | call again |
- * | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs wait, of the project or in all (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
- * | `INTERNAL` | `INTERNAL` | a fault of the service; metadata `error_id` finds it in the log | report the error id |
+ * | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call needs the provider, which does not answer | call again |
+ * | `RESOURCE_EXHAUSTED` | `QUEUE_FULL` | too many jobs are waiting, in the project or in total (metadata `bound`: `project` or `service`), or too many calls are open | call again later, with the same request_id |
+ * | `INTERNAL` | `INTERNAL` | an internal error; metadata `error_id` finds it in the log | report the error id |
  *
- * `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL` can come from every call and are
- * named again below only where a call has more to say about them. A deadline or a cancellation by the caller
- * ends the call, never a job.
+ * Every call can return `INVALID_ARGUMENT`, `UNAVAILABLE`, `RESOURCE_EXHAUSTED` and `INTERNAL`; they are listed
+ * again below only if there is more to say about them. A deadline or a cancellation by the caller ends the
+ * call, never a job.
  *
- * A request message may be up to 4 MiB long, a list or map in it have up to 1,024 items, and no text the character
- * U+0000. It must arrive whole within 60 seconds (`DEADLINE_EXCEEDED`, `REQUEST_STALLED`).
+ * A request message may be up to 4 MiB long, each list or map in it may have up to 1,024 items, and no text may
+ * contain the character U+0000. The whole message must arrive within 60 seconds (`DEADLINE_EXCEEDED`,
+ * `REQUEST_STALLED`).
  *
  * @generated from service evergreen.v1.VideoService
  */
@@ -1915,26 +1931,26 @@ export const VideoService: GenService<{
   /**
    * Accepts a request and returns the job that will carry it out.
    *
-   * Returns once the job is recorded, not when it is done. Creates the project and the scene where they do
-   * not exist. The call is safe to repeat: the same `request_id` with the same body returns the same job,
-   * whatever became of it since. So after `UNAVAILABLE`, `DEADLINE_EXCEEDED` or a lost connection, call again
-   * with the same `request_id`.
+   * Returns when the job is recorded, not when it is finished. Creates the project and the scene if they do not
+   * exist. The call is safe to repeat: the same `request_id` with the same body returns the same job, whatever
+   * its state by then. So after `UNAVAILABLE`, `DEADLINE_EXCEEDED` or a lost connection, call again with the
+   * same `request_id`.
    *
-   * With `validate_only`, checks everything, quotes the price and keeps nothing.
+   * With `validate_only`, checks everything, quotes the price and stores nothing.
    *
-   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: something is wrong with the request; every fault is named, with
-   *   what is allowed.
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the request is invalid; every field error is listed, with the
+   *   allowed values.
    * * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body in this project; use a
    *   new one.
-   * * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is not
-   *   carried out again.
+   * * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is
+   *   not carried out again.
    * * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: a limit on credits is set and the model's price is not known.
    * * `FAILED_PRECONDITION`, `CREDITS_EXCEEDED`: the quote is above `max_credits`.
-   * * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: with what the project has reserved and spent, the quote
-   *   is above the project's limit. Told by `validate_only` too, as of that moment.
+   * * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: the quote, together with what the project has reserved
+   *   and spent, is above the project's limit. `validate_only` reports this too, as of that moment.
    * * `FAILED_PRECONDITION`, `SCENE_BUSY`: the scene is being deleted, or its deletion was interrupted; call
-   *   `SceneService.DeleteScene` first. Or a file that the request names is being replaced or deleted at this
-   *   moment; call again.
+   *   `SceneService.DeleteScene` first. Or a file that the request names is being replaced or deleted right
+   *   now; call again.
    * * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
    * * `UNAVAILABLE`, `DRAINING` or `STORAGE_UNAVAILABLE`: call again with the same request_id.
    *
@@ -1946,7 +1962,7 @@ export const VideoService: GenService<{
     output: typeof GenerateVideoResponseSchema;
   },
   /**
-   * Returns a job as it is now, with the request it was made from.
+   * Returns the current state of a job, with the request that created it.
    *
    * * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
    *
@@ -1958,31 +1974,31 @@ export const VideoService: GenService<{
     output: typeof GetStatusResponseSchema;
   },
   /**
-   * Streams what happens to a project's jobs, or to chosen ones, without losing a change.
+   * Streams the changes of all jobs of a project, or of selected jobs, without losing a change.
    *
-   * *Without a cursor*, first sends a `SNAPSHOT` of each job in rising revision (of a whole project only the
-   * unfinished ones, unless `include_finished`), then a checkpoint, then every change. *With a cursor*
-   * (`after_revision`), sends only what lies after it; but a job watched by id that is already final is
+   * *Without a cursor*, first sends a `SNAPSHOT` of each job in order of revision (for a whole project only the
+   * unfinished jobs, unless `include_finished`), then a checkpoint, then every change. *With a cursor*
+   * (`after_revision`), sends only what comes after it; but a job that is watched by id and is already final is
    * always sent as a `SNAPSHOT`.
    *
-   * Events come in rising revision. State changes, outputs and warnings are never left out; a `PROGRESS` is
-   * skipped where a later event of the same job is at hand, so a slow reader slows only itself. A checkpoint
-   * comes at least every 15 seconds.
+   * Events arrive in order of revision. State changes, outputs and warnings are never left out. A `PROGRESS`
+   * event is skipped if a later event of the same job is ready, so a slow reader delays only itself. A
+   * checkpoint arrives at least every 15 seconds.
    *
    * *To resume* after a lost connection, call again with the highest revision seen, of an event or of a
-   * checkpoint. Remember a revision only once its message is dealt with.
+   * checkpoint. Save a revision only after its message has been processed.
    *
-   * With `job_ids`, ends with `OK` right after every watched job was seen final, and never otherwise;
-   * without, never ends by itself. Whether a job is final is told by `job.state`. `NEEDS_ATTENTION` is not
-   * final: the stream goes on, and somebody must call `ResolveSubmission`. Leaving the stream never cancels a
-   * job.
+   * With `job_ids`, the stream ends with `OK` as soon as every watched job has been sent in a final state, and
+   * never before; without `job_ids`, it never ends by itself. `job.state` says whether a job is final.
+   * `NEEDS_ATTENTION` is not final: the stream continues, and someone must call `ResolveSubmission`. Closing
+   * the stream never cancels a job.
    *
-   * * `NOT_FOUND`, `JOB_NOT_FOUND`: one of `job_ids` is unknown, or not of `project_id`. A project not known
-   *   yet is an empty watch.
-   * * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is of no use; watch again without one,
-   *   and take it that events were missed.
-   * * `UNAVAILABLE`, `DRAINING`: the server stops, or has the watch opened anew after some minutes, since another server
-   *   may be free to take it; a checkpoint was sent before, resume from it.
+   * * `NOT_FOUND`, `JOB_NOT_FOUND`: one of `job_ids` is unknown, or not in `project_id`. Watching an unknown
+   *   project is allowed; the watch is empty.
+   * * `OUT_OF_RANGE`, `CURSOR_AHEAD` or `CURSOR_COMPACTED`: the cursor is invalid; watch again without one, and
+   *   assume that events were missed.
+   * * `UNAVAILABLE`, `DRAINING`: the server is stopping, or it asks the client after some minutes to reopen the
+   *   watch, since another server may have capacity. A checkpoint was sent before; resume from it.
    *
    * @generated from rpc evergreen.v1.VideoService.WatchProgress
    */
@@ -1992,15 +2008,15 @@ export const VideoService: GenService<{
     output: typeof WatchProgressResponseSchema;
   },
   /**
-   * Asks that a job be cancelled, and returns it.
+   * Requests the cancellation of a job, and returns the job.
    *
-   * The wish is recorded at once (`CANCELLING`) and carried out as the job allows: nothing is destroyed that
-   * was already paid. If the clip is finished by then, the job ends as `SUCCEEDED` with the warning
-   * `CANCEL_TOO_LATE`. Cancelling again, or cancelling a final job, changes nothing and returns the job as it
-   * is.
+   * The cancellation is recorded immediately (`CANCELLING`) and carried out as far as the job allows: nothing
+   * that is already paid for is destroyed. If the clip is finished by then, the job ends as `SUCCEEDED` with
+   * the warning `CANCEL_TOO_LATE`. Cancelling again, or cancelling a final job, changes nothing and returns the
+   * job as it is.
    *
    * * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
-   * * `FAILED_PRECONDITION`, `NEEDS_RESOLUTION`: whether a paid task exists is not known; call
+   * * `FAILED_PRECONDITION`, `NEEDS_RESOLUTION`: it is not known whether a paid task exists; call
    *   `ResolveSubmission` with `ABANDON`.
    *
    * @generated from rpc evergreen.v1.VideoService.CancelVideo
@@ -2011,12 +2027,12 @@ export const VideoService: GenService<{
     output: typeof CancelVideoResponseSchema;
   },
   /**
-   * Lists jobs by age, oldest first, each with its request.
+   * Lists jobs, oldest first, each with its request.
    *
-   * The order is stable: none is met twice, and jobs made while one pages come at the end.
+   * The order is stable: no job appears twice, and jobs created during paging appear at the end.
    *
-   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is not one of ours, or was made with other
-   *   filters; start again without.
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or was created with other filters;
+   *   start again without a token.
    *
    * @generated from rpc evergreen.v1.VideoService.ListVideos
    */
@@ -2026,22 +2042,21 @@ export const VideoService: GenService<{
     output: typeof ListVideosResponseSchema;
   },
   /**
-   * Says what shall become of a job whose submission had no known outcome (`NEEDS_ATTENTION`).
+   * Decides how to continue with a job whose submission had no known outcome (`NEEDS_ATTENTION`).
    *
-   * The answer to a paid request was lost, so a task may or may not run at the provider. Look in the
-   * provider's own console, then choose. Only one such call wins.
+   * The answer to a paid request was lost, so a task may or may not be running at the provider. Check in the
+   * provider's own console, then choose. Only the first such call succeeds.
    *
    * * `NOT_FOUND`, `JOB_NOT_FOUND`: no such job, or it is not yours.
-   * * `FAILED_PRECONDITION`, `NOT_RESOLVABLE`: the job is not in `NEEDS_ATTENTION`, or no longer; read it
+   * * `FAILED_PRECONDITION`, `NOT_RESOLVABLE`: the job is not in `NEEDS_ATTENTION`, or no longer is; read it
    *   with `GetStatus`.
-   * * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED` or `PRICE_UNKNOWN`: `RESUBMIT` would go beyond the
+   * * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED` or `PRICE_UNKNOWN`: `RESUBMIT` would exceed the
    *   project's limit.
-   * * `FAILED_PRECONDITION`, `PROVIDER_TASK_NOT_FOUND`: `ATTACH` names a task that the provider does not
-   *   know.
-   * * `FAILED_PRECONDITION`, `PROVIDER_TASK_TAKEN`: `ATTACH` names a task that another job owns.
-   * * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: `ATTACH` could not be checked, since the provider
-   *   refuses the service's key.
-   * * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: `ATTACH` could not be checked just now; call again.
+   * * `FAILED_PRECONDITION`, `PROVIDER_TASK_NOT_FOUND`: `ATTACH` names a task that the provider does not know.
+   * * `FAILED_PRECONDITION`, `PROVIDER_TASK_TAKEN`: `ATTACH` names a task that belongs to another job.
+   * * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: `ATTACH` could not be checked, since the provider rejects
+   *   the service's key.
+   * * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: `ATTACH` could not be checked right now; call again.
    *
    * @generated from rpc evergreen.v1.VideoService.ResolveSubmission
    */
@@ -2051,8 +2066,8 @@ export const VideoService: GenService<{
     output: typeof ResolveSubmissionResponseSchema;
   },
   /**
-   * Lists the models that can be asked for, with their bounds and prices: the table by which `GenerateVideo`
-   * validates and quotes.
+   * Lists the available models, with their bounds and prices. `GenerateVideo` validates and quotes with the
+   * same table.
    *
    * @generated from rpc evergreen.v1.VideoService.ListModels
    */
@@ -2062,10 +2077,10 @@ export const VideoService: GenService<{
     output: typeof ListModelsResponseSchema;
   },
   /**
-   * Tells the balance and the limits of the provider's account, and what this service has reserved and spent
-   * of it: in all, or for one project.
+   * Returns the balance and the limits of the provider's account, and the credits that this service has
+   * reserved and spent: in total, or for one project.
    *
-   * * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider refuses the service's key; tell the
+   * * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider rejects the service's key; tell the
    *   operator.
    * * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: the provider does not answer; call again.
    *
