@@ -23,7 +23,7 @@ from evergreen_server.logs import set_up_logs
 @click.option("--insecure", is_flag=True, help="Serve beyond this machine without tokens or TLS.")
 def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
     """Serve the gRPC API until SIGTERM or SIGINT."""
-    # Here, not above: the client's verbs and every --help would wait for it.
+    # Imported here, since the client's commands and every --help would otherwise wait for it.
     from evergreen_server import app
     from evergreen_server.jobs.connecting import DatabaseUnusable
     from evergreen_server.replaced import FileUnusable
@@ -52,9 +52,9 @@ def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
 @click.command()
 @click.option("--listen", default="127.0.0.1:50052", metavar="HOST:PORT", show_default=True, help="Port 0 picks one.")
 @click.option("--speed", default=1.0, show_default=True, help="Simulated seconds per real second.")
-@click.option("--state-dir", type=click.Path(path_type=Path), help="Keep tasks here over a restart.")
+@click.option("--state-dir", type=click.Path(path_type=Path), help="Folder that keeps tasks across restarts.")
 @click.option("--tier", default=5, show_default=True, type=click.IntRange(1, 5), help="The account's tier.")
-@click.option("--render-scale", default=1.0, show_default=True, help="Output pixels per asked pixel, per side.")
+@click.option("--render-scale", default=1.0, show_default=True, help="Output pixels per requested pixel, per side.")
 def sandbox(listen: str, speed: float, state_dir: Path | None, tier: int, render_scale: float) -> None:
     """Run a local Runway for tests: its API, real MP4s, scripted faults."""
     from aiohttp import ThreadedResolver
@@ -92,19 +92,26 @@ def sandbox(listen: str, speed: float, state_dir: Path | None, tier: int, render
 
 
 @click.command()
-@click.option("--name", required=True, help="Whose it is; tells the lines of the tokens file apart.")
-@click.option("--project", "projects", multiple=True, metavar="ID", help="A project it is for; again for more.")
-@click.option("--all-projects", is_flag=True, help="It is for every project, also new ones.")
+@click.option("--name", required=True, help="The owner's name; identifies the line in the tokens file.")
+@click.option(
+    "--project", "projects", multiple=True, metavar="ID", help="A project that the token is valid for. Can be repeated."
+)
+@click.option("--all-projects", is_flag=True, help="The token is valid for every project, including new ones.")
 @click.option(
     "--right",
     "rights",
     multiple=True,
     type=click.Choice(["read", "write", "admin"]),
-    help="What it may do; again for more. Default: read and write.",
+    help="A right of the token. Can be repeated. Default: read and write.",
 )
-@click.option("--output", type=click.Choice(["table", "json"]), default="table", help="json prints both on stdout.")
+@click.option(
+    "--output",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    help="json prints the token and its line on stdout.",
+)
 def token(name: str, projects: tuple[str, ...], all_projects: bool, rights: tuple[str, ...], output: str) -> None:
-    """Make a token. Prints its line for EVERGREEN_TOKENS_FILE, and on stderr the token itself, this once.
+    """Create a token. Prints its line for EVERGREEN_TOKENS_FILE and, on stderr, the token itself, only this once.
 
     evergreen token --name studio --project film >> tokens
     """

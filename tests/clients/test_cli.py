@@ -365,9 +365,9 @@ async def test_a_waiting_job_shows_its_place_and_its_times(service: ScriptedServ
     status = await evergreen("video", "status", "job-1")
     listed = await evergreen("video", "list", "--project", "p")
 
-    assert "place in line  3\n" in status.stdout
-    assert "starts about   1970-01-01T00:01:00Z\n" in status.stdout
-    assert "ends about     1970-01-01T00:02:00Z\n" in status.stdout
+    assert "queue position  3\n" in status.stdout
+    assert "starts about    1970-01-01T00:01:00Z\n" in status.stdout
+    assert "ends about      1970-01-01T00:02:00Z\n" in status.stdout
     assert "WAITING 3" in listed.stdout
 
 

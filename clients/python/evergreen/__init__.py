@@ -1,11 +1,11 @@
-"""Client of Evergreen: makes video clips through one gRPC service.
+"""Client of Evergreen: generates video clips through one gRPC service.
 
     async with Client() as client:
         job = await client.generate(project_id="p", scene_id="s", model="gen4_turbo", image="picture.jpg")
         job = await client.wait(job.job_id)
         print([output.asset for output in job.outputs])
 
-Messages and enums are the generated ones of `evergreen.v1`; those one needs most are named here too.
+Messages and enums are the generated ones of `evergreen.v1`; the most common ones are also exported here.
 """
 
 from evergreen.client import Client

@@ -1,4 +1,4 @@
-"""What every call has in common: its deadline, who makes it, and errors that have a type."""
+"""What all calls share: a deadline, the caller's token, and typed errors."""
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _Response = TypeVar("_Response", covariant=True)
 
 
 class Method(Protocol[_Request, _Response]):
-    """A call of a stub that has one request and one answer."""
+    """A unary method of a stub: one request and one response."""
 
     def __call__(
         self, request: _Request, *, timeout: float | None = None, metadata: grpc.aio.Metadata | None = None
@@ -24,21 +24,21 @@ class Method(Protocol[_Request, _Response]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calls:
-    """Makes calls in the name of `token`, each within `timeout` seconds, retries included."""
+    """Makes calls with `token`, each within `timeout` seconds, including retries."""
 
     timeout: float
     token: Token | None
     home: Home | None = None
-    """Where calls may be made; None for anywhere."""
+    """The process and event loop that may make calls; None for any."""
 
     def metadata(self) -> grpc.aio.Metadata | None:
-        """Tells who calls. Raises ValueError, and RuntimeError where no call may be made."""
+        """Returns the metadata that identifies the caller. Raises ValueError, and RuntimeError away from `home`."""
         if self.home is not None:
             self.home.check()
         return None if self.token is None else grpc.aio.Metadata(("authorization", bearer(self.token)))
 
     async def unary(self, method: Method[_Request, _Response], request: _Request) -> _Response:
-        """Makes a call and returns its answer. Raises CallError."""
+        """Makes a call and returns its response. Raises CallError."""
         try:
             return await method(request, timeout=self.timeout, metadata=self.metadata())
         except grpc.aio.AioRpcError as error:

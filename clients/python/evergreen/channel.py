@@ -1,10 +1,10 @@
-"""How the client's channel behaves: retries of what was unavailable, keepalive, limits."""
+"""Settings of the client's channel: retries of unavailable calls, keepalive, limits."""
 
 import json
 
 _SERVICE_CONFIG = {
     "methodConfig": [
-        # Retrying the watch is its own business, since only it knows the cursor.
+        # The watch retries by itself, since only it knows the cursor.
         {"name": [{"service": "evergreen.v1.VideoService", "method": "WatchProgress"}]},
         {
             "name": [{"service": "evergreen.v1.VideoService"}, {"service": "evergreen.v1.SceneService"}],
@@ -26,12 +26,12 @@ CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
     ("grpc.keepalive_timeout_ms", 10_000),
     # A quiet watch sends nothing, and the default stops the pings after two.
     ("grpc.http2.max_pings_without_data", 0),
-    # By default a channel waits up to two minutes before it looks for a restarted server.
+    # By default a channel waits up to two minutes before it tries to reach a restarted server.
     ("grpc.initial_reconnect_backoff_ms", 250),
     ("grpc.max_reconnect_backoff_ms", 5_000),
-    # A page of jobs with long prompts and labels outgrows the default of 4 MiB.
+    # A page of jobs with long prompts and labels may exceed the default of 4 MiB.
     ("grpc.max_receive_message_length", 16 * 1024 * 1024),
 )
 
-# A proxy that the environment names cannot reach this machine's own loopback, and would read what is sent there.
+# A proxy from the environment cannot reach this machine's loopback, and would be able to read what is sent there.
 LOOPBACK_OPTIONS: tuple[tuple[str, str | int], ...] = (("grpc.enable_http_proxy", 0),)

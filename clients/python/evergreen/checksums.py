@@ -1,4 +1,4 @@
-"""CRC32C of what is moved, where `google-crc32c` is installed; the light client does without."""
+"""CRC32C of transferred bytes, if `google-crc32c` is installed; the minimal client works without it."""
 
 from importlib import import_module
 from importlib.util import find_spec
@@ -10,7 +10,7 @@ class _Module(Protocol):
 
 
 class Checksum:
-    """A running CRC32C. `value` is None where nothing here can compute one."""
+    """A running CRC32C. `value` is None if `google-crc32c` is not installed."""
 
     def __init__(self) -> None:
         found = find_spec("google_crc32c") is not None

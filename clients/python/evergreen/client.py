@@ -1,4 +1,4 @@
-"""The client: one channel to the service, one method per call, and what a call alone cannot do (watch, wait)."""
+"""The client: one channel to the service, one method per call, and `watch` and `wait`, which combine several."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
@@ -36,7 +36,7 @@ from evergreen.v1.video_pb2_grpc import VideoServiceStub
 from evergreen.watch import OnGap, Reconnect, is_final, resilient_watch
 
 if TYPE_CHECKING:
-    # Exists in the stubs' type information alone.
+    # Exists only in the stubs' type information.
     from evergreen.v1.video_pb2_grpc import VideoServiceAsyncStub
 
 
@@ -49,17 +49,19 @@ class _Open:
 
 
 class Client:
-    """Talks to one Evergreen service. To be used as `async with Client(...) as client`.
+    """Connects to one Evergreen service. Use it as `async with Client(...) as client`.
 
-    `timeout` bounds each call but a watch or transfer, retries included, in seconds. `tls` has the channel secured,
-    by `Tls` or by gRPC's own credentials; `token` tells who calls, and is sent without TLS to this machine alone,
-    unless `insecure` says that the way is safe. `options` are gRPC channel options and override the client's own.
+    `timeout` limits each call except watches and transfers, in seconds, including retries. `tls` secures the channel,
+    with `Tls` or with gRPC's own credentials. `token` identifies the caller. Without TLS, the client sends it only to
+    this machine, unless `insecure` says that the network is safe. `options` are gRPC channel options and override the
+    client's own.
 
-    Calls raise `CallError`, and are retried where the service was unavailable; each may be repeated safely.
+    Calls raise `CallError`. They are retried while the service is unavailable, since each call is safe to repeat.
     Raises ValueError for a token that may not, or cannot, be sent.
 
-    It belongs to the process and the event loop that opened it; elsewhere it raises RuntimeError. A process that was
-    forked while it was open can open none: close it before the fork, or start processes by 'spawn' or 'forkserver'.
+    A client belongs to the process and the event loop that opened it; elsewhere it raises RuntimeError. A process that
+    was forked while a client was open cannot open one: close all clients before a fork, or start processes with
+    'spawn' or 'forkserver'.
     """
 
     def __init__(
@@ -107,22 +109,22 @@ class Client:
 
     @property
     def scenes(self) -> Scenes:
-        """The folders that clips are delivered into, and the files in them."""
+        """Returns the calls for scenes: the folders that receive the clips, and the files in them."""
         return self._open.scenes
 
     async def generate(self, **fields: Unpack[VideoFields]) -> Job:
-        """Asks for a clip and returns its job as soon as the service has recorded it.
+        """Requests a clip and returns its job as soon as the service has recorded it.
 
-        Takes the fields of `GenerateVideoRequest`, and `image` for a first frame's file or bytes. A request_id
-        is made once per call where none is given; to repeat a call whose answer was lost, give your own.
+        Takes the fields of `GenerateVideoRequest`, and `image`: the first frame, as a file or as bytes. If no
+        request_id is given, each call creates one; to be able to repeat a call whose answer was lost, give your own.
         Raises MediaTooLarge before anything is sent.
         """
         return (await self._generate(await video_request(**fields))).job
 
     async def quote(self, **fields: Unpack[VideoFields]) -> float | None:
-        """Has a request checked and priced without making a job. Takes what `generate` takes.
+        """Returns the most that one attempt may cost, in credits, or None if the price is unknown.
 
-        Returns the most that one attempt may cost, in credits, or None where the price is unknown.
+        The service validates the request and creates no job. Takes the same fields as `generate`.
         """
         request = await video_request(**fields)
         request.validate_only = True
@@ -130,7 +132,7 @@ class Client:
         return answer.estimated_credits if answer.HasField("estimated_credits") else None
 
     async def status(self, job_id: str) -> Job:
-        """Returns a job as it is now, with its request."""
+        """Returns the current state of a job, with its request."""
         return (await self._calls.unary(self._open.videos.GetStatus, GetStatusRequest(job_id=job_id))).job
 
     def watch(
@@ -142,15 +144,16 @@ class Client:
         include_finished: bool = False,
         on_gap: OnGap | None = None,
     ) -> AsyncGenerator[WatchProgressResponse, None]:
-        """Yields the events and checkpoints of a project, or of some jobs, through lost connections and restarts.
+        """Yields the events and checkpoints of a project, or of some jobs, across lost connections and restarts.
 
-        Each comes once, in rising revision. With `job_ids` it ends after the final state of all of them, else
-        never. To go on later, give the revision of the last message dealt with as `after_revision`. Leaving the
-        loop cancels no job; where it is left early, wrap it in `contextlib.aclosing` to end the stream at once.
+        Each message is yielded once, in order of revision. With `job_ids`, the watch ends after the final state of all
+        of them; without, it never ends. To resume later, pass the revision of the last processed message as
+        `after_revision`. Leaving the loop cancels no job. If you leave it early, wrap the watch in
+        `contextlib.aclosing` to end the stream at once.
 
-        Where the service no longer keeps the events that come next, `on_gap` is told so, and the watch goes on with
-        the present state of every job that has changed meanwhile, finished or not. Without it CursorCompacted is
-        raised: whoever must know every event has to know that some are gone.
+        If the service no longer keeps the next events, the watch calls `on_gap` and continues with the current state
+        of every job that has changed meanwhile, finished or not. Without `on_gap` it raises CursorCompacted, since a
+        caller that needs every event must know that some are gone.
 
         Raises CursorLost, WatchInterrupted and other errors of a call.
         """
@@ -171,24 +174,24 @@ class Client:
     async def wait(self, job_id: str) -> Job:
         """Waits until a job has succeeded and returns it, without its request.
 
-        Raises JobFailed, JobCancelled, JobExpired; NeedsAttention as soon as the job does. Has no bound of its
-        own: use `asyncio.timeout`, or the job's `finish_by`.
+        Raises JobFailed, JobCancelled or JobExpired, and NeedsAttention as soon as the job needs attention. Has no
+        timeout of its own: use `asyncio.timeout`, or the job's `finish_by`.
         """
         while True:
             try:
                 return await self._wait(job_id)
             except CursorLost:
-                # Only the present state counts here, so missed events do no harm.
+                # Only the current state matters here, so missed events do no harm.
                 continue
 
     async def cancel(self, job_id: str) -> Job:
-        """Asks that a job be cancelled and returns it; it may still succeed if it was finished by then."""
+        """Requests the cancellation of a job and returns it. It may still succeed if it was finished by then."""
         return (await self._calls.unary(self._open.videos.CancelVideo, CancelVideoRequest(job_id=job_id))).job
 
     async def resolve(
         self, job_id: str, resolution: SubmissionResolution.ValueType, *, provider_task_id: str = ""
     ) -> Job:
-        """Says what shall become of a job that needs attention."""
+        """Decides how to continue with a job that needs attention, and returns the job."""
         request = ResolveSubmissionRequest(job_id=job_id, resolution=resolution, provider_task_id=provider_task_id)
         return (await self._calls.unary(self._open.videos.ResolveSubmission, request)).job
 
@@ -200,7 +203,7 @@ class Client:
         states: Iterable[JobState.ValueType] = (),
         page_size: int = 0,
     ) -> AsyncIterator[Job]:
-        """Yields jobs, oldest first, fetching one page after the other."""
+        """Yields jobs, oldest first. Fetches one page after the other."""
         request = ListVideosRequest(project_id=project_id, scene_id=scene_id, states=states, page_size=page_size)
         while True:
             page = await self._calls.unary(self._open.videos.ListVideos, request)
@@ -211,15 +214,15 @@ class Client:
             request.page_token = page.next_page_token
 
     async def models(self) -> Sequence[Model]:
-        """Returns the models that can be asked for, with their bounds and prices."""
+        """Returns the available models, with their bounds and prices."""
         return (await self._calls.unary(self._open.videos.ListModels, ListModelsRequest())).models
 
     async def account(self, project_id: str = "") -> GetAccountResponse:
-        """Returns the balance and limits of the provider's account, and what the service, or a project, has spent."""
+        """Returns the balance and limits of the provider's account, and what the service or one project has spent."""
         return await self._calls.unary(self._open.videos.GetAccount, GetAccountRequest(project_id=project_id))
 
     async def healthy(self) -> bool:
-        """Asks the standard health check whether the service as a whole is serving. Is not retried."""
+        """Returns whether the standard health check reports the whole service as serving. Is not retried."""
         # An empty HealthCheckRequest has no bytes; `status: SERVING` is field 1, varint 1.
         check = self._open.channel.unary_unary(
             "/grpc.health.v1.Health/Check", request_serializer=bytes, response_deserializer=bytes

@@ -1,31 +1,31 @@
-"""What can go wrong, as exceptions. A call's error is chosen by the reason that the service gives.
+"""The exceptions of this package. The class of a call's error follows the reason that the service gives.
 
 EvergreenError
   MediaTooLarge           the inputs are too large to be sent as bytes; nothing was sent
   CallError               a call ended with an error status
-    InvalidRequest        something is wrong with the request; `violations` names every fault
-    RequestIdReused       the request_id belongs to another body; metadata `job_id` names its job
-    Unauthenticated       the service wants to know who calls: give a token or a certificate that it knows
-    PermissionDenied      who calls may not do this
-    JobDeleted            the request was carried out long ago, and its job is no longer kept
+    InvalidRequest        the request is invalid; `violations` lists every field error
+    RequestIdReused       the request_id was used with another body; metadata `job_id` names its job
+    Unauthenticated       the caller is unknown: give a token or a certificate that the service knows
+    PermissionDenied      the caller may not do this
+    JobDeleted            the request was accepted long ago, and its job is no longer kept
     NotFound
       JobNotFound
       SceneNotFound
       AssetNotFound
-    AssetExists           a file of that path exists; choose another name, or set `overwrite`
+    AssetExists           a file with this path exists; choose another name, or set `overwrite`
     PreconditionFailed
       NeedsResolution     the job needs attention; call `resolve`
-      NotResolvable       the job does not, or no longer, need attention
+      NotResolvable       the job does not need attention, or no longer does
       PriceUnknown        a limit on credits is set and the model's price is not known
       CreditsExceeded     the quote is above `max_credits`
-      ProjectCreditsExceeded   the quote is above what the project has left
+      ProjectCreditsExceeded   the quote is above what is left of the project's limit
       ProviderTaskNotFound
       ProviderTaskTaken   the task belongs to another job
       ProviderUnauthorized
       SceneUnsupported    a newer version of the service wrote the scene
       SceneBusy           jobs of the scene are not final, or it is being deleted
       UrlUnsupported      the storage cannot sign URLs; download the asset instead
-      ObjectTooLarge      the storage takes no file as large as this
+      ObjectTooLarge      the file is larger than the storage allows
     CursorLost            events may have been missed; watch again without a cursor
       CursorAhead
       CursorCompacted
@@ -36,15 +36,15 @@ EvergreenError
     QueueFull             call again later, with the same request_id
     TooManyTransfers      call again later
     NotOffered            this server does not offer the call
-    InternalError         a fault of the service; metadata `error_id` finds it in the log
-    DeadlineExceeded      no answer in time; what was asked may have been done all the same
+    InternalError         an internal error of the service; metadata `error_id` finds it in the log
+    DeadlineExceeded      no answer in time; the request may have been carried out
       TransferStalled     the service waited too long for this client; call again
-  TransferBroken          an upload or download stood still, or the bytes there are not the bytes here
+  TransferBroken          an upload or download stalled, or the received bytes differ from the sent bytes
   WatchInterrupted        a watch could not be resumed for too long
   JobFailed               the job is final and has not succeeded
     JobCancelled
     JobExpired
-  NeedsAttention          whether a paid task exists is not known; call `resolve`
+  NeedsAttention          it is not known whether a paid task exists; call `resolve`
 """
 
 from collections.abc import Mapping
@@ -60,12 +60,12 @@ class EvergreenError(Exception):
 
 
 class MediaTooLarge(EvergreenError, ValueError):
-    """The inputs given as files or bytes are larger than one request may hold."""
+    """The inputs given as files or bytes are larger than one request allows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FieldViolation:
-    """One thing wrong with a request: the field's path and what to do."""
+    """One field error of a request: the field's path and what to do."""
 
     field: str
     description: str
@@ -73,21 +73,21 @@ class FieldViolation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallDetails:
-    """What a status tells beside its code and text."""
+    """The details of a status, in addition to its code and text."""
 
     reason: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
     violations: tuple[FieldViolation, ...] = ()
     retry_after_seconds: float | None = None
     message: str = ""
-    """What to say instead of the status's text."""
+    """Replaces the status's text if not empty."""
 
 
 class CallError(EvergreenError):
     """A call ended with an error status.
 
-    `reason` is the service's own, and empty where the status did not come from it (a lost connection, a
-    proxy). `rpc_error` is the original.
+    `reason` is the service's reason; it is empty if the status did not come from the service (a lost connection, a
+    proxy). `rpc_error` is the original error.
     """
 
     def __init__(self, rpc_error: grpc.aio.AioRpcError, details: CallDetails) -> None:
@@ -103,7 +103,7 @@ class CallError(EvergreenError):
 
 
 class InvalidRequest(CallError):
-    """A field is missing, malformed or out of bounds; `violations` names them all."""
+    """A field is missing, malformed or out of bounds; `violations` lists every field error."""
 
 
 class RequestIdReused(CallError):
@@ -111,11 +111,11 @@ class RequestIdReused(CallError):
 
 
 class Unauthenticated(CallError):
-    """The service does not know who calls: the token or certificate is missing, unknown or expired."""
+    """The caller is unknown: the token or certificate is missing, unknown or expired."""
 
 
 class PermissionDenied(CallError):
-    """Who calls may not do this; the operator grants rights."""
+    """The caller may not do this; the operator grants rights."""
 
 
 class JobDeleted(CallError):
@@ -123,7 +123,7 @@ class JobDeleted(CallError):
 
 
 class NotFound(CallError):
-    """No such thing, or it is not yours."""
+    """The requested object does not exist, or it is not yours."""
 
 
 class JobNotFound(NotFound):
@@ -139,11 +139,11 @@ class AssetNotFound(NotFound):
 
 
 class AssetExists(CallError):
-    """A file of that path exists, with other bytes; choose another name, or set `overwrite`."""
+    """A file with this path exists, with other bytes; choose another name, or set `overwrite`."""
 
 
 class PreconditionFailed(CallError):
-    """The call does not fit the present state of things."""
+    """The call is not possible in the current state of the job, scene or project."""
 
 
 class NeedsResolution(PreconditionFailed):
@@ -151,7 +151,7 @@ class NeedsResolution(PreconditionFailed):
 
 
 class NotResolvable(PreconditionFailed):
-    """The job does not, or no longer, need attention; read it with `status`."""
+    """The job does not need attention, or no longer does; read it with `status`."""
 
 
 class PriceUnknown(PreconditionFailed):
@@ -163,11 +163,11 @@ class CreditsExceeded(PreconditionFailed):
 
 
 class ProjectCreditsExceeded(PreconditionFailed):
-    """The project's limit has no room for the quote; metadata `cap`, `reserved`, `spent` and `estimate` tell why."""
+    """The quote exceeds the project's limit; metadata `cap`, `reserved`, `spent` and `estimate` hold the credits."""
 
 
 class ProviderTaskNotFound(PreconditionFailed):
-    """The provider knows no task of that id."""
+    """The provider has no task with this id."""
 
 
 class ProviderTaskTaken(PreconditionFailed):
@@ -175,11 +175,11 @@ class ProviderTaskTaken(PreconditionFailed):
 
 
 class ProviderUnauthorized(PreconditionFailed):
-    """The provider refuses the service's key; tell the operator."""
+    """The provider rejects the service's key; tell the operator."""
 
 
 class SceneUnsupported(PreconditionFailed):
-    """The scene was written by a newer version of the service; tell the operator."""
+    """A newer version of the service wrote the scene; tell the operator."""
 
 
 class SceneBusy(PreconditionFailed):
@@ -191,15 +191,15 @@ class UrlUnsupported(PreconditionFailed):
 
 
 class ObjectTooLarge(PreconditionFailed):
-    """The storage takes no file as large as this."""
+    """The file is larger than the storage allows."""
 
 
 class CursorLost(CallError):
-    """The cursor is of no use; watch again without one, and take it that events were missed."""
+    """The cursor is invalid; watch again without one, and assume that events were missed."""
 
 
 class CursorAhead(CursorLost):
-    """The cursor is ahead of the project: another project's, or the data was restored."""
+    """The cursor is ahead of the project: it belongs to another project, or the data was restored."""
 
 
 class CursorCompacted(CursorLost):
@@ -207,7 +207,7 @@ class CursorCompacted(CursorLost):
 
 
 class Unavailable(CallError):
-    """No usable answer for now; call again."""
+    """The service gave no usable answer for now; call again."""
 
 
 class Draining(Unavailable):
@@ -223,7 +223,7 @@ class ProviderUnavailable(Unavailable):
 
 
 class QueueFull(CallError):
-    """Too many jobs wait, or too many calls are open; call again later."""
+    """Too many jobs are waiting, or too many calls are open; call again later."""
 
 
 class TooManyTransfers(CallError):
@@ -235,23 +235,23 @@ class NotOffered(CallError):
 
 
 class InternalError(CallError):
-    """A fault of the service; metadata `error_id` finds it in its log."""
+    """An internal error of the service; metadata `error_id` finds it in the service's log."""
 
 
 class DeadlineExceeded(CallError, TimeoutError):
-    """No answer came in time. What was asked may have been done all the same."""
+    """No answer arrived in time. The request may have been carried out."""
 
 
 class TransferStalled(DeadlineExceeded):
-    """The service waited too long for this client, which sent or took next to nothing; call again."""
+    """The service waited too long for this client, which sent or read almost nothing; call again."""
 
 
 class TransferBroken(EvergreenError):
-    """An upload or download stood still, or the bytes there are not the bytes here; start again."""
+    """An upload or download stalled, or the received bytes differ from the sent bytes; start again."""
 
 
 class WatchInterrupted(EvergreenError):
-    """A watch could not be resumed for too long; `revision` is the cursor to go on from, `__cause__` the last fault."""
+    """A watch could not be resumed for too long; `revision` is the cursor to resume, `__cause__` the last error."""
 
     def __init__(self, message: str, *, revision: int | None) -> None:
         super().__init__(message)
@@ -259,7 +259,7 @@ class WatchInterrupted(EvergreenError):
 
 
 class JobFailed(EvergreenError):
-    """The job ended without success; `job.error` tells why."""
+    """The job ended without success; `job.error` says why."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(_describe(job))
@@ -275,7 +275,7 @@ class JobExpired(JobFailed):
 
 
 class NeedsAttention(EvergreenError):
-    """Whether a paid task exists for the job is not known; `Client.resolve` settles it."""
+    """It is not known whether a paid task exists for the job; `Client.resolve` settles it."""
 
     def __init__(self, job: Job) -> None:
         super().__init__(_describe(job))
@@ -283,7 +283,7 @@ class NeedsAttention(EvergreenError):
 
 
 def job_error(job: Job) -> JobFailed | NeedsAttention | None:
-    """Makes the error of a job that failed or needs attention; None for any other job."""
+    """Returns the error of a job that failed or needs attention; None for any other job."""
     match job.state:
         case JobState.JOB_STATE_FAILED:
             return JobFailed(job)

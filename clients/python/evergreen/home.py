@@ -1,4 +1,4 @@
-"""Where a client was opened. gRPC goes over neither into a forked process nor into another event loop."""
+"""The process and event loop that opened a client. gRPC works neither in a forked process nor in another event loop."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ FORKED = (
 )
 MOVED = "the client was opened in another event loop; open one in the loop that uses it"
 
-# Of the module, since it must tell of the parent's clients: a child inherits the count of another process.
+# Module state, since a forked child must know of its parent's clients: it inherits the count of that process.
 _open: Counter[int] = Counter()
 
 
@@ -25,7 +25,7 @@ class Home:
 
     @classmethod
     def take(cls) -> Self:
-        """Returns the present home of one more client. Raises RuntimeError where gRPC cannot work."""
+        """Counts one more open client and returns its home. Raises RuntimeError if gRPC cannot work here."""
         home = cls()
         if any(count for process, count in _open.items() if process != home.process):
             raise RuntimeError(FORKED)
@@ -37,7 +37,7 @@ class Home:
         _open[self.process] -= 1
 
     def check(self) -> None:
-        """Raises RuntimeError anywhere but at home, where a call would never end."""
+        """Raises RuntimeError in any other process or event loop, where a call would never end."""
         if os.getpid() != self.process:
             raise RuntimeError(FORKED)
         if asyncio.get_running_loop() is not self.loop:

@@ -1,6 +1,6 @@
-"""Builds the request for a clip from plain Python values, and pictures from files.
+"""Builds the request for a clip from plain Python values, and reads pictures from files.
 
-Nothing is validated here but what could not be sent: the service knows the models and names every fault.
+Only what could not be sent is validated here: the service knows the models and reports every field error.
 """
 
 import asyncio
@@ -16,16 +16,16 @@ from evergreen.errors import MediaTooLarge
 from evergreen.v1.video_pb2 import GenerateVideoRequest, Media, MediaRole, OnUnknownSubmission
 
 INLINE_LIMIT = 3 * 1024 * 1024
-"""How many bytes all inputs sent as bytes may have together."""
+"""The maximum number of bytes of all inputs that are sent as bytes, together."""
 
 FileOrBytes: TypeAlias = "str | PathLike[str] | bytes"
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
 class VideoFields(TypedDict, total=False):
-    """The fields of `GenerateVideoRequest`, and `image`: a first frame as a file's path or as bytes.
+    """The fields of `GenerateVideoRequest`, and `image`: the first frame, as a file's path or as bytes.
 
-    What is left out is left to the service, which documents each default. `request_id` is made where absent.
+    For omitted fields, the service uses its documented defaults. A `request_id` is generated if absent.
     Times must be timezone-aware.
     """
 
@@ -51,7 +51,7 @@ class VideoFields(TypedDict, total=False):
 
 
 async def video_request(**fields: Unpack[VideoFields]) -> GenerateVideoRequest:
-    """Builds a request, reading the image's file. Raises MediaTooLarge, OSError, ValueError."""
+    """Returns the request; reads the image's file. Raises MediaTooLarge, OSError, ValueError."""
     media = list(fields.get("media", ()))
     if "image" in fields:
         media.insert(0, await asyncio.to_thread(inline_media, fields["image"], MediaRole.MEDIA_ROLE_FIRST_FRAME))
@@ -83,7 +83,7 @@ async def video_request(**fields: Unpack[VideoFields]) -> GenerateVideoRequest:
 
 
 def inline_media(source: FileOrBytes, role: MediaRole.ValueType, *, at_seconds: float | None = None) -> Media:
-    """Makes an input of a file's bytes, or of bytes. Raises MediaTooLarge, OSError."""
+    """Returns an input with the bytes of a file, or with the given bytes. Raises MediaTooLarge, OSError."""
     if isinstance(source, bytes):
         data, name = source, "the input"
     else:

@@ -1,4 +1,4 @@
-"""Scenes: the folders that clips are delivered into, and the files in them."""
+"""Scenes: the folders that receive the clips, and the files in them."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
@@ -25,12 +25,12 @@ from evergreen.v1.scene_pb2 import (
 from evergreen.watch import Reconnect
 
 if TYPE_CHECKING:
-    # Exists in the stubs' type information alone.
+    # Exists only in the stubs' type information.
     from evergreen.v1.scene_pb2_grpc import SceneServiceAsyncStub
 
 
 class Scenes:
-    """The calls about scenes; `Client.scenes` is one. A file's path is that in its scene, such as `images/a.png`."""
+    """The calls for scenes, available as `Client.scenes`. A file's path is relative to its scene: `images/a.png`."""
 
     def __init__(self, stub: "SceneServiceAsyncStub", *, calls: Calls, reconnect: Reconnect) -> None:
         self._stub = stub
@@ -38,7 +38,7 @@ class Scenes:
         self._reconnect = reconnect
 
     async def create(self, project_id: str, scene_id: str) -> Scene:
-        """Creates a scene, and its project where there is none; returns it as it is if it exists."""
+        """Creates a scene, and its project if needed, and returns it. Returns an existing scene unchanged."""
         request = CreateSceneRequest(project_id=project_id, scene_id=scene_id)
         return (await self._calls.unary(self._stub.CreateScene, request)).scene
 
@@ -61,7 +61,7 @@ class Scenes:
     async def delete(self, project_id: str, scene_id: str, *, force: bool = False) -> tuple[str, ...]:
         """Deletes a scene with all its files; `force` cancels its jobs first, which may take a minute.
 
-        Returns the paths in it of what others put there and the storage cannot remove.
+        Returns the paths in the scene of files that others put there and that the storage cannot remove.
         """
         request = DeleteSceneRequest(project_id=project_id, scene_id=scene_id, force=force)
         return tuple((await self._calls.unary(self._stub.DeleteScene, request)).left)
@@ -77,7 +77,7 @@ class Scenes:
         overwrite: bool = False,
         moved: Moved = ignore,
     ) -> Asset:
-        """Writes a file, bytes or a stream to a scene; the first two again where the connection is lost.
+        """Writes a file, bytes or a stream to a scene. Files and bytes are sent again if the connection is lost.
 
         Raises CallError, TransferBroken, OSError, and what the stream raises.
         """
@@ -89,16 +89,16 @@ class Scenes:
     async def download(
         self, project_id: str, scene_id: str, path: str, target: "str | PathLike[str]", *, moved: Moved = ignore
     ) -> Asset:
-        """Reads an asset into a file, which appears when it is whole. Raises CallError, TransferBroken, OSError."""
+        """Reads an asset into a file, which appears when it is complete. Raises CallError, TransferBroken, OSError."""
         request = DownloadAssetRequest(project_id=project_id, scene_id=scene_id, path=path)
         return await download(self._stub, request, target, calls=self._calls, reconnect=self._reconnect, moved=moved)
 
     async def read(
         self, project_id: str, scene_id: str, path: str, *, offset: int = 0, limit: int = 0
     ) -> AsyncGenerator[bytes, None]:
-        """Yields an asset's bytes, going on where a lost connection broke them off. A `limit` of 0 is none.
+        """Yields an asset's bytes, and resumes after a lost connection. A `limit` of 0 means no limit.
 
-        Where the loop is left early, wrap it in `contextlib.aclosing` to end the transfer at once. Raises
+        If you leave the loop early, wrap it in `contextlib.aclosing` to end the transfer at once. Raises
         CallError, TransferBroken.
         """
         request = DownloadAssetRequest(project_id=project_id, scene_id=scene_id, path=path, offset=offset, limit=limit)
@@ -108,14 +108,14 @@ class Scenes:
                     yield message.chunk
 
     async def delete_asset(self, project_id: str, scene_id: str, path: str) -> None:
-        """Deletes a file of a scene. Cannot be undone."""
+        """Deletes a file of a scene. This cannot be undone."""
         request = DeleteAssetRequest(project_id=project_id, scene_id=scene_id, path=path)
         await self._calls.unary(self._stub.DeleteAsset, request)
 
     async def asset_url(
         self, project_id: str, scene_id: str, path: str, *, lifetime: timedelta | None = None
     ) -> GetAssetUrlResponse:
-        """Makes a URL that reads an asset until it expires; by default in 15 minutes. Keep it out of logs."""
+        """Returns a URL that reads an asset until it expires, by default after 15 minutes. Keep it out of logs."""
         request = GetAssetUrlRequest(project_id=project_id, scene_id=scene_id, path=path)
         if lifetime is not None:
             request.lifetime.FromTimedelta(lifetime)

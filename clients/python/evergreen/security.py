@@ -1,4 +1,4 @@
-"""Who the client is and whom it trusts: TLS, the bearer token, and where a token may not go."""
+"""The client's identity and trust: TLS, the bearer token, and where a token must not be sent."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,16 +10,16 @@ from typing import Self, TypeAlias
 import grpc
 
 Token: TypeAlias = str | Callable[[], str]
-"""A bearer token, or what is asked for the present one before each call; it must return at once."""
+"""A bearer token, or a function that returns the current one before each call; it must return at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
-    """TLS with the service, all of it PEM. `Tls()` trusts the roots that gRPC brings along.
+    """TLS settings; certificates and keys are PEM. `Tls()` trusts the root certificates that gRPC includes.
 
-    `root_certificates` is whom to trust instead. `certificate_chain` and `private_key` go together and tell the
-    service who is calling (mutual TLS). `server_name` is the name that the service's certificate must bear, where
-    it is not the target's.
+    `root_certificates` replaces those. `certificate_chain` and `private_key` belong together and identify the caller
+    to the service (mutual TLS). `server_name` is the name that the service's certificate must contain, if it differs
+    from the target's.
     """
 
     root_certificates: bytes | None = None
@@ -40,7 +40,7 @@ class Tls:
         private_key: "str | PathLike[str] | None" = None,
         server_name: str = "",
     ) -> Self:
-        """Reads the files now; renewed ones are taken by the next client. Raises OSError, ValueError."""
+        """Reads the files once; the next client reads renewed files. Raises OSError, ValueError."""
 
         def read(path: "str | PathLike[str] | None") -> bytes | None:
             return None if path is None else Path(path).read_bytes()
@@ -56,7 +56,7 @@ class Tls:
 def open_channel(
     target: str, *, tls: Tls | grpc.ChannelCredentials | None, options: Sequence[tuple[str, str | int]]
 ) -> grpc.aio.Channel:
-    """Opens a channel, without TLS where none is given."""
+    """Opens a channel, without TLS if `tls` is None."""
     match tls:
         case None:
             return grpc.aio.insecure_channel(target, options=options)
@@ -69,7 +69,7 @@ def open_channel(
 
 
 def check_token_is_safe(target: str, *, plaintext: bool, insecure: bool) -> None:
-    """Raises ValueError where a token would be sent for anyone on the way to read, unless that is wanted."""
+    """Raises ValueError if a token would be sent unencrypted over the network, unless `insecure` allows that."""
     if plaintext and not insecure and not is_loopback(target):
         raise ValueError(
             f"a token is not sent to {target} without TLS, where anyone on the way can read it: give `tls`, or "
@@ -78,7 +78,7 @@ def check_token_is_safe(target: str, *, plaintext: bool, insecure: bool) -> None
 
 
 def is_loopback(target: str) -> bool:
-    """Tells whether a gRPC target is surely this machine."""
+    """Returns whether a gRPC target is certainly this machine."""
     scheme, _, rest = target.partition(":")
     match scheme:
         case "unix" | "unix-abstract":
@@ -91,7 +91,7 @@ def is_loopback(target: str) -> bool:
 
 
 def bearer(token: Token) -> str:
-    """Makes the value of the `authorization` metadata. Raises ValueError for what no token can be."""
+    """Returns the value of the `authorization` metadata. Raises ValueError for an invalid token."""
     value = token if isinstance(token, str) else token()
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("a token is visible ASCII without spaces")

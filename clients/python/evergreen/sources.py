@@ -1,4 +1,4 @@
-"""Where the bytes of an upload come from: a file, bytes, or a stream that can be read only once."""
+"""The source of an upload: a file, bytes, or a stream that can be read only once."""
 
 import asyncio
 import io
@@ -13,11 +13,11 @@ from evergreen.requests import FileOrBytes
 Source: TypeAlias = "str | PathLike[str] | bytes | AsyncIterable[bytes]"
 
 READ_BYTES = 4 * 1024 * 1024
-"""Read from a file at a time, since each read is a hop to a thread."""
+"""The size of one read from a file; large, since each read runs in a thread."""
 
 
 class Supply:
-    """Gives the bytes of a source, from the beginning each time it is opened."""
+    """Provides the bytes of a source, from the beginning each time it is opened."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -25,12 +25,12 @@ class Supply:
 
     @property
     def spent(self) -> bool:
-        """Tells whether bytes were taken that cannot be had again."""
+        """Returns whether bytes were read that cannot be read again."""
         return self._taken and isinstance(self._source, AsyncIterable)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[tuple[int | None, AsyncGenerator[bytes, None]]]:
-        """Gives how many bytes there are, None for a stream, and the bytes in blocks. Raises OSError."""
+        """Yields the number of bytes (None for a stream) and the bytes in blocks. Raises OSError."""
         if isinstance(self._source, AsyncIterable):
             yield None, self._stream(self._source)
             return

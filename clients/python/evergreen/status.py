@@ -1,4 +1,4 @@
-"""Translates the status of a call into the error that its reason stands for."""
+"""Translates the status of a call into the error class of its reason."""
 
 import re
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ _BY_REASON: Mapping[str, type[errors.CallError]] = {
     "INTERNAL": errors.InternalError,
 }
 
-# For statuses without a reason of ours, and for reasons that are newer than this client.
+# For statuses without a reason of the service, and for reasons that are newer than this client.
 _BY_CODE: Mapping[grpc.StatusCode, type[errors.CallError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequest,
     grpc.StatusCode.UNAUTHENTICATED: errors.Unauthenticated,
@@ -65,7 +65,7 @@ _CUT_OFF = "Error in HTTP transport completing operation"
 
 
 def call_error(rpc_error: grpc.aio.AioRpcError) -> errors.CallError:
-    """Makes the typed error of a status. To be raised `from` the original."""
+    """Returns the typed error of a status. Raise it `from` the original."""
     details = _details(rpc_error)
     if not details.reason:
         details = replace(details, message=_of_proxy(rpc_error.details() or ""))
@@ -74,7 +74,7 @@ def call_error(rpc_error: grpc.aio.AioRpcError) -> errors.CallError:
 
 
 def _of_proxy(text: str) -> str:
-    """Returns in plain words what is no answer of the service; empty where that is not known."""
+    """Returns an explanation of an answer that is not from the service; empty if there is none."""
     if found := _HTTP_STATUS.search(text):
         bound = ": it takes no body as large as this" if found[1] == "413" else ""
         return f"a proxy on the way answered HTTP {found[1]}{bound}; see docs/proxies.md"
@@ -89,7 +89,7 @@ def _details(rpc_error: grpc.aio.AioRpcError) -> errors.CallDetails:
     info, bad_request, retry = ErrorInfo(), BadRequest(), RetryInfo()
     retry_after: float | None = None
     try:
-        # The stubs ask for a whole call, but only its status is read, which the error has too.
+        # The type stubs require a call, but only its status is read, which the error has too.
         status: Status | None = rpc_status.from_call(rpc_error)  # type: ignore[arg-type]  # see above
         for packed in status.details if status else ():
             packed.Unpack(info)
@@ -97,7 +97,7 @@ def _details(rpc_error: grpc.aio.AioRpcError) -> errors.CallDetails:
             if packed.Unpack(retry):
                 retry_after = retry.retry_delay.seconds + retry.retry_delay.nanos / 1e9
     except (ValueError, DecodeError):
-        # A proxy rewrote the status or cut the details; what is left is the code and the text.
+        # A proxy rewrote the status or cut the details; only the code and the text are left.
         return errors.CallDetails()
     ours = info.domain == DOMAIN
     return errors.CallDetails(

@@ -1,8 +1,8 @@
-"""Moves files to and from scenes. An upload that breaks off starts again, a download goes on where it broke.
+"""Transfers files to and from scenes. An interrupted upload starts again; an interrupted download resumes.
 
-An upload from a stream cannot start again once bytes were taken from it: then it is the caller's to repeat.
+An upload from a stream cannot start again once bytes were read from it; the caller must repeat it.
 
-What arrived is compared with what was sent: by its length, and by its CRC32C where `checksums` can compute one.
+The received bytes are compared with the sent bytes: by length, and by CRC32C if `checksums` can compute one.
 """
 
 import asyncio
@@ -40,28 +40,28 @@ from evergreen.v1.scene_pb2 import (
 from evergreen.watch import Reconnect, is_reset
 
 if TYPE_CHECKING:
-    # Exists in the stubs' type information alone.
+    # Exists only in the stubs' type information.
     from evergreen.v1.scene_pb2_grpc import SceneServiceAsyncStub
 
 CHUNK_BYTES = 512 * 1024
 UPLOAD_TRIES = 8
 HEED_SECONDS = 0.5
 ANSWER_SECONDS = 300.0
-"""How long the service may take to make a whole file durable and to look into it."""
+"""How long the service may take to make a complete file durable and to examine it."""
 
 _Upload: TypeAlias = "grpc.aio.StreamUnaryCall[UploadAssetRequest, UploadAssetResponse]"
 _Download: TypeAlias = "grpc.aio.UnaryStreamCall[DownloadAssetRequest, DownloadAssetResponse]"
 
 Moved = Callable[[int, int], None]
-"""Is told how many bytes were moved so far, and how many there are in all; 0 where nobody knows."""
+"""Receives the number of bytes transferred so far, and the total number of bytes; 0 if the total is not known."""
 
 
 def ignore(_moved: int, _size: int) -> None:
-    """Takes notice of no progress."""
+    """Ignores the progress."""
 
 
 class Patience:
-    """Waits between tries, and gives up when nothing moved for too long."""
+    """Waits between tries, and gives up if nothing was transferred for too long."""
 
     def __init__(self, reconnect: Reconnect) -> None:
         self._reconnect = reconnect
@@ -73,7 +73,7 @@ class Patience:
         self._moved_at = time.monotonic()
 
     async def wait(self, fault: EvergreenError) -> None:
-        """Waits before the next try; raises the fault where there is to be none."""
+        """Waits before the next try. Raises `fault` if there is no further try."""
         self._failures += 1
         delay = self._reconnect.delay(self._failures, fault)
         if time.monotonic() + delay - self._moved_at > self._reconnect.patience:
@@ -101,8 +101,8 @@ async def upload(
             failures += 1
             if failures >= UPLOAD_TRIES or supply.spent or (isinstance(fault, InternalError) and fault.reason):
                 raise
-            # Without a reason of the service this is how grpc.aio reports any call that ended while it sent. A refusal
-            # at the beginning shows as it is if the next try waits for it.
+            # Without a reason of the service, this is how grpc.aio reports any call that ended while it was sending.
+            # The next try pauses after its first message, so that it sees an early refusal as it is.
             heed_seconds = HEED_SECONDS
             await asyncio.sleep(reconnect.delay(failures, fault))
 
@@ -110,9 +110,9 @@ async def upload(
 async def read(
     stub: "SceneServiceAsyncStub", request: DownloadAssetRequest, *, calls: Calls, reconnect: Reconnect
 ) -> AsyncGenerator[DownloadAssetResponse, None]:
-    """Yields an asset's description, then its bytes, through lost connections and restarts.
+    """Yields an asset's description, then its bytes, across lost connections and restarts.
 
-    Raises CallError, and TransferBroken where the file was replaced meanwhile.
+    Raises CallError, and TransferBroken if the file was replaced meanwhile.
     """
     patience, told, received = Patience(reconnect), None, 0
     while True:
@@ -152,7 +152,7 @@ async def download(
     reconnect: Reconnect,
     moved: Moved = ignore,
 ) -> Asset:
-    """Fetches a whole asset into a file, which appears when it is whole. Raises CallError, TransferBroken, OSError."""
+    """Fetches an asset into a file, which appears when it is complete. Raises CallError, TransferBroken, OSError."""
     asset, received, checksum = Asset(), 0, Checksum()
     messages = read(stub, request, calls=calls, reconnect=reconnect)
     async with _part(Path(target)) as file, aclosing(messages):
@@ -203,7 +203,7 @@ def _chunks(block: bytes) -> Iterator[bytes]:
 
 
 async def _write(call: _Upload, message: UploadAssetRequest, silence: float) -> bool:
-    """Sends a message; False where the service has ended the call, whose status tells why."""
+    """Sends a message. Returns False if the service has ended the call, whose status says why."""
     try:
         async with asyncio.timeout(silence):
             await call.write(message)
@@ -216,7 +216,7 @@ async def _write(call: _Upload, message: UploadAssetRequest, silence: float) -> 
 
 async def _answer(call: _Upload) -> Asset:
     try:
-        # Fails on a call that the service has ended, whose status comes next.
+        # Fails if the service has ended the call; the status is read next.
         with suppress(asyncio.InvalidStateError):
             await call.done_writing()
         async with asyncio.timeout(ANSWER_SECONDS):
@@ -241,13 +241,13 @@ async def _messages(call: _Download, silence: float) -> AsyncGenerator[DownloadA
     except TimeoutError:
         raise TransferBroken(f"nothing came for {silence:g} s") from None
     finally:
-        # A call that is merely dropped may stay open on the server.
+        # A call that is only dropped may stay open on the server.
         call.cancel()
 
 
 @asynccontextmanager
 async def _part(target: Path) -> AsyncIterator[BinaryIO]:
-    """Opens a hidden file, which becomes `target` if all goes well and is gone if not."""
+    """Opens a hidden file, which is renamed to `target` on success and removed on failure."""
     part = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part")
     file = await asyncio.to_thread(part.open, "xb")
     try:

@@ -1,7 +1,7 @@
-"""Keeps a watch going over as many streams as it takes: resumes from its cursor, tells nothing twice.
+"""Keeps a watch running over as many streams as needed: resumes from its cursor, and yields nothing twice.
 
-A stream counts as broken when the service is unavailable or stops, when nothing came for longer than
-checkpoints allow, and when it ends although a watched job is not final yet.
+A stream counts as broken if the service is unavailable or stops, if nothing arrives for longer than the interval of
+checkpoints allows, or if it ends although a watched job is not final yet.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 OpenStream = Callable[[WatchProgressRequest], "grpc.aio.UnaryStreamCall[WatchProgressRequest, WatchProgressResponse]"]
 
 OnGap = Callable[[CursorCompacted], None]
-"""Is told that events after the watch's cursor are no longer kept, before the watch goes on without them."""
+"""Called if events after the watch's cursor are no longer kept, before the watch continues without them."""
 
 FINAL_STATES = frozenset(
     {
@@ -44,45 +44,45 @@ FINAL_STATES = frozenset(
 
 
 def is_final(job: Job) -> bool:
-    """Tells whether nothing will change about the job any more."""
+    """Returns whether the job is final: it will not change any more."""
     return job.state in FINAL_STATES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconnect:
-    """How a broken watch is resumed. Times are in seconds; `random` gives numbers from 0 to 1."""
+    """How a broken watch is resumed. Times are in seconds; `random` returns numbers from 0 to 1."""
 
     first_delay: float = 0.25
     max_delay: float = 8.0
-    """Delays double from `first_delay` to this, and each is scaled by a random factor."""
+    """Delays double from `first_delay` up to this; each is scaled by a random factor."""
     silence: float = 60.0
-    """A stream is broken when nothing came for so long; the service sends a checkpoint every 15 s."""
+    """A stream is broken if nothing arrives for this long; the service sends a checkpoint every 15 s."""
     patience: float = 300.0
-    """The watch is given up when the service did not answer for so long."""
+    """The watch is given up if the service does not answer for this long."""
     random: Callable[[], float] = random.random
 
     def delay(self, failures: int, fault: EvergreenError) -> float:
-        """Tells how long to wait after so many failures in a row, the service's own wish first."""
+        """Returns the delay after so many failures in a row: what the service asks for, plus a backoff."""
         wish = fault.retry_after_seconds if isinstance(fault, CallError) else None
         doubled = self.first_delay * 2.0 ** min(failures - 1, 30)
         return min(wish or 0.0, self.max_delay) + self.random() * min(doubled, self.max_delay)
 
 
-# What gRPC itself or a proxy says when a stream is reset: by a server that stops, a connection cut at a bad moment.
+# The codes of gRPC itself or a proxy for a stream that was reset, by a stopping server or a lost connection.
 _RESET = frozenset({grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN})
 
 
 def is_reset(error: CallError) -> bool:
-    """Tells whether a stream ended for no reason of the service's, so that another may do better."""
+    """Returns whether a stream ended without a reason of the service, so that a new stream may succeed."""
     return error.code in _RESET and not error.reason
 
 
 class _BrokenStream(EvergreenError):
-    """The stream ended or fell silent where it may not."""
+    """The stream ended or fell silent unexpectedly."""
 
 
 class _Position:
-    """How far a watch has come: its cursor, and which of the watched jobs are not final yet."""
+    """The position of a watch: its cursor, and which of the watched jobs are not final yet."""
 
     def __init__(self, request: WatchProgressRequest) -> None:
         self._request = request
@@ -99,19 +99,19 @@ class _Position:
             project_id=self._request.project_id,
             job_ids=self._pending,
             after_revision=None if self.gap else self.cursor,
-            # A job may have ended in the gap, and its last state is never left out.
+            # A job may have ended in the gap, and its final state is never left out.
             include_finished=self.gap or self._request.include_finished,
         )
 
     def skip(self) -> None:
-        """Opens the next stream without a cursor. What was told before the gap is still not told again."""
+        """Makes the next stream start without a cursor. Messages from before the gap are still not repeated."""
         self.gap = True
 
     def is_news(self, message: WatchProgressResponse) -> bool:
         cursor = -1 if self.cursor is None else self.cursor
         if message.HasField("checkpoint"):
             return message.revision >= cursor
-        # The final state of a watched job is told again to whoever resumes, even behind the cursor.
+        # After a resume, the service sends the final state of a watched job again, even from before the cursor.
         job = message.event.job
         return message.revision > cursor or (job.job_id in self._pending and is_final(job))
 
@@ -127,8 +127,8 @@ async def resilient_watch(
 ) -> AsyncGenerator[WatchProgressResponse, None]:
     """Yields the events and checkpoints of a watch; ends after the final state of all watched jobs.
 
-    Raises CursorCompacted where there is no `on_gap`, other CallErrors where reconnecting cannot help, WatchInterrupted
-    where it did not for too long.
+    Raises CursorCompacted without `on_gap`, other CallErrors if reconnecting cannot help, and WatchInterrupted if
+    reconnecting did not succeed for too long.
     """
     position = _Position(request)
     failures = 0
@@ -144,7 +144,7 @@ async def resilient_watch(
                     if message.revision != position.cursor:
                         failures = 0
                     yield message
-                    # The caller took its time with the message, which is no silence of the service.
+                    # The caller's own processing time does not count as silence of the service.
                     answered_at = time.monotonic()
                     position.passed(message)
                     if position.complete:
@@ -157,7 +157,7 @@ async def resilient_watch(
             position.skip()
             continue
         except (Unavailable, QueueFull, _BrokenStream) as fault:
-            # A stream that told something and was then ended as planned is none of several failures in a row.
+            # A stream that delivered something and then ended as planned starts a new count of failures.
             failures = 1 if isinstance(fault, Draining) and answered_at > opened_at else failures + 1
             delay = reconnect.delay(failures, fault)
             if time.monotonic() + delay - answered_at > reconnect.patience:
@@ -187,7 +187,7 @@ async def _stream(
     except TimeoutError as error:
         raise _BrokenStream(f"nothing came for {silence:g} s") from error
     finally:
-        # A call that is merely dropped may stay open on the server.
+        # A call that is only dropped may stay open on the server.
         call.cancel()
 
 

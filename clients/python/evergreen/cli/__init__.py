@@ -1,4 +1,4 @@
-"""The `evergreen` command: verbs of the client, and what other packages add to it."""
+"""The `evergreen` command: the client's commands, and those that other packages add."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""The root of the command: the client's verbs, and the commands that installed packages add.
+"""The root of the command line: the client's commands, and those that installed packages add.
 
-A package adds commands by entry points of the group `evergreen.commands`, each naming a click command. So the
-server brings `serve` and `sandbox`, and the client never imports it.
+A package adds commands through entry points of the group `evergreen.commands`, each of which names a click command.
+The server adds `serve`, `sandbox` and `token` in this way, and the client never imports the server.
 """
 
 from importlib.metadata import EntryPoint, entry_points
@@ -19,7 +19,7 @@ PLUGINS = "evergreen.commands"
 
 
 class Root(click.Group):
-    """A group that also offers what entry points name; each is loaded only when it is wanted."""
+    """A group that also offers the commands of entry points; each is loaded only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *entry_points(group=PLUGINS).names})
@@ -35,9 +35,9 @@ class Root(click.Group):
 @click.version_option(package_name="evergreen-video")
 @global_options(environment=True)
 def evergreen() -> None:
-    """Make AI video clips through an Evergreen service.
+    """Generate AI video clips with an Evergreen service.
 
-    stdout is data, stderr is talk. The options here may also stand behind the verb.
+    stdout carries data, stderr carries messages. These options may also follow the subcommand.
     """
 
 
@@ -56,7 +56,7 @@ def _load(entry: EntryPoint) -> click.Command:
 
 
 def _missing(entry: EntryPoint, error: ModuleNotFoundError) -> click.Command:
-    """Stands for a command whose package is not wholly installed, and says so when it is called."""
+    """Returns a stand-in for a command whose package is not completely installed; calling it explains that."""
 
     def refuse() -> None:
         raise click.ClickException(

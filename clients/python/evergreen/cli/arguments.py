@@ -1,4 +1,4 @@
-"""Reads the command line's richer values: inputs from files and URLs, times, pairs."""
+"""Parses structured values of the command line: inputs from files and URLs, times, pairs."""
 
 import json
 from collections.abc import Callable
@@ -17,17 +17,17 @@ _ROLES = {name.removeprefix("MEDIA_ROLE_").lower(): value for name, value in Med
 
 
 def source_as(role: MediaRole.ValueType) -> Callable[[str], Media]:
-    """Gives the reader of an option whose source fills a fixed role."""
+    """Returns the parser of an option whose source has a fixed role."""
     return lambda text: _media(text, role)
 
 
 def uri_as(role: MediaRole.ValueType) -> Callable[[str], Media]:
-    """Gives the reader of an option whose URL fills a fixed role."""
+    """Returns the parser of an option whose URL has a fixed role."""
     return lambda text: Media(uri=text, role=role)
 
 
 def role_and_source(text: str) -> Media:
-    """Reads `ROLE=SOURCE`, or `keyframe@SECONDS=SOURCE`."""
+    """Parses `ROLE=SOURCE`, or `keyframe@SECONDS=SOURCE`."""
     left, found, source = text.partition("=")
     role, timed, at = left.lower().partition("@")
     if not found or role not in _ROLES:
@@ -40,7 +40,7 @@ def role_and_source(text: str) -> Media:
 
 
 def moment(text: str) -> datetime:
-    """Reads a time by ISO 8601; without an offset it is local."""
+    """Parses a time in ISO 8601; without an offset, it is local time."""
     try:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
@@ -48,7 +48,7 @@ def moment(text: str) -> datetime:
 
 
 def pair(text: str) -> tuple[str, str]:
-    """Reads `KEY=VALUE`."""
+    """Parses `KEY=VALUE`."""
     key, found, value = text.partition("=")
     if not found or not key:
         raise click.BadParameter(f"{text!r} is not KEY=VALUE")
@@ -56,7 +56,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def json_pair(text: str) -> tuple[str, Json]:
-    """Reads `KEY=JSON`."""
+    """Parses `KEY=JSON`."""
     key, value = pair(text)
     try:
         return key, cast(Json, json.loads(value))

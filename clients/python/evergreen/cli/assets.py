@@ -1,4 +1,4 @@
-"""The verbs of `evergreen scene` that move, remove and hand out files."""
+"""The commands of `evergreen scene` that transfer and delete files, and create URLs for them."""
 
 import sys
 from contextlib import aclosing
@@ -30,9 +30,13 @@ scene_option = click.option("--scene", "scene_id", required=True, metavar="ID", 
 @click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False))
 @project_option
 @scene_option
-@click.option("--to", metavar="PATH", help="A folder of the scene, or the whole path of one file. Default: by name.")
-@click.option("--content-type", default="", metavar="TYPE", help="What to take a file for that does not show its type.")
-@click.option("--overwrite", is_flag=True, help="Replace what is there, unless a job made it.")
+@click.option(
+    "--to",
+    metavar="PATH",
+    help="A folder of the scene, or the full path of one file. Default: chosen by the file name.",
+)
+@click.option("--content-type", default="", metavar="TYPE", help="The media type, for a file that does not show it.")
+@click.option("--overwrite", is_flag=True, help="Replace an existing file, unless a job made it.")
 @global_options()
 @click.pass_context
 def upload(
@@ -44,7 +48,7 @@ def upload(
     content_type: str,
     overwrite: bool,
 ) -> None:
-    """Upload files, and write their paths in the scene. The scene is created where there is none."""
+    """Upload files and print their paths in the scene. Creates the scene if it does not exist."""
     ours = session(context)
     if to is not None and "/" in to.rstrip("/") and len(files) > 1:
         raise click.BadParameter("with several files it must be a folder", param_hint="--to")
@@ -69,7 +73,7 @@ def upload(
 @global_options()
 @click.pass_context
 def download(context: click.Context, path: str, target: Path | None, project: str, scene_id: str, force: bool) -> None:
-    """Download the file at PATH in the scene to FILE, by default its name here; - is stdout."""
+    """Download the file at PATH in the scene to FILE. The default is its own name; - means stdout."""
     ours = session(context)
     if target == Path("-"):
         ours.run(lambda client: _copy(client, project, scene_id, path))
@@ -116,12 +120,12 @@ def remove(context: click.Context, paths: tuple[str, ...], project: str, scene_i
     "--lifetime",
     type=click.IntRange(min=1),
     metavar="SECONDS",
-    help="How long it shall work, up to 7 days. Default: 15 minutes.",
+    help="How long the URL is valid, up to 7 days. Default: 15 minutes.",
 )
 @global_options()
 @click.pass_context
 def url(context: click.Context, path: str, project: str, scene_id: str, lifetime: int | None) -> None:
-    """Write a URL by which anyone may read a file until it expires."""
+    """Print a URL with which anyone can read a file until the URL expires."""
     ours = session(context)
     wanted = None if lifetime is None else timedelta(seconds=lifetime)
     answer = ours.run(lambda client: client.scenes.asset_url(project, scene_id, path, lifetime=wanted))
@@ -133,7 +137,7 @@ def url(context: click.Context, path: str, project: str, scene_id: str, lifetime
 
 
 def place(file: str, to: str | None) -> str:
-    """Tells where in the scene a file goes."""
+    """Returns the path in the scene for a file."""
     name = Path(file).name
     if to is None:
         return f"{_BY_SUFFIX.get(name.rpartition('.')[2].lower(), 'exports')}/{name}"

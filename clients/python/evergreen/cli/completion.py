@@ -1,4 +1,4 @@
-"""`evergreen completion`: what a shell needs to complete the command's words."""
+"""`evergreen completion`: the completion scripts for shells."""
 
 import click
 from click.shell_completion import get_completion_class
@@ -10,7 +10,7 @@ VARIABLE = "_EVERGREEN_COMPLETE"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Write the completion of a shell.
+    """Print the completion script for a shell.
 
     \b
     bash:  evergreen completion bash > ~/.local/share/bash-completion/completions/evergreen

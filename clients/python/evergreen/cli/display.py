@@ -1,4 +1,4 @@
-"""Shows jobs while they run, on stderr: a live bar each on a terminal, else a line for each change."""
+"""Shows running jobs on stderr: a live bar for each on a terminal, otherwise a line for each change."""
 
 import sys
 import time
@@ -21,10 +21,10 @@ _PROGRESS_STEP = 0.1
 
 
 class Display(AbstractContextManager[object], Protocol):
-    """Where a watch is shown. `data` writes to stdout without tearing what is shown."""
+    """The display of a watch. `data` writes to stdout without disturbing the display."""
 
     def show(self, job: Job) -> None:
-        """Shows a job that is under way, and no longer once it is final."""
+        """Shows an unfinished job, and removes it once it is final."""
         ...
 
     def say(self, text: str) -> None: ...
@@ -33,7 +33,7 @@ class Display(AbstractContextManager[object], Protocol):
 
 
 class Silence(Display):
-    """Shows no progress, only what is said."""
+    """Shows no progress, only messages."""
 
     def __exit__(self, *_: object) -> None:
         return
@@ -49,7 +49,7 @@ class Silence(Display):
 
 
 class Lines(Silence):
-    """A line for each change of state or stage, and for each tenth of progress."""
+    """Writes a line for each change of state or stage, and for each tenth of progress."""
 
     def __init__(self) -> None:
         self._shown: dict[str, tuple[str, int]] = {}
@@ -67,7 +67,7 @@ class Lines(Silence):
 
 
 class Bars(Display):
-    """A live bar for each job that is not final: stage, percent, time since it was first seen."""
+    """Shows a live bar for each job that is not final: stage, percent, time since it was first seen."""
 
     def __init__(self) -> None:
         self._console = Console(stderr=True)
@@ -79,7 +79,7 @@ class Bars(Display):
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
-            # Otherwise what is written to stdout would be led to stderr.
+            # Otherwise rich would redirect stdout to stderr.
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -97,7 +97,7 @@ class Bars(Display):
         bar = self._bars.get(job.job_id)
         if bar is None:
             bar = self._bars[job.job_id] = self._progress.add_task(name(job), total=None, where="")
-        # Without a total the bar swings to and fro, which says that nothing can be told yet.
+        # Without a total the bar pulses, which shows that the progress is not known yet.
         total = 1.0 if job.progress or job.state == JobState.JOB_STATE_NEEDS_ATTENTION else None
         self._progress.update(bar, completed=job.progress, total=total, where=where(job))
         self._progress.start()
@@ -116,14 +116,14 @@ class Bars(Display):
         if bar is None:
             return
         if not self._bars:
-            # Erases what is shown; without a bar it would leave an empty line behind.
+            # Erases the display; without a bar it would leave an empty line.
             self._progress.stop()
         self._progress.remove_task(bar)
         self._progress.refresh()
 
 
 def choose_display(*, json: bool, project_id: str = "") -> Display:
-    """Chooses by what stdout and stderr are; `project_id` where all jobs of a project are watched."""
+    """Returns a display that suits stdout and stderr. `project_id` is set if a whole project is watched."""
     if json:
         return Bars() if sys.stderr.isatty() and not sys.stdout.isatty() else Silence()
     if not sys.stderr.isatty():
@@ -132,7 +132,7 @@ def choose_display(*, json: bool, project_id: str = "") -> Display:
 
 
 def name(job: Job) -> str:
-    """Names a job for people: its scene, and the end of its id, where ids of one moment differ."""
+    """Returns a short name: the scene and the end of the job id, which differs even between simultaneous jobs."""
     return plain(f"{job.scene_id} …{job.job_id[-8:]}")
 
 

@@ -1,4 +1,4 @@
-"""Follows jobs until they end or need a human, and tells what became of each."""
+"""Follows jobs until they end or need attention, and reports the outcome of each."""
 
 import asyncio
 import logging
@@ -16,7 +16,7 @@ from evergreen.watch import is_final
 
 
 class Follower:
-    """One watch by a human or a script: what it has seen and how it is shown."""
+    """Runs one watch for a user or a script: keeps what it has seen, and shows it."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Follower:
         self._jobs: dict[str, Job] = {}
 
     async def follow(self, client: Client) -> ExitCode:
-        """Watches until every job is final or needs attention; a whole project until interrupted."""
+        """Watches until every job is final or needs attention, or a whole project until interrupted."""
         try:
             whole = "" if self._job_ids else self._project_id
             display = choose_display(json=self._session.json, project_id=whole)
@@ -51,7 +51,7 @@ class Follower:
 
     async def _watch(self, client: Client, display: Display) -> None:
         if self._cursor is not None:
-            # From a cursor on, a job that has needed attention since before says nothing more.
+            # After a cursor, a job that already needed attention before it sends no more events.
             self._jobs = {job_id: await client.status(job_id) for job_id in self._job_ids}
         while True:
             watch = client.watch(
@@ -69,7 +69,7 @@ class Follower:
             except CursorLost as error:
                 if self._cursor is None:
                     raise
-                display.say(f"{error.message}: events may have been missed; going on from the present")
+                display.say(f"{error.message}: events may have been missed; continuing with the current state")
                 self._cursor = None
 
     def _take(self, message: WatchProgressResponse, display: Display) -> None:
@@ -103,13 +103,13 @@ class Follower:
             job_id for job_id in self._job_ids if job_id not in self._jobs or not is_final(self._jobs[job_id])
         ]
         chosen = " ".join(unfinished) or f"--project {self._project_id}"
-        # A program needs every event; a human only wants to see how things stand.
+        # A program needs every event; a user only needs the current state.
         after = f" --after {self._cursor}" if self._session.json and self._cursor is not None else ""
-        say(f"The watch ended, its jobs go on. To resume: {self._session.command(f'video watch {chosen}{after}')}")
+        say(f"The watch ended; its jobs continue. To resume: {self._session.command(f'video watch {chosen}{after}')}")
 
 
 def ending(job: Job) -> str:
-    """Tells what became of a final job, and what it cost."""
+    """Returns the outcome and the cost of a final job, as one line."""
     cost = credits_of(job) if job.HasField("charged_credits") else ""
     basis = "at most " if job.cost_basis == CostBasis.COST_BASIS_UPPER_BOUND else ""
     parts = [name(job), state_name(job), f"{basis}{cost} credits" if cost else ""]
@@ -119,19 +119,19 @@ def ending(job: Job) -> str:
 
 
 def tell_needs_attention(session: Session, job: Job) -> None:
-    """Says how to settle a job whose submission had no known outcome."""
+    """Explains how to resolve a job whose submission had no known outcome."""
     say(
-        f"Job {job.job_id} needs attention: {job.error.message or 'whether a paid task exists is not known'}\n"
-        "Look into the provider's console, then choose:\n"
-        f"  {session.command(f'video resolve {job.job_id} --attach TASK_ID')}  # the task exists: go on with it\n"
+        f"Job {job.job_id} needs attention: {job.error.message or 'it is not known whether a paid task exists'}\n"
+        "Check in the provider's console, then choose:\n"
+        f"  {session.command(f'video resolve {job.job_id} --attach TASK_ID')}  # the task exists: continue with it\n"
         f"  {session.command(f'video resolve {job.job_id} --resubmit')}  # it does not: try again\n"
-        f"  {session.command(f'video resolve {job.job_id} --abandon')}  # give the job up"
+        f"  {session.command(f'video resolve {job.job_id} --abandon')}  # give up the job"
     )
 
 
 @contextmanager
 def _interruptions_told(display: Display) -> Iterator[None]:
-    """Shows what the client logs when it reconnects."""
+    """Shows the client's log messages about reconnecting."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

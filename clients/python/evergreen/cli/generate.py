@@ -1,4 +1,4 @@
-"""`evergreen video generate`: asks for a clip, and follows its job if wanted."""
+"""`evergreen video generate`: requests a clip, and optionally follows its job."""
 
 import asyncio
 from datetime import datetime
@@ -25,20 +25,20 @@ MODEL, RATIO, SECONDS = "gen4_turbo", "1280:720", 5
 
 
 @click.command()
-@click.option("--project", required=True, metavar="ID", help="The project; created where there is none.")
-@click.option("--scene", required=True, metavar="ID", help="The scene; created where there is none.")
-@click.option("--prompt", default="", metavar="TEXT", help="What shall be seen.")
+@click.option("--project", required=True, metavar="ID", help="The project; created if it does not exist.")
+@click.option("--scene", required=True, metavar="ID", help="The scene; created if it does not exist.")
+@click.option("--prompt", default="", metavar="TEXT", help="What the clip should show.")
 @click.option(
     "--image",
     type=source_as(MediaRole.MEDIA_ROLE_FIRST_FRAME),
     metavar="SOURCE",
-    help=f"The first frame: {SOURCE_HELP}. All files together may have 3 MiB.",
+    help=f"The first frame: {SOURCE_HELP}. At most 3 MiB for all files together.",
 )
 @click.option(
     "--image-uri",
     type=uri_as(MediaRole.MEDIA_ROLE_FIRST_FRAME),
     metavar="URL",
-    help="The first frame, by its URL.",
+    help="The first frame, from a URL.",
 )
 @click.option(
     "--last-image",
@@ -58,12 +58,12 @@ MODEL, RATIO, SECONDS = "gen4_turbo", "1280:720", 5
     multiple=True,
     type=role_and_source,
     metavar="ROLE=SOURCE",
-    help="Another input, such as reference=style.png or keyframe@2.5=moon.png. May be given again.",
+    help="Another input, such as reference=style.png or keyframe@2.5=moon.png. Can be repeated.",
 )
 @click.option("--model", help=f"One of `evergreen models`. Default: {MODEL}, with {RATIO} and {SECONDS} seconds.")
-@click.option("--ratio", default="", metavar="W:H", help="Such as 1280:720.")
-@click.option("--resolution", default="", help="Such as 720p, for models that have it.")
-@click.option("--duration", type=int, metavar="SECONDS", help="The clip's length.")
+@click.option("--ratio", default="", metavar="W:H", help="The size or aspect ratio, such as 1280:720.")
+@click.option("--resolution", default="", help="The resolution, such as 720p, for models that have it.")
+@click.option("--duration", type=int, metavar="SECONDS", help="The clip's duration.")
 @click.option("--seed", type=int, help="Makes a result more or less repeatable.")
 @click.option(
     "--option",
@@ -71,19 +71,28 @@ MODEL, RATIO, SECONDS = "gen4_turbo", "1280:720", 5
     multiple=True,
     type=json_pair,
     metavar="KEY=JSON",
-    help="What only this model knows; again for more.",
+    help="An option of this model only. Can be repeated.",
 )
-@click.option("--request-id", metavar="ID", help="Your id of this request; the same again returns the same job.")
-@click.option("--priority", type=int, default=0, help="Higher goes first.")
-@click.option("--max-credits", type=float, metavar="CREDITS", help="Refuse if one attempt may cost more.")
-@click.option("--max-attempts", type=int, default=0, help="How many attempts after failures that cost nothing.")
+@click.option("--request-id", metavar="ID", help="Your id of this request; the same id returns the same job.")
+@click.option("--priority", type=int, default=0, help="A higher value goes first among the project's jobs.")
+@click.option("--max-credits", type=float, metavar="CREDITS", help="Reject the request if one attempt may cost more.")
 @click.option(
-    "--on-unknown", type=click.Choice(list(_ON_UNKNOWN)), help="What to do when the answer to a submission is lost."
+    "--max-attempts",
+    type=int,
+    default=0,
+    help="Maximum number of attempts; a new one only after a failure that cost nothing.",
 )
-@click.option("--start-by", type=moment, metavar="TIME", help="Expire the job if it is not submitted by then.")
-@click.option("--finish-by", type=moment, metavar="TIME", help="Cancel and expire the job if it is not made by then.")
-@click.option("--label", "labels", multiple=True, type=pair, metavar="KEY=VALUE", help="Your own mark; again for more.")
-@click.option("--validate-only", is_flag=True, help="Check and price the request, make nothing.")
+@click.option(
+    "--on-unknown", type=click.Choice(list(_ON_UNKNOWN)), help="What to do if the answer to a submission is lost."
+)
+@click.option("--start-by", type=moment, metavar="TIME", help="Expire the job if it is not submitted by this time.")
+@click.option(
+    "--finish-by", type=moment, metavar="TIME", help="Cancel and expire the job if it is not finished by this time."
+)
+@click.option(
+    "--label", "labels", multiple=True, type=pair, metavar="KEY=VALUE", help="Your own label. Can be repeated."
+)
+@click.option("--validate-only", is_flag=True, help="Validate and price the request without creating a job.")
 @click.option("--watch/--no-watch", default=False, help="Follow the job to its end.")
 @global_options()
 @click.pass_context
@@ -115,14 +124,14 @@ def generate(
     validate_only: bool,
     watch: bool,
 ) -> None:
-    """Make a clip from a prompt, a picture or a video.
+    """Generate a clip from a prompt, a picture or a video.
 
     Prints the job's id, or with --watch the path of the clip in the service's storage.
     """
     if image and image_uri:
         raise click.UsageError("--image and --image-uri are two ways to give the same picture; choose one")
     if model is None:
-        # What the shortest command makes; whoever chooses a model chooses its size and length as well.
+        # Defaults for the shortest command. With --model, the user also chooses size and duration.
         model, ratio = MODEL, ratio or RATIO
         duration = SECONDS if duration is None else duration
     fields: VideoFields = {
@@ -163,7 +172,7 @@ async def _quote(client: Client, ours: Session, fields: VideoFields) -> None:
     if ours.json:
         write_json(GenerateVideoResponse(estimated_credits=quote))
     else:
-        say("The request is valid; what one attempt may cost at most, in credits:")
+        say("The request is valid. The most that one attempt may cost, in credits:")
         click.echo("unknown" if quote is None else number(quote))
 
 
@@ -171,7 +180,7 @@ async def _generate(client: Client, ours: Session, fields: VideoFields, watch: b
     try:
         job = await client.generate(**fields)
     except (asyncio.CancelledError, Unavailable, DeadlineExceeded, QueueFull):
-        say(f"The request may have been accepted all the same; repeat it with --request-id {fields['request_id']}")
+        say(f"The request may have been accepted; to repeat it safely, use --request-id {fields['request_id']}")
         raise
     if watch:
         return await Follower(session=ours, job_ids=[job.job_id]).follow(client)

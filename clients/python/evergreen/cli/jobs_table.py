@@ -1,4 +1,4 @@
-"""Shows all jobs of a project on a terminal, as one table that lives."""
+"""Shows all jobs of a project on a terminal, as one live table."""
 
 import time
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from evergreen.watch import is_final
 
 ENDED_KEPT = 1000
 _FRAME_ROWS = 5
-"""What the table has besides its jobs: heads, a line that counts, and room for the cursor."""
+"""Rows of the table besides its jobs: the headings, the totals, and space for the cursor."""
 _STYLES = {
     JobState.JOB_STATE_SUCCEEDED: "green",
     JobState.JOB_STATE_FAILED: "red",
@@ -26,9 +26,9 @@ _STYLES = {
 
 
 class JobsTable:
-    """A row for each job: those under way by age, then those that ended while it was shown, the latest first.
+    """Shows a row for each job: unfinished jobs by age, then those that ended during the watch, the latest first.
 
-    Shows what fits the terminal, and counts all of them below. It stays on the screen when the watch ends.
+    Shows what fits into the terminal, and the totals below. The table stays on the screen when the watch ends.
     """
 
     def __init__(self, project_id: str) -> None:
@@ -67,13 +67,13 @@ class JobsTable:
         self._console.print(Text(plain(text)), soft_wrap=True)
 
     def data(self, write: Callable[[], None]) -> None:
-        # On a terminal stdout and stderr are the same screen: drawing pauses, so that neither tears the other.
+        # On a terminal stdout and stderr share the screen: drawing pauses, so that neither disturbs the other.
         self._live.stop()
         write()
         self._live.start()
 
     def _render(self) -> RenderableType:
-        # Drawn from a thread of rich's own, beside the loop that changes them.
+        # Called from rich's own thread, while the event loop changes the jobs.
         under_way = sorted(self._open.values(), key=lambda job: job.job_id)
         jobs = [*under_way, *reversed(tuple(self._ended.values()))]
         room = max(1, self._console.height - _FRAME_ROWS)
@@ -99,7 +99,7 @@ class JobsTable:
 
 
 def _age(job: Job) -> str:
-    """Tells how long a job has been, or was, under way."""
+    """Returns the age of a job, or how long it took if it has ended."""
     ended = job.end_time.ToSeconds() if job.HasField("end_time") else time.time()
     seconds = max(0, int(ended - job.create_time.ToSeconds()))
     minutes, rest = divmod(seconds, 60)

@@ -1,4 +1,4 @@
-"""Writes data to stdout: aligned columns for people, one JSON object per line for programs."""
+"""Writes data to stdout: aligned columns for users, one JSON object per line for programs."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -12,20 +12,20 @@ from evergreen.v1.video_pb2 import Job, JobStage, JobState
 
 
 class Form(StrEnum):
-    """What stdout looks like."""
+    """The format of stdout."""
 
     TABLE = "table"
     JSON = "json"
 
 
 def write_json(message: Message) -> None:
-    """Writes a message by protobuf's JSON mapping, with the field names of the contract."""
+    """Writes a message in protobuf's JSON mapping, with the field names of the contract."""
     text = MessageToJson(message, preserving_proto_field_name=True, indent=None, ensure_ascii=False)
     click.echo(text)
 
 
 def write_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Writes rows in columns as wide as they need, whatever the terminal's width, so that lines stay lines."""
+    """Writes rows in columns as wide as needed, whatever the terminal's width, so that each row stays one line."""
     if not rows:
         return
     cells = [tuple(heads), *(tuple(plain(cell) or "-" for cell in row) for row in rows)]
@@ -35,7 +35,7 @@ def write_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def write_facts(facts: Sequence[tuple[str, str]]) -> None:
-    """Writes one thing's facts, one per line; leaves out the empty ones."""
+    """Writes name-value pairs, one per line; omits empty values."""
     told = [(name, plain(value)) for name, value in facts if value]
     width = max((len(name) for name, _ in told), default=0)
     for name, value in told:
@@ -43,17 +43,17 @@ def write_facts(facts: Sequence[tuple[str, str]]) -> None:
 
 
 def plain(text: str) -> str:
-    """Makes control characters harmless, which a terminal would obey."""
+    """Replaces control characters, which a terminal would execute."""
     return "".join(letter if letter == "\n" or letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
 
 
 def moment(timestamp: Timestamp) -> str:
-    """Writes a time in UTC, to the second; nothing where there is none."""
+    """Returns a time in UTC, to the second; empty if there is none."""
     return timestamp.ToDatetime().strftime("%Y-%m-%dT%H:%M:%SZ") if timestamp.ByteSize() else ""
 
 
 def number(value: float) -> str:
-    """Writes credits and seconds without a needless fraction."""
+    """Returns credits or seconds without trailing zeros."""
     return f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
@@ -62,19 +62,19 @@ def state_name(job: Job) -> str:
 
 
 def stage_name(job: Job) -> str:
-    """Names the stage; nothing where there is none."""
+    """Returns the name of the stage; empty if there is none."""
     if not job.stage:
         return ""
     return JobStage.Name(job.stage).removeprefix("JOB_STAGE_") if job.stage in JobStage.values() else str(job.stage)
 
 
 def credits_of(job: Job) -> str:
-    """Tells what a job has cost, or may cost at most."""
+    """Returns what a job has cost, or the most that it may cost."""
     if job.HasField("charged_credits"):
         return number(job.charged_credits)
     return f"≤ {number(job.estimated_credits)}" if job.HasField("estimated_credits") else ""
 
 
 def paths(job: Job) -> list[str]:
-    """Tells where the job's files lie, from the root of the service's storage."""
+    """Returns the paths of the job's files, from the root of the service's storage."""
     return [f"projects/{job.project_id}/{job.scene_id}/{output.asset}" for output in job.outputs]

@@ -1,4 +1,4 @@
-"""`evergreen scene`: the verbs about scenes; those about their files are in `assets`."""
+"""`evergreen scene`: the commands for scenes; those for their files are in `assets`."""
 
 import sys
 from dataclasses import replace
@@ -13,13 +13,13 @@ from evergreen.client import Client
 from evergreen.v1.scene_pb2 import Scene
 
 FORCE_SECONDS = 90.0
-"""The least time for a deletion that waits for the jobs that it cancels."""
+"""The minimum timeout of a deletion that waits for the jobs that it cancels."""
 
 
 @click.group()
 @global_options()
 def scene() -> None:
-    """Keep the files of scenes."""
+    """Manage scenes and their files."""
 
 
 for _command in (upload, download, remove, url):
@@ -32,7 +32,7 @@ for _command in (upload, download, remove, url):
 @global_options()
 @click.pass_context
 def create(context: click.Context, project: str, scene_id: str) -> None:
-    """Create a scene, and its project where there is none."""
+    """Create a scene, and its project if it does not exist."""
     ours = session(context)
     _write_scene(ours, ours.run(lambda client: client.scenes.create(project, scene_id)))
 
@@ -43,7 +43,7 @@ def create(context: click.Context, project: str, scene_id: str) -> None:
 @global_options()
 @click.pass_context
 def show(context: click.Context, project: str, scene_id: str) -> None:
-    """Show a scene with all its files: a tree on a terminal, else one file per line."""
+    """Show a scene with all its files: a tree on a terminal, otherwise one file per line."""
     ours = session(context)
     shown = ours.run(lambda client: client.scenes.show(project, scene_id))
     if sys.stdout.isatty() and not ours.json:
@@ -55,14 +55,14 @@ def show(context: click.Context, project: str, scene_id: str) -> None:
 @scene.command()
 @project_option
 @scene_option
-@click.option("--force", is_flag=True, help="Cancel its jobs first, and wait for them.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--force", is_flag=True, help="Cancel its jobs first and wait for them.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @global_options()
 @click.pass_context
 def delete(context: click.Context, project: str, scene_id: str, force: bool, yes: bool) -> None:
     """Delete a scene with all its files. This cannot be undone."""
     if not yes:
-        # On stderr, like all talk; without a terminal to answer from, it is a no.
+        # On stderr, like all messages; without a terminal, the answer is no.
         click.confirm(f"Delete {project}/{scene_id} with all its files?", abort=True, err=True)
     ours = session(context)
     if force:
@@ -70,7 +70,7 @@ def delete(context: click.Context, project: str, scene_id: str, force: bool, yes
     left = ours.run(lambda client: client.scenes.delete(project, scene_id, force=force))
     say(f"{project}/{scene_id} is deleted")
     for path in left:
-        say(f"the storage did not let {path!r} be removed, which others put there")
+        say(f"the storage did not allow {path!r} to be removed, which others put there")
 
 
 @scene.command("list")

@@ -1,4 +1,4 @@
-"""`evergreen models`, `account` and `health`: what the service is and can do."""
+"""`evergreen models`, `account` and `health`: what the service offers, its account and its health."""
 
 from collections.abc import Sequence
 
@@ -37,11 +37,11 @@ def models(context: click.Context) -> None:
 
 
 @click.command()
-@click.option("--project", default="", metavar="ID", help="What was reserved and spent by this project alone.")
+@click.option("--project", default="", metavar="ID", help="Show what this project alone has reserved and spent.")
 @global_options()
 @click.pass_context
 def account(context: click.Context, project: str) -> None:
-    """Show the provider account's balance and limits, and what was spent here."""
+    """Show the balance and limits of the provider's account, and what this service has spent."""
     ours = session(context)
     told = ours.run(lambda client: client.account(project))
     if ours.json:
@@ -85,7 +85,7 @@ def account(context: click.Context, project: str) -> None:
 @global_options()
 @click.pass_context
 def health(context: click.Context) -> None:
-    """Ask whether the service is serving; exit code 0 if so, else 1."""
+    """Check whether the service is serving: exit code 0 if it is, otherwise 1."""
     ours = session(context)
     healthy = ours.run(lambda client: client.healthy())
     status = "SERVING" if healthy else "NOT_SERVING"
@@ -105,13 +105,13 @@ def _prices(model: Model) -> str:
 
 
 def _some(values: Sequence[str], most: int = 6) -> str:
-    """Writes the first few; JSON has them all."""
+    """Returns the first few values; JSON output has all of them."""
     rest = len(values) - most
     return " ".join([*values[:most], *([f"(+{rest})"] if rest > 0 else [])])
 
 
 def _runs(numbers: Sequence[int]) -> str:
-    """Writes rising numbers with neighbours joined: `2-10` for all from two to ten."""
+    """Returns ascending numbers with neighbours joined: `2-10` for all from two to ten."""
     runs: list[tuple[int, int]] = []
     for each in numbers:
         if runs and each == runs[-1][1] + 1:

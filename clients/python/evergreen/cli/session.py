@@ -1,4 +1,4 @@
-"""What every verb shares: the global options, one client, and errors turned into exit codes."""
+"""What all commands share: the global options, one client, and the translation of errors into exit codes."""
 
 import asyncio
 import shlex
@@ -17,7 +17,7 @@ from evergreen.security import Tls
 
 DEFAULT_ENDPOINT = "127.0.0.1:50051"
 _REPEATED = {"endpoint", "insecure", "tls", "tls_ca", "tls_client_cert", "tls_client_key", "token_file"}
-"""What a command that is told to run next needs as well; a token is never written."""
+"""The options to repeat in a suggested next command; never a token."""
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound="Callable[..., object] | click.Command")
@@ -25,7 +25,7 @@ Command = TypeVar("Command", bound="Callable[..., object] | click.Command")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """The values of the global options. `given` are those that came by an option rather than by the environment."""
+    """The values of the global options. `given` are those set by an option, not by the environment."""
 
     endpoint: str = DEFAULT_ENDPOINT
     given: tuple[str, ...] = ()
@@ -43,11 +43,11 @@ class Session:
         return self.output is Form.JSON
 
     def command(self, arguments: str) -> str:
-        """Writes a command that the user may run next, reaching the same endpoint."""
+        """Returns a command that the user can run next, for the same endpoint."""
         return " ".join(("evergreen", *self.given, arguments))
 
     def run(self, work: Callable[[Client], Awaitable[T]]) -> T:
-        """Runs `work` with a client; ends the process with the exit code that fits what went wrong."""
+        """Runs `work` with a client; on an error, ends the process with the matching exit code."""
 
         try:
             tls = self._tls()
@@ -65,7 +65,7 @@ class Session:
         except KeyboardInterrupt:
             raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
         except ValueError as error:
-            # Inputs that are too large, and what a message cannot hold: numbers out of range, broken text.
+            # Inputs that are too large, and values that a message cannot hold: numbers out of range, broken text.
             raise click.UsageError(str(error)) from error
         except EvergreenError as error:
             raise Failure(error, endpoint=self.endpoint) from error
@@ -78,7 +78,7 @@ class Session:
 
 
 class Failure(click.ClickException):
-    """An error as told to a human: every fault of the request on a line of its own."""
+    """An error as shown to the user: each field error of the request on its own line."""
 
     exit_code = ExitCode.ERROR
 
@@ -99,12 +99,12 @@ class Failure(click.ClickException):
 
 
 def say(text: str) -> None:
-    """Talks to the human, who reads stderr; stdout is for data alone."""
+    """Writes a message for the user to stderr; stdout is only for data."""
     click.echo(plain(text), err=True)
 
 
 def session(context: click.Context) -> Session:
-    """Gives the session of a command, with the options of all its groups applied."""
+    """Returns the session of a command, with the options of all its groups applied."""
     return context.find_object(Session) or Session()
 
 
@@ -123,7 +123,7 @@ def global_options(*, environment: bool = False) -> Callable[[Command], Command]
                 words = f"--{name.replace('_', '-')}" + (f" {shlex.quote(value)}" if isinstance(value, str) else "")
                 context.obj = replace(session(context), given=(*session(context).given, words))
         elif name in ("token", "token_file") and session(context).token is not None:
-            # click reads the environment last, and one way to give a token may stand there, the other here.
+            # click reads the environment last: a token given as an option wins over one in the environment.
             return
         match name, value:
             case "endpoint", str():
@@ -148,7 +148,7 @@ def global_options(*, environment: bool = False) -> Callable[[Command], Command]
                 context.obj = replace(session(context), tls_client_key=value)
 
     def secured(flag: str, description: str, *, metavar: str = "FILE") -> Callable[[Command], Command]:
-        # The root's help tells of these; below every verb they would hide what is the verb's own.
+        # Only the root's help shows these; in every command's help they would hide the command's own options.
         return click.option(
             flag,
             metavar=metavar,
@@ -163,8 +163,8 @@ def global_options(*, environment: bool = False) -> Callable[[Command], Command]
     def decorate(command: Command) -> Command:
         for option in (
             secured("--tls-client-key", "The key of --tls-client-cert."),
-            secured("--tls-client-cert", "Your certificate, for a service that wants one (PEM)."),
-            secured("--tls-ca", "Whom to trust instead of the usual authorities (PEM); means --tls."),
+            secured("--tls-client-cert", "Your certificate, for a service that requires one (PEM)."),
+            secured("--tls-ca", "Authorities to trust instead of the usual ones (PEM); implies --tls."),
             click.option(
                 "--tls",
                 is_flag=True,
@@ -174,7 +174,7 @@ def global_options(*, environment: bool = False) -> Callable[[Command], Command]
                 hidden=not environment,
                 callback=keep,
                 expose_value=False,
-                help="Speak TLS with the service.",
+                help="Use TLS with the service.",
             ),
             click.option(
                 "--insecure",
@@ -183,16 +183,16 @@ def global_options(*, environment: bool = False) -> Callable[[Command], Command]
                 hidden=not environment,
                 callback=keep,
                 expose_value=False,
-                help="Send the token without TLS to other machines as well.",
+                help="Send the token without TLS, even to other machines.",
             ),
-            secured("--token", "Who you are; others on this machine may see an option.", metavar="TOKEN"),
+            secured("--token", "Your token; other users of this machine can see options.", metavar="TOKEN"),
             secured("--token-file", "A file with the token in its first line."),
             click.option(
                 "--output",
                 type=click.Choice([form.value for form in Form]),
                 callback=keep,
                 expose_value=False,
-                help="What stdout is: a table (default), or JSON with one object per line.",
+                help="Format of stdout: a table (default), or JSON with one object per line.",
             ),
             click.option(
                 "--timeout",
@@ -200,7 +200,7 @@ def global_options(*, environment: bool = False) -> Callable[[Command], Command]
                 metavar="SECONDS",
                 callback=keep,
                 expose_value=False,
-                help="How long a call may take, retries included. Default: 30.",
+                help="How long a call may take, including retries. Default: 30.",
             ),
             click.option(
                 "--endpoint",
@@ -209,7 +209,7 @@ def global_options(*, environment: bool = False) -> Callable[[Command], Command]
                 show_envvar=environment,
                 callback=keep,
                 expose_value=False,
-                help=f"Where the service listens. Default: {DEFAULT_ENDPOINT}.",
+                help=f"Address of the service. Default: {DEFAULT_ENDPOINT}.",
             ),
         ):
             command = option(command)

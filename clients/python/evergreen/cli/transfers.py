@@ -1,4 +1,4 @@
-"""Shows a transfer on stderr: a live bar on a terminal, else a line when it is through."""
+"""Shows a transfer on stderr: a live bar on a terminal, otherwise a line when it is complete."""
 
 import sys
 import time
@@ -15,7 +15,7 @@ from evergreen.transfers import Moved
 
 @contextmanager
 def shown(name: str, *, json: bool) -> Iterator[Moved]:
-    """Gives what a transfer is to tell its progress to. With `json`, a terminal that takes the data too stays clean."""
+    """Yields a callback for the progress. With `json`, shows nothing if the terminal also receives the data."""
     if not sys.stderr.isatty():
         began_at, last = time.monotonic(), (0, 0)
 
@@ -41,7 +41,7 @@ def shown(name: str, *, json: bool) -> Iterator[Moved]:
         *columns,
         console=Console(stderr=True),
         transient=True,
-        # Otherwise what is written to stdout would be led to stderr.
+        # Otherwise rich would redirect stdout to stderr.
         redirect_stdout=False,
         redirect_stderr=False,
     ) as progress:

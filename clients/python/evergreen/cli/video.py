@@ -1,4 +1,4 @@
-"""`evergreen video`: the verbs about clips and their jobs."""
+"""`evergreen video`: the commands for clips and their jobs."""
 
 from collections.abc import Sequence
 
@@ -26,7 +26,7 @@ _STATES = {name.removeprefix("JOB_STATE_").lower(): value for name, value in Job
 @click.group()
 @global_options()
 def video() -> None:
-    """Make clips and follow their jobs."""
+    """Generate clips and follow their jobs."""
 
 
 video.add_command(generate)
@@ -37,7 +37,7 @@ video.add_command(generate)
 @global_options()
 @click.pass_context
 def status(context: click.Context, job_ids: tuple[str, ...]) -> None:
-    """Show jobs as they are now."""
+    """Show the current state of jobs."""
     ours = session(context)
     jobs = ours.run(lambda client: _statuses(client, job_ids))
     for number, job in enumerate(jobs):
@@ -48,8 +48,10 @@ def status(context: click.Context, job_ids: tuple[str, ...]) -> None:
 
 @video.command()
 @click.argument("job_ids", nargs=-1, metavar="[JOB_ID]...")
-@click.option("--project", default="", metavar="ID", help="All jobs of this project, also those yet to come.")
-@click.option("--after", type=click.IntRange(min=0), metavar="REVISION", help="Only what lies after this revision.")
+@click.option("--project", default="", metavar="ID", help="Watch all jobs of this project, including future ones.")
+@click.option(
+    "--after", type=click.IntRange(min=0), metavar="REVISION", help="Only show what comes after this revision."
+)
 @click.option("--include-finished", is_flag=True, help="With --project: show finished jobs too.")
 @global_options()
 @click.pass_context
@@ -58,7 +60,7 @@ def watch(
 ) -> None:
     """Follow jobs until they end, or a project until Ctrl-C.
 
-    Leaving the watch cancels nothing. With --output json each event is a line.
+    Leaving the watch cancels no job. With --output json, each event is one line.
     """
     if not job_ids and not project:
         raise click.UsageError("name the jobs to watch, or a --project")
@@ -74,16 +76,22 @@ def watch(
 @global_options()
 @click.pass_context
 def cancel(context: click.Context, job_id: str) -> None:
-    """Ask that a job be cancelled; a clip that is finished by then is kept."""
+    """Request the cancellation of a job. A clip that is finished by then is kept."""
     ours = session(context)
     _write_job(ours, ours.run(lambda client: client.cancel(job_id)))
 
 
 @video.command("list")
-@click.option("--project", default="", metavar="ID", help="Only this project's.")
-@click.option("--scene", default="", metavar="ID", help="Only this scene's; needs --project.")
-@click.option("--state", "states", multiple=True, type=click.Choice(list(_STATES)), help="Only these; again for more.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="How many at most.")
+@click.option("--project", default="", metavar="ID", help="Only jobs of this project.")
+@click.option("--scene", default="", metavar="ID", help="Only jobs of this scene; needs --project.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(list(_STATES)),
+    help="Only jobs in this state. Can be repeated.",
+)
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Maximum number of jobs.")
 @global_options()
 @click.pass_context
 def list_videos(context: click.Context, project: str, scene: str, states: tuple[str, ...], limit: int) -> None:
@@ -117,14 +125,14 @@ def list_videos(context: click.Context, project: str, scene: str, states: tuple[
 @video.command()
 @click.argument("job_id")
 @click.option("--resubmit", is_flag=True, help="No task exists, or paying twice is acceptable: try again.")
-@click.option("--abandon", is_flag=True, help="Give the job up; its estimate counts as spent.")
-@click.option("--attach", metavar="TASK_ID", help="The provider's task exists: go on with it.")
+@click.option("--abandon", is_flag=True, help="Give up the job; its estimate counts as spent.")
+@click.option("--attach", metavar="TASK_ID", help="The provider's task exists: continue with it.")
 @global_options()
 @click.pass_context
 def resolve(context: click.Context, job_id: str, resubmit: bool, abandon: bool, attach: str | None) -> None:
-    """Say what shall become of a job that needs attention.
+    """Decide how to continue with a job that needs attention.
 
-    The answer to a paid request was lost. Look into the provider's console, then choose one of the options.
+    The answer to a paid request was lost. Check in the provider's console, then choose one of the options.
     """
     if resubmit + abandon + (attach is not None) != 1:
         raise click.UsageError("choose one of --resubmit, --abandon and --attach TASK_ID")
@@ -163,7 +171,7 @@ def _write_job(ours: Session, job: Job) -> None:
                 ("job", job.job_id),
                 ("state", state_name(job)),
                 ("stage", stage_name(job)),
-                ("place in line", str(job.queue_position or "")),
+                ("queue position", str(job.queue_position or "")),
                 ("progress", f"{job.progress:.0%}"),
                 ("scene", f"{job.project_id}/{job.scene_id}"),
                 ("request", job.request_id),
