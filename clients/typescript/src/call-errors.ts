@@ -1,13 +1,13 @@
 /**
- * The errors of calls, by the reason that the service gives.
+ * The errors of calls, one class per reason of the service.
  *
  *     CallError
- *       InvalidRequest        something is wrong with the request; `violations` names every fault
- *       RequestIdReused       the requestId belongs to another body; metadata `job_id` names its job
- *       JobDeleted            the request was carried out long ago, and its job is no longer kept
+ *       InvalidRequest        the request is invalid; `violations` lists every field error
+ *       RequestIdReused       the requestId was used with another body; metadata `job_id` names its job
+ *       JobDeleted            the request was accepted long ago, and its job is no longer kept
  *       NotFound
  *         JobNotFound, SceneNotFound, AssetNotFound
- *       AssetExists           a file of that path exists; choose another name, or set `overwrite`
+ *       AssetExists           a file with this path exists; choose another name, or set `overwrite`
  *       PreconditionFailed
  *         NeedsResolution, NotResolvable, PriceUnknown, CreditsExceeded, ProjectCreditsExceeded,
  *         ProviderTaskNotFound, ProviderTaskTaken, ProviderUnauthorized, SceneUnsupported, SceneBusy, UrlUnsupported, ObjectTooLarge
@@ -17,45 +17,45 @@
  *         Draining, StorageUnavailable, ProviderUnavailable
  *       QueueFull             call again later, with the same requestId
  *       TooManyTransfers      call again later
- *       Unauthenticated       the token is missing or not known
+ *       Unauthenticated       the token is missing or unknown
  *       PermissionDenied      the token does not allow the call
  *       NotOffered            this server does not offer the call
- *       InternalError         a fault of the service; metadata `error_id` finds it in the log
- *       DeadlineExceeded      no answer in time; what was asked may have been done all the same
+ *       InternalError         an internal error of the service; metadata `error_id` finds it in the log
+ *       DeadlineExceeded      no answer in time; the request may have been carried out
  *         TransferStalled
  */
 import { Code, type ConnectError } from "@connectrpc/connect";
 
 import { EvergreenError } from "./errors.js";
 
-/** One thing wrong with a request: the field's path and what to do. */
+/** One field error of a request: the field's path and what to do. */
 export interface FieldViolation {
   readonly field: string;
   readonly description: string;
 }
 
-/** What a status tells. */
+/** The details of a status. */
 export interface CallDetails {
   readonly code: Code;
   readonly reason: string;
   readonly metadata: Readonly<Record<string, string>>;
   readonly violations: readonly FieldViolation[];
   readonly retryAfterMs: number | undefined;
-  /** What to say instead of the status's text. */
+  /** Replaces the status's text. */
   readonly told?: string | undefined;
 }
 
 /** A call ended with an error status. `cause` is the original. */
 export class CallError extends EvergreenError implements CallDetails {
-  /** The status code; `Unavailable` where the connection was lost. */
+  /** The status code; `Unavailable` if the connection was lost. */
   readonly code: Code;
-  /** The service's own reason; empty where the status did not come from it (a lost connection, a proxy). */
+  /** The service's reason; empty if the status did not come from the service (a lost connection, a proxy). */
   readonly reason: string;
-  /** What the error is about, by name. */
+  /** What the error is about, such as `job_id`. */
   readonly metadata: Readonly<Record<string, string>>;
-  /** Every fault of a request, by field. */
+  /** Every field error of the request. */
   readonly violations: readonly FieldViolation[];
-  /** After how long the service wishes to be called again. */
+  /** How long the service asks the client to wait before it calls again. */
   readonly retryAfterMs: number | undefined;
 
   constructor(cause: ConnectError, details: CallDetails) {
@@ -69,13 +69,13 @@ export class CallError extends EvergreenError implements CallDetails {
   }
 }
 
-/** A field is missing, malformed or out of bounds; `violations` names them all. */
+/** A field is missing, malformed or out of bounds; `violations` lists every field error. */
 export class InvalidRequest extends CallError {}
 /** The requestId was used with another body in this project; metadata `job_id` names its job. */
 export class RequestIdReused extends CallError {}
-/** The request was carried out long ago, and its job, in metadata `job_id`, is no longer kept. */
+/** The request was accepted long ago, and its job, in metadata `job_id`, is no longer kept. */
 export class JobDeleted extends CallError {}
-/** No such thing, or it is not yours. */
+/** The requested object does not exist, or it is not yours. */
 export class NotFound extends CallError {}
 /** No such job, or it is not yours. */
 export class JobNotFound extends NotFound {}
@@ -83,25 +83,25 @@ export class JobNotFound extends NotFound {}
 export class SceneNotFound extends NotFound {}
 /** The scene has no such file. */
 export class AssetNotFound extends NotFound {}
-/** A file of that path exists, with other bytes; choose another name, or set `overwrite`. */
+/** A file with this path exists, with other bytes; choose another name, or set `overwrite`. */
 export class AssetExists extends CallError {}
-/** The call does not fit the present state of things. */
+/** The call is not possible in the current state of the job, scene or project. */
 export class PreconditionFailed extends CallError {}
 /** The job needs attention, and the call cannot settle that; call `resolve`. */
 export class NeedsResolution extends PreconditionFailed {}
-/** The job does not, or no longer, need attention; read it with `status`. */
+/** The job does not need attention, or no longer does; read it with `status`. */
 export class NotResolvable extends PreconditionFailed {}
 /** A limit on credits is set, and the model's price is not known. */
 export class PriceUnknown extends PreconditionFailed {}
 /** The quote, in metadata `estimated_credits`, is above `maxCredits`. */
 export class CreditsExceeded extends PreconditionFailed {}
-/** The quote is above what the project has left; metadata tells `cap`, `reserved`, `spent` and `estimate`. */
+/** The quote exceeds the project's limit; metadata `cap`, `reserved`, `spent` and `estimate` hold the credits. */
 export class ProjectCreditsExceeded extends PreconditionFailed {}
-/** The provider knows no task of that id. */
+/** The provider has no task with this id. */
 export class ProviderTaskNotFound extends PreconditionFailed {}
 /** The provider's task belongs to another job. */
 export class ProviderTaskTaken extends PreconditionFailed {}
-/** The provider refuses the service's key; tell the operator. */
+/** The provider rejects the service's key; tell the operator. */
 export class ProviderUnauthorized extends PreconditionFailed {}
 /** A newer version of the service wrote the scene. */
 export class SceneUnsupported extends PreconditionFailed {}
@@ -109,15 +109,15 @@ export class SceneUnsupported extends PreconditionFailed {}
 export class SceneBusy extends PreconditionFailed {}
 /** The storage cannot sign URLs; download the asset instead. */
 export class UrlUnsupported extends PreconditionFailed {}
-/** The storage takes no file as large as this. */
+/** The file is larger than the storage allows. */
 export class ObjectTooLarge extends PreconditionFailed {}
-/** The cursor is of no use; watch again without one, and take it that events were missed. */
+/** The cursor is invalid; watch again without one, and assume that events were missed. */
 export class CursorLost extends CallError {}
-/** The cursor is ahead of the project: another project's, or the data was restored. */
+/** The cursor is ahead of the project: it belongs to another project, or the data was restored. */
 export class CursorAhead extends CursorLost {}
 /** Events after the cursor are no longer kept. */
 export class CursorCompacted extends CursorLost {}
-/** No usable answer for now; call again. */
+/** The service gave no usable answer for now; call again. */
 export class Unavailable extends CallError {}
 /** The server is stopping; call again. */
 export class Draining extends Unavailable {}
@@ -125,19 +125,19 @@ export class Draining extends Unavailable {}
 export class StorageUnavailable extends Unavailable {}
 /** The provider does not answer; call again. */
 export class ProviderUnavailable extends Unavailable {}
-/** Too many jobs wait, or too many calls are open; call again later. */
+/** Too many jobs are waiting, or too many calls are open; call again later. */
 export class QueueFull extends CallError {}
 /** Too many files are being transferred; call again later. */
 export class TooManyTransfers extends CallError {}
-/** The token is missing, not known, or no longer valid. */
+/** The token is missing, unknown, or no longer valid. */
 export class Unauthenticated extends CallError {}
 /** The token does not allow the call. */
 export class PermissionDenied extends CallError {}
 /** This server does not offer the call. */
 export class NotOffered extends CallError {}
-/** A fault of the service; metadata `error_id` finds it in its log. */
+/** An internal error of the service; metadata `error_id` finds it in the service's log. */
 export class InternalError extends CallError {}
-/** No answer came in time. What was asked may have been done all the same. */
+/** No answer arrived in time. The request may have been carried out. */
 export class DeadlineExceeded extends CallError {}
-/** The service waited too long for this client, which sent or took next to nothing; call again. */
+/** The service waited too long for this client, which sent or read almost nothing; call again. */
 export class TransferStalled extends DeadlineExceeded {}

@@ -1,15 +1,15 @@
-/** Makes a call that has one answer: within a deadline, again where the service was unavailable. */
+/** Makes unary calls: within a deadline, and again if the service was unavailable. */
 import type { CallOptions } from "@connectrpc/connect";
 
 import { type CallError, Unavailable } from "./call-errors.js";
 import { delayMs, type Reconnect, sleep } from "./reconnect.js";
 import { callError } from "./status.js";
 
-/** What the caller of a method may choose. */
+/** Options of a single call. */
 export interface Options {
-  /** Leaves the call, which then rejects with the signal's reason. Never cancels a job. */
+  /** Ends the call, which then rejects with the signal's reason. Never cancels a job. */
   readonly signal?: AbortSignal;
-  /** Bounds the call, retries included, in place of the client's own `timeoutMs`. */
+  /** Limits the call, including retries; replaces the client's own `timeoutMs`. */
   readonly timeoutMs?: number;
 }
 
@@ -32,14 +32,14 @@ export class Calls {
   /**
    * Calls a method, up to five times while the service is unavailable and the deadline is not reached.
    *
-   * Only calls that may be repeated safely may be made by it, which all of the service's are. Throws CallError.
+   * Use it only for calls that are safe to repeat; all calls of the service are. Throws CallError.
    */
   async call<I, O>(method: Method<I, O>, request: I, options: Options = {}): Promise<O> {
     const { signal } = options;
     const deadline = performance.now() + (options.timeoutMs ?? this.#timeoutMs);
     for (let attempt = 1; ; attempt += 1) {
       signal?.throwIfAborted();
-      // At least 1 ms, since 0 would mean no bound; and no more than the wire can say.
+      // At least 1 ms, since 0 would mean no limit; and at most what the wire format allows.
       const timeoutMs = Math.min(Math.max(1, Math.ceil(deadline - performance.now())), WIRE_MAX_MS);
       let fault: CallError;
       try {

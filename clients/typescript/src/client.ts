@@ -1,4 +1,4 @@
-/** The client: one connection to the service, one method per call, and what a call alone cannot do (watch, wait). */
+/** The client: one connection to the service, one method per call, and `watch` and `wait`, which combine several. */
 import { create } from "@bufbuild/protobuf";
 import { type Client as Stub, createClient } from "@connectrpc/connect";
 
@@ -23,27 +23,27 @@ import { Scenes } from "./scenes.js";
 import { connect, type Connection, type Endpoint } from "./transport.js";
 import { resilientWatch } from "./watch.js";
 
-/** What a client may be told when it is made. */
+/** Options of a client. */
 export interface ClientOptions extends Endpoint {
-  /** Bounds each call but a watch or transfer, retries included. Default: 30 s. */
+  /** Limits each call except watches and transfers, including retries. Default: 30 s. */
   readonly timeoutMs?: number;
-  /** How watches and transfers are resumed, where it differs from the usual. */
+  /** How watches and transfers are resumed; overrides individual defaults. */
   readonly reconnect?: Partial<Reconnect>;
 }
 
-/** Chooses what to watch; at least one of `projectId` and `jobIds` is needed. */
+/** Selects what to watch; at least one of `projectId` and `jobIds` is needed. */
 export interface Watched {
   readonly projectId?: string;
   readonly jobIds?: readonly string[];
-  /** The revision of the last message dealt with. Absent: begin with snapshots; 0: from the first event. */
+  /** The revision of the last processed message. Absent: start with snapshots; 0: from the first event. */
   readonly afterRevision?: number | bigint;
-  /** Whether snapshots of final jobs come too, without `jobIds` and `afterRevision`. */
+  /** Whether to send snapshots of final jobs too; only without `jobIds` and `afterRevision`. */
   readonly includeFinished?: boolean;
-  /** Is told that events after the cursor are no longer kept, before the watch goes on without them. */
+  /** Called if events after the cursor are no longer kept, before the watch continues without them. */
   readonly onGap?: (gap: CursorCompacted) => void;
 }
 
-/** Chooses jobs of a list. */
+/** Selects the jobs of a list. */
 export interface Listed {
   readonly projectId?: string;
   readonly sceneId?: string;
@@ -52,10 +52,10 @@ export interface Listed {
 }
 
 /**
- * Talks to one Evergreen service at `host:port`.
+ * Connects to one Evergreen service at `host:port`.
  *
- * Calls reject with a `CallError`, and are retried where the service was unavailable; each may be repeated safely. An
- * idle client does not keep the process alive.
+ * Calls reject with a `CallError`. They are retried while the service is unavailable, since each call is safe to repeat.
+ * An idle client does not keep the process alive.
  */
 export class Client {
   /** Scenes and their files. */
@@ -73,15 +73,15 @@ export class Client {
     this.scenes = new Scenes(this.#connection.transport, this.#calls, this.#reconnect);
   }
 
-  /** Ends the connection, and all calls and watches that go over it. */
+  /** Closes the connection, and ends all calls and watches that use it. */
   close(): void {
     this.#connection.close();
   }
 
   /**
-   * Asks for a clip and returns its job as soon as the service has recorded it.
+   * Requests a clip and returns its job as soon as the service has recorded it.
    *
-   * A requestId is made once per call where none is given; to repeat a call whose answer was lost, give your own.
+   * If no requestId is given, each call creates one; to be able to repeat a call whose answer was lost, give your own.
    * Rejects with MediaTooLarge before anything is sent.
    */
   async generate(fields: VideoFields, options?: Options): Promise<Job> {
@@ -89,26 +89,27 @@ export class Client {
     return present((await this.#calls.call(this.#videos.generateVideo, request, options)).job);
   }
 
-  /** Has a request checked and priced without making a job: the most that one attempt may cost, in credits. */
+  /** Returns the most that one attempt may cost, in credits. Validates the request and creates no job. */
   async quote(fields: VideoFields, options?: Options): Promise<number | undefined> {
     const request: GenerateVideoRequest = { ...(await videoRequest(fields)), validateOnly: true };
     return (await this.#calls.call(this.#videos.generateVideo, request, options)).estimatedCredits;
   }
 
-  /** Returns a job as it is now, with its request. */
+  /** Returns the current state of a job, with its request. */
   async status(jobId: string, options?: Options): Promise<Job> {
     return present((await this.#calls.call(this.#videos.getStatus, { jobId }, options)).job);
   }
 
   /**
-   * Yields the events and checkpoints of a project, or of some jobs, through lost connections and restarts.
+   * Yields the events and checkpoints of a project, or of some jobs, across lost connections and restarts.
    *
-   * Each comes once, in rising revision. With `jobIds` it ends after the final state of all of them, else never. To
-   * go on later, give the revision of the last message dealt with as `afterRevision`. Leaving the loop, or aborting
-   * the signal, cancels no job. Throws CursorLost, WatchInterrupted and other errors of a call.
+   * Each message is yielded once, in order of revision. With `jobIds`, the watch ends after the final state of all of
+   * them; without, it never ends. To resume later, pass the revision of the last processed message as `afterRevision`.
+   * Leaving the loop, or aborting the signal, cancels no job. Throws CursorLost, WatchInterrupted and other errors of a
+   * call.
    *
-   * Where events after the cursor are no longer kept, throws CursorCompacted; or, with `onGap`, tells it and goes on
-   * with snapshots of what is now.
+   * If events after the cursor are no longer kept, throws CursorCompacted. With `onGap`, calls it instead and continues
+   * with snapshots of the current state.
    */
   watch(watched: Watched, { signal }: Options = {}): AsyncGenerator<WatchProgressResponse, void, undefined> {
     const { projectId = "", jobIds = [], afterRevision, includeFinished = false, onGap } = watched;
@@ -120,8 +121,8 @@ export class Client {
   /**
    * Waits until a job has succeeded and returns it, without its request.
    *
-   * Rejects with JobFailed, JobCancelled or JobExpired; with NeedsAttention as soon as the job does. Has no bound of
-   * its own: use a signal, or the job's `finishBy`.
+   * Rejects with JobFailed, JobCancelled or JobExpired, and with NeedsAttention as soon as the job needs attention. Has
+   * no timeout of its own: use a signal, or the job's `finishBy`.
    */
   async wait(jobId: string, options: Options = {}): Promise<Job> {
     for (;;) {
@@ -134,18 +135,18 @@ export class Client {
           if (isFinal(job)) return job;
         }
       } catch (error) {
-        // Only the present state counts here, so missed events do no harm.
+        // Only the current state matters here, so missed events do no harm.
         if (!(error instanceof CursorLost)) throw error;
       }
     }
   }
 
-  /** Asks that a job be cancelled and returns it; it may still succeed if it was finished by then. */
+  /** Requests the cancellation of a job and returns it. It may still succeed if it was finished by then. */
   async cancel(jobId: string, options?: Options): Promise<Job> {
     return present((await this.#calls.call(this.#videos.cancelVideo, { jobId }, options)).job);
   }
 
-  /** Says what shall become of a job that needs attention. */
+  /** Decides how to continue with a job that needs attention, and returns the job. */
   async resolve(
     { jobId, resolution, providerTaskId = "" }: {
       readonly jobId: string;
@@ -158,7 +159,7 @@ export class Client {
     return present((await this.#calls.call(this.#videos.resolveSubmission, request, options)).job);
   }
 
-  /** Yields jobs, oldest first, each with its request, fetching one page after the other. */
+  /** Yields jobs, oldest first, each with its request. Fetches one page after the other. */
   async *list(listed: Listed = {}, options?: Options): AsyncGenerator<Job, void, undefined> {
     const { projectId = "", sceneId = "", states = [], pageSize = 0 } = listed;
     for (let pageToken = ""; ; ) {
@@ -170,7 +171,7 @@ export class Client {
     }
   }
 
-  /** Returns the models that can be asked for, with their bounds and prices. */
+  /** Returns the available models, with their bounds and prices. */
   async models(options?: Options): Promise<readonly Model[]> {
     return (await this.#calls.call(this.#videos.listModels, {}, options)).models;
   }

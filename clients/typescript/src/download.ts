@@ -1,4 +1,4 @@
-/** Reads files of scenes. A download that breaks off goes on where it broke. */
+/** Reads files of scenes. An interrupted download resumes where it stopped. */
 import { randomUUID } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -23,9 +23,9 @@ import { compare, type TransferOptions } from "./transfers.js";
 type Stub = Client<typeof SceneService>;
 
 /**
- * Yields an asset's description, then its bytes, through lost connections and restarts.
+ * Yields an asset's description, then its bytes, across lost connections and restarts.
  *
- * Throws CallError, and TransferBroken where the file was replaced meanwhile.
+ * Throws CallError, and TransferBroken if the file was replaced meanwhile.
  */
 export async function* read(
   stub: Stub,
@@ -67,7 +67,7 @@ export async function* read(
   }
 }
 
-/** Fetches a whole asset into a file, which appears when it is whole. Throws CallError, TransferBroken. */
+/** Fetches an asset into a file, which appears when it is complete. Throws CallError, TransferBroken. */
 export async function download(
   stub: Stub,
   request: DownloadAssetRequest,

@@ -1,19 +1,19 @@
 /**
- * What can go wrong, as classes. A call's error is a `CallError` of `call-errors.ts`; what only the client can tell is
- * here.
+ * The error classes of this package. A call's error is a `CallError` of `call-errors.ts`; the errors that the client
+ * itself detects are here.
  *
  *     EvergreenError
  *       CallError           a call ended with an error status; many kinds
  *       MediaTooLarge       the inputs are too large to be sent as bytes; nothing was sent
  *       InsecureToken       a token would have crossed the network unencrypted; nothing was sent
- *       TransferBroken      an upload or download stood still, or the bytes there are not the bytes here
+ *       TransferBroken      an upload or download stalled, or the received bytes differ from the sent bytes
  *       WatchInterrupted    a watch could not be resumed for too long
  *       JobFailed           the job is final and has not succeeded
  *         JobCancelled
  *         JobExpired
- *       NeedsAttention      whether a paid task exists is not known; call `resolve`
+ *       NeedsAttention      it is not known whether a paid task exists; call `resolve`
  *
- * A call that was left by its `AbortSignal` rejects with the signal's own reason instead.
+ * A call that its `AbortSignal` ends rejects with the signal's own reason instead.
  */
 import { type Job, JobState } from "./gen/evergreen/v1/video_pb.js";
 
@@ -25,21 +25,21 @@ export class EvergreenError extends Error {
   }
 }
 
-/** The inputs given as files or bytes are larger than one request may hold. */
+/** The inputs given as files or bytes are larger than one request allows. */
 export class MediaTooLarge extends EvergreenError {}
 
-/** A token was given without TLS, and the host is not this machine; set `tls`, or `insecure` to send it all the same. */
+/** A token was given without TLS, and the host is not this machine; set `tls`, or `insecure` to send it anyway. */
 export class InsecureToken extends EvergreenError {}
 
-/** An upload or download stood still, or the bytes there are not the bytes here; start again. */
+/** An upload or download stalled, or the received bytes differ from the sent bytes; start again. */
 export class TransferBroken extends EvergreenError {}
 
-/** A stream ended or fell silent where it may not. Never leaves the package but as a `cause`. */
+/** A stream ended or fell silent unexpectedly. Leaves the package only as a `cause`. */
 export class StreamBroken extends EvergreenError {}
 
-/** A watch could not be resumed for too long; `cause` is the last fault. */
+/** A watch could not be resumed for too long; `cause` is the last error. */
 export class WatchInterrupted extends EvergreenError {
-  /** The cursor to go on from, if there is one. */
+  /** The cursor to resume from, if there is one. */
   readonly revision: bigint | undefined;
 
   constructor(message: string, revision: bigint | undefined, cause: unknown) {
@@ -48,7 +48,7 @@ export class WatchInterrupted extends EvergreenError {
   }
 }
 
-/** The job ended without success; `job.error` tells why. */
+/** The job ended without success; `job.error` says why. */
 export class JobFailed extends EvergreenError {
   readonly job: Job;
 
@@ -64,7 +64,7 @@ export class JobCancelled extends JobFailed {}
 /** The job passed its `startBy` or `finishBy`. */
 export class JobExpired extends JobFailed {}
 
-/** Whether a paid task exists for the job is not known; `Client.resolve` settles it. */
+/** It is not known whether a paid task exists for the job; `Client.resolve` settles it. */
 export class NeedsAttention extends EvergreenError {
   readonly job: Job;
 
@@ -74,7 +74,7 @@ export class NeedsAttention extends EvergreenError {
   }
 }
 
-/** Makes the error of a job that failed or needs attention; undefined for any other job. */
+/** Returns the error of a job that failed or needs attention; undefined for any other job. */
 export function jobError(job: Job): JobFailed | NeedsAttention | undefined {
   switch (job.state) {
     case JobState.FAILED:

@@ -1,5 +1,5 @@
 /**
- * Client of Evergreen: makes video clips through one gRPC service.
+ * Client of Evergreen: generates video clips through one gRPC service.
  *
  *     const client = new Client();
  *     const { jobId } = await client.generate({ projectId: "p", sceneId: "s", model: "gen4_turbo", image: "a.jpg" });

@@ -1,4 +1,4 @@
-/** How far a watch has come: its cursor, and which of the watched jobs are not final yet. */
+/** The position of a watch: its cursor, and which of the watched jobs are not final yet. */
 import { create } from "@bufbuild/protobuf";
 
 import {
@@ -9,7 +9,7 @@ import {
   type WatchProgressResponse,
 } from "./gen/evergreen/v1/video_pb.js";
 
-/** The states after which nothing changes about a job. */
+/** The final states: a job does not change after them. */
 export const FINAL_STATES: ReadonlySet<JobState> = new Set([
   JobState.SUCCEEDED,
   JobState.FAILED,
@@ -17,7 +17,7 @@ export const FINAL_STATES: ReadonlySet<JobState> = new Set([
   JobState.EXPIRED,
 ]);
 
-/** Tells whether nothing will change about the job any more. */
+/** Returns whether the job is final: it will not change any more. */
 export function isFinal(job: Job): boolean {
   return FINAL_STATES.has(job.state);
 }
@@ -38,27 +38,27 @@ export class Position {
     return this.#cursor;
   }
 
-  /** Whether every watched job was seen final; never so of a whole project. */
+  /** Whether every watched job was received in a final state; always false for a whole project. */
   get complete(): boolean {
     return this.#request.jobIds.length > 0 && this.#pending.size === 0;
   }
 
-  /** Whether the next stream is opened without a cursor. */
+  /** Whether the next stream starts without a cursor. */
   get gap(): boolean {
     return this.#gap;
   }
 
-  /** Opens the next stream without a cursor. What was told before the gap is still not told again. */
+  /** Makes the next stream start without a cursor. Messages from before the gap are still not repeated. */
   skip(): void {
     this.#gap = true;
   }
 
-  /** The request that goes on from here. */
+  /** Returns the request that resumes from here. */
   resume(): WatchProgressRequest {
     return create(WatchProgressRequestSchema, {
       projectId: this.#request.projectId,
       jobIds: [...this.#pending],
-      // A job may have ended in the gap, and its last state is never left out.
+      // A job may have ended in the gap, and its final state is never left out.
       includeFinished: this.#gap || this.#request.includeFinished,
       ...(this.#cursor === undefined || this.#gap ? {} : { afterRevision: this.#cursor }),
     });
@@ -67,7 +67,7 @@ export class Position {
   isNews(message: WatchProgressResponse): boolean {
     const cursor = this.#cursor ?? -1n;
     if (message.body.case !== "event") return message.revision >= cursor;
-    // The final state of a watched job is told again to whoever resumes, even behind the cursor.
+    // After a resume, the service sends the final state of a watched job again, even from before the cursor.
     const job = message.body.value.job;
     return message.revision > cursor || (job !== undefined && this.#pending.has(job.jobId) && isFinal(job));
   }

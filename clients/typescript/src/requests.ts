@@ -1,7 +1,7 @@
 /**
- * Builds the request for a clip from plain values, and pictures from files.
+ * Builds the request for a clip from plain values, and reads pictures from files.
  *
- * Nothing is validated here but what could not be sent: the service knows the models and names every fault.
+ * Only what could not be sent is validated here: the service knows the models and reports every field error.
  */
 import { randomUUID } from "node:crypto";
 import { open } from "node:fs/promises";
@@ -19,16 +19,16 @@ import {
   type OnUnknownSubmission,
 } from "./gen/evergreen/v1/video_pb.js";
 
-/** How many bytes all inputs sent as bytes may have together. */
+/** The maximum number of bytes of all inputs that are sent as bytes, together. */
 export const INLINE_LIMIT = 3 * 1024 * 1024;
 
-/** A file by its path, or bytes. */
+/** The path of a file, or bytes. */
 export type FileOrBytes = string | URL | Uint8Array;
 
 /**
- * The fields of `GenerateVideoRequest`, and `image`: a first frame as a file's path or as bytes.
+ * The fields of `GenerateVideoRequest`, and `image`: the first frame, as a file's path or as bytes.
  *
- * What is left out is left to the service, which documents each default. `requestId` is made where absent.
+ * For omitted fields, the service uses its documented defaults. A `requestId` is generated if absent.
  */
 export interface VideoFields {
   readonly projectId: string;
@@ -52,7 +52,7 @@ export interface VideoFields {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** Builds a request, reading the image's file. Throws MediaTooLarge and what reading a file throws. */
+/** Returns the request; reads the image's file. Throws MediaTooLarge, and the errors of reading a file. */
 export async function videoRequest(fields: VideoFields): Promise<GenerateVideoRequest> {
   const { image, media = [], seed, startBy, finishBy, labels = {}, requestId, ...plain } = fields;
   const first = image === undefined ? [] : [await inlineMedia(image, MediaRole.FIRST_FRAME)];
@@ -69,7 +69,7 @@ export async function videoRequest(fields: VideoFields): Promise<GenerateVideoRe
   });
 }
 
-/** Makes an input of a file's bytes, or of bytes. Throws MediaTooLarge and what reading a file throws. */
+/** Returns an input with the bytes of a file, or with the given bytes. Throws MediaTooLarge, and file errors. */
 export async function inlineMedia(source: FileOrBytes, role: MediaRole, atSeconds?: number): Promise<Media> {
   const data = source instanceof Uint8Array ? source : await head(source, INLINE_LIMIT + 1);
   if (data.length > INLINE_LIMIT) {
@@ -80,7 +80,7 @@ export async function inlineMedia(source: FileOrBytes, role: MediaRole, atSecond
   return media;
 }
 
-/** Reads at most so many bytes, so that a wrong path to a huge file costs nothing. */
+/** Reads at most `limit` bytes, so that a wrong path to a huge file costs nothing. */
 async function head(path: string | URL, limit: number): Promise<Uint8Array> {
   const file = await open(path);
   try {

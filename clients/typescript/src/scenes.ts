@@ -25,12 +25,12 @@ export interface SceneName {
   readonly sceneId: string;
 }
 
-/** Names a file of a scene; `path` is such as `images/hero.png`. */
+/** Names a file of a scene; an example of `path` is `images/hero.png`. */
 export interface AssetName extends SceneName {
   readonly path: string;
 }
 
-/** The scenes of the service. Is reached as `client.scenes`. */
+/** The calls for scenes, available as `client.scenes`. */
 export class Scenes {
   readonly #stub: Client<typeof SceneService>;
   readonly #calls: Calls;
@@ -42,7 +42,7 @@ export class Scenes {
     this.#reconnect = reconnect;
   }
 
-  /** Creates a scene, and its project where there is none; returns it as it is if it exists. */
+  /** Creates a scene, and its project if needed, and returns it. Returns an existing scene unchanged. */
   async create({ projectId, sceneId }: SceneName, options?: Options): Promise<Scene> {
     return present((await this.#calls.call(this.#stub.createScene, { projectId, sceneId }, options)).scene);
   }
@@ -66,8 +66,8 @@ export class Scenes {
   }
 
   /**
-   * Deletes a scene with all its files; `force` cancels its jobs first, which may take a minute. Cannot be undone.
-   * Returns the paths of what others put there and the storage cannot remove.
+   * Deletes a scene with all its files; `force` cancels its jobs first, which may take a minute. This cannot be undone.
+   * Returns the paths of files that others put there and that the storage cannot remove.
    */
   async delete(
     { projectId, sceneId, force = false }: SceneName & { readonly force?: boolean },
@@ -76,7 +76,7 @@ export class Scenes {
     return (await this.#calls.call(this.#stub.deleteScene, { projectId, sceneId, force }, options)).left;
   }
 
-  /** Writes a file, or bytes, to a scene, again where the connection is lost. Throws TransferBroken. */
+  /** Writes a file or bytes to a scene; sends them again if the connection is lost. Throws TransferBroken. */
   async upload(
     name: AssetName & { readonly contentType?: string; readonly overwrite?: boolean },
     source: FileOrBytes,
@@ -87,14 +87,14 @@ export class Scenes {
     return upload(this.#stub, info, source, this.#reconnect, options);
   }
 
-  /** Reads an asset into a file, which appears when it is whole. Throws TransferBroken. */
+  /** Reads an asset into a file, which appears when it is complete. Throws TransferBroken. */
   async download(name: AssetName, target: string, options: TransferOptions = {}): Promise<Asset> {
     const { projectId, sceneId, path } = name;
     const request = create(DownloadAssetRequestSchema, { projectId, sceneId, path });
     return download(this.#stub, request, target, this.#reconnect, options);
   }
 
-  /** Yields an asset's description, then its bytes, through lost connections. A `limit` of 0 is none. */
+  /** Yields an asset's description, then its bytes, across lost connections. A `limit` of 0 means no limit. */
   read(
     name: AssetName & { readonly offset?: number | bigint; readonly limit?: number | bigint },
     { signal }: { readonly signal?: AbortSignal } = {},
@@ -105,12 +105,12 @@ export class Scenes {
     return read(this.#stub, request, this.#reconnect, signal);
   }
 
-  /** Deletes a file of a scene. Cannot be undone. */
+  /** Deletes a file of a scene. This cannot be undone. */
   async deleteAsset({ projectId, sceneId, path }: AssetName, options?: Options): Promise<void> {
     await this.#calls.call(this.#stub.deleteAsset, { projectId, sceneId, path }, options);
   }
 
-  /** Makes a URL that reads an asset until it expires; by default in 15 minutes. Keep it out of logs. */
+  /** Returns a URL that reads an asset until it expires, by default after 15 minutes. Keep it out of logs. */
   async assetUrl(
     { projectId, sceneId, path, lifetimeMs }: AssetName & { readonly lifetimeMs?: number },
     options?: Options,

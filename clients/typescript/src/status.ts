@@ -1,4 +1,4 @@
-/** Translates the failure of a call into the error that its reason stands for. */
+/** Translates the failure of a call into the error class of its reason. */
 import { Code, ConnectError } from "@connectrpc/connect";
 
 import * as errors from "./call-errors.js";
@@ -40,7 +40,7 @@ const BY_REASON: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ["INTERNAL", errors.InternalError],
 ]);
 
-// For statuses without a reason of ours, and for reasons that are newer than this client.
+// For statuses without a reason of the service, and for reasons that are newer than this client.
 const BY_CODE: ReadonlyMap<Code, Kind> = new Map<Code, Kind>([
   [Code.InvalidArgument, errors.InvalidRequest],
   [Code.NotFound, errors.NotFound],
@@ -53,7 +53,7 @@ const BY_CODE: ReadonlyMap<Code, Kind> = new Map<Code, Kind>([
   [Code.DeadlineExceeded, errors.DeadlineExceeded],
 ]);
 
-// How connect-node reports a connection that was lost, refused, or cut within a message.
+// The codes with which connect-node reports a connection that was lost, refused, or cut within a message.
 const LOST: ReadonlySet<Code> = new Set([
   Code.Aborted,
   Code.Canceled,
@@ -62,10 +62,10 @@ const LOST: ReadonlySet<Code> = new Set([
   Code.Unknown,
 ]);
 
-// How it reports an answer of HTTP that none of gRPC came with. What may pass has the code of a lost connection already.
+// How it reports an HTTP answer without a gRPC status. Temporary ones already have the code of a lost connection.
 const HTTP_STATUS = /^HTTP (\d{3})$/;
 
-/** Makes the typed error of a failed call, with the original as its cause. */
+/** Returns the typed error of a failed call, with the original as its cause. */
 export function callError(failure: unknown): errors.CallError {
   const error = ConnectError.from(failure);
   const details = read(error);
@@ -90,7 +90,7 @@ function read(error: ConnectError): errors.CallDetails {
   };
 }
 
-/** Tells in plain words what is an answer of a proxy, where it is one. */
+/** Returns an explanation of an answer that came from a proxy; undefined for any other answer. */
 function ofProxy(error: ConnectError): string | undefined {
   const [, status] = HTTP_STATUS.exec(error.rawMessage) ?? [];
   if (status === undefined || error.metadata.has("grpc-status")) return undefined;
@@ -98,7 +98,7 @@ function ofProxy(error: ConnectError): string | undefined {
   return `a proxy on the way answered HTTP ${status}${bound}; see docs/proxies.md`;
 }
 
-/** Tells whether no status came at all, so that a new connection may help. */
+/** Returns whether no status arrived at all, so that a new connection may help. */
 function isLost(error: ConnectError): boolean {
   if (error.metadata.has("grpc-status") || HTTP_STATUS.test(error.rawMessage)) return false;
   return LOST.has(error.code) || error.rawMessage.startsWith("http/2 ");

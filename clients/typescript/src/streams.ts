@@ -1,4 +1,4 @@
-/** Reads one stream of the service so that it always ends: by its end, an error, silence, or the caller's signal. */
+/** Reads one stream of the service. It always ends: normally, by an error, by silence, or by the caller's signal. */
 import type { CallOptions } from "@connectrpc/connect";
 
 import { StreamBroken } from "./errors.js";
@@ -10,7 +10,7 @@ export type Open<T> = (options: CallOptions) => AsyncIterable<T>;
 /**
  * Yields a stream's messages. Leaving the loop ends the stream at once.
  *
- * Throws CallError; StreamBroken where nothing came for `silenceMs` while it was waited for; the reason of `signal`.
+ * Throws CallError, StreamBroken if nothing arrived within `silenceMs` of waiting, and the reason of `signal`.
  */
 export async function* receive<T>(
   open: Open<T>,
@@ -27,7 +27,7 @@ export async function* receive<T>(
     controller.abort();
   };
   try {
-    // A timeout of 0 is none: how long a stream may take is not known.
+    // A timeout of 0 means none: the duration of a stream is not known.
     const messages = open({ signal: controller.signal, timeoutMs: 0 })[Symbol.asyncIterator]();
     for (;;) {
       const timer = setTimeout(fallSilent, silenceMs);

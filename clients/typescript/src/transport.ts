@@ -1,4 +1,4 @@
-/** How the client reaches the service: one HTTP/2 connection, kept alive, with TLS and a token where they are given. */
+/** The client's transport: one HTTP/2 connection with keepalive, and with TLS and a token if they are given. */
 import { isIPv4 } from "node:net";
 import type { SecureClientSessionOptions } from "node:http2";
 
@@ -7,41 +7,41 @@ import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-no
 
 import { InsecureToken } from "./errors.js";
 
-/** Encryption of the connection. All that is left out is Node's own default. */
+/** TLS settings. Omitted settings have Node's own defaults. */
 export interface TlsOptions {
-  /** The certificates to trust, PEM, in place of the public ones. */
+  /** The certificates to trust instead of the public ones, PEM. */
   readonly ca?: string | Uint8Array;
-  /** The client's own certificate, PEM, where the service asks for one. */
+  /** The client's own certificate, PEM, if the service requires one. */
   readonly cert?: string | Uint8Array;
   /** The key of `cert`, PEM. */
   readonly key?: string | Uint8Array;
-  /** The name that the service's certificate must hold, where it is not the host's. */
+  /** The name that the service's certificate must contain, if it differs from the host's. */
   readonly serverName?: string;
 }
 
-/** Gives the token, each time anew; so that it may be replaced while the client lives. */
+/** The token, or a function that returns the current one for each call, so that it can be replaced. */
 export type Token = string | (() => string | Promise<string>);
 
 /** How to reach the service. */
 export interface Endpoint {
   /** Encrypts the connection; `true` trusts the public certificates. */
   readonly tls?: boolean | TlsOptions;
-  /** Is sent with each call as `Authorization: Bearer …`. */
+  /** Sent with each call as `Authorization: Bearer …`. */
   readonly token?: Token;
-  /** Sends the token although the connection is not encrypted and leaves this machine. */
+  /** Sends the token even over an unencrypted connection to another machine. */
   readonly insecure?: boolean;
 }
 
-/** An open way to the service; `close` ends its connection and all that goes over it. */
+/** An open connection to the service; `close` ends it and all calls that use it. */
 export interface Connection {
   readonly transport: Transport;
   close(): void;
 }
 
-// The service permits pings every 15 s and tells its clients to use twice that.
+// The service permits pings every 15 s and advises its clients to use twice that.
 const PING_INTERVAL_MS = 30_000;
 const PING_TIMEOUT_MS = 10_000;
-// A page of jobs with long prompts and labels outgrows the usual 4 MiB.
+// A page of jobs with long prompts and labels may exceed the usual 4 MiB.
 const READ_MAX_BYTES = 16 * 1024 * 1024;
 // Node's own window of 64 KiB makes a download wait for each acknowledgement.
 const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -62,7 +62,7 @@ export function connect(target: string, { tls = false, token, insecure = false }
     baseUrl,
     sessionManager,
     readMaxBytes: READ_MAX_BYTES,
-    // Clips are compressed already.
+    // Clips are already compressed.
     acceptCompression: [],
     interceptors: token === undefined ? [] : [bearer(token)],
   });

@@ -1,4 +1,4 @@
-/** Writes files to scenes. An upload that breaks off starts again, since the service keeps no part of a file. */
+/** Writes files to scenes. An interrupted upload starts again, since the service keeps no incomplete file. */
 import { open } from "node:fs/promises";
 
 import { create } from "@bufbuild/protobuf";
@@ -22,10 +22,10 @@ import { compare, type TransferOptions } from "./transfers.js";
 const CHUNK_BYTES = 512 * 1024;
 const TRIES = 8;
 const HEED_MS = 500;
-// How long the service may take to make a whole file durable and to look into it.
+// How long the service may take to make a complete file durable and to examine it.
 const ANSWER_MS = 300_000;
 
-/** Sends a file, or bytes, until the service has all of it. Throws CallError, TransferBroken. */
+/** Sends a file or bytes until the service has all of it. Throws CallError, TransferBroken. */
 export async function upload(
   stub: Client<typeof SceneService>,
   info: UploadInfo,
@@ -35,7 +35,7 @@ export async function upload(
 ): Promise<Asset> {
   for (let failures = 1; ; failures += 1) {
     try {
-      // A refusal at the beginning may be lost behind the bytes sent; it shows as it is if the next try waits for it.
+      // An early refusal can get lost while bytes are sent; the next try pauses after its first message to receive it.
       return await new Sending(info, source, failures > 1 ? HEED_MS : 0, reconnect.silenceMs, options).run(stub);
     } catch (fault) {
       if (failures >= TRIES || !isPassing(fault)) throw fault;
@@ -49,7 +49,7 @@ function isPassing(fault: unknown): boolean {
   return [Unavailable, TooManyTransfers, TransferStalled].some((kind) => fault instanceof kind);
 }
 
-/** One try. Is stopped by a timer that each step winds up again, so that it cannot stand still for ever. */
+/** One try. A timer, which each step restarts, stops it, so that it cannot stall forever. */
 class Sending {
   readonly #info: UploadInfo;
   readonly #source: FileOrBytes;
@@ -119,7 +119,7 @@ class Sending {
         await file?.close();
       }
     } catch (failure) {
-      // What goes wrong with the file must not look like a fault of the call.
+      // An error of the file must not look like an error of the call.
       if (!this.#controller.signal.aborted) this.#failure = failure;
       this.#controller.abort();
       throw failure;

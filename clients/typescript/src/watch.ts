@@ -1,8 +1,8 @@
 /**
- * Keeps a watch going over as many streams as it takes: resumes from its cursor, tells nothing twice.
+ * Keeps a watch running over as many streams as needed: resumes from its cursor, and yields nothing twice.
  *
- * A stream counts as broken when the service is unavailable or stops, when nothing came for longer than checkpoints
- * allow, and when it ends although a watched job is not final yet.
+ * A stream counts as broken if the service is unavailable or stops, if nothing arrives for longer than the interval of
+ * checkpoints allows, or if it ends although a watched job is not final yet.
  */
 import type { CallOptions } from "@connectrpc/connect";
 
@@ -16,7 +16,7 @@ import { receive } from "./streams.js";
 /** Opens one stream of `WatchProgress`. */
 export type OpenWatch = (request: WatchProgressRequest, options: CallOptions) => AsyncIterable<WatchProgressResponse>;
 
-/** How a watch is kept going. */
+/** How a watch is kept running. */
 export interface Keeping {
   readonly reconnect: Reconnect;
   readonly signal: AbortSignal | undefined;
@@ -26,8 +26,8 @@ export interface Keeping {
 /**
  * Yields the events and checkpoints of a watch; ends after the final state of all watched jobs.
  *
- * Throws CursorCompacted where there is no `onGap`, other CallErrors where reconnecting cannot help, WatchInterrupted
- * where it did not for too long.
+ * Throws CursorCompacted without `onGap`, other CallErrors if reconnecting cannot help, and WatchInterrupted if
+ * reconnecting did not succeed for too long.
  */
 export async function* resilientWatch(
   open: OpenWatch,
@@ -47,7 +47,7 @@ export async function* resilientWatch(
         if (!position.isNews(message)) continue;
         if (message.revision !== position.cursor) failures = 0;
         yield message;
-        // The caller took its time with the message, which is no silence of the service.
+        // The caller's own processing time does not count as silence of the service.
         answeredAt = performance.now();
         position.passed(message);
         if (position.complete) return;
@@ -62,7 +62,7 @@ export async function* resilientWatch(
       if (!isPassing(error)) throw error;
       fault = error;
     }
-    // A stream that told something and was then ended as planned is none of several failures in a row.
+    // A stream that delivered something and then ended as planned starts a new count of failures.
     failures = fault instanceof Draining && answeredAt > openedAt ? 1 : failures + 1;
     const delay = delayMs(reconnect, failures, fault);
     if (performance.now() + delay - answeredAt > reconnect.patienceMs) {
