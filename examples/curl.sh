@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Has a clip made, from the shell alone: submits, polls until the job is final, lists the project's jobs.
+# Generates a clip with shell commands only: submits, polls until the job is final, lists the project's jobs.
 # Needs `buf`, which learns the calls from the server by reflection, and a server: evergreen serve --sandbox
 set -euo pipefail
 
@@ -14,7 +14,7 @@ field() { # NAME: the first member of that name, a string
   grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4
 }
 
-# The same request_id always means the same job: after a lost answer, send the very same again.
+# The same request_id always means the same job: after a lost answer, send the same request again.
 request_id=$(date +%s)-$$
 job_id=$(call GenerateVideo '{
   "project_id": "'"$project"'", "scene_id": "scene-1", "request_id": "'"$request_id"'",
@@ -29,7 +29,7 @@ for _ in $(seq 600); do
   case $state in
     JOB_STATE_SUCCEEDED | JOB_STATE_FAILED | JOB_STATE_CANCELLED | JOB_STATE_EXPIRED) break ;;
     JOB_STATE_NEEDS_ATTENTION)
-      echo "whether a paid task exists is not known: evergreen video resolve $job_id" >&2
+      echo "it is not known whether a paid task exists: evergreen video resolve $job_id" >&2
       exit 4
       ;;
   esac

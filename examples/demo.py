@@ -1,7 +1,7 @@
-"""The main job, shown: a picture becomes a clip in the scene tree, watched live. Needs no key.
+"""Shows the main use: a picture becomes a clip in the scene tree, watched live. Needs no key.
 
 Starts `evergreen serve --sandbox` on a free port, runs `evergreen video generate --watch` against it, and checks
-that the clip is a playable H.264 MP4 of the asked ratio and length.
+that the clip is a playable H.264 MP4 of the requested ratio and duration.
 """
 
 import os
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def generate(endpoint: str) -> int:
-    """Runs the commands that a user would, then looks at the clip that they left, wherever the scenes are kept."""
+    """Runs the commands that a user would run, then checks the resulting clip, wherever the scenes are stored."""
     options = [*WHERE, "--model", "gen4_turbo", "--ratio", RATIO]
     options += ["--duration", str(SECONDS), "--prompt", "The rocket climbs through thin clouds, slow pan upwards"]
     made = evergreen(endpoint, "video", "generate", "--image", str(PICTURE), *options, "--watch")
@@ -61,14 +61,14 @@ def generate(endpoint: str) -> int:
 
 
 def evergreen(endpoint: str, *words: str) -> "subprocess.CompletedProcess[str]":
-    """Runs one command; what it shows goes to the screen, what it answers is kept."""
+    """Runs one command; its stderr goes to the screen, its stdout is captured."""
     print("$ evergreen", *words, flush=True)
     command = [str(EVERGREEN), "--endpoint", endpoint, *words]
     return subprocess.run(command, check=False, timeout=80, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
 def look_at(clip: Path) -> tuple[str, bool]:
-    """Tells what the clip is, and whether it is what was asked for."""
+    """Returns a description of the clip, and whether the clip is as requested."""
     with av.open(str(clip)) as container:
         video, seconds = container.streams.video[0], (container.duration or 0) / av.time_base
         codec, width, height = video.codec_context.name, video.width, video.height

@@ -1,11 +1,11 @@
-"""A web service that has clips made, and relays their progress to browsers by server-sent events.
+"""A web service that generates clips, and relays their progress to browsers as server-sent events.
 
 Start `evergreen serve --sandbox`, then this, and open http://127.0.0.1:8000:
 
     uvicorn --factory app:create_app --app-dir examples/web --timeout-graceful-shutdown 3
 
-It keeps nothing: the id of each event is the watch's cursor, and a browser that reconnects gives the last one
-back. Whoever knows a job's id may see it here; a service for more than yourself asks who is asking.
+It keeps no state: the id of each event is the watch's cursor, and a browser that reconnects sends the last one
+back. Anyone who knows a job's id can see the job here; a service with several users must authenticate them.
 """
 
 import json
@@ -37,19 +37,19 @@ PROJECT, SCENE, MODEL = "web", "scene-1", "gen4.5"
 
 
 class State(TypedDict):
-    """What the app holds while it runs."""
+    """The state of the running app."""
 
     client: Client
 
 
 class Wish(BaseModel):
-    """What a browser asks for."""
+    """The body of a browser's request."""
 
     prompt: str = Field(min_length=1, max_length=1000)
 
 
 def create_app(endpoint: str | None = None) -> FastAPI:
-    """Builds the app. The service's address is `endpoint`, or EVERGREEN_ENDPOINT, or 127.0.0.1:50051."""
+    """Returns the app. The service's address is `endpoint`, or EVERGREEN_ENDPOINT, or 127.0.0.1:50051."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -66,7 +66,7 @@ def create_app(endpoint: str | None = None) -> FastAPI:
 
 
 def client_of(request: Request) -> Client:
-    """Gives the app's one client."""
+    """Returns the app's client."""
     client: Client = request.state.client
     return client
 
@@ -79,7 +79,7 @@ async def page() -> FileResponse:
 
 
 async def submit(wish: Wish, client: Evergreen, idempotency_key: Annotated[str, Header()] = "") -> dict[str, str]:
-    """Asks for a clip. A browser that repeats a request with the same Idempotency-Key gets the same job."""
+    """Requests a clip. A browser that repeats a request with the same Idempotency-Key gets the same job."""
     job = await client.generate(
         project_id=PROJECT,
         scene_id=SCENE,
@@ -93,8 +93,8 @@ async def submit(wish: Wish, client: Evergreen, idempotency_key: Annotated[str, 
 
 
 async def follow(job_id: str, client: Evergreen, last_event_id: Annotated[str, Header()] = "") -> StreamingResponse:
-    """Streams a job's events, from after the last one that the browser has seen."""
-    await client.status(job_id)  # an unknown job is a 404, not a stream that breaks off
+    """Streams the events of a job that come after the last one that the browser has seen."""
+    await client.status(job_id)  # an unknown job is a 404, not an interrupted stream
     after = int(last_event_id) if last_event_id.isdecimal() else None
     return StreamingResponse(
         events(client, job_id, after), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
@@ -102,12 +102,12 @@ async def follow(job_id: str, client: Evergreen, last_event_id: Annotated[str, H
 
 
 async def events(client: Client, job_id: str, after: int | None) -> AsyncIterator[str]:
-    """Writes a watch as server-sent events. The client sees to lost connections and restarts of the service."""
+    """Yields a watch as server-sent events. The client handles lost connections and restarts of the service."""
     while True:
         try:
             async with aclosing(client.watch(job_ids=[job_id], after_revision=after)) as messages:
                 async for message in messages:
-                    # A checkpoint, without data, only moves the browser's cursor and keeps proxies from hanging up.
+                    # A checkpoint has no data: it moves the browser's cursor and keeps proxies from closing the stream.
                     data = f"data: {json.dumps(told(message.event.job))}\n" if message.HasField("event") else ""
                     yield f"id: {message.revision}\n{data}\n"
             yield "event: end\ndata: {}\n\n"
@@ -115,11 +115,11 @@ async def events(client: Client, job_id: str, after: int | None) -> AsyncIterato
         except CursorLost:
             after = None
         except WatchInterrupted:
-            return  # the browser comes back, with its cursor
+            return  # the browser reconnects, with its cursor
 
 
 def told(job: Job) -> dict[str, object]:
-    """Says what a browser needs to know of a job."""
+    """Returns what a browser needs to know about a job."""
     return {
         "state": JobState.Name(job.state).removeprefix("JOB_STATE_"),
         "progress": job.progress,
@@ -129,7 +129,7 @@ def told(job: Job) -> dict[str, object]:
 
 
 async def video(job_id: str, client: Evergreen) -> StreamingResponse:
-    """Relays a finished clip, without ever holding the whole of it."""
+    """Relays a finished clip, without holding all of it in memory."""
     job = await client.status(job_id)
     if not job.outputs:
         return StreamingResponse(iter(()), status_code=404)
@@ -148,7 +148,7 @@ async def chunks(client: Client, job: Job, asset: str) -> AsyncIterator[bytes]:
 
 
 async def refused(_: Request, error: Exception) -> JSONResponse:
-    """Answers with what the service said; what nobody foresaw is a 502."""
+    """Returns the service's error as JSON; any unexpected error is a 502."""
     assert isinstance(error, CallError)
     codes = {InvalidRequest: 422, NotFound: 404, RequestIdReused: 409, Unavailable: 503}
     code = next((code for kind, code in codes.items() if isinstance(error, kind)), 502)

@@ -1,10 +1,10 @@
 /**
- * Makes a clip of each line of stdin, a few at a time, and prints a table of what became of them.
+ * Generates a clip from each line of stdin, a few at a time, and prints a table of the results.
  *
  *     node dist/worker.js PROJECT SCENE < prompts.txt
  *
- * Run it again after it was stopped: the request ids are made of the prompts, so no clip is paid for twice. Exits with 1
- * where a clip was not made. `EVERGREEN_ENDPOINT` is the service's host:port.
+ * If it was stopped, run it again: the request ids are derived from the prompts, so no clip is paid for twice. Exits
+ * with 1 if a clip failed. `EVERGREEN_ENDPOINT` is the service's host:port.
  */
 import { createHash } from "node:crypto";
 import { createInterface } from "node:readline";
@@ -23,7 +23,7 @@ interface Row {
 const [projectId = "batch", sceneId = "scene-1"] = process.argv.slice(2);
 const client = new Client(process.env["EVERGREEN_ENDPOINT"] ?? "127.0.0.1:50051");
 const leaving = new AbortController();
-process.once("SIGINT", () => leaving.abort(new Error("stopped; the jobs go on, run the same again to see them")));
+process.once("SIGINT", () => leaving.abort(new Error("stopped; the jobs continue, run the same command again to see them")));
 
 async function make(promptText: string): Promise<Job> {
   const requestId = createHash("sha256").update(`${sceneId}\n${promptText}`).digest("hex");
@@ -37,7 +37,7 @@ async function row(prompt: string): Promise<Row> {
     const job = await make(prompt);
     return { prompt, clip: job.outputs[0]?.asset ?? "", credits: job.chargedCredits, problem: "" };
   } catch (error) {
-    // What went wrong with one clip is told in its row; anything else ends the batch.
+    // The error of one clip is shown in its row; any other error ends the batch.
     if (!(error instanceof EvergreenError)) throw error;
     return { prompt, clip: "", credits: undefined, problem: error.message };
   }
