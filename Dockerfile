@@ -23,7 +23,7 @@ ENV PATH=/opt/evergreen/bin:$PATH \
     EVERGREEN_LISTEN=0.0.0.0:50051 \
     EVERGREEN_DATA_DIR=/var/lib/evergreen
 USER 10001:10001
-# With PostgreSQL and an object store only temporary files lie here, and nothing need be kept.
+# With PostgreSQL and an object store, this holds only temporary files, and nothing needs to be kept.
 VOLUME /var/lib/evergreen
 EXPOSE 50051
 STOPSIGNAL SIGTERM

@@ -24,7 +24,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + min(4, os.cpu_count() or 1
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-## Setting up. A stamp in .make is newer than what it was made from, unless there is something to do.
+## Setup. A stamp in .make is newer than its sources, unless there is something to do.
 
 setup: .make/project node_modules/.package-lock.json ## Create .venv and node_modules from the locks
 
@@ -58,15 +58,15 @@ proto: .make/proto node_modules/.package-lock.json ## Generate the Python and Ty
 	scripts/stubs .
 	scripts/reference docs/reference.md
 
-docs: .make/proto ## Generate docs/reference.md alone
+docs: .make/proto ## Generate only docs/reference.md
 	scripts/reference docs/reference.md
 
-check-proto: .make/proto node_modules/.package-lock.json ## Lint the contract, compare it with main, prove the stubs current
+check-proto: .make/proto node_modules/.package-lock.json ## Lint the contract, compare it with main, check that the stubs are current
 	@scripts/check-proto
 
-## Looking at the code.
+## Checks of the code.
 
-fmt: setup ## Format and mend what can be mended
+fmt: setup ## Format, and fix what can be fixed automatically
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format .
 	$(NPM_BIN)/buf format --write
@@ -82,11 +82,11 @@ types: setup ## Check types, Python and TypeScript
 	$(NPM_BIN)/tsc --noEmit -p tests/clients/typescript
 	$(NPM_BIN)/tsc --noEmit -p examples/worker
 
-check-locks: ## Prove that no lock names a host
+check-locks: ## Check that no lock names a host
 	@! grep -n '://' $(LOCKS) .npmrc || { echo "A lock names a host." >&2; exit 1; }
 	@echo "The locks name no host."
 
-check-deploy: setup ## Lint the Dockerfile, and check compose.yaml against the schema of Compose
+check-deploy: setup ## Lint the Dockerfile, and check compose.yaml against the Compose schema
 	@# A Linux wheel alone exists of it.
 	@test "$$(uname)" != Linux || $(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
@@ -95,7 +95,7 @@ check: lint types check-proto check-locks check-deploy ## Run every check that i
 
 ## Running it.
 
-test: setup typescript ## Run all tests, WORKERS=… at a time; ARGS="-k watch" chooses among those in Python
+test: setup typescript ## Run all tests, WORKERS=… at a time; ARGS="-k watch" selects Python tests
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 	@$(MAKE) test-typescript
 
@@ -111,10 +111,10 @@ typescript: setup ## Compile the TypeScript client, its example and its tests
 test-typescript: typescript ## Run the tests of the TypeScript client
 	node --test --test-concurrency=$(WORKERS) --test-reporter=spec .make/typescript/*.test.js
 
-coverage: setup ## Run all tests in Python and tell which lines none of them reaches
+coverage: setup ## Run all Python tests and report the lines that no test reaches
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term-missing:skip-covered $(ARGS)
 
-mutants: setup ## Take guards away in a copy, one by one, and tell which no test misses; ARGS=balance chooses
+mutants: setup ## Remove guards in a copy, one by one, and report those that no test misses; ARGS=balance selects
 	$(PY) -m tests.mutants $(ARGS)
 
 e2e: setup ## Run only the tests with real processes
@@ -125,16 +125,16 @@ e2e: setup ## Run only the tests with real processes
 test-rgw: setup ## Run the storage tests on Ceph's object gateway, from Debian's radosgw ceph-mon ceph-osd ceph-common
 	$(PY) -m pytest tests/storage --rgw -k "s3 and not vendors_own_variables and not ignores_conditions" $(ARGS)
 
-test-pgbouncer: setup ## Try the service behind a real PgBouncer, from Debian's package of that name
+test-pgbouncer: setup ## Test the service behind a real PgBouncer, from Debian's package pgbouncer
 	$(PY) -m tests.pgbouncer
 
 KILLS ?= 500
 SEED ?= 1
 
-chaos: setup ## Kill servers KILLS=500 times by SEED=1, and tell what was lost, paid twice, torn or missed
+chaos: setup ## Kill servers KILLS=500 times with SEED=1, and report what was lost, paid twice, torn or missed
 	$(PY) -m tests.chaos --kills $(KILLS) --seed $(SEED) $(ARGS)
 
-outages: setup ## Take database, storage, provider and disk away for 30 to 60 s each, and tell what that cost
+outages: setup ## Take away database, storage, provider and disk for 30 to 60 s each, and report the effect
 	$(PY) -m tests.chaos.outages $(ARGS)
 
 run: setup ## Serve on 127.0.0.1:50051 with the sandbox as provider
@@ -143,7 +143,7 @@ run: setup ## Serve on 127.0.0.1:50051 with the sandbox as provider
 demo: setup ## Turn a picture into a clip, watched live; needs no key
 	$(PY) examples/demo.py $(ARGS)
 
-bench: setup ## Measure
+bench: setup ## Run the benchmarks; ARGS="takeover flight" selects
 	$(PY) -m tests.benchmarks $(ARGS)
 
 ## Shipping it.
@@ -157,7 +157,7 @@ build: typescript ## Build wheel, sdist and npm tarball, and import the wheel aw
 	@cd clients/typescript && npm pack --silent --ignore-scripts --pack-destination ../../dist
 	@ls -l dist
 
-locks: setup ## Choose the newest allowed versions anew
+locks: setup ## Update the locks to the newest allowed versions
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) pyproject.toml --extra server --group dev -o requirements/dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) pyproject.toml --extra postgres --extra s3 -o requirements/server.txt
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) --group build -o requirements/build.txt
@@ -167,6 +167,6 @@ locks: setup ## Choose the newest allowed versions anew
 
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
-clean: ## Remove what the other targets made; never data
+clean: ## Remove what the other targets created; never data
 	rm -rf .make .venv .venv-proto node_modules build dist clients/typescript/dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info
