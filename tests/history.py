@@ -9,8 +9,8 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.database import job_events, jobs, projects, provider_tasks, requests
 from evergreen_server.jobs.model import Job, JobRequest, Slot, Stage, State, TaskRole
-from evergreen_server.jobs.provider import Media, Role, VideoSpec
 from evergreen_server.jobs.rows import life_to_row, micros, request_to_row
+from evergreen_server.ports.specs import Media, Role, VideoSpec
 
 AT_ONCE = 2000
 START = datetime(2026, 1, 1, tzinfo=UTC)

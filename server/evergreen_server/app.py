@@ -21,13 +21,13 @@ from evergreen_server.ids import JobIds
 from evergreen_server.jobs.account import AccountReader
 from evergreen_server.jobs.admission import Admission
 from evergreen_server.jobs.backlog import Backlog
+from evergreen_server.jobs.census import take_census
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.engine import Engine
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.leases import Lease, Reaper
 from evergreen_server.jobs.ledger import Caps
 from evergreen_server.jobs.locks import StorageLocks
-from evergreen_server.jobs.meter import take_census
 from evergreen_server.jobs.notices import Notices
 from evergreen_server.jobs.outlook import Outlooks
 from evergreen_server.jobs.polling import Durations, Pace

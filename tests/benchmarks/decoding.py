@@ -12,10 +12,10 @@ from statistics import median
 
 from PIL import Image
 
-from evergreen_server.jobs.provider import PictureRule
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.pictures import prepare
 from evergreen_server.media.tools import Media
+from evergreen_server.ports.catalog import PictureRule
 from tests.benchmarks.machine import ratio, table
 
 SAMPLES = Path(__file__).parents[1] / "samples"

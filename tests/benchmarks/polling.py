@@ -13,7 +13,7 @@ from statistics import fmean, quantiles
 from typing import Literal
 
 from evergreen_server.jobs.polling import Durations, Pace, PollPlan
-from evergreen_server.jobs.provider import TaskState
+from evergreen_server.ports.provider import TaskState
 
 Progress = Literal["none", "linear", "noisy", "bent", "drifting", "leaps"]
 

@@ -19,8 +19,8 @@ from evergreen_server.ids import JobIds
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.model import Job, JobRequest, Stage, State
-from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.ports.specs import VideoSpec
 from evergreen_server.rpc.access import Access
 from evergreen_server.rpc.server import serve
 from evergreen_server.rpc.streams import MOST_WATCHES, Streams

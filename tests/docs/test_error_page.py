@@ -6,7 +6,8 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 
-from evergreen_server.jobs import model, provider
+from evergreen_server.jobs import model
+from evergreen_server.ports import provider
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "server" / "evergreen_server"

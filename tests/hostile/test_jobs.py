@@ -14,18 +14,17 @@ from pathlib import Path
 import pytest
 from sqlalchemy import exc
 
-from evergreen_server.jobs.media import MediaRefused, MediaUnreachable
 from evergreen_server.jobs.model import State
-from evergreen_server.jobs.provider import (
+from evergreen_server.ports.media import MediaRefused, MediaUnreachable
+from evergreen_server.ports.provider import (
     DailyLimitReached,
-    Media,
     NotSent,
     ProviderUnavailable,
     Refused,
-    Role,
     SubmissionUnknown,
     Unauthorized,
 )
+from evergreen_server.ports.specs import Media, Role
 from evergreen_storage import AssetConflict, InvalidKey, NotFound, TooLarge, Unavailable
 from tests.jobs.stepping import JOB_ID, Script, Stepping, stepping, with_picture
 

@@ -15,10 +15,11 @@ import pytest
 import pytest_asyncio
 from PIL import Image, ImageCms
 
-from evergreen_server.jobs.media import MediaError, MediaRefused, MediaUnreachable, Picture
-from evergreen_server.jobs.provider import Kind, PictureRule
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from evergreen_server.ports.catalog import PictureRule
+from evergreen_server.ports.media import MediaError, MediaRefused, MediaUnreachable, Picture
+from evergreen_server.ports.specs import Kind
 from tests.media.web import Names, Web, response
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

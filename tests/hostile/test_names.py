@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from evergreen.v1 import scene_pb2
 from evergreen_server.jobs.model import State
-from evergreen_server.jobs.provider import Media, Role
+from evergreen_server.ports.specs import Media, Role
 from tests.rpc.refusals import invalid, metadata_of, refusal
 from tests.rpc.scene_server import SceneApi, scene_serving
 from tests.rpc.scenes import paths_of, scene_of, upload

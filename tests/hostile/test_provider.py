@@ -9,7 +9,7 @@ import pytest
 from google.protobuf import json_format
 
 from evergreen.v1 import video_pb2 as v1
-from evergreen_server.jobs.provider import (
+from evergreen_server.ports.provider import (
     Account,
     DailyLimitReached,
     Download,
@@ -20,8 +20,8 @@ from evergreen_server.jobs.provider import (
     Refused,
     Submission,
     SubmissionUnknown,
-    VideoSpec,
 )
+from evergreen_server.ports.specs import VideoSpec
 from evergreen_server.runway import wire
 from evergreen_server.runway.retry import retry_after_seconds
 from tests.hostile.mangled import Mangler, mangled

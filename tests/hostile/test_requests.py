@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from evergreen.v1 import scene_pb2, video_pb2
-from evergreen_server.jobs.provider import Fault
+from evergreen_server.ports.specs import Fault
 from evergreen_server.rpc.judging import MOST_ITEMS
 from evergreen_server.rpc.status import ROOM, InvalidRequest, fitted, status_of
 from tests.rpc.refusals import invalid, metadata_of, refusal

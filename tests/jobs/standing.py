@@ -14,9 +14,10 @@ from evergreen_server.jobs.admission import Admission
 from evergreen_server.jobs.backlog import Backlog
 from evergreen_server.jobs.database import Database, jobs
 from evergreen_server.jobs.model import CostBasis, Job, JobRequest, Stage, State
-from evergreen_server.jobs.provider import Account, ModelLimits, ProviderError, VideoSpec
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.ports.provider import Account, ModelLimits, ProviderError
+from evergreen_server.ports.specs import VideoSpec
 
 
 class Tier:

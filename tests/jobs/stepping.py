@@ -13,26 +13,18 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, jobs
-from evergreen_server.jobs.media import Clip, Fetched, Picture
 from evergreen_server.jobs.model import Job, JobRequest, Slot
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
-from evergreen_server.jobs.provider import (
-    Media,
-    PictureRule,
-    PreparedMedia,
-    Read,
-    Role,
-    Submission,
-    Task,
-    TaskState,
-    VideoSpec,
-)
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Shield, Tools
 from evergreen_server.jobs.workflow import Runner
+from evergreen_server.ports.catalog import PictureRule
+from evergreen_server.ports.media import Clip, Fetched, Picture
+from evergreen_server.ports.provider import Read, Submission, Task, TaskState
+from evergreen_server.ports.specs import Media, PreparedMedia, Role, VideoSpec
 from evergreen_server.threads import FileThreads
 from evergreen_storage import SceneStore
 from evergreen_storage.disk import Traits

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from evergreen_server.jobs.account import AccountReader
-from evergreen_server.jobs.provider import Account, ProviderUnavailable
 from evergreen_server.jobs.work import Shield
+from evergreen_server.ports.provider import Account, ProviderUnavailable
 
 ACCOUNT = Account(balance_millicredits=5, max_monthly_millicredits=None, limits={}, api_version="")
 

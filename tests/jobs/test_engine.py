@@ -12,7 +12,7 @@ from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.engine import Engine
 from evergreen_server.jobs.model import Job, JobRequest
-from evergreen_server.jobs.provider import VideoSpec
+from evergreen_server.ports.specs import VideoSpec
 
 NOW = datetime.now(UTC)
 

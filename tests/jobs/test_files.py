@@ -11,11 +11,11 @@ import pytest
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.files import Kept, find, keep
-from evergreen_server.jobs.media import Clip, MediaRefused
 from evergreen_server.jobs.model import Job, Stage, State, Superseded
-from evergreen_server.jobs.provider import Download, NotOurs, Task, TaskState
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.work import Tools
+from evergreen_server.ports.media import Clip, MediaRefused
+from evergreen_server.ports.provider import Download, NotOurs, Task, TaskState
 from evergreen_storage import Asset, LocalStorage, SceneStore, Sealed, Unavailable, open_storage
 from evergreen_storage.disk import Traits
 from tests.jobs.tools import request_at, store_of, tools_of

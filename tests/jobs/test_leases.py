@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, replicas
 from evergreen_server.jobs.leases import TTL_SECONDS, Lease, Reaper, live_replicas
-from evergreen_server.jobs.provider import NotSent
+from evergreen_server.ports.provider import NotSent
 from tests.postgres import Postgres
 
 

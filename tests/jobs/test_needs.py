@@ -17,9 +17,9 @@ from evergreen_server.jobs.database import asset_claims, jobs
 from evergreen_server.jobs.leases import Lease
 from evergreen_server.jobs.model import Job, State
 from evergreen_server.jobs.projects import SceneBusy
-from evergreen_server.jobs.provider import Media, Role
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.writers import SceneWriters
+from evergreen_server.ports.specs import Media, Role
 from tests.jobs.tools import request_at, store_of
 from tests.postgres import Postgres
 

@@ -17,9 +17,9 @@ from evergreen.v1 import video_pb2 as v1
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.model import Job, Stage, State
 from evergreen_server.jobs.polling import Durations, Pace
-from evergreen_server.jobs.provider import NotSent, Task, TaskState
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.workflow import Runner
+from evergreen_server.ports.provider import NotSent, Task, TaskState
 from evergreen_server.sandbox import SANDBOX_KEY
 from tests.jobs.lives import check_lives
 from tests.jobs.tools import request_at, store_of, tools_of

@@ -12,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.jobs.database import jobs
-from evergreen_server.jobs.media import MediaRefused
 from evergreen_server.jobs.model import Slot, Stage, State
-from evergreen_server.jobs.provider import Media, Role
+from evergreen_server.ports.media import MediaRefused
+from evergreen_server.ports.specs import Media, Role
 from evergreen_storage.checksums import extend_crc32c
 from tests.jobs.stepping import JOB_ID, Script, Stepping, stepping, with_picture
 

@@ -13,11 +13,12 @@ import sqlalchemy as sa
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, jobs
 from evergreen_server.jobs.model import Slot, Stage
-from evergreen_server.jobs.provider import Media, NotSent, Role, Submission
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Shield, Tools
+from evergreen_server.ports.provider import NotSent, Submission
+from evergreen_server.ports.specs import Media, Role
 from tests.jobs.stepping import Script, Stepping, stepping, with_picture
 from tests.jobs.tools import request_at, store_of, tools_of
 

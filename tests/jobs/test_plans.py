@@ -14,11 +14,11 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from evergreen_server.jobs import slots, wishes
 from evergreen_server.jobs.backlog import Backlog
+from evergreen_server.jobs.census import take_census
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.history import new_events
-from evergreen_server.jobs.meter import Unmetered, take_census
 from evergreen_server.jobs.model import JobNotFound, State
 from evergreen_server.jobs.needs import refuse_needed
 from evergreen_server.jobs.notices import cancelling
@@ -31,6 +31,7 @@ from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.sweep import beyond_clock
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.topic import Entry
+from evergreen_server.ports.metrics import Unmetered
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import request_at, store_of
 from tests.postgres import Postgres

@@ -11,7 +11,7 @@ import pytest
 
 from evergreen_server.jobs.crowd import BEAT_SECONDS, MANY, Crowd
 from evergreen_server.jobs.polling import Durations, Pace, PollPlan, foretell_end
-from evergreen_server.jobs.provider import TaskState
+from evergreen_server.ports.provider import TaskState
 from tests.benchmarks.polling import Progress, Result, compare
 
 ROUNDING = 1e-6

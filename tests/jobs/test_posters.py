@@ -10,10 +10,10 @@ import pytest
 
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.delivery import deliver
-from evergreen_server.jobs.media import MediaRefused, MediaTooCostly
 from evergreen_server.jobs.model import Job, Stage, State
-from evergreen_server.jobs.provider import Download, Task, TaskState
 from evergreen_server.jobs.work import Limits
+from evergreen_server.ports.media import MediaRefused, MediaTooCostly
+from evergreen_server.ports.provider import Download, Task, TaskState
 from evergreen_storage import SceneStore, open_storage
 from tests.jobs.stepping import CLIP, SCALE
 from tests.jobs.tools import request_at, store_of, tools_of

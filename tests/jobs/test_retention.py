@@ -14,12 +14,12 @@ from evergreen_server.ids import JobIds
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, job_files, metadata
 from evergreen_server.jobs.feed import CursorCompacted, Feed
-from evergreen_server.jobs.meter import Unmetered
 from evergreen_server.jobs.model import CostBasis, EventKind, Job, JobDeleted, JobNotFound, JobRequest, State
-from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.retention import Removed, Retention, SteadyClock
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.tasks import TaskRecords
+from evergreen_server.ports.metrics import Unmetered
+from evergreen_server.ports.specs import VideoSpec
 from tests.postgres import Postgres
 
 START = datetime(2026, 11, 1, tzinfo=UTC)

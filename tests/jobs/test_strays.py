@@ -15,12 +15,12 @@ from evergreen_server.jobs import strays, wishes
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, ledger
 from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State, TaskRole
-from evergreen_server.jobs.provider import ProviderUnavailable, Task, TaskState
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.strays import settle_stray, settle_strays
 from evergreen_server.jobs.tasks import MadeTask, TaskRecords
 from evergreen_server.jobs.wishes import Resolution
 from evergreen_server.jobs.work import Tools
+from evergreen_server.ports.provider import ProviderUnavailable, Task, TaskState
 from tests.jobs.tools import request_at, store_of, tools_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -16,11 +16,11 @@ from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import jobs
 from evergreen_server.jobs.model import Slot, Stage, State
-from evergreen_server.jobs.provider import Submission
 from evergreen_server.jobs.signals import Signal, Signals
 from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Shield
+from evergreen_server.ports.provider import Submission
 from tests.jobs.tools import request_at, store_of, tools_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.jobs.model import State
-from evergreen_server.jobs.provider import NotSent, ProviderUnavailable
+from evergreen_server.ports.provider import NotSent, ProviderUnavailable
 from evergreen_storage import Unavailable
 from evergreen_storage.disk import Traits
 from tests.jobs.stepping import Script, stepping, with_picture

@@ -11,10 +11,10 @@ import sqlalchemy as sa
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.model import Job, JobRequest
 from evergreen_server.jobs.polling import Pace
-from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.work import Limits, Places, Tools
+from evergreen_server.ports.specs import VideoSpec
 
 StoreT = TypeVar("StoreT", bound=JobStore)
 

@@ -10,9 +10,9 @@ import pytest
 import pytest_asyncio
 from PIL import Image, ImageStat
 
-from evergreen_server.jobs.media import MediaRefused
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from evergreen_server.ports.media import MediaRefused
 from tests.media.web import Web
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

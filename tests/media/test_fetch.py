@@ -7,11 +7,11 @@ import aiohttp
 import pytest
 from aiohttp.abc import ResolveResult
 
-from evergreen_server.jobs.media import MediaRefused, MediaUnreachable
-from evergreen_server.jobs.provider import Kind
 from evergreen_server.media.guard import NotPublic, guarded_socket
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from evergreen_server.ports.media import MediaRefused, MediaUnreachable
+from evergreen_server.ports.specs import Kind
 from tests.media.web import Names, Web, response, silent
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 2000

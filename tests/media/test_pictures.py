@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 from PIL import Image, ImageChops, ImageCms, ImageStat
 
-from evergreen_server.jobs.media import MediaRefused, Picture
-from evergreen_server.jobs.provider import PictureRule
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from evergreen_server.ports.catalog import PictureRule
+from evergreen_server.ports.media import MediaRefused, Picture
 
 ANY = PictureRule()
 
@@ -400,8 +400,8 @@ async def test_a_bomb_costs_no_memory(tmp_path: Path) -> None:
     measure = """
 import resource, sys
 from pathlib import Path
-from evergreen_server.jobs.media import MediaRefused
-from evergreen_server.jobs.provider import PictureRule
+from evergreen_server.ports.media import MediaRefused
+from evergreen_server.ports.provider import PictureRule
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.pictures import prepare
 from PIL import Image

@@ -2,9 +2,9 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from evergreen_server.jobs.provider import Kind
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from evergreen_server.ports.specs import Kind
 from tests.media.web import Names, Web, response, silent
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 2000

@@ -17,13 +17,13 @@ from evergreen_server.ids import JobIds
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.model import CostBasis, Job, JobRequest, State
-from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.work import Shield
 from evergreen_server.jobs.writers import SceneWriters
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from evergreen_server.ports.specs import VideoSpec
 from evergreen_server.rpc.access import Access
 from evergreen_server.rpc.handlers import service_handler
 from evergreen_server.rpc.scene import SceneService

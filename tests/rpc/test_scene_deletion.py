@@ -11,7 +11,7 @@ import grpc
 import pytest
 
 from evergreen.v1 import scene_pb2, video_pb2
-from evergreen_server.jobs.provider import NotOurs
+from evergreen_server.ports.provider import NotOurs
 from evergreen_storage import SceneStore, open_storage
 from tests.rpc.refusals import metadata_of, refusal
 from tests.rpc.scene_server import scene_serving

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 from evergreen_server.jobs.model import Job, JobRequest
-from evergreen_server.jobs.provider import VideoSpec
 from evergreen_server.jobs.store import Change
 from evergreen_server.jobs.topic import Entry
+from evergreen_server.ports.specs import VideoSpec
 from evergreen_server.rpc.access import ANYONE
 from evergreen_server.rpc.video import StatusCache
 

@@ -7,22 +7,17 @@ import socket
 
 import pytest
 
-from evergreen_server.jobs.provider import (
+from evergreen_server.ports.provider import (
     DailyLimitReached,
-    Fault,
     InsufficientCredits,
-    Json,
-    Media,
     NotSent,
-    PreparedMedia,
     ProviderError,
     Refused,
-    Role,
     Submission,
     SubmissionUnknown,
     Unauthorized,
-    VideoSpec,
 )
+from evergreen_server.ports.specs import Fault, Json, Media, PreparedMedia, Role, VideoSpec
 from evergreen_server.runway.client import Timeouts
 from tests.runway.scripted import KEY, TASK_ID, Act, Partial, answer, client_for, scripted
 

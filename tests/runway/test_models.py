@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from evergreen_server.jobs.provider import Fault, Json, Media, PictureRule, Role, VideoSpec
+from evergreen_server.ports.catalog import PictureRule
+from evergreen_server.ports.specs import Fault, Json, Media, Role, VideoSpec
 from evergreen_server.runway.models import (
     DATA_URI_LIMIT,
     Operation,

@@ -6,7 +6,8 @@ import socket
 import pytest
 from yarl import URL
 
-from evergreen_server.jobs.provider import NotSent, ProviderUnavailable, Submission, VideoSpec
+from evergreen_server.ports.provider import NotSent, ProviderUnavailable, Submission
+from evergreen_server.ports.specs import VideoSpec
 from evergreen_server.runway.client import Timeouts
 from evergreen_server.runway.proxies import Proxies
 from evergreen_server.runway.retry import RetryPolicy

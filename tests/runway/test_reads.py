@@ -4,9 +4,8 @@ from datetime import date
 
 import pytest
 
-from evergreen_server.jobs.provider import (
+from evergreen_server.ports.provider import (
     Account,
-    Json,
     ModelLimits,
     ProviderUnavailable,
     Task,
@@ -14,6 +13,7 @@ from evergreen_server.jobs.provider import (
     TaskState,
     Unauthorized,
 )
+from evergreen_server.ports.specs import Json
 from evergreen_server.runway.client import Timeouts
 from evergreen_server.runway.retry import RetryPolicy
 from evergreen_server.runway.wire import Usage

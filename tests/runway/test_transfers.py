@@ -5,15 +5,15 @@ from contextlib import AbstractAsyncContextManager
 
 import pytest
 
-from evergreen_server.jobs.provider import (
+from evergreen_server.ports.provider import (
     DailyLimitReached,
     Download,
-    Json,
     OutputUnavailable,
     ProviderUnavailable,
     Read,
     Refused,
 )
+from evergreen_server.ports.specs import Json
 from evergreen_server.runway.client import Timeouts
 from tests.runway.scripted import Act, Naps, Partial, answer, client_for, scripted
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from evergreen_server.jobs.provider import Json, Media, PreparedMedia, Role, TaskState, VideoSpec
+from evergreen_server.ports.provider import TaskState
+from evergreen_server.ports.specs import Json, Media, PreparedMedia, Role, VideoSpec
 from evergreen_server.runway import wire
 
 TASK_ID = "3f0c2f6e-6a0b-4c57-9a0e-0d8d9f1f6b11"

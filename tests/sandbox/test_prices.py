@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from evergreen_server.jobs.provider import Json
+from evergreen_server.ports.specs import Json
 from evergreen_server.runway.models import Operation, RunwayModels, check_body, duration_bounds, price_bound
 from evergreen_server.runway.rows import TABLE
 from evergreen_server.runway.rules import Duration, Flag, Number, OneOf, Rule, Text, Whole

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from evergreen_server.jobs.provider import Account, Provider
 from evergreen_server.jobs.work import Shield
+from evergreen_server.ports.provider import Account, Provider
 
 
 class AccountReader:

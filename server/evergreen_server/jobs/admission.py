@@ -19,10 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from evergreen_server.jobs import funds, slots
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.model import Job, JobNotFound, Slot
-from evergreen_server.jobs.provider import Account, Provider, ProviderError, Unauthorized
 from evergreen_server.jobs.rows import moment
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.ports.provider import Account, Provider, ProviderError, Unauthorized
 
 REFRESH_SECONDS = 60.0
 UNHEARD_SECONDS = 20.0

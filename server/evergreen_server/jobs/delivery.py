@@ -13,11 +13,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 from evergreen_server.jobs.files import find, keep
-from evergreen_server.jobs.media import Clip, MediaRefused, MediaTooCostly
 from evergreen_server.jobs.model import Job, JobFault, JobWarning, Output, Stage, State, Superseded
 from evergreen_server.jobs.names import output_path, poster_path
-from evergreen_server.jobs.provider import Json, OutputUnavailable, ProviderUnavailable, TaskGone, TaskState
 from evergreen_server.jobs.work import Tools
+from evergreen_server.ports.media import Clip, MediaRefused, MediaTooCostly
+from evergreen_server.ports.provider import OutputUnavailable, ProviderUnavailable, TaskGone, TaskState
+from evergreen_server.ports.specs import Json
 from evergreen_storage import Asset, BodyMismatch, Sealed
 
 POSTER_MISSING = "POSTER_MISSING"

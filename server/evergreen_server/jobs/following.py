@@ -5,11 +5,13 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from evergreen_server.jobs.meter import kind_of
 from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State
 from evergreen_server.jobs.outcomes import next_attempt
 from evergreen_server.jobs.polling import PollPlan
-from evergreen_server.jobs.provider import (
+from evergreen_server.jobs.trouble import PROVIDER_UNAVAILABLE
+from evergreen_server.jobs.work import Tools, generation_seconds, held
+from evergreen_server.ports.metrics import kind_of
+from evergreen_server.ports.provider import (
     Failure,
     NotOurs,
     ProviderError,
@@ -18,8 +20,6 @@ from evergreen_server.jobs.provider import (
     TaskGone,
     TaskState,
 )
-from evergreen_server.jobs.trouble import PROVIDER_UNAVAILABLE
-from evergreen_server.jobs.work import Tools, generation_seconds, held
 
 STAGES = {
     TaskState.PENDING: Stage.THROTTLED,

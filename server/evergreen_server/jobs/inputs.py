@@ -8,11 +8,11 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from evergreen_server.jobs.media import MediaRefused
 from evergreen_server.jobs.model import Input, Job, Pin
 from evergreen_server.jobs.pins import Source, pin_of
-from evergreen_server.jobs.provider import PreparedMedia, Role
 from evergreen_server.jobs.work import Tools
+from evergreen_server.ports.media import MediaRefused
+from evergreen_server.ports.specs import PreparedMedia, Role
 from evergreen_storage import NotFound
 
 MAX_DATA_URI = 5 * 1024 * 1024

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.database import Database, insert_new, replicas
-from evergreen_server.jobs.provider import NotOurs
+from evergreen_server.ports.provider import NotOurs
 
 TTL_SECONDS = 3.0
 BEAT_SECONDS = 0.5

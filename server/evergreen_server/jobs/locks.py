@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.database import AWAY, Database, insert_new, storage_locks
 from evergreen_server.jobs.leases import live_replicas
-from evergreen_server.jobs.provider import NotSent
+from evergreen_server.ports.provider import NotSent
 from evergreen_storage import Unavailable
 
 LOOK_SECONDS = 0.05

@@ -16,7 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from evergreen_server.jobs.provider import VideoSpec
+from evergreen_server.ports.specs import VideoSpec
 
 
 class State(StrEnum):

@@ -4,7 +4,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from evergreen_server.jobs.model import Job, JobFault, OnUnknownSubmission, Slot, Stage, State
-from evergreen_server.jobs.provider import (
+from evergreen_server.jobs.trouble import PROVIDER_UNAVAILABLE
+from evergreen_server.jobs.work import cancelled_before_submission, free
+from evergreen_server.ports.provider import (
     DailyLimitReached,
     InsufficientCredits,
     NotOurs,
@@ -14,8 +16,6 @@ from evergreen_server.jobs.provider import (
     Submission,
     Unauthorized,
 )
-from evergreen_server.jobs.trouble import PROVIDER_UNAVAILABLE
-from evergreen_server.jobs.work import cancelled_before_submission, free
 
 NOT_KNOWN = "it is not known whether the provider created a task"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from statistics import NormalDist
 
-from evergreen_server.jobs.provider import TaskState
+from evergreen_server.ports.provider import TaskState
 
 PROGRESS_STEP_SECONDS = 5.0
 """The provider changes nothing about a task faster than about this."""

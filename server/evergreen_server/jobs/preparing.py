@@ -14,14 +14,14 @@ from uuid import uuid4
 
 from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.files import keep
-from evergreen_server.jobs.media import MediaError, MediaRefused, MediaUnreachable
 from evergreen_server.jobs.model import Input, Job, JobFault, JobWarning, Pin, Stage, State
 from evergreen_server.jobs.names import input_path
 from evergreen_server.jobs.pins import CHUNK_BYTES, Source, pin_of, spool
-from evergreen_server.jobs.provider import Kind, Media, Role, kind_of
 from evergreen_server.jobs.store import Edit
 from evergreen_server.jobs.trouble import DecodersBusy, own_input
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, start_limit
+from evergreen_server.ports.media import MediaError, MediaRefused, MediaUnreachable
+from evergreen_server.ports.specs import Kind, Media, Role, kind_of
 from evergreen_storage import Asset, AssetConflict, InvalidKey, NotFound, Sealed, TooLarge
 
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "video/quicktime": "mov"}

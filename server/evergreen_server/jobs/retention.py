@@ -30,10 +30,10 @@ from evergreen_server.jobs.database import (
     provider_tasks,
     requests,
 )
-from evergreen_server.jobs.meter import Meter
 from evergreen_server.jobs.model import FINAL, TaskRole
 from evergreen_server.jobs.projects import lock_project
 from evergreen_server.jobs.rows import micros
+from evergreen_server.ports.metrics import Meter
 
 EVENTS_AT_ONCE = 1000
 JOBS_AT_ONCE = 200

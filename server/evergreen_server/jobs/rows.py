@@ -21,7 +21,7 @@ from evergreen_server.jobs.model import (
     Stage,
     State,
 )
-from evergreen_server.jobs.provider import Json, Media, Role, VideoSpec
+from evergreen_server.ports.specs import Json, Media, Role, VideoSpec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

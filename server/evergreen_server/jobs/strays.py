@@ -12,9 +12,9 @@ from datetime import timedelta
 from random import Random
 
 from evergreen_server.jobs.model import TaskRole
-from evergreen_server.jobs.provider import ProviderError, TaskGone, TaskState
 from evergreen_server.jobs.tasks import MadeTask
 from evergreen_server.jobs.work import Tools
+from evergreen_server.ports.provider import ProviderError, TaskGone, TaskState
 
 ANSWER_SETTLED = timedelta(minutes=1)
 """Within this time whoever recorded a task has also settled it, or has died."""

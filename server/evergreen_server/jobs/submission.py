@@ -21,26 +21,26 @@ from sqlalchemy.exc import SQLAlchemyError
 from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.inputs import load_inputs
-from evergreen_server.jobs.media import MediaRefused
-from evergreen_server.jobs.meter import kind_of
 from evergreen_server.jobs.model import Job, JobFault, Slot, State, Superseded, TaskRole
-from evergreen_server.jobs.provider import (
-    DailyLimitReached,
-    InsufficientCredits,
-    NotSent,
-    PreparedMedia,
-    ProviderError,
-    Refused,
-    Submission,
-    SubmissionUnknown,
-    Unauthorized,
-)
 from evergreen_server.jobs.slots import LONGEST_REST
 from evergreen_server.jobs.store import Edit
 from evergreen_server.jobs.strays import settle_stray
 from evergreen_server.jobs.tasks import MadeTask
 from evergreen_server.jobs.trouble import InputFault, own_input
 from evergreen_server.jobs.work import Tools, cancelled_before_submission, start_limit
+from evergreen_server.ports.media import MediaRefused
+from evergreen_server.ports.metrics import kind_of
+from evergreen_server.ports.provider import (
+    DailyLimitReached,
+    InsufficientCredits,
+    NotSent,
+    ProviderError,
+    Refused,
+    Submission,
+    SubmissionUnknown,
+    Unauthorized,
+)
+from evergreen_server.ports.specs import PreparedMedia
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from evergreen_server.jobs.media import MediaError, MediaUnreachable
 from evergreen_server.jobs.model import JobError
-from evergreen_server.jobs.provider import ProviderError
+from evergreen_server.ports.media import MediaError, MediaUnreachable
+from evergreen_server.ports.provider import ProviderError
 from evergreen_storage import StorageError
 
 DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"

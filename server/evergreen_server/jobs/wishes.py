@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from evergreen_server.jobs.model import Job, JobFault, State, WrongState
 from evergreen_server.jobs.outcomes import next_attempt
-from evergreen_server.jobs.provider import Provider, TaskGone
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.tasks import TaskRecords, attached
+from evergreen_server.ports.provider import Provider, TaskGone
 
 
 class Resolution(StrEnum):

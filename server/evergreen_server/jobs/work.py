@@ -12,15 +12,16 @@ from typing import Any, Self, TypeVar
 
 from evergreen_server.jobs.admission import Admission
 from evergreen_server.jobs.crowd import Crowd
-from evergreen_server.jobs.media import MediaTools
-from evergreen_server.jobs.meter import Meter, Unmetered
 from evergreen_server.jobs.model import CostBasis, Job, State
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
-from evergreen_server.jobs.provider import ModelTable, NotSent, Provider, Task
 from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.tasks import TaskRecords
+from evergreen_server.ports.catalog import ModelTable
+from evergreen_server.ports.media import MediaTools
+from evergreen_server.ports.metrics import Meter, Unmetered
+from evergreen_server.ports.provider import NotSent, Provider, Task
 from evergreen_server.threads import FileThreads
 from evergreen_server.turns import Turns
 from evergreen_storage import SceneStore

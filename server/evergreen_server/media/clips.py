@@ -23,9 +23,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from PIL import Image
 
-from evergreen_server.jobs.media import Clip, MediaRefused
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.signatures import HEAD_BYTES, as_sound, sniff
+from evergreen_server.ports.media import Clip, MediaRefused
 
 _DEMUXERS = {
     "video/mp4": "mp4",

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from PIL import Image, ImageChops, ImageCms
 
-from evergreen_server.jobs.media import MediaRefused
+from evergreen_server.ports.media import MediaRefused
 
 Box: TypeAlias = tuple[int, int, int, int]
 """Left, top, right and bottom of a part of a picture."""

@@ -18,11 +18,11 @@ from typing import assert_never
 
 from PIL import AvifImagePlugin, Image, PngImagePlugin
 
-from evergreen_server.jobs.media import MediaRefused
 from evergreen_server.media import clips, pictures
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.orders import Answer, Order, Work
 from evergreen_server.media.signatures import HEAD_BYTES, sniff
+from evergreen_server.ports.media import MediaRefused
 
 _ORPHAN_SECONDS = 5.0
 """How much later than by its parent it is ended by the system, should there be no parent any more."""

@@ -12,9 +12,9 @@ from contextlib import AsyncExitStack, suppress
 from types import TracebackType
 from typing import Self
 
-from evergreen_server.jobs.media import MediaRefused, MediaTooCostly, MediaUnreachable
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.orders import Answer, Order, Work
+from evergreen_server.ports.media import MediaRefused, MediaTooCostly, MediaUnreachable
 from evergreen_server.turns import Turns
 
 logger = logging.getLogger(__name__)

@@ -21,13 +21,13 @@ from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
 from yarl import URL
 
-from evergreen_server.jobs.media import Fetched, MediaError, MediaRefused, MediaUnreachable
-from evergreen_server.jobs.provider import Kind
 from evergreen_server.media.guard import NotPublic, guarded_connector
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.signatures import HEAD_BYTES, as_sound, sniff
 from evergreen_server.media.spool import Spool
 from evergreen_server.media.urls import UrlPolicy
+from evergreen_server.ports.media import Fetched, MediaError, MediaRefused, MediaUnreachable
+from evergreen_server.ports.specs import Kind
 from evergreen_server.turns import Turns
 
 MAX_REDIRECTS = 3

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Self
 
-from evergreen_server.jobs.provider import PictureRule
+from evergreen_server.ports.catalog import PictureRule
 
 
 class Work(Enum):

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
-from evergreen_server.jobs.media import MediaRefused, Picture
-from evergreen_server.jobs.provider import PictureRule
 from evergreen_server.media.colours import is_opaque_rgb, opaque_srgb
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.parts import Parts, parts, shortened
 from evergreen_server.media.signatures import HEAD_BYTES, sniff
+from evergreen_server.ports.catalog import PictureRule
+from evergreen_server.ports.media import MediaRefused, Picture
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer

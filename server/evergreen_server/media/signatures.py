@@ -2,7 +2,7 @@
 
 import re
 
-from evergreen_server.jobs.media import HEAD_BYTES as HEAD_BYTES
+from evergreen_server.ports.media import HEAD_BYTES as HEAD_BYTES
 
 _FIXED = (
     (b"\xff\xd8\xff", "image/jpeg"),

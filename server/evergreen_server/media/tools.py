@@ -12,8 +12,6 @@ from uuid import uuid4
 
 from aiohttp.abc import AbstractResolver
 
-from evergreen_server.jobs.media import Clip, Fetched, MediaRefused, Picture
-from evergreen_server.jobs.provider import Kind, PictureRule
 from evergreen_server.media.decoders import Decoders
 from evergreen_server.media.fetch import Fetcher
 from evergreen_server.media.guard import ThreadResolver
@@ -21,6 +19,9 @@ from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.orders import Order, Work
 from evergreen_server.media.signatures import sniff
 from evergreen_server.media.urls import UrlPolicy
+from evergreen_server.ports.catalog import PictureRule
+from evergreen_server.ports.media import Clip, Fetched, MediaRefused, Picture
+from evergreen_server.ports.specs import Kind
 
 T = TypeVar("T")
 

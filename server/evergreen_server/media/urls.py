@@ -6,8 +6,8 @@ from ipaddress import ip_address
 
 from yarl import URL
 
-from evergreen_server.jobs.media import MediaRefused
 from evergreen_server.media.guard import is_public
+from evergreen_server.ports.media import MediaRefused
 
 MAX_URL_LENGTH = 2048
 

@@ -6,7 +6,7 @@ from typing import cast
 
 import grpc
 
-from evergreen_server.jobs.provider import Fault
+from evergreen_server.ports.specs import Fault
 from evergreen_server.rpc.status import InvalidRequest, RequestStalled
 
 Call = grpc.aio.ServicerContext[object, object]

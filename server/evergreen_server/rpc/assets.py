@@ -5,9 +5,9 @@ from contextlib import aclosing
 from datetime import datetime, timedelta
 
 from evergreen.v1 import scene_pb2
-from evergreen_server.jobs.provider import Fault
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.work import Shield
+from evergreen_server.ports.specs import Fault
 from evergreen_server.rpc.chunks import chunk_messages
 from evergreen_server.rpc.convert import asset_message, timestamp
 from evergreen_server.rpc.fields import asset_faults

@@ -11,8 +11,10 @@ from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.jobs.ledger import Totals
 from evergreen_server.jobs.model import Job, Stage, State
 from evergreen_server.jobs.outlook import Outlook
-from evergreen_server.jobs.provider import Account, Json, Media, ModelInfo, OperationInfo
 from evergreen_server.jobs.rows import micros
+from evergreen_server.ports.catalog import ModelInfo, OperationInfo
+from evergreen_server.ports.provider import Account
+from evergreen_server.ports.specs import Json, Media
 from evergreen_storage import FOLDERS, Asset, Meta, Scene, SceneSummary
 
 UNKNOWN_TYPE = "application/octet-stream"

@@ -1,6 +1,6 @@
 """What is wrong with the fields by which SceneService names scenes and assets."""
 
-from evergreen_server.jobs.provider import Fault
+from evergreen_server.ports.specs import Fault
 from evergreen_storage import id_fault, path_fault
 
 

@@ -17,7 +17,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from evergreen_server.jobs.provider import Fault
+from evergreen_server.ports.specs import Fault
 from evergreen_server.rpc.access import Access, Caller, Gate
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.judging import part_faults

@@ -8,7 +8,7 @@ from typing import cast
 
 from google.protobuf.message import Message
 
-from evergreen_server.jobs.provider import Fault
+from evergreen_server.ports.specs import Fault
 
 MOST_ITEMS = 1024
 """Of one list or map. Whatever is allowed is fewer; up to here each may be told what is wrong with it."""

@@ -22,8 +22,9 @@ from evergreen_server.jobs.ledger import PriceUnknown, ProjectCreditsExceeded
 from evergreen_server.jobs.model import JobDeleted, JobNotFound, RequestReused, WrongState
 from evergreen_server.jobs.opening import MixedProjects
 from evergreen_server.jobs.projects import SceneBusy
-from evergreen_server.jobs.provider import Fault, ProviderError, Unauthorized
 from evergreen_server.jobs.wishes import TaskUnusable
+from evergreen_server.ports.provider import ProviderError, Unauthorized
+from evergreen_server.ports.specs import Fault
 from evergreen_server.rpc.access import AccessChanged, AccessDenied, TokenInvalid, TokenRequired
 from evergreen_server.rpc.streams import TooManyStreams
 from evergreen_server.rpc.transfers import BrokenOff, TooManyTransfers, TransferStalled

@@ -14,11 +14,12 @@ from dataclasses import replace
 import grpc
 
 from evergreen.v1 import scene_pb2
-from evergreen_server.jobs.media import HEAD_BYTES, MediaError, MediaTools
 from evergreen_server.jobs.names import is_reserved, job_of
 from evergreen_server.jobs.projects import SceneBusy
-from evergreen_server.jobs.provider import Fault, PictureRule
 from evergreen_server.jobs.scenes import SceneDeletions
+from evergreen_server.ports.catalog import PictureRule
+from evergreen_server.ports.media import HEAD_BYTES, MediaError, MediaTools
+from evergreen_server.ports.specs import Fault
 from evergreen_server.rpc.access import AccessDenied, Caller
 from evergreen_server.rpc.chunks import chunk_of
 from evergreen_server.rpc.fields import asset_faults

@@ -12,10 +12,12 @@ from evergreen_server.jobs.account import AccountReader
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.model import Job, JobNotFound, Slot, State
 from evergreen_server.jobs.outlook import Outlooks
-from evergreen_server.jobs.provider import Fault, ModelTable, Provider
 from evergreen_server.jobs.store import Change, JobStore
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.topic import Entry
+from evergreen_server.ports.catalog import ModelTable
+from evergreen_server.ports.provider import Provider
+from evergreen_server.ports.specs import Fault
 from evergreen_server.rpc.access import Caller
 from evergreen_server.rpc.convert import account_message, credits_of, job_message, model_message, outlook_message
 from evergreen_server.rpc.handlers import Context

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from evergreen_server.jobs.provider import Json
+from evergreen_server.ports.specs import Json
 from evergreen_server.runway.rows import TABLE
 from evergreen_server.runway.rules import Issue, OneOf, Operation, missing, unrecognized, wrong_type
 from evergreen_server.runway.shapes import member_issues

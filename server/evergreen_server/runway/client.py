@@ -16,13 +16,11 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from evergreen_server.jobs.provider import (
+from evergreen_server.ports.provider import (
     Account,
     DailyLimitReached,
     Download,
-    Json,
     OutputUnavailable,
-    PreparedMedia,
     ProviderUnavailable,
     Read,
     Refused,
@@ -30,8 +28,8 @@ from evergreen_server.jobs.provider import (
     Task,
     TaskGone,
     Unauthorized,
-    VideoSpec,
 )
+from evergreen_server.ports.specs import Json, PreparedMedia, VideoSpec
 from evergreen_server.runway import wire
 from evergreen_server.runway.creating import judge, post_once
 from evergreen_server.runway.exchange import NETWORK_ERRORS, Answer, cause_of, read_answer

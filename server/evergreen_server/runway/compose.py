@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evergreen_server.jobs.provider import Json, PreparedMedia, Role, VideoSpec
+from evergreen_server.ports.specs import Json, PreparedMedia, Role, VideoSpec
 from evergreen_server.runway.rows import TABLE
 from evergreen_server.runway.rules import Operation, Path
 from evergreen_server.runway.shapes import Frames, Items, Object

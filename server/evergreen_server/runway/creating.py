@@ -11,7 +11,7 @@ from datetime import datetime
 import aiohttp
 from yarl import URL
 
-from evergreen_server.jobs.provider import (
+from evergreen_server.ports.provider import (
     DailyLimitReached,
     InsufficientCredits,
     NotSent,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from evergreen_server.jobs.provider import Json
+from evergreen_server.ports.specs import Json
 from evergreen_server.runway.rules import Issue, custom
 
 __all__ = [

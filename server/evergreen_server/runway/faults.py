@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from evergreen_server.jobs.provider import Fault, Json, Kind, Media, PreparedMedia, Role, VideoSpec, kind_of
+from evergreen_server.ports.specs import Fault, Json, Kind, Media, PreparedMedia, Role, VideoSpec, kind_of
 from evergreen_server.runway.checks import check_body
 from evergreen_server.runway.compose import Composition, compose, operation_of, roles_of
 from evergreen_server.runway.rows import TABLE

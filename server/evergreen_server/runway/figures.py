@@ -8,7 +8,7 @@ import logging
 import math
 import re
 
-from evergreen_server.jobs.provider import Json
+from evergreen_server.ports.specs import Json
 
 __all__ = ["amount", "count", "is_model_name", "number", "price"]
 

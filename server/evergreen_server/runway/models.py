@@ -6,7 +6,8 @@ gets wrong is found by composing the body and tracing each issue back to the fie
 
 from collections.abc import Sequence
 
-from evergreen_server.jobs.provider import Fault, ModelInfo, OperationInfo, PictureRule, PreparedMedia, Role, VideoSpec
+from evergreen_server.ports.catalog import ModelInfo, OperationInfo, PictureRule
+from evergreen_server.ports.specs import Fault, PreparedMedia, Role, VideoSpec
 from evergreen_server.runway.checks import aspect_limits, check_body, smallest_side
 from evergreen_server.runway.compose import compose, operation_of, roles_of
 from evergreen_server.runway.faults import OWNED, find_faults

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from evergreen_server.jobs.provider import Json
+from evergreen_server.ports.specs import Json
 from evergreen_server.runway.rows import TABLE
 from evergreen_server.runway.rules import Duration, OneOf, Operation
 

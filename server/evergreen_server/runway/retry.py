@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from evergreen_server.jobs.provider import ProviderUnavailable
+from evergreen_server.ports.provider import ProviderUnavailable
 
 __all__ = ["Again", "Retry", "RetryPolicy", "retry_after_seconds"]
 

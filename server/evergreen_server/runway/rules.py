@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar, Protocol
 
-from evergreen_server.jobs.provider import Json
+from evergreen_server.ports.specs import Json
 
 __all__ = [
     "Duration", "Flag", "Issue", "Number", "OneOf", "Operation", "Path", "Rule", "Text",

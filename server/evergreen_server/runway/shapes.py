@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import ClassVar, Literal
 from urllib.parse import urlsplit
 
-from evergreen_server.jobs.provider import Json, Kind
+from evergreen_server.ports.specs import Json, Kind
 from evergreen_server.runway.rules import Issue, OneOf, Path, Rule, bounds, custom, missing, unrecognized, wrong_type
 
 __all__ = ["DATA_URI_LIMIT", "Frames", "Items", "Object", "Uri", "member_issues"]

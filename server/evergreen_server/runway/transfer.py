@@ -13,7 +13,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from yarl import URL
 
-from evergreen_server.jobs.provider import Download, OutputUnavailable, ProviderUnavailable, Read
+from evergreen_server.ports.provider import Download, OutputUnavailable, ProviderUnavailable, Read
 from evergreen_server.runway.exchange import NETWORK_ERRORS
 from evergreen_server.runway.retry import Again
 

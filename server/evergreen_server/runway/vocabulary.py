@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from evergreen_server.jobs.provider import Json, Kind
+from evergreen_server.ports.specs import Json, Kind
 from evergreen_server.runway.rules import Flag, Issue, Number, OneOf, Operation, Rule, Text, Whole
 from evergreen_server.runway.shapes import Items, Object, Uri
 

@@ -10,19 +10,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from evergreen_server.jobs.provider import (
-    Account,
-    Failure,
-    Fault,
-    Json,
-    ModelLimits,
-    PreparedMedia,
-    Refused,
-    Submission,
-    Task,
-    TaskState,
-    VideoSpec,
-)
+from evergreen_server.ports.provider import Account, Failure, ModelLimits, Refused, Submission, Task, TaskState
+from evergreen_server.ports.specs import Fault, Json, PreparedMedia, VideoSpec
 from evergreen_server.runway.compose import Composition, compose, operation_of
 from evergreen_server.runway.faults import trace
 from evergreen_server.runway.figures import amount, count, is_model_name, number, price

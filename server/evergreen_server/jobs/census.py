@@ -1,56 +1,15 @@
-"""What the jobs room tells whoever measures it; and what there is to count in the rows."""
+"""Counts jobs by state, for the metrics."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 import sqlalchemy as sa
 
 from evergreen_server.jobs import ledger
 from evergreen_server.jobs.database import Database, jobs
 from evergreen_server.jobs.model import Stage, State
-from evergreen_server.jobs.provider import ProviderError
 from evergreen_server.jobs.rows import micros
-
-
-class Meter(Protocol):
-    """Counts what happens. Each call is quick and raises nothing; kinds and causes are of small closed sets."""
-
-    def poll_failed(self, kind: str) -> None: ...
-
-    def create_failed(self, kind: str) -> None: ...
-
-    def taken_over(self, number: int) -> None: ...
-
-    def told(self, seconds: float) -> None:
-        """Notes how long after it was written an event woke its watchers."""
-        ...
-
-    def removed(self, what: str, number: int) -> None: ...
-
-    def swept(self, what: str, number: int) -> None: ...
-
-
-class Unmetered:
-    """Counts nothing."""
-
-    def poll_failed(self, kind: str) -> None: ...
-
-    def create_failed(self, kind: str) -> None: ...
-
-    def taken_over(self, number: int) -> None: ...
-
-    def told(self, seconds: float) -> None: ...
-
-    def removed(self, what: str, number: int) -> None: ...
-
-    def swept(self, what: str, number: int) -> None: ...
-
-
-def kind_of(exc: ProviderError) -> str:
-    """Names the kind of a provider's error by our own table, whatever the client made of it for itself."""
-    return next(kind.__name__ for kind in type(exc).__mro__ if kind.__module__ == ProviderError.__module__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from evergreen_server.jobs.provider import Kind, PictureRule
+from evergreen_server.ports.catalog import PictureRule
+from evergreen_server.ports.specs import Kind
 
 HEAD_BYTES = 4096
 """So many of a file's first bytes tell what it is."""

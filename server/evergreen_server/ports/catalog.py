@@ -1,0 +1,66 @@
+"""What models can do, as the catalogue says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from evergreen_server.ports.specs import Fault, Role, VideoSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperationInfo:
+    """One model in one operation as ListModels tells it. An empty tuple or None means that the bound is not known."""
+
+    operation: str
+    roles: tuple[Role, ...]
+    ratios: tuple[str, ...]
+    resolutions: tuple[str, ...]
+    durations_seconds: tuple[int, ...]
+    prompt_max_utf16: int | None
+    prompt_required: bool
+    options: tuple[str, ...]
+    millicredits_per_second: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInfo:
+    """One model as ListModels tells it. An empty tuple or None means that the bound is not known."""
+
+    model: str
+    operations: tuple[str, ...]
+    roles: tuple[Role, ...]
+    ratios: tuple[str, ...]
+    resolutions: tuple[str, ...]
+    durations_seconds: tuple[int, ...]
+    prompt_max_utf16: int | None
+    prompt_required: bool
+    options: tuple[str, ...]
+    millicredits_per_second: tuple[tuple[str, int], ...]
+    """(condition, price) pairs, such as ("with audio", 40000); empty where the price is unknown."""
+    rules: tuple[OperationInfo, ...]
+    """Each operation by itself; all else here is true of some of them at least."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureRule:
+    """What a model demands of a picture: width / height within [min_aspect, max_aspect], sides in pixels."""
+
+    min_aspect: float | None = None
+    max_aspect: float | None = None
+    min_side: int = 1
+
+
+class ModelTable(Protocol):
+    """The one table of models: validates, quotes, lists. Pure and quick; no I/O."""
+
+    def faults(self, spec: VideoSpec) -> list[Fault]:
+        """Names everything wrong with `spec`, each with the allowed values. Empty means acceptable."""
+        ...
+
+    def quote(self, spec: VideoSpec) -> int | None:
+        """Tells the most that one attempt may cost, in millicredits; None where the price is unknown."""
+        ...
+
+    def picture_rule(self, spec: VideoSpec, role: Role) -> PictureRule: ...
+
+    def models(self) -> Sequence[ModelInfo]: ...

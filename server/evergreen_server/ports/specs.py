@@ -1,0 +1,89 @@
+"""What is asked of a provider: the spec of a request, its media, and what is wrong with them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+
+
+class Role(StrEnum):
+    """What a piece of media is for; the operation (image, text, video to video) follows from it."""
+
+    FIRST_FRAME = "FIRST_FRAME"
+    LAST_FRAME = "LAST_FRAME"
+    REFERENCE = "REFERENCE"
+    SOURCE_VIDEO = "SOURCE_VIDEO"
+    REFERENCE_VIDEO = "REFERENCE_VIDEO"
+    REFERENCE_AUDIO = "REFERENCE_AUDIO"
+    KEYFRAME = "KEYFRAME"
+
+
+class Kind(StrEnum):
+    """What a piece of media is made of."""
+
+    PICTURE = "picture"
+    VIDEO = "video"
+    AUDIO = "audio"
+
+
+def kind_of(role: Role) -> Kind:
+    """Tells what a role must be filled with."""
+    match role:
+        case Role.SOURCE_VIDEO | Role.REFERENCE_VIDEO:
+            return Kind.VIDEO
+        case Role.REFERENCE_AUDIO:
+            return Kind.AUDIO
+        case _:
+            return Kind.PICTURE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Media:
+    """One input of a request, before it was fetched. Exactly one of `uri`, `digest`, `asset` is set.
+
+    `digest` is the SHA-256 (hex) of inline bytes, which live in a row beside the job;
+    `asset` is a path inside the scene, such as `images/hero.png`.
+    """
+
+    role: Role
+    uri: str | None = None
+    digest: str | None = None
+    asset: str | None = None
+    at_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoSpec:
+    """What a caller wants generated, as accepted. Frozen on the job; a restart resumes from it.
+
+    `ratio`, `resolution` are empty and `duration_seconds`, `seed` are None where the caller left them out.
+    `options` holds what only one model knows, by the provider's own field names; it never holds a URI.
+    """
+
+    model: str
+    prompt_text: str = ""
+    media: tuple[Media, ...] = ()
+    ratio: str = ""
+    resolution: str = ""
+    duration_seconds: int | None = None
+    seed: int | None = None
+    options: Mapping[str, Json] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing wrong with a request: the field's path in the API (`media[0].role`) and what to do."""
+
+    field: str
+    description: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedMedia:
+    """One input ready for the provider: `uri` is a data URI, an https URL or a provider upload."""
+
+    role: Role
+    uri: str
+    at_seconds: float | None = None
