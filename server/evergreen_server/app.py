@@ -28,6 +28,7 @@ from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.leases import Lease, Reaper
 from evergreen_server.jobs.ledger import Caps
 from evergreen_server.jobs.locks import StorageLocks
+from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.notices import Notices
 from evergreen_server.jobs.outlook import Outlooks
 from evergreen_server.jobs.polling import Durations, Pace
@@ -35,7 +36,7 @@ from evergreen_server.jobs.progress import ProgressBuffer
 from evergreen_server.jobs.retention import Retention, SteadyClock
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.signals import Signals
-from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.sweep import Sweep
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Places, Shield, Tools

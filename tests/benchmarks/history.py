@@ -15,8 +15,9 @@ from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, job_events, projects
 from evergreen_server.jobs.database import jobs as jobs_table
 from evergreen_server.jobs.feed import Feed
+from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.percentages import Progress
-from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.jobs.store import JobStore
 from evergreen_server.rpc.wire import EventWire
 from tests.benchmarks.machine import table
 from tests.history import job_id_of

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.model import RequestReused
+from evergreen_server.jobs.model.errors import RequestReused
 from evergreen_server.jobs.store import JobStore
 from tests.benchmarks.machine import table
 from tests.jobs.tools import request_at

@@ -6,8 +6,8 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 
-from evergreen_server.jobs import model
-from evergreen_server.ports import provider
+from evergreen_server.jobs.model import states
+from evergreen_server.ports import provider, specs
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "server" / "evergreen_server"
@@ -43,7 +43,7 @@ def no_reasons(tree: ast.AST) -> set[ast.AST]:
 
 def vocabulary() -> set[str]:
     """The members of our own enums, which are no reasons either."""
-    enums = (kind for module in (model, provider) for kind in vars(module).values() if isinstance(kind, type))
+    enums = (kind for module in (states, specs, provider) for kind in vars(module).values() if isinstance(kind, type))
     return {member.value for kind in enums if issubclass(kind, Enum) for member in kind}
 
 

@@ -17,7 +17,7 @@ from evergreen_server.jobs.census import take_census
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, jobs
 from evergreen_server.jobs.feed import Feed
-from evergreen_server.jobs.model import Job
+from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.outlook import Outlooks
 from evergreen_server.jobs.percentages import Progress
 from evergreen_server.jobs.polling import Durations

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import exc
 
-from evergreen_server.jobs.model import State
+from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.media import MediaRefused, MediaUnreachable
 from evergreen_server.ports.provider import (
     DailyLimitReached,

@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from evergreen.v1 import scene_pb2
-from evergreen_server.jobs.model import State
+from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.specs import Media, Role
 from tests.rpc.refusals import invalid, metadata_of, refusal
 from tests.rpc.scene_server import SceneApi, scene_serving

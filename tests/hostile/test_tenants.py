@@ -21,7 +21,8 @@ from evergreen_server.jobs.crowd import BEAT_SECONDS, Crowd
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.leases import Lease
 from evergreen_server.jobs.locks import StorageLocks
-from evergreen_server.jobs.model import Job, Stage, State, TaskRole
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import Stage, State, TaskRole
 from evergreen_server.jobs.polling import Pace
 from evergreen_server.jobs.projects import lock_project
 from evergreen_server.jobs.strays import AT_ONCE, in_turns

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.model import Job, Stage, State
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Tools

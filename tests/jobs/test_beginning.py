@@ -12,7 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database
-from evergreen_server.jobs.model import Job, JobFault, Superseded
+from evergreen_server.jobs.model.errors import Superseded
+from evergreen_server.jobs.model.job import Job, JobFault
 from evergreen_server.jobs.store import JobStore
 from tests.jobs.tools import request_at, store_of
 from tests.postgres import Postgres

@@ -11,7 +11,7 @@ import pytest
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.engine import Engine
-from evergreen_server.jobs.model import Job, JobRequest
+from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.ports.specs import VideoSpec
 
 NOW = datetime.now(UTC)

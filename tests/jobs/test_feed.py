@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, job_events, projects
 from evergreen_server.jobs.feed import CursorCompacted, Feed
-from evergreen_server.jobs.store import Change
+from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.topic import AT_ONCE, WINDOW, Entry
 
 JOB = "01900000-0000-7000-8000-000000000001"

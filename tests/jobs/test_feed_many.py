@@ -14,8 +14,8 @@ from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, job_events, jobs, projects
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.history import STRETCH, most_of_each
-from evergreen_server.jobs.model import Job
-from evergreen_server.jobs.store import Change
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.topic import AT_ONCE, Entry
 from tests.history import START, job_id_of, write_history
 from tests.postgres import Postgres

@@ -11,7 +11,9 @@ import pytest
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.files import Kept, find, keep
-from evergreen_server.jobs.model import Job, Stage, State, Superseded
+from evergreen_server.jobs.model.errors import Superseded
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.work import Tools
 from evergreen_server.ports.media import Clip, MediaRefused

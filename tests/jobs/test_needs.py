@@ -15,7 +15,8 @@ from evergreen_server.ids import JobIds
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import asset_claims, jobs
 from evergreen_server.jobs.leases import Lease
-from evergreen_server.jobs.model import Job, State
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.projects import SceneBusy
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.writers import SceneWriters

@@ -11,9 +11,10 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, job_events, jobs, projects
-from evergreen_server.jobs.model import Job
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.percentages import MOST, Progress
-from evergreen_server.jobs.store import Change, JobStore
+from evergreen_server.jobs.store import JobStore
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import store_of
 from tests.postgres import Postgres

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.jobs.database import jobs
-from evergreen_server.jobs.model import Slot, Stage, State
+from evergreen_server.jobs.model.states import Slot, Stage, State
 from evergreen_server.ports.media import MediaRefused
 from evergreen_server.ports.specs import Media, Role
 from evergreen_storage.checksums import extend_crc32c

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, jobs
-from evergreen_server.jobs.model import Slot, Stage
+from evergreen_server.jobs.model.states import Slot, Stage
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.tasks import TaskRecords

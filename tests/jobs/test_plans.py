@@ -19,7 +19,8 @@ from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.history import new_events
-from evergreen_server.jobs.model import JobNotFound, State
+from evergreen_server.jobs.model.errors import JobNotFound
+from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.needs import refuse_needed
 from evergreen_server.jobs.notices import cancelling
 from evergreen_server.jobs.outlook import Outlooks

@@ -10,7 +10,8 @@ import pytest
 
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.delivery import deliver
-from evergreen_server.jobs.model import Job, Stage, State
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.work import Limits
 from evergreen_server.ports.media import MediaRefused, MediaTooCostly
 from evergreen_server.ports.provider import Download, Task, TaskState

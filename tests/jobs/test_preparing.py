@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evergreen_server.jobs.model import Stage, State
+from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.ports.specs import Media, Role
 from evergreen_server.threads import FileThreads
 from tests.jobs.stepping import Script, Stepping, stepping, with_picture

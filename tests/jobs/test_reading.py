@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, jobs
-from evergreen_server.jobs.model import Job, State
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.reading import PAGE_BYTES, JobReader
 from evergreen_server.jobs.rows import spec_to_json
 from evergreen_server.rpc.convert import job_message

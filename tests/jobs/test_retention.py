@@ -14,7 +14,9 @@ from evergreen_server.ids import JobIds
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, job_files, metadata
 from evergreen_server.jobs.feed import CursorCompacted, Feed
-from evergreen_server.jobs.model import CostBasis, EventKind, Job, JobDeleted, JobNotFound, JobRequest, State
+from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound
+from evergreen_server.jobs.model.job import Job, JobRequest
+from evergreen_server.jobs.model.states import CostBasis, EventKind, State
 from evergreen_server.jobs.retention import Removed, Retention, SteadyClock
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.tasks import TaskRecords

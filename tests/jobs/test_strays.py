@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from evergreen_server.jobs import strays, wishes
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, ledger
-from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State, TaskRole
+from evergreen_server.jobs.model.job import Job, JobFault
+from evergreen_server.jobs.model.states import CostBasis, Stage, State, TaskRole
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.strays import settle_stray, settle_strays
 from evergreen_server.jobs.tasks import MadeTask, TaskRecords

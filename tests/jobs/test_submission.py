@@ -12,10 +12,10 @@ from random import Random
 import pytest
 import sqlalchemy as sa
 
-from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import jobs
-from evergreen_server.jobs.model import Slot, Stage, State
+from evergreen_server.jobs.model import transitions
+from evergreen_server.jobs.model.states import Slot, Stage, State
 from evergreen_server.jobs.signals import Signal, Signals
 from evergreen_server.jobs.submission import submit
 from evergreen_server.jobs.tasks import TaskRecords
@@ -145,7 +145,7 @@ async def test_another_executions_answer_is_not_waited_for_any_longer_by_a_clock
         await store.begin("job-1", attempt=1, run=0, execution="me")
         await store.wish("job-1", lambda job: replace(job, stage=Stage.WAITING))
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
-        intended = partial(outcomes.intend, token="of another", now=NOW)
+        intended = partial(transitions.intend, token="of another", now=NOW)
         await store.wish("job-1", intended)
         tools = tools_of(
             store,

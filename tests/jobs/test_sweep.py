@@ -17,7 +17,8 @@ from evergreen.v1 import scene_pb2
 from evergreen.v1 import video_pb2 as v1
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import jobs, scene_deletions
-from evergreen_server.jobs.model import Job, State
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.rows import micros
 from evergreen_server.jobs.store import JobStore
 from evergreen_server.jobs.sweep import FILES_SECONDS, Sweep

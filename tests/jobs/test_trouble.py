@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from evergreen_server.jobs.model import State
+from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.provider import NotSent, ProviderUnavailable
 from evergreen_storage import Unavailable
 from evergreen_storage.disk import Traits

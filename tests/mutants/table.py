@@ -154,6 +154,6 @@ MUTANTS = (
         path=f"{JOBS}/store.py",
         old="        if new.state not in MOVES[old.state]:",
         new="        if False:",
-        tests=("tests/jobs/test_moves.py",),
+        tests=("tests/jobs/model/test_states.py",),
     ),
 )

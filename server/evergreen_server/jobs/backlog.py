@@ -10,7 +10,8 @@ import time
 import sqlalchemy as sa
 
 from evergreen_server.jobs.database import jobs
-from evergreen_server.jobs.model import JobError, State
+from evergreen_server.jobs.model.errors import JobError
+from evergreen_server.jobs.model.states import State
 
 COUNT_SECONDS = 1.0
 

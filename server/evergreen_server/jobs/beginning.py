@@ -6,13 +6,14 @@ A job by itself would cost a transaction of six statements; here as many as are 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 
 from evergreen_server.jobs import statements
 from evergreen_server.jobs.database import Database
-from evergreen_server.jobs.model import Job, JobError, State, Superseded
+from evergreen_server.jobs.model.errors import JobError
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.transitions import Claim, take_ownership
 from evergreen_server.jobs.rows import job_from_row
 
 MOST = 100
@@ -21,16 +22,6 @@ MOST = 100
 
 class Passed(JobError):
     """The job is being changed at this moment, or is not there."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """An execution's wish to own a job's attempt."""
-
-    job_id: str
-    attempt: int
-    run: int
-    execution: str
 
 
 class Beginnings:
@@ -45,7 +36,7 @@ class Beginnings:
     async def begin(self, claim: Claim) -> Job:
         """Gives the job, owned by the execution until a later one begins it.
 
-        Where the wait is cancelled it may come to own it all the same, but only before its turn is over.
+        Where the wait is cancelled it may come to take_ownership it all the same, but only before its turn is over.
         Raises Passed, and Superseded where nothing is left to do for the execution.
         """
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
@@ -92,13 +83,6 @@ class Beginnings:
             self._busy = True
 
 
-def own(job: Job, claim: Claim, replica_id: str) -> Job:
-    """Makes the move of a job that is begun. Raises Superseded where nothing is left to do for the execution."""
-    if job.final or job.state is State.NEEDS_ATTENTION or (job.attempt, job.run) != (claim.attempt, claim.run):
-        raise Superseded(job.job_id)
-    return replace(job, execution=claim.execution, replica=replica_id)
-
-
 def _begin(db: sa.Connection, claims: Sequence[Claim], replica_id: str) -> "list[Job | Exception]":
     # The project's row, under which all else of a job is changed, is not locked: nobody is told of this. But whoever
     # changes a job locks its row too, and one that is locked is passed over, so that this waits for nobody.
@@ -108,7 +92,7 @@ def _begin(db: sa.Connection, claims: Sequence[Claim], replica_id: str) -> "list
     for claim in claims:
         try:
             row = free.get(claim.job_id)
-            begun.append(Passed(claim.job_id) if row is None else own(job_from_row(row), claim, replica_id))
+            begun.append(Passed(claim.job_id) if row is None else take_ownership(job_from_row(row), claim, replica_id))
         except Exception as exc:
             # Superseded; or whatever keeps one row from being read, for which the others must not pay.
             begun.append(exc)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs import ledger
 from evergreen_server.jobs.database import Database, jobs
-from evergreen_server.jobs.model import Stage, State
+from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.rows import micros
 
 

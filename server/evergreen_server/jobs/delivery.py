@@ -13,8 +13,11 @@ from itertools import zip_longest
 from pathlib import Path
 
 from evergreen_server.jobs.files import find, keep
-from evergreen_server.jobs.model import Job, JobFault, JobWarning, Output, Stage, State, Superseded
-from evergreen_server.jobs.names import output_path, poster_path
+from evergreen_server.jobs.model import transitions
+from evergreen_server.jobs.model.errors import Superseded
+from evergreen_server.jobs.model.job import Job, JobFault, JobWarning, Output
+from evergreen_server.jobs.model.names import output_path, poster_path
+from evergreen_server.jobs.model.states import Stage
 from evergreen_server.jobs.work import Tools
 from evergreen_server.ports.media import Clip, MediaRefused, MediaTooCostly
 from evergreen_server.ports.provider import OutputUnavailable, ProviderUnavailable, TaskGone, TaskState
@@ -69,12 +72,14 @@ async def deliver(tools: Tools, job: Job, execution: str) -> Job:
                 # What could be had is paid for, and delivered though the job fails.
                 stored = await _stored(tools, job, execution)
                 outputs = await _publish(tools, job, stored)
-                given_up = partial(_given_up, outputs=outputs, fault=fault, warnings=_warnings(stored))
+                given_up = partial(
+                    transitions.delivery_failed, outputs=outputs, fault=fault, warnings=_warnings(stored)
+                )
                 return await tools.store.change(job, given_up, execution=execution)
             await tools.pause(job.job_id, max(tools.backoff(tries), tools.pace.min_seconds / tools.pace.scale))
             tries += 1
     outputs = await _publish(tools, job, delivered)
-    settled = partial(_settled, outputs=outputs, gone=gone, warnings=_warnings(delivered))
+    settled = partial(transitions.delivered, outputs=outputs, gone=gone, warnings=_warnings(delivered))
     job = await tools.store.change(job, settled, execution=execution)
     logger.info("clip delivered", extra={"job_id": job.job_id, "outputs": len(outputs)})
     return job
@@ -93,27 +98,6 @@ async def _publish(tools: Tools, job: Job, delivered: list[_Delivered]) -> tuple
 
 def _warnings(delivered: list[_Delivered]) -> tuple[JobWarning, ...]:
     return tuple(warning for item in delivered for warning in item.warnings)
-
-
-def _warned(job: Job, warnings: tuple[JobWarning, ...]) -> Job:
-    for warning in warnings:
-        job = job.warned(warning.code, warning.message)
-    return job
-
-
-def _given_up(job: Job, outputs: tuple[Output, ...], fault: JobFault, warnings: tuple[JobWarning, ...]) -> Job:
-    return replace(_warned(job, warnings), outputs=outputs).failed(fault)
-
-
-def _settled(job: Job, outputs: tuple[Output, ...], gone: bool, warnings: tuple[JobWarning, ...]) -> Job:
-    job = _warned(job, warnings)
-    late = "the clip was being delivered when it was to be cancelled"
-    if job.state is State.CANCELLING and all(warning.code != "CANCEL_TOO_LATE" for warning in job.warnings):
-        job = job.warned("CANCEL_TOO_LATE", late)
-    if gone:
-        text = f"the task is gone at the provider; {len(outputs)} of its outputs had been stored and are delivered"
-        job = job.warned("TASK_GONE", text)
-    return replace(job, outputs=outputs, progress=1.0, error=None).ended(State.SUCCEEDED)
 
 
 async def _stored(tools: Tools, job: Job, execution: str) -> list[_Delivered]:

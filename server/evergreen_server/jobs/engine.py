@@ -19,7 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from evergreen_server.jobs.connecting import DatabaseUnusable
 from evergreen_server.jobs.database import Database
-from evergreen_server.jobs.model import Job
+from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.postgres import postgres_engine
 
 QUEUE = "jobs"

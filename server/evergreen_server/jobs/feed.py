@@ -18,10 +18,12 @@ from typing import Protocol
 
 from evergreen_server.jobs.database import AWAY, Database
 from evergreen_server.jobs.history import most_of_each, new_events, old_events
-from evergreen_server.jobs.model import EventKind, Job, JobError
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.errors import JobError
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import EventKind
 from evergreen_server.jobs.opening import Opening, Openings
 from evergreen_server.jobs.snapshots import Snapshots
-from evergreen_server.jobs.store import Change
 from evergreen_server.jobs.topic import AT_ONCE, Entry, Topic, Watcher, told
 
 PROJECTS_AT_ONCE = 1000

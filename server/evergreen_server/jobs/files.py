@@ -12,9 +12,10 @@ from functools import partial
 import sqlalchemy as sa
 
 from evergreen_server.jobs.database import insert_new, job_files, jobs
-from evergreen_server.jobs.model import Job, JobWarning, Superseded
-from evergreen_server.jobs.names import choices
-from evergreen_server.jobs.store import Change
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.errors import Superseded
+from evergreen_server.jobs.model.job import Job, JobWarning
+from evergreen_server.jobs.model.names import choices
 from evergreen_server.jobs.work import Tools
 from evergreen_storage import Asset, AssetConflict, InvalidKey, Sealed, Unavailable
 

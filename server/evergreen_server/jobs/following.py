@@ -1,14 +1,13 @@
 """The step that follows a task at the provider to its end, and cancels it where that was wished or time is up."""
 
 import logging
-from dataclasses import replace
-from datetime import datetime
 from functools import partial
 
-from evergreen_server.jobs.model import CostBasis, Job, JobFault, Stage, State
-from evergreen_server.jobs.outcomes import next_attempt
+from evergreen_server.jobs.model import transitions
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import Stage, State
+from evergreen_server.jobs.model.warnings import PROVIDER_UNAVAILABLE
 from evergreen_server.jobs.polling import PollPlan
-from evergreen_server.jobs.trouble import PROVIDER_UNAVAILABLE
 from evergreen_server.jobs.work import Tools, generation_seconds, held
 from evergreen_server.ports.metrics import kind_of
 from evergreen_server.ports.provider import (
@@ -80,7 +79,9 @@ async def _poll(tools: Tools, job: Job, execution: str, plan: PollPlan, limit: f
                 return await _cancel(tools, job, execution)
             task = await tools.provider.task(job.task_id)
         except TaskGone as exc:
-            return await tools.store.change(job, partial(_gone, text=str(exc), ours=False), execution=execution)
+            return await tools.store.change(
+                job, partial(transitions.task_gone, text=str(exc), ours=False), execution=execution
+            )
         except ProviderError as exc:
             logger.warning("poll failed", extra={"job_id": job.job_id, "cause": str(exc)})
             tools.meter.poll_failed(kind_of(exc))
@@ -113,7 +114,7 @@ async def _seen(tools: Tools, job: Job, task: Task, execution: str) -> Job:
         # The wish to cancel keeps the stage that it interrupted.
         job = await tools.store.change(
             job,
-            lambda job: replace(job, stage=stage) if job.state is State.RUNNING else job,
+            partial(transitions.stage_observed, stage=stage),
             execution=execution,
         )
     if task.state is TaskState.RUNNING and task.progress is not None:
@@ -125,64 +126,17 @@ async def _ended(tools: Tools, job: Job, task: Task, execution: str, *, ours: bo
     """Records how a task ended; `ours` tells whether a DELETE of ours may have cancelled it."""
     if task.state is TaskState.SUCCEEDED:
         tools.answers[job.job_id] = task
-        return await tools.store.change(job, lambda job: _succeeded(job, task), execution=execution)
+        return await tools.store.change(job, partial(transitions.generated, task=task), execution=execution)
     if task.state is TaskState.FAILED:
         failure = task.failure or Failure(reason="PROVIDER_INTERNAL", message="the task failed without a reason")
-        failed = partial(_failed, task=task, failure=failure, again_at=tools.later(job.attempt + 2))
+        failed = partial(
+            transitions.generation_failed, task=task, failure=failure, again_at=tools.later(job.attempt + 2)
+        )
         return await tools.store.change(job, failed, execution=execution, capped=partial(failed, again=False))
     text = "the task was cancelled at the provider, not by this service"
     return await tools.store.change(
-        job, lambda job: _missing(_charged(job, task), text, ours=ours), execution=execution
+        job, lambda job: transitions.task_missing(transitions.charged(job, task), text, ours=ours), execution=execution
     )
-
-
-def _charged(job: Job, task: Task) -> Job:
-    """Returns the job with what the ended task cost, or at most can have cost."""
-    if task.charged_millicredits is not None:
-        return job.charged(task.charged_millicredits, CostBasis.CONFIRMED)
-    return job.charged_at_most()
-
-
-def _succeeded(job: Job, task: Task) -> Job:
-    if job.stage is Stage.DELIVERING:
-        return job
-    if job.state is State.CANCELLING:
-        job = job.warned("CANCEL_TOO_LATE", "the clip was finished before it could be cancelled; it is delivered")
-    return replace(_charged(job, task), stage=Stage.DELIVERING)
-
-
-def _failed(job: Job, task: Task, failure: Failure, again_at: datetime, again: bool = True) -> Job:
-    job = _charged(job, task)
-    cost_nothing = task.charged_millicredits == 0 or (task.charged_millicredits is None and failure.free)
-    again = again and failure.retryable and cost_nothing and job.attempt < job.request.max_attempts
-    if again and job.state is State.RUNNING:
-        return next_attempt(job, not_before=again_at)
-    return job.failed(
-        JobFault(
-            reason=failure.reason,
-            message=failure.message,
-            provider_code=failure.code,
-            retryable=failure.retryable,
-        )
-    )
-
-
-def _gone(job: Job, text: str, *, ours: bool) -> Job:
-    """Makes the move of a job whose task the provider no longer knows, nor what it cost."""
-    return _missing(job.charged_at_most(), text, ours=ours)
-
-
-def _missing(job: Job, text: str, *, ours: bool) -> Job:
-    if ours:
-        return _cancelled(job)
-    return job.failed(JobFault(reason="PROVIDER_TASK_GONE", message=text))
-
-
-def _cancelled(job: Job) -> Job:
-    if job.state is State.CANCELLING:
-        return job.ended(State.CANCELLED)
-    fault = JobFault(reason="FINISH_BY_PASSED", message="the job expired: it was not finished in time")
-    return replace(job, error=fault).ended(State.EXPIRED)
 
 
 async def _cancel(tools: Tools, job: Job, execution: str) -> Job:
@@ -196,7 +150,7 @@ async def _cancel(tools: Tools, job: Job, execution: str) -> Job:
         nonlocal ours
         # As the row has it: whoever polls holds the job as it was before the try whose answer was lost.
         ours = job.delete_sent
-        return replace(job, delete_sent=True)
+        return transitions.cancellation_intended(job)
 
     # Recorded before it is sent, so that after a crash a 404 is known to be our own doing; and before the look, so
     # that nothing comes between look and deletion: a clip finished meanwhile would be lost.
@@ -205,7 +159,9 @@ async def _cancel(tools: Tools, job: Job, execution: str) -> Job:
     try:
         task = await tools.provider.task(job.task_id)
     except TaskGone as exc:
-        return await tools.store.change(job, partial(_gone, text=str(exc), ours=ours), execution=execution)
+        return await tools.store.change(
+            job, partial(transitions.task_gone, text=str(exc), ours=ours), execution=execution
+        )
     if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
         return await _ended(tools, job, task, execution, ours=ours)
     # A replica that was paused here may have lost the job, which may be delivered elsewhere by now.
@@ -213,4 +169,4 @@ async def _cancel(tools: Tools, job: Job, execution: str) -> Job:
     await tools.provider.delete(job.task_id)
     logger.info("task deleted", extra={"job_id": job.job_id, "provider_task_id": job.task_id})
     # A cancelled task cannot be asked for its cost again.
-    return await tools.store.change(job, lambda job: _cancelled(job.charged_at_most()), execution=execution)
+    return await tools.store.change(job, lambda job: transitions.cancelled(job.charged_at_most()), execution=execution)

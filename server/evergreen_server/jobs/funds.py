@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from evergreen_server.jobs.database import funds, insert_new, jobs, provider_tasks
-from evergreen_server.jobs.model import Slot
+from evergreen_server.jobs.model.states import Slot
 from evergreen_server.jobs.rows import micros
 
 ACCOUNT = "*"

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from evergreen_server.jobs.database import job_events, projects
-from evergreen_server.jobs.model import FINAL, EventKind
+from evergreen_server.jobs.model.states import FINAL, EventKind
 from evergreen_server.jobs.rows import moment
 from evergreen_server.jobs.topic import Entry
 

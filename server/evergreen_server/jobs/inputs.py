@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from evergreen_server.jobs.model import Input, Job, Pin
+from evergreen_server.jobs.model.job import Input, Job, Pin
 from evergreen_server.jobs.pins import Source, pin_of
 from evergreen_server.jobs.work import Tools
 from evergreen_server.ports.media import MediaRefused

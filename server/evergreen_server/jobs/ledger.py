@@ -16,7 +16,9 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from evergreen_server.jobs.database import insert_new, ledger, projects
-from evergreen_server.jobs.model import CostBasis, Job, JobError
+from evergreen_server.jobs.model.errors import JobError
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import CostBasis
 from evergreen_server.jobs.rows import micros
 from evergreen_server.jobs.statements import ADD_CREDITS, INSERT_ENTRY
 

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.database import asset_claims, job_needs, jobs
 from evergreen_server.jobs.leases import live_replicas
-from evergreen_server.jobs.model import FINAL, JobRequest
-from evergreen_server.jobs.names import job_of
+from evergreen_server.jobs.model.job import JobRequest
+from evergreen_server.jobs.model.names import job_of
+from evergreen_server.jobs.model.states import FINAL
 from evergreen_server.jobs.projects import SceneBusy
 
 

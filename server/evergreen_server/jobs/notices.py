@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.database import Database, jobs
-from evergreen_server.jobs.model import State
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.postgres import listening
-from evergreen_server.jobs.store import Change
 
 CHANNEL = "evergreen"
 GATHER_SECONDS = 0.025

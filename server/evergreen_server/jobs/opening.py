@@ -8,7 +8,8 @@ from typing import TypeAlias
 import sqlalchemy as sa
 
 from evergreen_server.jobs.database import Database, jobs, projects
-from evergreen_server.jobs.model import Job, JobError, JobNotFound
+from evergreen_server.jobs.model.errors import JobError, JobNotFound
+from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.rows import job_from_row
 from evergreen_server.jobs.topic import Entry
 

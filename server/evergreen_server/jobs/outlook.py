@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs import funds
 from evergreen_server.jobs.database import Database, jobs, model_queues
-from evergreen_server.jobs.model import Slot, Stage, State
+from evergreen_server.jobs.model.states import Slot, Stage, State
 from evergreen_server.jobs.polling import Durations
 from evergreen_server.jobs.rows import micros, moment
 from evergreen_server.jobs.slots import EVERY_MODEL, Terms, bounded_pause, line

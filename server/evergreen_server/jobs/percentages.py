@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs import statements
 from evergreen_server.jobs.database import jobs
-from evergreen_server.jobs.model import EventKind, Job, State
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import EventKind, State
 from evergreen_server.jobs.rows import job_from_row, micros
 
 MOST = 1000

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from evergreen_server.jobs.model import Pin
+from evergreen_server.jobs.model.job import Pin
 from evergreen_server.threads import FileThreads
 
 CHUNK_BYTES = 1024 * 1024

@@ -12,14 +12,15 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.files import keep
-from evergreen_server.jobs.model import Input, Job, JobFault, JobWarning, Pin, Stage, State
-from evergreen_server.jobs.names import input_path
+from evergreen_server.jobs.model import transitions
+from evergreen_server.jobs.model.job import Input, Job, JobFault, JobWarning, Pin
+from evergreen_server.jobs.model.names import input_path
+from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.pins import CHUNK_BYTES, Source, pin_of, spool
 from evergreen_server.jobs.store import Edit
 from evergreen_server.jobs.trouble import DecodersBusy, own_input
-from evergreen_server.jobs.work import Tools, cancelled_before_submission, start_limit
+from evergreen_server.jobs.work import Tools
 from evergreen_server.ports.media import MediaError, MediaRefused, MediaUnreachable
 from evergreen_server.ports.specs import Kind, Media, Role, kind_of
 from evergreen_storage import Asset, AssetConflict, InvalidKey, NotFound, Sealed, TooLarge
@@ -67,7 +68,7 @@ async def prepare(tools: Tools, job: Job, execution: str) -> Job:
         while not place.done():
             if (edit := _over(tools, job)) is not None:
                 return await tools.store.change(job, edit, execution=execution)
-            await tools.pause(job.job_id, max(0.0, tools.seconds_until(start_limit(job)[0])))
+            await tools.pause(job.job_id, max(0.0, tools.seconds_until(transitions.start_limit(job)[0])))
             job = await tools.store.again(job)
             if job.execution != execution:
                 return job
@@ -79,11 +80,11 @@ async def prepare(tools: Tools, job: Job, execution: str) -> Job:
 def _over(tools: Tools, job: Job) -> Edit | None:
     """Returns the move of a job that is not to be prepared any more."""
     if job.state is State.CANCELLING:
-        return cancelled_before_submission
-    limit, reason, text = start_limit(job)
+        return transitions.cancelled_before_submission
+    limit, reason, text = transitions.start_limit(job)
     if tools.seconds_until(limit) > 0:
         return None
-    return partial(outcomes.expired, fault=JobFault(reason=reason, message=f"the job expired: {text}"))
+    return partial(transitions.expired, fault=JobFault(reason=reason, message=f"the job expired: {text}"))
 
 
 async def _prepare(tools: Tools, job: Job, execution: str) -> Job:
@@ -105,22 +106,19 @@ async def _prepare(tools: Tools, job: Job, execution: str) -> Job:
         except MediaError as exc:
             reason = exc.reason if isinstance(exc, MediaRefused) else "MEDIA_UNREACHABLE"
             fault = JobFault(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))
-            return await tools.store.change(job, partial(outcomes.unusable, fault=fault), execution=execution)
+            return await tools.store.change(job, partial(transitions.unusable, fault=fault), execution=execution)
         except (InvalidKey, TooLarge) as exc:
             # Such as an id that a disk takes for another one, or a scene that is full: no later try will do.
             fault = JobFault(reason="SCENE_REFUSED", message=f"the storage cannot keep the scene: {exc}")
-            return await tools.store.change(job, partial(outcomes.unusable, fault=fault), execution=execution)
+            return await tools.store.change(job, partial(transitions.unusable, fault=fault), execution=execution)
 
-    def edit(job: Job) -> Job:
-        if job.state is State.CANCELLING:
-            return cancelled_before_submission(job)
-        for warnings in (*(item.warnings for item in found), *(item.warnings for item in kept)):
-            for warning in warnings:
-                job = job.warned(warning.code, warning.message)
-        inputs, pins = tuple(item.input for item in kept), tuple(item.pin for item in kept)
-        return replace(job, inputs=inputs, pins=pins, stage=Stage.WAITING)
-
-    return await tools.store.change(job, edit, execution=execution)
+    prepared = partial(
+        transitions.prepared,
+        inputs=[item.input for item in kept],
+        pins=[item.pin for item in kept],
+        warnings=[warning for part in (found, kept) for item in part for warning in item.warnings],
+    )
+    return await tools.store.change(job, prepared, execution=execution)
 
 
 def _media(job: Job) -> list[Media]:

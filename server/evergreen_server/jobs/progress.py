@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 
-from evergreen_server.jobs.model import Job
+from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.percentages import Progress
 
 FLUSH_SECONDS = 0.25

@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from evergreen_server.jobs.database import insert_new, projects, scene_deletions
-from evergreen_server.jobs.model import JobError
+from evergreen_server.jobs.model.errors import JobError
 from evergreen_server.jobs.rows import micros
 from evergreen_server.jobs.statements import FIND_MARK, LOCK_PROJECT
 

@@ -10,7 +10,9 @@ import sqlalchemy as sa
 from evergreen_server.jobs import ledger, statements
 from evergreen_server.jobs.database import Database, inline_media, job_files, jobs
 from evergreen_server.jobs.leases import live_replicas
-from evergreen_server.jobs.model import UNFINISHED, Job, JobDeleted, JobNotFound, RequestReused, State
+from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestReused
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import UNFINISHED, State
 from evergreen_server.jobs.rows import job_from_row
 
 PAGE_BYTES = 2 * 1024 * 1024

@@ -30,7 +30,7 @@ from evergreen_server.jobs.database import (
     provider_tasks,
     requests,
 )
-from evergreen_server.jobs.model import FINAL, TaskRole
+from evergreen_server.jobs.model.states import FINAL, TaskRole
 from evergreen_server.jobs.projects import lock_project
 from evergreen_server.jobs.rows import micros
 from evergreen_server.ports.metrics import Meter

@@ -7,20 +7,8 @@ from typing import Any, cast
 
 from sqlalchemy import RowMapping
 
-from evergreen_server.jobs.model import (
-    CostBasis,
-    Input,
-    Job,
-    JobFault,
-    JobRequest,
-    JobWarning,
-    OnUnknownSubmission,
-    Output,
-    Pin,
-    Slot,
-    Stage,
-    State,
-)
+from evergreen_server.jobs.model.job import Input, Job, JobFault, JobRequest, JobWarning, Output, Pin
+from evergreen_server.jobs.model.states import CostBasis, OnUnknownSubmission, Slot, Stage, State
 from evergreen_server.ports.specs import Json, Media, Role, VideoSpec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -18,7 +18,8 @@ from evergreen_server.jobs import wishes
 from evergreen_server.jobs.database import Database, jobs, replicas, scene_deletions
 from evergreen_server.jobs.feed import Feed
 from evergreen_server.jobs.leases import live_replicas
-from evergreen_server.jobs.model import UNFINISHED, State, WrongState
+from evergreen_server.jobs.model.errors import WrongState
+from evergreen_server.jobs.model.states import UNFINISHED, State
 from evergreen_server.jobs.needs import refuse_needed
 from evergreen_server.jobs.projects import SceneBusy, disown, is_marked, lock_project, mark, marked_by, unmark
 from evergreen_server.jobs.store import JobStore

@@ -14,9 +14,9 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs import funds
 from evergreen_server.jobs.database import insert_new, jobs, model_queues, provider_tasks, turns
-from evergreen_server.jobs.model import Slot, State
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.states import Slot, State
 from evergreen_server.jobs.rows import micros
-from evergreen_server.jobs.store import Change
 
 EVERY_MODEL = "*"
 FIRST_PAUSE_SECONDS = 60.0

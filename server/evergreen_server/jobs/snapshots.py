@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from evergreen_server.jobs.database import Database, jobs
-from evergreen_server.jobs.model import Job
+from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.rows import job_from_row
 from evergreen_server.jobs.topic import AT_ONCE, Entry
 

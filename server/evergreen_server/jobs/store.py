@@ -7,7 +7,7 @@ are gap-free and committed in order on every database.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -16,21 +16,14 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs import ledger, statements
 from evergreen_server.jobs.backlog import Backlog
-from evergreen_server.jobs.beginning import Beginnings, Claim, Passed, own
+from evergreen_server.jobs.beginning import Beginnings, Passed
 from evergreen_server.jobs.database import AWAY, Database
-from evergreen_server.jobs.events import events_between
-from evergreen_server.jobs.model import (
-    MOVES,
-    EventKind,
-    Job,
-    JobNotFound,
-    JobRequest,
-    Slot,
-    State,
-    Superseded,
-    TaskRole,
-    WrongState,
-)
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongState
+from evergreen_server.jobs.model.events import events_between
+from evergreen_server.jobs.model.job import Job, JobRequest
+from evergreen_server.jobs.model.states import MOVES, EventKind, Slot, State, TaskRole
+from evergreen_server.jobs.model.transitions import Claim, take_ownership
 from evergreen_server.jobs.needs import needs_of
 from evergreen_server.jobs.percentages import MOST, Progress, write_percentages
 from evergreen_server.jobs.projects import lock_project, refuse_marked
@@ -41,18 +34,6 @@ T = TypeVar("T")
 Edit = Callable[[Job], Job]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What a committed transaction touched; a hint to read again, never the data itself."""
-
-    project_id: str
-    job_id: str
-    wished: bool = False
-    """Whether a caller of the API made it, or a slot was granted, so that whoever executes the job should look."""
-    queue: str = ""
-    """The model whose line should be looked at, since the job joined it or gave a slot back."""
 
 
 class JobStore(JobReader):
@@ -146,7 +127,7 @@ class JobStore(JobReader):
                 return await self._beginnings.begin(claim)
             except Passed:
                 # Then after whoever is changing it.
-                edit = partial(own, claim=claim, replica_id=self._replica_id)
+                edit = partial(take_ownership, claim=claim, replica_id=self._replica_id)
                 return await self.write(lambda db: self.apply(db, job_id, edit))
         except (Superseded, JobNotFound):
             # Not there where the job was removed since, and its workflow had not been noted as ended.

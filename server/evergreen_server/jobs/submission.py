@@ -10,7 +10,6 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -18,16 +17,18 @@ from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.inputs import load_inputs
-from evergreen_server.jobs.model import Job, JobFault, Slot, State, Superseded, TaskRole
+from evergreen_server.jobs.model import transitions
+from evergreen_server.jobs.model.errors import Superseded
+from evergreen_server.jobs.model.job import Job, JobFault
+from evergreen_server.jobs.model.states import Slot, State, TaskRole
 from evergreen_server.jobs.slots import LONGEST_REST
 from evergreen_server.jobs.store import Edit
 from evergreen_server.jobs.strays import settle_stray
 from evergreen_server.jobs.tasks import MadeTask
 from evergreen_server.jobs.trouble import InputFault, own_input
-from evergreen_server.jobs.work import Tools, cancelled_before_submission, start_limit
+from evergreen_server.jobs.work import Tools
 from evergreen_server.ports.media import MediaRefused
 from evergreen_server.ports.metrics import kind_of
 from evergreen_server.ports.provider import (
@@ -61,12 +62,12 @@ async def submit(tools: Tools, job: Job, execution: str) -> Job:
         if job.submit_token:
             return await _adopt(tools, job, execution)
         if job.state is State.CANCELLING:
-            return await tools.store.change(job, cancelled_before_submission, execution=execution)
-        limit, reason, text = start_limit(job)
+            return await tools.store.change(job, transitions.cancelled_before_submission, execution=execution)
+        limit, reason, text = transitions.start_limit(job)
         seconds = tools.seconds_until(limit)
         if seconds <= 0:
             fault = JobFault(reason=reason, message=f"the job expired: {text}")
-            return await tools.store.change(job, partial(outcomes.expired, fault=fault), execution=execution)
+            return await tools.store.change(job, partial(transitions.expired, fault=fault), execution=execution)
         if job.slot is not Slot.HELD:
             await _wait(tools, job, seconds)
             job = await tools.store.again(job)
@@ -81,10 +82,10 @@ async def submit(tools: Tools, job: Job, execution: str) -> Job:
             try:
                 media = await load_inputs(tools, job)
             except MediaRefused as exc:
-                unusable = partial(outcomes.unusable, fault=JobFault(reason=exc.reason, message=str(exc)))
+                unusable = partial(transitions.unusable, fault=JobFault(reason=exc.reason, message=str(exc)))
                 return await tools.store.change(job, unusable, execution=execution)
             except (Refused, Unauthorized) as exc:
-                refused = partial(outcomes.not_created, exc=exc, not_before=tools.later(tries))
+                refused = partial(transitions.not_created, exc=exc, not_before=tools.later(tries))
                 return await tools.store.change(job, refused, execution=execution)
             # Before the intent: in a crash each job that waits behind it would look like a POST without an answer.
             await places.enter_async_context(tools.places.creates.of(job.request.project_id))
@@ -113,7 +114,9 @@ async def _intend_and_post(
     async with places:
         token, guard = uuid4().hex, tools.guard()
         # The time once it is the change's turn: whoever adopts the job counts from it how long the POST may last.
-        job = await tools.store.change(job, lambda job: outcomes.intend(job, token, tools.clock()), execution=execution)
+        job = await tools.store.change(
+            job, lambda job: transitions.intended(job, token, tools.clock()), execution=execution
+        )
         return await _post(tools, job, execution, media, tries, guard) if job.submit_token == token else job
 
 
@@ -141,8 +144,10 @@ async def _post(
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
         tools.meter.create_failed(kind_of(exc))
-        unknown = partial(outcomes.unknown, cause=str(exc), not_before=tools.later(job.attempt + 2))
-        return await _settle(tools, job, unknown, execution, capped=partial(outcomes.ask, cause=str(exc)))
+        unknown = partial(transitions.submission_unknown, cause=str(exc), not_before=tools.later(job.attempt + 2))
+        return await _settle(
+            tools, job, unknown, execution, capped=partial(transitions.needs_attention, cause=str(exc))
+        )
     except ProviderError as exc:
         # Before the job gives its slot back, which the next in line would get at once.
         if isinstance(exc, DailyLimitReached):
@@ -154,10 +159,10 @@ async def _post(
         # Its kind alone: the provider may quote the prompt in its text, which the job's error keeps.
         tools.meter.create_failed(kind_of(exc))
         logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})
-        refused = partial(outcomes.not_created, exc=exc, not_before=tools.later(tries))
+        refused = partial(transitions.not_created, exc=exc, not_before=tools.later(tries))
         return await _nothing_made(tools, job, refused, execution)
     except InputFault:
-        await _nothing_made(tools, job, partial(outcomes.taken_back, not_before=tools.later(tries)), execution)
+        await _nothing_made(tools, job, partial(transitions.withdrawn, not_before=tools.later(tries)), execution)
         raise
     # Logged first: where the database fails for good, an operator can still attach the task by hand.
     logger.info("task created", extra={"job_id": job.job_id, "provider_task_id": submission.task_id})
@@ -165,7 +170,7 @@ async def _post(
     await _surely(tools, job, lambda: tools.tasks.record(job, task_id, estimated))
     await _surely(tools, job, lambda: tools.admission.accepted(model))
     try:
-        return await _settle(tools, job, partial(outcomes.created, submission=submission), execution)
+        return await _settle(tools, job, partial(transitions.created, submission=submission), execution)
     except Superseded:
         # The job was taken over while the answer was on its way: it waits for this id, or has gone on without it.
         task = MadeTask(
@@ -245,11 +250,13 @@ async def _adopt(tools: Tools, job: Job, execution: str) -> Job:
             # Taken back by whoever intended it: nothing was sent.
             return job
     if task_id:
-        return await tools.store.change(job, lambda job: replace(job, task_id=task_id), execution=execution)
+        return await tools.store.change(job, partial(transitions.adopted, task_id=task_id), execution=execution)
     not_before = tools.later(job.attempt + 2)
 
     def unknown(job: Job) -> Job:
-        return outcomes.unknown(job, cause, not_before) if job.submit_token == token else job
+        return transitions.submission_unknown(job, cause, not_before) if job.submit_token == token else job
 
     logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": cause})
-    return await tools.store.change(job, unknown, execution=execution, capped=partial(outcomes.ask, cause=cause))
+    return await tools.store.change(
+        job, unknown, execution=execution, capped=partial(transitions.needs_attention, cause=cause)
+    )

@@ -22,12 +22,12 @@ from typing import TypeAlias
 import sqlalchemy as sa
 
 from evergreen_server.jobs.database import AWAY, Database, jobs
-from evergreen_server.jobs.model import Stage, State
+from evergreen_server.jobs.model.states import Stage, State
+from evergreen_server.jobs.model.transitions import run_again
 from evergreen_server.jobs.rows import micros
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.strays import settle_strays
 from evergreen_server.jobs.work import Tools
-from evergreen_server.jobs.workflow import run_again
 from evergreen_storage import StorageError
 
 ROUND_SECONDS = 60.0

@@ -5,17 +5,20 @@ is SURPLUS until it has ended at the provider.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from evergreen_server.jobs import ledger
 from evergreen_server.jobs.database import UNSETTLED, Database, insert_new, jobs, provider_tasks
-from evergreen_server.jobs.model import Job, Stage, State, TaskRole
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import State, TaskRole
+from evergreen_server.jobs.model.transitions import attached, unsent
 from evergreen_server.jobs.rows import micros
 from evergreen_server.jobs.statements import SET_ROLE
-from evergreen_server.jobs.store import Change, Edit, JobStore
+from evergreen_server.jobs.store import Edit, JobStore
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,30 +171,6 @@ class TaskRecords:
 
 class _Taken(Exception):
     """The task belongs to a job; the transaction is rolled back."""
-
-
-def attached(job: Job, task_id: str) -> Job:
-    """Makes the move of a job in NEEDS_ATTENTION whose task was found."""
-    return replace(
-        job,
-        state=State.RUNNING,
-        stage=Stage.GENERATING,
-        task_id=task_id,
-        run=job.run + 1,
-        error=None,
-    )
-
-
-def unsent(job: Job) -> Job:
-    """Makes the move of a job whose intent came to nothing; what is to be cancelled still is."""
-    job = replace(job, submit_token="", submitted_at=None)
-    match job.state:
-        case State.RUNNING:
-            return replace(job, state=State.QUEUED, stage=Stage.WAITING)
-        case State.NEEDS_ATTENTION:
-            return replace(job, state=State.QUEUED, stage=Stage.WAITING, run=job.run + 1, error=None)
-        case _:
-            return job
 
 
 def _set_role(db: sa.Connection, task_id: str, role: TaskRole) -> None:

@@ -9,17 +9,11 @@ from contextlib import contextmanager
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from evergreen_server.jobs.model import JobError
+from evergreen_server.jobs.model.errors import JobError
+from evergreen_server.jobs.model.warnings import DECODERS_BUSY, PROVIDER_UNAVAILABLE, STEP_FAILED, STORAGE_UNAVAILABLE
 from evergreen_server.ports.media import MediaError, MediaUnreachable
 from evergreen_server.ports.provider import ProviderError
 from evergreen_storage import StorageError
-
-DATABASE_UNAVAILABLE = "DATABASE_UNAVAILABLE"
-STORAGE_UNAVAILABLE = "STORAGE_UNAVAILABLE"
-PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
-STEP_FAILED = "STEP_FAILED"
-
-DECODERS_BUSY = "DECODERS_BUSY"
 
 INPUT_TRIES = 3
 TOLD_AT = {DECODERS_BUSY: 3}

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 from evergreen_server.jobs.admission import Admission
 from evergreen_server.jobs.crowd import Crowd
-from evergreen_server.jobs.model import CostBasis, Job, State
+from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.polling import Durations, Pace
 from evergreen_server.jobs.progress import ProgressBuffer
 from evergreen_server.jobs.signals import Signals
@@ -29,8 +29,6 @@ from evergreen_storage import SceneStore
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
-
-LONGEST_LIFE = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,17 +172,6 @@ def held(check: Callable[[], None]) -> bool:
     return True
 
 
-def start_limit(job: Job) -> tuple[datetime, str, str]:
-    """Tells until when a job may be submitted, and the reason and text where it is not."""
-    request = job.request
-    if job.attempt > 1:
-        # It was submitted in time once; how long it may go on is finish_by's to say.
-        return request.finish_by or job.created_at + LONGEST_LIFE, "FINISH_BY_PASSED", "it was not finished in time"
-    if request.finish_by is not None and request.finish_by < request.start_by:
-        return request.finish_by, "FINISH_BY_PASSED", "it was not finished by finish_by"
-    return request.start_by, "START_BY_PASSED", "it was not submitted by start_by"
-
-
 def generation_seconds(job: Job, now: datetime, limits: Limits) -> float:
     """Tells how long the provider may still take for a submitted task.
 
@@ -194,16 +181,6 @@ def generation_seconds(job: Job, now: datetime, limits: Limits) -> float:
         return (job.request.finish_by - now).total_seconds()
     age = (now - (job.submitted_at or job.created_at)).total_seconds()
     return max(limits.generation_hours * 3600 - max(0.0, age), limits.patience_hours * 3600)
-
-
-def free(job: Job) -> Job:
-    """Returns the job with nothing more charged, confirmed because nothing was created."""
-    return job.charged(0, CostBasis.CONFIRMED)
-
-
-def cancelled_before_submission(job: Job) -> Job:
-    """Makes the move of a job that is to be cancelled and has nothing at the provider."""
-    return free(job).ended(State.CANCELLED) if job.state is State.CANCELLING else job
 
 
 StepWork = Callable[[Tools, Job, str], Awaitable[Job]]

@@ -8,25 +8,20 @@ own memory of steps is not used: it could only repeat what the row knows, at the
 import asyncio
 import logging
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from functools import partial
 from uuid import uuid4
 
-from evergreen_server.jobs import outcomes
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.following import follow
-from evergreen_server.jobs.model import Job, JobFault, Stage, State, Superseded
+from evergreen_server.jobs.model import transitions
+from evergreen_server.jobs.model.errors import Superseded
+from evergreen_server.jobs.model.job import Job, JobFault
+from evergreen_server.jobs.model.states import Stage, State
+from evergreen_server.jobs.model.warnings import DATABASE_UNAVAILABLE, STEP_FAILED
 from evergreen_server.jobs.preparing import prepare
 from evergreen_server.jobs.submission import submit
-from evergreen_server.jobs.trouble import (
-    DATABASE_UNAVAILABLE,
-    INPUT_TRIES,
-    STEP_FAILED,
-    TOLD_AT,
-    InputFault,
-    waited_for,
-)
+from evergreen_server.jobs.trouble import INPUT_TRIES, TOLD_AT, InputFault, waited_for
 from evergreen_server.jobs.work import StepWork, Tools, held
 from evergreen_server.logs import current_job
 
@@ -155,7 +150,7 @@ class Runner:
         """Ends a job whose own input we cannot work on, unless it may have been paid for."""
         text = f"a fault of the service in work on the job's input ({exc}), logged with the error id {error_id}"
         fault = JobFault(reason="INTERNAL", message=text)
-        await self._tools.store.change(job, partial(outcomes.never_sent, fault=fault), execution=execution)
+        await self._tools.store.change(job, partial(transitions.never_sent, fault=fault), execution=execution)
 
 
 def step_of(job: Job) -> StepWork | None:
@@ -169,8 +164,3 @@ def step_of(job: Job) -> StepWork | None:
     # Whoever has an intent must look first for what came of it.
     unpinned = job.state is State.QUEUED and not job.pinned
     return prepare if job.stage is Stage.PREPARING or unpinned else submit
-
-
-def run_again(job: Job) -> Job:
-    """Makes the move of a job whose workflow is gone; it changes nothing that anybody is told of."""
-    return job if job.final or job.state is State.NEEDS_ATTENTION else replace(job, run=job.run + 1)

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.database import AWAY, Database, asset_claims, scene_writers
 from evergreen_server.jobs.leases import live_replicas
-from evergreen_server.jobs.model import JobRequest
+from evergreen_server.jobs.model.job import JobRequest
 from evergreen_server.jobs.needs import claimed, refuse_claimed, refuse_needed
 from evergreen_server.jobs.projects import lock_project, refuse_marked
 

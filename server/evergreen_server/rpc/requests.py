@@ -10,7 +10,8 @@ from typing import Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen.v1 import video_pb2
-from evergreen_server.jobs.model import JobRequest, OnUnknownSubmission
+from evergreen_server.jobs.model.job import JobRequest
+from evergreen_server.jobs.model.states import OnUnknownSubmission
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import Fault, Kind, Media, Role, VideoSpec, kind_of
 from evergreen_server.rpc.convert import moment, options_of

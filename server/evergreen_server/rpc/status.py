@@ -19,7 +19,7 @@ from evergreen_server.jobs.backlog import QueueFull
 from evergreen_server.jobs.database import AWAY
 from evergreen_server.jobs.feed import CursorAhead, CursorCompacted, Draining, WatchAged
 from evergreen_server.jobs.ledger import PriceUnknown, ProjectCreditsExceeded
-from evergreen_server.jobs.model import JobDeleted, JobNotFound, RequestReused, WrongState
+from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestReused, WrongState
 from evergreen_server.jobs.opening import MixedProjects
 from evergreen_server.jobs.projects import SceneBusy
 from evergreen_server.jobs.wishes import TaskUnusable

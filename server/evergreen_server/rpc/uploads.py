@@ -14,7 +14,7 @@ from dataclasses import replace
 import grpc
 
 from evergreen.v1 import scene_pb2
-from evergreen_server.jobs.names import is_reserved, job_of
+from evergreen_server.jobs.model.names import is_reserved, job_of
 from evergreen_server.jobs.projects import SceneBusy
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.ports.catalog import PictureRule

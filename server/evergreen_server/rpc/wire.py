@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from evergreen.v1 import video_pb2
-from evergreen_server.jobs.model import EventKind, Job
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import EventKind
 from evergreen_server.rpc.convert import job_message, timestamp
 
 

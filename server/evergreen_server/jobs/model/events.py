@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from evergreen_server.jobs.model import EventKind, Job, State
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import EventKind, State
 
 
 def events_between(old: Job, new: Job) -> list[tuple[EventKind, Job]]:

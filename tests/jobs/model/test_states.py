@@ -11,7 +11,9 @@ import pytest_asyncio
 
 from evergreen_server.jobs.connecting import open_database
 from evergreen_server.jobs.database import Database, jobs
-from evergreen_server.jobs.model import FINAL, MOVES, CostBasis, JobFault, Stage, State, WrongState
+from evergreen_server.jobs.model.errors import WrongState
+from evergreen_server.jobs.model.job import JobFault
+from evergreen_server.jobs.model.states import FINAL, MOVES, CostBasis, Stage, State
 from tests.jobs.tools import request_at, store_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""What a job is: its states, its value, and every transition. Pure."""
