@@ -7,10 +7,10 @@ from itertools import islice
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import job_events, jobs, projects, provider_tasks, requests
+from evergreen_server.jobs.db.mapping import life_to_row, micros, request_to_row
+from evergreen_server.jobs.db.schema import job_events, jobs, projects, provider_tasks, requests
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Slot, Stage, State, TaskRole
-from evergreen_server.jobs.rows import life_to_row, micros, request_to_row
 from evergreen_server.ports.specs import Media, Role, VideoSpec
 
 AT_ONCE = 2000

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from evergreen.v1 import video_pb2
-from evergreen_server.jobs.connecting import DatabaseUnusable, open_database
+from evergreen_server.jobs.db.connect import DatabaseUnusable, open_database
 from tests.postgres import own_postgres
 from tests.serving import free_address, open_sandbox, serving
 

@@ -25,7 +25,7 @@ def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
     """Serve the gRPC API until SIGTERM or SIGINT."""
     # Imported here, since the client's commands and every --help would otherwise wait for it.
     from evergreen_server import app
-    from evergreen_server.jobs.connecting import DatabaseUnusable
+    from evergreen_server.jobs.db.connect import DatabaseUnusable
     from evergreen_server.replaced import FileUnusable
     from evergreen_server.rpc.server import CannotListen, SlowProtobuf
     from evergreen_storage import StorageError

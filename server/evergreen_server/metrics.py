@@ -11,7 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from evergreen_server.addresses import listen_address, listen_parts
 from evergreen_server.doors import BACKLOG, http_runner, refuse_long_heads
-from evergreen_server.jobs.census import Census
+from evergreen_server.jobs.store.census import Census
 
 CENSUS_SECONDS = 5.0
 LOOP_SECONDS = 0.5

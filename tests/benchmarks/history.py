@@ -11,17 +11,18 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import Database, job_events, projects
-from evergreen_server.jobs.database import jobs as jobs_table
-from evergreen_server.jobs.feed import Feed
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.schema import job_events, projects
+from evergreen_server.jobs.db.schema import jobs as jobs_table
+from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.model.change import Change
-from evergreen_server.jobs.percentages import Progress
-from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.percentages import Progress
 from evergreen_server.rpc.wire import EventWire
 from tests.benchmarks.machine import table
 from tests.history import job_id_of
-from tests.jobs.test_migrations import second
+from tests.jobs.db.test_migrations import second
 from tests.postgres import any_postgres
 
 WATCHES, PROJECTS, PERCENTAGES = 100, 1000, 1000

@@ -10,9 +10,9 @@ from itertools import count
 from pathlib import Path
 from statistics import median
 
-from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.model.errors import RequestReused
-from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.store.jobs import JobStore
 from tests.benchmarks.machine import table
 from tests.jobs.tools import request_at
 from tests.postgres import any_postgres

@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from statistics import quantiles
 
-from evergreen_server.jobs.leases import TTL_SECONDS
+from evergreen_server.jobs.db.replicas import TTL_SECONDS
 from tests.benchmarks.filling import Rows, endless, fill, latest_call
 from tests.benchmarks.machine import cpu_seconds, table
 from tests.postgres import any_postgres

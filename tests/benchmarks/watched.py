@@ -16,12 +16,12 @@ import uvloop
 
 from evergreen_server.collector import calm_collector
 from evergreen_server.ids import JobIds
-from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.feed import Feed
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Stage, State
-from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.ports.specs import VideoSpec
 from evergreen_server.rpc.access import Access
 from evergreen_server.rpc.server import serve

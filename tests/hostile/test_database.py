@@ -13,15 +13,16 @@ import pytest_asyncio
 import sqlalchemy as sa
 
 from evergreen_server.jobs import slots
-from evergreen_server.jobs.census import take_census
-from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import Database, jobs
-from evergreen_server.jobs.feed import Feed
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.schema import jobs
+from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.outlook import Outlooks
-from evergreen_server.jobs.percentages import Progress
 from evergreen_server.jobs.polling import Durations
-from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.store.census import take_census
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.percentages import Progress
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import store_of
 from tests.postgres import Postgres

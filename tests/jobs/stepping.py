@@ -11,16 +11,17 @@ from tempfile import TemporaryDirectory
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import Database, jobs
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Slot
 from evergreen_server.jobs.polling import Durations, Pace
-from evergreen_server.jobs.progress import ProgressBuffer
 from evergreen_server.jobs.signals import Signals
-from evergreen_server.jobs.store import JobStore
-from evergreen_server.jobs.tasks import TaskRecords
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Shield, Tools
 from evergreen_server.jobs.workflow import Runner
 from evergreen_server.ports.catalog import PictureRule

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.submission import submit
-from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Tools
 from tests.jobs.tools import request_at, store_of, tools_of
 

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen.v1 import video_pb2 as v1
-from evergreen_server.jobs.database import jobs
+from evergreen_server.jobs.db.schema import jobs
 from tests.e2e.rig import changes, check_books, history
 from tests.jobs.lives import check_lives
 from tests.serving import FINAL, Api, Control, serving

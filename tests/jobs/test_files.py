@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.files import Kept, find, keep
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
-from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.work import Tools
 from evergreen_server.ports.media import Clip, MediaRefused
 from evergreen_server.ports.provider import Download, NotOurs, Task, TaskState

@@ -14,12 +14,12 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen.v1 import video_pb2 as v1
-from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.polling import Durations, Pace
-from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.workflow import Runner
 from evergreen_server.ports.provider import NotSent, Task, TaskState
 from evergreen_server.sandbox import SANDBOX_KEY

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import jobs
+from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.states import Slot, Stage, State
 from evergreen_server.ports.media import MediaRefused
 from evergreen_server.ports.specs import Media, Role

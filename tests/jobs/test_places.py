@@ -10,12 +10,13 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import Database, jobs
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.states import Slot, Stage
-from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.submission import submit
-from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Shield, Tools
 from evergreen_server.ports.provider import NotSent, Submission
 from evergreen_server.ports.specs import Media, Role

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State

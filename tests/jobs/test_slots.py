@@ -13,10 +13,10 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.jobs import slots
-from evergreen_server.jobs.backlog import QueueFull
-from evergreen_server.jobs.connecting import open_database
+from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.model.states import Slot, Stage, State
-from evergreen_server.jobs.tasks import TaskRecords
+from evergreen_server.jobs.store.backlog import QueueFull
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.provider import ProviderUnavailable, Unauthorized
 from tests.jobs.standing import Replica, Tier
 from tests.postgres import Postgres

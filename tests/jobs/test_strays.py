@@ -12,13 +12,14 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.jobs import strays, wishes
-from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import Database, ledger
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.schema import ledger
 from evergreen_server.jobs.model.job import Job, JobFault
 from evergreen_server.jobs.model.states import CostBasis, Stage, State, TaskRole
-from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.provider_tasks import MadeTask, TaskRecords
 from evergreen_server.jobs.strays import settle_stray, settle_strays
-from evergreen_server.jobs.tasks import MadeTask, TaskRecords
 from evergreen_server.jobs.wishes import Resolution
 from evergreen_server.jobs.work import Tools
 from evergreen_server.ports.provider import ProviderUnavailable, Task, TaskState

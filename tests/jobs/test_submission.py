@@ -12,13 +12,13 @@ from random import Random
 import pytest
 import sqlalchemy as sa
 
-from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import jobs
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.states import Slot, Stage, State
 from evergreen_server.jobs.signals import Signal, Signals
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.submission import submit
-from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Limits, Shield
 from evergreen_server.ports.provider import Submission
 from tests.jobs.tools import request_at, store_of, tools_of

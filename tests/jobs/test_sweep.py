@@ -15,14 +15,14 @@ import sqlalchemy as sa
 
 from evergreen.v1 import scene_pb2
 from evergreen.v1 import video_pb2 as v1
-from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import jobs, scene_deletions
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.schema import jobs, scene_deletions
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
-from evergreen_server.jobs.rows import micros
-from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.sweep import FILES_SECONDS, Sweep
-from evergreen_server.jobs.tasks import TaskRecords
 from evergreen_server.jobs.work import Tools
 from evergreen_server.jobs.workflow import Runner
 from evergreen_storage import SceneStore, open_storage

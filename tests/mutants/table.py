@@ -24,14 +24,14 @@ MUTANTS = (
         path=f"{JOBS}/store.py",
         old="            if current.execution != execution:",
         new="            if False:",
-        tests=("tests/jobs/test_beginning.py::test_of_two_that_begin_a_job_the_later_one_owns_it",),
+        tests=("tests/jobs/store/test_claims.py::test_of_two_that_begin_a_job_the_later_one_owns_it",),
     ),
     Mutant(
         guard="a run that is over begins nothing",
         path=f"{JOBS}/beginning.py",
         old="or (job.attempt, job.run) != (claim.attempt, claim.run):",
         new="or False:",
-        tests=("tests/jobs/test_beginning.py", "-k", "sqlite"),
+        tests=("tests/jobs/store/test_claims.py", "-k", "sqlite"),
     ),
     Mutant(
         guard="a request_id is good for one body",
@@ -47,7 +47,7 @@ MUTANTS = (
         path=f"{JOBS}/ledger.py",
         old="    if totals.reserved + totals.spent + estimate > cap:",
         new="    if totals.spent + estimate > cap:",
-        tests=("tests/jobs/test_money.py::test_a_project_gets_no_more_jobs_than_its_cap_pays[sqlite]",),
+        tests=("tests/jobs/store/test_money.py::test_a_project_gets_no_more_jobs_than_its_cap_pays[sqlite]",),
     ),
     Mutant(
         guard="no more tasks at once than the tier allows",
@@ -125,7 +125,7 @@ MUTANTS = (
         old="            if not self.live or self._held_since != held_since:",
         new="            if not self.live:",
         tests=(
-            "tests/jobs/test_leases.py::test_what_was_meant_before_a_lease_ran_out_is_not_sent_after_it_is_renewed",
+            "tests/jobs/cluster/test_leases.py::test_what_was_meant_before_a_lease_ran_out_is_not_sent_after_it_is_renewed",
         ),
     ),
     Mutant(
@@ -147,7 +147,7 @@ MUTANTS = (
         path=f"{JOBS}/feed.py",
         old="            self._dirty.add(project_id)\n",
         new="            pass\n",
-        tests=("tests/jobs/test_feed_many.py::test_what_is_committed_while_the_first_watch_opens_is_told_at_once",),
+        tests=("tests/jobs/feed/test_hub_many.py::test_what_is_committed_while_the_first_watch_opens_is_told_at_once",),
     ),
     Mutant(
         guard="a job in a wrong state does not move",

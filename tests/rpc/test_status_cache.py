@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime
 
+from evergreen_server.jobs.feed.window import Entry
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
-from evergreen_server.jobs.topic import Entry
 from evergreen_server.ports.specs import VideoSpec
 from evergreen_server.rpc.access import ANYONE
 from evergreen_server.rpc.video import StatusCache

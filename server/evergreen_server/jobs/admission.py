@@ -17,14 +17,14 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs import funds, slots
-from evergreen_server.jobs.database import Database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.mapping import moment
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Slot
-from evergreen_server.jobs.rows import moment
 from evergreen_server.jobs.signals import Signals
-from evergreen_server.jobs.store import JobStore
+from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.ports.provider import Account, Provider, ProviderError, Unauthorized
 
 REFRESH_SECONDS = 60.0

@@ -11,7 +11,8 @@ from functools import partial
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import insert_new, job_files, jobs
+from evergreen_server.jobs.db.database import insert_new
+from evergreen_server.jobs.db.schema import job_files, jobs
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job, JobWarning

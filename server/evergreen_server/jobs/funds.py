@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import funds, insert_new, jobs, provider_tasks
+from evergreen_server.jobs.db.database import insert_new
+from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.schema import funds, jobs, provider_tasks
 from evergreen_server.jobs.model.states import Slot
-from evergreen_server.jobs.rows import micros
 
 ACCOUNT = "*"
 LONGEST_AGE = timedelta(minutes=10)

@@ -18,10 +18,11 @@ from typing import TypeAlias
 import sqlalchemy as sa
 
 from evergreen_server.jobs import funds
-from evergreen_server.jobs.database import Database, jobs, model_queues
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.mapping import micros, moment
+from evergreen_server.jobs.db.schema import jobs, model_queues
 from evergreen_server.jobs.model.states import Slot, Stage, State
 from evergreen_server.jobs.polling import Durations
-from evergreen_server.jobs.rows import micros, moment
 from evergreen_server.jobs.slots import EVERY_MODEL, Terms, bounded_pause, line
 
 Expect: TypeAlias = Callable[[str, int | None], float]

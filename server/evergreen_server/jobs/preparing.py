@@ -18,7 +18,7 @@ from evergreen_server.jobs.model.job import Input, Job, JobFault, JobWarning, Pi
 from evergreen_server.jobs.model.names import input_path
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.pins import CHUNK_BYTES, Source, pin_of, spool
-from evergreen_server.jobs.store import Edit
+from evergreen_server.jobs.store.jobs import Edit
 from evergreen_server.jobs.trouble import DecodersBusy, own_input
 from evergreen_server.jobs.work import Tools
 from evergreen_server.ports.media import MediaError, MediaRefused, MediaUnreachable

@@ -18,8 +18,9 @@ from typing import Protocol
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from evergreen_server.jobs.database import (
-    Database,
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.schema import (
     inline_media,
     job_events,
     job_files,
@@ -31,8 +32,7 @@ from evergreen_server.jobs.database import (
     requests,
 )
 from evergreen_server.jobs.model.states import FINAL, TaskRole
-from evergreen_server.jobs.projects import lock_project
-from evergreen_server.jobs.rows import micros
+from evergreen_server.jobs.store.project_lock import lock_project
 from evergreen_server.ports.metrics import Meter
 
 EVENTS_AT_ONCE = 1000

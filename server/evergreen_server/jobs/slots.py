@@ -13,10 +13,11 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from evergreen_server.jobs import funds
-from evergreen_server.jobs.database import insert_new, jobs, model_queues, provider_tasks, turns
+from evergreen_server.jobs.db.database import insert_new
+from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.schema import jobs, model_queues, provider_tasks, turns
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.states import Slot, State
-from evergreen_server.jobs.rows import micros
 
 EVERY_MODEL = "*"
 FIRST_PAUSE_SECONDS = 60.0

@@ -12,7 +12,7 @@ from datetime import timedelta
 from random import Random
 
 from evergreen_server.jobs.model.states import TaskRole
-from evergreen_server.jobs.tasks import MadeTask
+from evergreen_server.jobs.store.provider_tasks import MadeTask
 from evergreen_server.jobs.work import Tools
 from evergreen_server.ports.provider import ProviderError, TaskGone, TaskState
 

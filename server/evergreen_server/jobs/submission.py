@@ -17,16 +17,16 @@ from uuid import uuid4
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from evergreen_server.jobs.database import AWAY
+from evergreen_server.jobs.db.database import AWAY
 from evergreen_server.jobs.inputs import load_inputs
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job, JobFault
 from evergreen_server.jobs.model.states import Slot, State, TaskRole
 from evergreen_server.jobs.slots import LONGEST_REST
-from evergreen_server.jobs.store import Edit
+from evergreen_server.jobs.store.jobs import Edit
+from evergreen_server.jobs.store.provider_tasks import MadeTask
 from evergreen_server.jobs.strays import settle_stray
-from evergreen_server.jobs.tasks import MadeTask
 from evergreen_server.jobs.trouble import InputFault, own_input
 from evergreen_server.jobs.work import Tools
 from evergreen_server.ports.media import MediaRefused

@@ -21,10 +21,11 @@ from typing import TypeAlias
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import AWAY, Database, jobs
+from evergreen_server.jobs.db.database import AWAY, Database
+from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.model.transitions import run_again
-from evergreen_server.jobs.rows import micros
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.strays import settle_strays
 from evergreen_server.jobs.work import Tools

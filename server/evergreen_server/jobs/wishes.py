@@ -8,8 +8,8 @@ from functools import partial
 
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.job import Job
-from evergreen_server.jobs.store import JobStore
-from evergreen_server.jobs.tasks import TaskRecords
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.provider import Provider, TaskGone
 
 

@@ -14,10 +14,10 @@ from evergreen_server.jobs.admission import Admission
 from evergreen_server.jobs.crowd import Crowd
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.polling import Durations, Pace
-from evergreen_server.jobs.progress import ProgressBuffer
 from evergreen_server.jobs.signals import Signals
-from evergreen_server.jobs.store import JobStore
-from evergreen_server.jobs.tasks import TaskRecords
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.media import MediaTools
 from evergreen_server.ports.metrics import Meter, Unmetered

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from uuid import uuid4
 
-from evergreen_server.jobs.database import AWAY
+from evergreen_server.jobs.db.database import AWAY
 from evergreen_server.jobs.delivery import deliver
 from evergreen_server.jobs.following import follow
 from evergreen_server.jobs.model import transitions

@@ -16,11 +16,12 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.database import AWAY, Database, asset_claims, scene_writers
-from evergreen_server.jobs.leases import live_replicas
+from evergreen_server.jobs.db.database import AWAY, Database
+from evergreen_server.jobs.db.replicas import live_replicas
+from evergreen_server.jobs.db.schema import asset_claims, scene_writers
 from evergreen_server.jobs.model.job import JobRequest
-from evergreen_server.jobs.needs import claimed, refuse_claimed, refuse_needed
-from evergreen_server.jobs.projects import lock_project, refuse_marked
+from evergreen_server.jobs.store.needs import claimed, refuse_claimed, refuse_needed
+from evergreen_server.jobs.store.project_lock import lock_project, refuse_marked
 
 LOOK_SECONDS = 0.5
 

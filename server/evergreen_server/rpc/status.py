@@ -15,13 +15,13 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
-from evergreen_server.jobs.backlog import QueueFull
-from evergreen_server.jobs.database import AWAY
-from evergreen_server.jobs.feed import CursorAhead, CursorCompacted, Draining, WatchAged
-from evergreen_server.jobs.ledger import PriceUnknown, ProjectCreditsExceeded
+from evergreen_server.jobs.db.database import AWAY
+from evergreen_server.jobs.feed.hub import CursorAhead, CursorCompacted, Draining, WatchAged
+from evergreen_server.jobs.feed.starts import MixedProjects
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestReused, WrongState
-from evergreen_server.jobs.opening import MixedProjects
-from evergreen_server.jobs.projects import SceneBusy
+from evergreen_server.jobs.store.backlog import QueueFull
+from evergreen_server.jobs.store.ledger import PriceUnknown, ProjectCreditsExceeded
+from evergreen_server.jobs.store.project_lock import SceneBusy
 from evergreen_server.jobs.wishes import TaskUnusable
 from evergreen_server.ports.provider import ProviderError, Unauthorized
 from evergreen_server.ports.specs import Fault

@@ -15,8 +15,8 @@ import grpc
 
 from evergreen.v1 import scene_pb2
 from evergreen_server.jobs.model.names import is_reserved, job_of
-from evergreen_server.jobs.projects import SceneBusy
 from evergreen_server.jobs.scenes import SceneDeletions
+from evergreen_server.jobs.store.project_lock import SceneBusy
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import HEAD_BYTES, MediaError, MediaTools
 from evergreen_server.ports.specs import Fault

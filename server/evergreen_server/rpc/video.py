@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import wishes
 from evergreen_server.jobs.account import AccountReader
-from evergreen_server.jobs.feed import Feed
+from evergreen_server.jobs.feed.hub import Feed
+from evergreen_server.jobs.feed.window import Entry
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Slot, State
 from evergreen_server.jobs.outlook import Outlooks
-from evergreen_server.jobs.store import JobStore
-from evergreen_server.jobs.tasks import TaskRecords
-from evergreen_server.jobs.topic import Entry
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.provider import Provider
 from evergreen_server.ports.specs import Fault

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from evergreen_server.jobs.connecting import open_database
-from evergreen_server.jobs.database import Database, jobs
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.errors import WrongState
 from evergreen_server.jobs.model.job import JobFault
 from evergreen_server.jobs.model.states import FINAL, MOVES, CostBasis, Stage, State

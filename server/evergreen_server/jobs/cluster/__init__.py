@@ -1,0 +1,1 @@
+"""Several servers on one database: leases, take-over, notifications, locks, and the durable engine."""

@@ -1,0 +1,244 @@
+"""The durable engine: DBOS Transact, imported nowhere else.
+
+It starts a workflow for each attempt of a job in the transaction that records the attempt, and starts it again after
+a crash until it has returned. How far the job is stands in the job's row.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from evergreen_server.jobs.db.connect import DatabaseUnusable
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.postgres import postgres_engine
+from evergreen_server.jobs.model.job import Job
+
+QUEUE = "jobs"
+WORKFLOW = "run_job"
+APPLICATION = "evergreen"
+VERSION = "1"
+"""Constant over releases: a release whose workflow differs uses DBOS.patch, so that old jobs go on."""
+
+QUEUE_POLL_SECONDS = 0.25
+"""Each time DBOS counts all that runs here: with thousands of jobs ten times a second would be a tenth of a core."""
+THREADS = 4
+CONNECTIONS = 8
+CLIENT_CONNECTIONS = 2
+"""With those of our own and one that listens: a replica takes some 22 of the 100 that PostgreSQL allows by default."""
+STOP_SECONDS = 10.0
+TIMEOUTS = {"idle_in_transaction_session_timeout": "60s"}
+
+logger = logging.getLogger(__name__)
+
+
+RunJob = Callable[[str, int, int], Awaitable[None]]
+"""Takes a job's id, attempt and run; returns when nothing is left to do."""
+
+
+class Engine:
+    """The engine of this process. There can be one at a time, since DBOS is one per process."""
+
+    def __init__(self, database: Database, *, replica_id: str) -> None:
+        """Takes an id that on a shared database is new for each process, and on an own one always the same."""
+        self._database = database
+        self._replica_id = replica_id
+        self._client: DBOSClient | None = None
+        self._running: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._leaving: asyncio.Task[None] | None = None
+        self._pools: list[sa.Engine] = []
+
+    def enqueue(self, db: sa.Connection, job: Job) -> None:
+        """Starts the workflow of a job's attempt when the transaction of `db` commits."""
+        options: EnqueueOptions = {
+            "workflow_name": WORKFLOW,
+            "queue_name": QUEUE,
+            "workflow_id": workflow_id(job),
+            "app_version": VERSION,
+        }
+        self._opened().enqueue_in_transaction(db, options, job.job_id, job.attempt, job.run)
+
+    def pending(self, replica_ids: Sequence[str] | None) -> list[tuple[str, str]]:
+        """Gives (workflow, replica) of what runs on these replicas, or on any. Blocks."""
+        found = self._opened().list_workflows(
+            status="PENDING",
+            executor_id=None if replica_ids is None else list(replica_ids),
+            load_input=False,
+            load_output=False,
+        )
+        return [(workflow.workflow_id, workflow.executor_id or "") for workflow in found]
+
+    def requeue(self, workflow_ids: Sequence[str]) -> None:
+        """Gives workflows back to the queue; those that have ended are left alone. Blocks."""
+        self._opened().resume_workflows(list(workflow_ids), queue_name=QUEUE)
+
+    def forget_ended(self, before: datetime, most: int) -> int:
+        """Removes workflows that ended before a moment, `most` at once, and tells how many. Blocks."""
+        found = self._opened().list_workflows(
+            status=["SUCCESS", "ERROR", "CANCELLED"],
+            completed_before=before.isoformat(),
+            limit=most,
+            load_input=False,
+            load_output=False,
+        )
+        if found:
+            self._opened().delete_workflows([workflow.workflow_id for workflow in found])
+        return len(found)
+
+    def _opened(self) -> DBOSClient:
+        if self._client is None:
+            raise RuntimeError("the engine is not open")
+        return self._client
+
+    @asynccontextmanager
+    async def open(self, run_job: RunJob) -> AsyncIterator[None]:
+        """Starts the engine, which takes up what an earlier process left; on exit stops its workflows, then itself.
+
+        On a shared database what it stopped goes back to the queue, for the other replicas.
+        It records starts and ends of workflows in the loop's default executor, so nothing that may hang may run there.
+        """
+
+        async def work(job_id: str, attempt: int, run: int) -> None:
+            if self._closing:
+                # Taken from the queue at the last moment: left pending, for the next process to take up.
+                raise asyncio.CancelledError
+            task = asyncio.current_task()
+            assert task is not None
+            self._running.add(task)
+            try:
+                await run_job(job_id, attempt, run)
+            finally:
+                self._running.discard(task)
+
+        try:
+            await asyncio.to_thread(self._prepare)
+            DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(work)
+            # In the loop's own thread, so that DBOS runs the workflows on this loop.
+            DBOS.launch()
+            yield
+        finally:
+            await self.leave()
+            client, self._client = self._client, None
+            if client is not None:
+                await asyncio.to_thread(client.destroy)
+            for pool in self._pools:
+                # What one of DBOS's threads has still taken out would go back to nobody, and stay open.
+                sa.event.listen(pool, "checkin", _shut)
+                pool.dispose()
+
+    async def leave(self) -> None:
+        """Stops every workflow here, takes up no more, and on a shared database hands all over; a second call waits.
+
+        Jobs can still be accepted: whoever runs next takes them up.
+        """
+        if self._leaving is None:
+            self._leaving = asyncio.create_task(self._leave(), name="engine leaves")
+        await asyncio.shield(self._leaving)
+
+    async def _leave(self) -> None:
+        self._closing = True
+        logging.getLogger("dbos").setLevel(logging.ERROR)  # else it warns of every run that is stopped here
+        stopping = set(self._running)
+        for task in stopping:
+            task.cancel()
+        if stopping:
+            await asyncio.wait(stopping, timeout=STOP_SECONDS)
+        await self._close()
+
+    def _prepare(self) -> None:
+        log = logging.getLogger("dbos")
+        if not log.handlers:
+            log.addHandler(logging.NullHandler())  # else DBOS adds its own console
+        for known in [known for known in log.filters if isinstance(known, _Calm)]:
+            log.removeFilter(known)
+        log.addFilter(_Calm())
+        serializer = DBOSPortableJSONSerializer()
+        own, clients = self._connected(CONNECTIONS), self._connected(CLIENT_CONNECTIONS)
+        config: DBOSConfig = {
+            "name": APPLICATION,
+            "system_database_url": self._database.url,
+            "serializer": serializer,
+            "application_version": VERSION,
+            "executor_id": self._replica_id,
+            "max_executor_threads": THREADS,
+            "sys_db_pool_size": CONNECTIONS,
+            "system_database_engine": own,
+            "log_level": "WARNING",
+            "scheduler_polling_interval_sec": 3600.0,
+        }
+        try:
+            DBOS.migrate(self._database.url)
+        except SQLAlchemyError as exc:
+            cause = str(getattr(exc, "orig", exc)).partition("\n")[0]
+            raise DatabaseUnusable(f"the engine's tables cannot be made: {cause}") from exc
+        self._client = DBOSClient(
+            system_database_url=self._database.url,
+            serializer=serializer,
+            application_name=APPLICATION,
+            system_database_pool_size=CLIENT_CONNECTIONS,
+            system_database_engine=clients,
+        )
+        # Before the launch, so that the queue is listened to at once.
+        self._client.register_queue(QUEUE, polling_interval_sec=QUEUE_POLL_SECONDS)
+        DBOS(config=config)
+
+    async def _close(self) -> None:
+        await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
+        if self._client is not None and self._database.shared:
+            await asyncio.to_thread(self._hand_over)
+
+    def _connected(self, connections: int) -> sa.Engine | None:
+        """Gives the engine connections that are dropped, as ours are, where they are of no use."""
+        if not self._database.shared:
+            return None
+        engine = postgres_engine(self._database.url, connections=connections, timeouts=TIMEOUTS)
+        self._pools.append(engine)
+        return engine
+
+    def _hand_over(self) -> None:
+        """Gives back what still counts as running here, after the last moment at which it could be taken up again."""
+        try:
+            if left := self.pending([self._replica_id]):
+                self.requeue([workflow for workflow, _ in left])
+        except SQLAlchemyError as exc:
+            # The others find it, once the lease has run out.
+            logger.warning("jobs not handed over", extra={"cause": type(exc).__name__})
+
+
+def _shut(connection: DBAPIConnection | None, _record: ConnectionPoolEntry) -> None:
+    if connection is not None:
+        connection.close()
+
+
+class _Calm(logging.Filter):
+    """Lets a complaint of one kind pass once in ten seconds, in one line: while its database is away DBOS has many."""
+
+    SECONDS = 10.0
+    KIND = 30
+    """By so many characters a kind of complaint is known; what follows is the cause."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = record.getMessage().partition("\n")[0], None
+        kind, now = record.msg[: self.KIND], time.monotonic()
+        if now - self._told.get(kind, -self.SECONDS) < self.SECONDS:
+            return False
+        self._told[kind] = now
+        return True
+
+
+def workflow_id(job: Job) -> str:
+    """Names the workflow of a job's attempt; a `run` beyond the first has its number added."""
+    return f"{job.job_id}.{job.attempt}" + (f".{job.run}" if job.run else "")

@@ -1,0 +1,107 @@
+"""A replica's lease: renewed by a thread of its own while the replica lives."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from evergreen_server.jobs.db.database import Database, insert_new
+from evergreen_server.jobs.db.replicas import TTL_SECONDS, database_now
+from evergreen_server.jobs.db.schema import replicas
+from evergreen_server.ports.provider import NotOurs
+
+logger = logging.getLogger(__name__)
+
+
+BEAT_SECONDS = 0.5
+
+
+class Lease:
+    """This replica's lease on a shared database."""
+
+    def __init__(self, database: Database, replica_id: str, *, boottime: Callable[[], float]) -> None:
+        """Takes a clock that goes on while the machine sleeps or the process is stopped (CLOCK_BOOTTIME)."""
+        self._database = database
+        self._replica_id = replica_id
+        self._boottime = boottime
+        self._renewed_at = -TTL_SECONDS
+        self._held_since: float | None = None
+        self._stop = threading.Event()
+
+    def guard(self) -> Callable[[], None]:
+        """Gives what raises NotOurs once another replica may own what this one owns now.
+
+        That is where the lease was not renewed within half its life, or ran out since, though it be renewed again.
+        """
+        held_since = self._held_since
+
+        def check() -> None:
+            # In this order: a renewal after a gap changes the second before it makes the first true.
+            if not self.live or self._held_since != held_since:
+                raise NotOurs("This replica's lease ran out, or is too old; nothing was sent.")
+
+        return check
+
+    @property
+    def live(self) -> bool:
+        """Tells whether the lease was renewed within half its life."""
+        return self._boottime() - self._renewed_at < TTL_SECONDS / 2
+
+    @property
+    def settled(self) -> bool:
+        """Tells whether the lease was held without a gap for so long that every other living replica has its own."""
+        return self.live and self._held_since is not None and self._boottime() - self._held_since > TTL_SECONDS
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Holds the lease; on exit it is released, which says at once that nothing runs here any more."""
+        await asyncio.to_thread(self._renew)
+        thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._stop.set()
+            await asyncio.to_thread(thread.join)
+            try:
+                await self._database.write(self._release)
+            except SQLAlchemyError:
+                # It runs out by itself.
+                logger.warning("lease not released", exc_info=True)
+
+    def _keep(self) -> None:
+        failed = 0
+        while not self._stop.wait(BEAT_SECONDS):
+            try:
+                self._renew()
+            except SQLAlchemyError as exc:
+                if not failed:
+                    logger.warning("lease not renewed", extra={"cause": type(exc).__name__})
+                failed += 1
+            else:
+                if failed:
+                    logger.info("lease renewed", extra={"failed": failed})
+                failed = 0
+
+    def _renew(self) -> None:
+        asked_at = self._boottime()
+        self._database.transact(self._beat)
+        answered_at = self._boottime()
+        # At the most so long the lease was not renewed, as the others see it.
+        if self._held_since is None or answered_at - self._renewed_at > TTL_SECONDS:
+            self._held_since = answered_at
+        # The moment before the question, since the answer may have been long on its way.
+        self._renewed_at = asked_at
+
+    def _beat(self, db: sa.Connection) -> None:
+        beat = replicas.update().where(replicas.c.replica_id == self._replica_id).values(beat_at=database_now())
+        if not db.execute(beat).rowcount:
+            insert_new(db, replicas, {"replica_id": self._replica_id, "beat_at": 0})
+            db.execute(beat)
+
+    def _release(self, db: sa.Connection) -> None:
+        db.execute(replicas.update().where(replicas.c.replica_id == self._replica_id).values(beat_at=0))

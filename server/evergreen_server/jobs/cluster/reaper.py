@@ -1,0 +1,93 @@
+"""Leases: which replicas live, by the database's clock, and the hand-over of what a dead one left.
+
+A replica writes its lease before its engine starts and renews it from a thread of its own, since the loop may lag.
+One that cannot renew it goes on, and may neither post nor be trusted to record anything: the fence of each job sees
+to that. Whoever finds jobs on a replica without a live lease gives them back to the queue, again and again.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from evergreen_server.jobs.cluster.lease import Lease
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.replicas import as_micros, database_now, live_replicas
+from evergreen_server.jobs.db.schema import replicas
+
+REAP_SECONDS = 0.5
+FORGET_SECONDS = 7 * 86_400.0
+LOCK = 0x65766573
+"""The key of the advisory lock under which one replica reaps at a time."""
+
+logger = logging.getLogger(__name__)
+
+
+class Handover(Protocol):
+    """The engine, as far as taking over needs it. Each method blocks."""
+
+    def pending(self, replica_ids: Sequence[str] | None) -> Sequence[tuple[str, str]]:
+        """Gives (workflow, replica) of what runs on these replicas, or on any."""
+        ...
+
+    def requeue(self, workflow_ids: Sequence[str]) -> None:
+        """Gives workflows back to the queue, from which any replica takes them."""
+        ...
+
+
+class Reaper:
+    """Gives back to the queue what is left on replicas without a live lease."""
+
+    def __init__(
+        self, *, database: Database, lease: Lease, handover: Handover, taken_over: Callable[[int], None]
+    ) -> None:
+        self._database = database
+        self._lease = lease
+        self._handover = handover
+        self._taken_over = taken_over
+
+    async def run(self) -> None:
+        """Looks twice a second at the replicas known to be dead, and every minute at all that is under way."""
+        whole_at = time.monotonic()
+        while True:
+            await asyncio.sleep(REAP_SECONDS)
+            if not self._lease.settled:
+                continue
+            whole = time.monotonic() >= whole_at
+            try:
+                number = await self._database.write(lambda db, whole=whole: self._reap(db, whole))  # type: ignore[misc] # a default binds the loop's variable
+            except SQLAlchemyError as exc:
+                # The next round finds the same again; the service must not end for it.
+                logger.warning("take-over failed", extra={"cause": type(exc).__name__})
+                continue
+            if whole:
+                whole_at = time.monotonic() + 60.0
+            if number:
+                logger.warning("jobs taken over", extra={"jobs": number})
+                self._taken_over(number)
+
+    def _reap(self, db: sa.Connection, whole: bool) -> int:
+        if not db.execute(sa.select(sa.func.pg_try_advisory_xact_lock(LOCK))).scalar():
+            return 0
+        if whole:
+            db.execute(
+                replicas.delete().where(replicas.c.beat_at.between(1, database_now() - as_micros(FORGET_SECONDS)))
+            )
+        live = {row.replica_id for row in db.execute(live_replicas())}
+        known = {row.replica_id for row in db.execute(sa.select(replicas.c.replica_id))}
+        dead = sorted(known - live)
+        if not dead and not whole:
+            return 0
+        left = [
+            workflow for workflow, replica in self._handover.pending(None if whole else dead) if replica not in live
+        ]
+        if left:
+            self._handover.requeue(left)
+        if whole:
+            # Whoever released its lease runs nothing any more, and whatever it left was just given back.
+            db.execute(replicas.delete().where(replicas.c.beat_at == 0))
+        return len(left)

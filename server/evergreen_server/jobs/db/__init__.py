@@ -1,0 +1,1 @@
+"""The database: schema, connections, migrations, group commit, and the mapping of rows to values."""

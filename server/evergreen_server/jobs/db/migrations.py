@@ -1,0 +1,132 @@
+"""The schema, step by step: each version is what its step adds to the one before.
+
+A new database gets all tables at once. Replicas that start together wait for each other, and the first one migrates.
+"""
+
+from collections.abc import Callable, Mapping
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.queries import INSERT_NEEDS, UPDATE_JOB
+from evergreen_server.jobs.db.schema import (
+    jobs,
+    ledger,
+    metadata,
+    projects,
+    provider_tasks,
+    requests,
+    scene_deletions,
+)
+
+VERSION = 3
+LOCK = 0x65766572
+"""The key of the advisory lock, on PostgreSQL; SQLite has one writer anyway."""
+
+schema_version = sa.Table("schema_version", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False))
+
+
+class SchemaTooNew(Exception):
+    """A newer release has migrated the database."""
+
+
+def migrate(db: sa.Connection) -> None:
+    """Brings the schema to VERSION, in the caller's transaction. Raises SchemaTooNew."""
+    if db.dialect.name == "postgresql":
+        # The others wait here for whoever migrates, for longer than for a row.
+        db.execute(sa.text("SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '60s'"))
+        db.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
+    version = _version(db)
+    if version > VERSION:
+        raise SchemaTooNew(
+            f"has schema version {version}, and this release knows {VERSION} at most; install a newer release"
+        )
+    # New tables of every version; what exists is left as it is.
+    metadata.create_all(db)
+    if version:
+        for step in range(version + 1, VERSION + 1):
+            STEPS[step](db)
+        # All at last, since some are of columns that a later step adds.
+        for index in (*jobs.indexes, *provider_tasks.indexes, *requests.indexes):
+            index.create(db, checkfirst=True)
+    if version != VERSION:
+        db.execute(schema_version.delete())
+        db.execute(schema_version.insert().values(version=VERSION))
+
+
+def current(db: sa.Connection) -> bool:
+    """Tells whether the schema is of this release already, so that nothing is to be created."""
+    if not sa.inspect(db).has_table(schema_version.name):
+        return False
+    return db.execute(sa.select(schema_version.c.version)).scalar() == VERSION
+
+
+def _version(db: sa.Connection) -> int:
+    """Tells the schema's version; 0 where there is none yet."""
+    inspector = sa.inspect(db)
+    known = inspector.has_table(schema_version.name)
+    schema_version.create(db, checkfirst=True)
+    if known and (version := db.execute(sa.select(schema_version.c.version)).scalar()) is not None:
+        return int(version)
+    # The first version did not yet write down which one it was.
+    return 1 if inspector.has_table(jobs.name) else 0
+
+
+def _add(db: sa.Connection, *columns: "sa.Column[object]") -> None:
+    """Adds columns to tables of an earlier version. Each needs a server default or must be nullable."""
+    for column in columns:
+        definition = sa.schema.CreateColumn(column).compile(dialect=db.dialect)
+        db.execute(sa.text(f"ALTER TABLE {column.table} ADD COLUMN {definition}"))
+
+
+def _second(db: sa.Connection) -> None:
+    _add(db, jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before)
+    _add(db, provider_tasks.c.role, scene_deletions.c.replica)
+    _add(db, projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
+    # The sums of the ledger as it was then: reservations, and settlements by what is known of them.
+    settled = ledger.alias("settled")
+    mine = ledger.c.project_id == projects.c.project_id
+    amount = sa.select(sa.func.coalesce(sa.func.sum(ledger.c.millicredits), 0)).where(mine)
+    is_settled = sa.exists().where(
+        settled.c.job_id == ledger.c.job_id, settled.c.attempt == ledger.c.attempt, settled.c.entry == "SETTLE"
+    )
+    spent = amount.where(ledger.c.entry == "SETTLE")
+    db.execute(
+        projects.update().values(
+            reserved_millicredits=amount.where(ledger.c.entry == "RESERVE", ~is_settled).scalar_subquery(),
+            confirmed_millicredits=spent.where(ledger.c.basis == "CONFIRMED").scalar_subquery(),
+            bounded_millicredits=spent.where(ledger.c.basis == "UPPER_BOUND").scalar_subquery(),
+        )
+    )
+    _slots(db)
+
+
+def _slots(db: sa.Connection) -> None:
+    """Puts in the rows who stood in line and who had a slot."""
+    waits = sa.and_(jobs.c.state == "QUEUED", jobs.c.stage == "WAITING")
+    submitted = sa.and_(
+        jobs.c.state.in_(["RUNNING", "CANCELLING"]), jobs.c.stage != "DELIVERING", jobs.c.submit_token != ""
+    )
+    db.execute(jobs.update().where(waits).values(slot="WANTED"))
+    db.execute(jobs.update().where(submitted).values(slot="HELD"))
+
+
+def _third(db: sa.Connection) -> None:
+    _add(db, jobs.c.pins, jobs.c.duration_seconds)
+    # Read here and not by the database: one that meets a text it cannot represent refuses the whole question.
+    query = sa.select(jobs.c.job_id, jobs.c.project_id, jobs.c.scene_id, jobs.c.spec).where(jobs.c.ended_at.is_(None))
+    durations: list[dict[str, object]] = []
+    needs: list[dict[str, object]] = []
+    for row in db.execute(query.execution_options(yield_per=500)):
+        if (seconds := row.spec.get("duration_seconds")) is not None:
+            durations.append({"of_job": row.job_id, "duration_seconds": seconds})
+        key = {"project_id": row.project_id, "scene_id": row.scene_id, "job_id": row.job_id}
+        paths = {media["asset"].lower() for media in row.spec["media"] if media.get("asset")}
+        needs += ({**key, "path": path} for path in paths)
+    if durations:
+        db.execute(UPDATE_JOB, durations)
+    if needs:
+        db.execute(INSERT_NEEDS, needs)
+
+
+STEPS: Mapping[int, Callable[[sa.Connection], None]] = {2: _second, 3: _third}
+"""What each version does to the tables of the one before it; new tables and their indexes are made before."""

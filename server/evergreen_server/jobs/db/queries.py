@@ -1,0 +1,67 @@
+"""The statements that each job runs several times, built once: building one costs more than running it."""
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.schema import (
+    inline_media,
+    job_events,
+    job_needs,
+    jobs,
+    ledger,
+    projects,
+    provider_tasks,
+    requests,
+    scene_deletions,
+)
+
+_job = jobs.c.job_id == sa.bindparam("of_job")
+_project = projects.c.project_id == sa.bindparam("of_project")
+
+PROJECT_OF = sa.select(jobs.c.project_id).where(_job)
+LOCK_PROJECT = sa.select(projects.c.revision).where(_project).with_for_update()
+LOCK_PROJECTS = (
+    sa.select(projects.c.project_id, projects.c.revision)
+    .where(projects.c.project_id.in_(sa.bindparam("project_ids", expanding=True)))
+    .order_by(projects.c.project_id)
+    .with_for_update()
+)
+FIND_MARK = sa.select(scene_deletions.c.project_id).where(
+    scene_deletions.c.project_id == sa.bindparam("of_project"),
+    scene_deletions.c.scene_id == sa.bindparam("of_scene"),
+)
+SET_REVISION = projects.update().where(_project).values(revision=sa.bindparam("revision"))
+ADD_CREDITS = (
+    projects.update()
+    .where(_project)
+    .values(
+        reserved_millicredits=projects.c.reserved_millicredits + sa.bindparam("reserved"),
+        confirmed_millicredits=projects.c.confirmed_millicredits + sa.bindparam("confirmed"),
+        bounded_millicredits=projects.c.bounded_millicredits + sa.bindparam("bounded"),
+    )
+)
+
+READ_JOB = sa.select(jobs).where(_job)
+LOCK_JOB = READ_JOB.with_for_update()
+LOCK_FREE_JOBS = (
+    sa.select(jobs).where(jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True))).with_for_update(skip_locked=True)
+)
+"""Those of the jobs whose rows nobody else is changing."""
+BEGIN_JOB = jobs.update().where(_job).values(execution=sa.bindparam("by_execution"), replica=sa.bindparam("by_replica"))
+INSERT_JOB = jobs.insert()
+UPDATE_JOB = jobs.update().where(_job)
+"""Sets the columns that its parameters name."""
+
+INSERT_EVENTS = job_events.insert()
+INSERT_ENTRY = ledger.insert()
+INSERT_REQUEST = requests.insert()
+INSERT_INLINE = inline_media.insert()
+DELETE_INLINE = inline_media.delete().where(inline_media.c.job_id == sa.bindparam("of_job"))
+INSERT_NEEDS = job_needs.insert()
+DELETE_NEEDS = job_needs.delete().where(job_needs.c.job_id == sa.bindparam("of_job"))
+
+FIND_REQUEST = sa.select(requests.c.digest, requests.c.job_id).where(
+    requests.c.project_id == sa.bindparam("of_project"), requests.c.request_id == sa.bindparam("of_request")
+)
+SET_ROLE = (
+    provider_tasks.update().where(provider_tasks.c.task_id == sa.bindparam("of_task")).values(role=sa.bindparam("role"))
+)

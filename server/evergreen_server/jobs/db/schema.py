@@ -1,0 +1,248 @@
+"""The tables and their indexes."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData()
+
+
+projects = sa.Table(
+    "projects",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("compacted_revision", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("reserved_millicredits", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("confirmed_millicredits", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("bounded_millicredits", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("job_id", sa.String, primary_key=True),
+    sa.Column("project_id", sa.ForeignKey("projects.project_id"), nullable=False),
+    sa.Column("scene_id", sa.String, nullable=False),
+    sa.Column("request_id", sa.String, nullable=False),
+    sa.Column("digest", sa.String, nullable=False),
+    sa.Column("model", sa.String, nullable=False),
+    sa.Column("duration_seconds", sa.Integer, comment="As in the spec, which no query looks into."),
+    sa.Column("spec", sa.JSON, nullable=False),
+    sa.Column("labels", sa.JSON, nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("max_attempts", sa.Integer, nullable=False),
+    sa.Column("on_unknown_submission", sa.String, nullable=False),
+    sa.Column("max_millicredits", sa.BigInteger),
+    sa.Column("start_by", sa.BigInteger, nullable=False),
+    sa.Column("finish_by", sa.BigInteger),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("stage", sa.String, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("progress", sa.Float, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("run", sa.Integer, nullable=False),
+    sa.Column("execution", sa.String, nullable=False),
+    sa.Column("replica", sa.String, nullable=False, server_default=""),
+    sa.Column("slot", sa.String),
+    sa.Column("not_before", sa.BigInteger),
+    sa.Column("submit_token", sa.String, nullable=False),
+    sa.Column("submitted_at", sa.BigInteger),
+    sa.Column("task_id", sa.String, nullable=False),
+    sa.Column("delete_sent", sa.Boolean, nullable=False),
+    sa.Column("estimated_millicredits", sa.BigInteger),
+    sa.Column("charged_millicredits", sa.BigInteger),
+    sa.Column("cost_basis", sa.String),
+    sa.Column("charge_basis", sa.String),
+    sa.Column("inputs", sa.JSON, nullable=False),
+    sa.Column("pins", sa.JSON, comment="Size and SHA-256 of each input as it was checked."),
+    sa.Column("outputs", sa.JSON, nullable=False),
+    sa.Column("warnings", sa.JSON, nullable=False),
+    sa.Column("error", sa.JSON),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("started_at", sa.BigInteger),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger),
+    sa.Index("jobs_by_project", "project_id", "job_id"),
+    sa.Index("jobs_by_project_state", "project_id", "state", "job_id"),
+    sa.Index("jobs_by_scene", "project_id", "scene_id", "state", "job_id"),
+    sa.Index("jobs_by_revision", "project_id", "revision"),
+    sa.Index("jobs_by_state", "state", "job_id"),
+    sa.Index("jobs_by_end", "ended_at"),
+)
+
+
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("request_id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, nullable=False),
+    sa.Column("job_id", sa.String, nullable=False),
+    sa.Index("requests_by_job", "job_id"),
+    comment="Outlives the job, so that a late retry can never start it again.",
+)
+
+
+scene_deletions = sa.Table(
+    "scene_deletions",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("scene_id", sa.String, primary_key=True),
+    sa.Column("replica", sa.String, nullable=False, server_default="", comment="Whose deletion is under way."),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    comment="A scene in here takes no new jobs and files: it is being deleted, or its deletion broke off.",
+)
+
+
+job_events = sa.Table(
+    "job_events",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("revision", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("job_id", sa.String, nullable=False),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("event", sa.LargeBinary, nullable=False, comment="The event as it goes on the wire."),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+
+
+provider_tasks = sa.Table(
+    "provider_tasks",
+    metadata,
+    sa.Column("task_id", sa.String, primary_key=True),
+    sa.Column("job_id", sa.String, nullable=False, index=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("submit_token", sa.String, nullable=False),
+    sa.Column("estimated_millicredits", sa.BigInteger),
+    sa.Column("role", sa.String, nullable=False, server_default="OWN"),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Index("provider_tasks_by_age", "created_at"),
+    comment="Append-only and guarded by no fence: a paid task's id is never dropped.",
+)
+
+
+UNSETTLED = provider_tasks.c.role.in_([sa.literal_column("'NEW'"), sa.literal_column("'SURPLUS'")])
+"""Whether a task still has to be seen to. In the text itself, so that a planner knows that the index covers it."""
+
+
+replicas = sa.Table(
+    "replicas",
+    metadata,
+    sa.Column("replica_id", sa.String, primary_key=True),
+    sa.Column("beat_at", sa.BigInteger, nullable=False, comment="By the database's clock; 0 once it was released."),
+    comment="The leases: a replica whose beat is too old may have its jobs taken over.",
+)
+
+
+model_queues = sa.Table(
+    "model_queues",
+    metadata,
+    sa.Column("model", sa.String, primary_key=True, comment="A model, or * for all of them."),
+    sa.Column("paused_until", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("pause_seconds", sa.Float, nullable=False, server_default="0", comment="How long the last pause was."),
+    sa.Column("daily_probe_at", sa.BigInteger, comment="While the daily limit is used up: when one job may try."),
+    sa.Column("no_credits_since", sa.BigInteger),
+    sa.Column("refused_balance", sa.BigInteger, comment="Millicredits that were too few; null until asked for."),
+    comment="What holds a model's line up. The row is locked while slots are granted: one replica at a time does.",
+)
+
+
+funds = sa.Table(
+    "funds",
+    metadata,
+    sa.Column("account", sa.String, primary_key=True, comment="Always *: there is one account."),
+    sa.Column("balance_millicredits", sa.BigInteger),
+    sa.Column("asked_at", sa.BigInteger, comment="When whoever was told the balance had asked for it."),
+    sa.Column("refused_millicredits", sa.BigInteger, comment="The price that was refused last; null if not known."),
+    comment="What the provider's account has left, as any replica last heard. Written under the lock of the queue *.",
+)
+
+
+scene_writers = sa.Table(
+    "scene_writers",
+    metadata,
+    sa.Column("writer_id", sa.String, primary_key=True),
+    sa.Column("project_id", sa.String, nullable=False),
+    sa.Column("scene_id", sa.String, nullable=False),
+    sa.Column("replica_id", sa.ForeignKey("replicas.replica_id", ondelete="CASCADE"), nullable=False),
+    sa.Index("scene_writers_by_scene", "project_id", "scene_id"),
+)
+
+
+asset_claims = sa.Table(
+    "asset_claims",
+    metadata,
+    sa.Column("writer_id", sa.String, primary_key=True),
+    sa.Column("project_id", sa.String, nullable=False),
+    sa.Column("scene_id", sa.String, nullable=False),
+    sa.Column("path", sa.String, nullable=False, comment="In lower case."),
+    sa.Column("replica_id", sa.ForeignKey("replicas.replica_id", ondelete="CASCADE"), nullable=False),
+    sa.Index("asset_claims_by_path", "project_id", "scene_id", "path"),
+    comment="A file in here is being replaced or deleted by a writer, and no new job may name it.",
+)
+
+
+storage_locks = sa.Table(
+    "storage_locks",
+    metadata,
+    sa.Column("key", sa.String, primary_key=True),
+    sa.Column("holder", sa.String, nullable=False, unique=True),
+    sa.Column("replica_id", sa.ForeignKey("replicas.replica_id", ondelete="CASCADE"), nullable=False),
+    comment="Who writes an object of a storage that cannot compare: for as long as its replica's lease is live.",
+)
+
+
+turns = sa.Table(
+    "turns",
+    metadata,
+    sa.Column("model", sa.String, primary_key=True),
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("served_at", sa.BigInteger, nullable=False),
+    comment="When a project was last granted a slot, for fairness where there are few slots.",
+)
+
+
+inline_media = sa.Table(
+    "inline_media",
+    metadata,
+    sa.Column("job_id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
+
+job_needs = sa.Table(
+    "job_needs",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("scene_id", sa.String, primary_key=True),
+    sa.Column("path", sa.String, primary_key=True, comment="In lower case."),
+    sa.Column("job_id", sa.String, primary_key=True, index=True),
+    comment="The files of the scene that the request of a job names, until the job is final.",
+)
+
+
+job_files = sa.Table(
+    "job_files",
+    metadata,
+    sa.Column("job_id", sa.String, primary_key=True),
+    sa.Column("path", sa.String, primary_key=True),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("crc32c", sa.BigInteger, nullable=False),
+    comment="What a job makes, written before the file has its name: what else lies there is somebody else's.",
+)
+
+
+ledger = sa.Table(
+    "ledger",
+    metadata,
+    sa.Column("job_id", sa.String, primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True),
+    sa.Column("entry", sa.String, primary_key=True),
+    sa.Column("project_id", sa.String, nullable=False, index=True),
+    sa.Column("millicredits", sa.BigInteger, nullable=False),
+    sa.Column("basis", sa.String, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)

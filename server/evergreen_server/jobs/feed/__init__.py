@@ -1,0 +1,1 @@
+"""Watches: committed events, sent in order to every watcher by cursor."""

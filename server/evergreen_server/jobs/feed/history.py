@@ -1,0 +1,108 @@
+"""The events in their table: what is new of many projects, and what a watcher missed of one."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from evergreen_server.jobs.db.mapping import moment
+from evergreen_server.jobs.db.schema import job_events, projects
+from evergreen_server.jobs.feed.window import Entry
+from evergreen_server.jobs.model.states import FINAL, EventKind
+
+ROWS = 4000
+"""About so many events are read in one go."""
+FEWEST, MOST = 16, 500
+"""Of one project, the first while very many changed."""
+STRETCH = 2000
+"""Revisions that are looked through in one go for those of some jobs, which may be few among them."""
+
+_FINAL = frozenset(state.value for state in FINAL)
+_COLUMNS = [column for column in job_events.c if column is not job_events.c.project_id]
+
+Event: TypeAlias = "sa.Row[tuple[object, ...]]"
+
+AFTER = (
+    sa.select(*_COLUMNS)
+    .where(job_events.c.project_id == sa.bindparam("project"), job_events.c.revision > sa.bindparam("cursor"))
+    .order_by(job_events.c.revision)
+    .limit(sa.bindparam("most"))
+)
+REVISIONS = sa.select(projects.c.revision, projects.c.compacted_revision).where(
+    projects.c.project_id == sa.bindparam("project")
+)
+
+
+def _after_many() -> "sa.Select[tuple[object, ...]]":
+    """Selects what lies after each project's cursor, in one question to PostgreSQL."""
+    pairs = (
+        sa.func.unnest(
+            sa.bindparam("projects", type_=postgresql.ARRAY(sa.Text)),
+            sa.bindparam("cursors", type_=postgresql.ARRAY(sa.BigInteger)),
+        )
+        .table_valued(sa.column("project_id", sa.Text), sa.column("cursor", sa.BigInteger))
+        .render_derived("watched")
+    )
+    # For each by itself: else a planner may take it that so many want the whole table.
+    events = (
+        sa.select(*_COLUMNS)
+        .where(job_events.c.project_id == pairs.c.project_id, job_events.c.revision > pairs.c.cursor)
+        .order_by(job_events.c.revision)
+        .limit(sa.bindparam("most"))
+        .lateral("news")
+    )
+    return sa.select(pairs.c.project_id, *events.c).select_from(pairs.join(events, sa.true()))
+
+
+AFTER_MANY = _after_many()
+
+
+def most_of_each(number: int) -> int:
+    """Returns how many events are read at once of each of so many projects."""
+    return max(FEWEST, min(MOST, ROWS // number))
+
+
+def new_events(db: sa.Connection, cursors: Mapping[str, int]) -> dict[str, tuple[list[Entry], datetime]]:
+    """Returns the next events of each project after its cursor, and when the first of them was written.
+
+    Those without any are left out; at most `most_of_each` are given.
+    """
+    most = most_of_each(len(cursors))
+    found: dict[str, list[Event]] = {}
+    if db.dialect.name == "postgresql":
+        values = {"projects": list(cursors), "cursors": list(cursors.values()), "most": most}
+        for row in db.execute(AFTER_MANY, values):
+            found.setdefault(row.project_id, []).append(row)
+    else:
+        # A question costs no way to a server here.
+        for project_id, cursor in cursors.items():
+            rows = db.execute(AFTER, {"project": project_id, "cursor": cursor, "most": most}).all()
+            if rows:
+                found[project_id] = list(rows)
+    for rows in found.values():
+        rows.sort(key=lambda row: row.revision)
+    return {project_id: (_entries(rows), moment(rows[0].created_at)) for project_id, rows in found.items()}
+
+
+def old_events(
+    db: sa.Connection, project_id: str, cursor: int, job_ids: Collection[str], most: int
+) -> tuple[Sequence[Entry], int, int]:
+    """Returns a project's next events after a cursor, or those of some jobs, the revision up to which that is all,
+    and the one up to which events are no longer kept.
+    """
+    revision, compacted = db.execute(REVISIONS, {"project": project_id}).one_or_none() or (cursor, 0)
+    query = AFTER
+    if job_ids:
+        # In stretches, since there may be a million of others between two of theirs.
+        revision = min(revision, cursor + STRETCH)
+        query = query.where(job_events.c.job_id.in_(job_ids), job_events.c.revision <= revision)
+    entries = _entries(db.execute(query, {"project": project_id, "cursor": cursor, "most": most}))
+    return entries, entries[-1].revision if len(entries) == most else revision, compacted
+
+
+def _entries(rows: Iterable[Event]) -> list[Entry]:
+    return [
+        Entry(row.revision, row.job_id, row.kind == EventKind.PROGRESS, row.state in _FINAL, row.event) for row in rows
+    ]

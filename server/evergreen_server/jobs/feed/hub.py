@@ -1,0 +1,287 @@
+"""The feed: what happens to jobs, told to watchers in order and without gaps.
+
+The table is the truth. A commit only marks its project; the loader then reads the project's new events once,
+into a window shared by all its watchers. A watcher holds a cursor and a wake flag, so a slow reader costs
+nothing but its place, and reads the table when the window has moved on.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from functools import partial
+from itertools import chain, islice
+from typing import Protocol
+
+from evergreen_server.jobs.db.database import AWAY, Database
+from evergreen_server.jobs.feed.history import most_of_each, new_events, old_events
+from evergreen_server.jobs.feed.snapshots import Snapshots
+from evergreen_server.jobs.feed.starts import Opening, Openings
+from evergreen_server.jobs.feed.window import AT_ONCE, Entry, Topic, Watcher, told
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.errors import JobError
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import EventKind
+
+PROJECTS_AT_ONCE = 1000
+AWAY_SECONDS = 1.0
+CHECKPOINT_SECONDS = 15.0
+WAKES_AT_ONCE = 200
+
+logger = logging.getLogger(__name__)
+
+
+class CursorAhead(JobError):
+    """The cursor is of a revision that the project has not reached."""
+
+
+class CursorCompacted(JobError):
+    """The history that the cursor needs is no longer kept."""
+
+
+class Draining(JobError):
+    """The server stops; watch again, with the cursor, elsewhere or later."""
+
+
+class WatchAged(JobError):
+    """The watch has lasted as long as one may; watch again, with the cursor, maybe on another server."""
+
+
+class Wire(Protocol):
+    """Turns what is told into the bytes that go on the wire."""
+
+    def event(self, kind: EventKind, job: Job, at: datetime) -> bytes: ...
+
+    def checkpoint(self, revision: int) -> bytes: ...
+
+
+class Feed:
+    """Serves watches. `run` must run beside them; `changed` is called on the loop after each commit.
+
+    `found` hears of every event that was read, before it is told: it can be read before its commit is announced.
+    `told` hears, of each reading that woke watchers, how many seconds ago its first event was written.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        wire: Wire,
+        clock: Callable[[], datetime],
+        found: Callable[[Sequence[Entry]], None],
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        told: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        self._database = database
+        self._wire = wire
+        self._clock = clock
+        self._found = found
+        self._checkpoint_seconds = checkpoint_seconds
+        self._told = told
+        self._openings = Openings(database=database, snapshot=self._snapshot)
+        self._of_projects = Snapshots(database=database, snapshot=self._snapshot)
+        self._topics: dict[str, Topic] = {}
+        self._dirty: set[str] = set()
+        self._news = asyncio.Event()
+        self._draining = False
+
+    def changed(self, changes: Iterable[Change]) -> None:
+        """Marks the projects of a commit to be read again."""
+        self._dirty.update(change.project_id for change in changes if change.project_id in self._topics)
+        if self._dirty:
+            self._news.set()
+
+    def missed(self) -> None:
+        """Marks every watched project to be read again, since changes elsewhere may have gone unheard."""
+        self._dirty.update(self._topics)
+        self._news.set()
+
+    def check_draining(self) -> None:
+        """Raises Draining once `drain` was called."""
+        if self._draining:
+            raise Draining("the server is stopping; call again elsewhere or later")
+
+    def drain(self) -> None:
+        """Ends every watch, now and from now on, with a checkpoint and Draining."""
+        self._draining = True
+        for topic in self._topics.values():
+            for watcher in topic.watchers:
+                watcher.wake()
+
+    @property
+    def watchers(self) -> int:
+        """Tells how many watches are open."""
+        return sum(len(topic.watchers) for topic in self._topics.values())
+
+    async def run(self) -> None:
+        """Loads new events and wakes watchers; at a third of a checkpoint's time looks again without being told."""
+        every = self._checkpoint_seconds / 3
+        due = time.monotonic() + every
+        while True:
+            try:
+                async with asyncio.timeout(due - time.monotonic()):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+            if time.monotonic() >= due:
+                due = time.monotonic() + every
+                self._dirty.update(self._topics)
+                await self._tick(every)
+            self._news.clear()
+            dirty, self._dirty = self._dirty, set()
+            try:
+                if more := await self._load(dirty):
+                    self._dirty |= more
+                    self._news.set()
+            except AWAY as exc:
+                # The watchers keep their places, and what was missed is read once the database is back.
+                logger.warning("events not read", extra={"cause": type(exc).__name__})
+                self._dirty |= dirty
+                self._news.set()
+                await asyncio.sleep(AWAY_SECONDS)
+
+    async def watch(
+        self,
+        tell: Callable[[bytes], Awaitable[object]],
+        *,
+        project_id: str,
+        job_ids: frozenset[str],
+        after: int | None,
+        include_finished: bool,
+        projects: Collection[str] | None = None,
+        seconds: float = math.inf,
+    ) -> None:
+        """Tells a project's events, or those of some of its jobs, and returns when all of those are final.
+
+        With `projects`, a job of any other is one that does not exist. After `seconds` it ends with a checkpoint and
+        WatchAged.
+
+        `tell` is awaited with each message, and takes as long as its reader does. It is no generator that gives
+        them, since thousands of watchers would pay for that with every event.
+        Raises JobNotFound, MixedProjects, CursorAhead, CursorCompacted, Draining, WatchAged; all but the last three
+        before the first message.
+        """
+        opening = await self._openings.read(project_id, job_ids, projects)
+        self._found(opening.snapshots)
+        project_id, cursor = opening.project_id, opening.revision if after is None else after
+        if cursor > opening.revision:
+            raise CursorAhead(f"the project is at revision {opening.revision}, the cursor at {cursor}")
+        _check_kept(cursor, opening.compacted)
+        topic = self._topics.get(project_id)
+        if topic is None:
+            topic = self._topics[project_id] = Topic(opening.revision)
+            # What was committed since the reading went unnoticed, and must not wait for the next change.
+            self._dirty.add(project_id)
+            self._news.set()
+        watcher = Watcher(job_ids, time.monotonic())
+        topic.join(watcher)
+        aging = None if seconds == math.inf else asyncio.get_running_loop().call_later(seconds, watcher.age)
+        try:
+            remaining = set(job_ids)
+            async with aclosing(self._snapshots(opening, job_ids, after, include_finished)) as snapshots:
+                async for entry in snapshots:
+                    await tell(entry.data)
+                    if entry.final:
+                        remaining.discard(entry.job_id)
+            del opening
+            caught_up = False
+            while remaining or not job_ids:
+                entries, cursor = topic.after(cursor) or await self._behind(project_id, cursor, job_ids)
+                for entry in told(entries, job_ids):
+                    await tell(entry.data)
+                    if entry.final:
+                        remaining.discard(entry.job_id)
+                if job_ids and not remaining:
+                    return
+                if cursor < topic.revision:
+                    continue
+                if self._draining or watcher.aged or watcher.ticked or not caught_up:
+                    caught_up, watcher.ticked = True, False
+                    watcher.checked_at = time.monotonic()
+                    await tell(self._wire.checkpoint(cursor))
+                if self._draining:
+                    raise Draining("the server is stopping; watch again from the last revision")
+                if watcher.aged:
+                    raise WatchAged("the watch has lasted long enough; watch again from the last revision")
+                entries = ()
+                if not watcher.woken:
+                    await watcher.sleep()
+                watcher.woken = False
+        finally:
+            if aging is not None:
+                aging.cancel()
+            topic.leave(watcher)
+            if not topic.watchers and self._topics.get(project_id) is topic:
+                del self._topics[project_id]
+
+    async def _snapshots(
+        self, opening: Opening, job_ids: frozenset[str], after: int | None, include_finished: bool
+    ) -> AsyncGenerator[Entry, None]:
+        """Gives what is told on opening: after a cursor, only those watched by id that nothing more will be told of."""
+        if job_ids:
+            for entry in opening.snapshots:
+                if after is None or (entry.final and entry.revision <= after):
+                    yield entry
+        elif after is None:
+            pages = self._of_projects.of(opening.project_id, opening.revision, include_finished=include_finished)
+            async with aclosing(pages):
+                async for entries in pages:
+                    self._found(entries)
+                    for entry in entries:
+                        yield entry
+
+    def _snapshot(self, job: Job) -> Entry:
+        data = self._wire.event(EventKind.SNAPSHOT, job, self._clock())
+        return Entry(job.revision, job.job_id, False, job.final, data)
+
+    async def _load(self, dirty: Iterable[str]) -> set[str]:
+        """Reads what is new of these projects, many in one go, and wakes whom it concerns.
+
+        Gives those of which more is to be read: after the others, however much happens in one of them.
+        """
+        more: set[str] = set()
+        watched = ((name, self._topics[name]) for name in dirty if name in self._topics)
+        while some := dict(islice(watched, PROJECTS_AT_ONCE)):
+            cursors = {name: topic.revision for name, topic in some.items()}
+            found, most = await self._database.read(partial(new_events, cursors=cursors)), most_of_each(len(some))
+            for name, (entries, _) in found.items():
+                self._found(entries)
+                some[name].extend(entries)
+                if len(entries) == most:
+                    more.add(name)
+            await _wake(chain.from_iterable(some[name].concerned(entries) for name, (entries, _) in found.items()))
+            for _, written_at in found.values():
+                self._told((self._clock() - written_at).total_seconds())
+        return more
+
+    async def _behind(self, project_id: str, cursor: int, job_ids: frozenset[str]) -> tuple[Sequence[Entry], int]:
+        """Reads for a watcher whose place the window has left behind, and tells up to where that is complete."""
+        work = partial(old_events, project_id=project_id, cursor=cursor, job_ids=job_ids, most=AT_ONCE)
+        entries, end, compacted = await self._database.read_in_turn(work, owner=project_id)
+        _check_kept(cursor, compacted)
+        self._found(entries)
+        return entries, end
+
+    async def _tick(self, every: float) -> None:
+        # One round early, so that a watcher is never looked at again only after its checkpoint was due.
+        due = time.monotonic() - self._checkpoint_seconds + every
+        late = [watcher for topic in self._topics.values() for watcher in topic.watchers if watcher.checked_at <= due]
+        for watcher in late:
+            watcher.ticked = True
+        await _wake(late)
+
+
+async def _wake(watchers: Iterable[Watcher]) -> None:
+    """Wakes many, but never so many at once that other work on the loop has to wait for all their sends."""
+    for number, watcher in enumerate(watchers, start=1):
+        watcher.wake()
+        if number % WAKES_AT_ONCE == 0:
+            await asyncio.sleep(0)
+
+
+def _check_kept(cursor: int, compacted: int) -> None:
+    if cursor < compacted:
+        raise CursorCompacted(f"events up to revision {compacted} are no longer kept")

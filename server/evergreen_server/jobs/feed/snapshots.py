@@ -1,0 +1,76 @@
+"""The jobs of a whole project as they stand, a page at a time: shared by all watches that open at the same revision."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.mapping import job_from_row
+from evergreen_server.jobs.db.schema import jobs
+from evergreen_server.jobs.feed.window import AT_ONCE, Entry
+from evergreen_server.jobs.model.job import Job
+
+KEPT = 16
+"""Pages that are kept for whoever comes next, of AT_ONCE jobs each."""
+
+# Not the request, of which events tell nothing, and which is most of a row.
+_COLUMNS = [column for column in jobs.c if column is not jobs.c.spec]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    project_id: str
+    after: int
+    upto: int
+    include_finished: bool
+
+
+class Snapshots:
+    """Reads snapshots. What two watches ask for at the same moment is read once."""
+
+    def __init__(self, *, database: Database, snapshot: Callable[[Job], Entry]) -> None:
+        self._database = database
+        self._snapshot = snapshot
+        self._pages: OrderedDict[_Page, asyncio.Future[Sequence[Entry]]] = OrderedDict()
+
+    async def of(
+        self, project_id: str, revision: int, *, include_finished: bool
+    ) -> AsyncGenerator[Sequence[Entry], None]:
+        """Yields the project's jobs by rising revision, up to `revision`, that have not ended, or all.
+
+        A job that changes meanwhile may leave this range: then it is told of by the change instead. For the same
+        reason a page that was read for an earlier watch is as good: whatever changed since, both are told of.
+        """
+        reached = 0
+        while True:
+            page = _Page(project_id=project_id, after=reached, upto=revision, include_finished=include_finished)
+            entries = await self._read(page)
+            yield entries
+            if len(entries) < AT_ONCE:
+                return
+            reached = entries[-1].revision
+
+    async def _read(self, page: _Page) -> Sequence[Entry]:
+        reading = self._pages.get(page)
+        if reading is None or (reading.done() and (reading.cancelled() or reading.exception())):
+            reading = self._database.read_in_turn(lambda db: self._entries(db, page), owner=page.project_id)
+            self._pages[page] = reading
+            if len(self._pages) > KEPT:
+                self._pages.popitem(last=False)
+        # Whoever asked first may go away while others wait for the same.
+        return await asyncio.shield(reading)
+
+    def _entries(self, db: sa.Connection, page: _Page) -> Sequence[Entry]:
+        query = (
+            sa.select(*_COLUMNS)
+            .where(jobs.c.project_id == page.project_id)
+            .where(jobs.c.revision > page.after, jobs.c.revision <= page.upto)
+            .order_by(jobs.c.revision)
+            .limit(AT_ONCE)
+        )
+        if not page.include_finished:
+            query = query.where(jobs.c.ended_at.is_(None))
+        return [self._snapshot(job_from_row(row)) for row in db.execute(query).mappings()]

@@ -1,0 +1,122 @@
+"""What a watch starts from. Watches that open at once are read for together, so that a storm of them is cheap."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.mapping import job_from_row
+from evergreen_server.jobs.db.schema import jobs, projects
+from evergreen_server.jobs.feed.window import Entry
+from evergreen_server.jobs.model.errors import JobError, JobNotFound
+from evergreen_server.jobs.model.job import Job
+
+MOST_JOBS = 2000
+MISSING_NAMED = 10
+GATHER_SECONDS = 0.005
+"""How long to wait for others that open too: one reading costs more than the answers of many."""
+
+
+class MixedProjects(JobError):
+    """The watched jobs are not all of one project."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """A project and the jobs watched by id, as of one moment."""
+
+    project_id: str
+    revision: int
+    compacted: int
+    snapshots: Sequence[Entry]
+
+
+@dataclass(slots=True, eq=False)
+class _Asked:
+    project_id: str
+    job_ids: frozenset[str]
+    projects: Collection[str] | None
+    answer: Opening | JobError | None = None
+
+
+_Found: TypeAlias = Mapping[str, tuple[str, Entry]]
+"""By job, its project and its snapshot."""
+
+
+class Openings:
+    """Reads openings, one transaction at a time; what is asked for meanwhile shares the next one."""
+
+    def __init__(self, *, database: Database, snapshot: Callable[[Job], Entry]) -> None:
+        self._database = database
+        self._snapshot = snapshot
+        self._waiting: list[_Asked] = []
+        self._turn = asyncio.Lock()
+
+    async def read(self, project_id: str, job_ids: frozenset[str], projects: Collection[str] | None = None) -> Opening:
+        """Gives what is so at some moment of this call. Raises JobNotFound, MixedProjects.
+
+        With `projects`, a job of any other is one that does not exist.
+        """
+        asked = _Asked(project_id, job_ids, projects)
+        self._waiting.append(asked)
+        try:
+            async with self._turn:
+                if asked.answer is None:
+                    await asyncio.sleep(GATHER_SECONDS)
+                while asked.answer is None:
+                    await self._answer(self._some())
+        finally:
+            if asked.answer is None and asked in self._waiting:
+                self._waiting.remove(asked)
+        if isinstance(asked.answer, JobError):
+            raise asked.answer
+        return asked.answer
+
+    def _some(self) -> list[_Asked]:
+        number, jobs_in_all = 0, 0
+        for asked in self._waiting:
+            jobs_in_all += len(asked.job_ids)
+            if number and jobs_in_all > MOST_JOBS:
+                break
+            number += 1
+        return self._waiting[:number]
+
+    async def _answer(self, batch: Sequence[_Asked]) -> None:
+        # Whoever has the turn may go away while it reads for others; they stay in line until they are answered.
+        answers = await self._database.read(lambda db: self._answers(db, batch))
+        for asked, answer in zip(batch, answers, strict=True):
+            asked.answer = answer
+        self._waiting = [asked for asked in self._waiting if asked.answer is None]
+
+    def _answers(self, db: sa.Connection, batch: Sequence[_Asked]) -> list[Opening | JobError]:
+        job_ids = frozenset[str]().union(*(asked.job_ids for asked in batch))
+        found: dict[str, tuple[str, Entry]] = {}
+        if job_ids:
+            for row in db.execute(sa.select(jobs).where(jobs.c.job_id.in_(job_ids))).mappings():
+                job = job_from_row(row)
+                found[job.job_id] = job.request.project_id, self._snapshot(job)
+        columns = (projects.c.project_id, projects.c.revision, projects.c.compacted_revision)
+        owners = {owner for owner, _ in found.values()} | {asked.project_id for asked in batch}
+        rows = db.execute(sa.select(*columns).where(projects.c.project_id.in_(owners)))
+        revisions = {row.project_id: (row.revision, row.compacted_revision) for row in rows}
+        return [_opening(asked, found, revisions) for asked in batch]
+
+
+def _opening(asked: _Asked, found: _Found, revisions: Mapping[str, tuple[int, int]]) -> Opening | JobError:
+    own = {
+        job_id
+        for job_id in asked.job_ids & found.keys()
+        if asked.projects is None or found[job_id][0] in asked.projects
+    }
+    if missing := sorted(asked.job_ids - own):
+        return JobNotFound(", ".join(missing[:MISSING_NAMED]))
+    owners = {found[job_id][0] for job_id in asked.job_ids} | ({asked.project_id} - {""})
+    if len(owners) > 1:
+        return MixedProjects("all jobs of a watch must belong to one project")
+    (owner,) = owners
+    revision, compacted = revisions.get(owner, (0, 0))
+    snapshots = sorted((found[job_id][1] for job_id in asked.job_ids), key=lambda entry: entry.revision)
+    return Opening(project_id=owner, revision=revision, compacted=compacted, snapshots=snapshots)

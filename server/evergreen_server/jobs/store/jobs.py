@@ -1,0 +1,285 @@
+"""The job store: every change of a job, with its events, its money and its engine workflow, in one transaction.
+
+One method, `apply`, writes all of it. It locks the project's row first, so a project's revisions
+are gap-free and committed in order on every database.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db import queries
+from evergreen_server.jobs.db.database import AWAY, Database
+from evergreen_server.jobs.db.mapping import life_to_row, micros, request_to_row
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongState
+from evergreen_server.jobs.model.events import events_between
+from evergreen_server.jobs.model.job import Job, JobRequest
+from evergreen_server.jobs.model.states import MOVES, EventKind, Slot, State, TaskRole
+from evergreen_server.jobs.model.transitions import Claim, take_ownership
+from evergreen_server.jobs.store import ledger
+from evergreen_server.jobs.store.backlog import Backlog
+from evergreen_server.jobs.store.claims import Beginnings, Passed
+from evergreen_server.jobs.store.needs import needs_of
+from evergreen_server.jobs.store.percentages import MOST, Progress, write_percentages
+from evergreen_server.jobs.store.project_lock import lock_project, refuse_marked
+from evergreen_server.jobs.store.reader import JobReader, find_request, get_job
+
+T = TypeVar("T")
+Edit = Callable[[Job], Job]
+
+logger = logging.getLogger(__name__)
+
+
+class JobStore(JobReader):
+    """Jobs as rows. Each method changes them in one transaction, and returns what that committed."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        clock: Callable[[], datetime],
+        encode_event: Callable[[EventKind, Job, datetime], bytes],
+        enqueue: Callable[[sa.Connection, Job], None],
+        changed: Callable[[Sequence[Change]], None],
+        replica_id: str,
+        caps: ledger.Caps = ledger.UNCAPPED,
+        backlog: Backlog | None = None,
+        refuse: Callable[[sa.Connection, JobRequest], None] = lambda _db, _request: None,
+    ) -> None:
+        """Takes what raises SceneBusy where a file that a request names is being replaced or deleted."""
+        super().__init__(database, replica_id=replica_id)
+        self._clock = clock
+        self._encode_event = encode_event
+        self._enqueue = enqueue
+        self._changed = changed
+        self._caps = caps
+        self._backlog = backlog or Backlog(None)
+        self._refuse = refuse
+        self._beginnings = Beginnings(database, replica_id=replica_id)
+
+    async def accept(
+        self, request: JobRequest, *, job_id: str, estimated_millicredits: int | None, inline: Mapping[str, bytes]
+    ) -> Job:
+        """Records a job, its first event, its inline bytes, its reservation and its engine workflow.
+
+        The same request_id and body again gives the job that it made; another body raises RequestReused,
+        and one whose job is no longer kept JobDeleted.
+        Raises SceneBusy where the scene, or a file that is named, is being deleted or replaced; PriceUnknown,
+        ProjectCreditsExceeded under the project's cap;
+        QueueFull where too many jobs wait, of the project or in all.
+        """
+        now = self._clock()
+        job = Job(
+            job_id=job_id,
+            request=request,
+            estimated_millicredits=estimated_millicredits,
+            created_at=now,
+            updated_at=now,
+        )
+
+        def work(db: sa.Connection) -> tuple[Job, list[Change]]:
+            revision = lock_project(db, request.project_id, now) + 1
+            # Under the lock, so that of two that come at once the second finds the first one's job.
+            existing = find_request(db, request.project_id, request.request_id, request.digest)
+            if existing is not None:
+                return existing, []
+            key = {"project_id": request.project_id, "request_id": request.request_id}
+            refuse_marked(db, request.project_id, request.scene_id)
+            self._refuse(db, request)
+            self._check_cap(db, request.project_id, estimated_millicredits)
+            self._backlog.admit(db, request.project_id)
+            accepted = replace(job, revision=revision)
+            db.execute(queries.INSERT_REQUEST, {**key, "digest": request.digest, "job_id": job_id})
+            row = {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)}
+            db.execute(queries.INSERT_JOB, row)
+            if inline:
+                rows = [{"job_id": job_id, "digest": digest, "data": data} for digest, data in inline.items()]
+                db.execute(queries.INSERT_INLINE, rows)
+            if needs := needs_of(job_id, request):
+                db.execute(queries.INSERT_NEEDS, needs)
+            self._write_events(db, [(EventKind.CREATED, accepted)], now)
+            ledger.reserve(db, accepted, now)
+            self._enqueue(db, accepted)
+            return accepted, [Change(project_id=request.project_id, job_id=job_id)]
+
+        return await self.write(work, project_id=request.project_id)
+
+    async def check_cap(self, project_id: str, estimated_millicredits: int | None) -> None:
+        """Raises PriceUnknown, ProjectCreditsExceeded where a job of this price would be refused at this moment."""
+        await self._database.read(lambda db: self._check_cap(db, project_id, estimated_millicredits))
+
+    def _check_cap(self, db: sa.Connection, project_id: str, estimate: int | None) -> None:
+        cap = self._caps.of(project_id)
+        if cap is not None:
+            ledger.check(cap, ledger.totals(db, project_id), estimate)
+
+    async def begin(self, job_id: str, *, attempt: int, run: int, execution: str) -> Job | None:
+        """Makes `execution` the owner of the job and gives the job, or None where nothing is left to do."""
+        claim = Claim(job_id=job_id, attempt=attempt, run=run, execution=execution)
+        try:
+            try:
+                return await self._beginnings.begin(claim)
+            except Passed:
+                # Then after whoever is changing it.
+                edit = partial(take_ownership, claim=claim, replica_id=self._replica_id)
+                return await self.write(lambda db: self.apply(db, job_id, edit))
+        except (Superseded, JobNotFound):
+            # Not there where the job was removed since, and its workflow had not been noted as ended.
+            return None
+
+    async def change(self, job: Job, edit: Edit, *, execution: str, capped: Edit | None = None) -> Job:
+        """Changes a job for the execution that owns it; `edit` gets the job as it stands under the lock.
+
+        Where `edit` begins an attempt that the project's cap has no room for, the change is that of `capped`.
+        Raises Superseded if another execution owns it by now, WrongState if `edit` makes a forbidden move.
+        """
+
+        def fenced(current: Job) -> Job:
+            if current.execution != execution:
+                raise Superseded(job.job_id)
+            return edit(current)
+
+        project_id = job.request.project_id
+        changed = await self.write(
+            lambda db: self.apply(db, job.job_id, fenced, capped=capped, project_id=project_id), project_id=project_id
+        )
+        return replace(changed, request=job.request)
+
+    async def wish(self, job_id: str, edit: Edit) -> Job:
+        """Changes a job for a caller of the API, whoever executes it. Raises JobNotFound, WrongState.
+
+        Raises PriceUnknown, ProjectCreditsExceeded where the change begins an attempt and the cap has no room for it.
+        """
+        project_id = await self._lane_of(job_id)
+        work = partial(self.apply, job_id=job_id, edit=edit, wished=True, project_id=project_id)
+        return await self.write(work, project_id=project_id)
+
+    async def _lane_of(self, job_id: str) -> str | None:
+        """Gives the project whose changes a change of a job waits with, rather than in a thread that others need."""
+        if not self._database.shared:
+            return None
+        return await self._database.fetch(lambda db: db.execute(queries.PROJECT_OF, {"of_job": job_id}).scalar())
+
+    async def flush(self, batch: Collection[Progress]) -> None:
+        """Writes many jobs' progress in few transactions; what is no news, or not the owner's, is left out."""
+        ordered = sorted(batch, key=lambda item: (item.job.request.project_id, item.job.job_id))
+        for start in range(0, len(ordered), MOST):
+            part = ordered[start : start + MOST]
+
+            def work(db: sa.Connection, part: Collection[Progress] = part) -> tuple[None, list[Change]]:
+                changed = write_percentages(db, part, self._clock(), self._event_row)
+                return None, [Change(project_id=job.request.project_id, job_id=job.job_id) for job in changed]
+
+            try:
+                await self.write(work)
+            except AWAY:
+                # A percentage is the one thing that may be lost: the next poll brings a newer one.
+                logger.warning("progress not written", exc_info=True)
+
+    def cap(self, project_id: str) -> int | None:
+        """Tells the most millicredits that a project may have reserved and spent; None where it has no limit."""
+        return self._caps.of(project_id)
+
+    async def write(
+        self, work: Callable[[sa.Connection], tuple[T, list[Change]]], *, project_id: str | None = None
+    ) -> T:
+        """Runs one transaction as `Database.write`; the changes that it names are announced once it is committed."""
+        future = self._database.write(work, project_id=project_id)
+        # A callback behind a shield, not the code after `await`: the thread commits although its caller was
+        # cancelled, and then watchers and whoever executes the job must hear of it all the same.
+        future.add_done_callback(self._announce)
+        return (await asyncio.shield(future))[0]
+
+    def _announce(self, future: "asyncio.Future[tuple[T, list[Change]]]") -> None:
+        if not future.cancelled() and future.exception() is None and (changes := future.result()[1]):
+            self._changed(changes)
+
+    def apply(
+        self,
+        db: sa.Connection,
+        job_id: str,
+        edit: Edit,
+        *,
+        wished: bool = False,
+        capped: Edit | None = None,
+        project_id: str | None = None,
+    ) -> tuple[Job, list[Change]]:
+        """Changes a job within a transaction; `edit` gets it as it stands under the project's lock.
+
+        The job's project is looked up unless it is given.
+        Where `edit` begins an attempt that the project's cap has no room for, the change is that of `capped`.
+        Raises JobNotFound, WrongState, what `edit` raises, and without `capped` PriceUnknown, ProjectCreditsExceeded.
+        """
+        if project_id is None:
+            project_id = db.execute(queries.PROJECT_OF, {"of_job": job_id}).scalar()
+        if project_id is None:
+            raise JobNotFound(job_id)
+        now = self._clock()
+        revision = lock_project(db, project_id, now)
+        # Its row too, since an execution begins without the project's lock.
+        old = get_job(db, job_id, queries.LOCK_JOB)
+        # The times of a job rise, also where the clock was set back meanwhile.
+        now = max(now, old.updated_at)
+        new = edit(old)
+        if new == old:
+            # Asked again since the first answer was lost: perhaps nobody heard of that either.
+            heard = not wished or old.state is not State.CANCELLING
+            return old, [] if heard else [Change(project_id=project_id, job_id=job_id, wished=True)]
+        if new.attempt != old.attempt:
+            try:
+                ledger.check_attempt(db, old, new, self._caps.of(project_id))
+            except (ledger.PriceUnknown, ledger.ProjectCreditsExceeded) as exc:
+                if capped is None:
+                    raise
+                new = capped(old).warned("PROJECT_CREDITS_EXCEEDED", f"there is no further attempt: {exc}")
+        if new.state not in MOVES[old.state]:
+            raise WrongState(old, f"a {old.state} job cannot become {new.state}", reason="WRONG_STATE")
+        ended = now if new.final and not old.final else new.ended_at
+        new = replace(new, updated_at=now, ended_at=ended)
+        events = [
+            (kind, replace(job, revision=revision + number, updated_at=now))
+            for number, (kind, job) in enumerate(events_between(old, new), start=1)
+        ]
+        if events:
+            new = events[-1][1]
+            self._write_events(db, events, now)
+        row, queue = life_to_row(new), ""
+        given_back = old.slot is Slot.HELD and new.slot is Slot.WANTED
+        if given_back or new.needs_slot is not old.needs_slot:
+            new = replace(new, slot=new.needs_slot)
+            row["slot"], queue = new.slot, "" if new.slot is Slot.HELD else new.request.spec.model
+        # Else left alone: whoever grants slots does not wait for the project's lock.
+        db.execute(queries.UPDATE_JOB, {"of_job": job_id, **row})
+        ledger.follow(db, old, new, now)
+        if new.final:
+            db.execute(queries.DELETE_INLINE, {"of_job": job_id})
+            if needs_of(job_id, new.request):
+                db.execute(queries.DELETE_NEEDS, {"of_job": job_id})
+        elif (new.attempt, new.run) != (old.attempt, old.run):
+            self._enqueue(db, new)
+        if new.task_id and new.task_id != old.task_id:
+            db.execute(queries.SET_ROLE, {"of_task": new.task_id, "role": TaskRole.OWN.value})
+        return new, [Change(project_id=project_id, job_id=job_id, wished=wished, queue=queue)]
+
+    def _write_events(self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime) -> None:
+        db.execute(queries.INSERT_EVENTS, [self._event_row(kind, job, now) for kind, job in events])
+        last = events[-1][1]
+        db.execute(queries.SET_REVISION, {"of_project": last.request.project_id, "revision": last.revision})
+
+    def _event_row(self, kind: EventKind, job: Job, now: datetime) -> dict[str, object]:
+        return {
+            "project_id": job.request.project_id,
+            "revision": job.revision,
+            "job_id": job.job_id,
+            "kind": kind.value,
+            "state": job.state.value,
+            "event": self._encode_event(kind, job, now),
+            "created_at": micros(now),
+        }

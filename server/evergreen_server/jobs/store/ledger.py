@@ -1,0 +1,180 @@
+"""The ledger: what each attempt of a job reserved, what it was settled at, what it gave back. Each entry once.
+
+RESERVE is entered when an attempt begins, ADJUST when the provider's own estimate differs from our quote. When the
+attempt ends, SETTLE is what it cost, and REFUND what was reserved beyond that. What is not settled may still be
+charged: a job in NEEDS_ATTENTION keeps its reservation until somebody resolves it. SURPLUS names a task that came to
+light after its attempt was settled at the most that it can have cost; it adds nothing.
+
+A project's sums stand in its row, kept in the transactions that make the entries, so that a cap is checked by reading
+one row, and holds over all replicas because that row is locked.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.database import insert_new
+from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.queries import ADD_CREDITS, INSERT_ENTRY
+from evergreen_server.jobs.db.schema import ledger, projects
+from evergreen_server.jobs.model.errors import JobError
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import CostBasis
+
+RESERVE = "RESERVE"
+ADJUST = "ADJUST"
+SETTLE = "SETTLE"
+REFUND = "REFUND"
+SURPLUS = "SURPLUS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Millicredits of a project, or of all."""
+
+    reserved: int
+    confirmed: int
+    """What was spent, by the provider's word."""
+    bounded: int
+    """What else was spent at most."""
+
+    @property
+    def spent(self) -> int:
+        return self.confirmed + self.bounded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caps:
+    """The most that a project may have reserved and spent in all, in millicredits; None means no limit."""
+
+    default: int | None = None
+    projects: Mapping[str, int | None] = field(default_factory=dict)
+
+    def of(self, project_id: str) -> int | None:
+        return self.projects.get(project_id, self.default)
+
+
+UNCAPPED = Caps()
+
+
+class PriceUnknown(JobError):
+    """The project has a cap, and the price of the model is not known."""
+
+
+class ProjectCreditsExceeded(JobError):
+    """One more attempt could take the project beyond its cap. All in millicredits."""
+
+    def __init__(self, *, cap: int, totals: Totals, estimate: int) -> None:
+        super().__init__(
+            f"an attempt may cost {estimate / 1000:g} credits; of the project's {cap / 1000:g} credits "
+            f"{totals.reserved / 1000:g} are reserved and {totals.spent / 1000:g} spent"
+        )
+        self.cap = cap
+        self.totals = totals
+        self.estimate = estimate
+
+
+def check(cap: int | None, totals: Totals, estimate: int | None) -> None:
+    """Raises PriceUnknown, ProjectCreditsExceeded where an attempt does not fit under a cap."""
+    if cap is None:
+        return
+    if estimate is None:
+        raise PriceUnknown("the project has a limit on credits, and the price of this model is not known")
+    if totals.reserved + totals.spent + estimate > cap:
+        raise ProjectCreditsExceeded(cap=cap, totals=totals, estimate=estimate)
+
+
+def check_attempt(db: sa.Connection, old: Job, new: Job, cap: int | None) -> None:
+    """Checks the next attempt of a job, as `check` does; what the last one reserved is settled by then."""
+    if cap is None:
+        return
+    reserved, charged = _ending(db, old, new)
+    sums = totals(db, new.request.project_id)
+    after = Totals(reserved=sums.reserved - reserved, confirmed=sums.confirmed + charged, bounded=sums.bounded)
+    check(cap, after, new.estimated_millicredits)
+
+
+def reserve(db: sa.Connection, job: Job, now: datetime) -> None:
+    """Enters what the job's current attempt may cost; zero where no price is known. The project must be locked."""
+    amount = job.estimated_millicredits or 0
+    _enter(db, job, RESERVE, job.attempt, amount, CostBasis.UPPER_BOUND, now)
+    _add(db, job, reserved=amount)
+
+
+def follow(db: sa.Connection, old: Job, new: Job, now: datetime) -> None:
+    """Enters what a change of a job means in money. The project must be locked."""
+    difference = (new.estimated_millicredits or 0) - (old.estimated_millicredits or 0)
+    if difference and new.attempt == old.attempt:
+        _enter(db, new, ADJUST, new.attempt, difference, CostBasis.UPPER_BOUND, now)
+        _add(db, new, reserved=difference)
+    if new.final or new.attempt != old.attempt:
+        _settle(db, old, new, now)
+    if new.attempt != old.attempt:
+        reserve(db, new, now)
+
+
+def surplus(db: sa.Connection, job: Job, attempt: int, task_id: str, now: datetime) -> None:
+    """Enters a task that its attempt was charged for without its being known; once for each task."""
+    entry = {
+        "job_id": job.job_id,
+        "attempt": attempt,
+        "entry": f"{SURPLUS} {task_id}",
+        "project_id": job.request.project_id,
+        "millicredits": 0,
+        "basis": CostBasis.UPPER_BOUND.value,
+        "created_at": micros(now),
+    }
+    insert_new(db, ledger, entry)
+
+
+def totals(db: sa.Connection, project_id: str = "") -> Totals:
+    """Tells the sums of a project, or without one those of all projects."""
+    columns = (projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
+    query = sa.select(*(sa.func.coalesce(sa.func.sum(column), 0) for column in columns))
+    if project_id:
+        query = query.where(projects.c.project_id == project_id)
+    reserved, confirmed, bounded = db.execute(query).one()
+    return Totals(reserved=int(reserved), confirmed=int(confirmed), bounded=int(bounded))
+
+
+def _settle(db: sa.Connection, old: Job, new: Job, now: datetime) -> None:
+    reserved, charged = _ending(db, old, new)
+    basis = new.charge_basis or CostBasis.UPPER_BOUND
+    _enter(db, new, SETTLE, old.attempt, charged, basis, now)
+    if reserved > charged:
+        _enter(db, new, REFUND, old.attempt, reserved - charged, basis, now)
+    confirmed = basis is CostBasis.CONFIRMED
+    _add(db, new, reserved=-reserved, confirmed=charged * confirmed, bounded=charged * (not confirmed))
+
+
+def _ending(db: sa.Connection, old: Job, new: Job) -> tuple[int, int]:
+    """Gives what the attempt that ends had reserved, and what of the job's cost is its own."""
+    rows = db.execute(
+        sa.select(ledger.c.attempt, ledger.c.entry, ledger.c.millicredits).where(ledger.c.job_id == new.job_id)
+    ).all()
+    reserved = sum(row.millicredits for row in rows if row.attempt == old.attempt and row.entry in (RESERVE, ADJUST))
+    settled = sum(row.millicredits for row in rows if row.entry == SETTLE)
+    return reserved, (new.charged_millicredits or 0) - settled
+
+
+def _add(db: sa.Connection, job: Job, *, reserved: int = 0, confirmed: int = 0, bounded: int = 0) -> None:
+    if reserved or confirmed or bounded:
+        key = {"of_project": job.request.project_id}
+        db.execute(ADD_CREDITS, {**key, "reserved": reserved, "confirmed": confirmed, "bounded": bounded})
+
+
+def _enter(
+    db: sa.Connection, job: Job, entry: str, attempt: int, millicredits: int, basis: CostBasis, now: datetime
+) -> None:
+    row = {
+        "job_id": job.job_id,
+        "attempt": attempt,
+        "entry": entry,
+        "project_id": job.request.project_id,
+        "millicredits": millicredits,
+        "basis": basis.value,
+        "created_at": micros(now),
+    }
+    db.execute(INSERT_ENTRY, row)

@@ -1,0 +1,54 @@
+"""What jobs need of their scene, and who takes it away: under the project's lock, so that the two never cross.
+
+Whoever is about to delete or replace a file claims it first, which is refused where a job that is not final needs the
+file; and a request that names a claimed file is refused until whoever claimed it is through. All by paths in lower
+case, since some disks do not tell `A` from `a`.
+"""
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.replicas import live_replicas
+from evergreen_server.jobs.db.schema import asset_claims, job_needs, jobs
+from evergreen_server.jobs.model.job import JobRequest
+from evergreen_server.jobs.model.names import job_of
+from evergreen_server.jobs.model.states import FINAL
+from evergreen_server.jobs.store.project_lock import SceneBusy
+
+
+def needs_of(job_id: str, request: JobRequest) -> list[dict[str, str]]:
+    """Returns the rows that tell which files of its scene a request names."""
+    row = {"project_id": request.project_id, "scene_id": request.scene_id, "job_id": job_id}
+    return [{**row, "path": path} for path in sorted({item.asset.lower() for item in request.spec.media if item.asset})]
+
+
+def refuse_needed(db: sa.Connection, project_id: str, scene_id: str, path: str) -> None:
+    """Raises SceneBusy where a job of the scene that is not final has made this file, or its request names it."""
+    # A replica of the release before leaves the rows of jobs that it ends.
+    unfinished = sa.select(jobs.c.job_id).where(jobs.c.state.not_in([state.value for state in FINAL])).limit(1)
+    names = unfinished.join(job_needs, job_needs.c.job_id == jobs.c.job_id).where(
+        job_needs.c.project_id == project_id, job_needs.c.scene_id == scene_id, job_needs.c.path == path.lower()
+    )
+    makes = unfinished.where(
+        jobs.c.job_id == job_of(path), jobs.c.project_id == project_id, jobs.c.scene_id == scene_id
+    )
+    job_id = db.execute(names).scalar() or (job_of(path) and db.execute(makes).scalar())
+    if job_id:
+        text = f"job {job_id}, which is not final, needs {path!r}; wait for it or cancel it"
+        raise SceneBusy(text, job_id=job_id)
+
+
+def refuse_claimed(db: sa.Connection, project_id: str, scene_id: str, path: str) -> None:
+    """Raises SceneBusy where a writer of a living replica has claimed a file."""
+    query = sa.select(asset_claims.c.path).where(
+        asset_claims.c.project_id == project_id,
+        asset_claims.c.scene_id == scene_id,
+        asset_claims.c.path == path.lower(),
+        asset_claims.c.replica_id.in_(live_replicas()),
+    )
+    if db.execute(query).first():
+        raise claimed(path)
+
+
+def claimed(path: str) -> SceneBusy:
+    """Returns the refusal of a request that names a claimed file."""
+    return SceneBusy(f"{path!r} is being replaced or deleted at this moment; call again")

@@ -1,0 +1,80 @@
+"""Percentages of many jobs, written by a few statements, however many they are.
+
+Each job by itself would take five, while its project, and those of all before it, cannot be changed by anybody else.
+"""
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db import queries
+from evergreen_server.jobs.db.mapping import job_from_row, micros
+from evergreen_server.jobs.db.schema import jobs
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import EventKind, State
+
+MOST = 1000
+"""In one transaction."""
+
+# Not the request, which no event tells.
+_COLUMNS = [column for column in jobs.c if column is not jobs.c.spec]
+LOCK_JOBS = (
+    sa.select(*_COLUMNS)
+    .where(jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True)), jobs.c.state == State.RUNNING.value)
+    .order_by(jobs.c.project_id, jobs.c.job_id)
+    .with_for_update()
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """A percentage heard from the provider by the execution that polls."""
+
+    job: Job
+    execution: str
+    progress: float
+
+
+def write_percentages(
+    db: sa.Connection,
+    batch: Collection[Progress],
+    now: datetime,
+    event_row: Callable[[EventKind, Job, datetime], dict[str, object]],
+) -> list[Job]:
+    """Writes what is news, and of the execution that owns its job, and returns the jobs that it changed."""
+    heard = {item.job.job_id: item for item in batch}
+    owners = sorted({item.job.request.project_id for item in batch})
+    # In one order, so that two that do this at once never wait for each other.
+    revisions = {row.project_id: row.revision for row in db.execute(queries.LOCK_PROJECTS, {"project_ids": owners})}
+    changed: list[Job] = []
+    events: list[dict[str, object]] = []
+    for row in db.execute(LOCK_JOBS, {"job_ids": list(heard)}).mappings():
+        job, item = job_from_row(row), heard[row["job_id"]]
+        mine = (job.execution, job.attempt) == (item.execution, item.job.attempt)
+        if not mine or item.progress <= job.progress:
+            continue
+        owner = job.request.project_id
+        revisions[owner] += 1
+        # The times of a job rise, also where the clock was set back meanwhile.
+        at = max(now, job.updated_at)
+        job = replace(job, progress=item.progress, revision=revisions[owner], updated_at=at)
+        changed.append(job)
+        events.append(event_row(EventKind.PROGRESS, job, at))
+    if changed:
+        rows = [
+            {
+                "of_job": job.job_id,
+                "progress": job.progress,
+                "revision": job.revision,
+                "updated_at": micros(job.updated_at),
+            }
+            for job in changed
+        ]
+        db.execute(queries.INSERT_EVENTS, events)
+        db.execute(queries.UPDATE_JOB, rows)
+        touched = {job.request.project_id for job in changed}
+        last = [{"of_project": owner, "revision": revisions[owner]} for owner in sorted(touched)]
+        db.execute(queries.SET_REVISION, last)
+    return changed

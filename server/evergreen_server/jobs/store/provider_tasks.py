@@ -1,0 +1,178 @@
+"""The provider's tasks that were made for jobs. Each is paid for, so its id is kept whoever owns the job.
+
+A task is NEW until its job took it as its own. One that comes too late for that, since the job went on without it,
+is SURPLUS until it has ended at the provider.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.database import Database, insert_new
+from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.queries import SET_ROLE
+from evergreen_server.jobs.db.schema import UNSETTLED, jobs, provider_tasks
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import State, TaskRole
+from evergreen_server.jobs.model.transitions import attached, unsent
+from evergreen_server.jobs.store import ledger
+from evergreen_server.jobs.store.jobs import Edit, JobStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeTask:
+    """A task as it was recorded, with the attempt and the token of the POST that made it."""
+
+    task_id: str
+    job_id: str
+    attempt: int
+    submit_token: str
+    role: TaskRole
+    project_id: str = ""
+    """Of the job; empty where whoever made the task does not need to tell."""
+
+
+class TaskRecords:
+    """Reads and writes the records. Each method is one transaction."""
+
+    def __init__(self, *, database: Database, store: JobStore, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._store = store
+        self._clock = clock
+
+    async def record(self, job: Job, task_id: str, estimated: int | None) -> None:
+        """Records a task that was just paid for. No fence and no lock guards it."""
+        row = self._row(job, task_id, estimated)
+        await self._database.write(lambda db: insert_new(db, provider_tasks, row))
+
+    async def of(self, job: Job) -> str:
+        """Gives the id of the task recorded for this attempt, or an empty string."""
+        query = sa.select(provider_tasks.c.task_id).where(
+            provider_tasks.c.job_id == job.job_id,
+            provider_tasks.c.attempt == job.attempt,
+            provider_tasks.c.role.in_([TaskRole.NEW, TaskRole.OWN]),
+        )
+        return await self._database.fetch(lambda db: db.execute(query).scalar() or "")
+
+    async def take_back(self, intended: Job) -> None:
+        """Takes back the intent of an execution that lost its job, and whose POST surely created nothing.
+
+        Whoever executes the job now submits it again, whether it still looks for a task or gave up. No fence guards
+        this, but the token of that one POST: another intent is never taken for it.
+        """
+
+        def edit(job: Job) -> Job:
+            same = (job.attempt, job.submit_token) == (intended.attempt, intended.submit_token)
+            return unsent(job) if same and not job.final and not job.task_id else job
+
+        await self._store.wish(intended.job_id, edit)
+
+    async def attach(self, job_id: str, task_id: str, edit: Edit) -> Job | None:
+        """Changes a job and records a task as its own; None if the task belongs to a job already."""
+
+        def work(db: sa.Connection) -> tuple[Job | None, list[Change]]:
+            job, changes = self._store.apply(db, job_id, edit, wished=True)
+            if not insert_new(db, provider_tasks, {**self._row(job, task_id, None), "role": TaskRole.OWN.value}):
+                owner = sa.select(provider_tasks.c.job_id).where(provider_tasks.c.task_id == task_id)
+                if db.execute(owner).scalar_one() != job_id:
+                    raise _Taken
+            return job, changes
+
+        try:
+            return await self._store.write(work)
+        except _Taken:
+            return None
+
+    async def reconcile(self, task: MadeTask) -> TaskRole:
+        """Gives a task that came late to its job, if that still waits for it; else it is SURPLUS."""
+        role = TaskRole.NEW
+
+        def edit(job: Job) -> Job:
+            nonlocal role
+            role = TaskRole.NEW
+            if job.task_id == task.task_id:
+                role = TaskRole.OWN
+                return job
+            waits = (
+                not job.final
+                and not job.task_id
+                and (job.attempt, job.submit_token)
+                == (
+                    task.attempt,
+                    task.submit_token,
+                )
+            )
+            if waits and job.state is not State.NEEDS_ATTENTION:
+                # The execution that owns the job looks for it.
+                return job
+            if waits:
+                role = TaskRole.OWN
+                return attached(job, task.task_id)
+            role = TaskRole.SURPLUS
+            text = f"task {task.task_id} of attempt {task.attempt} came to light late; it is deleted at the provider"
+            return job if job.final else job.warned("SURPLUS_TASK", text)
+
+        def work(db: sa.Connection) -> tuple[TaskRole, list[Change]]:
+            job, changes = self._store.apply(db, task.job_id, edit, wished=True)
+            if role is TaskRole.SURPLUS:
+                ledger.surplus(db, job, task.attempt, task.task_id, self._clock())
+            _set_role(db, task.task_id, role)
+            return role, changes
+
+        return await self._store.write(work)
+
+    async def stray(self, *, older_than: timedelta) -> list[MadeTask]:
+        """Gives the tasks that are SURPLUS, or NEW for longer than an answer takes to be settled."""
+        now = self._clock()
+        # One of the future is old too: the clock was set back since.
+        young = provider_tasks.c.created_at.between(micros(now - older_than), micros(now + older_than))
+        query = (
+            sa.select(provider_tasks, jobs.c.project_id)
+            .outerjoin(jobs, jobs.c.job_id == provider_tasks.c.job_id)
+            .where(
+                UNSETTLED,
+                sa.or_(
+                    provider_tasks.c.role == TaskRole.SURPLUS.value,
+                    sa.and_(provider_tasks.c.role == TaskRole.NEW.value, sa.not_(young)),
+                ),
+            )
+        )
+        return await self._database.read(
+            lambda db: [
+                MadeTask(
+                    task_id=row.task_id,
+                    job_id=row.job_id,
+                    attempt=row.attempt,
+                    submit_token=row.submit_token,
+                    role=TaskRole(row.role),
+                    project_id=row.project_id or "",
+                )
+                for row in db.execute(query)
+            ]
+        )
+
+    async def ended(self, task: MadeTask) -> None:
+        """Notes that a surplus task is under way no more."""
+        await self._database.write(lambda db: _set_role(db, task.task_id, TaskRole.ENDED))
+
+    def _row(self, job: Job, task_id: str, estimated: int | None) -> dict[str, object]:
+        return {
+            "task_id": task_id,
+            "job_id": job.job_id,
+            "attempt": job.attempt,
+            "submit_token": job.submit_token,
+            "estimated_millicredits": job.estimated_millicredits if estimated is None else estimated,
+            "role": TaskRole.NEW.value,
+            "created_at": micros(self._clock()),
+        }
+
+
+class _Taken(Exception):
+    """The task belongs to a job; the transaction is rolled back."""
+
+
+def _set_role(db: sa.Connection, task_id: str, role: TaskRole) -> None:
+    db.execute(SET_ROLE, {"of_task": task_id, "role": role.value})

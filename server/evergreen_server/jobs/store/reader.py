@@ -1,0 +1,173 @@
+"""The jobs as they stand in their rows, for whoever only reads."""
+
+import heapq
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db import queries
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.mapping import job_from_row
+from evergreen_server.jobs.db.replicas import live_replicas
+from evergreen_server.jobs.db.schema import inline_media, job_files, jobs
+from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestReused
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import UNFINISHED, State
+from evergreen_server.jobs.store import ledger
+
+PAGE_BYTES = 2 * 1024 * 1024
+"""Of what is stored as JSON of the jobs of a page: a plain client reads messages of 4 MiB at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Jobs in the order of a list, and whether others follow."""
+
+    jobs: Sequence[Job]
+    more: bool
+
+
+class JobReader:
+    """Reads jobs. Each method is one snapshot."""
+
+    def __init__(self, database: Database, *, replica_id: str) -> None:
+        self._database = database
+        self._replica_id = replica_id
+
+    async def find(self, project_id: str, request_id: str, digest: str) -> Job | None:
+        """Gives the job of an earlier request with this id, or None.
+
+        Raises RequestReused on another body, JobDeleted where the job is no longer kept.
+        """
+        return await self._database.read(lambda db: find_request(db, project_id, request_id, digest))
+
+    async def get(self, job_id: str) -> Job:
+        """Gives a job. Raises JobNotFound."""
+        return await self._database.fetch(lambda db: get_job(db, job_id))
+
+    async def again(self, job: Job) -> Job:
+        """Reads a job anew. The request, which never changes, is kept once for all that hold the job."""
+        return replace(await self.get(job.job_id), request=job.request)
+
+    async def inline(self, job_id: str, digest: str) -> bytes:
+        """Gives the inline bytes that came with a request."""
+        query = sa.select(inline_media.c.data).where(inline_media.c.job_id == job_id, inline_media.c.digest == digest)
+        return await self._database.fetch(lambda db: bytes(db.execute(query).scalar_one()))
+
+    async def files(self, job_id: str) -> Mapping[str, tuple[int, int]]:
+        """Gives size and CRC32C of the files that a job has made, or was about to, by their paths."""
+        query = sa.select(job_files).where(job_files.c.job_id == job_id)
+        return await self._database.fetch(
+            lambda db: {row.path: (row.size_bytes, row.crc32c) for row in db.execute(query)}
+        )
+
+    async def newest(self) -> str:
+        """Gives the highest id of a job, empty where there is none."""
+        return await self._database.read(lambda db: db.execute(sa.select(sa.func.max(jobs.c.job_id))).scalar() or "")
+
+    async def unfinished(self) -> list[Job]:
+        """Gives every job that an execution should be working on, oldest first."""
+        states = [state.value for state in UNFINISHED - {State.NEEDS_ATTENTION}]
+        query = sa.select(jobs).where(jobs.c.state.in_(states)).order_by(jobs.c.job_id)
+        return await self._database.read(lambda db: [job_from_row(row) for row in db.execute(query).mappings()])
+
+    async def stranded(self) -> list[str]:
+        """Gives the jobs in `unfinished` that no other living replica has begun."""
+        states = [state.value for state in UNFINISHED - {State.NEEDS_ATTENTION}]
+        query = sa.select(jobs.c.job_id).where(jobs.c.state.in_(states))
+        if self._database.shared:
+            ours = jobs.c.replica == self._replica_id
+            query = query.where(sa.or_(ours, jobs.c.replica.not_in(live_replicas())))
+        return await self._database.read(lambda db: list(db.execute(query).scalars()))
+
+    async def page(
+        self,
+        *,
+        project_id: str,
+        scene_id: str,
+        states: Collection[State],
+        after: str,
+        limit: int,
+        projects: Collection[str] | None = None,
+    ) -> Page:
+        """Lists jobs by rising job_id (so by age), those after `after`; empty filters match all.
+
+        With `projects` only jobs of these are listed, whatever the filters say. A page ends before `limit` where its
+        jobs together have more than PAGE_BYTES to tell; one job it has at least, where there is any.
+        """
+        owners: Collection[str] | None = [project_id] if project_id else projects
+        if project_id and projects is not None and project_id not in projects:
+            owners = []
+
+        def read(db: sa.Connection) -> Page:
+            found = list(islice(_listed(db, owners, scene_id, states, after, limit + 1), limit + 1))
+            taken = _within(db, found[:limit])
+            query = sa.select(jobs).where(jobs.c.job_id.in_(taken)).order_by(jobs.c.job_id)
+            listed = [job_from_row(row) for row in db.execute(query).mappings()] if taken else []
+            return Page(jobs=listed, more=len(taken) < len(found))
+
+        owner = project_id or ("*" if projects is None else " ".join(sorted(projects)))
+        return await self._database.read_in_turn(read, owner=owner)
+
+    async def totals(self, project_id: str = "") -> ledger.Totals:
+        """Tells what is reserved and what was spent: by a project, or by all."""
+        return await self._database.read(lambda db: ledger.totals(db, project_id))
+
+
+def get_job(db: sa.Connection, job_id: str, query: "sa.Select[tuple[object, ...]]" = queries.READ_JOB) -> Job:
+    row = db.execute(query, {"of_job": job_id}).mappings().one_or_none()
+    if row is None:
+        raise JobNotFound(job_id)
+    return job_from_row(row)
+
+
+def find_request(db: sa.Connection, project_id: str, request_id: str, digest: str) -> Job | None:
+    key = {"of_project": project_id, "of_request": request_id}
+    known = db.execute(queries.FIND_REQUEST, key).one_or_none()
+    if known is None:
+        return None
+    if known.digest != digest:
+        raise RequestReused(known.job_id)
+    try:
+        return get_job(db, known.job_id)
+    except JobNotFound:
+        raise JobDeleted(known.job_id) from None
+
+
+def _listed(
+    db: sa.Connection,
+    owners: Collection[str] | None,
+    scene_id: str,
+    states: Collection[State],
+    after: str,
+    limit: int,
+) -> Iterator[str]:
+    """Gives ids of jobs in rising order, by one short look into an index for each pair of a project and a state."""
+    query = sa.select(jobs.c.job_id).where(jobs.c.job_id > after).order_by(jobs.c.job_id).limit(limit)
+    # An index of a scene's jobs, as one of those in a state, is in order only within a state.
+    wanted = sorted(set(states)) or (list(State) if scene_id else [])
+    parts = [query.where(jobs.c.project_id == owner) for owner in sorted(owners)] if owners is not None else [query]
+    if scene_id:
+        parts = [part.where(jobs.c.scene_id == scene_id) for part in parts]
+    if wanted:
+        parts = [part.where(jobs.c.state == state.value) for part in parts for state in wanted]
+    return heapq.merge(*(db.execute(part).scalars().all() for part in parts))
+
+
+def _within(db: sa.Connection, job_ids: Sequence[str]) -> Sequence[str]:
+    """Gives the first of the jobs, as many as have no more to tell than a page may hold."""
+    # Labels are told twice: as the job's, and as its request's.
+    columns = (jobs.c.spec, jobs.c.labels, jobs.c.labels, jobs.c.inputs, jobs.c.outputs, jobs.c.warnings)
+    size = sum((sa.func.length(sa.cast(column, sa.Text)) for column in columns), sa.literal(0))
+    sizes = {
+        row.job_id: row.size
+        for row in db.execute(sa.select(jobs.c.job_id, size.label("size")).where(jobs.c.job_id.in_(job_ids)))
+    }
+    total = 0
+    for number, job_id in enumerate(job_ids):
+        total += sizes[job_id]
+        if total > PAGE_BYTES and number:
+            return job_ids[:number]
+    return job_ids

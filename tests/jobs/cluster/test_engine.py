@@ -1,0 +1,142 @@
+"""The engine by itself: what is enqueued runs once, what is stopped goes on in the next process."""
+
+import asyncio
+import logging
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from evergreen_server.jobs.cluster.engine import Engine
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.model.job import Job, JobRequest
+from evergreen_server.ports.specs import VideoSpec
+
+NOW = datetime.now(UTC)
+
+
+def job(job_id: str) -> Job:
+    request = JobRequest(
+        project_id="film",
+        scene_id="scene-1",
+        request_id=job_id,
+        digest="",
+        spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
+        start_by=NOW + timedelta(hours=1),
+    )
+    return Job(job_id=job_id, request=request, created_at=NOW, updated_at=NOW)
+
+
+async def enqueue(database: Database, engine: Engine, job_id: str) -> None:
+    await database.write(lambda db: engine.enqueue(db, job(job_id)))
+
+
+async def test_a_run_that_was_stopped_goes_on_in_the_next_process(tmp_path: Path) -> None:
+    started: list[tuple[str, int, int]] = []
+    first, second = asyncio.Event(), asyncio.Event()
+
+    async def run(job_id: str, attempt: int, run: int) -> None:
+        started.append((job_id, attempt, run))
+        if len(started) == 1:
+            first.set()
+            await asyncio.Event().wait()
+        second.set()
+
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        engine = Engine(database, replica_id="local")
+        async with engine.open(run), asyncio.timeout(60):
+            await enqueue(database, engine, "job-1")
+            await first.wait()
+        async with Engine(database, replica_id="local").open(run), asyncio.timeout(60):
+            await second.wait()
+
+    assert started == [("job-1", 1, 0)] * 2
+
+
+async def test_the_loops_threads_stay_the_loops_own(tmp_path: Path) -> None:
+    began = asyncio.Event()
+
+    async def run(_job_id: str, _attempt: int, _run: int) -> None:
+        began.set()
+
+    async def thread() -> str:
+        return await asyncio.to_thread(lambda: threading.current_thread().name)
+
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        engine = Engine(database, replica_id="local")
+        async with engine.open(run), asyncio.timeout(60):
+            await enqueue(database, engine, "job-1")
+            await began.wait()
+            during = await thread()
+        after = await thread()
+
+    # Were they the engine's, its end would take them away from everybody else.
+    assert during.startswith("asyncio_")
+    assert after.startswith("asyncio_")
+
+
+async def test_what_is_taken_from_the_queue_while_the_engine_stops_is_left_for_the_next_process(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    started: list[str] = []
+    one_runs, two_runs = asyncio.Event(), asyncio.Event()
+
+    async def run(job_id: str, _attempt: int, _run: int) -> None:
+        started.append(job_id)
+        (one_runs if job_id == "job-1" else two_runs).set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            if job_id == "job-1":
+                # Holds the stop up for several looks of the engine into its queue.
+                await enqueue(database, engine, "job-2")
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(two_runs.wait(), 0.5)
+            raise
+
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        engine = Engine(database, replica_id="local")
+        async with engine.open(run), asyncio.timeout(60):
+            await enqueue(database, engine, "job-1")
+            await one_runs.wait()
+        assert started == ["job-1"]
+        started.clear()
+        one_runs.clear()
+        engine = Engine(database, replica_id="local")
+        async with engine.open(run), asyncio.timeout(60):
+            await two_runs.wait()
+            await one_runs.wait()
+
+    assert sorted(started) == ["job-1", "job-2"]
+    assert caplog.messages == [], "stopping is nothing to warn of"
+
+
+async def test_ended_workflows_are_forgotten_and_the_others_kept(tmp_path: Path) -> None:
+    ended, running = asyncio.Event(), asyncio.Event()
+
+    async def run(job_id: str, _attempt: int, _run: int) -> None:
+        if job_id == "job-1":
+            ended.set()
+            return
+        running.set()
+        await asyncio.Event().wait()
+
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        engine = Engine(database, replica_id="local")
+        async with engine.open(run), asyncio.timeout(60):
+            for job_id in ("job-1", "job-2"):
+                await enqueue(database, engine, job_id)
+            await ended.wait()
+            await running.wait()
+            early = await asyncio.to_thread(engine.forget_ended, NOW - timedelta(hours=1), 10)
+            # The engine records the end only after the run has returned.
+            late = 0
+            while not late:
+                late = await asyncio.to_thread(engine.forget_ended, NOW + timedelta(hours=1), 10)
+            left = await asyncio.to_thread(engine.pending, None)
+
+    assert (early, late) == (0, 1)
+    assert [workflow for workflow, _ in left] == ["job-2.1"]

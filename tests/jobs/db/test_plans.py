@@ -1,0 +1,259 @@
+"""Every question that is asked often looks into an index, on both databases: none reads a table that grows for ever."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from evergreen_server.jobs import slots, wishes
+from evergreen_server.jobs.cluster.notifier import cancelling
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.feed.history import new_events
+from evergreen_server.jobs.feed.hub import Feed
+from evergreen_server.jobs.feed.window import Entry
+from evergreen_server.jobs.model.errors import JobNotFound
+from evergreen_server.jobs.model.states import State
+from evergreen_server.jobs.outlook import Outlooks
+from evergreen_server.jobs.polling import Durations
+from evergreen_server.jobs.retention import Retention
+from evergreen_server.jobs.scenes import under_way
+from evergreen_server.jobs.store.backlog import Backlog
+from evergreen_server.jobs.store.census import take_census
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.needs import refuse_needed
+from evergreen_server.jobs.store.percentages import Progress
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
+from evergreen_server.jobs.sweep import beyond_clock
+from evergreen_server.ports.metrics import Unmetered
+from tests.history import START, job_id_of, write_history
+from tests.jobs.tools import request_at, store_of
+from tests.postgres import Postgres
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+JOBS, PROJECTS = 20_000, 2
+LARGE = ("jobs", "job_events", "provider_tasks", "requests")
+MOST_ROWS = 2_500
+"""That one question may look at: those of all jobs that have not ended, and of a few hundred others."""
+NOW = START + timedelta(days=1)
+
+
+class Workflows:
+    def forget_ended(self, before: datetime, most: int) -> int:
+        return 0
+
+
+class Wire:
+    def event(self, kind: object, job: object, at: object) -> bytes:
+        return b"snapshot"
+
+    def checkpoint(self, revision: int) -> bytes:
+        return b""
+
+
+class _Seen(Exception):
+    """As much of a watch as is to be looked at."""
+
+
+@dataclass
+class Case:
+    database: Database
+    store: JobStore
+    feed: Feed
+    tasks: TaskRecords
+
+    async def watched(self, job_ids: frozenset[str] = frozenset(), **asked: object) -> None:
+        async def tell(message: bytes) -> None:
+            if not message:
+                raise _Seen
+
+        usual = {"after": None, "include_finished": False}
+        with suppress(_Seen):
+            await self.feed.watch(tell, project_id="film-1", job_ids=job_ids, **{**usual, **asked})
+
+    async def page(self, **asked: object) -> None:
+        usual = {"project_id": "film-1", "scene_id": "", "states": [], "after": job_id_of(JOBS // 2), "limit": 200}
+        await self.store.page(**{**usual, **asked})
+
+    async def read(self, work: Callable[[sa.Connection], object]) -> None:
+        await self.database.read(work)
+
+    async def write(self, work: Callable[[sa.Connection], object]) -> None:
+        await self.database.write(work)
+
+    async def accepted(self) -> None:
+        await self.store.accept(request_at(NOW), job_id="new", estimated_millicredits=1, inline={})
+
+    async def flushed(self) -> None:
+        jobs = [await self.store.get(job_id_of(200 * number)) for number in range(20)]
+        await self.store.flush([Progress(job=job, execution=job.execution, progress=0.5) for job in jobs])
+
+    async def retained(self) -> None:
+        await Retention(
+            database=self.database,
+            workflows=Workflows(),
+            clock=lambda: NOW,
+            events_kept=timedelta(days=1),
+            jobs_kept=timedelta(days=1),
+            requests_kept=timedelta(days=1),
+            meter=Unmetered(),
+        ).round()
+
+    async def outlook(self) -> None:
+        await Outlooks(
+            database=self.database,
+            terms=lambda _: slots.Terms(concurrent=3, asked_at=NOW),
+            durations=Durations(),
+            clock=lambda: NOW,
+            scale=1.0,
+        ).all()
+
+    async def missing(self) -> None:
+        with pytest.raises(JobNotFound):
+            await self.store.get("missing")
+
+
+QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
+    "GetStatus": lambda case: case.store.get(job_id_of(17)),
+    "GetStatus of none": lambda case: case.missing(),
+    "GenerateVideo": lambda case: case.accepted(),
+    "GenerateVideo again": lambda case: case.store.find("film-1", "one", ""),
+    "CancelVideo": lambda case: wishes.cancel(case.store, job_id_of(100)),
+    "ListVideos of a project": lambda case: case.page(),
+    "ListVideos of a state": lambda case: case.page(states=[State.FAILED, State.RUNNING]),
+    "ListVideos of a state from the first": lambda case: case.page(states=[State.CANCELLED], after=""),
+    "ListVideos of a scene": lambda case: case.page(scene_id="scene-11"),
+    "ListVideos of a scene and a state": lambda case: case.page(scene_id="scene-11", states=[State.QUEUED]),
+    "ListVideos of an empty scene": lambda case: case.page(scene_id="none", after=""),
+    "ListVideos of all projects": lambda case: case.page(project_id=""),
+    "ListVideos of all projects and a state": lambda case: case.page(project_id="", states=[State.FAILED]),
+    "ListVideos of a caller's projects": lambda case: case.page(project_id="", projects=["film-1", "film-0", "none"]),
+    "a watch of a project": lambda case: case.watched(),
+    "a watch of all that it ever had": lambda case: case.watched(include_finished=True),
+    "a watch of jobs": lambda case: case.watched(frozenset({job_id_of(1), job_id_of(11)})),
+    "a watch from the first event": lambda case: case.watched(after=0),
+    "a watch of a job from the first event": lambda case: case.watched(frozenset({job_id_of(5001)}), after=0),
+    "what is new": lambda case: case.read(
+        partial(news, cursors={f"film-{number}": JOBS // PROJECTS - number for number in range(PROJECTS)})
+    ),
+    "a scene's jobs under way": lambda case: case.read(lambda db: under_way(db, "film-1", "scene-11")),
+    "who needs a file": lambda case: case.read(lambda db: refuse_needed(db, "film-1", "scene-11", "images/a.png")),
+    "slots": lambda case: case.write(
+        lambda db: slots.grant(
+            db, "gen4.5", slots.Terms(concurrent=JOBS, daily_left=5, asked_at=NOW - timedelta(minutes=1)), NOW, 1.0
+        )
+    ),
+    "lines": lambda case: case.read(slots.lines),
+    "outlook": lambda case: case.outlook(),
+    "the backlog": lambda case: case.read(partial(Backlog(JOBS).admit, project_id="film-1")),
+    "the census": lambda case: take_census(case.database, lambda: NOW),
+    "GetAccount": lambda case: case.store.totals("film-1"),
+    "the newest job": lambda case: case.store.newest(),
+    "what is under way": lambda case: case.store.unfinished(),
+    "what nobody runs": lambda case: case.store.stranded(),
+    "strays": lambda case: case.tasks.stray(older_than=timedelta(minutes=1)),
+    "what is overdue": lambda case: case.read(lambda db: beyond_clock(db, NOW, State.QUEUED, State.RUNNING)),
+    "wishes to cancel": lambda case: case.read(cancelling),
+    "progress": lambda case: case.flushed(),
+    "retention": lambda case: case.retained(),
+}
+PAGED = ("ListVideos", "a watch")
+"""What is read by pages: each is to come from the index in order, without the rest being read to sort it."""
+COUNTED = {"the census": "jobs_by_state"}
+"""What does look at all jobs, but in an index alone."""
+
+
+def news(db: sa.Connection, cursors: dict[str, int]) -> None:
+    assert new_events(db, cursors)
+
+
+@asynccontextmanager
+async def filled(url: str) -> AsyncIterator[Case]:
+    async with open_database(url) as database:
+        await database.write(partial(write_history, count=JOBS, projects_in_all=PROJECTS))
+        with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
+            if database.shared:
+                db.exec_driver_sql("VACUUM ANALYZE")
+        store = store_of(database, clock=lambda: NOW)
+        feed = Feed(database=database, wire=Wire(), clock=lambda: NOW, found=_nothing)
+        yield Case(database, store, feed, TaskRecords(database=database, store=store, clock=lambda: NOW))
+
+
+def _nothing(_entries: list[Entry]) -> None:
+    pass
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module", params=["sqlite", "postgresql"])
+async def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Case]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'jobs.sqlite'}"
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create()
+    async with filled(url) as opened:
+        yield opened
+
+
+@contextmanager
+def statements(engine: sa.Engine) -> Iterator[list[str]]:
+    """What is sent within, where it speaks of a table that grows, each as the plan that the database makes of it."""
+    plans: list[str] = []
+
+    def explain(
+        _db: object, cursor: DBAPICursor, statement: str, parameters: object, _context: object, many: bool
+    ) -> None:
+        verb = statement.split(maxsplit=1)[0]
+        if verb not in ("SELECT", "UPDATE", "DELETE", "WITH") or not any(table in statement for table in LARGE):
+            return
+        one = parameters[0] if many else parameters  # type: ignore[index] # a list of them, by the driver's interface
+        if engine.dialect.name == "sqlite":
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", one)
+            plans.extend(row[3] for row in cursor.fetchall())
+        else:
+            # Run, so that it tells how many rows it looked at; what is read only, since it is run again after.
+            analyze = "ANALYZE, " if verb in ("SELECT", "WITH") and "FOR UPDATE" not in statement else ""
+            cursor.execute(f"EXPLAIN ({analyze}FORMAT JSON) {statement}", one)
+            (found,) = cursor.fetchone() or ()
+            plans.extend(_scans(json.loads(found)[0]["Plan"] if isinstance(found, str) else found[0]["Plan"]))
+
+    sa.event.listen(engine, "before_cursor_execute", explain)
+    try:
+        yield plans
+    finally:
+        sa.event.remove(engine, "before_cursor_execute", explain)
+
+
+def _scans(node: dict) -> Iterator[str]:
+    """The parts of a plan that read a large table, as SQLite would tell of them, and how many rows they looked at."""
+    reads = "Scan" in node["Node Type"] and node["Node Type"] != "CTE Scan"
+    # Of two parts, the lower of which has looked into an index.
+    bitmap = node["Node Type"] == "Bitmap Heap Scan"
+    if reads and (node.get("Relation Name") in LARGE or "Index Name" in node):
+        word = "SEARCH" if bitmap or "Index Cond" in node else "SCAN"
+        looked = (node.get("Actual Rows", 0) + node.get("Rows Removed by Filter", 0)) * node.get("Actual Loops", 1)
+        yield f"{word} {node.get('Relation Name', LARGE[0])} {node.get('Index Name', '')} rows={looked:.0f}"
+    for below in node.get("Plans", ()):
+        yield from _scans(below)
+
+
+@pytest.mark.parametrize("name", QUESTIONS)
+async def test_a_question_that_is_asked_often_reads_no_table_as_a_whole(case: Case, name: str) -> None:
+    with statements(case.database.engine) as plans:
+        await QUESTIONS[name](case)
+
+    assert plans or name == "GetAccount", "no question was asked"
+    for plan in plans:
+        word, _, rest = plan.partition(" ")
+        whole = word == "SCAN" and any(rest.split()[:1] == [table] for table in LARGE)
+        assert not whole or COUNTED.get(name, "-") in plan, f"{name}: {plan}"
+        rows = int(plan.partition("rows=")[2] or 0)
+        assert rows <= MOST_ROWS or name in COUNTED, f"{name}: {plan}"
+        assert not (name.startswith(PAGED) and "TEMP B-TREE FOR ORDER BY" in plan), f"{name}: {plan}"

@@ -1,0 +1,169 @@
+"""Lists of jobs by pages, and the turns of those who read much."""
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from evergreen.v1 import video_pb2
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.mapping import spec_to_json
+from evergreen_server.jobs.db.schema import jobs
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import State
+from evergreen_server.jobs.store.reader import PAGE_BYTES, JobReader
+from evergreen_server.rpc.convert import job_message
+from tests.history import START, job_id_of, write_history
+from tests.jobs.tools import store_of
+from tests.postgres import Postgres
+
+PLAIN_CLIENTS_BYTES = 4 * 1024 * 1024
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create()
+    async with open_database(url) as opened:
+        yield opened
+
+
+def reader(database: Database) -> JobReader:
+    return store_of(database, clock=lambda: START + timedelta(days=1))
+
+
+async def pages(database: Database, *, limit: int = 200, **asked: object) -> list[list[Job]]:
+    found: list[list[Job]] = []
+    after, more = "", True
+    while more:
+        usual = {"project_id": "", "scene_id": "", "states": []}
+        page = await reader(database).page(**{**usual, **asked}, after=after, limit=limit)
+        assert page.jobs or not page.more, "a page that others follow has something in it"
+        found.append(list(page.jobs))
+        after, more = (page.jobs[-1].job_id if page.jobs else ""), page.more
+    return found
+
+
+async def test_a_page_ends_where_its_jobs_have_much_to_tell(database: Database) -> None:
+    await database.write(partial(write_history, count=250, prompt="ä" * 20_000))
+
+    found = await pages(database)
+
+    assert [job.job_id for page in found for job in page] == [job_id_of(number) for number in range(250)]
+    assert len(found) > 5
+    for page in found:
+        assert sum(len(job.request.spec.prompt_text.encode()) for job in page) <= PAGE_BYTES
+
+
+async def test_a_page_fits_into_what_a_plain_client_takes_whatever_is_long(database: Database) -> None:
+    labels = {f"{number:063}": "x" * 255 for number in range(32)}
+
+    def write(db: sa.Connection) -> None:
+        write_history(db, count=250, prompt="x")
+        db.execute(sa.update(jobs).values(labels=labels))
+
+    await database.write(write)
+
+    found = await pages(database)
+
+    assert sum(len(page) for page in found) == 250
+    for page in found:
+        answer = video_pb2.ListVideosResponse(jobs=[job_message(job, whole=True) for job in page])
+        assert answer.ByteSize() < PLAIN_CLIENTS_BYTES * 3 // 4
+
+
+async def test_a_job_that_has_more_to_tell_than_a_page_holds_is_a_page(database: Database) -> None:
+    await database.write(partial(write_history, count=3, prompt="x" * PAGE_BYTES))
+
+    assert [len(page) for page in await pages(database)] == [1, 1, 1]
+
+
+STATES = [[], [State.QUEUED], [State.SUCCEEDED, State.RUNNING, State.RUNNING], list(State)]
+PROJECTS = [None, [], ["film-0"], ["film-1", "film-0", "none"]]
+
+
+async def test_filters_choose_the_same_jobs_by_index_as_by_looking_at_all(database: Database) -> None:
+    await database.write(partial(write_history, count=60, projects_in_all=3, scenes=4, open_every=3))
+    (every,) = await pages(database)
+    assert len(every) == 60
+
+    for project, scene, states, projects in itertools.product(
+        ("", "film-1", "none"), ("", "scene-1"), STATES, PROJECTS
+    ):
+        asked = {"project_id": project, "scene_id": scene, "states": states, "projects": projects}
+        found = await pages(database, limit=7, **asked)
+        assert [job for page in found for job in page] == [
+            job
+            for job in every
+            if project in ("", job.request.project_id)
+            and scene in ("", job.request.scene_id)
+            and (not states or job.state in states)
+            and (projects is None or job.request.project_id in projects)
+        ], asked
+
+
+async def test_the_sizes_are_of_what_is_stored(database: Database) -> None:
+    await database.write(partial(write_history, count=2, prompt="\0\ud800"))
+
+    ((first, _),) = await pages(database)
+
+    assert spec_to_json(first.request.spec)["prompt_text"] == "\0\ud800"
+
+
+async def test_who_reads_much_has_one_thread_and_leaves_the_others_theirs(database: Database) -> None:
+    begun: list[str] = []
+    one_more, release = threading.Semaphore(0), threading.Event()
+
+    def work(name: str, _db: sa.Connection) -> None:
+        begun.append(name)
+        one_more.release()
+        release.wait(30)
+
+    greedy = [database.read_in_turn(partial(work, f"greedy {number}"), owner="greedy") for number in range(50)]
+    honest = database.read_in_turn(partial(work, "honest"), owner="honest")
+    try:
+        async with asyncio.timeout(30):
+            for _ in range(2):
+                await asyncio.to_thread(one_more.acquire)
+            assert set(begun) == {"greedy 0", "honest"}
+            # Of three threads none is left now, but for what takes no time.
+            assert await database.read(lambda db: db.execute(sa.select(1)).scalar()) == 1
+    finally:
+        release.set()
+    await asyncio.gather(*greedy, honest)
+    assert len(begun) == 51
+
+
+async def test_a_thread_counts_as_busy_until_its_reading_ends_though_nobody_waits_for_it(database: Database) -> None:
+    begun, release = threading.Semaphore(0), threading.Event()
+
+    def work(_db: sa.Connection) -> None:
+        begun.release()
+        release.wait(30)
+
+    first = database.read_in_turn(work, owner="greedy")
+    await asyncio.to_thread(begun.acquire)
+    first.cancel()
+    later = [database.read_in_turn(work, owner="greedy") for _ in range(5)]
+    for given_up in later[:4]:
+        given_up.cancel()
+    try:
+        async with asyncio.timeout(30):
+            assert await database.read(lambda db: db.execute(sa.select(1)).scalar()) == 1
+        assert not begun.acquire(blocking=False), "one that waited for its turn has begun"
+    finally:
+        release.set()
+
+    await later[4]
+    assert begun.acquire(blocking=False)
+    assert not begun.acquire(blocking=False), "one that was given up while it waited is not read"
