@@ -18,30 +18,31 @@ from aiohttp.abc import AbstractResolver
 from evergreen_server.background import Background
 from evergreen_server.config import Config
 from evergreen_server.ids import JobIds
-from evergreen_server.jobs.account import AccountReader
-from evergreen_server.jobs.admission import Admission
+from evergreen_server.jobs.admission.account import AccountReader
+from evergreen_server.jobs.admission.durations import Durations
+from evergreen_server.jobs.admission.forecast import Outlooks
+from evergreen_server.jobs.admission.scheduler import Admission
 from evergreen_server.jobs.cluster.engine import Engine
 from evergreen_server.jobs.cluster.lease import Lease
 from evergreen_server.jobs.cluster.notifier import Notices
 from evergreen_server.jobs.cluster.reaper import Reaper
 from evergreen_server.jobs.cluster.storage_locks import StorageLocks
 from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.execution.context import Limits, Places, Shield, Tools
+from evergreen_server.jobs.execution.polling.schedule import Pace
+from evergreen_server.jobs.execution.runner import Runner
 from evergreen_server.jobs.feed.hub import Feed
+from evergreen_server.jobs.maintenance.janitor import Sweep
+from evergreen_server.jobs.maintenance.retention import Retention, SteadyClock
 from evergreen_server.jobs.model.change import Change
-from evergreen_server.jobs.outlook import Outlooks
-from evergreen_server.jobs.polling import Durations, Pace
-from evergreen_server.jobs.retention import Retention, SteadyClock
 from evergreen_server.jobs.scenes import SceneDeletions
-from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.census import take_census
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.ledger import Caps
 from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
-from evergreen_server.jobs.sweep import Sweep
-from evergreen_server.jobs.work import Limits, Places, Shield, Tools
-from evergreen_server.jobs.workflow import Runner
+from evergreen_server.jobs.wakeups import Signals
 from evergreen_server.jobs.writers import SceneWriters
 from evergreen_server.media.guard import ThreadResolver, guarded_connector
 from evergreen_server.media.limits import MediaLimits

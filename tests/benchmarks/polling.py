@@ -12,7 +12,8 @@ from random import Random
 from statistics import fmean, quantiles
 from typing import Literal
 
-from evergreen_server.jobs.polling import Durations, Pace, PollPlan
+from evergreen_server.jobs.admission.durations import Durations
+from evergreen_server.jobs.execution.polling.schedule import Pace, PollPlan
 from evergreen_server.ports.provider import TaskState
 
 Progress = Literal["none", "linear", "noisy", "bent", "drifting", "leaps"]

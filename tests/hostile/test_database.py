@@ -12,14 +12,14 @@ import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 
-from evergreen_server.jobs import slots
+from evergreen_server.jobs.admission import slots
+from evergreen_server.jobs.admission.durations import Durations
+from evergreen_server.jobs.admission.forecast import Outlooks
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.model.job import Job
-from evergreen_server.jobs.outlook import Outlooks
-from evergreen_server.jobs.polling import Durations
 from evergreen_server.jobs.store.census import take_census
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.percentages import Progress

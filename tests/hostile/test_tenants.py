@@ -17,16 +17,16 @@ import pytest_asyncio
 from evergreen.v1 import video_pb2 as v1
 from evergreen_server.jobs.cluster.lease import Lease
 from evergreen_server.jobs.cluster.storage_locks import StorageLocks
-from evergreen_server.jobs.crowd import BEAT_SECONDS, Crowd
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.execution.orphans import AT_ONCE, in_turns
+from evergreen_server.jobs.execution.polling.budget import BEAT_SECONDS, Crowd
+from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State, TaskRole
-from evergreen_server.jobs.polling import Pace
 from evergreen_server.jobs.store.backlog import QueueFull
 from evergreen_server.jobs.store.project_lock import lock_project
 from evergreen_server.jobs.store.provider_tasks import MadeTask
-from evergreen_server.jobs.strays import AT_ONCE, in_turns
 from tests.jobs.standing import Replica, Tier
 from tests.jobs.tools import request_at
 from tests.postgres import Postgres

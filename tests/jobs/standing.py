@@ -9,16 +9,16 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs import slots
-from evergreen_server.jobs.admission import Admission
+from evergreen_server.jobs.admission import slots
+from evergreen_server.jobs.admission.scheduler import Admission
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import CostBasis, Stage, State
-from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.wakeups import Signals
 from evergreen_server.ports.provider import Account, ModelLimits, ProviderError
 from evergreen_server.ports.specs import VideoSpec
 

@@ -11,19 +11,20 @@ from tempfile import TemporaryDirectory
 
 import sqlalchemy as sa
 
+from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs
+from evergreen_server.jobs.execution.context import Limits, Shield, Tools
+from evergreen_server.jobs.execution.polling.schedule import Pace
+from evergreen_server.jobs.execution.runner import Runner
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Slot
-from evergreen_server.jobs.polling import Durations, Pace
-from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
-from evergreen_server.jobs.work import Limits, Shield, Tools
-from evergreen_server.jobs.workflow import Runner
+from evergreen_server.jobs.wakeups import Signals
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import Clip, Fetched, Picture
 from evergreen_server.ports.provider import Read, Submission, Task, TaskState

@@ -9,12 +9,12 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.execution.context import Limits, Places, Tools
+from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
-from evergreen_server.jobs.polling import Pace
-from evergreen_server.jobs.signals import Signals
 from evergreen_server.jobs.store.jobs import JobStore
-from evergreen_server.jobs.work import Limits, Places, Tools
+from evergreen_server.jobs.wakeups import Signals
 from evergreen_server.ports.specs import VideoSpec
 
 StoreT = TypeVar("StoreT", bound=JobStore)

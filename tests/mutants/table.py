@@ -15,8 +15,8 @@ class Mutant:
 
 
 JOBS = "server/evergreen_server/jobs"
-SLOTS = "tests/jobs/test_slots.py"
-STRAYS = "tests/jobs/test_strays.py"
+SLOTS = "tests/jobs/admission/test_slots.py"
+STRAYS = "tests/jobs/execution/test_orphans.py"
 
 MUTANTS = (
     Mutant(
@@ -140,7 +140,7 @@ MUTANTS = (
         path=f"{JOBS}/submission.py",
         old="        if tools.seconds_until(deadline) <= 0 or tools.monotonic() >= latest:",
         new="        if tools.seconds_until(deadline) <= 0:",
-        tests=("tests/jobs/test_adopting.py",),
+        tests=("tests/jobs/execution/test_adopting.py",),
     ),
     Mutant(
         guard="what is committed while the first watch opens is told at once",

@@ -15,13 +15,13 @@ from evergreen.v1 import scene_pb2, scene_pb2_grpc
 from evergreen_server.background import Background
 from evergreen_server.ids import JobIds
 from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.execution.context import Shield
 from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import CostBasis, State
 from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.store.jobs import JobStore
-from evergreen_server.jobs.work import Shield
 from evergreen_server.jobs.writers import SceneWriters
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media

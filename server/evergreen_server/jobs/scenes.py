@@ -14,17 +14,17 @@ from weakref import WeakValueDictionary
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs import wishes
+from evergreen_server.jobs import commands
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.replicas import live_replicas
 from evergreen_server.jobs.db.schema import jobs, replicas, scene_deletions
+from evergreen_server.jobs.execution.context import held
 from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.model.errors import WrongState
 from evergreen_server.jobs.model.states import UNFINISHED, State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.needs import refuse_needed
 from evergreen_server.jobs.store.project_lock import SceneBusy, disown, is_marked, lock_project, mark, marked_by, unmark
-from evergreen_server.jobs.work import held
 from evergreen_server.jobs.writers import Claim, SceneWriters
 from evergreen_storage import SceneNotFound, SceneStore, StorageError
 
@@ -195,7 +195,7 @@ class SceneDeletions:
 
     async def _cancel(self, job_id: str) -> None:
         try:
-            await wishes.cancel(self._store, job_id)
+            await commands.cancel(self._store, job_id)
         except WrongState as exc:
             raise SceneBusy(f"job {job_id}: {exc}", job_id=job_id) from exc
 

@@ -5,8 +5,8 @@ from contextlib import aclosing
 from datetime import datetime, timedelta
 
 from evergreen.v1 import scene_pb2
+from evergreen_server.jobs.execution.context import Shield
 from evergreen_server.jobs.scenes import SceneDeletions
-from evergreen_server.jobs.work import Shield
 from evergreen_server.ports.specs import Fault
 from evergreen_server.rpc.chunks import chunk_messages
 from evergreen_server.rpc.convert import asset_message, timestamp

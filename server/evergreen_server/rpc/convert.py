@@ -8,10 +8,10 @@ from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen.v1 import scene_pb2, video_pb2
+from evergreen_server.jobs.admission.forecast import Outlook
 from evergreen_server.jobs.db.mapping import micros
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
-from evergreen_server.jobs.outlook import Outlook
 from evergreen_server.jobs.store.ledger import Totals
 from evergreen_server.ports.catalog import ModelInfo, OperationInfo
 from evergreen_server.ports.provider import Account

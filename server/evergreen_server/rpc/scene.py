@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from evergreen.v1 import scene_pb2
+from evergreen_server.jobs.execution.context import Shield
 from evergreen_server.jobs.scenes import SceneDeletions
-from evergreen_server.jobs.work import Shield
 from evergreen_server.ports.media import MediaTools
 from evergreen_server.ports.specs import Fault
 from evergreen_server.rpc.assets import AssetMethods

@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from evergreen_server.jobs.commands import TaskUnusable
 from evergreen_server.jobs.db.database import AWAY
 from evergreen_server.jobs.feed.hub import CursorAhead, CursorCompacted, Draining, WatchAged
 from evergreen_server.jobs.feed.starts import MixedProjects
@@ -22,7 +23,6 @@ from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestR
 from evergreen_server.jobs.store.backlog import QueueFull
 from evergreen_server.jobs.store.ledger import PriceUnknown, ProjectCreditsExceeded
 from evergreen_server.jobs.store.project_lock import SceneBusy
-from evergreen_server.jobs.wishes import TaskUnusable
 from evergreen_server.ports.provider import ProviderError, Unauthorized
 from evergreen_server.ports.specs import Fault
 from evergreen_server.rpc.access import AccessChanged, AccessDenied, TokenInvalid, TokenRequired

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from evergreen.v1 import video_pb2
-from evergreen_server.jobs import wishes
-from evergreen_server.jobs.account import AccountReader
+from evergreen_server.jobs import commands
+from evergreen_server.jobs.admission.account import AccountReader
+from evergreen_server.jobs.admission.forecast import Outlooks
 from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.feed.window import Entry
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Slot, State
-from evergreen_server.jobs.outlook import Outlooks
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.catalog import ModelTable
@@ -235,7 +235,7 @@ class VideoService:
         self, message: video_pb2.CancelVideoRequest, context: Context
     ) -> video_pb2.CancelVideoResponse:
         await self._check_job(message.job_id, context.caller)
-        job = await wishes.cancel(self._store, message.job_id)
+        job = await commands.cancel(self._store, message.job_id)
         return video_pb2.CancelVideoResponse(job=job_message(job, whole=True))
 
     async def ListVideos(self, message: video_pb2.ListVideosRequest, context: Context) -> video_pb2.ListVideosResponse:
@@ -290,7 +290,7 @@ class VideoService:
         name = video_pb2.SubmissionResolution.Name(message.resolution) if known else ""
         name = name.removeprefix("SUBMISSION_RESOLUTION_")
         faults: list[Fault] = []
-        if name not in wishes.Resolution.__members__:
+        if name not in commands.Resolution.__members__:
             faults.append(Fault(field="resolution", description="required: one of RESUBMIT, ABANDON, ATTACH"))
         elif (name == "ATTACH") != bool(message.provider_task_id):
             text = "required with ATTACH, and only there"
@@ -300,8 +300,13 @@ class VideoService:
         if faults:
             raise InvalidRequest(faults)
         await self._check_job(message.job_id, context.caller)
-        job = await wishes.resolve(
-            self._store, self._tasks, self._provider, message.job_id, wishes.Resolution[name], message.provider_task_id
+        job = await commands.resolve(
+            self._store,
+            self._tasks,
+            self._provider,
+            message.job_id,
+            commands.Resolution[name],
+            message.provider_task_id,
         )
         return video_pb2.ResolveSubmissionResponse(job=job_message(job, whole=True))
 

@@ -12,18 +12,20 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from evergreen_server.jobs import slots, wishes
+from evergreen_server.jobs import commands
+from evergreen_server.jobs.admission import slots
+from evergreen_server.jobs.admission.durations import Durations
+from evergreen_server.jobs.admission.forecast import Outlooks
 from evergreen_server.jobs.cluster.notifier import cancelling
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.feed.history import new_events
 from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.feed.window import Entry
+from evergreen_server.jobs.maintenance.janitor import beyond_clock
+from evergreen_server.jobs.maintenance.retention import Retention
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.states import State
-from evergreen_server.jobs.outlook import Outlooks
-from evergreen_server.jobs.polling import Durations
-from evergreen_server.jobs.retention import Retention
 from evergreen_server.jobs.scenes import under_way
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.census import take_census
@@ -31,7 +33,6 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.needs import refuse_needed
 from evergreen_server.jobs.store.percentages import Progress
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
-from evergreen_server.jobs.sweep import beyond_clock
 from evergreen_server.ports.metrics import Unmetered
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import request_at, store_of
@@ -126,7 +127,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "GetStatus of none": lambda case: case.missing(),
     "GenerateVideo": lambda case: case.accepted(),
     "GenerateVideo again": lambda case: case.store.find("film-1", "one", ""),
-    "CancelVideo": lambda case: wishes.cancel(case.store, job_id_of(100)),
+    "CancelVideo": lambda case: commands.cancel(case.store, job_id_of(100)),
     "ListVideos of a project": lambda case: case.page(),
     "ListVideos of a state": lambda case: case.page(states=[State.FAILED, State.RUNNING]),
     "ListVideos of a state from the first": lambda case: case.page(states=[State.CANCELLED], after=""),

@@ -1,0 +1,1 @@
+"""Which waiting job may be submitted next: slots, fairness between projects, funds, and the forecast."""

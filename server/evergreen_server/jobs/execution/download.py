@@ -1,0 +1,78 @@
+"""The bytes of one output, resumed where they broke off."""
+
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.ports.provider import OutputUnavailable, ProviderUnavailable
+
+logger = logging.getLogger(__name__)
+
+
+class Undeliverable(Exception):
+    """The output is no good or not to be had; another try with fresh URLs may mend it."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class OutputBody:
+    """One output's bytes, resumed where they broke off, with a fresh URL where the old one no longer works."""
+
+    def __init__(self, tools: Tools, job: Job, url: str, number: int) -> None:
+        self._tools = tools
+        self._job = job
+        self._url = url
+        self._number = number
+        self._received = 0
+        self._opened = False
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        tries = 0
+        while True:
+            before = self._received
+            try:
+                async with aclosing(self._read()) as chunks:
+                    async for chunk in chunks:
+                        yield chunk
+                return
+            except (ProviderUnavailable, OutputUnavailable) as exc:
+                logger.warning(
+                    "download broke off",
+                    extra={"job_id": self._job.job_id, "received": self._received, "cause": str(exc)},
+                )
+                tries = 0 if self._received > before else tries + 1
+                if tries >= self._tools.limits.delivery_tries:
+                    if not self._opened and isinstance(exc, ProviderUnavailable) and not self._too_late():
+                        # Nobody answers, which says nothing about an output that is paid for: it is tried again later.
+                        raise
+                    raise Undeliverable("OUTPUT_UNAVAILABLE", str(exc)) from exc
+                await self._tools.pause(self._job.job_id, self._tools.backoff(tries))
+                await self._refresh()
+
+    async def _read(self) -> AsyncGenerator[bytes, None]:
+        self._opened = False
+        async with self._tools.provider.download(self._url, offset=self._received) as download:
+            self._opened = True
+            self._tools.unanswered.pop(self._job.job_id, None)
+            skip = self._received - download.offset
+            if skip < 0:
+                raise Undeliverable("OUTPUT_INVALID", "the download was resumed at the wrong place")
+            async for chunk in download.chunks:
+                rest, skip = chunk[skip:] if skip else chunk, max(0, skip - len(chunk))
+                if rest:
+                    self._received += len(rest)
+                    yield rest
+
+    def _too_late(self) -> bool:
+        now = self._tools.monotonic()
+        return now - self._tools.unanswered.setdefault(self._job.job_id, now) > self._tools.limits.delivery_hours * 3600
+
+    async def _refresh(self) -> None:
+        task = await self._tools.provider.task(self._job.task_id)
+        if self._number >= len(task.output_urls):
+            raise Undeliverable("OUTPUT_UNAVAILABLE", f"the task is {task.status} and has no such output any more")
+        self._url = task.output_urls[self._number]

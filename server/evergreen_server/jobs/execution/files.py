@@ -1,0 +1,86 @@
+"""The files that a job makes, told from all others: each is recorded by size and CRC32C before its name appears.
+
+So a crash leaves a record without a file, which is made again, or the job's own file, which is adopted. What lies
+under a name without being the recorded one is somebody else's: it is left alone, and the job takes the next name.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.database import insert_new
+from evergreen_server.jobs.db.schema import job_files, jobs
+from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.errors import Superseded
+from evergreen_server.jobs.model.job import Job, JobWarning
+from evergreen_server.jobs.model.names import choices
+from evergreen_storage import Asset, AssetConflict, InvalidKey, Sealed, Unavailable
+
+NAME_TAKEN = "NAME_TAKEN"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """A file that the job has made, and what its caller should know of its name."""
+
+    asset: Asset
+    warnings: tuple[JobWarning, ...]
+
+
+async def find(tools: Tools, job: Job, path: str) -> Kept | None:
+    """Finds the file that the job has made and was to have this name, or the next; None where there is none."""
+    request, known = job.request, await tools.store.files(job.job_id)
+    for choice in choices(path):
+        if choice in known:
+            size, crc32c = known[choice]
+            with suppress(InvalidKey):
+                asset = await tools.scenes.adopt(
+                    request.project_id, request.scene_id, choice, size_bytes=size, crc32c=crc32c
+                )
+                if asset is not None:
+                    return _kept(asset, path)
+    return None
+
+
+async def keep(
+    tools: Tools, job: Job, execution: str, path: str, make: Callable[[str, Sealed], Awaitable[Asset]]
+) -> Kept:
+    """Gives the job's file of this name, which `make` stores unless an earlier execution did.
+
+    `make` takes the name to use and what is to be called before it appears. Raises what `make` raises, Superseded,
+    and Unavailable where every name is taken.
+    """
+    if (found := await find(tools, job, path)) is not None:
+        return found
+    request = job.request
+    for choice in choices(path):
+        # What a disk takes for another spelling of this name, or a link, is somebody else's too.
+        with suppress(AssetConflict, InvalidKey):
+            if not await tools.scenes.holds(request.project_id, request.scene_id, choice):
+                return _kept(await make(choice, partial(_record, tools, job, execution, choice)), path)
+    raise Unavailable(f"{path!r} cannot be written: other files have this name and all that might stand for it")
+
+
+def _kept(asset: Asset, path: str) -> Kept:
+    if asset.path == path:
+        return Kept(asset=asset, warnings=())
+    text = f"{path} is a file that this job has not made: it was left alone, and the job's own is {asset.path}"
+    return Kept(asset=asset, warnings=(JobWarning(code=NAME_TAKEN, message=text),))
+
+
+async def _record(tools: Tools, job: Job, execution: str, path: str, size: int, crc32c: int) -> None:
+    def work(db: sa.Connection) -> tuple[None, list[Change]]:
+        owner = db.execute(sa.select(jobs.c.execution).where(jobs.c.job_id == job.job_id)).scalar()
+        if owner != execution:
+            raise Superseded(job.job_id)
+        key, content = {"job_id": job.job_id, "path": path}, {"size_bytes": size, "crc32c": crc32c}
+        if not insert_new(db, job_files, {**key, **content}):
+            mine = (job_files.c.job_id == job.job_id, job_files.c.path == path)
+            db.execute(job_files.update().where(*mine).values(**content))
+        return None, []
+
+    await tools.store.write(work)

@@ -1,0 +1,82 @@
+"""Provider tasks that nobody follows: their ids came to light after their jobs had gone on without them.
+
+Such a task is attached to a job that still asks for it. Where the job was submitted anew or given up, it is surplus:
+it is deleted at the provider unless it has ended there, and what it may have cost was charged when the job went on.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from datetime import timedelta
+from random import Random
+
+from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.model.states import TaskRole
+from evergreen_server.jobs.store.provider_tasks import MadeTask
+from evergreen_server.ports.provider import ProviderError, TaskGone, TaskState
+
+ANSWER_SETTLED = timedelta(minutes=1)
+"""Within this time whoever recorded a task has also settled it, or has died."""
+AT_ONCE = 8
+ROUND_SECONDS = 45.0
+"""The provider may be out of reach, and each question to it lasts up to a minute and a half."""
+
+logger = logging.getLogger(__name__)
+
+
+async def settle_strays(tools: Tools, *, seconds: float = ROUND_SECONDS) -> None:
+    """Settles every stray, a few at a time and within so many seconds; what is left is found again the next time.
+
+    Of each project one comes first, so that the many of one do not use up the time of all.
+    """
+    strays = in_turns(await tools.tasks.stray(older_than=ANSWER_SETTLED), tools.random)
+    left = iter(strays)
+
+    async def settle() -> None:
+        for task in left:
+            try:
+                await settle_stray(tools, task)
+            except Exception:
+                # One odd answer, or a row that is gone, must not keep the others waiting.
+                logger.exception("stray task not settled", extra={"provider_task_id": task.task_id})
+
+    try:
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(settle(), name="strays")
+    except TimeoutError:
+        logger.warning("strays left for the next time", extra={"strays": len(strays)})
+
+
+def in_turns(strays: Iterable[MadeTask], random: Random) -> list[MadeTask]:
+    """Returns the strays so that one of each project comes first, then a second of each, each time in another order.
+
+    Where the provider answers about none of the first, others are the first the next time.
+    """
+    shuffled = list(strays)
+    random.shuffle(shuffled)
+    seen = Counter[str]()
+    turns: list[tuple[int, MadeTask]] = []
+    for task in shuffled:
+        turns.append((seen[task.project_id], task))
+        seen[task.project_id] += 1
+    return [task for _, task in sorted(turns, key=lambda turn: turn[0])]
+
+
+async def settle_stray(tools: Tools, task: MadeTask) -> None:
+    """Gives a task to the job that asks for it, or sees to its end."""
+    role = task.role if task.role is TaskRole.SURPLUS else await tools.tasks.reconcile(task)
+    logger.warning("stray task", extra={"job_id": task.job_id, "provider_task_id": task.task_id, "role": role.value})
+    if role is not TaskRole.SURPLUS:
+        return
+    try:
+        seen = await tools.provider.task(task.task_id)
+        if seen.state not in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
+            await tools.provider.delete(task.task_id)
+    except TaskGone:
+        pass
+    except ProviderError as exc:
+        logger.warning("surplus task not deleted", extra={"provider_task_id": task.task_id, "cause": str(exc)})
+        return
+    await tools.tasks.ended(task)

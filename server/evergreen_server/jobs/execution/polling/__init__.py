@@ -1,0 +1,1 @@
+"""When to ask the provider about a task."""

@@ -1,0 +1,279 @@
+"""The first step: every input is fetched or read, checked and kept in the scene, before a slot is waited for.
+
+All inputs are looked at before any is kept, so that a refused request leaves no file. A few jobs do so at once, by
+turns of their projects. What was checked is pinned by its content. Jobs whose inputs a release kept that pinned nothing
+are checked again before they are submitted.
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from uuid import uuid4
+
+from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.execution.files import keep
+from evergreen_server.jobs.execution.pins import CHUNK_BYTES, Source, pin_of, spool
+from evergreen_server.jobs.execution.trouble import DecodersBusy, own_input
+from evergreen_server.jobs.model import transitions
+from evergreen_server.jobs.model.job import Input, Job, JobFault, JobWarning, Pin
+from evergreen_server.jobs.model.names import input_path
+from evergreen_server.jobs.model.states import Stage, State
+from evergreen_server.jobs.store.jobs import Edit
+from evergreen_server.ports.media import MediaError, MediaRefused, MediaUnreachable
+from evergreen_server.ports.specs import Kind, Media, Role, kind_of
+from evergreen_storage import Asset, AssetConflict, InvalidKey, NotFound, Sealed, TooLarge
+
+EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "video/quicktime": "mov"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Found:
+    """One checked input, not yet kept: a file, an asset that is in the scene already, or a URL."""
+
+    media: Media
+    path: Path | None = None
+    asset: str = ""
+    uri: str = ""
+    pin: Pin | None = None
+    content_type: str = ""
+    width: int = 0
+    height: int = 0
+    duration_seconds: float = 0.0
+    warnings: tuple[JobWarning, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """One input as the job has it from now on; `made` is the file of its own, `warnings` are about that one's name."""
+
+    input: Input
+    pin: Pin | None
+    made: Asset | None = None
+    warnings: tuple[JobWarning, ...] = ()
+
+
+async def prepare(tools: Tools, job: Job, execution: str) -> Job:
+    """Keeps the inputs and moves the job to WAITING; or ends it where an input can never be used.
+
+    Of a job that is WAITING the inputs that it has are checked and pinned.
+    """
+    if job.state is State.QUEUED and not job.request.spec.media:
+        return await _prepare(tools, job, execution)
+    place = tools.places.prepares.ask(job.request.project_id)
+    try:
+        if not place.done():
+            place.add_done_callback(lambda _: tools.signals.wake(job.job_id))
+        while not place.done():
+            if (edit := _over(tools, job)) is not None:
+                return await tools.store.change(job, edit, execution=execution)
+            await tools.pause(job.job_id, max(0.0, tools.seconds_until(transitions.start_limit(job)[0])))
+            job = await tools.store.again(job)
+            if job.execution != execution:
+                return job
+        return await _prepare(tools, job, execution)
+    finally:
+        tools.places.prepares.give_back(job.request.project_id, place)
+
+
+def _over(tools: Tools, job: Job) -> Edit | None:
+    """Returns the move of a job that is not to be prepared any more."""
+    if job.state is State.CANCELLING:
+        return transitions.cancelled_before_submission
+    limit, reason, text = transitions.start_limit(job)
+    if tools.seconds_until(limit) > 0:
+        return None
+    return partial(transitions.expired, fault=JobFault(reason=reason, message=f"the job expired: {text}"))
+
+
+async def _prepare(tools: Tools, job: Job, execution: str) -> Job:
+    if (over := _over(tools, job)) is not None:
+        return await tools.store.change(job, over, execution=execution)
+    if job.state is not State.QUEUED or (job.stage is Stage.WAITING and job.pinned):
+        return job
+    scenes, request = tools.scenes, job.request
+    async with AsyncExitStack() as stack:
+        try:
+            found = [await _find(tools, job, media, stack) for media in _media(job)]
+            if found:
+                await scenes.create(request.project_id, request.scene_id)
+            kept = [
+                await _keep(tools, job, execution, number, item, stack) for number, item in enumerate(found, start=1)
+            ]
+            made = [item.made for item in kept if item.made is not None]
+            await scenes.record_request(request.project_id, request.scene_id, job.job_id, assets=made)
+        except MediaError as exc:
+            reason = exc.reason if isinstance(exc, MediaRefused) else "MEDIA_UNREACHABLE"
+            fault = JobFault(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))
+            return await tools.store.change(job, partial(transitions.unusable, fault=fault), execution=execution)
+        except (InvalidKey, TooLarge) as exc:
+            # Such as an id that a disk takes for another one, or a scene that is full: no later try will do.
+            fault = JobFault(reason="SCENE_REFUSED", message=f"the storage cannot keep the scene: {exc}")
+            return await tools.store.change(job, partial(transitions.unusable, fault=fault), execution=execution)
+
+    prepared = partial(
+        transitions.prepared,
+        inputs=[item.input for item in kept],
+        pins=[item.pin for item in kept],
+        warnings=[warning for part in (found, kept) for item in part for warning in item.warnings],
+    )
+    return await tools.store.change(job, prepared, execution=execution)
+
+
+def _media(job: Job) -> list[Media]:
+    if job.stage is Stage.PREPARING:
+        return list(job.request.spec.media)
+    return [
+        Media(role=Role(item.role), uri=item.uri or None, asset=item.asset or None, at_seconds=item.at_seconds)
+        for item in job.inputs
+    ]
+
+
+async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> _Found:
+    if media.digest is not None:
+        data = await tools.store.inline(job.job_id, media.digest)
+        return await _examine(tools, job, media, data, stack)
+    if media.asset is not None:
+        return await _asset(tools, job, media, media.asset, stack)
+    assert media.uri is not None
+    if job.stage is not Stage.PREPARING:
+        # It was passed on then.
+        return _Found(media=media, uri=media.uri)
+    for tries in range(tools.limits.media_tries):
+        try:
+            with own_input():
+                fetched = await stack.enter_async_context(
+                    tools.media.fetch(media.uri, kind_of(media.role), owner=job.request.project_id)
+                )
+            redirected = fetched.redirected
+            return await _examine(tools, job, media, fetched.path, stack)
+        except MediaUnreachable as exc:
+            redirected = exc.redirected
+            last: MediaError = exc
+            if tries + 1 < tools.limits.media_tries:
+                await tools.pause(job.job_id, tools.backoff(tries))
+        except MediaRefused as exc:
+            if not exc.unreadable:
+                raise
+            last = exc
+            break
+    # The provider follows no redirect, and would refuse what we could not use.
+    if redirected or not tools.media.may_pass_on(media.uri):
+        raise last
+    text = f"the provider is to fetch the URL itself, since we could not use it: {last}"
+    return _Found(media=media, uri=media.uri, warnings=(JobWarning(code="URI_PASSED_ON", message=text),))
+
+
+async def _asset(tools: Tools, job: Job, media: Media, asset: str, stack: AsyncExitStack) -> _Found:
+    owner, scene_id = job.request.project_id, job.request.scene_id
+    try:
+        if await tools.scenes.existing(owner, scene_id, asset) is None:
+            raise MediaRefused(f"the scene has no asset {asset}", reason="MEDIA_REFUSED")
+        path = await stack.enter_async_context(tools.scenes.local_path(owner, scene_id, asset))
+    except (NotFound, InvalidKey, AssetConflict) as exc:
+        text = f"the asset {asset} is gone, or is not the file that the scene names: {exc}"
+        raise MediaRefused(text, reason="MEDIA_REFUSED") from exc
+    # First, so that whatever takes its place from now on is known for another.
+    pin = await tools.files.run(partial(pin_of, path), owner=owner)
+    found = await _examine(tools, job, media, path, stack)
+    if found.path != path and found.pin != pin:
+        # Changed to suit the model, it is kept beside the one that it came from.
+        return found
+    return replace(found, path=None, pin=pin, asset=asset)
+
+
+async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes, stack: AsyncExitStack) -> _Found:
+    owner = job.request.project_id
+    if kind_of(media.role) is Kind.PICTURE:
+        with own_input(), _decoding():
+            rule = tools.models.picture_rule(job.request.spec, media.role)
+            picture = await tools.media.picture(source, rule, owner=owner)
+        # On the disk from here on: a job may have many, and several jobs are prepared at once.
+        path, pin = await stack.enter_async_context(_spooled(tools, owner, picture.data))
+        return _Found(
+            media=media,
+            path=path,
+            pin=pin,
+            content_type=picture.content_type,
+            width=picture.width,
+            height=picture.height,
+            warnings=tuple(_warning(text) for text in picture.warnings),
+        )
+    if isinstance(source, bytes):
+        raise MediaRefused("only pictures may be sent inline; give a video or a sound by uri", reason="MEDIA_REFUSED")
+    with own_input(), _decoding():
+        clip = await tools.media.probe(source, owner=owner)
+    return _Found(
+        media=media,
+        path=source,
+        content_type=clip.content_type,
+        width=clip.width,
+        height=clip.height,
+        duration_seconds=clip.duration_seconds,
+    )
+
+
+@asynccontextmanager
+async def _spooled(tools: Tools, owner: str, data: bytes) -> AsyncIterator[tuple[Path, Pin]]:
+    """Keeps bytes in a temporary file for as long as the context lasts."""
+    path = tools.temp_dir / f"input-{uuid4().hex}"
+    try:
+        yield path, await tools.files.run(partial(spool, path, data), owner=owner)
+    finally:
+        await tools.files.run(partial(path.unlink, missing_ok=True), owner=owner)
+
+
+@contextmanager
+def _decoding() -> Iterator[None]:
+    """Tells decoders that are busy from a URL that cannot be fetched."""
+    try:
+        yield
+    except MediaUnreachable as exc:
+        raise DecodersBusy(str(exc)) from exc
+
+
+def _warning(text: str) -> JobWarning:
+    code, found, message = text.partition(": ")
+    return JobWarning(code=code, message=message) if found else JobWarning(code="PICTURE_CHANGED", message=text)
+
+
+async def _keep(tools: Tools, job: Job, execution: str, number: int, item: _Found, stack: AsyncExitStack) -> _Kept:
+    request, media = job.request, item.media
+    kept = Input(
+        role=media.role.value,
+        asset=item.asset,
+        uri=item.uri,
+        content_type=item.content_type,
+        at_seconds=media.at_seconds,
+    )
+    if item.path is None:
+        return _Kept(input=kept, pin=item.pin)
+    folder = "audio" if kind_of(media.role) is Kind.AUDIO else "images"
+    extension = EXTENSIONS.get(item.content_type) or item.content_type.rpartition("/")[2].removeprefix("x-")
+    source = Source(files=tools.files, path=item.path, owner=request.project_id)
+
+    async def store(path: str, sealed: Sealed) -> Asset:
+        where = (request.project_id, request.scene_id, path)
+        return await tools.scenes.add_stream(*where, _chunks(source), None, item.content_type, sealed=sealed)
+
+    # What an earlier execution kept is used, even if the caller's URL has another content by now.
+    made = await keep(tools, job, execution, input_path(folder, job.job_id, number, extension), store)
+    measured = replace(
+        made.asset,
+        width=item.width or None,
+        height=item.height or None,
+        duration_seconds=item.duration_seconds or None,
+    )
+    pin: Pin | None = source.pin
+    if not source.pin.size_bytes:
+        # Not stored now, so what lies there is to be pinned, and checked for that.
+        pin = (await _asset(tools, job, media, measured.path, stack)).pin
+    return _Kept(input=replace(kept, asset=measured.path), pin=pin, made=measured, warnings=made.warnings)
+
+
+async def _chunks(source: Source) -> AsyncIterator[bytes]:
+    sent = 0
+    while chunk := await source.read(sent, CHUNK_BYTES):
+        yield chunk
+        sent += len(chunk)

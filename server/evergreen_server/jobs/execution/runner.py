@@ -1,0 +1,166 @@
+"""The life of a job as a durable workflow: prepare, submit, follow, deliver.
+
+The engine starts it once for each attempt and again after a crash. The row alone says which step comes next, and a
+step does only what the row says is still to do, so that running it twice is the same as running it once. The engine's
+own memory of steps is not used: it could only repeat what the row knows, at the cost of two transactions each.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection
+from functools import partial
+from uuid import uuid4
+
+from evergreen_server.jobs.db.database import AWAY
+from evergreen_server.jobs.execution.context import StepWork, Tools, held
+from evergreen_server.jobs.execution.deliver import deliver
+from evergreen_server.jobs.execution.follow import follow
+from evergreen_server.jobs.execution.prepare import prepare
+from evergreen_server.jobs.execution.submit import submit
+from evergreen_server.jobs.execution.trouble import INPUT_TRIES, TOLD_AT, InputFault, waited_for
+from evergreen_server.jobs.model import transitions
+from evergreen_server.jobs.model.errors import Superseded
+from evergreen_server.jobs.model.job import Job, JobFault
+from evergreen_server.jobs.model.states import Stage, State
+from evergreen_server.jobs.model.warnings import DATABASE_UNAVAILABLE, STEP_FAILED
+from evergreen_server.logs import current_job
+
+AWAY_TRIES = 3
+"""So often the database must have been away for a job before its caller is told of it."""
+
+logger = logging.getLogger(__name__)
+
+
+class Runner:
+    """Runs jobs. Nothing but a final state, a question to the caller, or a newer execution ends a run."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._running: dict[str, str] = {}
+
+    @property
+    def running(self) -> Collection[str]:
+        """The jobs that run here."""
+        return self._running.keys()
+
+    async def run(self, job_id: str, attempt: int, run: int) -> None:
+        """Runs one attempt of a job to its end, as the engine's workflow."""
+        tools, execution, check = self._tools, uuid4().hex, self._tools.guard()
+        current_job.set(job_id)
+        # From before the first reading on, so that no wish after it goes unnoticed.
+        signal = tools.signals.of(job_id)
+        # Registered only once it owns the job: after a crash the run of an earlier attempt may be started beside it.
+        job = await self._begin(job_id, attempt, run, execution)
+        if job is None:
+            if job_id not in self._running:
+                tools.signals.forget(job_id)
+            return
+        if job_id in self._running or tools.signals.of(job_id) is not signal:
+            # An older run here learns that it is over; or one that ended forgot the signal, with what it may have told.
+            tools.signals.wake(job_id)
+        self._running[job_id] = execution
+        advancing = self._advance(job, execution, check)
+        # Thousands wait in it at once, each with the job as it is by then.
+        del job
+        try:
+            await advancing
+        except Superseded:
+            logger.info("execution superseded", extra={"job_id": job_id})
+        finally:
+            # The next attempt may run already, and then these are its own.
+            if self._running.get(job_id) == execution:
+                del self._running[job_id]
+                tools.forget(job_id)
+
+    async def _begin(self, job_id: str, attempt: int, run: int, execution: str) -> Job | None:
+        tries = 0
+        while True:
+            try:
+                return await self._tools.store.begin(job_id, attempt=attempt, run=run, execution=execution)
+            except AWAY as exc:
+                logger.warning("job not begun", extra={"job_id": job_id, "cause": type(exc).__name__})
+            except Exception:
+                logger.exception("job not begun", extra={"job_id": job_id})
+            await asyncio.sleep(self._tools.backoff(tries))
+            tries += 1
+
+    async def _advance(self, job: Job, execution: str, check: Callable[[], None]) -> None:
+        """Does step after step, as the row says, until none is left; what fails is tried again, ever more slowly."""
+        # The first reading came with the ownership, each later one with the step.
+        begun, read, tries, away, faults = (job.attempt, job.run), True, 0, 0, 0
+        error_id = uuid4().hex
+        while True:
+            try:
+                # Else another replica may own the job by now.
+                read = read and held(check)
+                check = self._tools.guard()
+                job, read = job if read else await self._tools.store.again(job), False
+                if job.execution != execution:
+                    raise Superseded(job.job_id)
+                if away >= AWAY_TRIES:
+                    job = await self._tell(job, execution, DATABASE_UNAVAILABLE, "the database does not answer", tries)
+                away = 0
+                work = step_of(job)
+                if work is None or (job.attempt, job.run) != begun:
+                    return
+                after = await work(self._tools, job, execution)
+                if after != job:
+                    job, read, tries, faults = after, True, 0, 0
+                    continue
+                # A step that changed nothing would change nothing again at once.
+            except Superseded:
+                raise
+            except AWAY as exc:
+                away += 1
+                # Every job of this replica says so: one line each, and no traceback.
+                cause = type(exc).__name__
+                logger.warning("step waits", extra={"job_id": job.job_id, "cause": cause, "tries": tries + 1})
+            except Exception as exc:
+                # The outermost loop of a job: a fault of ours must not lose it.
+                code, cause = waited_for(exc, error_id)
+                told = {"job_id": job.job_id, "cause": cause, "tries": tries + 1}
+                if code == STEP_FAILED:
+                    logger.exception("step failed", extra={**told, "error_id": error_id})
+                else:
+                    logger.warning("step waits", extra=told)
+                faults += isinstance(exc, InputFault)
+                try:
+                    if faults >= INPUT_TRIES:
+                        await self._give_up(job, execution, exc, error_id)
+                        continue
+                    if tries + 1 >= TOLD_AT.get(code, 1):
+                        await self._tell(job, execution, code, cause, tries)
+                except Superseded:
+                    raise
+                except Exception as untold:
+                    # What keeps the step from being done may well keep the database from this too.
+                    kind = type(untold).__name__
+                    logger.warning("trouble not told", extra={"job_id": job.job_id, "cause": kind})
+            await self._tools.pause(job.job_id, self._tools.backoff(tries))
+            tries += 1
+
+    async def _tell(self, job: Job, execution: str, code: str, cause: str, tries: int) -> Job:
+        """Tells the job's watchers, once, what it waits for; a slot that it cannot use meanwhile goes to others."""
+        if job.slot is None and any(warning.code == code for warning in job.warnings):
+            return job
+        waits = partial(Job.waits, code=code, cause=cause, not_before=self._tools.later(tries))
+        return await self._tools.store.change(job, waits, execution=execution)
+
+    async def _give_up(self, job: Job, execution: str, exc: Exception, error_id: str) -> None:
+        """Ends a job whose own input we cannot work on, unless it may have been paid for."""
+        text = f"a fault of the service in work on the job's input ({exc}), logged with the error id {error_id}"
+        fault = JobFault(reason="INTERNAL", message=text)
+        await self._tools.store.change(job, partial(transitions.never_sent, fault=fault), execution=execution)
+
+
+def step_of(job: Job) -> StepWork | None:
+    """Tells the step that comes next; None where nothing is left to do, or only its caller can say what."""
+    if job.final or job.state is State.NEEDS_ATTENTION:
+        return None
+    if job.stage is Stage.DELIVERING:
+        return deliver
+    if job.task_id:
+        return follow
+    # Whoever has an intent must look first for what came of it.
+    unpinned = job.state is State.QUEUED and not job.pinned
+    return prepare if job.stage is Stage.PREPARING or unpinned else submit

@@ -1,0 +1,192 @@
+"""The step that spends money, where the service is stopped in the middle of it."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.schema import jobs
+from evergreen_server.jobs.execution.context import Limits, Shield
+from evergreen_server.jobs.execution.submit import submit
+from evergreen_server.jobs.model import transitions
+from evergreen_server.jobs.model.states import Slot, Stage, State
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
+from evergreen_server.jobs.wakeups import Signal, Signals
+from evergreen_server.ports.provider import Submission
+from tests.jobs.tools import request_at, store_of, tools_of
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+class Provider:
+    """Makes a task of each POST."""
+
+    def __init__(self) -> None:
+        self.made: list[str] = []
+
+    async def create(self, _spec: object, _media: object, *, before_send: Callable[[], None]) -> Submission:
+        before_send()
+        self.made.append(f"task-{len(self.made) + 1}")
+        return Submission(task_id=self.made[-1], estimated_millicredits=None)
+
+
+class Patience(Random):
+    """Chance, which is asked before each pause: at the third the database is back."""
+
+    def __init__(self, back: Callable[[], None]) -> None:
+        super().__init__()
+        self.pauses = 0
+        self._back = back
+
+    def uniform(self, a: float, b: float) -> float:
+        self.pauses += 1
+        if self.pauses == 3:
+            self._back()
+        return 0.0
+
+
+class Unpaused:
+    """An admission that nothing holds up."""
+
+    async def accepted(self, _model: str) -> None:
+        return
+
+
+async def test_a_stop_while_the_intent_is_recorded_leaves_no_intent_without_its_post(tmp_path: Path) -> None:
+    begun, go_on, armed = threading.Event(), threading.Event(), threading.Event()
+
+    def clock() -> datetime:
+        # The store asks for the time within its transaction.
+        if armed.is_set():
+            begun.set()
+            assert go_on.wait(20)
+        return NOW
+
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        store, provider = store_of(database, clock=clock), Provider()
+        await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
+        await store.begin("job-1", attempt=1, run=0, execution="me")
+        await store.wish("job-1", lambda job: replace(job, stage=Stage.WAITING))
+        await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
+        tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
+        async with Shield(grace_seconds=20) as shield:
+            tools = tools_of(
+                store, tasks=tasks, provider=provider, admission=Unpaused(), shield=shield, clock=lambda: NOW
+            )
+            armed.set()
+            submitting = asyncio.create_task(submit(tools, await store.get("job-1"), "me"))
+            await asyncio.to_thread(begun.wait, 20)
+            submitting.cancel()
+            await asyncio.wait({submitting})
+            go_on.set()
+        job = await store.get("job-1")
+
+    assert submitting.cancelled()
+    assert (job.task_id, provider.made) == ("task-1", ["task-1"])
+
+
+async def test_an_answer_that_the_database_does_not_take_is_offered_again_after_a_pause(tmp_path: Path) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        store, provider = store_of(database, clock=lambda: NOW), Provider()
+
+        def rename(before: str, after: str) -> None:
+            with database.engine.begin() as db:
+                db.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {after}")
+
+        patience = Patience(lambda: rename("away", "provider_tasks"))
+        await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
+        await store.begin("job-1", attempt=1, run=0, execution="me")
+        await store.wish("job-1", lambda job: replace(job, stage=Stage.WAITING))
+        await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
+        tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
+        rename("provider_tasks", "away")
+        async with Shield(grace_seconds=20) as shield:
+            tools = tools_of(
+                store,
+                tasks=tasks,
+                provider=provider,
+                admission=Unpaused(),
+                shield=shield,
+                clock=lambda: NOW,
+                random=patience,
+            )
+            async with asyncio.timeout(20):
+                job = await submit(tools, await store.get("job-1"), "me")
+
+    assert (job.task_id, provider.made, patience.pauses) == ("task-1", ["task-1"], 3)
+
+
+async def test_another_executions_answer_is_not_waited_for_any_longer_by_a_clock_that_was_set_back(
+    tmp_path: Path,
+) -> None:
+    grace, now = 60.0, 0.0
+
+    class Clockwork(Signals):
+        """Time passes by the monotonic clock with each wait, while the wall clock stands where it was set back to."""
+
+        def of(self, job_id: str) -> Signal:
+            nonlocal now
+            now += grace / 4
+            signal = super().of(job_id)
+            signal.set()
+            return signal
+
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        store = store_of(database, clock=lambda: NOW)
+        await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
+        await store.begin("job-1", attempt=1, run=0, execution="me")
+        await store.wish("job-1", lambda job: replace(job, stage=Stage.WAITING))
+        await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
+        intended = partial(transitions.intend, token="of another", now=NOW)
+        await store.wish("job-1", intended)
+        tools = tools_of(
+            store,
+            tasks=TaskRecords(database=database, store=store, clock=lambda: NOW),
+            signals=Clockwork(),
+            limits=Limits(submission_grace_seconds=grace),
+            clock=lambda: NOW - timedelta(days=1),
+            monotonic=lambda: now,
+        )
+        async with asyncio.timeout(20):
+            job = await submit(tools, await store.get("job-1"), "me")
+
+    assert (job.state, job.error.reason) == (State.NEEDS_ATTENTION, "SUBMISSION_UNKNOWN")
+    assert now == grace
+
+
+async def test_work_that_fails_after_its_caller_has_gone_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def work() -> None:
+        begun.set()
+        await go_on.wait()
+        raise ZeroDivisionError("odd")
+
+    async with Shield(grace_seconds=20) as shield:
+        caller = asyncio.create_task(shield.run(work(), name="odd work"))
+        await begun.wait()
+        caller.cancel()
+        await asyncio.wait({caller})
+        go_on.set()
+
+    (told,) = [record for record in caplog.records if record.message == "work failed"]
+    assert (told.levelname, told.work, told.exc_info[0]) == ("WARNING", "odd work", ZeroDivisionError)
+
+
+async def test_work_that_fails_while_its_caller_waits_is_its_callers_to_tell(caplog: pytest.LogCaptureFixture) -> None:
+    async def work() -> None:
+        raise ZeroDivisionError("odd")
+
+    async with Shield(grace_seconds=20) as shield:
+        with pytest.raises(ZeroDivisionError):
+            await shield.run(work(), name="odd work")
+
+    assert caplog.records == []

@@ -1,0 +1,311 @@
+"""What is old is removed, and what is asked of it then has a clear answer; on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from evergreen_server.ids import JobIds
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.schema import job_files, metadata
+from evergreen_server.jobs.feed.hub import CursorCompacted, Feed
+from evergreen_server.jobs.maintenance.retention import Removed, Retention, SteadyClock
+from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound
+from evergreen_server.jobs.model.job import Job, JobRequest
+from evergreen_server.jobs.model.states import CostBasis, EventKind, State
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.provider_tasks import TaskRecords
+from evergreen_server.ports.metrics import Unmetered
+from evergreen_server.ports.specs import VideoSpec
+from tests.postgres import Postgres
+
+START = datetime(2026, 11, 1, tzinfo=UTC)
+PRICE = 24_000
+
+
+class Plain:
+    """Says an event by its kind and job."""
+
+    def event(self, kind: EventKind, job: Job, _at: datetime) -> bytes:
+        return f"{kind} {job.job_id} {job.revision}".encode()
+
+    def checkpoint(self, revision: int) -> bytes:
+        return b"checkpoint %d" % revision
+
+
+@dataclass
+class NoWorkflows:
+    """An engine without workflows."""
+
+    asked: list[datetime] = field(default_factory=list)
+
+    def forget_ended(self, before: datetime, _most: int) -> int:
+        self.asked.append(before)
+        return 0
+
+
+class Told(Exception):
+    """A watcher has heard enough."""
+
+
+class Case:
+    """A store, its feed and its retention, by a clock of the test's own."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+        self.now = START
+        self.steady: Callable[[], datetime] = self.clock
+        self.feed = Feed(database=database, wire=Plain(), clock=self.clock, found=lambda _: None)
+        self.store = JobStore(
+            database=database,
+            clock=self.clock,
+            encode_event=Plain().event,
+            enqueue=lambda *_: None,
+            changed=self.feed.changed,
+            replica_id="local",
+        )
+        self.tasks = TaskRecords(database=database, store=self.store, clock=self.clock)
+        self.retention = Retention(
+            database=database,
+            workflows=NoWorkflows(),
+            clock=lambda: self.steady(),
+            events_kept=timedelta(days=1),
+            jobs_kept=timedelta(days=3),
+            meter=Unmetered(),
+            events_at_once=4,
+        )
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def request(self, job_id: str, project: str = "film") -> JobRequest:
+        return JobRequest(
+            project_id=project,
+            scene_id="scene-1",
+            request_id=job_id,
+            digest="digest",
+            spec=VideoSpec(model="gen4.5"),
+            start_by=START + timedelta(days=1),
+        )
+
+    async def begun(self, job_id: str, project: str = "film") -> Job:
+        await self.store.accept(
+            self.request(job_id, project), job_id=job_id, estimated_millicredits=PRICE, inline={"picture": b"bytes"}
+        )
+        job = await self.store.begin(job_id, attempt=1, run=0, execution=f"of {job_id}")
+        assert job is not None
+        file = {"job_id": job_id, "path": f"videos/{job_id}-1-1.mp4", "size_bytes": 1, "crc32c": 0}
+        await self.database.write(lambda db: db.execute(job_files.insert().values(**file)))
+        return job
+
+    async def failed(self, job_id: str, project: str = "film") -> None:
+        job = await self.begun(job_id, project)
+        await self.store.change(
+            job,
+            lambda job: job.charged(PRICE, CostBasis.CONFIRMED).ended(State.FAILED),
+            execution=job.execution,
+        )
+
+    async def counts(self) -> dict[str, int]:
+        def count(db: sa.Connection) -> dict[str, int]:
+            return {
+                table.name: db.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
+                for table in metadata.sorted_tables
+            }
+
+        return await self.database.read(count)
+
+    async def told(self, *, after: int | None = None, include_finished: bool = False, until: str) -> list[str]:
+        """Gives what a watch of the project tells, up to a message that begins so."""
+        found: list[str] = []
+
+        async def tell(message: bytes) -> None:
+            found.append(message.decode())
+            if found[-1].startswith(until):
+                raise Told
+
+        with suppress(Told):
+            async with asyncio.timeout(60):
+                await self.feed.watch(
+                    tell, project_id="film", job_ids=frozenset(), after=after, include_finished=include_finished
+                )
+        return found
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Case]:
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create()
+    async with open_database(url) as database:
+        case = Case(database)
+        running = asyncio.create_task(case.feed.run())
+        try:
+            yield case
+        finally:
+            running.cancel()
+            await asyncio.wait([running])
+
+
+async def test_the_database_holds_no_more_after_many_jobs_than_after_few(case: Case) -> None:
+    held: list[dict[str, int]] = []
+    for day in range(12):
+        for number in range(15):
+            await case.failed(f"job-{day:02}-{number:02}")
+        await case.retention.round()
+        held.append(await case.counts())
+        case.now += timedelta(days=1)
+
+    settled, last = held[6], held[-1]
+    for table in ("jobs", "job_events", "ledger", "provider_tasks", "inline_media", "job_files"):
+        assert last[table] == settled[table], table
+    assert last["jobs"] <= 15 * 5
+    assert last["job_events"] <= 15 * 2 * 2
+    # The keys of requests are kept, and what was spent.
+    assert last["requests"] == 12 * 15
+    assert (await case.store.totals("film")).confirmed == 12 * 15 * PRICE
+
+
+async def test_old_events_go_in_batches_and_leave_no_gap(case: Case) -> None:
+    for number in range(5):
+        await case.failed(f"old-{number}")
+    case.now += timedelta(days=2)
+    await case.failed("new")
+
+    removed = await case.retention.round()
+    again = await case.retention.round()
+
+    assert (removed.events, again.events) == (10, 0)
+    assert await case.told(after=10, until="checkpoint") == ["CREATED new 11", "FAILED new 12", "checkpoint 12"]
+    with pytest.raises(CursorCompacted):
+        await case.told(after=9, until="checkpoint")
+
+
+async def test_a_clock_set_back_keeps_an_event_that_would_leave_a_gap(case: Case) -> None:
+    case.now += timedelta(days=10)
+    await case.failed("ahead")
+    case.now = START
+    await case.failed("behind")
+    case.now += timedelta(days=2)
+
+    assert (await case.retention.round()).events == 0
+    assert len(await case.told(after=0, until="checkpoint")) == 5
+
+
+async def test_what_is_young_is_kept_though_the_clock_is_set_forward(case: Case) -> None:
+    await case.failed("young")
+    ticks = 0.0
+    case.steady = SteadyClock(lambda: case.now, monotonic=lambda: ticks)
+    case.now += timedelta(days=365)
+
+    assert await case.retention.round() == Removed(events=0, jobs=0, workflows=0)
+    ticks += timedelta(days=2).total_seconds()
+    assert (await case.retention.round()).events == 2
+    ticks += timedelta(days=2).total_seconds()
+    assert (await case.retention.round()).jobs == 1
+
+
+async def test_a_clock_set_back_is_followed_at_once(case: Case) -> None:
+    ticks = 0.0
+    steady = SteadyClock(lambda: case.now, monotonic=lambda: ticks)
+    case.now -= timedelta(days=1)
+    assert steady() == START - timedelta(days=1)
+
+    case.now += timedelta(days=1)
+    ticks += 60
+
+    assert steady() == START - timedelta(days=1) + timedelta(minutes=1)
+
+
+async def test_a_watch_without_cursor_is_told_of_jobs_whose_events_are_gone(case: Case) -> None:
+    await case.begun("alive")
+    await case.failed("ended")
+    case.now += timedelta(days=2)
+    await case.retention.round()
+
+    assert await case.told(until="checkpoint") == ["SNAPSHOT alive 1", "checkpoint 3"]
+    both = ["SNAPSHOT alive 1", "SNAPSHOT ended 3", "checkpoint 3"]
+    assert await case.told(include_finished=True, until="checkpoint") == both
+
+
+async def test_a_request_whose_job_is_gone_is_never_carried_out_again(case: Case) -> None:
+    await case.failed("gone")
+    case.now += timedelta(days=4)
+
+    assert (await case.retention.round()).jobs == 1
+
+    with pytest.raises(JobNotFound):
+        await case.store.get("gone")
+    for ask in (
+        case.store.find("film", "gone", "digest"),
+        case.store.accept(case.request("gone"), job_id="other", estimated_millicredits=None, inline={}),
+    ):
+        with pytest.raises(JobDeleted) as refused:
+            await ask
+        assert refused.value.job_id == "gone"
+    assert (await case.store.totals("film")).spent == PRICE
+
+
+async def test_what_is_unfinished_or_unsettled_stays(case: Case) -> None:
+    await case.begun("alive")
+    job = await case.begun("surplus")
+    await case.tasks.record(job, "task-1", None)
+    await case.store.change(job, lambda job: job.ended(State.FAILED), execution=job.execution)
+    case.now += timedelta(days=400)
+
+    assert (await case.retention.round()).jobs == 0
+    page = await case.store.page(project_id="", scene_id="", states=[], after="", limit=9)
+    assert [job.job_id for job in page.jobs] == [
+        "alive",
+        "surplus",
+    ]
+
+
+async def test_two_replicas_may_remove_at_once(case: Case) -> None:
+    for number in range(40):
+        await case.failed(f"job-{number:02}", f"project-{number % 4}")
+    case.now += timedelta(days=4)
+
+    async with asyncio.timeout(60):
+        rounds = await asyncio.gather(*(case.retention.round() for _ in range(4)))
+
+    assert sum(removed.events for removed in rounds) == 80
+    assert sum(removed.jobs for removed in rounds) == 40
+    assert (await case.counts())["jobs"] == 0
+
+
+async def test_requests_whose_jobs_are_gone_are_kept_for_ever_or_for_so_long(case: Case) -> None:
+    ids = JobIds(case.clock)
+    old, alive = ids.new(), ids.new()
+    await case.failed(old)
+    await case.begun(alive)
+    case.now += timedelta(days=100)
+    young = ids.new()
+    await case.failed(young)
+    case.now += timedelta(days=10)
+    await case.retention.round()
+    counts = await case.counts()
+    assert (counts["jobs"], counts["requests"]) == (1, 3)
+
+    kept = Retention(
+        database=case.database,
+        workflows=NoWorkflows(),
+        clock=case.clock,
+        events_kept=timedelta(days=1),
+        jobs_kept=timedelta(days=3),
+        requests_kept=timedelta(days=90),
+        meter=Unmetered(),
+    )
+
+    assert (await kept.round()).requests == 1
+    assert await case.store.find("film", alive, "digest") is not None
+    assert await case.store.find("film", old, "digest") is None
+    with pytest.raises(JobDeleted):
+        await case.store.find("film", young, "digest")
