@@ -11,10 +11,10 @@ from pathlib import Path
 import click
 import uvloop
 
-from evergreen_server.addresses import listen_parts
-from evergreen_server.collector import calm_collector
 from evergreen_server.config import Config, ConfigError
-from evergreen_server.logs import set_up_logs
+from evergreen_server.runtime.addresses import listen_parts
+from evergreen_server.runtime.gc import calm_collector
+from evergreen_server.runtime.logs import set_up_logs
 
 
 @click.command()
@@ -26,8 +26,8 @@ def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
     # Imported here, since the client's commands and every --help would otherwise wait for it.
     from evergreen_server import app
     from evergreen_server.jobs.db.connect import DatabaseUnusable
-    from evergreen_server.replaced import FileUnusable
     from evergreen_server.rpc.server import CannotListen, SlowProtobuf
+    from evergreen_server.runtime.reload import FileUnusable
     from evergreen_storage import StorageError
 
     try:
@@ -115,8 +115,8 @@ def token(name: str, projects: tuple[str, ...], all_projects: bool, rights: tupl
 
     evergreen token --name studio --project film >> tokens
     """
-    from evergreen_server.rpc.access import Right
-    from evergreen_server.rpc.tokens import new_token
+    from evergreen_server.rpc.access.policy import Right
+    from evergreen_server.rpc.access.tokens import new_token
 
     if bool(projects) == all_projects:
         raise click.UsageError("say whose jobs and scenes it is for: --project ID, or --all-projects")

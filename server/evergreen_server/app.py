@@ -15,9 +15,7 @@ from uuid import uuid4
 
 from aiohttp.abc import AbstractResolver
 
-from evergreen_server.background import Background
 from evergreen_server.config import Config
-from evergreen_server.ids import JobIds
 from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.admission.forecast import Outlooks
@@ -28,14 +26,13 @@ from evergreen_server.jobs.cluster.notifier import Notices
 from evergreen_server.jobs.cluster.reaper import Reaper
 from evergreen_server.jobs.cluster.storage_locks import StorageLocks
 from evergreen_server.jobs.db.connect import open_database
-from evergreen_server.jobs.execution.context import Limits, Places, Shield, Tools
+from evergreen_server.jobs.execution.context import Limits, Places, Tools
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.execution.runner import Runner
 from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.maintenance.janitor import Sweep
-from evergreen_server.jobs.maintenance.retention import Retention, SteadyClock
+from evergreen_server.jobs.maintenance.retention import Retention
 from evergreen_server.jobs.model.change import Change
-from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.census import take_census
 from evergreen_server.jobs.store.jobs import JobStore
@@ -43,32 +40,38 @@ from evergreen_server.jobs.store.ledger import Caps
 from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.wakeups import Signals
-from evergreen_server.jobs.writers import SceneWriters
 from evergreen_server.media.guard import ThreadResolver, guarded_connector
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
 from evergreen_server.metrics import Metrics, serve_metrics
-from evergreen_server.replaced import Replaceable
-from evergreen_server.rpc.access import Access
+from evergreen_server.rpc.access.policy import Access
+from evergreen_server.rpc.access.tls import Certificates, read_certificates
+from evergreen_server.rpc.access.tokens import read_tokens
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections, connections_of, raise_file_limit
-from evergreen_server.rpc.requests import RequestReader
-from evergreen_server.rpc.scene import SceneService
+from evergreen_server.rpc.messages.events import EventWire
+from evergreen_server.rpc.messages.requests import RequestReader
 from evergreen_server.rpc.server import serve as serve_rpc
+from evergreen_server.rpc.services.scene import SceneService
+from evergreen_server.rpc.services.transfers import Transfers
+from evergreen_server.rpc.services.video import VideoService
+from evergreen_server.rpc.status_cache import StatusCache
 from evergreen_server.rpc.streams import MOST_WATCHES, Streams
-from evergreen_server.rpc.tls import Certificates, read_certificates
-from evergreen_server.rpc.tokens import read_tokens
-from evergreen_server.rpc.transfers import Transfers
-from evergreen_server.rpc.video import StatusCache, VideoService
-from evergreen_server.rpc.wire import EventWire
+from evergreen_server.runtime.background import Background
+from evergreen_server.runtime.clocks import SteadyClock
+from evergreen_server.runtime.ids import JobIds
+from evergreen_server.runtime.reload import Replaceable
+from evergreen_server.runtime.shield import ProtectedTasks
+from evergreen_server.runtime.temp import temp_folder
+from evergreen_server.runtime.threads import FileThreads
+from evergreen_server.runtime.turns import Turns
 from evergreen_server.runway.client import RunwayClient, Timeouts
 from evergreen_server.runway.models import RunwayModels
 from evergreen_server.runway.proxies import Proxies
 from evergreen_server.runway.retry import RetryPolicy
 from evergreen_server.sandbox import SANDBOX_KEY, Sandbox
-from evergreen_server.temp import temp_folder
-from evergreen_server.threads import FileThreads
-from evergreen_server.turns import Turns
+from evergreen_server.scenes.deletion import SceneDeletions
+from evergreen_server.scenes.writers import SceneWriters
 from evergreen_storage import SceneStore, open_storage
 
 BODIES_AT_ONCE = 16
@@ -209,7 +212,7 @@ async def serve(
             await stack.enter_async_context(lease.open())
         background = await stack.enter_async_context(Background(failed=metrics.task_failed))
         # Left before the provider and the database close, so that a POST under way can still record its task.
-        shield = await stack.enter_async_context(Shield(grace_seconds=config.grace_seconds))
+        shield = await stack.enter_async_context(ProtectedTasks(grace_seconds=config.grace_seconds))
         pace = Pace(scale=config.provider_speed)
         if database.shared:
             pace = replace(pace, after_restart_spread_seconds=(0.0, 0.5))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from evergreen_server.addresses import listen_address, on_loopback, proxy_url
+from evergreen_server.runtime.addresses import listen_address, on_loopback, proxy_url
 
 T = TypeVar("T")
 

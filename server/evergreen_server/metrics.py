@@ -9,9 +9,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from evergreen_server.addresses import listen_address, listen_parts
-from evergreen_server.doors import BACKLOG, http_runner, refuse_long_heads
 from evergreen_server.jobs.store.census import Census
+from evergreen_server.runtime.addresses import listen_address, listen_parts
+from evergreen_server.runtime.doors import BACKLOG, http_runner, refuse_long_heads
 
 CENSUS_SECONDS = 5.0
 LOOP_SECONDS = 0.5

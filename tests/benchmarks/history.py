@@ -19,7 +19,7 @@ from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.percentages import Progress
-from evergreen_server.rpc.wire import EventWire
+from evergreen_server.rpc.messages.events import EventWire
 from tests.benchmarks.machine import table
 from tests.history import job_id_of
 from tests.jobs.db.test_migrations import second

@@ -17,7 +17,7 @@ from statistics import quantiles
 
 import uvloop
 
-from evergreen_server.collector import calm_collector
+from evergreen_server.runtime.gc import calm_collector
 from tests.benchmarks.commanded import commanded, obey
 from tests.benchmarks.machine import cores, pinned, table
 from tests.serving import sandbox_process, serving

@@ -8,8 +8,8 @@ from statistics import quantiles
 
 import uvloop
 
-from evergreen_server.collector import calm_collector
-from evergreen_server.logs import set_up_logs
+from evergreen_server.runtime.gc import calm_collector
+from evergreen_server.runtime.logs import set_up_logs
 from tests.benchmarks.commanded import obey
 from tests.benchmarks.jobs import Probe
 from tests.serving import serving

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import uvloop
 
-from evergreen_server.collector import calm_collector
-from evergreen_server.ids import JobIds
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.model.change import Change
@@ -23,11 +21,14 @@ from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.ports.specs import VideoSpec
-from evergreen_server.rpc.access import Access
+from evergreen_server.rpc.access.policy import Access
+from evergreen_server.rpc.messages.events import EventWire
 from evergreen_server.rpc.server import serve
+from evergreen_server.rpc.services.video import VideoService
+from evergreen_server.rpc.status_cache import StatusCache
 from evergreen_server.rpc.streams import MOST_WATCHES, Streams
-from evergreen_server.rpc.video import StatusCache, VideoService
-from evergreen_server.rpc.wire import EventWire
+from evergreen_server.runtime.gc import calm_collector
+from evergreen_server.runtime.ids import JobIds
 from tests.benchmarks.commanded import obey, paced
 
 EXECUTION = "benchmark"

@@ -9,7 +9,7 @@ import uvloop
 
 from evergreen_server import app
 from evergreen_server.config import Config
-from evergreen_server.logs import set_up_logs
+from evergreen_server.runtime.logs import set_up_logs
 
 AHEAD = timedelta(seconds=float(os.environ["AHEAD_SECONDS"]))
 

@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from evergreen_server.__main__ import sandbox as command
-from evergreen_server.addresses import listen_address, listen_parts
+from evergreen_server.runtime.addresses import listen_address, listen_parts
 from evergreen_server.sandbox import Sandbox
 
 ADDRESSES = [

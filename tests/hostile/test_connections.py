@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from evergreen.v1 import scene_pb2, video_pb2, video_pb2_grpc
-from evergreen_server.rpc.access import Access, Caller, Right
+from evergreen_server.rpc.access.policy import Access, Caller, Right
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import KEPT_FILES, Connections, connections_of, raise_file_limit
 from evergreen_server.rpc.server import serve

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from evergreen_server.config import Config, ConfigError
-from evergreen_server.replaced import FileUnusable, Replaceable
-from evergreen_server.rpc.access import Right
-from evergreen_server.rpc.tls import read_certificates
-from evergreen_server.rpc.tokens import new_token, read_tokens
+from evergreen_server.rpc.access.policy import Right
+from evergreen_server.rpc.access.tls import read_certificates
+from evergreen_server.rpc.access.tokens import new_token, read_tokens
+from evergreen_server.runtime.reload import FileUnusable, Replaceable
 from tests.rpc.identities import REFUSED, certificate, logged
 
 _, LINE = new_token("studio", ["film"], [Right.READ])

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from evergreen.v1 import scene_pb2
-from evergreen_server.rpc.transfers import Transfers
+from evergreen_server.rpc.services.transfers import Transfers
 from tests.rpc.refusals import refusal
 from tests.rpc.scene_server import SceneApi, scene_serving
 from tests.rpc.scenes import CHUNK, files_of, info, upload

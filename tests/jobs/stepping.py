@@ -15,7 +15,7 @@ from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs
-from evergreen_server.jobs.execution.context import Limits, Shield, Tools
+from evergreen_server.jobs.execution.context import Limits, Tools
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.execution.runner import Runner
 from evergreen_server.jobs.model.change import Change
@@ -29,7 +29,8 @@ from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import Clip, Fetched, Picture
 from evergreen_server.ports.provider import Read, Submission, Task, TaskState
 from evergreen_server.ports.specs import Media, PreparedMedia, Role, VideoSpec
-from evergreen_server.threads import FileThreads
+from evergreen_server.runtime.shield import ProtectedTasks
+from evergreen_server.runtime.threads import FileThreads
 from evergreen_storage import SceneStore
 from evergreen_storage.disk import Traits
 from evergreen_storage.local import LocalStorage
@@ -273,7 +274,7 @@ async def stepping(
 
     async with (
         open_database(f"sqlite:///{folder / 'jobs.sqlite'}") as database,
-        Shield(grace_seconds=20) as shield,
+        ProtectedTasks(grace_seconds=20) as shield,
         FileThreads(2) as files,
         AsyncExitStack() as stack,
     ):

@@ -100,10 +100,10 @@ MUTANTS = (
     ),
     Mutant(
         guard="one alone does not hold all places",
-        path="server/evergreen_server/turns.py",
+        path="server/evergreen_server/runtime/turns.py",
         old="            if self._held[owner] >= self._free:",
         new="            if False:",
-        tests=("tests/test_turns.py",),
+        tests=("tests/runtime/test_turns.py",),
     ),
     Mutant(
         guard="a stray is attached to the intent that made it alone",

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from evergreen_server.rpc.access import Right
-from evergreen_server.rpc.tokens import new_token
+from evergreen_server.rpc.access.policy import Right
+from evergreen_server.rpc.access.tokens import new_token
 from tests.serving import WAIT_SECONDS
 
 
@@ -103,7 +103,7 @@ async def logged(event: str, seconds: float = WAIT_SECONDS) -> AsyncIterator[Non
             if record.getMessage() == event:
                 seen.set()
 
-    logger, handler = logging.getLogger("evergreen_server.replaced"), Handler()
+    logger, handler = logging.getLogger("evergreen_server.runtime.reload"), Handler()
     level = logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

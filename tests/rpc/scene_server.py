@@ -12,25 +12,25 @@ import grpc
 import pytest
 
 from evergreen.v1 import scene_pb2, scene_pb2_grpc
-from evergreen_server.background import Background
-from evergreen_server.ids import JobIds
 from evergreen_server.jobs.db.connect import open_database
-from evergreen_server.jobs.execution.context import Shield
 from evergreen_server.jobs.feed.hub import Feed
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import CostBasis, State
-from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.jobs.store.jobs import JobStore
-from evergreen_server.jobs.writers import SceneWriters
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
 from evergreen_server.ports.specs import VideoSpec
-from evergreen_server.rpc.access import Access
+from evergreen_server.rpc.access.policy import Access
 from evergreen_server.rpc.handlers import service_handler
-from evergreen_server.rpc.scene import SceneService
-from evergreen_server.rpc.transfers import Transfers
-from evergreen_server.rpc.wire import EventWire
+from evergreen_server.rpc.messages.events import EventWire
+from evergreen_server.rpc.services.scene import SceneService
+from evergreen_server.rpc.services.transfers import Transfers
+from evergreen_server.runtime.background import Background
+from evergreen_server.runtime.ids import JobIds
+from evergreen_server.runtime.shield import ProtectedTasks
+from evergreen_server.scenes.deletion import SceneDeletions
+from evergreen_server.scenes.writers import SceneWriters
 from evergreen_storage import Json, Meta, SceneStore, Storage, Unavailable, open_storage
 from tests.serving import WAIT_SECONDS
 
@@ -155,7 +155,7 @@ async def scene_serving(
         )
         background = await enter(Background(failed=pytest.fail))
         background.start(feed.run, name="feed")
-        shield = await enter(Shield(grace_seconds=5))
+        shield = await enter(ProtectedTasks(grace_seconds=5))
         service = SceneService(
             scenes=scenes,
             deletions=SceneDeletions(

@@ -11,10 +11,10 @@ from google.protobuf.descriptor import MethodDescriptor
 from grpc_reflection.v1alpha import reflection_pb2
 
 from evergreen.v1 import scene_pb2, video_pb2
-from evergreen_server.replaced import FileUnusable
-from evergreen_server.rpc.access import RULES, Access, Right
+from evergreen_server.rpc.access.policy import RULES, Access, Right
+from evergreen_server.rpc.access.tokens import read_tokens
 from evergreen_server.rpc.handlers import service_handler
-from evergreen_server.rpc.tokens import read_tokens
+from evergreen_server.runtime.reload import FileUnusable
 from tests.rpc.identities import REFUSED, TAKEN, Tokens, bearer, logged
 from tests.serving import Api, Control, reason_of, request, serving
 

@@ -10,7 +10,7 @@ import grpc
 import pytest
 
 from evergreen.v1 import scene_pb2
-from evergreen_server.rpc.transfers import AT_ONCE, Transfers
+from evergreen_server.rpc.services.transfers import AT_ONCE, Transfers
 from tests.rpc.refusals import invalid, refusal, retry_seconds
 from tests.rpc.scene_server import scene_serving
 from tests.rpc.scenes import CHUNK, body, crc32c, download, files_of, info, paths_of, scene_of, upload

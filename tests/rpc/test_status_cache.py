@@ -6,8 +6,8 @@ from evergreen_server.jobs.feed.window import Entry
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.ports.specs import VideoSpec
-from evergreen_server.rpc.access import ANYONE
-from evergreen_server.rpc.video import StatusCache
+from evergreen_server.rpc.access.policy import ANYONE
+from evergreen_server.rpc.status_cache import StatusCache
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CHANGE = Change(project_id="film", job_id="one")

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from evergreen.v1 import video_pb2, video_pb2_grpc
-from evergreen_server.replaced import FileUnusable
+from evergreen_server.runtime.reload import FileUnusable
 from tests.rpc.identities import REFUSED, TAKEN, Certificate, certificate, logged
 from tests.serving import Control, serving
 

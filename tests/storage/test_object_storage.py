@@ -12,7 +12,7 @@ from aiohttp import ClientSession, web
 from google_crc32c import value as crc32c_of
 from yarl import URL
 
-from evergreen_server.turns import Turns
+from evergreen_server.runtime.turns import Turns
 from evergreen_storage import (
     AlreadyExists,
     BodyMismatch,

@@ -15,7 +15,7 @@ from typing import Self
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.orders import Answer, Order, Work
 from evergreen_server.ports.media import MediaRefused, MediaTooCostly, MediaUnreachable
-from evergreen_server.turns import Turns
+from evergreen_server.runtime.turns import Turns
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from evergreen_server.media.spool import Spool
 from evergreen_server.media.urls import UrlPolicy
 from evergreen_server.ports.media import Fetched, MediaError, MediaRefused, MediaUnreachable
 from evergreen_server.ports.specs import Kind
-from evergreen_server.turns import Turns
+from evergreen_server.runtime.turns import Turns
 
 MAX_REDIRECTS = 3
 MAX_HEADS = 20

@@ -18,9 +18,9 @@ from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
 from evergreen_server.ports.specs import Fault
-from evergreen_server.rpc.access import Access, Caller, Gate
+from evergreen_server.rpc.access.policy import Access, Caller, Gate
 from evergreen_server.rpc.arrivals import Arrivals
-from evergreen_server.rpc.judging import part_faults
+from evergreen_server.rpc.messages.judging import part_faults
 from evergreen_server.rpc.status import InvalidRequest, abort
 
 M = TypeVar("M", bound=Message)

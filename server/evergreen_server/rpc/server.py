@@ -9,13 +9,13 @@ import grpc
 from google.protobuf.internal import api_implementation
 
 from evergreen.v1 import scene_pb2, video_pb2
-from evergreen_server.rpc.access import Access
+from evergreen_server.rpc.access.policy import Access
+from evergreen_server.rpc.access.tls import Certificates
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections
 from evergreen_server.rpc.handlers import service_handler
-from evergreen_server.rpc.standard import HEALTH, REFLECTION, Health, Reflection
+from evergreen_server.rpc.services.standard import HEALTH, REFLECTION, Health, Reflection
 from evergreen_server.rpc.streams import MOST_HEALTH_WATCHES, Streams
-from evergreen_server.rpc.tls import Certificates
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 CLIENT_KEEPALIVE_MS = 30_000

@@ -25,9 +25,9 @@ from evergreen_server.jobs.store.ledger import PriceUnknown, ProjectCreditsExcee
 from evergreen_server.jobs.store.project_lock import SceneBusy
 from evergreen_server.ports.provider import ProviderError, Unauthorized
 from evergreen_server.ports.specs import Fault
-from evergreen_server.rpc.access import AccessChanged, AccessDenied, TokenInvalid, TokenRequired
+from evergreen_server.rpc.access.policy import AccessChanged, AccessDenied, TokenInvalid, TokenRequired
+from evergreen_server.rpc.services.transfers import BrokenOff, TooManyTransfers, TransferStalled
 from evergreen_server.rpc.streams import TooManyStreams
-from evergreen_server.rpc.transfers import BrokenOff, TooManyTransfers, TransferStalled
 from evergreen_storage import (
     AssetConflict,
     BodyMismatch,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from evergreen_server.turns import Turns
+from evergreen_server.runtime.turns import Turns
 
 MOST_WATCHES = 24_000
 """Of 27 KiB each. One caller alone gets half of them."""

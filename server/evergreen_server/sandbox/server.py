@@ -15,7 +15,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-from evergreen_server.doors import BACKLOG, http_runner, refuse_long_heads
+from evergreen_server.runtime.doors import BACKLOG, http_runner, refuse_long_heads
 from evergreen_server.sandbox.account import DEFAULT_TIER, AccountChange, tier
 from evergreen_server.sandbox.api import Api, Controls
 from evergreen_server.sandbox.assets import Assets

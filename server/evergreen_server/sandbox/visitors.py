@@ -9,8 +9,8 @@ from ipaddress import ip_address
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from evergreen_server.addresses import on_loopback
-from evergreen_server.doors import Handler
+from evergreen_server.runtime.addresses import on_loopback
+from evergreen_server.runtime.doors import Handler
 from evergreen_server.sandbox.answers import compact
 
 __all__ = ["own_hosts_only", "visitor_fault"]

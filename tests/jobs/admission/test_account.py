@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from evergreen_server.jobs.admission.account import AccountReader
-from evergreen_server.jobs.execution.context import Shield
 from evergreen_server.ports.provider import Account, ProviderUnavailable
+from evergreen_server.runtime.shield import ProtectedTasks
 
 ACCOUNT = Account(balance_millicredits=5, max_monthly_millicredits=None, limits={}, api_version="")
 
@@ -36,7 +36,7 @@ async def started(calls: int, reader: AccountReader) -> list["asyncio.Task[Accou
 
 
 async def test_who_comes_while_the_account_is_asked_for_shares_the_answer_and_who_comes_later_asks_anew() -> None:
-    async with Shield(grace_seconds=0) as shield:
+    async with ProtectedTasks(grace_seconds=0) as shield:
         provider = Provider()
         reader = AccountReader(provider=provider, shield=shield)
 
@@ -51,7 +51,7 @@ async def test_who_comes_while_the_account_is_asked_for_shares_the_answer_and_wh
 
 
 async def test_one_that_gives_up_takes_the_answer_from_nobody() -> None:
-    async with Shield(grace_seconds=0) as shield:
+    async with ProtectedTasks(grace_seconds=0) as shield:
         provider = Provider()
         first, *others = await started(5, AccountReader(provider=provider, shield=shield))
 
@@ -64,7 +64,7 @@ async def test_one_that_gives_up_takes_the_answer_from_nobody() -> None:
 
 
 async def test_all_hear_of_a_fault_and_the_next_one_asks_anew() -> None:
-    async with Shield(grace_seconds=0) as shield:
+    async with ProtectedTasks(grace_seconds=0) as shield:
         provider = Provider()
         provider.fault = ProviderUnavailable("away")
         reader = AccountReader(provider=provider, shield=shield)
@@ -79,7 +79,7 @@ async def test_all_hear_of_a_fault_and_the_next_one_asks_anew() -> None:
 
 
 async def test_a_question_that_nobody_waits_for_any_more_ends_quietly() -> None:
-    async with Shield(grace_seconds=5) as shield:
+    async with ProtectedTasks(grace_seconds=5) as shield:
         provider = Provider()
         provider.fault = ProviderUnavailable("away")
         (call,) = await started(1, AccountReader(provider=provider, shield=shield))

@@ -26,7 +26,6 @@ from evergreen_server.jobs.maintenance.janitor import beyond_clock
 from evergreen_server.jobs.maintenance.retention import Retention
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.states import State
-from evergreen_server.jobs.scenes import under_way
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.census import take_census
 from evergreen_server.jobs.store.jobs import JobStore
@@ -34,6 +33,7 @@ from evergreen_server.jobs.store.needs import refuse_needed
 from evergreen_server.jobs.store.percentages import Progress
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.metrics import Unmetered
+from evergreen_server.scenes.deletion import under_way
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import request_at, store_of
 from tests.postgres import Postgres

@@ -13,13 +13,14 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs
-from evergreen_server.jobs.execution.context import Limits, Shield, Tools
+from evergreen_server.jobs.execution.context import Limits, Tools
 from evergreen_server.jobs.execution.submit import submit
 from evergreen_server.jobs.model.states import Slot, Stage
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.provider import NotSent, Submission
 from evergreen_server.ports.specs import Media, Role
+from evergreen_server.runtime.shield import ProtectedTasks
 from tests.jobs.stepping import Script, Stepping, stepping, with_picture
 from tests.jobs.tools import request_at, store_of, tools_of
 
@@ -64,7 +65,7 @@ async def submitting(tmp_path: Path, provider: Provider) -> AsyncIterator[tuple[
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store = store_of(database, clock=lambda: NOW)
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
-        async with Shield(grace_seconds=20) as shield:
+        async with ProtectedTasks(grace_seconds=20) as shield:
             tools = tools_of(
                 store, tasks=tasks, provider=provider, admission=Unpaused(), shield=shield, clock=lambda: NOW
             )

@@ -12,7 +12,7 @@ import pytest
 
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.ports.specs import Media, Role
-from evergreen_server.threads import FileThreads
+from evergreen_server.runtime.threads import FileThreads
 from tests.jobs.stepping import Script, Stepping, stepping, with_picture
 
 MANY = 40

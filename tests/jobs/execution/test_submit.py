@@ -14,13 +14,14 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.schema import jobs
-from evergreen_server.jobs.execution.context import Limits, Shield
+from evergreen_server.jobs.execution.context import Limits
 from evergreen_server.jobs.execution.submit import submit
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.states import Slot, Stage, State
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.wakeups import Signal, Signals
 from evergreen_server.ports.provider import Submission
+from evergreen_server.runtime.shield import ProtectedTasks
 from tests.jobs.tools import request_at, store_of, tools_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -77,7 +78,7 @@ async def test_a_stop_while_the_intent_is_recorded_leaves_no_intent_without_its_
         await store.wish("job-1", lambda job: replace(job, stage=Stage.WAITING))
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
-        async with Shield(grace_seconds=20) as shield:
+        async with ProtectedTasks(grace_seconds=20) as shield:
             tools = tools_of(
                 store, tasks=tasks, provider=provider, admission=Unpaused(), shield=shield, clock=lambda: NOW
             )
@@ -108,7 +109,7 @@ async def test_an_answer_that_the_database_does_not_take_is_offered_again_after_
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
         rename("provider_tasks", "away")
-        async with Shield(grace_seconds=20) as shield:
+        async with ProtectedTasks(grace_seconds=20) as shield:
             tools = tools_of(
                 store,
                 tasks=tasks,
@@ -170,7 +171,7 @@ async def test_work_that_fails_after_its_caller_has_gone_is_told(caplog: pytest.
         await go_on.wait()
         raise ZeroDivisionError("odd")
 
-    async with Shield(grace_seconds=20) as shield:
+    async with ProtectedTasks(grace_seconds=20) as shield:
         caller = asyncio.create_task(shield.run(work(), name="odd work"))
         await begun.wait()
         caller.cancel()
@@ -185,7 +186,7 @@ async def test_work_that_fails_while_its_caller_waits_is_its_callers_to_tell(cap
     async def work() -> None:
         raise ZeroDivisionError("odd")
 
-    async with Shield(grace_seconds=20) as shield:
+    async with ProtectedTasks(grace_seconds=20) as shield:
         with pytest.raises(ZeroDivisionError):
             await shield.run(work(), name="odd work")
 

@@ -10,12 +10,11 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from evergreen_server.ids import JobIds
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import job_files, metadata
 from evergreen_server.jobs.feed.hub import CursorCompacted, Feed
-from evergreen_server.jobs.maintenance.retention import Removed, Retention, SteadyClock
+from evergreen_server.jobs.maintenance.retention import Removed, Retention
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import CostBasis, EventKind, State
@@ -23,6 +22,8 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.metrics import Unmetered
 from evergreen_server.ports.specs import VideoSpec
+from evergreen_server.runtime.clocks import SteadyClock
+from evergreen_server.runtime.ids import JobIds
 from tests.postgres import Postgres
 
 START = datetime(2026, 11, 1, tzinfo=UTC)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from evergreen_server.ids import JobIds
 from evergreen_server.jobs.cluster.lease import Lease
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.schema import asset_claims, jobs
@@ -19,8 +18,9 @@ from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.project_lock import SceneBusy
-from evergreen_server.jobs.writers import SceneWriters
 from evergreen_server.ports.specs import Media, Role
+from evergreen_server.runtime.ids import JobIds
+from evergreen_server.scenes.writers import SceneWriters
 from tests.jobs.tools import request_at, store_of
 from tests.postgres import Postgres
 

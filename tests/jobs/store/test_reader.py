@@ -19,7 +19,7 @@ from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.reader import PAGE_BYTES, JobReader
-from evergreen_server.rpc.convert import job_message
+from evergreen_server.rpc.messages.convert import job_message
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import store_of
 from tests.postgres import Postgres

@@ -2,14 +2,14 @@
 
 import asyncio
 
-from evergreen_server.jobs.execution.context import Shield
 from evergreen_server.ports.provider import Account, Provider
+from evergreen_server.runtime.shield import ProtectedTasks
 
 
 class AccountReader:
     """Asks the provider, whom a caller without end would else have refuse our key's polls and creates too."""
 
-    def __init__(self, *, provider: Provider, shield: Shield) -> None:
+    def __init__(self, *, provider: Provider, shield: ProtectedTasks) -> None:
         self._provider = provider
         self._shield = shield
         self._question: asyncio.Task[Account] | None = None

@@ -15,7 +15,7 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, Time
 
 from evergreen_server.jobs.db.group_commit import BatchWriter
 from evergreen_server.jobs.db.schema import UNSETTLED, jobs, provider_tasks
-from evergreen_server.turns import Turns
+from evergreen_server.runtime.turns import Turns
 
 T = TypeVar("T")
 

@@ -1,14 +1,12 @@
 """What the steps of a job work with, and the little that they share."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
-from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import TypeVar
 
 from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.admission.scheduler import Admission
@@ -23,8 +21,9 @@ from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.media import MediaTools
 from evergreen_server.ports.metrics import Meter, Unmetered
 from evergreen_server.ports.provider import NotSent, Provider, Task
-from evergreen_server.threads import FileThreads
-from evergreen_server.turns import Turns
+from evergreen_server.runtime.shield import ProtectedTasks
+from evergreen_server.runtime.threads import FileThreads
+from evergreen_server.runtime.turns import Turns
 from evergreen_storage import SceneStore
 
 T = TypeVar("T")
@@ -81,7 +80,7 @@ class Tools:
     random: Random
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
-    shield: "Shield"
+    shield: "ProtectedTasks"
     places: Places
     files: FileThreads
     temp_dir: Path
@@ -120,48 +119,6 @@ class Tools:
     async def pause(self, job_id: str, seconds: float) -> bool:
         """Waits, but no longer than until a caller changes the job; tells whether one has."""
         return await self.signals.of(job_id).wait(seconds)
-
-
-class Shield:
-    """Lets work that must be recorded run to its end, though its caller is cancelled.
-
-    When the context ends, what is under way has `grace_seconds` to end; then it is cancelled.
-    """
-
-    def __init__(self, *, grace_seconds: float) -> None:
-        self._grace_seconds = grace_seconds
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=self._grace_seconds)
-        for task in list(self._tasks):
-            logger.warning("work cut off", extra={"work": task.get_name()})
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-
-    async def run(self, work: Coroutine[object, object, T], *, name: str) -> T:
-        """Runs `work`, gives what it gives and raises what it raises."""
-        task = asyncio.create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # The caller goes, and nobody else would hear of it.
-            task.add_done_callback(_tell_failure)
-            raise
-
-
-def _tell_failure(task: "asyncio.Task[Any]") -> None:
-    if not task.cancelled() and (exc := task.exception()) is not None:
-        logger.warning("work failed", exc_info=exc, extra={"work": task.get_name()})
 
 
 def held(check: Callable[[], None]) -> bool:

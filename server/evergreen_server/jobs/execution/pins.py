@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from evergreen_server.jobs.model.job import Pin
-from evergreen_server.threads import FileThreads
+from evergreen_server.runtime.threads import FileThreads
 
 CHUNK_BYTES = 1024 * 1024
 

@@ -23,7 +23,7 @@ from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job, JobFault
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.model.warnings import DATABASE_UNAVAILABLE, STEP_FAILED
-from evergreen_server.logs import current_job
+from evergreen_server.runtime.logs import current_job
 
 AWAY_TRIES = 3
 """So often the database must have been away for a job before its caller is told of it."""

@@ -28,7 +28,7 @@ from evergreen_server.jobs.execution.context import Tools
 from evergreen_server.jobs.execution.orphans import settle_strays
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.model.transitions import run_again
-from evergreen_server.jobs.scenes import SceneDeletions
+from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_storage import StorageError
 
 ROUND_SECONDS = 60.0

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from evergreen_server.turns import Place, Turns
+from evergreen_server.runtime.turns import Place, Turns
 
 
 def ask(turns: Turns, owner: str, times: int) -> list[Place]:

@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from evergreen_server.ids import JobIds
+from evergreen_server.runtime.ids import JobIds
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 

@@ -2,17 +2,13 @@
 
 import math
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import commands
 from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.forecast import Outlooks
 from evergreen_server.jobs.feed.hub import Feed
-from evergreen_server.jobs.feed.window import Entry
-from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Slot, State
@@ -21,75 +17,31 @@ from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.provider import Provider
 from evergreen_server.ports.specs import Fault
-from evergreen_server.rpc.access import Caller
-from evergreen_server.rpc.convert import account_message, credits_of, job_message, model_message, outlook_message
+from evergreen_server.rpc.access.policy import Caller
 from evergreen_server.rpc.handlers import Context
-from evergreen_server.rpc.paging import make_token, read_token
-from evergreen_server.rpc.requests import Reading, RequestReader, digest_of, key_faults
+from evergreen_server.rpc.messages.convert import (
+    account_message,
+    credits_of,
+    job_message,
+    model_message,
+    outlook_message,
+)
+from evergreen_server.rpc.messages.paging import make_token, read_token
+from evergreen_server.rpc.messages.requests import Reading, RequestReader, digest_of, key_faults
 from evergreen_server.rpc.status import InvalidRequest, Precondition
+from evergreen_server.rpc.status_cache import StatusCache
 from evergreen_server.rpc.streams import Streams
 from evergreen_storage import id_fault
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 MAX_WATCHED = 1000
-STATUSES_KEPT = 10_000
+
+
 STATES: Mapping[int, State] = {
     number: State[name.removeprefix("JOB_STATE_")] for name, number in video_pb2.JobState.items() if number
 }
 TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-
-
-class StatusCache:
-    """Serialized GetStatus answers. A lone process hears of every change, so what it kept is the row's truth.
-
-    With `final_only`, for one of several, only what can change no more is kept.
-    """
-
-    def __init__(self, *, final_only: bool = False, size: int = STATUSES_KEPT) -> None:
-        self._final_only = final_only
-        self._size = size
-        self._kept: OrderedDict[str, tuple[bytes, int, str, Slot | None]] = OrderedDict()
-        self._reading: dict[str, object] = {}
-
-    def changed(self, changes: Iterable[Change]) -> None:
-        """Drops what a commit changed."""
-        for change in changes:
-            self._kept.pop(change.job_id, None)
-            self._reading.pop(change.job_id, None)
-
-    def found(self, events: Iterable[Entry]) -> None:
-        """Drops what is older than an event that a watcher is about to see, though its commit be not announced yet."""
-        for event in events:
-            self._reading.pop(event.job_id, None)
-            kept = self._kept.get(event.job_id)
-            if kept is not None and kept[1] < event.revision:
-                del self._kept[event.job_id]
-
-    def get(self, job_id: str, caller: Caller) -> tuple[bytes, Slot | None] | None:
-        """Gives the answer about a job that the caller may see, if it is kept, and what the job needed a slot for.
-
-        If it did, its outlook is to be added.
-        """
-        kept = self._kept.get(job_id)
-        return (kept[0], kept[3]) if kept is not None and caller.sees(kept[2]) else None
-
-    @contextmanager
-    def reading(self, job_id: str) -> Iterator[Callable[[Job, bytes], None]]:
-        """Gives what keeps an answer about a row read inside; a change meanwhile makes it too old to be kept."""
-        mark = self._reading[job_id] = object()
-
-        def keep(job: Job, answer: bytes) -> None:
-            if self._reading.get(job_id) is mark and (job.final or not self._final_only):
-                self._kept[job_id] = answer, job.revision, job.request.project_id, job.needs_slot
-                if len(self._kept) > self._size:
-                    self._kept.popitem(last=False)
-
-        try:
-            yield keep
-        finally:
-            if self._reading.get(job_id) is mark:
-                del self._reading[job_id]
 
 
 class VideoService:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from evergreen_server.turns import Turns
+from evergreen_server.runtime.turns import Turns
 
 AT_ONCE = 48
 """Of which one caller alone gets half. Each holds up to 16 MiB where the disk is the slower side, and on an object

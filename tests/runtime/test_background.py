@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from evergreen_server.background import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Background
+from evergreen_server.runtime.background import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, Background
 
 
 class Pauses:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grpc
 
-from evergreen_server.replaced import FileUnusable
+from evergreen_server.runtime.reload import FileUnusable
 
 
 class Certificates:

@@ -8,8 +8,8 @@ import secrets
 from collections.abc import Sequence
 from hashlib import sha256
 
-from evergreen_server.replaced import FileUnusable
-from evergreen_server.rpc.access import Caller, Callers, Right
+from evergreen_server.rpc.access.policy import Caller, Callers, Right
+from evergreen_server.runtime.reload import FileUnusable
 from evergreen_storage import id_fault
 
 PREFIX = "evg_"

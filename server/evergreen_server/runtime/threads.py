@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
-from evergreen_server.turns import Turns
+from evergreen_server.runtime.turns import Turns
 
 T = TypeVar("T")
 

@@ -5,16 +5,16 @@ from contextlib import aclosing
 from datetime import datetime, timedelta
 
 from evergreen.v1 import scene_pb2
-from evergreen_server.jobs.execution.context import Shield
-from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.ports.specs import Fault
-from evergreen_server.rpc.chunks import chunk_messages
-from evergreen_server.rpc.convert import asset_message, timestamp
-from evergreen_server.rpc.fields import asset_faults
 from evergreen_server.rpc.handlers import Context
+from evergreen_server.rpc.messages.convert import asset_message, timestamp
+from evergreen_server.rpc.messages.fields import asset_faults
+from evergreen_server.rpc.services.chunks import chunk_messages
+from evergreen_server.rpc.services.transfers import Transfers
+from evergreen_server.rpc.services.uploads import Messages, Uploads
 from evergreen_server.rpc.status import InvalidRequest, Precondition
-from evergreen_server.rpc.transfers import Transfers
-from evergreen_server.rpc.uploads import Messages, Uploads
+from evergreen_server.runtime.shield import ProtectedTasks
+from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_storage import Asset, SceneStore
 
 LIFETIME_SECONDS = 15 * 60
@@ -31,7 +31,7 @@ class AssetMethods:
         deletions: SceneDeletions,
         uploads: Uploads,
         transfers: Transfers,
-        shield: Shield,
+        shield: ProtectedTasks,
         clock: Callable[[], datetime],
     ) -> None:
         self._scenes = scenes

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from datetime import datetime
 
 from evergreen.v1 import scene_pb2
-from evergreen_server.jobs.execution.context import Shield
-from evergreen_server.jobs.scenes import SceneDeletions
 from evergreen_server.ports.media import MediaTools
 from evergreen_server.ports.specs import Fault
-from evergreen_server.rpc.assets import AssetMethods
-from evergreen_server.rpc.convert import scene_message, summary_message
-from evergreen_server.rpc.fields import scene_faults
 from evergreen_server.rpc.handlers import Context
-from evergreen_server.rpc.paging import make_token, read_token
+from evergreen_server.rpc.messages.convert import scene_message, summary_message
+from evergreen_server.rpc.messages.fields import scene_faults
+from evergreen_server.rpc.messages.paging import make_token, read_token
+from evergreen_server.rpc.services.assets import AssetMethods
+from evergreen_server.rpc.services.transfers import Transfers
+from evergreen_server.rpc.services.uploads import Uploads
 from evergreen_server.rpc.status import InvalidRequest
-from evergreen_server.rpc.transfers import Transfers
-from evergreen_server.rpc.uploads import Uploads
+from evergreen_server.runtime.shield import ProtectedTasks
+from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_storage import Scene, SceneStore, id_fault
 
 PAGE_SIZE = 100
@@ -32,7 +32,7 @@ class SceneService(AssetMethods):
         deletions: SceneDeletions,
         media: MediaTools,
         transfers: Transfers,
-        shield: Shield,
+        shield: ProtectedTasks,
         clock: Callable[[], datetime],
     ) -> None:
         uploads = Uploads(scenes=scenes, deletions=deletions, media=media, transfers=transfers)

@@ -25,7 +25,7 @@ from evergreen_server.jobs.model.states import UNFINISHED, State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.needs import refuse_needed
 from evergreen_server.jobs.store.project_lock import SceneBusy, disown, is_marked, lock_project, mark, marked_by, unmark
-from evergreen_server.jobs.writers import Claim, SceneWriters
+from evergreen_server.scenes.writers import Claim, SceneWriters
 from evergreen_storage import SceneNotFound, SceneStore, StorageError
 
 WAIT_SECONDS = 60.0

@@ -1,0 +1,1 @@
+"""Messages of the contract to values of ours, and back."""

@@ -1,0 +1,1 @@
+"""Scenes between those that write to them and their deletion."""
