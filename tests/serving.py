@@ -23,7 +23,7 @@ from grpc_status import rpc_status
 from evergreen.v1 import scene_pb2_grpc, video_pb2, video_pb2_grpc
 from evergreen_server import app
 from evergreen_server.config import Config
-from evergreen_server.sandbox import SANDBOX_KEY, Sandbox, Settings
+from evergreen_server.providers.runway.sandbox import SANDBOX_KEY, Sandbox, Settings
 
 SAMPLES = Path(__file__).parent / "samples"
 SPEED = 50.0

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evergreen_server.config import Config, ConfigError
-from evergreen_server.sandbox import SANDBOX_KEY
+from evergreen_server.providers.runway.sandbox import SANDBOX_KEY
 
 KEY = f"key_{'5e' * 64}"
 

@@ -60,8 +60,8 @@ def sandbox(listen: str, speed: float, state_dir: Path | None, tier: int, render
     from aiohttp import ThreadedResolver
 
     from evergreen_server.media.guard import guarded_connector
-    from evergreen_server.sandbox import SANDBOX_KEY, Sandbox, Settings
-    from evergreen_server.sandbox.clock import check_speed
+    from evergreen_server.providers.runway.sandbox import SANDBOX_KEY, Sandbox, Settings
+    from evergreen_server.providers.runway.sandbox.state.clock import check_speed
 
     set_up_logs("INFO", "text")
     try:

@@ -44,6 +44,11 @@ from evergreen_server.media.guard import ThreadResolver, guarded_connector
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
 from evergreen_server.metrics import Metrics, serve_metrics
+from evergreen_server.providers.runway.catalog.models import RunwayModels
+from evergreen_server.providers.runway.http.client import RunwayClient, Timeouts
+from evergreen_server.providers.runway.http.proxies import Proxies
+from evergreen_server.providers.runway.http.retry import RetryPolicy
+from evergreen_server.providers.runway.sandbox import SANDBOX_KEY, Sandbox
 from evergreen_server.rpc.access.policy import Access
 from evergreen_server.rpc.access.tls import Certificates, read_certificates
 from evergreen_server.rpc.access.tokens import read_tokens
@@ -65,11 +70,6 @@ from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.runtime.temp import temp_folder
 from evergreen_server.runtime.threads import FileThreads
 from evergreen_server.runtime.turns import Turns
-from evergreen_server.runway.client import RunwayClient, Timeouts
-from evergreen_server.runway.models import RunwayModels
-from evergreen_server.runway.proxies import Proxies
-from evergreen_server.runway.retry import RetryPolicy
-from evergreen_server.sandbox import SANDBOX_KEY, Sandbox
 from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_server.scenes.writers import SceneWriters
 from evergreen_storage import SceneStore, open_storage

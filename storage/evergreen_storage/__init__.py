@@ -1,13 +1,15 @@
 """Where scenes live: one small storage protocol, its engines, and the scene tree upon it."""
 
-from .document import UnsupportedSchema
-from .keys import FOLDERS, id_fault, path_fault
-from .local import LocalStorage
-from .locks import Lock
-from .memory import MemoryStorage
-from .opening import open_storage
-from .scenes import AssetNotFound, SceneNotFound, SceneStore
-from .storage import (
+from evergreen_storage.engines.local import LocalStorage
+from evergreen_storage.engines.memory import MemoryStorage
+from evergreen_storage.keys import FOLDERS, id_fault, path_fault
+from evergreen_storage.locks import Lock
+from evergreen_storage.opening import open_storage
+from evergreen_storage.scenes.document import UnsupportedSchema
+from evergreen_storage.scenes.scenes import AssetNotFound, SceneNotFound, SceneStore
+from evergreen_storage.scenes.uploads import AssetConflict
+from evergreen_storage.scenes.values import Asset, Scene, SceneSummary
+from evergreen_storage.storage import (
     AlreadyExists,
     BodyMismatch,
     Conflict,
@@ -23,8 +25,6 @@ from .storage import (
     Unavailable,
     Unsupported,
 )
-from .uploads import AssetConflict
-from .values import Asset, Scene, SceneSummary
 
 __all__ = [
     "FOLDERS",

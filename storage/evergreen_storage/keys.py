@@ -3,7 +3,7 @@
 import re
 from typing import Final, Literal
 
-from .storage import InvalidKey
+from evergreen_storage.storage import InvalidKey
 
 __all__ = ["FOLDERS", "Kind", "check_folder", "check_key", "id_fault", "is_name", "path_fault"]
 

@@ -19,17 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from .checksums import is_slow
-from .local import LocalStorage
-from .locks import KeyLocks, Lock
-from .memory import MemoryStorage
-from .probe import honours_conditions
-from .serialized import SerializedStorage
-from .storage import Json, Storage, Unsupported
-from .threads import Threads
+from evergreen_storage.checksums import is_slow
+from evergreen_storage.engines.local import LocalStorage
+from evergreen_storage.engines.memory import MemoryStorage
+from evergreen_storage.engines.probe import honours_conditions
+from evergreen_storage.engines.serialized import SerializedStorage
+from evergreen_storage.locks import KeyLocks, Lock
+from evergreen_storage.storage import Json, Storage, Unsupported
+from evergreen_storage.threads import Threads
 
 if TYPE_CHECKING:
-    from .objects import Bucket, UploadTurn
+    from evergreen_storage.engines.buckets.objects import Bucket, UploadTurn
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ async def _open(
     if scheme in _ENGINES:
         bucket = await _bucket(url, scheme, options, environ, clock, locks, temp_dir, upload_turn)
         return await _compared(bucket, scheme, locks)
-    from .plugged import FsspecStorage
+    from evergreen_storage.engines.fsspec_storage import FsspecStorage
 
     plugged = await FsspecStorage.open(url.removeprefix("fsspec+"), options, temp_dir=temp_dir)
     return _serialized(plugged, "storage has no compare-and-swap", scheme, locks)
@@ -132,7 +132,7 @@ async def _bucket(
     try:
         # Only now, because obstore comes with an extra.
         engine = cast(_Engine, importlib.import_module(f".{name}", __package__))
-        from .objects import ObjectStorage
+        from evergreen_storage.engines.buckets.objects import ObjectStorage
     except ModuleNotFoundError as fault:
         if fault.name != "obstore":
             raise

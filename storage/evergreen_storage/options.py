@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from .storage import Json, Unsupported
+from evergreen_storage.storage import Json, Unsupported
 
 Value: TypeAlias = str | bool | float
 """What an engine takes; numbers are seconds or counts."""

@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from .checksums import Chunk
+from evergreen_storage.checksums import Chunk
 
 Sealed: TypeAlias = Callable[[int, int], Awaitable[None]]
 """Takes the size and the CRC32C of a body that has come whole, just before its key becomes visible."""

@@ -16,7 +16,7 @@ import aiohttp
 import uvloop
 
 from evergreen.v1 import video_pb2
-from evergreen_server.sandbox import SANDBOX_KEY
+from evergreen_server.providers.runway.sandbox import SANDBOX_KEY
 from tests.benchmarks.commanded import commanded, obey
 from tests.benchmarks.jobs import sandbox_process
 from tests.benchmarks.machine import cores, cpu_seconds, pinned, resident_kib, table

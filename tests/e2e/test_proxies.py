@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from evergreen.v1 import video_pb2 as v1
+from tests.providers.runway.proxy import PASSWORD, proxy
 from tests.rpc.identities import certificate
-from tests.runway.proxy import PASSWORD, proxy
 from tests.serving import Control, ServerProcess, first_frame
 
 PROVIDER = "localhost:9"

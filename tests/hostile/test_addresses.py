@@ -5,8 +5,8 @@ import pytest
 from click.testing import CliRunner
 
 from evergreen_server.__main__ import sandbox as command
+from evergreen_server.providers.runway.sandbox import Sandbox
 from evergreen_server.runtime.addresses import listen_address, listen_parts
-from evergreen_server.sandbox import Sandbox
 
 ADDRESSES = [
     ("127.0.0.1:50051", ("127.0.0.1", 50051)),

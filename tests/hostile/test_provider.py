@@ -22,10 +22,10 @@ from evergreen_server.ports.provider import (
     SubmissionUnknown,
 )
 from evergreen_server.ports.specs import VideoSpec
-from evergreen_server.runway import wire
-from evergreen_server.runway.retry import retry_after_seconds
+from evergreen_server.providers.runway.http import wire
+from evergreen_server.providers.runway.http.retry import retry_after_seconds
 from tests.hostile.mangled import Mangler, mangled
-from tests.runway.scripted import KEY, NOW, TASK_ID, answer, client_for, scripted
+from tests.providers.runway.scripted import KEY, NOW, TASK_ID, answer, client_for, scripted
 from tests.serving import Control, serving
 
 SPEC = VideoSpec(model="gen4.5", prompt_text="a wish", ratio="1280:720", duration_seconds=5)

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from evergreen_server.media.guard import guarded_connector
 from evergreen_server.metrics import Metrics, serve_metrics
-from tests.sandbox.driver import HEADERS, Caller, body, data_uri, opened, picture
+from tests.providers.runway.sandbox.driver import HEADERS, Caller, body, data_uri, opened, picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

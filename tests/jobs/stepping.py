@@ -32,8 +32,8 @@ from evergreen_server.ports.specs import Media, PreparedMedia, Role, VideoSpec
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.runtime.threads import FileThreads
 from evergreen_storage import SceneStore
-from evergreen_storage.disk import Traits
-from evergreen_storage.local import LocalStorage
+from evergreen_storage.engines.disk import Traits
+from evergreen_storage.engines.local import LocalStorage
 from tests.jobs.tools import request_at, store_of, tools_of
 
 SCALE = 2000.0

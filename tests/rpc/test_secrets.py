@@ -10,8 +10,8 @@ import aiohttp
 import pytest
 
 from evergreen.v1 import video_pb2
+from evergreen_server.providers.runway.sandbox import SANDBOX_KEY
 from evergreen_server.runtime.logs import FactsFormatter
-from evergreen_server.sandbox import SANDBOX_KEY
 from tests.media.web import Web, response
 from tests.rpc.refusals import refusal
 from tests.serving import SAMPLES, Api, Control, first_frame, request, serving

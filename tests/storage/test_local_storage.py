@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from evergreen_storage import AlreadyExists, InvalidKey, LocalStorage, NameTaken, NotFound, Unavailable
-from evergreen_storage.descriptors import LOCK
-from evergreen_storage.disk import Disk, Traits
+from evergreen_storage.engines.descriptors import LOCK
+from evergreen_storage.engines.disk import Disk, Traits
 from evergreen_storage.threads import Threads
 
 Child = Callable[..., AbstractAsyncContextManager[Process]]

@@ -10,7 +10,7 @@ from aiohttp import web
 from obstore.exceptions import GenericError
 
 from evergreen_storage import AlreadyExists, Conflict, SceneStore, Storage, StorageError, Unavailable, open_storage
-from evergreen_storage.object_errors import translated
+from evergreen_storage.engines.buckets.errors import translated
 from tests.storage.emulators import Bucket, Emulator
 from tests.storage.proxy import CONDITIONS, Act, Proxy, proxying
 

@@ -22,7 +22,7 @@ from evergreen_storage import (
     Unavailable,
     open_storage,
 )
-from evergreen_storage.serialized import SerializedStorage
+from evergreen_storage.engines.serialized import SerializedStorage
 from tests.storage.conftest import Clock
 from tests.storage.emulators import Bucket, Emulator
 from tests.storage.proxy import Act, Proxy, proxying

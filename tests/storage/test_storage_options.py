@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import pytest
 
 from evergreen_storage import Json, Unsupported, open_storage
-from evergreen_storage.bucket import is_confidential
+from evergreen_storage.engines.buckets.bucket import is_confidential
 from tests.storage.emulators import ACCOUNT, ACCOUNT_KEY, Bucket, Emulator
 from tests.storage.proxy import Proxy, proxying
 

@@ -19,7 +19,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.ports.media import Clip, MediaRefused
 from evergreen_server.ports.provider import Download, NotOurs, Task, TaskState
 from evergreen_storage import Asset, LocalStorage, SceneStore, Sealed, Unavailable, open_storage
-from evergreen_storage.disk import Traits
+from evergreen_storage.engines.disk import Traits
 from tests.jobs.tools import request_at, store_of, tools_of
 from tests.postgres import Postgres
 

@@ -23,7 +23,7 @@ from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.ports.provider import NotSent, Task, TaskState
-from evergreen_server.sandbox import SANDBOX_KEY
+from evergreen_server.providers.runway.sandbox import SANDBOX_KEY
 from tests.jobs.lives import check_lives
 from tests.jobs.tools import request_at, store_of, tools_of
 from tests.serving import Api, Control, serving

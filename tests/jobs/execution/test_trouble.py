@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.provider import NotSent, ProviderUnavailable
 from evergreen_storage import Unavailable
-from evergreen_storage.disk import Traits
+from evergreen_storage.engines.disk import Traits
 from tests.jobs.stepping import Script, stepping, with_picture
 from tests.jobs.tools import request_at
 

@@ -17,7 +17,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import sqlalchemy as sa
 
@@ -28,7 +28,6 @@ from evergreen_server.jobs.execution.context import Tools
 from evergreen_server.jobs.execution.orphans import settle_strays
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.model.transitions import run_again
-from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_storage import StorageError
 
 ROUND_SECONDS = 60.0
@@ -57,6 +56,14 @@ class Found:
     """Files of killed writers that were removed."""
 
 
+class Deletions(Protocol):
+    """Deletions of scenes, which `scenes` makes."""
+
+    async def finish(self) -> tuple[int, int]:
+        """Returns how many deletions had broken off, and how many of them were finished now."""
+        ...
+
+
 Part: TypeAlias = Callable[[Found], Awaitable[Found]]
 """Looks for one thing, and returns what was found so far with what it found."""
 
@@ -68,7 +75,7 @@ class Sweep:
     """
 
     def __init__(
-        self, *, database: Database, tools: Tools, running: Callable[[], Collection[str]], deletions: SceneDeletions
+        self, *, database: Database, tools: Tools, running: Callable[[], Collection[str]], deletions: Deletions
     ) -> None:
         """Takes what tells which jobs run here."""
         self._database = database

@@ -1,0 +1,1 @@
+"""RunwayML: its models, its HTTP API, and a sandbox that speaks it."""

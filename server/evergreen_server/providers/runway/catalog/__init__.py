@@ -1,0 +1,1 @@
+"""The models: what each accepts, its bounds and its prices."""

@@ -1,0 +1,157 @@
+"""Turns what a caller wants into a request body, remembering which field of ours each part came from."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from evergreen_server.ports.specs import Json, PreparedMedia, Role, VideoSpec
+from evergreen_server.providers.runway.catalog.rules import Operation, Path
+from evergreen_server.providers.runway.catalog.runway_models import TABLE
+from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object
+from evergreen_server.providers.runway.catalog.vocabulary import Row
+
+__all__ = ["Composition", "compose", "operation_of", "roles_of"]
+
+FRAMES = (Role.FIRST_FRAME, Role.LAST_FRAME)
+SOURCES = ("videoUri", "promptVideo")
+LISTS = {
+    Role.REFERENCE: "references",
+    Role.REFERENCE_VIDEO: "referenceVideos",
+    Role.REFERENCE_AUDIO: "referenceAudio",
+    Role.KEYFRAME: "keyframes",
+}
+LARGEST_WHOLE = 2**53
+"""Of a double; a larger one may stand for its neighbour as well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Composition:
+    """A request: `origins` tells for paths in the body the fields that they came from.
+
+    `misfits` are the media, by index, for which the model has no place; they are not in the body.
+    """
+
+    operation: Operation
+    body: dict[str, Json]
+    origins: Mapping[Path, str]
+    misfits: tuple[int, ...]
+
+
+def operation_of(model: str, roles: Iterable[Role]) -> Operation:
+    """Tells what is made from what.
+
+    References alone are given as the pictures of an image-to-video task where the model takes them so and has
+    a place for the other media beside them, else as references of a text-to-video task.
+    """
+    given = set(roles)
+    if Role.SOURCE_VIDEO in given:
+        return Operation.VIDEO_TO_VIDEO
+    if given.intersection(FRAMES):
+        return Operation.IMAGE_TO_VIDEO
+    row = TABLE.get((Operation.IMAGE_TO_VIDEO, model))
+    if row and Role.REFERENCE in given and _frames_mode(row) == "modes" and given <= set(roles_of(row)):
+        return Operation.IMAGE_TO_VIDEO
+    return Operation.TEXT_TO_VIDEO
+
+
+def roles_of(row: Row) -> tuple[Role, ...]:
+    """Names the roles for which a row has a place."""
+    mode = _frames_mode(row)
+    taken = {role for role, name in LISTS.items() if name in row.fields}
+    if mode:
+        taken |= {Role.FIRST_FRAME} if mode == "first" else set(FRAMES)
+    if mode == "modes":
+        taken.add(Role.REFERENCE)
+    if any(name in row.fields for name in SOURCES):
+        taken.add(Role.SOURCE_VIDEO)
+    return tuple(role for role in Role if role in taken)
+
+
+def _frames_mode(row: Row) -> str:
+    rule = row.fields.get("promptImage")
+    return rule.mode if isinstance(rule, Frames) else ""
+
+
+def compose(spec: VideoSpec, media: Sequence[PreparedMedia], row: Row) -> Composition:
+    """Builds the body for `row`; whether it is acceptable is for the table to say."""
+    origins: dict[Path, str] = {("model",): "model"}
+    body: dict[str, Json] = {"model": spec.model}
+    for name, field, value in (
+        ("promptText", "prompt_text", spec.prompt_text or None),
+        ("ratio", "ratio", spec.ratio or None),
+        ("resolution", "resolution", spec.resolution or None),
+        ("duration", "duration_seconds", spec.duration_seconds),
+        ("seed", "seed", spec.seed),
+    ):
+        origins[name,] = field
+        if value is not None:
+            body[name] = value
+    for name, option in spec.options.items():
+        origins[name,] = f"options.{name}"
+        body[name] = _whole(option)
+    misfits = tuple(index for index, one in enumerate(media) if not _place(one, index, row, body, origins))
+    _simplify(body, origins)
+    return Composition(operation=row.operation, body=body, origins=origins, misfits=misfits)
+
+
+def _place(
+    one: PreparedMedia,
+    index: int,
+    row: Row,
+    body: dict[str, Json],
+    origins: dict[Path, str],
+) -> bool:
+    """Puts one piece of media where the row takes it; False where it has no place."""
+    if one.role not in roles_of(row):
+        return False
+    field = f"media[{index}]"
+    if one.role is Role.SOURCE_VIDEO:
+        name = next(name for name in SOURCES if name in row.fields)
+        if name in body:
+            return False
+        body[name] = one.uri
+        origins[name,] = field
+        return True
+    name = LISTS.get(one.role, "promptImage")
+    name = name if name in row.fields else "promptImage"
+    items = body.setdefault(name, [])
+    if not isinstance(items, list):
+        return False
+    where: Path = (name, len(items))
+    origins |= {where: field, (*where, "position"): f"{field}.role", (name,): "media"}
+    item: dict[str, Json] = {"uri": one.uri}
+    if _typed(row, name):
+        item["type"] = "video" if name == "referenceVideos" else "audio"
+    if one.role in FRAMES:
+        item["position"] = "first" if one.role is Role.FIRST_FRAME else "last"
+    if one.role is Role.KEYFRAME:
+        origins[*where, "seconds"] = f"{field}.at_seconds"
+        if one.at_seconds is not None:
+            item["seconds"] = one.at_seconds
+    items.append(item)
+    return True
+
+
+def _typed(row: Row, name: str) -> bool:
+    rule = row.fields[name]
+    return isinstance(rule, Items) and isinstance(rule.item, Object) and "type" in rule.item.members
+
+
+def _simplify(body: dict[str, Json], origins: dict[Path, str]) -> None:
+    """Gives a lone first frame as a plain URI, the form that every model takes."""
+    match body.get("promptImage"):
+        case [{"uri": str() as uri, "position": "first"}]:
+            body["promptImage"] = uri
+            origins["promptImage",] = origins["promptImage", 0]
+
+
+def _whole(value: Json) -> Json:
+    """Makes whole numbers integers again, where a double is one for certain: a caller's Struct knows nothing else."""
+    match value:
+        case float() if value.is_integer() and abs(value) <= LARGEST_WHOLE:
+            return int(value)
+        case list():
+            return [_whole(item) for item in value]
+        case dict():
+            return {name: _whole(item) for name, item in value.items()}
+        case _:
+            return value

@@ -1,0 +1,207 @@
+"""Finds everything wrong with a caller's request, each fault at the caller's own field."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from evergreen_server.ports.specs import Fault, Json, Kind, Media, PreparedMedia, Role, VideoSpec, kind_of
+from evergreen_server.providers.runway.catalog.checks import check_body
+from evergreen_server.providers.runway.catalog.compose import Composition, compose, operation_of, roles_of
+from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operation, Path
+from evergreen_server.providers.runway.catalog.runway_models import TABLE
+from evergreen_server.providers.runway.catalog.vocabulary import SEED, Row
+
+__all__ = ["OWNED", "find_faults", "trace"]
+
+OWNED: Mapping[str, str] = {
+    "model": "model",
+    "promptText": "prompt_text",
+    "ratio": "ratio",
+    "resolution": "resolution",
+    "duration": "duration_seconds",
+    "seed": "seed",
+    "promptImage": "media",
+    "promptVideo": "media",
+    "videoUri": "media",
+    "references": "media",
+    "referenceVideos": "media",
+    "referenceAudio": "media",
+    "keyframes": "media",
+    "draftTaskId": "nothing: drafts cannot be enhanced through this service",
+}
+"""Body fields that a request states by its own fields, and which those are."""
+
+SINGLE_FILES = (
+    "mp4",
+    "mov",
+    "prores",
+    "hdr10",
+    "hlg",
+    "sdr_rec709_10bit",
+    "hdr_pq_12bit_master",
+    "hdr_prores",
+)
+PLACEHOLDERS = {
+    Kind.PICTURE: "runway://placeholder/picture",
+    Kind.VIDEO: "runway://placeholder/video",
+    Kind.AUDIO: "runway://placeholder/audio",
+}
+
+
+def find_faults(spec: VideoSpec) -> list[Fault]:
+    """Names every fault, with what is allowed; empty means acceptable."""
+    found = list(_option_faults(spec))
+    operation = operation_of(spec.model, (one.role for one in spec.media))
+    row = TABLE.get((operation, spec.model))
+    rows = [one for one in TABLE.values() if one.model == spec.model]
+    if not rows:
+        known = ", ".join(dict.fromkeys(model for _, model in TABLE))
+        found.append(Fault(field="model", description=f"Unknown model; one of: {known}."))
+        if spec.seed is not None:
+            found += [Fault(field="seed", description=issue.message) for issue in SEED.issues(spec.seed, ())]
+        return found
+    if row is None:
+        found.append(_wrong_operation(operation, rows))
+    found += _row_faults(spec, row or rows[0], of_media=row is not None)
+    return list(dict.fromkeys(found))
+
+
+def _wrong_operation(operation: Operation, rows: list[Row]) -> Fault:
+    ways = "; ".join(f"{row.operation} from {', '.join(roles_of(row)) or 'text alone'}" for row in rows)
+    return Fault(
+        field="media",
+        description=f"{rows[0].model} does not do {operation}; it does {ways}.",
+    )
+
+
+def _row_faults(spec: VideoSpec, row: Row, *, of_media: bool) -> Iterator[Fault]:
+    allowed = {name: value for name, value in spec.options.items() if not _owned(name, value)}
+    composed = compose(replace(spec, options=allowed), [_placeholder(one) for one in spec.media], row)
+    for issue in check_body(row.operation, composed.body):
+        for fault in _translate(issue, composed, row):
+            if of_media or not fault.field.startswith("media"):
+                yield fault
+    if "ratio" in composed.body and row.model == "aleph2":
+        yield Fault(
+            field="ratio",
+            description="aleph2 keeps the source's size; use options.targetAspectRatio.",
+        )
+    chosen = composed.body.get("outputFormat")
+    if isinstance(chosen, str) and chosen not in SINGLE_FILES and "outputFormat" in row.fields:
+        kinds = ", ".join(value for value in _values(row, "outputFormat") if value in SINGLE_FILES)
+        text = f"A clip is delivered as one video file, so image sequences are not taken; one of: {kinds}."
+        yield Fault(field="options.outputFormat", description=text)
+    if of_media:
+        for index in composed.misfits:
+            yield _misfit(index, spec.media[index], row)
+        for index, one in enumerate(spec.media):
+            if one.at_seconds is not None and one.role is not Role.KEYFRAME:
+                yield Fault(
+                    field=f"media[{index}].at_seconds",
+                    description="Only a KEYFRAME has a time.",
+                )
+
+
+def _misfit(index: int, one: Media, row: Row) -> Fault:
+    roles = roles_of(row)
+    if one.role is Role.SOURCE_VIDEO and one.role in roles:
+        return Fault(
+            field=f"media[{index}].role",
+            description="Only one SOURCE_VIDEO can be given.",
+        )
+    takes = ", ".join(roles) or "no media"
+    description = f"{row.model} {row.operation} has no place for {one.role}; it takes {takes}."
+    return Fault(field=f"media[{index}].role", description=description)
+
+
+def _translate(issue: Issue, composed: Composition, row: Row) -> Iterator[Fault]:
+    if issue.code == "unrecognized_keys" and not issue.path:
+        for name in _strings(issue.details["keys"]):
+            yield _not_taken(name, row)
+        return
+    field = trace(issue.path, composed.origins)
+    rule = row.fields.get(str(issue.path[0]))
+    allowed = rule.describe() if rule and len(issue.path) == 1 and issue.code != "custom" else ""
+    if "received undefined" in issue.message:
+        description = f"Required by {row.model}" + (f": {allowed}." if allowed else ".")
+    else:
+        description = issue.message.rstrip(".") + (f"; allowed: {allowed}." if allowed else ".")
+    yield Fault(field=field, description=description)
+
+
+def _not_taken(name: str, row: Row) -> Fault:
+    field = OWNED.get(name)
+    if field is None:
+        options = ", ".join(option for option in row.fields if option not in OWNED) or "none"
+        text = f"Not an option of {row.model} {row.operation}; its options: {options}."
+        return Fault(field=f"options.{name}", description=text)
+    instead = ""
+    if name in ("ratio", "resolution"):
+        other = "resolution" if name == "ratio" else "ratio"
+        instead = " Its size follows the input."
+        if choices := _values(row, other):
+            instead = f" Use {other}, one of: {', '.join(choices)}."
+    return Fault(
+        field=field,
+        description=f"{row.model} {row.operation} takes no {field}.{instead}",
+    )
+
+
+def trace(path: Path, origins: Mapping[Path, str]) -> str:
+    """Gives the caller's field for a path in the body, by the longest part of it that is known."""
+    for length in range(len(path), 0, -1):
+        if (field := origins.get(path[:length])) is not None:
+            rest = path[length:] if field.startswith("options.") else ()
+            return field + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in rest)
+    first = str(path[0]) if path else "model"
+    return OWNED.get(first, f"options.{first}")
+
+
+def _option_faults(spec: VideoSpec) -> Iterator[Fault]:
+    for name, value in spec.options.items():
+        if _owned(name, value):
+            instead = OWNED.get(name, "media")
+            yield Fault(field=f"options.{name}", description=f"Not an option; use {instead}.")
+        elif name == "duration" and spec.duration_seconds is not None:
+            yield Fault(
+                field="options.duration",
+                description="Give duration_seconds or this, not both.",
+            )
+        elif any("://" in text or text.lstrip().lower().startswith("data:") for text in _texts(value)):
+            yield Fault(
+                field=f"options.{name}",
+                description="Options hold no URIs; give media instead.",
+            )
+
+
+def _owned(name: str, value: Json) -> bool:
+    """Tells whether a body field is stated elsewhere; only the word "auto" is a duration of its own."""
+    if name == "duration":
+        return value != "auto"
+    return name in OWNED or name.lower().endswith("uri")
+
+
+def _placeholder(one: Media) -> PreparedMedia:
+    return PreparedMedia(role=one.role, uri=PLACEHOLDERS[kind_of(one.role)], at_seconds=one.at_seconds)
+
+
+def _values(row: Row, name: str) -> tuple[str, ...]:
+    rule = row.fields.get(name)
+    return tuple(str(value) for value in rule.values) if isinstance(rule, OneOf) else ()
+
+
+def _strings(value: Json) -> Iterator[str]:
+    if isinstance(value, list):
+        yield from (item for item in value if isinstance(item, str))
+
+
+def _texts(value: Json) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case list():
+            for item in value:
+                yield from _texts(item)
+        case dict():
+            for name, item in value.items():
+                yield name
+                yield from _texts(item)

@@ -1,0 +1,143 @@
+"""Renders clips on demand, in worker processes so that no loop and no GIL waits for them, and keeps each one."""
+
+import asyncio
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Timer
+from typing import Literal
+
+from evergreen_server.providers.runway.sandbox.state.journal import Json
+from evergreen_server.providers.runway.sandbox.state.tasks import ENDINGS, TaskRecord
+
+_SECONDS_MOST = 300.0
+
+
+class RenderFailed(Exception):
+    """The worker could not read the source or died over it."""
+
+
+class Studio:
+    """Owns the workers and the folder of finished clips. A worker is started when first needed."""
+
+    def __init__(self, *, clips: Path, assets: Path, workers: int) -> None:
+        self._clips = clips
+        self._assets = assets
+        self._workers = [_Worker() for _ in range(workers)]
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="studio")
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def clip(self, record: TaskRecord, *, scale: float) -> Path:
+        """Returns the task's clip, rendered on the first call; the same picture and parameters share a file."""
+        width, height = (max(2, round(side * scale) // 2 * 2) for side in (record.width, record.height))
+        source = record.source
+        # Without a source the picture is made up, one per prompt.
+        seed = 0 if source else int(hashlib.sha256(record.prompt_text.encode()).hexdigest()[:8], 16)
+        job: dict[str, Json] = {
+            "work": "render",
+            "source": str(self._assets / source.digest) if source else "",
+            "kind": source.kind if source else "none",
+            "seed": seed,
+            "width": width,
+            "height": height,
+            "seconds": record.clip_seconds,
+            "form": record.form,
+            "sound": record.sound,
+        }
+        name = hashlib.sha256(json.dumps({**job, "source": source.digest if source else ""}).encode()).hexdigest()
+        target = self._clips / f"{name}.{ENDINGS[record.form]}"
+        async with self._locks.setdefault(name, asyncio.Lock()):
+            if not target.exists():
+                await self._run({**job, "target": str(target)})
+        self._locks.pop(name, None)
+        return target
+
+    async def probe(self, path: Path, *, kind: Literal["video", "audio"] = "video") -> Mapping[str, float]:
+        """Tells `width`, `height` and `seconds` of a video file, the last of a sound. Raises RenderFailed."""
+        answer = await self._run({"work": "probe", "source": str(path), "kind": kind})
+        return {name: value for name, value in answer.items() if isinstance(value, int | float)}
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers:
+            worker.stop()
+        self._threads.shutdown(wait=True)
+
+    async def _run(self, job: dict[str, Json]) -> dict[str, Json]:
+        answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._call, job)
+        if "error" in answer:
+            raise RenderFailed(str(answer["error"]))
+        return answer
+
+    def _call(self, job: dict[str, Json]) -> dict[str, Json]:
+        worker = self._idle.get()
+        try:
+            return worker.call(job)
+        finally:
+            self._idle.put(worker)
+
+
+class _Worker:
+    """One process running `render.py`, used by one thread at a time."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._stopped = False
+
+    def call(self, job: dict[str, Json]) -> dict[str, Json]:
+        if self._stopped:
+            return {"error": "the sandbox is stopping"}
+        process = self._process = self._process or self._start()
+        assert process.stdin is not None
+        assert process.stdout is not None
+        # The bound on a job: a killed worker closes its pipe, which ends the read below.
+        bound = Timer(_SECONDS_MOST, process.kill)
+        bound.start()
+        try:
+            process.stdin.write(json.dumps(job) + "\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        finally:
+            bound.cancel()
+        if not line:
+            self._end(process)
+            return {"error": "the render worker died"}
+        answer: dict[str, Json] = json.loads(line)
+        return answer
+
+    def stop(self) -> None:
+        """Kills the process; a call under way in another thread then ends by itself."""
+        self._stopped = True
+        if (process := self._process) is not None:
+            process.kill()
+            process.wait()
+            self._end(process)
+
+    def _start(self) -> "subprocess.Popen[str]":
+        # -P keeps this folder out of the worker's import path: its module names must not shadow others.
+        command = [sys.executable, "-P", str(Path(__file__).with_name("render.py"))]
+        # A session of its own keeps a terminal's Ctrl-C from it; it ends when its input does.
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+
+    def _end(self, process: "subprocess.Popen[str]") -> None:
+        self._process = None
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                try:
+                    pipe.close()
+                except BrokenPipeError:
+                    continue

@@ -1,0 +1,1 @@
+"""What the sandbox knows: its account, tasks, queues and uploads, rebuilt from its journal."""

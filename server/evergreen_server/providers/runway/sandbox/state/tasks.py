@@ -1,0 +1,137 @@
+"""What a task is and what it looks like at a moment: a pure function of its record and the clock."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
+
+from evergreen_server.providers.runway.sandbox.settings import Progress
+from evergreen_server.providers.runway.sandbox.state.journal import Json
+
+Status: TypeAlias = Literal["THROTTLED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
+
+Form: TypeAlias = Literal["mp4", "mov", "prores", "frames"]
+"""What a clip is written as; `frames` is an archive of pictures."""
+
+ENDINGS: Mapping[Form, str] = {"mp4": "mp4", "mov": "mov", "prores": "mov", "frames": "zip"}
+
+MILLI = 1000
+
+# The provider keeps the price of a request that moderation refused, and gives back all others.
+_CHARGED_FAILURES = ("SAFETY.", "INPUT_PREPROCESSING.SAFETY.")
+
+_STEPS = ((0.9, 0.9), (0.5, 0.45), (0.15, 0.1), (0.0, 0.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedFailure:
+    """The end that a scripted fault has laid down for a task; `code` None is a failure without a code."""
+
+    code: str | None
+    message: str
+    at: float
+    """The part of the running time after which the task fails."""
+
+    @property
+    def charged(self) -> bool:
+        return self.code is not None and self.code.startswith(_CHARGED_FAILURES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The media that the clip is made from: a file of the asset store, by its SHA-256."""
+
+    digest: str
+    kind: Literal["image", "video"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskRecord:
+    """All that was settled when a task was created. Money in millicredits, times in simulated seconds."""
+
+    id: str
+    operation: str
+    model: str
+    prompt_text: str
+    body_digest: str
+    created_at: float
+    estimate: int
+    cost: int
+    pending_seconds: float
+    running_seconds: float
+    width: int
+    height: int
+    clip_seconds: float
+    source: Source | None = None
+    failure: PlannedFailure | None = None
+    held_seconds: float = 0.0
+    padding_bytes: int = 0
+    outputs: int = 1
+    draft: bool = False
+    form: Form = "mp4"
+    sound: bool = False
+
+    def entry(self) -> dict[str, Json]:
+        return asdict(self)
+
+    @classmethod
+    def from_entry(cls, entry: dict[str, Json]) -> "TaskRecord":
+        values = dict(entry)
+        source, failure = values.pop("source"), values.pop("failure")
+        return cls(
+            **values,  # type: ignore[arg-type] # written by `entry` from the same fields
+            source=None if source is None else Source(**source),  # type: ignore[arg-type] # written by `entry`
+            failure=None if failure is None else PlannedFailure(**failure),  # type: ignore[arg-type] # as above
+        )
+
+    @property
+    def seconds_to_end(self) -> float:
+        """Time from being let in to the end."""
+        part = 1.0 if self.failure is None else self.failure.at
+        return self.pending_seconds + self.running_seconds * part
+
+
+@dataclass(slots=True, kw_only=True)
+class Task:
+    """A task in the books. `admitted_at` is when it stopped being THROTTLED."""
+
+    record: TaskRecord
+    charged: int
+    admitted_at: float | None = None
+    deleted_at: float | None = None
+    cancelled: bool = False
+    """Deleted before its end; what was deleted after it is not."""
+
+    @property
+    def ends_at(self) -> float | None:
+        return None if self.admitted_at is None else self.admitted_at + self.record.seconds_to_end
+
+    def status(self, now: float) -> Status:
+        if self.cancelled:
+            return "CANCELLED"
+        if self.admitted_at is None or now < self.admitted_at:
+            return "THROTTLED"
+        if now < self.admitted_at + min(self.record.pending_seconds, self.record.seconds_to_end):
+            return "PENDING"
+        if now < self.admitted_at + self.record.seconds_to_end:
+            return "RUNNING"
+        return "SUCCEEDED" if self.record.failure is None else "FAILED"
+
+    def progress(self, now: float, *, shape: Progress, every: float) -> float:
+        """Tells the progress of a RUNNING task as last updated, from 0 to below 1."""
+        if self.admitted_at is None:
+            return 0.0
+        elapsed = max(0.0, now - self.admitted_at - self.record.pending_seconds)
+        part = min(0.99, elapsed // every * every / self.record.running_seconds)
+        match shape:
+            case "none":
+                return 0.0
+            case "stepwise":
+                return next(value for threshold, value in _STEPS if part >= threshold)
+            case "linear":
+                return round(part, 2)
+
+
+def credits_of(millicredits: int) -> int | float:
+    """Writes an amount as the API does: a whole number wherever it is one."""
+    whole, rest = divmod(millicredits, MILLI)
+    return whole if rest == 0 else millicredits / MILLI

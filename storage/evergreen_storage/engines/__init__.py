@@ -1,0 +1,1 @@
+"""The storage engines: local disk, memory, fsspec filesystems, and what they share."""

@@ -1,0 +1,327 @@
+"""The engine for object stores, on obstore: streams bodies in bounded memory and compares before it swaps.
+
+A body of up to one part is one request. A longer one is a multipart upload, which is aborted when the body breaks off,
+is not the announced one, or the task is cancelled. Only a killed process leaves one: a rule of the bucket that ends
+incomplete uploads after a day removes it.
+
+Creating a longer body only where there is none: the request that publishes a multipart upload carries no condition
+here, since obstore takes none for it. So it is preceded by a look, and a lock is held over both: within the process,
+and between processes where one is given.
+"""
+
+import asyncio
+import tempfile
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+import obstore
+
+from evergreen_storage.checksums import Chunk, extend_crc32c
+from evergreen_storage.content_types import content_type_of, headers_of
+from evergreen_storage.engines.body import BLOCK, Body
+from evergreen_storage.engines.buckets.clearing import clear
+from evergreen_storage.engines.buckets.errors import translated
+from evergreen_storage.engines.buckets.listing import folders, level, tree
+from evergreen_storage.engines.buckets.multipart import Upload
+from evergreen_storage.keys import check_folder, check_key
+from evergreen_storage.locks import KeyLocks
+from evergreen_storage.storage import AlreadyExists, Meta, NotFound, Sealed, TooLarge, Unavailable
+from evergreen_storage.threads import Threads
+
+if TYPE_CHECKING:
+    from obstore import GetOptions, ObjectMeta, PutMode, PutResult
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+# The least that S3 takes as a part.
+_PART: Final = 5 << 20
+_UPLOADS_AT_ONCE: Final = 16
+UploadTurn: TypeAlias = Callable[[str], AbstractAsyncContextManager[None]]
+"""Holds a place among the bodies on their way, each of up to 20 MiB, for the project that is named."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A bucket, or a folder in it, and what is special about its kind of store."""
+
+    store: "S3Store | GCSStore | AzureStore"
+    prefix: str
+    """What comes before each key: empty, or ends in "/"."""
+    token: Literal["e_tag", "version"]
+    """Which of the two names a content for a conditional write."""
+    signs: bool
+    """Whether there are credentials to sign a URL with."""
+    seeks: bool
+    """Whether a listing can begin at a key, instead of being read from its start."""
+
+
+class ObjectStorage:
+    """Keeps objects in a bucket."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        *,
+        clock: Callable[[], datetime],
+        locks: KeyLocks,
+        temp_dir: Path | None = None,
+        upload_turn: UploadTurn | None = None,
+    ) -> None:
+        self._bucket = bucket
+        self._temp_dir = temp_dir
+        self._locks = locks
+        self._store = bucket.store
+        self._clock = clock
+        uploads = asyncio.Semaphore(_UPLOADS_AT_ONCE)
+        self._upload_turn: UploadTurn = upload_turn or (lambda _project: uploads)
+        self._threads = Threads(size=2)
+
+    async def put(
+        self,
+        key: str,
+        data: bytes,
+        *,
+        content_type: str | None = None,
+        if_absent: bool = False,
+        if_token: str | None = None,
+    ) -> Meta:
+        path = self._path(key)
+        mode: PutMode = "create" if if_absent else "overwrite"
+        if if_token is not None:
+            mode = {"e_tag": if_token} if self._bucket.token == "e_tag" else {"version": if_token}
+        return await self._put(key, path, data, content_type, mode)
+
+    async def put_stream(
+        self,
+        key: str,
+        chunks: AsyncIterator[Chunk],
+        *,
+        size: int | None,
+        content_type: str | None = None,
+        crc32c: int | None = None,
+        if_absent: bool = False,
+        sealed: Sealed | None = None,
+    ) -> Meta:
+        path = self._path(key)
+        body = Body(key, chunks, size=size, crc32c=crc32c)
+
+        async def seal() -> None:
+            if sealed is not None:
+                await sealed(body.size, body.crc32c)
+
+        try:
+            # For as long as the body takes, which is for whoever sends it to say.
+            async with self._upload_turn(_project_of(key)), aclosing(body.blocks()) as blocks:
+                held: deque[bytes] = deque()
+                while body.size <= _PART:
+                    block = await anext(blocks, None)
+                    if block is None:
+                        mode: PutMode = "create" if if_absent else "overwrite"
+                        await seal()
+                        return await self._put(key, path, b"".join(held), content_type, mode)
+                    held.append(block)
+                if if_absent:
+                    await self._refuse_existing(key)
+                await self._upload(key, path, held, blocks, content_type, seal, if_absent=if_absent)
+        except AlreadyExists as fault:
+            fault.size, fault.crc32c = body.size, body.crc32c
+            raise
+        stat = await self.stat(key)
+        if stat is None:
+            raise Unavailable(f"{key!r} was deleted as soon as it was written")
+        return replace(stat, crc32c=body.crc32c, content_type=content_type or content_type_of(key))
+
+    async def get(self, key: str, *, max_bytes: int) -> tuple[bytes, Meta]:
+        with translated(key, "read"):
+            result = await obstore.get_async(self._store, self._path(key))
+            if result.meta["size"] > max_bytes:
+                raise TooLarge(f"{key!r} has {result.meta['size']} bytes, more than the {max_bytes} asked for")
+            data = bytes(await result.bytes_async())
+        stated = result.attributes.get("Content-Type")
+        meta = self._meta(result.meta, token=result.meta.get(self._bucket.token))
+        return data, replace(meta, crc32c=extend_crc32c(0, data), content_type=stated or content_type_of(key))
+
+    async def stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+        path = self._path(key)
+        if end is not None and end <= start:
+            await self._require(key)
+            return
+        options: GetOptions = {}
+        if end is not None:
+            options = {"range": (start, end)}
+        elif start:
+            options = {"range": {"offset": start}}
+        try:
+            with translated(key, "read"):
+                result = await obstore.get_async(self._store, path, options=options)
+        except Unavailable:
+            # Stores do not agree on what it is to read from behind the end on.
+            if not options or (await self._require(key)).size > start:
+                raise
+            return
+        with translated(key, "read"):
+            async for block in result.stream(min_chunk_size=BLOCK):
+                yield bytes(block)
+
+    async def stat(self, key: str) -> Meta | None:
+        path = self._path(key)
+        with suppress(NotFound), translated(key, "read"):
+            return self._meta(await obstore.head_async(self._store, path))
+        # The answer to HEAD has no body, which alone tells that the key is missing from the bucket itself.
+        with suppress(NotFound), translated(key, "read"):
+            return self._meta((await obstore.get_async(self._store, path)).meta)
+        return None
+
+    async def list(self, prefix: str, *, delimiter: bool = False, after: str = "") -> AsyncGenerator[Meta, None]:
+        check_folder(prefix)
+        where, since = self._bucket.prefix + prefix, self._bucket.prefix + after if after else ""
+        found: AsyncGenerator[ObjectMeta | str, None] | AsyncGenerator[ObjectMeta, None]
+        if not delimiter:
+            found = tree(self._store, where, since)
+        elif self._bucket.seeks:
+            found = folders(self._store, where, since)
+        else:
+            found = level(self._store, where, since)
+        async with aclosing(found):
+            async for entry in found:
+                if isinstance(entry, str):
+                    key = entry.removeprefix(self._bucket.prefix)
+                    if key > after:
+                        yield Meta(key=key, size=0, modified=_EPOCH)
+                    continue
+                meta = self._meta(entry)
+                # The marker of a folder, an empty object "FOLDER/", is listed as if it were an empty file "FOLDER".
+                if meta.key > after and (meta.size or await self.stat(meta.key)):
+                    yield meta
+
+    async def delete(self, key: str) -> None:
+        path = self._path(key)
+        with suppress(NotFound), translated(key, "deleted"):
+            await obstore.delete_async(self._store, path)
+
+    async def make_folders(self, prefixes: Sequence[str]) -> None:
+        for prefix in prefixes:
+            check_folder(prefix)
+
+    async def remove_folders(self, prefixes: Sequence[str]) -> None:
+        await self.make_folders(prefixes)
+
+    async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
+        check_folder(prefix)
+        folder, kept = self._bucket.prefix + prefix, self._bucket.prefix + keep
+        with translated(prefix, "removed"):
+            return [path.removeprefix(folder) or "/" for path in await clear(self._store, folder, keep=kept)]
+
+    async def sweep(self) -> int:
+        return 0
+
+    async def sign(self, key: str, *, ttl: timedelta) -> str | None:
+        path = self._path(key)
+        if not self._bucket.signs:
+            return None
+        with translated(key, "signed"):
+            return await obstore.sign_async(self._store, "GET", path, ttl)
+
+    @asynccontextmanager
+    async def local_path(self, key: str) -> AsyncGenerator[Path, None]:
+        async with aclosing(self.stream(key)) as blocks:
+            first = await anext(blocks, b"")
+            folder = await self._threads.run(tempfile.TemporaryDirectory, prefix="evergreen-", dir=self._temp_dir)
+            try:
+                path = Path(folder.name, key.rpartition("/")[2])
+                await self._threads.run(path.write_bytes, first)
+                async for block in blocks:
+                    await self._threads.run(_append, path, block)
+                yield path
+            finally:
+                await self._threads.run(folder.cleanup)
+
+    async def close(self) -> None:
+        self._threads.close()
+
+    async def _put(self, key: str, path: str, data: bytes, content_type: str | None, mode: "PutMode") -> Meta:
+        content_type = content_type or content_type_of(key)
+        with translated(key, "written"):
+            result: PutResult = await obstore.put_async(
+                self._store, path, data, attributes=headers_of(content_type), mode=mode, use_multipart=False
+            )
+        modified = self._clock()
+        if not isinstance(mode, dict):
+            # The store's own time, so that the same object is told of with the same time for ever. Where a document
+            # is replaced nobody asks for it.
+            stat = await self.stat(key)
+            modified = modified if stat is None else stat.modified
+        return Meta(
+            key=key,
+            size=len(data),
+            modified=modified,
+            token=result.get(self._bucket.token),
+            crc32c=extend_crc32c(0, data),
+            content_type=content_type,
+        )
+
+    async def _upload(
+        self,
+        key: str,
+        path: str,
+        held: deque[bytes],
+        rest: AsyncIterator[bytes],
+        content_type: str | None,
+        seal: Callable[[], Awaitable[None]],
+        *,
+        if_absent: bool,
+    ) -> None:
+        upload = Upload(self._store, key=key, path=path, content_type=content_type or content_type_of(key), part=_PART)
+        async with upload:
+            while held:
+                await upload.write(held.popleft())
+            async for block in rest:
+                await upload.write(block)
+            await seal()
+            if not if_absent:
+                await upload.finish()
+                return
+            async with self._locks.held(key) as check:
+                await self._refuse_existing(key)
+                check()
+                await upload.finish()
+
+    async def _refuse_existing(self, key: str) -> None:
+        if await self.stat(key) is not None:
+            raise AlreadyExists(f"{key!r} exists already")
+
+    async def _require(self, key: str) -> Meta:
+        stat = await self.stat(key)
+        if stat is None:
+            raise NotFound(f"there is no {key!r}")
+        return stat
+
+    def _path(self, key: str) -> str:
+        check_key(key)
+        return f"{self._bucket.prefix}{key}"
+
+    def _meta(self, meta: "ObjectMeta", *, token: str | None = None) -> Meta:
+        key = meta["path"].removeprefix(self._bucket.prefix)
+        return Meta(
+            key=key,
+            size=meta["size"],
+            # Some stores tell fractions of a second in listings only.
+            modified=meta["last_modified"].replace(microsecond=0),
+            token=token,
+            content_type=content_type_of(key),
+        )
+
+
+def _project_of(key: str) -> str:
+    return "/".join(key.split("/", 2)[:2])
+
+
+def _append(path: Path, data: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(data)

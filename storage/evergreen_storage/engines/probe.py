@@ -1,0 +1,54 @@
+"""Finds out at the start what a bucket allows and does, by doing it: to write, list and read, and to compare."""
+
+import secrets
+from typing import Final
+
+from evergreen_storage.storage import AlreadyExists, Conflict, Storage, Unavailable
+
+# How servers that know no conditions answer a write that has one.
+_UNKNOWN: Final = frozenset({400, 405, 501})
+
+
+async def honours_conditions(storage: Storage) -> bool:
+    """Tells whether a write with the right token is done, and one with a stale token and a second creation refused.
+
+    Leaves nothing behind. Raises Unavailable where the storage cannot be written, listed or read at all.
+    """
+    key = f"evergreen-probe-{secrets.token_hex(8)}"
+    try:
+        token = (await storage.put(key, b"1", if_absent=True)).token
+    except Unavailable as fault:
+        if fault.status not in _UNKNOWN:
+            raise
+        token = None
+        await storage.put(key, b"1")
+    try:
+        await _look(storage, key)
+        if token is None:
+            return False
+        # Some stores take no token for the right one, and would refuse each write of a document for ever.
+        if await _refused(storage, key, token=token) is not False:
+            return False
+        return await _refused(storage, key, token=token) is True and await _refused(storage, key, token=None) is True
+    finally:
+        await storage.delete(key)
+
+
+async def _look(storage: Storage, key: str) -> None:
+    """Lists, and asks for what is not there, which a storage without the right to list refuses."""
+    async for _ in storage.list(f"{key}/"):
+        pass
+    await storage.stat(f"{key}-missing")
+
+
+async def _refused(storage: Storage, key: str, *, token: str | None) -> bool | None:
+    """Tells whether a condition kept a write from being done; None where the server does not know such conditions."""
+    try:
+        await storage.put(key, b"3", if_absent=token is None, if_token=token)
+    except (Conflict, AlreadyExists):
+        return True
+    except Unavailable as fault:
+        if fault.status in _UNKNOWN:
+            return None
+        raise
+    return False

@@ -1,0 +1,158 @@
+"""Whole trees of folders on a disk, whoever made them and however deep: blocking, with few descriptors."""
+
+import errno
+import logging
+import os
+import re
+import secrets
+import stat
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from evergreen_storage.engines.descriptors import FOLDER_FLAGS
+from evergreen_storage.keys import is_name
+from evergreen_storage.storage import StorageError
+
+logger = logging.getLogger(__name__)
+
+Unlink: TypeAlias = Callable[[str, int], None]
+"""Removes a file of a folder, given by its descriptor."""
+
+MOST_TOLD: Final = 100
+
+_PART: Final = re.compile(r"\..+\.[0-9a-f]{16}\.part", re.DOTALL)
+_GONE: Final = re.compile(r"\.[0-9a-f]{16}\.gone")
+# What NFS and FUSE call a file that was removed while somebody had it open; it goes by itself when that ends.
+_SILLY: Final = re.compile(r"\.(nfs|fuse_hidden)[0-9a-f]+")
+_NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST, errno.EXDEV})
+_DEEPEST: Final = 16
+_MOST_LOGGED: Final = 10
+
+
+def part_name(name: str) -> str:
+    """Makes a hidden name for a file on its way to `name`."""
+    return f".{name}.{secrets.token_hex(8)}.part"
+
+
+def gone_name() -> str:
+    """Makes a hidden name for a folder that shall be gone, and whose rest the sweep removes."""
+    return f".{secrets.token_hex(8)}.gone"
+
+
+def sweep(enter: Callable[[Sequence[str]], AbstractContextManager[int]], before: datetime) -> int:
+    """Removes what killed writers left before a time, and what deletions had to leave; tells how many that were.
+
+    What cannot be looked into is told of in the log, and left out. Raises StorageError for the root itself.
+    """
+    limit, removed, faults = before.timestamp(), 0, 0
+    waiting: list[tuple[str, ...]] = [()]
+    while waiting:
+        parts = waiting.pop()
+        try:
+            with enter(parts) as folder:
+                for entry in list(os.scandir(folder)):
+                    if _PART.fullmatch(entry.name):
+                        removed += _remove_old(folder, entry.name, limit)
+                    elif _GONE.fullmatch(entry.name):
+                        removed += _remove_gone(folder, entry.name)
+                    elif len(parts) < _DEEPEST and is_name(entry.name) and entry.is_dir(follow_symlinks=False):
+                        waiting.append((*parts, entry.name))
+        except FileNotFoundError:
+            continue  # removed meanwhile
+        except (OSError, StorageError) as fault:
+            if not parts:
+                raise
+            faults += 1
+            if faults <= _MOST_LOGGED:
+                logger.warning("folder not swept", extra={"folder": "/".join(parts), "cause": str(fault)})
+    return removed
+
+
+def clear(folder: int, *, keep: str = "", unlink: Unlink | None = None) -> list[str]:
+    """Removes all that lies in a folder but the file `keep`; gives the paths of what was left, at most MOST_TOLD.
+
+    That is what may not be removed, and what is in use as the root of another disk. Raises OSError for all else.
+    """
+    left: list[str] = []
+    # What lies very deep is moved up, so that neither descriptors nor the stack run out.
+    deep: deque[tuple[str, str]] = deque()
+    _clear(folder, "", keep, folder, deep, left, unlink or _unlink)
+    while deep:
+        name, path = deep.popleft()
+        with _inside(folder, name) as inner:
+            _clear(inner, path, "", folder, deep, left, unlink or _unlink)
+        with _left(path, left):
+            os.rmdir(name, dir_fd=folder)
+    return left
+
+
+def _clear(
+    folder: int, path: str, keep: str, top: int, deep: "deque[tuple[str, str]]", left: list[str], unlink: Unlink
+) -> None:
+    for entry in list(os.scandir(folder)):
+        inside = f"{path}{entry.name}"
+        if inside == keep:
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            with _left(inside, left):
+                unlink(entry.name, folder)
+            continue
+        with _left(f"{inside}/", left):
+            if path.count("/") >= _DEEPEST:
+                name = gone_name()
+                os.rename(entry.name, name, src_dir_fd=folder, dst_dir_fd=top)
+                deep.append((name, f"…/{entry.name}/"))
+                continue
+            with _inside(folder, entry.name) as inner:
+                _clear(inner, f"{inside}/", keep, top, deep, left, unlink)
+            with suppress(FileNotFoundError):
+                os.rmdir(entry.name, dir_fd=folder)
+
+
+@contextmanager
+def _left(path: str, left: list[str]) -> Iterator[None]:
+    """Notes what may not be removed. A folder that is not empty has its own reason in what it holds."""
+    try:
+        yield
+    except FileNotFoundError:
+        pass
+    except OSError as fault:
+        if fault.errno not in _NOT_OURS:
+            raise
+        told = fault.errno in (errno.ENOTEMPTY, errno.EEXIST) or _SILLY.fullmatch(path.rpartition("/")[2])
+        if not told and len(left) < MOST_TOLD:
+            left.append(os.fsencode(path).decode(errors="replace"))
+
+
+@contextmanager
+def _inside(folder: int, name: str) -> Iterator[int]:
+    inner = os.open(name, FOLDER_FLAGS, dir_fd=folder)
+    try:
+        yield inner
+    finally:
+        os.close(inner)
+
+
+def _unlink(name: str, folder: int) -> None:
+    os.unlink(name, dir_fd=folder)
+
+
+def _remove_old(folder: int, name: str, limit: float) -> int:
+    with suppress(OSError):  # another process sweeps too, or the folder is not ours to change
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if stat.S_ISREG(status.st_mode) and status.st_mtime < limit:
+            os.unlink(name, dir_fd=folder)
+            return 1
+    return 0
+
+
+def _remove_gone(folder: int, name: str) -> int:
+    with suppress(OSError):  # what is open somewhere on such a disk is for the next time
+        with _inside(folder, name) as inner:
+            clear(inner)
+        os.rmdir(name, dir_fd=folder)
+        return 1
+    return 0

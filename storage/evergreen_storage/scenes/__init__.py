@@ -1,0 +1,1 @@
+"""The scene tree on a storage."""

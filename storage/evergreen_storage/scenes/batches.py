@@ -1,0 +1,57 @@
+"""Group commit: changes of one thing that come while a write is under way share the next one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+from weakref import WeakValueDictionary
+
+from evergreen_storage.storage import StorageError
+
+C = TypeVar("C")
+R = TypeVar("R")
+
+
+class _Batch(Generic[C, R]):
+    def __init__(self) -> None:
+        self.changes: list[C] = []
+        self.results: list[R] = []
+        self.fault: StorageError | None = None
+
+
+class _Turn(Generic[C, R]):
+    def __init__(self) -> None:
+        self.lock = asyncio.Lock()
+        self.open: _Batch[C, R] | None = None
+
+
+class Batches(Generic[C, R]):
+    """Gathers changes per key. Whoever has the turn writes for all who wait; there is no task in the background."""
+
+    def __init__(self, write: Callable[[str, Sequence[C]], Awaitable[R]]) -> None:
+        self._write = write
+        self._turns: WeakValueDictionary[str, _Turn[C, R]] = WeakValueDictionary()
+
+    async def submit(self, key: str, change: C) -> R:
+        """Makes a change, alone or with others, and returns once it is written.
+
+        When the one who writes is cancelled, the next in line writes the same changes; so they must be idempotent.
+        """
+        turn = self._turns.get(key)
+        if turn is None:
+            turn = self._turns[key] = _Turn()
+        batch = turn.open
+        if batch is None:
+            batch = turn.open = _Batch()
+        batch.changes.append(change)
+        async with turn.lock:
+            if batch.fault:
+                raise batch.fault
+            if not batch.results:
+                if turn.open is batch:
+                    turn.open = None  # from here on the batch takes no more changes
+                try:
+                    batch.results.append(await self._write(key, batch.changes))
+                except StorageError as fault:
+                    batch.fault = fault
+                    raise
+            return batch.results[0]

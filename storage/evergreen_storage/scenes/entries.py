@@ -1,0 +1,132 @@
+"""Between an asset's value and its entry in a document. What an entry may hold is what the contract can carry."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+from evergreen_storage.content_types import harmless
+from evergreen_storage.keys import id_fault, path_fault
+from evergreen_storage.scenes.bounded import Corrupt
+from evergreen_storage.scenes.values import Asset
+from evergreen_storage.storage import Json
+
+T = TypeVar("T")
+
+_CRC32C: Final = re.compile(r"[0-9a-fA-F]{8}")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_MAX_TEXT: Final = 1000
+_MAX_SIZE: Final = (1 << 63) - 1
+_MAX_PIXELS: Final = (1 << 31) - 1
+_MAX_SECONDS: Final = 1e9
+
+
+def asset_of(value: Json, *, lenient: bool = False) -> Asset:
+    """Makes the value of one entry; with `lenient`, what need not be known is left out where it cannot be right.
+
+    Raises Corrupt.
+    """
+    entry = object_of(value, "asset")
+
+    def known(name: str, read: Callable[[Json, str], T]) -> T | None:
+        try:
+            return None if entry.get(name) is None else read(entry[name], name)
+        except Corrupt:
+            if lenient:
+                return None
+            raise
+
+    path = text_of(entry.get("path"), "path")
+    if path_fault(path):
+        raise Corrupt("an asset's path is not allowed")
+    crc32c = text_of(entry.get("crc32c"), "crc32c")
+    if not _CRC32C.fullmatch(crc32c):
+        raise Corrupt("an asset's crc32c is not 8 hexadecimal digits")
+    return Asset(
+        path=path,
+        content_type=harmless(text_of(entry.get("contentType"), "contentType")),
+        size_bytes=whole_of(entry.get("sizeBytes"), "sizeBytes"),
+        crc32c=int(crc32c, 16),
+        width=known("width", _pixels),
+        height=known("height", _pixels),
+        duration_seconds=known("durationSeconds", _seconds),
+        job_id=known("jobId", job_id_of),
+        created_at=time_of(entry.get("createdAt"), "createdAt"),
+    )
+
+
+def entry_of(asset: Asset) -> dict[str, Json]:
+    """Makes the entry of one asset."""
+    entry: dict[str, Json] = {
+        "path": asset.path,
+        "contentType": asset.content_type,
+        "sizeBytes": asset.size_bytes,
+        "crc32c": f"{asset.crc32c:08x}",
+        "width": asset.width,
+        "height": asset.height,
+        "durationSeconds": asset.duration_seconds,
+        "createdAt": time_text(asset.created_at),
+    }
+    return entry if asset.job_id is None else entry | {"jobId": asset.job_id}
+
+
+def time_text(value: datetime) -> str:
+    """Writes a time."""
+    return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def object_of(value: Json, name: str) -> dict[str, Json]:
+    """Takes a value for an object. Raises Corrupt."""
+    if not isinstance(value, dict):
+        raise Corrupt(f"{name} is no object")
+    return value
+
+
+def list_of(value: Json, name: str) -> list[Json]:
+    """Takes a value for a list. Raises Corrupt."""
+    if not isinstance(value, list):
+        raise Corrupt(f"{name} is no list")
+    return value
+
+
+def text_of(value: Json, name: str) -> str:
+    """Takes a value for a text of at most 1,000 characters, each of which can be sent. Raises Corrupt."""
+    if not isinstance(value, str) or len(value) > _MAX_TEXT or _SURROGATE.search(value):
+        raise Corrupt(f"{name} is no text of at most {_MAX_TEXT} characters")
+    return value
+
+
+def job_id_of(value: Json, name: str) -> str:
+    """Takes a value for the id of a job. Raises Corrupt."""
+    text = text_of(value, name)
+    if id_fault("job", text):
+        raise Corrupt(f"{name} is no id of a job")
+    return text
+
+
+def whole_of(value: Json, name: str, *, most: int = _MAX_SIZE) -> int:
+    """Takes a value for a whole number from 0 to `most`. Raises Corrupt."""
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
+        raise Corrupt(f"{name} is no whole number from 0 to {most}")
+    return value
+
+
+def time_of(value: Json, name: str) -> datetime:
+    """Takes a value for a time, and gives it in UTC. Raises Corrupt."""
+    try:
+        time = datetime.fromisoformat(text_of(value, name))
+        if time.tzinfo is None:
+            raise Corrupt(f"{name} has no time zone")
+        return time.astimezone(UTC)
+    except (ValueError, OverflowError) as fault:
+        raise Corrupt(f"{name} is no time") from fault
+
+
+def _pixels(value: Json, name: str) -> int:
+    return whole_of(value, name, most=_MAX_PIXELS)
+
+
+def _seconds(value: Json, name: str) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= _MAX_SECONDS:
+        raise Corrupt(f"{name} is no number from 0 to {_MAX_SECONDS:g}")
+    return float(value)
