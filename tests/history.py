@@ -7,7 +7,7 @@ from itertools import islice
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.db.mapping import life_to_row, micros, request_to_row
+from evergreen_server.jobs.db.mapping import life_to_row, request_to_row, to_micros
 from evergreen_server.jobs.db.schema import job_events, jobs, projects, provider_tasks, requests
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Slot, Stage, State, TaskRole
@@ -47,7 +47,7 @@ def write_history(
     insert(
         projects,
         (
-            {"project_id": f"film-{number}", "revision": revision, "created_at": micros(START)}
+            {"project_id": f"film-{number}", "revision": revision, "created_at": to_micros(START)}
             for number, revision in enumerate(revisions)
         ),
     )
@@ -78,7 +78,7 @@ def write_history(
                 "kind": "CREATED",
                 "state": job.state.value,
                 "event": json.dumps([job.job_id]).encode(),
-                "created_at": micros(job.created_at),
+                "created_at": to_micros(job.created_at),
             }
             for job in made
         ),
@@ -92,7 +92,7 @@ def write_history(
                 "attempt": 1,
                 "submit_token": "",
                 "role": (TaskRole.SURPLUS if number % 1000 == 7 else TaskRole.OWN).value,
-                "created_at": micros(job.created_at),
+                "created_at": to_micros(job.created_at),
             }
             for number, job in enumerate(made)
         ),
@@ -121,7 +121,7 @@ def _job(number: int, projects_in_all: int, scenes: int, open_every: int, prompt
         stage=stage,
         slot={State.QUEUED: Slot.WANTED, State.RUNNING: Slot.HELD}.get(state),
         revision=number // projects_in_all + 1,
-        execution="someone",
+        fencing_token="someone",
         submit_token="" if state is State.QUEUED else "token",
         task_id="" if state is State.QUEUED else f"task-{number}",
         created_at=at,

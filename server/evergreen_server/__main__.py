@@ -13,7 +13,7 @@ import uvloop
 
 from evergreen_server.config import Config, ConfigError
 from evergreen_server.runtime.addresses import listen_parts
-from evergreen_server.runtime.gc import calm_collector
+from evergreen_server.runtime.gc import tune_gc
 from evergreen_server.runtime.logs import set_up_logs
 
 
@@ -39,7 +39,7 @@ def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
     set_up_logs(config.log_level, config.log_format)
 
     def ready(address: str, provider_url: str) -> None:
-        calm_collector()
+        tune_gc()
         click.echo(f"evergreen serves on {address}" + (f", sandbox on {provider_url}" if sandbox else ""))
         sys.stdout.flush()
 

@@ -18,19 +18,19 @@ from aiohttp.abc import AbstractResolver
 from evergreen_server.config import Config
 from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.durations import Durations
-from evergreen_server.jobs.admission.forecast import Outlooks
-from evergreen_server.jobs.admission.scheduler import Admission
+from evergreen_server.jobs.admission.forecast import Forecasts
+from evergreen_server.jobs.admission.scheduler import SlotScheduler
 from evergreen_server.jobs.cluster.engine import Engine
 from evergreen_server.jobs.cluster.lease import Lease
-from evergreen_server.jobs.cluster.notifier import Notices
+from evergreen_server.jobs.cluster.notifier import Notifier
 from evergreen_server.jobs.cluster.reaper import Reaper
 from evergreen_server.jobs.cluster.storage_locks import StorageLocks
 from evergreen_server.jobs.db.connect import open_database
-from evergreen_server.jobs.execution.context import Limits, Places, Tools
+from evergreen_server.jobs.execution.context import Limits, Places, StepContext
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.execution.runner import Runner
-from evergreen_server.jobs.feed.hub import Feed
-from evergreen_server.jobs.maintenance.janitor import Sweep
+from evergreen_server.jobs.feed.hub import WatchHub
+from evergreen_server.jobs.maintenance.janitor import Janitor
 from evergreen_server.jobs.maintenance.retention import Retention
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.store.backlog import Backlog
@@ -39,11 +39,11 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.ledger import Caps
 from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
-from evergreen_server.jobs.wakeups import Signals
+from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.media.guard import ThreadResolver, guarded_connector
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
-from evergreen_server.metrics import Metrics, serve_metrics
+from evergreen_server.metrics import PrometheusMetrics, serve_metrics
 from evergreen_server.providers.runway.catalog.models import RunwayModels
 from evergreen_server.providers.runway.http.client import RunwayClient, Timeouts
 from evergreen_server.providers.runway.http.proxies import Proxies
@@ -65,7 +65,7 @@ from evergreen_server.rpc.streams import MOST_WATCHES, Streams
 from evergreen_server.runtime.background import Background
 from evergreen_server.runtime.clocks import SteadyClock
 from evergreen_server.runtime.ids import JobIds
-from evergreen_server.runtime.reload import Replaceable
+from evergreen_server.runtime.reload import ReloadableFile
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.runtime.temp import temp_folder
 from evergreen_server.runtime.threads import FileThreads
@@ -109,10 +109,10 @@ async def serve(
     async with AsyncExitStack() as stack:
         access, certificates = Access(None), None
         if config.tokens_file:
-            tokens = Replaceable([config.tokens_file], read_tokens, secret=[config.tokens_file])
+            tokens = ReloadableFile([config.tokens_file], read_tokens, secret=[config.tokens_file])
             access = Access(tokens.read())
         if config.tls_files:
-            pems = Replaceable(
+            pems = ReloadableFile(
                 config.tls_files, partial(read_certificates, config.tls_files), secret=config.tls_files[1:2]
             )
             certificates = Certificates(pems.read(), client_ca=len(config.tls_files) > 2)
@@ -164,26 +164,26 @@ async def serve(
         scenes = SceneStore(storage, clock=now)
         wire = EventWire()
         statuses = StatusCache(final_only=database.shared)
-        metrics = Metrics(census=partial(take_census, database, now), watchers=lambda: feed.watchers)
-        feed = Feed(database=database, wire=wire, clock=now, found=statuses.found, told=metrics.told)
-        signals = Signals()
+        metrics = PrometheusMetrics(census=partial(take_census, database, now), watchers=lambda: feed.watchers)
+        feed = WatchHub(database=database, wire=wire, clock=now, found=statuses.found, told=metrics.told)
+        wakeups = Wakeups()
 
         def heard(changes: Sequence[Change]) -> None:
             statuses.changed(changes)
             feed.changed(changes)
             for change in changes:
-                if change.wished:
-                    signals.wake(change.job_id)
+                if change.external:
+                    wakeups.wake(change.job_id)
 
         engine = Engine(database, replica_id=replica_id)
         lease = Lease(database, replica_id, boottime=partial(time.clock_gettime, time.CLOCK_BOOTTIME))
-        notices = Notices(database=database, replica_id=replica_id, heard=heard, missed=feed.missed)
+        notifier = Notifier(database=database, replica_id=replica_id, heard=heard, missed=feed.missed)
 
         def changed(changes: Sequence[Change]) -> None:
             heard(changes)
-            admission.changed(changes)
+            scheduler.changed(changes)
             if database.shared:
-                notices.tell(changes)
+                notifier.tell(changes)
 
         writers = SceneWriters(database=database, replica_id=replica_id, clock=now)
         store = JobStore(
@@ -198,11 +198,11 @@ async def serve(
             refuse=writers.refuse,
         )
         tasks = TaskRecords(database=database, store=store, clock=now)
-        admission = Admission(
+        scheduler = SlotScheduler(
             database=database,
             store=store,
             provider=provider,
-            signals=signals,
+            wakeups=wakeups,
             clock=now,
             random=random.Random(),
             scale=config.provider_speed,
@@ -216,15 +216,15 @@ async def serve(
         pace = Pace(scale=config.provider_speed)
         if database.shared:
             pace = replace(pace, after_restart_spread_seconds=(0.0, 0.5))
-        tools = Tools(
+        context = StepContext(
             store=store,
             tasks=tasks,
             provider=provider,
             models=models,
             media=media,
             scenes=scenes,
-            admission=admission,
-            signals=signals,
+            scheduler=scheduler,
+            wakeups=wakeups,
             progress=progress,
             durations=durations,
             pace=pace,
@@ -237,22 +237,22 @@ async def serve(
             files=files,
             temp_dir=temp_dir,
             guard=lease.guard if database.shared else lambda: lambda: None,
-            meter=metrics,
+            metrics=metrics,
         )
-        runner = Runner(tools)
+        runner = Runner(context)
         for name, work in (
             ("feed", feed.run),
-            ("admission", admission.run),
-            ("account", admission.refresh),
-            ("warnings", admission.warn),
+            ("admission", scheduler.run),
+            ("account", scheduler.refresh),
+            ("warnings", scheduler.warn),
             ("progress", progress.run),
         ):
             background.start(work, name=name)
         if database.shared:
             for name, work in (
-                ("notices sent", notices.send),
-                ("notices heard", notices.listen),
-                ("wishes", notices.look),
+                ("notices sent", notifier.send),
+                ("notices heard", notifier.listen),
+                ("wishes", notifier.look),
             ):
                 background.start(work, name=name)
         if config.tokens_file:
@@ -267,7 +267,7 @@ async def serve(
             events_kept=timedelta(days=config.event_retention_days),
             jobs_kept=timedelta(days=config.job_retention_days),
             requests_kept=None if (days := config.request_retention_days) is None else timedelta(days=days),
-            meter=metrics,
+            metrics=metrics,
         )
         deletions = SceneDeletions(
             database=database,
@@ -277,13 +277,13 @@ async def serve(
             clock=now,
             replica_id=replica_id,
             writers=writers,
-            guard=tools.guard,
+            guard=context.guard,
         )
-        sweep = Sweep(database=database, tools=tools, running=lambda: runner.running, deletions=deletions)
+        janitor = Janitor(database=database, context=context, running=lambda: runner.running, deletions=deletions)
         # Of its own, so that it starts after the engine that it works on, and ends before.
         upkeep = await stack.enter_async_context(Background(failed=metrics.task_failed))
         upkeep.start(retention.run, name="retention")
-        upkeep.start(sweep.run, name="sweep")
+        upkeep.start(janitor.run, name="sweep")
         if database.shared:
             reaper = Reaper(database=database, lease=lease, handover=engine, taken_over=metrics.taken_over)
             upkeep.start(reaper.run, name="reaper")
@@ -301,8 +301,8 @@ async def serve(
             models=models,
             reader=RequestReader(models=models, uris=media, clock=now),
             statuses=statuses,
-            outlooks=Outlooks(
-                database=database, terms=admission.terms, durations=durations, clock=now, scale=config.provider_speed
+            forecasts=Forecasts(
+                database=database, terms=scheduler.terms, durations=durations, clock=now, scale=config.provider_speed
             ),
             new_id=JobIds(now, newest=await store.newest()).new,
             watches=Streams(MOST_WATCHES),

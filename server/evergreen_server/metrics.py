@@ -18,7 +18,7 @@ LOOP_SECONDS = 0.5
 LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
-class Metrics:
+class PrometheusMetrics:
     """The metrics of one server, in a registry of its own. Counts for the jobs room as its `Meter`."""
 
     def __init__(self, *, census: Callable[[], Awaitable[Census]], watchers: Callable[[], int]) -> None:
@@ -121,7 +121,7 @@ class Metrics:
 
 
 @asynccontextmanager
-async def serve_metrics(listen: str, metrics: Metrics) -> AsyncIterator[str]:
+async def serve_metrics(listen: str, metrics: PrometheusMetrics) -> AsyncIterator[str]:
     """Serves `/metrics` over HTTP on this loop; gives the address bound to. Raises OSError where it cannot be."""
 
     async def answer(_: web.Request) -> web.Response:

@@ -15,7 +15,7 @@ from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import job_events, projects
 from evergreen_server.jobs.db.schema import jobs as jobs_table
-from evergreen_server.jobs.feed.hub import Feed
+from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.percentages import Progress
@@ -34,7 +34,7 @@ class Case:
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.feed = Feed(
+        self.feed = WatchHub(
             database=database,
             wire=EventWire(),
             clock=_now,
@@ -154,11 +154,11 @@ async def flushed(case: Case) -> tuple[float, float]:
     names = [job_id_of(number) for number in range(PERCENTAGES)]
     running = jobs_table.update().where(jobs_table.c.job_id.in_(names)).values(state="RUNNING", ended_at=None)
     await case.database.write(lambda db: db.execute(running))
-    heard = [Progress(job=await case.store.get(name), execution="someone", progress=0.5) for name in names]
+    heard = [Progress(job=await case.store.get(name), fencing_token="someone", progress=0.5) for name in names]
     together = await seconds(case.store.flush(heard))
 
     async def change(item: Progress) -> None:
-        await case.store.change(item.job, lambda job: replace(job, progress=0.75), execution=item.execution)
+        await case.store.change(item.job, lambda job: replace(job, progress=0.75), fencing_token=item.fencing_token)
 
     async def each() -> None:
         async with asyncio.TaskGroup() as group:

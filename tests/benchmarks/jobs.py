@@ -17,7 +17,7 @@ from statistics import quantiles
 
 import uvloop
 
-from evergreen_server.runtime.gc import calm_collector
+from evergreen_server.runtime.gc import tune_gc
 from tests.benchmarks.commanded import commanded, obey
 from tests.benchmarks.machine import cores, pinned, table
 from tests.serving import sandbox_process, serving
@@ -96,7 +96,7 @@ async def measure(jobs: int) -> None:
         stack.enter_context(pinned(core))
         nothing = await stack.enter_async_context(commanded("tests.benchmarks.jobs"))
         api = await stack.enter_async_context(serving(data, sandbox.url, EVERGREEN_PROVIDER_SPEED=str(SPEED)))
-        calm_collector()
+        tune_gc()
         probe = Probe()
         running = asyncio.create_task(probe.run())
         start, cpu = time.monotonic(), time.process_time()

@@ -8,7 +8,7 @@ from statistics import quantiles
 
 import uvloop
 
-from evergreen_server.runtime.gc import calm_collector
+from evergreen_server.runtime.gc import tune_gc
 from evergreen_server.runtime.logs import set_up_logs
 from tests.benchmarks.commanded import obey
 from tests.benchmarks.jobs import Probe
@@ -19,7 +19,7 @@ async def main(data: str, provider: str, *changes: str) -> None:
     """Serves on a data folder and a provider's URL, under `NAME=VALUE` variables."""
     set_up_logs("INFO", "json")
     async with serving(Path(data), provider, **dict(change.split("=", 1) for change in changes)) as api:
-        calm_collector()
+        tune_gc()
         probe = Probe()
         running = asyncio.create_task(probe.run())
 

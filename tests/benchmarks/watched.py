@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from evergreen_server.jobs.db.connect import open_database
-from evergreen_server.jobs.feed.hub import Feed
+from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Stage, State
@@ -27,7 +27,7 @@ from evergreen_server.rpc.server import serve
 from evergreen_server.rpc.services.video import VideoService
 from evergreen_server.rpc.status_cache import StatusCache
 from evergreen_server.rpc.streams import MOST_WATCHES, Streams
-from evergreen_server.runtime.gc import calm_collector
+from evergreen_server.runtime.gc import tune_gc
 from evergreen_server.runtime.ids import JobIds
 from tests.benchmarks.commanded import obey, paced
 
@@ -67,7 +67,7 @@ async def main(jobs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with open_database(f"sqlite:///{Path(folder) / 'watched.sqlite'}") as database:
             statuses, wire, ids = StatusCache(), EventWire(), JobIds(now)
-            feed = Feed(database=database, wire=wire, clock=now, found=statuses.found)
+            feed = WatchHub(database=database, wire=wire, clock=now, found=statuses.found)
 
             def changed(changes: Sequence[Change]) -> None:
                 statuses.changed(changes)
@@ -90,18 +90,18 @@ async def main(jobs: int) -> None:
                 models=Nothing(),
                 reader=Nothing(),
                 statuses=statuses,
-                outlooks=Nothing(),
+                forecasts=Nothing(),
                 watches=Streams(MOST_WATCHES),
                 new_id=ids.new,
             )
             accepted = []
             for number in range(jobs):
                 job = await store.accept(request(number), job_id=ids.new(), estimated_millicredits=None, inline={})
-                await store.begin(job.job_id, attempt=1, run=0, execution=EXECUTION)
+                await store.begin(job.job_id, attempt=1, restarts=0, fencing_token=EXECUTION)
                 accepted.append(job)
 
             async def publish(number: int) -> None:
-                await store.change(accepted[number % jobs], toggled, execution=EXECUTION)
+                await store.change(accepted[number % jobs], toggled, fencing_token=EXECUTION)
 
             async def carry_out(command: list[str]) -> str:
                 """`SIZE`: changes the first job. `SIZE TIMES HERTZ`: so often, job by job; gives the seconds in all."""
@@ -123,7 +123,7 @@ async def main(jobs: int) -> None:
                 healthy=lambda: True,
                 grace_seconds=0.0,
             ) as address:
-                calm_collector()
+                tune_gc()
                 await obey(" ".join([address, *(job.job_id for job in accepted)]), carry_out)
             running.cancel()
             await asyncio.wait([running])

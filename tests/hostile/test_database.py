@@ -14,11 +14,11 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.admission import slots
 from evergreen_server.jobs.admission.durations import Durations
-from evergreen_server.jobs.admission.forecast import Outlooks
+from evergreen_server.jobs.admission.forecast import Forecasts
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs
-from evergreen_server.jobs.feed.hub import Feed
+from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.store.census import take_census
 from evergreen_server.jobs.store.jobs import JobStore
@@ -98,12 +98,12 @@ class Case:
         await self.database.write(write)
         return replace(job, request=replace(job.request, spec=replace(job.request.spec, **changed)))
 
-    async def outlooks(self) -> set[str]:
+    async def forecasts(self) -> set[str]:
         terms = slots.Terms(concurrent=1, asked_at=NOW)
-        outlooks = Outlooks(
+        forecasts = Forecasts(
             database=self.database, terms=lambda _: terms, durations=Durations(), clock=lambda: NOW, scale=1.0
         )
-        return set(await outlooks.all())
+        return set(await forecasts.all())
 
     async def watched(self) -> list[str]:
         found: list[str] = []
@@ -113,7 +113,7 @@ class Case:
                 raise _Seen
             found.append(message.decode())
 
-        feed = Feed(database=self.database, wire=Wire(), clock=lambda: NOW, found=lambda _: None)
+        feed = WatchHub(database=self.database, wire=Wire(), clock=lambda: NOW, found=lambda _: None)
         with pytest.raises(_Seen):
             await feed.watch(tell, project_id="film-0", job_ids=frozenset(), after=None, include_finished=True)
         return found
@@ -133,7 +133,7 @@ async def case(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
 
 async def check(case: Case, bad: Job) -> None:
     assert await case.store.get(BAD) == bad
-    assert await case.outlooks() == {BAD, *GOOD}
+    assert await case.forecasts() == {BAD, *GOOD}
     assert await case.watched() == [BAD, *GOOD]
     page = await case.store.page(project_id="film-0", scene_id="", states=[], after="", limit=100)
     assert [job.job_id for job in page.jobs] == [BAD, *GOOD]
@@ -155,8 +155,8 @@ async def test_options_break_no_question_about_others(case: Case, name: str) -> 
 async def test_the_job_itself_goes_on(case: Case) -> None:
     bad = await case.put(prompt_text="\0\ud800", options={"\0": "\udfff"})
 
-    await case.store.flush([Progress(job=bad, execution=bad.execution, progress=0.5)])
-    await case.store.change(bad, lambda job: job.warned("CODE", "text"), execution=bad.execution)
+    await case.store.flush([Progress(job=bad, fencing_token=bad.fencing_token, progress=0.5)])
+    await case.store.change(bad, lambda job: job.warned("CODE", "text"), fencing_token=bad.fencing_token)
 
     changed = await case.store.get(BAD)
     assert (changed.progress, changed.request) == (0.5, bad.request)

@@ -13,7 +13,7 @@ from evergreen_server.config import Config, ConfigError
 from evergreen_server.rpc.access.policy import Right
 from evergreen_server.rpc.access.tls import read_certificates
 from evergreen_server.rpc.access.tokens import new_token, read_tokens
-from evergreen_server.runtime.reload import FileUnusable, Replaceable
+from evergreen_server.runtime.reload import FileUnusable, ReloadableFile
 from tests.rpc.identities import REFUSED, certificate, logged
 
 _, LINE = new_token("studio", ["film"], [Right.READ])
@@ -104,7 +104,7 @@ def put(path: Path, make: Callable[[Path], None]) -> None:
 
 
 async def noticed(
-    watched: "Replaceable[object]", path: Path, make: Callable[[Path], None], good: bytes
+    watched: "ReloadableFile[object]", path: Path, make: Callable[[Path], None], good: bytes
 ) -> list[object]:
     """Puts something into a good file's place and then another good one, and gives what was taken."""
     taken: list[object] = []
@@ -134,7 +134,7 @@ async def test_a_faulty_tokens_file_is_logged_and_changes_nothing(
     path = tmp_path / "tokens"
     path.write_text(LINE)
     path.chmod(0o600)
-    tokens = Replaceable([path], read_tokens, look_seconds=0.01)
+    tokens = ReloadableFile([path], read_tokens, look_seconds=0.01)
     tokens.read()
 
     taken = await noticed(tokens, path, make, OTHER.encode())
@@ -155,7 +155,7 @@ async def test_a_faulty_certificate_is_logged_and_changes_nothing(
     paths = [tmp_path / name for name in ("chain", "key", "authority")]
     for path, pem in zip(paths, pems, strict=True):
         path.write_bytes(pem)
-    files = Replaceable(paths, partial(read_certificates, paths), look_seconds=0.01)
+    files = ReloadableFile(paths, partial(read_certificates, paths), look_seconds=0.01)
     files.read()
 
     assert len(await noticed(files, paths[number], make, pems[number])) == 1
@@ -177,4 +177,4 @@ def test_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "tokens")
 
     with pytest.raises(FileUnusable, match="no regular file"):
-        Replaceable([tmp_path / "tokens"], read_tokens).read()
+        ReloadableFile([tmp_path / "tokens"], read_tokens).read()

@@ -20,7 +20,7 @@ from evergreen_server.jobs.cluster.storage_locks import StorageLocks
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.execution.orphans import AT_ONCE, in_turns
-from evergreen_server.jobs.execution.polling.budget import BEAT_SECONDS, Crowd
+from evergreen_server.jobs.execution.polling.budget import BEAT_SECONDS, PollBudget
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State, TaskRole
@@ -114,7 +114,7 @@ async def test_jobs_that_give_their_slot_back_unused_cost_the_honest_one_a_singl
         order.append(job_id)
         if job_id != "honest":
             later = replica.clock() + timedelta(seconds=30)
-            await replica.store.wish(job_id, lambda job, later=later: job.waits("X", "it rests", not_before=later))
+            await replica.store.command(job_id, lambda job, later=later: job.waits("X", "it rests", not_before=later))
 
     assert len(order) <= 2
 
@@ -128,7 +128,7 @@ async def test_of_three_jobs_of_one_model_of_which_the_first_cannot_load_two_go_
         order.append(job_id)
         if job_id == names[0]:
             later = replica.clock() + timedelta(seconds=30)
-            await replica.store.wish(job_id, lambda job, later=later: job.waits("X", "it rests", not_before=later))
+            await replica.store.command(job_id, lambda job, later=later: job.waits("X", "it rests", not_before=later))
         else:
             await replica.submit(job_id)
             await replica.end(job_id)
@@ -193,12 +193,12 @@ async def filled_once(replica: Replica, project_id: str, number: int) -> Job:
 @pytest.mark.parametrize("followed", [0, 1, 299, 300, 1500, 5000, 100_000])
 async def test_however_many_tasks_are_followed_a_running_one_is_polled_within_the_longest_gap(followed: int) -> None:
     """Polls are shared by all: with many tasks everyone's come less often, to a bound that one alone has too."""
-    crowd, pace = Crowd(), Pace()
-    joined = [crowd.joined() for _ in range(followed)]
+    poll_budget, pace = PollBudget(), Pace()
+    joined = [poll_budget.joined() for _ in range(followed)]
     for one in joined:
         one.__enter__()
 
-    delays = [crowd.delay(5.0, pace=pace, random=random.Random(each), now=each / 7) for each in range(50)]
+    delays = [poll_budget.delay(5.0, pace=pace, random=random.Random(each), now=each / 7) for each in range(50)]
 
     assert min(delays) >= 5.0
     assert max(delays) <= pace.max_running_seconds + BEAT_SECONDS
@@ -254,11 +254,11 @@ async def test_wishes_of_a_project_whose_row_is_locked_hold_up_no_other_projects
         other = await filled_once(replica, HONEST, 0)
         with database.engine.begin() as elsewhere:
             lock_project(elsewhere, GREEDY, replica.clock())
-            waiting = [asyncio.ensure_future(replica.store.wish(job.job_id, cancelled)) for job in mine]
+            waiting = [asyncio.ensure_future(replica.store.command(job.job_id, cancelled)) for job in mine]
 
             assert not (await asyncio.wait(waiting, timeout=0.5))[0], "they have come, and wait"
             async with asyncio.timeout(10):
-                assert (await replica.store.wish(other.job_id, cancelled)).state is State.CANCELLING
+                assert (await replica.store.command(other.job_id, cancelled)).state is State.CANCELLING
             assert not any(each.done() for each in waiting)
         await asyncio.gather(*waiting)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from evergreen_server.jobs.admission import slots
-from evergreen_server.jobs.admission.scheduler import Admission
+from evergreen_server.jobs.admission.scheduler import SlotScheduler
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.change import Change
@@ -18,7 +18,7 @@ from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import CostBasis, Stage, State
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.jobs import JobStore
-from evergreen_server.jobs.wakeups import Signals
+from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.provider import Account, ModelLimits, ProviderError
 from evergreen_server.ports.specs import VideoSpec
 
@@ -51,7 +51,7 @@ class Replica:
         self.news = asyncio.Event()
         self.database = database
         self.tier = tier
-        self.signals = Signals()
+        self.wakeups = Wakeups()
         self.clock = Clock()
         self.store = JobStore(
             database=database,
@@ -62,19 +62,19 @@ class Replica:
             changed=self.changed,
             backlog=Backlog(limit),
         )
-        self.admission = Admission(
+        self.scheduler = SlotScheduler(
             database=database,
             store=self.store,
             provider=tier,
-            signals=self.signals,
+            wakeups=self.wakeups,
             clock=self.clock,
             random=random.Random(1),
             scale=1.0,
         )
 
     def changed(self, changes: Sequence[Change]) -> None:
-        self.admission.changed(changes)
-        self.woken.update(change.job_id for change in changes if change.wished)
+        self.scheduler.changed(changes)
+        self.woken.update(change.job_id for change in changes if change.external)
         self.news.set()
 
     async def grants(self, job_id: str) -> None:
@@ -105,17 +105,17 @@ class Replica:
             start_by=self.clock() + timedelta(days=1),
         )
         job = await self.store.accept(request, job_id=job_id, estimated_millicredits=price, inline={})
-        await self.store.begin(job.job_id, attempt=1, run=0, execution="me")
-        return await self.store.change(job, lambda job: replace(job, stage=Stage.WAITING), execution="me")
+        await self.store.begin(job.job_id, attempt=1, restarts=0, fencing_token="me")
+        return await self.store.change(job, lambda job: replace(job, stage=Stage.WAITING), fencing_token="me")
 
     async def submit(self, job_id: str) -> None:
         def edit(job: Job) -> Job:
             return replace(job, state=State.RUNNING, stage=Stage.SUBMITTING, submit_token="t", started_at=self.clock())
 
-        await self.store.wish(job_id, edit)
+        await self.store.command(job_id, edit)
 
     async def end(self, job_id: str) -> None:
-        await self.store.wish(job_id, lambda job: job.charged(0, CostBasis.CONFIRMED).ended(State.FAILED))
+        await self.store.command(job_id, lambda job: job.charged(0, CostBasis.CONFIRMED).ended(State.FAILED))
 
     async def grant(self, **terms: int | None) -> list[str]:
         """Looks once at the line and gives the jobs that got a slot."""
@@ -139,7 +139,7 @@ class Replica:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Runs the admission as a server does, once it knows the account."""
-        works = (self.admission.refresh(), self.admission.run(), self.admission.warn())
+        works = (self.scheduler.refresh(), self.scheduler.run(), self.scheduler.warn())
         tasks = [asyncio.create_task(work) for work in works]
         try:
             yield

@@ -15,7 +15,7 @@ from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs
-from evergreen_server.jobs.execution.context import Limits, Tools
+from evergreen_server.jobs.execution.context import Limits, StepContext
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.execution.runner import Runner
 from evergreen_server.jobs.model.change import Change
@@ -24,7 +24,7 @@ from evergreen_server.jobs.model.states import Slot
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
-from evergreen_server.jobs.wakeups import Signals
+from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import Clip, Fetched, Picture
 from evergreen_server.ports.provider import Read, Submission, Task, TaskState
@@ -174,7 +174,7 @@ class Models:
         return PictureRule()
 
 
-class Admission:
+class SlotScheduler:
     """Lets every job go on at once that stands in line."""
 
     async def accepted(self, _model: str) -> None:
@@ -189,14 +189,14 @@ class Stepping:
 
     def __init__(
         self,
-        tools: Tools,
+        context: StepContext,
         store: JobStore,
         provider: ScriptedProvider,
         database: Database,
         look: Callable[[str], object],
         changed: asyncio.Event,
     ) -> None:
-        self.tools, self.store, self.provider, self.runner = tools, store, provider, Runner(tools)
+        self.context, self.store, self.provider, self.runner = context, store, provider, Runner(context)
         self.database, self.look, self.changed = database, look, changed
         self.granted = 0
 
@@ -247,7 +247,7 @@ async def stepping(
 
     Jobs in line are given their slots at once, after `before_slot` was called; without one they never are.
     """
-    now, signals = clock or (lambda: datetime.now(UTC)), Signals()
+    now, wakeups = clock or (lambda: datetime.now(UTC)), Wakeups()
     loop = asyncio.get_running_loop()
     news = asyncio.Event()
     granting: set[asyncio.Task[None]] = set()
@@ -259,7 +259,7 @@ async def stepping(
         mine = sa.update(jobs).where(jobs.c.job_id == job_id, jobs.c.slot == Slot.WANTED.value)
         await database.write(lambda db: db.execute(mine.values(slot=Slot.HELD.value)))
         steps.granted += 1
-        signals.wake(job_id)
+        wakeups.wake(job_id)
 
     def look(job_id: str) -> None:
         task = loop.create_task(grant(job_id))
@@ -283,15 +283,15 @@ async def stepping(
         store = store_of(database, clock=now, changed=changed, kind=ScriptedStore)
         scenes, provider = ScriptedScenes(storage, clock=now), ScriptedProvider(script)
         store.script = scenes.script = script
-        tools = tools_of(
+        context = tools_of(
             store,
             tasks=TaskRecords(database=database, store=store, clock=now),
             provider=provider,
             models=Models(),
             media=ScriptedMedia(script, folder),
             scenes=scenes,
-            admission=Admission(),
-            signals=signals,
+            scheduler=SlotScheduler(),
+            wakeups=wakeups,
             progress=ProgressBuffer(store.flush),
             durations=Durations(),
             pace=Pace(scale=SCALE),
@@ -301,7 +301,7 @@ async def stepping(
             temp_dir=Path(stack.enter_context(TemporaryDirectory(dir=folder))),
             clock=now,
         )
-        steps = Stepping(tools, store, provider, database, look, news)
+        steps = Stepping(context, store, provider, database, look, news)
         yield steps
         if granting:
             await asyncio.wait(granting)

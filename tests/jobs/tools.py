@@ -9,12 +9,12 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.execution.context import Limits, Places, Tools
+from evergreen_server.jobs.execution.context import Limits, Places, StepContext
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.store.jobs import JobStore
-from evergreen_server.jobs.wakeups import Signals
+from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.specs import VideoSpec
 
 StoreT = TypeVar("StoreT", bound=JobStore)
@@ -53,7 +53,7 @@ def request_at(now: datetime) -> JobRequest:
     )
 
 
-def tools_of(store: JobStore, **given: object) -> Tools:
+def tools_of(store: JobStore, **given: object) -> StepContext:
     """Tools of which there are only those that are `given`, and what needs nothing else."""
     usual = {
         "tasks": None,
@@ -62,7 +62,7 @@ def tools_of(store: JobStore, **given: object) -> Tools:
         "media": None,
         "scenes": None,
         "admission": None,
-        "signals": Signals(),
+        "signals": Wakeups(),
         "progress": None,
         "durations": None,
         "pace": Pace(),
@@ -76,4 +76,4 @@ def tools_of(store: JobStore, **given: object) -> Tools:
         "temp_dir": None,
         "guard": lambda: lambda: None,
     }
-    return Tools(store=store, **{**usual, **given})
+    return StepContext(store=store, **{**usual, **given})

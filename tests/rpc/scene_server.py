@@ -13,7 +13,7 @@ import pytest
 
 from evergreen.v1 import scene_pb2, scene_pb2_grpc
 from evergreen_server.jobs.db.connect import open_database
-from evergreen_server.jobs.feed.hub import Feed
+from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import CostBasis, State
@@ -104,7 +104,7 @@ class SceneApi:
         """Takes a job through states, or else to its end."""
         for state in states or (State.FAILED,):
             edit = partial(Job.ended, state=state)
-            await self._store.wish(job.job_id, lambda job, edit=edit: edit(job.charged(0, CostBasis.CONFIRMED)))
+            await self._store.command(job.job_id, lambda job, edit=edit: edit(job.charged(0, CostBasis.CONFIRMED)))
 
     async def state(self, job: Job) -> str:
         return (await self._store.get(job.job_id)).state.value
@@ -136,7 +136,7 @@ async def scene_serving(
         media = await enter(Media(private_hosts=(), limits=MediaLimits(), temp_dir=data / "temp"))
         scenes = SceneStore(ScriptedStorage(storage, script), clock=now)
         wire = EventWire()
-        feed = Feed(database=database, wire=wire, clock=now, found=lambda _: None)
+        feed = WatchHub(database=database, wire=wire, clock=now, found=lambda _: None)
         news = asyncio.Event()
 
         def changed(changes: Sequence[Change]) -> None:

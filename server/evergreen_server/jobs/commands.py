@@ -34,7 +34,7 @@ async def cancel(store: JobStore, job_id: str) -> Job:
 
     Raises JobNotFound, and WrongState for a job whose submission must be resolved first.
     """
-    return await store.wish(job_id, transitions.cancelling)
+    return await store.command(job_id, transitions.cancelling)
 
 
 async def resolve(
@@ -43,9 +43,9 @@ async def resolve(
     """Resolves an unknown submission. Raises JobNotFound, WrongState, TaskUnusable, ProviderError."""
     match resolution:
         case Resolution.RESUBMIT:
-            return await store.wish(job_id, transitions.resubmitted)
+            return await store.command(job_id, transitions.resubmitted)
         case Resolution.ABANDON:
-            return await store.wish(job_id, transitions.abandoned)
+            return await store.command(job_id, transitions.abandoned)
         case Resolution.ATTACH:
             transitions.unresolved(await store.get(job_id))
             try:

@@ -3,7 +3,7 @@
 import asyncio
 
 
-class Signal:
+class Wakeup:
     """Wakes the executions of one job. What `set` tells stays told until one of them has waited.
 
     Thousands of these wait at once, and each poll of each task is such a wait: an event of asyncio under a timeout of
@@ -42,15 +42,15 @@ class Signal:
         return told
 
 
-class Signals:
+class Wakeups:
     """Wakes whoever executes a job when a caller of the API has changed it, or a slot was granted."""
 
     def __init__(self) -> None:
-        self._signals: dict[str, Signal] = {}
+        self._signals: dict[str, Wakeup] = {}
 
-    def of(self, job_id: str) -> Signal:
+    def of(self, job_id: str) -> Wakeup:
         """Gives the job's signal, from now on kept until it is forgotten."""
-        return self._signals.setdefault(job_id, Signal())
+        return self._signals.setdefault(job_id, Wakeup())
 
     def wake(self, job_id: str) -> None:
         signal = self._signals.get(job_id)

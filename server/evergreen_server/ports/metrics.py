@@ -5,7 +5,7 @@ from typing import Protocol
 from evergreen_server.ports.provider import ProviderError
 
 
-class Meter(Protocol):
+class Metrics(Protocol):
     """Counts what happens. Each call is quick and raises nothing; kinds and causes are of small closed sets."""
 
     def poll_failed(self, kind: str) -> None: ...
@@ -23,7 +23,7 @@ class Meter(Protocol):
     def swept(self, what: str, number: int) -> None: ...
 
 
-class Unmetered:
+class NullMetrics:
     """Counts nothing."""
 
     def poll_failed(self, kind: str) -> None: ...

@@ -16,7 +16,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from evergreen_server.jobs.commands import TaskUnusable
-from evergreen_server.jobs.db.database import AWAY
+from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
 from evergreen_server.jobs.feed.hub import CursorAhead, CursorCompacted, Draining, WatchAged
 from evergreen_server.jobs.feed.starts import MixedProjects
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestReused, WrongState
@@ -255,7 +255,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     InvalidKey: _bad_key,
     UnsupportedSchema: _as(grpc.StatusCode.FAILED_PRECONDITION, "SCENE_UNSUPPORTED"),
     StorageError: _as(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE", retry=True),
-    **dict.fromkeys(AWAY, _database),
+    **dict.fromkeys(TRANSIENT_ERRORS, _database),
     Unauthorized: _as(grpc.StatusCode.FAILED_PRECONDITION, "PROVIDER_UNAUTHORIZED"),
     ProviderError: _as(grpc.StatusCode.UNAVAILABLE, "PROVIDER_UNAVAILABLE", retry=True),
 }

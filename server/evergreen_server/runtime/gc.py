@@ -3,7 +3,7 @@
 import gc
 
 
-def calm_collector() -> None:
+def tune_gc() -> None:
     """Takes what is loaded by now out of every later collection, and lets collections be rare.
 
     With thousands of watchers open, the default settings spend a fifth of the CPU on looking through objects that

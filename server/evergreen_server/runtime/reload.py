@@ -22,7 +22,7 @@ class FileUnusable(Exception):
     """A file cannot be read, or is not what it should be; the text never repeats what stands in it."""
 
 
-class Replaceable(Generic[T]):
+class ReloadableFile(Generic[T]):
     """A value that stands in files. What is wrong when they are read again is logged, and the value stays as it was.
 
     `secret` names those of the files that nobody else should read; one that others can is warned of.

@@ -19,7 +19,7 @@ from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.replicas import live_replicas
 from evergreen_server.jobs.db.schema import jobs, replicas, scene_deletions
 from evergreen_server.jobs.execution.context import held
-from evergreen_server.jobs.feed.hub import Feed
+from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.errors import WrongState
 from evergreen_server.jobs.model.states import UNFINISHED, State
 from evergreen_server.jobs.store.jobs import JobStore
@@ -44,7 +44,7 @@ class SceneDeletions:
         *,
         database: Database,
         store: JobStore,
-        feed: Feed,
+        feed: WatchHub,
         scenes: SceneStore,
         clock: Callable[[], datetime],
         replica_id: str,
@@ -52,7 +52,7 @@ class SceneDeletions:
         guard: Callable[[], Callable[[], None]] = lambda: lambda: None,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
-        """Takes what `Tools.guard` is."""
+        """Takes what `StepContext.guard` is."""
         self._database = database
         self._store = store
         self._feed = feed

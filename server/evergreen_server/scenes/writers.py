@@ -16,7 +16,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.db.database import AWAY, Database
+from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database
 from evergreen_server.jobs.db.replicas import live_replicas
 from evergreen_server.jobs.db.schema import asset_claims, scene_writers
 from evergreen_server.jobs.model.job import JobRequest
@@ -165,7 +165,7 @@ class SceneWriters:
             try:
                 await asyncio.shield(self._database.write(leave))
                 self._stale.difference_update(stale)
-            except AWAY as exc:
+            except TRANSIENT_ERRORS as exc:
                 # What was written stays written; the row goes with the next writer's, or with the next sweep.
                 logger.warning("writer not taken away", extra={"cause": type(exc).__name__})
                 self._stale.add(writer_id)

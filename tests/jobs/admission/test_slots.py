@@ -118,13 +118,13 @@ async def test_replicas_that_grant_at_once_never_grant_too_much(replicas: Two) -
 async def test_a_pause_holds_on_every_replica_and_doubles(replicas: Two) -> None:
     first, second = replicas
     await first.accept("one")
-    await first.admission.pause("gen4.5", None)
-    await second.admission.pause("gen4.5", None)
+    await first.scheduler.pause("gen4.5", None)
+    await second.scheduler.pause("gen4.5", None)
 
     second.clock.ahead = timedelta(seconds=58)
     assert await second.grant() == []
     second.clock.ahead = timedelta(seconds=61)
-    await second.admission.pause("gen4.5", None)
+    await second.scheduler.pause("gen4.5", None)
     first.clock.ahead = timedelta(seconds=61 + 118)
     assert await first.grant() == []
     first.clock.ahead = timedelta(seconds=61 + 121)
@@ -136,7 +136,7 @@ async def test_a_pause_written_before_the_clock_was_set_back_lasts_no_longer_tha
     await first.accept("one")
     for replica in replicas:
         replica.clock.ahead = timedelta(days=1)
-    await first.admission.pause("gen4.5", 3600)
+    await first.scheduler.pause("gen4.5", 3600)
 
     for replica in replicas:
         replica.clock.ahead = timedelta()
@@ -151,7 +151,7 @@ async def test_a_failure_before_the_clock_was_set_back_holds_its_job_no_longer_t
         replica.clock.ahead = timedelta(days=1)
     await first.accept("failed")
     later = first.clock() + timedelta(seconds=30)
-    await first.store.wish("failed", lambda job: replace(job, not_before=later))
+    await first.store.command("failed", lambda job: replace(job, not_before=later))
 
     assert await first.grant() == []
     for replica in replicas:
@@ -185,7 +185,7 @@ async def test_tasks_of_before_the_clock_was_set_back_do_not_count_twice_in_the_
         await first.grant()
         await first.submit(job.job_id)
         await tasks.record(job, f"task-{number}", None)
-        await first.store.wish(job.job_id, lambda job, number=number: replace(job, task_id=f"task-{number}"))
+        await first.store.command(job.job_id, lambda job, number=number: replace(job, task_id=f"task-{number}"))
 
     first.clock.ahead = timedelta()
     await first.accept("next")
@@ -197,7 +197,7 @@ async def test_credits_that_were_too_few_before_the_clock_was_set_back_are_asked
     first, second = replicas
     await first.accept("one")
     first.clock.ahead = timedelta(days=1)
-    await first.admission.out_of_credits()
+    await first.scheduler.out_of_credits()
 
     for balance in (5, 6):
         await second.database.write(lambda db, balance=balance: slots.see_balance(db, balance, second.clock()))
@@ -208,7 +208,7 @@ async def test_credits_that_were_too_few_before_the_clock_was_set_back_are_asked
 async def test_too_few_credits_hold_every_replica_until_the_balance_has_risen(replicas: Two) -> None:
     first, second = replicas
     await first.accept("one")
-    await first.admission.out_of_credits()
+    await first.scheduler.out_of_credits()
 
     async def see(balance: int) -> None:
         now = second.clock()
@@ -228,7 +228,7 @@ async def test_credits_bought_before_anybody_looked_are_noticed(replicas: Two) -
         await first.grants("one")
     await first.submit("one")
     await first.accept("two")
-    await first.admission.out_of_credits()
+    await first.scheduler.out_of_credits()
 
     assert await second.grant() == []
     asked_at = second.clock()
@@ -257,7 +257,7 @@ async def test_what_was_granted_since_the_balance_was_told_counts(replicas: Two)
     assert await first.grant() == ["made"]
     await first.submit("made")
     await tasks.record(made, "task-1", 50)
-    await first.store.wish("made", lambda job: replace(job, task_id="task-1"))
+    await first.store.command("made", lambda job: replace(job, task_id="task-1"))
     for number in range(4):
         await second.accept(f"job-{number}", price=30)
     await second.accept("small", price=20)
@@ -272,7 +272,7 @@ async def test_a_refusal_that_the_balance_explains_holds_up_only_what_costs_more
     first, second = replicas
     await first.accept("dear", price=24)
     await first.accept("cheap", price=5)
-    await first.admission.out_of_credits(24)
+    await first.scheduler.out_of_credits(24)
 
     assert await second.grant() == [], "until the balance was asked for"
     assert await second.see(5)
@@ -282,10 +282,10 @@ async def test_a_refusal_that_the_balance_explains_holds_up_only_what_costs_more
 async def test_a_refusal_that_the_balance_does_not_explain_holds_up_all_until_it_rises(replicas: Two) -> None:
     first, second = replicas
     await first.accept("one", price=24)
-    await first.admission.out_of_credits(24)
+    await first.scheduler.out_of_credits(24)
 
     assert [await second.see(balance) for balance in (24, 1000, 1000)] == [False, True, False]
-    await first.admission.out_of_credits(24)
+    await first.scheduler.out_of_credits(24)
     assert [await second.see(balance) for balance in (1000, 999)] == [False, False]
     assert await second.grant() == []
     assert await second.see(1000)
@@ -335,7 +335,7 @@ async def test_a_job_that_the_balance_cannot_pay_is_warned_of_it_once_and_others
     async with first.running():
         await first.grants("cheap")
         await first.told("dear")
-        first.admission.look(["gen4.5"])
+        first.scheduler.look(["gen4.5"])
         await first.accept("later", price=24)
         await first.told("later")
 
@@ -377,11 +377,11 @@ async def test_a_key_that_is_refused_does_not_count_as_a_provider_that_is_away(r
         # Each is found by a look of its own, so that one whole look lies between the two.
         for number in (2, 3):
             await first.accept(f"job-{number}")
-            signal = first.signals.of(f"job-{number}")
+            signal = first.wakeups.of(f"job-{number}")
             assert await second.grant(concurrent=number) == [f"job-{number}"]
             assert await signal.wait(60)
 
-    assert not first.admission.terms("gen4.5").told
+    assert not first.scheduler.terms("gen4.5").told
     assert (await first.store.get("last")).warnings == ()
 
 
@@ -394,17 +394,17 @@ async def test_a_slot_goes_with_the_change_that_ends_its_need(replicas: Two) -> 
         await first.submit(f"job-{number}")
     assert await second.held() == 6
 
-    await first.store.wish("job-0", lambda job: replace(job, stage=Stage.DELIVERING))
-    await first.store.wish("job-1", lambda job: replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE))
+    await first.store.command("job-0", lambda job: replace(job, stage=Stage.DELIVERING))
+    await first.store.command("job-1", lambda job: replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE))
     back = {"state": State.QUEUED, "stage": Stage.WAITING, "submit_token": ""}
-    await first.store.wish("job-2", lambda job: replace(job, **back))
+    await first.store.command("job-2", lambda job: replace(job, **back))
     await first.end("job-3")
-    await first.store.wish("job-4", lambda job: replace(job, state=State.CANCELLING))
+    await first.store.command("job-4", lambda job: replace(job, state=State.CANCELLING))
 
     assert await second.held() == 2
     assert (await second.store.get("job-2")).slot is Slot.WANTED
     attached = {"state": State.RUNNING, "stage": Stage.GENERATING, "task_id": "t"}
-    await first.store.wish("job-1", lambda job: replace(job, **attached))
+    await first.store.command("job-1", lambda job: replace(job, **attached))
     assert await second.held() == 3
 
 
@@ -413,7 +413,7 @@ async def test_a_granted_slot_survives_a_take_over(replicas: Two) -> None:
     await first.accept("one")
     await first.grant()
 
-    taken = await second.store.begin("one", attempt=1, run=0, execution="other")
+    taken = await second.store.begin("one", attempt=1, restarts=0, fencing_token="other")
 
     assert taken is not None
     assert taken.slot is Slot.HELD
@@ -426,7 +426,7 @@ async def test_what_failed_a_moment_ago_holds_nobody_up(replicas: Two) -> None:
     await first.accept("hasty", priority=9)
     await first.accept("patient")
     later = first.clock() + timedelta(minutes=1)
-    await first.store.wish("hasty", lambda job: replace(job, not_before=later))
+    await first.store.command("hasty", lambda job: replace(job, not_before=later))
 
     assert await second.grant(concurrent=1) == ["patient"]
     second.clock.ahead = timedelta(seconds=61)
@@ -451,7 +451,7 @@ async def test_when_the_days_number_is_used_up_one_job_tries_now_and_then(replic
 async def test_a_grant_that_nobody_told_of_is_found(replicas: Two) -> None:
     first, second = replicas
     await first.accept("one")
-    signal = second.signals.of("one")
+    signal = second.wakeups.of("one")
 
     async with second.running():
         await first.grant()

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from evergreen.v1 import video_pb2 as v1
 from evergreen_server.jobs.db.connect import DatabaseUnusable, open_database
-from evergreen_server.jobs.db.database import AWAY
+from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
 from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.db.sqlite import check_sqlite, network_disk
 from tests.jobs.lives import check_lives
@@ -129,7 +129,7 @@ async def test_a_connection_that_is_of_no_use_any_more_is_dropped(postgres: Post
 
         backend = sa.text("SELECT pg_backend_pid()")
         before = {await database.write(lambda db: db.execute(backend).scalar_one()) for _ in range(20)}
-        with pytest.raises(AWAY):
+        with pytest.raises(TRANSIENT_ERRORS):
             await database.write(fail)
         after = {await database.write(lambda db: db.execute(backend).scalar_one()) for _ in range(20)}
 
@@ -291,7 +291,7 @@ async def test_a_file_that_is_damaged_is_a_database_that_is_away(tmp_path: Path)
 
     async with open_database(f"sqlite:///{path}") as database:
         for _ in range(2):
-            with pytest.raises(AWAY, match="malformed"):
+            with pytest.raises(TRANSIENT_ERRORS, match="malformed"):
                 await database.read(lambda db: db.execute(sa.select(jobs)).all())
 
 

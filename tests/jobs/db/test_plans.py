@@ -15,12 +15,12 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from evergreen_server.jobs import commands
 from evergreen_server.jobs.admission import slots
 from evergreen_server.jobs.admission.durations import Durations
-from evergreen_server.jobs.admission.forecast import Outlooks
+from evergreen_server.jobs.admission.forecast import Forecasts
 from evergreen_server.jobs.cluster.notifier import cancelling
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.feed.history import new_events
-from evergreen_server.jobs.feed.hub import Feed
+from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.feed.window import Entry
 from evergreen_server.jobs.maintenance.janitor import beyond_clock
 from evergreen_server.jobs.maintenance.retention import Retention
@@ -32,7 +32,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.needs import refuse_needed
 from evergreen_server.jobs.store.percentages import Progress
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
-from evergreen_server.ports.metrics import Unmetered
+from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.scenes.deletion import under_way
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import request_at, store_of
@@ -68,7 +68,7 @@ class _Seen(Exception):
 class Case:
     database: Database
     store: JobStore
-    feed: Feed
+    feed: WatchHub
     tasks: TaskRecords
 
     async def watched(self, job_ids: frozenset[str] = frozenset(), **asked: object) -> None:
@@ -95,7 +95,7 @@ class Case:
 
     async def flushed(self) -> None:
         jobs = [await self.store.get(job_id_of(200 * number)) for number in range(20)]
-        await self.store.flush([Progress(job=job, execution=job.execution, progress=0.5) for job in jobs])
+        await self.store.flush([Progress(job=job, fencing_token=job.fencing_token, progress=0.5) for job in jobs])
 
     async def retained(self) -> None:
         await Retention(
@@ -105,11 +105,11 @@ class Case:
             events_kept=timedelta(days=1),
             jobs_kept=timedelta(days=1),
             requests_kept=timedelta(days=1),
-            meter=Unmetered(),
+            metrics=NullMetrics(),
         ).round()
 
-    async def outlook(self) -> None:
-        await Outlooks(
+    async def forecast(self) -> None:
+        await Forecasts(
             database=self.database,
             terms=lambda _: slots.Terms(concurrent=3, asked_at=NOW),
             durations=Durations(),
@@ -153,7 +153,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
         )
     ),
     "lines": lambda case: case.read(slots.lines),
-    "outlook": lambda case: case.outlook(),
+    "outlook": lambda case: case.forecast(),
     "the backlog": lambda case: case.read(partial(Backlog(JOBS).admit, project_id="film-1")),
     "the census": lambda case: take_census(case.database, lambda: NOW),
     "GetAccount": lambda case: case.store.totals("film-1"),
@@ -184,7 +184,7 @@ async def filled(url: str) -> AsyncIterator[Case]:
             if database.shared:
                 db.exec_driver_sql("VACUUM ANALYZE")
         store = store_of(database, clock=lambda: NOW)
-        feed = Feed(database=database, wire=Wire(), clock=lambda: NOW, found=_nothing)
+        feed = WatchHub(database=database, wire=Wire(), clock=lambda: NOW, found=_nothing)
         yield Case(database, store, feed, TaskRecords(database=database, store=store, clock=lambda: NOW))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from evergreen_server.jobs.db.connect import open_database
-from evergreen_server.jobs.execution.context import Limits, Tools
+from evergreen_server.jobs.execution.context import Limits, StepContext
 from evergreen_server.jobs.execution.submit import submit
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
@@ -20,7 +20,7 @@ from tests.jobs.tools import request_at, store_of, tools_of
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 GRACE = 60.0
 
-Open = Callable[..., Tools]
+Open = Callable[..., StepContext]
 
 
 @pytest.fixture
@@ -29,21 +29,21 @@ async def opened(tmp_path: Path) -> AsyncIterator[Open]:
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store = store_of(database, clock=lambda: NOW)
         await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=5_000, inline={})
-        await store.begin("job-1", attempt=1, run=0, execution="me")
+        await store.begin("job-1", attempt=1, restarts=0, fencing_token="me")
         posting = {"state": State.RUNNING, "stage": Stage.SUBMITTING, "submit_token": "token", "submitted_at": NOW}
-        await store.wish("job-1", lambda job: replace(job, **posting))
+        await store.command("job-1", lambda job: replace(job, **posting))
 
-        def tools(*, clock: Callable[[], datetime], monotonic: Callable[[], float]) -> Tools:
+        def context(*, clock: Callable[[], datetime], monotonic: Callable[[], float]) -> StepContext:
             tasks = TaskRecords(database=database, store=store, clock=clock)
             limits = Limits(submission_grace_seconds=GRACE)
             return tools_of(store, tasks=tasks, clock=clock, monotonic=monotonic, limits=limits)
 
-        yield tools
+        yield context
 
 
-async def looked(tools: Tools) -> Job:
+async def looked(context: StepContext) -> Job:
     async with asyncio.timeout(30):
-        return await submit(tools, await tools.store.get("job-1"), "me")
+        return await submit(context, await context.store.get("job-1"), "me")
 
 
 async def test_a_clock_that_was_set_back_does_not_prolong_the_look(opened: Open) -> None:
@@ -61,7 +61,7 @@ async def test_a_look_that_begins_late_does_not_last_anew(opened: Open) -> None:
 
 
 async def test_a_task_that_was_recorded_is_found_though_the_time_is_over(opened: Open) -> None:
-    tools = opened(clock=lambda: NOW + timedelta(days=1), monotonic=lambda: 0.0)
-    await tools.tasks.record(await tools.store.get("job-1"), "task-1", None)
+    context = opened(clock=lambda: NOW + timedelta(days=1), monotonic=lambda: 0.0)
+    await context.tasks.record(await context.store.get("job-1"), "task-1", None)
 
-    assert (await looked(tools)).task_id == "task-1"
+    assert (await looked(context)).task_id == "task-1"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from evergreen_server.jobs.db.connect import open_database
-from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.execution.deliver import deliver
 from evergreen_server.jobs.execution.files import Kept, find, keep
 from evergreen_server.jobs.model.errors import Superseded
@@ -34,7 +34,7 @@ def now() -> datetime:
 class Case:
     """A job of this execution, its scene, and how often its file was made."""
 
-    tools: Tools
+    context: StepContext
     store: JobStore
     scenes: SceneStore
     job: Job
@@ -55,7 +55,7 @@ class Case:
         return await self.make(path, dies)
 
     async def keep(self) -> Kept:
-        return await keep(self.tools, self.job, "mine", PATH, self.make)
+        return await keep(self.context, self.job, "mine", PATH, self.make)
 
     def plant(self, path: str, data: bytes = b"forged by other") -> None:
         file = self.folder / "projects/film/scene-1" / path
@@ -77,9 +77,9 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         storage = await stack.enter_async_context(open_storage(tmp_path.as_uri()))
         store, scenes = store_of(database, clock=now), SceneStore(storage, clock=now)
         await store.accept(request_at(now()), job_id="job", estimated_millicredits=None, inline={})
-        job = await store.begin("job", attempt=1, run=0, execution="mine")
+        job = await store.begin("job", attempt=1, restarts=0, fencing_token="mine")
         assert job is not None
-        yield Case(tools=tools_of(store, scenes=scenes), store=store, scenes=scenes, job=job, folder=tmp_path)
+        yield Case(context=tools_of(store, scenes=scenes), store=store, scenes=scenes, job=job, folder=tmp_path)
 
 
 async def test_a_file_is_made_once_and_then_found_by_its_record(case: Case) -> None:
@@ -88,14 +88,14 @@ async def test_a_file_is_made_once_and_then_found_by_its_record(case: Case) -> N
 
     assert (first.asset.path, first.warnings, case.made) == (PATH, (), 1)
     assert second == first
-    assert await find(case.tools, case.job, PATH) == first
+    assert await find(case.context, case.job, PATH) == first
 
 
 async def test_a_record_without_its_file_is_no_file(case: Case) -> None:
     with pytest.raises(ConnectionError):
-        await keep(case.tools, case.job, "mine", PATH, case.broken)
+        await keep(case.context, case.job, "mine", PATH, case.broken)
     assert list(await case.store.files("job")) == [PATH]
-    assert await find(case.tools, case.job, PATH) is None
+    assert await find(case.context, case.job, PATH) is None
 
     kept = await case.keep()
 
@@ -107,7 +107,7 @@ async def test_a_record_without_its_file_is_no_file(case: Case) -> None:
 async def test_a_file_that_is_not_the_recorded_one_is_left_alone(case: Case, forged: bytes, recorded: bool) -> None:
     if recorded:
         with pytest.raises(ConnectionError):
-            await keep(case.tools, case.job, "mine", PATH, case.broken)
+            await keep(case.context, case.job, "mine", PATH, case.broken)
         if forged == b"made by the job":
             forged += b" and more"
     case.plant(PATH, forged)
@@ -147,7 +147,7 @@ async def test_what_is_no_file_takes_the_name_too(case: Case, other: str) -> Non
 
 
 async def test_an_execution_that_was_superseded_gives_no_file_its_name(case: Case) -> None:
-    await case.store.begin("job", attempt=1, run=0, execution="newer")
+    await case.store.begin("job", attempt=1, restarts=0, fencing_token="newer")
 
     with pytest.raises(Superseded):
         await case.keep()
@@ -161,7 +161,7 @@ async def test_a_name_in_other_letters_is_taken_where_the_disk_takes_both_for_on
     storage = await LocalStorage.open(case.folder, clock=now, traits=traits)
     try:
         case.scenes = SceneStore(storage, clock=now)
-        case.tools = replace(case.tools, scenes=case.scenes)
+        case.context = replace(case.context, scenes=case.scenes)
         case.plant("videos/JOB-1-1.mp4")
 
         kept = await case.keep()
@@ -205,7 +205,7 @@ async def test_a_clip_is_removed_by_nobody_whose_job_may_be_anothers_by_now(case
     async def meanwhile() -> None:
         nonlocal lost
         if cause is Superseded:
-            await case.store.begin("job", attempt=1, run=0, execution="newer")
+            await case.store.begin("job", attempt=1, restarts=0, fencing_token="newer")
         lost = cause is NotOurs
 
     def check() -> None:
@@ -213,10 +213,10 @@ async def test_a_clip_is_removed_by_nobody_whose_job_may_be_anothers_by_now(case
             raise NotOurs("the lease ran out")
 
     delivering = {"state": State.RUNNING, "stage": Stage.DELIVERING, "submit_token": "token", "task_id": "task-1"}
-    job = await case.store.wish("job", lambda job: replace(job, **delivering))
-    tools = replace(case.tools, provider=Provider(), media=Paused(meanwhile), guard=lambda: check)
+    job = await case.store.command("job", lambda job: replace(job, **delivering))
+    context = replace(case.context, provider=Provider(), media=Paused(meanwhile), guard=lambda: check)
 
     with pytest.raises(cause):
-        await deliver(tools, job, "mine")
+        await deliver(context, job, "mine")
 
     assert case.read("videos/job-1-1.mp4") == b"a clip"

@@ -136,18 +136,18 @@ async def test_a_wish_whose_caller_gave_up_is_heard_all_the_same(tmp_path: Path)
 
     async with store_of_one_job(tmp_path, changed=told.extend) as store:
         told.clear()
-        call = asyncio.create_task(store.wish("job-1", cancelling))
+        call = asyncio.create_task(store.command("job-1", cancelling))
         await asyncio.to_thread(begun.wait, 10)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
         go_on.set()
         # Written after it, by the one thread that writes.
-        seen = await store.wish("job-1", lambda job: job)
+        seen = await store.command("job-1", lambda job: job)
 
     assert seen.state is State.CANCELLING
     # Asked again it is told again, since the first time may have gone unheard.
-    assert told == [Change(project_id="film", job_id="job-1", wished=True)] * 2
+    assert told == [Change(project_id="film", job_id="job-1", external=True)] * 2
 
 
 class EndlessScenes:
@@ -175,16 +175,16 @@ class EndlessTask:
 async def test_a_late_run_of_what_is_over_takes_nothing_from_the_current_run(tmp_path: Path) -> None:
     async with store_of_one_job(tmp_path) as store:
         scenes = EndlessScenes()
-        tools = replace(tools_of(store), scenes=scenes)
-        runner = Runner(tools)
+        context = replace(tools_of(store), scenes=scenes)
+        runner = Runner(context)
         current = asyncio.create_task(runner.run("job-1", 1, 0))
         async with asyncio.timeout(30):
             await scenes.begun.wait()
-        signal = tools.signals.of("job-1")
+        signal = context.wakeups.of("job-1")
 
         await runner.run("job-1", 1, 7)
 
-        tools.signals.wake("job-1")
+        context.wakeups.wake("job-1")
         assert signal.is_set(), "the current run still hears its caller"
         current.cancel()
         await asyncio.wait({current})
@@ -193,8 +193,8 @@ async def test_a_late_run_of_what_is_over_takes_nothing_from_the_current_run(tmp
 async def test_a_wish_told_while_the_run_before_ends_is_not_lost_on_the_next(tmp_path: Path) -> None:
     async with store_of_one_job(tmp_path) as store:
         scenes = EndlessScenes()
-        tools = replace(tools_of(store), scenes=scenes)
-        runner = Runner(tools)
+        context = replace(tools_of(store), scenes=scenes)
+        runner = Runner(context)
         before = asyncio.create_task(runner.run("job-1", 1, 0))
         async with asyncio.timeout(30):
             await scenes.begun.wait()
@@ -203,12 +203,12 @@ async def test_a_wish_told_while_the_run_before_ends_is_not_lost_on_the_next(tmp
                 db.execute("BEGIN IMMEDIATE")
                 after = asyncio.create_task(runner.run("job-1", 1, 0))
                 await asyncio.sleep(0)
-                tools.signals.wake("job-1")
+                context.wakeups.wake("job-1")
                 before.cancel()
                 await asyncio.wait({before})
             await scenes.begun.wait()
 
-        assert tools.signals.of("job-1").is_set()
+        assert context.wakeups.of("job-1").is_set()
         after.cancel()
         await asyncio.wait({after})
 
@@ -218,10 +218,10 @@ class Overtaken(JobStore):
 
     lapsed = False
 
-    async def begin(self, job_id: str, *, attempt: int, run: int, execution: str) -> Job | None:
-        begun = await super().begin(job_id, attempt=attempt, run=run, execution=execution)
+    async def begin(self, job_id: str, *, attempt: int, restarts: int, fencing_token: str) -> Job | None:
+        begun = await super().begin(job_id, attempt=attempt, restarts=restarts, fencing_token=fencing_token)
         self.lapsed = True
-        await super().begin(job_id, attempt=attempt, run=run, execution="another's")
+        await super().begin(job_id, attempt=attempt, restarts=restarts, fencing_token="another's")
         return begun
 
 
@@ -250,13 +250,13 @@ async def test_a_run_whose_replica_lost_its_lease_as_it_began_finds_out_before_i
 async def test_an_older_run_of_a_job_ends_when_a_newer_one_begins(tmp_path: Path) -> None:
     async with store_of_one_job(tmp_path) as store:
         provider = EndlessTask()
-        tools = tools_of(store, durations=Durations(), provider=provider, pace=Pace(scale=1000))
-        await store.wish("job-1", lambda job: replace(job, stage=Stage.WAITING))
+        context = tools_of(store, durations=Durations(), provider=provider, pace=Pace(scale=1000))
+        await store.command("job-1", lambda job: replace(job, stage=Stage.WAITING))
         running = replace(
             await store.get("job-1"), state=State.RUNNING, stage=Stage.GENERATING, task_id="task", submit_token="token"
         )
-        await store.wish("job-1", lambda job: running)
-        runner = Runner(tools)
+        await store.command("job-1", lambda job: running)
+        runner = Runner(context)
         older = asyncio.create_task(runner.run("job-1", 1, 0))
         async with asyncio.timeout(30):
             await provider.asked.wait()

@@ -17,9 +17,9 @@ from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import ledger
 from evergreen_server.jobs.execution import orphans
-from evergreen_server.jobs.execution.context import Tools
-from evergreen_server.jobs.execution.orphans import settle_stray, settle_strays
-from evergreen_server.jobs.model.job import Job, JobFault
+from evergreen_server.jobs.execution.context import StepContext
+from evergreen_server.jobs.execution.orphans import settle_orphan, settle_orphans
+from evergreen_server.jobs.model.job import Job, JobFailure
 from evergreen_server.jobs.model.states import CostBasis, Stage, State, TaskRole
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import MadeTask, TaskRecords
@@ -73,7 +73,7 @@ class Case:
     database: Database
     store: JobStore
     tasks: TaskRecords
-    tools: Tools
+    context: StepContext
     provider: ScriptedProvider
     now: datetime = NOW
 
@@ -104,12 +104,12 @@ async def opened(tmp_path: Path) -> AsyncIterator[Case]:
         store = store_of(database, clock=lambda: case.now)
         provider = ScriptedProvider()
         tasks = TaskRecords(database=database, store=store, clock=lambda: case.now)
-        tools = tools_of(store, tasks=tasks, provider=provider, clock=lambda: case.now)
-        case = Case(database=database, store=store, tasks=tasks, tools=tools, provider=provider)
+        context = tools_of(store, tasks=tasks, provider=provider, clock=lambda: case.now)
+        case = Case(database=database, store=store, tasks=tasks, context=context, provider=provider)
         await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=5_000, inline={})
-        unknown = JobFault(reason="SUBMISSION_UNKNOWN", message="nobody knows")
-        await store.wish("job-1", lambda job: replace(job, state=State.RUNNING, submit_token="token-1"))
-        await store.wish(
+        unknown = JobFailure(reason="SUBMISSION_UNKNOWN", message="nobody knows")
+        await store.command("job-1", lambda job: replace(job, state=State.RUNNING, submit_token="token-1"))
+        await store.command(
             "job-1", lambda job: replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=unknown)
         )
         yield case
@@ -118,10 +118,10 @@ async def opened(tmp_path: Path) -> AsyncIterator[Case]:
 async def test_a_late_task_is_given_to_the_job_that_asks_for_it(case: Case) -> None:
     await case.record()
 
-    await settle_stray(case.tools, TASK)
+    await settle_orphan(case.context, TASK)
 
     job = await case.job()
-    assert (job.state, job.stage, job.task_id, job.run, job.error) == (
+    assert (job.state, job.stage, job.task_id, job.restarts, job.error) == (
         State.RUNNING,
         Stage.GENERATING,
         "task-1",
@@ -135,11 +135,11 @@ async def test_a_late_task_is_given_to_the_job_that_asks_for_it(case: Case) -> N
 
 async def test_a_record_that_nobody_settled_is_found_later(case: Case) -> None:
     await case.record()
-    await settle_strays(case.tools)
+    await settle_orphans(case.context)
     assert (await case.job()).state is State.NEEDS_ATTENTION, "whoever recorded it may be about to settle it"
 
     case.now += timedelta(minutes=2)
-    await settle_strays(case.tools)
+    await settle_orphans(case.context)
 
     assert (await case.job()).task_id == "task-1"
 
@@ -149,7 +149,7 @@ async def test_a_record_of_before_the_clock_was_set_back_is_found(case: Case) ->
     await case.record()
 
     case.now = NOW
-    await settle_strays(case.tools)
+    await settle_orphans(case.context)
 
     assert (await case.job()).task_id == "task-1"
 
@@ -158,7 +158,7 @@ async def test_after_a_resubmission_a_late_task_is_deleted_and_told_of(case: Cas
     await case.resolve(Resolution.RESUBMIT)
     await case.record()
 
-    await settle_stray(case.tools, TASK)
+    await settle_orphan(case.context, TASK)
 
     job = await case.job()
     assert (job.state, job.attempt, job.task_id) == (State.QUEUED, 2, "")
@@ -172,12 +172,12 @@ async def test_a_surplus_task_is_deleted_as_soon_as_the_provider_answers(case: C
     await case.resolve(Resolution.ABANDON)
     await case.record()
     case.provider.away = True
-    await settle_stray(case.tools, TASK)
+    await settle_orphan(case.context, TASK)
     assert case.provider.deleted == []
 
     case.provider.away = False
-    await settle_strays(case.tools)
-    await settle_strays(case.tools)
+    await settle_orphans(case.context)
+    await settle_orphans(case.context)
 
     assert case.provider.deleted == ["task-1"]
     assert (await case.job()).state is State.FAILED
@@ -188,7 +188,7 @@ async def test_a_surplus_task_that_has_ended_is_not_deleted(case: Case) -> None:
     await case.record()
     case.provider.state = TaskState.SUCCEEDED
 
-    await settle_stray(case.tools, TASK)
+    await settle_orphan(case.context, TASK)
 
     assert case.provider.deleted == []
     assert await case.tasks.stray(older_than=timedelta(0)) == []
@@ -202,7 +202,7 @@ async def test_an_intent_that_is_taken_back_queues_its_own_job_and_no_other(case
     await case.tasks.take_back(asking)
 
     job = await case.job()
-    assert (job.state, job.stage, job.attempt, job.run, job.submit_token, job.error) == (
+    assert (job.state, job.stage, job.attempt, job.restarts, job.submit_token, job.error) == (
         *(State.QUEUED, Stage.WAITING),
         *(1, 1, "", None),
     )
@@ -222,8 +222,8 @@ async def test_an_intent_that_is_taken_back_after_a_resubmission_changes_nothing
 
 
 async def test_an_intent_that_is_taken_back_leaves_a_wish_to_cancel(case: Case) -> None:
-    await case.store.wish("job-1", lambda job: replace(job, state=State.RUNNING, stage=Stage.SUBMITTING, error=None))
-    await case.store.wish("job-1", lambda job: replace(job, state=State.CANCELLING))
+    await case.store.command("job-1", lambda job: replace(job, state=State.RUNNING, stage=Stage.SUBMITTING, error=None))
+    await case.store.command("job-1", lambda job: replace(job, state=State.CANCELLING))
 
     await case.tasks.take_back(await case.job())
 
@@ -235,7 +235,7 @@ async def test_a_task_may_be_attached_by_hand_while_its_record_waits(case: Case)
     await case.record()
 
     await commands.resolve(case.store, case.tasks, case.provider, "job-1", Resolution.ATTACH, "task-1")
-    await settle_stray(case.tools, TASK)
+    await settle_orphan(case.context, TASK)
 
     assert (await case.job()).task_id == "task-1"
     assert case.provider.deleted == []
@@ -249,7 +249,7 @@ async def test_strays_that_nobody_answers_about_hold_up_neither_each_other_nor_a
     await surplus(case, "task-honest", project_id="honest")
     case.now += timedelta(minutes=2)
 
-    round = asyncio.create_task(settle_strays(case.tools))
+    round = asyncio.create_task(settle_orphans(case.context))
     async with asyncio.timeout(60):
         await case.provider.told.wait()
     round.cancel()
@@ -268,7 +268,7 @@ async def test_strays_do_not_hold_the_sweep_for_longer_than_a_while(case: Case) 
     case.now += timedelta(minutes=2)
 
     async with asyncio.timeout(60):
-        await settle_strays(case.tools, seconds=0.01)
+        await settle_orphans(case.context, seconds=0.01)
 
     assert [task.task_id for task in await case.tasks.stray(older_than=timedelta(minutes=1))] == ["task-1"]
 
@@ -292,7 +292,7 @@ async def test_a_stray_that_raises_what_nobody_expects_keeps_no_other_waiting(ca
     await surplus(case, "task-even", project_id="film")
     case.now += timedelta(minutes=2)
 
-    await settle_strays(case.tools)
+    await settle_orphans(case.context)
 
     assert case.provider.deleted == ["task-even"]
 
@@ -302,5 +302,5 @@ async def surplus(case: Case, task_id: str, *, project_id: str) -> None:
     job_id = f"job of {task_id}"
     request = replace(request_at(NOW), project_id=project_id, request_id=task_id)
     job = await case.store.accept(request, job_id=job_id, estimated_millicredits=None, inline={})
-    await case.store.wish(job_id, lambda job: job.charged(0, CostBasis.CONFIRMED).ended(State.FAILED))
+    await case.store.command(job_id, lambda job: job.charged(0, CostBasis.CONFIRMED).ended(State.FAILED))
     await case.tasks.record(replace(job, submit_token="token"), task_id, None)

@@ -53,8 +53,8 @@ CHANGES: dict[str, Callable[[bytes], bytes]] = {
 
 async def asset(steps: Stepping, data: bytes, path: str = ASSET) -> Media:
     request = with_picture()
-    await steps.tools.scenes.create(request.project_id, request.scene_id)
-    await steps.tools.scenes.add(request.project_id, request.scene_id, path, data, "image/jpeg")
+    await steps.context.scenes.create(request.project_id, request.scene_id)
+    await steps.context.scenes.add(request.project_id, request.scene_id, path, data, "image/jpeg")
     return Media(role=Role.FIRST_FRAME, asset=path)
 
 
@@ -172,8 +172,8 @@ async def test_a_job_of_the_release_before_whose_input_is_no_picture_any_more_en
 async def test_an_asset_that_the_scene_names_with_other_bytes_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     async with stepping(tmp_path, Script()) as steps:
         request = with_picture(await asset(steps, SMALL))
-        named = await steps.tools.scenes.existing(request.project_id, request.scene_id, ASSET)
-        await steps.tools.scenes.attach(request.project_id, request.scene_id, [named])
+        named = await steps.context.scenes.existing(request.project_id, request.scene_id, ASSET)
+        await steps.context.scenes.attach(request.project_id, request.scene_id, [named])
         file_of(tmp_path, ASSET).write_bytes(b"edited by hand")
         job = await steps.run(request)
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs
-from evergreen_server.jobs.execution.context import Limits, Tools
+from evergreen_server.jobs.execution.context import Limits, StepContext
 from evergreen_server.jobs.execution.submit import submit
 from evergreen_server.jobs.model.states import Slot, Stage
 from evergreen_server.jobs.store.jobs import JobStore
@@ -61,15 +61,15 @@ class Unpaused:
 
 
 @asynccontextmanager
-async def submitting(tmp_path: Path, provider: Provider) -> AsyncIterator[tuple[Database, JobStore, Tools]]:
+async def submitting(tmp_path: Path, provider: Provider) -> AsyncIterator[tuple[Database, JobStore, StepContext]]:
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store = store_of(database, clock=lambda: NOW)
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
         async with ProtectedTasks(grace_seconds=20) as shield:
-            tools = tools_of(
-                store, tasks=tasks, provider=provider, admission=Unpaused(), shield=shield, clock=lambda: NOW
+            context = tools_of(
+                store, tasks=tasks, provider=provider, scheduler=Unpaused(), shield=shield, clock=lambda: NOW
             )
-            yield database, store, tools
+            yield database, store, context
 
 
 async def with_slot(database: Database, store: JobStore, job_id: str, project_id: str) -> None:
@@ -77,8 +77,8 @@ async def with_slot(database: Database, store: JobStore, job_id: str, project_id
     spec = replace(request.spec, prompt_text=job_id)
     request = replace(request, project_id=project_id, request_id=job_id, spec=spec)
     await store.accept(request, job_id=job_id, estimated_millicredits=None, inline={})
-    await store.begin(job_id, attempt=1, run=0, execution="me")
-    await store.wish(job_id, lambda job: replace(job, stage=Stage.WAITING))
+    await store.begin(job_id, attempt=1, restarts=0, fencing_token="me")
+    await store.command(job_id, lambda job: replace(job, stage=Stage.WAITING))
     mine = jobs.c.job_id == job_id
     await database.write(lambda db: db.execute(sa.update(jobs).where(mine).values(slot=Slot.HELD.value)))
 
@@ -90,15 +90,15 @@ async def intents(database: Database) -> int:
 
 async def test_creates_are_bounded_before_their_intent_and_leave_room_for_another_project(tmp_path: Path) -> None:
     provider = Provider()
-    async with submitting(tmp_path, provider) as (database, store, tools), asyncio.TaskGroup() as group:
+    async with submitting(tmp_path, provider) as (database, store, context), asyncio.TaskGroup() as group:
         for number in range(MANY):
             await with_slot(database, store, f"greedy-{number}", "greedy")
-            group.create_task(submit(tools, await store.get(f"greedy-{number}"), "me"))
+            group.create_task(submit(context, await store.get(f"greedy-{number}"), "me"))
         await provider.until_asked(32)
         assert await intents(database) == 32
 
         await with_slot(database, store, "honest", "film")
-        honest = group.create_task(submit(tools, await store.get("honest"), "me"))
+        honest = group.create_task(submit(context, await store.get("honest"), "me"))
         await provider.until_asked(33)
         assert (provider.asked[-1], await intents(database)) == ("honest", 33)
 
@@ -111,7 +111,7 @@ async def test_creates_are_bounded_before_their_intent_and_leave_room_for_anothe
 async def test_an_intent_bears_the_time_at_which_it_was_recorded_and_not_asked_for(tmp_path: Path) -> None:
     provider, asked, time = Provider(), threading.Event(), NOW
     provider.answer.set()
-    async with submitting(tmp_path, provider) as (database, store, tools):
+    async with submitting(tmp_path, provider) as (database, store, context):
         await with_slot(database, store, "late", "film")
 
         def slow(_db: object) -> None:
@@ -125,8 +125,8 @@ async def test_an_intent_bears_the_time_at_which_it_was_recorded_and_not_asked_f
             return lambda: None
 
         before = database.write(slow)
-        tools = replace(tools, clock=lambda: time, guard=guard)
-        job = await submit(tools, await store.get("late"), "me")
+        context = replace(context, clock=lambda: time, guard=guard)
+        job = await submit(context, await store.get("late"), "me")
         await before
 
     assert (job.task_id, job.submitted_at) == ("task-late", NOW + timedelta(seconds=10))
@@ -134,11 +134,11 @@ async def test_an_intent_bears_the_time_at_which_it_was_recorded_and_not_asked_f
 
 async def test_a_job_that_is_stopped_while_it_waits_for_its_create_has_no_intent(tmp_path: Path) -> None:
     provider = Provider()
-    async with submitting(tmp_path, provider) as (database, store, tools):
+    async with submitting(tmp_path, provider) as (database, store, context):
         running = []
         for number in range(MANY):
             await with_slot(database, store, f"greedy-{number}", "greedy")
-            running.append(asyncio.create_task(submit(tools, await store.get(f"greedy-{number}"), "me")))
+            running.append(asyncio.create_task(submit(context, await store.get(f"greedy-{number}"), "me")))
         await provider.until_asked(32)
 
         for task in running:
@@ -161,26 +161,26 @@ async def test_a_create_that_is_not_sent_gives_its_place_back(tmp_path: Path) ->
 
     provider = Away()
     provider.answer.set()
-    async with submitting(tmp_path, provider) as (database, store, tools), asyncio.TaskGroup() as group:
+    async with submitting(tmp_path, provider) as (database, store, context), asyncio.TaskGroup() as group:
         waiting = []
         for number in range(MANY):
             await with_slot(database, store, f"job-{number}", "film")
-            waiting.append(group.create_task(submit(tools, await store.get(f"job-{number}"), "me")))
+            waiting.append(group.create_task(submit(context, await store.get(f"job-{number}"), "me")))
         await provider.until_asked(MANY)
         for task in waiting:
             task.cancel()
 
         await with_slot(database, store, "last", "film")
-        assert (await submit(tools, await store.get("last"), "me")).task_id == "task-last"
+        assert (await submit(context, await store.get("last"), "me")).task_id == "task-last"
 
 
 async def loading(steps: Stepping, group: asyncio.TaskGroup, project_id: str, number: int, size: int) -> str:
     """Runs a job whose one picture has so many bytes; without any where there are none."""
     job_id, path = f"{project_id}-{number}-{size}", f"images/{number}-{size}.jpg"
     request = with_picture(Media(role=Role.FIRST_FRAME, asset=path), project_id=project_id, request_id=job_id)
-    await steps.tools.scenes.create(project_id, request.scene_id)
+    await steps.context.scenes.create(project_id, request.scene_id)
     if size:
-        await steps.tools.scenes.add(project_id, request.scene_id, path, bytes(size), "image/jpeg")
+        await steps.context.scenes.add(project_id, request.scene_id, path, bytes(size), "image/jpeg")
     else:
         request = replace(request, spec=replace(request.spec, media=()))
     group.create_task(steps.runner.run(await steps.accept(request, job_id=job_id), 1, 0))

@@ -10,8 +10,8 @@ from statistics import fmean
 import pytest
 
 from evergreen_server.jobs.admission.durations import Durations
-from evergreen_server.jobs.execution.polling.budget import BEAT_SECONDS, MANY, Crowd
-from evergreen_server.jobs.execution.polling.forecast import foretell_end
+from evergreen_server.jobs.execution.polling.budget import BEAT_SECONDS, MANY, PollBudget
+from evergreen_server.jobs.execution.polling.forecast import forecast_end
 from evergreen_server.jobs.execution.polling.schedule import Pace, PollPlan
 from evergreen_server.ports.provider import TaskState
 from tests.benchmarks.polling import Progress, Result, compare
@@ -198,14 +198,14 @@ def test_a_poll_lands_just_after_the_end_that_linear_progress_foretells_and_nons
 
 
 def test_progress_that_stands_still_foretells_nothing() -> None:
-    assert foretell_end([(10.0, 0.4), (20.0, 0.4), (30.0, 0.4)]) is None
+    assert forecast_end([(10.0, 0.4), (20.0, 0.4), (30.0, 0.4)]) is None
 
 
 def test_a_straight_line_foretells_its_end_more_surely_than_a_bent_one() -> None:
     moments = [10.0 + 6.7 * turn for turn in range(9)]
 
-    straight = foretell_end([(moment, moment / 80.0) for moment in moments])
-    bent = foretell_end([(moment, (moment / 80.0) ** 3) for moment in moments])
+    straight = forecast_end([(moment, moment / 80.0) for moment in moments])
+    bent = forecast_end([(moment, (moment / 80.0) ** 3) for moment in moments])
 
     assert straight is not None
     assert bent is not None
@@ -307,25 +307,25 @@ def test_progress_that_is_not_what_it_seems_costs_nothing(progress: Progress) ->
 def test_the_more_tasks_are_followed_the_less_often_each_is_asked_for_but_none_is_left_alone(
     tasks: int, least: float
 ) -> None:
-    crowd, random = Crowd(), Random(11)
+    poll_budget, random = PollBudget(), Random(11)
 
     with ExitStack() as stack:
         for _ in range(tasks):
-            stack.enter_context(crowd.joined())
-        found = [crowd.delay(0.0, pace=Pace(), random=random, now=now / 7) for now in range(200)]
+            stack.enter_context(poll_budget.joined())
+        found = [poll_budget.delay(0.0, pace=Pace(), random=random, now=now / 7) for now in range(200)]
 
     assert 0.9 * least <= min(found) <= max(found) <= least + BEAT_SECONDS
-    assert crowd.delay(0.25, pace=Pace(), random=random, now=1.01) == 0.25
+    assert poll_budget.delay(0.25, pace=Pace(), random=random, now=1.01) == 0.25
 
 
 def test_polls_of_many_tasks_fall_together_and_none_before_its_time() -> None:
-    crowd, random = Crowd(), Random(11)
+    poll_budget, random = PollBudget(), Random(11)
 
     with ExitStack() as stack:
         for _ in range(MANY):
-            stack.enter_context(crowd.joined())
+            stack.enter_context(poll_budget.joined())
         for now in (1000.0, 1000.013, 1000.049):
-            delay = crowd.delay(5.02, pace=Pace(), random=random, now=now)
+            delay = poll_budget.delay(5.02, pace=Pace(), random=random, now=now)
             beats = (now + delay) / BEAT_SECONDS
 
             assert 5.02 <= delay < 5.02 + BEAT_SECONDS

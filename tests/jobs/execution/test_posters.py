@@ -67,14 +67,14 @@ async def delivered(tmp_path: Path, fault: Exception, *, at_once: bool = False) 
     ):
         store, provider = store_of(database, clock=now), Provider()
         await store.accept(request_at(now()), job_id="job", estimated_millicredits=None, inline={})
-        job = await store.begin("job", attempt=1, run=0, execution="mine")
+        job = await store.begin("job", attempt=1, restarts=0, fencing_token="mine")
         assert job is not None
         made = replace(job, state=State.RUNNING, stage=Stage.DELIVERING, task_id="task", submit_token="mine")
-        job = await store.change(job, lambda _: made, execution="mine")
+        job = await store.change(job, lambda _: made, fencing_token="mine")
         media = Media(fault, at_once=at_once)
-        tools = tools_of(store, scenes=SceneStore(storage, clock=now), provider=provider, media=media)
-        tools = replace(tools, limits=Limits(delivery_tries=2), pace=replace(tools.pace, scale=SCALE))
-        return await deliver(tools, job, "mine"), provider.fetched
+        context = tools_of(store, scenes=SceneStore(storage, clock=now), provider=provider, media=media)
+        context = replace(context, limits=Limits(delivery_tries=2), pace=replace(context.pace, scale=SCALE))
+        return await deliver(context, job, "mine"), provider.fetched
 
 
 @pytest.mark.parametrize(

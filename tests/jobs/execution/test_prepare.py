@@ -71,8 +71,8 @@ async def test_jobs_of_one_project_are_prepared_a_few_at_a_time_in_the_order_acc
 async def test_a_job_that_waits_to_be_prepared_is_cancelled_at_once(tmp_path: Path) -> None:
     async with greedy(tmp_path) as (script, steps, _):
         last = f"greedy-{MANY - 1}"
-        await steps.store.wish(last, lambda job: replace(job, state=State.CANCELLING, stage=Stage.NONE))
-        steps.tools.signals.wake(last)
+        await steps.store.command(last, lambda job: replace(job, state=State.CANCELLING, stage=Stage.NONE))
+        steps.context.wakeups.wake(last)
 
         job = await steps.until(last, lambda job: job.final)
 
@@ -104,7 +104,7 @@ async def test_checked_pictures_lie_on_the_disk_and_are_gone_afterwards(tmp_path
     async with stepping(tmp_path, Script()) as steps:
         await steps.run(with_picture())
 
-        assert list(steps.tools.temp_dir.iterdir()) == []
+        assert list(steps.context.temp_dir.iterdir()) == []
 
 
 async def test_reads_that_hang_keep_their_own_project_waiting_and_no_other() -> None:

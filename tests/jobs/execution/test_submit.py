@@ -19,7 +19,7 @@ from evergreen_server.jobs.execution.submit import submit
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.states import Slot, Stage, State
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
-from evergreen_server.jobs.wakeups import Signal, Signals
+from evergreen_server.jobs.wakeups import Wakeup, Wakeups
 from evergreen_server.ports.provider import Submission
 from evergreen_server.runtime.shield import ProtectedTasks
 from tests.jobs.tools import request_at, store_of, tools_of
@@ -74,16 +74,16 @@ async def test_a_stop_while_the_intent_is_recorded_leaves_no_intent_without_its_
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store, provider = store_of(database, clock=clock), Provider()
         await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
-        await store.begin("job-1", attempt=1, run=0, execution="me")
-        await store.wish("job-1", lambda job: replace(job, stage=Stage.WAITING))
+        await store.begin("job-1", attempt=1, restarts=0, fencing_token="me")
+        await store.command("job-1", lambda job: replace(job, stage=Stage.WAITING))
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
         async with ProtectedTasks(grace_seconds=20) as shield:
-            tools = tools_of(
-                store, tasks=tasks, provider=provider, admission=Unpaused(), shield=shield, clock=lambda: NOW
+            context = tools_of(
+                store, tasks=tasks, provider=provider, scheduler=Unpaused(), shield=shield, clock=lambda: NOW
             )
             armed.set()
-            submitting = asyncio.create_task(submit(tools, await store.get("job-1"), "me"))
+            submitting = asyncio.create_task(submit(context, await store.get("job-1"), "me"))
             await asyncio.to_thread(begun.wait, 20)
             submitting.cancel()
             await asyncio.wait({submitting})
@@ -104,23 +104,23 @@ async def test_an_answer_that_the_database_does_not_take_is_offered_again_after_
 
         patience = Patience(lambda: rename("away", "provider_tasks"))
         await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
-        await store.begin("job-1", attempt=1, run=0, execution="me")
-        await store.wish("job-1", lambda job: replace(job, stage=Stage.WAITING))
+        await store.begin("job-1", attempt=1, restarts=0, fencing_token="me")
+        await store.command("job-1", lambda job: replace(job, stage=Stage.WAITING))
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
         rename("provider_tasks", "away")
         async with ProtectedTasks(grace_seconds=20) as shield:
-            tools = tools_of(
+            context = tools_of(
                 store,
                 tasks=tasks,
                 provider=provider,
-                admission=Unpaused(),
+                scheduler=Unpaused(),
                 shield=shield,
                 clock=lambda: NOW,
                 random=patience,
             )
             async with asyncio.timeout(20):
-                job = await submit(tools, await store.get("job-1"), "me")
+                job = await submit(context, await store.get("job-1"), "me")
 
     assert (job.task_id, provider.made, patience.pauses) == ("task-1", ["task-1"], 3)
 
@@ -130,10 +130,10 @@ async def test_another_executions_answer_is_not_waited_for_any_longer_by_a_clock
 ) -> None:
     grace, now = 60.0, 0.0
 
-    class Clockwork(Signals):
+    class Clockwork(Wakeups):
         """Time passes by the monotonic clock with each wait, while the wall clock stands where it was set back to."""
 
-        def of(self, job_id: str) -> Signal:
+        def of(self, job_id: str) -> Wakeup:
             nonlocal now
             now += grace / 4
             signal = super().of(job_id)
@@ -143,21 +143,21 @@ async def test_another_executions_answer_is_not_waited_for_any_longer_by_a_clock
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store = store_of(database, clock=lambda: NOW)
         await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
-        await store.begin("job-1", attempt=1, run=0, execution="me")
-        await store.wish("job-1", lambda job: replace(job, stage=Stage.WAITING))
+        await store.begin("job-1", attempt=1, restarts=0, fencing_token="me")
+        await store.command("job-1", lambda job: replace(job, stage=Stage.WAITING))
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
         intended = partial(transitions.intend, token="of another", now=NOW)
-        await store.wish("job-1", intended)
-        tools = tools_of(
+        await store.command("job-1", intended)
+        context = tools_of(
             store,
             tasks=TaskRecords(database=database, store=store, clock=lambda: NOW),
-            signals=Clockwork(),
+            wakeups=Clockwork(),
             limits=Limits(submission_grace_seconds=grace),
             clock=lambda: NOW - timedelta(days=1),
             monotonic=lambda: now,
         )
         async with asyncio.timeout(20):
-            job = await submit(tools, await store.get("job-1"), "me")
+            job = await submit(context, await store.get("job-1"), "me")
 
     assert (job.state, job.error.reason) == (State.NEEDS_ATTENTION, "SUBMISSION_UNKNOWN")
     assert now == grace

@@ -147,7 +147,7 @@ async def test_an_id_that_the_disk_takes_for_another_ends_the_job(
     media: bool, exists: tuple[str, str], asked: tuple[str, str], tmp_path: Path
 ) -> None:
     async with stepping(tmp_path, Script(), traits=Traits(case_sensitive=False, hard_links=True)) as steps:
-        await steps.tools.scenes.create(*exists)
+        await steps.context.scenes.create(*exists)
         request = with_picture() if media else request_at(datetime.now(UTC))
         job = await steps.run(replace(request, project_id=asked[0], scene_id=asked[1]))
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import job_events, projects
-from evergreen_server.jobs.feed.hub import CursorCompacted, Feed
+from evergreen_server.jobs.feed.hub import CursorCompacted, WatchHub
 from evergreen_server.jobs.feed.window import AT_ONCE, WINDOW, Entry
 from evergreen_server.jobs.model.change import Change
 
@@ -42,7 +42,7 @@ class Scene:
         self._database = database
         self._revisions: dict[str, int] = {}
         self.found: list[tuple[str, int]] = []
-        self.feed = Feed(
+        self.feed = WatchHub(
             database=database, wire=Plain(), clock=now, found=self._note, checkpoint_seconds=checkpoint_seconds
         )
 

@@ -14,7 +14,7 @@ from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import job_events, jobs, projects
 from evergreen_server.jobs.feed.history import STRETCH, most_of_each
-from evergreen_server.jobs.feed.hub import Feed
+from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.feed.window import AT_ONCE, Entry
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job
@@ -35,7 +35,7 @@ class Case:
     """A feed that never looks again by itself within a test."""
 
     database: Database
-    feed: Feed
+    feed: WatchHub
     hook: Callable[[], None] = lambda: None
     reads: list[str] = field(default_factory=list)
 
@@ -90,7 +90,7 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         postgres: Postgres = request.getfixturevalue("postgres")
         url = postgres.create()
     async with open_database(url) as database:
-        feed = Feed(
+        feed = WatchHub(
             database=database,
             wire=Wire(),
             clock=lambda: START,

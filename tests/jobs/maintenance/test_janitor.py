@@ -16,11 +16,11 @@ import sqlalchemy as sa
 from evergreen.v1 import scene_pb2
 from evergreen.v1 import video_pb2 as v1
 from evergreen_server.jobs.db.connect import open_database
-from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import jobs, scene_deletions
-from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.execution.runner import Runner
-from evergreen_server.jobs.maintenance.janitor import FILES_SECONDS, Sweep
+from evergreen_server.jobs.maintenance.janitor import FILES_SECONDS, Janitor
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.jobs import JobStore
@@ -55,7 +55,7 @@ async def gone(api: Api) -> None:
 async def mark(url: str) -> None:
     """Leaves what a server leaves that is killed while it deletes a scene."""
     async with open_database(url) as database:
-        row = {**WHERE, "replica": "dead", "created_at": micros(datetime.now(UTC))}
+        row = {**WHERE, "replica": "dead", "created_at": to_micros(datetime.now(UTC))}
         await database.write(lambda db: db.execute(scene_deletions.insert().values(**row)))
 
 
@@ -111,14 +111,14 @@ class Case:
     """A waiting job whose workflow is gone, and a sweep by a clock of the test's own."""
 
     store: JobStore
-    tools: Tools
+    context: StepContext
     enqueued: list[tuple[str, int, int]]
     scenes: list[SceneStore]
     running: set[str] = field(default_factory=set)
     now: datetime = START
     ticks: float = 0.0
     deletions: Deletions = field(default_factory=Deletions)
-    sweep: Sweep = field(init=False)
+    janitor: Janitor = field(init=False)
 
 
 class Files:
@@ -127,7 +127,7 @@ class Files:
     def __init__(self, scenes: Sequence[SceneStore]) -> None:
         self._scenes = scenes
 
-    async def sweep(self) -> int:
+    async def janitor(self) -> int:
         return sum([await scenes.sweep() for scenes in self._scenes])
 
 
@@ -136,15 +136,19 @@ async def swept(url: str) -> AsyncIterator[Case]:
     enqueued: list[tuple[str, int, int]] = []
 
     def enqueue(_db: sa.Connection, job: Job) -> None:
-        enqueued.append((job.job_id, job.attempt, job.run))
+        enqueued.append((job.job_id, job.attempt, job.restarts))
 
     async with open_database(url) as database:
         store = store_of(database, clock=lambda: case.now, enqueue=enqueue)
         tasks = TaskRecords(database=database, store=store, clock=lambda: case.now)
         scenes: list[SceneStore] = []
-        tools = tools_of(store, tasks=tasks, scenes=Files(scenes), clock=lambda: case.now, monotonic=lambda: case.ticks)
-        case = Case(store=store, tools=tools, enqueued=enqueued, scenes=scenes)
-        case.sweep = Sweep(database=database, tools=tools, running=lambda: case.running, deletions=case.deletions)
+        context = tools_of(
+            store, tasks=tasks, scenes=Files(scenes), clock=lambda: case.now, monotonic=lambda: case.ticks
+        )
+        case = Case(store=store, context=context, enqueued=enqueued, scenes=scenes)
+        case.janitor = Janitor(
+            database=database, context=context, running=lambda: case.running, deletions=case.deletions
+        )
         await store.accept(request_at(START), job_id="job-1", estimated_millicredits=None, inline={})
         yield case
 
@@ -157,9 +161,9 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 async def test_a_job_that_nobody_runs_is_started_again(case: Case) -> None:
-    assert (await case.sweep.round()).restarted == (), "a new job waits a moment for the engine"
+    assert (await case.janitor.round()).restarted == (), "a new job waits a moment for the engine"
 
-    found = await case.sweep.round()
+    found = await case.janitor.round()
 
     assert found.restarted == ("job-1",)
     assert case.enqueued == [("job-1", 1, 0), ("job-1", 1, 1)]
@@ -170,9 +174,9 @@ async def test_a_row_that_cannot_be_read_keeps_no_other_job_waiting(case: Case) 
     await case.store.accept(second, job_id="job-2", estimated_millicredits=None, inline={})
     odd = sa.update(jobs).where(jobs.c.job_id == "job-1").values(on_unknown_submission="ODD")
     await case.store.write(lambda db: (db.execute(odd), []))
-    await case.sweep.round()
+    await case.janitor.round()
 
-    found = await case.sweep.round()
+    found = await case.janitor.round()
 
     assert found.restarted == ("job-2",)
     assert case.enqueued[-1] == ("job-2", 1, 1)
@@ -184,7 +188,7 @@ async def test_a_part_that_fails_stops_no_other(tmp_path: Path, case: Case) -> N
     left.write_bytes(b"half a clip")
     os.utime(left, ((case.now - timedelta(days=2)).timestamp(),) * 2)
     case.deletions.fault = FileNotFoundError("the scenes' folder is gone")
-    await case.sweep.round()
+    await case.janitor.round()
     case.ticks += FILES_SECONDS
 
     async with open_storage((tmp_path / "data").as_uri(), clock=lambda: case.now) as storage:
@@ -192,7 +196,7 @@ async def test_a_part_that_fails_stops_no_other(tmp_path: Path, case: Case) -> N
         # What was left before the storage was opened goes then.
         left.write_bytes(b"half a clip")
         os.utime(left, ((case.now - timedelta(days=2)).timestamp(),) * 2)
-        found = await case.sweep.round()
+        found = await case.janitor.round()
 
     assert (found.restarted, found.files) == (("job-1",), 1)
 
@@ -201,9 +205,9 @@ async def test_a_part_that_hangs_stops_no_other(case: Case) -> None:
     case.deletions.hanging = True
     case.running.add("job-1")
     case.now += timedelta(hours=1, seconds=1)
-    signal = case.tools.signals.of("job-1")
+    signal = case.context.wakeups.of("job-1")
 
-    running = asyncio.create_task(case.sweep.run())
+    running = asyncio.create_task(case.janitor.run())
     assert await signal.wait(60)
 
     running.cancel()
@@ -215,31 +219,31 @@ async def test_a_job_that_runs_here_is_not_started_again(case: Case) -> None:
     case.running.add("job-1")
 
     for _ in range(2):
-        assert (await case.sweep.round()).restarted == ()
+        assert (await case.janitor.round()).restarted == ()
 
     assert case.enqueued == [("job-1", 1, 0)]
 
 
 async def test_a_job_beyond_its_clock_that_nobody_runs_is_started_again_and_expires(case: Case) -> None:
     case.now += timedelta(hours=2)
-    await case.sweep.round()
+    await case.janitor.round()
 
-    found = await case.sweep.round()
-    await Runner(case.tools).run(*case.enqueued[-1])
+    found = await case.janitor.round()
+    await Runner(case.context).run(*case.enqueued[-1])
 
     assert (found.restarted, found.overdue) == (("job-1",), ("job-1",))
     assert (await case.store.get("job-1")).state is State.EXPIRED
-    assert (await case.sweep.round()).overdue == ()
+    assert (await case.janitor.round()).overdue == ()
 
 
 async def test_a_job_that_waits_beyond_its_clock_is_woken(case: Case) -> None:
     case.running.add("job-1")
-    signal = case.tools.signals.of("job-1")
-    await case.sweep.round()
+    signal = case.context.wakeups.of("job-1")
+    await case.janitor.round()
     assert not signal.is_set()
     case.now += timedelta(hours=1, seconds=1)
 
-    found = await case.sweep.round()
+    found = await case.janitor.round()
 
     assert signal.is_set()
     assert found.overdue == (), "it acts within seconds"
@@ -255,10 +259,10 @@ async def test_what_killed_writers_left_on_the_disk_is_removed_while_the_server_
         for age, files in ((timedelta(hours=1), 0), (timedelta(days=2), 1)):
             left.write_bytes(b"half a clip")
             os.utime(left, ((case.now - age).timestamp(),) * 2)
-            assert (await case.sweep.round()).files == 0, "they are many, and not looked through each minute"
+            assert (await case.janitor.round()).files == 0, "they are many, and not looked through each minute"
             case.ticks += FILES_SECONDS
 
-            assert (await case.sweep.round()).files == files
+            assert (await case.janitor.round()).files == files
             assert left.exists() is not bool(files)
 
 
@@ -270,7 +274,7 @@ async def test_a_job_beyond_its_clock_is_told_of(tmp_path: Path, sandbox: Contro
         job = await api.generate()
         await api.until(job.job_id, v1.JOB_STATE_RUNNING, stage=v1.JOB_STAGE_GENERATING)
     async with open_database(url) as database:
-        late = micros(datetime.now(UTC) - timedelta(hours=1))
+        late = to_micros(datetime.now(UTC) - timedelta(hours=1))
         await database.write(lambda db: db.execute(sa.update(jobs).values(finish_by=late)))
     # Out of reach, so that the job cannot be cancelled.
     await sandbox.fault("status", operation="get_task", status=503, count=None)

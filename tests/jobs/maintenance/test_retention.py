@@ -13,14 +13,14 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import job_files, metadata
-from evergreen_server.jobs.feed.hub import CursorCompacted, Feed
+from evergreen_server.jobs.feed.hub import CursorCompacted, WatchHub
 from evergreen_server.jobs.maintenance.retention import Removed, Retention
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import CostBasis, EventKind, State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
-from evergreen_server.ports.metrics import Unmetered
+from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.ports.specs import VideoSpec
 from evergreen_server.runtime.clocks import SteadyClock
 from evergreen_server.runtime.ids import JobIds
@@ -62,7 +62,7 @@ class Case:
         self.database = database
         self.now = START
         self.steady: Callable[[], datetime] = self.clock
-        self.feed = Feed(database=database, wire=Plain(), clock=self.clock, found=lambda _: None)
+        self.feed = WatchHub(database=database, wire=Plain(), clock=self.clock, found=lambda _: None)
         self.store = JobStore(
             database=database,
             clock=self.clock,
@@ -78,7 +78,7 @@ class Case:
             clock=lambda: self.steady(),
             events_kept=timedelta(days=1),
             jobs_kept=timedelta(days=3),
-            meter=Unmetered(),
+            metrics=NullMetrics(),
             events_at_once=4,
         )
 
@@ -99,7 +99,7 @@ class Case:
         await self.store.accept(
             self.request(job_id, project), job_id=job_id, estimated_millicredits=PRICE, inline={"picture": b"bytes"}
         )
-        job = await self.store.begin(job_id, attempt=1, run=0, execution=f"of {job_id}")
+        job = await self.store.begin(job_id, attempt=1, restarts=0, fencing_token=f"of {job_id}")
         assert job is not None
         file = {"job_id": job_id, "path": f"videos/{job_id}-1-1.mp4", "size_bytes": 1, "crc32c": 0}
         await self.database.write(lambda db: db.execute(job_files.insert().values(**file)))
@@ -110,7 +110,7 @@ class Case:
         await self.store.change(
             job,
             lambda job: job.charged(PRICE, CostBasis.CONFIRMED).ended(State.FAILED),
-            execution=job.execution,
+            fencing_token=job.fencing_token,
         )
 
     async def counts(self) -> dict[str, int]:
@@ -258,7 +258,7 @@ async def test_what_is_unfinished_or_unsettled_stays(case: Case) -> None:
     await case.begun("alive")
     job = await case.begun("surplus")
     await case.tasks.record(job, "task-1", None)
-    await case.store.change(job, lambda job: job.ended(State.FAILED), execution=job.execution)
+    await case.store.change(job, lambda job: job.ended(State.FAILED), fencing_token=job.fencing_token)
     case.now += timedelta(days=400)
 
     assert (await case.retention.round()).jobs == 0
@@ -302,7 +302,7 @@ async def test_requests_whose_jobs_are_gone_are_kept_for_ever_or_for_so_long(cas
         events_kept=timedelta(days=1),
         jobs_kept=timedelta(days=3),
         requests_kept=timedelta(days=90),
-        meter=Unmetered(),
+        metrics=NullMetrics(),
     )
 
     assert (await kept.round()).requests == 1

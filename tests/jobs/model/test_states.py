@@ -13,7 +13,7 @@ from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.errors import WrongState
-from evergreen_server.jobs.model.job import JobFault
+from evergreen_server.jobs.model.job import JobFailure
 from evergreen_server.jobs.model.states import FINAL, MOVES, CostBasis, Stage, State
 from tests.jobs.tools import request_at, store_of
 
@@ -45,10 +45,10 @@ async def test_a_move_that_is_not_in_the_table_is_refused_and_changes_nothing(
 
     def move(job):
         job = job.charged(0, CostBasis.CONFIRMED) if new in FINAL else job
-        return replace(job, state=new, error=JobFault(reason="ODD", message="an odd edit"))
+        return replace(job, state=new, error=JobFailure(reason="ODD", message="an odd edit"))
 
     with pytest.raises(WrongState, match=f"a {old} job cannot become {new}") as refused:
-        await store.wish("job-1", move)
+        await store.command("job-1", move)
 
     assert refused.value.reason == "WRONG_STATE"
     assert await store.get("job-1") == before

@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 
 from evergreen_server.jobs.model import transitions
-from evergreen_server.jobs.model.job import Input, Job, JobFault, JobWarning
+from evergreen_server.jobs.model.job import Input, Job, JobFailure, JobWarning
 from evergreen_server.jobs.model.states import FINAL, MOVES, OnUnknownSubmission, Slot, Stage, State
 from evergreen_server.ports.provider import (
     DailyLimitReached,
@@ -26,7 +26,7 @@ from evergreen_server.ports.provider import (
 from tests.jobs.tools import request_at
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-FAULT = JobFault(reason="INTERNAL", message="a fault")
+FAULT = JobFailure(reason="INTERNAL", message="a fault")
 ENDED = Task(task_id="t-1", state=TaskState.FAILED, status="FAILED")
 
 GIVEN: Mapping[str, Sequence[object]] = {
@@ -110,7 +110,7 @@ def test_a_transition_leads_where_it_says_and_where_the_store_lets_it(name: str)
         reached.add(after.state)
         assert after == job or after.state in MOVES[job.state], (job, after)
         assert after.state not in FINAL or after.stage is Stage.NONE
-        assert (after.job_id, after.request, after.execution) == (job.job_id, job.request, job.execution)
+        assert (after.job_id, after.request, after.fencing_token) == (job.job_id, job.request, job.fencing_token)
 
     assert reached == function.__dict__["to"]
     assert (function.__doc__ or "").startswith("Transition: ")

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.model.errors import Superseded
-from evergreen_server.jobs.model.job import Job, JobFault
+from evergreen_server.jobs.model.job import Job, JobFailure
 from evergreen_server.jobs.store.jobs import JobStore
 from tests.jobs.tools import request_at, store_of
 from tests.postgres import Postgres
@@ -46,8 +46,8 @@ async def accepted(store: JobStore, count: int, *, projects: int = 1) -> list[st
     return [f"job-{number}" for number in range(count)]
 
 
-async def begin(store: JobStore, job_id: str, execution: str, *, attempt: int = 1, run: int = 0) -> Job | None:
-    return await store.begin(job_id, attempt=attempt, run=run, execution=execution)
+async def begin(store: JobStore, job_id: str, fencing_token: str, *, attempt: int = 1, restarts: int = 0) -> Job | None:
+    return await store.begin(job_id, attempt=attempt, restarts=restarts, fencing_token=fencing_token)
 
 
 async def test_many_jobs_of_many_projects_begin_at_once(databases: tuple[Database, Database]) -> None:
@@ -56,25 +56,25 @@ async def test_many_jobs_of_many_projects_begin_at_once(databases: tuple[Databas
 
     begun = await asyncio.gather(*(begin(store, job_id, f"of {job_id}") for job_id in job_ids))
 
-    assert [job and job.execution for job in begun] == [f"of {job_id}" for job_id in job_ids]
+    assert [job and job.fencing_token for job in begun] == [f"of {job_id}" for job_id in job_ids]
     assert [await store.get(job_id) for job_id in job_ids] == begun
 
 
 async def test_what_is_not_to_be_begun_keeps_nobody_else_from_beginning(databases: tuple[Database, Database]) -> None:
     store = store_of(databases[0], clock=lambda: NOW)
     await accepted(store, 4)
-    await store.wish("job-1", lambda job: job.failed(JobFault(reason="OVER", message="it is over")))
+    await store.command("job-1", lambda job: job.failed(JobFailure(reason="OVER", message="it is over")))
 
     begun = await asyncio.gather(
         begin(store, "job-0", "a"),
         begin(store, "job-1", "b"),
-        begin(store, "job-2", "c", run=1),
+        begin(store, "job-2", "c", restarts=1),
         begin(store, "job-3", "d"),
         begin(store, "job-4", "e"),
     )
 
-    assert [job and job.execution for job in begun] == ["a", None, None, "d", None]
-    assert [(await store.get(f"job-{number}")).execution for number in range(4)] == ["a", "", "", "d"]
+    assert [job and job.fencing_token for job in begun] == ["a", None, None, "d", None]
+    assert [(await store.get(f"job-{number}")).fencing_token for number in range(4)] == ["a", "", "", "d"]
 
 
 async def test_of_two_that_begin_a_job_the_later_one_owns_it(databases: tuple[Database, Database]) -> None:
@@ -86,8 +86,8 @@ async def test_of_two_that_begin_a_job_the_later_one_owns_it(databases: tuple[Da
     assert first is not None
     assert second is not None
     with pytest.raises(Superseded):
-        await store.change(first, lambda job: replace(job, progress=0.5), execution="first")
-    assert (await store.change(second, lambda job: replace(job, progress=0.5), execution="second")).progress == 0.5
+        await store.change(first, lambda job: replace(job, progress=0.5), fencing_token="first")
+    assert (await store.change(second, lambda job: replace(job, progress=0.5), fencing_token="second")).progress == 0.5
 
 
 async def test_two_replicas_that_begin_the_same_jobs_in_contrary_order_do_not_block_each_other(
@@ -102,7 +102,7 @@ async def test_two_replicas_that_begin_the_same_jobs_in_contrary_order_do_not_bl
             *(begin(stores[1], job_id, "second") for job_id in reversed(job_ids)),
         )
 
-    assert {(await stores[0].get(job_id)).execution for job_id in job_ids} <= {"first", "second"}
+    assert {(await stores[0].get(job_id)).fencing_token for job_id in job_ids} <= {"first", "second"}
 
 
 async def test_what_cannot_be_read_keeps_nobody_else_from_beginning(databases: tuple[Database, Database]) -> None:
@@ -130,7 +130,7 @@ async def test_what_its_replica_has_given_up_is_not_taken_from_the_next(database
     # Behind whatever the first still had to write.
     await begin(first, job_ids[0], "first")
 
-    assert {(await second.get(job_id)).execution for job_id in job_ids[1:]} == {"second"}
+    assert {(await second.get(job_id)).fencing_token for job_id in job_ids[1:]} == {"second"}
 
 
 async def test_who_gives_up_waiting_owns_the_job_all_the_same_and_holds_up_nobody(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ async def test_who_gives_up_waiting_owns_the_job_all_the_same_and_holds_up_nobod
     assert begun is not None
     assert impatient.cancelled()
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
-        assert (await store_of(database, clock=lambda: NOW).get("job-0")).execution == "gone"
+        assert (await store_of(database, clock=lambda: NOW).get("job-0")).fencing_token == "gone"
 
 
 async def test_all_hear_of_a_database_that_fails_and_the_next_ones_begin(tmp_path: Path) -> None:
@@ -189,4 +189,4 @@ async def test_a_job_that_another_is_changing_begins_after_that_and_the_others_a
             begun = await held
 
     assert begun is not None
-    assert begun.execution == "late"
+    assert begun.fencing_token == "late"

@@ -48,7 +48,7 @@ class Replica:
         return await self.store.accept(request, job_id=job_id, estimated_millicredits=None, inline={})
 
     async def end(self, job: Job) -> None:
-        await self.store.wish(job.job_id, lambda job: job.ended(State.FAILED))
+        await self.store.command(job.job_id, lambda job: job.ended(State.FAILED))
 
     async def named(self) -> int:
         """Counts the jobs that are not final."""

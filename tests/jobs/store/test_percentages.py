@@ -64,7 +64,7 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 def heard(job: Job, progress: float, **changed: object) -> Progress:
-    return Progress(**{"job": job, "execution": job.execution, "progress": progress, **changed})
+    return Progress(**{"job": job, "fencing_token": job.fencing_token, "progress": progress, **changed})
 
 
 async def test_percentages_of_many_jobs_take_a_handful_of_statements(case: Case) -> None:
@@ -101,7 +101,7 @@ async def test_what_is_no_news_or_not_the_owners_is_left_out(case: Case, why: st
     await case.store.flush([heard(job, 0.5)])
     job = await case.store.get(job.job_id)
     bad = {
-        "another owns it": heard(job, 0.9, execution="another"),
+        "another owns it": heard(job, 0.9, fencing_token="another"),
         "of an earlier attempt": heard(replace(job, attempt=2), 0.9),
         "no news": heard(job, 0.5),
         "less": heard(job, 0.4),

@@ -21,7 +21,7 @@ from evergreen_server.jobs.admission import funds
 from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.admission.slots import EVERY_MODEL, Terms, bounded_pause, line
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.mapping import micros, moment
+from evergreen_server.jobs.db.mapping import from_micros, to_micros
 from evergreen_server.jobs.db.schema import jobs, model_queues
 from evergreen_server.jobs.model.states import Slot, Stage, State
 
@@ -34,7 +34,7 @@ SHORTEST_AGE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class Forecast:
     """What can be told of a job; a time is None where it cannot be."""
 
     slot: Slot
@@ -45,7 +45,7 @@ class Outlook:
     ends_at: datetime | None = None
 
 
-class Outlooks:
+class Forecasts:
     """Gives the outlook of jobs, no older than a second."""
 
     def __init__(
@@ -63,10 +63,10 @@ class Outlooks:
         self._clock = clock
         self._scale = scale
         self._lock = asyncio.Lock()
-        self._kept: Mapping[str, Outlook] = {}
+        self._kept: Mapping[str, Forecast] = {}
         self._fresh_until = 0.0
 
-    async def all(self) -> Mapping[str, Outlook]:
+    async def all(self) -> Mapping[str, Forecast]:
         """Gives the outlook of every job that stands in line or has a slot, by its id."""
         if time.monotonic() < self._fresh_until:
             return self._kept
@@ -79,7 +79,7 @@ class Outlooks:
                 self._fresh_until = now + age
         return self._kept
 
-    def _read(self, db: sa.Connection) -> Mapping[str, Outlook]:
+    def _read(self, db: sa.Connection) -> Mapping[str, Forecast]:
         more = jobs.c.duration_seconds.label("seconds"), jobs.c.estimated_millicredits.label("price")
         under_way = sa.select(jobs.c.job_id, jobs.c.model, jobs.c.state, jobs.c.stage, jobs.c.submitted_at, *more)
         held, waiting = defaultdict(list), defaultdict(list)
@@ -88,7 +88,7 @@ class Outlooks:
         for row in db.execute(line().add_columns(*more)).mappings():
             waiting[row["model"]].append(row)
         queues = {row["model"]: row for row in db.execute(sa.select(model_queues)).mappings()}
-        found: dict[str, Outlook] = {}
+        found: dict[str, Forecast] = {}
         now, expect = self._clock(), functools.cache(self._expect)
         told = funds.known(db, now)
         balance = math.inf
@@ -100,7 +100,7 @@ class Outlooks:
             opens = _opens(queues.get(model), queues.get(EVERY_MODEL), now, self._scale)
             # What costs more than the account has left is passed over.
             rows = sorted(waiting[model], key=lambda row: (row["price"] or 0) > balance)
-            made = len(_since(micros(terms.asked_at), held[model]))
+            made = len(_since(to_micros(terms.asked_at), held[model]))
             foreseen = 0 if opens is None else _foreseen(rows, terms, made, balance)
             self._of_line(model, rows, foreseen, terms.concurrent, ends, opens or 0.0, now, expect, found)
         return found
@@ -109,20 +109,20 @@ class Outlooks:
         return self._durations.expected(model, seconds) / self._scale
 
     def _of_holder(
-        self, row: sa.RowMapping, terms: Terms, now: datetime, expect: Expect, found: dict[str, Outlook]
+        self, row: sa.RowMapping, terms: Terms, now: datetime, expect: Expect, found: dict[str, Forecast]
     ) -> float:
         """Tells in how many seconds a job that has a slot probably gives it back."""
         left = expect(row["model"], row["seconds"])
         if row["stage"] == Stage.GENERATING and row["submitted_at"] is not None:
-            age = (now - moment(row["submitted_at"])).total_seconds() * self._scale
+            age = (now - from_micros(row["submitted_at"])).total_seconds() * self._scale
             left = self._durations.remaining(row["model"], row["seconds"], age) / self._scale
         ends_at = now + timedelta(seconds=left)
         if row["state"] == State.QUEUED:
             # With nobody there to take it, a slot says nothing of when the job starts.
             times = (now, ends_at) if terms.told else (None, None)
-            found[row["job_id"]] = Outlook(Slot.WANTED, None, *times)
+            found[row["job_id"]] = Forecast(Slot.WANTED, None, *times)
         elif row["state"] == State.RUNNING:
-            found[row["job_id"]] = Outlook(Slot.HELD, ends_at=ends_at)
+            found[row["job_id"]] = Forecast(Slot.HELD, ends_at=ends_at)
         return left
 
     def _of_line(
@@ -135,7 +135,7 @@ class Outlooks:
         opens: float,
         now: datetime,
         expect: Expect,
-        found: dict[str, Outlook],
+        found: dict[str, Forecast],
     ) -> None:
         """Plays the line through: each job starts when the next slot comes free; so many of them, the others may."""
         # Where more have a slot than there are, the first to end free none.
@@ -144,12 +144,12 @@ class Outlooks:
         heapq.heapify(slots)
         for position, row in enumerate(rows, start=1):
             if position > foreseen:
-                found[row["job_id"]] = Outlook(Slot.WANTED, position)
+                found[row["job_id"]] = Forecast(Slot.WANTED, position)
                 continue
             start = max(opens, 0.0 if most is None else heapq.heappop(slots))
             end = start + expect(model, row["seconds"])
             heapq.heappush(slots, end)
-            found[row["job_id"]] = Outlook(
+            found[row["job_id"]] = Forecast(
                 Slot.WANTED, position, now + timedelta(seconds=start), now + timedelta(seconds=end)
             )
 

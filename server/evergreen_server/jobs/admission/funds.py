@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import insert_new
-from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import funds, jobs, provider_tasks
 from evergreen_server.jobs.model.states import Slot
 
@@ -28,7 +28,7 @@ def known(db: sa.Connection, now: datetime) -> Funds | None:
     row = db.execute(sa.select(funds).where(funds.c.account == ACCOUNT)).one_or_none()
     if row is None or row.balance_millicredits is None:
         return None
-    if abs(micros(now) - row.asked_at) > LONGEST_AGE / timedelta(microseconds=1):
+    if abs(to_micros(now) - row.asked_at) > LONGEST_AGE / timedelta(microseconds=1):
         return None
     return Funds(balance=row.balance_millicredits, asked_at=row.asked_at)
 
@@ -42,7 +42,7 @@ def left(db: sa.Connection, now: datetime) -> int | None:
     if told is None:
         return None
     spent = sa.select(sa.func.coalesce(sa.func.sum(provider_tasks.c.estimated_millicredits), 0)).where(
-        provider_tasks.c.created_at.between(told.asked_at, micros(now))
+        provider_tasks.c.created_at.between(told.asked_at, to_micros(now))
     )
     coming = sa.select(sa.func.coalesce(sa.func.sum(jobs.c.estimated_millicredits), 0)).where(
         jobs.c.slot == Slot.HELD.value, jobs.c.task_id == ""
@@ -66,9 +66,9 @@ def see(db: sa.Connection, millicredits: int, asked_at: datetime, now: datetime)
     """Takes a balance that was asked for at a moment; tells whether it is below the price that was refused last."""
     row = db.execute(sa.select(funds).where(funds.c.account == ACCOUNT)).one_or_none()
     # Of two replicas' answers the one to the later question counts; one of the future is of a clock set back since.
-    older = row is not None and row.asked_at is not None and micros(asked_at) < row.asked_at <= micros(now)
+    older = row is not None and row.asked_at is not None and to_micros(asked_at) < row.asked_at <= to_micros(now)
     if not older:
-        _set(db, balance_millicredits=millicredits, asked_at=micros(asked_at))
+        _set(db, balance_millicredits=millicredits, asked_at=to_micros(asked_at))
     return row is not None and row.refused_millicredits is not None and millicredits < row.refused_millicredits
 
 

@@ -18,13 +18,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.admission import funds, slots
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.mapping import moment
+from evergreen_server.jobs.db.mapping import from_micros
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Slot
 from evergreen_server.jobs.store.jobs import JobStore
-from evergreen_server.jobs.wakeups import Signals
+from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.provider import Account, Provider, ProviderError, Unauthorized
 
 REFRESH_SECONDS = 60.0
@@ -46,7 +46,7 @@ TOO_DEAR = "an attempt may cost more than the provider's account has left; cheap
 logger = logging.getLogger(__name__)
 
 
-class Admission:
+class SlotScheduler:
     """Grants slots. `run`, `refresh` and `warn` must run beside the waits, on every replica."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Admission:
         database: Database,
         store: JobStore,
         provider: Provider,
-        signals: Signals,
+        wakeups: Wakeups,
         clock: Callable[[], datetime],
         random: Random,
         scale: float,
@@ -63,7 +63,7 @@ class Admission:
         self._database = database
         self._store = store
         self._provider = provider
-        self._signals = signals
+        self._signals = wakeups
         self._clock = clock
         self._random = random
         self._scale = scale
@@ -211,7 +211,7 @@ class Admission:
         for job_id, code, cause in await self._database.read(read):
             # One that ended meanwhile may be gone by now.
             with suppress(JobNotFound):
-                await self._store.wish(job_id, partial(_waits, code=code, cause=cause, now=now))
+                await self._store.command(job_id, partial(_waits, code=code, cause=cause, now=now))
 
     async def _unnoticed(self) -> set[str]:
         """Gives the models that jobs wait for, and wakes those here whose slot was granted without their noticing."""
@@ -232,7 +232,7 @@ class Admission:
         granted = await self._store.write(work)
         self._pauses[model] = granted.pause_seconds
         if granted.opens_at is not None:
-            self._opens[model] = moment(granted.opens_at)
+            self._opens[model] = from_micros(granted.opens_at)
         elif granted.more:
             self._opens[model] = now + AGAIN
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.admission import funds
 from evergreen_server.jobs.db.database import insert_new
-from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import jobs, model_queues, provider_tasks, turns
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.states import Slot, State
@@ -23,7 +23,7 @@ EVERY_MODEL = "*"
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 900.0
 LONGEST_REST = timedelta(minutes=1)
-"""How long a job that could not be sent is left alone at most; see `Tools.later`."""
+"""How long a job that could not be sent is left alone at most; see `StepContext.later`."""
 LONGEST_QUESTION = timedelta(minutes=10)
 """An answer about the account comes sooner than this."""
 BATCH = 500
@@ -86,7 +86,7 @@ def grant(db: sa.Connection, model: str, terms: Terms, now: datetime, scale: flo
     """Gives free slots of a model to the first in line. One transaction at a time does, over all replicas."""
     queue = _lock(db, model)
     paused_until = _bounded(queue.paused_until, now, scale)
-    if paused_until > micros(now):
+    if paused_until > to_micros(now):
         _set(db, model, paused_until=paused_until)
         return Granted(changes=[], pause_seconds=queue.pause_seconds, opens_at=paused_until)
     out_of_credits = sa.select(model_queues.c.model).where(
@@ -105,12 +105,12 @@ def grant(db: sa.Connection, model: str, terms: Terms, now: datetime, scale: flo
     if free > 0 and opens_at is not None:
         # The one that tries though the day's number is used up. Without one, whoever comes next may.
         opens_at = opens_at if changes else None
-        _set(db, model, daily_probe_at=opens_at or micros(now))
+        _set(db, model, daily_probe_at=opens_at or to_micros(now))
     return Granted(changes=changes, more=more, pause_seconds=queue.pause_seconds, opens_at=opens_at)
 
 
 def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list[Change], bool]:
-    resting = jobs.c.not_before.between(micros(now) + 1, micros(now + LONGEST_REST))
+    resting = jobs.c.not_before.between(to_micros(now) + 1, to_micros(now + LONGEST_REST))
     ready = sa.or_(jobs.c.not_before.is_(None), sa.not_(resting))
     left = funds.left(db, now)
     first = line(model).add_columns(jobs.c.estimated_millicredits).where(ready, funds.within(left)).limit(free)
@@ -135,12 +135,12 @@ def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list
         db.execute(jobs.update().where(found).values(slot=Slot.HELD.value))
         # Behind everybody served so far, also where the clock was set back since.
         last = db.execute(sa.select(sa.func.max(turns.c.served_at)).where(turns.c.model == model)).scalar() or 0
-        served = {"served_at": max(micros(now), last + 1)}
+        served = {"served_at": max(to_micros(now), last + 1)}
         for project_id in {row.project_id for row in rows}:
             if not insert_new(db, turns, {"model": model, "project_id": project_id, **served}):
                 of_project = turns.c.model == model, turns.c.project_id == project_id
                 db.execute(turns.update().where(*of_project).values(**served))
-    changes = [Change(project_id=row.project_id, job_id=row.job_id, wished=True) for row in rows]
+    changes = [Change(project_id=row.project_id, job_id=row.job_id, external=True) for row in rows]
     return changes, dear or len(rows) < len(chosen) or len(chosen) == BATCH
 
 
@@ -158,7 +158,7 @@ def _daily(
         .where(
             jobs.c.model == queue.model,
             # What was made before the clock was set back is in the provider's own count by now.
-            provider_tasks.c.created_at.between(micros(terms.asked_at), micros(now)),
+            provider_tasks.c.created_at.between(to_micros(terms.asked_at), to_micros(now)),
         )
     )
     coming = sa.select(sa.func.count()).where(
@@ -169,12 +169,12 @@ def _daily(
         if queue.daily_probe_at is not None:
             _set(db, queue.model, daily_probe_at=None)
         return left, None
-    next_at = micros(now + timedelta(seconds=LONGEST_PAUSE_SECONDS / scale))
+    next_at = to_micros(now + timedelta(seconds=LONGEST_PAUSE_SECONDS / scale))
     if queue.daily_probe_at is None:
         _set(db, queue.model, daily_probe_at=next_at)
         return 0, next_at
     probe_at = _bounded(queue.daily_probe_at, now, scale)
-    if probe_at <= micros(now):
+    if probe_at <= to_micros(now):
         return 1, next_at
     _set(db, queue.model, daily_probe_at=probe_at)
     return 0, probe_at
@@ -185,7 +185,7 @@ def pause(db: sa.Connection, model: str, retry_after_seconds: float | None, now:
 
     Gives the provider's seconds that the pause lasts.
     """
-    queue, at = _lock(db, model), micros(now)
+    queue, at = _lock(db, model), to_micros(now)
     step, paused_until = float(queue.pause_seconds), _bounded(queue.paused_until, now, scale)
     if at >= paused_until:
         # What was sent before the pause and is refused within it tells nothing new.
@@ -207,7 +207,7 @@ def out_of_credits(db: sa.Connection, known: int | None, now: datetime, price: i
     The balance that was too small was at most `known`. In millicredits; None where it is not known.
     """
     _lock(db, EVERY_MODEL)
-    _set(db, EVERY_MODEL, no_credits_since=micros(now), refused_balance=known)
+    _set(db, EVERY_MODEL, no_credits_since=to_micros(now), refused_balance=known)
     funds.refuse(db, price)
 
 
@@ -221,7 +221,7 @@ def see_balance(db: sa.Connection, millicredits: int, asked_at: datetime, now: d
     explained = funds.see(db, millicredits, asked_at, now or asked_at)
     if queue.no_credits_since is None:
         return False
-    if micros(asked_at) < queue.no_credits_since < micros(asked_at + LONGEST_QUESTION):
+    if to_micros(asked_at) < queue.no_credits_since < to_micros(asked_at + LONGEST_QUESTION):
         return False
     risen = queue.refused_balance is not None and millicredits > queue.refused_balance
     if not explained and not risen:
@@ -246,12 +246,12 @@ def untold(db: sa.Connection, model: str, code: str, which: "sa.ColumnElement[bo
 
 def _bounded(at: int, now: datetime, scale: float) -> int:
     """Gives when a pause ends: no later than a pause that begins now."""
-    return min(at, micros(now + timedelta(seconds=LONGEST_PAUSE_SECONDS / scale)))
+    return min(at, to_micros(now + timedelta(seconds=LONGEST_PAUSE_SECONDS / scale)))
 
 
 def bounded_pause(paused_until: int, now: datetime, scale: float) -> float:
     """Tells in how many seconds a model's pause is over; 0 where it is."""
-    return max(0.0, (_bounded(paused_until, now, scale) - micros(now)) / 1_000_000)
+    return max(0.0, (_bounded(paused_until, now, scale) - to_micros(now)) / 1_000_000)
 
 
 def _of(model: str | None) -> list[sa.ColumnElement[bool]]:

@@ -65,7 +65,7 @@ class Engine:
             "workflow_id": workflow_id(job),
             "app_version": VERSION,
         }
-        self._opened().enqueue_in_transaction(db, options, job.job_id, job.attempt, job.run)
+        self._opened().enqueue_in_transaction(db, options, job.job_id, job.attempt, job.restarts)
 
     def pending(self, replica_ids: Sequence[str] | None) -> list[tuple[str, str]]:
         """Gives (workflow, replica) of what runs on these replicas, or on any. Blocks."""
@@ -107,7 +107,7 @@ class Engine:
         It records starts and ends of workflows in the loop's default executor, so nothing that may hang may run there.
         """
 
-        async def work(job_id: str, attempt: int, run: int) -> None:
+        async def work(job_id: str, attempt: int, restarts: int) -> None:
             if self._closing:
                 # Taken from the queue at the last moment: left pending, for the next process to take up.
                 raise asyncio.CancelledError
@@ -115,7 +115,7 @@ class Engine:
             assert task is not None
             self._running.add(task)
             try:
-                await run_job(job_id, attempt, run)
+                await run_job(job_id, attempt, restarts)
             finally:
                 self._running.discard(task)
 
@@ -241,4 +241,4 @@ class _Calm(logging.Filter):
 
 def workflow_id(job: Job) -> str:
     """Names the workflow of a job's attempt; a `run` beyond the first has its number added."""
-    return f"{job.job_id}.{job.attempt}" + (f".{job.run}" if job.run else "")
+    return f"{job.job_id}.{job.attempt}" + (f".{job.restarts}" if job.restarts else "")

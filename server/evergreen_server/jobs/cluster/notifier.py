@@ -29,7 +29,7 @@ LARGEST = 7_000
 logger = logging.getLogger(__name__)
 
 
-class Notices:
+class Notifier:
     """Tells the other replicas of a shared database, and hears them; `send`, `listen` and `look` run beside it."""
 
     def __init__(
@@ -52,7 +52,7 @@ class Notices:
     def tell(self, changes: Sequence[Change]) -> None:
         """Notes changes of this replica, to be told soon."""
         self._projects.update(change.project_id for change in changes)
-        self._jobs.update(change.job_id for change in changes if change.wished)
+        self._jobs.update(change.job_id for change in changes if change.external)
         self._news.set()
 
     async def send(self) -> None:
@@ -97,14 +97,14 @@ class Notices:
             except SQLAlchemyError as exc:
                 logger.warning("wishes not read", extra={"cause": type(exc).__name__})
                 continue
-            self._heard([Change(project_id="", job_id=job_id, wished=True) for job_id in found])
+            self._heard([Change(project_id="", job_id=job_id, external=True) for job_id in found])
 
     def _hear(self, payload: str) -> None:
         notice = json.loads(payload)
         if notice["replica"] == self._replica_id:
             return
         changes = [Change(project_id=project_id, job_id="") for project_id in notice["projects"]]
-        changes += [Change(project_id="", job_id=job_id, wished=True) for job_id in notice["jobs"]]
+        changes += [Change(project_id="", job_id=job_id, external=True) for job_id in notice["jobs"]]
         self._heard(changes)
 
 

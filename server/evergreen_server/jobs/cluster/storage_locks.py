@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.db.database import AWAY, Database, insert_new
+from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database, insert_new
 from evergreen_server.jobs.db.replicas import live_replicas
 from evergreen_server.jobs.db.schema import storage_locks
 from evergreen_server.ports.provider import NotSent
@@ -62,7 +62,7 @@ class StorageLocks:
                     await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError:
             raise Unavailable(f"{key!r} is being written by another server; try again") from None
-        except AWAY as fault:
+        except TRANSIENT_ERRORS as fault:
             raise Unavailable(f"the lock of {key!r} cannot be taken: the database is away") from fault
 
     async def _written(self, insert: Callable[[sa.Connection], bool]) -> bool:
@@ -86,7 +86,7 @@ class StorageLocks:
             await self._database.write(
                 lambda db: db.execute(storage_locks.delete().where(storage_locks.c.holder.in_(left)))
             )
-        except AWAY as fault:
+        except TRANSIENT_ERRORS as fault:
             # The rows go with the next lock that is left, or with the lease.
             logger.warning("lock not taken away", extra={"cause": type(fault).__name__})
         else:

@@ -14,44 +14,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
 
 from evergreen_server.jobs.db.group_commit import BatchWriter
-from evergreen_server.jobs.db.schema import UNSETTLED, jobs, provider_tasks
 from evergreen_server.runtime.turns import Turns
 
 T = TypeVar("T")
 
-AWAY = (OperationalError, InterfaceError, InternalError, TimeoutError)
+TRANSIENT_ERRORS = (OperationalError, InterfaceError, InternalError, TimeoutError)
 """What an error of the database is when the database is out of reach, restarting, or too busy: it may pass."""
-
-
-# Only of jobs that have not ended, which are few beside all. A query must say so in these words: no planner takes it
-# from states that are given as parameters.
-sa.Index(
-    "jobs_open",
-    jobs.c.project_id,
-    jobs.c.revision,
-    sqlite_where=jobs.c.ended_at.is_(None),
-    postgresql_where=jobs.c.ended_at.is_(None),
-)
-
-# Only of jobs in line or under way: any comparison with `slot` implies the condition.
-sa.Index(
-    "jobs_by_slot",
-    jobs.c.slot,
-    jobs.c.model,
-    jobs.c.priority,
-    jobs.c.project_id,
-    jobs.c.job_id,
-    sqlite_where=jobs.c.slot.is_not(None),
-    postgresql_where=jobs.c.slot.is_not(None),
-)
-
-
-sa.Index(
-    "provider_tasks_unsettled",
-    provider_tasks.c.role,
-    sqlite_where=UNSETTLED,
-    postgresql_where=UNSETTLED,
-)
 
 
 class Database:

@@ -7,29 +7,29 @@ from typing import Any, cast
 
 from sqlalchemy import RowMapping
 
-from evergreen_server.jobs.model.job import Input, Job, JobFault, JobRequest, JobWarning, Output, Pin
+from evergreen_server.jobs.model.job import Input, Job, JobFailure, JobRequest, JobWarning, Output, Pin
 from evergreen_server.jobs.model.states import CostBasis, OnUnknownSubmission, Slot, Stage, State
 from evergreen_server.ports.specs import Json, Media, Role, VideoSpec
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def micros(at: datetime) -> int:
+def to_micros(at: datetime) -> int:
     """Turns a time into whole microseconds."""
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
-def moment(value: int) -> datetime:
+def from_micros(value: int) -> datetime:
     """Turns microseconds into a time."""
     return EPOCH + timedelta(microseconds=value)
 
 
 def _micros_or_none(at: datetime | None) -> int | None:
-    return None if at is None else micros(at)
+    return None if at is None else to_micros(at)
 
 
 def _moment_or_none(value: int | None) -> datetime | None:
-    return None if value is None else moment(value)
+    return None if value is None else from_micros(value)
 
 
 def spec_to_json(spec: VideoSpec) -> dict[str, Json]:
@@ -56,7 +56,7 @@ def request_to_row(request: JobRequest) -> dict[str, object]:
         "max_attempts": request.max_attempts,
         "on_unknown_submission": request.on_unknown_submission.value,
         "max_millicredits": request.max_millicredits,
-        "start_by": micros(request.start_by),
+        "start_by": to_micros(request.start_by),
         "finish_by": _micros_or_none(request.finish_by),
     }
 
@@ -69,8 +69,8 @@ def life_to_row(job: Job) -> dict[str, object]:
         "revision": job.revision,
         "progress": job.progress,
         "attempt": job.attempt,
-        "run": job.run,
-        "execution": job.execution,
+        "run": job.restarts,
+        "execution": job.fencing_token,
         "replica": job.replica,
         "submit_token": job.submit_token,
         "submitted_at": _micros_or_none(job.submitted_at),
@@ -86,9 +86,9 @@ def life_to_row(job: Job) -> dict[str, object]:
         "outputs": [asdict(item) for item in job.outputs],
         "warnings": [asdict(item) for item in job.warnings],
         "error": asdict(job.error) if job.error else None,
-        "created_at": micros(job.created_at),
+        "created_at": to_micros(job.created_at),
         "started_at": _micros_or_none(job.started_at),
-        "updated_at": micros(job.updated_at),
+        "updated_at": to_micros(job.updated_at),
         "ended_at": _micros_or_none(job.ended_at),
     }
 
@@ -107,7 +107,7 @@ def job_from_row(row: RowMapping) -> Job:
             max_attempts=row["max_attempts"],
             on_unknown_submission=OnUnknownSubmission(row["on_unknown_submission"]),
             max_millicredits=row["max_millicredits"],
-            start_by=moment(row["start_by"]),
+            start_by=from_micros(row["start_by"]),
             finish_by=_moment_or_none(row["finish_by"]),
             labels=row["labels"],
         ),
@@ -116,8 +116,8 @@ def job_from_row(row: RowMapping) -> Job:
         revision=row["revision"],
         progress=row["progress"],
         attempt=row["attempt"],
-        run=row["run"],
-        execution=row["execution"],
+        restarts=row["run"],
+        fencing_token=row["execution"],
         replica=row["replica"],
         submit_token=row["submit_token"],
         slot=Slot(row["slot"]) if row["slot"] else None,
@@ -133,9 +133,9 @@ def job_from_row(row: RowMapping) -> Job:
         pins=tuple(pin and Pin(**pin) for pin in row["pins"] or ()),
         outputs=tuple(Output(**item) for item in row["outputs"]),
         warnings=tuple(JobWarning(**item) for item in row["warnings"]),
-        error=JobFault(**row["error"]) if row["error"] else None,
-        created_at=moment(row["created_at"]),
+        error=JobFailure(**row["error"]) if row["error"] else None,
+        created_at=from_micros(row["created_at"]),
         started_at=_moment_or_none(row["started_at"]),
-        updated_at=moment(row["updated_at"]),
+        updated_at=from_micros(row["updated_at"]),
         ended_at=_moment_or_none(row["ended_at"]),
     )

@@ -71,6 +71,28 @@ jobs = sa.Table(
     sa.Index("jobs_by_end", "ended_at"),
 )
 
+# Only of jobs that have not ended, which are few beside all. A query must say so in these words: no planner takes it
+# from states that are given as parameters.
+sa.Index(
+    "jobs_open",
+    jobs.c.project_id,
+    jobs.c.revision,
+    sqlite_where=jobs.c.ended_at.is_(None),
+    postgresql_where=jobs.c.ended_at.is_(None),
+)
+
+# Only of jobs in line or under way: any comparison with `slot` implies the condition.
+sa.Index(
+    "jobs_by_slot",
+    jobs.c.slot,
+    jobs.c.model,
+    jobs.c.priority,
+    jobs.c.project_id,
+    jobs.c.job_id,
+    sqlite_where=jobs.c.slot.is_not(None),
+    postgresql_where=jobs.c.slot.is_not(None),
+)
+
 
 requests = sa.Table(
     "requests",
@@ -125,6 +147,13 @@ provider_tasks = sa.Table(
 
 UNSETTLED = provider_tasks.c.role.in_([sa.literal_column("'NEW'"), sa.literal_column("'SURPLUS'")])
 """Whether a task still has to be seen to. In the text itself, so that a planner knows that the index covers it."""
+
+sa.Index(
+    "provider_tasks_unsettled",
+    provider_tasks.c.role,
+    sqlite_where=UNSETTLED,
+    postgresql_where=UNSETTLED,
+)
 
 
 replicas = sa.Table(

@@ -9,17 +9,17 @@ from random import Random
 from typing import TypeVar
 
 from evergreen_server.jobs.admission.durations import Durations
-from evergreen_server.jobs.admission.scheduler import Admission
-from evergreen_server.jobs.execution.polling.budget import Crowd
+from evergreen_server.jobs.admission.scheduler import SlotScheduler
+from evergreen_server.jobs.execution.polling.budget import PollBudget
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
-from evergreen_server.jobs.wakeups import Signals
+from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.media import MediaTools
-from evergreen_server.ports.metrics import Meter, Unmetered
+from evergreen_server.ports.metrics import Metrics, NullMetrics
 from evergreen_server.ports.provider import NotSent, Provider, Task
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.runtime.threads import FileThreads
@@ -62,7 +62,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tools:
+class StepContext:
     """The collaborators of the steps."""
 
     store: JobStore
@@ -71,8 +71,8 @@ class Tools:
     models: ModelTable
     media: MediaTools
     scenes: SceneStore
-    admission: Admission
-    signals: Signals
+    scheduler: SlotScheduler
+    wakeups: Wakeups
     progress: ProgressBuffer
     durations: Durations
     pace: Pace
@@ -89,8 +89,8 @@ class Tools:
 
     That raises NotOurs where another replica may own the job by then.
     """
-    meter: Meter = field(default_factory=Unmetered)
-    crowd: Crowd = field(default_factory=Crowd)
+    metrics: Metrics = field(default_factory=NullMetrics)
+    poll_budget: PollBudget = field(default_factory=PollBudget)
     answers: dict[str, Task] = field(default_factory=dict)
     """The last answer about a task that has ended, kept from the poll to the delivery."""
     until: dict[str, float] = field(default_factory=dict)
@@ -111,14 +111,14 @@ class Tools:
 
     def forget(self, job_id: str) -> None:
         """Drops what an execution kept of a job."""
-        self.signals.forget(job_id)
+        self.wakeups.forget(job_id)
         self.answers.pop(job_id, None)
         self.until.pop(job_id, None)
         self.unanswered.pop(job_id, None)
 
     async def pause(self, job_id: str, seconds: float) -> bool:
         """Waits, but no longer than until a caller changes the job; tells whether one has."""
-        return await self.signals.of(job_id).wait(seconds)
+        return await self.wakeups.of(job_id).wait(seconds)
 
 
 def held(check: Callable[[], None]) -> bool:
@@ -141,5 +141,5 @@ def generation_seconds(job: Job, now: datetime, limits: Limits) -> float:
     return max(limits.generation_hours * 3600 - max(0.0, age), limits.patience_hours * 3600)
 
 
-StepWork = Callable[[Tools, Job, str], Awaitable[Job]]
+StepWork = Callable[[StepContext, Job, str], Awaitable[Job]]
 """Takes the tools, the job as it stands, and the token of this execution; gives the job as it last saw it."""

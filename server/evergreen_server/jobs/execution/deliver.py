@@ -10,13 +10,13 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.execution.download import OutputBody, Undeliverable
 from evergreen_server.jobs.execution.files import find, keep
 from evergreen_server.jobs.execution.sidecar import Delivered, output_of, sidecar
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.errors import Superseded
-from evergreen_server.jobs.model.job import Job, JobFault, JobWarning, Output
+from evergreen_server.jobs.model.job import Job, JobFailure, JobWarning, Output
 from evergreen_server.jobs.model.names import output_path, poster_path
 from evergreen_server.jobs.model.states import Stage
 from evergreen_server.ports.media import Clip, MediaRefused, MediaTooCostly
@@ -30,50 +30,50 @@ UNMEASURED = Clip(content_type="video/mp4", width=0, height=0, duration_seconds=
 logger = logging.getLogger(__name__)
 
 
-async def deliver(tools: Tools, job: Job, execution: str) -> Job:
+async def deliver(context: StepContext, job: Job, fencing_token: str) -> Job:
     """Stores every output of the task and settles the job. What raises StorageError or ProviderError is tried again."""
     if job.stage is not Stage.DELIVERING:
         return job
     tries, gone = 0, False
     while True:
         try:
-            task = tools.answers.pop(job.job_id, None) or await tools.provider.task(job.task_id)
+            task = context.answers.pop(job.job_id, None) or await context.provider.task(job.task_id)
             if task.state is not TaskState.SUCCEEDED or not task.output_urls:
                 raise Undeliverable("OUTPUT_UNAVAILABLE", f"the task is {task.status} and has no output")
             delivered = [
-                await _store(tools, job, execution, url, number) for number, url in enumerate(task.output_urls)
+                await _store(context, job, fencing_token, url, number) for number, url in enumerate(task.output_urls)
             ]
             break
         except (Undeliverable, TaskGone) as exc:
             logger.warning("delivery failed", extra={"job_id": job.job_id, "cause": str(exc), "tries": tries + 1})
-            if isinstance(exc, TaskGone) and (delivered := await _stored(tools, job, execution)):
+            if isinstance(exc, TaskGone) and (delivered := await _stored(context, job, fencing_token)):
                 gone = True
                 break
-            if tries + 1 >= tools.limits.delivery_tries or isinstance(exc, TaskGone):
+            if tries + 1 >= context.limits.delivery_tries or isinstance(exc, TaskGone):
                 reason = exc.reason if isinstance(exc, Undeliverable) else "OUTPUT_UNAVAILABLE"
-                fault = JobFault(reason=reason, message=f"the clip was made, but could not be stored: {exc}")
+                fault = JobFailure(reason=reason, message=f"the clip was made, but could not be stored: {exc}")
                 # What could be had is paid for, and delivered though the job fails.
-                stored = await _stored(tools, job, execution)
-                outputs = await _publish(tools, job, stored)
+                stored = await _stored(context, job, fencing_token)
+                outputs = await _publish(context, job, stored)
                 given_up = partial(
                     transitions.delivery_failed, outputs=outputs, fault=fault, warnings=_warnings(stored)
                 )
-                return await tools.store.change(job, given_up, execution=execution)
-            await tools.pause(job.job_id, max(tools.backoff(tries), tools.pace.min_seconds / tools.pace.scale))
+                return await context.store.change(job, given_up, fencing_token=fencing_token)
+            await context.pause(job.job_id, max(context.backoff(tries), context.pace.min_seconds / context.pace.scale))
             tries += 1
-    outputs = await _publish(tools, job, delivered)
+    outputs = await _publish(context, job, delivered)
     settled = partial(transitions.delivered, outputs=outputs, gone=gone, warnings=_warnings(delivered))
-    job = await tools.store.change(job, settled, execution=execution)
+    job = await context.store.change(job, settled, fencing_token=fencing_token)
     logger.info("clip delivered", extra={"job_id": job.job_id, "outputs": len(outputs)})
     return job
 
 
-async def _publish(tools: Tools, job: Job, delivered: list[Delivered]) -> tuple[Output, ...]:
+async def _publish(context: StepContext, job: Job, delivered: list[Delivered]) -> tuple[Output, ...]:
     """Names the stored files in the sidecar, then in scene.json."""
     if delivered:
         request = job.request
         assets = [asset for item in delivered for asset in (item.clip, item.poster) if asset is not None]
-        await tools.scenes.publish(
+        await context.scenes.publish(
             request.project_id, request.scene_id, job_id=job.job_id, assets=assets, sidecar=sidecar(job, delivered)
         )
     return tuple(output_of(item) for item in delivered)
@@ -83,39 +83,39 @@ def _warnings(delivered: list[Delivered]) -> tuple[JobWarning, ...]:
     return tuple(warning for item in delivered for warning in item.warnings)
 
 
-async def _stored(tools: Tools, job: Job, execution: str) -> list[Delivered]:
+async def _stored(context: StepContext, job: Job, fencing_token: str) -> list[Delivered]:
     """Adopts what an earlier execution stored whole before the task was deleted at the provider."""
     found: list[Delivered] = []
-    while await find(tools, job, output_path(job.job_id, job.attempt, len(found) + 1)) is not None:
-        found.append(await _store(tools, job, execution, "", len(found)))
+    while await find(context, job, output_path(job.job_id, job.attempt, len(found) + 1)) is not None:
+        found.append(await _store(context, job, fencing_token, "", len(found)))
     return found
 
 
-async def _store(tools: Tools, job: Job, execution: str, url: str, number: int) -> Delivered:
+async def _store(context: StepContext, job: Job, fencing_token: str, url: str, number: int) -> Delivered:
     scene = (job.request.project_id, job.request.scene_id)
 
     async def download(path: str, sealed: Sealed) -> Asset:
-        async with aclosing(OutputBody(tools, job, url, number).chunks()) as chunks:
+        async with aclosing(OutputBody(context, job, url, number).chunks()) as chunks:
             try:
-                return await tools.scenes.add_stream(*scene, path, chunks, None, "video/mp4", sealed=sealed)
+                return await context.scenes.add_stream(*scene, path, chunks, None, "video/mp4", sealed=sealed)
             except BodyMismatch as exc:
                 raise Undeliverable("OUTPUT_INVALID", str(exc)) from exc
 
-    clip = await keep(tools, job, execution, output_path(job.job_id, job.attempt, number + 1), download)
+    clip = await keep(context, job, fencing_token, output_path(job.job_id, job.attempt, number + 1), download)
     name = clip.asset.path
     try:
-        async with tools.scenes.local_path(*scene, name) as path:
-            probe, picture, warnings = await _examined(tools, job, path)
+        async with context.scenes.local_path(*scene, name) as path:
+            probe, picture, warnings = await _examined(context, job, path)
     except MediaRefused as exc:
-        await _discard(tools, job, execution, name)
+        await _discard(context, job, fencing_token, name)
         raise Undeliverable("OUTPUT_INVALID", f"the output is not a video: {exc}") from exc
 
     async def draw(path: str, sealed: Sealed) -> Asset:
-        return await tools.scenes.add(*scene, path, picture, "image/jpeg", sealed=sealed)
+        return await context.scenes.add(*scene, path, picture, "image/jpeg", sealed=sealed)
 
     poster = None
     if picture:
-        kept = await keep(tools, job, execution, poster_path(name), draw)
+        kept = await keep(context, job, fencing_token, poster_path(name), draw)
         poster, warnings = kept.asset, kept.warnings
     measured = replace(
         clip.asset,
@@ -126,27 +126,27 @@ async def _store(tools: Tools, job: Job, execution: str, url: str, number: int) 
     return Delivered(clip=measured, poster=poster, probe=probe, warnings=clip.warnings + warnings)
 
 
-async def _examined(tools: Tools, job: Job, path: Path) -> tuple[Clip, bytes, tuple[JobWarning, ...]]:
+async def _examined(context: StepContext, job: Job, path: Path) -> tuple[Clip, bytes, tuple[JobWarning, ...]]:
     """Measures a clip and makes its poster. Raises MediaRefused where it is no video.
 
     For want of time or memory it goes without: it came whole, is paid for, and another try would cost as much.
     """
     owner, probe = job.request.project_id, UNMEASURED
     try:
-        probe = await tools.media.probe(path, owner=owner)
-        return probe, await tools.media.poster(path, owner=owner), ()
+        probe = await context.media.probe(path, owner=owner)
+        return probe, await context.media.poster(path, owner=owner), ()
     except MediaTooCostly as exc:
         logger.warning("clip not examined", extra={"job_id": job.job_id, "cause": str(exc)})
         code, lacks = (CLIP_UNMEASURED, "measures") if probe is UNMEASURED else (POSTER_MISSING, "poster")
         return probe, b"", (JobWarning(code=code, message=f"the clip was stored whole and has no {lacks}: {exc}"),)
 
 
-async def _discard(tools: Tools, job: Job, execution: str, path: str) -> None:
+async def _discard(context: StepContext, job: Job, fencing_token: str, path: str) -> None:
     """Removes an output that is no good. Raises Superseded, and NotOurs where the job may be another replica's."""
-    guard = tools.guard()
-    if (await tools.store.again(job)).execution != execution:
+    guard = context.guard()
+    if (await context.store.again(job)).fencing_token != fencing_token:
         raise Superseded(job.job_id)
     # A replica that was paused takes every file for one that is too slow to decode, and whoever took the job over may
     # have adopted this one and delivered it by now.
     guard()
-    await tools.scenes.discard(job.request.project_id, job.request.scene_id, path)
+    await context.scenes.discard(job.request.project_id, job.request.scene_id, path)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.ports.provider import OutputUnavailable, ProviderUnavailable
 
@@ -22,8 +22,8 @@ class Undeliverable(Exception):
 class OutputBody:
     """One output's bytes, resumed where they broke off, with a fresh URL where the old one no longer works."""
 
-    def __init__(self, tools: Tools, job: Job, url: str, number: int) -> None:
-        self._tools = tools
+    def __init__(self, context: StepContext, job: Job, url: str, number: int) -> None:
+        self._context = context
         self._job = job
         self._url = url
         self._number = number
@@ -45,19 +45,19 @@ class OutputBody:
                     extra={"job_id": self._job.job_id, "received": self._received, "cause": str(exc)},
                 )
                 tries = 0 if self._received > before else tries + 1
-                if tries >= self._tools.limits.delivery_tries:
+                if tries >= self._context.limits.delivery_tries:
                     if not self._opened and isinstance(exc, ProviderUnavailable) and not self._too_late():
                         # Nobody answers, which says nothing about an output that is paid for: it is tried again later.
                         raise
                     raise Undeliverable("OUTPUT_UNAVAILABLE", str(exc)) from exc
-                await self._tools.pause(self._job.job_id, self._tools.backoff(tries))
+                await self._context.pause(self._job.job_id, self._context.backoff(tries))
                 await self._refresh()
 
     async def _read(self) -> AsyncGenerator[bytes, None]:
         self._opened = False
-        async with self._tools.provider.download(self._url, offset=self._received) as download:
+        async with self._context.provider.download(self._url, offset=self._received) as download:
             self._opened = True
-            self._tools.unanswered.pop(self._job.job_id, None)
+            self._context.unanswered.pop(self._job.job_id, None)
             skip = self._received - download.offset
             if skip < 0:
                 raise Undeliverable("OUTPUT_INVALID", "the download was resumed at the wrong place")
@@ -68,11 +68,14 @@ class OutputBody:
                     yield rest
 
     def _too_late(self) -> bool:
-        now = self._tools.monotonic()
-        return now - self._tools.unanswered.setdefault(self._job.job_id, now) > self._tools.limits.delivery_hours * 3600
+        now = self._context.monotonic()
+        return (
+            now - self._context.unanswered.setdefault(self._job.job_id, now)
+            > self._context.limits.delivery_hours * 3600
+        )
 
     async def _refresh(self) -> None:
-        task = await self._tools.provider.task(self._job.task_id)
+        task = await self._context.provider.task(self._job.task_id)
         if self._number >= len(task.output_urls):
             raise Undeliverable("OUTPUT_UNAVAILABLE", f"the task is {task.status} and has no such output any more")
         self._url = task.output_urls[self._number]

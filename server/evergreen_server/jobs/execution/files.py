@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import insert_new
 from evergreen_server.jobs.db.schema import job_files, jobs
-from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job, JobWarning
@@ -31,14 +31,14 @@ class Kept:
     warnings: tuple[JobWarning, ...]
 
 
-async def find(tools: Tools, job: Job, path: str) -> Kept | None:
+async def find(context: StepContext, job: Job, path: str) -> Kept | None:
     """Finds the file that the job has made and was to have this name, or the next; None where there is none."""
-    request, known = job.request, await tools.store.files(job.job_id)
+    request, known = job.request, await context.store.files(job.job_id)
     for choice in choices(path):
         if choice in known:
             size, crc32c = known[choice]
             with suppress(InvalidKey):
-                asset = await tools.scenes.adopt(
+                asset = await context.scenes.adopt(
                     request.project_id, request.scene_id, choice, size_bytes=size, crc32c=crc32c
                 )
                 if asset is not None:
@@ -47,21 +47,21 @@ async def find(tools: Tools, job: Job, path: str) -> Kept | None:
 
 
 async def keep(
-    tools: Tools, job: Job, execution: str, path: str, make: Callable[[str, Sealed], Awaitable[Asset]]
+    context: StepContext, job: Job, fencing_token: str, path: str, make: Callable[[str, Sealed], Awaitable[Asset]]
 ) -> Kept:
     """Gives the job's file of this name, which `make` stores unless an earlier execution did.
 
     `make` takes the name to use and what is to be called before it appears. Raises what `make` raises, Superseded,
     and Unavailable where every name is taken.
     """
-    if (found := await find(tools, job, path)) is not None:
+    if (found := await find(context, job, path)) is not None:
         return found
     request = job.request
     for choice in choices(path):
         # What a disk takes for another spelling of this name, or a link, is somebody else's too.
         with suppress(AssetConflict, InvalidKey):
-            if not await tools.scenes.holds(request.project_id, request.scene_id, choice):
-                return _kept(await make(choice, partial(_record, tools, job, execution, choice)), path)
+            if not await context.scenes.holds(request.project_id, request.scene_id, choice):
+                return _kept(await make(choice, partial(_record, context, job, fencing_token, choice)), path)
     raise Unavailable(f"{path!r} cannot be written: other files have this name and all that might stand for it")
 
 
@@ -72,10 +72,10 @@ def _kept(asset: Asset, path: str) -> Kept:
     return Kept(asset=asset, warnings=(JobWarning(code=NAME_TAKEN, message=text),))
 
 
-async def _record(tools: Tools, job: Job, execution: str, path: str, size: int, crc32c: int) -> None:
+async def _record(context: StepContext, job: Job, fencing_token: str, path: str, size: int, crc32c: int) -> None:
     def work(db: sa.Connection) -> tuple[None, list[Change]]:
         owner = db.execute(sa.select(jobs.c.execution).where(jobs.c.job_id == job.job_id)).scalar()
-        if owner != execution:
+        if owner != fencing_token:
             raise Superseded(job.job_id)
         key, content = {"job_id": job.job_id, "path": path}, {"size_bytes": size, "crc32c": crc32c}
         if not insert_new(db, job_files, {**key, **content}):
@@ -83,4 +83,4 @@ async def _record(tools: Tools, job: Job, execution: str, path: str, size: int, 
             db.execute(job_files.update().where(*mine).values(**content))
         return None, []
 
-    await tools.store.write(work)
+    await context.store.write(work)

@@ -3,7 +3,7 @@
 import logging
 from functools import partial
 
-from evergreen_server.jobs.execution.context import Tools, generation_seconds, held
+from evergreen_server.jobs.execution.context import StepContext, generation_seconds, held
 from evergreen_server.jobs.execution.polling.schedule import PollPlan
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.job import Job
@@ -33,113 +33,115 @@ POLL_TRIES = 3
 logger = logging.getLogger(__name__)
 
 
-async def follow(tools: Tools, job: Job, execution: str) -> Job:
+async def follow(context: StepContext, job: Job, fencing_token: str) -> Job:
     """Polls until the task has ended: then the job is DELIVERING, at a new attempt, or final."""
     if not job.task_id or job.stage is Stage.DELIVERING:
         return job
-    wall, now = tools.clock(), tools.monotonic()
+    wall, now = context.clock(), context.monotonic()
     # Not before its beginning, where the clock was set back since.
     seconds = max(0.0, (wall - (job.submitted_at or job.created_at)).total_seconds())
-    limit = tools.until.setdefault(job.job_id, now + generation_seconds(job, wall, tools.limits))
+    limit = context.until.setdefault(job.job_id, now + generation_seconds(job, wall, context.limits))
     plan = PollPlan(
-        pace=tools.pace,
-        durations=tools.durations,
+        pace=context.pace,
+        durations=context.durations,
         model=job.request.spec.model,
         seconds=job.request.spec.duration_seconds,
         submitted_at=now - seconds,
         now=now,
-        random=tools.random,
+        random=context.random,
         # Of a task that is older than its first wait, another process has seen to that.
-        restarted=job.stage is not Stage.SUBMITTING or seconds * tools.pace.scale > 2 * tools.pace.min_seconds,
+        restarted=job.stage is not Stage.SUBMITTING or seconds * context.pace.scale > 2 * context.pace.min_seconds,
     )
-    with tools.crowd.joined():
-        return await _poll(tools, job, execution, plan, limit)
+    with context.poll_budget.joined():
+        return await _poll(context, job, fencing_token, plan, limit)
 
 
-async def _poll(tools: Tools, job: Job, execution: str, plan: PollPlan, limit: float) -> Job:
+async def _poll(context: StepContext, job: Job, fencing_token: str, plan: PollPlan, limit: float) -> Job:
     """Polls as planned; from `limit` on, by the monotonic clock, the task is cancelled.
 
     With thousands of tasks a reading of the row before each poll would cost as much as the poll. It is read again
     where a caller has changed it, where it may be another replica's by now, and every ten minutes for all that.
     """
     # The first poll of a task that was just made is as far off as the plan says; a restart's too.
-    delay = 0.0 if job.state is State.CANCELLING else plan.next_delay(tools.monotonic())
+    delay = 0.0 if job.state is State.CANCELLING else plan.next_delay(context.monotonic())
     # What was handed in was read while this replica held it, and the execution's signal has told of every wish since.
-    check, read_at, failed = tools.guard(), tools.monotonic(), 0
+    check, read_at, failed = context.guard(), context.monotonic(), 0
     while True:
-        left = limit - tools.monotonic()
-        changed = await tools.pause(job.job_id, min(delay, left) if left > 0 else delay)
-        if changed or tools.monotonic() - read_at > READ_SECONDS or not held(check):
-            check, read_at = tools.guard(), tools.monotonic()
-            job = await tools.store.again(job)
-            if job.execution != execution or job.final:
+        left = limit - context.monotonic()
+        changed = await context.pause(job.job_id, min(delay, left) if left > 0 else delay)
+        if changed or context.monotonic() - read_at > READ_SECONDS or not held(check):
+            check, read_at = context.guard(), context.monotonic()
+            job = await context.store.again(job)
+            if job.fencing_token != fencing_token or job.final:
                 return job
         try:
-            if job.state is State.CANCELLING or job.delete_sent or tools.monotonic() >= limit:
-                return await _cancel(tools, job, execution)
-            task = await tools.provider.task(job.task_id)
+            if job.state is State.CANCELLING or job.delete_sent or context.monotonic() >= limit:
+                return await _cancel(context, job, fencing_token)
+            task = await context.provider.task(job.task_id)
         except TaskGone as exc:
-            return await tools.store.change(
-                job, partial(transitions.task_gone, text=str(exc), ours=False), execution=execution
+            return await context.store.change(
+                job, partial(transitions.task_gone, text=str(exc), ours=False), fencing_token=fencing_token
             )
         except ProviderError as exc:
             logger.warning("poll failed", extra={"job_id": job.job_id, "cause": str(exc)})
-            tools.meter.poll_failed(kind_of(exc))
+            context.metrics.poll_failed(kind_of(exc))
             wish = exc.retry_after_seconds if isinstance(exc, ProviderUnavailable) else None
-            plan.error(tools.monotonic(), wish)
-            delay = plan.next_delay(tools.monotonic())
+            plan.error(context.monotonic(), wish)
+            delay = plan.next_delay(context.monotonic())
             failed += 1
             if failed == POLL_TRIES and not isinstance(exc, NotOurs):
-                waits = partial(Job.waits, code=PROVIDER_UNAVAILABLE, cause=str(exc), not_before=tools.clock())
-                job = await tools.store.change(job, waits, execution=execution)
+                waits = partial(Job.waits, code=PROVIDER_UNAVAILABLE, cause=str(exc), not_before=context.clock())
+                job = await context.store.change(job, waits, fencing_token=fencing_token)
             continue
-        now, failed = tools.monotonic(), 0
+        now, failed = context.monotonic(), 0
         plan.observe(now, task.state, task.progress)
         if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
-            return await _ended(tools, job, task, execution)
-        job = await _seen(tools, job, task, execution)
-        now = tools.monotonic()
-        delay = tools.crowd.delay(plan.next_delay(now), pace=tools.pace, random=tools.random, now=now)
+            return await _ended(context, job, task, fencing_token)
+        job = await _seen(context, job, task, fencing_token)
+        now = context.monotonic()
+        delay = context.poll_budget.delay(plan.next_delay(now), pace=context.pace, random=context.random, now=now)
 
 
-async def _seen(tools: Tools, job: Job, task: Task, execution: str) -> Job:
+async def _seen(context: StepContext, job: Job, task: Task, fencing_token: str) -> Job:
     """Records what an unfinished task tells: its stage at once, its percentage with others'. Gives the job then."""
     stage = STAGES.get(task.state)
     if task.state is TaskState.UNKNOWN:
         text = f"the provider's task has a status that we do not know: {task.status}"
-        job = await tools.store.change(
-            job, lambda job: job.warned("UNKNOWN_PROVIDER_STATUS", text), execution=execution
+        job = await context.store.change(
+            job, lambda job: job.warned("UNKNOWN_PROVIDER_STATUS", text), fencing_token=fencing_token
         )
     elif stage is not job.stage and stage is not None:
         # The wish to cancel keeps the stage that it interrupted.
-        job = await tools.store.change(
+        job = await context.store.change(
             job,
             partial(transitions.stage_observed, stage=stage),
-            execution=execution,
+            fencing_token=fencing_token,
         )
     if task.state is TaskState.RUNNING and task.progress is not None:
-        job = tools.progress.note(job, execution, task.progress)
+        job = context.progress.note(job, fencing_token, task.progress)
     return job
 
 
-async def _ended(tools: Tools, job: Job, task: Task, execution: str, *, ours: bool = False) -> Job:
+async def _ended(context: StepContext, job: Job, task: Task, fencing_token: str, *, ours: bool = False) -> Job:
     """Records how a task ended; `ours` tells whether a DELETE of ours may have cancelled it."""
     if task.state is TaskState.SUCCEEDED:
-        tools.answers[job.job_id] = task
-        return await tools.store.change(job, partial(transitions.generated, task=task), execution=execution)
+        context.answers[job.job_id] = task
+        return await context.store.change(job, partial(transitions.generated, task=task), fencing_token=fencing_token)
     if task.state is TaskState.FAILED:
         failure = task.failure or Failure(reason="PROVIDER_INTERNAL", message="the task failed without a reason")
         failed = partial(
-            transitions.generation_failed, task=task, failure=failure, again_at=tools.later(job.attempt + 2)
+            transitions.generation_failed, task=task, failure=failure, again_at=context.later(job.attempt + 2)
         )
-        return await tools.store.change(job, failed, execution=execution, capped=partial(failed, again=False))
+        return await context.store.change(job, failed, fencing_token=fencing_token, capped=partial(failed, again=False))
     text = "the task was cancelled at the provider, not by this service"
-    return await tools.store.change(
-        job, lambda job: transitions.task_missing(transitions.charged(job, task), text, ours=ours), execution=execution
+    return await context.store.change(
+        job,
+        lambda job: transitions.task_missing(transitions.charged(job, task), text, ours=ours),
+        fencing_token=fencing_token,
     )
 
 
-async def _cancel(tools: Tools, job: Job, execution: str) -> Job:
+async def _cancel(context: StepContext, job: Job, fencing_token: str) -> Job:
     """Deletes the task unless it has ended by now: a finished clip is paid for and never destroyed.
 
     Raises ProviderUnavailable, Unauthorized, NotSent.
@@ -154,19 +156,21 @@ async def _cancel(tools: Tools, job: Job, execution: str) -> Job:
 
     # Recorded before it is sent, so that after a crash a 404 is known to be our own doing; and before the look, so
     # that nothing comes between look and deletion: a clip finished meanwhile would be lost.
-    guard = tools.guard()
-    job = await tools.store.change(job, sent, execution=execution)
+    guard = context.guard()
+    job = await context.store.change(job, sent, fencing_token=fencing_token)
     try:
-        task = await tools.provider.task(job.task_id)
+        task = await context.provider.task(job.task_id)
     except TaskGone as exc:
-        return await tools.store.change(
-            job, partial(transitions.task_gone, text=str(exc), ours=ours), execution=execution
+        return await context.store.change(
+            job, partial(transitions.task_gone, text=str(exc), ours=ours), fencing_token=fencing_token
         )
     if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
-        return await _ended(tools, job, task, execution, ours=ours)
+        return await _ended(context, job, task, fencing_token, ours=ours)
     # A replica that was paused here may have lost the job, which may be delivered elsewhere by now.
     guard()
-    await tools.provider.delete(job.task_id)
+    await context.provider.delete(job.task_id)
     logger.info("task deleted", extra={"job_id": job.job_id, "provider_task_id": job.task_id})
     # A cancelled task cannot be asked for its cost again.
-    return await tools.store.change(job, lambda job: transitions.cancelled(job.charged_at_most()), execution=execution)
+    return await context.store.change(
+        job, lambda job: transitions.cancelled(job.charged_at_most()), fencing_token=fencing_token
+    )

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 
-from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.execution.pins import Source, pin_of
 from evergreen_server.jobs.model.job import Input, Job, Pin
 from evergreen_server.ports.media import MediaRefused
@@ -21,7 +21,7 @@ MAX_DATA_URIS = 8 * 1024 * 1024
 """Characters of all of a job's together: a request of 10 MB is more than the provider's gateway takes."""
 
 
-async def load_inputs(tools: Tools, job: Job) -> list[PreparedMedia]:
+async def load_inputs(context: StepContext, job: Job) -> list[PreparedMedia]:
     """Loads every input of a job.
 
     Raises MediaRefused where one is gone or is not what was checked, else StorageError and OSError, and ProviderError
@@ -32,31 +32,33 @@ async def load_inputs(tools: Tools, job: Job) -> list[PreparedMedia]:
     for item, pin in zip(job.inputs, job.pins, strict=True):
         uri = item.uri
         if pin is not None:
-            uri = await _uri(tools, job, item, pin, room)
+            uri = await _uri(context, job, item, pin, room)
             room -= len(uri)
         loaded.append(PreparedMedia(role=Role(item.role), uri=uri, at_seconds=item.at_seconds))
     return loaded
 
 
-async def _uri(tools: Tools, job: Job, item: Input, pin: Pin, room: int) -> str:
+async def _uri(context: StepContext, job: Job, item: Input, pin: Pin, room: int) -> str:
     request = job.request
     owner = request.project_id
     async with AsyncExitStack() as stack:
-        opening = tools.scenes.local_path(owner, request.scene_id, item.asset)
+        opening = context.scenes.local_path(owner, request.scene_id, item.asset)
         try:
             path: Path = await stack.enter_async_context(opening)
         except NotFound:
             raise MediaRefused(f"the input {item.asset} is no longer in the scene", reason="MEDIA_REFUSED") from None
         prefix = f"data:{item.content_type};base64,"
-        source = Source(files=tools.files, path=path, owner=owner)
+        source = Source(files=context.files, path=path, owner=owner)
         if len(prefix) + 4 * -(-pin.size_bytes // 3) <= min(MAX_DATA_URI, room):
             # One byte more, to see whether the file has grown.
             data = await source.read(0, pin.size_bytes + 1)
             _insist(item, source.pin, pin)
             return prefix + base64.b64encode(data).decode()
         # Before it is sent, and as it was sent: somebody may write to the file meanwhile.
-        _insist(item, await tools.files.run(partial(pin_of, path), owner=owner), pin)
-        uri = await tools.provider.upload(item.asset.rpartition("/")[2], item.content_type, pin.size_bytes, source.read)
+        _insist(item, await context.files.run(partial(pin_of, path), owner=owner), pin)
+        uri = await context.provider.upload(
+            item.asset.rpartition("/")[2], item.content_type, pin.size_bytes, source.read
+        )
         _insist(item, source.pin, pin)
         return uri
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from random import Random
 
-from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.model.states import TaskRole
 from evergreen_server.jobs.store.provider_tasks import MadeTask
 from evergreen_server.ports.provider import ProviderError, TaskGone, TaskState
@@ -25,18 +25,18 @@ ROUND_SECONDS = 45.0
 logger = logging.getLogger(__name__)
 
 
-async def settle_strays(tools: Tools, *, seconds: float = ROUND_SECONDS) -> None:
+async def settle_orphans(context: StepContext, *, seconds: float = ROUND_SECONDS) -> None:
     """Settles every stray, a few at a time and within so many seconds; what is left is found again the next time.
 
     Of each project one comes first, so that the many of one do not use up the time of all.
     """
-    strays = in_turns(await tools.tasks.stray(older_than=ANSWER_SETTLED), tools.random)
+    strays = in_turns(await context.tasks.stray(older_than=ANSWER_SETTLED), context.random)
     left = iter(strays)
 
     async def settle() -> None:
         for task in left:
             try:
-                await settle_stray(tools, task)
+                await settle_orphan(context, task)
             except Exception:
                 # One odd answer, or a row that is gone, must not keep the others waiting.
                 logger.exception("stray task not settled", extra={"provider_task_id": task.task_id})
@@ -64,19 +64,19 @@ def in_turns(strays: Iterable[MadeTask], random: Random) -> list[MadeTask]:
     return [task for _, task in sorted(turns, key=lambda turn: turn[0])]
 
 
-async def settle_stray(tools: Tools, task: MadeTask) -> None:
+async def settle_orphan(context: StepContext, task: MadeTask) -> None:
     """Gives a task to the job that asks for it, or sees to its end."""
-    role = task.role if task.role is TaskRole.SURPLUS else await tools.tasks.reconcile(task)
+    role = task.role if task.role is TaskRole.SURPLUS else await context.tasks.reconcile(task)
     logger.warning("stray task", extra={"job_id": task.job_id, "provider_task_id": task.task_id, "role": role.value})
     if role is not TaskRole.SURPLUS:
         return
     try:
-        seen = await tools.provider.task(task.task_id)
+        seen = await context.provider.task(task.task_id)
         if seen.state not in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
-            await tools.provider.delete(task.task_id)
+            await context.provider.delete(task.task_id)
     except TaskGone:
         pass
     except ProviderError as exc:
         logger.warning("surplus task not deleted", extra={"provider_task_id": task.task_id, "cause": str(exc)})
         return
-    await tools.tasks.ended(task)
+    await context.tasks.ended(task)

@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
-from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.execution.files import keep
 from evergreen_server.jobs.execution.pins import CHUNK_BYTES, Source, pin_of, spool
 from evergreen_server.jobs.execution.trouble import DecodersBusy, own_input
 from evergreen_server.jobs.model import transitions
-from evergreen_server.jobs.model.job import Input, Job, JobFault, JobWarning, Pin
+from evergreen_server.jobs.model.job import Input, Job, JobFailure, JobWarning, Pin
 from evergreen_server.jobs.model.names import input_path
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.jobs import Edit
@@ -54,63 +54,68 @@ class _Kept:
     warnings: tuple[JobWarning, ...] = ()
 
 
-async def prepare(tools: Tools, job: Job, execution: str) -> Job:
+async def prepare(context: StepContext, job: Job, fencing_token: str) -> Job:
     """Keeps the inputs and moves the job to WAITING; or ends it where an input can never be used.
 
     Of a job that is WAITING the inputs that it has are checked and pinned.
     """
     if job.state is State.QUEUED and not job.request.spec.media:
-        return await _prepare(tools, job, execution)
-    place = tools.places.prepares.ask(job.request.project_id)
+        return await _prepare(context, job, fencing_token)
+    place = context.places.prepares.ask(job.request.project_id)
     try:
         if not place.done():
-            place.add_done_callback(lambda _: tools.signals.wake(job.job_id))
+            place.add_done_callback(lambda _: context.wakeups.wake(job.job_id))
         while not place.done():
-            if (edit := _over(tools, job)) is not None:
-                return await tools.store.change(job, edit, execution=execution)
-            await tools.pause(job.job_id, max(0.0, tools.seconds_until(transitions.start_limit(job)[0])))
-            job = await tools.store.again(job)
-            if job.execution != execution:
+            if (edit := _over(context, job)) is not None:
+                return await context.store.change(job, edit, fencing_token=fencing_token)
+            await context.pause(job.job_id, max(0.0, context.seconds_until(transitions.start_limit(job)[0])))
+            job = await context.store.again(job)
+            if job.fencing_token != fencing_token:
                 return job
-        return await _prepare(tools, job, execution)
+        return await _prepare(context, job, fencing_token)
     finally:
-        tools.places.prepares.give_back(job.request.project_id, place)
+        context.places.prepares.give_back(job.request.project_id, place)
 
 
-def _over(tools: Tools, job: Job) -> Edit | None:
+def _over(context: StepContext, job: Job) -> Edit | None:
     """Returns the move of a job that is not to be prepared any more."""
     if job.state is State.CANCELLING:
         return transitions.cancelled_before_submission
     limit, reason, text = transitions.start_limit(job)
-    if tools.seconds_until(limit) > 0:
+    if context.seconds_until(limit) > 0:
         return None
-    return partial(transitions.expired, fault=JobFault(reason=reason, message=f"the job expired: {text}"))
+    return partial(transitions.expired, fault=JobFailure(reason=reason, message=f"the job expired: {text}"))
 
 
-async def _prepare(tools: Tools, job: Job, execution: str) -> Job:
-    if (over := _over(tools, job)) is not None:
-        return await tools.store.change(job, over, execution=execution)
+async def _prepare(context: StepContext, job: Job, fencing_token: str) -> Job:
+    if (over := _over(context, job)) is not None:
+        return await context.store.change(job, over, fencing_token=fencing_token)
     if job.state is not State.QUEUED or (job.stage is Stage.WAITING and job.pinned):
         return job
-    scenes, request = tools.scenes, job.request
+    scenes, request = context.scenes, job.request
     async with AsyncExitStack() as stack:
         try:
-            found = [await _find(tools, job, media, stack) for media in _media(job)]
+            found = [await _find(context, job, media, stack) for media in _media(job)]
             if found:
                 await scenes.create(request.project_id, request.scene_id)
             kept = [
-                await _keep(tools, job, execution, number, item, stack) for number, item in enumerate(found, start=1)
+                await _keep(context, job, fencing_token, number, item, stack)
+                for number, item in enumerate(found, start=1)
             ]
             made = [item.made for item in kept if item.made is not None]
             await scenes.record_request(request.project_id, request.scene_id, job.job_id, assets=made)
         except MediaError as exc:
             reason = exc.reason if isinstance(exc, MediaRefused) else "MEDIA_UNREACHABLE"
-            fault = JobFault(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))
-            return await tools.store.change(job, partial(transitions.unusable, fault=fault), execution=execution)
+            fault = JobFailure(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))
+            return await context.store.change(
+                job, partial(transitions.unusable, fault=fault), fencing_token=fencing_token
+            )
         except (InvalidKey, TooLarge) as exc:
             # Such as an id that a disk takes for another one, or a scene that is full: no later try will do.
-            fault = JobFault(reason="SCENE_REFUSED", message=f"the storage cannot keep the scene: {exc}")
-            return await tools.store.change(job, partial(transitions.unusable, fault=fault), execution=execution)
+            fault = JobFailure(reason="SCENE_REFUSED", message=f"the storage cannot keep the scene: {exc}")
+            return await context.store.change(
+                job, partial(transitions.unusable, fault=fault), fencing_token=fencing_token
+            )
 
     prepared = partial(
         transitions.prepared,
@@ -118,7 +123,7 @@ async def _prepare(tools: Tools, job: Job, execution: str) -> Job:
         pins=[item.pin for item in kept],
         warnings=[warning for part in (found, kept) for item in part for warning in item.warnings],
     )
-    return await tools.store.change(job, prepared, execution=execution)
+    return await context.store.change(job, prepared, fencing_token=fencing_token)
 
 
 def _media(job: Job) -> list[Media]:
@@ -130,67 +135,67 @@ def _media(job: Job) -> list[Media]:
     ]
 
 
-async def _find(tools: Tools, job: Job, media: Media, stack: AsyncExitStack) -> _Found:
+async def _find(context: StepContext, job: Job, media: Media, stack: AsyncExitStack) -> _Found:
     if media.digest is not None:
-        data = await tools.store.inline(job.job_id, media.digest)
-        return await _examine(tools, job, media, data, stack)
+        data = await context.store.inline(job.job_id, media.digest)
+        return await _examine(context, job, media, data, stack)
     if media.asset is not None:
-        return await _asset(tools, job, media, media.asset, stack)
+        return await _asset(context, job, media, media.asset, stack)
     assert media.uri is not None
     if job.stage is not Stage.PREPARING:
         # It was passed on then.
         return _Found(media=media, uri=media.uri)
-    for tries in range(tools.limits.media_tries):
+    for tries in range(context.limits.media_tries):
         try:
             with own_input():
                 fetched = await stack.enter_async_context(
-                    tools.media.fetch(media.uri, kind_of(media.role), owner=job.request.project_id)
+                    context.media.fetch(media.uri, kind_of(media.role), owner=job.request.project_id)
                 )
             redirected = fetched.redirected
-            return await _examine(tools, job, media, fetched.path, stack)
+            return await _examine(context, job, media, fetched.path, stack)
         except MediaUnreachable as exc:
             redirected = exc.redirected
             last: MediaError = exc
-            if tries + 1 < tools.limits.media_tries:
-                await tools.pause(job.job_id, tools.backoff(tries))
+            if tries + 1 < context.limits.media_tries:
+                await context.pause(job.job_id, context.backoff(tries))
         except MediaRefused as exc:
             if not exc.unreadable:
                 raise
             last = exc
             break
     # The provider follows no redirect, and would refuse what we could not use.
-    if redirected or not tools.media.may_pass_on(media.uri):
+    if redirected or not context.media.may_pass_on(media.uri):
         raise last
     text = f"the provider is to fetch the URL itself, since we could not use it: {last}"
     return _Found(media=media, uri=media.uri, warnings=(JobWarning(code="URI_PASSED_ON", message=text),))
 
 
-async def _asset(tools: Tools, job: Job, media: Media, asset: str, stack: AsyncExitStack) -> _Found:
+async def _asset(context: StepContext, job: Job, media: Media, asset: str, stack: AsyncExitStack) -> _Found:
     owner, scene_id = job.request.project_id, job.request.scene_id
     try:
-        if await tools.scenes.existing(owner, scene_id, asset) is None:
+        if await context.scenes.existing(owner, scene_id, asset) is None:
             raise MediaRefused(f"the scene has no asset {asset}", reason="MEDIA_REFUSED")
-        path = await stack.enter_async_context(tools.scenes.local_path(owner, scene_id, asset))
+        path = await stack.enter_async_context(context.scenes.local_path(owner, scene_id, asset))
     except (NotFound, InvalidKey, AssetConflict) as exc:
         text = f"the asset {asset} is gone, or is not the file that the scene names: {exc}"
         raise MediaRefused(text, reason="MEDIA_REFUSED") from exc
     # First, so that whatever takes its place from now on is known for another.
-    pin = await tools.files.run(partial(pin_of, path), owner=owner)
-    found = await _examine(tools, job, media, path, stack)
+    pin = await context.files.run(partial(pin_of, path), owner=owner)
+    found = await _examine(context, job, media, path, stack)
     if found.path != path and found.pin != pin:
         # Changed to suit the model, it is kept beside the one that it came from.
         return found
     return replace(found, path=None, pin=pin, asset=asset)
 
 
-async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes, stack: AsyncExitStack) -> _Found:
+async def _examine(context: StepContext, job: Job, media: Media, source: Path | bytes, stack: AsyncExitStack) -> _Found:
     owner = job.request.project_id
     if kind_of(media.role) is Kind.PICTURE:
         with own_input(), _decoding():
-            rule = tools.models.picture_rule(job.request.spec, media.role)
-            picture = await tools.media.picture(source, rule, owner=owner)
+            rule = context.models.picture_rule(job.request.spec, media.role)
+            picture = await context.media.picture(source, rule, owner=owner)
         # On the disk from here on: a job may have many, and several jobs are prepared at once.
-        path, pin = await stack.enter_async_context(_spooled(tools, owner, picture.data))
+        path, pin = await stack.enter_async_context(_spooled(context, owner, picture.data))
         return _Found(
             media=media,
             path=path,
@@ -203,7 +208,7 @@ async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes, s
     if isinstance(source, bytes):
         raise MediaRefused("only pictures may be sent inline; give a video or a sound by uri", reason="MEDIA_REFUSED")
     with own_input(), _decoding():
-        clip = await tools.media.probe(source, owner=owner)
+        clip = await context.media.probe(source, owner=owner)
     return _Found(
         media=media,
         path=source,
@@ -215,13 +220,13 @@ async def _examine(tools: Tools, job: Job, media: Media, source: Path | bytes, s
 
 
 @asynccontextmanager
-async def _spooled(tools: Tools, owner: str, data: bytes) -> AsyncIterator[tuple[Path, Pin]]:
+async def _spooled(context: StepContext, owner: str, data: bytes) -> AsyncIterator[tuple[Path, Pin]]:
     """Keeps bytes in a temporary file for as long as the context lasts."""
-    path = tools.temp_dir / f"input-{uuid4().hex}"
+    path = context.temp_dir / f"input-{uuid4().hex}"
     try:
-        yield path, await tools.files.run(partial(spool, path, data), owner=owner)
+        yield path, await context.files.run(partial(spool, path, data), owner=owner)
     finally:
-        await tools.files.run(partial(path.unlink, missing_ok=True), owner=owner)
+        await context.files.run(partial(path.unlink, missing_ok=True), owner=owner)
 
 
 @contextmanager
@@ -238,7 +243,9 @@ def _warning(text: str) -> JobWarning:
     return JobWarning(code=code, message=message) if found else JobWarning(code="PICTURE_CHANGED", message=text)
 
 
-async def _keep(tools: Tools, job: Job, execution: str, number: int, item: _Found, stack: AsyncExitStack) -> _Kept:
+async def _keep(
+    context: StepContext, job: Job, fencing_token: str, number: int, item: _Found, stack: AsyncExitStack
+) -> _Kept:
     request, media = job.request, item.media
     kept = Input(
         role=media.role.value,
@@ -251,14 +258,14 @@ async def _keep(tools: Tools, job: Job, execution: str, number: int, item: _Foun
         return _Kept(input=kept, pin=item.pin)
     folder = "audio" if kind_of(media.role) is Kind.AUDIO else "images"
     extension = EXTENSIONS.get(item.content_type) or item.content_type.rpartition("/")[2].removeprefix("x-")
-    source = Source(files=tools.files, path=item.path, owner=request.project_id)
+    source = Source(files=context.files, path=item.path, owner=request.project_id)
 
     async def store(path: str, sealed: Sealed) -> Asset:
         where = (request.project_id, request.scene_id, path)
-        return await tools.scenes.add_stream(*where, _chunks(source), None, item.content_type, sealed=sealed)
+        return await context.scenes.add_stream(*where, _chunks(source), None, item.content_type, sealed=sealed)
 
     # What an earlier execution kept is used, even if the caller's URL has another content by now.
-    made = await keep(tools, job, execution, input_path(folder, job.job_id, number, extension), store)
+    made = await keep(context, job, fencing_token, input_path(folder, job.job_id, number, extension), store)
     measured = replace(
         made.asset,
         width=item.width or None,
@@ -268,7 +275,7 @@ async def _keep(tools: Tools, job: Job, execution: str, number: int, item: _Foun
     pin: Pin | None = source.pin
     if not source.pin.size_bytes:
         # Not stored now, so what lies there is to be pinned, and checked for that.
-        pin = (await _asset(tools, job, media, measured.path, stack)).pin
+        pin = (await _asset(context, job, media, measured.path, stack)).pin
     return _Kept(input=replace(kept, asset=measured.path), pin=pin, made=measured, warnings=made.warnings)
 
 

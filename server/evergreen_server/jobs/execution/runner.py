@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection
 from functools import partial
 from uuid import uuid4
 
-from evergreen_server.jobs.db.database import AWAY
-from evergreen_server.jobs.execution.context import StepWork, Tools, held
+from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
+from evergreen_server.jobs.execution.context import StepContext, StepWork, held
 from evergreen_server.jobs.execution.deliver import deliver
 from evergreen_server.jobs.execution.follow import follow
 from evergreen_server.jobs.execution.prepare import prepare
@@ -20,7 +20,7 @@ from evergreen_server.jobs.execution.submit import submit
 from evergreen_server.jobs.execution.trouble import INPUT_TRIES, TOLD_AT, InputFault, waited_for
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.errors import Superseded
-from evergreen_server.jobs.model.job import Job, JobFault
+from evergreen_server.jobs.model.job import Job, JobFailure
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.model.warnings import DATABASE_UNAVAILABLE, STEP_FAILED
 from evergreen_server.runtime.logs import current_job
@@ -34,8 +34,8 @@ logger = logging.getLogger(__name__)
 class Runner:
     """Runs jobs. Nothing but a final state, a question to the caller, or a newer execution ends a run."""
 
-    def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+    def __init__(self, context: StepContext) -> None:
+        self._context = context
         self._running: dict[str, str] = {}
 
     @property
@@ -43,23 +43,23 @@ class Runner:
         """The jobs that run here."""
         return self._running.keys()
 
-    async def run(self, job_id: str, attempt: int, run: int) -> None:
+    async def run(self, job_id: str, attempt: int, restarts: int) -> None:
         """Runs one attempt of a job to its end, as the engine's workflow."""
-        tools, execution, check = self._tools, uuid4().hex, self._tools.guard()
+        context, fencing_token, check = self._context, uuid4().hex, self._context.guard()
         current_job.set(job_id)
         # From before the first reading on, so that no wish after it goes unnoticed.
-        signal = tools.signals.of(job_id)
+        signal = context.wakeups.of(job_id)
         # Registered only once it owns the job: after a crash the run of an earlier attempt may be started beside it.
-        job = await self._begin(job_id, attempt, run, execution)
+        job = await self._begin(job_id, attempt, restarts, fencing_token)
         if job is None:
             if job_id not in self._running:
-                tools.signals.forget(job_id)
+                context.wakeups.forget(job_id)
             return
-        if job_id in self._running or tools.signals.of(job_id) is not signal:
+        if job_id in self._running or context.wakeups.of(job_id) is not signal:
             # An older run here learns that it is over; or one that ended forgot the signal, with what it may have told.
-            tools.signals.wake(job_id)
-        self._running[job_id] = execution
-        advancing = self._advance(job, execution, check)
+            context.wakeups.wake(job_id)
+        self._running[job_id] = fencing_token
+        advancing = self._advance(job, fencing_token, check)
         # Thousands wait in it at once, each with the job as it is by then.
         del job
         try:
@@ -68,49 +68,53 @@ class Runner:
             logger.info("execution superseded", extra={"job_id": job_id})
         finally:
             # The next attempt may run already, and then these are its own.
-            if self._running.get(job_id) == execution:
+            if self._running.get(job_id) == fencing_token:
                 del self._running[job_id]
-                tools.forget(job_id)
+                context.forget(job_id)
 
-    async def _begin(self, job_id: str, attempt: int, run: int, execution: str) -> Job | None:
+    async def _begin(self, job_id: str, attempt: int, restarts: int, fencing_token: str) -> Job | None:
         tries = 0
         while True:
             try:
-                return await self._tools.store.begin(job_id, attempt=attempt, run=run, execution=execution)
-            except AWAY as exc:
+                return await self._context.store.begin(
+                    job_id, attempt=attempt, restarts=restarts, fencing_token=fencing_token
+                )
+            except TRANSIENT_ERRORS as exc:
                 logger.warning("job not begun", extra={"job_id": job_id, "cause": type(exc).__name__})
             except Exception:
                 logger.exception("job not begun", extra={"job_id": job_id})
-            await asyncio.sleep(self._tools.backoff(tries))
+            await asyncio.sleep(self._context.backoff(tries))
             tries += 1
 
-    async def _advance(self, job: Job, execution: str, check: Callable[[], None]) -> None:
+    async def _advance(self, job: Job, fencing_token: str, check: Callable[[], None]) -> None:
         """Does step after step, as the row says, until none is left; what fails is tried again, ever more slowly."""
         # The first reading came with the ownership, each later one with the step.
-        begun, read, tries, away, faults = (job.attempt, job.run), True, 0, 0, 0
+        begun, read, tries, away, faults = (job.attempt, job.restarts), True, 0, 0, 0
         error_id = uuid4().hex
         while True:
             try:
                 # Else another replica may own the job by now.
                 read = read and held(check)
-                check = self._tools.guard()
-                job, read = job if read else await self._tools.store.again(job), False
-                if job.execution != execution:
+                check = self._context.guard()
+                job, read = job if read else await self._context.store.again(job), False
+                if job.fencing_token != fencing_token:
                     raise Superseded(job.job_id)
                 if away >= AWAY_TRIES:
-                    job = await self._tell(job, execution, DATABASE_UNAVAILABLE, "the database does not answer", tries)
+                    job = await self._tell(
+                        job, fencing_token, DATABASE_UNAVAILABLE, "the database does not answer", tries
+                    )
                 away = 0
                 work = step_of(job)
-                if work is None or (job.attempt, job.run) != begun:
+                if work is None or (job.attempt, job.restarts) != begun:
                     return
-                after = await work(self._tools, job, execution)
+                after = await work(self._context, job, fencing_token)
                 if after != job:
                     job, read, tries, faults = after, True, 0, 0
                     continue
                 # A step that changed nothing would change nothing again at once.
             except Superseded:
                 raise
-            except AWAY as exc:
+            except TRANSIENT_ERRORS as exc:
                 away += 1
                 # Every job of this replica says so: one line each, and no traceback.
                 cause = type(exc).__name__
@@ -126,31 +130,31 @@ class Runner:
                 faults += isinstance(exc, InputFault)
                 try:
                     if faults >= INPUT_TRIES:
-                        await self._give_up(job, execution, exc, error_id)
+                        await self._give_up(job, fencing_token, exc, error_id)
                         continue
                     if tries + 1 >= TOLD_AT.get(code, 1):
-                        await self._tell(job, execution, code, cause, tries)
+                        await self._tell(job, fencing_token, code, cause, tries)
                 except Superseded:
                     raise
                 except Exception as untold:
                     # What keeps the step from being done may well keep the database from this too.
                     kind = type(untold).__name__
                     logger.warning("trouble not told", extra={"job_id": job.job_id, "cause": kind})
-            await self._tools.pause(job.job_id, self._tools.backoff(tries))
+            await self._context.pause(job.job_id, self._context.backoff(tries))
             tries += 1
 
-    async def _tell(self, job: Job, execution: str, code: str, cause: str, tries: int) -> Job:
+    async def _tell(self, job: Job, fencing_token: str, code: str, cause: str, tries: int) -> Job:
         """Tells the job's watchers, once, what it waits for; a slot that it cannot use meanwhile goes to others."""
         if job.slot is None and any(warning.code == code for warning in job.warnings):
             return job
-        waits = partial(Job.waits, code=code, cause=cause, not_before=self._tools.later(tries))
-        return await self._tools.store.change(job, waits, execution=execution)
+        waits = partial(Job.waits, code=code, cause=cause, not_before=self._context.later(tries))
+        return await self._context.store.change(job, waits, fencing_token=fencing_token)
 
-    async def _give_up(self, job: Job, execution: str, exc: Exception, error_id: str) -> None:
+    async def _give_up(self, job: Job, fencing_token: str, exc: Exception, error_id: str) -> None:
         """Ends a job whose own input we cannot work on, unless it may have been paid for."""
         text = f"a fault of the service in work on the job's input ({exc}), logged with the error id {error_id}"
-        fault = JobFault(reason="INTERNAL", message=text)
-        await self._tools.store.change(job, partial(transitions.never_sent, fault=fault), execution=execution)
+        fault = JobFailure(reason="INTERNAL", message=text)
+        await self._context.store.change(job, partial(transitions.never_sent, fault=fault), fencing_token=fencing_token)
 
 
 def step_of(job: Job) -> StepWork | None:

@@ -18,14 +18,14 @@ from uuid import uuid4
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.admission.slots import LONGEST_REST
-from evergreen_server.jobs.db.database import AWAY
-from evergreen_server.jobs.execution.context import Tools
+from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
+from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.execution.inputs import load_inputs
-from evergreen_server.jobs.execution.orphans import settle_stray
+from evergreen_server.jobs.execution.orphans import settle_orphan
 from evergreen_server.jobs.execution.trouble import InputFault, own_input
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.errors import Superseded
-from evergreen_server.jobs.model.job import Job, JobFault
+from evergreen_server.jobs.model.job import Job, JobFailure
 from evergreen_server.jobs.model.states import Slot, State, TaskRole
 from evergreen_server.jobs.store.jobs import Edit
 from evergreen_server.jobs.store.provider_tasks import MadeTask
@@ -50,89 +50,96 @@ LOOK_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 
-async def submit(tools: Tools, job: Job, execution: str) -> Job:
+async def submit(context: StepContext, job: Job, fencing_token: str) -> Job:
     """Brings the job to a recorded task, or to the state that says why there is none.
 
     Raises StorageError and ProviderError where its inputs cannot be had or handed over for now.
     """
-    tries, begun = 0, (job.attempt, job.run)
+    tries, begun = 0, (job.attempt, job.restarts)
     while True:
-        if job.final or job.state is State.NEEDS_ATTENTION or job.task_id or (job.attempt, job.run) != begun:
+        if job.final or job.state is State.NEEDS_ATTENTION or job.task_id or (job.attempt, job.restarts) != begun:
             return job
         if job.submit_token:
-            return await _adopt(tools, job, execution)
+            return await _adopt(context, job, fencing_token)
         if job.state is State.CANCELLING:
-            return await tools.store.change(job, transitions.cancelled_before_submission, execution=execution)
+            return await context.store.change(job, transitions.cancelled_before_submission, fencing_token=fencing_token)
         limit, reason, text = transitions.start_limit(job)
-        seconds = tools.seconds_until(limit)
+        seconds = context.seconds_until(limit)
         if seconds <= 0:
-            fault = JobFault(reason=reason, message=f"the job expired: {text}")
-            return await tools.store.change(job, partial(transitions.expired, fault=fault), execution=execution)
+            fault = JobFailure(reason=reason, message=f"the job expired: {text}")
+            return await context.store.change(
+                job, partial(transitions.expired, fault=fault), fencing_token=fencing_token
+            )
         if job.slot is not Slot.HELD:
-            await _wait(tools, job, seconds)
-            job = await tools.store.again(job)
+            await _wait(context, job, seconds)
+            job = await context.store.again(job)
             continue
         async with AsyncExitStack() as places:
-            if job.inputs and not await _may_load(tools, job, places):
+            if job.inputs and not await _may_load(context, job, places):
                 # Whoever is before it may take long, and the slot is of more use to others.
-                rests = partial(Job.rests, not_before=tools.later(tries))
-                job = await tools.store.change(job, rests, execution=execution)
+                rests = partial(Job.rests, not_before=context.later(tries))
+                job = await context.store.change(job, rests, fencing_token=fencing_token)
                 tries += 1
                 continue
             try:
-                media = await load_inputs(tools, job)
+                media = await load_inputs(context, job)
             except MediaRefused as exc:
-                unusable = partial(transitions.unusable, fault=JobFault(reason=exc.reason, message=str(exc)))
-                return await tools.store.change(job, unusable, execution=execution)
+                unusable = partial(transitions.unusable, fault=JobFailure(reason=exc.reason, message=str(exc)))
+                return await context.store.change(job, unusable, fencing_token=fencing_token)
             except (Refused, Unauthorized) as exc:
-                refused = partial(transitions.not_created, exc=exc, not_before=tools.later(tries))
-                return await tools.store.change(job, refused, execution=execution)
+                refused = partial(transitions.not_created, exc=exc, not_before=context.later(tries))
+                return await context.store.change(job, refused, fencing_token=fencing_token)
             # Before the intent: in a crash each job that waits behind it would look like a POST without an answer.
-            await places.enter_async_context(tools.places.creates.of(job.request.project_id))
-            submitted = _intend_and_post(tools, job, execution, media, tries, places.pop_all())
-            job = await tools.shield.run(submitted, name=f"submit {job.job_id}")
+            await places.enter_async_context(context.places.creates.of(job.request.project_id))
+            submitted = _intend_and_post(context, job, fencing_token, media, tries, places.pop_all())
+            job = await context.shield.run(submitted, name=f"submit {job.job_id}")
             tries += 1
 
 
-async def _may_load(tools: Tools, job: Job, places: AsyncExitStack) -> bool:
+async def _may_load(context: StepContext, job: Job, places: AsyncExitStack) -> bool:
     """Waits for the job's turn to hold its inputs in memory; tells whether it came."""
     try:
-        async with asyncio.timeout(tools.limits.load_wait_seconds):
-            await places.enter_async_context(tools.places.loads.of(job.request.project_id))
+        async with asyncio.timeout(context.limits.load_wait_seconds):
+            await places.enter_async_context(context.places.loads.of(job.request.project_id))
     except TimeoutError:
         return False
     return True
 
 
 async def _intend_and_post(
-    tools: Tools, job: Job, execution: str, media: Sequence[PreparedMedia], tries: int, places: AsyncExitStack
+    context: StepContext,
+    job: Job,
+    fencing_token: str,
+    media: Sequence[PreparedMedia],
+    tries: int,
+    places: AsyncExitStack,
 ) -> Job:
     """Records the intent and posts, unless something came in between. Must not be cancelled.
 
     Both or none: an intent that is recorded, and whose execution then stops, looks like a POST without an answer.
     """
     async with places:
-        token, guard = uuid4().hex, tools.guard()
+        token, guard = uuid4().hex, context.guard()
         # The time once it is the change's turn: whoever adopts the job counts from it how long the POST may last.
-        job = await tools.store.change(
-            job, lambda job: transitions.intended(job, token, tools.clock()), execution=execution
+        job = await context.store.change(
+            job, lambda job: transitions.intended(job, token, context.clock()), fencing_token=fencing_token
         )
-        return await _post(tools, job, execution, media, tries, guard) if job.submit_token == token else job
+        return await _post(context, job, fencing_token, media, tries, guard) if job.submit_token == token else job
 
 
-async def _wait(tools: Tools, job: Job, seconds: float) -> None:
+async def _wait(context: StepContext, job: Job, seconds: float) -> None:
     """Waits for a slot, which is granted in the row; a wake-up that is lost is made up for by admission's own look."""
     # No longer than such a rest lasts, where the clock was set back since.
-    early = 0.0 if job.not_before is None else min(tools.seconds_until(job.not_before), LONGEST_REST.total_seconds())
-    await tools.pause(job.job_id, min(early, seconds) if early > 0 else seconds)
+    early = 0.0 if job.not_before is None else min(context.seconds_until(job.not_before), LONGEST_REST.total_seconds())
+    await context.pause(job.job_id, min(early, seconds) if early > 0 else seconds)
     if early > 0:
-        tools.admission.look([job.request.spec.model])
+        context.scheduler.look([job.request.spec.model])
 
 
 async def _post(
-    tools: Tools,
+    context: StepContext,
     job: Job,
-    execution: str,
+    fencing_token: str,
     media: Sequence[PreparedMedia],
     tries: int,
     guard: Callable[[], None],
@@ -140,37 +147,39 @@ async def _post(
     """Posts once and records what came of it. Must not be cancelled: its answer may be worth money."""
     model = job.request.spec.model
     try:
-        submission = await _create(tools, job, media, guard)
+        submission = await _create(context, job, media, guard)
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
-        tools.meter.create_failed(kind_of(exc))
-        unknown = partial(transitions.submission_unknown, cause=str(exc), not_before=tools.later(job.attempt + 2))
+        context.metrics.create_failed(kind_of(exc))
+        unknown = partial(transitions.submission_unknown, cause=str(exc), not_before=context.later(job.attempt + 2))
         return await _settle(
-            tools, job, unknown, execution, capped=partial(transitions.needs_attention, cause=str(exc))
+            context, job, unknown, fencing_token, capped=partial(transitions.needs_attention, cause=str(exc))
         )
     except ProviderError as exc:
         # Before the job gives its slot back, which the next in line would get at once.
         if isinstance(exc, DailyLimitReached):
             retry_after = exc.retry_after_seconds
-            await _surely(tools, job, lambda: tools.admission.pause(model, retry_after))
+            await _surely(context, job, lambda: context.scheduler.pause(model, retry_after))
         elif isinstance(exc, InsufficientCredits):
             price = job.estimated_millicredits
-            await _surely(tools, job, lambda: tools.admission.out_of_credits(price))
+            await _surely(context, job, lambda: context.scheduler.out_of_credits(price))
         # Its kind alone: the provider may quote the prompt in its text, which the job's error keeps.
-        tools.meter.create_failed(kind_of(exc))
+        context.metrics.create_failed(kind_of(exc))
         logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})
-        refused = partial(transitions.not_created, exc=exc, not_before=tools.later(tries))
-        return await _nothing_made(tools, job, refused, execution)
+        refused = partial(transitions.not_created, exc=exc, not_before=context.later(tries))
+        return await _nothing_made(context, job, refused, fencing_token)
     except InputFault:
-        await _nothing_made(tools, job, partial(transitions.withdrawn, not_before=tools.later(tries)), execution)
+        await _nothing_made(
+            context, job, partial(transitions.withdrawn, not_before=context.later(tries)), fencing_token
+        )
         raise
     # Logged first: where the database fails for good, an operator can still attach the task by hand.
     logger.info("task created", extra={"job_id": job.job_id, "provider_task_id": submission.task_id})
     task_id, estimated = submission.task_id, submission.estimated_millicredits
-    await _surely(tools, job, lambda: tools.tasks.record(job, task_id, estimated))
-    await _surely(tools, job, lambda: tools.admission.accepted(model))
+    await _surely(context, job, lambda: context.tasks.record(job, task_id, estimated))
+    await _surely(context, job, lambda: context.scheduler.accepted(model))
     try:
-        return await _settle(tools, job, partial(transitions.created, submission=submission), execution)
+        return await _settle(context, job, partial(transitions.created, submission=submission), fencing_token)
     except Superseded:
         # The job was taken over while the answer was on its way: it waits for this id, or has gone on without it.
         task = MadeTask(
@@ -180,11 +189,13 @@ async def _post(
             submit_token=job.submit_token,
             role=TaskRole.NEW,
         )
-        await _surely(tools, job, lambda: settle_stray(tools, task))
+        await _surely(context, job, lambda: settle_orphan(context, task))
         raise
 
 
-async def _create(tools: Tools, job: Job, media: Sequence[PreparedMedia], guard: Callable[[], None]) -> Submission:
+async def _create(
+    context: StepContext, job: Job, media: Sequence[PreparedMedia], guard: Callable[[], None]
+) -> Submission:
     """Posts once. Raises ProviderError, and InputFault for what no rule knows before a byte was sent."""
     sent = False
 
@@ -195,7 +206,7 @@ async def _create(tools: Tools, job: Job, media: Sequence[PreparedMedia], guard:
 
     try:
         with own_input():
-            return await tools.provider.create(job.request.spec, media, before_send=before_send)
+            return await context.provider.create(job.request.spec, media, before_send=before_send)
     except (InputFault, OSError) as exc:
         kind = type(exc.__cause__ or exc).__name__
         if sent:
@@ -206,57 +217,61 @@ async def _create(tools: Tools, job: Job, media: Sequence[PreparedMedia], guard:
         raise
 
 
-async def _nothing_made(tools: Tools, job: Job, edit: Edit, execution: str) -> Job:
+async def _nothing_made(context: StepContext, job: Job, edit: Edit, fencing_token: str) -> Job:
     try:
-        return await _settle(tools, job, edit, execution)
+        return await _settle(context, job, edit, fencing_token)
     except Superseded:
         # The job was taken over, by one who cannot know that there is no task to look for.
-        await _surely(tools, job, lambda: tools.tasks.take_back(job))
+        await _surely(context, job, lambda: context.tasks.take_back(job))
         raise
 
 
-async def _settle(tools: Tools, job: Job, edit: Edit, execution: str, *, capped: Edit | None = None) -> Job:
-    return await _surely(tools, job, lambda: tools.store.change(job, edit, execution=execution, capped=capped))
+async def _settle(context: StepContext, job: Job, edit: Edit, fencing_token: str, *, capped: Edit | None = None) -> Job:
+    return await _surely(
+        context, job, lambda: context.store.change(job, edit, fencing_token=fencing_token, capped=capped)
+    )
 
 
-async def _surely(tools: Tools, job: Job, write: Callable[[], Awaitable[T]]) -> T:
+async def _surely(context: StepContext, job: Job, write: Callable[[], Awaitable[T]]) -> T:
     """Repeats a write until the database takes it: nobody else knows the provider's answer."""
     for tries in itertools.count():
         try:
             return await write()
-        except AWAY as exc:
+        except TRANSIENT_ERRORS as exc:
             cause = type(exc).__name__
             logger.warning("answer not recorded", extra={"job_id": job.job_id, "cause": cause, "tries": tries + 1})
         except SQLAlchemyError:
             logger.exception("answer not recorded", extra={"job_id": job.job_id, "tries": tries + 1})
-        await asyncio.sleep(tools.backoff(tries))
+        await asyncio.sleep(context.backoff(tries))
     raise AssertionError("a count does not end")
 
 
-async def _adopt(tools: Tools, job: Job, execution: str) -> Job:
+async def _adopt(context: StepContext, job: Job, fencing_token: str) -> Job:
     """Looks for the task id of an earlier execution's POST for as long as that POST may last."""
     assert job.submitted_at is not None
     token, cause = job.submit_token, "the server stopped before the answer was recorded"
-    grace = tools.limits.submission_grace_seconds
+    grace = context.limits.submission_grace_seconds
     deadline = job.submitted_at + timedelta(seconds=grace)
     # By both clocks: one that was set back since the intent must not prolong the wait.
-    latest = tools.monotonic() + grace
-    while not (task_id := await tools.tasks.of(job)):
-        if tools.seconds_until(deadline) <= 0 or tools.monotonic() >= latest:
+    latest = context.monotonic() + grace
+    while not (task_id := await context.tasks.of(job)):
+        if context.seconds_until(deadline) <= 0 or context.monotonic() >= latest:
             break
-        await tools.pause(job.job_id, LOOK_SECONDS)
-        job = await tools.store.again(job)
+        await context.pause(job.job_id, LOOK_SECONDS)
+        job = await context.store.again(job)
         if job.submit_token != token:
             # Taken back by whoever intended it: nothing was sent.
             return job
     if task_id:
-        return await tools.store.change(job, partial(transitions.adopted, task_id=task_id), execution=execution)
-    not_before = tools.later(job.attempt + 2)
+        return await context.store.change(
+            job, partial(transitions.adopted, task_id=task_id), fencing_token=fencing_token
+        )
+    not_before = context.later(job.attempt + 2)
 
     def unknown(job: Job) -> Job:
         return transitions.submission_unknown(job, cause, not_before) if job.submit_token == token else job
 
     logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": cause})
-    return await tools.store.change(
-        job, unknown, execution=execution, capped=partial(transitions.needs_attention, cause=cause)
+    return await context.store.change(
+        job, unknown, fencing_token=fencing_token, capped=partial(transitions.needs_attention, cause=cause)
     )

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
-from evergreen_server.jobs.db.mapping import moment
+from evergreen_server.jobs.db.mapping import from_micros
 from evergreen_server.jobs.db.schema import job_events, projects
 from evergreen_server.jobs.feed.window import Entry
 from evergreen_server.jobs.model.states import FINAL, EventKind
@@ -83,7 +83,7 @@ def new_events(db: sa.Connection, cursors: Mapping[str, int]) -> dict[str, tuple
                 found[project_id] = list(rows)
     for rows in found.values():
         rows.sort(key=lambda row: row.revision)
-    return {project_id: (_entries(rows), moment(rows[0].created_at)) for project_id, rows in found.items()}
+    return {project_id: (_entries(rows), from_micros(rows[0].created_at)) for project_id, rows in found.items()}
 
 
 def old_events(

@@ -16,11 +16,11 @@ from functools import partial
 from itertools import chain, islice
 from typing import Protocol
 
-from evergreen_server.jobs.db.database import AWAY, Database
+from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database
 from evergreen_server.jobs.feed.history import most_of_each, new_events, old_events
 from evergreen_server.jobs.feed.snapshots import Snapshots
-from evergreen_server.jobs.feed.starts import Opening, Openings
-from evergreen_server.jobs.feed.window import AT_ONCE, Entry, Topic, Watcher, told
+from evergreen_server.jobs.feed.starts import WatchStart, WatchStarts
+from evergreen_server.jobs.feed.window import AT_ONCE, Entry, ProjectWindow, Watcher, told
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobError
 from evergreen_server.jobs.model.job import Job
@@ -58,7 +58,7 @@ class Wire(Protocol):
     def checkpoint(self, revision: int) -> bytes: ...
 
 
-class Feed:
+class WatchHub:
     """Serves watches. `run` must run beside them; `changed` is called on the loop after each commit.
 
     `found` hears of every event that was read, before it is told: it can be read before its commit is announced.
@@ -81,22 +81,22 @@ class Feed:
         self._found = found
         self._checkpoint_seconds = checkpoint_seconds
         self._told = told
-        self._openings = Openings(database=database, snapshot=self._snapshot)
+        self._openings = WatchStarts(database=database, snapshot=self._snapshot)
         self._of_projects = Snapshots(database=database, snapshot=self._snapshot)
-        self._topics: dict[str, Topic] = {}
+        self._windows: dict[str, ProjectWindow] = {}
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
         self._draining = False
 
     def changed(self, changes: Iterable[Change]) -> None:
         """Marks the projects of a commit to be read again."""
-        self._dirty.update(change.project_id for change in changes if change.project_id in self._topics)
+        self._dirty.update(change.project_id for change in changes if change.project_id in self._windows)
         if self._dirty:
             self._news.set()
 
     def missed(self) -> None:
         """Marks every watched project to be read again, since changes elsewhere may have gone unheard."""
-        self._dirty.update(self._topics)
+        self._dirty.update(self._windows)
         self._news.set()
 
     def check_draining(self) -> None:
@@ -107,14 +107,14 @@ class Feed:
     def drain(self) -> None:
         """Ends every watch, now and from now on, with a checkpoint and Draining."""
         self._draining = True
-        for topic in self._topics.values():
-            for watcher in topic.watchers:
+        for window in self._windows.values():
+            for watcher in window.watchers:
                 watcher.wake()
 
     @property
     def watchers(self) -> int:
         """Tells how many watches are open."""
-        return sum(len(topic.watchers) for topic in self._topics.values())
+        return sum(len(window.watchers) for window in self._windows.values())
 
     async def run(self) -> None:
         """Loads new events and wakes watchers; at a third of a checkpoint's time looks again without being told."""
@@ -128,7 +128,7 @@ class Feed:
                 pass
             if time.monotonic() >= due:
                 due = time.monotonic() + every
-                self._dirty.update(self._topics)
+                self._dirty.update(self._windows)
                 await self._tick(every)
             self._news.clear()
             dirty, self._dirty = self._dirty, set()
@@ -136,7 +136,7 @@ class Feed:
                 if more := await self._load(dirty):
                     self._dirty |= more
                     self._news.set()
-            except AWAY as exc:
+            except TRANSIENT_ERRORS as exc:
                 # The watchers keep their places, and what was missed is read once the database is back.
                 logger.warning("events not read", extra={"cause": type(exc).__name__})
                 self._dirty |= dirty
@@ -170,14 +170,14 @@ class Feed:
         if cursor > opening.revision:
             raise CursorAhead(f"the project is at revision {opening.revision}, the cursor at {cursor}")
         _check_kept(cursor, opening.compacted)
-        topic = self._topics.get(project_id)
-        if topic is None:
-            topic = self._topics[project_id] = Topic(opening.revision)
+        window = self._windows.get(project_id)
+        if window is None:
+            window = self._windows[project_id] = ProjectWindow(opening.revision)
             # What was committed since the reading went unnoticed, and must not wait for the next change.
             self._dirty.add(project_id)
             self._news.set()
         watcher = Watcher(job_ids, time.monotonic())
-        topic.join(watcher)
+        window.join(watcher)
         aging = None if seconds == math.inf else asyncio.get_running_loop().call_later(seconds, watcher.age)
         try:
             remaining = set(job_ids)
@@ -189,14 +189,14 @@ class Feed:
             del opening
             caught_up = False
             while remaining or not job_ids:
-                entries, cursor = topic.after(cursor) or await self._behind(project_id, cursor, job_ids)
+                entries, cursor = window.after(cursor) or await self._behind(project_id, cursor, job_ids)
                 for entry in told(entries, job_ids):
                     await tell(entry.data)
                     if entry.final:
                         remaining.discard(entry.job_id)
                 if job_ids and not remaining:
                     return
-                if cursor < topic.revision:
+                if cursor < window.revision:
                     continue
                 if self._draining or watcher.aged or watcher.ticked or not caught_up:
                     caught_up, watcher.ticked = True, False
@@ -213,12 +213,12 @@ class Feed:
         finally:
             if aging is not None:
                 aging.cancel()
-            topic.leave(watcher)
-            if not topic.watchers and self._topics.get(project_id) is topic:
-                del self._topics[project_id]
+            window.leave(watcher)
+            if not window.watchers and self._windows.get(project_id) is window:
+                del self._windows[project_id]
 
     async def _snapshots(
-        self, opening: Opening, job_ids: frozenset[str], after: int | None, include_finished: bool
+        self, opening: WatchStart, job_ids: frozenset[str], after: int | None, include_finished: bool
     ) -> AsyncGenerator[Entry, None]:
         """Gives what is told on opening: after a cursor, only those watched by id that nothing more will be told of."""
         if job_ids:
@@ -243,9 +243,9 @@ class Feed:
         Gives those of which more is to be read: after the others, however much happens in one of them.
         """
         more: set[str] = set()
-        watched = ((name, self._topics[name]) for name in dirty if name in self._topics)
+        watched = ((name, self._windows[name]) for name in dirty if name in self._windows)
         while some := dict(islice(watched, PROJECTS_AT_ONCE)):
-            cursors = {name: topic.revision for name, topic in some.items()}
+            cursors = {name: window.revision for name, window in some.items()}
             found, most = await self._database.read(partial(new_events, cursors=cursors)), most_of_each(len(some))
             for name, (entries, _) in found.items():
                 self._found(entries)
@@ -268,7 +268,9 @@ class Feed:
     async def _tick(self, every: float) -> None:
         # One round early, so that a watcher is never looked at again only after its checkpoint was due.
         due = time.monotonic() - self._checkpoint_seconds + every
-        late = [watcher for topic in self._topics.values() for watcher in topic.watchers if watcher.checked_at <= due]
+        late = [
+            watcher for window in self._windows.values() for watcher in window.watchers if watcher.checked_at <= due
+        ]
         for watcher in late:
             watcher.ticked = True
         await _wake(late)

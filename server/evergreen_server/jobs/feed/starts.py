@@ -25,7 +25,7 @@ class MixedProjects(JobError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opening:
+class WatchStart:
     """A project and the jobs watched by id, as of one moment."""
 
     project_id: str
@@ -39,14 +39,14 @@ class _Asked:
     project_id: str
     job_ids: frozenset[str]
     projects: Collection[str] | None
-    answer: Opening | JobError | None = None
+    answer: WatchStart | JobError | None = None
 
 
 _Found: TypeAlias = Mapping[str, tuple[str, Entry]]
 """By job, its project and its snapshot."""
 
 
-class Openings:
+class WatchStarts:
     """Reads openings, one transaction at a time; what is asked for meanwhile shares the next one."""
 
     def __init__(self, *, database: Database, snapshot: Callable[[Job], Entry]) -> None:
@@ -55,7 +55,9 @@ class Openings:
         self._waiting: list[_Asked] = []
         self._turn = asyncio.Lock()
 
-    async def read(self, project_id: str, job_ids: frozenset[str], projects: Collection[str] | None = None) -> Opening:
+    async def read(
+        self, project_id: str, job_ids: frozenset[str], projects: Collection[str] | None = None
+    ) -> WatchStart:
         """Gives what is so at some moment of this call. Raises JobNotFound, MixedProjects.
 
         With `projects`, a job of any other is one that does not exist.
@@ -91,7 +93,7 @@ class Openings:
             asked.answer = answer
         self._waiting = [asked for asked in self._waiting if asked.answer is None]
 
-    def _answers(self, db: sa.Connection, batch: Sequence[_Asked]) -> list[Opening | JobError]:
+    def _answers(self, db: sa.Connection, batch: Sequence[_Asked]) -> list[WatchStart | JobError]:
         job_ids = frozenset[str]().union(*(asked.job_ids for asked in batch))
         found: dict[str, tuple[str, Entry]] = {}
         if job_ids:
@@ -105,7 +107,7 @@ class Openings:
         return [_opening(asked, found, revisions) for asked in batch]
 
 
-def _opening(asked: _Asked, found: _Found, revisions: Mapping[str, tuple[int, int]]) -> Opening | JobError:
+def _opening(asked: _Asked, found: _Found, revisions: Mapping[str, tuple[int, int]]) -> WatchStart | JobError:
     own = {
         job_id
         for job_id in asked.job_ids & found.keys()
@@ -119,4 +121,4 @@ def _opening(asked: _Asked, found: _Found, revisions: Mapping[str, tuple[int, in
     (owner,) = owners
     revision, compacted = revisions.get(owner, (0, 0))
     snapshots = sorted((found[job_id][1] for job_id in asked.job_ids), key=lambda entry: entry.revision)
-    return Opening(project_id=owner, revision=revision, compacted=compacted, snapshots=snapshots)
+    return WatchStart(project_id=owner, revision=revision, compacted=compacted, snapshots=snapshots)

@@ -49,7 +49,7 @@ class Watcher:
         return self._future
 
 
-class Topic:
+class ProjectWindow:
     """A watched project: its last events, without a gap, and its watchers. `revision` is that of the last one."""
 
     def __init__(self, revision: int) -> None:

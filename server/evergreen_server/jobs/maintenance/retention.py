@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import (
     inline_media,
     job_events,
@@ -33,7 +33,7 @@ from evergreen_server.jobs.db.schema import (
 )
 from evergreen_server.jobs.model.states import FINAL, TaskRole
 from evergreen_server.jobs.store.project_lock import lock_project
-from evergreen_server.ports.metrics import Meter
+from evergreen_server.ports.metrics import Metrics
 
 EVENTS_AT_ONCE = 1000
 JOBS_AT_ONCE = 200
@@ -73,7 +73,7 @@ class Retention:
         clock: Callable[[], datetime],
         events_kept: timedelta,
         jobs_kept: timedelta,
-        meter: Meter,
+        metrics: Metrics,
         requests_kept: timedelta | None = None,
         events_at_once: int = EVENTS_AT_ONCE,
     ) -> None:
@@ -83,7 +83,7 @@ class Retention:
         self._events_kept = events_kept
         self._jobs_kept = jobs_kept
         self._requests_kept = requests_kept
-        self._meter = meter
+        self._meter = metrics
         self._events_at_once = events_at_once
 
     async def run(self) -> None:
@@ -138,7 +138,7 @@ def _with_old_events(db: sa.Connection, before: datetime) -> list[str]:
     first = sa.exists().where(
         job_events.c.project_id == projects.c.project_id,
         job_events.c.revision == projects.c.compacted_revision + 1,
-        job_events.c.created_at < micros(before),
+        job_events.c.created_at < to_micros(before),
     )
     return list(db.execute(sa.select(projects.c.project_id).where(first).order_by(projects.c.project_id)).scalars())
 
@@ -155,7 +155,7 @@ def _compact(db: sa.Connection, project_id: str, before: datetime, most: int) ->
     reached = number = 0
     for row in rows:
         # The clock may have been set back meanwhile: the first that is to be kept ends the prefix.
-        if row.created_at >= micros(before):
+        if row.created_at >= to_micros(before):
             break
         reached, number = row.revision, number + 1
     if number:
@@ -174,7 +174,7 @@ def _delete_jobs(db: sa.Connection, before: datetime) -> int:
         sa.select(jobs.c.job_id)
         .join(projects, projects.c.project_id == jobs.c.project_id)
         .where(
-            jobs.c.ended_at < micros(before),
+            jobs.c.ended_at < to_micros(before),
             jobs.c.state.in_([state.value for state in FINAL]),
             jobs.c.revision <= projects.c.compacted_revision,
             ~unsettled,
@@ -196,7 +196,7 @@ def _delete_requests(db: sa.Connection, after: str, before: datetime) -> tuple[i
     Gives how many, and the job of the batch's last; an empty one where there are no more.
     """
     # An id begins with the milliseconds at which it was made.
-    oldest = f"{max(0, micros(before) // 1000):012x}"
+    oldest = f"{max(0, to_micros(before) // 1000):012x}"
     old = requests.c.job_id > after, requests.c.job_id < f"{oldest[:8]}-{oldest[8:]}"
     query = sa.select(requests.c.job_id).where(*old).order_by(requests.c.job_id).limit(REQUESTS_AT_ONCE)
     found = list(db.execute(query).scalars())

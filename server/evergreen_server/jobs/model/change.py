@@ -9,7 +9,7 @@ class Change:
 
     project_id: str
     job_id: str
-    wished: bool = False
+    external: bool = False
     """Whether a caller of the API made it, or a slot was granted, so that whoever executes the job should look."""
     queue: str = ""
     """The model whose line should be looked at, since the job joined it or gave a slot back."""

@@ -20,7 +20,7 @@ from evergreen_server.ports.specs import VideoSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobFault:
+class JobFailure:
     """Why a job failed. `reason` is stable; `message` is for people; `provider_code` is the provider's own."""
 
     reason: str
@@ -99,9 +99,9 @@ class Job:
     revision: int = 0
     progress: float = 0.0
     attempt: int = 1
-    run: int = 0
+    restarts: int = 0
     """Counts the engine workflows started for this attempt beyond the first."""
-    execution: str = ""
+    fencing_token: str = ""
     """Token of the newest execution; an older one may change nothing."""
     replica: str = ""
     """The server process of that execution; empty before the first."""
@@ -125,7 +125,7 @@ class Job:
     """Of each input its pin, None for a URL; empty where a release that pinned nothing prepared them."""
     outputs: tuple[Output, ...] = ()
     warnings: tuple[JobWarning, ...] = ()
-    error: JobFault | None = None
+    error: JobFailure | None = None
     created_at: datetime
     started_at: datetime | None = None
     updated_at: datetime
@@ -161,7 +161,7 @@ class Job:
             return unknown.warned("COST_UNKNOWN", f"what attempt {self.attempt} cost, if anything, is not known")
         return self.charged(self.estimated_millicredits, CostBasis.UPPER_BOUND)
 
-    def failed(self, fault: JobFault) -> Self:
+    def failed(self, fault: JobFailure) -> Self:
         """Returns the job as FAILED. What it cost must be charged beside."""
         return replace(self, state=State.FAILED, stage=Stage.NONE, error=fault)
 

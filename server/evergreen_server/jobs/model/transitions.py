@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from evergreen_server.jobs.model.errors import Superseded, WrongState
-from evergreen_server.jobs.model.job import Input, Job, JobFault, JobWarning, Output, Pin
+from evergreen_server.jobs.model.job import Input, Job, JobFailure, JobWarning, Output, Pin
 from evergreen_server.jobs.model.states import (
     FINAL,
     UNFINISHED,
@@ -62,20 +62,24 @@ class Claim:
 
     job_id: str
     attempt: int
-    run: int
-    execution: str
+    restarts: int
+    fencing_token: str
 
 
 def take_ownership(job: Job, claim: Claim, replica_id: str) -> Job:
     """Transition: an execution owns the job. Raises Superseded where nothing is left to do for it."""
-    if job.final or job.state is State.NEEDS_ATTENTION or (job.attempt, job.run) != (claim.attempt, claim.run):
+    if (
+        job.final
+        or job.state is State.NEEDS_ATTENTION
+        or (job.attempt, job.restarts) != (claim.attempt, claim.restarts)
+    ):
         raise Superseded(job.job_id)
-    return replace(job, execution=claim.execution, replica=replica_id)
+    return replace(job, fencing_token=claim.fencing_token, replica=replica_id)
 
 
 def run_again(job: Job) -> Job:
     """Transition: the job's workflow is gone and is started anew. No watcher sees a change."""
-    return job if job.final or job.state is State.NEEDS_ATTENTION else replace(job, run=job.run + 1)
+    return job if job.final or job.state is State.NEEDS_ATTENTION else replace(job, restarts=job.restarts + 1)
 
 
 # Preparation: nothing has been sent or paid.
@@ -91,19 +95,19 @@ def prepared(job: Job, inputs: Sequence[Input], pins: Sequence[Pin | None], warn
 
 
 @transition(of=BEFORE_SUBMISSION | {State.RUNNING}, to={State.FAILED, State.CANCELLED})
-def unusable(job: Job, fault: JobFault) -> Job:
+def unusable(job: Job, fault: JobFailure) -> Job:
     """Transition: an input cannot be used, so that nothing is submitted or paid."""
     return cancelled_before_submission(job) if job.state is State.CANCELLING else free(job).failed(fault)
 
 
 @transition(of=BEFORE_SUBMISSION | FOLLOWED, to=FOLLOWED | {State.FAILED, State.CANCELLED})
-def never_sent(job: Job, fault: JobFault) -> Job:
+def never_sent(job: Job, fault: JobFailure) -> Job:
     """Transition: a fault of the service keeps the job from being submitted; one that may have been sent is left."""
     return job if job.final or job.submit_token or job.task_id else unusable(job, fault)
 
 
 @transition(of=BEFORE_SUBMISSION, to={State.EXPIRED, State.CANCELLED})
-def expired(job: Job, fault: JobFault) -> Job:
+def expired(job: Job, fault: JobFailure) -> Job:
     """Transition: the job was not submitted in time."""
     if job.state is State.CANCELLING:
         return cancelled_before_submission(job)
@@ -154,7 +158,7 @@ def unsent(job: Job) -> Job:
         case State.RUNNING:
             return replace(job, state=State.QUEUED, stage=Stage.WAITING)
         case State.NEEDS_ATTENTION:
-            return replace(job, state=State.QUEUED, stage=Stage.WAITING, run=job.run + 1, error=None)
+            return replace(job, state=State.QUEUED, stage=Stage.WAITING, restarts=job.restarts + 1, error=None)
         case _:
             return job
 
@@ -182,13 +186,13 @@ def not_created(job: Job, exc: ProviderError, not_before: datetime) -> Job:
     job = replace(job, submit_token="", submitted_at=None)
     match exc:
         case InsufficientCredits():
-            return free(job).failed(JobFault(reason="INSUFFICIENT_CREDITS", message=str(exc), retryable=True))
+            return free(job).failed(JobFailure(reason="INSUFFICIENT_CREDITS", message=str(exc), retryable=True))
         case Refused():
             details = "; ".join(f"{fault.field}: {fault.description}" for fault in exc.faults)
             message = f"{exc} ({details})" if details else str(exc)
-            return free(job).failed(JobFault(reason="PROVIDER_REFUSED", message=message))
+            return free(job).failed(JobFailure(reason="PROVIDER_REFUSED", message=message))
         case Unauthorized():
-            return free(job).failed(JobFault(reason="PROVIDER_UNAUTHORIZED", message=str(exc), retryable=True))
+            return free(job).failed(JobFailure(reason="PROVIDER_UNAUTHORIZED", message=str(exc), retryable=True))
         case NotOurs() | DailyLimitReached():
             return back
         case NotSent():
@@ -211,7 +215,7 @@ def submission_unknown(job: Job, cause: str, not_before: datetime) -> Job:
 @transition(of=FOLLOWED, to={State.NEEDS_ATTENTION})
 def needs_attention(job: Job, cause: str) -> Job:
     """Transition: only the caller can say what becomes of a job of which nobody knows whether it was submitted."""
-    fault = JobFault(reason="SUBMISSION_UNKNOWN", message=f"{NOT_KNOWN}: {cause}")
+    fault = JobFailure(reason="SUBMISSION_UNKNOWN", message=f"{NOT_KNOWN}: {cause}")
     return replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=fault)
 
 
@@ -223,7 +227,7 @@ def next_attempt(job: Job, *, not_before: datetime | None) -> Job:
         state=State.QUEUED,
         stage=Stage.WAITING if job.inputs or not job.request.spec.media else Stage.PREPARING,
         attempt=job.attempt + 1,
-        run=0,
+        restarts=0,
         not_before=not_before,
         progress=0.0,
         submit_token="",
@@ -268,7 +272,7 @@ def generation_failed(job: Job, task: Task, failure: Failure, again_at: datetime
     if again and job.state is State.RUNNING:
         return next_attempt(job, not_before=again_at)
     return job.failed(
-        JobFault(
+        JobFailure(
             reason=failure.reason,
             message=failure.message,
             provider_code=failure.code,
@@ -288,7 +292,7 @@ def task_missing(job: Job, text: str, *, ours: bool) -> Job:
     """Transition: the task was cancelled at the provider; `ours` where we may have done it."""
     if ours:
         return cancelled(job)
-    return job.failed(JobFault(reason="PROVIDER_TASK_GONE", message=text))
+    return job.failed(JobFailure(reason="PROVIDER_TASK_GONE", message=text))
 
 
 @transition(of=FOLLOWED, to={State.CANCELLED, State.EXPIRED})
@@ -296,7 +300,7 @@ def cancelled(job: Job) -> Job:
     """Transition: our DELETE ended the task, for a caller or because `finish_by` has passed."""
     if job.state is State.CANCELLING:
         return job.ended(State.CANCELLED)
-    fault = JobFault(reason="FINISH_BY_PASSED", message="the job expired: it was not finished in time")
+    fault = JobFailure(reason="FINISH_BY_PASSED", message="the job expired: it was not finished in time")
     return replace(job, error=fault).ended(State.EXPIRED)
 
 
@@ -304,7 +308,9 @@ def cancelled(job: Job) -> Job:
 
 
 @transition(of=FOLLOWED, to={State.FAILED})
-def delivery_failed(job: Job, outputs: tuple[Output, ...], fault: JobFault, warnings: Iterable[JobWarning] = ()) -> Job:
+def delivery_failed(
+    job: Job, outputs: tuple[Output, ...], fault: JobFailure, warnings: Iterable[JobWarning] = ()
+) -> Job:
     """Transition: an output cannot be had; those that could be had are delivered."""
     return replace(with_warnings(job, warnings), outputs=outputs).failed(fault)
 
@@ -343,7 +349,7 @@ def resubmitted(job: Job) -> Job:
 @transition(of={State.NEEDS_ATTENTION}, to={State.FAILED})
 def abandoned(job: Job) -> Job:
     """Transition: the job is given up, though it may have been paid for. Raises WrongState."""
-    fault = JobFault(
+    fault = JobFailure(
         reason="SUBMISSION_ABANDONED",
         message="the submission's outcome was never known and the job was abandoned; it may have been charged",
     )
@@ -358,7 +364,7 @@ def attached(job: Job, task_id: str) -> Job:
         state=State.RUNNING,
         stage=Stage.GENERATING,
         task_id=task_id,
-        run=job.run + 1,
+        restarts=job.restarts + 1,
         error=None,
     )
 

@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store import ledger
@@ -36,7 +36,7 @@ async def take_census(database: Database, clock: Callable[[], datetime]) -> Cens
                 jobs.c.state == State.QUEUED.value, jobs.c.stage == Stage.WAITING.value
             )
         ).one()
-        wait = 0.0 if oldest is None else max(0.0, (micros(clock()) - oldest) / 1_000_000)
+        wait = 0.0 if oldest is None else max(0.0, (to_micros(clock()) - oldest) / 1_000_000)
         return Census(
             by_state={state: found.get(state, 0) for state in State},
             waiting=int(waiting),

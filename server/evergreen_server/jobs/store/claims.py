@@ -20,11 +20,11 @@ MOST = 100
 """In one transaction, which holds their rows meanwhile: whoever would change one of these jobs waits for it."""
 
 
-class Passed(JobError):
+class RowLocked(JobError):
     """The job is being changed at this moment, or is not there."""
 
 
-class Beginnings:
+class ClaimBatcher:
     """Gives jobs to executions; while one transaction is made the next ones gather."""
 
     def __init__(self, database: Database, *, replica_id: str) -> None:
@@ -37,7 +37,7 @@ class Beginnings:
         """Gives the job, owned by the execution until a later one begins it.
 
         Where the wait is cancelled it may come to take_ownership it all the same, but only before its turn is over.
-        Raises Passed, and Superseded where nothing is left to do for the execution.
+        Raises RowLocked, and Superseded where nothing is left to do for the execution.
         """
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         self._waiting.append((claim, future))
@@ -92,12 +92,14 @@ def _begin(db: sa.Connection, claims: Sequence[Claim], replica_id: str) -> "list
     for claim in claims:
         try:
             row = free.get(claim.job_id)
-            begun.append(Passed(claim.job_id) if row is None else take_ownership(job_from_row(row), claim, replica_id))
+            begun.append(
+                RowLocked(claim.job_id) if row is None else take_ownership(job_from_row(row), claim, replica_id)
+            )
         except Exception as exc:
             # Superseded; or whatever keeps one row from being read, for which the others must not pay.
             begun.append(exc)
     rows = [
-        {"of_job": job.job_id, "by_execution": job.execution, "by_replica": job.replica}
+        {"of_job": job.job_id, "by_execution": job.fencing_token, "by_replica": job.replica}
         for job in begun
         if isinstance(job, Job)
     ]

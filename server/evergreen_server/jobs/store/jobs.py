@@ -15,8 +15,8 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db import queries
-from evergreen_server.jobs.db.database import AWAY, Database
-from evergreen_server.jobs.db.mapping import life_to_row, micros, request_to_row
+from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database
+from evergreen_server.jobs.db.mapping import life_to_row, request_to_row, to_micros
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongState
 from evergreen_server.jobs.model.events import events_between
@@ -25,7 +25,7 @@ from evergreen_server.jobs.model.states import MOVES, EventKind, Slot, State, Ta
 from evergreen_server.jobs.model.transitions import Claim, take_ownership
 from evergreen_server.jobs.store import ledger
 from evergreen_server.jobs.store.backlog import Backlog
-from evergreen_server.jobs.store.claims import Beginnings, Passed
+from evergreen_server.jobs.store.claims import ClaimBatcher, RowLocked
 from evergreen_server.jobs.store.needs import needs_of
 from evergreen_server.jobs.store.percentages import MOST, Progress, write_percentages
 from evergreen_server.jobs.store.project_lock import lock_project, refuse_marked
@@ -62,7 +62,7 @@ class JobStore(JobReader):
         self._caps = caps
         self._backlog = backlog or Backlog(None)
         self._refuse = refuse
-        self._beginnings = Beginnings(database, replica_id=replica_id)
+        self._beginnings = ClaimBatcher(database, replica_id=replica_id)
 
     async def accept(
         self, request: JobRequest, *, job_id: str, estimated_millicredits: int | None, inline: Mapping[str, bytes]
@@ -120,13 +120,13 @@ class JobStore(JobReader):
         if cap is not None:
             ledger.check(cap, ledger.totals(db, project_id), estimate)
 
-    async def begin(self, job_id: str, *, attempt: int, run: int, execution: str) -> Job | None:
+    async def begin(self, job_id: str, *, attempt: int, restarts: int, fencing_token: str) -> Job | None:
         """Makes `execution` the owner of the job and gives the job, or None where nothing is left to do."""
-        claim = Claim(job_id=job_id, attempt=attempt, run=run, execution=execution)
+        claim = Claim(job_id=job_id, attempt=attempt, restarts=restarts, fencing_token=fencing_token)
         try:
             try:
                 return await self._beginnings.begin(claim)
-            except Passed:
+            except RowLocked:
                 # Then after whoever is changing it.
                 edit = partial(take_ownership, claim=claim, replica_id=self._replica_id)
                 return await self.write(lambda db: self.apply(db, job_id, edit))
@@ -134,7 +134,7 @@ class JobStore(JobReader):
             # Not there where the job was removed since, and its workflow had not been noted as ended.
             return None
 
-    async def change(self, job: Job, edit: Edit, *, execution: str, capped: Edit | None = None) -> Job:
+    async def change(self, job: Job, edit: Edit, *, fencing_token: str, capped: Edit | None = None) -> Job:
         """Changes a job for the execution that owns it; `edit` gets the job as it stands under the lock.
 
         Where `edit` begins an attempt that the project's cap has no room for, the change is that of `capped`.
@@ -142,7 +142,7 @@ class JobStore(JobReader):
         """
 
         def fenced(current: Job) -> Job:
-            if current.execution != execution:
+            if current.fencing_token != fencing_token:
                 raise Superseded(job.job_id)
             return edit(current)
 
@@ -152,13 +152,13 @@ class JobStore(JobReader):
         )
         return replace(changed, request=job.request)
 
-    async def wish(self, job_id: str, edit: Edit) -> Job:
+    async def command(self, job_id: str, edit: Edit) -> Job:
         """Changes a job for a caller of the API, whoever executes it. Raises JobNotFound, WrongState.
 
         Raises PriceUnknown, ProjectCreditsExceeded where the change begins an attempt and the cap has no room for it.
         """
         project_id = await self._lane_of(job_id)
-        work = partial(self.apply, job_id=job_id, edit=edit, wished=True, project_id=project_id)
+        work = partial(self.apply, job_id=job_id, edit=edit, external=True, project_id=project_id)
         return await self.write(work, project_id=project_id)
 
     async def _lane_of(self, job_id: str) -> str | None:
@@ -179,7 +179,7 @@ class JobStore(JobReader):
 
             try:
                 await self.write(work)
-            except AWAY:
+            except TRANSIENT_ERRORS:
                 # A percentage is the one thing that may be lost: the next poll brings a newer one.
                 logger.warning("progress not written", exc_info=True)
 
@@ -207,7 +207,7 @@ class JobStore(JobReader):
         job_id: str,
         edit: Edit,
         *,
-        wished: bool = False,
+        external: bool = False,
         capped: Edit | None = None,
         project_id: str | None = None,
     ) -> tuple[Job, list[Change]]:
@@ -230,8 +230,8 @@ class JobStore(JobReader):
         new = edit(old)
         if new == old:
             # Asked again since the first answer was lost: perhaps nobody heard of that either.
-            heard = not wished or old.state is not State.CANCELLING
-            return old, [] if heard else [Change(project_id=project_id, job_id=job_id, wished=True)]
+            heard = not external or old.state is not State.CANCELLING
+            return old, [] if heard else [Change(project_id=project_id, job_id=job_id, external=True)]
         if new.attempt != old.attempt:
             try:
                 ledger.check_attempt(db, old, new, self._caps.of(project_id))
@@ -262,11 +262,11 @@ class JobStore(JobReader):
             db.execute(queries.DELETE_INLINE, {"of_job": job_id})
             if needs_of(job_id, new.request):
                 db.execute(queries.DELETE_NEEDS, {"of_job": job_id})
-        elif (new.attempt, new.run) != (old.attempt, old.run):
+        elif (new.attempt, new.restarts) != (old.attempt, old.restarts):
             self._enqueue(db, new)
         if new.task_id and new.task_id != old.task_id:
             db.execute(queries.SET_ROLE, {"of_task": new.task_id, "role": TaskRole.OWN.value})
-        return new, [Change(project_id=project_id, job_id=job_id, wished=wished, queue=queue)]
+        return new, [Change(project_id=project_id, job_id=job_id, external=external, queue=queue)]
 
     def _write_events(self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime) -> None:
         db.execute(queries.INSERT_EVENTS, [self._event_row(kind, job, now) for kind, job in events])
@@ -281,5 +281,5 @@ class JobStore(JobReader):
             "kind": kind.value,
             "state": job.state.value,
             "event": self._encode_event(kind, job, now),
-            "created_at": micros(now),
+            "created_at": to_micros(now),
         }

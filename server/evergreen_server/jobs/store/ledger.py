@@ -16,7 +16,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import insert_new
-from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.queries import ADD_CREDITS, INSERT_ENTRY
 from evergreen_server.jobs.db.schema import ledger, projects
 from evergreen_server.jobs.model.errors import JobError
@@ -124,7 +124,7 @@ def surplus(db: sa.Connection, job: Job, attempt: int, task_id: str, now: dateti
         "project_id": job.request.project_id,
         "millicredits": 0,
         "basis": CostBasis.UPPER_BOUND.value,
-        "created_at": micros(now),
+        "created_at": to_micros(now),
     }
     insert_new(db, ledger, entry)
 
@@ -175,6 +175,6 @@ def _enter(
         "project_id": job.request.project_id,
         "millicredits": millicredits,
         "basis": basis.value,
-        "created_at": micros(now),
+        "created_at": to_micros(now),
     }
     db.execute(INSERT_ENTRY, row)

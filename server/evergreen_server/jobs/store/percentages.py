@@ -10,7 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db import queries
-from evergreen_server.jobs.db.mapping import job_from_row, micros
+from evergreen_server.jobs.db.mapping import job_from_row, to_micros
 from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import EventKind, State
@@ -33,7 +33,7 @@ class Progress:
     """A percentage heard from the provider by the execution that polls."""
 
     job: Job
-    execution: str
+    fencing_token: str
     progress: float
 
 
@@ -52,7 +52,7 @@ def write_percentages(
     events: list[dict[str, object]] = []
     for row in db.execute(LOCK_JOBS, {"job_ids": list(heard)}).mappings():
         job, item = job_from_row(row), heard[row["job_id"]]
-        mine = (job.execution, job.attempt) == (item.execution, item.job.attempt)
+        mine = (job.fencing_token, job.attempt) == (item.fencing_token, item.job.attempt)
         if not mine or item.progress <= job.progress:
             continue
         owner = job.request.project_id
@@ -68,7 +68,7 @@ def write_percentages(
                 "of_job": job.job_id,
                 "progress": job.progress,
                 "revision": job.revision,
-                "updated_at": micros(job.updated_at),
+                "updated_at": to_micros(job.updated_at),
             }
             for job in changed
         ]

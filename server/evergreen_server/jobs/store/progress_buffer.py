@@ -18,12 +18,12 @@ class ProgressBuffer:
         self._waiting: dict[str, Progress] = {}
         self._news = asyncio.Event()
 
-    def note(self, job: Job, execution: str, progress: float) -> Job:
+    def note(self, job: Job, fencing_token: str, progress: float) -> Job:
         """Takes a percentage in 0..1, rounded to whole hundredths, and gives the job as it will be with it."""
         hundredths = round(progress, 2)
         if hundredths <= job.progress:
             return job
-        self._waiting[job.job_id] = Progress(job=job, execution=execution, progress=hundredths)
+        self._waiting[job.job_id] = Progress(job=job, fencing_token=fencing_token, progress=hundredths)
         self._news.set()
         return replace(job, progress=hundredths)
 

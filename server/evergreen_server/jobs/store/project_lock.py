@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import insert_new
-from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.queries import FIND_MARK, LOCK_PROJECT
 from evergreen_server.jobs.db.schema import projects, scene_deletions
 from evergreen_server.jobs.model.errors import JobError
@@ -25,7 +25,7 @@ def lock_project(db: sa.Connection, project_id: str, now: datetime) -> int:
     revision = db.execute(LOCK_PROJECT, key).scalar()
     if revision is None:
         # Another may make it at the same moment; then its row is the one that is locked.
-        insert_new(db, projects, {"project_id": project_id, "revision": 0, "created_at": micros(now)})
+        insert_new(db, projects, {"project_id": project_id, "revision": 0, "created_at": to_micros(now)})
         revision = db.execute(LOCK_PROJECT, key).scalar_one()
     return int(revision)
 
@@ -44,7 +44,7 @@ def refuse_marked(db: sa.Connection, project_id: str, scene_id: str) -> None:
 
 def mark(db: sa.Connection, project_id: str, scene_id: str, replica_id: str, now: datetime) -> None:
     """Marks a scene as being deleted by a replica; the project must be locked, so that no job slips in."""
-    row = {"project_id": project_id, "scene_id": scene_id, "replica": replica_id, "created_at": micros(now)}
+    row = {"project_id": project_id, "scene_id": scene_id, "replica": replica_id, "created_at": to_micros(now)}
     if not insert_new(db, scene_deletions, row):
         db.execute(scene_deletions.update().where(*_of(project_id, scene_id)).values(replica=replica_id))
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import Database, insert_new
-from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.queries import SET_ROLE
 from evergreen_server.jobs.db.schema import UNSETTLED, jobs, provider_tasks
 from evergreen_server.jobs.model.change import Change
@@ -68,13 +68,13 @@ class TaskRecords:
             same = (job.attempt, job.submit_token) == (intended.attempt, intended.submit_token)
             return unsent(job) if same and not job.final and not job.task_id else job
 
-        await self._store.wish(intended.job_id, edit)
+        await self._store.command(intended.job_id, edit)
 
     async def attach(self, job_id: str, task_id: str, edit: Edit) -> Job | None:
         """Changes a job and records a task as its own; None if the task belongs to a job already."""
 
         def work(db: sa.Connection) -> tuple[Job | None, list[Change]]:
-            job, changes = self._store.apply(db, job_id, edit, wished=True)
+            job, changes = self._store.apply(db, job_id, edit, external=True)
             if not insert_new(db, provider_tasks, {**self._row(job, task_id, None), "role": TaskRole.OWN.value}):
                 owner = sa.select(provider_tasks.c.job_id).where(provider_tasks.c.task_id == task_id)
                 if db.execute(owner).scalar_one() != job_id:
@@ -116,7 +116,7 @@ class TaskRecords:
             return job if job.final else job.warned("SURPLUS_TASK", text)
 
         def work(db: sa.Connection) -> tuple[TaskRole, list[Change]]:
-            job, changes = self._store.apply(db, task.job_id, edit, wished=True)
+            job, changes = self._store.apply(db, task.job_id, edit, external=True)
             if role is TaskRole.SURPLUS:
                 ledger.surplus(db, job, task.attempt, task.task_id, self._clock())
             _set_role(db, task.task_id, role)
@@ -128,7 +128,7 @@ class TaskRecords:
         """Gives the tasks that are SURPLUS, or NEW for longer than an answer takes to be settled."""
         now = self._clock()
         # One of the future is old too: the clock was set back since.
-        young = provider_tasks.c.created_at.between(micros(now - older_than), micros(now + older_than))
+        young = provider_tasks.c.created_at.between(to_micros(now - older_than), to_micros(now + older_than))
         query = (
             sa.select(provider_tasks, jobs.c.project_id)
             .outerjoin(jobs, jobs.c.job_id == provider_tasks.c.job_id)
@@ -166,7 +166,7 @@ class TaskRecords:
             "submit_token": job.submit_token,
             "estimated_millicredits": job.estimated_millicredits if estimated is None else estimated,
             "role": TaskRole.NEW.value,
-            "created_at": micros(self._clock()),
+            "created_at": to_micros(self._clock()),
         }
 
 

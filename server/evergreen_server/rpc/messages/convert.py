@@ -8,8 +8,8 @@ from google.protobuf.struct_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen.v1 import scene_pb2, video_pb2
-from evergreen_server.jobs.admission.forecast import Outlook
-from evergreen_server.jobs.db.mapping import micros
+from evergreen_server.jobs.admission.forecast import Forecast
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.ledger import Totals
@@ -26,11 +26,11 @@ LARGEST_WHOLE = 2**53
 
 def timestamp(at: datetime) -> Timestamp:
     """Builds a Timestamp from its parts, which costs a fifth of FromDatetime."""
-    seconds, rest = divmod(micros(at), 1_000_000)
+    seconds, rest = divmod(to_micros(at), 1_000_000)
     return Timestamp(seconds=seconds, nanos=rest * 1000)
 
 
-def moment(stamp: Timestamp) -> datetime:
+def parse_time(stamp: Timestamp) -> datetime:
     """Reads a Timestamp as an aware UTC time. Raises ValueError, OverflowError out of range."""
     return stamp.ToDatetime(tzinfo=UTC)
 
@@ -90,13 +90,13 @@ def job_message(job: Job, *, whole: bool) -> video_pb2.Job:
     return message
 
 
-def outlook_message(outlook: Outlook) -> video_pb2.Job:
+def outlook_message(forecast: Forecast) -> video_pb2.Job:
     """Builds the part of a job's message that tells its place in line and its times to come."""
-    message = video_pb2.Job(queue_position=outlook.position)
-    if outlook.starts_at is not None:
-        message.estimated_start_time.CopyFrom(timestamp(outlook.starts_at))
-    if outlook.ends_at is not None:
-        message.estimated_end_time.CopyFrom(timestamp(outlook.ends_at))
+    message = video_pb2.Job(queue_position=forecast.position)
+    if forecast.starts_at is not None:
+        message.estimated_start_time.CopyFrom(timestamp(forecast.starts_at))
+    if forecast.ends_at is not None:
+        message.estimated_end_time.CopyFrom(timestamp(forecast.ends_at))
     return message
 
 

@@ -14,7 +14,7 @@ from evergreen_server.jobs.model.job import JobRequest
 from evergreen_server.jobs.model.states import OnUnknownSubmission
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import Fault, Kind, Media, Role, VideoSpec, kind_of
-from evergreen_server.rpc.messages.convert import moment, options_of
+from evergreen_server.rpc.messages.convert import options_of, parse_time
 from evergreen_storage import id_fault, path_fault
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -156,7 +156,7 @@ class RequestReader:
         if not given:
             return None
         try:
-            at = moment(stamp)
+            at = parse_time(stamp)
         except (ValueError, OverflowError):
             faults.append(Fault(field=name, description="not a time between the years 1 and 9999"))
             return None

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import commands
 from evergreen_server.jobs.admission.account import AccountReader
-from evergreen_server.jobs.admission.forecast import Outlooks
-from evergreen_server.jobs.feed.hub import Feed
+from evergreen_server.jobs.admission.forecast import Forecasts
+from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Slot, State
@@ -52,13 +52,13 @@ class VideoService:
         *,
         store: JobStore,
         tasks: TaskRecords,
-        feed: Feed,
+        feed: WatchHub,
         provider: Provider,
         account: AccountReader,
         models: ModelTable,
         reader: RequestReader,
         statuses: StatusCache,
-        outlooks: Outlooks,
+        forecasts: Forecasts,
         new_id: Callable[[], str],
         watches: Streams,
         watch_seconds: Callable[[], float] = lambda: math.inf,
@@ -71,7 +71,7 @@ class VideoService:
         self._models = models
         self._reader = reader
         self._statuses = statuses
-        self._outlooks = outlooks
+        self._outlooks = forecasts
         self._new_id = new_id
         self._watches = watches
         self._watch_seconds = watch_seconds
@@ -138,10 +138,10 @@ class VideoService:
 
     async def _outlook(self, job_id: str, slot: Slot) -> bytes:
         """Gives the part of an answer that changes by itself: fields of a message may come apart, and are merged."""
-        outlook = (await self._outlooks.all()).get(job_id)
-        if outlook is None or outlook.slot is not slot:
+        forecast = (await self._outlooks.all()).get(job_id)
+        if forecast is None or forecast.slot is not slot:
             return b""
-        return video_pb2.GetStatusResponse(job=outlook_message(outlook)).SerializeToString()
+        return video_pb2.GetStatusResponse(job=outlook_message(forecast)).SerializeToString()
 
     async def _job(self, job_id: str, caller: Caller) -> Job:
         """Reads a job, as long for one that the caller may not see as for one that is not there. Raises JobNotFound."""
@@ -228,11 +228,11 @@ class VideoService:
         token = make_token(page.jobs[-1].job_id, scope) if page.more else ""
         messages = [job_message(job, whole=True) for job in page.jobs]
         if any(job.needs_slot for job in page.jobs):
-            outlooks = await self._outlooks.all()
+            forecasts = await self._outlooks.all()
             for job, listed in zip(page.jobs, messages, strict=True):
-                outlook = outlooks.get(job.job_id)
-                if outlook is not None and outlook.slot is job.needs_slot:
-                    listed.MergeFrom(outlook_message(outlook))
+                forecast = forecasts.get(job.job_id)
+                if forecast is not None and forecast.slot is job.needs_slot:
+                    listed.MergeFrom(outlook_message(forecast))
         return video_pb2.ListVideosResponse(jobs=messages, next_page_token=token)
 
     async def ResolveSubmission(

@@ -13,7 +13,7 @@ BEAT_SECONDS = 0.05
 """With many tasks polls fall together on such beats: a process that wakes for each apart pays nearly twice as much."""
 
 
-class Crowd:
+class PollBudget:
     """The tasks that are followed here at the moment."""
 
     def __init__(self) -> None:

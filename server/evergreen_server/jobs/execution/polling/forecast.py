@@ -14,7 +14,7 @@ _PHASES = 20
 _PHASE_SECONDS = PROGRESS_STEP_SECONDS / _PHASES
 
 
-def foretell_end(readings: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
+def forecast_end(readings: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
     """Fits a line through (seconds, progress) readings; gives when it reaches 1, and the standard deviation of that.
 
     A reading is as old as the provider's last step, whose phase is not known. So every phase is tried, weighted

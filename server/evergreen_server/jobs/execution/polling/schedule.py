@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 from evergreen_server.jobs.admission.durations import Durations
-from evergreen_server.jobs.execution.polling.forecast import foretell_end
+from evergreen_server.jobs.execution.polling.forecast import forecast_end
 from evergreen_server.ports.provider import TaskState
 
 _FULL_TRUST_SECONDS = 2.5
@@ -132,8 +132,8 @@ class PollPlan:
 
     def _forecast(self) -> tuple[float, float] | None:
         """Foretells the end from all readings, or from the later half alone where the line has bent."""
-        forecast = foretell_end(self._readings)
-        recent = foretell_end(self._readings[len(self._readings) // 2 :]) if len(self._readings) >= 6 else None
+        forecast = forecast_end(self._readings)
+        recent = forecast_end(self._readings[len(self._readings) // 2 :]) if len(self._readings) >= 6 else None
         if forecast is not None and recent is not None and abs(recent[0] - forecast[0]) > 1.5 * recent[1]:
             return recent
         return forecast
