@@ -122,7 +122,7 @@ class SceneServiceStub:
     KiB.
 
     After a lost connection, call again with `offset` set to the first missing byte. Compare `info.crc32c` to
-    make sure that the file is still the same.
+    confirm that the file is still the same.
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is past the end.
@@ -244,7 +244,7 @@ class SceneServiceAsyncStub(SceneServiceStub):
     KiB.
 
     After a lost connection, call again with `offset` set to the first missing byte. Compare `info.crc32c` to
-    make sure that the file is still the same.
+    confirm that the file is still the same.
 
     * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is past the end.
@@ -399,7 +399,7 @@ class SceneServiceServicer(metaclass=_abc_1.ABCMeta):
         KiB.
 
         After a lost connection, call again with `offset` set to the first missing byte. Compare `info.crc32c` to
-        make sure that the file is still the same.
+        confirm that the file is still the same.
 
         * `NOT_FOUND`, `SCENE_NOT_FOUND` or `ASSET_NOT_FOUND`: no such scene or file, or it is not yours.
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the path is malformed, or `offset` is past the end.
