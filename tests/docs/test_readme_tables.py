@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from evergreen_server.rpc.access import RULES
+from evergreen_server.rpc.access.policy import RULES
 
 ROOT = Path(__file__).parents[2]
 SETTING = re.compile(r"(?:EVERGREEN|RUNWAYML)_[A-Z_]*[A-Z]")
