@@ -449,7 +449,7 @@ async def test_scenes_models_and_the_account_are_shown(service: ScriptedService,
         name.strip(): value.strip() for name, value in (line.split("  ", 1) for line in account.stdout.splitlines()[:6])
     }
     assert (told["balance"], told["spent here"]) == ("1,234.5 credits", "30 credits")
-    assert (told["of it confirmed"], told["of it at most"], told["project's limit"]) == (
+    assert (told["spent, confirmed"], told["spent, at most"], told["project's limit"]) == (
         "25 credits",
         "5 credits",
         "100 credits",

@@ -86,7 +86,7 @@ def list_scenes(context: click.Context, project: str) -> None:
             write_json(each)
         return
     write_table(
-        ("SCENE", "STATUS", "ASKED", "DELIVERED", "UPDATED"),
+        ("SCENE", "STATUS", "REQUESTED", "DELIVERED", "UPDATED"),
         [
             (each.scene_id, each.status, str(each.video_requests), str(each.completed_videos), moment(each.update_time))
             for each in scenes
@@ -106,7 +106,7 @@ def _write_scene(ours: Session, shown: Scene) -> None:
         [
             ("scene", f"{shown.project_id}/{shown.scene_id}"),
             ("status", shown.status),
-            ("clips", f"{shown.completed_videos} delivered, {shown.video_requests} asked for"),
+            ("clips", f"{shown.completed_videos} delivered, {shown.video_requests} requested"),
             ("created", moment(shown.create_time)),
             ("updated", moment(shown.update_time)),
         ]

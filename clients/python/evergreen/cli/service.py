@@ -52,8 +52,8 @@ def account(context: click.Context, project: str) -> None:
             ("balance", f"{number(told.credit_balance)} credits"),
             ("reserved here", f"{number(told.reserved_credits)} credits"),
             ("spent here", f"{number(told.spent_credits)} credits"),
-            ("of it confirmed", f"{number(told.spent_confirmed_credits)} credits"),
-            ("of it at most", f"{number(told.spent_upper_bound_credits)} credits"),
+            ("spent, confirmed", f"{number(told.spent_confirmed_credits)} credits"),
+            ("spent, at most", f"{number(told.spent_upper_bound_credits)} credits"),
             (
                 "project's limit",
                 f"{number(told.project_cap_credits)} credits" if told.HasField("project_cap_credits") else "",
@@ -68,7 +68,7 @@ def account(context: click.Context, project: str) -> None:
     if told.usage:
         click.echo()
     write_table(
-        ("MODEL", "AT ONCE", "PER DAY", "USED TODAY"),
+        ("MODEL", "CONCURRENT", "PER DAY", "USED TODAY"),
         [
             (
                 each.model,
