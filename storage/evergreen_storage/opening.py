@@ -131,7 +131,7 @@ async def _bucket(
     name = _ENGINES[scheme]
     try:
         # Only now, because obstore comes with an extra.
-        engine = cast(_Engine, importlib.import_module(f".{name}", __package__))
+        engine = cast(_Engine, importlib.import_module(f"evergreen_storage.engines.buckets.{name}"))
         from evergreen_storage.engines.buckets.objects import ObjectStorage
     except ModuleNotFoundError as fault:
         if fault.name != "obstore":
