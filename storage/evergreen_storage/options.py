@@ -35,11 +35,6 @@ def flag(value: Json) -> bool:
     raise ValueError("must be true or false")
 
 
-def opposite(value: Json) -> bool:
-    """Reads true or false where the engine asks the other way round."""
-    return not flag(value)
-
-
 def number(value: Json) -> float:
     """Reads a number above 0."""
     try:

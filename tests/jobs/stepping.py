@@ -40,7 +40,7 @@ SCALE = 2000.0
 """A pause of a minute takes 30 ms."""
 PICTURE = Picture(data=b"a picture", content_type="image/jpeg", width=4, height=4)
 JOB_ID = "019f0000-0000-7000-8000-000000000001"
-CLIP = Clip(content_type="video/mp4", width=4, height=4, duration_seconds=1.0, codec="h264", frame_rate=24.0)
+CLIP = Clip(content_type="video/mp4", width=4, height=4, duration_seconds=1.0, codec="h264")
 
 
 class Script:

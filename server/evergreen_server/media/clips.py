@@ -79,7 +79,6 @@ def probe(path: Path, limits: MediaLimits) -> Clip:
                 height=shown.height,
                 duration_seconds=_duration(container) or measured,
                 codec=video.codec_context.name,
-                frame_rate=float(video.average_rate or 0),
             )
         if not container.streams.audio:
             raise _refused("the file holds neither picture nor sound")
@@ -91,7 +90,6 @@ def probe(path: Path, limits: MediaLimits) -> Clip:
             height=0,
             duration_seconds=_duration(container) or _looked_through(container, sound, whole=True)[1],
             codec=sound.codec_context.name,
-            frame_rate=0.0,
         )
 
 

@@ -49,7 +49,6 @@ class Answer:
     height: int = 0
     duration_seconds: float = 0.0
     codec: str = ""
-    frame_rate: float = 0.0
     warnings: tuple[str, ...] = ()
     refused: str = ""
     reason: str = ""

@@ -120,7 +120,6 @@ class Media:
             height=answer.height,
             duration_seconds=answer.duration_seconds,
             codec=answer.codec,
-            frame_rate=answer.frame_rate,
         )
 
     async def poster(self, path: Path, *, owner: str) -> bytes:

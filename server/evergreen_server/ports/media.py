@@ -47,7 +47,6 @@ class Clip:
     height: int
     duration_seconds: float
     codec: str
-    frame_rate: float
 
 
 class MediaTools(Protocol):

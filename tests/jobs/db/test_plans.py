@@ -158,7 +158,6 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "the census": lambda case: take_census(case.database, lambda: NOW),
     "GetAccount": lambda case: case.store.totals("film-1"),
     "the newest job": lambda case: case.store.newest(),
-    "what is under way": lambda case: case.store.unfinished(),
     "what nobody runs": lambda case: case.store.stranded(),
     "strays": lambda case: case.tasks.stray(older_than=timedelta(minutes=1)),
     "what is overdue": lambda case: case.read(lambda db: beyond_clock(db, NOW, State.QUEUED, State.RUNNING)),

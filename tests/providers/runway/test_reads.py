@@ -1,7 +1,5 @@
 """Reads over real sockets: what is repeated, how long is waited, and what each answer means."""
 
-from datetime import date
-
 import pytest
 
 from evergreen_server.ports.provider import (
@@ -16,7 +14,6 @@ from evergreen_server.ports.provider import (
 from evergreen_server.ports.specs import Json
 from evergreen_server.providers.runway.http.client import Timeouts
 from evergreen_server.providers.runway.http.retry import RetryPolicy
-from evergreen_server.providers.runway.http.wire import Usage
 from tests.providers.runway.scripted import KEY, TASK_ID, Act, Naps, Partial, answer, client_for, scripted
 
 RUNNING: Json = {"id": TASK_ID, "createdAt": "2026-08-26T06:30:33.796Z", "status": "RUNNING", "progress": 0.45}
@@ -203,15 +200,6 @@ async def test_the_account_is_read_with_its_limits() -> None:
         },
         api_version="2024-11-06",
     )
-
-
-async def test_usage_is_read_per_day_and_model() -> None:
-    body: Json = {"results": [{"date": "2026-11-01", "usedCredits": [{"model": "gen4.5", "amount": -5}]}], "models": []}
-    async with scripted(answer(503), answer(200, body)) as script, client_for(script.url) as client:
-        used = await client.usage(start=date(2026, 11, 1), before=date(2026, 11, 2))
-
-    assert used == (Usage(day="2026-11-01", model="gen4.5", millicredits=-5_000),)
-    assert script.requests[1].body == b'{"startDate": "2026-11-01", "beforeDate": "2026-11-02"}'
 
 
 async def test_the_key_is_kept_out_of_what_is_raised() -> None:

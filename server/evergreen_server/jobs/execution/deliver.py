@@ -25,7 +25,7 @@ from evergreen_storage import Asset, BodyMismatch, Sealed
 
 POSTER_MISSING = "POSTER_MISSING"
 CLIP_UNMEASURED = "CLIP_UNMEASURED"
-UNMEASURED = Clip(content_type="video/mp4", width=0, height=0, duration_seconds=0.0, codec="", frame_rate=0.0)
+UNMEASURED = Clip(content_type="video/mp4", width=0, height=0, duration_seconds=0.0, codec="")
 
 logger = logging.getLogger(__name__)
 

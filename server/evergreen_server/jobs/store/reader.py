@@ -67,14 +67,8 @@ class JobReader:
         """Gives the highest id of a job, empty where there is none."""
         return await self._database.read(lambda db: db.execute(sa.select(sa.func.max(jobs.c.job_id))).scalar() or "")
 
-    async def unfinished(self) -> list[Job]:
-        """Gives every job that an execution should be working on, oldest first."""
-        states = [state.value for state in UNFINISHED - {State.NEEDS_ATTENTION}]
-        query = sa.select(jobs).where(jobs.c.state.in_(states)).order_by(jobs.c.job_id)
-        return await self._database.read(lambda db: [job_from_row(row) for row in db.execute(query).mappings()])
-
     async def stranded(self) -> list[str]:
-        """Gives the jobs in `unfinished` that no other living replica has begun."""
+        """Returns the unfinished jobs that no other living replica has begun, but for those that need attention."""
         states = [state.value for state in UNFINISHED - {State.NEEDS_ATTENTION}]
         query = sa.select(jobs.c.job_id).where(jobs.c.state.in_(states))
         if self._database.shared:

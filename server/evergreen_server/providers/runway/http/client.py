@@ -9,7 +9,7 @@ import re
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -212,15 +212,6 @@ class RunwayClient:
             return account
 
         return await self._retry.run(attempt, what="account")
-
-    async def usage(self, *, start: date, before: date) -> tuple[wire.Usage, ...]:
-        """Asks what was used per day and model, `before` excluded, at most 90 days at once."""
-        body: dict[str, Json] = {"startDate": start.isoformat(), "beforeDate": before.isoformat()}
-
-        async def attempt() -> tuple[wire.Usage, ...]:
-            return wire.read_usage(self._read(await self._ask("POST", "/v1/organization/usage", body)))
-
-        return await self._retry.run(attempt, what="usage")
 
     async def _ask(self, method: str, path: str, body: dict[str, Json] | None = None) -> Answer:
         """Makes one try. Raises Again for what may pass, and Unauthorized."""

@@ -8,7 +8,6 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from evergreen_server.ports.provider import Account, Failure, ModelLimits, Refused, Submission, Task, TaskState
 from evergreen_server.ports.specs import Fault, Json, PreparedMedia, VideoSpec
@@ -18,8 +17,8 @@ from evergreen_server.providers.runway.catalog.figures import amount, count, is_
 from evergreen_server.providers.runway.catalog.runway_models import TABLE
 
 __all__ = [
-    "API_VERSION", "TASK_ID", "Usage", "clean", "encode", "error_faults", "error_text", "lacks_credits", "parse",
-    "read_account", "read_submission", "read_task", "read_usage", "request_for", "salvage_submission",
+    "API_VERSION", "TASK_ID", "clean", "encode", "error_faults", "error_text", "lacks_credits", "parse",
+    "read_account", "read_submission", "read_task", "request_for", "salvage_submission",
 ]  # fmt: skip
 
 API_VERSION = "2024-11-06"
@@ -35,15 +34,6 @@ _OWN_ID = re.compile(rb'"id"\s*:\s*"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}
 
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What one model used on one day (UTC); may be negative after refunds."""
-
-    day: str
-    model: str
-    millicredits: int
 
 
 def request_for(spec: VideoSpec, media: Sequence[PreparedMedia]) -> tuple[str, Composition]:
@@ -187,19 +177,6 @@ def _limits(tier: Mapping[str, Json], used: Mapping[str, Json]) -> ModelLimits |
         max_daily=read["maxDailyGenerations"],
         used_today=read["dailyGenerations"] or 0,
     )
-
-
-def read_usage(answer: Json) -> tuple[Usage, ...]:
-    return tuple(_usage(answer))
-
-
-def _usage(answer: Json) -> Iterator[Usage]:
-    for entry in _list(_members(answer).get("results")):
-        day = _members(entry).get("date")
-        for used in _list(_members(entry).get("usedCredits")):
-            model, credits = _members(used).get("model"), amount(_members(used).get("amount"), "amount")
-            if isinstance(day, str) and isinstance(model, str) and is_model_name(model) and credits is not None:
-                yield Usage(day=clean(day, limit=32), model=model, millicredits=credits)
 
 
 def error_text(body: bytes) -> str:
