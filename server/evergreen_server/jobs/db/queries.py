@@ -47,7 +47,7 @@ LOCK_FREE_JOBS = (
 )
 """Those of the jobs whose rows nobody else is changing."""
 BEGIN_JOB = (
-    jobs.update().where(_job).values(fencing_token=sa.bindparam("by_execution"), replica=sa.bindparam("by_replica"))
+    jobs.update().where(_job).values(execution=sa.bindparam("by_execution"), replica=sa.bindparam("by_replica"))
 )
 INSERT_JOB = jobs.insert()
 UPDATE_JOB = jobs.update().where(_job)
