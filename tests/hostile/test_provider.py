@@ -244,11 +244,11 @@ async def test_an_odd_refusal_is_told_in_clean_and_bounded_words(body: dict[str,
         with pytest.raises(Refused) as raised:
             await client.create(SPEC, [], before_send=lambda: None)
 
-    told = str(raised.value) + "".join(fault.field + fault.description for fault in raised.value.faults)
+    told = str(raised.value) + "".join(error.field + error.description for error in raised.value.field_errors)
     assert told.isprintable()
     assert KEY not in told
     assert "base64" not in told
-    assert len(raised.value.faults) <= 50
+    assert len(raised.value.field_errors) <= 50
     assert len(told) < 30_000
 
 
@@ -351,7 +351,7 @@ def test_no_answer_raises_anything_of_its_own() -> None:
         parsed = wire.parse(body)
         task, account, submission = wire.read_task("t", parsed), wire.read_account(parsed), wire.read_submission(parsed)
         read += sum(found is not None for found in (task, account, submission))
-        told = [*wire.error_faults(body, composed), *([task.failure] if task and task.failure else [])]
+        told = [*wire.field_errors_of(body, composed), *([task.failure] if task and task.failure else [])]
         assert all(str(each).isprintable() for each in told)
         wire.error_text(body).encode()
         wire.read_usage(parsed)

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from evergreen.v1 import scene_pb2, video_pb2
-from evergreen_server.ports.specs import Fault
+from evergreen_server.ports.specs import FieldError
 from evergreen_server.rpc.messages.judging import MOST_ITEMS
 from evergreen_server.rpc.status import ROOM, InvalidRequest, fitted, status_of
 from tests.rpc.refusals import invalid, metadata_of, refusal
@@ -171,12 +171,12 @@ async def test_too_many_of_anything_is_refused_before_one_is_looked_at(api: Api,
 
 
 async def test_as_many_as_may_be_told_of_are_told_of(api: Api) -> None:
-    faults = [
+    refusals = [
         await refusal(api.video.GenerateVideo(request(media=[Media(role=99)] * count))) for count in (1, 30, 1000)
     ]
 
-    assert [metadata_of(error).get("faults") for error in faults] == [None, "30", "1000"]
-    assert str(faults[2].details()).endswith("more")
+    assert [metadata_of(error).get("faults") for error in refusals] == [None, "30", "1000"]
+    assert str(refusals[2].details()).endswith("more")
 
 
 NUMBERS: list[tuple[dict[str, object], str]] = [
@@ -191,11 +191,11 @@ NUMBERS: list[tuple[dict[str, object], str]] = [
 async def test_a_number_beyond_all_bounds_is_the_callers_fault(
     api: Api, fields: dict[str, object], name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    faults = await invalid(
+    named = await invalid(
         api.video.GenerateVideo(request(model="kling3.0_pro", ratio="1280:720", duration_seconds=5, **fields))
     )
 
-    assert any(name in field for field in faults), faults
+    assert any(name in field for field in named), named
     assert caplog.records == []
 
 
@@ -249,18 +249,20 @@ def _length_of_tag(number: int) -> bytes:
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(field="media[0].role", description="required: one of FIRST_FRAME, LAST_FRAME"),
-        Fault(field="labels[" + "ü" * 63 + "]", description="a name may have 1 to 63 characters, a value 255"),
-        Fault(field="\N{ROCKET}" * 500, description="\N{ROCKET}" * 5000),
-        Fault(field="", description="x" * 100_000),
-        Fault(field="%" * 300, description="\n%" * 3000),
+        FieldError(field="media[0].role", description="required: one of FIRST_FRAME, LAST_FRAME"),
+        FieldError(field="labels[" + "ü" * 63 + "]", description="a name may have 1 to 63 characters, a value 255"),
+        FieldError(field="\N{ROCKET}" * 500, description="\N{ROCKET}" * 5000),
+        FieldError(field="", description="x" * 100_000),
+        FieldError(field="%" * 300, description="\n%" * 3000),
     ],
     ids=["usual", "accents", "rockets", "long", "escaped"],
 )
-async def test_any_number_of_faults_fits_into_what_proxies_take(count: int, fault: Fault) -> None:
-    faults = [Fault(field=f"{fault.field}{number}", description=fault.description) for number in range(count)]
+async def test_any_number_of_faults_fits_into_what_proxies_take(count: int, fault: FieldError) -> None:
+    field_errors = [
+        FieldError(field=f"{fault.field}{number}", description=fault.description) for number in range(count)
+    ]
 
-    text, ((name, packed),) = fitted(status_of(InvalidRequest(faults)))
+    text, ((name, packed),) = fitted(status_of(InvalidRequest(field_errors)))
 
     told = error_details_pb2.BadRequest()
     details = error_details_pb2.ErrorInfo()

@@ -32,7 +32,7 @@ def closed(tmp_path: Path) -> Media:
     ],
 )
 def test_a_url_that_may_be_fetched_has_no_fault(closed: Media, uri: str) -> None:
-    assert closed.uri_faults(uri) is None
+    assert closed.uri_error(uri) is None
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,10 @@ def test_a_url_that_may_be_fetched_has_no_fault(closed: Media, uri: str) -> None
     ],
 )
 def test_a_fault_in_the_text_of_a_url_is_named(closed: Media, uri: str, named: str) -> None:
-    fault = closed.uri_faults(uri)
+    error = closed.uri_error(uri)
 
-    assert fault is not None
-    assert named in fault
+    assert error is not None
+    assert named in error
 
 
 @pytest.mark.parametrize(

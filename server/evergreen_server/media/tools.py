@@ -78,7 +78,7 @@ class Media:
         """Fetches a caller's URL into a temporary file. Raises MediaRefused, MediaUnreachable."""
         return self._fetcher.fetch(uri, kind, owner=owner)
 
-    def uri_faults(self, uri: str) -> str | None:
+    def uri_error(self, uri: str) -> str | None:
         """Tells what is wrong with a URL by its text alone, or None. Needs no open context."""
         try:
             self._policy.checked(uri)

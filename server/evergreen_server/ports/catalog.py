@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from evergreen_server.ports.specs import Fault, Role, VideoSpec
+from evergreen_server.ports.specs import FieldError, Role, VideoSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class PictureRule:
 class ModelTable(Protocol):
     """The one table of models: validates, quotes, lists. Pure and quick; no I/O."""
 
-    def faults(self, spec: VideoSpec) -> list[Fault]:
+    def field_errors(self, spec: VideoSpec) -> list[FieldError]:
         """Names everything wrong with `spec`, each with the allowed values. Empty means acceptable."""
         ...
 

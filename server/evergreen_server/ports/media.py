@@ -62,7 +62,7 @@ class MediaTools(Protocol):
         """
         ...
 
-    def uri_faults(self, uri: str) -> str | None:
+    def uri_error(self, uri: str) -> str | None:
         """Tells what is wrong with a URL by its text alone (scheme, host literal, port, length), or None."""
         ...
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
-from evergreen_server.ports.specs import Fault, PreparedMedia, VideoSpec
+from evergreen_server.ports.specs import FieldError, PreparedMedia, VideoSpec
 
 
 class TaskState(StrEnum):
@@ -170,9 +170,9 @@ class SubmissionUnknown(ProviderError):
 class Refused(ProviderError):
     """The provider refused the request; nothing was created."""
 
-    def __init__(self, message: str, *, faults: Sequence[Fault] = (), status: int = 400) -> None:
+    def __init__(self, message: str, *, field_errors: Sequence[FieldError] = (), status: int = 400) -> None:
         super().__init__(message)
-        self.faults = tuple(faults)
+        self.field_errors = tuple(field_errors)
         self.status = status
 
 

@@ -73,7 +73,7 @@ class VideoSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class FieldError:
     """One thing wrong with a request: the field's path in the API (`media[0].role`) and what to do."""
 
     field: str

@@ -6,7 +6,7 @@ from typing import cast
 
 import grpc
 
-from evergreen_server.ports.specs import Fault
+from evergreen_server.ports.specs import FieldError
 from evergreen_server.rpc.status import InvalidRequest, RequestStalled
 
 Call = grpc.aio.ServicerContext[object, object]
@@ -50,7 +50,7 @@ class Arrivals:
         data = await self.next(call)
         if data is None:
             text = "the call ended before its message was whole"
-            raise InvalidRequest([Fault(field="", description=text)])
+            raise InvalidRequest([FieldError(field="", description=text)])
         return data
 
     async def next(self, call: Call) -> bytes | None:

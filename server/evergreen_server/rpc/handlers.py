@@ -17,10 +17,10 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from evergreen_server.ports.specs import Fault
+from evergreen_server.ports.specs import FieldError
 from evergreen_server.rpc.access.policy import Access, Caller, Gate
 from evergreen_server.rpc.arrivals import Arrivals
-from evergreen_server.rpc.messages.judging import part_faults
+from evergreen_server.rpc.messages.judging import part_errors
 from evergreen_server.rpc.status import InvalidRequest, abort
 
 M = TypeVar("M", bound=Message)
@@ -94,9 +94,9 @@ def read_message(kind: type[M], data: object) -> M:
         message = kind.FromString(cast(bytes, data))
     except DecodeError:
         text = "not a message of this call; the client's contract may be another than the server's"
-        raise InvalidRequest([Fault(field="", description=text)]) from None
-    if faults := part_faults(message, cast(bytes, data)):
-        raise InvalidRequest(faults)
+        raise InvalidRequest([FieldError(field="", description=text)]) from None
+    if field_errors := part_errors(message, cast(bytes, data)):
+        raise InvalidRequest(field_errors)
     return message
 
 

@@ -24,7 +24,7 @@ from evergreen_server.jobs.store.backlog import QueueFull
 from evergreen_server.jobs.store.ledger import PriceUnknown, ProjectCreditsExceeded
 from evergreen_server.jobs.store.project_lock import SceneBusy
 from evergreen_server.ports.provider import ProviderError, Unauthorized
-from evergreen_server.ports.specs import Fault
+from evergreen_server.ports.specs import FieldError
 from evergreen_server.rpc.access.policy import AccessChanged, AccessDenied, TokenInvalid, TokenRequired
 from evergreen_server.rpc.services.transfers import BrokenOff, TooManyTransfers, TransferStalled
 from evergreen_server.rpc.streams import TooManyStreams
@@ -57,14 +57,18 @@ logger = logging.getLogger(__name__)
 
 
 class InvalidRequest(Exception):
-    """The request breaks the contract; every fault is named, one for each field."""
+    """The request breaks the contract; every error is named, one for each field."""
 
-    def __init__(self, faults: Sequence[Fault]) -> None:
+    def __init__(self, field_errors: Sequence[FieldError]) -> None:
         by_field: dict[str, dict[str, None]] = {}
-        for fault in faults:
-            by_field.setdefault(fault.field, {})[fault.description] = None
-        self.faults = tuple(Fault(field=name, description=" ".join(texts)) for name, texts in by_field.items())
-        super().__init__("; ".join(f"{fault.field}: {fault.description}" for fault in self.faults[:MOST_VIOLATIONS]))
+        for error in field_errors:
+            by_field.setdefault(error.field, {})[error.description] = None
+        self.field_errors = tuple(
+            FieldError(field=name, description=" ".join(texts)) for name, texts in by_field.items()
+        )
+        super().__init__(
+            "; ".join(f"{error.field}: {error.description}" for error in self.field_errors[:MOST_VIOLATIONS])
+        )
 
 
 class Precondition(Exception):
@@ -88,7 +92,7 @@ class Status:
     message: str
     reason: str
     metadata: Mapping[str, str] = field(default_factory=dict)
-    faults: Sequence[Fault] = ()
+    field_errors: Sequence[FieldError] = ()
     retry: bool = False
     retry_seconds: int = RETRY_SECONDS
 
@@ -111,7 +115,9 @@ def _as(code: grpc.StatusCode, reason: str, *, retry: bool = False) -> Callable[
 
 
 def _invalid(exc: InvalidRequest) -> Status:
-    return Status(code=grpc.StatusCode.INVALID_ARGUMENT, message=str(exc), reason="INVALID_REQUEST", faults=exc.faults)
+    return Status(
+        code=grpc.StatusCode.INVALID_ARGUMENT, message=str(exc), reason="INVALID_REQUEST", field_errors=exc.field_errors
+    )
 
 
 def _with_reason(exc: WrongState | TaskUnusable | Precondition) -> Status:
@@ -187,15 +193,15 @@ def _over_cap(exc: ProjectCreditsExceeded) -> Status:
 
 
 def _bad_body(exc: BodyMismatch) -> Status:
-    return _invalid(InvalidRequest([Fault(field="chunk", description=str(exc))]))
+    return _invalid(InvalidRequest([FieldError(field="chunk", description=str(exc))]))
 
 
 def _bad_key(exc: InvalidKey) -> Status:
-    return _invalid(InvalidRequest([Fault(field="", description=str(exc))]))
+    return _invalid(InvalidRequest([FieldError(field="", description=str(exc))]))
 
 
 def _mixed(exc: MixedProjects) -> Status:
-    return _invalid(InvalidRequest([Fault(field="job_ids", description=str(exc))]))
+    return _invalid(InvalidRequest([FieldError(field="job_ids", description=str(exc))]))
 
 
 def _full(exc: QueueFull) -> Status:
@@ -267,10 +273,10 @@ Trailers = tuple[tuple[str, bytes], ...]
 def fitted(status: Status) -> tuple[str, Trailers]:
     """Gives the text of a status and its trailers, which together take no more than `ROOM` on the wire."""
     for longest, share in SHARES:
-        shown = [_violation(fault, share) for fault in status.faults[:MOST_VIOLATIONS]]
+        shown = [_violation(error, share) for error in status.field_errors[:MOST_VIOLATIONS]]
         text = _text(status, longest)
         packed = trailers(status, text, shown)
-        if len(shown) == len(status.faults) and _size(text, packed) <= ROOM:
+        if len(shown) == len(status.field_errors) and _size(text, packed) <= ROOM:
             return text, packed
     while _size(text, packed) > ROOM:
         shown.pop()
@@ -285,9 +291,9 @@ def trailers(
     metadata = {name: cut(value, LONGEST_NAME) for name, value in status.metadata.items()}
     info = error_details_pb2.ErrorInfo(reason=status.reason, domain=DOMAIN, metadata=metadata)
     details: list[Message] = [info]
-    if status.faults:
-        if len(violations) < len(status.faults):
-            info.metadata["faults"] = str(len(status.faults))
+    if status.field_errors:
+        if len(violations) < len(status.field_errors):
+            info.metadata["faults"] = str(len(status.field_errors))
         details.append(error_details_pb2.BadRequest(field_violations=violations))
     if status.retry:
         retry = error_details_pb2.RetryInfo()
@@ -306,16 +312,16 @@ def cut(text: str, most: int) -> str:
 
 
 def _text(status: Status, longest: int) -> str:
-    """Gives the text of a status in about so many bytes on the wire: the first faults, and how many there are more."""
-    first, *more = [f"{fault.field}: {fault.description}" for fault in status.faults] or [status.message]
+    """Returns a status text of at most about `longest` bytes: the first field errors, and how many more there are."""
+    first, *more = [f"{error.field}: {error.description}" for error in status.field_errors] or [status.message]
     text = cut(first, longest if first[:longest].isascii() else longest // 3)
     while more and _on_wire(text) + _on_wire(more[0]) <= longest:
         text += f"; {more.pop(0)}"
     return f"{text}; and {len(more)} more" if more else text
 
 
-def _violation(fault: Fault, share: int) -> error_details_pb2.BadRequest.FieldViolation:
-    field, description = cut(fault.field, LONGEST_NAME), cut(fault.description, share)
+def _violation(error: FieldError, share: int) -> error_details_pb2.BadRequest.FieldViolation:
+    field, description = cut(error.field, LONGEST_NAME), cut(error.description, share)
     return error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
 
 

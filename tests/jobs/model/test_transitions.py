@@ -26,7 +26,7 @@ from evergreen_server.ports.provider import (
 from tests.jobs.tools import request_at
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
-FAULT = JobFailure(reason="INTERNAL", message="a fault")
+ERROR = JobFailure(reason="INTERNAL", message="an error")
 ENDED = Task(task_id="t-1", state=TaskState.FAILED, status="FAILED")
 
 GIVEN: Mapping[str, Sequence[object]] = {
@@ -45,7 +45,7 @@ GIVEN: Mapping[str, Sequence[object]] = {
         Failure(reason="PROVIDER_INTERNAL", message="no", retryable=True, free=True),
         Failure(reason="PROVIDER_REFUSED", message="no"),
     ),
-    "fault": (FAULT,),
+    "error": (ERROR,),
     "gone": (True, False),
     "inputs": ((Input(role="FIRST_FRAME", asset="images/a.png"),),),
     "not_before": (NOW,),

@@ -17,7 +17,7 @@ from evergreen_server.ports.provider import (
     SubmissionUnknown,
     Unauthorized,
 )
-from evergreen_server.ports.specs import Fault, Json, Media, PreparedMedia, Role, VideoSpec
+from evergreen_server.ports.specs import FieldError, Json, Media, PreparedMedia, Role, VideoSpec
 from evergreen_server.providers.runway.http.client import Timeouts
 from tests.providers.runway.scripted import KEY, TASK_ID, Act, Partial, answer, client_for, scripted
 
@@ -247,11 +247,11 @@ async def test_issues_of_a_refusal_name_the_callers_fields() -> None:
         with pytest.raises(Refused) as raised:
             await create(script.url)
 
-    assert raised.value.faults == (
-        Fault(field="prompt_text", description="Too big: expected string to have <=1000 characters"),
-        Fault(field="media[0]", description="Asset size exceeds 16.0MB"),
-        Fault(field="duration_seconds", description="no"),
-        Fault(field="options.contentModeration", description="no"),
+    assert raised.value.field_errors == (
+        FieldError(field="prompt_text", description="Too big: expected string to have <=1000 characters"),
+        FieldError(field="media[0]", description="Asset size exceeds 16.0MB"),
+        FieldError(field="duration_seconds", description="no"),
+        FieldError(field="options.contentModeration", description="no"),
     )
 
 
@@ -276,7 +276,7 @@ async def test_no_secret_is_raised_or_logged(caplog: pytest.LogCaptureFixture) -
         with pytest.raises(Refused) as raised:
             await create(script.url)
 
-    shown = f"{raised.value} {raised.value.faults} {caplog.text}"
+    shown = f"{raised.value} {raised.value.field_errors} {caplog.text}"
     assert "https://cdn.example.org/v.mp4" in shown
     for secret in (KEY, "base64", "signed", "a secret wish", "\x1b"):
         assert secret not in shown
@@ -288,5 +288,5 @@ async def test_media_without_a_place_is_refused_before_any_connection() -> None:
         with pytest.raises(Refused) as raised:
             await client.create(SPEC, extra, before_send=lambda: None)
 
-    assert raised.value.faults[0].field == "media[1].role"
+    assert raised.value.field_errors[0].field == "media[1].role"
     assert script.connections == 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from evergreen_server.ports.catalog import PictureRule
-from evergreen_server.ports.specs import Fault, Json, Media, Role, VideoSpec
+from evergreen_server.ports.specs import FieldError, Json, Media, Role, VideoSpec
 from evergreen_server.providers.runway.catalog.models import (
     DATA_URI_LIMIT,
     Operation,
@@ -44,8 +44,8 @@ def spec(model: str, *roles: Role, **fields: object) -> VideoSpec:
     return VideoSpec(model=model, media=media(*roles), **fields)  # type: ignore[arg-type]  # a table of test cases
 
 
-def fields_of(faults: list[Fault]) -> set[str]:
-    return {fault.field for fault in faults}
+def fields_of(field_errors: list[FieldError]) -> set[str]:
+    return {error.field for error in field_errors}
 
 
 def test_every_operation_lists_the_models_of_the_api() -> None:
@@ -319,7 +319,7 @@ ACCEPTED: list[VideoSpec] = [
 
 @pytest.mark.parametrize("accepted", ACCEPTED)
 def test_a_request_that_the_model_takes_has_no_faults(accepted: VideoSpec) -> None:
-    assert RunwayModels().faults(accepted) == []
+    assert RunwayModels().field_errors(accepted) == []
 
 
 FAULTY: list[tuple[VideoSpec, dict[str, str]]] = [
@@ -363,11 +363,11 @@ FAULTY: list[tuple[VideoSpec, dict[str, str]]] = [
 
 @pytest.mark.parametrize(("faulty", "expected"), FAULTY)
 def test_every_fault_is_named_at_once_with_what_is_allowed(faulty: VideoSpec, expected: dict[str, str]) -> None:
-    faults = RunwayModels().faults(faulty)
+    field_errors = RunwayModels().field_errors(faulty)
 
-    assert fields_of(faults) == set(expected)
+    assert fields_of(field_errors) == set(expected)
     for field, text in expected.items():
-        assert text in " ".join(fault.description for fault in faults if fault.field == field)
+        assert text in " ".join(error.description for error in field_errors if error.field == field)
 
 
 def test_a_keyframe_needs_its_time_and_nothing_else_has_one() -> None:
@@ -376,14 +376,16 @@ def test_a_keyframe_needs_its_time_and_nothing_else_has_one() -> None:
         media=(Media(role=SOURCE, uri="x", at_seconds=1.0), Media(role=KEYFRAME, uri="x")),
     )
 
-    assert fields_of(RunwayModels().faults(keyless)) == {"media[0].at_seconds", "media[1].at_seconds"}
+    assert fields_of(RunwayModels().field_errors(keyless)) == {"media[0].at_seconds", "media[1].at_seconds"}
 
 
 @pytest.mark.parametrize("value", ["data:image/png;base64,AAAA", ["x", {"y": "s3://b/k"}], {"https://x.org": 1}])
 def test_no_option_carries_a_uri(value: Json) -> None:
-    found = RunwayModels().faults(spec("veo3.1", FIRST_FRAME, ratio="1280:720", options={"negativePrompt": value}))
+    found = RunwayModels().field_errors(
+        spec("veo3.1", FIRST_FRAME, ratio="1280:720", options={"negativePrompt": value})
+    )
 
-    assert "Options hold no URIs; give media instead." in {fault.description for fault in found}
+    assert "Options hold no URIs; give media instead." in {error.description for error in found}
 
 
 def test_a_quote_is_the_price_of_the_composed_request() -> None:
@@ -452,15 +454,19 @@ def test_whatever_the_list_tells_of_an_operation_is_taken_by_it(operation: Opera
                if one.operation == operation]  # fmt: skip
     roles = {Operation.IMAGE_TO_VIDEO: FIRST_FRAME, Operation.VIDEO_TO_VIDEO: Role.SOURCE_VIDEO}
     plain = spec(model, *([roles[operation]] if operation in roles else []), prompt_text="a wish")
-    fields = fields_of(RunwayModels().faults(plain))
+    fields = fields_of(RunwayModels().field_errors(plain))
 
     # Auto ratios alone go with frames, and an adaptive one with references.
     for ratio in rules.ratios:
         if ratio != "adaptive" and not (model.startswith("wan3") and operation is Operation.IMAGE_TO_VIDEO):
-            assert "ratio" not in fields_of(RunwayModels().faults(replace(plain, ratio=ratio)))
+            assert "ratio" not in fields_of(RunwayModels().field_errors(replace(plain, ratio=ratio)))
     for resolution in rules.resolutions:
-        assert "resolution" not in fields_of(RunwayModels().faults(replace(plain, resolution=resolution)))
+        assert "resolution" not in fields_of(RunwayModels().field_errors(replace(plain, resolution=resolution)))
     for seconds in rules.durations_seconds:
-        assert "duration_seconds" not in fields_of(RunwayModels().faults(replace(plain, duration_seconds=seconds)))
-    assert ("prompt_text" in fields_of(RunwayModels().faults(replace(plain, prompt_text="")))) is rules.prompt_required
+        assert "duration_seconds" not in fields_of(
+            RunwayModels().field_errors(replace(plain, duration_seconds=seconds))
+        )
+    assert (
+        "prompt_text" in fields_of(RunwayModels().field_errors(replace(plain, prompt_text="")))
+    ) is rules.prompt_required
     assert "prompt_text" not in fields

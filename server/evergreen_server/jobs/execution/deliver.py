@@ -51,12 +51,12 @@ async def deliver(context: StepContext, job: Job, fencing_token: str) -> Job:
                 break
             if tries + 1 >= context.limits.delivery_tries or isinstance(exc, TaskGone):
                 reason = exc.reason if isinstance(exc, Undeliverable) else "OUTPUT_UNAVAILABLE"
-                fault = JobFailure(reason=reason, message=f"the clip was made, but could not be stored: {exc}")
+                error = JobFailure(reason=reason, message=f"the clip was made, but could not be stored: {exc}")
                 # What could be had is paid for, and delivered though the job fails.
                 stored = await _stored(context, job, fencing_token)
                 outputs = await _publish(context, job, stored)
                 given_up = partial(
-                    transitions.delivery_failed, outputs=outputs, fault=fault, warnings=_warnings(stored)
+                    transitions.delivery_failed, outputs=outputs, error=error, warnings=_warnings(stored)
                 )
                 return await context.store.change(job, given_up, fencing_token=fencing_token)
             await context.pause(job.job_id, max(context.backoff(tries), context.pace.min_seconds / context.pace.scale))

@@ -84,7 +84,7 @@ def _over(context: StepContext, job: Job) -> Edit | None:
     limit, reason, text = transitions.start_limit(job)
     if context.seconds_until(limit) > 0:
         return None
-    return partial(transitions.expired, fault=JobFailure(reason=reason, message=f"the job expired: {text}"))
+    return partial(transitions.expired, error=JobFailure(reason=reason, message=f"the job expired: {text}"))
 
 
 async def _prepare(context: StepContext, job: Job, fencing_token: str) -> Job:
@@ -106,15 +106,15 @@ async def _prepare(context: StepContext, job: Job, fencing_token: str) -> Job:
             await scenes.record_request(request.project_id, request.scene_id, job.job_id, assets=made)
         except MediaError as exc:
             reason = exc.reason if isinstance(exc, MediaRefused) else "MEDIA_UNREACHABLE"
-            fault = JobFailure(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))
+            error = JobFailure(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))
             return await context.store.change(
-                job, partial(transitions.unusable, fault=fault), fencing_token=fencing_token
+                job, partial(transitions.unusable, error=error), fencing_token=fencing_token
             )
         except (InvalidKey, TooLarge) as exc:
             # Such as an id that a disk takes for another one, or a scene that is full: no later try will do.
-            fault = JobFailure(reason="SCENE_REFUSED", message=f"the storage cannot keep the scene: {exc}")
+            error = JobFailure(reason="SCENE_REFUSED", message=f"the storage cannot keep the scene: {exc}")
             return await context.store.change(
-                job, partial(transitions.unusable, fault=fault), fencing_token=fencing_token
+                job, partial(transitions.unusable, error=error), fencing_token=fencing_token
             )
 
     prepared = partial(

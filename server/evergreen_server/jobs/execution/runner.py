@@ -89,7 +89,7 @@ class Runner:
     async def _advance(self, job: Job, fencing_token: str, check: Callable[[], None]) -> None:
         """Does step after step, as the row says, until none is left; what fails is tried again, ever more slowly."""
         # The first reading came with the ownership, each later one with the step.
-        begun, read, tries, away, faults = (job.attempt, job.restarts), True, 0, 0, 0
+        begun, read, tries, away, input_failures = (job.attempt, job.restarts), True, 0, 0, 0
         error_id = uuid4().hex
         while True:
             try:
@@ -109,7 +109,7 @@ class Runner:
                     return
                 after = await work(self._context, job, fencing_token)
                 if after != job:
-                    job, read, tries, faults = after, True, 0, 0
+                    job, read, tries, input_failures = after, True, 0, 0
                     continue
                 # A step that changed nothing would change nothing again at once.
             except Superseded:
@@ -120,16 +120,16 @@ class Runner:
                 cause = type(exc).__name__
                 logger.warning("step waits", extra={"job_id": job.job_id, "cause": cause, "tries": tries + 1})
             except Exception as exc:
-                # The outermost loop of a job: a fault of ours must not lose it.
+                # The outermost loop of a job: a bug of ours must not lose it.
                 code, cause = waited_for(exc, error_id)
                 told = {"job_id": job.job_id, "cause": cause, "tries": tries + 1}
                 if code == STEP_FAILED:
                     logger.exception("step failed", extra={**told, "error_id": error_id})
                 else:
                     logger.warning("step waits", extra=told)
-                faults += isinstance(exc, InputFault)
+                input_failures += isinstance(exc, InputFault)
                 try:
-                    if faults >= INPUT_TRIES:
+                    if input_failures >= INPUT_TRIES:
                         await self._give_up(job, fencing_token, exc, error_id)
                         continue
                     if tries + 1 >= TOLD_AT.get(code, 1):
@@ -153,8 +153,8 @@ class Runner:
     async def _give_up(self, job: Job, fencing_token: str, exc: Exception, error_id: str) -> None:
         """Ends a job whose own input we cannot work on, unless it may have been paid for."""
         text = f"a fault of the service in work on the job's input ({exc}), logged with the error id {error_id}"
-        fault = JobFailure(reason="INTERNAL", message=text)
-        await self._context.store.change(job, partial(transitions.never_sent, fault=fault), fencing_token=fencing_token)
+        error = JobFailure(reason="INTERNAL", message=text)
+        await self._context.store.change(job, partial(transitions.never_sent, error=error), fencing_token=fencing_token)
 
 
 def step_of(job: Job) -> StepWork | None:

@@ -66,9 +66,9 @@ async def submit(context: StepContext, job: Job, fencing_token: str) -> Job:
         limit, reason, text = transitions.start_limit(job)
         seconds = context.seconds_until(limit)
         if seconds <= 0:
-            fault = JobFailure(reason=reason, message=f"the job expired: {text}")
+            error = JobFailure(reason=reason, message=f"the job expired: {text}")
             return await context.store.change(
-                job, partial(transitions.expired, fault=fault), fencing_token=fencing_token
+                job, partial(transitions.expired, error=error), fencing_token=fencing_token
             )
         if job.slot is not Slot.HELD:
             await _wait(context, job, seconds)
@@ -84,7 +84,7 @@ async def submit(context: StepContext, job: Job, fencing_token: str) -> Job:
             try:
                 media = await load_inputs(context, job)
             except MediaRefused as exc:
-                unusable = partial(transitions.unusable, fault=JobFailure(reason=exc.reason, message=str(exc)))
+                unusable = partial(transitions.unusable, error=JobFailure(reason=exc.reason, message=str(exc)))
                 return await context.store.change(job, unusable, fencing_token=fencing_token)
             except (Refused, Unauthorized) as exc:
                 refused = partial(transitions.not_created, exc=exc, not_before=context.later(tries))

@@ -161,9 +161,9 @@ class Job:
             return unknown.warned("COST_UNKNOWN", f"what attempt {self.attempt} cost, if anything, is not known")
         return self.charged(self.estimated_millicredits, CostBasis.UPPER_BOUND)
 
-    def failed(self, fault: JobFailure) -> Self:
+    def failed(self, error: JobFailure) -> Self:
         """Returns the job as FAILED. What it cost must be charged beside."""
-        return replace(self, state=State.FAILED, stage=Stage.NONE, error=fault)
+        return replace(self, state=State.FAILED, stage=Stage.NONE, error=error)
 
     def ended(self, state: State) -> Self:
         """Returns the job in a final state, with no stage."""

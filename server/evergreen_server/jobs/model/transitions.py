@@ -95,23 +95,23 @@ def prepared(job: Job, inputs: Sequence[Input], pins: Sequence[Pin | None], warn
 
 
 @transition(of=BEFORE_SUBMISSION | {State.RUNNING}, to={State.FAILED, State.CANCELLED})
-def unusable(job: Job, fault: JobFailure) -> Job:
+def unusable(job: Job, error: JobFailure) -> Job:
     """Transition: an input cannot be used, so that nothing is submitted or paid."""
-    return cancelled_before_submission(job) if job.state is State.CANCELLING else free(job).failed(fault)
+    return cancelled_before_submission(job) if job.state is State.CANCELLING else free(job).failed(error)
 
 
 @transition(of=BEFORE_SUBMISSION | FOLLOWED, to=FOLLOWED | {State.FAILED, State.CANCELLED})
-def never_sent(job: Job, fault: JobFailure) -> Job:
-    """Transition: a fault of the service keeps the job from being submitted; one that may have been sent is left."""
-    return job if job.final or job.submit_token or job.task_id else unusable(job, fault)
+def never_sent(job: Job, error: JobFailure) -> Job:
+    """Transition: an error of the service keeps the job from being submitted; one that may have been sent is left."""
+    return job if job.final or job.submit_token or job.task_id else unusable(job, error)
 
 
 @transition(of=BEFORE_SUBMISSION, to={State.EXPIRED, State.CANCELLED})
-def expired(job: Job, fault: JobFailure) -> Job:
+def expired(job: Job, error: JobFailure) -> Job:
     """Transition: the job was not submitted in time."""
     if job.state is State.CANCELLING:
         return cancelled_before_submission(job)
-    return replace(free(job), error=fault).ended(State.EXPIRED)
+    return replace(free(job), error=error).ended(State.EXPIRED)
 
 
 @transition(of={State.CANCELLING}, to={State.CANCELLED})
@@ -188,7 +188,7 @@ def not_created(job: Job, exc: ProviderError, not_before: datetime) -> Job:
         case InsufficientCredits():
             return free(job).failed(JobFailure(reason="INSUFFICIENT_CREDITS", message=str(exc), retryable=True))
         case Refused():
-            details = "; ".join(f"{fault.field}: {fault.description}" for fault in exc.faults)
+            details = "; ".join(f"{each.field}: {each.description}" for each in exc.field_errors)
             message = f"{exc} ({details})" if details else str(exc)
             return free(job).failed(JobFailure(reason="PROVIDER_REFUSED", message=message))
         case Unauthorized():
@@ -215,8 +215,8 @@ def submission_unknown(job: Job, cause: str, not_before: datetime) -> Job:
 @transition(of=FOLLOWED, to={State.NEEDS_ATTENTION})
 def needs_attention(job: Job, cause: str) -> Job:
     """Transition: only the caller can say what becomes of a job of which nobody knows whether it was submitted."""
-    fault = JobFailure(reason="SUBMISSION_UNKNOWN", message=f"{NOT_KNOWN}: {cause}")
-    return replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=fault)
+    error = JobFailure(reason="SUBMISSION_UNKNOWN", message=f"{NOT_KNOWN}: {cause}")
+    return replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=error)
 
 
 @transition(of={State.RUNNING, State.NEEDS_ATTENTION}, to={State.QUEUED})
@@ -300,8 +300,8 @@ def cancelled(job: Job) -> Job:
     """Transition: our DELETE ended the task, for a caller or because `finish_by` has passed."""
     if job.state is State.CANCELLING:
         return job.ended(State.CANCELLED)
-    fault = JobFailure(reason="FINISH_BY_PASSED", message="the job expired: it was not finished in time")
-    return replace(job, error=fault).ended(State.EXPIRED)
+    error = JobFailure(reason="FINISH_BY_PASSED", message="the job expired: it was not finished in time")
+    return replace(job, error=error).ended(State.EXPIRED)
 
 
 # Delivery: what was made is paid for.
@@ -309,10 +309,10 @@ def cancelled(job: Job) -> Job:
 
 @transition(of=FOLLOWED, to={State.FAILED})
 def delivery_failed(
-    job: Job, outputs: tuple[Output, ...], fault: JobFailure, warnings: Iterable[JobWarning] = ()
+    job: Job, outputs: tuple[Output, ...], error: JobFailure, warnings: Iterable[JobWarning] = ()
 ) -> Job:
     """Transition: an output cannot be had; those that could be had are delivered."""
-    return replace(with_warnings(job, warnings), outputs=outputs).failed(fault)
+    return replace(with_warnings(job, warnings), outputs=outputs).failed(error)
 
 
 @transition(of=FOLLOWED, to={State.SUCCEEDED})
@@ -349,11 +349,11 @@ def resubmitted(job: Job) -> Job:
 @transition(of={State.NEEDS_ATTENTION}, to={State.FAILED})
 def abandoned(job: Job) -> Job:
     """Transition: the job is given up, though it may have been paid for. Raises WrongState."""
-    fault = JobFailure(
+    error = JobFailure(
         reason="SUBMISSION_ABANDONED",
         message="the submission's outcome was never known and the job was abandoned; it may have been charged",
     )
-    return unresolved(job).charged_at_most().failed(fault)
+    return unresolved(job).charged_at_most().failed(error)
 
 
 @transition(of={State.NEEDS_ATTENTION}, to={State.RUNNING})

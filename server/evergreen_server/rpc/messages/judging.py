@@ -8,7 +8,7 @@ from typing import cast
 
 from google.protobuf.message import Message
 
-from evergreen_server.ports.specs import Fault
+from evergreen_server.ports.specs import FieldError
 
 MOST_ITEMS = 1024
 """Of one list or map. Whatever is allowed is fewer; up to here each may be told what is wrong with it."""
@@ -18,21 +18,21 @@ LONGEST_KEY = 63
 ZERO = "\0"
 
 
-def part_faults(message: Message, data: bytes) -> list[Fault]:
+def part_errors(message: Message, data: bytes) -> list[FieldError]:
     """Names what is too many in a message, else each text that has U+0000; `data` is the message as it came."""
-    if len(data) > MOST_ITEMS and (faults := list(_too_many(message))):
-        return faults
+    if len(data) > MOST_ITEMS and (field_errors := list(_too_many(message))):
+        return field_errors
     if ZERO.encode() not in data:
         return []
     text = "must not have the character U+0000"
-    return [Fault(field=path, description=text) for path, value in _texts(message, "") if ZERO in value]
+    return [FieldError(field=path, description=text) for path, value in _texts(message, "") if ZERO in value]
 
 
-def _too_many(message: Message) -> Iterator[Fault]:
+def _too_many(message: Message) -> Iterator[FieldError]:
     """Names the fields that have too many items, or too much in them; nothing is looked at beyond the bounds."""
     for field, value in message.ListFields():
         if len(_items(value)) > MOST_ITEMS:
-            yield Fault(field=field.name, description=f"at most {MOST_ITEMS} items")
+            yield FieldError(field=field.name, description=f"at most {MOST_ITEMS} items")
             continue
         left, count = [value], 0
         while left and count <= MOST_PARTS:
@@ -41,7 +41,7 @@ def _too_many(message: Message) -> Iterator[Fault]:
             if count <= MOST_PARTS:
                 left += items
         if count > MOST_PARTS:
-            yield Fault(field=field.name, description=f"at most {MOST_PARTS} values in all")
+            yield FieldError(field=field.name, description=f"at most {MOST_PARTS} values in all")
 
 
 def _items(value: object) -> Collection[object]:

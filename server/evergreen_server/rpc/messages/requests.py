@@ -1,4 +1,4 @@
-"""Reads GenerateVideo requests: each fault is collected with its field, so that the caller hears of all at once."""
+"""Reads GenerateVideo requests: each error is collected with its field, so that the caller hears of all at once."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ from evergreen.v1 import video_pb2
 from evergreen_server.jobs.model.job import JobRequest
 from evergreen_server.jobs.model.states import OnUnknownSubmission
 from evergreen_server.ports.catalog import ModelTable
-from evergreen_server.ports.specs import Fault, Kind, Media, Role, VideoSpec, kind_of
+from evergreen_server.ports.specs import FieldError, Kind, Media, Role, VideoSpec, kind_of
 from evergreen_server.rpc.messages.convert import options_of, parse_time
 from evergreen_storage import id_fault, path_fault
 
@@ -32,7 +32,7 @@ ROLES: Mapping[int, Role] = {
 class UriCheck(Protocol):
     """The part of the media tools that looks at a URL's text."""
 
-    def uri_faults(self, uri: str) -> str | None: ...
+    def uri_error(self, uri: str) -> str | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Reading:
 
     request: JobRequest
     inline: Mapping[str, bytes]
-    faults: Sequence[Fault]
+    field_errors: Sequence[FieldError]
 
 
 def digest_of(message: video_pb2.GenerateVideoRequest) -> str:
@@ -55,15 +55,15 @@ def digest_of(message: video_pb2.GenerateVideoRequest) -> str:
     return hashlib.sha256(canonical.SerializeToString(deterministic=True)).hexdigest()
 
 
-def key_faults(message: video_pb2.GenerateVideoRequest) -> list[Fault]:
+def key_faults(message: video_pb2.GenerateVideoRequest) -> list[FieldError]:
     """Names what is wrong with the two ids by which an earlier request is looked up."""
-    faults = []
+    field_errors = []
     if text := id_fault("project", message.project_id):
-        faults.append(Fault(field="project_id", description=text))
+        field_errors.append(FieldError(field="project_id", description=text))
     if not REQUEST_ID.fullmatch(message.request_id):
         text = "required: 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
-        faults.append(Fault(field="request_id", description=text))
-    return faults
+        field_errors.append(FieldError(field="request_id", description=text))
+    return field_errors
 
 
 class RequestReader:
@@ -76,14 +76,14 @@ class RequestReader:
 
     def read(self, message: video_pb2.GenerateVideoRequest, digest: str) -> Reading:
         """Reads everything and judges everything; never raises for what a caller sent."""
-        faults = key_faults(message)
+        field_errors = key_faults(message)
         if text := id_fault("scene", message.scene_id):
-            faults.append(Fault(field="scene_id", description=text))
+            field_errors.append(FieldError(field="scene_id", description=text))
         inline: dict[str, bytes] = {}
-        media = [self._media(number, item, inline, faults) for number, item in enumerate(message.media)]
+        media = [self._media(number, item, inline, field_errors) for number, item in enumerate(message.media)]
         if sum(len(data) for data in inline.values()) > MAX_INLINE_BYTES:
             text = f"inline data may be {MAX_INLINE_BYTES} bytes in all; give larger media by uri or asset"
-            faults.append(Fault(field="media", description=text))
+            field_errors.append(FieldError(field="media", description=text))
         spec = VideoSpec(
             model=message.model,
             prompt_text=message.prompt_text,
@@ -96,11 +96,11 @@ class RequestReader:
         )
         if None not in media:
             # With an unreadable role the operation, and so the model's rules, would be guessed.
-            faults += self._models.faults(spec)
-        faults += _bound_faults(message)
+            field_errors += self._models.field_errors(spec)
+        field_errors += _bound_errors(message)
         now = self._clock()
-        start_by = self._time(message.start_by, "start_by", message.HasField("start_by"), now, faults)
-        finish_by = self._time(message.finish_by, "finish_by", message.HasField("finish_by"), now, faults)
+        start_by = self._time(message.start_by, "start_by", message.HasField("start_by"), now, field_errors)
+        finish_by = self._time(message.finish_by, "finish_by", message.HasField("finish_by"), now, field_errors)
         request = JobRequest(
             project_id=message.project_id,
             scene_id=message.scene_id,
@@ -119,49 +119,53 @@ class RequestReader:
             finish_by=finish_by,
             labels=dict(message.labels),
         )
-        return Reading(request=request, inline=inline, faults=faults)
+        return Reading(request=request, inline=inline, field_errors=field_errors)
 
     def _media(
-        self, number: int, message: video_pb2.Media, inline: dict[str, bytes], faults: list[Fault]
+        self, number: int, message: video_pb2.Media, inline: dict[str, bytes], field_errors: list[FieldError]
     ) -> Media | None:
         path = f"media[{number}]"
         role = ROLES.get(message.role)
         if role is None:
-            faults.append(Fault(field=f"{path}.role", description=f"required: one of {', '.join(ROLES.values())}"))
+            field_errors.append(
+                FieldError(field=f"{path}.role", description=f"required: one of {', '.join(ROLES.values())}")
+            )
             return None
         at_seconds = message.at_seconds if message.HasField("at_seconds") else None
         match message.WhichOneof("source"):
             case "uri":
-                if text := self._uris.uri_faults(message.uri):
-                    faults.append(Fault(field=f"{path}.uri", description=text))
+                if text := self._uris.uri_error(message.uri):
+                    field_errors.append(FieldError(field=f"{path}.uri", description=text))
                 return Media(role=role, uri=message.uri, at_seconds=at_seconds)
             case "data":
                 if kind_of(role) is not Kind.PICTURE:
                     text = "only pictures may be sent inline; give a video or a sound by uri or asset"
-                    faults.append(Fault(field=f"{path}.data", description=text))
+                    field_errors.append(FieldError(field=f"{path}.data", description=text))
                 elif not message.data:
-                    faults.append(Fault(field=f"{path}.data", description="0 bytes are no picture"))
+                    field_errors.append(FieldError(field=f"{path}.data", description="0 bytes are no picture"))
                 digest = hashlib.sha256(message.data).hexdigest()
                 inline[digest] = message.data
                 return Media(role=role, digest=digest, at_seconds=at_seconds)
             case "asset":
                 if text := path_fault(message.asset):
-                    faults.append(Fault(field=f"{path}.asset", description=text))
+                    field_errors.append(FieldError(field=f"{path}.asset", description=text))
                 return Media(role=role, asset=message.asset, at_seconds=at_seconds)
             case _:
-                faults.append(Fault(field=path, description="required: one of uri, data, asset"))
+                field_errors.append(FieldError(field=path, description="required: one of uri, data, asset"))
                 return None
 
-    def _time(self, stamp: Timestamp, name: str, given: bool, now: datetime, faults: list[Fault]) -> datetime | None:
+    def _time(
+        self, stamp: Timestamp, name: str, given: bool, now: datetime, field_errors: list[FieldError]
+    ) -> datetime | None:
         if not given:
             return None
         try:
             at = parse_time(stamp)
         except (ValueError, OverflowError):
-            faults.append(Fault(field=name, description="not a time between the years 1 and 9999"))
+            field_errors.append(FieldError(field=name, description="not a time between the years 1 and 9999"))
             return None
         if at <= now:
-            faults.append(Fault(field=name, description="must lie in the future"))
+            field_errors.append(FieldError(field=name, description="must lie in the future"))
         return at
 
 
@@ -170,12 +174,12 @@ def _millicredits(message: video_pb2.GenerateVideoRequest) -> int | None:
     return round(message.max_credits * 1000) if 0 < message.max_credits <= MAX_CREDITS else None
 
 
-def _bound_faults(message: video_pb2.GenerateVideoRequest) -> list[Fault]:
-    faults: list[Fault] = []
+def _bound_errors(message: video_pb2.GenerateVideoRequest) -> list[FieldError]:
+    field_errors: list[FieldError] = []
 
     def check(wrong: bool, name: str, description: str) -> None:
         if wrong:
-            faults.append(Fault(field=name, description=description))
+            field_errors.append(FieldError(field=name, description=description))
 
     check(not 0 <= message.max_attempts <= MAX_ATTEMPTS, "max_attempts", f"must be 1 to {MAX_ATTEMPTS}")
     check(abs(message.priority) > MAX_PRIORITY, "priority", f"must be -{MAX_PRIORITY} to {MAX_PRIORITY}")
@@ -196,4 +200,4 @@ def _bound_faults(message: video_pb2.GenerateVideoRequest) -> list[Fault]:
             f"labels[{name[:63]}]",
             "a name may have 1 to 63 characters, a value 255",
         )
-    return faults
+    return field_errors

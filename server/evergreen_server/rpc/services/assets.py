@@ -5,10 +5,10 @@ from contextlib import aclosing
 from datetime import datetime, timedelta
 
 from evergreen.v1 import scene_pb2
-from evergreen_server.ports.specs import Fault
+from evergreen_server.ports.specs import FieldError
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import asset_message, timestamp
-from evergreen_server.rpc.messages.fields import asset_faults
+from evergreen_server.rpc.messages.fields import asset_errors
 from evergreen_server.rpc.services.chunks import chunk_messages
 from evergreen_server.rpc.services.transfers import Transfers
 from evergreen_server.rpc.services.uploads import Messages, Uploads
@@ -58,20 +58,20 @@ class AssetMethods:
 
     async def DownloadAsset(self, message: scene_pb2.DownloadAssetRequest, context: Context) -> None:
         where = (message.project_id, message.scene_id, message.path)
-        faults = asset_faults(*where)
+        field_errors = asset_errors(*where)
         if message.offset < 0:
-            faults.append(Fault(field="offset", description="must not be negative"))
+            field_errors.append(FieldError(field="offset", description="must not be negative"))
         if message.limit < 0:
-            faults.append(Fault(field="limit", description="must not be negative"))
-        if faults:
-            raise InvalidRequest(faults)
+            field_errors.append(FieldError(field="limit", description="must not be negative"))
+        if field_errors:
+            raise InvalidRequest(field_errors)
         context.caller.check_scene(message.project_id, message.scene_id)
         turn = self._transfers.turn(context.caller.owner(message.project_id))
         async with turn, self._transfers.watched() as waiting:
             asset = await self._scenes.stat_asset(*where)
             if message.offset > asset.size_bytes:
                 text = f"must be at most {asset.size_bytes}, the length of the file"
-                raise InvalidRequest([Fault(field="offset", description=text)])
+                raise InvalidRequest([FieldError(field="offset", description=text)])
             end = min(asset.size_bytes, message.offset + (message.limit or asset.size_bytes))
             with waiting:
                 await context.call.write(scene_pb2.DownloadAssetResponse(info=asset_message(asset)))
@@ -86,8 +86,8 @@ class AssetMethods:
         self, message: scene_pb2.DeleteAssetRequest, context: Context
     ) -> scene_pb2.DeleteAssetResponse:
         where = (message.project_id, message.scene_id, message.path)
-        if faults := asset_faults(*where, written=True):
-            raise InvalidRequest(faults)
+        if field_errors := asset_errors(*where, written=True):
+            raise InvalidRequest(field_errors)
         context.caller.check_scene(message.project_id, message.scene_id)
         await self._deletions.check_free(*where)
         await self._scenes.check_asset(*where)
@@ -100,12 +100,12 @@ class AssetMethods:
         self, message: scene_pb2.GetAssetUrlRequest, context: Context
     ) -> scene_pb2.GetAssetUrlResponse:
         where = (message.project_id, message.scene_id, message.path)
-        faults = asset_faults(*where)
+        field_errors = asset_errors(*where)
         seconds = message.lifetime.seconds if message.HasField("lifetime") else LIFETIME_SECONDS
         if not 1 <= seconds <= MAX_LIFETIME_SECONDS:
-            faults.append(Fault(field="lifetime", description="must be 1 second to 7 days"))
-        if faults:
-            raise InvalidRequest(faults)
+            field_errors.append(FieldError(field="lifetime", description="must be 1 second to 7 days"))
+        if field_errors:
+            raise InvalidRequest(field_errors)
         context.caller.check_scene(message.project_id, message.scene_id)
         await self._scenes.require_asset(*where)
         lifetime = timedelta(seconds=seconds)

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from evergreen.v1 import scene_pb2
 from evergreen_server.ports.media import MediaTools
-from evergreen_server.ports.specs import Fault
+from evergreen_server.ports.specs import FieldError
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import scene_message, summary_message
-from evergreen_server.rpc.messages.fields import scene_faults
+from evergreen_server.rpc.messages.fields import scene_errors
 from evergreen_server.rpc.messages.paging import make_token, read_token
 from evergreen_server.rpc.services.assets import AssetMethods
 from evergreen_server.rpc.services.transfers import Transfers
@@ -57,13 +57,13 @@ class SceneService(AssetMethods):
     async def ListScenes(self, message: scene_pb2.ListScenesRequest, _context: Context) -> scene_pb2.ListScenesResponse:
         _check(message.project_id, None)
         if message.page_size < 0:
-            raise InvalidRequest([Fault(field="page_size", description=f"must be 1 to {MAX_PAGE_SIZE}")])
+            raise InvalidRequest([FieldError(field="page_size", description=f"must be 1 to {MAX_PAGE_SIZE}")])
         after = ""
         if message.page_token:
             found = read_token(message.page_token, message.project_id)
             if found is None or id_fault("scene", found):
                 text = "not a token of an earlier answer to the same question"
-                raise InvalidRequest([Fault(field="page_token", description=text)])
+                raise InvalidRequest([FieldError(field="page_token", description=text)])
             after = found
         size = min(message.page_size or PAGE_SIZE, MAX_PAGE_SIZE)
         scenes = await self._scenes.list(message.project_id, limit=size + 1, after=after)
@@ -86,5 +86,5 @@ class SceneService(AssetMethods):
 
 
 def _check(project_id: str, scene_id: str | None) -> None:
-    if faults := scene_faults(project_id, scene_id):
-        raise InvalidRequest(faults)
+    if field_errors := scene_errors(project_id, scene_id):
+        raise InvalidRequest(field_errors)

@@ -18,10 +18,10 @@ from evergreen_server.jobs.model.names import is_reserved, job_of
 from evergreen_server.jobs.store.project_lock import SceneBusy
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import HEAD_BYTES, MediaError, MediaTools
-from evergreen_server.ports.specs import Fault
+from evergreen_server.ports.specs import FieldError
 from evergreen_server.rpc.access.policy import AccessDenied, Caller
 from evergreen_server.rpc.handlers import read_message
-from evergreen_server.rpc.messages.fields import asset_faults
+from evergreen_server.rpc.messages.fields import asset_errors
 from evergreen_server.rpc.services.chunks import chunk_of
 from evergreen_server.rpc.services.transfers import BrokenOff, TooManyTransfers, Transfers, Waiting
 from evergreen_server.rpc.status import InvalidRequest
@@ -168,16 +168,18 @@ class _Body:
         data = await self._next()
         message = scene_pb2.UploadAssetRequest() if data is None else read_message(scene_pb2.UploadAssetRequest, data)
         if not message.HasField("info"):
-            raise InvalidRequest([Fault(field="info", description="required in the first message, and only there")])
+            raise InvalidRequest(
+                [FieldError(field="info", description="required in the first message, and only there")]
+            )
         info = message.info
-        faults = asset_faults(info.project_id, info.scene_id, info.path, prefix="info.", written=True)
+        field_errors = asset_errors(info.project_id, info.scene_id, info.path, prefix="info.", written=True)
         if info.size_bytes < 0:
-            faults.append(Fault(field="info.size_bytes", description="must not be negative"))
+            field_errors.append(FieldError(field="info.size_bytes", description="must not be negative"))
         if info.content_type and not (len(info.content_type) <= 127 and _CONTENT_TYPE.fullmatch(info.content_type)):
             text = "must be a media type of at most 127 characters, such as image/png"
-            faults.append(Fault(field="info.content_type", description=text))
-        if faults:
-            raise InvalidRequest(faults)
+            field_errors.append(FieldError(field="info.content_type", description=text))
+        if field_errors:
+            raise InvalidRequest(field_errors)
         return info
 
     async def head(self) -> bytes:
@@ -219,10 +221,12 @@ class _Body:
         if chunk is None:
             message = read_message(scene_pb2.UploadAssetRequest, data)
             if not message.HasField("chunk"):
-                raise InvalidRequest([Fault(field="chunk", description="required in each message after the first")])
+                raise InvalidRequest(
+                    [FieldError(field="chunk", description="required in each message after the first")]
+                )
             chunk = message.chunk
         if len(chunk) > MAX_CHUNK_BYTES:
-            raise InvalidRequest([Fault(field="chunk", description=f"must be at most {MAX_CHUNK_BYTES} bytes")])
+            raise InvalidRequest([FieldError(field="chunk", description=f"must be at most {MAX_CHUNK_BYTES} bytes")])
         return chunk
 
     async def _next(self) -> bytes | None:

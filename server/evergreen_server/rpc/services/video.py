@@ -16,7 +16,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.provider import Provider
-from evergreen_server.ports.specs import Fault
+from evergreen_server.ports.specs import FieldError
 from evergreen_server.rpc.access.policy import Caller
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import (
@@ -108,8 +108,8 @@ class VideoService:
     def _judge(self, message: video_pb2.GenerateVideoRequest, digest: str) -> tuple[Reading, int | None]:
         """Gives the request as read, and its price in millicredits. Raises InvalidRequest, Precondition."""
         reading = self._reader.read(message, digest)
-        if reading.faults:
-            raise InvalidRequest(reading.faults)
+        if reading.field_errors:
+            raise InvalidRequest(reading.field_errors)
         quote = self._models.quote(reading.request.spec)
         self._check_price(quote, reading.request.max_millicredits)
         return reading, quote
@@ -158,18 +158,18 @@ class VideoService:
             await self._job(job_id, caller)
 
     async def WatchProgress(self, message: video_pb2.WatchProgressRequest, context: Context) -> None:
-        faults: list[Fault] = []
+        field_errors: list[FieldError] = []
         if not message.project_id and not message.job_ids:
-            faults.append(Fault(field="project_id", description="give a project_id, job_ids, or both"))
+            field_errors.append(FieldError(field="project_id", description="give a project_id, job_ids, or both"))
         elif message.project_id and (text := id_fault("project", message.project_id)):
-            faults.append(Fault(field="project_id", description=text))
+            field_errors.append(FieldError(field="project_id", description=text))
         if len(message.job_ids) > MAX_WATCHED:
-            faults.append(Fault(field="job_ids", description=f"at most {MAX_WATCHED}"))
+            field_errors.append(FieldError(field="job_ids", description=f"at most {MAX_WATCHED}"))
         after = message.after_revision if message.HasField("after_revision") else None
         if after is not None and after < 0:
-            faults.append(Fault(field="after_revision", description="must not be negative"))
-        if faults:
-            raise InvalidRequest(faults)
+            field_errors.append(FieldError(field="after_revision", description="must not be negative"))
+        if field_errors:
+            raise InvalidRequest(field_errors)
         for job_id in message.job_ids:
             _check_id(job_id)
         with self._watches.of(context.caller.owner(message.project_id)):
@@ -191,31 +191,31 @@ class VideoService:
         return video_pb2.CancelVideoResponse(job=job_message(job, whole=True))
 
     async def ListVideos(self, message: video_pb2.ListVideosRequest, context: Context) -> video_pb2.ListVideosResponse:
-        faults: list[Fault] = []
+        field_errors: list[FieldError] = []
         if message.project_id and (text := id_fault("project", message.project_id)):
-            faults.append(Fault(field="project_id", description=text))
+            field_errors.append(FieldError(field="project_id", description=text))
         if message.scene_id and (text := id_fault("scene", message.scene_id)):
-            faults.append(Fault(field="scene_id", description=text))
+            field_errors.append(FieldError(field="scene_id", description=text))
         if message.scene_id and not message.project_id:
-            faults.append(Fault(field="project_id", description="required with a scene_id"))
+            field_errors.append(FieldError(field="project_id", description="required with a scene_id"))
         if message.page_size < 0:
-            faults.append(Fault(field="page_size", description=f"must be 1 to {MAX_PAGE_SIZE}"))
+            field_errors.append(FieldError(field="page_size", description=f"must be 1 to {MAX_PAGE_SIZE}"))
         states: set[State] = set()
         for number, state in enumerate(message.states):
             if state in STATES:
                 states.add(STATES[state])
             else:
-                faults.append(Fault(field=f"states[{number}]", description="not a state"))
+                field_errors.append(FieldError(field=f"states[{number}]", description="not a state"))
         scope = f"{message.project_id}/{message.scene_id}/{','.join(sorted(states))}"
         after = ""
         if message.page_token:
             found = read_token(message.page_token, scope)
             if found is None or id_fault("job", found):
                 text = "not a token of an earlier answer to the same question"
-                faults.append(Fault(field="page_token", description=text))
+                field_errors.append(FieldError(field="page_token", description=text))
             after = found or ""
-        if faults:
-            raise InvalidRequest(faults)
+        if field_errors:
+            raise InvalidRequest(field_errors)
         size = min(message.page_size or PAGE_SIZE, MAX_PAGE_SIZE)
         page = await self._store.page(
             project_id=message.project_id,
@@ -241,16 +241,18 @@ class VideoService:
         known = message.resolution in video_pb2.SubmissionResolution.values()
         name = video_pb2.SubmissionResolution.Name(message.resolution) if known else ""
         name = name.removeprefix("SUBMISSION_RESOLUTION_")
-        faults: list[Fault] = []
+        field_errors: list[FieldError] = []
         if name not in commands.Resolution.__members__:
-            faults.append(Fault(field="resolution", description="required: one of RESUBMIT, ABANDON, ATTACH"))
+            field_errors.append(
+                FieldError(field="resolution", description="required: one of RESUBMIT, ABANDON, ATTACH")
+            )
         elif (name == "ATTACH") != bool(message.provider_task_id):
             text = "required with ATTACH, and only there"
-            faults.append(Fault(field="provider_task_id", description=text))
+            field_errors.append(FieldError(field="provider_task_id", description=text))
         elif message.provider_task_id and not TASK_ID.fullmatch(message.provider_task_id):
-            faults.append(Fault(field="provider_task_id", description="must be a UUID"))
-        if faults:
-            raise InvalidRequest(faults)
+            field_errors.append(FieldError(field="provider_task_id", description="must be a UUID"))
+        if field_errors:
+            raise InvalidRequest(field_errors)
         await self._check_job(message.job_id, context.caller)
         job = await commands.resolve(
             self._store,
@@ -270,7 +272,7 @@ class VideoService:
     async def GetAccount(self, message: video_pb2.GetAccountRequest, _context: Context) -> video_pb2.GetAccountResponse:
         project_id = message.project_id
         if project_id and (text := id_fault("project", project_id)):
-            raise InvalidRequest([Fault(field="project_id", description=text)])
+            raise InvalidRequest([FieldError(field="project_id", description=text)])
         account, totals = await self._account.read(), await self._store.totals(project_id)
         return account_message(account, totals, cap=self._store.cap(project_id) if project_id else None)
 

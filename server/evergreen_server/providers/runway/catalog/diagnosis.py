@@ -1,16 +1,16 @@
-"""Finds everything wrong with a caller's request, each fault at the caller's own field."""
+"""Finds everything wrong with a caller's request, each error at the caller's own field."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from evergreen_server.ports.specs import Fault, Json, Kind, Media, PreparedMedia, Role, VideoSpec, kind_of
+from evergreen_server.ports.specs import FieldError, Json, Kind, Media, PreparedMedia, Role, VideoSpec, kind_of
 from evergreen_server.providers.runway.catalog.checks import check_body
 from evergreen_server.providers.runway.catalog.compose import Composition, compose, operation_of, roles_of
 from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operation, Path
 from evergreen_server.providers.runway.catalog.runway_models import TABLE
 from evergreen_server.providers.runway.catalog.vocabulary import SEED, Row
 
-__all__ = ["OWNED", "find_faults", "trace"]
+__all__ = ["OWNED", "find_field_errors", "trace"]
 
 OWNED: Mapping[str, str] = {
     "model": "model",
@@ -47,41 +47,41 @@ PLACEHOLDERS = {
 }
 
 
-def find_faults(spec: VideoSpec) -> list[Fault]:
-    """Names every fault, with what is allowed; empty means acceptable."""
-    found = list(_option_faults(spec))
+def find_field_errors(spec: VideoSpec) -> list[FieldError]:
+    """Returns every error, with what is allowed; empty means acceptable."""
+    found = list(_option_errors(spec))
     operation = operation_of(spec.model, (one.role for one in spec.media))
     row = TABLE.get((operation, spec.model))
     rows = [one for one in TABLE.values() if one.model == spec.model]
     if not rows:
         known = ", ".join(dict.fromkeys(model for _, model in TABLE))
-        found.append(Fault(field="model", description=f"Unknown model; one of: {known}."))
+        found.append(FieldError(field="model", description=f"Unknown model; one of: {known}."))
         if spec.seed is not None:
-            found += [Fault(field="seed", description=issue.message) for issue in SEED.issues(spec.seed, ())]
+            found += [FieldError(field="seed", description=issue.message) for issue in SEED.issues(spec.seed, ())]
         return found
     if row is None:
         found.append(_wrong_operation(operation, rows))
-    found += _row_faults(spec, row or rows[0], of_media=row is not None)
+    found += _row_errors(spec, row or rows[0], of_media=row is not None)
     return list(dict.fromkeys(found))
 
 
-def _wrong_operation(operation: Operation, rows: list[Row]) -> Fault:
+def _wrong_operation(operation: Operation, rows: list[Row]) -> FieldError:
     ways = "; ".join(f"{row.operation} from {', '.join(roles_of(row)) or 'text alone'}" for row in rows)
-    return Fault(
+    return FieldError(
         field="media",
         description=f"{rows[0].model} does not do {operation}; it does {ways}.",
     )
 
 
-def _row_faults(spec: VideoSpec, row: Row, *, of_media: bool) -> Iterator[Fault]:
+def _row_errors(spec: VideoSpec, row: Row, *, of_media: bool) -> Iterator[FieldError]:
     allowed = {name: value for name, value in spec.options.items() if not _owned(name, value)}
     composed = compose(replace(spec, options=allowed), [_placeholder(one) for one in spec.media], row)
     for issue in check_body(row.operation, composed.body):
-        for fault in _translate(issue, composed, row):
-            if of_media or not fault.field.startswith("media"):
-                yield fault
+        for error in _translate(issue, composed, row):
+            if of_media or not error.field.startswith("media"):
+                yield error
     if "ratio" in composed.body and row.model == "aleph2":
-        yield Fault(
+        yield FieldError(
             field="ratio",
             description="aleph2 keeps the source's size; use options.targetAspectRatio.",
         )
@@ -89,31 +89,31 @@ def _row_faults(spec: VideoSpec, row: Row, *, of_media: bool) -> Iterator[Fault]
     if isinstance(chosen, str) and chosen not in SINGLE_FILES and "outputFormat" in row.fields:
         kinds = ", ".join(value for value in _values(row, "outputFormat") if value in SINGLE_FILES)
         text = f"A clip is delivered as one video file, so image sequences are not taken; one of: {kinds}."
-        yield Fault(field="options.outputFormat", description=text)
+        yield FieldError(field="options.outputFormat", description=text)
     if of_media:
         for index in composed.misfits:
             yield _misfit(index, spec.media[index], row)
         for index, one in enumerate(spec.media):
             if one.at_seconds is not None and one.role is not Role.KEYFRAME:
-                yield Fault(
+                yield FieldError(
                     field=f"media[{index}].at_seconds",
                     description="Only a KEYFRAME has a time.",
                 )
 
 
-def _misfit(index: int, one: Media, row: Row) -> Fault:
+def _misfit(index: int, one: Media, row: Row) -> FieldError:
     roles = roles_of(row)
     if one.role is Role.SOURCE_VIDEO and one.role in roles:
-        return Fault(
+        return FieldError(
             field=f"media[{index}].role",
             description="Only one SOURCE_VIDEO can be given.",
         )
     takes = ", ".join(roles) or "no media"
     description = f"{row.model} {row.operation} has no place for {one.role}; it takes {takes}."
-    return Fault(field=f"media[{index}].role", description=description)
+    return FieldError(field=f"media[{index}].role", description=description)
 
 
-def _translate(issue: Issue, composed: Composition, row: Row) -> Iterator[Fault]:
+def _translate(issue: Issue, composed: Composition, row: Row) -> Iterator[FieldError]:
     if issue.code == "unrecognized_keys" and not issue.path:
         for name in _strings(issue.details["keys"]):
             yield _not_taken(name, row)
@@ -125,22 +125,22 @@ def _translate(issue: Issue, composed: Composition, row: Row) -> Iterator[Fault]
         description = f"Required by {row.model}" + (f": {allowed}." if allowed else ".")
     else:
         description = issue.message.rstrip(".") + (f"; allowed: {allowed}." if allowed else ".")
-    yield Fault(field=field, description=description)
+    yield FieldError(field=field, description=description)
 
 
-def _not_taken(name: str, row: Row) -> Fault:
+def _not_taken(name: str, row: Row) -> FieldError:
     field = OWNED.get(name)
     if field is None:
         options = ", ".join(option for option in row.fields if option not in OWNED) or "none"
         text = f"Not an option of {row.model} {row.operation}; its options: {options}."
-        return Fault(field=f"options.{name}", description=text)
+        return FieldError(field=f"options.{name}", description=text)
     instead = ""
     if name in ("ratio", "resolution"):
         other = "resolution" if name == "ratio" else "ratio"
         instead = " Its size follows the input."
         if choices := _values(row, other):
             instead = f" Use {other}, one of: {', '.join(choices)}."
-    return Fault(
+    return FieldError(
         field=field,
         description=f"{row.model} {row.operation} takes no {field}.{instead}",
     )
@@ -156,18 +156,18 @@ def trace(path: Path, origins: Mapping[Path, str]) -> str:
     return OWNED.get(first, f"options.{first}")
 
 
-def _option_faults(spec: VideoSpec) -> Iterator[Fault]:
+def _option_errors(spec: VideoSpec) -> Iterator[FieldError]:
     for name, value in spec.options.items():
         if _owned(name, value):
             instead = OWNED.get(name, "media")
-            yield Fault(field=f"options.{name}", description=f"Not an option; use {instead}.")
+            yield FieldError(field=f"options.{name}", description=f"Not an option; use {instead}.")
         elif name == "duration" and spec.duration_seconds is not None:
-            yield Fault(
+            yield FieldError(
                 field="options.duration",
                 description="Give duration_seconds or this, not both.",
             )
         elif any("://" in text or text.lstrip().lower().startswith("data:") for text in _texts(value)):
-            yield Fault(
+            yield FieldError(
                 field=f"options.{name}",
                 description="Options hold no URIs; give media instead.",
             )

@@ -1,16 +1,16 @@
 """The one table of models: validates requests, quotes prices, answers ListModels, and serves the sandbox.
 
 The rules are stated on request bodies as the provider takes them (`rows.py`); what a caller of ours
-gets wrong is found by composing the body and tracing each issue back to the field it came from (`faults.py`).
+gets wrong is found by composing the body and tracing each issue back to the field it came from (`field_errors.py`).
 """
 
 from collections.abc import Sequence
 
 from evergreen_server.ports.catalog import ModelInfo, OperationInfo, PictureRule
-from evergreen_server.ports.specs import Fault, PreparedMedia, Role, VideoSpec
+from evergreen_server.ports.specs import FieldError, PreparedMedia, Role, VideoSpec
 from evergreen_server.providers.runway.catalog.checks import aspect_limits, check_body, smallest_side
 from evergreen_server.providers.runway.catalog.compose import compose, operation_of, roles_of
-from evergreen_server.providers.runway.catalog.diagnosis import OWNED, find_faults
+from evergreen_server.providers.runway.catalog.diagnosis import OWNED, find_field_errors
 from evergreen_server.providers.runway.catalog.prices import (
     TARIFFS,
     default_duration,
@@ -38,8 +38,8 @@ def model_names(operation: Operation | None = None) -> tuple[str, ...]:
 class RunwayModels:
     """Fits `ModelTable` for the provider's video models."""
 
-    def faults(self, spec: VideoSpec) -> list[Fault]:
-        return find_faults(spec)
+    def field_errors(self, spec: VideoSpec) -> list[FieldError]:
+        return find_field_errors(spec)
 
     def quote(self, spec: VideoSpec) -> int | None:
         row = TABLE.get((_operation(spec), spec.model))

@@ -100,7 +100,7 @@ def _meaning(answer: Answer, composed: Composition, text: str, *, secret: str, n
         case _ if 400 <= status < 500 and status != REQUEST_TIMEOUT:
             if status == 402 or wire.lacks_credits(text):
                 return InsufficientCredits(said, status=status)
-            faults = wire.error_faults(answer.body, composed, secret=secret)
-            return Refused(f"The provider refused the request: {said}", faults=faults, status=status)
+            field_errors = wire.field_errors_of(answer.body, composed, secret=secret)
+            return Refused(f"The provider refused the request: {said}", field_errors=field_errors, status=status)
         case _:
             return SubmissionUnknown(f"The provider answered HTTP {status}; whether a task was made is not known.")

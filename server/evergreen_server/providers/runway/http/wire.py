@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from evergreen_server.ports.provider import Account, Failure, ModelLimits, Refused, Submission, Task, TaskState
-from evergreen_server.ports.specs import Fault, Json, PreparedMedia, VideoSpec
+from evergreen_server.ports.specs import FieldError, Json, PreparedMedia, VideoSpec
 from evergreen_server.providers.runway.catalog.compose import Composition, compose, operation_of
 from evergreen_server.providers.runway.catalog.diagnosis import trace
 from evergreen_server.providers.runway.catalog.figures import amount, count, is_model_name, number, price
 from evergreen_server.providers.runway.catalog.runway_models import TABLE
 
 __all__ = [
-    "API_VERSION", "TASK_ID", "clean", "encode", "error_faults", "error_text", "lacks_credits", "parse",
+    "API_VERSION", "TASK_ID", "clean", "encode", "error_text", "field_errors_of", "lacks_credits", "parse",
     "read_account", "read_submission", "read_task", "request_for", "salvage_submission",
 ]  # fmt: skip
 
@@ -41,11 +41,15 @@ def request_for(spec: VideoSpec, media: Sequence[PreparedMedia]) -> tuple[str, C
     operation = operation_of(spec.model, (one.role for one in media))
     row = TABLE.get((operation, spec.model))
     if row is None:
-        raise Refused(f"{spec.model} does not do {operation}.", faults=[Fault(field="model", description="Not known.")])
+        raise Refused(
+            f"{spec.model} does not do {operation}.", field_errors=[FieldError(field="model", description="Not known.")]
+        )
     composed = compose(spec, media, row)
     if composed.misfits:
-        faults = [Fault(field=f"media[{index}].role", description="Has no place.") for index in composed.misfits]
-        raise Refused(f"{spec.model} {operation} has no place for some of the media.", faults=faults)
+        field_errors = [
+            FieldError(field=f"media[{index}].role", description="Has no place.") for index in composed.misfits
+        ]
+        raise Refused(f"{spec.model} {operation} has no place for some of the media.", field_errors=field_errors)
     return f"/v1/{operation}", composed
 
 
@@ -189,20 +193,20 @@ def error_text(body: bytes) -> str:
     return clean(text) if isinstance(text, str) else ""
 
 
-def error_faults(body: bytes, composed: Composition, *, secret: str = "") -> tuple[Fault, ...]:
+def field_errors_of(body: bytes, composed: Composition, *, secret: str = "") -> tuple[FieldError, ...]:
     """Gives the issues of a 400, each at the caller's own field."""
     try:
         members = _members(parse(body))
     except ValueError:
         return ()
-    faults = []
+    field_errors = []
     for issue in _list(members.get("issues"))[:MOST_ISSUES]:
         message, path = _members(issue).get("message"), _list(_members(issue).get("path"))
         parts = tuple(part for part in path[:MOST_ISSUES] if isinstance(part, str | int))
         if isinstance(message, str):
             field = clean(trace(parts, composed.origins), limit=128, secret=secret)
-            faults.append(Fault(field=field, description=clean(message, secret=secret)))
-    return tuple(dict.fromkeys(faults))
+            field_errors.append(FieldError(field=field, description=clean(message, secret=secret)))
+    return tuple(dict.fromkeys(field_errors))
 
 
 def lacks_credits(text: str) -> bool:
