@@ -21,8 +21,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol, TypeAlias
 
-from evergreen_storage.checksums import Chunk
-
 Sealed: TypeAlias = Callable[[int, int], Awaitable[None]]
 """Takes the size and the CRC32C of a body that has come whole, just before its key becomes visible."""
 
@@ -63,7 +61,7 @@ class Storage(Protocol):
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[Chunk],
+        chunks: AsyncIterator[bytes],
         *,
         size: int | None,
         content_type: str | None = None,

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
 
-from evergreen_storage.checksums import Chunk, extend_crc32c
+from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.storage import BodyMismatch, check_body
 
 BLOCK: Final = 1 << 20
@@ -12,7 +12,7 @@ BLOCK: Final = 1 << 20
 class Body:
     """A body that is read once."""
 
-    def __init__(self, key: str, chunks: AsyncIterator[Chunk], *, size: int | None, crc32c: int | None) -> None:
+    def __init__(self, key: str, chunks: AsyncIterator[bytes], *, size: int | None, crc32c: int | None) -> None:
         self._key = key
         self._chunks = chunks
         self._wanted_size = size
@@ -22,7 +22,7 @@ class Body:
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
         """Reads the body in blocks of 1 MiB and more. Raises BodyMismatch as soon as it is not the announced one."""
-        held: list[Chunk] = []
+        held: list[bytes] = []
         length = 0
         async for chunk in self._chunks:
             held.append(chunk)
@@ -43,7 +43,7 @@ class Body:
         if last:
             yield last
 
-    def _counted(self, held: list[Chunk]) -> bytes:
+    def _counted(self, held: list[bytes]) -> bytes:
         block = b"".join(held)
         self.size += len(block)
         self.crc32c = extend_crc32c(self.crc32c, block)

@@ -16,7 +16,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from evergreen_storage.checksums import Chunk, extend_crc32c
+from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.content_types import content_type_of, is_run
 from evergreen_storage.engines.body import BLOCK, Body
 from evergreen_storage.engines.fsspec_files import ForeignFiles, translated
@@ -79,7 +79,7 @@ class FsspecStorage:
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[Chunk],
+        chunks: AsyncIterator[bytes],
         *,
         size: int | None,
         content_type: str | None = None,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from evergreen_storage.checksums import Chunk, extend_crc32c
+from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.engines.descriptors import translated
 from evergreen_storage.engines.disk import Disk, Traits, meta_of, token_of
 from evergreen_storage.engines.part import Part
@@ -68,7 +68,7 @@ class LocalStorage:
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[Chunk],
+        chunks: AsyncIterator[bytes],
         *,
         size: int | None,
         content_type: str | None = None,
@@ -79,7 +79,7 @@ class LocalStorage:
         part = Part(self._disk, check_key(key))
         try:
             await self._threads.run(part.open)
-            held: list[Chunk] = []
+            held: list[bytes] = []
             length = read = 0
             async with Behind(self._threads, part.write, most=_MOST) as behind:
                 async for chunk in chunks:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 
-from evergreen_storage.checksums import Chunk, extend_crc32c
+from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.content_types import content_type_of
 from evergreen_storage.keys import check_folder, check_key
 from evergreen_storage.storage import (
@@ -71,7 +71,7 @@ class MemoryStorage:
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[Chunk],
+        chunks: AsyncIterator[bytes],
         *,
         size: int | None,
         content_type: str | None = None,

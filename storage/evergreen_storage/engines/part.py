@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from typing import Final
 
-from evergreen_storage.checksums import Chunk, extend_crc32c
+from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.engines.descriptors import translated
 from evergreen_storage.engines.disk import Disk, meta_of
 from evergreen_storage.engines.trees import part_name
@@ -39,7 +39,7 @@ class Part:
             self._resources.callback(os.close, self._file)
             self._resources.callback(self._discard)
 
-    def write(self, blocks: Sequence[Chunk]) -> None:
+    def write(self, blocks: Sequence[bytes]) -> None:
         """Appends blocks to the hidden file."""
         with translated(self._key, "written"):
             for block in blocks:

@@ -5,7 +5,6 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from pathlib import Path
 
-from evergreen_storage.checksums import Chunk
 from evergreen_storage.locks import KeyLocks
 from evergreen_storage.storage import AlreadyExists, Conflict, Meta, NotFound, Sealed, Storage
 
@@ -40,7 +39,7 @@ class SerializedStorage:
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[Chunk],
+        chunks: AsyncIterator[bytes],
         *,
         size: int | None,
         content_type: str | None = None,

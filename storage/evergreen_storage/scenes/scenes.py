@@ -16,7 +16,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from evergreen_storage.checksums import Chunk
 from evergreen_storage.keys import FOLDERS, Kind, id_fault, path_fault
 from evergreen_storage.scenes.deleting import delete_files
 from evergreen_storage.scenes.description import describe
@@ -123,7 +122,7 @@ class SceneStore:
         project_id: str,
         scene_id: str,
         path: str,
-        chunks: AsyncIterator[Chunk],
+        chunks: AsyncIterator[bytes],
         size: int | None,
         content_type: str,
         crc32c: int | None = None,

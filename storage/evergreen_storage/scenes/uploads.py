@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from evergreen_storage.checksums import Chunk, extend_crc32c
+from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.scenes.description import describe
 from evergreen_storage.scenes.values import Asset
 from evergreen_storage.storage import AlreadyExists, BodyMismatch, Sealed, Storage, check_body
@@ -31,7 +31,7 @@ async def store_stream(
     storage: Storage,
     key: str,
     path: str,
-    chunks: AsyncIterator[Chunk],
+    chunks: AsyncIterator[bytes],
     *,
     size: int | None,
     content_type: str,

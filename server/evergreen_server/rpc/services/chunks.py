@@ -6,7 +6,6 @@ UploadAssetRequest and DownloadAssetResponse have the same field for them.
 from collections.abc import Iterator
 
 from evergreen.v1 import scene_pb2
-from evergreen_storage.checksums import Tail, tail_of
 
 CHUNK_BYTES = 512 * 1024
 
@@ -22,8 +21,8 @@ def chunk_messages(block: bytes) -> Iterator[bytes]:
         yield b"".join((bytes([_TAG]), _varint(len(chunk)), chunk))
 
 
-def chunk_of(data: bytes) -> Tail | None:
-    """Shows the chunk of an UploadAssetRequest that is nothing but one, plainly encoded; None for any other."""
+def chunk_of(data: bytes) -> bytes | None:
+    """Returns the chunk of an UploadAssetRequest that holds nothing else, plainly encoded; None for any other."""
     if not data or data[0] != _TAG:
         return None
     length = 0
@@ -31,7 +30,7 @@ def chunk_of(data: bytes) -> Tail | None:
         length |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
             start = place + 2
-            return tail_of(data, start) if len(data) - start == length else None
+            return data[start:] if len(data) - start == length else None
     return None
 
 

@@ -27,7 +27,6 @@ from evergreen_server.rpc.services.transfers import BrokenOff, TooManyTransfers,
 from evergreen_server.rpc.status import InvalidRequest
 from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_storage import Asset, AssetConflict, AssetNotFound, SceneNotFound, SceneStore, StorageError
-from evergreen_storage.checksums import Chunk
 from evergreen_storage.content_types import UNKNOWN_TYPE, content_type_of, is_run
 
 Messages = AsyncIterator[bytes]
@@ -160,7 +159,7 @@ class _Body:
         self._messages = messages
         self._prove = prove
         self._waiting = waiting
-        self._held: list[Chunk] = []
+        self._held: list[bytes] = []
         self._whole = False
 
     async def info(self) -> scene_pb2.UploadInfo:
@@ -190,7 +189,7 @@ class _Body:
             size += len(chunk)
         return b"".join(self._held)[:HEAD_BYTES]
 
-    async def chunks(self) -> AsyncIterator[Chunk]:
+    async def chunks(self) -> AsyncIterator[bytes]:
         """Gives all bytes, and ends only if they are all."""
         for held in self._held:
             yield held
@@ -206,7 +205,7 @@ class _Body:
                 while left > 0:
                     left -= len(await anext(self._messages))
 
-    async def _chunk(self) -> Chunk | None:
+    async def _chunk(self) -> bytes | None:
         if self._whole:
             return None
         data = await self._next()
@@ -217,7 +216,7 @@ class _Body:
                 raise BrokenOff("the client left before it had sent everything") from None
             self._whole = True
             return None
-        chunk: Chunk | None = chunk_of(data)
+        chunk = chunk_of(data)
         if chunk is None:
             message = read_message(scene_pb2.UploadAssetRequest, data)
             if not message.HasField("chunk"):

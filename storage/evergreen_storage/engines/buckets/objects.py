@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 import obstore
 
-from evergreen_storage.checksums import Chunk, extend_crc32c
+from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.content_types import content_type_of, headers_of
 from evergreen_storage.engines.body import BLOCK, Body
 from evergreen_storage.engines.buckets.clearing import clear
@@ -100,7 +100,7 @@ class ObjectStorage:
     async def put_stream(
         self,
         key: str,
-        chunks: AsyncIterator[Chunk],
+        chunks: AsyncIterator[bytes],
         *,
         size: int | None,
         content_type: str | None = None,
