@@ -4,7 +4,7 @@ Nothing else changes a job's state. The store runs each within a transaction, on
 refuses what `states.MOVES` does not allow. docs/state-machine.md is made from the functions marked `@transition`.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -39,15 +39,15 @@ F = TypeVar("F", bound=Callable[..., Job])
 LONGEST_LIFE = timedelta(days=30)
 NOT_KNOWN = "it is not known whether the provider created a task"
 
-BEFORE_SUBMISSION = frozenset({State.QUEUED, State.CANCELLING})
 FOLLOWED = frozenset({State.RUNNING, State.CANCELLING})
+STAYS = {state: {state} for state in FOLLOWED}
 
 
-def transition(*, of: Iterable[State], to: Iterable[State]) -> Callable[[F], F]:
-    """Marks a transition with the states that it applies to and those that it may lead to, for tests and the docs."""
+def transition(moves: Mapping[State, Collection[State]]) -> Callable[[F], F]:
+    """Marks a transition with the states that it applies to and where it may lead from each, for tests and the docs."""
 
     def mark(function: F) -> F:
-        function.__dict__["of"], function.__dict__["to"] = frozenset(of), frozenset(to)
+        function.__dict__["moves"] = {old: frozenset(new) for old, new in moves.items()}
         return function
 
     return mark
@@ -85,7 +85,7 @@ def run_again(job: Job) -> Job:
 # Preparation: nothing has been sent or paid.
 
 
-@transition(of=BEFORE_SUBMISSION, to={State.QUEUED, State.CANCELLED})
+@transition({State.QUEUED: {State.QUEUED}, State.CANCELLING: {State.CANCELLED}})
 def prepared(job: Job, inputs: Sequence[Input], pins: Sequence[Pin | None], warnings: Iterable[JobWarning] = ()) -> Job:
     """Transition: every input is checked and kept; the job waits for a slot."""
     if job.state is State.CANCELLING:
@@ -94,19 +94,25 @@ def prepared(job: Job, inputs: Sequence[Input], pins: Sequence[Pin | None], warn
     return replace(job, inputs=tuple(inputs), pins=tuple(pins), stage=Stage.WAITING)
 
 
-@transition(of=BEFORE_SUBMISSION | {State.RUNNING}, to={State.FAILED, State.CANCELLED})
+@transition({State.QUEUED: {State.FAILED}, State.RUNNING: {State.FAILED}, State.CANCELLING: {State.CANCELLED}})
 def unusable(job: Job, error: JobFailure) -> Job:
     """Transition: an input cannot be used, so that nothing is submitted or paid."""
     return cancelled_before_submission(job) if job.state is State.CANCELLING else free(job).failed(error)
 
 
-@transition(of=BEFORE_SUBMISSION | FOLLOWED, to=FOLLOWED | {State.FAILED, State.CANCELLED})
+@transition(
+    {
+        State.QUEUED: {State.FAILED},
+        State.RUNNING: {State.RUNNING, State.FAILED},
+        State.CANCELLING: {State.CANCELLING, State.CANCELLED},
+    }
+)
 def never_sent(job: Job, error: JobFailure) -> Job:
     """Transition: an error of the service keeps the job from being submitted; one that may have been sent is left."""
     return job if job.final or job.submit_token or job.task_id else unusable(job, error)
 
 
-@transition(of=BEFORE_SUBMISSION, to={State.EXPIRED, State.CANCELLED})
+@transition({State.QUEUED: {State.EXPIRED}, State.CANCELLING: {State.CANCELLED}})
 def expired(job: Job, error: JobFailure) -> Job:
     """Transition: the job was not submitted in time."""
     if job.state is State.CANCELLING:
@@ -114,7 +120,7 @@ def expired(job: Job, error: JobFailure) -> Job:
     return replace(free(job), error=error).ended(State.EXPIRED)
 
 
-@transition(of={State.CANCELLING}, to={State.CANCELLED})
+@transition({State.CANCELLING: {State.CANCELLED}})
 def cancelled_before_submission(job: Job) -> Job:
     """Transition: a job that is to be cancelled has nothing at the provider. Any other job is left as it is."""
     return free(job).ended(State.CANCELLED) if job.state is State.CANCELLING else job
@@ -123,7 +129,7 @@ def cancelled_before_submission(job: Job) -> Job:
 # Submission: what came of the one POST.
 
 
-@transition(of=BEFORE_SUBMISSION, to={State.QUEUED, State.RUNNING, State.CANCELLED})
+@transition({State.QUEUED: {State.QUEUED, State.RUNNING}, State.CANCELLING: {State.CANCELLED}})
 def intended(job: Job, token: str, now: datetime) -> Job:
     """Transition: the intent to submit is recorded, before a byte is sent; only with a slot."""
     if job.state is State.CANCELLING:
@@ -141,7 +147,7 @@ def intended(job: Job, token: str, now: datetime) -> Job:
     )
 
 
-@transition(of=FOLLOWED, to={State.QUEUED, State.CANCELLED})
+@transition({State.RUNNING: {State.QUEUED}, State.CANCELLING: {State.CANCELLED}})
 def withdrawn(job: Job, not_before: datetime) -> Job:
     """Transition: not a byte was sent; the job waits for a slot again, no earlier than `not_before`."""
     job = replace(job, submit_token="", submitted_at=None)
@@ -150,7 +156,14 @@ def withdrawn(job: Job, not_before: datetime) -> Job:
     return replace(job, state=State.QUEUED, stage=Stage.WAITING, not_before=not_before)
 
 
-@transition(of=UNFINISHED, to={State.QUEUED, State.CANCELLING})
+@transition(
+    {
+        State.QUEUED: {State.QUEUED},
+        State.RUNNING: {State.QUEUED},
+        State.NEEDS_ATTENTION: {State.QUEUED},
+        State.CANCELLING: {State.CANCELLING},
+    }
+)
 def unsent(job: Job) -> Job:
     """Transition: an execution that was superseded says that it sent nothing. What is to be cancelled still is."""
     job = replace(job, submit_token="", submitted_at=None)
@@ -163,7 +176,7 @@ def unsent(job: Job) -> Job:
             return job
 
 
-@transition(of=FOLLOWED, to=FOLLOWED)
+@transition(STAYS)
 def created(job: Job, submission: Submission) -> Job:
     """Transition: the provider made a task."""
     return replace(
@@ -173,13 +186,13 @@ def created(job: Job, submission: Submission) -> Job:
     )
 
 
-@transition(of=FOLLOWED, to=FOLLOWED)
+@transition(STAYS)
 def adopted(job: Job, task_id: str) -> Job:
     """Transition: the task that an earlier execution made is the job's."""
     return replace(job, task_id=task_id)
 
 
-@transition(of=FOLLOWED, to={State.QUEUED, State.FAILED, State.CANCELLED})
+@transition({State.RUNNING: {State.QUEUED, State.FAILED}, State.CANCELLING: {State.FAILED, State.CANCELLED}})
 def not_created(job: Job, exc: ProviderError, not_before: datetime) -> Job:
     """Transition: the POST surely created nothing. Raises TypeError for any other answer."""
     back = withdrawn(job, not_before)
@@ -201,7 +214,7 @@ def not_created(job: Job, exc: ProviderError, not_before: datetime) -> Job:
             raise TypeError(f"not an answer to a create: {exc!r}")
 
 
-@transition(of=FOLLOWED, to={State.QUEUED, State.NEEDS_ATTENTION})
+@transition({State.RUNNING: {State.QUEUED, State.NEEDS_ATTENTION}, State.CANCELLING: {State.NEEDS_ATTENTION}})
 def submission_unknown(job: Job, cause: str, not_before: datetime) -> Job:
     """Transition: the answer was lost. Once, where the request says RESUBMIT, the job is QUEUED for a new attempt."""
     again = job.request.on_unknown_submission is OnUnknownSubmission.RESUBMIT
@@ -212,14 +225,14 @@ def submission_unknown(job: Job, cause: str, not_before: datetime) -> Job:
     return needs_attention(job, cause)
 
 
-@transition(of=FOLLOWED, to={State.NEEDS_ATTENTION})
+@transition({State.RUNNING: {State.NEEDS_ATTENTION}, State.CANCELLING: {State.NEEDS_ATTENTION}})
 def needs_attention(job: Job, cause: str) -> Job:
     """Transition: only the caller can say what becomes of a job of which nobody knows whether it was submitted."""
     error = JobFailure(reason="SUBMISSION_UNKNOWN", message=f"{NOT_KNOWN}: {cause}")
     return replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=error)
 
 
-@transition(of={State.RUNNING, State.NEEDS_ATTENTION}, to={State.QUEUED})
+@transition({State.RUNNING: {State.QUEUED}, State.NEEDS_ATTENTION: {State.QUEUED}})
 def next_attempt(job: Job, *, not_before: datetime | None) -> Job:
     """Transition: the job waits for one more attempt. What the last one cost must be charged before."""
     return replace(
@@ -241,19 +254,19 @@ def next_attempt(job: Job, *, not_before: datetime | None) -> Job:
 # The task at the provider, followed to its end.
 
 
-@transition(of=FOLLOWED, to=FOLLOWED)
+@transition(STAYS)
 def stage_observed(job: Job, stage: Stage) -> Job:
     """Transition: the task waits or runs at the provider. A job that is to be cancelled keeps its stage."""
     return replace(job, stage=stage) if job.state is State.RUNNING else job
 
 
-@transition(of=FOLLOWED, to=FOLLOWED)
+@transition(STAYS)
 def cancellation_intended(job: Job) -> Job:
     """Transition: recorded before the DELETE is sent, so that a task that is gone afterwards is known as our doing."""
     return replace(job, delete_sent=True)
 
 
-@transition(of=FOLLOWED, to=FOLLOWED)
+@transition(STAYS)
 def generated(job: Job, task: Task) -> Job:
     """Transition: the task has succeeded; its outputs are to be stored."""
     if job.stage is Stage.DELIVERING:
@@ -263,7 +276,7 @@ def generated(job: Job, task: Task) -> Job:
     return replace(charged(job, task), stage=Stage.DELIVERING)
 
 
-@transition(of=FOLLOWED, to={State.QUEUED, State.FAILED})
+@transition({State.RUNNING: {State.QUEUED, State.FAILED}, State.CANCELLING: {State.FAILED}})
 def generation_failed(job: Job, task: Task, failure: Failure, again_at: datetime, again: bool = True) -> Job:
     """Transition: the task has failed. Where that cost nothing and attempts are left, the job waits for the next."""
     job = charged(job, task)
@@ -281,13 +294,13 @@ def generation_failed(job: Job, task: Task, failure: Failure, again_at: datetime
     )
 
 
-@transition(of=FOLLOWED, to={State.FAILED, State.CANCELLED, State.EXPIRED})
+@transition({State.RUNNING: {State.FAILED, State.EXPIRED}, State.CANCELLING: {State.FAILED, State.CANCELLED}})
 def task_gone(job: Job, text: str, *, ours: bool) -> Job:
     """Transition: the provider no longer knows the task, nor what it cost; `ours` where we may have deleted it."""
     return task_missing(job.charged_at_most(), text, ours=ours)
 
 
-@transition(of=FOLLOWED, to={State.FAILED, State.CANCELLED, State.EXPIRED})
+@transition({State.RUNNING: {State.FAILED, State.EXPIRED}, State.CANCELLING: {State.FAILED, State.CANCELLED}})
 def task_missing(job: Job, text: str, *, ours: bool) -> Job:
     """Transition: the task was cancelled at the provider; `ours` where we may have done it."""
     if ours:
@@ -295,7 +308,7 @@ def task_missing(job: Job, text: str, *, ours: bool) -> Job:
     return job.failed(JobFailure(reason="PROVIDER_TASK_GONE", message=text))
 
 
-@transition(of=FOLLOWED, to={State.CANCELLED, State.EXPIRED})
+@transition({State.RUNNING: {State.EXPIRED}, State.CANCELLING: {State.CANCELLED}})
 def cancelled(job: Job) -> Job:
     """Transition: our DELETE ended the task, for a caller or because `finish_by` has passed."""
     if job.state is State.CANCELLING:
@@ -307,7 +320,7 @@ def cancelled(job: Job) -> Job:
 # Delivery: what was made is paid for.
 
 
-@transition(of=FOLLOWED, to={State.FAILED})
+@transition({State.RUNNING: {State.FAILED}, State.CANCELLING: {State.FAILED}})
 def delivery_failed(
     job: Job, outputs: tuple[Output, ...], error: JobFailure, warnings: Iterable[JobWarning] = ()
 ) -> Job:
@@ -315,7 +328,7 @@ def delivery_failed(
     return replace(with_warnings(job, warnings), outputs=outputs).failed(error)
 
 
-@transition(of=FOLLOWED, to={State.SUCCEEDED})
+@transition({State.RUNNING: {State.SUCCEEDED}, State.CANCELLING: {State.SUCCEEDED}})
 def delivered(job: Job, outputs: tuple[Output, ...], gone: bool, warnings: Iterable[JobWarning] = ()) -> Job:
     """Transition: every output is stored and named in the scene; `gone` where the task ended meanwhile."""
     job = with_warnings(job, warnings)
@@ -331,7 +344,12 @@ def delivered(job: Job, outputs: tuple[Output, ...], gone: bool, warnings: Itera
 # Commands: what a caller asks for.
 
 
-@transition(of=UNFINISHED - {State.NEEDS_ATTENTION} | FINAL, to={State.CANCELLING} | FINAL)
+@transition(
+    {
+        **{state: {State.CANCELLING} for state in UNFINISHED - {State.NEEDS_ATTENTION}},
+        **{state: {state} for state in FINAL},
+    }
+)
 def cancelling(job: Job) -> Job:
     """Transition: the job is to be cancelled. Raises WrongState where its submission must be resolved first."""
     if job.state is State.NEEDS_ATTENTION:
@@ -340,13 +358,13 @@ def cancelling(job: Job) -> Job:
     return job if job.final else replace(job, state=State.CANCELLING)
 
 
-@transition(of={State.NEEDS_ATTENTION}, to={State.QUEUED})
+@transition({State.NEEDS_ATTENTION: {State.QUEUED}})
 def resubmitted(job: Job) -> Job:
     """Transition: a new attempt, though the last one may have been paid for. Raises WrongState."""
     return next_attempt(unresolved(job).charged_at_most(), not_before=None)
 
 
-@transition(of={State.NEEDS_ATTENTION}, to={State.FAILED})
+@transition({State.NEEDS_ATTENTION: {State.FAILED}})
 def abandoned(job: Job) -> Job:
     """Transition: the job is given up, though it may have been paid for. Raises WrongState."""
     error = JobFailure(
@@ -356,7 +374,7 @@ def abandoned(job: Job) -> Job:
     return unresolved(job).charged_at_most().failed(error)
 
 
-@transition(of={State.NEEDS_ATTENTION}, to={State.RUNNING})
+@transition({State.NEEDS_ATTENTION: {State.RUNNING}})
 def attached(job: Job, task_id: str) -> Job:
     """Transition: the task of the unknown submission was found, by its caller or in the records. Raises WrongState."""
     return replace(
