@@ -58,8 +58,9 @@ proto: .make/proto node_modules/.package-lock.json ## Generate the Python and Ty
 	scripts/stubs .
 	scripts/reference docs/reference.md
 
-docs: .make/proto ## Generate only docs/reference.md
+docs: .make/proto setup ## Generate docs/reference.md and docs/state-machine.md
 	scripts/reference docs/reference.md
+	$(PY) docs/make_state_machine.py >docs/state-machine.md
 
 check-proto: .make/proto node_modules/.package-lock.json ## Lint the contract, compare it with main, check that the stubs are current
 	@scripts/check-proto

@@ -12,7 +12,16 @@ BASES = [ROOT, ROOT / "server/evergreen_server", ROOT / "storage/evergreen_stora
 """What a path may be relative to."""
 ARCHITECTURE = ROOT / "docs/architecture.md"
 PAGES = [
-    *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "docs/architecture.md", "docs/glossary.md")),
+    *(
+        ROOT / name
+        for name in (
+            "CONTRIBUTING.md",
+            "SECURITY.md",
+            "docs/architecture.md",
+            "docs/glossary.md",
+            "docs/state-machine.md",
+        )
+    ),
     *sorted((ROOT / "docs/adr").glob("*.md")),
 ]
 
