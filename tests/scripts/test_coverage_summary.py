@@ -73,6 +73,16 @@ def test_data_that_cannot_be_read_is_an_error(copy: Copy) -> None:
     assert "data.torn" in said
 
 
+def test_a_part_is_summed_up_for_its_folders_alone(copy: Copy) -> None:
+    copy.python("-c", "import evergreen_storage", measured=True)
+
+    code, said = copy.summary("--part", "*/evergreen_storage")
+
+    assert code == 0, said
+    assert said.splitlines()[-1].startswith("coverage of */evergreen_storage: lines ")
+    assert "evergreen_server" not in said
+
+
 def test_a_whole_run_without_a_server_of_its_own_is_an_error(copy: Copy) -> None:
     copy.python("-c", "import evergreen_server.__main__, evergreen_server.media.decoder", measured=True)
 
