@@ -266,10 +266,6 @@ def _entries(owner: dict[str, Json], folder: str) -> dict[str, Entry]:
     return found
 
 
-def _job_ids(owner: dict[str, Json], name: str) -> list[str]:
-    return [job_id_of(value, name) for value in list_of(owner.get(name), name)]
-
-
 def _line(value: Json) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
