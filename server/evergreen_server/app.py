@@ -30,6 +30,7 @@ from evergreen_server.jobs.execution.context import Limits, Places, StepContext
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.execution.runner import Runner
 from evergreen_server.jobs.feed.hub import WatchHub
+from evergreen_server.jobs.intake import Intake
 from evergreen_server.jobs.maintenance.janitor import Janitor
 from evergreen_server.jobs.maintenance.retention import Retention
 from evergreen_server.jobs.model.change import Change
@@ -55,7 +56,6 @@ from evergreen_server.rpc.access.tokens import read_tokens
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections, connections_of, raise_file_limit
 from evergreen_server.rpc.messages.events import EventWire
-from evergreen_server.rpc.messages.requests import RequestReader
 from evergreen_server.rpc.server import serve as serve_rpc
 from evergreen_server.rpc.services.scene import SceneService
 from evergreen_server.rpc.services.transfers import Transfers
@@ -299,12 +299,17 @@ async def serve(
             provider=provider,
             account=AccountReader(provider=provider, shield=shield),
             models=models,
-            reader=RequestReader(models=models, uris=media, clock=now),
+            intake=Intake(
+                store=store,
+                models=models,
+                uris=media,
+                clock=now,
+                new_id=JobIds(now, newest=await store.newest()).new,
+            ),
             statuses=statuses,
             forecasts=Forecasts(
                 database=database, terms=scheduler.terms, durations=durations, clock=now, scale=config.provider_speed
             ),
-            new_id=JobIds(now, newest=await store.newest()).new,
             watches=Streams(MOST_WATCHES),
             watch_seconds=connections.watch_seconds,
         )

@@ -88,11 +88,10 @@ async def main(jobs: int) -> None:
                 provider=Nothing(),
                 account=Nothing(),
                 models=Nothing(),
-                reader=Nothing(),
+                intake=Nothing(),
                 statuses=statuses,
                 forecasts=Nothing(),
                 watches=Streams(MOST_WATCHES),
-                new_id=ids.new,
             )
             accepted = []
             for number in range(jobs):

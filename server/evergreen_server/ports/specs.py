@@ -1,11 +1,13 @@
 """What is asked of a provider: the spec of a request, its media, and what is wrong with them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+MOST_IN_TEXT = 60
+"""Field errors that the text of an exception names; its list has all."""
 
 
 class Role(StrEnum):
@@ -29,7 +31,7 @@ class Kind(StrEnum):
 
 
 def kind_of(role: Role) -> Kind:
-    """Tells what a role must be filled with."""
+    """Returns what a role must be filled with."""
     match role:
         case Role.SOURCE_VIDEO | Role.REFERENCE_VIDEO:
             return Kind.VIDEO
@@ -78,6 +80,19 @@ class FieldError:
 
     field: str
     description: str
+
+
+class InvalidRequest(Exception):
+    """The request breaks the contract; every error is named, one for each field."""
+
+    def __init__(self, field_errors: Sequence[FieldError]) -> None:
+        by_field: dict[str, dict[str, None]] = {}
+        for error in field_errors:
+            by_field.setdefault(error.field, {})[error.description] = None
+        self.field_errors = tuple(
+            FieldError(field=name, description=" ".join(texts)) for name, texts in by_field.items()
+        )
+        super().__init__("; ".join(f"{error.field}: {error.description}" for error in self.field_errors[:MOST_IN_TEXT]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

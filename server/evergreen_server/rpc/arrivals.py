@@ -6,8 +6,8 @@ from typing import cast
 
 import grpc
 
-from evergreen_server.ports.specs import FieldError
-from evergreen_server.rpc.status import InvalidRequest, RequestStalled
+from evergreen_server.ports.specs import FieldError, InvalidRequest
+from evergreen_server.rpc.status import RequestStalled
 
 Call = grpc.aio.ServicerContext[object, object]
 Waiter = asyncio.Task[object]

@@ -17,11 +17,11 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
-from evergreen_server.ports.specs import FieldError
+from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.access.policy import Access, Caller, Gate
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.messages.judging import part_errors
-from evergreen_server.rpc.status import InvalidRequest, abort
+from evergreen_server.rpc.status import abort
 
 M = TypeVar("M", bound=Message)
 Call = grpc.aio.ServicerContext[object, object]

@@ -19,12 +19,13 @@ from evergreen_server.jobs.commands import TaskUnusable
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
 from evergreen_server.jobs.feed.hub import CursorAhead, CursorCompacted, Draining, WatchAged
 from evergreen_server.jobs.feed.starts import MixedProjects
+from evergreen_server.jobs.intake import CreditsExceeded
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestReused, WrongState
 from evergreen_server.jobs.store.backlog import QueueFull
 from evergreen_server.jobs.store.ledger import PriceUnknown, ProjectCreditsExceeded
 from evergreen_server.jobs.store.project_lock import SceneBusy
 from evergreen_server.ports.provider import ProviderError, Unauthorized
-from evergreen_server.ports.specs import FieldError
+from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.access.policy import AccessChanged, AccessDenied, TokenInvalid, TokenRequired
 from evergreen_server.rpc.services.transfers import BrokenOff, TooManyTransfers, TransferStalled
 from evergreen_server.rpc.streams import TooManyStreams
@@ -56,28 +57,12 @@ MOST_VIOLATIONS = 60
 logger = logging.getLogger(__name__)
 
 
-class InvalidRequest(Exception):
-    """The request breaks the contract; every error is named, one for each field."""
-
-    def __init__(self, field_errors: Sequence[FieldError]) -> None:
-        by_field: dict[str, dict[str, None]] = {}
-        for error in field_errors:
-            by_field.setdefault(error.field, {})[error.description] = None
-        self.field_errors = tuple(
-            FieldError(field=name, description=" ".join(texts)) for name, texts in by_field.items()
-        )
-        super().__init__(
-            "; ".join(f"{error.field}: {error.description}" for error in self.field_errors[:MOST_VIOLATIONS])
-        )
-
-
 class Precondition(Exception):
     """The request is well formed, and cannot be carried out as things are."""
 
-    def __init__(self, message: str, *, reason: str, metadata: Mapping[str, str] | None = None) -> None:
+    def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
-        self.metadata = metadata or {}
 
 
 class RequestStalled(Exception):
@@ -121,9 +106,7 @@ def _invalid(exc: InvalidRequest) -> Status:
 
 
 def _with_reason(exc: WrongState | TaskUnusable | Precondition) -> Status:
-    metadata = dict(exc.metadata) if isinstance(exc, Precondition) else {}
-    if isinstance(exc, WrongState):
-        metadata["job_id"] = exc.job.job_id
+    metadata = {"job_id": exc.job.job_id} if isinstance(exc, WrongState) else {}
     return Status(code=grpc.StatusCode.FAILED_PRECONDITION, message=str(exc), reason=exc.reason, metadata=metadata)
 
 
@@ -175,6 +158,15 @@ def _no_scene(exc: SceneNotFound) -> Status:
 def _busy(exc: SceneBusy) -> Status:
     metadata = {"job_id": exc.job_id} if exc.job_id else {}
     return Status(code=grpc.StatusCode.FAILED_PRECONDITION, message=str(exc), reason="SCENE_BUSY", metadata=metadata)
+
+
+def _over_limit(exc: CreditsExceeded) -> Status:
+    return Status(
+        code=grpc.StatusCode.FAILED_PRECONDITION,
+        message=str(exc),
+        reason="CREDITS_EXCEEDED",
+        metadata={"estimated_credits": f"{exc.estimate / 1000:g}"},
+    )
 
 
 def _over_cap(exc: ProjectCreditsExceeded) -> Status:
@@ -239,6 +231,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     WrongState: _with_reason,
     TaskUnusable: _with_reason,
     PriceUnknown: _as(grpc.StatusCode.FAILED_PRECONDITION, "PRICE_UNKNOWN"),
+    CreditsExceeded: _over_limit,
     ProjectCreditsExceeded: _over_cap,
     CursorAhead: _as(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_AHEAD"),
     CursorCompacted: _as(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_COMPACTED"),

@@ -60,7 +60,7 @@ UNCAPPED = Caps()
 
 
 class PriceUnknown(JobError):
-    """The project has a cap, and the price of the model is not known."""
+    """There is a limit on credits, and the price of the model is not known."""
 
 
 class ProjectCreditsExceeded(JobError):

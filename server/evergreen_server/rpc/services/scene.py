@@ -5,7 +5,7 @@ from datetime import datetime
 
 from evergreen.v1 import scene_pb2
 from evergreen_server.ports.media import MediaTools
-from evergreen_server.ports.specs import FieldError
+from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import scene_message, summary_message
 from evergreen_server.rpc.messages.fields import scene_errors
@@ -13,7 +13,6 @@ from evergreen_server.rpc.messages.paging import make_token, read_token
 from evergreen_server.rpc.services.assets import AssetMethods
 from evergreen_server.rpc.services.transfers import Transfers
 from evergreen_server.rpc.services.uploads import Uploads
-from evergreen_server.rpc.status import InvalidRequest
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_storage import Scene, SceneStore, id_fault

@@ -9,6 +9,7 @@ from evergreen_server.jobs import commands
 from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.forecast import Forecasts
 from evergreen_server.jobs.feed.hub import WatchHub
+from evergreen_server.jobs.intake import Intake
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Slot, State
@@ -16,7 +17,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.provider import Provider
-from evergreen_server.ports.specs import FieldError
+from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.access.policy import Caller
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import (
@@ -27,8 +28,7 @@ from evergreen_server.rpc.messages.convert import (
     outlook_message,
 )
 from evergreen_server.rpc.messages.paging import make_token, read_token
-from evergreen_server.rpc.messages.requests import Reading, RequestReader, digest_of, key_faults
-from evergreen_server.rpc.status import InvalidRequest, Precondition
+from evergreen_server.rpc.messages.requests import read_request
 from evergreen_server.rpc.status_cache import StatusCache
 from evergreen_server.rpc.streams import Streams
 from evergreen_storage import id_fault
@@ -56,10 +56,9 @@ class VideoService:
         provider: Provider,
         account: AccountReader,
         models: ModelTable,
-        reader: RequestReader,
+        intake: Intake,
         statuses: StatusCache,
         forecasts: Forecasts,
-        new_id: Callable[[], str],
         watches: Streams,
         watch_seconds: Callable[[], float] = lambda: math.inf,
     ) -> None:
@@ -69,10 +68,9 @@ class VideoService:
         self._provider = provider
         self._account = account
         self._models = models
-        self._reader = reader
+        self._intake = intake
         self._statuses = statuses
         self._outlooks = forecasts
-        self._new_id = new_id
         self._watches = watches
         self._watch_seconds = watch_seconds
 
@@ -80,51 +78,13 @@ class VideoService:
         self, message: video_pb2.GenerateVideoRequest, _context: Context
     ) -> video_pb2.GenerateVideoResponse:
         self._feed.check_draining()
-        digest = digest_of(message)
-        try:
-            reading, quote = self._judge(message, digest)
-        except (InvalidRequest, Precondition):
-            # An accepted request stays accepted, whatever the rules are by now.
-            known = await self._known(message, digest)
-            if known is None or message.validate_only:
-                raise
-            return _accepted(known)
+        request = read_request(message)
         if message.validate_only:
-            await self._known(message, digest)
-            await self._store.check_cap(message.project_id, quote)
+            quote = await self._intake.quote(request)
             estimated = None if quote is None else credits_of(quote)
             return video_pb2.GenerateVideoResponse(estimated_credits=estimated)
-        job = await self._store.accept(
-            reading.request, job_id=self._new_id(), estimated_millicredits=quote, inline=reading.inline
-        )
-        return _accepted(job)
-
-    async def _known(self, message: video_pb2.GenerateVideoRequest, digest: str) -> Job | None:
-        """Gives the job that an earlier call of the same request made. Raises RequestReused, JobDeleted."""
-        if key_faults(message):
-            return None
-        return await self._store.find(message.project_id, message.request_id, digest)
-
-    def _judge(self, message: video_pb2.GenerateVideoRequest, digest: str) -> tuple[Reading, int | None]:
-        """Gives the request as read, and its price in millicredits. Raises InvalidRequest, Precondition."""
-        reading = self._reader.read(message, digest)
-        if reading.field_errors:
-            raise InvalidRequest(reading.field_errors)
-        quote = self._models.quote(reading.request.spec)
-        self._check_price(quote, reading.request.max_millicredits)
-        return reading, quote
-
-    def _check_price(self, quote: int | None, limit: int | None) -> None:
-        if limit is None:
-            return
-        if quote is None:
-            raise Precondition("max_credits is set, and the price of this model is not known", reason="PRICE_UNKNOWN")
-        if quote > limit:
-            raise Precondition(
-                f"an attempt may cost {credits_of(quote):g} credits, more than max_credits",
-                reason="CREDITS_EXCEEDED",
-                metadata={"estimated_credits": f"{credits_of(quote):g}"},
-            )
+        accepted = await self._intake.accept(request)
+        return _accepted(accepted.job)
 
     async def GetStatus(self, message: video_pb2.GetStatusRequest, context: Context) -> bytes:
         kept = self._statuses.get(message.job_id, context.caller)
