@@ -104,10 +104,6 @@ class Storage(Protocol):
         """Makes folders (each ending in "/") visible to people, where the engine has such a thing."""
         ...
 
-    async def remove_folders(self, prefixes: Sequence[str]) -> None:
-        """Removes those of these folders that are empty, in this order; undoes `make_folders`."""
-        ...
-
     async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
         """Removes a folder (ending in "/") with all that lies below it, whoever put it there, but for the key `keep`.
 

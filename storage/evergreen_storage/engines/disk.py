@@ -20,7 +20,6 @@ from typing import Final
 from evergreen_storage.content_types import content_type_of
 from evergreen_storage.engines.descriptors import (
     FOLDER_FLAGS,
-    LOCK,
     READ_FLAGS,
     content_token,
     exists,
@@ -177,27 +176,6 @@ class Disk:
         for parts in folders:
             with translated("/".join(parts), "made"), self.folder(parts, create=True):
                 pass
-
-    def remove_folders(self, folders: Sequence[Sequence[str]]) -> None:
-        """Removes those of these folders that hold nothing, in this order."""
-        for parts in folders:
-            with (
-                translated("/".join(parts), "removed"),
-                suppress(FileNotFoundError, NotADirectoryError),
-                self.folder(parts[:-1], create=False) as above,
-                self.folder(parts, create=False) as folder,
-            ):
-                with locked(folder):
-                    if os.listdir(folder) != [LOCK]:
-                        continue
-                    self.unlink(LOCK, folder)
-                try:
-                    # Without the lock, since some disks keep a file that is open, and its folder with it.
-                    os.rmdir(parts[-1], dir_fd=above)
-                except OSError as fault:
-                    if fault.errno != errno.ENOTEMPTY:  # someone wrote here meanwhile
-                        raise
-                os.fsync(above)
 
     def sweep(self, before: datetime) -> int:
         """Removes what killed writers left behind before a time, and tells how many files that were."""

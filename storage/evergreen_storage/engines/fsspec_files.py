@@ -77,10 +77,6 @@ class ForeignFiles:
         """Removes a file. Raises FileNotFoundError."""
         self._filesystem.rm_file(self._path(key))
 
-    def remove_folder(self, prefix: str) -> None:
-        """Removes an empty folder."""
-        self._filesystem.rmdir(self._path(prefix).rstrip("/"))
-
     def put_bytes(self, key: str, data: bytes) -> Meta:
         """Writes a file, which appears whole."""
         return self._put(key, lambda path: self._filesystem.pipe_file(path, data))

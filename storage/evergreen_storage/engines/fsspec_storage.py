@@ -26,7 +26,6 @@ from evergreen_storage.storage import (
     Meta,
     NotFound,
     Sealed,
-    StorageError,
     TooLarge,
     Unavailable,
     Unsupported,
@@ -144,13 +143,6 @@ class FsspecStorage:
         for prefix in prefixes:
             check_folder(prefix)
             await self._run(prefix, "made", self._files.make, prefix)
-
-    async def remove_folders(self, prefixes: Sequence[str]) -> None:
-        for prefix in prefixes:
-            check_folder(prefix)
-            # What is not empty, not there, or cannot be removed, stays.
-            with suppress(StorageError):
-                await self._run(prefix, "removed", self._files.remove_folder, prefix)
 
     async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
         check_folder(prefix)

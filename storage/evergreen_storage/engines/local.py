@@ -148,9 +148,6 @@ class LocalStorage:
     async def make_folders(self, prefixes: Sequence[str]) -> None:
         await self._threads.run(self._disk.make_folders, [check_folder(prefix) for prefix in prefixes])
 
-    async def remove_folders(self, prefixes: Sequence[str]) -> None:
-        await self._threads.run(self._disk.remove_folders, [check_folder(prefix) for prefix in prefixes])
-
     async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
         parts = check_folder(prefix)
         return await self._threads.run(self._disk.clear, parts, keep=keep.removeprefix(prefix))

@@ -146,9 +146,6 @@ class MemoryStorage:
         for prefix in prefixes:
             check_folder(prefix)
 
-    async def remove_folders(self, prefixes: Sequence[str]) -> None:
-        await self.make_folders(prefixes)
-
     async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
         for key in [meta.key async for meta in self.list(prefix)]:
             if key != keep:

@@ -78,9 +78,6 @@ class SerializedStorage:
     async def make_folders(self, prefixes: Sequence[str]) -> None:
         await self._inner.make_folders(prefixes)
 
-    async def remove_folders(self, prefixes: Sequence[str]) -> None:
-        await self._inner.remove_folders(prefixes)
-
     async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
         return await self._inner.clear(prefix, keep=keep)
 

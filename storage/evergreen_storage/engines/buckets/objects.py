@@ -209,9 +209,6 @@ class ObjectStorage:
         for prefix in prefixes:
             check_folder(prefix)
 
-    async def remove_folders(self, prefixes: Sequence[str]) -> None:
-        await self.make_folders(prefixes)
-
     async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
         check_folder(prefix)
         folder, kept = self._bucket.prefix + prefix, self._bucket.prefix + keep
