@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -93,3 +94,11 @@ def test_the_lines_that_the_architecture_page_points_at_are_there() -> None:
         path = found(name)
         assert path is not None, where
         assert line in definitions(path)[symbol], (where, line)
+
+
+@pytest.mark.parametrize("container", ["evergreen_server", "evergreen_server.jobs", "evergreen_storage"])
+def test_the_architecture_page_has_the_layers_of_the_import_rules(container: str) -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [contract["layers"] for contract in contracts if contract.get("containers") == [container]]
+
+    assert f" {' > '.join(layers)}\n" in ARCHITECTURE.read_text()
