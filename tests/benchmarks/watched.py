@@ -96,7 +96,7 @@ async def main(jobs: int) -> None:
             accepted = []
             for number in range(jobs):
                 job = await store.accept(request(number), job_id=ids.new(), estimated_millicredits=None, inline={})
-                await store.begin(job.job_id, attempt=1, restarts=0, fencing_token=EXECUTION)
+                await store.claim(job.job_id, attempt=1, restarts=0, fencing_token=EXECUTION)
                 accepted.append(job)
 
             async def publish(number: int) -> None:

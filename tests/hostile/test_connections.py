@@ -71,7 +71,7 @@ async def bare_server(
         connections=Connections(
             most=MOST, age_seconds=age_seconds, grace_seconds=0.5, idle_seconds=1, handshake_seconds=handshake_seconds
         ),
-        arrivals=Arrivals(wait_seconds=wait_seconds, crowd=20, crowded_seconds=0.2, look_seconds=0.05),
+        arrivals=Arrivals(wait_seconds=wait_seconds, crowd=20, crowded_seconds=0.2, poll_seconds=0.05),
     ) as address:
         yield address
 

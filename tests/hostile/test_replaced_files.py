@@ -134,14 +134,14 @@ async def test_a_faulty_tokens_file_is_logged_and_changes_nothing(
     path = tmp_path / "tokens"
     path.write_text(LINE)
     path.chmod(0o600)
-    tokens = ReloadableFile([path], read_tokens, look_seconds=0.01)
+    tokens = ReloadableFile([path], read_tokens, poll_seconds=0.01)
     tokens.read()
 
     taken = await noticed(tokens, path, make, OTHER.encode())
 
     assert [[caller.name for caller in callers.values()] for callers in taken] == [["other"]]  # type: ignore[attr-defined]
-    faults = [record.fault for record in caplog.records if record.getMessage() == REFUSED]
-    assert all(str(path) in fault and len(fault) < 2000 for fault in faults)
+    causes = [record.cause for record in caplog.records if record.getMessage() == REFUSED]
+    assert all(str(path) in cause and len(cause) < 2000 for cause in causes)
 
 
 @pytest.mark.parametrize(("what", "make"), NO_FILES[:-1], ids=[name for name, _ in NO_FILES[:-1]])
@@ -155,7 +155,7 @@ async def test_a_faulty_certificate_is_logged_and_changes_nothing(
     paths = [tmp_path / name for name in ("chain", "key", "authority")]
     for path, pem in zip(paths, pems, strict=True):
         path.write_bytes(pem)
-    files = ReloadableFile(paths, partial(read_certificates, paths), look_seconds=0.01)
+    files = ReloadableFile(paths, partial(read_certificates, paths), poll_seconds=0.01)
     files.read()
 
     assert len(await noticed(files, paths[number], make, pems[number])) == 1

@@ -194,7 +194,7 @@ async def filled_once(replica: Replica, project_id: str, number: int) -> Job:
 async def test_however_many_tasks_are_followed_a_running_one_is_polled_within_the_longest_gap(followed: int) -> None:
     """Polls are shared by all: with many tasks everyone's come less often, to a bound that one alone has too."""
     poll_budget, pace = PollBudget(), Pace()
-    joined = [poll_budget.joined() for _ in range(followed)]
+    joined = [poll_budget.track() for _ in range(followed)]
     for one in joined:
         one.__enter__()
 
@@ -208,8 +208,8 @@ async def test_however_many_tasks_are_followed_a_running_one_is_polled_within_th
 
 @pytest.mark.parametrize("greedy", [1, 10, 500])
 @pytest.mark.parametrize("honest", [1, 4])
-async def test_an_honest_projects_strays_are_among_the_first_that_are_settled(greedy: int, honest: int) -> None:
-    made = [stray(GREEDY, number) for number in range(greedy)] + [stray(HONEST, number) for number in range(honest)]
+async def test_an_honest_projects_orphans_are_among_the_first_that_are_settled(greedy: int, honest: int) -> None:
+    made = [orphan(GREEDY, number) for number in range(greedy)] + [orphan(HONEST, number) for number in range(honest)]
 
     turns = in_turns(made, random.Random(7))
 
@@ -218,7 +218,7 @@ async def test_an_honest_projects_strays_are_among_the_first_that_are_settled(gr
     assert places[-1] < 2 * honest
 
 
-def stray(project_id: str, number: int) -> MadeTask:
+def orphan(project_id: str, number: int) -> MadeTask:
     return MadeTask(
         task_id=f"{project_id}-{number}",
         job_id="",

@@ -105,7 +105,7 @@ class Replica:
             start_by=self.clock() + timedelta(days=1),
         )
         job = await self.store.accept(request, job_id=job_id, estimated_millicredits=price, inline={})
-        await self.store.begin(job.job_id, attempt=1, restarts=0, fencing_token="me")
+        await self.store.claim(job.job_id, attempt=1, restarts=0, fencing_token="me")
         return await self.store.change(job, lambda job: replace(job, stage=Stage.WAITING), fencing_token="me")
 
     async def submit(self, job_id: str) -> None:

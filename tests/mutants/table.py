@@ -106,18 +106,18 @@ MUTANTS = (
         tests=("tests/runtime/test_turns.py",),
     ),
     Mutant(
-        guard="a stray is attached to the intent that made it alone",
+        guard="an orphan is attached to the intent that made it alone",
         path=f"{JOBS}/store/provider_tasks.py",
         old="            if waits:\n                role = TaskRole.OWN",
         new="            if not job.final:\n                role = TaskRole.OWN",
         tests=(f"{ORPHANS}::test_after_a_resubmission_a_late_task_is_deleted_and_told_of",),
     ),
     Mutant(
-        guard="strays are looked at a few at a time",
+        guard="orphans are settled a few at a time",
         path=f"{JOBS}/execution/orphans.py",
         old="            for _ in range(AT_ONCE):",
-        new="            for _ in strays:",
-        tests=(f"{ORPHANS}::test_strays_that_nobody_answers_about_hold_up_neither_each_other_nor_another_projects",),
+        new="            for _ in orphans:",
+        tests=(f"{ORPHANS}::test_orphans_that_nobody_answers_about_hold_up_neither_each_other_nor_another_projects",),
     ),
     Mutant(
         guard="a lease that ran out meanwhile is no lease",

@@ -46,19 +46,19 @@ class Wakeups:
     """Wakes whoever executes a job when a caller of the API has changed it, or a slot was granted."""
 
     def __init__(self) -> None:
-        self._signals: dict[str, Wakeup] = {}
+        self._wakeups: dict[str, Wakeup] = {}
 
     def of(self, job_id: str) -> Wakeup:
-        """Gives the job's signal, from now on kept until it is forgotten."""
-        return self._signals.setdefault(job_id, Wakeup())
+        """Gives the job's wakeup, from now on kept until it is forgotten."""
+        return self._wakeups.setdefault(job_id, Wakeup())
 
     def wake(self, job_id: str) -> None:
-        signal = self._signals.get(job_id)
-        if signal is not None:
-            signal.set()
+        wakeup = self._wakeups.get(job_id)
+        if wakeup is not None:
+            wakeup.set()
 
     def forget(self, job_id: str) -> None:
-        self._signals.pop(job_id, None)
+        self._wakeups.pop(job_id, None)
 
 
 def _release(waiter: "asyncio.Future[bool]", told: bool) -> None:

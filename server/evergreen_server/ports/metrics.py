@@ -39,6 +39,6 @@ class NullMetrics:
     def swept(self, what: str, number: int) -> None: ...
 
 
-def kind_of(exc: ProviderError) -> str:
+def error_kind(exc: ProviderError) -> str:
     """Names the kind of a provider's error by our own table, whatever the client made of it for itself."""
     return next(kind.__name__ for kind in type(exc).__mro__ if kind.__module__ == ProviderError.__module__)

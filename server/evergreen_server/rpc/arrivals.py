@@ -18,7 +18,7 @@ CROWD = 200
 """Calls of one connection that may wait so long for their messages; where there are more, all wait less long."""
 CROWDED_SECONDS = 5.0
 """By so much later calls of anybody are served before them."""
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 
 
 class Arrivals:
@@ -33,12 +33,12 @@ class Arrivals:
         wait_seconds: float = WAIT_SECONDS,
         crowd: int = CROWD,
         crowded_seconds: float = CROWDED_SECONDS,
-        look_seconds: float = LOOK_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._wait_seconds = wait_seconds
         self._crowd = crowd
         self._crowded_seconds = crowded_seconds
-        self._look_seconds = look_seconds
+        self._poll_seconds = poll_seconds
         self._waiting: dict[Waiter, tuple[float, Call]] = {}
         self._late: set[Waiter] = set()
         self._served = 0.0
@@ -59,7 +59,7 @@ class Arrivals:
         since = loop.time()
         self._waiting[task] = since, call
         if self._timer is None:
-            self._timer = loop.call_later(self._look_seconds, self._look)
+            self._timer = loop.call_later(self._poll_seconds, self._check)
         try:
             data = await call.read()
         except asyncio.CancelledError:
@@ -72,7 +72,7 @@ class Arrivals:
         self._served = max(self._served, since)
         return None if data is grpc.aio.EOF else cast(bytes, data)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
         waited = [(task, now - since, call.peer()) for task, (since, call) in self._waiting.items()]
@@ -83,4 +83,4 @@ class Arrivals:
             if (passed or seconds >= self._wait_seconds) and task not in self._late:
                 self._late.add(task)
                 task.cancel()
-        self._timer = loop.call_later(self._look_seconds, self._look) if self._waiting else None
+        self._timer = loop.call_later(self._poll_seconds, self._check) if self._waiting else None

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 1.0
+POLL_SECONDS = 1.0
 MAX_BYTES = 16 * 1024 * 1024
 _OTHERS = 0o077
 
@@ -34,20 +34,20 @@ class ReloadableFile(Generic[T]):
         parse: Callable[[Sequence[bytes]], T],
         *,
         secret: Sequence[Path] = (),
-        look_seconds: float = LOOK_SECONDS,
+        poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._paths = paths
         self._parse = parse
         self._secret = secret
-        self._look_seconds = look_seconds
+        self._poll_seconds = poll_seconds
         self._stamp: object = None
-        self._fault = ""
+        self._error = ""
 
     def read(self) -> T:
         """Reads the files, on whatever thread this is. Raises FileUnusable, naming the files."""
         names = ", ".join(map(str, self._paths))
         # Before the bytes, so that what is replaced meanwhile is noticed at the next look.
-        stamp = self._look()
+        stamp = self._stat_all()
         try:
             contents = [_contents(path) for path in self._paths]
             value = self._parse(contents)
@@ -68,26 +68,26 @@ class ReloadableFile(Generic[T]):
         threads = ThreadPoolExecutor(1, thread_name_prefix="files")
         try:
             while True:
-                await asyncio.sleep(self._look_seconds)
+                await asyncio.sleep(self._poll_seconds)
                 try:
                     if not await loop.run_in_executor(threads, self._changed):
                         continue
                     value = await loop.run_in_executor(threads, self.read)
                 except FileUnusable as exc:
-                    if str(exc) != self._fault:
-                        self._fault = str(exc)
-                        logger.error("replaced file refused, going on with the old one", extra={"fault": self._fault})
+                    if str(exc) != self._error:
+                        self._error = str(exc)
+                        logger.error("replaced file refused, going on with the old one", extra={"cause": self._error})
                     continue
-                self._fault = ""
+                self._error = ""
                 found(value)
                 logger.info("replaced file taken", extra={"paths": ", ".join(map(str, self._paths))})
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
     def _changed(self) -> bool:
-        return self._look() != self._stamp
+        return self._stat_all() != self._stamp
 
-    def _look(self) -> object:
+    def _stat_all(self) -> object:
         try:
             stats = [path.stat() for path in self._paths]
         except OSError as exc:

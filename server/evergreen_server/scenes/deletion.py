@@ -18,7 +18,7 @@ from evergreen_server.jobs import commands
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.replicas import live_replicas
 from evergreen_server.jobs.db.schema import jobs, replicas, scene_deletions
-from evergreen_server.jobs.execution.context import held
+from evergreen_server.jobs.execution.context import still_owner
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.errors import WrongState
 from evergreen_server.jobs.model.states import UNFINISHED, State
@@ -64,12 +64,12 @@ class SceneDeletions:
         self._guard = guard
         self._turns: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
-    def writing(self, project_id: str, scene_id: str) -> AbstractAsyncContextManager[Claim]:
+    def hold(self, project_id: str, scene_id: str) -> AbstractAsyncContextManager[Claim]:
         """Keeps a scene from being deleted while something is written to it. Raises SceneBusy if it is already.
 
         Gives what claims a file, to be called before one is replaced or deleted.
         """
-        return self._writers.writing(project_id, scene_id)
+        return self._writers.hold(project_id, scene_id)
 
     async def check_free(self, project_id: str, scene_id: str, path: str) -> None:
         """Raises SceneBusy where a job that is not final needs this file, at this moment."""
@@ -129,7 +129,7 @@ class SceneDeletions:
             raise SceneBusy(text, job_id=job_id)
         try:
             await self._empty(project_id, scene_id, unfinished, force)
-            if not held(check):
+            if not still_owner(check):
                 # Another may have seen the deletion to its end meanwhile, and what lies there by now is of new jobs.
                 raise SceneBusy(f"this server was held up while it deleted {project_id}/{scene_id}; call again")
         except BaseException:
@@ -178,7 +178,7 @@ class SceneDeletions:
 
     async def _empty(self, project_id: str, scene_id: str, unfinished: _States, force: bool) -> None:
         """Sees every job and every writer to its end. Raises SceneBusy."""
-        writers = await self._writers.number(project_id, scene_id)
+        writers = await self._writers.count(project_id, scene_id)
         if writers and not force:
             raise SceneBusy(f"{writers} files are being written to the scene {project_id}/{scene_id}")
         _check_attention(unfinished)
@@ -188,7 +188,7 @@ class SceneDeletions:
                     await self._cancel(job_id)
                 if unfinished:
                     await self._ended(project_id, scene_id, frozenset(unfinished))
-                await self._writers.gone(project_id, scene_id)
+                await self._writers.wait_until_idle(project_id, scene_id)
         except TimeoutError:
             text = f"what the scene {project_id}/{scene_id} has under way did not end in {self._wait_seconds:g} s"
             raise SceneBusy(f"{text}; try again", job_id=next(iter(unfinished), "")) from None

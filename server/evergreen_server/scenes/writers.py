@@ -23,7 +23,7 @@ from evergreen_server.jobs.model.job import JobRequest
 from evergreen_server.jobs.store.needs import claimed, refuse_claimed, refuse_needed
 from evergreen_server.jobs.store.project_lock import lock_project, refuse_marked
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class SceneWriters:
                 raise claimed(path)
 
     @asynccontextmanager
-    async def writing(self, project_id: str, scene_id: str) -> AsyncIterator[Claim]:
+    async def hold(self, project_id: str, scene_id: str) -> AsyncIterator[Claim]:
         """Counts the caller as a writer, and lets it claim files. Raises SceneBusy where the scene is being deleted."""
         count = self._counts.setdefault((project_id, scene_id), _Count())
         count.number += 1
@@ -78,22 +78,22 @@ class SceneWriters:
                 count.none.set()
                 del self._counts[project_id, scene_id]
 
-    async def number(self, project_id: str, scene_id: str) -> int:
+    async def count(self, project_id: str, scene_id: str) -> int:
         """Tells how many write to the scene, on whichever replica."""
         if self._database.shared:
             return await self._database.read(lambda db: _living(db, project_id, scene_id))
         count = self._counts.get((project_id, scene_id))
         return 0 if count is None else count.number
 
-    async def gone(self, project_id: str, scene_id: str) -> None:
+    async def wait_until_idle(self, project_id: str, scene_id: str) -> None:
         """Waits until nobody writes to the scene."""
         count = self._counts.get((project_id, scene_id))
         if count is not None:
             await count.none.wait()
         while self._database.shared:
-            if not await self.number(project_id, scene_id):
+            if not await self.count(project_id, scene_id):
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def tidy(self) -> None:
         """Takes away the rows of writers that left while the database was away, for which else jobs would wait."""

@@ -413,7 +413,7 @@ async def test_a_granted_slot_survives_a_take_over(replicas: Two) -> None:
     await first.accept("one")
     await first.grant()
 
-    taken = await second.store.begin("one", attempt=1, restarts=0, fencing_token="other")
+    taken = await second.store.claim("one", attempt=1, restarts=0, fencing_token="other")
 
     assert taken is not None
     assert taken.slot is Slot.HELD

@@ -159,7 +159,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "GetAccount": lambda case: case.store.totals("film-1"),
     "the newest job": lambda case: case.store.newest(),
     "what nobody runs": lambda case: case.store.stranded(),
-    "strays": lambda case: case.tasks.stray(older_than=timedelta(minutes=1)),
+    "orphans": lambda case: case.tasks.orphans(older_than=timedelta(minutes=1)),
     "what is overdue": lambda case: case.read(lambda db: beyond_clock(db, NOW, State.QUEUED, State.RUNNING)),
     "wishes to cancel": lambda case: case.read(cancelling),
     "progress": lambda case: case.flushed(),

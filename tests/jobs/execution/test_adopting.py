@@ -29,7 +29,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Open]:
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store = store_of(database, clock=lambda: NOW)
         await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=5_000, inline={})
-        await store.begin("job-1", attempt=1, restarts=0, fencing_token="me")
+        await store.claim("job-1", attempt=1, restarts=0, fencing_token="me")
         posting = {"state": State.RUNNING, "stage": Stage.SUBMITTING, "submit_token": "token", "submitted_at": NOW}
         await store.command("job-1", lambda job: replace(job, **posting))
 

@@ -77,7 +77,7 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         storage = await stack.enter_async_context(open_storage(tmp_path.as_uri()))
         store, scenes = store_of(database, clock=now), SceneStore(storage, clock=now)
         await store.accept(request_at(now()), job_id="job", estimated_millicredits=None, inline={})
-        job = await store.begin("job", attempt=1, restarts=0, fencing_token="mine")
+        job = await store.claim("job", attempt=1, restarts=0, fencing_token="mine")
         assert job is not None
         yield Case(context=tools_of(store, scenes=scenes), store=store, scenes=scenes, job=job, folder=tmp_path)
 
@@ -147,7 +147,7 @@ async def test_what_is_no_file_takes_the_name_too(case: Case, other: str) -> Non
 
 
 async def test_an_execution_that_was_superseded_gives_no_file_its_name(case: Case) -> None:
-    await case.store.begin("job", attempt=1, restarts=0, fencing_token="newer")
+    await case.store.claim("job", attempt=1, restarts=0, fencing_token="newer")
 
     with pytest.raises(Superseded):
         await case.keep()
@@ -205,7 +205,7 @@ async def test_a_clip_is_removed_by_nobody_whose_job_may_be_anothers_by_now(case
     async def meanwhile() -> None:
         nonlocal lost
         if cause is Superseded:
-            await case.store.begin("job", attempt=1, restarts=0, fencing_token="newer")
+            await case.store.claim("job", attempt=1, restarts=0, fencing_token="newer")
         lost = cause is NotOurs
 
     def check() -> None:

@@ -218,10 +218,10 @@ class Overtaken(JobStore):
 
     lapsed = False
 
-    async def begin(self, job_id: str, *, attempt: int, restarts: int, fencing_token: str) -> Job | None:
-        begun = await super().begin(job_id, attempt=attempt, restarts=restarts, fencing_token=fencing_token)
+    async def claim(self, job_id: str, *, attempt: int, restarts: int, fencing_token: str) -> Job | None:
+        begun = await super().claim(job_id, attempt=attempt, restarts=restarts, fencing_token=fencing_token)
         self.lapsed = True
-        await super().begin(job_id, attempt=attempt, restarts=restarts, fencing_token="another's")
+        await super().claim(job_id, attempt=attempt, restarts=restarts, fencing_token="another's")
         return begun
 
 

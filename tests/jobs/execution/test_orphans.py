@@ -68,7 +68,7 @@ class ScriptedProvider:
 
 @dataclass
 class Case:
-    """A job of which nobody knows whether it was submitted, and what settles its stray task."""
+    """A job of which nobody knows whether it was submitted, and what settles its orphan task."""
 
     database: Database
     store: JobStore
@@ -130,7 +130,7 @@ async def test_a_late_task_is_given_to_the_job_that_asks_for_it(case: Case) -> N
     )
     assert case.provider.deleted == []
     case.now += timedelta(hours=1)
-    assert await case.tasks.stray(older_than=timedelta(minutes=1)) == []
+    assert await case.tasks.orphans(older_than=timedelta(minutes=1)) == []
 
 
 async def test_a_record_that_nobody_settled_is_found_later(case: Case) -> None:
@@ -191,7 +191,7 @@ async def test_a_surplus_task_that_has_ended_is_not_deleted(case: Case) -> None:
     await settle_orphan(case.context, TASK)
 
     assert case.provider.deleted == []
-    assert await case.tasks.stray(older_than=timedelta(0)) == []
+    assert await case.tasks.orphans(older_than=timedelta(0)) == []
 
 
 async def test_an_intent_that_is_taken_back_queues_its_own_job_and_no_other(case: Case) -> None:
@@ -241,7 +241,7 @@ async def test_a_task_may_be_attached_by_hand_while_its_record_waits(case: Case)
     assert case.provider.deleted == []
 
 
-async def test_strays_that_nobody_answers_about_hold_up_neither_each_other_nor_another_projects(case: Case) -> None:
+async def test_orphans_that_nobody_answers_about_hold_up_neither_each_other_nor_another_projects(case: Case) -> None:
     """A hundred of one project, of which the provider never says anything; and one of another."""
     case.provider.silent = {f"task-{number}" for number in range(100)}
     for number in range(100):
@@ -258,11 +258,11 @@ async def test_strays_that_nobody_answers_about_hold_up_neither_each_other_nor_a
 
     assert case.provider.deleted == ["task-honest"]
     assert case.provider.most_at_once <= orphans.AT_ONCE
-    left = {task.task_id for task in await case.tasks.stray(older_than=timedelta(minutes=1))}
+    left = {task.task_id for task in await case.tasks.orphans(older_than=timedelta(minutes=1))}
     assert left >= case.provider.silent, "they are found again"
 
 
-async def test_strays_do_not_hold_the_sweep_for_longer_than_a_while(case: Case) -> None:
+async def test_orphans_do_not_hold_the_sweep_for_longer_than_a_while(case: Case) -> None:
     case.provider.silent = {"task-1"}
     await surplus(case, "task-1", project_id="film")
     case.now += timedelta(minutes=2)
@@ -270,7 +270,7 @@ async def test_strays_do_not_hold_the_sweep_for_longer_than_a_while(case: Case) 
     async with asyncio.timeout(60):
         await settle_orphans(case.context, seconds=0.01)
 
-    assert [task.task_id for task in await case.tasks.stray(older_than=timedelta(minutes=1))] == ["task-1"]
+    assert [task.task_id for task in await case.tasks.orphans(older_than=timedelta(minutes=1))] == ["task-1"]
 
 
 async def test_one_of_each_project_comes_first_and_not_always_the_same() -> None:
@@ -286,7 +286,7 @@ async def test_one_of_each_project_comes_first_and_not_always_the_same() -> None
     assert len({order[0] for order in orders}) > 1
 
 
-async def test_a_stray_that_raises_what_nobody_expects_keeps_no_other_waiting(case: Case) -> None:
+async def test_an_orphan_that_raises_what_nobody_expects_keeps_no_other_waiting(case: Case) -> None:
     case.provider.odd = {"task-odd"}
     await surplus(case, "task-odd", project_id="film")
     await surplus(case, "task-even", project_id="film")

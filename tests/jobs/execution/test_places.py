@@ -77,7 +77,7 @@ async def with_slot(database: Database, store: JobStore, job_id: str, project_id
     spec = replace(request.spec, prompt_text=job_id)
     request = replace(request, project_id=project_id, request_id=job_id, spec=spec)
     await store.accept(request, job_id=job_id, estimated_millicredits=None, inline={})
-    await store.begin(job_id, attempt=1, restarts=0, fencing_token="me")
+    await store.claim(job_id, attempt=1, restarts=0, fencing_token="me")
     await store.command(job_id, lambda job: replace(job, stage=Stage.WAITING))
     mine = jobs.c.job_id == job_id
     await database.write(lambda db: db.execute(sa.update(jobs).where(mine).values(slot=Slot.HELD.value)))

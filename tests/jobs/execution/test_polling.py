@@ -311,7 +311,7 @@ def test_the_more_tasks_are_followed_the_less_often_each_is_asked_for_but_none_i
 
     with ExitStack() as stack:
         for _ in range(tasks):
-            stack.enter_context(poll_budget.joined())
+            stack.enter_context(poll_budget.track())
         found = [poll_budget.delay(0.0, pace=Pace(), random=random, now=now / 7) for now in range(200)]
 
     assert 0.9 * least <= min(found) <= max(found) <= least + BEAT_SECONDS
@@ -323,7 +323,7 @@ def test_polls_of_many_tasks_fall_together_and_none_before_its_time() -> None:
 
     with ExitStack() as stack:
         for _ in range(MANY):
-            stack.enter_context(poll_budget.joined())
+            stack.enter_context(poll_budget.track())
         for now in (1000.0, 1000.013, 1000.049):
             delay = poll_budget.delay(5.02, pace=Pace(), random=random, now=now)
             beats = (now + delay) / BEAT_SECONDS

@@ -67,7 +67,7 @@ async def delivered(tmp_path: Path, fault: Exception, *, at_once: bool = False) 
     ):
         store, provider = store_of(database, clock=now), Provider()
         await store.accept(request_at(now()), job_id="job", estimated_millicredits=None, inline={})
-        job = await store.begin("job", attempt=1, restarts=0, fencing_token="mine")
+        job = await store.claim("job", attempt=1, restarts=0, fencing_token="mine")
         assert job is not None
         made = replace(job, state=State.RUNNING, stage=Stage.DELIVERING, task_id="task", submit_token="mine")
         job = await store.change(job, lambda _: made, fencing_token="mine")

@@ -74,7 +74,7 @@ async def test_a_stop_while_the_intent_is_recorded_leaves_no_intent_without_its_
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store, provider = store_of(database, clock=clock), Provider()
         await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
-        await store.begin("job-1", attempt=1, restarts=0, fencing_token="me")
+        await store.claim("job-1", attempt=1, restarts=0, fencing_token="me")
         await store.command("job-1", lambda job: replace(job, stage=Stage.WAITING))
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
@@ -104,7 +104,7 @@ async def test_an_answer_that_the_database_does_not_take_is_offered_again_after_
 
         patience = Patience(lambda: rename("away", "provider_tasks"))
         await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
-        await store.begin("job-1", attempt=1, restarts=0, fencing_token="me")
+        await store.claim("job-1", attempt=1, restarts=0, fencing_token="me")
         await store.command("job-1", lambda job: replace(job, stage=Stage.WAITING))
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
@@ -143,7 +143,7 @@ async def test_another_executions_answer_is_not_waited_for_any_longer_by_a_clock
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store = store_of(database, clock=lambda: NOW)
         await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
-        await store.begin("job-1", attempt=1, restarts=0, fencing_token="me")
+        await store.claim("job-1", attempt=1, restarts=0, fencing_token="me")
         await store.command("job-1", lambda job: replace(job, stage=Stage.WAITING))
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
         intended = partial(transitions.intend, token="of another", now=NOW)

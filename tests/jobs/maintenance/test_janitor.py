@@ -127,7 +127,7 @@ class Files:
     def __init__(self, scenes: Sequence[SceneStore]) -> None:
         self._scenes = scenes
 
-    async def janitor(self) -> int:
+    async def sweep(self) -> int:
         return sum([await scenes.sweep() for scenes in self._scenes])
 
 

@@ -99,7 +99,7 @@ class Case:
         await self.store.accept(
             self.request(job_id, project), job_id=job_id, estimated_millicredits=PRICE, inline={"picture": b"bytes"}
         )
-        job = await self.store.begin(job_id, attempt=1, restarts=0, fencing_token=f"of {job_id}")
+        job = await self.store.claim(job_id, attempt=1, restarts=0, fencing_token=f"of {job_id}")
         assert job is not None
         file = {"job_id": job_id, "path": f"videos/{job_id}-1-1.mp4", "size_bytes": 1, "crc32c": 0}
         await self.database.write(lambda db: db.execute(job_files.insert().values(**file)))

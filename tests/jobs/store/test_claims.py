@@ -47,7 +47,7 @@ async def accepted(store: JobStore, count: int, *, projects: int = 1) -> list[st
 
 
 async def begin(store: JobStore, job_id: str, fencing_token: str, *, attempt: int = 1, restarts: int = 0) -> Job | None:
-    return await store.begin(job_id, attempt=attempt, restarts=restarts, fencing_token=fencing_token)
+    return await store.claim(job_id, attempt=attempt, restarts=restarts, fencing_token=fencing_token)
 
 
 async def test_many_jobs_of_many_projects_begin_at_once(databases: tuple[Database, Database]) -> None:

@@ -79,7 +79,7 @@ async def two(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[t
 
 async def test_a_claimed_file_is_named_by_no_new_job_until_its_writer_has_left(two: tuple[Replica, Replica]) -> None:
     one, other = two
-    async with one.writers.writing(*SCENE) as claim:
+    async with one.writers.hold(*SCENE) as claim:
         await claim(PATH)
 
         with pytest.raises(SceneBusy, match="at this moment"):
@@ -89,18 +89,18 @@ async def test_a_claimed_file_is_named_by_no_new_job_until_its_writer_has_left(t
         await other.accept("images/another.png")
 
     job = await other.accept()
-    async with one.writers.writing(*SCENE) as claim:
+    async with one.writers.hold(*SCENE) as claim:
         with pytest.raises(SceneBusy, match=f"job {job.job_id}"):
             await claim(PATH)
     await other.end(job)
-    async with one.writers.writing(*SCENE) as claim:
+    async with one.writers.hold(*SCENE) as claim:
         await claim(PATH)
 
 
 async def test_a_refused_claim_holds_nobody_up(two: tuple[Replica, Replica]) -> None:
     one, other = two
     first = await other.accept()
-    async with one.writers.writing(*SCENE) as claim:
+    async with one.writers.hold(*SCENE) as claim:
         with pytest.raises(SceneBusy):
             await claim(PATH)
     await other.accept()
@@ -116,7 +116,7 @@ async def test_of_a_job_and_a_claim_that_come_at_once_one_gives_way(two: tuple[R
     async def take_away() -> None:
         nonlocal claims
         with suppress(SceneBusy):
-            async with one.writers.writing(*SCENE) as claim:
+            async with one.writers.hold(*SCENE) as claim:
                 await claim(PATH)
                 claims += 1
                 # While the file is claimed, no job that is not final names it.
@@ -143,7 +143,7 @@ async def test_of_a_job_and_a_claim_that_come_at_once_one_gives_way(two: tuple[R
 @pytest.mark.parametrize("two", ["postgresql"], indirect=True)
 async def test_a_claim_ends_with_its_replica(two: tuple[Replica, Replica]) -> None:
     one, other = two
-    async with one.writers.writing(*SCENE) as claim:
+    async with one.writers.hold(*SCENE) as claim:
         await claim(PATH)
         await one.stack.aclose()
 
@@ -158,7 +158,7 @@ async def test_a_claim_whose_writer_left_without_the_database_ends_with_the_next
     engine = here.store._database.engine
 
     async def write() -> None:
-        async with here.writers.writing(*SCENE) as claim:
+        async with here.writers.hold(*SCENE) as claim:
             await claim(PATH)
             blocker.execute(sa.text("LOCK TABLE asset_claims IN ACCESS EXCLUSIVE MODE"))
 

@@ -63,7 +63,7 @@ class SlotScheduler:
         self._database = database
         self._store = store
         self._provider = provider
-        self._signals = wakeups
+        self._wakeups = wakeups
         self._clock = clock
         self._random = random
         self._scale = scale
@@ -218,7 +218,7 @@ class SlotScheduler:
         models, unused = await self._database.read(slots.lines)
         # Each once, since one that holds a slot may be waiting for the storage of its inputs.
         for job_id in frozenset(unused) - self._unused:
-            self._signals.wake(job_id)
+            self._wakeups.wake(job_id)
         self._unused = frozenset(unused)
         return set(models)
 

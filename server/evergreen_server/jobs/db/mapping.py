@@ -24,11 +24,11 @@ def from_micros(value: int) -> datetime:
     return EPOCH + timedelta(microseconds=value)
 
 
-def _micros_or_none(at: datetime | None) -> int | None:
+def _to_micros_or_none(at: datetime | None) -> int | None:
     return None if at is None else to_micros(at)
 
 
-def _moment_or_none(value: int | None) -> datetime | None:
+def _from_micros_or_none(value: int | None) -> datetime | None:
     return None if value is None else from_micros(value)
 
 
@@ -57,7 +57,7 @@ def request_to_row(request: JobRequest) -> dict[str, object]:
         "on_unknown_submission": request.on_unknown_submission.value,
         "max_millicredits": request.max_millicredits,
         "start_by": to_micros(request.start_by),
-        "finish_by": _micros_or_none(request.finish_by),
+        "finish_by": _to_micros_or_none(request.finish_by),
     }
 
 
@@ -73,8 +73,8 @@ def life_to_row(job: Job) -> dict[str, object]:
         "execution": job.fencing_token,
         "replica": job.replica,
         "submit_token": job.submit_token,
-        "submitted_at": _micros_or_none(job.submitted_at),
-        "not_before": _micros_or_none(job.not_before),
+        "submitted_at": _to_micros_or_none(job.submitted_at),
+        "not_before": _to_micros_or_none(job.not_before),
         "task_id": job.task_id,
         "delete_sent": job.delete_sent,
         "estimated_millicredits": job.estimated_millicredits,
@@ -87,9 +87,9 @@ def life_to_row(job: Job) -> dict[str, object]:
         "warnings": [asdict(item) for item in job.warnings],
         "error": asdict(job.error) if job.error else None,
         "created_at": to_micros(job.created_at),
-        "started_at": _micros_or_none(job.started_at),
+        "started_at": _to_micros_or_none(job.started_at),
         "updated_at": to_micros(job.updated_at),
-        "ended_at": _micros_or_none(job.ended_at),
+        "ended_at": _to_micros_or_none(job.ended_at),
     }
 
 
@@ -108,7 +108,7 @@ def job_from_row(row: RowMapping) -> Job:
             on_unknown_submission=OnUnknownSubmission(row["on_unknown_submission"]),
             max_millicredits=row["max_millicredits"],
             start_by=from_micros(row["start_by"]),
-            finish_by=_moment_or_none(row["finish_by"]),
+            finish_by=_from_micros_or_none(row["finish_by"]),
             labels=row["labels"],
         ),
         state=State(row["state"]),
@@ -121,8 +121,8 @@ def job_from_row(row: RowMapping) -> Job:
         replica=row["replica"],
         submit_token=row["submit_token"],
         slot=Slot(row["slot"]) if row["slot"] else None,
-        submitted_at=_moment_or_none(row["submitted_at"]),
-        not_before=_moment_or_none(row["not_before"]),
+        submitted_at=_from_micros_or_none(row["submitted_at"]),
+        not_before=_from_micros_or_none(row["not_before"]),
         task_id=row["task_id"],
         delete_sent=row["delete_sent"],
         estimated_millicredits=row["estimated_millicredits"],
@@ -135,7 +135,7 @@ def job_from_row(row: RowMapping) -> Job:
         warnings=tuple(JobWarning(**item) for item in row["warnings"]),
         error=JobFailure(**row["error"]) if row["error"] else None,
         created_at=from_micros(row["created_at"]),
-        started_at=_moment_or_none(row["started_at"]),
+        started_at=_from_micros_or_none(row["started_at"]),
         updated_at=from_micros(row["updated_at"]),
-        ended_at=_moment_or_none(row["ended_at"]),
+        ended_at=_from_micros_or_none(row["ended_at"]),
     )

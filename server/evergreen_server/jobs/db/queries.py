@@ -46,7 +46,7 @@ LOCK_FREE_JOBS = (
     sa.select(jobs).where(jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True))).with_for_update(skip_locked=True)
 )
 """Those of the jobs whose rows nobody else is changing."""
-BEGIN_JOB = jobs.update().where(_job).values(execution=sa.bindparam("by_execution"), replica=sa.bindparam("by_replica"))
+CLAIM_JOB = jobs.update().where(_job).values(execution=sa.bindparam("by_token"), replica=sa.bindparam("by_replica"))
 INSERT_JOB = jobs.insert()
 UPDATE_JOB = jobs.update().where(_job)
 """Sets the columns that its parameters name."""

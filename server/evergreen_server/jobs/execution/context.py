@@ -121,7 +121,7 @@ class StepContext:
         return await self.wakeups.of(job_id).wait(seconds)
 
 
-def held(check: Callable[[], None]) -> bool:
+def still_owner(check: Callable[[], None]) -> bool:
     """Tells whether this replica has surely kept its jobs since it got the check."""
     try:
         check()

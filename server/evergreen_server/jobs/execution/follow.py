@@ -3,13 +3,13 @@
 import logging
 from functools import partial
 
-from evergreen_server.jobs.execution.context import StepContext, generation_seconds, held
+from evergreen_server.jobs.execution.context import StepContext, generation_seconds, still_owner
 from evergreen_server.jobs.execution.polling.schedule import PollPlan
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.model.warnings import PROVIDER_UNAVAILABLE
-from evergreen_server.ports.metrics import kind_of
+from evergreen_server.ports.metrics import error_kind
 from evergreen_server.ports.provider import (
     Failure,
     NotOurs,
@@ -52,7 +52,7 @@ async def follow(context: StepContext, job: Job, fencing_token: str) -> Job:
         # Of a task that is older than its first wait, another process has seen to that.
         restarted=job.stage is not Stage.SUBMITTING or seconds * context.pace.scale > 2 * context.pace.min_seconds,
     )
-    with context.poll_budget.joined():
+    with context.poll_budget.track():
         return await _poll(context, job, fencing_token, plan, limit)
 
 
@@ -69,7 +69,7 @@ async def _poll(context: StepContext, job: Job, fencing_token: str, plan: PollPl
     while True:
         left = limit - context.monotonic()
         changed = await context.pause(job.job_id, min(delay, left) if left > 0 else delay)
-        if changed or context.monotonic() - read_at > READ_SECONDS or not held(check):
+        if changed or context.monotonic() - read_at > READ_SECONDS or not still_owner(check):
             check, read_at = context.guard(), context.monotonic()
             job = await context.store.again(job)
             if job.fencing_token != fencing_token or job.final:
@@ -84,7 +84,7 @@ async def _poll(context: StepContext, job: Job, fencing_token: str, plan: PollPl
             )
         except ProviderError as exc:
             logger.warning("poll failed", extra={"job_id": job.job_id, "cause": str(exc)})
-            context.metrics.poll_failed(kind_of(exc))
+            context.metrics.poll_failed(error_kind(exc))
             wish = exc.retry_after_seconds if isinstance(exc, ProviderUnavailable) else None
             plan.error(context.monotonic(), wish)
             delay = plan.next_delay(context.monotonic())

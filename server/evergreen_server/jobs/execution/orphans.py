@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 
 
 async def settle_orphans(context: StepContext, *, seconds: float = ROUND_SECONDS) -> None:
-    """Settles every stray, a few at a time and within so many seconds; what is left is found again the next time.
+    """Settles every orphan, a few at a time and within so many seconds; what is left is found again the next time.
 
     Of each project one comes first, so that the many of one do not use up the time of all.
     """
-    strays = in_turns(await context.tasks.stray(older_than=ANSWER_SETTLED), context.random)
-    left = iter(strays)
+    orphans = in_turns(await context.tasks.orphans(older_than=ANSWER_SETTLED), context.random)
+    left = iter(orphans)
 
     async def settle() -> None:
         for task in left:
@@ -39,22 +39,22 @@ async def settle_orphans(context: StepContext, *, seconds: float = ROUND_SECONDS
                 await settle_orphan(context, task)
             except Exception:
                 # One odd answer, or a row that is gone, must not keep the others waiting.
-                logger.exception("stray task not settled", extra={"provider_task_id": task.task_id})
+                logger.exception("orphan task not settled", extra={"provider_task_id": task.task_id})
 
     try:
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
-                group.create_task(settle(), name="strays")
+                group.create_task(settle(), name="orphans")
     except TimeoutError:
-        logger.warning("strays left for the next time", extra={"strays": len(strays)})
+        logger.warning("orphans left for the next time", extra={"orphans": len(orphans)})
 
 
-def in_turns(strays: Iterable[MadeTask], random: Random) -> list[MadeTask]:
-    """Returns the strays so that one of each project comes first, then a second of each, each time in another order.
+def in_turns(orphans: Iterable[MadeTask], random: Random) -> list[MadeTask]:
+    """Returns the orphans so that one of each project comes first, then a second of each, each time in another order.
 
     Where the provider answers about none of the first, others are the first the next time.
     """
-    shuffled = list(strays)
+    shuffled = list(orphans)
     random.shuffle(shuffled)
     seen = Counter[str]()
     turns: list[tuple[int, MadeTask]] = []
@@ -67,7 +67,7 @@ def in_turns(strays: Iterable[MadeTask], random: Random) -> list[MadeTask]:
 async def settle_orphan(context: StepContext, task: MadeTask) -> None:
     """Gives a task to the job that asks for it, or sees to its end."""
     role = task.role if task.role is TaskRole.SURPLUS else await context.tasks.reconcile(task)
-    logger.warning("stray task", extra={"job_id": task.job_id, "provider_task_id": task.task_id, "role": role.value})
+    logger.warning("orphan task", extra={"job_id": task.job_id, "provider_task_id": task.task_id, "role": role.value})
     if role is not TaskRole.SURPLUS:
         return
     try:

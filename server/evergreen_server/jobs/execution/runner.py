@@ -12,12 +12,12 @@ from functools import partial
 from uuid import uuid4
 
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
-from evergreen_server.jobs.execution.context import StepContext, StepWork, held
+from evergreen_server.jobs.execution.context import StepContext, StepWork, still_owner
 from evergreen_server.jobs.execution.deliver import deliver
 from evergreen_server.jobs.execution.follow import follow
 from evergreen_server.jobs.execution.prepare import prepare
 from evergreen_server.jobs.execution.submit import submit
-from evergreen_server.jobs.execution.trouble import INPUT_TRIES, TOLD_AT, InputFault, waited_for
+from evergreen_server.jobs.execution.trouble import INPUT_TRIES, TOLD_AT, InputFailure, waited_for
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job, JobFailure
@@ -48,15 +48,15 @@ class Runner:
         context, fencing_token, check = self._context, uuid4().hex, self._context.guard()
         current_job.set(job_id)
         # From before the first reading on, so that no wish after it goes unnoticed.
-        signal = context.wakeups.of(job_id)
+        wakeup = context.wakeups.of(job_id)
         # Registered only once it owns the job: after a crash the run of an earlier attempt may be started beside it.
-        job = await self._begin(job_id, attempt, restarts, fencing_token)
+        job = await self._claim(job_id, attempt, restarts, fencing_token)
         if job is None:
             if job_id not in self._running:
                 context.wakeups.forget(job_id)
             return
-        if job_id in self._running or context.wakeups.of(job_id) is not signal:
-            # An older run here learns that it is over; or one that ended forgot the signal, with what it may have told.
+        if job_id in self._running or context.wakeups.of(job_id) is not wakeup:
+            # An older run here learns that it is over; or one that ended forgot the wakeup, with what it may have told.
             context.wakeups.wake(job_id)
         self._running[job_id] = fencing_token
         advancing = self._advance(job, fencing_token, check)
@@ -72,17 +72,17 @@ class Runner:
                 del self._running[job_id]
                 context.forget(job_id)
 
-    async def _begin(self, job_id: str, attempt: int, restarts: int, fencing_token: str) -> Job | None:
+    async def _claim(self, job_id: str, attempt: int, restarts: int, fencing_token: str) -> Job | None:
         tries = 0
         while True:
             try:
-                return await self._context.store.begin(
+                return await self._context.store.claim(
                     job_id, attempt=attempt, restarts=restarts, fencing_token=fencing_token
                 )
             except TRANSIENT_ERRORS as exc:
-                logger.warning("job not begun", extra={"job_id": job_id, "cause": type(exc).__name__})
+                logger.warning("job not claimed", extra={"job_id": job_id, "cause": type(exc).__name__})
             except Exception:
-                logger.exception("job not begun", extra={"job_id": job_id})
+                logger.exception("job not claimed", extra={"job_id": job_id})
             await asyncio.sleep(self._context.backoff(tries))
             tries += 1
 
@@ -94,7 +94,7 @@ class Runner:
         while True:
             try:
                 # Else another replica may own the job by now.
-                read = read and held(check)
+                read = read and still_owner(check)
                 check = self._context.guard()
                 job, read = job if read else await self._context.store.again(job), False
                 if job.fencing_token != fencing_token:
@@ -127,7 +127,7 @@ class Runner:
                     logger.exception("step failed", extra={**told, "error_id": error_id})
                 else:
                     logger.warning("step waits", extra=told)
-                input_failures += isinstance(exc, InputFault)
+                input_failures += isinstance(exc, InputFailure)
                 try:
                     if input_failures >= INPUT_TRIES:
                         await self._give_up(job, fencing_token, exc, error_id)

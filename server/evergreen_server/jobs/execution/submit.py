@@ -22,7 +22,7 @@ from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
 from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.execution.inputs import load_inputs
 from evergreen_server.jobs.execution.orphans import settle_orphan
-from evergreen_server.jobs.execution.trouble import InputFault, own_input
+from evergreen_server.jobs.execution.trouble import InputFailure, own_input
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job, JobFailure
@@ -30,7 +30,7 @@ from evergreen_server.jobs.model.states import Slot, State, TaskRole
 from evergreen_server.jobs.store.jobs import Edit
 from evergreen_server.jobs.store.provider_tasks import MadeTask
 from evergreen_server.ports.media import MediaRefused
-from evergreen_server.ports.metrics import kind_of
+from evergreen_server.ports.metrics import error_kind
 from evergreen_server.ports.provider import (
     DailyLimitReached,
     InsufficientCredits,
@@ -45,7 +45,7 @@ from evergreen_server.ports.specs import PreparedMedia
 
 T = TypeVar("T")
 
-LOOK_SECONDS = 0.5
+POLL_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ async def submit(context: StepContext, job: Job, fencing_token: str) -> Job:
         if job.final or job.state is State.NEEDS_ATTENTION or job.task_id or (job.attempt, job.restarts) != begun:
             return job
         if job.submit_token:
-            return await _adopt(context, job, fencing_token)
+            return await _recover_submission(context, job, fencing_token)
         if job.state is State.CANCELLING:
             return await context.store.change(job, transitions.cancelled_before_submission, fencing_token=fencing_token)
         limit, reason, text = transitions.start_limit(job)
@@ -150,7 +150,7 @@ async def _post(
         submission = await _create(context, job, media, guard)
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
-        context.metrics.create_failed(kind_of(exc))
+        context.metrics.create_failed(error_kind(exc))
         unknown = partial(transitions.submission_unknown, cause=str(exc), not_before=context.later(job.attempt + 2))
         return await _settle(
             context, job, unknown, fencing_token, capped=partial(transitions.needs_attention, cause=str(exc))
@@ -159,25 +159,25 @@ async def _post(
         # Before the job gives its slot back, which the next in line would get at once.
         if isinstance(exc, DailyLimitReached):
             retry_after = exc.retry_after_seconds
-            await _surely(context, job, lambda: context.scheduler.pause(model, retry_after))
+            await _retry_until_recorded(context, job, lambda: context.scheduler.pause(model, retry_after))
         elif isinstance(exc, InsufficientCredits):
             price = job.estimated_millicredits
-            await _surely(context, job, lambda: context.scheduler.out_of_credits(price))
+            await _retry_until_recorded(context, job, lambda: context.scheduler.out_of_credits(price))
         # Its kind alone: the provider may quote the prompt in its text, which the job's error keeps.
-        context.metrics.create_failed(kind_of(exc))
+        context.metrics.create_failed(error_kind(exc))
         logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})
         refused = partial(transitions.not_created, exc=exc, not_before=context.later(tries))
-        return await _nothing_made(context, job, refused, fencing_token)
-    except InputFault:
-        await _nothing_made(
+        return await _record_no_task(context, job, refused, fencing_token)
+    except InputFailure:
+        await _record_no_task(
             context, job, partial(transitions.withdrawn, not_before=context.later(tries)), fencing_token
         )
         raise
     # Logged first: where the database fails for good, an operator can still attach the task by hand.
     logger.info("task created", extra={"job_id": job.job_id, "provider_task_id": submission.task_id})
     task_id, estimated = submission.task_id, submission.estimated_millicredits
-    await _surely(context, job, lambda: context.tasks.record(job, task_id, estimated))
-    await _surely(context, job, lambda: context.scheduler.accepted(model))
+    await _retry_until_recorded(context, job, lambda: context.tasks.record(job, task_id, estimated))
+    await _retry_until_recorded(context, job, lambda: context.scheduler.accepted(model))
     try:
         return await _settle(context, job, partial(transitions.created, submission=submission), fencing_token)
     except Superseded:
@@ -189,14 +189,14 @@ async def _post(
             submit_token=job.submit_token,
             role=TaskRole.NEW,
         )
-        await _surely(context, job, lambda: settle_orphan(context, task))
+        await _retry_until_recorded(context, job, lambda: settle_orphan(context, task))
         raise
 
 
 async def _create(
     context: StepContext, job: Job, media: Sequence[PreparedMedia], guard: Callable[[], None]
 ) -> Submission:
-    """Posts once. Raises ProviderError, and InputFault for what no rule knows before a byte was sent."""
+    """Posts once. Raises ProviderError, and InputFailure for what no rule knows before a byte was sent."""
     sent = False
 
     def before_send() -> None:
@@ -207,7 +207,7 @@ async def _create(
     try:
         with own_input():
             return await context.provider.create(job.request.spec, media, before_send=before_send)
-    except (InputFault, OSError) as exc:
+    except (InputFailure, OSError) as exc:
         kind = type(exc.__cause__ or exc).__name__
         if sent:
             logger.exception("create broke off", extra={"job_id": job.job_id})
@@ -217,22 +217,22 @@ async def _create(
         raise
 
 
-async def _nothing_made(context: StepContext, job: Job, edit: Edit, fencing_token: str) -> Job:
+async def _record_no_task(context: StepContext, job: Job, edit: Edit, fencing_token: str) -> Job:
     try:
         return await _settle(context, job, edit, fencing_token)
     except Superseded:
         # The job was taken over, by one who cannot know that there is no task to look for.
-        await _surely(context, job, lambda: context.tasks.take_back(job))
+        await _retry_until_recorded(context, job, lambda: context.tasks.take_back(job))
         raise
 
 
 async def _settle(context: StepContext, job: Job, edit: Edit, fencing_token: str, *, capped: Edit | None = None) -> Job:
-    return await _surely(
+    return await _retry_until_recorded(
         context, job, lambda: context.store.change(job, edit, fencing_token=fencing_token, capped=capped)
     )
 
 
-async def _surely(context: StepContext, job: Job, write: Callable[[], Awaitable[T]]) -> T:
+async def _retry_until_recorded(context: StepContext, job: Job, write: Callable[[], Awaitable[T]]) -> T:
     """Repeats a write until the database takes it: nobody else knows the provider's answer."""
     for tries in itertools.count():
         try:
@@ -246,7 +246,7 @@ async def _surely(context: StepContext, job: Job, write: Callable[[], Awaitable[
     raise AssertionError("a count does not end")
 
 
-async def _adopt(context: StepContext, job: Job, fencing_token: str) -> Job:
+async def _recover_submission(context: StepContext, job: Job, fencing_token: str) -> Job:
     """Looks for the task id of an earlier execution's POST for as long as that POST may last."""
     assert job.submitted_at is not None
     token, cause = job.submit_token, "the server stopped before the answer was recorded"
@@ -257,7 +257,7 @@ async def _adopt(context: StepContext, job: Job, fencing_token: str) -> Job:
     while not (task_id := await context.tasks.of(job)):
         if context.seconds_until(deadline) <= 0 or context.monotonic() >= latest:
             break
-        await context.pause(job.job_id, LOOK_SECONDS)
+        await context.pause(job.job_id, POLL_SECONDS)
         job = await context.store.again(job)
         if job.submit_token != token:
             # Taken back by whoever intended it: nothing was sent.

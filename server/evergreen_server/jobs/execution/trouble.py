@@ -1,7 +1,7 @@
 """What keeps a step from being done: whether it may pass, and what a job's caller is told of it.
 
 What comes from the database, a storage, the network or the provider may pass, and never ends a job. What no rule
-knows, and work on the job's own input raised, comes again each time: it is an InputFault.
+knows, and work on the job's own input raised, comes again each time: it is an InputFailure.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ TOLD_AT = {DECODERS_BUSY: 3}
 """At which try a job's caller is told, where that is not the first."""
 
 
-class InputFault(Exception):
+class InputFailure(Exception):
     """Work on a job's own input raised what no rule knows; its cause is that. Nothing was sent or paid."""
 
 
@@ -30,18 +30,18 @@ class DecodersBusy(Exception):
 
 @contextmanager
 def own_input() -> Iterator[None]:
-    """Raises InputFault in place of what no rule knows; within is work that only the job's own input can upset."""
+    """Raises InputFailure in place of what no rule knows; within is work that only the job's own input can upset."""
     try:
         yield
-    except (MediaError, ProviderError, StorageError, SQLAlchemyError, JobError, InputFault, DecodersBusy):
+    except (MediaError, ProviderError, StorageError, SQLAlchemyError, JobError, InputFailure, DecodersBusy):
         raise
     except OSError as exc:
         # Of the system, unlike what libraries raise by this name for a file that is broken.
         if exc.errno is not None:
             raise
-        raise InputFault(type(exc).__name__) from exc
+        raise InputFailure(type(exc).__name__) from exc
     except Exception as exc:
-        raise InputFault(type(exc).__name__) from exc
+        raise InputFailure(type(exc).__name__) from exc
 
 
 def waited_for(exc: Exception, error_id: str) -> tuple[str, str]:
@@ -58,5 +58,5 @@ def waited_for(exc: Exception, error_id: str) -> tuple[str, str]:
             text = f"a file or a connection of the server failed ({exc.strerror or type(exc).__name__})"
             return STORAGE_UNAVAILABLE, text
         case _:
-            kind = type(exc.__cause__ or exc).__name__ if isinstance(exc, InputFault) else type(exc).__name__
+            kind = type(exc.__cause__ or exc).__name__ if isinstance(exc, InputFailure) else type(exc).__name__
             return STEP_FAILED, f"a fault of the service ({kind}), logged with the error id {error_id}; it tries again"

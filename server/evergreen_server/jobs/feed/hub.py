@@ -81,7 +81,7 @@ class WatchHub:
         self._found = found
         self._checkpoint_seconds = checkpoint_seconds
         self._told = told
-        self._openings = WatchStarts(database=database, snapshot=self._snapshot)
+        self._starts = WatchStarts(database=database, snapshot=self._snapshot)
         self._of_projects = Snapshots(database=database, snapshot=self._snapshot)
         self._windows: dict[str, ProjectWindow] = {}
         self._dirty: set[str] = set()
@@ -164,15 +164,15 @@ class WatchHub:
         Raises JobNotFound, MixedProjects, CursorAhead, CursorCompacted, Draining, WatchAged; all but the last three
         before the first message.
         """
-        opening = await self._openings.read(project_id, job_ids, projects)
-        self._found(opening.snapshots)
-        project_id, cursor = opening.project_id, opening.revision if after is None else after
-        if cursor > opening.revision:
-            raise CursorAhead(f"the project is at revision {opening.revision}, the cursor at {cursor}")
-        _check_kept(cursor, opening.compacted)
+        start = await self._starts.read(project_id, job_ids, projects)
+        self._found(start.snapshots)
+        project_id, cursor = start.project_id, start.revision if after is None else after
+        if cursor > start.revision:
+            raise CursorAhead(f"the project is at revision {start.revision}, the cursor at {cursor}")
+        _check_kept(cursor, start.compacted)
         window = self._windows.get(project_id)
         if window is None:
-            window = self._windows[project_id] = ProjectWindow(opening.revision)
+            window = self._windows[project_id] = ProjectWindow(start.revision)
             # What was committed since the reading went unnoticed, and must not wait for the next change.
             self._dirty.add(project_id)
             self._news.set()
@@ -181,12 +181,12 @@ class WatchHub:
         aging = None if seconds == math.inf else asyncio.get_running_loop().call_later(seconds, watcher.age)
         try:
             remaining = set(job_ids)
-            async with aclosing(self._snapshots(opening, job_ids, after, include_finished)) as snapshots:
+            async with aclosing(self._snapshots(start, job_ids, after, include_finished)) as snapshots:
                 async for entry in snapshots:
                     await tell(entry.data)
                     if entry.final:
                         remaining.discard(entry.job_id)
-            del opening
+            del start
             caught_up = False
             while remaining or not job_ids:
                 entries, cursor = window.after(cursor) or await self._behind(project_id, cursor, job_ids)
@@ -218,15 +218,15 @@ class WatchHub:
                 del self._windows[project_id]
 
     async def _snapshots(
-        self, opening: WatchStart, job_ids: frozenset[str], after: int | None, include_finished: bool
+        self, start: WatchStart, job_ids: frozenset[str], after: int | None, include_finished: bool
     ) -> AsyncGenerator[Entry, None]:
-        """Gives what is told on opening: after a cursor, only those watched by id that nothing more will be told of."""
+        """Gives what is told on start: after a cursor, only those watched by id that nothing more will be told of."""
         if job_ids:
-            for entry in opening.snapshots:
+            for entry in start.snapshots:
                 if after is None or (entry.final and entry.revision <= after):
                     yield entry
         elif after is None:
-            pages = self._of_projects.of(opening.project_id, opening.revision, include_finished=include_finished)
+            pages = self._of_projects.of(start.project_id, start.revision, include_finished=include_finished)
             async with aclosing(pages):
                 async for entries in pages:
                     self._found(entries)

@@ -35,7 +35,7 @@ class WatchStart:
 
 
 @dataclass(slots=True, eq=False)
-class _Asked:
+class _Pending:
     project_id: str
     job_ids: frozenset[str]
     projects: Collection[str] | None
@@ -47,12 +47,12 @@ _Found: TypeAlias = Mapping[str, tuple[str, Entry]]
 
 
 class WatchStarts:
-    """Reads openings, one transaction at a time; what is asked for meanwhile shares the next one."""
+    """Reads openings, one transaction at a time; what is pending for meanwhile shares the next one."""
 
     def __init__(self, *, database: Database, snapshot: Callable[[Job], Entry]) -> None:
         self._database = database
         self._snapshot = snapshot
-        self._waiting: list[_Asked] = []
+        self._waiting: list[_Pending] = []
         self._turn = asyncio.Lock()
 
     async def read(
@@ -62,63 +62,63 @@ class WatchStarts:
 
         With `projects`, a job of any other is one that does not exist.
         """
-        asked = _Asked(project_id, job_ids, projects)
-        self._waiting.append(asked)
+        pending = _Pending(project_id, job_ids, projects)
+        self._waiting.append(pending)
         try:
             async with self._turn:
-                if asked.answer is None:
+                if pending.answer is None:
                     await asyncio.sleep(GATHER_SECONDS)
-                while asked.answer is None:
+                while pending.answer is None:
                     await self._answer(self._some())
         finally:
-            if asked.answer is None and asked in self._waiting:
-                self._waiting.remove(asked)
-        if isinstance(asked.answer, JobError):
-            raise asked.answer
-        return asked.answer
+            if pending.answer is None and pending in self._waiting:
+                self._waiting.remove(pending)
+        if isinstance(pending.answer, JobError):
+            raise pending.answer
+        return pending.answer
 
-    def _some(self) -> list[_Asked]:
+    def _some(self) -> list[_Pending]:
         number, jobs_in_all = 0, 0
-        for asked in self._waiting:
-            jobs_in_all += len(asked.job_ids)
+        for pending in self._waiting:
+            jobs_in_all += len(pending.job_ids)
             if number and jobs_in_all > MOST_JOBS:
                 break
             number += 1
         return self._waiting[:number]
 
-    async def _answer(self, batch: Sequence[_Asked]) -> None:
+    async def _answer(self, batch: Sequence[_Pending]) -> None:
         # Whoever has the turn may go away while it reads for others; they stay in line until they are answered.
         answers = await self._database.read(lambda db: self._answers(db, batch))
-        for asked, answer in zip(batch, answers, strict=True):
-            asked.answer = answer
-        self._waiting = [asked for asked in self._waiting if asked.answer is None]
+        for pending, answer in zip(batch, answers, strict=True):
+            pending.answer = answer
+        self._waiting = [pending for pending in self._waiting if pending.answer is None]
 
-    def _answers(self, db: sa.Connection, batch: Sequence[_Asked]) -> list[WatchStart | JobError]:
-        job_ids = frozenset[str]().union(*(asked.job_ids for asked in batch))
+    def _answers(self, db: sa.Connection, batch: Sequence[_Pending]) -> list[WatchStart | JobError]:
+        job_ids = frozenset[str]().union(*(pending.job_ids for pending in batch))
         found: dict[str, tuple[str, Entry]] = {}
         if job_ids:
             for row in db.execute(sa.select(jobs).where(jobs.c.job_id.in_(job_ids))).mappings():
                 job = job_from_row(row)
                 found[job.job_id] = job.request.project_id, self._snapshot(job)
         columns = (projects.c.project_id, projects.c.revision, projects.c.compacted_revision)
-        owners = {owner for owner, _ in found.values()} | {asked.project_id for asked in batch}
+        owners = {owner for owner, _ in found.values()} | {pending.project_id for pending in batch}
         rows = db.execute(sa.select(*columns).where(projects.c.project_id.in_(owners)))
         revisions = {row.project_id: (row.revision, row.compacted_revision) for row in rows}
-        return [_opening(asked, found, revisions) for asked in batch]
+        return [_start_of(pending, found, revisions) for pending in batch]
 
 
-def _opening(asked: _Asked, found: _Found, revisions: Mapping[str, tuple[int, int]]) -> WatchStart | JobError:
+def _start_of(pending: _Pending, found: _Found, revisions: Mapping[str, tuple[int, int]]) -> WatchStart | JobError:
     own = {
         job_id
-        for job_id in asked.job_ids & found.keys()
-        if asked.projects is None or found[job_id][0] in asked.projects
+        for job_id in pending.job_ids & found.keys()
+        if pending.projects is None or found[job_id][0] in pending.projects
     }
-    if missing := sorted(asked.job_ids - own):
+    if missing := sorted(pending.job_ids - own):
         return JobNotFound(", ".join(missing[:MISSING_NAMED]))
-    owners = {found[job_id][0] for job_id in asked.job_ids} | ({asked.project_id} - {""})
+    owners = {found[job_id][0] for job_id in pending.job_ids} | ({pending.project_id} - {""})
     if len(owners) > 1:
         return MixedProjects("all jobs of a watch must belong to one project")
     (owner,) = owners
     revision, compacted = revisions.get(owner, (0, 0))
-    snapshots = sorted((found[job_id][1] for job_id in asked.job_ids), key=lambda entry: entry.revision)
+    snapshots = sorted((found[job_id][1] for job_id in pending.job_ids), key=lambda entry: entry.revision)
     return WatchStart(project_id=owner, revision=revision, compacted=compacted, snapshots=snapshots)

@@ -88,7 +88,7 @@ class Janitor:
         self._parts: Mapping[str, Part] = {
             "idle jobs": self._restart,
             "overdue jobs": self._wake,
-            "strays": self._settle_strays,
+            "orphans": self._settle_orphans,
             "deletions": self._finish_deletions,
             "files": self._remove_files,
         }
@@ -161,7 +161,7 @@ class Janitor:
         late = await self._database.read(lambda db: beyond_clock(db, now - PATIENCE, *alive))
         return replace(found, overdue=tuple(late))
 
-    async def _settle_strays(self, found: Report) -> Report:
+    async def _settle_orphans(self, found: Report) -> Report:
         await settle_orphans(self._context)
         return found
 

@@ -83,7 +83,7 @@ class Retention:
         self._events_kept = events_kept
         self._jobs_kept = jobs_kept
         self._requests_kept = requests_kept
-        self._meter = metrics
+        self._metrics = metrics
         self._events_at_once = events_at_once
 
     async def run(self) -> None:
@@ -112,7 +112,7 @@ class Retention:
         asked = 0 if self._requests_kept is None else await self._forget_requests(now - self._requests_kept)
         removed = {"events": events, "jobs": gone, "workflows": workflows, "requests": asked}
         for what, number in removed.items():
-            self._meter.removed(what, number)
+            self._metrics.removed(what, number)
         if any(removed.values()):
             logger.info("old rows removed", extra=removed)
         return Removed(**removed)

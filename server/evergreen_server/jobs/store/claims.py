@@ -33,7 +33,7 @@ class ClaimBatcher:
         self._waiting: deque[tuple[Claim, asyncio.Future[Job]]] = deque()
         self._busy = False
 
-    async def begin(self, claim: Claim) -> Job:
+    async def claim(self, claim: Claim) -> Job:
         """Gives the job, owned by the execution until a later one begins it.
 
         Where the wait is cancelled it may come to take_ownership it all the same, but only before its turn is over.
@@ -72,7 +72,7 @@ class ClaimBatcher:
                 self._next()
 
         try:
-            self._database.write(lambda db: _begin(db, claims, self._replica_id)).add_done_callback(ended)
+            self._database.write(lambda db: _claim(db, claims, self._replica_id)).add_done_callback(ended)
         except RuntimeError as exc:
             # No thread is left: the database is being closed, and nobody may wait for it.
             left, self._waiting = [*batch, *self._waiting], deque()
@@ -83,26 +83,26 @@ class ClaimBatcher:
             self._busy = True
 
 
-def _begin(db: sa.Connection, claims: Sequence[Claim], replica_id: str) -> "list[Job | Exception]":
+def _claim(db: sa.Connection, claims: Sequence[Claim], replica_id: str) -> "list[Job | Exception]":
     # The project's row, under which all else of a job is changed, is not locked: nobody is told of this. But whoever
     # changes a job locks its row too, and one that is locked is passed over, so that this waits for nobody.
     wanted = {"job_ids": [claim.job_id for claim in claims]}
     free = {row["job_id"]: row for row in db.execute(queries.LOCK_FREE_JOBS, wanted).mappings()}
-    begun: list[Job | Exception] = []
+    claimed: list[Job | Exception] = []
     for claim in claims:
         try:
             row = free.get(claim.job_id)
-            begun.append(
+            claimed.append(
                 RowLocked(claim.job_id) if row is None else take_ownership(job_from_row(row), claim, replica_id)
             )
         except Exception as exc:
             # Superseded; or whatever keeps one row from being read, for which the others must not pay.
-            begun.append(exc)
+            claimed.append(exc)
     rows = [
-        {"of_job": job.job_id, "by_execution": job.fencing_token, "by_replica": job.replica}
-        for job in begun
+        {"of_job": job.job_id, "by_token": job.fencing_token, "by_replica": job.replica}
+        for job in claimed
         if isinstance(job, Job)
     ]
     if rows:
-        db.execute(queries.BEGIN_JOB, rows)
-    return begun
+        db.execute(queries.CLAIM_JOB, rows)
+    return claimed

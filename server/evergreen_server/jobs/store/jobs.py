@@ -62,7 +62,7 @@ class JobStore(JobReader):
         self._caps = caps
         self._backlog = backlog or Backlog(None)
         self._refuse = refuse
-        self._beginnings = ClaimBatcher(database, replica_id=replica_id)
+        self._claims = ClaimBatcher(database, replica_id=replica_id)
 
     async def accept(
         self, request: JobRequest, *, job_id: str, estimated_millicredits: int | None, inline: Mapping[str, bytes]
@@ -120,12 +120,12 @@ class JobStore(JobReader):
         if cap is not None:
             ledger.check(cap, ledger.totals(db, project_id), estimate)
 
-    async def begin(self, job_id: str, *, attempt: int, restarts: int, fencing_token: str) -> Job | None:
+    async def claim(self, job_id: str, *, attempt: int, restarts: int, fencing_token: str) -> Job | None:
         """Makes `execution` the owner of the job and gives the job, or None where nothing is left to do."""
         claim = Claim(job_id=job_id, attempt=attempt, restarts=restarts, fencing_token=fencing_token)
         try:
             try:
-                return await self._beginnings.begin(claim)
+                return await self._claims.claim(claim)
             except RowLocked:
                 # Then after whoever is changing it.
                 edit = partial(take_ownership, claim=claim, replica_id=self._replica_id)

@@ -124,7 +124,7 @@ class TaskRecords:
 
         return await self._store.write(work)
 
-    async def stray(self, *, older_than: timedelta) -> list[MadeTask]:
+    async def orphans(self, *, older_than: timedelta) -> list[MadeTask]:
         """Gives the tasks that are SURPLUS, or NEW for longer than an answer takes to be settled."""
         now = self._clock()
         # One of the future is old too: the clock was set back since.

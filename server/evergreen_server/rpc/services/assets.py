@@ -66,8 +66,8 @@ class AssetMethods:
         if field_errors:
             raise InvalidRequest(field_errors)
         context.caller.check_scene(message.project_id, message.scene_id)
-        turn = self._transfers.turn(context.caller.owner(message.project_id))
-        async with turn, self._transfers.watched() as waiting:
+        slot = self._transfers.slot(context.caller.owner(message.project_id))
+        async with slot, self._transfers.watched() as waiting:
             asset = await self._scenes.stat_asset(*where)
             if message.offset > asset.size_bytes:
                 text = f"must be at most {asset.size_bytes}, the length of the file"
@@ -91,7 +91,7 @@ class AssetMethods:
         context.caller.check_scene(message.project_id, message.scene_id)
         await self._deletions.check_free(*where)
         await self._scenes.check_asset(*where)
-        async with self._deletions.writing(message.project_id, message.scene_id) as claim:
+        async with self._deletions.hold(message.project_id, message.scene_id) as claim:
             await claim(message.path)
             await self._scenes.delete_asset(*where)
         return scene_pb2.DeleteAssetResponse()

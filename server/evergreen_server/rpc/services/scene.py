@@ -43,7 +43,7 @@ class SceneService(AssetMethods):
         self, message: scene_pb2.CreateSceneRequest, _context: Context
     ) -> scene_pb2.CreateSceneResponse:
         _check(message.project_id, message.scene_id)
-        async with self._deletions.writing(message.project_id, message.scene_id):
+        async with self._deletions.hold(message.project_id, message.scene_id):
             scene = await self._scenes.create(message.project_id, message.scene_id)
         return scene_pb2.CreateSceneResponse(scene=await self._message(scene))
 

@@ -13,7 +13,7 @@ WAIT_SECONDS = 30.0
 STALL_SECONDS = 60.0
 LEAST_BYTES = 128 * 1024
 """What must pass in so long a time of waiting for the client, or its turn would be a slow way to hold it for ever."""
-LOOKS = 8
+CHECKS = 8
 """How often within that time it is looked whether the client stands still."""
 
 
@@ -77,7 +77,7 @@ class Transfers:
         self._least_bytes = least_bytes
 
     @asynccontextmanager
-    async def turn(self, owner: str) -> AsyncIterator[None]:
+    async def slot(self, owner: str) -> AsyncIterator[None]:
         """Waits for a turn of whoever it is for and keeps it. Raises TooManyTransfers."""
         place = self._turns.ask(owner)
         try:
@@ -98,17 +98,17 @@ class Transfers:
         """
         loop, waiting, bound = asyncio.get_running_loop(), Waiting(), asyncio.timeout(None)
 
-        def look() -> None:
+        def check() -> None:
             # Only who is waited for: with a body that has come whole the server itself is busy, storing and naming it.
             still = waiting.since is not None
             if still and waiting.stands_still(loop.time(), self._stall_seconds, self._least_bytes):
                 bound.reschedule(loop.time())
             else:
-                waiting.timer = loop.call_later(self._stall_seconds / LOOKS, look)
+                waiting.timer = loop.call_later(self._stall_seconds / CHECKS, check)
 
         try:
             async with bound:
-                look()
+                check()
                 yield waiting
         except TimeoutError:
             if not bound.expired():

@@ -75,8 +75,8 @@ class Uploads:
             text = f"{info.path!r} is a name that only the service gives to its files; choose another"
             raise SceneBusy(text, job_id=job_of(info.path))
         where = (info.project_id, info.scene_id, info.path)
-        turn = self._transfers.turn(caller.owner(info.project_id))
-        async with turn, self._deletions.writing(info.project_id, info.scene_id) as claim:
+        slot = self._transfers.slot(caller.owner(info.project_id))
+        async with slot, self._deletions.hold(info.project_id, info.scene_id) as claim:
             overwrite = await self._may_overwrite(info)
             if overwrite:
                 await self._deletions.check_free(*where)

@@ -20,7 +20,7 @@ class PollBudget:
         self._followed = 0
 
     @contextmanager
-    def joined(self) -> Iterator[None]:
+    def track(self) -> Iterator[None]:
         """Counts one more task, for as long as the context lasts."""
         self._followed += 1
         try:
