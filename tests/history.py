@@ -11,7 +11,7 @@ from evergreen_server.jobs.db.mapping import life_to_row, request_to_row, to_mic
 from evergreen_server.jobs.db.schema import job_events, jobs, projects, provider_tasks, requests
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Slot, Stage, State, TaskRole
-from evergreen_server.ports.specs import Media, Role, VideoSpec
+from evergreen_server.ports.specs import GenerationSpec, Media, Role
 
 AT_ONCE = 2000
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -112,7 +112,7 @@ def _job(number: int, projects_in_all: int, scenes: int, open_every: int, prompt
             scene_id=f"scene-{number % scenes}",
             request_id=f"request-{number}",
             digest="",
-            spec=VideoSpec(
+            spec=GenerationSpec(
                 model="gen4.5", prompt_text=prompt or f"rocket {number} rises", media=media, duration_seconds=5
             ),
             start_by=at + timedelta(days=365),

@@ -20,7 +20,7 @@ from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.jobs import JobStore
-from evergreen_server.ports.specs import VideoSpec
+from evergreen_server.ports.specs import GenerationSpec
 from evergreen_server.rpc.access.policy import Access
 from evergreen_server.rpc.messages.events import EventWire
 from evergreen_server.rpc.server import serve
@@ -50,7 +50,7 @@ def request(number: int) -> JobRequest:
         scene_id="scene-1",
         request_id=f"benchmark-{number}",
         digest="",
-        spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", ratio="1280:720", duration_seconds=5),
+        spec=GenerationSpec(model="gen4.5", prompt_text="a rocket rises", ratio="1280:720", duration_seconds=5),
         start_by=now() + timedelta(days=1),
         labels={"team": "benchmarks"},
     )

@@ -21,14 +21,14 @@ from evergreen_server.ports.provider import (
     Submission,
     SubmissionUnknown,
 )
-from evergreen_server.ports.specs import VideoSpec
+from evergreen_server.ports.specs import GenerationSpec
 from evergreen_server.providers.runway.http import wire
 from evergreen_server.providers.runway.http.retry import retry_after_seconds
 from tests.hostile.mangled import Mangler, mangled
 from tests.providers.runway.scripted import KEY, NOW, TASK_ID, answer, client_for, scripted
 from tests.serving import Control, serving
 
-SPEC = VideoSpec(model="gen4.5", prompt_text="a wish", ratio="1280:720", duration_seconds=5)
+SPEC = GenerationSpec(model="gen4.5", prompt_text="a wish", ratio="1280:720", duration_seconds=5)
 DIGITS = b"9" * 400
 DEEP = b"[" * 100_000
 OTHER_ID = "4f0c2f6e-6a0b-4c57-9a0e-0d8d9f1f6b12"

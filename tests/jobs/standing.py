@@ -20,7 +20,7 @@ from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.provider import Account, ModelLimits, ProviderError
-from evergreen_server.ports.specs import VideoSpec
+from evergreen_server.ports.specs import GenerationSpec
 
 
 class Tier:
@@ -100,7 +100,7 @@ class Replica:
             scene_id="scene-1",
             request_id=job_id,
             digest="",
-            spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
+            spec=GenerationSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
             priority=priority,
             start_by=self.clock() + timedelta(days=1),
         )

@@ -28,7 +28,7 @@ from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import Clip, Fetched, Picture
 from evergreen_server.ports.provider import Read, Submission, Task, TaskState
-from evergreen_server.ports.specs import Media, PreparedMedia, Role, VideoSpec
+from evergreen_server.ports.specs import GenerationSpec, Media, PreparedMedia, Role
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.runtime.threads import FileThreads
 from evergreen_storage import SceneStore
@@ -170,7 +170,7 @@ class ScriptedScenes(SceneStore):
 
 
 class Models:
-    def picture_rule(self, _spec: VideoSpec, _role: Role) -> PictureRule:
+    def picture_rule(self, _spec: GenerationSpec, _role: Role) -> PictureRule:
         return PictureRule()
 
 

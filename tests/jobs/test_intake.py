@@ -29,12 +29,12 @@ from evergreen_server.jobs.store.backlog import Backlog, QueueFull
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.ledger import Caps, PriceUnknown, ProjectCreditsExceeded
 from evergreen_server.jobs.store.project_lock import SceneBusy
-from evergreen_server.ports.specs import FieldError, InvalidRequest, Media, Role, VideoSpec
+from evergreen_server.ports.specs import FieldError, GenerationSpec, InvalidRequest, Media, Role
 from evergreen_server.providers.runway.catalog.models import RunwayModels
 from evergreen_server.runtime.ids import JobIds
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
-SPEC = VideoSpec(model="gen4.5", prompt_text="a rocket rises", ratio="1280:720", duration_seconds=2)
+SPEC = GenerationSpec(model="gen4.5", prompt_text="a rocket rises", ratio="1280:720", duration_seconds=2)
 REQUEST = GenerationRequest(project_id="film", scene_id="scene-1", request_id="one", digest="one", spec=SPEC)
 PRICE = 24_000
 """Of REQUEST, in millicredits."""
@@ -52,7 +52,7 @@ class Uris:
 class Unpriced(RunwayModels):
     """Models of which no price is known."""
 
-    def quote(self, _spec: VideoSpec) -> int | None:
+    def quote(self, _spec: GenerationSpec) -> int | None:
         return None
 
 

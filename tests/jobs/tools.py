@@ -15,7 +15,7 @@ from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.wakeups import Wakeups
-from evergreen_server.ports.specs import VideoSpec
+from evergreen_server.ports.specs import GenerationSpec
 
 StoreT = TypeVar("StoreT", bound=JobStore)
 
@@ -48,7 +48,7 @@ def request_at(now: datetime) -> JobRequest:
         scene_id="scene-1",
         request_id="one",
         digest="",
-        spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
+        spec=GenerationSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
         start_by=now + timedelta(hours=1),
     )
 

@@ -20,7 +20,7 @@ from evergreen_server.jobs.model.states import CostBasis, State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
-from evergreen_server.ports.specs import VideoSpec
+from evergreen_server.ports.specs import GenerationSpec
 from evergreen_server.rpc.access.policy import Access
 from evergreen_server.rpc.handlers import service_handler
 from evergreen_server.rpc.messages.events import EventWire
@@ -95,7 +95,7 @@ class SceneApi:
             scene_id=scene_id,
             request_id=job_id,
             digest=job_id,
-            spec=VideoSpec(model="gen4.5", **spec),
+            spec=GenerationSpec(model="gen4.5", **spec),
             start_by=now() + timedelta(hours=1),
         )
         return await self._store.accept(request, job_id=job_id, estimated_millicredits=None, inline={})

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from evergreen_server.jobs.feed.window import Entry
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
-from evergreen_server.ports.specs import VideoSpec
+from evergreen_server.ports.specs import GenerationSpec
 from evergreen_server.rpc.access.policy import ANYONE
 from evergreen_server.rpc.status_cache import StatusCache
 
@@ -15,7 +15,7 @@ CHANGE = Change(project_id="film", job_id="one")
 
 def job(revision: int) -> Job:
     request = JobRequest(
-        project_id="film", scene_id="s", request_id="r", digest="", spec=VideoSpec(model="m"), start_by=NOW
+        project_id="film", scene_id="s", request_id="r", digest="", spec=GenerationSpec(model="m"), start_by=NOW
     )
     return Job(job_id="one", request=request, revision=revision, created_at=NOW, updated_at=NOW)
 

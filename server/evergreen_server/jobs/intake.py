@@ -24,7 +24,7 @@ from evergreen_server.jobs.model.states import OnUnknownSubmission
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.ledger import PriceUnknown
 from evergreen_server.ports.catalog import ModelTable
-from evergreen_server.ports.specs import FieldError, InvalidRequest, Kind, Media, VideoSpec, kind_of
+from evergreen_server.ports.specs import FieldError, GenerationSpec, InvalidRequest, Kind, Media, kind_of
 from evergreen_storage import id_fault, path_fault
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -64,7 +64,7 @@ class GenerationRequest:
     scene_id: str
     request_id: str
     digest: str
-    spec: VideoSpec
+    spec: GenerationSpec
     inline: Mapping[str, bytes] = field(default_factory=dict)
     unread_media: Mapping[int, FieldError] = field(default_factory=dict)
     """By its place in the caller's list, each piece of media that could not be read; the spec has the others."""

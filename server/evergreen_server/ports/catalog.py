@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from evergreen_server.ports.specs import FieldError, Role, VideoSpec
+from evergreen_server.ports.specs import FieldError, GenerationSpec, Role
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +53,14 @@ class PictureRule:
 class ModelTable(Protocol):
     """The one table of models: validates, quotes, lists. Pure and quick; no I/O."""
 
-    def field_errors(self, spec: VideoSpec) -> list[FieldError]:
+    def field_errors(self, spec: GenerationSpec) -> list[FieldError]:
         """Names everything wrong with `spec`, each with the allowed values. Empty means acceptable."""
         ...
 
-    def quote(self, spec: VideoSpec) -> int | None:
+    def quote(self, spec: GenerationSpec) -> int | None:
         """Tells the most that one attempt may cost, in millicredits; None where the price is unknown."""
         ...
 
-    def picture_rule(self, spec: VideoSpec, role: Role) -> PictureRule: ...
+    def picture_rule(self, spec: GenerationSpec, role: Role) -> PictureRule: ...
 
     def models(self) -> Sequence[ModelInfo]: ...

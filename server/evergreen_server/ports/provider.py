@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
-from evergreen_server.ports.specs import FieldError, PreparedMedia, VideoSpec
+from evergreen_server.ports.specs import FieldError, GenerationSpec, PreparedMedia
 
 
 class TaskState(StrEnum):
@@ -110,7 +110,7 @@ class Provider(Protocol):
     """A service that makes videos. Every method has a bound in time and raises only ProviderError."""
 
     async def create(
-        self, spec: VideoSpec, media: Sequence[PreparedMedia], *, before_send: Callable[[], None]
+        self, spec: GenerationSpec, media: Sequence[PreparedMedia], *, before_send: Callable[[], None]
     ) -> Submission:
         """Creates one paid task by one POST that is never repeated.
 

@@ -56,14 +56,22 @@ class Media:
     at_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VideoSpec:
-    """What a caller wants generated, as accepted. Frozen on the job; a restart resumes from it.
+class GenerationKind(StrEnum):
+    """What a generation makes."""
 
+    VIDEO = "VIDEO"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationSpec:
+    """What a caller wants generated, as accepted: the kind, its parameters, and its inputs.
+
+    Frozen on the job; a restart resumes from it.
     `ratio`, `resolution` are empty and `duration_seconds`, `seed` are None where the caller left them out.
     `options` holds what only one model knows, by the provider's own field names; it never holds a URI.
     """
 
+    kind: GenerationKind = GenerationKind.VIDEO
     model: str
     prompt_text: str = ""
     media: tuple[Media, ...] = ()

@@ -12,7 +12,7 @@ from evergreen_server.jobs.cluster.engine import Engine
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.model.job import Job, JobRequest
-from evergreen_server.ports.specs import VideoSpec
+from evergreen_server.ports.specs import GenerationSpec
 
 NOW = datetime.now(UTC)
 
@@ -23,7 +23,7 @@ def job(job_id: str) -> Job:
         scene_id="scene-1",
         request_id=job_id,
         digest="",
-        spec=VideoSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
+        spec=GenerationSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
         start_by=NOW + timedelta(hours=1),
     )
     return Job(job_id=job_id, request=request, created_at=NOW, updated_at=NOW)

@@ -21,7 +21,7 @@ from evergreen_server.jobs.model.states import CostBasis, EventKind, State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.metrics import NullMetrics
-from evergreen_server.ports.specs import VideoSpec
+from evergreen_server.ports.specs import GenerationSpec
 from evergreen_server.runtime.clocks import SteadyClock
 from evergreen_server.runtime.ids import JobIds
 from tests.postgres import Postgres
@@ -91,7 +91,7 @@ class Case:
             scene_id="scene-1",
             request_id=job_id,
             digest="digest",
-            spec=VideoSpec(model="gen4.5"),
+            spec=GenerationSpec(model="gen4.5"),
             start_by=START + timedelta(days=1),
         )
 

@@ -17,12 +17,12 @@ from evergreen_server.ports.provider import (
     SubmissionUnknown,
     Unauthorized,
 )
-from evergreen_server.ports.specs import FieldError, Json, Media, PreparedMedia, Role, VideoSpec
+from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Media, PreparedMedia, Role
 from evergreen_server.providers.runway.http.client import Timeouts
 from tests.providers.runway.scripted import KEY, TASK_ID, Act, Partial, answer, client_for, scripted
 
 PICTURE = "data:image/png;base64,AAAA"
-SPEC = VideoSpec(
+SPEC = GenerationSpec(
     model="gen4.5",
     prompt_text="a secret wish",
     media=(Media(role=Role.FIRST_FRAME, uri="https://example.org/a.png"),),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from evergreen_server.ports.catalog import PictureRule
-from evergreen_server.ports.specs import FieldError, Json, Media, Role, VideoSpec
+from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Media, Role
 from evergreen_server.providers.runway.catalog.models import (
     DATA_URI_LIMIT,
     Operation,
@@ -40,8 +40,8 @@ def media(*roles: Role) -> tuple[Media, ...]:
     )
 
 
-def spec(model: str, *roles: Role, **fields: object) -> VideoSpec:
-    return VideoSpec(model=model, media=media(*roles), **fields)  # type: ignore[arg-type]  # a table of test cases
+def spec(model: str, *roles: Role, **fields: object) -> GenerationSpec:
+    return GenerationSpec(model=model, media=media(*roles), **fields)  # type: ignore[arg-type]  # a table of test cases
 
 
 def fields_of(field_errors: list[FieldError]) -> set[str]:
@@ -301,7 +301,7 @@ def test_sizes_lengths_and_aspects_come_from_the_table() -> None:
 FIRST_FRAME, LAST_FRAME, REFERENCE = Role.FIRST_FRAME, Role.LAST_FRAME, Role.REFERENCE
 SOURCE, KEYFRAME = Role.SOURCE_VIDEO, Role.KEYFRAME
 
-ACCEPTED: list[VideoSpec] = [
+ACCEPTED: list[GenerationSpec] = [
     spec("gen4.5", FIRST_FRAME, prompt_text="x", ratio="1280:720", duration_seconds=5, seed=1),
     spec("gen4.5", prompt_text="x", ratio="1280:720", duration_seconds=5, options={"outputFormat": "prores"}),
     spec("gen4_turbo", FIRST_FRAME, ratio="960:960"),
@@ -318,11 +318,11 @@ ACCEPTED: list[VideoSpec] = [
 
 
 @pytest.mark.parametrize("accepted", ACCEPTED)
-def test_a_request_that_the_model_takes_has_no_faults(accepted: VideoSpec) -> None:
+def test_a_request_that_the_model_takes_has_no_faults(accepted: GenerationSpec) -> None:
     assert RunwayModels().field_errors(accepted) == []
 
 
-FAULTY: list[tuple[VideoSpec, dict[str, str]]] = [
+FAULTY: list[tuple[GenerationSpec, dict[str, str]]] = [
     (
         spec("gen4.5", FIRST_FRAME, LAST_FRAME, ratio="16:9", duration_seconds=55, seed=-1, resolution="720p",
              options={"audio": True, "promptText": "x", "imageUri": "y", "note": "see https://x.org",
@@ -362,7 +362,7 @@ FAULTY: list[tuple[VideoSpec, dict[str, str]]] = [
 
 
 @pytest.mark.parametrize(("faulty", "expected"), FAULTY)
-def test_every_fault_is_named_at_once_with_what_is_allowed(faulty: VideoSpec, expected: dict[str, str]) -> None:
+def test_every_fault_is_named_at_once_with_what_is_allowed(faulty: GenerationSpec, expected: dict[str, str]) -> None:
     field_errors = RunwayModels().field_errors(faulty)
 
     assert fields_of(field_errors) == set(expected)
@@ -371,7 +371,7 @@ def test_every_fault_is_named_at_once_with_what_is_allowed(faulty: VideoSpec, ex
 
 
 def test_a_keyframe_needs_its_time_and_nothing_else_has_one() -> None:
-    keyless = VideoSpec(
+    keyless = GenerationSpec(
         model="aleph2",
         media=(Media(role=SOURCE, uri="x", at_seconds=1.0), Media(role=KEYFRAME, uri="x")),
     )

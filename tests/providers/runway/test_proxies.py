@@ -7,14 +7,14 @@ import pytest
 from yarl import URL
 
 from evergreen_server.ports.provider import NotSent, ProviderUnavailable, Submission
-from evergreen_server.ports.specs import VideoSpec
+from evergreen_server.ports.specs import GenerationSpec
 from evergreen_server.providers.runway.http.client import Timeouts
 from evergreen_server.providers.runway.http.proxies import Proxies
 from evergreen_server.providers.runway.http.retry import RetryPolicy
 from tests.providers.runway.proxy import PASSWORD, proxy
 from tests.providers.runway.scripted import TASK_ID, Act, answer, client_for, scripted
 
-SPEC = VideoSpec(model="gen4.5", prompt_text="a wish", ratio="1280:720", duration_seconds=5)
+SPEC = GenerationSpec(model="gen4.5", prompt_text="a wish", ratio="1280:720", duration_seconds=5)
 MADE = answer(200, {"id": TASK_ID, "estimatedCost": {"credits": 60}}, {"Connection": "close"})
 ONCE = RetryPolicy(tries=1)
 

@@ -3,7 +3,7 @@
 import pytest
 
 from evergreen_server.ports.provider import TaskState
-from evergreen_server.ports.specs import Json, Media, PreparedMedia, Role, VideoSpec
+from evergreen_server.ports.specs import GenerationSpec, Json, Media, PreparedMedia, Role
 from evergreen_server.providers.runway.http import wire
 
 TASK_ID = "3f0c2f6e-6a0b-4c57-9a0e-0d8d9f1f6b11"
@@ -13,21 +13,21 @@ def prepared(role: Role, number: int, at_seconds: float | None = None) -> Prepar
     return PreparedMedia(role=role, uri=f"runway://asset-{number}", at_seconds=at_seconds)
 
 
-REQUESTS: list[tuple[VideoSpec, list[PreparedMedia], str, dict[str, Json]]] = [
+REQUESTS: list[tuple[GenerationSpec, list[PreparedMedia], str, dict[str, Json]]] = [
     (
-        VideoSpec(model="gen4_turbo", ratio="1280:720"),
+        GenerationSpec(model="gen4_turbo", ratio="1280:720"),
         [prepared(Role.FIRST_FRAME, 1)],
         "/v1/image_to_video",
         {"model": "gen4_turbo", "ratio": "1280:720", "promptImage": "runway://asset-1"},
     ),
     (
-        VideoSpec(model="gen4.5", prompt_text="x", ratio="1280:720", duration_seconds=5),
+        GenerationSpec(model="gen4.5", prompt_text="x", ratio="1280:720", duration_seconds=5),
         [],
         "/v1/text_to_video",
         {"model": "gen4.5", "promptText": "x", "ratio": "1280:720", "duration": 5},
     ),
     (
-        VideoSpec(model="veo3.1", ratio="1280:720", seed=0, options={"audio": False}),
+        GenerationSpec(model="veo3.1", ratio="1280:720", seed=0, options={"audio": False}),
         [prepared(Role.FIRST_FRAME, 1), prepared(Role.LAST_FRAME, 2)],
         "/v1/image_to_video",
         {
@@ -38,7 +38,7 @@ REQUESTS: list[tuple[VideoSpec, list[PreparedMedia], str, dict[str, Json]]] = [
         },
     ),
     (
-        VideoSpec(model="seedance2", options={"duration": "auto"}),
+        GenerationSpec(model="seedance2", options={"duration": "auto"}),
         [prepared(Role.REFERENCE, 1), prepared(Role.REFERENCE_AUDIO, 2)],
         "/v1/image_to_video",
         {
@@ -47,7 +47,7 @@ REQUESTS: list[tuple[VideoSpec, list[PreparedMedia], str, dict[str, Json]]] = [
         },
     ),
     (
-        VideoSpec(model="seedance2", prompt_text="x"),
+        GenerationSpec(model="seedance2", prompt_text="x"),
         [prepared(Role.REFERENCE, 1), prepared(Role.REFERENCE_VIDEO, 2)],
         "/v1/text_to_video",
         {
@@ -56,7 +56,7 @@ REQUESTS: list[tuple[VideoSpec, list[PreparedMedia], str, dict[str, Json]]] = [
         },
     ),
     (
-        VideoSpec(model="aleph2", prompt_text="x"),
+        GenerationSpec(model="aleph2", prompt_text="x"),
         [prepared(Role.SOURCE_VIDEO, 1), prepared(Role.KEYFRAME, 2, 1.5)],
         "/v1/video_to_video",
         {
@@ -65,13 +65,13 @@ REQUESTS: list[tuple[VideoSpec, list[PreparedMedia], str, dict[str, Json]]] = [
         },
     ),
     (
-        VideoSpec(model="seedance2", ratio="1280:720"),
+        GenerationSpec(model="seedance2", ratio="1280:720"),
         [prepared(Role.SOURCE_VIDEO, 1)],
         "/v1/video_to_video",
         {"model": "seedance2", "ratio": "1280:720", "promptVideo": "runway://asset-1"},
     ),
     (
-        VideoSpec(
+        GenerationSpec(
             model="klingO3_pro",
             options={"providerSettings": {"multiPrompt": [{"prompt": "x", "duration": 5.0}]}},
         ),
@@ -87,7 +87,7 @@ REQUESTS: list[tuple[VideoSpec, list[PreparedMedia], str, dict[str, Json]]] = [
 
 @pytest.mark.parametrize(("spec", "media", "path", "body"), REQUESTS)
 def test_a_spec_and_its_media_become_a_path_and_a_body(
-    spec: VideoSpec, media: list[PreparedMedia], path: str, body: dict[str, Json]
+    spec: GenerationSpec, media: list[PreparedMedia], path: str, body: dict[str, Json]
 ) -> None:
     found, composed = wire.request_for(spec, media)
 
@@ -96,7 +96,7 @@ def test_a_spec_and_its_media_become_a_path_and_a_body(
 
 
 def test_whole_doubles_go_out_as_integers() -> None:
-    spec = VideoSpec(model="kling3.0_pro", ratio="1920:1080", options={"cfgScale": 0.5, "n": [1.0, {"m": 2.0}]})
+    spec = GenerationSpec(model="kling3.0_pro", ratio="1920:1080", options={"cfgScale": 0.5, "n": [1.0, {"m": 2.0}]})
 
     _, composed = wire.request_for(spec, [])
 
@@ -212,7 +212,7 @@ def test_a_providers_text_is_made_fit_to_show() -> None:
 
 def test_media_of_a_request_are_those_that_were_prepared() -> None:
     """The spec's own media carry callers' URIs, which must not reach the provider unchecked."""
-    spec = VideoSpec(model="gen4_turbo", ratio="1280:720", media=(Media(role=Role.FIRST_FRAME, uri="http://raw"),))
+    spec = GenerationSpec(model="gen4_turbo", ratio="1280:720", media=(Media(role=Role.FIRST_FRAME, uri="http://raw"),))
 
     _, composed = wire.request_for(spec, [prepared(Role.FIRST_FRAME, 1)])
 

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 
 from evergreen_server.jobs.model.job import Input, Job, JobFailure, JobRequest, JobWarning, Output, Pin
 from evergreen_server.jobs.model.states import CostBasis, OnUnknownSubmission, Slot, Stage, State
-from evergreen_server.ports.specs import Json, Media, Role, VideoSpec
+from evergreen_server.ports.specs import GenerationKind, GenerationSpec, Json, Media, Role
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -32,13 +32,19 @@ def _from_micros_or_none(value: int | None) -> datetime | None:
     return None if value is None else from_micros(value)
 
 
-def spec_to_json(spec: VideoSpec) -> dict[str, Json]:
-    return cast("dict[str, Json]", asdict(spec))
+def spec_to_json(spec: GenerationSpec) -> dict[str, Json]:
+    """Returns a spec as its row holds it; without a kind it is a VIDEO, since older releases know no other member."""
+    value = cast("dict[str, Json]", asdict(spec))
+    if spec.kind is GenerationKind.VIDEO:
+        del value["kind"]
+    return value
 
 
-def spec_from_json(value: Mapping[str, Any]) -> VideoSpec:
+def spec_from_json(value: Mapping[str, Any]) -> GenerationSpec:
+    """Returns the spec that a row holds, written by this release or an older one."""
     media = tuple(Media(**{**item, "role": Role(item["role"])}) for item in value["media"])
-    return VideoSpec(**{**value, "media": media})
+    kind = GenerationKind(value.get("kind", GenerationKind.VIDEO))
+    return GenerationSpec(**{**value, "kind": kind, "media": media})
 
 
 def request_to_row(request: JobRequest) -> dict[str, object]:
@@ -102,7 +108,7 @@ def job_from_row(row: RowMapping) -> Job:
             scene_id=row["scene_id"],
             request_id=row["request_id"],
             digest=row["digest"],
-            spec=spec_from_json(row["spec"]) if "spec" in row else VideoSpec(model=row["model"]),
+            spec=spec_from_json(row["spec"]) if "spec" in row else GenerationSpec(model=row["model"]),
             priority=row["priority"],
             max_attempts=row["max_attempts"],
             on_unknown_submission=OnUnknownSubmission(row["on_unknown_submission"]),

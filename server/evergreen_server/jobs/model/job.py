@@ -16,7 +16,7 @@ from datetime import datetime
 from typing import Self
 
 from evergreen_server.jobs.model.states import FINAL, CostBasis, OnUnknownSubmission, Slot, Stage, State
-from evergreen_server.ports.specs import VideoSpec
+from evergreen_server.ports.specs import GenerationSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +72,13 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobRequest:
-    """A GenerateVideo request as accepted. `digest` is the SHA-256 of its canonical form."""
+    """A request as accepted. `digest` tells it from any other under its request_id."""
 
     project_id: str
     scene_id: str
     request_id: str
     digest: str
-    spec: VideoSpec
+    spec: GenerationSpec
     priority: int = 0
     max_attempts: int = 1
     on_unknown_submission: OnUnknownSubmission = OnUnknownSubmission.ASK

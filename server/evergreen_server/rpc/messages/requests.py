@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs.intake import GenerationRequest
 from evergreen_server.jobs.model.states import OnUnknownSubmission
-from evergreen_server.ports.specs import FieldError, Media, Role, VideoSpec
+from evergreen_server.ports.specs import FieldError, GenerationSpec, Media, Role
 from evergreen_server.rpc.messages.convert import options_of, parse_time
 
 ROLES: Mapping[int, Role] = {
@@ -26,7 +26,7 @@ def read_request(message: video_pb2.GenerateVideoRequest) -> GenerationRequest:
         scene_id=message.scene_id,
         request_id=message.request_id,
         digest=digest_of(message),
-        spec=VideoSpec(
+        spec=GenerationSpec(
             model=message.model,
             prompt_text=message.prompt_text,
             media=tuple(item for item in media if isinstance(item, Media)),

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from evergreen_server.ports.specs import Json, PreparedMedia, Role, VideoSpec
+from evergreen_server.ports.specs import GenerationSpec, Json, PreparedMedia, Role
 from evergreen_server.providers.runway.catalog.rules import Operation, Path
 from evergreen_server.providers.runway.catalog.runway_models import TABLE
 from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object
@@ -71,7 +71,7 @@ def _frames_mode(row: Row) -> str:
     return rule.mode if isinstance(rule, Frames) else ""
 
 
-def compose(spec: VideoSpec, media: Sequence[PreparedMedia], row: Row) -> Composition:
+def compose(spec: GenerationSpec, media: Sequence[PreparedMedia], row: Row) -> Composition:
     """Builds the body for `row`; whether it is acceptable is for the table to say."""
     origins: dict[Path, str] = {("model",): "model"}
     body: dict[str, Json] = {"model": spec.model}

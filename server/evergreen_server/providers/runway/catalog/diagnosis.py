@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from evergreen_server.ports.specs import FieldError, Json, Kind, Media, PreparedMedia, Role, VideoSpec, kind_of
+from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Kind, Media, PreparedMedia, Role, kind_of
 from evergreen_server.providers.runway.catalog.checks import check_body
 from evergreen_server.providers.runway.catalog.compose import Composition, compose, operation_of, roles_of
 from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operation, Path
@@ -47,7 +47,7 @@ PLACEHOLDERS = {
 }
 
 
-def find_field_errors(spec: VideoSpec) -> list[FieldError]:
+def find_field_errors(spec: GenerationSpec) -> list[FieldError]:
     """Returns every error, with what is allowed; empty means acceptable."""
     found = list(_option_errors(spec))
     operation = operation_of(spec.model, (one.role for one in spec.media))
@@ -73,7 +73,7 @@ def _wrong_operation(operation: Operation, rows: list[Row]) -> FieldError:
     )
 
 
-def _row_errors(spec: VideoSpec, row: Row, *, of_media: bool) -> Iterator[FieldError]:
+def _row_errors(spec: GenerationSpec, row: Row, *, of_media: bool) -> Iterator[FieldError]:
     allowed = {name: value for name, value in spec.options.items() if not _owned(name, value)}
     composed = compose(replace(spec, options=allowed), [_placeholder(one) for one in spec.media], row)
     for issue in check_body(row.operation, composed.body):
@@ -156,7 +156,7 @@ def trace(path: Path, origins: Mapping[Path, str]) -> str:
     return OWNED.get(first, f"options.{first}")
 
 
-def _option_errors(spec: VideoSpec) -> Iterator[FieldError]:
+def _option_errors(spec: GenerationSpec) -> Iterator[FieldError]:
     for name, value in spec.options.items():
         if _owned(name, value):
             instead = OWNED.get(name, "media")

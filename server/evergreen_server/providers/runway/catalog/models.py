@@ -7,7 +7,7 @@ gets wrong is found by composing the body and tracing each issue back to the fie
 from collections.abc import Sequence
 
 from evergreen_server.ports.catalog import ModelInfo, OperationInfo, PictureRule
-from evergreen_server.ports.specs import FieldError, PreparedMedia, Role, VideoSpec
+from evergreen_server.ports.specs import FieldError, GenerationSpec, PreparedMedia, Role
 from evergreen_server.providers.runway.catalog.checks import aspect_limits, check_body, smallest_side
 from evergreen_server.providers.runway.catalog.compose import compose, operation_of, roles_of
 from evergreen_server.providers.runway.catalog.diagnosis import OWNED, find_field_errors
@@ -38,17 +38,17 @@ def model_names(operation: Operation | None = None) -> tuple[str, ...]:
 class RunwayModels:
     """Fits `ModelTable` for the provider's video models."""
 
-    def field_errors(self, spec: VideoSpec) -> list[FieldError]:
+    def field_errors(self, spec: GenerationSpec) -> list[FieldError]:
         return find_field_errors(spec)
 
-    def quote(self, spec: VideoSpec) -> int | None:
+    def quote(self, spec: GenerationSpec) -> int | None:
         row = TABLE.get((_operation(spec), spec.model))
         if row is None:
             return None
         media = [PreparedMedia(role=one.role, uri="runway://quoted", at_seconds=one.at_seconds) for one in spec.media]
         return price_bound(row.operation, compose(spec, media, row).body)
 
-    def picture_rule(self, spec: VideoSpec, role: Role) -> PictureRule:
+    def picture_rule(self, spec: GenerationSpec, role: Role) -> PictureRule:
         operation = _operation(spec)
         if role is Role.KEYFRAME:
             return PictureRule()
@@ -63,7 +63,7 @@ class RunwayModels:
         return [_describe(model) for model in model_names()]
 
 
-def _operation(spec: VideoSpec) -> Operation:
+def _operation(spec: GenerationSpec) -> Operation:
     return operation_of(spec.model, (one.role for one in spec.media))
 
 

@@ -29,7 +29,7 @@ from evergreen_server.ports.provider import (
     TaskGone,
     Unauthorized,
 )
-from evergreen_server.ports.specs import Json, PreparedMedia, VideoSpec
+from evergreen_server.ports.specs import GenerationSpec, Json, PreparedMedia
 from evergreen_server.providers.runway.http import wire
 from evergreen_server.providers.runway.http.creating import judge, post_once
 from evergreen_server.providers.runway.http.exchange import NETWORK_ERRORS, Answer, cause_of, read_answer
@@ -111,7 +111,7 @@ class RunwayClient:
         await self._stack.aclose()
 
     async def create(
-        self, spec: VideoSpec, media: Sequence[PreparedMedia], *, before_send: Callable[[], None]
+        self, spec: GenerationSpec, media: Sequence[PreparedMedia], *, before_send: Callable[[], None]
     ) -> Submission:
         path, composed = wire.request_for(spec, media)
         limits = self._timeouts

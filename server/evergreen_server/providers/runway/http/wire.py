@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from evergreen_server.ports.provider import Account, Failure, ModelLimits, Refused, Submission, Task, TaskState
-from evergreen_server.ports.specs import FieldError, Json, PreparedMedia, VideoSpec
+from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, PreparedMedia
 from evergreen_server.providers.runway.catalog.compose import Composition, compose, operation_of
 from evergreen_server.providers.runway.catalog.diagnosis import trace
 from evergreen_server.providers.runway.catalog.figures import amount, count, is_model_name, number, price
@@ -36,7 +36,7 @@ _OWN_ID = re.compile(rb'"id"\s*:\s*"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}
 logger = logging.getLogger(__name__)
 
 
-def request_for(spec: VideoSpec, media: Sequence[PreparedMedia]) -> tuple[str, Composition]:
+def request_for(spec: GenerationSpec, media: Sequence[PreparedMedia]) -> tuple[str, Composition]:
     """Makes the path and the body of a create. Raises Refused where the model has no place for what is given."""
     operation = operation_of(spec.model, (one.role for one in media))
     row = TABLE.get((operation, spec.model))
