@@ -30,7 +30,7 @@ from evergreen_server.runtime.background import Background
 from evergreen_server.runtime.ids import JobIds
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.scenes.deletion import SceneDeletions
-from evergreen_server.scenes.writers import SceneWriters
+from evergreen_server.scenes.writers import CountedWriters
 from evergreen_storage import Json, Meta, SceneStore, Storage, Unavailable, open_storage
 from tests.serving import WAIT_SECONDS
 
@@ -143,7 +143,7 @@ async def scene_serving(
             feed.changed(changes)
             news.set()
 
-        writers = SceneWriters(database=database, replica_id="local", clock=now)
+        writers = CountedWriters(database=database)
         store = JobStore(
             database=database,
             replica_id="local",

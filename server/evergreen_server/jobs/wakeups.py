@@ -1,6 +1,9 @@
 """What wakes whoever executes a job: a word that there is something to read in its row."""
 
 import asyncio
+from collections.abc import Iterable
+
+from evergreen_server.jobs.model.change import Change
 
 
 class Wakeup:
@@ -56,6 +59,12 @@ class Wakeups:
         wakeup = self._wakeups.get(job_id)
         if wakeup is not None:
             wakeup.set()
+
+    def on_changes(self, changes: Iterable[Change]) -> None:
+        """Wakes the jobs that changed from outside of their executions."""
+        for change in changes:
+            if change.external:
+                self.wake(change.job_id)
 
     def forget(self, job_id: str) -> None:
         self._wakeups.pop(job_id, None)

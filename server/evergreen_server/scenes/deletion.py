@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs import commands
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.replicas import live_replicas
+from evergreen_server.jobs.db.replicas import other_live_replicas
 from evergreen_server.jobs.db.schema import jobs, replicas, scene_deletions
 from evergreen_server.jobs.execution.context import still_owner
 from evergreen_server.jobs.feed.hub import WatchHub
@@ -113,10 +113,9 @@ class SceneDeletions:
 
     def _left(self, db: sa.Connection) -> list[_Key]:
         """Gives the marked scenes that no other living replica is deleting."""
+        others = other_live_replicas(self._replica_id)
         query = sa.select(scene_deletions.c.project_id, scene_deletions.c.scene_id)
-        if self._database.shared:
-            others = live_replicas().where(replicas.c.replica_id != self._replica_id)
-            query = query.where(scene_deletions.c.replica.not_in(others))
+        query = query.where(scene_deletions.c.replica.not_in(others))
         return [(row.project_id, row.scene_id) for row in db.execute(query)]
 
     async def _delete(self, project_id: str, scene_id: str, force: bool) -> Sequence[str]:
@@ -165,8 +164,8 @@ class SceneDeletions:
         now = self._clock()
         lock_project(db, project_id, now)
         other = marked_by(db, project_id, scene_id)
-        lives = live_replicas().where(replicas.c.replica_id == other)
-        if self._database.shared and other != self._replica_id and db.execute(lives).first():
+        lives = other_live_replicas(self._replica_id).where(replicas.c.replica_id == other)
+        if other and db.execute(lives).first():
             raise SceneBusy(f"the scene {project_id}/{scene_id} is being deleted by another call")
         unfinished = under_way(db, project_id, scene_id)
         if force or not unfinished:

@@ -1,4 +1,4 @@
-"""Who writes to which scene, so that none is deleted under a writer: by count, and on a shared database by rows.
+"""Who writes to which scene, so that none is deleted under a writer: by count, or by rows where servers are several.
 
 A writer that is about to replace or delete a file claims it, so that no job that needs the file is accepted meanwhile.
 """
@@ -6,12 +6,12 @@ A writer that is about to replace or delete a file claims it, so that no job tha
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 from uuid import uuid4
 
 import sqlalchemy as sa
@@ -39,87 +39,140 @@ class _Count:
     none: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class SceneWriters:
-    """The writers of every scene. A deletion marks the scene before it asks for them; so one sees the other."""
+class _Counts:
+    """The writers of this process, by scene."""
 
-    def __init__(self, *, database: Database, replica_id: str, clock: Callable[[], datetime]) -> None:
-        self._database = database
-        self._replica_id = replica_id
-        self._clock = clock
+    def __init__(self) -> None:
         self._counts: dict[_Key, _Count] = {}
-        self._stale: set[str] = set()
-        self._claims: Counter[tuple[str, str, str]] = Counter()
-        """Of this process, where it is the only one."""
 
-    def refuse(self, db: sa.Connection, request: JobRequest) -> None:
-        """Raises SceneBusy where a file that the request names is claimed. To be called under the project's lock."""
-        for path in {media.asset for media in request.spec.media if media.asset}:
-            if self._database.shared:
-                refuse_claimed(db, request.project_id, request.scene_id, path)
-            elif self._claims[request.project_id, request.scene_id, path.lower()]:
-                raise claimed(path)
-
-    @asynccontextmanager
-    async def hold(self, project_id: str, scene_id: str) -> AsyncIterator[Claim]:
-        """Counts the caller as a writer, and lets it claim files. Raises SceneBusy where the scene is being deleted."""
+    @contextmanager
+    def one(self, project_id: str, scene_id: str) -> Iterator[None]:
+        """Counts one writer more while the context lasts."""
         count = self._counts.setdefault((project_id, scene_id), _Count())
         count.number += 1
         try:
-            if self._database.shared:
-                async with self._row(project_id, scene_id) as claim:
-                    yield claim
-            else:
-                await self._database.read(lambda db: refuse_marked(db, project_id, scene_id))
-                async with self._claiming(project_id, scene_id) as claim:
-                    yield claim
+            yield
         finally:
             count.number -= 1
             if not count.number:
                 count.none.set()
                 del self._counts[project_id, scene_id]
 
-    async def count(self, project_id: str, scene_id: str) -> int:
-        """Tells how many write to the scene, on whichever replica."""
-        if self._database.shared:
-            return await self._database.read(lambda db: _living(db, project_id, scene_id))
+    def of(self, project_id: str, scene_id: str) -> int:
         count = self._counts.get((project_id, scene_id))
         return 0 if count is None else count.number
 
-    async def wait_until_idle(self, project_id: str, scene_id: str) -> None:
-        """Waits until nobody writes to the scene."""
+    async def none(self, project_id: str, scene_id: str) -> None:
+        """Waits until there is no writer."""
         count = self._counts.get((project_id, scene_id))
         if count is not None:
             await count.none.wait()
-        while self._database.shared:
+
+
+class SceneWriters(Protocol):
+    """The writers of every scene. A deletion marks the scene before it counts them, so that each sees the other."""
+
+    def refuse(self, db: sa.Connection, request: JobRequest) -> None:
+        """Raises SceneBusy where a file that the request names is claimed. To be called under the project's lock."""
+        ...
+
+    def hold(self, project_id: str, scene_id: str) -> AbstractAsyncContextManager[Claim]:
+        """Counts the caller as a writer, and lets it claim files. Raises SceneBusy where the scene is being deleted."""
+        ...
+
+    async def count(self, project_id: str, scene_id: str) -> int:
+        """Returns how many write to the scene, on any server."""
+        ...
+
+    async def wait_until_idle(self, project_id: str, scene_id: str) -> None:
+        """Waits until nobody writes to the scene."""
+        ...
+
+    async def tidy(self) -> None:
+        """Removes what writers left behind that ended while the database was away; else jobs would wait for it."""
+        ...
+
+
+class CountedWriters:
+    """Counts the writers of this process, which is the only one."""
+
+    def __init__(self, *, database: Database) -> None:
+        self._database = database
+        self._counts = _Counts()
+        self._claims: Counter[tuple[str, str, str]] = Counter()
+
+    def refuse(self, db: sa.Connection, request: JobRequest) -> None:
+        for path in {media.asset for media in request.spec.media if media.asset}:
+            if self._claims[request.project_id, request.scene_id, path.lower()]:
+                raise claimed(path)
+
+    @asynccontextmanager
+    async def hold(self, project_id: str, scene_id: str) -> AsyncIterator[Claim]:
+        mine: list[tuple[str, str, str]] = []
+
+        async def claim(path: str) -> None:
+            # Noted first: a job that is accepted after the reading must find it, and one before is found by the
+            # reading, since both go through the one thread that writes.
+            mine.append((project_id, scene_id, path.lower()))
+            self._claims.update(mine[-1:])
+            await self._database.write(lambda db: refuse_needed(db, project_id, scene_id, path))
+
+        with self._counts.one(project_id, scene_id):
+            await self._database.read(lambda db: refuse_marked(db, project_id, scene_id))
+            try:
+                yield claim
+            finally:
+                for key in mine:
+                    self._claims[key] -= 1
+                    if not self._claims[key]:
+                        del self._claims[key]
+
+    async def count(self, project_id: str, scene_id: str) -> int:
+        return self._counts.of(project_id, scene_id)
+
+    async def wait_until_idle(self, project_id: str, scene_id: str) -> None:
+        await self._counts.none(project_id, scene_id)
+
+    async def tidy(self) -> None:
+        """Does nothing: a count ends with its writer."""
+
+
+class RecordedWriters:
+    """Records each writer in a row, which counts while its server's lease is live."""
+
+    def __init__(self, *, database: Database, replica_id: str, clock: Callable[[], datetime]) -> None:
+        self._database = database
+        self._replica_id = replica_id
+        self._clock = clock
+        self._counts = _Counts()
+        self._stale: set[str] = set()
+
+    def refuse(self, db: sa.Connection, request: JobRequest) -> None:
+        for path in {media.asset for media in request.spec.media if media.asset}:
+            refuse_claimed(db, request.project_id, request.scene_id, path)
+
+    async def count(self, project_id: str, scene_id: str) -> int:
+        return await self._database.read(lambda db: _living(db, project_id, scene_id))
+
+    async def wait_until_idle(self, project_id: str, scene_id: str) -> None:
+        # Without a reading of the rows for those of this process.
+        await self._counts.none(project_id, scene_id)
+        while True:
             if not await self.count(project_id, scene_id):
                 return
             await asyncio.sleep(POLL_SECONDS)
 
     async def tidy(self) -> None:
-        """Takes away the rows of writers that left while the database was away, for which else jobs would wait."""
         stale = tuple(self._stale)
         if stale:
             await self._database.write(partial(_take_away, writer_ids=stale))
             self._stale.difference_update(stale)
 
     @asynccontextmanager
-    async def _claiming(self, project_id: str, scene_id: str) -> AsyncIterator[Claim]:
-        mine: list[tuple[str, str, str]] = []
-
-        async def claim(path: str) -> None:
-            # Noted first: a job that is accepted after the look must find it, and one before is found by the look,
-            # since both go through the one thread that writes.
-            mine.append((project_id, scene_id, path.lower()))
-            self._claims.update(mine[-1:])
-            await self._database.write(lambda db: refuse_needed(db, project_id, scene_id, path))
-
-        try:
-            yield claim
-        finally:
-            for key in mine:
-                self._claims[key] -= 1
-                if not self._claims[key]:
-                    del self._claims[key]
+    async def hold(self, project_id: str, scene_id: str) -> AsyncIterator[Claim]:
+        with self._counts.one(project_id, scene_id):
+            async with self._row(project_id, scene_id) as claim:
+                yield claim
 
     @asynccontextmanager
     async def _row(self, project_id: str, scene_id: str) -> AsyncIterator[Claim]:

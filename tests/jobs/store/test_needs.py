@@ -20,7 +20,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.project_lock import SceneBusy
 from evergreen_server.ports.specs import Media, Role
 from evergreen_server.runtime.ids import JobIds
-from evergreen_server.scenes.writers import SceneWriters
+from evergreen_server.scenes.writers import CountedWriters, RecordedWriters, SceneWriters
 from tests.jobs.tools import request_at, store_of
 from tests.postgres import Postgres
 
@@ -71,7 +71,9 @@ async def two(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[t
             leased = await stack.enter_async_context(AsyncExitStack())
             if shared:
                 await leased.enter_async_context(Lease(database, name, boottime=time.monotonic).open())
-            writers = SceneWriters(database=database, replica_id=name, clock=now)
+            writers: SceneWriters = CountedWriters(database=database)
+            if shared:
+                writers = RecordedWriters(database=database, replica_id=name, clock=now)
             store = store_of(database, clock=now, refuse=writers.refuse)
             made.append(Replica(store, writers, leased))
         yield made[0], made[-1]

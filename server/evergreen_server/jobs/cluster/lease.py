@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.db.database import Database, insert_new
-from evergreen_server.jobs.db.replicas import TTL_SECONDS, database_now
+from evergreen_server.jobs.db.replicas import TTL_SECONDS, DatabaseNow
 from evergreen_server.jobs.db.schema import replicas
 from evergreen_server.ports.provider import NotOurs
 
@@ -98,7 +98,7 @@ class Lease:
         self._renewed_at = asked_at
 
     def _beat(self, db: sa.Connection) -> None:
-        beat = replicas.update().where(replicas.c.replica_id == self._replica_id).values(beat_at=database_now())
+        beat = replicas.update().where(replicas.c.replica_id == self._replica_id).values(beat_at=DatabaseNow())
         if not db.execute(beat).rowcount:
             insert_new(db, replicas, {"replica_id": self._replica_id, "beat_at": 0})
             db.execute(beat)

@@ -1,6 +1,6 @@
-"""Notices between replicas: after a commit the others hear which projects to read again and which jobs to look at.
+"""Notifications between servers: after a commit the others learn which projects to read again, and which jobs to wake.
 
-A notice holds pointers only and may be lost: the feed looks again by itself, and so does whoever executes a job.
+A notification holds pointers only and may be lost: the hub polls by itself, and cancellations are polled for.
 """
 
 import asyncio
@@ -20,9 +20,9 @@ from evergreen_server.jobs.model.states import State
 
 CHANNEL = "evergreen"
 GATHER_SECONDS = 0.025
-"""NOTIFY takes a lock of the whole database at commit, so that notices are sent together, apart from the commits."""
+"""NOTIFY takes a lock of the whole database at commit, so notifications are sent together, apart from the commits."""
 LISTEN_SECONDS = 5.0
-LOOK_SECONDS = 5.0
+POLL_SECONDS = 5.0
 LARGEST = 7_000
 """Bytes of a payload, of which PostgreSQL takes 7,999."""
 
@@ -30,33 +30,33 @@ logger = logging.getLogger(__name__)
 
 
 class Notifier:
-    """Tells the other replicas of a shared database, and hears them; `send`, `listen` and `look` run beside it."""
+    """Notifies the other servers, and is notified. `send`, `listen` and `poll_cancellations` must run beside it."""
 
     def __init__(
         self,
         *,
         database: Database,
         replica_id: str,
-        heard: Callable[[Sequence[Change]], None],
-        missed: Callable[[], None],
+        on_changes: Callable[[Sequence[Change]], None],
+        on_resync: Callable[[], None],
     ) -> None:
         """Takes what is called on the loop with others' changes, and when some may have been missed."""
         self._database = database
         self._replica_id = replica_id
-        self._heard = heard
-        self._missed = missed
+        self._on_changes = on_changes
+        self._on_resync = on_resync
         self._projects: set[str] = set()
         self._jobs: set[str] = set()
         self._news = asyncio.Event()
 
-    def tell(self, changes: Sequence[Change]) -> None:
-        """Notes changes of this replica, to be told soon."""
+    def publish(self, changes: Sequence[Change]) -> None:
+        """Notes changes of this server, which `send` sends within GATHER_SECONDS."""
         self._projects.update(change.project_id for change in changes)
         self._jobs.update(change.job_id for change in changes if change.external)
         self._news.set()
 
     async def send(self) -> None:
-        """Sends what was noted, many changes at a time."""
+        """Sends what was published, many changes at a time."""
         while True:
             await self._news.wait()
             await asyncio.sleep(GATHER_SECONDS)
@@ -67,45 +67,45 @@ class Notifier:
             try:
                 await self._database.write(lambda db, payloads=payloads: _notify(db, payloads))  # type: ignore[misc] # a default binds the loop's variable
             except SQLAlchemyError as exc:
-                logger.warning("notice not sent", extra={"cause": type(exc).__name__})
+                logger.warning("notification not sent", extra={"cause": type(exc).__name__})
 
     async def listen(self) -> None:
-        """Hears the others over one connection, which is made anew for as long as it takes."""
+        """Receives from the others over one connection, which is opened again whenever it is lost."""
         while True:
             try:
                 address = listening(self._database.url)
                 connection = await psycopg.AsyncConnection.connect(address, autocommit=True)
                 async with connection:
                     await connection.execute(f"LISTEN {CHANNEL}")
-                    self._missed()
+                    self._on_resync()
                     while True:
-                        async for notice in connection.notifies(timeout=LISTEN_SECONDS):
-                            self._hear(notice.payload)
-                        # Without a word for a while: is there still somebody at the other end?
+                        async for notification in connection.notifies(timeout=LISTEN_SECONDS):
+                            self._receive(notification.payload)
+                        # Silent for a while: is the connection still alive?
                         async with asyncio.timeout(LISTEN_SECONDS):
                             await connection.execute("SELECT 1")
             except (psycopg.Error, OSError, TimeoutError) as exc:
-                logger.warning("notices not heard", extra={"cause": type(exc).__name__})
+                logger.warning("notifications not received", extra={"cause": type(exc).__name__})
             await asyncio.sleep(1.0)
 
-    async def look(self) -> None:
-        """Looks every few seconds for wishes that no notice told of."""
+    async def poll_cancellations(self) -> None:
+        """Wakes every few seconds the jobs that are to be cancelled, in case a notification was lost."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
             try:
                 found = await self._database.read(cancelling)
             except SQLAlchemyError as exc:
-                logger.warning("wishes not read", extra={"cause": type(exc).__name__})
+                logger.warning("cancellations not read", extra={"cause": type(exc).__name__})
                 continue
-            self._heard([Change(project_id="", job_id=job_id, external=True) for job_id in found])
+            self._on_changes([Change(project_id="", job_id=job_id, external=True) for job_id in found])
 
-    def _hear(self, payload: str) -> None:
-        notice = json.loads(payload)
-        if notice["replica"] == self._replica_id:
+    def _receive(self, payload: str) -> None:
+        notification = json.loads(payload)
+        if notification["replica"] == self._replica_id:
             return
-        changes = [Change(project_id=project_id, job_id="") for project_id in notice["projects"]]
-        changes += [Change(project_id="", job_id=job_id, external=True) for job_id in notice["jobs"]]
-        self._heard(changes)
+        changes = [Change(project_id=project_id, job_id="") for project_id in notification["projects"]]
+        changes += [Change(project_id="", job_id=job_id, external=True) for job_id in notification["jobs"]]
+        self._on_changes(changes)
 
 
 def cancelling(db: sa.Connection) -> list[str]:

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.cluster.lease import Lease
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.replicas import as_micros, database_now, live_replicas
+from evergreen_server.jobs.db.replicas import DatabaseNow, as_micros, live_replicas
 from evergreen_server.jobs.db.schema import replicas
 
 REAP_SECONDS = 0.5
@@ -75,7 +75,7 @@ class Reaper:
             return 0
         if whole:
             db.execute(
-                replicas.delete().where(replicas.c.beat_at.between(1, database_now() - as_micros(FORGET_SECONDS)))
+                replicas.delete().where(replicas.c.beat_at.between(1, DatabaseNow() - as_micros(FORGET_SECONDS)))
             )
         live = {row.replica_id for row in db.execute(live_replicas())}
         known = {row.replica_id for row in db.execute(sa.select(replicas.c.replica_id))}

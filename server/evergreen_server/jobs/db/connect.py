@@ -7,7 +7,7 @@ DatabaseUnusable     it cannot be opened, or its schema is newer than this relea
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -51,7 +51,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
             raise DatabaseUnusable(f"the database {name} {exc}") from exc
         # One more than there are threads of ours, for the lease.
         engine = postgres_engine(url, connections=POSTGRES_WRITERS + READERS + 1)
-        async with _opened(engine, url=url, name=name, writers=POSTGRES_WRITERS) as database:
+        async with _opened(engine, url=url, name=name, writers=POSTGRES_WRITERS, check=_check_rights) as database:
             yield database
         return
     path = Path(parsed.database or "")
@@ -76,12 +76,19 @@ async def open_database(url: str) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def _opened(engine: sa.Engine, *, url: str, name: str, writers: int) -> AsyncIterator[Database]:
+async def _opened(
+    engine: sa.Engine,
+    *,
+    url: str,
+    name: str,
+    writers: int,
+    check: Callable[[sa.Connection], None] = lambda _: None,
+) -> AsyncIterator[Database]:
+    """Opens and migrates the database once `check` finds it fit."""
     database = Database(engine, url=url, writers=writers, readers=READERS)
     try:
         try:
-            if database.shared:
-                await database.read(lambda db: check_rights(db, creates=not current(db), engine_schema=ENGINE_SCHEMA))
+            await database.read(check)
             await database.write(migrate)
         except DBAPIError as exc:
             raise DatabaseUnusable(f"the database {name} cannot be opened: {_first(exc.orig or exc)}") from exc
@@ -90,6 +97,10 @@ async def _opened(engine: sa.Engine, *, url: str, name: str, writers: int) -> As
         yield database
     finally:
         await database.aclose()
+
+
+def _check_rights(db: sa.Connection) -> None:
+    check_rights(db, creates=not current(db), engine_schema=ENGINE_SCHEMA)
 
 
 def _first(exc: BaseException) -> str:

@@ -1,26 +1,45 @@
-"""Which replicas live, by the database's clock."""
+"""Which servers of the database live, by the database's clock. SQLite has one server, which holds no lease."""
 
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
 
 from evergreen_server.jobs.db.schema import replicas
 
 TTL_SECONDS = 3.0
 
 
+class DatabaseNow(FunctionElement[int]):
+    """The database's clock at this moment, in microseconds since 1970 (UTC)."""
+
+    type = sa.BigInteger()
+    inherit_cache = True
+
+
+@compiles(DatabaseNow, "postgresql")
+def _on_postgresql(element: DatabaseNow, compiler: sa.Compiled, **options: object) -> str:
+    # Not now(), which stands still while a transaction waits.
+    return "CAST(EXTRACT(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
+
+
+@compiles(DatabaseNow, "sqlite")
+def _on_sqlite(element: DatabaseNow, compiler: sa.Compiled, **options: object) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000000 AS BIGINT)"
+
+
 def live_replicas() -> "sa.Select[tuple[str]]":
     """Selects the replicas whose lease is live.
 
-    One of the future was written before the database's clock was set back: whoever lives renews it at once.
+    A beat in the future was written before the database's clock was set back: a live replica renews it at once.
     """
     ttl = as_micros(TTL_SECONDS)
-    return sa.select(replicas.c.replica_id).where(
-        replicas.c.beat_at.between(database_now() - ttl, database_now() + ttl)
-    )
+    now = DatabaseNow()
+    return sa.select(replicas.c.replica_id).where(replicas.c.beat_at.between(now - ttl, now + ttl))
 
 
-def database_now() -> "sa.ColumnElement[int]":
-    # Not now(), which stands still while a transaction waits.
-    return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()) * 1_000_000, sa.BigInteger)
+def other_live_replicas(replica_id: str) -> "sa.Select[tuple[str]]":
+    """Selects the live replicas beside this one."""
+    return live_replicas().where(replicas.c.replica_id != replica_id)
 
 
 def as_micros(seconds: float) -> int:

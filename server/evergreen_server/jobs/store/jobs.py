@@ -163,8 +163,6 @@ class JobStore(JobReader):
 
     async def _lane_of(self, job_id: str) -> str | None:
         """Gives the project whose changes a change of a job waits with, rather than in a thread that others need."""
-        if not self._database.shared:
-            return None
         return await self._database.fetch(lambda db: db.execute(queries.PROJECT_OF, {"of_job": job_id}).scalar())
 
     async def flush(self, batch: Collection[Progress]) -> None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db import queries
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.mapping import job_from_row
-from evergreen_server.jobs.db.replicas import live_replicas
+from evergreen_server.jobs.db.replicas import other_live_replicas
 from evergreen_server.jobs.db.schema import inline_media, job_files, jobs
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestReused
 from evergreen_server.jobs.model.job import Job
@@ -71,9 +71,7 @@ class JobReader:
         """Returns the unfinished jobs that no other living replica has begun, but for those that need attention."""
         states = [state.value for state in UNFINISHED - {State.NEEDS_ATTENTION}]
         query = sa.select(jobs.c.job_id).where(jobs.c.state.in_(states))
-        if self._database.shared:
-            ours = jobs.c.replica == self._replica_id
-            query = query.where(sa.or_(ours, jobs.c.replica.not_in(live_replicas())))
+        query = query.where(jobs.c.replica.not_in(other_live_replicas(self._replica_id)))
         return await self._database.read(lambda db: list(db.execute(query).scalars()))
 
     async def page(
