@@ -22,7 +22,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from evergreen_storage.checksums import is_slow
 from evergreen_storage.engines.local import LocalStorage
 from evergreen_storage.engines.memory import MemoryStorage
-from evergreen_storage.engines.probe import honours_conditions
+from evergreen_storage.engines.probe import supports_conditional_writes
 from evergreen_storage.engines.serialized import SerializedStorage
 from evergreen_storage.locks import KeyLocks, Lock
 from evergreen_storage.storage import Json, Storage, Unsupported
@@ -98,8 +98,8 @@ async def _open(
         return await _compared(bucket, scheme, locks)
     from evergreen_storage.engines.fsspec_storage import FsspecStorage
 
-    plugged = await FsspecStorage.open(url.removeprefix("fsspec+"), options, temp_dir=temp_dir)
-    return _serialized(plugged, "storage has no compare-and-swap", scheme, locks)
+    filesystem = await FsspecStorage.open(url.removeprefix("fsspec+"), options, temp_dir=temp_dir)
+    return _serialized(filesystem, "storage has no compare-and-swap", scheme, locks)
 
 
 async def _own(url: str, clock: Callable[[], datetime], temp_dir: Path | None, options: Mapping[str, Json]) -> Storage:
@@ -151,7 +151,7 @@ async def _bucket(
 async def _compared(storage: Storage, scheme: str, locks: KeyLocks) -> Storage:
     """Tries a storage out, and makes up for what it does not do."""
     try:
-        if await honours_conditions(storage):
+        if await supports_conditional_writes(storage):
             return storage
     except BaseException:
         await storage.close()

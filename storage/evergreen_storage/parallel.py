@@ -10,7 +10,7 @@ R = TypeVar("R")
 AT_ONCE: Final = 32
 
 
-async def each(call: Callable[[T], Awaitable[R]], values: Iterable[T]) -> Sequence[R]:
+async def map_concurrently(call: Callable[[T], Awaitable[R]], values: Iterable[T]) -> Sequence[R]:
     """Calls once for each value and gives the results in order. The first failure ends the rest and is raised."""
     room = asyncio.Semaphore(AT_ONCE)
 

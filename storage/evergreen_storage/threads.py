@@ -38,7 +38,7 @@ class Threads:
         self._pool.shutdown(wait=True)
 
 
-class Ahead(Generic[T]):
+class Prefetch(Generic[T]):
     """Has a call under way in a thread while its owner does something else; as a context, it ends with it."""
 
     def __init__(self, threads: Threads) -> None:
@@ -61,7 +61,7 @@ class Ahead(Generic[T]):
         await _ended(self._task)
 
 
-class Behind(Generic[T]):
+class WriteBehind(Generic[T]):
     """Hands things to a call in a thread, in order, while its owner goes on; as a context, it ends with it."""
 
     def __init__(self, threads: Threads, call: Callable[[T], None], *, most: int) -> None:

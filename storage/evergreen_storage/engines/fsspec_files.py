@@ -47,7 +47,7 @@ class _Filesystem(Protocol):
     def invalidate_cache(self, path: str | None = None) -> None: ...
 
 
-class ForeignFiles:
+class FsspecFiles:
     """The files below one folder of a filesystem."""
 
     def __init__(self, filesystem: _Filesystem, root: str) -> None:
@@ -59,7 +59,7 @@ class ForeignFiles:
         self._publishes_whole = bool(getattr(inner, "async_impl", False))
 
     @classmethod
-    def open(cls, url: str, options: Mapping[str, Json]) -> "ForeignFiles":
+    def open(cls, url: str, options: Mapping[str, Json]) -> "FsspecFiles":
         """Makes the filesystem that a URL names, and its folder. Raises Unsupported, Unavailable."""
         files = cls(*_filesystem(url, options))
         with translated("the storage", "opened"):

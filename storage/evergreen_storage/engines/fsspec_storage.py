@@ -19,7 +19,7 @@ from typing import Final, TypeVar
 from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.content_types import content_type_of, is_run
 from evergreen_storage.engines.body import BLOCK, Body
-from evergreen_storage.engines.fsspec_files import ForeignFiles, translated
+from evergreen_storage.engines.fsspec_files import FsspecFiles, translated
 from evergreen_storage.keys import check_folder, check_key
 from evergreen_storage.storage import (
     Json,
@@ -40,7 +40,7 @@ _THREADS: Final = 8
 class FsspecStorage:
     """Keeps objects in a filesystem of fsspec. It has no conditional writes: `SerializedStorage` adds them."""
 
-    def __init__(self, files: ForeignFiles, threads: Threads, *, temp_dir: Path | None = None) -> None:
+    def __init__(self, files: FsspecFiles, threads: Threads, *, temp_dir: Path | None = None) -> None:
         self._files = files
         self._temp_dir = temp_dir
         self._threads = threads
@@ -50,7 +50,7 @@ class FsspecStorage:
         """Opens `SCHEME://…` with options for that filesystem. Raises Unsupported, Unavailable."""
         threads = Threads(size=_THREADS)
         try:
-            return cls(await threads.run(ForeignFiles.open, url, options), threads, temp_dir=temp_dir)
+            return cls(await threads.run(FsspecFiles.open, url, options), threads, temp_dir=temp_dir)
         except BaseException:
             threads.close()
             raise

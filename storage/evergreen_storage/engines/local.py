@@ -14,7 +14,7 @@ from evergreen_storage.engines.disk import Disk, Traits, meta_of, token_of
 from evergreen_storage.engines.part import Part
 from evergreen_storage.keys import check_folder, check_key
 from evergreen_storage.storage import BodyMismatch, Meta, NotFound, Sealed, TooLarge, Unavailable, check_body
-from evergreen_storage.threads import Ahead, Behind, Threads
+from evergreen_storage.threads import Prefetch, Threads, WriteBehind
 
 # Small enough to be in the processor's cache still when it is written, large enough that a hop costs nothing beside it.
 _BLOCK = 1 << 19
@@ -81,7 +81,7 @@ class LocalStorage:
             await self._threads.run(part.open)
             held: list[bytes] = []
             length = read = 0
-            async with Behind(self._threads, part.write, most=_MOST) as behind:
+            async with WriteBehind(self._threads, part.write, most=_MOST) as writes:
                 async for chunk in chunks:
                     held.append(chunk)
                     length += len(chunk)
@@ -89,10 +89,10 @@ class LocalStorage:
                     if size is not None and read > size:
                         raise BodyMismatch(f"the body of {key!r} has more than the {size} bytes announced")
                     if length >= _BLOCK:
-                        await behind.put(held, length)
+                        await writes.put(held, length)
                         held, length = [], 0
-                await behind.put(held, length)
-                await behind.finish()
+                await writes.put(held, length)
+                await writes.finish()
             check_body(key, size=part.size, crc32c=part.crc32c, wanted_size=size, wanted_crc32c=crc32c)
             if sealed is not None:
                 await sealed(part.size, part.crc32c)
@@ -117,14 +117,14 @@ class LocalStorage:
                 # Whoever sums a long file up waits for nothing else.
                 await asyncio.sleep(0)
                 yield block
-            async with Ahead[bytes](self._threads) as ahead:
+            async with Prefetch[bytes](self._threads) as prefetch:
                 if start < stop:
-                    ahead.begin(_read, key, file, start, min(_READ, stop - start))
+                    prefetch.begin(_read, key, file, start, min(_READ, stop - start))
                 while start < stop:
-                    block = await ahead.result()
+                    block = await prefetch.result()
                     start += len(block)
                     if start < stop:
-                        ahead.begin(_read, key, file, start, min(_READ, stop - start))
+                        prefetch.begin(_read, key, file, start, min(_READ, stop - start))
                     yield block
 
     async def stat(self, key: str) -> Meta | None:

@@ -9,7 +9,7 @@ from evergreen_storage.storage import AlreadyExists, Conflict, Storage, Unavaila
 _UNKNOWN: Final = frozenset({400, 405, 501})
 
 
-async def honours_conditions(storage: Storage) -> bool:
+async def supports_conditional_writes(storage: Storage) -> bool:
     """Tells whether a write with the right token is done, and one with a stale token and a second creation refused.
 
     Leaves nothing behind. Raises Unavailable where the storage cannot be written, listed or read at all.
@@ -23,7 +23,7 @@ async def honours_conditions(storage: Storage) -> bool:
         token = None
         await storage.put(key, b"1")
     try:
-        await _look(storage, key)
+        await _try_to_list(storage, key)
         if token is None:
             return False
         # Some stores take no token for the right one, and would refuse each write of a document for ever.
@@ -34,7 +34,7 @@ async def honours_conditions(storage: Storage) -> bool:
         await storage.delete(key)
 
 
-async def _look(storage: Storage, key: str) -> None:
+async def _try_to_list(storage: Storage, key: str) -> None:
     """Lists, and asks for what is not there, which a storage without the right to list refuses."""
     async for _ in storage.list(f"{key}/"):
         pass

@@ -5,7 +5,7 @@ from contextlib import aclosing, suppress
 from typing import Final
 
 from evergreen_storage.keys import FOLDERS
-from evergreen_storage.parallel import each
+from evergreen_storage.parallel import map_concurrently
 from evergreen_storage.scenes.index import INDEX
 from evergreen_storage.storage import InvalidKey, Storage
 
@@ -24,9 +24,9 @@ async def delete_files(storage: Storage, folder: str) -> Sequence[str]:
                     if not meta.key.endswith("/") and meta.key != index:
                         keys.append(meta.key)
                     if len(keys) == _PAGE:
-                        await each(storage.delete, keys)
+                        await map_concurrently(storage.delete, keys)
                         keys.clear()
-        await each(storage.delete, keys)
+        await map_concurrently(storage.delete, keys)
     await storage.clear(folder, keep=index)
     await storage.delete(index)
     return await storage.clear(folder)

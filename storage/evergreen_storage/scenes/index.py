@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 Change: TypeAlias = Callable[[Document], None]
 
 
-class _Wish(NamedTuple):
-    """A change that is to be made, and the assets whose description came along with it."""
+class _Update(NamedTuple):
+    """A change to make, and the assets that its caller has described already."""
 
     change: Change
     known: Sequence[Asset]
@@ -58,7 +58,7 @@ class SceneIndex:
         self._storage = storage
         self._clock = clock
         self._jitter = jitter
-        self._batches: Batches[_Wish, Scene] = Batches(self._write)
+        self._batches: Batches[_Update, Scene] = Batches(self._write)
         # They begin with the first long document, and end with this object.
         self._threads = Threads(size=_THREADS)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -79,18 +79,18 @@ class SceneIndex:
         Raises Conflict where other writers were quicker at every try, TooLarge where the document would become longer
         than 16 MiB, and UnsupportedSchema.
         """
-        return await self._batches.submit(f"{project_id}/{scene_id}", _Wish(change, known))
+        return await self._batches.submit(f"{project_id}/{scene_id}", _Update(change, known))
 
     async def make(self, project_id: str, scene_id: str) -> Scene:
         """Makes a scene's document unless there is one."""
         return await self.update(project_id, scene_id, _no_change)
 
-    async def _write(self, scene: str, wishes: Sequence[_Wish]) -> Scene:
+    async def _write(self, scene: str, updates: Sequence[_Update]) -> Scene:
         project_id, _, scene_id = scene.partition("/")
         folder = scene_folder(project_id, scene_id)
         rebuilt: Document | None = None
         for attempt in range(_TRIES):
-            found = await self._look(project_id, scene_id)
+            found = await self._load(project_id, scene_id)
             if found.document is None and rebuilt is None:
                 rebuilt = await rebuild(
                     self._storage,
@@ -98,14 +98,14 @@ class SceneIndex:
                     folder,
                     project_id=project_id,
                     scene_id=scene_id,
-                    known={asset.path: asset for wish in wishes for asset in wish.known},
+                    known={asset.path: asset for update in updates for asset in update.known},
                     now=self._clock(),
                 )
             held = rebuilt if found.document is None else found.document
             assert held is not None, "made above"
             document = held.copy()
-            for wish in wishes:
-                wish.change(document)
+            for update in updates:
+                update.change(document)
             if found.document is not None and not document.changed:
                 return found.document.scene()
             document.touch(self._clock())
@@ -121,7 +121,7 @@ class SceneIndex:
             )
         raise Conflict(f"the scene.json of {scene} was changed by others at each of {_TRIES} tries; try again")
 
-    async def _look(self, project_id: str, scene_id: str) -> _Found:
+    async def _load(self, project_id: str, scene_id: str) -> _Found:
         """Reads a document; one that is corrupt is set aside."""
         key = f"{scene_folder(project_id, scene_id)}{INDEX}"
         about = {"project_id": project_id, "scene_id": scene_id}

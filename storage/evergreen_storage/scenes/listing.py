@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from evergreen_storage.keys import FOLDERS, id_fault, path_fault
-from evergreen_storage.parallel import each
+from evergreen_storage.parallel import map_concurrently
 from evergreen_storage.scenes.document import UnsupportedSchema
 from evergreen_storage.scenes.index import INDEX, SceneIndex, scene_folder
 from evergreen_storage.scenes.values import SceneSummary
@@ -76,7 +76,9 @@ async def list_scenes(
                     break
             if not scene_ids:
                 break
-            summaries = await each(lambda scene_id: _summary(storage, index, project_id, scene_id), scene_ids)
+            summaries = await map_concurrently(
+                lambda scene_id: _summary(storage, index, project_id, scene_id), scene_ids
+            )
             found += [summary for summary in summaries if summary is not None]
     return found
 

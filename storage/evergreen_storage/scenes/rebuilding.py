@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from evergreen_storage.keys import path_fault
-from evergreen_storage.parallel import each
+from evergreen_storage.parallel import map_concurrently
 from evergreen_storage.scenes.bounded import Corrupt
 from evergreen_storage.scenes.description import describe
 from evergreen_storage.scenes.document import (
@@ -108,4 +108,4 @@ async def _sidecars(storage: Storage, threads: Threads, folder: str) -> Sequence
 
     keys = [meta.key for meta in await _files(storage, folder, "metadata", most=_MOST_FILES)]
     keys = [key for key in keys if key.endswith(".json") and not key.endswith(f"/{INDEX_NAME}")]
-    return [named for named in await each(read, keys) if named is not None]
+    return [named for named in await map_concurrently(read, keys) if named is not None]

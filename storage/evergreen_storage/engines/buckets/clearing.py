@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 import obstore
 
-from evergreen_storage.engines.buckets.errors import BadForeignKey, translated
-from evergreen_storage.parallel import each
+from evergreen_storage.engines.buckets.errors import UnreadableKey, translated
+from evergreen_storage.parallel import map_concurrently
 from evergreen_storage.storage import NotFound
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ async def clear(store: "ObjectStore", folder: str, *, keep: str) -> list[str]:
 
     async with aclosing(_pages(store, folder, left)) as pages:
         async for page in pages:
-            await each(remove, page)
+            await map_concurrently(remove, page)
     return sorted(set(left))[:_MOST_TOLD]
 
 
@@ -51,12 +51,12 @@ async def _pages(store: "ObjectStore", folder: str, left: list[str]) -> "AsyncGe
             async for page in _listed(store, here, ""):
                 yield page
             continue
-        except BadForeignKey as fault:
+        except UnreadableKey as fault:
             bad = str(fault).strip('"')
         try:
             with translated(here, "listed"):
                 found = await obstore.list_with_delimiter_async(store, here.removesuffix("/"))
-        except BadForeignKey:
+        except UnreadableKey:
             left.append(bad)
             # Such a key stands before "0"; what stands beside it may be left with it.
             async for page in _listed(store, here, f"{here}0"):

@@ -38,13 +38,13 @@ _NO_BUCKET: Final = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _BUCKET_GONE: Final = re.compile(r"specified (?:bucket|container) does not exist", re.IGNORECASE)
 
 
-class BadForeignKey(Exception):
+class UnreadableKey(Exception):
     """The bucket holds a key that obstore cannot read, which spoils the whole page that it stands in."""
 
 
 @contextmanager
 def translated(key: str, doing: str) -> Iterator[None]:
-    """Turns obstore's errors into the storage's. Raises BadForeignKey from listings."""
+    """Turns obstore's errors into the storage's. Raises UnreadableKey from listings."""
     try:
         yield
     except AlreadyExistsError:
@@ -52,7 +52,7 @@ def translated(key: str, doing: str) -> Iterator[None]:
     except PreconditionError:
         raise Conflict(f"{key!r} changed since it was read") from None
     except InvalidPathError as fault:
-        raise BadForeignKey(_bad_key(str(fault))) from None
+        raise UnreadableKey(_bad_key(str(fault))) from None
     except FileNotFoundError as fault:
         raise _not_found(key, doing, str(fault)) from None
     except (BaseError, ValueError, OSError) as fault:

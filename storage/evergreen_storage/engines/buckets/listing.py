@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import obstore
 
-from evergreen_storage.engines.buckets.errors import BadForeignKey, translated
+from evergreen_storage.engines.buckets.errors import UnreadableKey, translated
 from evergreen_storage.keys import is_name
 from evergreen_storage.storage import NotFound, Unavailable
 
@@ -34,7 +34,7 @@ async def tree(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerator
                     yield meta
                     last = meta["path"]
         return
-    except BadForeignKey:
+    except UnreadableKey:
         pass
     async with aclosing(level(store, folder, last)) as entries:
         async for entry in entries:
@@ -52,8 +52,8 @@ async def level(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerato
     try:
         with translated(folder or "the storage", "listed"):
             found = await obstore.list_with_delimiter_async(store, prefix or None)
-    except BadForeignKey:
-        async for entry in _behind_bad_keys(store, folder, after):
+    except UnreadableKey:
+        async for entry in _after_unreadable_keys(store, folder, after):
             yield entry
         return
     entries: dict[str, ObjectMeta | str] = {meta["path"]: meta for meta in found["objects"]}
@@ -82,7 +82,7 @@ async def folders(store: "ObjectStore", folder: str, after: str) -> "AsyncGenera
                     elif slash and read >= _PAGE:
                         jump = f"{entry}{_LAST}"
                         break
-        except BadForeignKey:
+        except UnreadableKey:
             async for other in level(store, folder, seen):
                 if (other if isinstance(other, str) else other["path"]) > seen:
                     yield other
@@ -107,7 +107,9 @@ async def _pages(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerat
                     yield meta
 
 
-async def _behind_bad_keys(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerator[ObjectMeta | str, None]":
+async def _after_unreadable_keys(
+    store: "ObjectStore", folder: str, after: str
+) -> "AsyncGenerator[ObjectMeta | str, None]":
     # Of our names only "0" itself is not behind this place.
     first = f"{folder}0"
     seen = after
@@ -124,7 +126,7 @@ async def _behind_bad_keys(store: "ObjectStore", folder: str, after: str) -> "As
             if entry != seen and is_name(name):
                 yield entry if slash else meta
                 seen = entry
-    except BadForeignKey as fault:
+    except UnreadableKey as fault:
         raise Unavailable(
             f"the folder {folder!r} cannot be listed because of a foreign key in it, {fault}: remove or rename it"
         ) from None
