@@ -29,7 +29,8 @@ from evergreen_storage.storage import Json, Storage, Unsupported
 from evergreen_storage.threads import Threads
 
 if TYPE_CHECKING:
-    from evergreen_storage.engines.buckets.objects import Bucket, UploadTurn
+    from evergreen_storage.engines.buckets.bucket import Bucket
+    from evergreen_storage.engines.buckets.objects import UploadTurn
 
 logger = logging.getLogger(__name__)
 

@@ -17,12 +17,18 @@ Keys are relative, joined by "/", and checked by `keys.py`. Whatever an engine w
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 Sealed: TypeAlias = Callable[[int, int], Awaitable[None]]
 """Takes the size and the CRC32C of a body that has come whole, just before its key becomes visible."""
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""The time of what has none, such as a folder of a listing."""
+
+MOST_LEFT: Final = 100
+"""The most paths that `Storage.clear` returns."""
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -112,7 +118,7 @@ class Storage(Protocol):
         ...
 
     async def sweep(self) -> int:
-        """Removes files that killed writers left a day ago, and tells how many; 0 where the engine keeps none such."""
+        """Removes files that killed writers left a day ago. Returns the number; 0 where there can be none."""
         ...
 
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
@@ -184,3 +190,16 @@ def check_body(key: str, *, size: int, crc32c: int, wanted_size: int | None, wan
         raise BodyMismatch(f"the body of {key!r} has {size} bytes where {wanted_size} were announced")
     if wanted_crc32c is not None and crc32c != wanted_crc32c:
         raise BodyMismatch(f"the body of {key!r} has the CRC32C {crc32c:08x} where {wanted_crc32c:08x} was announced")
+
+
+def check_present(key: str, meta: Meta | None) -> Meta:
+    """Returns what `stat` found. Raises NotFound if that is nothing."""
+    if meta is None:
+        raise NotFound(f"there is no {key!r}")
+    return meta
+
+
+def check_absent(key: str, meta: Meta | None) -> None:
+    """Raises AlreadyExists if `stat` found something."""
+    if meta is not None:
+        raise AlreadyExists(f"{key!r} exists already")

@@ -127,7 +127,7 @@ class WriteBehind(Generic[T]):
 
 
 async def _ended(future: "asyncio.Future[T] | None") -> None:
-    """Waits until a call in a thread has ended, however it does; a cancellation meanwhile is raised afterwards."""
+    """Waits until a call in a thread has ended, whether it failed or not; a cancellation is raised afterwards."""
     if future is None:
         return
     try:

@@ -7,13 +7,12 @@ with a token and the rename one step, between processes too.
 """
 
 import errno
-import hashlib
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -27,9 +26,11 @@ from evergreen_storage.engines.descriptors import (
     locked,
     translated,
 )
-from evergreen_storage.engines.trees import clear, gone_name, part_name, sweep
+from evergreen_storage.engines.hidden import part_name, removed_name
+from evergreen_storage.engines.trees import clear, sweep
 from evergreen_storage.keys import is_name
 from evergreen_storage.storage import (
+    EPOCH,
     AlreadyExists,
     Conflict,
     InvalidKey,
@@ -39,7 +40,6 @@ from evergreen_storage.storage import (
     Unavailable,
 )
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Some disks keep times of any year.
 _LATEST_SECONDS: Final = 253_402_300_799
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
@@ -58,16 +58,11 @@ def meta_of(key: str, status: os.stat_result, *, token: str | None = None, crc32
     return Meta(
         key=key,
         size=status.st_size,
-        modified=_EPOCH + timedelta(microseconds=min(max(status.st_mtime_ns // 1000, 0), _LATEST_SECONDS * 10**6)),
+        modified=EPOCH + timedelta(microseconds=min(max(status.st_mtime_ns // 1000, 0), _LATEST_SECONDS * 10**6)),
         token=token,
         crc32c=crc32c,
         content_type=content_type_of(key),
     )
-
-
-def token_of(data: bytes) -> str:
-    """Makes the token of a content: its digest, because times and inode numbers come back after a quick rewrite."""
-    return hashlib.sha256(data).hexdigest()
 
 
 class Disk:
@@ -139,7 +134,7 @@ class Disk:
             return None
 
     def entries(self, parts: Sequence[str]) -> list[Meta]:
-        """Lists one folder, sorted by key, without whatever no key can name: hidden, linked or oddly named files."""
+        """Lists one folder, sorted by key, without what no key can name: hidden files, links, other characters."""
         prefix = "".join(f"{part}/" for part in parts)
         found = []
         with translated(prefix or "the storage folder", "listed"):
@@ -150,7 +145,7 @@ class Disk:
                         if not is_name(entry.name):
                             continue
                         if entry.is_dir(follow_symlinks=False):
-                            found.append(Meta(key=f"{key}/", size=0, modified=_EPOCH))
+                            found.append(Meta(key=f"{key}/", size=0, modified=EPOCH))
                         elif entry.is_file(follow_symlinks=False):
                             with suppress(FileNotFoundError):  # deleted meanwhile
                                 found.append(meta_of(key, entry.stat(follow_symlinks=False)))
@@ -205,7 +200,7 @@ class Disk:
                 raise
             if hide:
                 # Only what is removed already, and still open somewhere: the sweep removes the rest.
-                os.rename(name, gone_name(), src_dir_fd=above, dst_dir_fd=above)
+                os.rename(name, removed_name(), src_dir_fd=above, dst_dir_fd=above)
         os.fsync(above)
 
     def publish(self, folder: int, part: str, name: str, *, key: str, if_absent: bool, if_token: str | None) -> None:

@@ -1,7 +1,6 @@
 """Blocking operations on a filesystem of fsspec, for the engine that serves any of them."""
 
 import functools
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -11,12 +10,10 @@ from urllib.parse import urlsplit
 import fsspec
 
 from evergreen_storage.content_types import content_type_of
+from evergreen_storage.engines.hidden import part_name
 from evergreen_storage.keys import is_name
-from evergreen_storage.storage import Json, Meta, NotFound, StorageError, Unavailable, Unsupported
+from evergreen_storage.storage import EPOCH, MOST_LEFT, Json, Meta, NotFound, StorageError, Unavailable, Unsupported
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-# Filesystems agree on the name and size of an entry, but not on how its time is called.
-_MOST_TOLD: Final = 100
 _TIMES: Final = ("mtime", "LastModified", "last_modified", "modified", "updated", "timeModified", "created")
 
 
@@ -103,7 +100,7 @@ class FsspecFiles:
         if self._publishes_whole:
             write(path)
         else:
-            part = self._path(f"{folder}/.{name}.{secrets.token_hex(8)}.part".removeprefix("/"))
+            part = self._path(f"{folder}/{part_name(name)}".removeprefix("/"))
             try:
                 write(part)
                 self._filesystem.mv(part, path)
@@ -147,13 +144,13 @@ class FsspecFiles:
             if not is_name(name) or str(info["name"]).strip("/") == path.strip("/"):
                 continue
             if info.get("type") == "directory":
-                found[f"{key}/"] = Meta(key=f"{key}/", size=0, modified=_EPOCH)
+                found[f"{key}/"] = Meta(key=f"{key}/", size=0, modified=EPOCH)
             elif info.get("type") == "file" and not str(info["name"]).endswith("/"):
                 found[key] = _meta(key, info, functools.partial(self._filesystem.modified, self._path(key)))
         return sorted(found.values(), key=lambda meta: meta.key)
 
     def clear(self, prefix: str, keep: str) -> list[str]:
-        """Removes all that lies below a folder but a key, and its folders; gives what was left, at most 100 paths."""
+        """Removes all that is below a folder except a key. Returns what was left, at most MOST_LEFT paths."""
         folders: list[str] = []
         left: list[str] = []
         waiting = [self._path(prefix).rstrip("/")]
@@ -180,7 +177,7 @@ class FsspecFiles:
             # What is not empty, not there, or only a name in keys, stays.
             with suppress(OSError, NotImplementedError):
                 self._filesystem.rmdir(folder)
-        return left[:_MOST_TOLD]
+        return left[:MOST_LEFT]
 
     def sign(self, key: str, seconds: int) -> str | None:
         """Makes a URL that reads a file; None where the filesystem cannot."""
@@ -231,13 +228,13 @@ def _meta(key: str, info: Mapping[str, object], ask: Callable[[], object]) -> Me
         with suppress(NotImplementedError):
             time = ask()
     if isinstance(time, int | float):
-        modified = _EPOCH + timedelta(microseconds=int(time * 1e6))
+        modified = EPOCH + timedelta(microseconds=int(time * 1e6))
     elif isinstance(time, datetime):
         modified = time if time.tzinfo else time.replace(tzinfo=UTC)
     elif isinstance(time, str):
         modified = datetime.fromisoformat(time)
     else:
-        modified = _EPOCH
+        modified = EPOCH
     size = info.get("size")
     return Meta(
         key=key, size=size if isinstance(size, int) else 0, modified=modified, content_type=content_type_of(key)

@@ -6,7 +6,6 @@ of object stores) is written directly; others get it under a hidden name beside 
 """
 
 import functools
-import hashlib
 import mimetypes
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
@@ -16,10 +15,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final, TypeVar
 
-from evergreen_storage.checksums import extend_crc32c
+from evergreen_storage.checksums import extend_crc32c, token_of
 from evergreen_storage.content_types import content_type_of, is_run
 from evergreen_storage.engines.body import BLOCK, Body
+from evergreen_storage.engines.copies import local_copy
 from evergreen_storage.engines.fsspec_files import FsspecFiles, translated
+from evergreen_storage.engines.walking import walk
 from evergreen_storage.keys import check_folder, check_key
 from evergreen_storage.storage import (
     Json,
@@ -29,6 +30,7 @@ from evergreen_storage.storage import (
     TooLarge,
     Unavailable,
     Unsupported,
+    check_present,
 )
 from evergreen_storage.threads import Threads
 
@@ -70,7 +72,7 @@ class FsspecStorage:
         meta = await self._run(key, "written", self._files.put_bytes, key, data)
         return replace(
             meta,
-            token=_token(data),
+            token=token_of(data),
             crc32c=extend_crc32c(0, data),
             content_type=content_type or content_type_of(key),
         )
@@ -108,11 +110,11 @@ class FsspecStorage:
         data, meta = await self._run(key, "read", self._files.get, key, max_bytes)
         if len(data) > max_bytes:
             raise TooLarge(f"{key!r} has more than the {max_bytes} bytes asked for")
-        return data, replace(meta, size=len(data), token=_token(data), crc32c=extend_crc32c(0, data))
+        return data, replace(meta, size=len(data), token=token_of(data), crc32c=extend_crc32c(0, data))
 
     async def stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         check_key(key)
-        stat = await self._require(key)
+        stat = check_present(key, await self.stat(key))
         stop = stat.size if end is None else min(end, stat.size)
         if start >= stop:
             return
@@ -160,16 +162,9 @@ class FsspecStorage:
 
     @asynccontextmanager
     async def local_path(self, key: str) -> AsyncGenerator[Path, None]:
-        await self._require(key)
-        async with AsyncExitStack() as resources:
-            temporary = functools.partial(tempfile.TemporaryDirectory, prefix="evergreen-", dir=self._temp_dir)
-            folder = await self._run(key, "read", temporary)
-            resources.push_async_callback(self._run, key, "read", folder.cleanup)
-            path = Path(folder.name, key.rpartition("/")[2])
-            await self._run(key, "read", path.touch)
-            async with aclosing(self.stream(key)) as blocks:
-                async for block in blocks:
-                    await self._run(key, "read", _append, path, block)
+        check_present(key, await self.stat(key))
+        run = functools.partial(self._run, key, "read")
+        async with aclosing(self.stream(key)) as blocks, local_copy(run, key, blocks, temp_dir=self._temp_dir) as path:
             yield path
 
     async def close(self) -> None:
@@ -182,30 +177,12 @@ class FsspecStorage:
 
         return await self._threads.run(guarded)
 
-    async def _require(self, key: str) -> Meta:
-        stat = await self.stat(key)
-        if stat is None:
-            raise NotFound(f"there is no {key!r}")
-        return stat
-
     async def list(self, prefix: str, *, delimiter: bool = False, after: str = "") -> AsyncGenerator[Meta, None]:
         check_folder(prefix)
-        # A stack in reverse order: what is deepest in the tree comes before its parent's next entry.
-        waiting = await self._run(prefix or "the storage", "listed", self._files.entries, prefix)
-        waiting.reverse()
-        while waiting:
-            meta = waiting.pop()
-            if meta.key.endswith("/") and not delimiter:
-                if meta.key > after or after.startswith(meta.key):
-                    waiting += reversed(await self._run(meta.key, "listed", self._files.entries, meta.key))
-            elif meta.key > after:
+
+        async def entries(folder: str) -> Sequence[Meta]:
+            return await self._run(folder or "the storage", "listed", self._files.entries, folder)
+
+        async with aclosing(walk(entries, prefix, delimiter=delimiter, after=after)) as found:
+            async for meta in found:
                 yield meta
-
-
-def _append(path: Path, data: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(data)
-
-
-def _token(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -3,17 +3,18 @@
 import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager, closing
+from contextlib import ExitStack, aclosing, asynccontextmanager, closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from evergreen_storage.checksums import extend_crc32c
+from evergreen_storage.checksums import extend_crc32c, token_of
 from evergreen_storage.engines.descriptors import translated
-from evergreen_storage.engines.disk import Disk, Traits, meta_of, token_of
+from evergreen_storage.engines.disk import Disk, Traits, meta_of
 from evergreen_storage.engines.part import Part
+from evergreen_storage.engines.walking import walk
 from evergreen_storage.keys import check_folder, check_key
-from evergreen_storage.storage import BodyMismatch, Meta, NotFound, Sealed, TooLarge, Unavailable, check_body
+from evergreen_storage.storage import BodyMismatch, Meta, Sealed, TooLarge, Unavailable, check_body, check_present
 from evergreen_storage.threads import Prefetch, Threads, WriteBehind
 
 # Small enough to be in the processor's cache still when it is written, large enough that a hop costs nothing beside it.
@@ -131,15 +132,11 @@ class LocalStorage:
         return await self._threads.run(self._disk.stat, check_key(key))
 
     async def list(self, prefix: str, *, delimiter: bool = False, after: str = "") -> AsyncGenerator[Meta, None]:
-        # A stack in reverse order: what is deepest in the tree comes before its parent's next entry.
-        waiting = await self._threads.run(self._disk.entries, check_folder(prefix))
-        waiting.reverse()
-        while waiting:
-            meta = waiting.pop()
-            if meta.key.endswith("/") and not delimiter:
-                if meta.key > after or after.startswith(meta.key):
-                    waiting += reversed(await self._threads.run(self._disk.entries, check_folder(meta.key)))
-            elif meta.key > after:
+        async def entries(folder: str) -> Sequence[Meta]:
+            return await self._threads.run(self._disk.entries, check_folder(folder))
+
+        async with aclosing(walk(entries, prefix, delimiter=delimiter, after=after)) as found:
+            async for meta in found:
                 yield meta
 
     async def delete(self, key: str) -> None:
@@ -158,8 +155,7 @@ class LocalStorage:
 
     @asynccontextmanager
     async def local_path(self, key: str) -> AsyncGenerator[Path, None]:
-        if await self.stat(key) is None:
-            raise NotFound(f"there is no {key!r}")
+        check_present(key, await self.stat(key))
         yield self._disk.root.joinpath(*check_key(key))
 
     async def close(self) -> None:

@@ -1,18 +1,19 @@
 """The `memory://` engine: objects in a dictionary, for tests and trials. Nothing outlives the process."""
 
 import asyncio
-import tempfile
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from contextlib import aclosing, asynccontextmanager
+from datetime import datetime, timedelta
 from itertools import count
 from pathlib import Path
 
 from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.content_types import content_type_of
+from evergreen_storage.engines.copies import local_copy
 from evergreen_storage.keys import check_folder, check_key
 from evergreen_storage.storage import (
+    EPOCH,
     AlreadyExists,
     BodyMismatch,
     Conflict,
@@ -25,7 +26,6 @@ from evergreen_storage.storage import (
 from evergreen_storage.threads import Threads
 
 _BLOCK = 1 << 20
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemoryStorage:
@@ -130,7 +130,7 @@ class MemoryStorage:
             key = self._keys[index]
             folder, slash, _ = key[len(prefix) :].partition("/")
             if delimiter and slash:
-                yield Meta(key=f"{prefix}{folder}/", size=0, modified=_EPOCH)
+                yield Meta(key=f"{prefix}{folder}/", size=0, modified=EPOCH)
                 index = bisect_left(self._keys, f"{prefix}{folder}0")
             else:
                 yield self._objects[key][1]
@@ -161,15 +161,11 @@ class MemoryStorage:
 
     @asynccontextmanager
     async def local_path(self, key: str) -> AsyncGenerator[Path, None]:
-        check_key(key)
-        data, _ = self._held(key)
-        folder = await self._threads.run(tempfile.TemporaryDirectory, prefix="evergreen-", dir=self._temp_dir)
-        try:
-            path = Path(folder.name, key.rpartition("/")[2])
-            await self._threads.run(path.write_bytes, data)
+        async with (
+            aclosing(self.stream(key)) as blocks,
+            local_copy(self._threads.run, key, blocks, temp_dir=self._temp_dir) as path,
+        ):
             yield path
-        finally:
-            await self._threads.run(folder.cleanup)
 
     async def close(self) -> None:
         self._threads.close()

@@ -8,11 +8,11 @@ from typing import Final
 from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.engines.descriptors import translated
 from evergreen_storage.engines.disk import Disk, meta_of
-from evergreen_storage.engines.trees import part_name
+from evergreen_storage.engines.hidden import part_name
 from evergreen_storage.storage import AlreadyExists, Meta
 
 # The disk begins with so many bytes while the rest is received, which makes the sync at the end short.
-_BEHIND: Final = 1 << 22
+_FLUSHED: Final = 1 << 22
 
 
 class Part:
@@ -48,7 +48,7 @@ class Part:
                     left = left[os.write(self._file, left) :]
                 self.crc32c = extend_crc32c(self.crc32c, block)
                 self.size += len(block)
-            if self.size - self._begun >= _BEHIND and hasattr(os, "posix_fadvise"):
+            if self.size - self._begun >= _FLUSHED and hasattr(os, "posix_fadvise"):
                 # Linux starts to write out what it is told not to keep. That is advice: only the sync must succeed,
                 # and it tells of what could not be written before as well.
                 with suppress(OSError):

@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from evergreen_storage.locks import KeyLocks
-from evergreen_storage.storage import AlreadyExists, Conflict, Meta, NotFound, Sealed, Storage
+from evergreen_storage.storage import Conflict, Meta, NotFound, Sealed, Storage, check_absent
 
 _MOST_BYTES = 64 << 20
 
@@ -30,7 +30,7 @@ class SerializedStorage:
         conditional = if_absent or if_token is not None
         async with self._locks.held(key, between_processes=conditional) as check:
             if if_absent:
-                await self._refuse_existing(key)
+                check_absent(key, await self._inner.stat(key))
             if if_token is not None and await self._token(key) != if_token:
                 raise Conflict(f"{key!r} changed since it was read")
             check()
@@ -54,7 +54,7 @@ class SerializedStorage:
 
         async with self._locks.held(key, between_processes=if_absent) as check:
             if if_absent:
-                await self._refuse_existing(key)
+                check_absent(key, await self._inner.stat(key))
             return await self._inner.put_stream(
                 key, chunks, size=size, content_type=content_type, crc32c=crc32c, sealed=checked
             )
@@ -92,10 +92,6 @@ class SerializedStorage:
 
     async def close(self) -> None:
         await self._inner.close()
-
-    async def _refuse_existing(self, key: str) -> None:
-        if await self._inner.stat(key) is not None:
-            raise AlreadyExists(f"{key!r} exists already")
 
     async def _token(self, key: str) -> str | None:
         try:

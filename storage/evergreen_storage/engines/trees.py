@@ -4,7 +4,6 @@ import errno
 import logging
 import os
 import re
-import secrets
 import stat
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,33 +12,20 @@ from datetime import datetime
 from typing import Final, TypeAlias
 
 from evergreen_storage.engines.descriptors import FOLDER_FLAGS
+from evergreen_storage.engines.hidden import is_part, is_removed, removed_name
 from evergreen_storage.keys import is_name
-from evergreen_storage.storage import StorageError
+from evergreen_storage.storage import MOST_LEFT, StorageError
 
 logger = logging.getLogger(__name__)
 
 Unlink: TypeAlias = Callable[[str, int], None]
 """Removes a file of a folder, given by its descriptor."""
 
-MOST_TOLD: Final = 100
-
-_PART: Final = re.compile(r"\..+\.[0-9a-f]{16}\.part", re.DOTALL)
-_GONE: Final = re.compile(r"\.[0-9a-f]{16}\.gone")
 # What NFS and FUSE call a file that was removed while somebody had it open; it goes by itself when that ends.
 _SILLY: Final = re.compile(r"\.(nfs|fuse_hidden)[0-9a-f]+")
 _NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST, errno.EXDEV})
 _DEEPEST: Final = 16
 _MOST_LOGGED: Final = 10
-
-
-def part_name(name: str) -> str:
-    """Makes a hidden name for a file on its way to `name`."""
-    return f".{name}.{secrets.token_hex(8)}.part"
-
-
-def gone_name() -> str:
-    """Makes a hidden name for a folder that shall be gone, and whose rest the sweep removes."""
-    return f".{secrets.token_hex(8)}.gone"
 
 
 def sweep(enter: Callable[[Sequence[str]], AbstractContextManager[int]], before: datetime) -> int:
@@ -54,10 +40,10 @@ def sweep(enter: Callable[[Sequence[str]], AbstractContextManager[int]], before:
         try:
             with enter(parts) as folder:
                 for entry in list(os.scandir(folder)):
-                    if _PART.fullmatch(entry.name):
+                    if is_part(entry.name):
                         removed += _remove_old(folder, entry.name, limit)
-                    elif _GONE.fullmatch(entry.name):
-                        removed += _remove_gone(folder, entry.name)
+                    elif is_removed(entry.name):
+                        removed += _remove_rest(folder, entry.name)
                     elif len(parts) < _DEEPEST and is_name(entry.name) and entry.is_dir(follow_symlinks=False):
                         waiting.append((*parts, entry.name))
         except FileNotFoundError:
@@ -72,7 +58,7 @@ def sweep(enter: Callable[[Sequence[str]], AbstractContextManager[int]], before:
 
 
 def clear(folder: int, *, keep: str = "", unlink: Unlink | None = None) -> list[str]:
-    """Removes all that lies in a folder but the file `keep`; gives the paths of what was left, at most MOST_TOLD.
+    """Removes all that lies in a folder but the file `keep`; gives the paths of what was left, at most MOST_LEFT.
 
     That is what may not be removed, and what is in use as the root of another disk. Raises OSError for all else.
     """
@@ -102,7 +88,7 @@ def _clear(
             continue
         with _left(f"{inside}/", left):
             if path.count("/") >= _DEEPEST:
-                name = gone_name()
+                name = removed_name()
                 os.rename(entry.name, name, src_dir_fd=folder, dst_dir_fd=top)
                 deep.append((name, f"…/{entry.name}/"))
                 continue
@@ -123,7 +109,7 @@ def _left(path: str, left: list[str]) -> Iterator[None]:
         if fault.errno not in _NOT_OURS:
             raise
         told = fault.errno in (errno.ENOTEMPTY, errno.EEXIST) or _SILLY.fullmatch(path.rpartition("/")[2])
-        if not told and len(left) < MOST_TOLD:
+        if not told and len(left) < MOST_LEFT:
             left.append(os.fsencode(path).decode(errors="replace"))
 
 
@@ -149,7 +135,7 @@ def _remove_old(folder: int, name: str, limit: float) -> int:
     return 0
 
 
-def _remove_gone(folder: int, name: str) -> int:
+def _remove_rest(folder: int, name: str) -> int:
     with suppress(OSError):  # what is open somewhere on such a disk is for the next time
         with _inside(folder, name) as inner:
             clear(inner)

@@ -10,8 +10,7 @@ from urllib.parse import urlsplit
 
 from obstore.store import AzureStore
 
-from evergreen_storage.engines.buckets.bucket import client_options, config_of, retry_options, split_bucket
-from evergreen_storage.engines.buckets.objects import Bucket
+from evergreen_storage.engines.buckets.bucket import Bucket, client_options, config_of, retry_options, split_bucket
 from evergreen_storage.options import Table, Value, count, flag, from_environment, number, text, translate
 from evergreen_storage.storage import Json, Unsupported
 

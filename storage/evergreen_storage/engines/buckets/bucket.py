@@ -1,9 +1,10 @@
-"""What the engines on obstore have in common when they are opened: the URL, time limits and retries."""
+"""A bucket, and what the engines on obstore share when they open one: the URL, time limits and retries."""
 
 import ipaddress
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError
@@ -13,7 +14,7 @@ from evergreen_storage.options import Value
 from evergreen_storage.storage import Unsupported
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import AzureStore, ClientConfig, GCSStore, RetryConfig, S3Store
 
 S = TypeVar("S")
 
@@ -24,6 +25,21 @@ _RETRIES: Final = 4
 _RETRY_SECONDS: Final = 60.0
 # A whole body may be read slowly; what must not happen is silence, and for that is the limit above.
 _REQUEST_SECONDS: Final = 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bucket:
+    """A bucket, or a folder in it, and what is special about its kind of store."""
+
+    store: "S3Store | GCSStore | AzureStore"
+    prefix: str
+    """What comes before each key: empty, or ends in "/"."""
+    token: Literal["e_tag", "version"]
+    """Which of the two names a content for a conditional write."""
+    signs: bool
+    """Whether there are credentials to sign a URL with."""
+    seeks: bool
+    """Whether a listing can begin at a key, instead of being read from its start."""
 
 
 def split_bucket(url: str) -> tuple[str, str]:

@@ -1,7 +1,7 @@
 """Removes all that lies below a folder of an object store, also under keys that others gave.
 
 obstore has no way to name a key with an empty, `.` or `..` part or a control character, nor the marker of a folder,
-an empty object "FOLDER/". Such are left, and told of.
+an empty object "FOLDER/". Such are left, and returned.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -12,18 +12,17 @@ import obstore
 
 from evergreen_storage.engines.buckets.errors import UnreadableKey, translated
 from evergreen_storage.parallel import map_concurrently
-from evergreen_storage.storage import NotFound
+from evergreen_storage.storage import MOST_LEFT, NotFound
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import ObjectStore
 
 _PAGE: Final = 1000
-_MOST_TOLD: Final = 100
 
 
 async def clear(store: "ObjectStore", folder: str, *, keep: str) -> list[str]:
-    """Removes what lies below a folder (ending in "/") but the key `keep`; gives at most 100 keys that are left."""
+    """Removes what is below a folder (ending in "/") except the key `keep`. Returns up to MOST_LEFT keys left."""
     left: list[str] = []
 
     async def remove(meta: "ObjectMeta") -> None:
@@ -39,7 +38,7 @@ async def clear(store: "ObjectStore", folder: str, *, keep: str) -> list[str]:
     async with aclosing(_pages(store, folder, left)) as pages:
         async for page in pages:
             await map_concurrently(remove, page)
-    return sorted(set(left))[:_MOST_TOLD]
+    return sorted(set(left))[:MOST_LEFT]
 
 
 async def _pages(store: "ObjectStore", folder: str, left: list[str]) -> "AsyncGenerator[Sequence[ObjectMeta], None]":

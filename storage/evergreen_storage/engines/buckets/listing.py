@@ -7,7 +7,7 @@ There such keys sort before every name of ours, so the listing goes on behind th
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import obstore
 
@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 _PAGE: Final = 1000
 # Behind every name of ours, and before the "0" that comes after "/".
 _LAST: Final = "~"
+
+
+class Listing(Protocol):
+    """Lists a folder ("" or ending in "/") beyond a key, sorted by key; folders are texts that end in "/"."""
+
+    def __call__(
+        self, store: "ObjectStore", folder: str, after: str
+    ) -> "AsyncGenerator[ObjectMeta | str, None] | AsyncGenerator[ObjectMeta, None]": ...
 
 
 async def tree(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerator[ObjectMeta, None]":

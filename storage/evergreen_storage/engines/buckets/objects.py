@@ -10,55 +10,48 @@ and between processes where one is given.
 """
 
 import asyncio
-import tempfile
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import obstore
 
 from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.content_types import content_type_of, headers_of
 from evergreen_storage.engines.body import BLOCK, Body
+from evergreen_storage.engines.buckets.bucket import Bucket
 from evergreen_storage.engines.buckets.clearing import clear
 from evergreen_storage.engines.buckets.errors import translated
-from evergreen_storage.engines.buckets.listing import folders, level, tree
+from evergreen_storage.engines.buckets.listing import Listing, folders, level, tree
 from evergreen_storage.engines.buckets.multipart import Upload
+from evergreen_storage.engines.copies import local_copy
 from evergreen_storage.keys import check_folder, check_key
 from evergreen_storage.locks import KeyLocks
-from evergreen_storage.storage import AlreadyExists, Meta, NotFound, Sealed, TooLarge, Unavailable
+from evergreen_storage.storage import (
+    EPOCH,
+    AlreadyExists,
+    Meta,
+    NotFound,
+    Sealed,
+    TooLarge,
+    Unavailable,
+    check_absent,
+    check_present,
+)
 from evergreen_storage.threads import Threads
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta, PutMode, PutResult
-    from obstore.store import AzureStore, GCSStore, S3Store
 
 # The least that S3 takes as a part.
 _PART: Final = 5 << 20
 _UPLOADS_AT_ONCE: Final = 16
 UploadTurn: TypeAlias = Callable[[str], AbstractAsyncContextManager[None]]
 """Holds a place among the bodies on their way, each of up to 20 MiB, for the project that is named."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bucket:
-    """A bucket, or a folder in it, and what is special about its kind of store."""
-
-    store: "S3Store | GCSStore | AzureStore"
-    prefix: str
-    """What comes before each key: empty, or ends in "/"."""
-    token: Literal["e_tag", "version"]
-    """Which of the two names a content for a conditional write."""
-    signs: bool
-    """Whether there are credentials to sign a URL with."""
-    seeks: bool
-    """Whether a listing can begin at a key, instead of being read from its start."""
 
 
 class ObjectStorage:
@@ -127,7 +120,7 @@ class ObjectStorage:
                         return await self._put(key, path, b"".join(held), content_type, mode)
                     held.append(block)
                 if if_absent:
-                    await self._refuse_existing(key)
+                    check_absent(key, await self.stat(key))
                 await self._upload(key, path, held, blocks, content_type, seal, if_absent=if_absent)
         except AlreadyExists as fault:
             fault.size, fault.crc32c = body.size, body.crc32c
@@ -150,7 +143,7 @@ class ObjectStorage:
     async def stream(self, key: str, *, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         path = self._path(key)
         if end is not None and end <= start:
-            await self._require(key)
+            check_present(key, await self.stat(key))
             return
         options: GetOptions = {}
         if end is not None:
@@ -162,7 +155,7 @@ class ObjectStorage:
                 result = await obstore.get_async(self._store, path, options=options)
         except Unavailable:
             # Stores do not agree on what it is to read from behind the end on.
-            if not options or (await self._require(key)).size > start:
+            if not options or check_present(key, await self.stat(key)).size > start:
                 raise
             return
         with translated(key, "read"):
@@ -181,19 +174,12 @@ class ObjectStorage:
     async def list(self, prefix: str, *, delimiter: bool = False, after: str = "") -> AsyncGenerator[Meta, None]:
         check_folder(prefix)
         where, since = self._bucket.prefix + prefix, self._bucket.prefix + after if after else ""
-        found: AsyncGenerator[ObjectMeta | str, None] | AsyncGenerator[ObjectMeta, None]
-        if not delimiter:
-            found = tree(self._store, where, since)
-        elif self._bucket.seeks:
-            found = folders(self._store, where, since)
-        else:
-            found = level(self._store, where, since)
-        async with aclosing(found):
+        async with aclosing(self._listing(delimiter)(self._store, where, since)) as found:
             async for entry in found:
                 if isinstance(entry, str):
                     key = entry.removeprefix(self._bucket.prefix)
                     if key > after:
-                        yield Meta(key=key, size=0, modified=_EPOCH)
+                        yield Meta(key=key, size=0, modified=EPOCH)
                     continue
                 meta = self._meta(entry)
                 # The marker of a folder, an empty object "FOLDER/", is listed as if it were an empty file "FOLDER".
@@ -227,17 +213,11 @@ class ObjectStorage:
 
     @asynccontextmanager
     async def local_path(self, key: str) -> AsyncGenerator[Path, None]:
-        async with aclosing(self.stream(key)) as blocks:
-            first = await anext(blocks, b"")
-            folder = await self._threads.run(tempfile.TemporaryDirectory, prefix="evergreen-", dir=self._temp_dir)
-            try:
-                path = Path(folder.name, key.rpartition("/")[2])
-                await self._threads.run(path.write_bytes, first)
-                async for block in blocks:
-                    await self._threads.run(_append, path, block)
-                yield path
-            finally:
-                await self._threads.run(folder.cleanup)
+        async with (
+            aclosing(self.stream(key)) as blocks,
+            local_copy(self._threads.run, key, blocks, temp_dir=self._temp_dir) as path,
+        ):
+            yield path
 
     async def close(self) -> None:
         self._threads.close()
@@ -285,19 +265,14 @@ class ObjectStorage:
                 await upload.finish()
                 return
             async with self._locks.held(key) as check:
-                await self._refuse_existing(key)
+                check_absent(key, await self.stat(key))
                 check()
                 await upload.finish()
 
-    async def _refuse_existing(self, key: str) -> None:
-        if await self.stat(key) is not None:
-            raise AlreadyExists(f"{key!r} exists already")
-
-    async def _require(self, key: str) -> Meta:
-        stat = await self.stat(key)
-        if stat is None:
-            raise NotFound(f"there is no {key!r}")
-        return stat
+    def _listing(self, delimiter: bool) -> Listing:
+        if not delimiter:
+            return tree
+        return folders if self._bucket.seeks else level
 
     def _path(self, key: str) -> str:
         check_key(key)
@@ -317,8 +292,3 @@ class ObjectStorage:
 
 def _project_of(key: str) -> str:
     return "/".join(key.split("/", 2)[:2])
-
-
-def _append(path: Path, data: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(data)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final, cast
 from obstore.store import S3Store
 
 from evergreen_storage.engines.buckets.bucket import (
+    Bucket,
     client_options,
     config_of,
     is_confidential,
     retry_options,
     split_bucket,
 )
-from evergreen_storage.engines.buckets.objects import Bucket
 from evergreen_storage.options import (
     Table,
     Value,
