@@ -5,9 +5,8 @@ from evergreen_storage.engines.memory import MemoryStorage
 from evergreen_storage.keys import FOLDERS, id_fault, path_fault
 from evergreen_storage.locks import Lock
 from evergreen_storage.opening import open_storage
-from evergreen_storage.scenes.document import UnsupportedSchema
-from evergreen_storage.scenes.scenes import AssetNotFound, SceneNotFound, SceneStore
-from evergreen_storage.scenes.uploads import AssetConflict
+from evergreen_storage.scenes.errors import AssetConflict, AssetNotFound, SceneNotFound, UnsupportedSchema
+from evergreen_storage.scenes.scenes import SceneStore
 from evergreen_storage.scenes.values import Asset, Scene, SceneSummary
 from evergreen_storage.storage import (
     AlreadyExists,

@@ -33,8 +33,9 @@ from evergreen_storage.scenes.entries import (
     time_text,
     whole_of,
 )
+from evergreen_storage.scenes.errors import UnsupportedSchema
 from evergreen_storage.scenes.values import Asset, Scene
-from evergreen_storage.storage import Json, StorageError
+from evergreen_storage.storage import Json
 
 SCHEMA_VERSION: Final = 1
 ASSET_FOLDERS: Final = tuple(folder for folder in FOLDERS if folder != "metadata")
@@ -45,10 +46,6 @@ _MEMBERS: Final = frozenset(
 )
 _NEWEST_VERSION: Final = 1 << 31
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
-
-
-class UnsupportedSchema(StorageError):
-    """The document was written by a newer version of this service, and is left as it is."""
 
 
 class Entry(NamedTuple):

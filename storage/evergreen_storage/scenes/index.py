@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary
 
+from evergreen_storage.content_types import UNKNOWN_TYPE
 from evergreen_storage.scenes.batches import Batches
 from evergreen_storage.scenes.bounded import MAX_BYTES, Corrupt
 from evergreen_storage.scenes.document import Document, decode, encode
@@ -47,12 +48,11 @@ _SMALL: Final = 16 << 10
 _THREADS: Final = 2
 _MOST_ASIDE: Final = 9
 _DELIVERY_BYTES: Final = 1000
-_UNKNOWN_TYPE: Final = "application/octet-stream"
 _ASIDE_BYTES: Final = 1 << 30
 
 
 class SceneIndex:
-    """The documents of all scenes. `jitter` gives numbers from 0 to 1, which spread the tries of competing writers."""
+    """The documents of all scenes. `jitter` returns numbers from 0 to 1, which spread the retries of writers."""
 
     def __init__(self, storage: Storage, *, clock: Callable[[], datetime], jitter: Callable[[], float]) -> None:
         self._storage = storage
@@ -175,9 +175,9 @@ class SceneIndex:
             aside = f"{key}.corrupt-{number}"
             with suppress(AlreadyExists):
                 # Another writer, or one that was killed, may have done it already.
-                await store(self._storage, aside, aside, data, _UNKNOWN_TYPE)
+                await store(self._storage, aside, aside, data, UNKNOWN_TYPE)
                 return
-        await self._storage.put(f"{key}.corrupt-{_MOST_ASIDE}", data, content_type=_UNKNOWN_TYPE)
+        await self._storage.put(f"{key}.corrupt-{_MOST_ASIDE}", data, content_type=UNKNOWN_TYPE)
 
     async def _set_aside_unread(self, key: str) -> Meta | None:
         """Copies what is too long to be read, and describes it. Raises Unavailable where it is longer than 1 GiB."""
@@ -191,7 +191,7 @@ class SceneIndex:
             async with aclosing(self._storage.stream(key)) as body:
                 with suppress(AlreadyExists):
                     await store_stream(
-                        self._storage, aside, aside, body, size=meta.size, content_type=_UNKNOWN_TYPE, overwrite=last
+                        self._storage, aside, aside, body, size=meta.size, content_type=UNKNOWN_TYPE, overwrite=last
                     )
                     break
         return meta

@@ -4,20 +4,19 @@ import errno
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from evergreen_storage.keys import FOLDERS, id_fault, path_fault
 from evergreen_storage.parallel import map_concurrently
-from evergreen_storage.scenes.document import UnsupportedSchema
+from evergreen_storage.scenes.errors import UnsupportedSchema
 from evergreen_storage.scenes.index import INDEX, SceneIndex, scene_folder
 from evergreen_storage.scenes.values import SceneSummary
-from evergreen_storage.storage import InvalidKey, Meta, NotFound, Storage, TooLarge, Unavailable
+from evergreen_storage.storage import EPOCH, InvalidKey, Meta, NotFound, Storage, TooLarge, Unavailable
 
 logger = logging.getLogger(__name__)
 
 _MOST_FILES: Final = 50_000
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # Faults of a file or folder alone, such as a right that is missing.
 _OF_ONE_FILE: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.EUCLEAN, errno.EBADMSG}
@@ -97,7 +96,7 @@ async def _summary(storage: Storage, index: SceneIndex, project_id: str, scene_i
             raise
         about = {"project_id": project_id, "scene_id": scene_id, "cause": str(fault)}
         logger.warning("scene cannot be read", extra=about)
-        return _unread(project_id, scene_id, "UNREADABLE", _EPOCH)
+        return _unread(project_id, scene_id, "UNREADABLE", EPOCH)
     return SceneSummary(
         project_id=project_id,
         id=scene_id,

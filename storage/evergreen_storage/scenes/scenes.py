@@ -2,11 +2,6 @@
 
 Files first, then the name: an asset is stored whole under a name that is never overwritten, then the job's sidecar,
 then `scene.json`. So a crash leaves at most a file that no document names, and doing it all again changes nothing.
-
-    NotFound      > SceneNotFound      there is no such scene
-    NotFound      > AssetNotFound      the scene has no such asset
-    AlreadyExists > AssetConflict      another content has this asset's name
-    StorageError  > UnsupportedSchema  a newer version wrote scene.json (`document.py`)
 """
 
 import random
@@ -20,24 +15,12 @@ from evergreen_storage.keys import FOLDERS, Kind, id_fault, path_fault
 from evergreen_storage.scenes.deleting import delete_files
 from evergreen_storage.scenes.description import describe
 from evergreen_storage.scenes.document import Document, add_assets, add_job, encode_sidecar, remove_asset
+from evergreen_storage.scenes.errors import AssetNotFound, SceneNotFound
 from evergreen_storage.scenes.index import INDEX, SceneIndex, scene_folder
 from evergreen_storage.scenes.listing import list_files, list_scenes
 from evergreen_storage.scenes.uploads import compare, store, store_stream
 from evergreen_storage.scenes.values import Asset, Scene, SceneSummary
 from evergreen_storage.storage import InvalidKey, Json, Meta, NotFound, Sealed, Storage
-
-
-class SceneNotFound(NotFound):
-    """There is no such scene."""
-
-    def __init__(self, project_id: str, scene_id: str) -> None:
-        super().__init__(f"there is no scene {project_id}/{scene_id}")
-        self.project_id = project_id
-        self.scene_id = scene_id
-
-
-class AssetNotFound(NotFound):
-    """The scene has no such asset."""
 
 
 class SceneStore:

@@ -5,12 +5,9 @@ from dataclasses import replace
 
 from evergreen_storage.checksums import extend_crc32c
 from evergreen_storage.scenes.description import describe
+from evergreen_storage.scenes.errors import AssetConflict
 from evergreen_storage.scenes.values import Asset
 from evergreen_storage.storage import AlreadyExists, BodyMismatch, Sealed, Storage, check_body
-
-
-class AssetConflict(AlreadyExists):
-    """Another content has this asset's name."""
 
 
 async def store(
