@@ -1,11 +1,11 @@
-"""Content types by file name, for engines that keep none, the same on every machine; and which are dangerous."""
+"""Content types by file name, for engines that keep none; the same on every machine. And which are dangerous."""
 
 import re
 from typing import Final
 
 UNKNOWN_TYPE: Final = "application/octet-stream"
 
-# Whatever a browser may run a script of, in any of its many names: any XML, for one.
+# Whatever a browser may run scripts from, under any of its many names: any XML, for one.
 _RUNS: Final = re.compile(r"html|xml|svg|script|multipart/|message/|shockwave|/hta\b", re.IGNORECASE)
 _SHOWN: Final = re.compile(r"(image|audio|video)/", re.IGNORECASE)
 
@@ -36,22 +36,22 @@ _BY_SUFFIX: Final = {
 
 
 def content_type_of(name: str) -> str:
-    """Tells the content type that a file's name stands for."""
+    """Returns the content type for the ending of a file's name."""
     return _BY_SUFFIX.get(name.rpartition(".")[2].lower(), UNKNOWN_TYPE)
 
 
 def is_run(content_type: str) -> bool:
-    """Tells whether a browser runs what has this content type."""
+    """Returns whether browsers run content of this type."""
     return _RUNS.search(content_type) is not None
 
 
 def harmless(content_type: str) -> str:
-    """Gives a content type, or the one of unknown bytes in place of one that a browser runs."""
+    """Returns a content type, or UNKNOWN_TYPE in place of one that browsers run."""
     return UNKNOWN_TYPE if is_run(content_type) else content_type
 
 
 def headers_of(content_type: str) -> dict[str, str]:
-    """Makes what an object store shall answer with: a browser saves to a file what is no picture, sound or film."""
+    """Returns the headers of a stored object: browsers show pictures, sound and video, and save all else as a file."""
     headers = {"Content-Type": harmless(content_type)}
     if not _SHOWN.match(headers["Content-Type"]):
         headers["Content-Disposition"] = "attachment"

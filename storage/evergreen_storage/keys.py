@@ -1,4 +1,4 @@
-"""Which ids, names and keys are allowed: an allow-list that is safe on every disk and object store."""
+"""Checks ids, names and keys against an allow-list that is safe on every disk and object store."""
 
 import re
 from typing import Final, Literal
@@ -19,7 +19,7 @@ _DEVICES: Final = frozenset(
 
 
 def id_fault(kind: Kind, value: str) -> str | None:
-    """Tells which rule an id or asset name breaks, in words for the caller who sent it; None if none."""
+    """Returns which rule an id or asset name breaks, in words for the caller who sent it; None if none."""
     what = "asset name" if kind == "asset" else f"{kind} id"
     if not value:
         return f"the {what} must not be empty"
@@ -37,14 +37,14 @@ def id_fault(kind: Kind, value: str) -> str | None:
         )
     if kind == "job" and value.lower() == "scene":
         return "the job id must not be 'scene', which names the scene's own document"
-    # Windows gives CON.txt and con.tar.gz to the device as well.
+    # Windows takes CON.txt and con.tar.gz for the device as well.
     if value.partition(".")[0].upper() in _DEVICES:
         return f"the {what} must not be a Windows device name (CON, PRN, AUX, NUL, COM1-9, LPT1-9)"
     return None
 
 
 def path_fault(path: str) -> str | None:
-    """Tells which rule an asset's path inside its scene breaks, such as `videos/clip.mp4`; None if none."""
+    """Returns which rule the path of an asset in its scene (such as `videos/clip.mp4`) breaks; None if none."""
     folder, slash, name = path.partition("/")
     if not slash or folder not in FOLDERS:
         return f"the asset path must be FOLDER/NAME with one of the folders {', '.join(FOLDERS)}"
@@ -52,7 +52,7 @@ def path_fault(path: str) -> str | None:
 
 
 def is_name(part: str) -> bool:
-    """Tells whether a key may have this part."""
+    """Returns whether a key may have this part."""
     return id_fault("asset", part) is None
 
 
@@ -61,7 +61,7 @@ def check_key(key: str) -> tuple[str, ...]:
     parts = tuple(key.split("/"))
     for part in parts:
         if not is_name(part):
-            # The key may come from a stranger and be of any length and content.
+            # The key may come from anybody and be of any length and content.
             raise InvalidKey(f"the key {key[:200]!r} is not allowed: {id_fault('asset', part)}")
     return parts
 

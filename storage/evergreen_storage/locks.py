@@ -7,8 +7,8 @@ from typing import TypeAlias
 from weakref import WeakValueDictionary
 
 Lock: TypeAlias = Callable[[str], AbstractAsyncContextManager[Callable[[], None]]]
-"""Keeps a key from all other processes. Gives what raises Unavailable once another process may hold it, to be called
-just before the write; raises Unavailable where it cannot be had."""
+"""Locks a key against all other processes. Yields a check, to be called just before the write, which raises
+Unavailable once another process may hold the lock. Raises Unavailable where the lock cannot be acquired."""
 
 
 class KeyLocks:
@@ -20,12 +20,12 @@ class KeyLocks:
 
     @property
     def between_processes(self) -> bool:
-        """Whether other processes are kept out too."""
+        """Returns whether other processes are kept out too."""
         return self._lock is not None
 
     @asynccontextmanager
     async def held(self, key: str, *, between_processes: bool = True) -> AsyncGenerator[Callable[[], None], None]:
-        """Holds a key. Gives a check to be called just before the write. Raises Unavailable."""
+        """Holds a key. Yields a check to be called just before the write. Raises Unavailable."""
         async with self._mine.setdefault(key, asyncio.Lock()):
             if self._lock is None or not between_processes:
                 yield _nothing

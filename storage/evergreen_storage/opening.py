@@ -5,7 +5,7 @@
     s3:// s3a://                object stores, on obstore
     gs:// gcs://
     az:// abfs:// abfss://
-    fsspec+SCHEME://, others    whatever fsspec knows or has been registered with it
+    fsspec+SCHEME://, others    whatever fsspec knows or was registered with it
 
 Options have fsspec's own names. Those of the call win over those in the URL's query, and both over the environment.
 """
@@ -60,10 +60,10 @@ async def open_storage(
 ) -> AsyncGenerator[Storage, None]:
     """Opens a storage, tries it out, and closes it at the end. Of `environ` only the vendors' variables are read.
 
-    Several processes may write to a storage that compares before it swaps; to any other only with a `lock` that they
-    share, which also lets only one of them create an object of more than a part in a bucket.
-    So many bodies are on their way into a bucket at once as `upload_turn` allows, of all projects; without it 16, by
-    whoever comes first.
+    Several processes may write to a storage with compare-and-swap; to any other only with a `lock` that they share,
+    which also serializes the creation of objects larger than one part in a bucket.
+    `upload_turn` limits how many bodies are uploaded to a bucket at once, over all projects; without it that is 16,
+    first come, first served.
     Copies of objects lie in `temp_dir`, which must exist, or else in the system's folder for temporary files.
     Raises Unsupported for what no engine here offers, and Unavailable if the storage cannot be written.
     """
@@ -140,7 +140,7 @@ async def _bucket(
         raise Unsupported(
             f"{scheme}:// storage needs the package obstore: pip install 'evergreen-video[{_EXTRAS[name]}]'"
         ) from fault
-    # In a thread of its own, since credentials may have to be asked for.
+    # In a thread of its own, since it may have to fetch credentials.
     threads = Threads(size=1)
     try:
         bucket = await threads.run(engine.open_bucket, url, options, environ)
@@ -150,7 +150,7 @@ async def _bucket(
 
 
 async def _compared(storage: Storage, scheme: str, locks: KeyLocks) -> Storage:
-    """Tries a storage out, and makes up for what it does not do."""
+    """Checks what a storage supports. Returns it, serialized where it lacks conditional writes."""
     try:
         if await supports_conditional_writes(storage):
             return storage

@@ -1,4 +1,4 @@
-"""Translates storage options, in fsspec's own names, for one engine by one table. No text here repeats a value."""
+"""Translates storage options, in fsspec's own names, by one table for each engine. No text here repeats a value."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
@@ -54,7 +54,7 @@ def count(value: Json) -> float:
 
 
 def one_of(choices: Mapping[str, Value]) -> Read:
-    """Makes a reader of a word that stands for a value."""
+    """Returns a reader of words that stand for values."""
 
     def read(value: Json) -> Value:
         if not isinstance(value, str) or value not in choices:
@@ -76,7 +76,7 @@ def translate(scheme: str, table: Table, options: Mapping[str, Json]) -> dict[st
 
 
 def from_environment(names: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, Value]:
-    """Takes the variables that are set; of several with one meaning the first in `names` counts."""
+    """Returns the options that variables set; of several variables for one option, the first in `names` counts."""
     found: dict[str, Value] = {}
     for variable, name in names.items():
         if environ.get(variable):

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
 Sealed: TypeAlias = Callable[[int, int], Awaitable[None]]
-"""Takes the size and the CRC32C of a body that has come whole, just before its key becomes visible."""
+"""Takes the size and the CRC32C of a body that is complete, just before its key becomes visible."""
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """The time of what has none, such as a folder of a listing."""
@@ -37,8 +37,8 @@ Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | Non
 class Meta:
     """One object as an engine knows it; a key that ends in "/" is a folder of a delimited listing.
 
-    `token` names this content for `put(if_token=…)`. `get` and `put` always give it and the checksum; `stat` and
-    `list` leave both None where telling them would cost a read.
+    `token` names this content for `put(if_token=…)`. `get` and `put` always return it and the checksum; `stat` and
+    `list` leave both None where they would cost a read.
     """
 
     key: str
@@ -75,7 +75,7 @@ class Storage(Protocol):
         if_absent: bool = False,
         sealed: Sealed | None = None,
     ) -> Meta:
-        """Stores a body of any size in bounded memory, durably; when cancelled, it leaves nothing behind.
+        """Stores a body of any size in bounded memory, durably; when cancelled, it leaves nothing.
 
         Raises BodyMismatch if the body is not of `size` and `crc32c` where given, AlreadyExists (if_absent), and
         whatever `chunks` raises, or `sealed`, which is called at most once.
@@ -95,25 +95,25 @@ class Storage(Protocol):
         ...
 
     def list(self, prefix: str, *, delimiter: bool = False, after: str = "") -> AsyncGenerator[Meta, None]:
-        """Lists what lies below `prefix` ("" or a folder ending in "/"), sorted by key, only keys beyond `after`.
+        """Lists what is below `prefix` ("" or a folder ending in "/"), sorted by key, only keys beyond `after`.
 
         With `delimiter` one level deep, folders included. An empty folder may be listed or not. Names that no key
-        can have belong to others and are left out.
+        can have are left out.
         """
         ...
 
     async def delete(self, key: str) -> None:
-        """Removes an object; that it is gone already is no error."""
+        """Removes an object; a missing one is no error."""
         ...
 
     async def make_folders(self, prefixes: Sequence[str]) -> None:
-        """Makes folders (each ending in "/") visible to people, where the engine has such a thing."""
+        """Makes folders (each ending in "/"), where the engine has folders."""
         ...
 
     async def clear(self, prefix: str, *, keep: str = "") -> Sequence[str]:
-        """Removes a folder (ending in "/") with all that lies below it, whoever put it there, but for the key `keep`.
+        """Removes a folder (ending in "/") with all that is below it, of any origin, except the key `keep`.
 
-        Gives the paths in it, at most 100, of what the engine may not or cannot remove.
+        Returns the paths in it, at most MOST_LEFT, of what the engine may not or cannot remove.
         """
         ...
 
@@ -122,15 +122,15 @@ class Storage(Protocol):
         ...
 
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
-        """Makes a URL that reads the object without credentials; None where the engine cannot."""
+        """Returns a URL that reads the object without credentials; None where the engine cannot sign."""
         ...
 
     def local_path(self, key: str) -> AbstractAsyncContextManager[Path]:
-        """Gives the object as a file to read, for as long as the context lives. Raises NotFound."""
+        """Yields the path of a file with the object's content, which is valid within the context. Raises NotFound."""
         ...
 
     async def close(self) -> None:
-        """Releases what the engine holds; no call may be under way."""
+        """Closes the engine; no call may be under way."""
         ...
 
 

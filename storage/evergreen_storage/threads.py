@@ -1,4 +1,4 @@
-"""Threads for blocking calls: a pool of its own, since the loop's default one belongs to others and may end first."""
+"""Threads for blocking calls: a pool of its own, since the loop's default one is shared and may end first."""
 
 import asyncio
 import functools
@@ -24,7 +24,7 @@ class Threads:
     async def run(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Runs a call in a thread; when cancelled, ends only after the call did.
 
-        A thread cannot be stopped, and whoever cancelled must be able to close what the call was using.
+        A thread cannot be stopped, and the caller that cancels must be able to close what the call was using.
         """
         future = asyncio.get_running_loop().run_in_executor(self._pool, functools.partial(call, *args, **kwargs))
         try:
@@ -34,19 +34,19 @@ class Threads:
             raise
 
     def close(self) -> None:
-        """Ends the threads; quick, because `run` never leaves a call behind."""
+        """Ends the threads; quick, because `run` never leaves a call unfinished."""
         self._pool.shutdown(wait=True)
 
 
 class Prefetch(Generic[T]):
-    """Has a call under way in a thread while its owner does something else; as a context, it ends with it."""
+    """Runs one call in a thread while its owner does something else; leaving the context waits for it."""
 
     def __init__(self, threads: Threads) -> None:
         self._threads = threads
         self._task: asyncio.Task[T] | None = None
 
     def begin(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> None:
-        """Begins a call; the one before must have ended."""
+        """Starts a call; the one before must have ended."""
         self._task = asyncio.create_task(self._threads.run(call, *args, **kwargs), name="storage call")
 
     async def result(self) -> T:
@@ -62,7 +62,7 @@ class Prefetch(Generic[T]):
 
 
 class WriteBehind(Generic[T]):
-    """Hands things to a call in a thread, in order, while its owner goes on; as a context, it ends with it."""
+    """Passes items to a call in a thread, in order, while its owner goes on; leaving the context waits for it."""
 
     def __init__(self, threads: Threads, call: Callable[[T], None], *, most: int) -> None:
         self._threads = threads
@@ -74,9 +74,9 @@ class WriteBehind(Generic[T]):
         self._task: asyncio.Task[None] | None = None
 
     async def put(self, thing: T, weight: int) -> None:
-        """Takes a thing; before that it waits where things of `most` weight wait already.
+        """Adds an item; waits first while items of `most` weight are pending.
 
-        Raises what the call raised for a thing before.
+        Raises what the call raised for an earlier item.
         """
         while self._taken - self._done >= self._most and self._task is not None and not self._task.done():
             self._room.clear()
@@ -99,7 +99,7 @@ class WriteBehind(Generic[T]):
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Whoever leaves early has a reason of its own: the rest is given up, and a failure does not count any more.
+        # Leaving early has a cause of its own: the rest is dropped, and failures of the call are ignored.
         with suppress(Empty):
             while True:
                 self._waiting.get_nowait()
@@ -114,8 +114,8 @@ class WriteBehind(Generic[T]):
             self._room.set()
 
     def _some(self) -> None:
-        # The thread is kept while more comes at once, which spares the loop a turn for each thing; but not for so long
-        # that others starve.
+        # The thread waits briefly for more items, which spares the loop a turn for each; but not for so long that
+        # others starve.
         with suppress(Empty):
             for _ in range(_IN_A_ROW):
                 found = self._waiting.get(timeout=_LINGER_SECONDS)

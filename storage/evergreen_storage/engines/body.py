@@ -1,4 +1,4 @@
-"""A body on its way into an engine: gathered into blocks of a useful size, counted, and compared at its end."""
+"""A body being stored: gathered into blocks of a useful size, counted, and verified at its end."""
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Final
@@ -10,7 +10,7 @@ BLOCK: Final = 1 << 20
 
 
 class Body:
-    """A body that is read once."""
+    """A body, which can be read once."""
 
     def __init__(self, key: str, chunks: AsyncIterator[bytes], *, size: int | None, crc32c: int | None) -> None:
         self._key = key
@@ -21,7 +21,7 @@ class Body:
         self.crc32c = 0
 
     async def blocks(self) -> AsyncGenerator[bytes, None]:
-        """Reads the body in blocks of 1 MiB and more. Raises BodyMismatch as soon as it is not the announced one."""
+        """Yields the body in blocks of 1 MiB and more. Raises BodyMismatch as soon as it is not the announced one."""
         held: list[bytes] = []
         length = 0
         async for chunk in self._chunks:

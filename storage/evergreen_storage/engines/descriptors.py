@@ -14,7 +14,7 @@ from evergreen_storage.storage import Unavailable
 
 LOCK: Final = ".lock"
 FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# O_NONBLOCK: opening a foreign named pipe must not wait for its writer.
+# O_NONBLOCK: opening a named pipe that somebody put here must not wait for its writer.
 READ_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 _LOCK_SECONDS: Final = 10.0
@@ -23,7 +23,7 @@ _BLOCK: Final = 1 << 20
 
 @contextmanager
 def translated(what: str, doing: str) -> Iterator[None]:
-    """Turns an OSError into Unavailable with a text that names the cause, but no path outside of the storage."""
+    """Translates an OSError into Unavailable, with a text that names the cause, but no path outside of the storage."""
     try:
         yield
     except OSError as fault:
@@ -49,7 +49,7 @@ def locked(folder: int) -> Iterator[None]:
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.002)
-            # Whoever removed the folder's last file removed the lock too: then the next comer holds another one.
+            # A writer that removed the folder's last file removed the lock file too: then others lock a new one.
             if os.fstat(lock).st_nlink:
                 yield
                 return
@@ -58,7 +58,7 @@ def locked(folder: int) -> Iterator[None]:
 
 
 def exists(folder: int, name: str) -> bool:
-    """Tells whether a folder has an entry of this name."""
+    """Returns whether a folder has an entry of this name."""
     try:
         os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
@@ -67,14 +67,14 @@ def exists(folder: int, name: str) -> bool:
 
 
 def is_link(folder: int, name: str) -> bool:
-    """Tells whether an entry is a symbolic link."""
+    """Returns whether an entry is a symbolic link."""
     with suppress(FileNotFoundError):
         return stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
     return False
 
 
 def content_token(folder: int, name: str) -> str | None:
-    """Makes the token of what a file holds; None if there is none."""
+    """Returns the token of what a file holds; None if there is no file."""
     try:
         file = os.open(name, READ_FLAGS, dir_fd=folder)
     except FileNotFoundError:

@@ -54,7 +54,7 @@ class Traits:
 
 
 def meta_of(key: str, status: os.stat_result, *, token: str | None = None, crc32c: int | None = None) -> Meta:
-    """Describes a file as an object."""
+    """Returns the description of a file as an object."""
     return Meta(
         key=key,
         size=status.st_size,
@@ -82,7 +82,7 @@ class Disk:
 
     @contextmanager
     def folder(self, parts: Sequence[str], *, create: bool) -> Iterator[int]:
-        """Gives the descriptor of a folder. Raises FileNotFoundError, NotADirectoryError, InvalidKey."""
+        """Opens a folder and yields its descriptor. Raises FileNotFoundError, NotADirectoryError, InvalidKey."""
         try:
             here = os.open(self.root, FOLDER_FLAGS)
         except FileNotFoundError as fault:
@@ -97,7 +97,7 @@ class Disk:
             os.close(here)
 
     def check_case(self, folder: int, name: str) -> None:
-        """Refuses a second name that differs only by case, where the disk would take both for one."""
+        """Raises NameTaken for a second name that differs only by case, where the disk takes both for one."""
         if not self.traits.case_sensitive:
             for other in os.listdir(folder):
                 if other != name and other.casefold() == name.casefold():
@@ -105,7 +105,7 @@ class Disk:
 
     @contextmanager
     def reading(self, parts: Sequence[str]) -> Iterator[int]:
-        """Gives the descriptor of a file to read. Raises NotFound."""
+        """Opens a file for reading and yields its descriptor. Raises NotFound."""
         key = "/".join(parts)
         with translated(key, "read"):
             try:
@@ -154,7 +154,7 @@ class Disk:
         return sorted(found, key=lambda meta: meta.key)
 
     def delete(self, parts: Sequence[str]) -> None:
-        """Removes a file, durably; that it is gone already is no error."""
+        """Removes a file, durably; a missing one is no error."""
         with (
             translated("/".join(parts), "deleted"),
             suppress(FileNotFoundError, NotADirectoryError),
@@ -173,12 +173,12 @@ class Disk:
                 pass
 
     def sweep(self, before: datetime) -> int:
-        """Removes what killed writers left behind before a time, and tells how many files that were."""
+        """Removes what killed writers left before a time. Returns the number of files."""
         with translated("the storage folder", "swept"):
             return sweep(lambda parts: self.folder(parts, create=False), before)
 
     def clear(self, parts: Sequence[str], *, keep: str = "") -> list[str]:
-        """Removes all that lies in a folder, and the folder, but for the file `keep`; gives what was left."""
+        """Removes all that is in a folder, and the folder, except the file `keep`. Returns what was left."""
         with translated("/".join(parts), "removed"), suppress(FileNotFoundError, NotADirectoryError):
             with self.folder(parts, create=False) as folder:
                 left = clear(folder, keep=keep, unlink=self.unlink)
@@ -199,12 +199,12 @@ class Disk:
             if fault.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             if hide:
-                # Only what is removed already, and still open somewhere: the sweep removes the rest.
+                # It holds only removed files that are still open somewhere: the sweep removes the rest.
                 os.rename(name, removed_name(), src_dir_fd=above, dst_dir_fd=above)
         os.fsync(above)
 
     def publish(self, folder: int, part: str, name: str, *, key: str, if_absent: bool, if_token: str | None) -> None:
-        """Gives a finished part its name. Raises AlreadyExists, Conflict."""
+        """Moves a finished part to its name. Raises AlreadyExists, Conflict."""
         self.check_case(folder, name)
         try:
             if if_absent and self.traits.hard_links:

@@ -14,6 +14,7 @@ from evergreen_storage.engines.hidden import part_name
 from evergreen_storage.keys import is_name
 from evergreen_storage.storage import EPOCH, MOST_LEFT, Json, Meta, NotFound, StorageError, Unavailable, Unsupported
 
+# Filesystems agree on the name and size of an entry, but not on the name of its time.
 _TIMES: Final = ("mtime", "LastModified", "last_modified", "modified", "updated", "timeModified", "created")
 
 
@@ -64,7 +65,7 @@ class FsspecFiles:
         return files
 
     def reading(self, key: str, start: int) -> "File":
-        """Opens a file to read it from a place on. Whoever called closes it."""
+        """Opens a file to read it from a position on. The caller closes it."""
         file = self._filesystem.open(self._path(key), "rb")
         if start:
             file.seek(start)
@@ -89,7 +90,7 @@ class FsspecFiles:
         """Makes a folder, where there are such things."""
         path = self._path(prefix).rstrip("/")
         if path:
-            # Where folders are only names in keys, this does nothing or is not known.
+            # Where folders are only parts of keys, this does nothing or is not supported.
             with suppress(NotImplementedError, FileExistsError):
                 self._filesystem.makedirs(path, exist_ok=True)
 
@@ -174,13 +175,13 @@ class FsspecFiles:
                     except PermissionError:
                         left.append(path.removeprefix(self._path(prefix)))
         for folder in reversed(folders):
-            # What is not empty, not there, or only a name in keys, stays.
+            # What is not empty, missing, or only a part of keys, stays.
             with suppress(OSError, NotImplementedError):
                 self._filesystem.rmdir(folder)
         return left[:MOST_LEFT]
 
     def sign(self, key: str, seconds: int) -> str | None:
-        """Makes a URL that reads a file; None where the filesystem cannot."""
+        """Returns a URL that reads a file; None where the filesystem cannot sign."""
         try:
             return self._filesystem.sign(self._path(key), expiration=seconds)
         except NotImplementedError:
@@ -198,14 +199,14 @@ def _filesystem(url: str, options: Mapping[str, Json]) -> tuple[_Filesystem, str
     except ImportError as fault:
         raise Unsupported(f"{scheme}:// storage: {fault}") from fault
     with translated("the storage", "opened"):
-        # An instance of its own: one that others share could be closed or configured by them.
+        # An instance of its own: a shared one could be closed or configured by others.
         filesystem = kind(**{**kind._get_kwargs_from_urls(url), **options, "skip_instance_cache": True})
         return cast(_Filesystem, filesystem), str(kind._strip_protocol(url))
 
 
 @contextmanager
 def translated(what: str, doing: str) -> Iterator[None]:
-    """Turns whatever a filesystem raises into the storage's own errors."""
+    """Translates whatever a filesystem raises into the storage's own errors."""
     try:
         yield
     except (StorageError, NotImplementedError):

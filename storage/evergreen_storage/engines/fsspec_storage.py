@@ -155,7 +155,7 @@ class FsspecStorage:
 
     async def sign(self, key: str, *, ttl: timedelta) -> str | None:
         check_key(key)
-        # Some filesystems give files the type that the system knows their names to stand for.
+        # Some filesystems serve files with the content type that the system has for their names.
         if is_run(mimetypes.guess_type(key)[0] or ""):
             return None
         return await self._run(key, "signed", self._files.sign, key, int(ttl.total_seconds()))

@@ -51,7 +51,7 @@ class LocalStorage:
         return storage
 
     async def sweep(self) -> int:
-        """Removes the hidden files of writers killed a day ago, and tells how many there were."""
+        """Removes the hidden files of writers killed a day ago. Returns their number."""
         return await self._threads.run(self._disk.sweep, self._clock() - _PART_AGE)
 
     async def put(
@@ -115,7 +115,7 @@ class LocalStorage:
             while start < stop and _in_memory(file, start, size := min(_BLOCK, stop - start)):
                 block = _read(key, file, start, size)
                 start += len(block)
-                # Whoever sums a long file up waits for nothing else.
+                # Lets other tasks run while a long file is read from memory.
                 await asyncio.sleep(0)
                 yield block
             async with Prefetch[bytes](self._threads) as prefetch:
@@ -186,7 +186,7 @@ def _get(disk: Disk, parts: Sequence[str], max_bytes: int) -> tuple[bytes, Meta]
 
 
 def _in_memory(file: int, start: int, size: int) -> bool:
-    """Tells whether a range can be read without waiting for the disk, as its last byte shows; only Linux can say."""
+    """Returns whether a range can be read without waiting for the disk, judging by its last byte; only Linux knows."""
     if not hasattr(os, "RWF_NOWAIT"):
         return False
     try:

@@ -29,7 +29,7 @@ _BLOCK = 1 << 20
 
 
 class MemoryStorage:
-    """Keeps objects in memory. Each call gives the loop one turn first, as an engine with real I/O does."""
+    """Keeps objects in memory. Each call yields to the loop once first, as an engine with real I/O does."""
 
     def __init__(self, *, clock: Callable[[], datetime], temp_dir: Path | None = None) -> None:
         self._clock = clock

@@ -1,4 +1,4 @@
-"""A file on its way into the `file://` engine: hidden until it is whole, gone if it never becomes so."""
+"""A file being written by the `file://` engine: hidden until it is complete, removed if it never is."""
 
 import os
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from evergreen_storage.engines.disk import Disk, meta_of
 from evergreen_storage.engines.hidden import part_name
 from evergreen_storage.storage import AlreadyExists, Meta
 
-# The disk begins with so many bytes while the rest is received, which makes the sync at the end short.
+# After so many bytes the disk starts to write while the rest is received, which keeps the final sync short.
 _FLUSHED: Final = 1 << 22
 
 
@@ -40,7 +40,7 @@ class Part:
             self._resources.callback(self._discard)
 
     def write(self, blocks: Sequence[bytes]) -> None:
-        """Appends blocks to the hidden file."""
+        """Writes blocks at the end of the hidden file."""
         with translated(self._key, "written"):
             for block in blocks:
                 left = memoryview(block)
@@ -49,14 +49,14 @@ class Part:
                 self.crc32c = extend_crc32c(self.crc32c, block)
                 self.size += len(block)
             if self.size - self._begun >= _FLUSHED and hasattr(os, "posix_fadvise"):
-                # Linux starts to write out what it is told not to keep. That is advice: only the sync must succeed,
-                # and it tells of what could not be written before as well.
+                # This makes Linux start to write the pages out. It is only advice: the sync must succeed, and it also
+                # reports what could not be written before.
                 with suppress(OSError):
                     os.posix_fadvise(self._file, self._begun, self.size - self._begun, os.POSIX_FADV_DONTNEED)
                 self._begun = self.size
 
     def publish(self, *, if_absent: bool = False, if_token: str | None = None, token: str | None = None) -> Meta:
-        """Makes the file durable and gives it its name. Raises AlreadyExists, Conflict."""
+        """Publishes the file under its name, durably. Raises AlreadyExists, Conflict."""
         with translated(self._key, "written"):
             os.fsync(self._file)
             name = self._parts[-1]
@@ -70,7 +70,7 @@ class Part:
             return meta_of(self._key, os.fstat(self._file), token=token, crc32c=self.crc32c)
 
     def close(self) -> None:
-        """Removes the hidden file if it was not published, and lets go of everything."""
+        """Closes all descriptors, and removes the hidden file if it was not published."""
         with translated(self._key, "written"):
             self._resources.close()
 

@@ -1,18 +1,18 @@
-"""Finds out at the start what a bucket allows and does, by doing it: to write, list and read, and to compare."""
+"""Finds out at the start what a bucket allows and supports, by trying: writes, lists, reads, and compares."""
 
 import secrets
 from typing import Final
 
 from evergreen_storage.storage import AlreadyExists, Conflict, Storage, Unavailable
 
-# How servers that know no conditions answer a write that has one.
+# How servers without conditions answer a conditional write.
 _UNKNOWN: Final = frozenset({400, 405, 501})
 
 
 async def supports_conditional_writes(storage: Storage) -> bool:
-    """Tells whether a write with the right token is done, and one with a stale token and a second creation refused.
+    """Returns whether a write with the right token succeeds, and one with a stale token and a second creation fail.
 
-    Leaves nothing behind. Raises Unavailable where the storage cannot be written, listed or read at all.
+    Removes what it wrote. Raises Unavailable where the storage cannot be written, listed or read at all.
     """
     key = f"evergreen-probe-{secrets.token_hex(8)}"
     try:
@@ -26,7 +26,7 @@ async def supports_conditional_writes(storage: Storage) -> bool:
         await _try_to_list(storage, key)
         if token is None:
             return False
-        # Some stores take no token for the right one, and would refuse each write of a document for ever.
+        # Some stores accept no token at all, and would refuse every write of a document.
         if await _refused(storage, key, token=token) is not False:
             return False
         return await _refused(storage, key, token=token) is True and await _refused(storage, key, token=None) is True
@@ -35,14 +35,14 @@ async def supports_conditional_writes(storage: Storage) -> bool:
 
 
 async def _try_to_list(storage: Storage, key: str) -> None:
-    """Lists, and asks for what is not there, which a storage without the right to list refuses."""
+    """Lists, and asks for a missing key, both of which a storage refuses without the right to list."""
     async for _ in storage.list(f"{key}/"):
         pass
     await storage.stat(f"{key}-missing")
 
 
 async def _refused(storage: Storage, key: str, *, token: str | None) -> bool | None:
-    """Tells whether a condition kept a write from being done; None where the server does not know such conditions."""
+    """Returns whether a condition prevented a write; None where the server does not know such conditions."""
     try:
         await storage.put(key, b"3", if_absent=token is None, if_token=token)
     except (Conflict, AlreadyExists):

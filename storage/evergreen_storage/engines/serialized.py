@@ -12,7 +12,7 @@ _MOST_BYTES = 64 << 20
 
 
 class SerializedStorage:
-    """Looks, then writes, and lets nobody else write the same key meanwhile."""
+    """Checks, then writes, and holds a lock on the key meanwhile."""
 
     def __init__(self, inner: Storage, locks: KeyLocks) -> None:
         self._inner = inner

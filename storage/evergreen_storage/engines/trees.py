@@ -1,4 +1,4 @@
-"""Whole trees of folders on a disk, whoever made them and however deep: blocking, with few descriptors."""
+"""Removes whole trees of folders on a disk, of any origin and depth: blocking, with few descriptors."""
 
 import errno
 import logging
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 Unlink: TypeAlias = Callable[[str, int], None]
 """Removes a file of a folder, given by its descriptor."""
 
-# What NFS and FUSE call a file that was removed while somebody had it open; it goes by itself when that ends.
+# What NFS and FUSE call a file that was removed while open; it disappears once it is closed.
 _SILLY: Final = re.compile(r"\.(nfs|fuse_hidden)[0-9a-f]+")
 _NOT_OURS: Final = frozenset({errno.EACCES, errno.EPERM, errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST, errno.EXDEV})
 _DEEPEST: Final = 16
@@ -29,9 +29,9 @@ _MOST_LOGGED: Final = 10
 
 
 def sweep(enter: Callable[[Sequence[str]], AbstractContextManager[int]], before: datetime) -> int:
-    """Removes what killed writers left before a time, and what deletions had to leave; tells how many that were.
+    """Removes what killed writers left before a time, and what deletions had to leave. Returns the number.
 
-    What cannot be looked into is told of in the log, and left out. Raises StorageError for the root itself.
+    What cannot be read is logged and left out. Raises StorageError for the root itself.
     """
     limit, removed, faults = before.timestamp(), 0, 0
     waiting: list[tuple[str, ...]] = [()]
@@ -58,9 +58,9 @@ def sweep(enter: Callable[[Sequence[str]], AbstractContextManager[int]], before:
 
 
 def clear(folder: int, *, keep: str = "", unlink: Unlink | None = None) -> list[str]:
-    """Removes all that lies in a folder but the file `keep`; gives the paths of what was left, at most MOST_LEFT.
+    """Removes all that is in a folder except the file `keep`. Returns what was left, at most MOST_LEFT paths.
 
-    That is what may not be removed, and what is in use as the root of another disk. Raises OSError for all else.
+    That is what may not be removed, and the mount points of other disks. Raises OSError for anything else.
     """
     left: list[str] = []
     # What lies very deep is moved up, so that neither descriptors nor the stack run out.
@@ -100,7 +100,7 @@ def _clear(
 
 @contextmanager
 def _left(path: str, left: list[str]) -> Iterator[None]:
-    """Notes what may not be removed. A folder that is not empty has its own reason in what it holds."""
+    """Records what may not be removed; a folder that is not empty is explained by what it holds."""
     try:
         yield
     except FileNotFoundError:
@@ -108,8 +108,8 @@ def _left(path: str, left: list[str]) -> Iterator[None]:
     except OSError as fault:
         if fault.errno not in _NOT_OURS:
             raise
-        told = fault.errno in (errno.ENOTEMPTY, errno.EEXIST) or _SILLY.fullmatch(path.rpartition("/")[2])
-        if not told and len(left) < MOST_LEFT:
+        explained = fault.errno in (errno.ENOTEMPTY, errno.EEXIST) or _SILLY.fullmatch(path.rpartition("/")[2])
+        if not explained and len(left) < MOST_LEFT:
             left.append(os.fsencode(path).decode(errors="replace"))
 
 

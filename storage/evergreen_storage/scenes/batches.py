@@ -1,4 +1,4 @@
-"""Group commit: changes of one thing that come while a write is under way share the next one."""
+"""Group commit: changes to one key that arrive while a write is under way share the next one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -25,16 +25,16 @@ class _Turn(Generic[C, R]):
 
 
 class Batches(Generic[C, R]):
-    """Gathers changes per key. Whoever has the turn writes for all who wait; there is no task in the background."""
+    """Gathers changes per key. The caller whose turn it is writes for all that wait; there is no background task."""
 
     def __init__(self, write: Callable[[str, Sequence[C]], Awaitable[R]]) -> None:
         self._write = write
         self._turns: WeakValueDictionary[str, _Turn[C, R]] = WeakValueDictionary()
 
     async def submit(self, key: str, change: C) -> R:
-        """Makes a change, alone or with others, and returns once it is written.
+        """Makes a change, alone or together with others; returns once it is written.
 
-        When the one who writes is cancelled, the next in line writes the same changes; so they must be idempotent.
+        If the writing caller is cancelled, the next one writes the same changes; so they must be idempotent.
         """
         turn = self._turns.get(key)
         if turn is None:

@@ -1,4 +1,4 @@
-"""Reads JSON that a stranger may have written: within bounds, in steps, never what cannot be written again."""
+"""Reads JSON that anybody may have written: within bounds, in steps, and only what can be written again."""
 
 import json
 import math
@@ -7,7 +7,7 @@ from typing import Final, NoReturn
 from evergreen_storage.storage import Json
 
 MAX_BYTES: Final = 16 << 20
-"""What is longer is not read: some 25,000 clips of one scene."""
+"""Longer documents are not read: that is some 25,000 clips of one scene."""
 
 _MAX_VALUES: Final = 1 << 20
 _MAX_DEPTH: Final = 64
@@ -34,7 +34,7 @@ def read_object(data: bytes) -> dict[str, Json]:
 
 
 def _step(value: dict[str, Json]) -> dict[str, Json]:
-    # The parser itself never lets another thread run; each call of Python's own code may.
+    # The parser itself never releases the GIL; each call of Python code may.
     return value
 
 

@@ -1,4 +1,4 @@
-"""Deletes what lies below a scene, `scene.json` last, so that a deletion that was broken off can be repeated."""
+"""Deletes what is below a scene, `scene.json` last, so that an interrupted deletion can be repeated."""
 
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
@@ -14,7 +14,7 @@ _PAGE: Final = 1000
 
 
 async def delete_files(storage: Storage, folder: str) -> Sequence[str]:
-    """Deletes all that lies in the folder of a scene; gives the paths of what others put there and is left."""
+    """Deletes all that is in the folder of a scene. Returns the paths of foreign files that cannot be removed."""
     index = f"{folder}{INDEX}"
     for name in FOLDERS:
         keys: list[str] = []

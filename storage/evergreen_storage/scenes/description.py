@@ -7,7 +7,7 @@ from evergreen_storage.storage import Meta, Storage
 
 
 async def describe(storage: Storage, path: str, meta: Meta) -> Asset:
-    """Makes an asset of a stored object, reading it where the engine does not know its checksum."""
+    """Describes a stored object as an asset, reading it where the engine does not know its checksum."""
     crc32c = meta.crc32c
     if crc32c is None:
         crc32c = 0

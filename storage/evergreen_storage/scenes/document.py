@@ -1,6 +1,6 @@
 """`scene.json` as a document: its values, its shape, and the changes that may be made to it.
 
-Whatever members somebody else added survive every change. All changes are idempotent: they are keyed by the job's id
+Members that others added survive every change. All changes are idempotent: they are keyed by the job's id
 or the asset's path. A change costs the same in a scene of one clip and of thousands, since each entry is kept as the
 line that it is written as. Members that this service owns:
 
@@ -59,10 +59,10 @@ _ASSET: Final = itemgetter(Entry._fields.index("asset"))
 
 
 class Document:
-    """A document in memory. The lists of ours are kept by path and by id, what is not ours as the text that is written.
+    """A document in memory. Our own lists are kept by path and by id, everything else as the text that is written.
 
     `members` and the two dictionaries of texts keep the order; they have a null for what is kept elsewhere.
-    `changed` tells whether a change made a difference since it was read, or copied.
+    `changed` is whether a change made a difference since it was read, or copied.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Document:
         self._tuples: dict[str, tuple[Asset, ...]] = {}
 
     def copy(self) -> "Document":
-        """Makes a document that can be changed without this one."""
+        """Returns a copy that can be changed independently."""
         made = Document(
             dict(self.members),
             {folder: dict(entries) for folder, entries in self.folders.items()},
@@ -92,7 +92,7 @@ class Document:
         return made
 
     def scene(self) -> Scene:
-        """Makes the value of the document. Raises Corrupt."""
+        """Returns the value of the document. Raises Corrupt."""
         if self._scene is None:
             self._scene = Scene(
                 project_id=text_of(self.members.get("projectId"), "projectId"),
@@ -115,7 +115,7 @@ class Document:
         self._differ()
 
     def put(self, asset: Asset, line: str) -> None:
-        """Enters an asset, or replaces its entry where it stands."""
+        """Adds an asset, or replaces its entry in place."""
         folder = asset.path.partition("/")[0]
         self.folders[folder][asset.path] = Entry(asset, line)
         self._differ(folder)
@@ -127,7 +127,7 @@ class Document:
             self._differ(folder)
 
     def enter(self, name: str, job_id: str) -> None:
-        """Enters a job's id into one of the two lists, if it is not there."""
+        """Adds a job's id to one of the two lists, if it is not there."""
         if job_id not in self.jobs[name]:
             self.jobs[name][job_id] = None
             self._differ()
@@ -144,7 +144,7 @@ class Document:
 
 
 def new_document(project_id: str, scene_id: str, *, created_at: datetime, updated_at: datetime) -> Document:
-    """Makes the document of an empty scene."""
+    """Returns the document of an empty scene."""
     members: dict[str, Json] = {
         "schemaVersion": SCHEMA_VERSION,
         "id": scene_id,
@@ -188,7 +188,7 @@ def decode(data: bytes, *, project_id: str, scene_id: str) -> Document:
 
 
 def encode(document: Document) -> bytes:
-    """Writes a document for people and programs, one line for each asset."""
+    """Returns a document as JSON, one line for each asset."""
     assets = {folder: _array(entry.line for entry in held.values()) for folder, held in document.folders.items()}
     generation = {name: _array(map(_line, ids)) for name, ids in document.jobs.items()}
     whole = {
@@ -201,7 +201,7 @@ def encode(document: Document) -> bytes:
 
 
 def add_assets(document: Document, assets: Iterable[Asset]) -> None:
-    """Enters assets, or brings their entries up to date."""
+    """Adds assets, or updates their entries."""
     for asset in assets:
         held = document.folders[asset.path.partition("/")[0]].get(asset.path)
         new = entry_of(asset)
@@ -224,13 +224,13 @@ def remove_asset(document: Document, path: str) -> None:
 
 
 def add_job(document: Document, job_id: str, *, completed: bool) -> None:
-    """Enters a job's id among the requests and, if it is completed, among the completed."""
+    """Adds a job's id to the requests and, if it is completed, to the completed."""
     for name in _JOB_LISTS if completed else _JOB_LISTS[:1]:
         document.enter(name, job_id)
 
 
 def encode_sidecar(job_id: str, assets: Sequence[Asset], members: Mapping[str, Json]) -> bytes:
-    """Writes what is known of one job's clip: the caller's members, and ours, which win."""
+    """Returns what is known of one job's clip as JSON: the caller's members, and ours, which take precedence."""
     ours: dict[str, Json] = {
         "schemaVersion": SCHEMA_VERSION,
         "jobId": job_id,
@@ -282,5 +282,5 @@ def _bytes(text: str) -> bytes:
     try:
         return text.encode() + b"\n"
     except UnicodeEncodeError:
-        # Half of a surrogate pair can only be written escaped, and stands nowhere but inside of a text.
+        # Half of a surrogate pair can only be written escaped, and occurs only inside a text.
         return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""Between an asset's value and its entry in a document. What an entry may hold is what the contract can carry."""
+"""Converts between an asset and its entry in a document. An entry holds what the API can carry."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _MAX_SECONDS: Final = 1e9
 
 
 def asset_of(value: Json, *, lenient: bool = False) -> Asset:
-    """Makes the value of one entry; with `lenient`, what need not be known is left out where it cannot be right.
+    """Returns the asset of one entry; with `lenient`, optional members that cannot be right are left out.
 
     Raises Corrupt.
     """
@@ -56,7 +56,7 @@ def asset_of(value: Json, *, lenient: bool = False) -> Asset:
 
 
 def entry_of(asset: Asset) -> dict[str, Json]:
-    """Makes the entry of one asset."""
+    """Returns the entry of one asset."""
     entry: dict[str, Json] = {
         "path": asset.path,
         "contentType": asset.content_type,
@@ -71,33 +71,33 @@ def entry_of(asset: Asset) -> dict[str, Json]:
 
 
 def time_text(value: datetime) -> str:
-    """Writes a time."""
+    """Returns a time as RFC 3339 text in UTC."""
     return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def object_of(value: Json, name: str) -> dict[str, Json]:
-    """Takes a value for an object. Raises Corrupt."""
+    """Returns a value that must be an object. Raises Corrupt."""
     if not isinstance(value, dict):
         raise Corrupt(f"{name} is no object")
     return value
 
 
 def list_of(value: Json, name: str) -> list[Json]:
-    """Takes a value for a list. Raises Corrupt."""
+    """Returns a value that must be a list. Raises Corrupt."""
     if not isinstance(value, list):
         raise Corrupt(f"{name} is no list")
     return value
 
 
 def text_of(value: Json, name: str) -> str:
-    """Takes a value for a text of at most 1,000 characters, each of which can be sent. Raises Corrupt."""
+    """Returns a value that must be a text of at most 1,000 characters that UTF-8 can encode. Raises Corrupt."""
     if not isinstance(value, str) or len(value) > _MAX_TEXT or _SURROGATE.search(value):
         raise Corrupt(f"{name} is no text of at most {_MAX_TEXT} characters")
     return value
 
 
 def job_id_of(value: Json, name: str) -> str:
-    """Takes a value for the id of a job. Raises Corrupt."""
+    """Returns a value that must be the id of a job. Raises Corrupt."""
     text = text_of(value, name)
     if id_fault("job", text):
         raise Corrupt(f"{name} is no id of a job")
@@ -105,14 +105,14 @@ def job_id_of(value: Json, name: str) -> str:
 
 
 def whole_of(value: Json, name: str, *, most: int = _MAX_SIZE) -> int:
-    """Takes a value for a whole number from 0 to `most`. Raises Corrupt."""
+    """Returns a value that must be a whole number from 0 to `most`. Raises Corrupt."""
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= most:
         raise Corrupt(f"{name} is no whole number from 0 to {most}")
     return value
 
 
 def time_of(value: Json, name: str) -> datetime:
-    """Takes a value for a time, and gives it in UTC. Raises Corrupt."""
+    """Returns a value that must be a time, in UTC. Raises Corrupt."""
     try:
         time = datetime.fromisoformat(text_of(value, name))
         if time.tzinfo is None:

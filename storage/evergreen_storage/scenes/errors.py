@@ -27,4 +27,4 @@ class AssetConflict(AlreadyExists):
 
 
 class UnsupportedSchema(StorageError):
-    """The document was written by a newer version of this service, and is left as it is."""
+    """The document was written by a newer version of this service, and is not changed."""

@@ -32,7 +32,7 @@ class _Update(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """What lies where a document belongs; `document` is None where that is missing or corrupt."""
+    """What is stored as a document; `document` is None where that is missing or corrupt."""
 
     document: Document | None
     meta: Meta | None
@@ -43,7 +43,7 @@ INDEX: Final = f"metadata/{INDEX_NAME}"
 _TRIES: Final = 10
 _MIN_PAUSE: Final = 0.005
 _MAX_PAUSE: Final = 0.2
-# What is longer is decoded and encoded in a thread, so that the loop serves others meanwhile.
+# Longer documents are decoded and encoded in a thread, so that the loop serves others meanwhile.
 _SMALL: Final = 16 << 10
 _THREADS: Final = 2
 _MOST_ASIDE: Final = 9
@@ -59,13 +59,13 @@ class SceneIndex:
         self._clock = clock
         self._jitter = jitter
         self._batches: Batches[_Update, Scene] = Batches(self._write)
-        # They begin with the first long document, and end with this object.
+        # They start with the first long document, and end with this object.
         self._threads = Threads(size=_THREADS)
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._kept = KeptDocuments()
 
     async def read(self, project_id: str, scene_id: str) -> Scene:
-        """Reads a scene, and mends its document if it is corrupt. Raises NotFound, UnsupportedSchema."""
+        """Reads a scene, and repairs its document if it is corrupt. Raises NotFound, UnsupportedSchema."""
         try:
             data, meta = await self._storage.get(f"{scene_folder(project_id, scene_id)}{INDEX}", max_bytes=MAX_BYTES)
             return (await self._decoded(project_id, scene_id, data, meta.token)).scene()
@@ -73,10 +73,10 @@ class SceneIndex:
             return await self.update(project_id, scene_id, _no_change)
 
     async def update(self, project_id: str, scene_id: str, change: Change, *, known: Sequence[Asset] = ()) -> Scene:
-        """Makes an idempotent change; a document that is missing or corrupt is made from what the scene holds.
+        """Makes an idempotent change; a document that is missing or corrupt is rebuilt from what the scene holds.
 
         The files of `known` assets need not be read for that.
-        Raises Conflict where other writers were quicker at every try, TooLarge where the document would become longer
+        Raises Conflict where other writers were faster at every try, TooLarge where the document would become longer
         than 16 MiB, and UnsupportedSchema.
         """
         return await self._batches.submit(f"{project_id}/{scene_id}", _Update(change, known))
@@ -146,7 +146,7 @@ class SceneIndex:
         if len(data) <= _SMALL:
             document = decode(data, project_id=project_id, scene_id=scene_id)
         else:
-            # One at a time for each project, so that none has all the threads; and what many ask for is decoded once.
+            # One at a time for each project, so that none has all the threads; and what many request is decoded once.
             async with self._turns.setdefault(project_id, asyncio.Lock()):
                 if (kept := self._kept.find(scene, token)) is not None:
                     return kept
@@ -160,7 +160,7 @@ class SceneIndex:
         if len(data) > MAX_BYTES - room:
             raise TooLarge(f"the scene {scene} holds too much: its scene.json may have {MAX_BYTES} bytes at most")
         if before is not None and before.token is None:
-            # It was too long to be read, so there is nothing to compare with but its size and time.
+            # It was too long to be read, so only its size and time can be compared.
             stat = await self._storage.stat(key)
             if stat is None or (stat.size, stat.modified) != (before.size, before.modified):
                 raise Conflict(f"{key!r} changed since it was looked at")
@@ -180,7 +180,7 @@ class SceneIndex:
         await self._storage.put(f"{key}.corrupt-{_MOST_ASIDE}", data, content_type=UNKNOWN_TYPE)
 
     async def _set_aside_unread(self, key: str) -> Meta | None:
-        """Copies what is too long to be read, and describes it. Raises Unavailable where it is longer than 1 GiB."""
+        """Copies a document that is too long to be read. Returns its description. Raises Unavailable above 1 GiB."""
         meta = await self._storage.stat(key)
         if meta is None:
             return None
@@ -198,12 +198,12 @@ class SceneIndex:
 
 
 def scene_folder(project_id: str, scene_id: str) -> str:
-    """Tells where in the storage a scene lies."""
+    """Returns the folder of a scene in the storage."""
     return f"projects/{project_id}/{scene_id}/"
 
 
 def _room(before: Document, document: Document) -> int:
-    """Tells how many bytes a new request must leave, so that what was asked for before can still be delivered."""
+    """Returns how many bytes a new request must leave free, so that earlier requests can still be delivered."""
     requests, completed = document.jobs["videoRequests"], document.jobs["completedVideos"]
     is_new = len(requests) > len(before.jobs["videoRequests"]) and len(completed) == len(before.jobs["completedVideos"])
     return _DELIVERY_BYTES * (len(requests) - len(completed)) if is_new else 0

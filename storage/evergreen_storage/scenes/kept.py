@@ -1,4 +1,4 @@
-"""Decoded documents that are kept, so that one which did not change need not be decoded again."""
+"""A cache of decoded documents, so that an unchanged one need not be decoded again."""
 
 from collections import OrderedDict
 from typing import Final, NamedTuple
@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from evergreen_storage.scenes.document import Document
 
 _MOST_BYTES: Final = 16 << 20
-"""Of their written form; decoded they take up about four times as much."""
+"""Of their encoded form; decoded they take about four times as much."""
 _MOST: Final = 1000
 
 
@@ -17,14 +17,14 @@ class _Kept(NamedTuple):
 
 
 class KeptDocuments:
-    """The documents that were used last, by their scene and by the token of their content."""
+    """The documents that were used last, by scene and by the token of their content."""
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._size = 0
 
     def find(self, scene: str, token: str | None) -> Document | None:
-        """Finds the document of a scene that was written with this token. Nobody may change it."""
+        """Returns the cached document of a scene with this token, or None. It must not be changed."""
         kept = self._kept.get(scene)
         if kept is None or kept.token != token:
             return None
@@ -32,7 +32,7 @@ class KeptDocuments:
         return kept.document
 
     def keep(self, scene: str, token: str | None, document: Document, size: int) -> None:
-        """Keeps a document of so many bytes, for as long as there is room."""
+        """Caches a document of `size` bytes, for as long as there is room."""
         if (before := self._kept.pop(scene, None)) is not None:
             self._size -= before.size
         if token is None:

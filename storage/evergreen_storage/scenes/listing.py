@@ -1,4 +1,4 @@
-"""Lists a project's scenes, and what lies in the folders of one."""
+"""Lists a project's scenes, and what is in the folders of one."""
 
 import errno
 import logging
@@ -17,16 +17,16 @@ from evergreen_storage.storage import EPOCH, InvalidKey, Meta, NotFound, Storage
 logger = logging.getLogger(__name__)
 
 _MOST_FILES: Final = 50_000
-# Faults of a file or folder alone, such as a right that is missing.
+# Errors of one file or folder, such as a missing permission.
 _OF_ONE_FILE: Final = frozenset(
     {errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EIO, errno.EUCLEAN, errno.EBADMSG}
 )
 
 
 async def list_files(storage: Storage, folder: str) -> Mapping[str, Mapping[str, Meta] | None]:
-    """Lists what lies in each folder of a scene under names that an asset can have, by path, up to 50,000 in all.
+    """Lists what is in each folder of a scene under names that an asset can have, by path, up to 50,000 in all.
 
-    None for a folder that cannot be looked into, or not to its end.
+    None for a folder that cannot be listed, or not to its end.
     """
     found: dict[str, Mapping[str, Meta] | None] = {}
     room = _MOST_FILES
@@ -91,7 +91,7 @@ async def _summary(storage: Storage, index: SceneIndex, project_id: str, scene_i
         meta = await storage.stat(f"{scene_folder(project_id, scene_id)}{INDEX}")
         return None if meta is None else _unread(project_id, scene_id, "UNSUPPORTED", meta.modified)
     except (InvalidKey, TooLarge, Unavailable) as fault:
-        # What somebody did to the files of one scene must not hide the others.
+        # What is wrong with the files of one scene must not hide the others.
         if isinstance(fault, Unavailable) and fault.errno not in _OF_ONE_FILE:
             raise
         about = {"project_id": project_id, "scene_id": scene_id, "cause": str(fault)}

@@ -1,4 +1,4 @@
-"""Makes a scene's document again from what lies in its folders, within bounds."""
+"""Rebuilds a scene's document from what is in its folders, within bounds."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -27,10 +27,10 @@ logger = logging.getLogger(__name__)
 INDEX_NAME: Final = "scene.json"
 
 _MOST_FILES: Final = 40_000
-"""A document that names more would be too long to be read."""
+"""A document with more files would be too long to be read."""
 _SIDECAR_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 256 << 20
-"""What is read through at most to tell the checksums of files that no sidecar knows."""
+"""The most that is read to compute the checksums of files without a sidecar."""
 _SMALL: Final = 16 << 10
 
 
@@ -44,10 +44,10 @@ async def rebuild(
     known: Mapping[str, Asset],
     now: datetime,
 ) -> Document:
-    """Makes the document of the scene in a folder; what is `known` of its files need not be read.
+    """Rebuilds the document of the scene in a folder; `known` files need not be read.
 
-    The files decide what there is, the sidecars tell more about them. A file that neither knows is read through for
-    its checksum, the smallest first, and left out where that would be more than 256 MiB in all.
+    The files decide what there is, the sidecars say more about them. Any other file is read through for its
+    checksum, the smallest first, and left out where that would be more than 256 MiB in all.
     """
     files: dict[str, Meta] = {}
     for name in ASSET_FOLDERS:

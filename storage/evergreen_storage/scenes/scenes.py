@@ -33,7 +33,7 @@ class SceneStore:
         self._index = SceneIndex(storage, clock=clock, jitter=jitter)
 
     async def create(self, project_id: str, scene_id: str) -> Scene:
-        """Makes a scene with its folders; one that exists already is returned as it is."""
+        """Creates a scene with its folders; one that exists already is returned as it is."""
         await self._make_folders(project_id, scene_id)
         return await self._index.make(project_id, scene_id)
 
@@ -50,9 +50,9 @@ class SceneStore:
             raise SceneNotFound(project_id, scene_id) from fault
 
     async def files(self, project_id: str, scene_id: str) -> Mapping[str, Mapping[str, Meta] | None]:
-        """Lists what lies in each folder of a scene under names that an asset can have, by path, up to 50,000 in all.
+        """Lists what is in each folder of a scene under names that an asset can have, by path, up to 50,000 in all.
 
-        None for a folder that cannot be looked into, or not to its end.
+        None for a folder that cannot be listed, or not to its end.
         """
         return await list_files(self._storage, _scene(project_id, scene_id))
 
@@ -64,10 +64,10 @@ class SceneStore:
         return await list_scenes(self._storage, self._index, project_id, limit=limit, after=after)
 
     async def delete(self, project_id: str, scene_id: str) -> Sequence[str]:
-        """Removes a scene with all its files, scene.json last, so that a delete that was broken off can be repeated.
+        """Removes a scene with all its files, scene.json last, so that an interrupted deletion can be repeated.
 
-        Gives the paths in the scene, at most 100, of what others put there and the storage cannot remove.
-        Raises SceneNotFound. Nobody may write to the scene meanwhile.
+        Returns the paths, at most 100, of files of others in the scene that the storage cannot remove.
+        Raises SceneNotFound. There must be no writes to the scene meanwhile.
         """
         folder = _scene(project_id, scene_id)
         if await self._storage.stat(f"{folder}{INDEX}") is None:
@@ -76,7 +76,7 @@ class SceneStore:
         return await delete_files(self._storage, folder)
 
     def key(self, project_id: str, scene_id: str, path: str) -> str:
-        """Makes the storage key of an asset, `path` being FOLDER/NAME such as `videos/clip.mp4`."""
+        """Returns the storage key of an asset, `path` being FOLDER/NAME such as `videos/clip.mp4`."""
         fault = path_fault(path)
         if fault:
             raise InvalidKey(fault)
@@ -115,7 +115,7 @@ class SceneStore:
     ) -> Asset:
         """Stores an asset of any size in bounded memory; otherwise like `add`. Raises BodyMismatch, AssetConflict.
 
-        With `overwrite` it replaces what is there; scene.json tells of it after the next `attach`.
+        With `overwrite` it replaces what is there; scene.json describes it after the next `attach`.
         """
         return await store_stream(
             self._storage,
@@ -130,9 +130,9 @@ class SceneStore:
         )
 
     async def attach(self, project_id: str, scene_id: str, assets: Sequence[Asset]) -> Scene:
-        """Names stored assets in scene.json, with whatever their values tell. Raises Conflict; repeating it is safe.
+        """Adds stored assets to scene.json, with all that is known of them. Raises Conflict; repeating it is safe.
 
-        Raises AssetNotFound, and names nothing of it, where a file was deleted before it had its name there.
+        Raises AssetNotFound, and removes the entry again, where a file was deleted before its entry was written.
         """
         _scene(project_id, scene_id)
         keys = {asset.path: self._own_key(project_id, scene_id, asset.path) for asset in assets}
@@ -140,7 +140,7 @@ class SceneStore:
             project_id, scene_id, lambda document: add_assets(document, assets), known=assets
         )
         for path, key in keys.items():
-            # Only now: whoever deletes a file looks for its name once more when it is gone.
+            # Only now: a deletion looks for the entry once more after the file is gone.
             if await self._storage.stat(key) is None:
                 await self._unname(project_id, scene_id, path)
                 raise AssetNotFound(f"{path!r} was deleted while it was being stored")
@@ -161,7 +161,7 @@ class SceneStore:
         return await describe(self._storage, path, meta)
 
     async def require_asset(self, project_id: str, scene_id: str, path: str) -> None:
-        """Makes sure that there is an asset, without reading anything. Raises SceneNotFound, AssetNotFound."""
+        """Checks that there is an asset, without reading it. Raises SceneNotFound, AssetNotFound."""
         key = self.key(project_id, scene_id, path)
         if await self._storage.stat(f"{scene_folder(project_id, scene_id)}{INDEX}") is None:
             raise SceneNotFound(project_id, scene_id)
@@ -171,7 +171,7 @@ class SceneStore:
     async def existing(self, project_id: str, scene_id: str, path: str) -> Asset | None:
         """Finds an asset that an earlier try stored, and reads it through; None if there is none.
 
-        What scene.json tells of it (its size in pixels, its job) comes along. Raises AssetConflict if scene.json
+        What scene.json says about it (its size in pixels, its job) is included. Raises AssetConflict if scene.json
         names another content.
         """
         key = self.key(project_id, scene_id, path)
@@ -207,15 +207,15 @@ class SceneStore:
         return self._storage.stream(self.key(project_id, scene_id, path), start=start, end=end)
 
     def local_path(self, project_id: str, scene_id: str, path: str) -> AbstractAsyncContextManager[Path]:
-        """Gives an asset as a file to read, for as long as the context lives. Raises NotFound."""
+        """Yields the path of a file with the asset's content, which is valid within the context. Raises NotFound."""
         return self._storage.local_path(self.key(project_id, scene_id, path))
 
     async def sign(self, project_id: str, scene_id: str, path: str, *, ttl: timedelta) -> str | None:
-        """Makes a URL that reads an asset without credentials for a time; None where the storage cannot."""
+        """Returns a URL that reads an asset without credentials for a time; None where the storage cannot sign."""
         return await self._storage.sign(self.key(project_id, scene_id, path), ttl=ttl)
 
     async def record_request(self, project_id: str, scene_id: str, job_id: str, assets: Sequence[Asset] = ()) -> Scene:
-        """Names a job among the requests of a scene, which is made if need be, and what went in. Raises Conflict."""
+        """Adds a job to the requests of a scene, which is created if needed, and its inputs. Raises Conflict."""
         _check("job", job_id)
         await self._make_folders(project_id, scene_id)
 
@@ -245,11 +245,11 @@ class SceneStore:
         await self._index.update(project_id, scene_id, change)
 
     async def discard(self, project_id: str, scene_id: str, path: str) -> None:
-        """Removes an asset, first its name from scene.json, then the file; that it is gone is no error."""
+        """Removes an asset, first its entry in scene.json, then the file; a missing one is no error."""
         key = self._own_key(project_id, scene_id, path)
         await self._unname(project_id, scene_id, path)
         await self._storage.delete(key)
-        # Whoever stored it at the same time may have named it since, and looks for the file only then.
+        # A concurrent store may have added the entry since, and checks for the file only afterwards.
         if await self._storage.stat(key) is None:
             await self._unname(project_id, scene_id, path)
 
@@ -271,7 +271,7 @@ class SceneStore:
         await self.discard(project_id, scene_id, path)
 
     async def sweep(self) -> int:
-        """Removes files that killed writers left a day ago, and tells how many; only a disk keeps such."""
+        """Removes files that killed writers left a day ago. Returns the number; only a disk keeps such files."""
         return await self._storage.sweep()
 
     def _own_key(self, project_id: str, scene_id: str, path: str) -> str:

@@ -42,7 +42,7 @@ async def store_stream(
             key, chunks, size=size, content_type=content_type, crc32c=crc32c, if_absent=not overwrite, sealed=sealed
         )
     except AlreadyExists as fault:
-        # An engine may know before it read the body, which must be read to be compared.
+        # An engine may refuse before it has read the body, which is needed for the comparison.
         read, found = fault.size, fault.crc32c
         async for chunk in chunks:
             read += len(chunk)

@@ -21,7 +21,7 @@ class Asset:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One scene, as its document tells it."""
+    """One scene, as its document describes it."""
 
     project_id: str
     id: str
@@ -36,7 +36,7 @@ class Scene:
     completed_videos: tuple[str, ...] = ()
 
     def asset(self, path: str) -> Asset | None:
-        """Finds the asset with this path."""
+        """Returns the asset with this path, or None."""
         folders = {"images": self.images, "audio": self.audio, "videos": self.videos, "exports": self.exports}
         return next((asset for asset in folders.get(path.partition("/")[0], ()) if asset.path == path), None)
 
@@ -45,7 +45,7 @@ class Scene:
 class SceneSummary:
     """One scene in a list. `status` is UNSUPPORTED where only a newer version of this service can read it.
 
-    It is UNREADABLE, and the times are of 1970, where the files of this scene alone cannot be read.
+    It is UNREADABLE, and the times are of 1970, where the files of this scene cannot be read.
     """
 
     project_id: str

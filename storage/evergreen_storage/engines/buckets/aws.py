@@ -22,7 +22,7 @@ _VARIABLES: Final = {"AWS_CONFIG_FILE": "config_file", "AWS_SHARED_CREDENTIALS_F
 
 
 class AwsCredentials:
-    """Gives obstore the credentials that botocore found. `settings` are those of the profile: region, endpoint."""
+    """Passes the credentials that botocore found to obstore. `settings` are those of the profile: region, endpoint."""
 
     def __init__(self, credentials: Credentials, settings: Mapping[str, str]) -> None:
         self._credentials = credentials
@@ -30,7 +30,7 @@ class AwsCredentials:
 
     @classmethod
     def find(cls, environ: Mapping[str, str]) -> "AwsCredentials":
-        """Finds credentials, and tries whether they can be had.
+        """Finds credentials, and checks that they can be obtained.
 
         Raises Unsupported for a profile that does not exist, and Unavailable where there are none.
         """
@@ -56,7 +56,7 @@ class AwsCredentials:
         return cls(credentials, {name: value for name, value in settings.items() if isinstance(value, str)})
 
     def __call__(self) -> "S3Credential":
-        """Gives the credentials of now."""
+        """Returns the current credentials."""
         frozen = self._credentials.get_frozen_credentials()
         return {
             "access_key_id": frozen.access_key,

@@ -68,7 +68,7 @@ _CONNECTION: Final = {
 
 
 def open_bucket(url: str, options: Mapping[str, Json], environ: Mapping[str, str]) -> Bucket:
-    """Makes the client of a container; nothing is sent yet. Raises Unsupported."""
+    """Creates the client of a container; nothing is sent yet. Raises Unsupported."""
     given = translate("az", TABLE, options)
     url, account = _without_account(url)
     if account:

@@ -23,7 +23,7 @@ _CONNECT_SECONDS: Final = 5.0
 _READ_SECONDS: Final = 60.0
 _RETRIES: Final = 4
 _RETRY_SECONDS: Final = 60.0
-# A whole body may be read slowly; what must not happen is silence, and for that is the limit above.
+# A whole body may be read slowly; silence is bounded by the limit above.
 _REQUEST_SECONDS: Final = 24 * 3600.0
 
 
@@ -43,7 +43,7 @@ class Bucket:
 
 
 def split_bucket(url: str) -> tuple[str, str]:
-    """Takes a URL's bucket, and the prefix of all keys: empty, or ending in "/". Raises Unsupported."""
+    """Returns a URL's bucket, and the prefix of all keys: empty, or ending in "/". Raises Unsupported."""
     parts = urlsplit(url)
     if "@" in parts.netloc or parts.fragment:
         raise Unsupported(f"the {parts.scheme}:// storage URL must not hold credentials: use the options or variables")
@@ -57,7 +57,7 @@ def split_bucket(url: str) -> tuple[str, str]:
 
 
 def is_confidential(endpoint: str) -> bool:
-    """Tells whether nobody on the way can change what is sent: by TLS, or because it does not leave the machine."""
+    """Returns whether nothing on the way can change what is sent: it uses TLS, or does not leave the machine."""
     parts = urlsplit(endpoint)
     if parts.scheme == "https":
         return True
@@ -68,7 +68,7 @@ def is_confidential(endpoint: str) -> bool:
 
 
 def client_options(settings: dict[str, Value], *, endpoint: str) -> "ClientConfig":
-    """Takes the limits of time out of the settings."""
+    """Removes the time limits from the settings and returns them."""
     client: ClientConfig = {
         "connect_timeout": timedelta(seconds=float(settings.pop("connect_timeout", _CONNECT_SECONDS))),
         "read_timeout": timedelta(seconds=float(settings.pop("read_timeout", _READ_SECONDS))),
@@ -82,7 +82,7 @@ def client_options(settings: dict[str, Value], *, endpoint: str) -> "ClientConfi
 
 
 def retry_options(settings: dict[str, Value]) -> "RetryConfig":
-    """Takes the bounds of retries out of the settings."""
+    """Removes the bounds of retries from the settings and returns them."""
     return {
         "max_retries": int(settings.pop("max_retries", _RETRIES)),
         "retry_timeout": timedelta(seconds=_RETRY_SECONDS),
@@ -95,7 +95,7 @@ def retry_options(settings: dict[str, Value]) -> "RetryConfig":
 
 
 def config_of(scheme: str, make: Callable[[], S]) -> S:
-    """Makes a client. Raises Unsupported where obstore does not take an option's value, which is not repeated."""
+    """Returns a client. Raises Unsupported where obstore does not take an option's value, which is not repeated."""
     try:
         return make()
     except (BaseError, ValueError, TypeError, OSError):

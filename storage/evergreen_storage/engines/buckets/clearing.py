@@ -1,4 +1,4 @@
-"""Removes all that lies below a folder of an object store, also under keys that others gave.
+"""Removes all that is below a folder of an object store, also under keys that this service does not write.
 
 obstore has no way to name a key with an empty, `.` or `..` part or a control character, nor the marker of a folder,
 an empty object "FOLDER/". Such are left, and returned.
@@ -42,7 +42,7 @@ async def clear(store: "ObjectStore", folder: str, *, keep: str) -> list[str]:
 
 
 async def _pages(store: "ObjectStore", folder: str, left: list[str]) -> "AsyncGenerator[Sequence[ObjectMeta], None]":
-    """Lists a folder by pages; where a key has no name, folder by folder, as far as that goes."""
+    """Lists a folder by pages; where a key cannot be read, folder by folder as far as possible."""
     waiting = [folder]
     while waiting:
         here = waiting.pop()
@@ -57,7 +57,7 @@ async def _pages(store: "ObjectStore", folder: str, left: list[str]) -> "AsyncGe
                 found = await obstore.list_with_delimiter_async(store, here.removesuffix("/"))
         except UnreadableKey:
             left.append(bad)
-            # Such a key stands before "0"; what stands beside it may be left with it.
+            # Such a key sorts before "0"; other keys there may be left with it.
             async for page in _listed(store, here, f"{here}0"):
                 yield page
             continue
@@ -68,7 +68,7 @@ async def _pages(store: "ObjectStore", folder: str, left: list[str]) -> "AsyncGe
 async def _listed(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerator[Sequence[ObjectMeta], None]":
     with translated(folder, "listed"):
         async for page in obstore.list(store, folder.removesuffix("/"), offset=after or None, chunk_size=_PAGE):
-            # The folder's own marker comes without its slash, as if it lay beside it.
+            # The folder's own marker is listed without its slash, as if it were beside the folder.
             yield [meta for meta in page if f"{meta['path']}/".startswith(folder)]
 
 

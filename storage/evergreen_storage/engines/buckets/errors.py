@@ -1,6 +1,6 @@
-"""Turns what obstore raises into the storage's own errors.
+"""Translates what obstore raises into the storage's own errors.
 
-Its texts hold addresses, signatures and whole answers of the server. Only what cannot be a secret is taken over: the
+Its texts hold addresses, signatures and whole answers of the server. Only what cannot be a secret is kept: the
 status, the server's error code, and why a connection failed.
 """
 
@@ -39,12 +39,12 @@ _BUCKET_GONE: Final = re.compile(r"specified (?:bucket|container) does not exist
 
 
 class UnreadableKey(Exception):
-    """The bucket holds a key that obstore cannot read, which spoils the whole page that it stands in."""
+    """The bucket holds a key that obstore cannot read, which makes it fail the whole page of the listing."""
 
 
 @contextmanager
 def translated(key: str, doing: str) -> Iterator[None]:
-    """Turns obstore's errors into the storage's. Raises UnreadableKey from listings."""
+    """Translates obstore's errors into the storage's. Raises UnreadableKey from listings."""
     try:
         yield
     except AlreadyExistsError:
@@ -77,7 +77,7 @@ def _not_found(key: str, doing: str, text: str) -> StorageError:
 
 def _reason(text: str) -> str:
     if _ROLE.search(text):
-        # What failed is not the storage, but whoever gives credentials to this machine or container.
+        # What failed is not the storage, but the source of this machine's or container's credentials.
         return "there are no usable credentials: none were given, and the machine or container has no role either"
     status = _STATUS.search(text)
     if status:

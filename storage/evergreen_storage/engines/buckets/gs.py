@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from obstore.store import GCSConfig
 
 _ANONYMOUS: Final = "anon"
-# How gcsfs is told to look for credentials where Google's own tools do, as happens here without being told.
+# How gcsfs is asked to look for credentials where Google's own tools do, which is the default here.
 _DEFAULTS: Final = frozenset({"google_default", "cloud", "cache"})
 
 
@@ -52,7 +52,7 @@ _CREDENTIALS: Final = ("application_credentials", "service_account", "service_ac
 
 
 def open_bucket(url: str, options: Mapping[str, Json], environ: Mapping[str, str]) -> Bucket:
-    """Makes the client of a bucket; nothing is sent yet. Raises Unsupported."""
+    """Creates the client of a bucket; nothing is sent yet. Raises Unsupported."""
     name, prefix = split_bucket(url)
     given = translate("gs", TABLE, options)
     token = given.pop("token", None)
@@ -70,15 +70,15 @@ def open_bucket(url: str, options: Mapping[str, Json], environ: Mapping[str, str
         base = base if "://" in base else f"http://{base}"
         settings["base_url"] = base.rstrip("/")
         if not any(name in settings for name in _CREDENTIALS):
-            # An emulator asks for none, and Google's own must not be sent to it.
+            # An emulator needs no credentials, and Google's must not be sent to it.
             settings["skip_signature"] = True
         if settings.pop("skip_signature", False):
-            # obstore asks Google for a token before it writes, even where it is not to sign.
+            # obstore asks Google for a token before it writes, even where it must not sign.
             settings["bearer_token"] = "anonymous"
     client = client_options(settings, endpoint=str(base or "https://"))
     retry = retry_options(settings)
     signs = not {"skip_signature", "bearer_token"} & settings.keys()
     config = cast("GCSConfig", settings)  # as the tables say
     store = config_of("gs", lambda: GCSStore(name, config=config, client_options=client, retry_config=retry))
-    # Google compares generations; its ETags are not for this.
+    # Google compares generations, not ETags.
     return Bucket(store=store, prefix=prefix, token="version", signs=signs, seeks=True)

@@ -1,8 +1,8 @@
-"""Lists an object store through obstore: sorted, lazily, and in spite of keys that others put there.
+"""Lists an object store through obstore: sorted, lazily, and in spite of keys that this service does not write.
 
 obstore fails a whole page of a listing for one key with an empty, `.` or `..` part, or a control character. A page
 that fails is therefore listed again folder by folder, so that only the folder which holds such a key itself is left.
-There such keys sort before every name of ours, so the listing goes on behind them.
+There such keys sort before every valid name, so the listing continues after them.
 """
 
 from collections.abc import AsyncGenerator
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 _PAGE: Final = 1000
-# Behind every name of ours, and before the "0" that comes after "/".
+# Sorts after every valid name, and before the "0" that follows "/".
 _LAST: Final = "~"
 
 
@@ -33,7 +33,7 @@ class Listing(Protocol):
 
 
 async def tree(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerator[ObjectMeta, None]":
-    """Lists all objects below a folder ("" or ending in "/") beyond a key, sorted by key; only keys we can name."""
+    """Lists all objects below a folder ("" or ending in "/") beyond a key, sorted by key; only valid keys."""
     last = after
     try:
         async with aclosing(_pages(store, folder, after)) as pages:
@@ -55,7 +55,7 @@ async def tree(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerator
 
 
 async def level(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerator[ObjectMeta | str, None]":
-    """Lists what lies in a folder itself, folders as texts that end in "/"; those that `after` lies in come again."""
+    """Lists what is directly in a folder, folders as texts that end in "/"; those that contain `after` are repeated."""
     prefix = folder.removesuffix("/")
     try:
         with translated(folder or "the storage", "listed"):
@@ -73,7 +73,7 @@ async def level(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerato
 
 
 async def folders(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerator[ObjectMeta | str, None]":
-    """Lists like `level`, lazily and beyond `after`: reads on from folder to folder, and jumps over long ones."""
+    """Lists like `level`, lazily and beyond `after`: reads from folder to folder, and skips long ones."""
     seen = after
     position = f"{after}{_LAST}" if after.endswith("/") else after
     while True:
@@ -101,7 +101,7 @@ async def folders(store: "ObjectStore", folder: str, after: str) -> "AsyncGenera
 
 
 def is_key(path: str) -> bool:
-    """Tells whether a key is one that we could have written."""
+    """Returns whether a key is one that this service could have written."""
     return all(map(is_name, path.split("/")))
 
 
@@ -118,7 +118,7 @@ async def _pages(store: "ObjectStore", folder: str, after: str) -> "AsyncGenerat
 async def _after_unreadable_keys(
     store: "ObjectStore", folder: str, after: str
 ) -> "AsyncGenerator[ObjectMeta | str, None]":
-    # Of our names only "0" itself is not behind this place.
+    # Of the valid names only "0" itself does not sort after this.
     first = f"{folder}0"
     seen = after
     try:

@@ -1,4 +1,4 @@
-"""A long body on its way into a bucket, part by part: finished, or aborted so that no part is left."""
+"""Uploads a long body to a bucket, part by part; finished, or aborted so that no part is left."""
 
 import logging
 from types import TracebackType
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# With this many parts of 5 MiB on their way a stream holds about 20 MiB.
+# With this many parts of 5 MiB being sent, a stream holds about 20 MiB.
 _PARTS_AT_ONCE: Final = 3
 
 
 class Upload:
-    """A multipart upload, as a context: whoever leaves it without `finish` aborts it."""
+    """A multipart upload, as a context; leaving it without `finish` aborts the upload."""
 
     def __init__(self, store: "ObjectStore", *, key: str, path: str, content_type: str, part: int) -> None:
         self._key = key
@@ -34,12 +34,12 @@ class Upload:
         self._finished = False
 
     async def write(self, block: bytes) -> None:
-        """Takes the next bytes; waits while enough of them are on their way."""
+        """Adds the next bytes; waits while enough parts are being sent."""
         with translated(self._key, "written"):
             await self._writer.write(block)
 
     async def finish(self) -> None:
-        """Makes the parts an object, or aborts the upload where that fails."""
+        """Ends the upload: completes it, or aborts it where that fails."""
         self._finished = True
         with translated(self._key, "written"):
             await self._writer.close()
@@ -56,5 +56,5 @@ class Upload:
         try:
             await self._writer.__aexit__(kind, fault, traceback)
         except (BaseError, OSError):
-            # What made the upload fail is told to the caller; this is for whoever keeps the bucket.
+            # The caller gets what made the upload fail; this is for the operator of the bucket.
             logger.warning("multipart upload not aborted", extra={"key": self._key})

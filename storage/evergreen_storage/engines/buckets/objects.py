@@ -4,9 +4,9 @@ A body of up to one part is one request. A longer one is a multipart upload, whi
 is not the announced one, or the task is cancelled. Only a killed process leaves one: a rule of the bucket that ends
 incomplete uploads after a day removes it.
 
-Creating a longer body only where there is none: the request that publishes a multipart upload carries no condition
-here, since obstore takes none for it. So it is preceded by a look, and a lock is held over both: within the process,
-and between processes where one is given.
+Creating a longer body only where there is none: obstore takes no condition for the request that completes a multipart
+upload. So the engine first checks that there is no such object, and holds a lock over both: within the process, and
+between processes where one is given.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 _PART: Final = 5 << 20
 _UPLOADS_AT_ONCE: Final = 16
 UploadTurn: TypeAlias = Callable[[str], AbstractAsyncContextManager[None]]
-"""Holds a place among the bodies on their way, each of up to 20 MiB, for the project that is named."""
+"""Holds a slot for one body being uploaded, which takes up to 20 MiB of memory, for a project."""
 
 
 class ObjectStorage:
@@ -109,7 +109,7 @@ class ObjectStorage:
                 await sealed(body.size, body.crc32c)
 
         try:
-            # For as long as the body takes, which is for whoever sends it to say.
+            # No time limit here: the sender of the body decides how long it takes.
             async with self._upload_turn(_project_of(key)), aclosing(body.blocks()) as blocks:
                 held: deque[bytes] = deque()
                 while body.size <= _PART:
@@ -154,7 +154,7 @@ class ObjectStorage:
             with translated(key, "read"):
                 result = await obstore.get_async(self._store, path, options=options)
         except Unavailable:
-            # Stores do not agree on what it is to read from behind the end on.
+            # Stores do not agree on how to answer a read that starts after the end.
             if not options or check_present(key, await self.stat(key)).size > start:
                 raise
             return
@@ -166,7 +166,7 @@ class ObjectStorage:
         path = self._path(key)
         with suppress(NotFound), translated(key, "read"):
             return self._meta(await obstore.head_async(self._store, path))
-        # The answer to HEAD has no body, which alone tells that the key is missing from the bucket itself.
+        # The answer to HEAD has no body, and only the body distinguishes a missing key from a missing bucket.
         with suppress(NotFound), translated(key, "read"):
             return self._meta((await obstore.get_async(self._store, path)).meta)
         return None
@@ -230,8 +230,8 @@ class ObjectStorage:
             )
         modified = self._clock()
         if not isinstance(mode, dict):
-            # The store's own time, so that the same object is told of with the same time for ever. Where a document
-            # is replaced nobody asks for it.
+            # The store's own time, so that the same object always has the same time. Nothing uses the time of a
+            # document that is replaced.
             stat = await self.stat(key)
             modified = modified if stat is None else stat.modified
         return Meta(
@@ -283,7 +283,7 @@ class ObjectStorage:
         return Meta(
             key=key,
             size=meta["size"],
-            # Some stores tell fractions of a second in listings only.
+            # Some stores return fractions of a second in listings only.
             modified=meta["last_modified"].replace(microsecond=0),
             token=token,
             content_type=content_type_of(key),

@@ -93,7 +93,7 @@ _ROLES: Final = tuple(name for name in ENVIRONMENT.values() if name.startswith((
 
 
 def open_bucket(url: str, options: Mapping[str, Json], environ: Mapping[str, str]) -> Bucket:
-    """Makes the client of a bucket; nothing is sent yet. Raises Unsupported."""
+    """Creates the client of a bucket; nothing is sent yet. Raises Unsupported."""
     name, prefix = split_bucket(url)
     given = translate("s3", TABLE, options)
     found = from_environment(ENVIRONMENT, environ)
