@@ -205,7 +205,7 @@ def test_a_decoder_ends_with_a_service_that_is_killed(samples: Path, tmp_path: P
     serve = """
 import asyncio, os, sys
 from pathlib import Path
-from evergreen_server.ports.provider import PictureRule
+from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
 from tests.media.test_clips import video

@@ -401,7 +401,7 @@ async def test_a_bomb_costs_no_memory(tmp_path: Path) -> None:
 import resource, sys
 from pathlib import Path
 from evergreen_server.ports.media import MediaRefused
-from evergreen_server.ports.provider import PictureRule
+from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.pictures import prepare
 from PIL import Image
