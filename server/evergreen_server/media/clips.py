@@ -1,4 +1,4 @@
-"""Reads what a video or sound file holds, and makes a poster of it, both as it is shown: turned, flipped and stretched.
+"""Reads what a video or sound file holds, and makes a poster of it, both as displayed: rotated, flipped, stretched.
 
 FFmpeg gets one named container format, the file itself and nothing that it refers to, and bounds on the size of a frame
 and on the number of frames and packets. Memory and time are bounded by the process in which it runs.
@@ -48,11 +48,11 @@ _POSTER_QUALITY = 85
 _POSTER_AT_SECONDS = 0.75
 _POSTER_FRAMES = 150
 _LONGEST_SECONDS = 10_000_000.0
-"""A file that claims to last longer is measured, like one that claims nothing."""
+"""A file that claims to last longer is measured, like one that states no duration."""
 _PACKETS = 1_000_000
 _MATRIX = struct.Struct("=9i")
 _STRETCHED = 10
-"""The most by which pixels are taken to be longer one way than the other."""
+"""The most extreme pixel aspect ratio that is believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +110,7 @@ def poster(path: Path, limits: MediaLimits) -> bytes:
 
 @contextmanager
 def _opened(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, str]]:
-    """Opens a file as what its first bytes say it is. Raises whatever FFmpeg raises of a broken one."""
+    """Opens a file as what its first bytes say it is. Raises what FFmpeg raises for a broken one."""
     with path.open("rb") as file:
         content_type = sniff(file.read(HEAD_BYTES))
     demuxer = _DEMUXERS.get(content_type or "")
@@ -152,7 +152,7 @@ def _check_whole(path: Path, content_type: str) -> None:
 
 
 def _video(container: InputContainer, limits: MediaLimits) -> VideoStream | None:
-    """Finds the moving picture; the cover of an album is none."""
+    """Finds the video stream; the cover of an album is not one."""
     for stream in container.streams.video:
         if stream.disposition & Disposition.attached_pic:
             continue
@@ -173,7 +173,7 @@ def _check_codec(stream: Stream) -> None:
 
 
 def _duration(container: InputContainer) -> float:
-    """Tells how long the file says that it lasts; 0 where it says nothing, or nothing to be believed."""
+    """Returns the duration that the file states, in seconds; 0 where it states none, or an implausible one."""
     known = [
         float(stream.duration * stream.time_base)
         for stream in (*container.streams.video, *container.streams.audio)
@@ -186,7 +186,7 @@ def _duration(container: InputContainer) -> float:
 def _looked_through(
     container: InputContainer, stream: VideoStream | AudioStream, *, whole: bool
 ) -> tuple[VideoFrame | None, float]:
-    """Finds a video's first frame, which alone tells how it is shown; measures a stream that is read as a `whole`."""
+    """Finds a video's first frame, the only source of how it is shown; measures a stream that is read as a `whole`."""
     frame: VideoFrame | None = None
     begin, end = None, Fraction(0)
     packets = container.demux(stream)

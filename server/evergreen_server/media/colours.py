@@ -15,17 +15,17 @@ _BAND_PIXELS = 1024 * 1024
 _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _BASES = ("L", "RGB", "CMYK", "LAB")
 _SPACES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK", "Lab": "LAB"}
-"""What a profile may speak of, and the mode in which pixels are given to it."""
+"""The colour spaces of profiles, and the mode in which pixels are passed to them."""
 _HIGH_BYTE = [value >> 8 for value in range(65536)]
 
 
 def is_opaque_rgb(image: Image.Image) -> bool:
-    """Tells whether the pixels can stay as they are, as far as the mode and the profile tell."""
+    """Returns whether the pixels can stay as they are, judging by the mode and the profile."""
     return image.mode == "RGB" and "transparency" not in image.info and "icc_profile" not in image.info
 
 
 def opaque_srgb(image: Image.Image, box: Box) -> tuple[Image.Image, bool]:
-    """Makes a new picture of a part of one. False where its profile is broken and the colours were taken as they are.
+    """Returns a part of a picture as a new one, and False where its profile is broken and the colours are unchanged.
 
     Raises MediaRefused where the pixels are of a kind that has no one meaning as colours.
     """
@@ -42,7 +42,7 @@ def opaque_srgb(image: Image.Image, box: Box) -> tuple[Image.Image, bool]:
 
 
 def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Parts a picture into its colours, in a mode that a profile can speak of, and its alpha if it has one."""
+    """Splits a picture into its colours, in a mode that a profile can describe, and its alpha if it has one."""
     key = image.info.get("transparency")
     mode = image.mode
     if mode.startswith("I;16"):
@@ -63,7 +63,7 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 
 def _keyed(image: Image.Image, key: object) -> Image.Image | None:
-    """Makes the alpha of a picture of which one colour is clear."""
+    """Returns the alpha channel of a picture with one transparent colour."""
     match image.mode, key:
         case "L", int(level):
             levels = [level]
@@ -82,7 +82,7 @@ def _keyed(image: Image.Image, key: object) -> Image.Image | None:
 
 
 def _conversion(profile: bytes | None, colours: Image.Image) -> tuple[Callable[[Image.Image], Image.Image], bool]:
-    """Finds how colours like these become sRGB, and tells whether the profile, if there is one, is used for it."""
+    """Returns how to convert such colours to sRGB, and whether the profile, if there is one, is used."""
     mode = colours.mode
     target = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     if profile:

@@ -1,4 +1,4 @@
-"""Decodes callers' files in a process of its own, which may be killed at any moment and costs nobody else its memory.
+"""Decodes callers' files in a process of its own, which may be killed at any moment and whose memory is bounded.
 
 Runs as `python -m evergreen_server.media.decoder LIMITS`, reads orders from its standard input and ends with it.
 """
@@ -25,7 +25,7 @@ from evergreen_server.media.signatures import HEAD_BYTES, sniff
 from evergreen_server.ports.media import MediaRefused
 
 _ORPHAN_SECONDS = 5.0
-"""How much later than by its parent it is ended by the system, should there be no parent any more."""
+"""How long after its parent would have ended it the system does, in case the parent is gone."""
 
 
 def main() -> None:
@@ -38,12 +38,12 @@ def main() -> None:
             answer = carry_out(Order.read(line), limits)
             signal.alarm(0)
             os.write(answers, answer.line())
-            # Frames and what scales them refer to one another; each would keep threads, and their stacks, for long.
+            # Frames and their scalers form cycles; each would keep threads, and their stacks, for a long time.
             gc.collect()
 
 
 def carry_out(order: Order, limits: MediaLimits) -> Answer:
-    """Decodes one file. Whatever its decoder raises is that file's fault; what the disk raises is not."""
+    """Decodes one file. What its decoder raises is attributed to the file; what the disk raises is not."""
     source, target = Path(order.source), Path(order.target)
     reason = "PICTURE_INVALID" if order.work is Work.PICTURE else "MEDIA_REFUSED"
     try:
@@ -95,7 +95,7 @@ def carry_out(order: Order, limits: MediaLimits) -> Answer:
 
 @contextmanager
 def _answers() -> Iterator[int]:
-    """Keeps the standard output for answers alone. Libraries that talk, as libtiff does, talk to nobody from now on."""
+    """Keeps the standard output for answers only, and silences libraries that print, such as libtiff."""
     answers, nobody = os.dup(1), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nobody, 1)
     os.dup2(nobody, 2)
@@ -104,7 +104,7 @@ def _answers() -> Iterator[int]:
 
 
 def _confine(limits: MediaLimits) -> None:
-    """Takes from this process what no decoding needs: memory without bound, large files, a dump of what it held."""
+    """Limits this process to what decoding needs: bounds its memory and files, and forbids core dumps."""
     # All that is imported later would count as memory that a file takes.
     Image.init()
     # One thread per picture, and profiles of any size that a file may have.

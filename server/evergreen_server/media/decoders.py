@@ -1,4 +1,4 @@
-"""A few processes that decode callers' files, started when they are needed, given in turn to projects.
+"""A few processes that decode callers' files, started when needed and shared fairly between projects.
 
 A decoder that takes too long, or takes too much memory, or crashes, is replaced; the service goes on.
 """
@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 _START_SECONDS = 30.0
 _END_SECONDS = 2.0
 _LATE_SECONDS = 1.0
-"""Noticed so late, the end of a file's time says that this process was paused, and nothing of the file."""
+"""A timeout that is noticed so late means that this process was paused, and says nothing about the file."""
 _FROM_OUTSIDE = (signal.SIGKILL, signal.SIGALRM)
-"""The signals that end a decoder not by its file: whoever keeps the machine's memory, or its alarm after a pause."""
+"""The signals that end a decoder for reasons other than its file: out of memory, or its alarm after a pause."""
 _KEPT = ("PATH", "LANG", "LC_", "LD_", "PYTHON", "TMPDIR")
-"""How the variables begin that a decoder sees. Keys and passwords are not among them."""
+"""Prefixes of the environment variables that a decoder sees. Keys and passwords are not among them."""
 
 
 class _Ended(Exception):
-    """The process ended in the midst of its work, by a signal of this number, or 0."""
+    """The process ended during its work, by a signal of this number, or 0."""
 
     def __init__(self, by: int) -> None:
         super().__init__(by)
@@ -38,7 +38,7 @@ class _Ended(Exception):
 
 
 class _Paused(Exception):
-    """The time of a file was over while nobody could look at its answer."""
+    """The time for a file ran out while this process was paused."""
 
 
 class Decoders:
@@ -57,7 +57,7 @@ class Decoders:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for process in self._idle:
-            # The end of its orders is its end; killed is only who does not see it.
+            # A decoder ends with its input; only one that does not is killed.
             assert process.stdin is not None
             process.stdin.close()
         with suppress(TimeoutError):
@@ -68,9 +68,10 @@ class Decoders:
             await self._end(process)
 
     async def run(self, order: Order, *, owner: str) -> Answer:
-        """Has an order carried out when it is the owner's turn.
+        """Runs an order when it is the owner's turn.
 
-        Raises MediaRefused for the file's own fault, MediaUnreachable where another try may do, OSError of the disk.
+        Raises MediaRefused for what is wrong with the file, MediaUnreachable where another try may succeed, and OSError
+        of the disk.
         """
         async with AsyncExitStack() as stack:
             try:
@@ -137,7 +138,7 @@ class Decoders:
             else:
                 self._idle.append(process)
         if spent and not fresh:
-            # What it lacked it may have given to the files before.
+            # Earlier files may have used up the memory that it lacked.
             return await self._asked(order)
         return answer
 

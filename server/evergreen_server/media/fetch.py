@@ -32,14 +32,14 @@ from evergreen_server.runtime.turns import Turns
 
 MAX_REDIRECTS = 3
 MAX_HEADS = 20
-"""Interim answers (1xx) and the one that counts."""
+"""Interim answers (1xx) and the final one."""
 
 T = TypeVar("T")
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK_BYTES = 256 * 1024
 _UNCHANGED = frozenset({"", "identity", "none", "binary", "aws-chunked", "utf-8"})
-"""What servers write as an encoding of plain bytes; object stores keep the word of a signed upload, aws-chunked."""
+"""What servers state as the encoding of plain bytes; object stores keep the aws-chunked of a signed upload."""
 
 
 class Fetcher:
@@ -124,7 +124,7 @@ class Fetcher:
         except (OSError, ValueError, LookupError) as exc:
             if isinstance(exc, aiohttp.ClientError | TimeoutError):
                 raise
-            # Nothing has touched the disk yet: so it is an answer, or an address, that the library chokes on.
+            # Nothing has touched the disk yet, so the library failed on an answer or an address.
             raise aiohttp.ClientConnectionError("the answer makes no sense") from exc
         async with response:
             yield response
@@ -188,7 +188,7 @@ class Fetcher:
 
 
 class _Answer(aiohttp.ClientResponse):
-    """An answer after few interim ones. The library reads on through any number, and lets nobody else run."""
+    """An answer after few interim ones. The library reads any number of them without yielding to other tasks."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:
         protocol, left = connection.protocol, MAX_HEADS
@@ -214,7 +214,7 @@ def _headers(kind: Kind) -> dict[str, str]:
 
 
 def _content_type(head: bytes, kind: Kind) -> str:
-    """Names what arrived, or refuses it; a picture's unknown format is left to who decodes it."""
+    """Returns the type of what arrived. Raises MediaRefused; an unknown picture format is left to the decoder."""
     if not head:
         reason = "PICTURE_INVALID" if kind is Kind.PICTURE else "MEDIA_REFUSED"
         raise MediaRefused("the URL's body is empty", reason=reason)
@@ -241,7 +241,7 @@ def _too_large(kind: Kind, limit: int) -> MediaRefused:
 
 
 def _translated(exc: aiohttp.ClientError | TimeoutError, host: str) -> MediaRefused | MediaUnreachable:
-    """Puts a failure into words of our own: the library's may repeat the URL, which may be signed."""
+    """Translates a failure into a text of our own: the library's may repeat the URL, which may be signed."""
     match exc:
         case aiohttp.ClientConnectorError(os_error=NotPublic()):
             return MediaRefused(f"{host} is not at a public address", reason="MEDIA_REFUSED")

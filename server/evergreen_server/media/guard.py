@@ -1,4 +1,4 @@
-"""Keeps fetches away from every address that is not public, however a URL came to name it.
+"""Keeps fetches away from every address that is not public, however a URL refers to it.
 
 The check is made on the address that the socket is about to connect to. So it holds for literals,
 redirects and names whose answer changes between two look-ups, and nothing is sent before it.
@@ -27,7 +27,7 @@ class NotPublic(OSError):
 
 
 def is_public(address: str) -> bool:
-    """Tells whether an IP address, as text, belongs to the public internet."""
+    """Returns whether an IP address, as text, belongs to the public internet."""
     try:
         ip = ip_address(address)
     except ValueError:
@@ -43,7 +43,7 @@ def is_public(address: str) -> bool:
 
 
 def guarded_socket(addr_info: AddrInfoType) -> socket.socket:
-    """Makes the socket for one connection, or raises NotPublic before there is one."""
+    """Creates the socket for one connection. Raises NotPublic before there is one."""
     family, kind, protocol, _, address = addr_info
     host = address[0]
     if family not in (socket.AF_INET, socket.AF_INET6) or not isinstance(host, str) or not is_public(host):
@@ -52,7 +52,7 @@ def guarded_socket(addr_info: AddrInfoType) -> socket.socket:
 
 
 class GuardedResolver(AbstractResolver):
-    """Refuses a name if any of its addresses is not public, so that such a name gets one clear error."""
+    """Refuses a name if any of its addresses is not public, with one clear error."""
 
     def __init__(self, resolver: AbstractResolver) -> None:
         self._resolver = resolver
@@ -66,11 +66,11 @@ class GuardedResolver(AbstractResolver):
         return answers
 
     async def close(self) -> None:
-        """Closes nothing: the inner resolver belongs to who made it."""
+        """Closes nothing: the creator of the inner resolver closes it."""
 
 
 def guarded_connector(resolver: AbstractResolver) -> TCPConnector:
-    """Makes a connector whose connections go to public addresses alone."""
+    """Returns a connector that connects to public addresses only."""
     return TCPConnector(
         resolver=GuardedResolver(resolver),
         socket_factory=guarded_socket,
@@ -81,7 +81,7 @@ def guarded_connector(resolver: AbstractResolver) -> TCPConnector:
 
 
 class ThreadResolver(AbstractResolver):
-    """Asks the system in given threads: the loop's own serve others, and a hostile name server is slow."""
+    """Resolves names in threads of its own, since a hostile name server can be slow."""
 
     def __init__(self, executor: Executor) -> None:
         self._executor = executor
@@ -106,4 +106,4 @@ class ThreadResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Closes nothing: the executor belongs to who made it."""
+        """Closes nothing: the creator of the executor closes it."""

@@ -30,7 +30,7 @@ class MediaLimits:
     work_seconds: float = 30.0
     """Decoding and encoding one file, counted from when it has a decoder."""
     wait_seconds: float = 300.0
-    """Waiting for one's turn: for a place among the fetches, or for a decoder."""
+    """Waiting for a slot among the fetches, or for a decoder."""
     fetches_at_once: int = 32
     decoders_at_once: int = 3
     """Processes for pictures and clips; one project alone has all but one of them."""
@@ -38,11 +38,11 @@ class MediaLimits:
     """The ports that a URL may name; a trusted private host is not bound by them."""
 
     def text(self) -> str:
-        """Writes them down for another process."""
+        """Returns them as text for another process."""
         return json.dumps({**asdict(self), "ports": sorted(self.ports)})
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Reads what `text` wrote."""
+        """Reads what `text` returned."""
         values = json.loads(text)
         return cls(**{**values, "ports": frozenset(values["ports"])})

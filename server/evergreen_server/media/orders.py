@@ -21,7 +21,7 @@ class Work(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One file to decode. `target` is where a picture that is made goes."""
+    """One file to decode. `target` is where the resulting picture is written."""
 
     work: Work
     source: str
@@ -39,7 +39,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What a file holds, or why that is not told: the file is `refused`, or the disk failed with `errno`.
+    """What a file holds, or why that is not known: the file is `refused`, or the disk failed with `errno`.
 
     `cause` is for the log. `spent`: the process had not enough memory, and is not used again.
     """

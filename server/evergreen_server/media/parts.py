@@ -1,7 +1,7 @@
-"""Tells the parts of a picture's file: what is decoded, what describes it, and what else lies in it.
+"""Finds the parts of a picture's file: what is decoded, what describes it, and what else is in it.
 
-A file that is `bare` holds its pixels and what is needed to decode them, as far as its structure tells. What no reader
-of pictures would look at is `surplus`: it lies behind the end, or in parts of a kind that is unknown.
+A file that is `bare` holds its pixels and what is needed to decode them, judging by its structure. What
+no reader of pictures looks at is `surplus`: it follows the end, or is in parts of an unknown kind.
 """
 
 import re
@@ -25,7 +25,7 @@ _PNG_SIZES = {
     b"bKGD": 6,
     b"IEND": 0,
 }
-"""The chunks of a bare PNG in RGB, beside its pixels: none can hold more than it says."""
+"""The chunks of a bare PNG in RGB other than its pixels, with their fixed sizes."""
 _PNG_KNOWN = {
     *_PNG_SIZES,
     *_PNG_TEXTS,
@@ -115,7 +115,7 @@ def _tells_orientation(whole: memoryview) -> bool:
     name, body = bytes(whole[4:8]), whole[8:-4].tobytes().partition(b"\0")[2]
     if name == b"tEXt" or (name == b"iTXt" and body[:1] == b"\0"):
         return True
-    # Behind the method, or behind the method, a language and a keyword in it.
+    # After the method; or after the method, a language and a keyword.
     packed = body[1:] if name == b"zTXt" else body[2:].split(b"\0", 2)[-1]
     inflate = zlib.decompressobj()
     try:
@@ -149,7 +149,7 @@ def _is_bare_png(chunks: list[Chunk]) -> bool:
 
 
 def _inflates_to(pieces: list[memoryview], size: int) -> bool:
-    """Tells whether the pieces are one compressed stream of just this size, with nothing after it."""
+    """Returns whether the pieces are one compressed stream of exactly this size, with nothing after it."""
     inflate = zlib.decompressobj()
     try:
         for piece in pieces:
@@ -205,7 +205,7 @@ def _jpeg(data: bytes) -> Parts:
 
 
 def _is_needed(kind: int, body: bytes) -> bool:
-    """Tells whether a JPEG's segment is there for its pixels alone. More may hide where scans or restarts are many."""
+    """Returns whether a JPEG's segment only serves its pixels. Many scans or restarts can hide other data."""
     if kind == _APP0:
         return len(body) == 14 and _JFIF.fullmatch(body) is not None
     if kind == _APP14:
@@ -218,7 +218,7 @@ def _is_needed(kind: int, body: bytes) -> bool:
 
 
 def _tables(kind: int, body: bytes) -> list[int]:
-    """Names the tables of a segment by its kind and their numbers; -1 for what is none."""
+    """Returns the tables of a segment as its kind and their numbers; -1 for a malformed one."""
     found: list[int] = []
     at = 0
     while kind in (_DQT, _DHT) and at < len(body):

@@ -35,7 +35,7 @@ _LOSSLESS = ("image/png", "image/bmp", "image/gif")
 _ANIMATED = ("PNG", "WEBP", "AVIF", "GIF")
 _JPEG_QUALITIES = (92, 82, 72, 60)
 _MAX_SIDE = 65_500
-"""As far as a JPEG can be encoded."""
+"""The longest side that can be encoded as JPEG."""
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,8 +49,8 @@ _UPRIGHT = {
 _SWAPS_SIDES = (5, 6, 7, 8)
 _PIXEL_BYTES = 8
 """A pixel as it was decoded and as it will be encoded."""
-_SHEETS = ("image/webp", "image/avif")
-"""Formats whose decoders hold a sheet or two of their own while Pillow has its own."""
+_COPYING = ("image/webp", "image/avif")
+"""Formats whose decoders hold further copies of the pixels while Pillow holds its own."""
 _TILE_BYTES = 64 * 1024 * 1024
 _PALETTE = 256
 _TAIL_BYTES = 8
@@ -65,7 +65,7 @@ _BROKEN = (
 def prepare(data: bytes, rule: PictureRule, limits: MediaLimits) -> Picture:
     """Decodes, normalises and encodes a picture. Blocks; raises MediaRefused.
 
-    Of a broken file it raises also what the decoders raise, which may be anything.
+    For a broken file it also raises whatever the decoders raise.
     """
     content_type = _format(data)
     found = parts(data, content_type)
@@ -89,7 +89,7 @@ def prepare(data: bytes, rule: PictureRule, limits: MediaLimits) -> Picture:
         if _ends_where_it_is_read(data, content_type, found, seen):
             return Picture(data=data, content_type=content_type, width=width, height=height)
         image, _, _ = _loaded(data, content_type, limits)
-    # Each step lets go of the one before, since a large picture is held once per name.
+    # Each step drops the picture of the one before, since large pictures must not be held twice.
     image, profile_used = opaque_srgb(image, _centre(image, (height, width) if swapped else size))
     if not profile_used:
         warnings.append("PICTURE_PROFILE_IGNORED: the colour profile is broken; the colours are taken as sRGB")
@@ -115,7 +115,7 @@ def _format(data: bytes) -> str:
 
 
 def _loaded(data: bytes, content_type: str, limits: MediaLimits) -> tuple[Image.Image, int, bool]:
-    """Decodes the first frame; tells its orientation and whether there are more."""
+    """Decodes the first frame. Returns it, its orientation, and whether there are more frames."""
     try:
         image = Image.open(io.BytesIO(data), formats=[_FORMATS[content_type]])
     except Image.DecompressionBombError:
@@ -123,7 +123,7 @@ def _loaded(data: bytes, content_type: str, limits: MediaLimits) -> tuple[Image.
     _judge(image, content_type, limits)
     _mend_clear_colours(image, data)
     image.load()
-    # Once more: a format that keeps a size per frame tells the real one only now.
+    # Once more: a format with a size per frame reveals the real one only now.
     _judge(image, content_type, limits)
     animated = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
     return image, _orientation(image), animated
@@ -141,8 +141,8 @@ def _judge(image: Image.Image, content_type: str, limits: MediaLimits) -> None:
 
 
 def _pixel_bytes(image: Image.Image, content_type: str) -> float:
-    """Tells about how much memory each pixel takes while a picture is worked on."""
-    if content_type in _SHEETS:
+    """Returns about how many bytes each pixel takes while a picture is processed."""
+    if content_type in _COPYING:
         return 2 * _PIXEL_BYTES
     if isinstance(image, JpegImagePlugin.JpegImageFile) and "progressive" in image.info:
         # All coefficients are held until the last scan, two bytes each, beside the pixels.
@@ -160,7 +160,7 @@ def _tile_bytes(image: TiffImagePlugin.TiffImageFile) -> float:
 
 
 def _mend_clear_colours(image: Image.Image, data: bytes) -> None:
-    """Brings a PNG's clear colour to the depth in which its pixels come, and leaves out entries of no palette."""
+    """Converts a PNG's transparent colour to the depth of its pixels, and drops entries outside the palette."""
     key = image.info.get("transparency")
     if image.format != "PNG" or key is None:
         return
@@ -183,7 +183,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _allowed_size(width: int, height: int, rule: PictureRule) -> tuple[int, int]:
-    """Tells the largest part of a picture whose aspect the model takes."""
+    """Returns the size of the largest part of a picture whose aspect the model takes."""
     if rule.max_aspect is not None and width > height * rule.max_aspect:
         return max(1, int(height * rule.max_aspect)), height
     if rule.min_aspect is not None and width < height * rule.min_aspect:
@@ -197,7 +197,7 @@ def _centre(image: Image.Image, size: tuple[int, int]) -> tuple[int, int, int, i
 
 
 def _ends_where_it_is_read(data: bytes, content_type: str, found: Parts, seen: int) -> bool:
-    """Tells whether a bare file's last bytes are pixels: without them, there is another picture, or none."""
+    """Returns whether a bare file's last bytes are pixels: without them, it decodes differently or not at all."""
     if found.tail is None:
         return True
     try:

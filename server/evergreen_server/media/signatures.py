@@ -1,4 +1,4 @@
-"""Tells what a file is by its first bytes, since neither its name nor its declared type is evidence."""
+"""Finds out what a file is by its first bytes, since neither its name nor its declared type is evidence."""
 
 import re
 
@@ -48,7 +48,7 @@ _NOT_TEXT = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def sniff(head: bytes) -> str | None:
-    """Names the content type of a file by its first HEAD_BYTES; None if they are of no known kind."""
+    """Returns the content type of a file by its first HEAD_BYTES; None if they are of no known kind."""
     for prefix, content_type in _FIXED:
         if head.startswith(prefix):
             return content_type
@@ -56,7 +56,7 @@ def sniff(head: bytes) -> str | None:
 
 
 def as_sound(content_type: str) -> str:
-    """Names a container that may hold pictures by what it is called when it holds only sound."""
+    """Returns the content type of a container that holds only sound."""
     return _AS_SOUND.get(content_type, content_type)
 
 

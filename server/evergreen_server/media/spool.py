@@ -1,4 +1,4 @@
-"""A temporary file that threads fill and that surely goes away."""
+"""A temporary file that threads fill and that is removed in any case."""
 
 import threading
 from contextlib import suppress
@@ -10,7 +10,7 @@ class Spool:
     """One file, made by `open` and removed by `discard`. Every method blocks: call them in a thread.
 
     A cancelled task leaves its thread behind, which may open or write later than `discard`; the lock and
-    the flag see to it that nothing is made anew then.
+    the flag make sure that it creates no new file then.
     """
 
     def __init__(self, path: Path) -> None:

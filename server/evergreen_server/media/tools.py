@@ -1,4 +1,4 @@
-"""The room's one door: fetches, pictures and clips behind the protocol that jobs declare."""
+"""The entry to this package: fetches, pictures and clips, as the protocol `MediaTools`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -30,7 +30,7 @@ _NAME_THREADS = 8
 
 
 class Media:
-    """Fetches and examines what comes from outside; fits `MediaTools`. Open as a context.
+    """Fetches and examines what comes from outside; implements `MediaTools`. Open as a context.
 
     `private_hosts` are the `host` or `host:port` names that may be fetched although they are private.
     `temp_dir` must exist; bodies and pictures lie there while they are worked on. Without a `resolver`, names
@@ -79,7 +79,7 @@ class Media:
         return self._fetcher.fetch(uri, kind, owner=owner)
 
     def uri_error(self, uri: str) -> str | None:
-        """Tells what is wrong with a URL by its text alone, or None. Needs no open context."""
+        """Returns what is wrong with a URL by its text alone, or None. Needs no open context."""
         try:
             self._policy.checked(uri)
         except MediaRefused as exc:
@@ -87,11 +87,11 @@ class Media:
         return None
 
     def sniff(self, head: bytes) -> str | None:
-        """Names the content type of a file by its first HEAD_BYTES, or None. Needs no open context."""
+        """Returns the content type of a file by its first HEAD_BYTES, or None. Needs no open context."""
         return sniff(head)
 
     def may_pass_on(self, uri: str) -> bool:
-        """Tells whether the provider may be given this URL itself. Needs no open context."""
+        """Returns whether this URL may be passed to the provider as it is. Needs no open context."""
         return self._policy.may_pass_on(uri)
 
     async def picture(self, source: Path | bytes, rule: PictureRule, *, owner: str) -> Picture:
@@ -130,7 +130,7 @@ class Media:
 
     @asynccontextmanager
     async def _file(self, data: bytes) -> AsyncIterator[Path]:
-        """Puts bytes into a file that is gone when the context ends."""
+        """Writes bytes into a file that is removed when the context ends."""
         path = self._temp_dir / f"decode-{uuid4().hex}"
         try:
             await self._in_thread(partial(path.write_bytes, data))

@@ -21,7 +21,7 @@ _PRIVATE_ZONES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", ".t
 
 
 class UrlPolicy:
-    """Which URLs may be fetched at all, and which may be given to the provider.
+    """Which URLs may be fetched at all, and which may be passed to the provider.
 
     `private_hosts` are exact `host` or `host:port` names, whose scheme must be http or https and whose
     port and addresses are free; all others are bound to `ports` and to public addresses.
@@ -67,12 +67,12 @@ class UrlPolicy:
         return url
 
     def trusts(self, url: URL) -> bool:
-        """Tells whether a URL names a private host that the operator allows."""
+        """Returns whether a URL names a private host that the operator allows."""
         host = _authority(url.raw_host or "")
         return host in self._private_hosts or f"{host}:{url.port}" in self._private_hosts
 
     def may_pass_on(self, uri: str) -> bool:
-        """Tells whether the provider may be given this URL: https on a public DNS name, default port."""
+        """Returns whether this URL may be passed to the provider: https on a public DNS name, default port."""
         try:
             url = self.checked(uri)
         except MediaRefused:
@@ -90,7 +90,7 @@ class UrlPolicy:
 
 
 def _authority(host: str) -> str:
-    """Brings a host, with or without a port, to the one form in which hosts are compared."""
+    """Returns a host, with or without a port, in the form in which hosts are compared."""
     try:
         literal = ip_address(host)
     except ValueError:
