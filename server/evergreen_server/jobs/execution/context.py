@@ -21,6 +21,7 @@ from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.media import MediaTools
 from evergreen_server.ports.metrics import Metrics, NullMetrics
 from evergreen_server.ports.provider import NotSent, Provider, Task
+from evergreen_server.runtime.backoff import doubled
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.runtime.threads import FileThreads
 from evergreen_server.runtime.turns import Turns
@@ -103,7 +104,7 @@ class StepContext:
 
     def backoff(self, tries: int) -> float:
         """Gives a jittered pause in real seconds: 1, 2, 4 … 60, each between half and whole."""
-        return min(60.0, 2.0 ** min(tries, 6)) * self.random.uniform(0.5, 1.0) / self.pace.scale
+        return doubled(1.0, tries, most=60.0) * self.random.uniform(0.5, 1.0) / self.pace.scale
 
     def later(self, tries: int) -> datetime:
         """Gives the moment when that pause is over."""

@@ -11,6 +11,7 @@ from random import Random
 from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.execution.polling.forecast import forecast_end
 from evergreen_server.ports.provider import TaskState
+from evergreen_server.runtime.backoff import doubled
 
 _FULL_TRUST_SECONDS = 2.5
 _READINGS = 16
@@ -78,8 +79,7 @@ class PollPlan:
         """
         self._errors += 1
         pace, now = self._pace, now * self._pace.scale
-        # The exponent is bounded too: an outage of days must not overflow a float.
-        longest = min(pace.max_error_seconds, pace.min_seconds * 2.0 ** min(self._errors, 16))
+        longest = doubled(pace.min_seconds, self._errors, most=pace.max_error_seconds)
         wait = max(pace.min_seconds, longest * self._random.uniform(0.5, 1.0))
         self._next_at = now + max(wait, min(wish or 0.0, _LONGEST_WISH_SECONDS))
 

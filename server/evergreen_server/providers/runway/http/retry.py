@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
 from evergreen_server.ports.provider import ProviderUnavailable
+from evergreen_server.runtime.backoff import doubled
 
 __all__ = ["Again", "Retry", "RetryPolicy", "retry_after_seconds"]
 
@@ -59,7 +60,7 @@ class Retry:
             except Again as failure:
                 wait = failure.retry_after_seconds
                 if wait is None:
-                    wait = min(policy.first_seconds * 2 ** (made - 1), policy.most_seconds) * (1 + self._random() / 2)
+                    wait = doubled(policy.first_seconds, made - 1, most=policy.most_seconds) * (1 + self._random() / 2)
                 if made == policy.tries or wait > policy.obeyed_seconds or self._monotonic() + wait > end:
                     raise
                 logger.info("provider read repeated", extra={"call": what, "tries": made, "wait_seconds": wait})
