@@ -27,13 +27,13 @@ LARGEST_WHOLE = 2**53
 class Composition:
     """A request: `origins` tells for paths in the body the fields that they came from.
 
-    `misfits` are the media, by index, for which the model has no place; they are not in the body.
+    `unplaced_media` are the media, by index, for which the model has no place; they are not in the body.
     """
 
     operation: Operation
     body: dict[str, Json]
     origins: Mapping[Path, str]
-    misfits: tuple[int, ...]
+    unplaced_media: tuple[int, ...]
 
 
 def operation_of(model: str, roles: Iterable[Role]) -> Operation:
@@ -88,9 +88,9 @@ def compose(spec: GenerationSpec, media: Sequence[PreparedMedia], row: Row) -> C
     for name, option in spec.options.items():
         origins[name,] = f"options.{name}"
         body[name] = _whole(option)
-    misfits = tuple(index for index, one in enumerate(media) if not _place(one, index, row, body, origins))
+    unplaced_media = tuple(index for index, one in enumerate(media) if not _place(one, index, row, body, origins))
     _simplify(body, origins)
-    return Composition(operation=row.operation, body=body, origins=origins, misfits=misfits)
+    return Composition(operation=row.operation, body=body, origins=origins, unplaced_media=unplaced_media)
 
 
 def _place(

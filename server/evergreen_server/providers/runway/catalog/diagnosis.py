@@ -91,8 +91,8 @@ def _row_errors(spec: GenerationSpec, row: Row, *, of_media: bool) -> Iterator[F
         text = f"A clip is delivered as one video file, so image sequences are not taken; one of: {kinds}."
         yield FieldError(field="options.outputFormat", description=text)
     if of_media:
-        for index in composed.misfits:
-            yield _misfit(index, spec.media[index], row)
+        for index in composed.unplaced_media:
+            yield _unplaced(index, spec.media[index], row)
         for index, one in enumerate(spec.media):
             if one.at_seconds is not None and one.role is not Role.KEYFRAME:
                 yield FieldError(
@@ -101,7 +101,7 @@ def _row_errors(spec: GenerationSpec, row: Row, *, of_media: bool) -> Iterator[F
                 )
 
 
-def _misfit(index: int, one: Media, row: Row) -> FieldError:
+def _unplaced(index: int, one: Media, row: Row) -> FieldError:
     roles = roles_of(row)
     if one.role is Role.SOURCE_VIDEO and one.role in roles:
         return FieldError(

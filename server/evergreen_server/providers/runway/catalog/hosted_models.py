@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from evergreen_server.providers.runway.catalog import crosschecks as cross
+from evergreen_server.providers.runway.catalog import cross_field_rules as cross
 from evergreen_server.providers.runway.catalog import vocabulary as v
 from evergreen_server.providers.runway.catalog.rules import Duration, Flag, Number, OneOf, Operation, Rule, Text
 from evergreen_server.providers.runway.catalog.shapes import Frames

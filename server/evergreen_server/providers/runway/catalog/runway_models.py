@@ -6,7 +6,7 @@ A bound that is not known is left open (None), so that nothing is refused which 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
-from evergreen_server.providers.runway.catalog import crosschecks as cross
+from evergreen_server.providers.runway.catalog import cross_field_rules as cross
 from evergreen_server.providers.runway.catalog import vocabulary as v
 from evergreen_server.providers.runway.catalog.hosted_models import hosted_rows
 from evergreen_server.providers.runway.catalog.rules import Duration, Flag, OneOf, Operation, Rule, Text

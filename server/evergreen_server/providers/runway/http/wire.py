@@ -45,9 +45,9 @@ def request_for(spec: GenerationSpec, media: Sequence[PreparedMedia]) -> tuple[s
             f"{spec.model} does not do {operation}.", field_errors=[FieldError(field="model", description="Not known.")]
         )
     composed = compose(spec, media, row)
-    if composed.misfits:
+    if composed.unplaced_media:
         field_errors = [
-            FieldError(field=f"media[{index}].role", description="Has no place.") for index in composed.misfits
+            FieldError(field=f"media[{index}].role", description="Has no place.") for index in composed.unplaced_media
         ]
         raise Refused(f"{spec.model} {operation} has no place for some of the media.", field_errors=field_errors)
     return f"/v1/{operation}", composed
