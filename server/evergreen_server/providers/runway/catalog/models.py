@@ -1,13 +1,13 @@
 """The one table of models: validates requests, quotes prices, answers ListModels, and serves the sandbox.
 
-The rules are stated on request bodies as the provider takes them (`rows.py`); what a caller of ours
-gets wrong is found by composing the body and tracing each issue back to the field it came from (`field_errors.py`).
+The rules are stated on request bodies as the provider takes them (`runway_models.py`); what a caller of ours
+gets wrong is found by composing the body and tracing each issue back to the field it came from (`diagnosis.py`).
 """
 
 from collections.abc import Sequence
 
 from evergreen_server.ports.catalog import ModelInfo, OperationInfo, PictureRule
-from evergreen_server.ports.specs import FieldError, GenerationSpec, PreparedMedia, Role
+from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Kind, PreparedMedia, Role
 from evergreen_server.providers.runway.catalog.checks import aspect_limits, check_body, smallest_side
 from evergreen_server.providers.runway.catalog.compose import compose, operation_of, roles_of
 from evergreen_server.providers.runway.catalog.diagnosis import OWNED, find_field_errors
@@ -21,12 +21,12 @@ from evergreen_server.providers.runway.catalog.prices import (
 )
 from evergreen_server.providers.runway.catalog.rules import Duration, Issue, OneOf, Operation, Text
 from evergreen_server.providers.runway.catalog.runway_models import TABLE
-from evergreen_server.providers.runway.catalog.shapes import DATA_URI_LIMIT
+from evergreen_server.providers.runway.catalog.shapes import DATA_URI_LIMIT, MEDIA_TYPES
 from evergreen_server.providers.runway.catalog.vocabulary import Row
 
 __all__ = [
-    "DATA_URI_LIMIT", "Issue", "Operation", "RunwayModels", "aspect_limits", "check_body", "default_duration",
-    "duration_bounds", "model_names", "output_size", "price_bound", "smallest_side",
+    "DATA_URI_LIMIT", "MEDIA_TYPES", "Issue", "Json", "Kind", "Operation", "RunwayModels", "aspect_limits",
+    "check_body", "default_duration", "duration_bounds", "model_names", "output_size", "price_bound", "smallest_side",
 ]  # fmt: skip
 
 

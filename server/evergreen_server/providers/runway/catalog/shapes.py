@@ -20,24 +20,25 @@ from evergreen_server.providers.runway.catalog.rules import (
     wrong_type,
 )
 
-__all__ = ["DATA_URI_LIMIT", "Frames", "Items", "Object", "Uri", "member_issues"]
+__all__ = ["DATA_URI_LIMIT", "MEDIA_TYPES", "Frames", "Items", "Object", "Uri", "member_issues"]
 
 DATA_URI_LIMIT = 5_242_880
 """Characters of a whole data URI. Older branches of the API still take 16 MiB; this bound holds for all."""
 
 URL_LIMIT, RUNWAY_URI_LIMIT, URI_MINIMUM = 2048, 5000, 13
 
-_MEDIA_TYPES: Mapping[Kind, tuple[str, ...]] = {
-    Kind.PICTURE: ("image/jpg", "image/jpeg", "image/png", "image/webp"),
-    Kind.VIDEO: (
+MEDIA_TYPES: Mapping[Kind, frozenset[str]] = {
+    Kind.PICTURE: frozenset(("image/jpg", "image/jpeg", "image/png", "image/webp")),
+    Kind.VIDEO: frozenset((
         "video/mp4", "video/quicktime", "video/x-matroska", "video/webm", "video/3gpp", "video/ogg",
         "video/x-msvideo", "video/x-flv", "video/mpeg",
-    ),
-    Kind.AUDIO: (
+    )),
+    Kind.AUDIO: frozenset((
         "audio/mpeg", "audio/mp3", "audio/wav", "audio/wave", "audio/x-wav", "audio/flac", "audio/x-flac",
         "audio/mp4", "audio/x-m4a", "audio/aac", "audio/x-aac",
-    ),
+    )),
 }  # fmt: skip
+"""The content types that the provider takes."""
 
 POSITION = OneOf(("first", "last"))
 
@@ -107,7 +108,7 @@ class Uri:
         found = re.match(r"data:([^;,]*)((?:;[^;,]*)*),", value[:256], re.IGNORECASE)
         if found is None or not found[2].lower().endswith(";base64") or found.end() == len(value):
             yield custom(path, "Invalid data URI.")
-        elif found[1].lower() not in _MEDIA_TYPES[self.kind]:
+        elif found[1].lower() not in MEDIA_TYPES[self.kind]:
             message = "Unsupported asset type. Data URIs must include the content type of the value they encode."
             yield custom(path, message)
 

@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 import aiohttp
 from PIL import Image, UnidentifiedImageError
 
+from evergreen_server.providers.runway.catalog.models import MEDIA_TYPES, Json, Kind
 from evergreen_server.providers.runway.sandbox.generation.studio import RenderFailed, Studio
 from evergreen_server.providers.runway.sandbox.settings import Settings
-from evergreen_server.providers.runway.sandbox.state.journal import Json
-from evergreen_server.providers.runway.sandbox.state.uploads import AUDIO_TYPES, IMAGE_TYPES, VIDEO_TYPES, Upload
+from evergreen_server.providers.runway.sandbox.state.uploads import Upload
 
 AssetKind: TypeAlias = Literal["image", "video", "audio"]
 Place: TypeAlias = tuple[str | int, ...]
@@ -34,7 +34,7 @@ _FIELDS: Mapping[str, AssetKind] = {
     "referenceVideos": "video",
     "referenceAudio": "audio",
 }
-_TYPES = {"image": IMAGE_TYPES, "video": VIDEO_TYPES, "audio": AUDIO_TYPES}
+_TYPES = {"image": MEDIA_TYPES[Kind.PICTURE], "video": MEDIA_TYPES[Kind.VIDEO], "audio": MEDIA_TYPES[Kind.AUDIO]}
 _FETCH_LIMITS = {"image": 16, "video": 32, "audio": 32}
 _MEGABYTE = 1024 * 1024
 _ROTATED = range(5, 9)

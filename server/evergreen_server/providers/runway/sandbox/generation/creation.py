@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from evergreen_server.providers.runway.catalog.models import Issue, Operation, check_body, duration_bounds
+from evergreen_server.providers.runway.catalog.models import Issue, Json, Operation, check_body, duration_bounds
 from evergreen_server.providers.runway.sandbox.generation.assets import (
     Asset,
     AssetRefused,
@@ -30,7 +30,6 @@ from evergreen_server.providers.runway.sandbox.http.faults import Fault
 from evergreen_server.providers.runway.sandbox.settings import Settings
 from evergreen_server.providers.runway.sandbox.state.books import Books, DailyLimitReached, NotEnoughCredits
 from evergreen_server.providers.runway.sandbox.state.clock import SimulatedClock
-from evergreen_server.providers.runway.sandbox.state.journal import Json
 from evergreen_server.providers.runway.sandbox.state.tasks import MILLI, PlannedFailure, Source, TaskRecord, credits_of
 
 _DRAFT_LIFE_SECONDS = 7 * 24 * 3600.0

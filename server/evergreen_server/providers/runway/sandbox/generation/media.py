@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evergreen_server.providers.runway.catalog.models import (
     Issue,
+    Json,
     Operation,
     aspect_limits,
     duration_bounds,
     smallest_side,
 )
 from evergreen_server.providers.runway.sandbox.generation.assets import Asset, Place
-from evergreen_server.providers.runway.sandbox.state.journal import Json
 
 __all__ = ["media_issues"]
 

@@ -8,9 +8,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from evergreen_server.providers.runway.catalog.models import Operation
+from evergreen_server.providers.runway.catalog.models import Json, Operation
 from evergreen_server.providers.runway.sandbox.generation.assets import Asset
-from evergreen_server.providers.runway.sandbox.state.journal import Json
 from evergreen_server.providers.runway.sandbox.state.tasks import MILLI
 
 _UNPUBLISHED = 10.0

@@ -3,9 +3,14 @@
 import re
 from collections.abc import Mapping
 
-from evergreen_server.providers.runway.catalog.models import Operation, default_duration, duration_bounds, output_size
+from evergreen_server.providers.runway.catalog.models import (
+    Json,
+    Operation,
+    default_duration,
+    duration_bounds,
+    output_size,
+)
 from evergreen_server.providers.runway.sandbox.generation.assets import Asset
-from evergreen_server.providers.runway.sandbox.state.journal import Json
 from evergreen_server.providers.runway.sandbox.state.tasks import Form
 
 _USUAL_SECONDS = 10
@@ -18,7 +23,7 @@ DRAFT, DONE = 854 * 480, 1920 * 1080
 
 
 def clip_seconds(operation: Operation, body: Mapping[str, Json], video: Asset | None) -> float:
-    """Tells the clip's length: as asked, else that of the source video, else a usual one within the model's bounds."""
+    """Returns the clip's length: as asked, else the source's, else a usual one within the model's bounds."""
     asked = body.get("duration")
     if isinstance(asked, int | float) and not isinstance(asked, bool):
         return float(asked)

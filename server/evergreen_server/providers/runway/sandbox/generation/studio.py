@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from threading import Timer
 from typing import Literal
 
-from evergreen_server.providers.runway.sandbox.state.journal import Json
+from evergreen_server.providers.runway.catalog.models import Json
 from evergreen_server.providers.runway.sandbox.state.tasks import ENDINGS, TaskRecord
 
 _SECONDS_MOST = 300.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from evergreen_server.providers.runway.sandbox.state.journal import Json
+from evergreen_server.providers.runway.catalog.models import Json
 
 DOCUMENTATION = "https://docs.dev.runwayml.com/api"
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from evergreen_server.providers.runway.catalog.models import Issue, Operation
+from evergreen_server.providers.runway.catalog.models import Issue, Json, Operation
 from evergreen_server.providers.runway.sandbox.generation.creation import Creation
 from evergreen_server.providers.runway.sandbox.http.answers import Answer, invalid, no_task, refusal
 from evergreen_server.providers.runway.sandbox.http.faults import CREATES, Struck, Target
@@ -21,7 +21,6 @@ from evergreen_server.providers.runway.sandbox.http.reading import read_json
 from evergreen_server.providers.runway.sandbox.settings import Settings
 from evergreen_server.providers.runway.sandbox.state.books import Books
 from evergreen_server.providers.runway.sandbox.state.clock import SimulatedClock, timestamp
-from evergreen_server.providers.runway.sandbox.state.journal import Json
 from evergreen_server.providers.runway.sandbox.state.tasks import ENDINGS, Task, credits_of
 from evergreen_server.providers.runway.sandbox.state.uploads import Upload, type_of
 

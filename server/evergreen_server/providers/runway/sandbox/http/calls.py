@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
-from evergreen_server.providers.runway.sandbox.state.journal import Json
+from evergreen_server.providers.runway.catalog.models import Json
 
 _KEPT = 200_000
 _TAG = 120

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from aiohttp import web
 
+from evergreen_server.providers.runway.catalog.models import Json
 from evergreen_server.providers.runway.sandbox.http.answers import compact
 from evergreen_server.providers.runway.sandbox.http.api import Controls
 from evergreen_server.providers.runway.sandbox.http.calls import CallLog
@@ -17,7 +18,6 @@ from evergreen_server.providers.runway.sandbox.http.visitors import visitor_faul
 from evergreen_server.providers.runway.sandbox.state.account import parse_change
 from evergreen_server.providers.runway.sandbox.state.books import Books
 from evergreen_server.providers.runway.sandbox.state.clock import SimulatedClock, check_speed, timestamp
-from evergreen_server.providers.runway.sandbox.state.journal import Json
 from evergreen_server.providers.runway.sandbox.state.tasks import Task, credits_of
 
 _WAIT_MOST = 60.0

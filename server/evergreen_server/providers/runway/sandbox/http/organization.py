@@ -4,11 +4,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
-from evergreen_server.providers.runway.catalog.models import Issue, model_names
+from evergreen_server.providers.runway.catalog.models import Issue, Json, model_names
 from evergreen_server.providers.runway.sandbox.http.answers import Answer, invalid
 from evergreen_server.providers.runway.sandbox.state.account import Limits
 from evergreen_server.providers.runway.sandbox.state.books import Books
-from evergreen_server.providers.runway.sandbox.state.journal import Json
 from evergreen_server.providers.runway.sandbox.state.tasks import MILLI, credits_of
 
 # The tier list of the real service goes on naming what is no longer available.

@@ -4,7 +4,7 @@ import json
 import math
 import re
 
-from evergreen_server.providers.runway.sandbox.state.journal import Json
+from evergreen_server.providers.runway.catalog.models import Json
 
 __all__ = ["finite", "read_json"]
 

@@ -4,10 +4,10 @@ import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
+from evergreen_server.providers.runway.catalog.models import Json
 from evergreen_server.providers.runway.sandbox.http.answers import DOCUMENTATION, compact
 from evergreen_server.providers.runway.sandbox.http.faults import CREATES, KINDS, OPERATIONS, Fault, Kind, Rule
 from evergreen_server.providers.runway.sandbox.http.reading import finite
-from evergreen_server.providers.runway.sandbox.state.journal import Json
 
 _RULE_MEMBERS = ("operation", "path", "method", "match", "nth", "count", "fault")
 _MATCH_MEMBERS = ("promptText", "model", "taskId")

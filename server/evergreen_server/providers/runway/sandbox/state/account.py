@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from evergreen_server.providers.runway.sandbox.state.journal import Json
+from evergreen_server.providers.runway.catalog.models import Json
 from evergreen_server.providers.runway.sandbox.state.tasks import MILLI
 
 DEFAULT_TIER = 5

@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 
+from evergreen_server.providers.runway.catalog.models import Json
 from evergreen_server.providers.runway.sandbox.state.account import (
     DEFAULT_TIER,
     AccountChange,
@@ -15,7 +16,7 @@ from evergreen_server.providers.runway.sandbox.state.account import (
     tier_from_entry,
 )
 from evergreen_server.providers.runway.sandbox.state.clock import Anchor
-from evergreen_server.providers.runway.sandbox.state.journal import Journal, Json
+from evergreen_server.providers.runway.sandbox.state.journal import Journal
 from evergreen_server.providers.runway.sandbox.state.lane import Lane
 from evergreen_server.providers.runway.sandbox.state.tasks import Task, TaskRecord
 from evergreen_server.providers.runway.sandbox.state.uploads import Upload

@@ -8,9 +8,8 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeAlias
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+from evergreen_server.providers.runway.catalog.models import Json
 
 
 class Journal:

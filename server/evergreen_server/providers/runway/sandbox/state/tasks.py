@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal, TypeAlias
 
+from evergreen_server.providers.runway.catalog.models import Json
 from evergreen_server.providers.runway.sandbox.settings import Progress
-from evergreen_server.providers.runway.sandbox.state.journal import Json
 
 Status: TypeAlias = Literal["THROTTLED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 

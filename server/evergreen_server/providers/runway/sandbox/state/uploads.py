@@ -6,35 +6,6 @@ from dataclasses import dataclass
 MIN_BYTES = 512
 MAX_BYTES = 200 * 1000 * 1000
 
-IMAGE_TYPES = frozenset({"image/jpg", "image/jpeg", "image/png", "image/webp"})
-VIDEO_TYPES = frozenset(
-    {
-        "video/mp4",
-        "video/quicktime",
-        "video/x-matroska",
-        "video/webm",
-        "video/3gpp",
-        "video/ogg",
-        "video/x-msvideo",
-        "video/x-flv",
-        "video/mpeg",
-    }
-)
-AUDIO_TYPES = frozenset(
-    {
-        "audio/mpeg",
-        "audio/mp3",
-        "audio/wav",
-        "audio/wave",
-        "audio/x-wav",
-        "audio/flac",
-        "audio/x-flac",
-        "audio/mp4",
-        "audio/x-m4a",
-        "audio/aac",
-        "audio/x-aac",
-    }
-)
 _ENDINGS = {
     "jpg": "image/jpeg",
     "jpeg": "image/jpeg",
