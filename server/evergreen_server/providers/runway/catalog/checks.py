@@ -11,7 +11,7 @@ __all__ = ["aspect_limits", "check_body", "smallest_side"]
 
 
 def check_body(operation: Operation, body: Mapping[str, Json], *, strict: bool = True) -> list[Issue]:
-    """Names everything wrong with a body; empty means acceptable.
+    """Returns everything wrong with a body; empty means acceptable.
 
     `strict` refuses unknown fields on every model; without it only on those whose schema is declared closed.
     """
@@ -45,7 +45,7 @@ def _unknown_model(operation: Operation, body: Mapping[str, Json]) -> list[Issue
 
 
 def aspect_limits(model: str, operation: Operation) -> tuple[float, float] | None:
-    """Tells the least and greatest width / height of input pictures, where the provider has such limits."""
+    """Returns the least and greatest width / height of input pictures; None where the provider has no such limits."""
     match model, operation:
         case "gen4_turbo", Operation.IMAGE_TO_VIDEO:
             return 0.5, 2.358
@@ -67,7 +67,7 @@ def aspect_limits(model: str, operation: Operation) -> tuple[float, float] | Non
 
 
 def smallest_side(model: str, operation: Operation) -> int:
-    """Tells the pixels that each side of an input picture must have at least."""
+    """Returns the least number of pixels for each side of an input picture."""
     match model, operation:
         case "h3_max", Operation.IMAGE_TO_VIDEO:
             return 256

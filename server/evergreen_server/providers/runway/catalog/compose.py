@@ -25,7 +25,7 @@ LARGEST_WHOLE = 2**53
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composition:
-    """A request: `origins` tells for paths in the body the fields that they came from.
+    """A request: `origins` maps paths in the body to the fields that they came from.
 
     `unplaced_media` are the media, by index, for which the model has no place; they are not in the body.
     """
@@ -37,7 +37,7 @@ class Composition:
 
 
 def operation_of(model: str, roles: Iterable[Role]) -> Operation:
-    """Tells what is made from what.
+    """Returns the operation for media of these roles.
 
     References alone are given as the pictures of an image-to-video task where the model takes them so and has
     a place for the other media beside them, else as references of a text-to-video task.
@@ -54,7 +54,7 @@ def operation_of(model: str, roles: Iterable[Role]) -> Operation:
 
 
 def roles_of(row: Row) -> tuple[Role, ...]:
-    """Names the roles for which a row has a place."""
+    """Returns the roles for which a row has a place."""
     mode = _frames_mode(row)
     taken = {role for role, name in LISTS.items() if name in row.fields}
     if mode:
@@ -72,7 +72,7 @@ def _frames_mode(row: Row) -> str:
 
 
 def compose(spec: GenerationSpec, media: Sequence[PreparedMedia], row: Row) -> Composition:
-    """Builds the body for `row`; whether it is acceptable is for the table to say."""
+    """Builds the body for `row`. The table decides afterwards whether it is acceptable."""
     origins: dict[Path, str] = {("model",): "model"}
     body: dict[str, Json] = {"model": spec.model}
     for name, field, value in (
@@ -100,7 +100,7 @@ def _place(
     body: dict[str, Json],
     origins: dict[Path, str],
 ) -> bool:
-    """Puts one piece of media where the row takes it; False where it has no place."""
+    """Adds one piece of media to the body where the row takes it. Returns False where there is no place for it."""
     if one.role not in roles_of(row):
         return False
     field = f"media[{index}]"
@@ -137,7 +137,7 @@ def _typed(row: Row, name: str) -> bool:
 
 
 def _simplify(body: dict[str, Json], origins: dict[Path, str]) -> None:
-    """Gives a lone first frame as a plain URI, the form that every model takes."""
+    """Writes a lone first frame as a plain URI, the form that every model takes."""
     match body.get("promptImage"):
         case [{"uri": str() as uri, "position": "first"}]:
             body["promptImage"] = uri
@@ -145,7 +145,7 @@ def _simplify(body: dict[str, Json], origins: dict[Path, str]) -> None:
 
 
 def _whole(value: Json) -> Json:
-    """Makes whole numbers integers again, where a double is one for certain: a caller's Struct knows nothing else."""
+    """Returns a value with its whole numbers as integers: a caller's Struct holds every number as a double."""
     match value:
         case float() if value.is_integer() and abs(value) <= LARGEST_WHOLE:
             return int(value)

@@ -16,7 +16,7 @@ HDR_PROFILES = ("422", "422 HQ", "4444")
 
 
 def prores_profile(body: Body) -> Iterator[Issue]:
-    """A profile belongs to a ProRes format, and the HDR one knows fewer."""
+    """Checks that a profile comes with a ProRes format; HDR ProRes has fewer profiles."""
     profile = body.get("proresProfile")
     if profile is None:
         return
@@ -38,13 +38,13 @@ def prores_profile(body: Body) -> Iterator[Issue]:
 
 
 def adaptive_needs_references(body: Body) -> Iterator[Issue]:
-    """Without references there is nothing that a ratio could adapt to."""
+    """Checks that an adaptive ratio has references to adapt to."""
     if body.get("ratio") == "adaptive" and not (body.get("references") or body.get("referenceVideos")):
         yield custom(("ratio",), "adaptive needs references; choose a concrete ratio.")
 
 
 def auto_ratio_with_frames(body: Body) -> Iterator[Issue]:
-    """With key frames the aspect follows the first one, so only the height can be chosen."""
+    """Checks that only the height is chosen with key frames, since the aspect follows the first one."""
     given, ratio = body.get("promptImage"), body.get("ratio")
     framed = isinstance(given, str) or (
         isinstance(given, list) and any(isinstance(item, dict) and "position" in item for item in given)
@@ -57,13 +57,13 @@ def auto_ratio_with_frames(body: Body) -> Iterator[Issue]:
 
 
 def draft_is_mp4(body: Body) -> Iterator[Issue]:
-    """A draft is rendered as MP4 alone."""
+    """Checks that a draft is requested as MP4, the only format it is rendered in."""
     if body.get("draft") is True and body.get("outputFormat", "mp4") != "mp4":
         yield custom(("outputFormat",), "A draft is only rendered as mp4.")
 
 
 def draft_task_alone(body: Body) -> Iterator[Issue]:
-    """A draft is enhanced with its own prompt and settings."""
+    """Checks that a draft to enhance comes alone: it keeps its own prompt and settings."""
     if "draftTaskId" in body:
         for name in body:
             if name not in ("model", "draftTaskId"):
@@ -71,7 +71,7 @@ def draft_task_alone(body: Body) -> Iterator[Issue]:
 
 
 def grok_references(body: Body) -> Iterator[Issue]:
-    """Sounds need a picture to speak, and pictures cap the resolution."""
+    """Checks that sounds come with a picture, and that pictures cap the resolution."""
     if body.get("referenceAudio") and not body.get("references"):
         yield custom(("referenceAudio",), "referenceAudio needs at least one image reference.")
     if body.get("references") and body.get("resolution") == "1080p":
@@ -79,7 +79,7 @@ def grok_references(body: Body) -> Iterator[Issue]:
 
 
 def keyframe_times(body: Body) -> Iterator[Issue]:
-    """A key frame stands at a second or at a fraction of the video, never both."""
+    """Checks that each key frame is placed at a second or at a fraction of the video, never both."""
     frames = body.get("keyframes")
     for index, frame in enumerate(frames if isinstance(frames, list) else ()):
         if isinstance(frame, dict) and ("seconds" in frame) == ("at" in frame):
@@ -87,7 +87,7 @@ def keyframe_times(body: Body) -> Iterator[Issue]:
 
 
 def kling_pictures(body: Body) -> Iterator[Issue]:
-    """Frames and references are counted together."""
+    """Checks the number of pictures, frames and references together."""
     frames, references = body.get("promptImage"), body.get("references")
     count = len(frames) if isinstance(frames, list) else int(frames is not None)
     count += len(references) if isinstance(references, list) else 0
@@ -96,7 +96,7 @@ def kling_pictures(body: Body) -> Iterator[Issue]:
 
 
 def multi_shot(body: Body) -> Iterator[Issue]:
-    """The segments of a multi-shot video add up to its length."""
+    """Checks that the segments of a multi-shot video add up to its length."""
     settings = body.get("providerSettings")
     if not isinstance(settings, dict):
         return
@@ -112,7 +112,7 @@ def multi_shot(body: Body) -> Iterator[Issue]:
 
 
 def seedance_mode(body: Body) -> Iterator[Issue]:
-    """Continuing and editing a video keep its aspect; editing keeps its length too."""
+    """Checks that extending or editing a video keeps its aspect, and that editing keeps its length too."""
     mode = body.get("mode", "reference")
     if mode not in ("extend", "edit"):
         return

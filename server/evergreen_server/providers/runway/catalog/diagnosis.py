@@ -28,7 +28,7 @@ OWNED: Mapping[str, str] = {
     "keyframes": "media",
     "draftTaskId": "nothing: drafts cannot be enhanced through this service",
 }
-"""Body fields that a request states by its own fields, and which those are."""
+"""Body fields that a field of the request sets, and which field."""
 
 SINGLE_FILES = (
     "mp4",
@@ -147,7 +147,7 @@ def _not_taken(name: str, row: Row) -> FieldError:
 
 
 def trace(path: Path, origins: Mapping[Path, str]) -> str:
-    """Gives the caller's field for a path in the body, by the longest part of it that is known."""
+    """Returns the caller's field for a path in the body, by the longest part of it that is known."""
     for length in range(len(path), 0, -1):
         if (field := origins.get(path[:length])) is not None:
             rest = path[length:] if field.startswith("options.") else ()
@@ -174,7 +174,7 @@ def _option_errors(spec: GenerationSpec) -> Iterator[FieldError]:
 
 
 def _owned(name: str, value: Json) -> bool:
-    """Tells whether a body field is stated elsewhere; only the word "auto" is a duration of its own."""
+    """Returns whether a field of the request sets this body field; the duration "auto" has no such field."""
     if name == "duration":
         return value != "auto"
     return name in OWNED or name.lower().endswith("uri")

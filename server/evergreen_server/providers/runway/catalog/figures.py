@@ -1,7 +1,7 @@
 """Figures and names in the provider's answers: kept where they can be true, else left out with a line in the log.
 
-An odd figure must never cost more than itself: not the task that it came with, nor the account, nor the server. The
-log names the figure and never repeats it, since it may be megabytes of anything.
+An implausible figure must not lose the task or account that it came with, nor harm the server. The log names the
+figure and never repeats its value, which may be megabytes of anything.
 """
 
 import logging
@@ -13,7 +13,7 @@ from evergreen_server.ports.specs import Json
 __all__ = ["amount", "count", "is_model_name", "number", "price"]
 
 MOST_MILLICREDITS = 10**15
-"""No balance is larger, and what is charged surely is not; it fits every column, message and sum."""
+"""Larger than any balance or charge; it fits every column, message and sum."""
 MOST_COUNT = 2**31 - 1
 
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 def number(value: Json) -> float | None:
-    """Gives a finite number, None for anything else; a whole number too large for a float is none."""
+    """Returns a finite number; None for anything else, and for a whole number too large for a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -42,7 +42,7 @@ def amount(value: Json, figure: str) -> int | None:
 
 
 def price(value: Json, figure: str) -> int | None:
-    """Reads credits that somebody pays, which are never negative, as millicredits."""
+    """Reads a price in credits, which is never negative, as millicredits."""
     found = amount(value, figure)
     if found is None or found >= 0:
         return found
@@ -57,7 +57,7 @@ def count(value: Json) -> int | None:
 
 
 def is_model_name(name: str) -> bool:
-    """Tells whether a name can be a model's, so that it may go into logs, rows and messages."""
+    """Returns whether a name can be a model's, so that it may go into logs, rows and messages."""
     return _MODEL.fullmatch(name) is not None
 
 

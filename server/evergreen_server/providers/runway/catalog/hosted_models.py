@@ -23,7 +23,7 @@ SEED: Fields = {"seed": v.SEED}
 
 
 def hosted_rows() -> Iterator[Row]:
-    """Gives every row of this module."""
+    """Yields every row of this module."""
     for family in (_minimax, _happyhorse_and_wan, _gemini, _grok, _kling):
         yield from family()
 

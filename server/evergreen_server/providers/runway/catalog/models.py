@@ -31,12 +31,12 @@ __all__ = [
 
 
 def model_names(operation: Operation | None = None) -> tuple[str, ...]:
-    """Names the models, or those of one operation."""
+    """Returns the names of all models, or of those of one operation."""
     return tuple(dict.fromkeys(model for found, model in TABLE if operation in (None, found)))
 
 
 class RunwayModels:
-    """Fits `ModelTable` for the provider's video models."""
+    """Implements `ModelTable` for the provider's video models."""
 
     def field_errors(self, spec: GenerationSpec) -> list[FieldError]:
         return find_field_errors(spec)

@@ -75,7 +75,7 @@ TARIFFS: Mapping[str, Tariff] = MappingProxyType(
         "gemini_omni_flash": _tariff((ALWAYS, 10_000), per_picture=1_000),
         "gemini_omni_flash_1.1": _tariff(("at the lowest resolution", 3_400), ("at the highest resolution", 30_000)),
         "kling2.5_turbo_pro": _tariff(("720p", 12_000), ("1080p", 15_000)),
-        # Known with sound alone, without which it surely costs no more.
+        # Known with sound alone, without which it is assumed to cost no more.
         "kling3.0_standard": _tariff((ALWAYS, 13_000)),
     }
 )
@@ -109,7 +109,7 @@ def tariff_of(operation: Operation, model: str) -> Tariff | None:
 
 
 def price_bound(operation: Operation, body: Body) -> int | None:
-    """Tells the most that the task may be charged, in millicredits; None where the price or the length is unknown."""
+    """Returns the most that the task may cost, in millicredits; None where the price or the length is unknown."""
     model = str(body.get("model"))
     tariff, seconds = tariff_of(operation, model), _longest(operation, model, body)
     if tariff is None or seconds is None:
@@ -167,7 +167,7 @@ def _longest(operation: Operation, model: str, body: Body) -> int | None:
 
 
 def duration_bounds(operation: Operation, model: str) -> tuple[int, int] | None:
-    """Tells the shortest and longest video in seconds (of a source video, where its length is kept), if known."""
+    """Returns the shortest and longest video in seconds (of a source video, where its length is kept), if known."""
     row = TABLE.get((operation, model))
     rule = row.fields.get("duration") if row else None
     match rule:
@@ -183,19 +183,19 @@ def duration_bounds(operation: Operation, model: str) -> tuple[int, int] | None:
 
 
 def default_duration(operation: Operation, model: str) -> int | None:
-    """Tells the seconds that the provider is known to choose where none are given."""
+    """Returns the seconds that the provider chooses where none are given; None where that is not known."""
     return DEFAULT_SECONDS.get((operation, model))
 
 
 def output_size(operation: Operation, body: Body) -> tuple[int, int] | None:
-    """Tells the video's width and height, where the ratio states them in pixels."""
+    """Returns the video's width and height; None unless the ratio states them in pixels."""
     ratio = body.get("ratio", DEFAULT_RATIOS.get((operation, str(body.get("model")))))
     found = re.fullmatch(r"(\d{3,5}):(\d{3,5})", ratio) if isinstance(ratio, str) else None
     return (int(found[1]), int(found[2])) if found else None
 
 
 def _tier(operation: Operation, body: Body) -> str:
-    """Names the resolution by which the price is set; empty where the request does not tell it."""
+    """Returns the resolution by which the price is set; empty where the request does not say."""
     if "draftTaskId" in body:
         return "1080p"
     if isinstance(named := body.get("resolution"), str):

@@ -1,4 +1,4 @@
-"""The rules that a value in a request body can be held to, each naming what breaks it as the provider would.
+"""The rules that a value in a request body must follow; each describes what breaks it as the provider would.
 
 The records follow the validator behind the provider's API (Zod 4), so that a refusal by this service, by the
 sandbox and by the provider itself read alike.
@@ -38,7 +38,7 @@ class Issue:
     details: Mapping[str, Json] = field(default_factory=dict)
 
     def record(self) -> dict[str, Json]:
-        """Gives the record as it stands in `issues` of a 400."""
+        """Returns the record as the provider writes it in the `issues` of a 400."""
         return {
             **self.details,
             "code": self.code,
@@ -72,7 +72,7 @@ def unrecognized(path: Path, keys: Sequence[str]) -> Issue:
 
 
 def bounds(path: Path, origin: str, size: float, low: float | None, high: float | None) -> Iterator[Issue]:
-    """Names a size outside `low..high`; None leaves a side open."""
+    """Yields an issue for a size outside `low..high`; None leaves that side open."""
     verb = "to be" if origin == "number" else "to have"
     unit = {"string": " characters", "array": " items"}.get(origin, "")
     if low is not None and size < low:
@@ -122,7 +122,7 @@ class Rule(Protocol):
     def issues(self, value: Json, path: Path) -> Iterator[Issue]: ...
 
     def describe(self) -> str:
-        """Tells what is allowed, in words; empty where the message of an issue says it all."""
+        """Returns what is allowed, in words; empty where the message of an issue already says so."""
         ...
 
 

@@ -181,7 +181,7 @@ class Frames:
 
     @property
     def most(self) -> int | None:
-        """The longest list, or None where no bound is known."""
+        """Returns the greatest length of the list; None where no bound is known."""
         return {"first": 1, "first_last": 2}.get(self.mode, self.maximum)
 
     def _item(self) -> Object:

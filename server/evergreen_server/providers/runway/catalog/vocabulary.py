@@ -105,7 +105,7 @@ def positioned(maximum: int) -> Items:
 
 
 def plain_videos(maximum: int | None = None) -> Items:
-    """Reference videos of the newer models, given with or without the `type` of the older ones."""
+    """Returns the rule for reference videos of the newer models, with or without the `type` of the older ones."""
     return Items(Object({"uri": VIDEO, "type": OneOf(("video",))}, frozenset({"uri"})), maximum)
 
 

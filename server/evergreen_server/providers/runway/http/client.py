@@ -1,4 +1,4 @@
-"""Speaks to the provider over HTTP; fits `Provider`.
+"""Calls the provider's HTTP API; implements `Provider`.
 
 Reads are repeated within bounds, a create never is. Nothing that is logged or raised holds the key, a
 prompt, a data URI or a signed URL.
@@ -127,8 +127,8 @@ class RunwayClient:
         return judge(answer, composed, secret=self._key, now=self._now())
 
     async def task(self, task_id: str) -> Task:
-        # Never repeated here: whoever polls slows down where there is no answer, and tries within each of its own
-        # would be several times the load on a provider that fails.
+        # Never repeated here: the poller slows down where there is no answer, and retries within each of its polls
+        # would multiply the load on a provider that is failing.
         if not re.fullmatch(wire.TASK_ID, task_id):
             raise TaskGone("That is no task id.")
         answer = await self._ask("GET", f"/v1/tasks/{task_id}")

@@ -1,7 +1,7 @@
 """The one POST that makes a paid task, and the judgement of what became of it.
 
-Before the first byte every failure is NotSent. After it only an answer that the provider surely gave without
-making a task is a refusal; everything else is SubmissionUnknown, since nothing can deduplicate a second try.
+Before the first byte every failure is NotSent. After it only an answer that rules out
+a task is a refusal; everything else is SubmissionUnknown, since nothing can deduplicate a second try.
 """
 
 import logging
@@ -64,7 +64,7 @@ async def post_once(
 
 
 def judge(answer: Answer, composed: Composition, *, secret: str, now: datetime) -> Submission:
-    """Tells the task that was made, or raises what the answer means."""
+    """Returns the task that was made. Raises the ProviderError that the answer stands for."""
     if 200 <= answer.status < 300:
         return _made(answer)
     text = wire.clean(wire.error_text(answer.body), secret=secret)
@@ -74,7 +74,7 @@ def judge(answer: Answer, composed: Composition, *, secret: str, now: datetime) 
 
 
 def _made(answer: Answer) -> Submission:
-    """Reads the task's id before all else: it is paid for, whatever is odd about the rest of the answer."""
+    """Reads the task's id, however broken the rest of the answer is, since the task is paid for."""
     try:
         if not answer.whole:
             raise ValueError("broken off")

@@ -30,7 +30,7 @@ class GuardedBody(BytesIOPayload):
     """A request body that calls `before_send` right before the first byte of the request leaves.
 
     The connection holds the headers back until the body is first written, so nothing has been sent when the
-    call is made; where it raises, nothing ever is. `sent` tells whether bytes may have gone out.
+    call is made; where it raises, nothing ever is. `sent` is whether bytes may have gone out.
     """
 
     def __init__(self, body: bytes, before_send: Callable[[], None]) -> None:
@@ -62,7 +62,7 @@ async def read_answer(response: aiohttp.ClientResponse) -> Answer:
 
 
 def cause_of(error: BaseException) -> str:
-    """Names an error by its kind alone: the texts of the HTTP library can hold whole URLs, and a proxy's password."""
+    """Returns the kind of an error; the texts of the HTTP library can hold whole URLs, and a proxy's password."""
     match error:
         case aiohttp.ClientHttpProxyError():
             return f"the proxy answered HTTP {error.status}"

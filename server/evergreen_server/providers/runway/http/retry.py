@@ -1,4 +1,4 @@
-"""Repeats a read that failed for now, within bounds; the only place in this room where anything is repeated."""
+"""Repeats a read that failed for now, within bounds; the only place of this package where anything is repeated."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -20,12 +20,12 @@ LONGEST_SECONDS = 86_400.0
 
 
 class Again(ProviderUnavailable):
-    """A try failed in a way that another may not."""
+    """A try failed; another one may succeed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """How often and how long. A server's wish beyond `obeyed_seconds` ends the tries instead of holding the caller."""
+    """How often and how long to retry. A Retry-After beyond `obeyed_seconds` ends the tries at once."""
 
     tries: int = 4
     first_seconds: float = 0.5
@@ -51,7 +51,7 @@ class Retry:
         self._monotonic = monotonic
 
     async def run(self, attempt: Callable[[], Awaitable[T]], *, what: str) -> T:
-        """Gives the first success; raises the last `Again` when the tries or the time run out."""
+        """Returns the first success. Raises the last `Again` when the tries or the time run out."""
         policy = self._policy
         end = self._monotonic() + policy.total_seconds
         for made in range(1, policy.tries + 1):

@@ -26,13 +26,13 @@ PIECE = 1 << 20
 
 GONE = (401, 403, 404, 410)
 UNSENDABLE = (*NETWORK_ERRORS, ValueError)
-"""Also what the provider gave us to send, as a URL or the field of a form, may be of a kind that cannot be sent."""
+"""ValueError: a URL or form field that the provider returned may be one that cannot be sent."""
 PASSING = (408, 425, 429)
-"""Refusals that say nothing about what was refused."""
+"""Refusals that another try may not meet."""
 
 
 class NotStored(Again):
-    """The provider's storage refused a file. A new place for it may help; where none does, nothing will."""
+    """The provider's storage refused a file. Another upload URL may help; if none does, the file is unusable."""
 
     def __init__(self, status: int) -> None:
         super().__init__(f"The provider's storage refused the upload with HTTP {status}.")
@@ -48,7 +48,7 @@ def signed_url(url: str, *, allow_http: bool) -> URL:
 
 
 class FileBody(Payload):
-    """A file as a part of a form, read piece by piece by whoever gave it; `fault` is what they raised meanwhile."""
+    """A file as a part of a form, read piece by piece by the caller's `read`; `fault` is the error it raised."""
 
     def __init__(self, name: str, content_type: str, size: int, read: Read) -> None:
         super().__init__(None, content_type=content_type)
@@ -86,7 +86,7 @@ async def store(
 ) -> None:
     """Posts a file to storage, after its fields.
 
-    Raises NotStored, the OSError of who reads the file, or else Again; what to repeat is the caller's.
+    Raises NotStored, the OSError of reading the file, or else Again; the caller decides what to repeat.
     """
     form = aiohttp.FormData()
     for key, value in fields.items():
@@ -156,7 +156,7 @@ def _content_range(response: aiohttp.ClientResponse) -> tuple[int, int | None] |
 
 
 async def _chunks(response: aiohttp.ClientResponse, expected: int | None) -> AsyncIterator[bytes]:
-    """Gives pieces of 256 to 768 KiB, small network reads put together, and insists on the promised length."""
+    """Yields pieces of 256 to 768 KiB, joining small network reads. Raises ProviderUnavailable for a wrong length."""
     received, waiting = 0, bytearray()
     pieces = response.content.iter_chunked(CHUNK_READ)
     while True:

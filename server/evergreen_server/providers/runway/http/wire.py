@@ -1,7 +1,7 @@
 """What goes over the wire and what comes back, as plain values. No I/O.
 
 Lenient in reading: the provider adds members and words without notice, so what is not known is passed over, and what
-is missing or cannot be true is told as not known. Nothing that an answer holds raises anything but ValueError.
+is missing or cannot be true is reported as not known. No content of an answer raises anything but ValueError.
 """
 
 import json
@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 def request_for(spec: GenerationSpec, media: Sequence[PreparedMedia]) -> tuple[str, Composition]:
-    """Makes the path and the body of a create. Raises Refused where the model has no place for what is given."""
+    """Returns the path and the body of a create. Raises Refused where the model has no place for some of the media."""
     operation = operation_of(spec.model, (one.role for one in media))
     row = TABLE.get((operation, spec.model))
     if row is None:
@@ -127,7 +127,7 @@ def _failure(members: Mapping[str, Json]) -> Failure:
 
 
 def _advice(code: str) -> tuple[str, bool, bool]:
-    """Tells reason, whether another try may succeed, and whether the failure is said to cost nothing."""
+    """Returns the reason, whether another try may succeed, and whether the failure is documented to be free."""
     match code.upper().split("."):
         case ["SAFETY", "OUTPUT", *_]:
             return "MODERATED_OUTPUT", False, False
@@ -170,11 +170,11 @@ def read_account(answer: Json) -> Account | None:
 
 
 def _limits(tier: Mapping[str, Json], used: Mapping[str, Json]) -> ModelLimits | None:
-    """Reads a model's limits; None where one is odd, since it would then count as unlimited."""
-    told = {name: tier.get(name) for name in ("maxConcurrentGenerations", "maxDailyGenerations")}
-    told["dailyGenerations"] = used.get("dailyGenerations")
-    read = {name: count(value) for name, value in told.items()}
-    if any(read[name] is None for name, value in told.items() if value is not None):
+    """Reads a model's limits; None where one is implausible, since the model would then count as unlimited."""
+    stated = {name: tier.get(name) for name in ("maxConcurrentGenerations", "maxDailyGenerations")}
+    stated["dailyGenerations"] = used.get("dailyGenerations")
+    read = {name: count(value) for name, value in stated.items()}
+    if any(read[name] is None for name, value in stated.items() if value is not None):
         return None
     return ModelLimits(
         max_concurrent=read["maxConcurrentGenerations"],
@@ -184,7 +184,7 @@ def _limits(tier: Mapping[str, Json], used: Mapping[str, Json]) -> ModelLimits |
 
 
 def error_text(body: bytes) -> str:
-    """Gives what an error answer says, fit for a caller; empty where it says nothing in the agreed form."""
+    """Returns what an error answer says, cleaned for a caller; empty where it is not in the agreed form."""
     try:
         members = _members(parse(body))
     except ValueError:
@@ -194,7 +194,7 @@ def error_text(body: bytes) -> str:
 
 
 def field_errors_of(body: bytes, composed: Composition, *, secret: str = "") -> tuple[FieldError, ...]:
-    """Gives the issues of a 400, each at the caller's own field."""
+    """Returns the issues of a 400, each at the caller's own field."""
     try:
         members = _members(parse(body))
     except ValueError:

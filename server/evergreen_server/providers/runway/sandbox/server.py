@@ -35,7 +35,7 @@ from evergreen_server.providers.runway.sandbox.state.tasks import MILLI
 from evergreen_server.runtime.doors import BACKLOG, http_runner, refuse_long_heads
 
 SANDBOX_KEY = "key_" + "5a" * 64
-"""A well-formed key for callers that have none; a sandbox takes any well-formed key unless told which."""
+"""A well-formed key for callers that have none; a sandbox takes any well-formed key unless it is set up with one."""
 
 _GENEROUS_CREDITS = 1_000_000
 
@@ -152,7 +152,7 @@ class Sandbox:
         runner = http_runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
-        # Runs before the cleanup: what waits by script or for a call lets go at once.
+        # Runs before the cleanup: what waits for the script or for a call ends at once.
         stack.callback(calls.wake)
         stack.callback(front.stopping.set)
         await web.TCPSite(runner, self._host, self._port, backlog=BACKLOG).start()
@@ -161,7 +161,7 @@ class Sandbox:
 
 
 async def run(sandbox: Sandbox, *, ready: Callable[[str], None]) -> None:
-    """Serves until cancelled; `ready` is told the base URL once calls are answered."""
+    """Serves until cancelled; calls `ready` with the base URL once calls are answered."""
     async with sandbox:
         ready(sandbox.url)
         await asyncio.Event().wait()

@@ -41,12 +41,12 @@ _ROTATED = range(5, 9)
 _EXIF_ORIENTATION = 0x0112
 _AGENT = "RunwayML API/1.0"
 _PICTURE_FORMATS = ("JPEG", "MPO", "PNG", "WEBP")
-"""Whatever type a file claims; MPO is what cameras call a JPEG with a second picture behind it."""
+"""Formats that are read, whatever type a file claims; an MPO is a JPEG followed by a second picture."""
 _UNREADABLE = (
     UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ArithmeticError, AttributeError,
     EOFError, LookupError, MemoryError, TypeError, ValueError, struct.error,
 )  # fmt: skip
-"""What the picture library raises over one broken file or other."""
+"""What the picture library raises for broken files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +87,7 @@ def named_in(body: Mapping[str, Json]) -> Iterator[Named]:
 
 
 def on_asset_host(uri: str, settings: Settings) -> bool:
-    """Tells whether a URL is on a server for which the rules on scheme and host name are lifted."""
+    """Returns whether a URL is on a server that is exempt from the rules on scheme and host name."""
     try:
         parts = urlsplit(uri)
     except ValueError:
@@ -172,7 +172,7 @@ class Assets:
                     data += chunk
                     _check_size(len(data), limit)
         except (aiohttp.ClientError, OSError, ValueError) as exc:
-            # The last is what the library says to a URL that nobody can ask for.
+            # The last is what the library raises for a URL that cannot be requested.
             if isinstance(exc, TimeoutError):
                 raise
             raise AssetRefused(

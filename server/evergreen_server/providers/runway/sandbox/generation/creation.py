@@ -47,7 +47,7 @@ class Creation:
     async def create(
         self, operation: Operation, body: Mapping[str, Json], digest: str, settings: Settings, plan: Sequence[Fault]
     ) -> Answer:
-        """Answers 200 with a task that is already in the books, or says why there is none."""
+        """Returns 200 with a task that is already recorded, or why there is none."""
         issues = check_body(operation, _without_asset_hosts(body, settings), strict=settings.strict)
         if issues:
             return invalid([issue.record() for issue in issues])
@@ -174,7 +174,7 @@ def _planned(record: TaskRecord, fault: Fault) -> TaskRecord:
 
 
 def _without_asset_hosts(body: Mapping[str, Json], settings: Settings) -> dict[str, Json]:
-    """Puts a stand-in for each URL that the rules on scheme and host are lifted for, so that all others still hold."""
+    """Replaces each URL that is exempt from the rules on scheme and host, so that the other rules still apply."""
     changed = dict(body)
     if not settings.asset_hosts:
         return changed

@@ -26,11 +26,11 @@ _SOUND_MOST: Mapping[str, float] = {
 }
 _EACH_SOUND: Mapping[str, tuple[float, float]] = {"grok_imagine_1_5": (3.0, 15.0)}
 _ROUNDING = 0.1
-"""Containers tell lengths by whole frames."""
+"""Containers state lengths in whole frames."""
 
 
 def media_issues(operation: Operation, body: Mapping[str, Json], media: Sequence[Asset]) -> Iterator[Issue]:
-    """Names what is wrong with the measured media of a body that is right otherwise."""
+    """Returns what is wrong with the measured media of an otherwise valid body."""
     model = str(body["model"])
     limits, side = aspect_limits(model, operation), smallest_side(model, operation)
     for asset in media:

@@ -59,7 +59,7 @@ class Order:
 
 
 def charge(order: Order) -> int:
-    """Tells what the task costs if it succeeds, in millicredits; may be a part of a credit."""
+    """Returns what the task costs if it succeeds, in millicredits; not always a whole number of credits."""
     model, size = order.model, size_of(order)
     seconds = order.seconds
     rate = _rate(order, size)
@@ -82,7 +82,7 @@ def charge(order: Order) -> int:
 
 
 def size_of(order: Order) -> str:
-    """Names the size by which the provider bills: as asked, as the draft or the source has it, else its own choice."""
+    """Returns the size that is billed: as asked, that of the draft or the source, else the provider's default."""
     body = order.body
     if body.get("draft") is True:
         return "480p"
@@ -123,7 +123,7 @@ def _rate(order: Order, size: str) -> float:
 
 
 def _of_format(order: Order, videos: Sequence[Asset]) -> float:
-    """Tells the surcharge for other files than an MP4."""
+    """Returns the surcharge for files other than MP4."""
     if order.model not in ("gen4.5", "aleph2"):
         return 0
     match order.body.get("outputFormat", "mp4"):

@@ -98,7 +98,7 @@ def _write_frames(target: Path, planes: list[Image.Image], count: int) -> None:
 
 
 def _hum(seconds: float) -> Iterator[AudioFrame]:
-    """Gives a quiet tone, piece by piece."""
+    """Yields a quiet tone, piece by piece."""
     whole = round(seconds * _SAMPLES_PER_SECOND)
     for start in range(0, whole, _SAMPLES_AT_ONCE):
         times = np.arange(start, min(whole, start + _SAMPLES_AT_ONCE)) / _SAMPLES_PER_SECOND
@@ -110,7 +110,7 @@ def _hum(seconds: float) -> Iterator[AudioFrame]:
 
 
 def probe(*, source: str, kind: str) -> dict[str, float]:
-    """Tells a video's size and duration, from its container and first frame; a sound's by its packets."""
+    """Returns a video's size and duration, from its container and first frame; a sound's from its packets."""
     with av.open(source, options={"protocol_whitelist": "file"}) as container:
         if kind == "audio":
             return {"seconds": _sound_seconds(container)}
@@ -159,7 +159,7 @@ def _frame_of(source: str) -> Image.Image:
 
 
 def _gradient(seed: int) -> Image.Image:
-    """Paints two colours flowing into each other, the same for the same seed."""
+    """Returns a gradient of two colours, the same for the same seed."""
     random = np.random.default_rng(seed)
     start, end = random.integers(32, 224, (2, 3))
     slope: NDArray[np.float64] = np.add.outer(np.linspace(0, 0.5, 180), np.linspace(0, 0.5, 320))[..., None]

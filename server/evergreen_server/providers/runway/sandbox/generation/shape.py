@@ -36,7 +36,7 @@ def clip_seconds(operation: Operation, body: Mapping[str, Json], video: Asset | 
 
 
 def clip_size(operation: Operation, body: Mapping[str, Json], first: Asset | None) -> tuple[int, int]:
-    """Tells the clip's width and height in pixels: as asked, else by the input's aspect and the resolution."""
+    """Returns the clip's width and height in pixels: as asked, else by the input's aspect and the resolution."""
     asked = output_size(operation, body)
     if asked is not None:
         return asked
@@ -55,7 +55,7 @@ def clip_size(operation: Operation, body: Mapping[str, Json], first: Asset | Non
 
 
 def clip_form(body: Mapping[str, Json]) -> Form:
-    """Tells what the clip is written as: HDR by H.264 here too, since what holds it is the same."""
+    """Returns the format of the clip's file; HDR is written as H.264 here too, in the same container."""
     match body.get("outputFormat"):
         case "mov":
             return "mov"
@@ -68,7 +68,7 @@ def clip_form(body: Mapping[str, Json]) -> Form:
 
 
 def has_sound(body: Mapping[str, Json]) -> bool:
-    """Tells whether the clip has sound: as asked, else where that is the documented default."""
+    """Returns whether the clip has sound: as asked, else where that is the documented default."""
     default = str(body.get("model")).startswith(("veo3.1", "seedance2"))
     return body.get("audio", default) is True
 

@@ -61,7 +61,7 @@ class Studio:
         return target
 
     async def probe(self, path: Path, *, kind: Literal["video", "audio"] = "video") -> Mapping[str, float]:
-        """Tells `width`, `height` and `seconds` of a video file, the last of a sound. Raises RenderFailed."""
+        """Returns `width`, `height` and `seconds` of a video file, only the last for a sound. Raises RenderFailed."""
         answer = await self._run({"work": "probe", "source": str(path), "kind": kind})
         return {name: value for name, value in answer.items() if isinstance(value, int | float)}
 
@@ -116,7 +116,7 @@ class _Worker:
         return answer
 
     def stop(self) -> None:
-        """Kills the process; a call under way in another thread then ends by itself."""
+        """Stops the process by killing it; a call under way in another thread then ends by itself."""
         self._stopped = True
         if (process := self._process) is not None:
             process.kill()

@@ -93,7 +93,7 @@ class Api:
         return await passage.after(answer)
 
     async def _read(self, request: web.Request) -> bytes | None:
-        """Returns the body, or None if it is larger than the gateway lets pass."""
+        """Returns the body, or None if it is larger than the gateway's limit."""
         most = self._controls.settings.body_max_bytes
         if (request.content_length or 0) > most:
             return None

@@ -44,7 +44,7 @@ class Call:
 
 
 class CallLog:
-    """Keeps the latest calls, numbered from 1 without a gap, and wakes whoever waits for more."""
+    """Keeps the latest calls, numbered from 1 without a gap, and wakes those that wait for more."""
 
     def __init__(self) -> None:
         self._calls: deque[Call] = deque(maxlen=_KEPT)

@@ -165,14 +165,14 @@ class Script:
         self._rules.append(rule)
 
     def clear(self, rule_id: str | None = None) -> bool:
-        """Removes one rule, or all; tells whether there was one."""
+        """Removes one rule, or all. Returns whether there was one."""
         kept = [] if rule_id is None else [rule for rule in self._rules if rule.id != rule_id]
         removed = len(kept) < len(self._rules)
         self._rules = kept
         return removed
 
     def strike(self, target: Target) -> Struck:
-        """Tells what happens to a call, and counts it."""
+        """Returns what happens to a call, and counts it."""
         answer: Fault | None = None
         plan: list[Fault] = []
         for rule in self._rules:

@@ -1,4 +1,4 @@
-"""Every call's passage: through the script, which may strike it, into the log, and out."""
+"""Every call's way through the sandbox: the script, which may inject a fault, then the log, then the answer."""
 
 import asyncio
 from dataclasses import replace
@@ -73,7 +73,7 @@ class Passage:
         )
 
     async def before(self) -> web.StreamResponse | None:
-        """Does what strikes before the call is acted on."""
+        """Injects the faults that come before the call is performed."""
         fault = self.struck.answer
         if fault is None:
             return None

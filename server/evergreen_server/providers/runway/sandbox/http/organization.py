@@ -1,4 +1,4 @@
-"""The account as the API tells it: tier, balance, generations of the day, and usage by day and model."""
+"""The account as the API reports it: tier, balance, generations of the day, and usage by day and model."""
 
 from collections import defaultdict
 from collections.abc import Mapping

@@ -31,7 +31,7 @@ _MISSING = b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code>
 
 
 class Signer:
-    """Signs output URLs with a token of the JWT form and tells whether one still holds."""
+    """Signs output URLs with a token in the form of a JWT, and checks whether one is still valid."""
 
     def __init__(self, *, secret: bytes) -> None:
         self._secret = secret
@@ -59,7 +59,7 @@ def _encode(data: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """A clip and the padding behind it, as one run of bytes that is never held in memory."""
+    """A clip followed by padding, as one run of bytes that is never held in memory."""
 
     path: Path
     clip_bytes: int

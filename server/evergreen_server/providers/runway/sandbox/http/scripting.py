@@ -156,7 +156,7 @@ def _body(status: int, given: Json) -> tuple[str, str]:
 
 
 def _operations(given: Json, kind: Kind, name: str, wrong: list[str]) -> frozenset[str]:
-    """Tells where a rule applies: where it was asked to, else wherever its kind can strike."""
+    """Returns the operations that a rule applies to: those it names, else all that its kind can apply to."""
     if given is None:
         return kind.operations
     chosen = frozenset(CREATES) if given == "create" else frozenset({str(given)})

@@ -49,7 +49,7 @@ def visitor_fault(request: web.Request, host: str) -> web.Response | None:
 
 
 def _is_own(authority: str, host: str) -> bool:
-    """Tells whether `name` or `name:port` is this machine, or the host that was listened on."""
+    """Returns whether `name` or `name:port` is this machine, or the host that the sandbox listens on."""
     name, colon, port = authority.rpartition(":")
     if not colon or not port.isdecimal() or authority.endswith("]"):
         name = authority

@@ -1,6 +1,6 @@
 """Every task ever made, the queues, the credits and the uploads: rebuilt from the journal, true at any moment.
 
-Nothing here waits. Asking for the state at a time plays the queues forward to it.
+Nothing here waits. Reading the state at a time advances the queues to that time.
 """
 
 from collections import defaultdict
@@ -47,7 +47,7 @@ class Books:
 
     @property
     def tasks(self) -> list[Task]:
-        """All tasks in the order of their creation, deleted ones too."""
+        """Returns all tasks in the order of their creation, deleted ones too."""
         return list(self._tasks.values())
 
     @property
@@ -62,7 +62,7 @@ class Books:
         return task
 
     def play(self, now: float) -> None:
-        """Plays all queues up to `now`."""
+        """Runs all queues up to `now`."""
         for model in self._lanes:
             self._advance(model, now)
 
@@ -75,7 +75,7 @@ class Books:
         return 0 if lane is None else lane.used_today(now)
 
     def create(self, record: TaskRecord) -> Task:
-        """Charges for and queues a task, or raises NotEnoughCredits or DailyLimitReached."""
+        """Creates a task, charged and queued. Raises NotEnoughCredits, DailyLimitReached."""
         now = record.created_at
         if self.balance(now) < record.estimate:
             raise NotEnoughCredits
@@ -107,7 +107,7 @@ class Books:
         self._write("clock", anchor.simulated, asdict(anchor))
 
     def net_usage(self, now: float) -> dict[tuple[date, str], int]:
-        """Tells what was charged less what was given back, in millicredits, by UTC day and model."""
+        """Returns charges less refunds, in millicredits, by UTC day and model."""
         self.play(now)
         return dict(self._net)
 

@@ -21,7 +21,7 @@ class Anchor:
 
 
 class SimulatedClock:
-    """Tells simulated seconds since the epoch. A speed of 0 freezes it, so that only `advance` moves it."""
+    """Returns simulated seconds since the epoch. A speed of 0 freezes it, so that only `advance` moves it."""
 
     def __init__(self, *, real: Callable[[], float], speed: float, resumed: Anchor | None = None) -> None:
         check_speed(speed)
@@ -46,7 +46,7 @@ class SimulatedClock:
         return self.anchor
 
     def change_speed(self, speed: float) -> Anchor:
-        """Lets time pass at another speed from now on, and returns the new anchor."""
+        """Changes the speed of time from now on. Returns the new anchor."""
         check_speed(speed)
         self.anchor = Anchor(real=self._real(), simulated=self.now(), speed=speed)
         return self.anchor

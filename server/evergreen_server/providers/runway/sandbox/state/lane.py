@@ -1,4 +1,4 @@
-"""One model's queue: so many tasks at once, the others THROTTLED and let in first come, first served."""
+"""One model's queue: a number of tasks at once; the others are THROTTLED, and admitted first come, first served."""
 
 from collections import deque
 from heapq import heappop, heappush
@@ -9,7 +9,7 @@ DAY = 24 * 3600.0
 
 
 class Lane:
-    """Plays a model's queue forward in simulated time. Every step costs O(log n) of its own tasks."""
+    """Advances a model's queue in simulated time. Every step costs O(log n) of its own tasks."""
 
     def __init__(self, *, max_concurrent: int | None, max_daily: int | None) -> None:
         self.max_concurrent = max_concurrent
@@ -51,7 +51,7 @@ class Lane:
         self._admit(at)
 
     def advance(self, now: float) -> list[Task]:
-        """Plays everything up to `now` in order and returns the tasks that ended."""
+        """Processes everything up to `now` in order. Returns the tasks that ended."""
         ended = []
         while (at := min(self._first(self._ends), self._first(self._held))) <= now:
             while self._first(self._held) <= at:

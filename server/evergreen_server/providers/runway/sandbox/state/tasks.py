@@ -16,7 +16,7 @@ ENDINGS: Mapping[Form, str] = {"mp4": "mp4", "mov": "mov", "prores": "mov", "fra
 
 MILLI = 1000
 
-# The provider keeps the price of a request that moderation refused, and gives back all others.
+# The provider keeps the price of a request that moderation refused, and refunds all others.
 _CHARGED_FAILURES = ("SAFETY.", "INPUT_PREPROCESSING.SAFETY.")
 
 _STEPS = ((0.9, 0.9), (0.5, 0.45), (0.15, 0.1), (0.0, 0.0))
@@ -85,7 +85,7 @@ class TaskRecord:
 
     @property
     def seconds_to_end(self) -> float:
-        """Time from being let in to the end."""
+        """Returns the seconds from admission to the end."""
         part = 1.0 if self.failure is None else self.failure.at
         return self.pending_seconds + self.running_seconds * part
 
@@ -117,7 +117,7 @@ class Task:
         return "SUCCEEDED" if self.record.failure is None else "FAILED"
 
     def progress(self, now: float, *, shape: Progress, every: float) -> float:
-        """Tells the progress of a RUNNING task as last updated, from 0 to below 1."""
+        """Returns the progress of a RUNNING task as last updated, from 0 to below 1."""
         if self.admitted_at is None:
             return 0.0
         elapsed = max(0.0, now - self.admitted_at - self.record.pending_seconds)

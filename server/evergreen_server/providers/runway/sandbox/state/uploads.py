@@ -50,5 +50,5 @@ class Upload:
 
 
 def type_of(filename: str) -> str | None:
-    """Tells the media type by the ending of a file name; None if it is none of the accepted types."""
+    """Returns the content type for the ending of a file name; None if it is not an accepted one."""
     return _ENDINGS.get(filename.rpartition(".")[2].lower())
