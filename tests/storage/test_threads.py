@@ -1,0 +1,61 @@
+"""Blocking calls in threads: whoever is cancelled waits for them, and a failure is told at the next chance."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from evergreen_storage.threads import Behind, Threads
+
+
+@pytest.fixture
+def threads() -> Iterator[Threads]:
+    made = Threads(size=2)
+    yield made
+    made.close()
+
+
+async def test_whoever_is_cancelled_again_and_again_still_ends_after_the_call(threads: Threads) -> None:
+    begun, go_on, ended = asyncio.Event(), threading.Event(), threading.Event()
+    loop = asyncio.get_running_loop()
+
+    def call() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        go_on.wait(30)
+        ended.set()
+
+    waiting = asyncio.create_task(threads.run(call))
+    await begun.wait()
+    for _ in range(3):
+        waiting.cancel()
+        await asyncio.wait([waiting], timeout=0)
+
+    assert not waiting.done()
+
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    assert ended.is_set()
+
+
+async def test_after_a_failure_the_next_thing_is_refused_and_not_kept(threads: Threads) -> None:
+    written: list[str] = []
+    tried = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def write(thing: str) -> None:
+        loop.call_soon_threadsafe(tried.set)
+        written.append(thing)
+        raise OSError("the disk is full")
+
+    async with Behind(threads, write, most=1) as behind:
+        await behind.put("first", 1)
+        await tried.wait()
+
+        # There is room for nothing more until the first is written: it waits for that, and learns how it ended.
+        with pytest.raises(OSError, match="the disk is full"):
+            await behind.put("second", 1)
+
+    assert written == ["first"]
