@@ -135,10 +135,8 @@ async def _bucket(
         engine = cast(_Engine, importlib.import_module(f"evergreen_storage.engines.buckets.{name}"))
         from evergreen_storage.engines.buckets.objects import ObjectStorage
     except ModuleNotFoundError as fault:
-        if fault.name != "obstore":
-            raise
         raise Unsupported(
-            f"{scheme}:// storage needs the package obstore: pip install 'evergreen-video[{_EXTRAS[name]}]'"
+            f"{scheme}:// storage needs the package {fault.name}: pip install 'evergreen-video[{_EXTRAS[name]}]'"
         ) from fault
     # In a thread of its own, since it may have to fetch credentials.
     threads = Threads(size=1)

@@ -211,3 +211,24 @@ def test_what_gives_no_credentials_is_not_taken_for_the_storage(where: str) -> N
         raise GenericError(f"Generic S3 error: Error performing {where}")
 
     assert "169.254" not in str(fault.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("error trying to connect: Os { code: 111, kind: ConnectionRefused }", "cannot be reached (ConnectionRefused)"),
+        ("error sending request: operation timed out", "did not answer in time"),
+        ("error trying to connect: dns error: no record found", "host name is not known"),
+        ("failed to lookup address information: Name or service not known", "host name is not known"),
+        ("invalid peer certificate: UnknownIssuer", "certificate is not trusted"),
+        ("could not find a credential in the environment", "no usable credentials"),
+        ("HTTP error: Kind: Connect, source: none", "the storage cannot be reached"),
+        ("HTTP error: Kind: Request, retry_timeout: 60s", "the connection to the storage failed"),
+    ],
+)
+def test_what_kept_a_request_from_its_store_is_told_without_the_librarys_own_text(text: str, said: str) -> None:
+    with pytest.raises(Unavailable) as fault, translated(KEY, "written"):
+        raise GenericError(f"Generic S3 error: secret-value {text}")
+
+    assert said in str(fault.value)
+    assert "secret-value" not in str(fault.value)

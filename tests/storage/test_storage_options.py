@@ -15,21 +15,21 @@ from tests.storage.proxy import Proxy, proxying
 
 SECRET = "hunter2-secret"
 
-WITHOUT_OBSTORE = """
-import asyncio, sys
+WITHOUT_PACKAGE = """
+import asyncio, os, sys
 from evergreen_storage import Unsupported, open_storage
 
 class Finder:
     @staticmethod
     def find_spec(name, *_):
-        if name == "obstore":
-            raise ModuleNotFoundError("No module named 'obstore'", name=name)
+        if name == sys.argv[2]:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Finder)
 
 async def main(url):
     try:
-        async with open_storage(url):
+        async with open_storage(url, environ=os.environ):
             pass
     except Unsupported as fault:
         print(fault)
@@ -153,6 +153,11 @@ async def test_unknown_and_wrong_options_are_named_all_at_once(url: str) -> None
         ("s3://b/p", {"client_kwargs": {"proxy": SECRET}}, "client_kwargs.proxy is not supported"),
         ("s3://b/p", {"client_kwargs": SECRET}, "client_kwargs must hold options of its own"),
         ("s3://b/p", {"key": SECRET}, "both parts of the credentials"),
+        ("s3://b/p", {"key": SECRET, "secret": SECRET, "use_ssl": "no"}, "without TLS needs an endpoint_url"),
+        ("s3://b/p", {"config_kwargs": {"s3": {"addressing_style": SECRET}}}, "addressing_style must be one of"),
+        ("s3://b/p", {"config_kwargs": {"retries": {"max_attempts": SECRET}}}, "max_attempts must be a whole number"),
+        ("gs://b/p", {"retries": -1}, "retries must be a whole number"),
+        ("gs://b/p", {"token": ["a", SECRET]}, "token must be anon, the path of a JSON file"),
         ("s3://b/p", {"key": "", "secret": SECRET}, "key must be a text"),
         ("s3://b/p?secret=" + SECRET + "&nope=1", {}, "nope is not supported"),
         ("s3://", {}, "must be s3://BUCKET"),
@@ -182,20 +187,25 @@ async def test_a_wrong_configuration_is_refused_with_its_reason_and_no_secret(
     assert said in await refusal(url, options)
 
 
-@pytest.mark.parametrize(("url", "extra"), [("s3://b", "s3"), ("gs://b", "gcs"), ("az://b", "azure")])
-async def test_a_missing_package_is_named_with_the_extra_that_brings_it(url: str, extra: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "package", "extra"),
+    [
+        ("s3://b", "obstore", "s3"),
+        ("gs://b", "obstore", "gcs"),
+        ("az://b", "obstore", "azure"),
+        ("s3://b", "botocore", "s3"),
+    ],
+)
+async def test_a_missing_package_is_named_with_the_extra_that_brings_it(url: str, package: str, extra: str) -> None:
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        WITHOUT_OBSTORE,
-        url,
+        *(sys.executable, "-c", WITHOUT_PACKAGE, url, package),
         stdout=asyncio.subprocess.PIPE,
-        env={"PYTHONPATH": ":".join(sys.path)},
+        env={"PYTHONPATH": ":".join(sys.path), "AWS_PROFILE": "somebody"},
     )
     async with asyncio.timeout(30):
         output, _ = await process.communicate()
 
-    assert f"pip install 'evergreen-video[{extra}]'" in output.decode()
+    assert f"needs the package {package}: pip install 'evergreen-video[{extra}]'" in output.decode()
 
 
 async def test_a_body_is_not_hashed_for_its_signature_where_nobody_can_change_it(

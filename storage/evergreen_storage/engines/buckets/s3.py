@@ -143,8 +143,6 @@ def _credentials(environ: Mapping[str, str]) -> "AwsCredentials | None":
         # Only now, because botocore comes with an extra, and is slow to load.
         from evergreen_storage.engines.buckets.aws import AwsCredentials
     except ModuleNotFoundError as fault:
-        if fault.name != "botocore":
-            raise
         if environ.get("AWS_PROFILE"):
             raise Unsupported("AWS_PROFILE needs the package botocore: pip install 'evergreen-video[s3]'") from fault
         return None
