@@ -271,7 +271,7 @@ async def _edge(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, deletions: S
         statuses=jobs.statuses,
         forecasts=Forecasts(
             database=ground.database,
-            terms=context.scheduler.terms,
+            limits_for=context.scheduler.limits_for,
             durations=context.durations,
             clock=now,
             scale=config.provider_speed,

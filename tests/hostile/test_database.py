@@ -99,9 +99,9 @@ class Case:
         return replace(job, request=replace(job.request, spec=replace(job.request.spec, **changed)))
 
     async def forecasts(self) -> set[str]:
-        terms = slots.Terms(concurrent=1, asked_at=NOW)
+        terms = slots.SlotLimits(concurrent=1, asked_at=NOW)
         forecasts = Forecasts(
-            database=self.database, terms=lambda _: terms, durations=Durations(), clock=lambda: NOW, scale=1.0
+            database=self.database, limits_for=lambda _: terms, durations=Durations(), clock=lambda: NOW, scale=1.0
         )
         return set(await forecasts.all())
 
@@ -138,7 +138,7 @@ async def check(case: Case, bad: Job) -> None:
     page = await case.store.page(project_id="film-0", scene_id="", states=[], after="", limit=100)
     assert [job.job_id for job in page.jobs] == [BAD, *GOOD]
     assert page.jobs[0] == bad
-    assert len(await case.store.unfinished()) == COUNT
+    assert len(await case.store.stranded()) == COUNT
     assert (await take_census(case.database, lambda: NOW)).waiting == COUNT // 2
 
 

@@ -119,7 +119,7 @@ class Replica:
 
     async def grant(self, **terms: int | None) -> list[str]:
         """Looks once at the line and gives the jobs that got a slot."""
-        allowed = slots.Terms(**{"concurrent": None, "asked_at": self.clock(), **terms})
+        allowed = slots.SlotLimits(**{"concurrent": None, "asked_at": self.clock(), **terms})
 
         def work(db: sa.Connection) -> tuple[slots.Granted, list[Change]]:
             granted = slots.grant(db, "gen4.5", allowed, self.clock(), 1.0)

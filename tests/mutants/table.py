@@ -52,8 +52,8 @@ MUTANTS = (
     Mutant(
         guard="no more tasks at once than the tier allows",
         path=f"{JOBS}/admission/slots.py",
-        old="free = min(BATCH, terms.concurrent - int(db.execute(held).scalar_one()))",
-        new="free = min(BATCH, terms.concurrent)",
+        old="free = min(BATCH, limits.concurrent - int(db.execute(held).scalar_one()))",
+        new="free = min(BATCH, limits.concurrent)",
         tests=(f"{SLOTS}::test_replicas_that_grant_at_once_never_grant_too_much[sqlite]",),
     ),
     Mutant(
@@ -87,8 +87,8 @@ MUTANTS = (
     Mutant(
         guard="what was spent since the balance was told counts",
         path=f"{JOBS}/admission/funds.py",
-        old="    return told.balance - int(db.execute(spent).scalar_one()) - int(db.execute(coming).scalar_one())",
-        new="    return told.balance",
+        old="    return latest.balance - int(db.execute(spent).scalar_one()) - int(db.execute(coming).scalar_one())",
+        new="    return latest.balance",
         tests=(f"{SLOTS}::test_what_was_granted_since_the_balance_was_told_counts[sqlite]",),
     ),
     Mutant(

@@ -335,7 +335,7 @@ async def test_a_job_that_the_balance_cannot_pay_is_warned_of_it_once_and_others
     async with first.running():
         await first.grants("cheap")
         await first.told("dear")
-        first.scheduler.look(["gen4.5"])
+        first.scheduler.schedule(["gen4.5"])
         await first.accept("later", price=24)
         await first.told("later")
 
@@ -350,16 +350,16 @@ async def test_while_the_provider_is_away_those_in_line_are_warned_from_the_head
     first, _ = replicas
     first.tier.fault = ProviderUnavailable("cannot be reached")
     first.tier.limits = replace(first.tier.limits, max_concurrent=0)
-    for number in range(2 * slots.TOLD_AT_ONCE):
+    for number in range(2 * slots.WARNED_AT_ONCE):
         await first.accept(f"a{number:03}", project_id="greedy")
     await first.accept("b0", project_id="honest")
 
-    heads = await first.database.read(lambda db: slots.untold(db, "gen4.5", "PROVIDER_UNAVAILABLE", sa.true()))
+    heads = await first.database.read(lambda db: slots.not_warned(db, "gen4.5", "PROVIDER_UNAVAILABLE", sa.true()))
     async with first.running():
         await first.told("b0")
         warnings = (await first.store.get("b0")).warnings
 
-    assert len(heads) == slots.TOLD_AT_ONCE
+    assert len(heads) == slots.WARNED_AT_ONCE
     assert "b0" in heads[:2]
     assert [(warning.code, warning.message) for warning in warnings] == [
         ("PROVIDER_UNAVAILABLE", "the job waits: cannot be reached")
@@ -381,7 +381,7 @@ async def test_a_key_that_is_refused_does_not_count_as_a_provider_that_is_away(r
             assert await second.grant(concurrent=number) == [f"job-{number}"]
             assert await signal.wait(60)
 
-    assert not first.scheduler.terms("gen4.5").told
+    assert not first.scheduler.limits_for("gen4.5").current
     assert (await first.store.get("last")).warnings == ()
 
 

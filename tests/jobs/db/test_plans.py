@@ -111,7 +111,7 @@ class Case:
     async def forecast(self) -> None:
         await Forecasts(
             database=self.database,
-            terms=lambda _: slots.Terms(concurrent=3, asked_at=NOW),
+            limits_for=lambda _: slots.SlotLimits(concurrent=3, asked_at=NOW),
             durations=Durations(),
             clock=lambda: NOW,
             scale=1.0,
@@ -149,10 +149,10 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "who needs a file": lambda case: case.read(lambda db: refuse_needed(db, "film-1", "scene-11", "images/a.png")),
     "slots": lambda case: case.write(
         lambda db: slots.grant(
-            db, "gen4.5", slots.Terms(concurrent=JOBS, daily_left=5, asked_at=NOW - timedelta(minutes=1)), NOW, 1.0
+            db, "gen4.5", slots.SlotLimits(concurrent=JOBS, daily_left=5, asked_at=NOW - timedelta(minutes=1)), NOW, 1.0
         )
     ),
-    "lines": lambda case: case.read(slots.lines),
+    "lines": lambda case: case.read(slots.waiting_models),
     "outlook": lambda case: case.forecast(),
     "the backlog": lambda case: case.read(partial(Backlog(JOBS).admit, project_id="film-1")),
     "the census": lambda case: take_census(case.database, lambda: NOW),

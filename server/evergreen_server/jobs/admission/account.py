@@ -1,4 +1,4 @@
-"""The provider's account, which any number of callers may ask for at the cost of one question at a time."""
+"""The provider's account, which any number of callers may ask for at the cost of one request at a time."""
 
 import asyncio
 
@@ -7,7 +7,7 @@ from evergreen_server.runtime.shield import ProtectedTasks
 
 
 class AccountReader:
-    """Asks the provider, whom a caller without end would else have refuse our key's polls and creates too."""
+    """Asks the provider. Without a bound, one caller could make it refuse our key's polls and creates too."""
 
     def __init__(self, *, provider: Provider, shield: ProtectedTasks) -> None:
         self._provider = provider
@@ -15,15 +15,15 @@ class AccountReader:
         self._question: asyncio.Task[Account] | None = None
 
     async def read(self) -> Account:
-        """Returns what the provider tells; who comes while it is asked shares its answer. Raises ProviderError."""
+        """Returns the provider's account; calls that come meanwhile share the answer. Raises ProviderError."""
         if self._question is None or self._question.done():
             asking = self._shield.run(self._provider.account(), name="account")
             self._question = asyncio.create_task(asking, name="account asked")
-            self._question.add_done_callback(_heard)
+            self._question.add_done_callback(_retrieve)
         return await asyncio.shield(self._question)
 
 
-def _heard(question: "asyncio.Task[Account]") -> None:
-    # Also where everybody who had asked has gone.
+def _retrieve(question: "asyncio.Task[Account]") -> None:
+    # So that no error is reported as unretrieved if all callers have gone.
     if not question.cancelled():
         question.exception()

@@ -1,4 +1,4 @@
-"""How long generations take, as learned from those that ended."""
+"""How long generations take, learned from those that have ended."""
 
 import math
 from collections import OrderedDict
@@ -18,8 +18,8 @@ class _Moments:
 class Durations:
     """Learns how long generation takes for each model and clip length, as log-normal laws in seconds.
 
-    What is not known yet is taken to be around a minute and may be far off. Old observations fade, so that a
-    change at the provider is followed; of the keys, those longest unused are forgotten.
+    Until something is learned, a minute is assumed, with a wide spread. Old observations fade, so that a change at the
+    provider is followed; the keys that were unused for longest are forgotten.
     """
 
     _PRIOR = _Moments(1.0, math.log(60.0), 0.8**2)
@@ -30,7 +30,7 @@ class Durations:
         self._learned: OrderedDict[tuple[str, int | None], _Moments] = OrderedDict()
 
     def observe(self, model: str, seconds: int | None, duration: float) -> None:
-        """Learns that a clip of `seconds` took `duration` seconds to generate."""
+        """Records that a clip of `seconds` took `duration` seconds to generate."""
         moments = self._learned.setdefault((model, seconds), _Moments(0.0, 0.0, 0.0))
         self._learned.move_to_end((model, seconds))
         if len(self._learned) > self._max_keys:
@@ -43,7 +43,7 @@ class Durations:
         moments.squares = moments.squares * self._fading + surprise * surprise * faded / moments.count
 
     def law(self, model: str, seconds: int | None) -> NormalDist:
-        """Tells the law of the natural logarithm of the duration."""
+        """Returns the distribution of the natural logarithm of the duration."""
         prior, seen = self._PRIOR, self._learned.get((model, seconds))
         if seen is None:
             return NormalDist(prior.mean, math.sqrt(prior.squares))
@@ -53,21 +53,21 @@ class Durations:
         return NormalDist(mean, max(0.05, math.sqrt((prior.squares + seen.squares + apart) / count)))
 
     def quantile(self, model: str, seconds: int | None, chance: float) -> float:
-        """Tells within how many seconds generation ends with the given chance."""
+        """Returns the `chance`-quantile of generation time, in seconds."""
         return math.exp(self.law(model, seconds).inv_cdf(chance))
 
     def expected(self, model: str, seconds: int | None) -> float:
-        """Tells the mean duration in seconds."""
+        """Returns the mean duration, in seconds."""
         law = self.law(model, seconds)
         return math.exp(law.mean + law.variance / 2)
 
     def remaining(self, model: str, seconds: int | None, age: float) -> float:
-        """Tells how many seconds more generation takes on average, where it has taken `age` seconds."""
+        """Returns how many more seconds generation takes on average, once it has taken `age` seconds."""
         law = self.law(model, seconds)
         logarithm = math.log(max(1.0, age))
         alive = 1.0 - law.cdf(logarithm)
         if alive < 1e-6:
-            # A law that a task has outlived so far says nothing more.
+            # The distribution says nothing about a task that has outlived it.
             return age / 10
         tail = NormalDist().cdf((law.mean + law.variance - logarithm) / law.stdev)
         return max(1.0, self.expected(model, seconds) * tail / alive - age)

@@ -1,6 +1,6 @@
-"""The outlook of jobs that wait or run: their place in line, and about when they start and end.
+"""Forecasts for jobs that wait or run: their place in the queue, and about when they start and end.
 
-Read from the rows in one go and kept for a moment, so that any number of questions costs one reading.
+Read from the rows at once and kept for up to a second, so that any number of calls costs one read.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.admission import funds
 from evergreen_server.jobs.admission.durations import Durations
-from evergreen_server.jobs.admission.slots import EVERY_MODEL, Terms, bounded_pause, line
+from evergreen_server.jobs.admission.slots import EVERY_MODEL, SlotLimits, bounded_pause, queue_of
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.mapping import from_micros, to_micros
 from evergreen_server.jobs.db.schema import jobs, model_queues
@@ -28,37 +28,37 @@ from evergreen_server.jobs.model.states import Slot, Stage, State
 Expect: TypeAlias = Callable[[str, int | None], float]
 
 SHARE = 20
-"""Reading may take a twentieth of a reader's time."""
+"""Reading may take a twentieth of the time: a forecast is kept for so many times as long as reading it took."""
 LONGEST_AGE_SECONDS = 1.0
 SHORTEST_AGE_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What can be told of a job; a time is None where it cannot be."""
+    """What can be forecast about a job; a time is None if it cannot be."""
 
     slot: Slot
-    """How the job stood when it was read: what is told of one that has moved on since is out of date."""
+    """The job's slot when it was read: if that has changed since, the forecast is out of date."""
     position: int | None = None
-    """1 is granted a slot next; None where the job does not stand in line."""
+    """1 is granted a slot next; None if the job is not queued."""
     starts_at: datetime | None = None
     ends_at: datetime | None = None
 
 
 class Forecasts:
-    """Gives the outlook of jobs, no older than a second."""
+    """Computes forecasts of jobs, no older than a second."""
 
     def __init__(
         self,
         *,
         database: Database,
-        terms: Callable[[str], Terms],
+        limits_for: Callable[[str], SlotLimits],
         durations: Durations,
         clock: Callable[[], datetime],
         scale: float,
     ) -> None:
         self._database = database
-        self._terms = terms
+        self._limits_for = limits_for
         self._durations = durations
         self._clock = clock
         self._scale = scale
@@ -67,7 +67,7 @@ class Forecasts:
         self._fresh_until = 0.0
 
     async def all(self) -> Mapping[str, Forecast]:
-        """Gives the outlook of every job that stands in line or has a slot, by its id."""
+        """Returns the forecast of every job that is queued or has a slot, by its id."""
         if time.monotonic() < self._fresh_until:
             return self._kept
         async with self._lock:
@@ -85,47 +85,47 @@ class Forecasts:
         held, waiting = defaultdict(list), defaultdict(list)
         for row in db.execute(under_way.where(jobs.c.slot == Slot.HELD.value)).mappings():
             held[row["model"]].append(row)
-        for row in db.execute(line().add_columns(*more)).mappings():
+        for row in db.execute(queue_of().add_columns(*more)).mappings():
             waiting[row["model"]].append(row)
         queues = {row["model"]: row for row in db.execute(sa.select(model_queues)).mappings()}
         found: dict[str, Forecast] = {}
         now, expect = self._clock(), functools.cache(self._expect)
-        told = funds.known(db, now)
+        known = funds.known(db, now)
         balance = math.inf
-        if told is not None:
-            balance = told.balance - sum(row["price"] or 0 for row in _since(told.asked_at, *held.values()))
+        if known is not None:
+            balance = known.balance - sum(row["price"] or 0 for row in _since(known.asked_at, *held.values()))
         for model in {*held, *waiting}:
-            terms = self._terms(model)
-            ends = [self._of_holder(row, terms, now, expect, found) for row in held[model]]
+            limits = self._limits_for(model)
+            ends = [self._of_holder(row, limits, now, expect, found) for row in held[model]]
             opens = _opens(queues.get(model), queues.get(EVERY_MODEL), now, self._scale)
-            # What costs more than the account has left is passed over.
+            # Jobs that cost more than the account has left are skipped.
             rows = sorted(waiting[model], key=lambda row: (row["price"] or 0) > balance)
-            made = len(_since(to_micros(terms.asked_at), held[model]))
-            foreseen = 0 if opens is None else _foreseen(rows, terms, made, balance)
-            self._of_line(model, rows, foreseen, terms.concurrent, ends, opens or 0.0, now, expect, found)
+            made = len(_since(to_micros(limits.asked_at), held[model]))
+            foreseen = 0 if opens is None else _foreseen(rows, limits, made, balance)
+            self._of_queue(model, rows, foreseen, limits.concurrent, ends, opens or 0.0, now, expect, found)
         return found
 
     def _expect(self, model: str, seconds: int | None) -> float:
         return self._durations.expected(model, seconds) / self._scale
 
     def _of_holder(
-        self, row: sa.RowMapping, terms: Terms, now: datetime, expect: Expect, found: dict[str, Forecast]
+        self, row: sa.RowMapping, limits: SlotLimits, now: datetime, expect: Expect, found: dict[str, Forecast]
     ) -> float:
-        """Tells in how many seconds a job that has a slot probably gives it back."""
+        """Returns in how many seconds a job that has a slot probably gives it back."""
         left = expect(row["model"], row["seconds"])
         if row["stage"] == Stage.GENERATING and row["submitted_at"] is not None:
             age = (now - from_micros(row["submitted_at"])).total_seconds() * self._scale
             left = self._durations.remaining(row["model"], row["seconds"], age) / self._scale
         ends_at = now + timedelta(seconds=left)
         if row["state"] == State.QUEUED:
-            # With nobody there to take it, a slot says nothing of when the job starts.
-            times = (now, ends_at) if terms.told else (None, None)
+            # If the provider cannot be reached, a slot says nothing about when the job starts.
+            times = (now, ends_at) if limits.current else (None, None)
             found[row["job_id"]] = Forecast(Slot.WANTED, None, *times)
         elif row["state"] == State.RUNNING:
             found[row["job_id"]] = Forecast(Slot.HELD, ends_at=ends_at)
         return left
 
-    def _of_line(
+    def _of_queue(
         self,
         model: str,
         rows: Sequence[sa.RowMapping],
@@ -137,8 +137,8 @@ class Forecasts:
         expect: Expect,
         found: dict[str, Forecast],
     ) -> None:
-        """Plays the line through: each job starts when the next slot comes free; so many of them, the others may."""
-        # Where more have a slot than there are, the first to end free none.
+        """Simulates the queue: each of the first `foreseen` jobs starts when the next slot comes free."""
+        # If more jobs have a slot than there are slots, the first to end free none.
         slots = sorted(ends)[max(0, len(ends) - (most or len(ends))) :]
         slots += [0.0] * ((most or 0) - len(slots))
         heapq.heapify(slots)
@@ -155,24 +155,24 @@ class Forecasts:
 
 
 def _since(asked_at: int, *held: Sequence[sa.RowMapping]) -> list[sa.RowMapping]:
-    """Gives the jobs with a slot that an answer about the account, asked for at that moment, does not count yet."""
+    """Returns the jobs with a slot that an answer about the account, asked for at `asked_at`, does not count yet."""
     return [row for rows in held for row in rows if row["submitted_at"] is None or row["submitted_at"] >= asked_at]
 
 
-def _foreseen(rows: Sequence[sa.RowMapping], terms: Terms, made: int, balance: float) -> int:
-    """Tells how many of a line can go once it is their turn, by the day's number and the credits.
+def _foreseen(rows: Sequence[sa.RowMapping], limits: SlotLimits, made: int, balance: float) -> int:
+    """Returns how many jobs of a queue can start when their turn comes, by the day's quota and the credits.
 
-    None where the account is not known, or the provider out of reach. `made` tasks the day's number does not count yet.
+    That is none if the account is not known or the provider is out of reach. The quota does not yet count `made` tasks.
     """
-    if not terms.told or terms.concurrent == 0:
+    if not limits.current or limits.concurrent == 0:
         return 0
-    most = len(rows) if terms.daily_left is None else max(0, terms.daily_left - made)
+    most = len(rows) if limits.daily_left is None else max(0, limits.daily_left - made)
     costs = itertools.accumulate(row["price"] or 0 for row in rows[:most])
     return sum(1 for cost in costs if cost <= balance)
 
 
 def _opens(queue: sa.RowMapping | None, every: sa.RowMapping | None, now: datetime, scale: float) -> float | None:
-    """Tells in how many seconds a model's pause is over, 0 for none; None where nobody can tell."""
+    """Returns in how many seconds a model's pause is over, 0 for none; None if nobody knows."""
     if every is not None and every["no_credits_since"] is not None:
         return None
     if queue is None:

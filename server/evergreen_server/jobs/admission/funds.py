@@ -1,4 +1,4 @@
-"""What the provider's account can pay for: its balance, as any replica last heard it, less what was spent since."""
+"""What the provider's account can pay for: the balance that any replica was last given, less what was spent since."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from evergreen_server.jobs.model.states import Slot
 
 ACCOUNT = "*"
 LONGEST_AGE = timedelta(minutes=10)
-"""A balance that was heard longer ago, since the provider does not tell it, keeps nothing back."""
+"""An older balance, which the provider has not confirmed since, holds nothing back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Funds:
 
 
 def known(db: sa.Connection, now: datetime) -> Funds | None:
-    """Returns the balance that was told last; None where nobody was told one lately."""
+    """Returns the last balance that the provider gave; None if that was too long ago."""
     row = db.execute(sa.select(funds).where(funds.c.account == ACCOUNT)).one_or_none()
     if row is None or row.balance_millicredits is None:
         return None
@@ -34,38 +34,39 @@ def known(db: sa.Connection, now: datetime) -> Funds | None:
 
 
 def left(db: sa.Connection, now: datetime) -> int | None:
-    """Returns how much a further task may cost, in millicredits; None where it is not known.
+    """Returns how much a further task may cost, in millicredits; None if it is not known.
 
-    What was spent is taken at its estimate, so that a job is kept back rather than refused by the provider.
+    What was spent counts at its estimate, so that a job is held back rather than refused by the provider.
     """
-    told = known(db, now)
-    if told is None:
+    latest = known(db, now)
+    if latest is None:
         return None
     spent = sa.select(sa.func.coalesce(sa.func.sum(provider_tasks.c.estimated_millicredits), 0)).where(
-        provider_tasks.c.created_at.between(told.asked_at, to_micros(now))
+        provider_tasks.c.created_at.between(latest.asked_at, to_micros(now))
     )
     coming = sa.select(sa.func.coalesce(sa.func.sum(jobs.c.estimated_millicredits), 0)).where(
         jobs.c.slot == Slot.HELD.value, jobs.c.task_id == ""
     )
-    return told.balance - int(db.execute(spent).scalar_one()) - int(db.execute(coming).scalar_one())
+    return latest.balance - int(db.execute(spent).scalar_one()) - int(db.execute(coming).scalar_one())
 
 
 def within(millicredits: int | None) -> "sa.ColumnElement[bool]":
-    """Selects the jobs that so much can pay; all of them where it is not known, and those whose price is not."""
+    """Selects the jobs that so much can pay, and those without a known price; all jobs if the amount is not known."""
     if millicredits is None:
         return sa.true()
     return sa.or_(jobs.c.estimated_millicredits.is_(None), jobs.c.estimated_millicredits <= millicredits)
 
 
 def refuse(db: sa.Connection, price: int | None) -> None:
-    """Notes what a task would have cost that the provider would not make for want of credits; None if not known."""
+    """Records the price of a task that the provider refused for lack of credits; None if not known."""
     _set(db, refused_millicredits=price)
 
 
 def see(db: sa.Connection, millicredits: int, asked_at: datetime, now: datetime) -> bool:
-    """Takes a balance that was asked for at a moment; tells whether it is below the price that was refused last."""
+    """Records a balance, as of `asked_at`; returns whether it is below the price that was refused last."""
     row = db.execute(sa.select(funds).where(funds.c.account == ACCOUNT)).one_or_none()
-    # Of two replicas' answers the one to the later question counts; one of the future is of a clock set back since.
+    # Of two replicas' answers the one to the later question counts; one from the future was
+    # written before the clock was set back.
     older = row is not None and row.asked_at is not None and to_micros(asked_at) < row.asked_at <= to_micros(now)
     if not older:
         _set(db, balance_millicredits=millicredits, asked_at=to_micros(asked_at))

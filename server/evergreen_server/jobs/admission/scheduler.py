@@ -1,8 +1,8 @@
-"""Admission: which waiting job may have a task at the provider next.
+"""Decides which waiting job may have a task at the provider next.
 
 A slot is a fact of the job's row: granted before the POST, held until the task has ended, given back by the very
-change of state that ends the need for it. So it holds over all replicas and outlives each. Who is granted one, and
-what holds the line up, is in `slots`; here are the moments at which to look, and what the account allows.
+change of state that ends the need for it. So it is valid across all replicas and outlives each of them. `slots` decides
+who is granted one and what blocks the queue; this module decides when to grant, and knows what the account allows.
 """
 
 import asyncio
@@ -28,17 +28,17 @@ from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.provider import Account, Provider, ProviderError, Unauthorized
 
 REFRESH_SECONDS = 60.0
-UNHEARD_SECONDS = 20.0
+UNANSWERED_SECONDS = 20.0
 ANSWER_SECONDS = 30.0
-"""In real seconds, with all that the client repeats: until then a provider that is silent counts as being there."""
-LOOK_SECONDS = 2.0
-AGAIN = timedelta(milliseconds=50)
-RESTS = 4.0
-"""How much longer than a look a rest after it lasts, so that under load one look finds many jobs."""
+"""In real seconds, including the client's retries: a provider that is silent for less counts as reachable."""
+POLL_SECONDS = 2.0
+RETRY_AFTER = timedelta(milliseconds=50)
+DUTY_CYCLE = 0.2
+"""The share of its time that granting may take; in the pauses requests gather, so that one round serves many jobs."""
 LONGEST_REST_SECONDS = 0.25
 CONCURRENCY_UNTIL_KNOWN = 1
 """What every tier allows."""
-CONCURRENCY_NOT_TOLD = 5
+CONCURRENCY_UNLISTED = 5
 PROVIDER_UNAVAILABLE = "PROVIDER_UNAVAILABLE"
 CREDITS_LOW = "CREDITS_LOW"
 TOO_DEAR = "an attempt may cost more than the provider's account has left; cheaper jobs go first"
@@ -47,7 +47,7 @@ logger = logging.getLogger(__name__)
 
 
 class SlotScheduler:
-    """Grants slots. `run`, `refresh` and `warn` must run beside the waits, on every replica."""
+    """Grants slots. On every replica `run`, `refresh` and `warn` must run in the background."""
 
     def __init__(
         self,
@@ -68,10 +68,10 @@ class SlotScheduler:
         self._random = random
         self._scale = scale
         self._account: tuple[Account, datetime] | None = None
-        self._unheard = ""
-        """Why the provider did not tell of the account when it was asked last; empty where it did."""
+        self._unanswered = ""
+        """Why the last question about the account brought no answer; empty if it did."""
         self._away = False
-        """Whether that was since it could not be reached, or gave no usable answer."""
+        """Whether the reason was that the provider could not be reached, or gave no usable answer."""
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
         self._ask = asyncio.Event()
@@ -79,38 +79,38 @@ class SlotScheduler:
         self._opens: dict[str, datetime] = {}
         self._unused: frozenset[str] = frozenset()
         self._waited_for: set[str] = set()
-        self._untold = asyncio.Event()
+        self._missed = asyncio.Event()
 
-    def look(self, models: Iterable[str]) -> None:
-        """Has the lines of these models looked at now."""
+    def schedule(self, models: Iterable[str]) -> None:
+        """Has the queues of these models served now."""
         self._dirty.update(models)
         if self._dirty:
             self._news.set()
 
     def changed(self, changes: Sequence[Change]) -> None:
-        """Hears of what this replica committed."""
-        self.look(change.queue for change in changes if change.queue)
+        """Serves the queues that a commit of this replica changed."""
+        self.schedule(change.queue for change in changes if change.queue)
 
-    def terms(self, model: str) -> slots.Terms:
-        """Tells what the account, as last heard, allows for a model."""
+    def limits_for(self, model: str) -> slots.SlotLimits:
+        """Returns what the account allows for a model, by the provider's last answer."""
         if self._account is None:
-            return slots.Terms(concurrent=CONCURRENCY_UNTIL_KNOWN, asked_at=self._clock(), told=False)
-        (account, asked_at), told = self._account, not self._unheard
+            return slots.SlotLimits(concurrent=CONCURRENCY_UNTIL_KNOWN, asked_at=self._clock(), current=False)
+        (account, asked_at), current = self._account, not self._unanswered
         limits = account.limits.get(model)
         if limits is None:
-            return slots.Terms(concurrent=CONCURRENCY_NOT_TOLD, asked_at=asked_at, told=told)
+            return slots.SlotLimits(concurrent=CONCURRENCY_UNLISTED, asked_at=asked_at, current=current)
         left = None if limits.max_daily is None else limits.max_daily - limits.used_today
-        return slots.Terms(concurrent=limits.max_concurrent, daily_left=left, asked_at=asked_at, told=told)
+        return slots.SlotLimits(concurrent=limits.max_concurrent, daily_left=left, asked_at=asked_at, current=current)
 
     async def pause(self, model: str, retry_after_seconds: float | None) -> None:
-        """Closes a model after a 429, on all replicas. To be recorded before the refused job gives its slot back."""
+        """Closes a model after a 429, on all replicas. Call it before the refused job gives its slot back."""
         now, scale = self._clock(), self._scale
         seconds = await self._database.write(lambda db: slots.pause(db, model, retry_after_seconds, now, scale))
         logger.warning("model paused", extra={"model": model, "seconds": seconds})
-        self.look([model])
+        self.schedule([model])
 
     async def accepted(self, model: str) -> None:
-        """Notes that the provider took a task, so that the next refusal starts with a short pause."""
+        """Records that the provider accepted a task, so that the next refusal starts with a short pause."""
         if self._pauses.pop(model, 0.0):
             await self._database.write(lambda db: slots.accepted(db, model))
 
@@ -122,7 +122,7 @@ class SlotScheduler:
         self._ask.set()
 
     async def run(self) -> None:
-        """Grants slots when told to look, and looks every few seconds by itself at what nobody told of."""
+        """Grants slots when asked to, and polls every few seconds for changes that were not announced."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while True:
@@ -136,43 +136,43 @@ class SlotScheduler:
             models, self._dirty = self._dirty, set()
             try:
                 if loop.time() >= due:
-                    due = loop.time() + LOOK_SECONDS * self._random.uniform(0.75, 1.25)
-                    self._waited_for = await self._unnoticed()
+                    due = loop.time() + POLL_SECONDS * self._random.uniform(0.75, 1.25)
+                    self._waited_for = await self._find_missed()
                     models |= self._waited_for
                     if self._waited_for:
-                        self._untold.set()
+                        self._missed.set()
                 now = self._clock()
                 models |= {model for model, at in self._opens.items() if at <= now}
                 for model in sorted(models):
-                    # Whatever comes of it: a moment that has passed must not be waited for again.
+                    # Also if this fails: a time that has passed must not be waited for again.
                     self._opens.pop(model, None)
                     await self._grant(model)
             except SQLAlchemyError as exc:
-                # The next round finds the same again; the service must not end for it.
+                # The next poll finds the same again; the service must not end over it.
                 logger.warning("slots not granted", extra={"cause": type(exc).__name__})
-            await asyncio.sleep(min(LONGEST_REST_SECONDS, RESTS * (loop.time() - begun)))
+            await asyncio.sleep(min(LONGEST_REST_SECONDS, (1 / DUTY_CYCLE - 1) * (loop.time() - begun)))
 
     async def refresh(self) -> None:
-        """Asks for the account at start, every minute, when the credits were too few, and soon again where unheard."""
+        """Asks for the account at start, every minute, after credits were too few, and soon again if unanswered."""
         while True:
             self._ask.clear()
             asked_at = self._clock()
             try:
                 async with asyncio.timeout(ANSWER_SECONDS):
                     account = await self._provider.account()
-                self._account, self._unheard, self._away = (account, asked_at), "", False
+                self._account, self._unanswered, self._away = (account, asked_at), "", False
                 if await self._database.write(partial(self._see, account.balance_millicredits, asked_at)):
                     logger.info("admission resumed")
-                models, _ = await self._database.read(slots.lines)
-                self.look(models)
+                models, _ = await self._database.read(slots.waiting_models)
+                self.schedule(models)
             except (ProviderError, TimeoutError) as exc:
-                self._unheard = str(exc) or "the provider does not answer"
+                self._unanswered = str(exc) or "the provider does not answer"
                 self._away = not isinstance(exc, Unauthorized)
-                logger.warning("account unknown", extra={"cause": self._unheard})
+                logger.warning("account unknown", extra={"cause": self._unanswered})
             except SQLAlchemyError as exc:
                 logger.warning("account not recorded", extra={"cause": type(exc).__name__})
             try:
-                async with asyncio.timeout((UNHEARD_SECONDS if self._unheard else REFRESH_SECONDS) / self._scale):
+                async with asyncio.timeout((UNANSWERED_SECONDS if self._unanswered else REFRESH_SECONDS) / self._scale):
                     await self._ask.wait()
             except TimeoutError:
                 continue
@@ -181,52 +181,52 @@ class SlotScheduler:
         return slots.see_balance(db, millicredits, asked_at, self._clock())
 
     async def warn(self) -> None:
-        """Warns the first in each line of what holds them up, a few after each look, and each job once.
+        """Warns the first jobs of each queue about what blocks them: a few after each poll, and each job once.
 
-        Apart from granting, since a warning waits for its project's row.
+        Runs apart from granting, since a warning waits for its project's row.
         """
         while True:
-            await self._untold.wait()
-            self._untold.clear()
+            await self._missed.wait()
+            self._missed.clear()
             try:
-                await self._tell(self._waited_for)
+                await self._warn_first(self._waited_for)
             except SQLAlchemyError as exc:
-                # The next look finds the same again.
+                # The next poll finds the same again.
                 logger.warning("jobs not warned", extra={"cause": type(exc).__name__})
 
-    async def _tell(self, models: Collection[str]) -> None:
+    async def _warn_first(self, models: Collection[str]) -> None:
         now = self._clock()
 
         def read(db: sa.Connection) -> list[tuple[str, str, str]]:
-            told, found = funds.known(db, now), []
+            funds_known, found = funds.known(db, now), []
             for model in models:
                 if self._away:
-                    away = slots.untold(db, model, PROVIDER_UNAVAILABLE, sa.true())
-                    found += [(job_id, PROVIDER_UNAVAILABLE, self._unheard) for job_id in away]
-                if told is not None:
-                    dear = slots.untold(db, model, CREDITS_LOW, sa.not_(funds.within(told.balance)))
+                    away = slots.not_warned(db, model, PROVIDER_UNAVAILABLE, sa.true())
+                    found += [(job_id, PROVIDER_UNAVAILABLE, self._unanswered) for job_id in away]
+                if funds_known is not None:
+                    dear = slots.not_warned(db, model, CREDITS_LOW, sa.not_(funds.within(funds_known.balance)))
                     found += [(job_id, CREDITS_LOW, TOO_DEAR) for job_id in dear]
             return found
 
         for job_id, code, cause in await self._database.read(read):
-            # One that ended meanwhile may be gone by now.
+            # A job that has ended meanwhile may have been removed.
             with suppress(JobNotFound):
                 await self._store.command(job_id, partial(_waits, code=code, cause=cause, now=now))
 
-    async def _unnoticed(self) -> set[str]:
-        """Gives the models that jobs wait for, and wakes those here whose slot was granted without their noticing."""
-        models, unused = await self._database.read(slots.lines)
-        # Each once, since one that holds a slot may be waiting for the storage of its inputs.
+    async def _find_missed(self) -> set[str]:
+        """Returns the models that jobs wait for, and wakes jobs here that missed the news of their slot."""
+        models, unused = await self._database.read(slots.waiting_models)
+        # Each once, since a job with a slot may be waiting for the storage of its inputs.
         for job_id in frozenset(unused) - self._unused:
             self._wakeups.wake(job_id)
         self._unused = frozenset(unused)
         return set(models)
 
     async def _grant(self, model: str) -> None:
-        terms, now, scale = self.terms(model), self._clock(), self._scale
+        limits, now, scale = self.limits_for(model), self._clock(), self._scale
 
         def work(db: sa.Connection) -> tuple[slots.Granted, list[Change]]:
-            granted = slots.grant(db, model, terms, now, scale)
+            granted = slots.grant(db, model, limits, now, scale)
             return granted, granted.changes
 
         granted = await self._store.write(work)
@@ -234,14 +234,14 @@ class SlotScheduler:
         if granted.opens_at is not None:
             self._opens[model] = from_micros(granted.opens_at)
         elif granted.more:
-            self._opens[model] = now + AGAIN
+            self._opens[model] = now + RETRY_AFTER
 
     def _seconds_to_open(self) -> float:
         now = self._clock()
-        return min(((at - now).total_seconds() for at in self._opens.values()), default=LOOK_SECONDS)
+        return min(((at - now).total_seconds() for at in self._opens.values()), default=POLL_SECONDS)
 
 
 def _waits(job: Job, code: str, cause: str, now: datetime) -> Job:
-    # What holds the others up does not concern one that was granted a slot meanwhile.
+    # What blocks the others does not concern a job that was granted a slot meanwhile.
     waiting = job.needs_slot is Slot.WANTED and job.slot is Slot.WANTED
     return job.waits(code, cause, not_before=now) if waiting else job

@@ -1,10 +1,10 @@
-"""Slots in the rows: who stands in line for a model's slots, who has one, and what holds the line up.
+"""Slots in the rows: who is queued for a model's slots, who has one, and what blocks the queue.
 
-All of it is in the database, so it is true for every replica and outlives each. The functions run within the
+All of it is in the database, so it is true for every replica and outlives each of them. The functions run within the
 caller's transaction.
 
-Moments in the rows are by a clock that may be set back after they were written. None of them is further ahead than
-what is waited for lasts at the longest, so one that is was left by such a clock, and counts as that far ahead.
+The clock by which times were written may have been set back since. No time to wait for lies further ahead than the
+longest such wait; one that does was written before the clock was set back, and is cut to that wait.
 """
 
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ EVERY_MODEL = "*"
 FIRST_PAUSE_SECONDS = 60.0
 LONGEST_PAUSE_SECONDS = 900.0
 LONGEST_REST = timedelta(minutes=1)
-"""How long a job that could not be sent is left alone at most; see `StepContext.later`."""
+"""The longest that a job which could not be sent is left alone; see `StepContext.later`."""
 LONGEST_QUESTION = timedelta(minutes=10)
-"""An answer about the account comes sooner than this."""
+"""An answer about the account takes less than this."""
 BATCH = 500
-TOLD_AT_ONCE = 20
+WARNED_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class SlotLimits:
     """What the account allows for a model."""
 
     concurrent: int | None
@@ -39,33 +39,33 @@ class Terms:
     daily_left: int | None = None
     """Tasks that may still be made in the rolling day, as of `asked_at`; None is unlimited."""
     asked_at: datetime
-    told: bool = True
-    """Whether the provider tells them at the moment; else nobody knows when a job will start."""
+    current: bool = True
+    """Whether the provider answered the last question about them; if not, nobody knows when a job will start."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """The jobs that got a slot; with `more`, others could not be looked at yet."""
+    """The jobs that got a slot; with `more`, there are others that could not be served yet."""
 
     changes: list[Change]
     more: bool = False
     pause_seconds: float = 0.0
     """How long the model's last pause was, until a task is accepted again."""
     opens_at: int | None = None
-    """When what holds the model up is over, in microseconds; None where nothing does, or it cannot be told."""
+    """When the model opens again, in microseconds; None if nothing blocks it, or it is not known."""
 
 
-def line(model: str | None = None) -> "sa.Select[tuple[str, str, str]]":
-    """Selects the line of a model, or of each: projects in turn, and of each its highest priority first, then by age.
+def queue_of(model: str | None = None) -> "sa.Select[tuple[str, str, str]]":
+    """Selects the queue of a model, or of each: projects in turn, within each the highest priority first, then by age.
 
-    A job's turn is the number of slots that its project holds and of the project's jobs before it, so whichever
-    project has least goes next; of those that have as little, the one that was served longest ago. A priority sets
-    the order within its project alone: what one project thinks urgent must not hold back another.
+    A job's turn is the number of slots that its project holds plus the number of the project's jobs before it, so the
+    project that has least goes next; of several that have as little, the one that was served longest ago. A priority
+    orders jobs within its project only: what one project thinks urgent must not hold back another.
     """
     held = sa.select(jobs.c.model, jobs.c.project_id, sa.func.count().label("held")).where(
         jobs.c.slot == Slot.HELD.value, *_of(model)
     )
-    # Counted once: a planner that takes the line for a short one would count again for each job that stands in it.
+    # Counted once: a planner that expects a short queue would count again for each queued job.
     holders = held.group_by(jobs.c.model, jobs.c.project_id).cte("holders")
     holders = holders.prefix_with("MATERIALIZED", dialect="postgresql")
     before = sa.func.row_number().over(
@@ -82,8 +82,8 @@ def line(model: str | None = None) -> "sa.Select[tuple[str, str, str]]":
     )
 
 
-def grant(db: sa.Connection, model: str, terms: Terms, now: datetime, scale: float) -> Granted:
-    """Gives free slots of a model to the first in line. One transaction at a time does, over all replicas."""
+def grant(db: sa.Connection, model: str, limits: SlotLimits, now: datetime, scale: float) -> Granted:
+    """Grants free slots of a model to the first in its queue: one transaction at a time, over all replicas."""
     queue = _lock(db, model)
     paused_until = _bounded(queue.paused_until, now, scale)
     if paused_until > to_micros(now):
@@ -95,15 +95,15 @@ def grant(db: sa.Connection, model: str, terms: Terms, now: datetime, scale: flo
     if db.execute(out_of_credits).first():
         return Granted(changes=[], pause_seconds=queue.pause_seconds)
     free, opens_at = BATCH, None
-    if terms.concurrent is not None:
+    if limits.concurrent is not None:
         held = sa.select(sa.func.count()).where(jobs.c.slot == Slot.HELD.value, jobs.c.model == model)
-        free = min(BATCH, terms.concurrent - int(db.execute(held).scalar_one()))
-    if free > 0 and terms.daily_left is not None:
-        daily, opens_at = _daily(db, queue, terms, now, scale)
+        free = min(BATCH, limits.concurrent - int(db.execute(held).scalar_one()))
+    if free > 0 and limits.daily_left is not None:
+        daily, opens_at = _daily(db, queue, limits, now, scale)
         free = min(free, daily)
     changes, more = _fill(db, model, free, now) if free > 0 else ([], False)
     if free > 0 and opens_at is not None:
-        # The one that tries though the day's number is used up. Without one, whoever comes next may.
+        # This job tries although the day's quota is used up. If there is none, the next job to come may.
         opens_at = opens_at if changes else None
         _set(db, model, daily_probe_at=opens_at or to_micros(now))
     return Granted(changes=changes, more=more, pause_seconds=queue.pause_seconds, opens_at=opens_at)
@@ -113,7 +113,7 @@ def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list
     resting = jobs.c.not_before.between(to_micros(now) + 1, to_micros(now + LONGEST_REST))
     ready = sa.or_(jobs.c.not_before.is_(None), sa.not_(resting))
     left = funds.left(db, now)
-    first = line(model).add_columns(jobs.c.estimated_millicredits).where(ready, funds.within(left)).limit(free)
+    first = queue_of(model).add_columns(jobs.c.estimated_millicredits).where(ready, funds.within(left)).limit(free)
     chosen, dear = [], False
     for row in db.execute(first):
         price = row.estimated_millicredits or 0
@@ -124,8 +124,8 @@ def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list
         left = None if left is None else left - price
     if not chosen:
         return [], False
-    # A row that another transaction is changing is passed over and looked at again: never waiting for one
-    # while others wait for ours, this cannot be part of a deadlock.
+    # A row that another transaction is changing is skipped and tried again later: a transaction that never waits
+    # cannot be part of a deadlock.
     mine = sa.select(jobs.c.job_id, jobs.c.project_id).where(
         jobs.c.job_id.in_(chosen), jobs.c.slot == Slot.WANTED.value
     )
@@ -133,7 +133,7 @@ def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list
     if rows:
         found = jobs.c.job_id.in_([row.job_id for row in rows])
         db.execute(jobs.update().where(found).values(slot=Slot.HELD.value))
-        # Behind everybody served so far, also where the clock was set back since.
+        # Behind every project served so far, also if the clock has since been set back.
         last = db.execute(sa.select(sa.func.max(turns.c.served_at)).where(turns.c.model == model)).scalar() or 0
         served = {"served_at": max(to_micros(now), last + 1)}
         for project_id in {row.project_id for row in rows}:
@@ -145,26 +145,26 @@ def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list
 
 
 def _daily(
-    db: sa.Connection, queue: "sa.Row[tuple[object, ...]]", terms: Terms, now: datetime, scale: float
+    db: sa.Connection, queue: "sa.Row[tuple[object, ...]]", limits: SlotLimits, now: datetime, scale: float
 ) -> tuple[int, int | None]:
-    """Tells how many more jobs may go by the day's number, and, where it is used up, when the next may try.
+    """Returns how many more jobs the day's quota allows and, if it is used up, when the next job may try.
 
-    One may now and then although the number is used up: the provider counts, not we.
+    Now and then one may try although the quota is used up: the provider's count decides, not ours.
     """
-    assert terms.daily_left is not None
+    assert limits.daily_left is not None
     made = (
         sa.select(sa.func.count())
         .select_from(provider_tasks.join(jobs, jobs.c.job_id == provider_tasks.c.job_id))
         .where(
             jobs.c.model == queue.model,
             # What was made before the clock was set back is in the provider's own count by now.
-            provider_tasks.c.created_at.between(to_micros(terms.asked_at), to_micros(now)),
+            provider_tasks.c.created_at.between(to_micros(limits.asked_at), to_micros(now)),
         )
     )
     coming = sa.select(sa.func.count()).where(
         jobs.c.slot == Slot.HELD.value, jobs.c.model == queue.model, jobs.c.task_id == ""
     )
-    left = terms.daily_left - int(db.execute(made).scalar_one()) - int(db.execute(coming).scalar_one())
+    left = limits.daily_left - int(db.execute(made).scalar_one()) - int(db.execute(coming).scalar_one())
     if left > 0:
         if queue.daily_probe_at is not None:
             _set(db, queue.model, daily_probe_at=None)
@@ -183,12 +183,12 @@ def _daily(
 def pause(db: sa.Connection, model: str, retry_after_seconds: float | None, now: datetime, scale: float) -> float:
     """Closes a model after a 429: 60 s at first, doubling to 15 min, or as long within that as the provider says.
 
-    Gives the provider's seconds that the pause lasts.
+    Returns how long the pause lasts, in the provider's seconds.
     """
     queue, at = _lock(db, model), to_micros(now)
     step, paused_until = float(queue.pause_seconds), _bounded(queue.paused_until, now, scale)
     if at >= paused_until:
-        # What was sent before the pause and is refused within it tells nothing new.
+        # What was sent before the pause and is refused during it says nothing new.
         step = min(max(FIRST_PAUSE_SECONDS, 2 * step), LONGEST_PAUSE_SECONDS)
     seconds = min(max(step, retry_after_seconds or 0.0), LONGEST_PAUSE_SECONDS)
     until = max(paused_until, at + int(seconds / scale * 1_000_000))
@@ -197,14 +197,14 @@ def pause(db: sa.Connection, model: str, retry_after_seconds: float | None, now:
 
 
 def accepted(db: sa.Connection, model: str) -> None:
-    """Has the model's next pause be a short one again."""
+    """Resets the model's pause, so that the next one is short again."""
     _set(db, model, pause_seconds=0.0)
 
 
 def out_of_credits(db: sa.Connection, known: int | None, now: datetime, price: int | None = None) -> None:
     """Closes every model until the balance explains why a task of this price was refused, or has risen.
 
-    The balance that was too small was at most `known`. In millicredits; None where it is not known.
+    The balance that was too small was at most `known`. Amounts are in millicredits; None if not known.
     """
     _lock(db, EVERY_MODEL)
     _set(db, EVERY_MODEL, no_credits_since=to_micros(now), refused_balance=known)
@@ -212,10 +212,10 @@ def out_of_credits(db: sa.Connection, known: int | None, now: datetime, price: i
 
 
 def see_balance(db: sa.Connection, millicredits: int, asked_at: datetime, now: datetime | None = None) -> bool:
-    """Takes the balance as it was after `asked_at`; tells whether it opens the models again.
+    """Records the balance as it was after `asked_at`; returns whether it opens the models again.
 
-    It does where it is below the price that was refused, since what costs more than it is kept back by itself; else
-    the provider refuses for a reason of its own, and it must rise.
+    It does if it is below the price that was refused, since jobs that cost more than the balance are held back anyway.
+    Otherwise the provider refuses for a reason of its own, and the balance must rise.
     """
     queue = _lock(db, EVERY_MODEL)
     explained = funds.see(db, millicredits, asked_at, now or asked_at)
@@ -231,26 +231,26 @@ def see_balance(db: sa.Connection, millicredits: int, asked_at: datetime, now: d
     return True
 
 
-def lines(db: sa.Connection) -> tuple[list[str], list[str]]:
-    """Gives the models that jobs stand in line for, and the jobs whose slot is not made use of yet."""
+def waiting_models(db: sa.Connection) -> tuple[list[str], list[str]]:
+    """Returns the models that jobs are queued for, and the jobs that have not used their slot yet."""
     models = sa.select(jobs.c.model).where(jobs.c.slot == Slot.WANTED.value).distinct()
     unused = sa.select(jobs.c.job_id).where(jobs.c.slot == Slot.HELD.value, jobs.c.state == State.QUEUED.value)
     return list(db.execute(models).scalars()), list(db.execute(unused).scalars())
 
 
-def untold(db: sa.Connection, model: str, code: str, which: "sa.ColumnElement[bool]") -> list[str]:
-    """Gives the first in a model's line that are so and do not carry a warning of this code yet, a few at a time."""
-    told = sa.cast(jobs.c.warnings, sa.String).contains(f'"{code}"')
-    return [row.job_id for row in db.execute(line(model).where(which, sa.not_(told)).limit(TOLD_AT_ONCE))]
+def not_warned(db: sa.Connection, model: str, code: str, which: "sa.ColumnElement[bool]") -> list[str]:
+    """Returns the first few jobs of a model's queue that match `which` and have no warning of this code yet."""
+    warned = sa.cast(jobs.c.warnings, sa.String).contains(f'"{code}"')
+    return [row.job_id for row in db.execute(queue_of(model).where(which, sa.not_(warned)).limit(WARNED_AT_ONCE))]
 
 
 def _bounded(at: int, now: datetime, scale: float) -> int:
-    """Gives when a pause ends: no later than a pause that begins now."""
+    """Returns when a pause ends: no later than a pause that begins now."""
     return min(at, to_micros(now + timedelta(seconds=LONGEST_PAUSE_SECONDS / scale)))
 
 
 def bounded_pause(paused_until: int, now: datetime, scale: float) -> float:
-    """Tells in how many seconds a model's pause is over; 0 where it is."""
+    """Returns in how many seconds a model's pause is over; 0 if it is."""
     return max(0.0, (_bounded(paused_until, now, scale) - to_micros(now)) / 1_000_000)
 
 

@@ -133,7 +133,7 @@ async def _wait(context: StepContext, job: Job, seconds: float) -> None:
     early = 0.0 if job.not_before is None else min(context.seconds_until(job.not_before), LONGEST_REST.total_seconds())
     await context.pause(job.job_id, min(early, seconds) if early > 0 else seconds)
     if early > 0:
-        context.scheduler.look([job.request.spec.model])
+        context.scheduler.schedule([job.request.spec.model])
 
 
 async def _post(
