@@ -81,7 +81,7 @@ async def test_watches_are_spread_over_a_new_server_within_twice_the_age(
                 await balancer.until_each_has(CLIENTS // 2 - 1)
 
             job = await api.generate()
-            await watches.all_at((await api.finished(job.job_id)).revision)
+            await watches.all_at(await final_revision(api, job.job_id))
             for task in tasks:
                 task.cancel()
 
@@ -97,12 +97,18 @@ async def test_a_watch_ends_with_a_checkpoint_before_its_connection_is_cut_off(
         told, error = await told_until_the_end(api)
         rest, _ = await told_until_the_end(api, after_revision=told[-1].revision)
 
-        final = await api.finished(job.job_id)
+        final = await final_revision(api, job.job_id)
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.UNAVAILABLE, "DRAINING")
     assert told[-1].HasField("checkpoint")
     assert rest[-1].HasField("checkpoint")
     assert all(message.revision > told[-1].revision for message in rest if message.HasField("event"))
-    assert rest[-1].revision <= final.revision
+    assert rest[-1].revision <= final
+
+
+async def final_revision(api: Api, job_id: str) -> int:
+    """Waits for the job's end, however often the watch of it ends by its age."""
+    async with evergreen.Client(api.address, options=OF_ITS_OWN) as client:
+        return (await client.wait(job_id)).revision
 
 
 async def told_until_the_end(
