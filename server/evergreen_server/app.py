@@ -22,6 +22,7 @@ from evergreen_server.jobs.cluster.engine import Engine
 from evergreen_server.jobs.execution.context import Limits, Places, StepContext
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.execution.runner import Runner
+from evergreen_server.jobs.execution.video import VideoDeliverer
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.intake import Intake
 from evergreen_server.jobs.maintenance.janitor import Janitor
@@ -34,6 +35,7 @@ from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.metrics import PrometheusMetrics, serve_metrics
+from evergreen_server.ports.specs import GenerationKind
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections, connections_of, raise_file_limit
 from evergreen_server.rpc.messages.events import EventWire
@@ -177,6 +179,7 @@ async def _context(
         provider=ground.provider,
         models=ground.models,
         media=ground.media,
+        deliverers={GenerationKind.VIDEO: VideoDeliverer(ground.media)},
         scenes=ground.scenes,
         scheduler=scheduler,
         wakeups=wakeups,

@@ -11,11 +11,12 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.execution.context import Limits, Places, StepContext
 from evergreen_server.jobs.execution.polling.schedule import Pace
+from evergreen_server.jobs.execution.video import VideoDeliverer
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.wakeups import Wakeups
-from evergreen_server.ports.specs import GenerationSpec
+from evergreen_server.ports.specs import GenerationKind, GenerationSpec
 
 StoreT = TypeVar("StoreT", bound=JobStore)
 
@@ -76,4 +77,5 @@ def tools_of(store: JobStore, **given: object) -> StepContext:
         "temp_dir": None,
         "guard": lambda: lambda: None,
     }
-    return StepContext(store=store, **{**usual, **given})
+    deliverers = {GenerationKind.VIDEO: VideoDeliverer(given.get("media"))}
+    return StepContext(store=store, **{**usual, "deliverers": deliverers, **given})

@@ -12,12 +12,14 @@ from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.execution.deliver import deliver
 from evergreen_server.jobs.execution.files import Kept, find, keep
+from evergreen_server.jobs.execution.video import VideoDeliverer
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.ports.media import Clip, MediaRefused
 from evergreen_server.ports.provider import Download, NotOurs, Task, TaskState
+from evergreen_server.ports.specs import GenerationKind
 from evergreen_storage import Asset, LocalStorage, SceneStore, Sealed, Unavailable, open_storage
 from evergreen_storage.engines.disk import Traits
 from tests.jobs.tools import request_at, store_of, tools_of
@@ -214,7 +216,8 @@ async def test_a_clip_is_removed_by_nobody_whose_job_may_be_anothers_by_now(case
 
     delivering = {"state": State.RUNNING, "stage": Stage.DELIVERING, "submit_token": "token", "task_id": "task-1"}
     job = await case.store.command("job", lambda job: replace(job, **delivering))
-    context = replace(case.context, provider=Provider(), media=Paused(meanwhile), guard=lambda: check)
+    deliverers = {GenerationKind.VIDEO: VideoDeliverer(Paused(meanwhile))}
+    context = replace(case.context, provider=Provider(), deliverers=deliverers, guard=lambda: check)
 
     with pytest.raises(cause):
         await deliver(context, job, "mine")

@@ -1,7 +1,7 @@
 """What the steps of a job work with, and the little that they share."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.admission.scheduler import SlotScheduler
+from evergreen_server.jobs.execution.deliverer import Deliverer
 from evergreen_server.jobs.execution.polling.budget import PollBudget
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.model.job import Job
@@ -21,6 +22,7 @@ from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.media import MediaTools
 from evergreen_server.ports.metrics import Metrics, NullMetrics
 from evergreen_server.ports.provider import NotSent, Provider, Task
+from evergreen_server.ports.specs import GenerationKind
 from evergreen_server.runtime.backoff import doubled
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.runtime.threads import FileThreads
@@ -71,6 +73,7 @@ class StepContext:
     provider: Provider
     models: ModelTable
     media: MediaTools
+    deliverers: Mapping[GenerationKind, Deliverer]
     scenes: SceneStore
     scheduler: SlotScheduler
     wakeups: Wakeups
@@ -98,6 +101,10 @@ class StepContext:
     """When, by the monotonic clock, a job's task is cancelled."""
     unanswered: dict[str, float] = field(default_factory=dict)
     """Since when, by the monotonic clock, the server of a job's output gives no answer."""
+
+    def deliverer(self, job: Job) -> Deliverer:
+        """Returns what knows the kind of thing that the job makes."""
+        return self.deliverers[job.request.spec.kind]
 
     def seconds_until(self, at: datetime) -> float:
         return (at - self.clock()).total_seconds()

@@ -1,6 +1,6 @@
 """The last step: what the provider made becomes ours, and only then is the job SUCCEEDED.
 
-Files first, then the name: the clip under a name that is never overwritten, its poster, the sidecar, scene.json,
+Files first, then the name: the output under a name that is never overwritten, its poster, the sidecar, scene.json,
 and at last the state. Everything may be done again after a crash: what this job stored is adopted, by its record.
 """
 
@@ -8,24 +8,18 @@ import logging
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 from evergreen_server.jobs.execution.context import StepContext
+from evergreen_server.jobs.execution.deliverer import Unusable
 from evergreen_server.jobs.execution.download import OutputBody, Undeliverable
 from evergreen_server.jobs.execution.files import find, keep
 from evergreen_server.jobs.execution.sidecar import Delivered, output_of, sidecar
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job, JobFailure, JobWarning, Output
-from evergreen_server.jobs.model.names import output_path, poster_path
 from evergreen_server.jobs.model.states import Stage
-from evergreen_server.ports.media import Clip, MediaRefused, MediaTooCostly
 from evergreen_server.ports.provider import TaskGone, TaskState
 from evergreen_storage import Asset, BodyMismatch, Sealed
-
-POSTER_MISSING = "POSTER_MISSING"
-CLIP_UNMEASURED = "CLIP_UNMEASURED"
-UNMEASURED = Clip(content_type="video/mp4", width=0, height=0, duration_seconds=0.0, codec="")
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +28,7 @@ async def deliver(context: StepContext, job: Job, fencing_token: str) -> Job:
     """Stores every output of the task and settles the job. What raises StorageError or ProviderError is tried again."""
     if job.stage is not Stage.DELIVERING:
         return job
-    tries, gone = 0, False
+    noun, tries, gone = context.deliverer(job).noun, 0, False
     while True:
         try:
             task = context.answers.pop(job.job_id, None) or await context.provider.task(job.task_id)
@@ -51,7 +45,7 @@ async def deliver(context: StepContext, job: Job, fencing_token: str) -> Job:
                 break
             if tries + 1 >= context.limits.delivery_tries or isinstance(exc, TaskGone):
                 reason = exc.reason if isinstance(exc, Undeliverable) else "OUTPUT_UNAVAILABLE"
-                error = JobFailure(reason=reason, message=f"the clip was made, but could not be stored: {exc}")
+                error = JobFailure(reason=reason, message=f"the {noun} was made, but could not be stored: {exc}")
                 # What could be had is paid for, and delivered though the job fails.
                 stored = await _stored(context, job, fencing_token)
                 outputs = await _publish(context, job, stored)
@@ -64,7 +58,7 @@ async def deliver(context: StepContext, job: Job, fencing_token: str) -> Job:
     outputs = await _publish(context, job, delivered)
     settled = partial(transitions.delivered, outputs=outputs, gone=gone, warnings=_warnings(delivered))
     job = await context.store.change(job, settled, fencing_token=fencing_token)
-    logger.info("clip delivered", extra={"job_id": job.job_id, "outputs": len(outputs)})
+    logger.info("%s delivered", noun, extra={"job_id": job.job_id, "outputs": len(outputs)})
     return job
 
 
@@ -72,7 +66,7 @@ async def _publish(context: StepContext, job: Job, delivered: list[Delivered]) -
     """Names the stored files in the sidecar, then in scene.json."""
     if delivered:
         request = job.request
-        assets = [asset for item in delivered for asset in (item.clip, item.poster) if asset is not None]
+        assets = [asset for item in delivered for asset in (item.output, item.poster) if asset is not None]
         await context.scenes.publish(
             request.project_id, request.scene_id, job_id=job.job_id, assets=assets, sidecar=sidecar(job, delivered)
         )
@@ -85,60 +79,48 @@ def _warnings(delivered: list[Delivered]) -> tuple[JobWarning, ...]:
 
 async def _stored(context: StepContext, job: Job, fencing_token: str) -> list[Delivered]:
     """Adopts what an earlier execution stored whole before the task was deleted at the provider."""
-    found: list[Delivered] = []
-    while await find(context, job, output_path(job.job_id, job.attempt, len(found) + 1)) is not None:
+    deliverer, found = context.deliverer(job), list[Delivered]()
+    while await find(context, job, deliverer.output_path(job, len(found) + 1)) is not None:
         found.append(await _store(context, job, fencing_token, "", len(found)))
     return found
 
 
 async def _store(context: StepContext, job: Job, fencing_token: str, url: str, number: int) -> Delivered:
     scene = (job.request.project_id, job.request.scene_id)
+    deliverer = context.deliverer(job)
 
     async def download(path: str, sealed: Sealed) -> Asset:
         async with aclosing(OutputBody(context, job, url, number).chunks()) as chunks:
             try:
-                return await context.scenes.add_stream(*scene, path, chunks, None, "video/mp4", sealed=sealed)
+                return await context.scenes.add_stream(
+                    *scene, path, chunks, None, deliverer.content_type, sealed=sealed
+                )
             except BodyMismatch as exc:
                 raise Undeliverable("OUTPUT_INVALID", str(exc)) from exc
 
-    clip = await keep(context, job, fencing_token, output_path(job.job_id, job.attempt, number + 1), download)
-    name = clip.asset.path
+    output = await keep(context, job, fencing_token, deliverer.output_path(job, number + 1), download)
+    name = output.asset.path
     try:
         async with context.scenes.local_path(*scene, name) as path:
-            probe, picture, warnings = await _examined(context, job, path)
-    except MediaRefused as exc:
+            examined = await deliverer.examine(job, path)
+    except Unusable as exc:
         await _discard(context, job, fencing_token, name)
-        raise Undeliverable("OUTPUT_INVALID", f"the output is not a video: {exc}") from exc
+        raise Undeliverable("OUTPUT_INVALID", str(exc)) from exc
 
     async def draw(path: str, sealed: Sealed) -> Asset:
-        return await context.scenes.add(*scene, path, picture, "image/jpeg", sealed=sealed)
+        return await context.scenes.add(*scene, path, examined.poster, "image/jpeg", sealed=sealed)
 
-    poster = None
-    if picture:
-        kept = await keep(context, job, fencing_token, poster_path(name), draw)
+    poster, warnings, probe = None, examined.warnings, examined.probe
+    if examined.poster:
+        kept = await keep(context, job, fencing_token, deliverer.poster_path(name), draw)
         poster, warnings = kept.asset, kept.warnings
     measured = replace(
-        clip.asset,
+        output.asset,
         width=probe.width or None,
         height=probe.height or None,
         duration_seconds=probe.duration_seconds or None,
     )
-    return Delivered(clip=measured, poster=poster, probe=probe, warnings=clip.warnings + warnings)
-
-
-async def _examined(context: StepContext, job: Job, path: Path) -> tuple[Clip, bytes, tuple[JobWarning, ...]]:
-    """Measures a clip and makes its poster. Raises MediaRefused where it is no video.
-
-    For want of time or memory it goes without: it came whole, is paid for, and another try would cost as much.
-    """
-    owner, probe = job.request.project_id, UNMEASURED
-    try:
-        probe = await context.media.probe(path, owner=owner)
-        return probe, await context.media.poster(path, owner=owner), ()
-    except MediaTooCostly as exc:
-        logger.warning("clip not examined", extra={"job_id": job.job_id, "cause": str(exc)})
-        code, lacks = (CLIP_UNMEASURED, "measures") if probe is UNMEASURED else (POSTER_MISSING, "poster")
-        return probe, b"", (JobWarning(code=code, message=f"the clip was stored whole and has no {lacks}: {exc}"),)
+    return Delivered(output=measured, poster=poster, probe=probe, warnings=output.warnings + warnings)
 
 
 async def _discard(context: StepContext, job: Job, fencing_token: str, path: str) -> None:

@@ -45,7 +45,7 @@ async def follow(context: StepContext, job: Job, fencing_token: str) -> Job:
         pace=context.pace,
         durations=context.durations,
         model=job.request.spec.model,
-        seconds=job.request.spec.duration_seconds,
+        seconds=context.deliverer(job).length_seconds(job.request.spec),
         submitted_at=now - seconds,
         now=now,
         random=context.random,

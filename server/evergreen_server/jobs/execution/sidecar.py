@@ -11,18 +11,21 @@ from evergreen_storage import Asset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivered:
-    clip: Asset
+    """One output as it was stored, and what was found in it."""
+
+    output: Asset
     poster: Asset | None
     probe: Clip
     warnings: tuple[JobWarning, ...]
 
 
 def output_of(item: Delivered) -> Output:
+    """Returns the entry of an output in the job's row."""
     return Output(
-        path=item.clip.path,
-        content_type=item.clip.content_type,
-        size_bytes=item.clip.size_bytes,
-        crc32c=item.clip.crc32c,
+        path=item.output.path,
+        content_type=item.output.content_type,
+        size_bytes=item.output.size_bytes,
+        crc32c=item.output.crc32c,
         width=item.probe.width,
         height=item.probe.height,
         duration_seconds=item.probe.duration_seconds,
@@ -31,7 +34,7 @@ def output_of(item: Delivered) -> Output:
 
 
 def sidecar(job: Job, delivered: list[Delivered]) -> dict[str, Json]:
-    """Gives what somebody needs who finds the clip years later, without our database."""
+    """Returns what somebody needs who finds the output years later, without our database."""
     spec = job.request.spec
     return {
         "requestId": job.request.request_id,

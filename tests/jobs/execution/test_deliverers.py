@@ -1,0 +1,113 @@
+"""Delivery knows no kind of output by itself: names, type, examination and words are those of the kind's deliverer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.execution.context import Limits
+from evergreen_server.jobs.execution.deliver import deliver
+from evergreen_server.jobs.execution.deliverer import Examined, Unusable
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import Stage, State
+from evergreen_server.ports.media import Clip
+from evergreen_server.ports.provider import Download, Task, TaskState
+from evergreen_server.ports.specs import GenerationKind, GenerationSpec
+from evergreen_storage import SceneStore, open_storage
+from tests.jobs.stepping import SCALE
+from tests.jobs.tools import request_at, store_of, tools_of
+
+BODY = b"a drawing"
+DRAWING = Clip(content_type="image/png", width=8, height=6, duration_seconds=0.0, codec="")
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Provider:
+    """Has one finished task of two outputs."""
+
+    async def task(self, task_id: str) -> Task:
+        urls = ("https://x/1", "https://x/2")
+        return Task(task_id=task_id, state=TaskState.SUCCEEDED, status="SUCCEEDED", output_urls=urls)
+
+    @asynccontextmanager
+    async def download(self, _url: str, *, offset: int) -> AsyncIterator[Download]:
+        async def chunks() -> AsyncIterator[bytes]:
+            yield BODY[offset:]
+
+        yield Download(chunks=chunks(), size=len(BODY), offset=offset, content_type="image/png")
+
+
+class Drawings:
+    """Delivers drawings, which have no poster; or finds fault with each one."""
+
+    noun = "drawing"
+    content_type = "image/png"
+
+    def __init__(self, wrong: str = "") -> None:
+        self._wrong = wrong
+
+    def length_seconds(self, _spec: GenerationSpec) -> int | None:
+        return None
+
+    def output_path(self, job: Job, number: int) -> str:
+        return f"images/{job.job_id}-{job.attempt}-{number}.png"
+
+    def poster_path(self, output: str) -> str:
+        raise AssertionError(f"a poster of {output}")
+
+    async def examine(self, _job: Job, path: Path) -> Examined:
+        assert await asyncio.to_thread(path.read_bytes) == BODY
+        if self._wrong:
+            raise Unusable(self._wrong)
+        return Examined(probe=DRAWING, poster=b"")
+
+
+async def delivered(tmp_path: Path, drawings: Drawings) -> Job:
+    async with (
+        open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database,
+        open_storage((tmp_path / "scenes").as_uri()) as storage,
+    ):
+        store = store_of(database, clock=now)
+        await store.accept(request_at(now()), job_id="job", estimated_millicredits=None, inline={})
+        job = await store.claim("job", attempt=1, restarts=0, fencing_token="mine")
+        assert job is not None
+        made = replace(job, state=State.RUNNING, stage=Stage.DELIVERING, task_id="task", submit_token="mine")
+        job = await store.change(job, lambda _: made, fencing_token="mine")
+        context = tools_of(
+            store,
+            scenes=SceneStore(storage, clock=now),
+            provider=Provider(),
+            deliverers={GenerationKind.VIDEO: drawings},
+            limits=Limits(delivery_tries=2),
+        )
+        return await deliver(replace(context, pace=replace(context.pace, scale=SCALE)), job, "mine")
+
+
+async def test_outputs_are_stored_as_their_deliverer_says(tmp_path: Path) -> None:
+    job = await delivered(tmp_path, Drawings())
+
+    assert job.state is State.SUCCEEDED
+    assert [output.path for output in job.outputs] == ["images/job-1-1.png", "images/job-1-2.png"]
+    assert {(output.content_type, output.width, output.poster) for output in job.outputs} == {("image/png", 8, "")}
+    assert [path.name for path in sorted((tmp_path / "scenes/projects/film/scene-1/images").glob("job*"))] == [
+        "job-1-1.png",
+        "job-1-2.png",
+    ]
+
+
+@pytest.mark.parametrize("wrong", ["the output is no drawing", "the output shows nothing"])
+async def test_what_is_no_good_is_removed_and_named_in_the_deliverers_words(tmp_path: Path, wrong: str) -> None:
+    job = await delivered(tmp_path, Drawings(wrong))
+
+    assert job.error is not None
+    assert (job.state, job.error.reason) == (State.FAILED, "OUTPUT_INVALID")
+    assert job.error.message == f"the drawing was made, but could not be stored: {wrong}"
+    assert not list((tmp_path / "scenes/projects/film/scene-1/images").glob("job*"))
