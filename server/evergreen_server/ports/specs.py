@@ -1,4 +1,4 @@
-"""What is asked of a provider: the spec of a request, its media, and what is wrong with them."""
+"""What is asked of a provider: the spec of a request, its media, and the errors of its fields."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 async def deliver(context: StepContext, job: Job, fencing_token: str) -> Job:
-    """Stores every output of the task and settles the job. What raises StorageError or ProviderError is tried again."""
+    """Stores every output of the task and settles the job. Raises StorageError, ProviderError: then it is run again."""
     if job.stage is not Stage.DELIVERING:
         return job
     noun, tries, gone = context.deliverer(job).noun, 0, False
@@ -46,7 +46,7 @@ async def deliver(context: StepContext, job: Job, fencing_token: str) -> Job:
             if tries + 1 >= context.limits.delivery_tries or isinstance(exc, TaskGone):
                 reason = exc.reason if isinstance(exc, Undeliverable) else "OUTPUT_UNAVAILABLE"
                 error = JobFailure(reason=reason, message=f"the {noun} was made, but could not be stored: {exc}")
-                # What could be had is paid for, and delivered though the job fails.
+                # What was stored is paid for, so it is delivered although the job fails.
                 stored = await _stored(context, job, fencing_token)
                 outputs = await _publish(context, job, stored)
                 given_up = partial(
@@ -124,11 +124,11 @@ async def _store(context: StepContext, job: Job, fencing_token: str, url: str, n
 
 
 async def _discard(context: StepContext, job: Job, fencing_token: str, path: str) -> None:
-    """Removes an output that is no good. Raises Superseded, and NotOurs where the job may be another replica's."""
+    """Removes an unusable output. Raises Superseded, and NotOurs where another replica may own the job."""
     guard = context.guard()
     if (await context.store.again(job)).fencing_token != fencing_token:
         raise Superseded(job.job_id)
-    # A replica that was paused takes every file for one that is too slow to decode, and whoever took the job over may
-    # have adopted this one and delivered it by now.
+    # To a replica that was paused every file seems too slow to decode, and the replica that took the job over may have
+    # adopted this one and delivered it by now.
     guard()
     await context.scenes.discard(job.request.project_id, job.request.scene_id, path)

@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 class Undeliverable(Exception):
-    """The output is no good or not to be had; another try with fresh URLs may mend it."""
+    """The output is unusable or cannot be fetched; another attempt with fresh URLs may succeed."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -31,6 +31,7 @@ class OutputBody:
         self._opened = False
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """Yields the bytes. Raises Undeliverable, ProviderUnavailable."""
         tries = 0
         while True:
             before = self._received
@@ -47,7 +48,7 @@ class OutputBody:
                 tries = 0 if self._received > before else tries + 1
                 if tries >= self._context.limits.delivery_tries:
                     if not self._opened and isinstance(exc, ProviderUnavailable) and not self._too_late():
-                        # Nobody answers, which says nothing about an output that is paid for: it is tried again later.
+                        # No answer says nothing about the output, which is paid for: it is tried again later.
                         raise
                     raise Undeliverable("OUTPUT_UNAVAILABLE", str(exc)) from exc
                 await self._context.pause(self._job.job_id, self._context.backoff(tries))

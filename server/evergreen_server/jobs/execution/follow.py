@@ -1,4 +1,4 @@
-"""The step that follows a task at the provider to its end, and cancels it where that was wished or time is up."""
+"""The step that follows a task at the provider to its end, and cancels it if a caller asked for that or time is up."""
 
 import logging
 from functools import partial
@@ -28,7 +28,7 @@ STAGES = {
 
 READ_SECONDS = 600.0
 POLL_TRIES = 3
-"""So many polls in a row that fail are told to the job's caller."""
+"""After so many polls in a row have failed, the job warns its caller."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ async def follow(context: StepContext, job: Job, fencing_token: str) -> Job:
     if not job.task_id or job.stage is Stage.DELIVERING:
         return job
     wall, now = context.clock(), context.monotonic()
-    # Not before its beginning, where the clock was set back since.
+    # Never negative, even if the clock has been set back since.
     seconds = max(0.0, (wall - (job.submitted_at or job.created_at)).total_seconds())
     limit = context.until.setdefault(job.job_id, now + generation_seconds(job, wall, context.limits))
     plan = PollPlan(
@@ -49,7 +49,7 @@ async def follow(context: StepContext, job: Job, fencing_token: str) -> Job:
         submitted_at=now - seconds,
         now=now,
         random=context.random,
-        # Of a task that is older than its first wait, another process has seen to that.
+        # A task older than its first wait was followed by another process before this one.
         restarted=job.stage is not Stage.SUBMITTING or seconds * context.pace.scale > 2 * context.pace.min_seconds,
     )
     with context.poll_budget.track():
@@ -59,12 +59,12 @@ async def follow(context: StepContext, job: Job, fencing_token: str) -> Job:
 async def _poll(context: StepContext, job: Job, fencing_token: str, plan: PollPlan, limit: float) -> Job:
     """Polls as planned; from `limit` on, by the monotonic clock, the task is cancelled.
 
-    With thousands of tasks a reading of the row before each poll would cost as much as the poll. It is read again
-    where a caller has changed it, where it may be another replica's by now, and every ten minutes for all that.
+    With thousands of tasks, reading the row before each poll would cost as much as the poll itself. It is read again
+    when a caller has changed it, when another replica may own it by now, and every ten minutes in any case.
     """
-    # The first poll of a task that was just made is as far off as the plan says; a restart's too.
+    # The first poll comes as late as the plan says, for a new task as after a restart.
     delay = 0.0 if job.state is State.CANCELLING else plan.next_delay(context.monotonic())
-    # What was handed in was read while this replica held it, and the execution's signal has told of every wish since.
+    # `job` was read while this replica owned it, and the wake-up has noted every command since.
     check, read_at, failed = context.guard(), context.monotonic(), 0
     while True:
         left = limit - context.monotonic()
@@ -85,8 +85,8 @@ async def _poll(context: StepContext, job: Job, fencing_token: str, plan: PollPl
         except ProviderError as exc:
             logger.warning("poll failed", extra={"job_id": job.job_id, "cause": str(exc)})
             context.metrics.poll_failed(error_kind(exc))
-            wish = exc.retry_after_seconds if isinstance(exc, ProviderUnavailable) else None
-            plan.error(context.monotonic(), wish)
+            retry_after = exc.retry_after_seconds if isinstance(exc, ProviderUnavailable) else None
+            plan.error(context.monotonic(), retry_after)
             delay = plan.next_delay(context.monotonic())
             failed += 1
             if failed == POLL_TRIES and not isinstance(exc, NotOurs):
@@ -103,7 +103,10 @@ async def _poll(context: StepContext, job: Job, fencing_token: str, plan: PollPl
 
 
 async def _seen(context: StepContext, job: Job, task: Task, fencing_token: str) -> Job:
-    """Records what an unfinished task tells: its stage at once, its percentage with others'. Gives the job then."""
+    """Records an unfinished task's stage at once, and its percentage together with those of other jobs.
+
+    Returns the job as it is then.
+    """
     stage = STAGES.get(task.state)
     if task.state is TaskState.UNKNOWN:
         text = f"the provider's task has a status that we do not know: {task.status}"
@@ -111,7 +114,7 @@ async def _seen(context: StepContext, job: Job, task: Task, fencing_token: str) 
             job, lambda job: job.warned("UNKNOWN_PROVIDER_STATUS", text), fencing_token=fencing_token
         )
     elif stage is not job.stage and stage is not None:
-        # The wish to cancel keeps the stage that it interrupted.
+        # A job that is being cancelled keeps the stage that the cancellation interrupted.
         job = await context.store.change(
             job,
             partial(transitions.stage_observed, stage=stage),
@@ -123,7 +126,7 @@ async def _seen(context: StepContext, job: Job, task: Task, fencing_token: str) 
 
 
 async def _ended(context: StepContext, job: Job, task: Task, fencing_token: str, *, ours: bool = False) -> Job:
-    """Records how a task ended; `ours` tells whether a DELETE of ours may have cancelled it."""
+    """Records how a task ended; `ours` says whether a DELETE of ours may have cancelled it."""
     if task.state is TaskState.SUCCEEDED:
         context.answers[job.job_id] = task
         return await context.store.change(job, partial(transitions.generated, task=task), fencing_token=fencing_token)
@@ -142,7 +145,7 @@ async def _ended(context: StepContext, job: Job, task: Task, fencing_token: str,
 
 
 async def _cancel(context: StepContext, job: Job, fencing_token: str) -> Job:
-    """Deletes the task unless it has ended by now: a finished clip is paid for and never destroyed.
+    """Deletes the task unless it has ended by now: what is finished is paid for and never destroyed.
 
     Raises ProviderUnavailable, Unauthorized, NotSent.
     """
@@ -150,12 +153,12 @@ async def _cancel(context: StepContext, job: Job, fencing_token: str) -> Job:
 
     def sent(job: Job) -> Job:
         nonlocal ours
-        # As the row has it: whoever polls holds the job as it was before the try whose answer was lost.
+        # As the row has it: the job in hand may date from before an attempt whose answer was lost.
         ours = job.delete_sent
         return transitions.cancellation_intended(job)
 
-    # Recorded before it is sent, so that after a crash a 404 is known to be our own doing; and before the look, so
-    # that nothing comes between look and deletion: a clip finished meanwhile would be lost.
+    # Recorded before it is sent, so that after a crash a 404 is known to be our own doing; and before the task is read,
+    # so that nothing comes between reading and deletion: an output finished meanwhile would be lost.
     guard = context.guard()
     job = await context.store.change(job, sent, fencing_token=fencing_token)
     try:
@@ -166,11 +169,11 @@ async def _cancel(context: StepContext, job: Job, fencing_token: str) -> Job:
         )
     if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
         return await _ended(context, job, task, fencing_token, ours=ours)
-    # A replica that was paused here may have lost the job, which may be delivered elsewhere by now.
+    # If this replica was paused here, another may own the job and have delivered it by now.
     guard()
     await context.provider.delete(job.task_id)
     logger.info("task deleted", extra={"job_id": job.job_id, "provider_task_id": job.task_id})
-    # A cancelled task cannot be asked for its cost again.
+    # The provider no longer says what a cancelled task cost.
     return await context.store.change(
         job, lambda job: transitions.cancelled(job.charged_at_most()), fencing_token=fencing_token
     )

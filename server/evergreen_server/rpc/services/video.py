@@ -1,4 +1,4 @@
-"""VideoService: reads requests, asks the jobs room, and answers. It decides nothing about a job's life."""
+"""VideoService: converts requests, calls `jobs`, and answers. It decides nothing about a job's life."""
 
 import math
 import re
@@ -45,7 +45,7 @@ TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 class VideoService:
-    """The methods of evergreen.v1.VideoService; each may raise whatever the error table knows."""
+    """The methods of evergreen.v1.VideoService; each may raise any exception of the error table."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class VideoService:
         self._models = models
         self._intake = intake
         self._statuses = statuses
-        self._outlooks = forecasts
+        self._forecasts = forecasts
         self._watches = watches
         self._watch_seconds = watch_seconds
 
@@ -89,22 +89,22 @@ class VideoService:
     async def GetStatus(self, message: video_pb2.GetStatusRequest, context: Context) -> bytes:
         kept = self._statuses.get(message.job_id, context.caller)
         if kept is not None:
-            return kept[0] + await self._outlook(message.job_id, kept[1]) if kept[1] else kept[0]
+            return kept[0] + await self._forecast(message.job_id, kept[1]) if kept[1] else kept[0]
         with self._statuses.reading(message.job_id) as keep:
             job = await self._job(message.job_id, context.caller)
             answer = video_pb2.GetStatusResponse(job=job_message(job, whole=True)).SerializeToString()
             keep(job, answer)
-        return answer + await self._outlook(job.job_id, job.needs_slot) if job.needs_slot else answer
+        return answer + await self._forecast(job.job_id, job.needs_slot) if job.needs_slot else answer
 
-    async def _outlook(self, job_id: str, slot: Slot) -> bytes:
-        """Gives the part of an answer that changes by itself: fields of a message may come apart, and are merged."""
-        forecast = (await self._outlooks.all()).get(job_id)
+    async def _forecast(self, job_id: str, slot: Slot) -> bytes:
+        """Returns the part of an answer that changes by itself; a message may be sent in parts, which are merged."""
+        forecast = (await self._forecasts.all()).get(job_id)
         if forecast is None or forecast.slot is not slot:
             return b""
         return video_pb2.GetStatusResponse(job=outlook_message(forecast)).SerializeToString()
 
     async def _job(self, job_id: str, caller: Caller) -> Job:
-        """Reads a job, as long for one that the caller may not see as for one that is not there. Raises JobNotFound."""
+        """Returns a job. Raises JobNotFound, as slowly for a job of somebody else as for a missing one."""
         _check_id(job_id)
         job = await self._store.get(job_id)
         if not caller.sees(job.request.project_id):
@@ -188,7 +188,7 @@ class VideoService:
         token = make_token(page.jobs[-1].job_id, scope) if page.more else ""
         messages = [job_message(job, whole=True) for job in page.jobs]
         if any(job.needs_slot for job in page.jobs):
-            forecasts = await self._outlooks.all()
+            forecasts = await self._forecasts.all()
             for job, listed in zip(page.jobs, messages, strict=True):
                 forecast = forecasts.get(job.job_id)
                 if forecast is not None and forecast.slot is job.needs_slot:
@@ -238,7 +238,7 @@ class VideoService:
 
 
 def _check_id(job_id: str) -> None:
-    """Raises JobNotFound for what can be no job's id: the database is not asked for it."""
+    """Raises JobNotFound for what cannot be a job's id, without asking the database."""
     if id_fault("job", job_id):
         raise JobNotFound(job_id)
 
