@@ -231,8 +231,8 @@ async def test_whatever_takes_an_inputs_place_is_never_sent(whose: str, hand: st
 
 async def asset(steps: Stepping) -> Media:
     request = with_picture()
-    await steps.tools.scenes.create(request.project_id, request.scene_id)
-    await steps.tools.scenes.add(request.project_id, request.scene_id, ASSET, b"a picture", "image/jpeg")
+    await steps.context.scenes.create(request.project_id, request.scene_id)
+    await steps.context.scenes.add(request.project_id, request.scene_id, ASSET, b"a picture", "image/jpeg")
     return Media(role=Role.FIRST_FRAME, asset=ASSET)
 
 
@@ -252,9 +252,9 @@ async def test_an_upload_that_fails_ends_the_job_or_is_tried_again_and_told(rais
     script = Script(upload=[raised] * 3)
     async with stepping(tmp_path, script) as steps:
         request = with_picture()
-        await steps.tools.scenes.create(request.project_id, request.scene_id)
+        await steps.context.scenes.create(request.project_id, request.scene_id)
         large = os.urandom(4_500_000)
-        await steps.tools.scenes.add(request.project_id, request.scene_id, ASSET, large, "image/jpeg")
+        await steps.context.scenes.add(request.project_id, request.scene_id, ASSET, large, "image/jpeg")
         job = await steps.run(replace(request, spec=with_picture(Media(role=Role.FIRST_FRAME, asset=ASSET)).spec))
 
     if reason := UPLOADS[raised]:

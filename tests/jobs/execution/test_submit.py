@@ -146,7 +146,7 @@ async def test_another_executions_answer_is_not_waited_for_any_longer_by_a_clock
         await store.claim("job-1", attempt=1, restarts=0, fencing_token="me")
         await store.command("job-1", lambda job: replace(job, stage=Stage.WAITING))
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
-        intended = partial(transitions.intend, token="of another", now=NOW)
+        intended = partial(transitions.intended, token="of another", now=NOW)
         await store.command("job-1", intended)
         context = tools_of(
             store,
