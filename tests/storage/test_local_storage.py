@@ -1,6 +1,7 @@
 """What only real files can get wrong."""
 
 import asyncio
+import fcntl
 import os
 import stat
 from asyncio.subprocess import Process
@@ -311,3 +312,38 @@ async def test_a_folder_with_a_file_that_is_open_somewhere_goes_with_the_next_sw
     assert list(left) == []
     assert hidden.name.endswith(".gone")
     assert (swept, list((tmp_path / "projects/p").iterdir())) == (1, [])
+
+
+async def test_a_file_that_becomes_shorter_while_it_is_read_is_not_taken_for_a_whole_one(
+    tmp_path: Path, local: LocalStorage
+) -> None:
+    await local.put(KEY, bytes(3 << 20))
+
+    async def read() -> None:
+        async for _ in local.stream(KEY):
+            os.truncate(tmp_path / "root" / KEY, 1)
+
+    with pytest.raises(Unavailable, match="became shorter"):
+        await read()
+
+
+async def test_a_writer_that_waited_for_a_lock_that_is_removed_by_then_takes_the_new_one(
+    tmp_path: Path, local: LocalStorage
+) -> None:
+    token = (await local.put(KEY, b"old")).token
+    path = (tmp_path / "root" / KEY).with_name(LOCK)
+
+    def wait_until_opened_twice() -> None:
+        links: list[str] = []
+        while links.count(str(path)) < 2:
+            links = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+
+    with path.open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        writing = asyncio.create_task(local.put(KEY, b"new", if_token=token))
+        await asyncio.to_thread(wait_until_opened_twice)
+        path.unlink()
+    await writing
+
+    assert (await local.get(KEY, max_bytes=3))[0] == b"new"
+    assert path.exists()
