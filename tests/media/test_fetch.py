@@ -12,6 +12,7 @@ from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
 from evergreen_server.ports.media import MediaRefused, MediaUnreachable
 from evergreen_server.ports.specs import Kind
+from tests.loopback import listening
 from tests.media.web import Names, Web, response, silent
 
 JPEG = b"\xff\xd8\xff\xe0" + b"\x00" * 2000
@@ -257,10 +258,8 @@ async def test_a_transfer_that_fails_says_where(media: Media, web: Web, names: N
 async def test_a_host_that_speaks_no_tls_is_named(media: Media) -> None:
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(response(b""))
-        writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
+    async with listening(answer) as port:
         assert "no trusted TLS" in await failure(media, f"https://pictures.internal:{port}/a.jpg")
 
 

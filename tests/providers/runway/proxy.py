@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.loopback import listening
+
 PASSWORD = "p@ss:word"
 CREDENTIALS = "studio:p%40ss%3Aword"
 
@@ -26,37 +28,28 @@ async def proxy(leads_to: Mapping[str, int] | None = None) -> AsyncIterator[Pass
     right = "Basic " + b64encode(f"studio:{PASSWORD}".encode()).decode()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            lines = head.decode().split("\r\n")
-            method, target, _ = lines[0].split(" ")
-            if f"Proxy-Authorization: {right}" not in lines:
-                passed.refused += 1
-                writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-                return
-            passed.asked.append((method, target))
-            authority = target if method == "CONNECT" else target.split("/")[2]
-            port = (leads_to or {}).get(authority) or int(authority.rpartition(":")[2])
-            further, onward = await asyncio.open_connection("127.0.0.1", port)
-            if method == "CONNECT":
-                writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            else:
-                onward.write(head.replace(target.encode(), b"/" + target.split("/", 3)[3].encode(), 1))
-            async with asyncio.TaskGroup() as pipes:
-                pipes.create_task(_pipe(reader, onward))
-                pipes.create_task(_pipe(further, writer))
-        except (ConnectionError, asyncio.IncompleteReadError):
+        head = await reader.readuntil(b"\r\n\r\n")
+        lines = head.decode().split("\r\n")
+        method, target, _ = lines[0].split(" ")
+        if f"Proxy-Authorization: {right}" not in lines:
+            passed.refused += 1
+            writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
             return
-        finally:
-            writer.close()
+        passed.asked.append((method, target))
+        authority = target if method == "CONNECT" else target.split("/")[2]
+        port = (leads_to or {}).get(authority) or int(authority.rpartition(":")[2])
+        further, onward = await asyncio.open_connection("127.0.0.1", port)
+        if method == "CONNECT":
+            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        else:
+            onward.write(head.replace(target.encode(), b"/" + target.split("/", 3)[3].encode(), 1))
+        async with asyncio.TaskGroup() as pipes:
+            pipes.create_task(_pipe(reader, onward))
+            pipes.create_task(_pipe(further, writer))
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    passed.url = f"http://{CREDENTIALS}@127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with listening(handle) as port:
+        passed.url = f"http://{CREDENTIALS}@127.0.0.1:{port}"
         yield passed
-    finally:
-        server.close()
-        await server.wait_closed()
 
 
 async def _pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:

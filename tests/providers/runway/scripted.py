@@ -11,6 +11,7 @@ from enum import Enum
 from evergreen_server.providers.runway.http.client import RunwayClient, Timeouts
 from evergreen_server.providers.runway.http.proxies import Proxies
 from evergreen_server.providers.runway.http.retry import RetryPolicy
+from tests.loopback import listening
 
 KEY = "key_" + "0a" * 64
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -65,38 +66,31 @@ async def scripted(*acts: bytes | Act | Partial) -> AsyncIterator[Script]:
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         script.connections += 1
-        try:
-            while True:
-                request = await _read(reader)
-                script.requests.append(request)
-                match script.acts.pop(0) if script.acts else answer(599):
-                    case Act.CLOSE:
+        while True:
+            request = await _read(reader)
+            script.requests.append(request)
+            match script.acts.pop(0) if script.acts else answer(599):
+                case Act.CLOSE:
+                    return
+                case Act.HANG:
+                    await ended.wait()
+                    return
+                case Partial(data):
+                    writer.write(data)
+                    await ended.wait()
+                    return
+                case bytes() as data:
+                    writer.write(data)
+                    await writer.drain()
+                    if b"Connection: close" in data or request.headers.get("connection") == "close":
                         return
-                    case Act.HANG:
-                        await ended.wait()
-                        return
-                    case Partial(data):
-                        writer.write(data)
-                        await ended.wait()
-                        return
-                    case bytes() as data:
-                        writer.write(data)
-                        await writer.drain()
-                        if b"Connection: close" in data or request.headers.get("connection") == "close":
-                            return
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return
-        finally:
-            writer.close()
 
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    script.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
-        yield script
-    finally:
-        ended.set()
-        server.close()
-        await server.wait_closed()
+    async with listening(handle) as port:
+        script.url = f"http://127.0.0.1:{port}"
+        try:
+            yield script
+        finally:
+            ended.set()
 
 
 async def _read(reader: asyncio.StreamReader) -> Request:

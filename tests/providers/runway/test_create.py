@@ -19,6 +19,7 @@ from evergreen_server.ports.provider import (
 )
 from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Media, PreparedMedia, Role
 from evergreen_server.providers.runway.http.client import Timeouts
+from tests.loopback import listening
 from tests.providers.runway.scripted import KEY, TASK_ID, Act, Partial, answer, client_for, scripted
 
 PICTURE = "data:image/png;base64,AAAA"
@@ -150,12 +151,10 @@ async def test_a_failed_tls_handshake_is_not_sent() -> None:
     async def answer_in_plain_text(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(1)
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-        writer.close()
 
-    server = await asyncio.start_server(answer_in_plain_text, "127.0.0.1", 0)
-    async with server:
+    async with listening(answer_in_plain_text) as port:
         with pytest.raises(NotSent, match="TLS failed"):
-            await create(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+            await create(f"https://127.0.0.1:{port}")
 
 
 async def test_a_tls_handshake_that_never_ends_is_not_sent(listener: socket.socket) -> None:
