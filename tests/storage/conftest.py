@@ -12,8 +12,9 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from evergreen_storage import Json, LocalStorage, Storage, open_storage
+from evergreen_storage import Json, LocalStorage, SceneStore, Storage, open_storage
 from tests.storage.emulators import AzureEmulator, Bucket, Emulator, GoogleEmulator, S3Emulator
+from tests.storage.proxy import Proxy, proxying
 from tests.storage.rgw import RgwEmulator
 from tests.storage.shelf import Shelf
 
@@ -49,7 +50,7 @@ CHILD = Path(__file__).with_name("storage_child.py")
 
 
 class Clock:
-    """A clock that moves by one second at each look."""
+    """A clock that moves by one second each time it is read."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC)
@@ -77,7 +78,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=HOSTILE, ids=ascii)
 def hostile(request: pytest.FixtureRequest) -> str:
-    """Gives a name that must be allowed nowhere."""
+    """Returns a name that must be allowed nowhere."""
     return str(request.param)
 
 
@@ -133,8 +134,20 @@ async def storage(
 
 
 @pytest.fixture
+def scenes(storage: Storage, clock: Clock) -> SceneStore:
+    return SceneStore(storage, clock=clock)
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Proxy]:
+    """Runs a proxy to put in front of an object store."""
+    async with proxying() as running:
+        yield running
+
+
+@pytest.fixture
 def signs(request: pytest.FixtureRequest) -> bool:
-    """Tells whether the kind of storage under test makes URLs for others."""
+    """Returns whether the storage under test signs URLs."""
     return request.node.callspec.params["storage"] in OBJECT_STORES
 
 

@@ -16,6 +16,7 @@ from evergreen_storage import AlreadyExists, InvalidKey, LocalStorage, NameTaken
 from evergreen_storage.engines.descriptors import LOCK
 from evergreen_storage.engines.disk import Disk, Traits
 from evergreen_storage.threads import Threads
+from tests.storage.bodies import keys
 
 Child = Callable[..., AbstractAsyncContextManager[Process]]
 
@@ -24,10 +25,6 @@ KEY = "projects/p/s/videos/clip.mp4"
 
 def files(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
-
-
-async def keys(storage: LocalStorage, prefix: str = "") -> list[str]:
-    return [meta.key async for meta in storage.list(prefix)]
 
 
 async def one(data: bytes) -> AsyncIterator[bytes]:

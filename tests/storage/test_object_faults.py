@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
@@ -11,26 +11,11 @@ from obstore.exceptions import GenericError
 
 from evergreen_storage import AlreadyExists, Conflict, SceneStore, Storage, StorageError, Unavailable, open_storage
 from evergreen_storage.engines.buckets.errors import translated
+from tests.storage.bodies import blocks, keys
 from tests.storage.emulators import Bucket, Emulator
-from tests.storage.proxy import CONDITIONS, Act, Proxy, proxying
+from tests.storage.proxy import CONDITIONS, Act, Proxy
 
 KEY = "projects/p/s/videos/clip.mp4"
-MIB = 1 << 20
-
-
-@pytest.fixture
-async def proxy() -> AsyncIterator[Proxy]:
-    async with proxying() as running:
-        yield running
-
-
-async def blocks(count: int) -> AsyncIterator[bytes]:
-    for number in range(count * 4):
-        yield bytes([number % 256]) * (MIB // 4)
-
-
-async def keys(storage: Storage) -> list[str]:
-    return [meta.key async for meta in storage.list("")]
 
 
 async def test_a_store_that_refuses_is_unavailable_with_its_reason_and_no_secret(

@@ -18,35 +18,19 @@ from evergreen_storage import (
     BodyMismatch,
     Conflict,
     SceneStore,
-    Storage,
     Unavailable,
     open_storage,
 )
 from evergreen_storage.engines.serialized import SerializedStorage
+from tests.storage.bodies import MIB, blocks, keys
 from tests.storage.conftest import Clock
 from tests.storage.emulators import Bucket, Emulator
-from tests.storage.proxy import Act, Proxy, proxying
+from tests.storage.proxy import Act, Proxy
 
 Child = Callable[..., AbstractAsyncContextManager[Process]]
 
 KEY = "projects/p/s/videos/clip.mp4"
 FOLDER = "team/files/projects/p/s/"
-MIB = 1 << 20
-
-
-@pytest.fixture
-async def proxy() -> AsyncIterator[Proxy]:
-    async with proxying() as running:
-        yield running
-
-
-async def blocks(count: int) -> AsyncIterator[bytes]:
-    for number in range(count * 4):
-        yield bytes([number % 256]) * (MIB // 4)
-
-
-async def keys(storage: Storage, prefix: str = "", *, delimiter: bool = False, after: str = "") -> list[str]:
-    return [meta.key async for meta in storage.list(prefix, delimiter=delimiter, after=after)]
 
 
 async def test_a_long_body_is_stored_in_parts_and_none_is_left(bucket: Bucket) -> None:

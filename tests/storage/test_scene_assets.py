@@ -1,10 +1,9 @@
 """Assets that callers put into a scene and take out again, and scenes that are deleted, over every engine."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -22,31 +21,17 @@ from evergreen_storage import (
     Storage,
     Unavailable,
 )
-
-Clock = Callable[[], datetime]
+from tests.storage.bodies import chunks_of, keys
+from tests.storage.conftest import Clock
 
 PATH = "images/fox.png"
 KEY = f"projects/p/s/{PATH}"
 INDEX = "projects/p/s/metadata/scene.json"
 
 
-@pytest.fixture
-def scenes(storage: Storage, clock: Clock) -> SceneStore:
-    return SceneStore(storage, clock=clock)
-
-
-async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
-
-
 async def upload(scenes: SceneStore, path: str = PATH, data: bytes = b"picture") -> None:
     asset = await scenes.add_stream("p", "s", path, chunks_of(data), len(data), "image/png", crc32c_of(data))
     await scenes.attach("p", "s", [replace(asset, width=640, height=360)])
-
-
-async def keys(storage: Storage) -> list[str]:
-    return [meta.key async for meta in storage.list("")]
 
 
 async def read(scenes: SceneStore, path: str = PATH, *, start: int = 0, end: int | None = None) -> bytes:

@@ -1,21 +1,11 @@
 """Concurrent updates of one scene within a process."""
 
 import asyncio
-from collections.abc import Callable, Sequence
-from datetime import datetime
-
-import pytest
+from collections.abc import Sequence
 
 from evergreen_storage import SceneStore, Storage, Unavailable, open_storage
 
-Clock = Callable[[], datetime]
-
 INDEX = "projects/p/s/metadata/scene.json"
-
-
-@pytest.fixture
-def scenes(storage: Storage, clock: Clock) -> SceneStore:
-    return SceneStore(storage, clock=clock)
 
 
 async def test_updates_of_one_scene_share_writes(storage: Storage, scenes: SceneStore) -> None:

@@ -7,7 +7,6 @@ from asyncio.subprocess import Process
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -22,16 +21,11 @@ from evergreen_storage import (
     UnsupportedSchema,
     open_storage,
 )
+from tests.storage.conftest import Clock
 
 Child = Callable[..., AbstractAsyncContextManager[Process]]
-Clock = Callable[[], datetime]
 
 INDEX = "projects/p/s/metadata/scene.json"
-
-
-@pytest.fixture
-def scenes(storage: Storage, clock: Clock) -> SceneStore:
-    return SceneStore(storage, clock=clock)
 
 
 async def deliver(scenes: SceneStore, job_id: str) -> None:

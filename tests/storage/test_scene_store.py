@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -22,22 +20,11 @@ from evergreen_storage import (
     SceneStore,
     Storage,
 )
-from tests.storage.conftest import HOSTILE
-
-Clock = Callable[[], datetime]
+from tests.storage.bodies import chunks_of
+from tests.storage.conftest import HOSTILE, Clock
 
 VIDEO = "videos/job-1-1-1.mp4"
 INDEX = "projects/p/s/metadata/scene.json"
-
-
-@pytest.fixture
-def scenes(storage: Storage, clock: Clock) -> SceneStore:
-    return SceneStore(storage, clock=clock)
-
-
-async def chunks_of(*chunks: bytes) -> AsyncIterator[bytes]:
-    for chunk in chunks:
-        yield chunk
 
 
 async def document(storage: Storage, key: str = INDEX) -> dict[str, object]:

@@ -19,10 +19,10 @@ from evergreen_storage import (
     Storage,
     TooLarge,
 )
+from tests.storage.bodies import MIB, keys
 from tests.storage.conftest import HOSTILE
 
 KEY = "projects/p/s/videos/clip.mp4"
-MIB = 1 << 20
 BODY = bytes(range(256)) * 4096 * 3
 
 
@@ -33,10 +33,6 @@ async def chunks_of(data: bytes, *, size: int = 100_000) -> AsyncIterator[bytes]
 
 async def read(storage: Storage, key: str = KEY, *, start: int = 0, end: int | None = None) -> bytes:
     return b"".join([block async for block in storage.stream(key, start=start, end=end)])
-
-
-async def keys(storage: Storage, prefix: str = "", *, delimiter: bool = False, after: str = "") -> list[str]:
-    return [meta.key async for meta in storage.list(prefix, delimiter=delimiter, after=after)]
 
 
 async def test_a_small_object_comes_back_as_it_was_put(storage: Storage) -> None:

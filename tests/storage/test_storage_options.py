@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from urllib.parse import urlencode
 
@@ -11,7 +11,7 @@ import pytest
 from evergreen_storage import Json, Unsupported, open_storage
 from evergreen_storage.engines.buckets.bucket import is_confidential
 from tests.storage.emulators import ACCOUNT, ACCOUNT_KEY, Bucket, Emulator
-from tests.storage.proxy import Proxy, proxying
+from tests.storage.proxy import Proxy
 
 SECRET = "hunter2-secret"
 
@@ -36,12 +36,6 @@ async def main(url):
 
 asyncio.run(main(sys.argv[1]))
 """
-
-
-@pytest.fixture
-async def proxy() -> AsyncIterator[Proxy]:
-    async with proxying() as running:
-        yield running
 
 
 async def refusal(url: str, options: Mapping[str, Json], environ: Mapping[str, str] | None = None) -> str:
