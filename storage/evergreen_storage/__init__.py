@@ -1,4 +1,4 @@
-"""Where scenes live: one small storage protocol, its engines, and the scene tree upon it."""
+"""Stores scenes: one small storage protocol, its engines, and the scene tree on top."""
 
 from evergreen_storage.engines.local import LocalStorage
 from evergreen_storage.engines.memory import MemoryStorage

@@ -1,4 +1,4 @@
-"""One writer of a key at a time, for what an engine cannot do in one step: to look, and then to write."""
+"""Lets one writer at a time use a key, for engines that cannot check and write in one step."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

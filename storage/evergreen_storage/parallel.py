@@ -1,4 +1,4 @@
-"""Runs many storage calls at once, a bounded number at a time."""
+"""Runs many storage calls concurrently, a bounded number at a time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence

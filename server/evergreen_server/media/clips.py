@@ -118,8 +118,8 @@ def _opened(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, s
         raise _refused(f"the file is {content_type or 'of no known kind'}, not a video or sound that can be read")
     if demuxer == "mp4":
         _check_whole(path, content_type)
-    # A playlist in disguise would be parsed as the named format, and could open nothing but files. Frames are decoded
-    # already to find out what there is, so that the bounds are given here: more threads would hold more frames.
+    # A disguised playlist is parsed as the named format, and could open nothing but files. Opening already decodes
+    # frames, so the bounds are set here; more threads would hold more frames.
     with av.open(
         f"file:{path}",
         "r",
@@ -136,14 +136,14 @@ def _opened(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, s
 
 
 def _check_whole(path: Path, content_type: str) -> None:
-    """Refuses an MP4 that ends within a box: where its index stands first, FFmpeg would not miss the rest."""
+    """Refuses an MP4 that ends within a box: where its index comes first, FFmpeg would not notice."""
     size, at = path.stat().st_size, 0
     with path.open("rb") as file:
         for _ in range(_BOXES):
             file.seek(at)
             head = file.read(16)
             length = int.from_bytes(head[8:16] if head[:4] == b"\0\0\0\1" else head[:4])
-            # The last box may go on to the end of the file, and what is no box may follow it.
+            # The last box may extend to the end of the file, and other bytes may follow it.
             if length < 8 or not _BOX_NAME.fullmatch(head[4:8]):
                 return
             at += length

@@ -1,4 +1,4 @@
-"""Brings the pixels of any picture to opaque 8-bit sRGB, a band at a time: a large one is held twice, and no more."""
+"""Converts the pixels of any picture to opaque 8-bit sRGB, in bands, so that a large one is held only twice."""
 
 import io
 from collections.abc import Callable
@@ -95,7 +95,7 @@ def _conversion(profile: bytes | None, colours: Image.Image) -> tuple[Callable[[
                 return _plainly, True
             transform = ImageCms.buildTransform(given, target, mode, "RGB")
             return lambda image: _applied(transform, image if image.mode == mode else image.convert(mode)), True
-        # What is said of a broken profile differs by how it is broken, and the pixels are whole in any case.
+        # A broken profile raises different errors, and the pixels are intact in any case.
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
             pass
     if mode == "LAB":

@@ -105,7 +105,7 @@ def _answers() -> Iterator[int]:
 
 def _confine(limits: MediaLimits) -> None:
     """Limits this process to what decoding needs: bounds its memory and files, and forbids core dumps."""
-    # All that is imported later would count as memory that a file takes.
+    # Whatever is imported later would count as memory of a file.
     Image.init()
     # One thread per picture, and profiles of any size that a file may have.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1

@@ -148,7 +148,7 @@ class Decoders:
             if process.returncode is None:
                 return process
             self._all.discard(process)
-        # A session of its own, so that an interrupt from the terminal is left to the service.
+        # A session of its own, so that only the service gets an interrupt from the terminal.
         try:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "evergreen_server.media.decoder", self._limits.text()),
@@ -172,7 +172,7 @@ class Decoders:
         return process
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
-        # One that has ended is left to the loop, which else would not learn how it ended.
+        # One that has ended is left to the loop, which would not learn its exit status otherwise.
         if process.returncode is None:
             with suppress(ProcessLookupError):
                 process.kill()

@@ -59,7 +59,7 @@ class Fetcher:
         self._places = Turns(limits.fetches_at_once)
 
     async def __aenter__(self) -> Self:
-        # A socket guard cannot see for which name it is called, so trusted hosts have a session of their own.
+        # The socket guard does not know the host name, so trusted hosts have a session of their own.
         self._guarded = self._session(guarded_connector(self._resolver))
         self._trusted = self._session(
             aiohttp.TCPConnector(resolver=self._resolver, use_dns_cache=False, force_close=True, limit=0)
@@ -74,7 +74,7 @@ class Fetcher:
 
     @asynccontextmanager
     async def fetch(self, uri: str, kind: Kind, *, owner: str) -> AsyncIterator[Fetched]:
-        """Fetches `uri` into a file that is gone when the context ends, however it ends.
+        """Fetches `uri` into a file that is removed when the context ends, in any case.
 
         Raises MediaRefused and MediaUnreachable; an OSError of the local disk passes through.
         """
@@ -135,7 +135,7 @@ class Fetcher:
             raise MediaUnreachable(f"{url.raw_host} answered with HTTP status {response.status}")
         try:
             target = url.join(URL(location, encoded=location.isascii()))
-            # A port out of range shows only when the parts are put together.
+            # A port out of range raises only here.
             text = str(target)
         except ValueError:
             raise MediaRefused(f"{url.raw_host} redirects to a malformed URL", reason="MEDIA_REFUSED") from None

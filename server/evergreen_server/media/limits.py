@@ -18,7 +18,7 @@ class MediaLimits:
     frame_pixels: int = 50_000_000
     """Width times height of a video's frames."""
     decoder_bytes: int = 512 * 1024 * 1024
-    """The memory that a decoder may take for one file, held to by the system."""
+    """The memory that a decoder may take for one file, enforced by the system."""
     picture_seconds: float = 30.0
     """A whole fetch of a picture, redirects included."""
     stream_seconds: float = 60.0

@@ -69,11 +69,11 @@ def parts(data: bytes, content_type: str) -> Parts:
 
 
 def shortened(data: bytes, content_type: str, tail: int, by: int) -> bytes:
-    """Takes the last `by` bytes of compressed pixels out of a bare file; what they say is missing then."""
+    """Returns a bare file without the last `by` bytes of its compressed pixels."""
     rest = data[: tail - by] + data[tail:]
     if content_type != "image/webp":
         return rest
-    # Its lengths say how many there are.
+    # The lengths in its header must match.
     size = int.from_bytes(data[16:20], "little") - by
     return b"RIFF" + (len(rest) - 8).to_bytes(4, "little") + rest[8:16] + size.to_bytes(4, "little") + rest[20:]
 
@@ -87,7 +87,7 @@ def _png(data: bytes) -> Parts:
         return Parts(decoded=data)
     unknown = sum(len(whole) for name, whole in chunks if name not in _PNG_KNOWN)
     texts = [whole for name, whole in chunks if name in _PNG_TEXTS]
-    # Texts may be of any size, and one named like a property would be taken for it.
+    # Texts may be of any size, and Pillow takes one named like a property for it.
     dropped = [whole for whole in texts if not _tells_orientation(whole)]
     decoded = data
     if dropped:

@@ -1,4 +1,4 @@
-"""Judges a caller's URL by its text alone, before any name is resolved or connection made."""
+"""Checks a caller's URL by its text alone, before any name is resolved or connection made."""
 
 import re
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from evergreen_server.ports.media import MediaRefused
 
 MAX_URL_LENGTH = 2048
 
-# No longer part than a name may have: the standard library's look-up raises a UnicodeError on one.
+# At most 63 characters: the standard library's look-up raises a UnicodeError for longer labels.
 _LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 # What the C library would read as an IPv4 address: `127.1`, `2130706433`, `0x7f.1`, `0177.0.0.1`.
@@ -32,7 +32,7 @@ class UrlPolicy:
         self._ports = ports
 
     def checked(self, uri: str) -> URL:
-        """Parses a URL for the very request that follows. Raises MediaRefused where its text is at fault."""
+        """Parses a URL for the request that follows. Raises MediaRefused for a URL that may not be fetched."""
         scheme = uri[:16].partition(":")[0].lower()
         if scheme == "data":
             raise _refused("a data: URI is not taken here; send the bytes inline instead")
@@ -43,7 +43,7 @@ class UrlPolicy:
         if scheme not in ("http", "https"):
             raise _refused("the URL must begin with https:// or http://")
         try:
-            # Text that is ASCII goes out unchanged: quoting it anew could break the signature in it.
+            # ASCII text is sent unchanged: quoting it again could break a signature in it.
             url = URL(uri, encoded=uri.isascii())
             host, port = url.raw_host, url.port
         except ValueError:

@@ -1,4 +1,4 @@
-"""Copies an object into a temporary file, for engines whose objects are no files of this machine."""
+"""Copies an object into a temporary file, for engines whose objects are not files of this machine."""
 
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable

@@ -17,10 +17,10 @@ from evergreen_storage.keys import check_folder, check_key
 from evergreen_storage.storage import BodyMismatch, Meta, Sealed, TooLarge, Unavailable, check_body, check_present
 from evergreen_storage.threads import Prefetch, Threads, WriteBehind
 
-# Small enough to be in the processor's cache still when it is written, large enough that a hop costs nothing beside it.
+# Small enough to stay in the processor's cache until it is written, large enough that a switch of threads is cheap.
 _BLOCK = 1 << 19
 _READ = 1 << 20
-# So much of a body is held while the disk is busy.
+# The most of a body that is held while the disk is busy.
 _MOST = 12 << 20
 _PART_AGE = timedelta(days=1)
 
@@ -37,7 +37,7 @@ class LocalStorage:
     async def open(
         cls, root: Path, *, clock: Callable[[], datetime], traits: Traits | None = None, threads: int = 8
     ) -> "LocalStorage":
-        """Opens a root folder, making it if need be, and removes what writers killed a day ago left behind.
+        """Opens a root folder, making it if need be, and removes what writers killed a day ago left.
 
         `traits` are found out by trying, unless given. Raises Unavailable if the folder is not writable.
         """
@@ -111,7 +111,7 @@ class LocalStorage:
             file = await self._threads.run(resources.enter_context, self._disk.reading(parts))
             whole = os.fstat(file).st_size
             stop = whole if end is None else min(end, whole)
-            # What the system has in memory is read at once: a hop to a thread would cost more than the bytes do.
+            # What the system has in memory is read at once: switching threads would cost more than reading.
             while start < stop and _in_memory(file, start, size := min(_BLOCK, stop - start)):
                 block = _read(key, file, start, size)
                 start += len(block)
@@ -192,7 +192,7 @@ def _in_memory(file: int, start: int, size: int) -> bool:
     try:
         return os.preadv(file, [bytearray(1)], start + size - 1, os.RWF_NOWAIT) == 1
     except OSError:
-        # Not at once, or not a question that this filesystem answers.
+        # Not at once, or not supported by this filesystem.
         return False
 
 

@@ -120,7 +120,7 @@ class MemoryStorage:
 
     async def list(self, prefix: str, *, delimiter: bool = False, after: str = "") -> AsyncGenerator[Meta, None]:
         check_folder(prefix)
-        # Each step searches anew, so that writes in between do no harm. "0" is the character after "/".
+        # Each step searches again, so that concurrent writes do no harm. "0" is the character after "/".
         index = bisect_left(self._keys, prefix)
         if after > prefix:
             folder, slash, _ = after.removeprefix(prefix).partition("/")

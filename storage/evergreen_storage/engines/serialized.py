@@ -1,4 +1,4 @@
-"""Conditional writes for an engine that has none: one writer of a key at a time, as far as the locks reach."""
+"""Conditional writes for an engine that has none: one writer of a key at a time, within the reach of the locks."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager

@@ -63,7 +63,7 @@ def clear(folder: int, *, keep: str = "", unlink: Unlink | None = None) -> list[
     That is what may not be removed, and the mount points of other disks. Raises OSError for anything else.
     """
     left: list[str] = []
-    # What lies very deep is moved up, so that neither descriptors nor the stack run out.
+    # Very deep folders are moved up, so that neither descriptors nor the stack run out.
     deep: deque[tuple[str, str]] = deque()
     _clear(folder, "", keep, folder, deep, left, unlink or _unlink)
     while deep:

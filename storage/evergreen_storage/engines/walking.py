@@ -8,8 +8,8 @@ from evergreen_storage.storage import Meta
 async def walk(
     entries: Callable[[str], Awaitable[Sequence[Meta]]], prefix: str, *, delimiter: bool, after: str
 ) -> AsyncGenerator[Meta, None]:
-    """Yields what `Storage.list` does; `entries` returns what lies in one folder, sorted by key."""
-    # A stack in reverse order: what is deepest in the tree comes before its parent's next entry.
+    """Yields what `Storage.list` does; `entries` returns what is in one folder, sorted by key."""
+    # A stack in reverse order: the content of a folder comes before its parent's next entry.
     waiting = list(reversed(await entries(prefix)))
     while waiting:
         meta = waiting.pop()

@@ -209,7 +209,7 @@ def add_assets(document: Document, assets: Iterable[Asset]) -> None:
             document.put(asset, _line(new))
             continue
         if (held.asset.size_bytes, held.asset.crc32c) == (asset.size_bytes, asset.crc32c):
-            # The same content: its first time stays, and what is known is not forgotten.
+            # The same content: keeps its first time and what was known.
             del new["createdAt"]
             new = {name: value for name, value in new.items() if value is not None}
         entry = object_of(json.loads(held.line), "asset")

@@ -1,1 +1,1 @@
-"""RunwayML: its models, its HTTP API, and a sandbox that speaks it."""
+"""RunwayML: its models, the client of its HTTP API, and a sandbox that serves it."""

@@ -1,4 +1,4 @@
-"""Turns what a caller wants into a request body, remembering which field of ours each part came from."""
+"""Composes a request body from a caller's request, and records which field each part came from."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ LISTS = {
     Role.KEYFRAME: "keyframes",
 }
 LARGEST_WHOLE = 2**53
-"""Of a double; a larger one may stand for its neighbour as well."""
+"""Of a double; larger ones are not exact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

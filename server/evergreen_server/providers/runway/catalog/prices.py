@@ -25,12 +25,12 @@ WITH_AUDIO, WITHOUT_AUDIO = "with audio", "without audio"
 SOURCE_SECONDS_MOST = {"aleph2": 30, "gemini_omni_flash": 10}
 
 Prices = tuple[tuple[str, int], ...]
-"""(condition, millicredits per second) pairs, of which the dearest that may apply counts."""
+"""(condition, millicredits per second) pairs; the highest that may apply counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tariff:
-    """One model's price. How long an input video is shows only to the provider, so the longest is reckoned with."""
+    """One model's price. Only the provider measures input videos, so the longest possible is assumed."""
 
     per_second: Prices
     input_per_second: Prices = ()
@@ -88,7 +88,7 @@ DEFAULT_RATIOS = {
     (Operation.IMAGE_TO_VIDEO, "seedance2_5"): "1280:720",
     (Operation.TEXT_TO_VIDEO, "seedance2_5"): "1280:720",
 }
-"""The ratios that the provider is known to choose where none is given; all others may be the dearest."""
+"""The ratios that the provider is known to choose where none is given; any other model may choose the dearest."""
 
 DEFAULT_SECONDS = {
     (Operation.IMAGE_TO_VIDEO, "seedance2_5"): 5,
@@ -99,7 +99,7 @@ DEFAULT_SECONDS = {
 
 
 OPEN_LENGTHS = frozenset({(Operation.VIDEO_TO_VIDEO, "gemini_omni_flash_1.1")})
-"""Where the longest video is not known, but as long as the source perhaps."""
+"""Where the longest video is not known; it may be as long as the source."""
 
 
 def tariff_of(operation: Operation, model: str) -> Tariff | None:
@@ -147,7 +147,7 @@ def _surcharge(body: Body) -> int:
 
 
 def _given(body: Body, *names: str) -> int:
-    """Counts the media of these members; one that stands alone is not in a list."""
+    """Counts the media of these members; a single one may be given without a list."""
     given = [body.get(name) for name in names]
     return sum(len(value) if isinstance(value, list) else int(value is not None) for value in given)
 
@@ -155,7 +155,7 @@ def _given(body: Body, *names: str) -> int:
 def _longest(operation: Operation, model: str, body: Body) -> int | None:
     seconds = body.get("duration")
     if "draftTaskId" in body:
-        # As long as the draft was, of which the request says nothing.
+        # As long as the draft, which the request does not state.
         found = duration_bounds(operation, model)
         return found[1] if found else None
     if isinstance(seconds, int | float) and not isinstance(seconds, bool):

@@ -21,7 +21,7 @@ Path = tuple[str | int, ...]
 
 
 class Operation(StrEnum):
-    """What is made from what; also the last part of the endpoint's path."""
+    """What is generated from what; also the last part of the endpoint's path."""
 
     IMAGE_TO_VIDEO = "image_to_video"
     TEXT_TO_VIDEO = "text_to_video"

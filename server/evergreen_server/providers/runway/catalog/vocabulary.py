@@ -1,4 +1,4 @@
-"""The words in which the rows of the table are written: ratio sets and rules that models share."""
+"""The vocabulary of the table's rows: ratio sets and rules that models share."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -137,7 +137,7 @@ def row(
     *checks: Check,
     closed: bool = False,
 ) -> Row:
-    """Makes a row; `!` after a field's name says that it is required."""
+    """Returns a row; `!` after a field's name marks it as required."""
     return Row(
         operation=operation,
         model=model,

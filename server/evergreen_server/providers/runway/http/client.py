@@ -147,7 +147,7 @@ class RunwayClient:
             tries += 1
             answer = await self._ask("DELETE", f"/v1/tasks/{task_id}")
             if answer.status == 404:
-                # After a try whose answer was lost, the one who deleted the task was most likely this call.
+                # After a request whose answer was lost, this call most likely deleted the task itself.
                 return tries > 1
             if not 200 <= answer.status < 300:
                 raise self._unusable(answer)
@@ -214,7 +214,7 @@ class RunwayClient:
         return await self._retry.run(attempt, what="account")
 
     async def _ask(self, method: str, path: str, body: dict[str, Json] | None = None) -> Answer:
-        """Makes one try. Raises Again for what may pass, and Unauthorized."""
+        """Makes one request. Raises Again for failures that may be temporary, and Unauthorized."""
         url = self._url(path)
         timeout = aiohttp.ClientTimeout(total=self._timeouts.read, sock_connect=self._timeouts.connect)
         try:
@@ -278,7 +278,7 @@ def _session(
 
 
 async def _joined(pieces: Iterable[bytes]) -> bytes:
-    """Joins pieces, letting others run after each that is large."""
+    """Joins pieces, yielding to other tasks after each large one."""
     body = bytearray()
     for piece in pieces:
         body += piece
@@ -288,7 +288,7 @@ async def _joined(pieces: Iterable[bytes]) -> bytes:
 
 
 async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Keeps the HTTP library from its own hidden second try, which would make the tries uncountable."""
+    """Prevents the HTTP library's own hidden retry, which would evade the bound on retries."""
     try:
         return await send(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:

@@ -1,4 +1,4 @@
-"""The one POST that makes a paid task, and the judgement of what became of it.
+"""The one POST that creates a paid task, and what its outcome means.
 
 Before the first byte every failure is NotSent. After it only an answer that rules out
 a task is a refusal; everything else is SubmissionUnknown, since nothing can deduplicate a second try.

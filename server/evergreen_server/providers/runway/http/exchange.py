@@ -18,7 +18,7 @@ NETWORK_ERRORS = (aiohttp.ClientError, TimeoutError, OSError)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A status with its headers and as much of the body as was wanted; `whole` is False where that is not all."""
+    """A status with its headers and the body up to its limit; `whole` is False where that is not all of it."""
 
     status: int
     headers: Mapping[str, str]
@@ -47,7 +47,7 @@ class GuardedBody(BytesIOPayload):
 
 
 async def read_answer(response: aiohttp.ClientResponse) -> Answer:
-    """Reads an answer, never more of it than its limit; one that breaks off is what has come of it until then."""
+    """Reads an answer up to its limit; of one that breaks off, what was received."""
     limit = JSON_LIMIT if response.status < 300 else ERROR_LIMIT
     body, ended = bytearray(), True
     try:

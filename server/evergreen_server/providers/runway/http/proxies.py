@@ -1,4 +1,4 @@
-"""The way out to the provider: which proxy, if any, each of its URLs is asked for through. No I/O."""
+"""Chooses the proxy, if any, for each URL of the provider. No I/O."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ __all__ = ["Proxies"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxies:
-    """HTTP proxies as http://[USER:PASSWORD@]HOST[:PORT], by the scheme of what is asked for; empty is none.
+    """HTTP proxies as http://[USER:PASSWORD@]HOST[:PORT], by the scheme of the URL; empty is none.
 
     An https URL is reached through a tunnel (CONNECT), so that the proxy sees the host's name and nothing else.
     """
@@ -17,10 +17,10 @@ class Proxies:
     https: str = field(default="", repr=False)
     http: str = field(default="", repr=False)
     no_proxy: str = ""
-    """Comma-separated names, or `name:port`, that are asked for directly, with all below them; * is every one."""
+    """Comma-separated names, or `name:port`, that are requested directly, with their subdomains; * is every one."""
 
     def of(self, url: URL) -> URL | None:
-        """Returns the proxy for a URL, None where it is asked for directly."""
+        """Returns the proxy for a URL, None where it is requested directly."""
         chosen = self.https if url.scheme == "https" else self.http
         host = (url.raw_host or "").lower()
         if not chosen or any(_names(entry, host, url.port) for entry in self.no_proxy.lower().split(",")):

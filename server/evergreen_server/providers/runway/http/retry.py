@@ -35,7 +35,7 @@ class RetryPolicy:
 
 
 class Retry:
-    """Runs tries with exponentially growing waits and up to half as much again at random."""
+    """Retries with exponentially growing waits, each lengthened at random by up to half."""
 
     def __init__(
         self,
@@ -80,5 +80,5 @@ def retry_after_seconds(header: str | None, now: datetime) -> float | None:
             when = when.replace(tzinfo=UTC)
         return min(max(0.0, (when - now).total_seconds()), LONGEST_SECONDS)
     except (ValueError, OverflowError, TypeError, IndexError):
-        # The library raises each of them for some text or other.
+        # The library raises each of them for some texts.
         return None

@@ -40,7 +40,7 @@ class NotStored(Again):
 
 
 def signed_url(url: str, *, allow_http: bool) -> URL:
-    """Takes a URL as it stands, since a signature covers its spelling. Raises ValueError where it is not usable."""
+    """Returns a URL unchanged, since its signature covers its spelling. Raises ValueError where it is not usable."""
     parsed = URL(url, encoded=True)
     if parsed.scheme not in (("https", "http") if allow_http else ("https",)) or not parsed.host:
         raise ValueError("not an https URL")
@@ -109,7 +109,7 @@ async def store(
 async def open_download(
     session: aiohttp.ClientSession, url: URL, *, offset: int, limits: aiohttp.ClientTimeout, proxy: URL | None
 ) -> AsyncIterator[Download]:
-    """Opens an output from `offset`, or from its start where the server knows no ranges."""
+    """Opens an output from `offset`, or from its start where the server supports no ranges."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
     try:
         response = await session.get(
@@ -126,7 +126,7 @@ async def open_download(
     try:
         yield _describe(response, offset)
     finally:
-        # An unread rest must not be drained into the pool.
+        # Closes the connection, so that an unread rest is not read before it returns to the pool.
         response.close()
 
 

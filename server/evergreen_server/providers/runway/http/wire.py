@@ -27,7 +27,7 @@ TASK_ID = r"[A-Za-z0-9_-]{1,64}"
 
 TEXT_LIMIT = 500
 MOST_DIGITS = 40
-"""Of a whole number in an answer; turning thousands of digits into a number takes time, and none of them is true."""
+"""Of a whole number in an answer: converting thousands of digits takes long, and no figure has so many."""
 MOST_OUTPUTS, MOST_MODELS, MOST_ISSUES = 64, 1000, 50
 
 _OWN_ID = re.compile(rb'"id"\s*:\s*"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"')
@@ -54,13 +54,13 @@ def request_for(spec: GenerationSpec, media: Sequence[PreparedMedia]) -> tuple[s
 
 
 def encode(body: Mapping[str, Json]) -> Iterator[bytes]:
-    """Writes JSON piece by piece, no piece larger than one string, since data URIs take milliseconds each."""
+    """Yields JSON piece by piece, no piece larger than one string, since data URIs take milliseconds each."""
     for piece in json.JSONEncoder(separators=(",", ":"), allow_nan=False).iterencode(body):
         yield piece.encode()
 
 
 def parse(body: bytes) -> Json:
-    """Reads JSON, whatever encoding its header claims. Raises ValueError where it is none, or nested beyond reason."""
+    """Reads JSON, whatever encoding its header claims. Raises ValueError for anything else, or for too deep nesting."""
     try:
         text = body.decode(json.detect_encoding(body), "replace")
         value: Json = json.loads(text, parse_int=_integer)
@@ -74,7 +74,7 @@ def _integer(digits: str) -> int | float:
 
 
 def read_submission(answer: Json) -> Submission | None:
-    """Reads the answer to a create; None where it names no task by which it could be asked for."""
+    """Reads the answer to a create; None where it names no usable task id."""
     members = _members(answer)
     task_id = members.get("id")
     if not isinstance(task_id, str) or not re.fullmatch(TASK_ID, task_id):
@@ -83,7 +83,7 @@ def read_submission(answer: Json) -> Submission | None:
 
 
 def salvage_submission(body: bytes) -> Submission | None:
-    """Finds the id in an answer to a create that is broken or broken off; None where none or several stand in it."""
+    """Finds the task id in a broken or truncated answer to a create; None where it has none or several."""
     found = set(_OWN_ID.findall(body))
     if len(found) != 1:
         return None
@@ -91,7 +91,7 @@ def salvage_submission(body: bytes) -> Submission | None:
 
 
 def read_task(task_id: str, answer: Json) -> Task | None:
-    """Reads a task; None where the answer is none."""
+    """Reads a task; None where the answer is not one."""
     members = _members(answer)
     status = members.get("status")
     if not isinstance(status, str):
@@ -149,7 +149,7 @@ def _advice(code: str) -> tuple[str, bool, bool]:
 
 
 def read_account(answer: Json) -> Account | None:
-    """Reads the organization; None where the answer is none."""
+    """Reads the organization; None where the answer is not one."""
     members = _members(answer)
     balance = amount(members.get("creditBalance"), "creditBalance")
     if balance is None:
@@ -214,7 +214,7 @@ def lacks_credits(text: str) -> bool:
 
 
 def clean(text: str, *, limit: int = TEXT_LIMIT, secret: str = "") -> str:
-    """Makes a provider's text fit to show: no data URIs, no signed queries, no key, no control characters."""
+    """Returns a provider's text without data URIs, signed queries, keys and control characters, cut to `limit`."""
     if secret:
         text = text.replace(secret, "[key]")
     text = re.sub(r"key_[0-9a-f]{16,}", "[key]", text[: limit * 8])

@@ -1,4 +1,4 @@
-"""Builds a sandbox, serves it, and takes it down."""
+"""Builds a sandbox, serves it, and stops it."""
 
 import asyncio
 import os
@@ -41,12 +41,12 @@ _GENEROUS_CREDITS = 1_000_000
 
 
 class Sandbox:
-    """A local Runway, open for as long as its context is.
+    """A local Runway, which runs within its context.
 
     `speed` is simulated seconds per real second; 0 stops time, which then moves only by the control API.
-    With `state_dir` the books survive the process, SIGKILL included; without one they go with the sandbox.
+    With `state_dir` the state survives the process, SIGKILL included; without one it ends with the sandbox.
     `connector` makes what the URLs in requests are fetched over, but for those of `Settings.asset_hosts`.
-    `tier` (1 to 5) and `credits` are those of a new account and leave kept books as they are.
+    `tier` (1 to 5) and `credits` are those of a new account, and do not change a kept state.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Sandbox:
         self._connector = connector
         self._stack = AsyncExitStack()
         self.url = ""
-        """The base URL, such as `http://127.0.0.1:41234`; empty until the sandbox is open."""
+        """Returns the base URL, such as `http://127.0.0.1:41234`; empty until the sandbox is open."""
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -172,7 +172,7 @@ def _session(connector: aiohttp.BaseConnector) -> aiohttp.ClientSession:
 
 
 def _secret(path: Path) -> bytes:
-    """Reads the key that signs URLs, made when the folder is new, so that URLs outlive a restart."""
+    """Reads the key that signs URLs, created with the folder, so that URLs survive a restart."""
     try:
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:

@@ -63,7 +63,7 @@ class Settings:
             raise ValueError("; ".join(faults))
 
     def changed(self, changes: dict[str, object]) -> "Settings":
-        """Returns these settings with `changes`; ValueError names every unknown or ill-typed one."""
+        """Returns these settings with `changes`. Raises a ValueError that lists every unknown or ill-typed one."""
         faults: list[str] = []
         values: dict[str, object] = {}
         kinds = {field.name: type(getattr(self, field.name)) for field in fields(self)}
@@ -85,7 +85,7 @@ class Settings:
 
 
 _MOST = 10**9
-"""Of every number: some thirty years, where it is of seconds."""
+"""The bound of every number; in seconds, some thirty years."""
 
 _not_negative = (
     "task_sigma",

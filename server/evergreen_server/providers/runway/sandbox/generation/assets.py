@@ -51,7 +51,7 @@ _UNREADABLE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Named:
-    """One URI in a request body, where it stands and what it must be."""
+    """One URI in a request body, its place and the kind of media it must be."""
 
     place: Place
     uri: str
@@ -96,7 +96,7 @@ def on_asset_host(uri: str, settings: Settings) -> bool:
 
 
 class Assets:
-    """The asset store: files by SHA-256, and the ways in."""
+    """The asset store: files by SHA-256, and how they are added."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Assets:
         studio: Studio,
         threads: ThreadPoolExecutor,
     ) -> None:
-        """Takes the session for URLs in requests, and the one for those of trusted asset hosts."""
+        """Uses one session for URLs in requests, and another for those of trusted asset hosts."""
         self._folder = folder
         self._http = http
         self._trusted = trusted
@@ -115,7 +115,7 @@ class Assets:
         self._threads = threads
 
     async def take(self, named: Named, *, settings: Settings, uploads: Mapping[str, Upload], now: float) -> Asset:
-        """Reads, keeps and measures one asset, or raises AssetRefused."""
+        """Reads, stores and measures one asset. Raises AssetRefused."""
         if named.uri.startswith("data:"):
             digest = await self._in_thread(self._keep_encoded, named.uri)
         elif named.uri.startswith("runway:"):
@@ -190,7 +190,7 @@ class Assets:
         digest = hashlib.sha256(data).hexdigest()
         path = self._folder / digest
         if not path.exists():
-            # Named whole or not at all: two requests may bring the same picture at once.
+            # Renamed once it is complete: two requests may send the same picture at once.
             unfinished = path.with_name(f"{digest}.{id(data)}")
             unfinished.write_bytes(data)
             unfinished.replace(path)

@@ -1,4 +1,4 @@
-"""Makes a task from a request body: checks it, takes in its media, prices it, and settles its fate."""
+"""Creates a task from a request body: checks it, stores its media, prices it, and decides how it will end."""
 
 import math
 import random
@@ -121,7 +121,7 @@ class Creation:
             width, height = sized(draft.width, draft.height, DONE) if draft else sized(width, height, DRAFT)
         order = Order(operation=operation, body=body, media=taken, seconds=seconds)
         longest = duration_bounds(operation, str(body["model"]))
-        # What the model may choose is reserved at its longest, and the rest given back at the end.
+        # Where the model chooses the length, the longest is reserved and the rest refunded at the end.
         reserved = replace(order, seconds=float(longest[1])) if body.get("duration") == "auto" and longest else order
         mean = settings.task_mean_seconds * seconds / 5
         return TaskRecord(
@@ -132,7 +132,7 @@ class Creation:
             body_digest=digest,
             created_at=self._clock.now(),
             estimate=charge(reserved),
-            # An estimate may be fractional; what is charged in the end is whole.
+            # An estimate may be fractional; the final charge is whole.
             cost=charge(order) // MILLI * MILLI,
             pending_seconds=settings.pending_seconds,
             running_seconds=_log_normal(

@@ -1,4 +1,4 @@
-"""The provider's rules for media that show only once they were measured: lengths, sizes and kinds of files."""
+"""The provider's rules for media that need measuring: lengths, sizes and kinds of files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

@@ -36,7 +36,7 @@ _BY_SIZE: Mapping[str, Mapping[str, float]] = {
     "grok_imagine_1_5_lite": {"480p": 2, "720p": 3, "1080p": 14},
     "happyhorse_1_0": {"720p": 15, "1080p": 30},
     "kling2.5_turbo_pro": {"720p": 12, "1080p": 15},
-    # Published are the ends alone; its smallest is 640:360.
+    # Only the lowest and highest prices are published; its smallest ratio is 640:360.
     "gemini_omni_flash_1.1": {"480p": 3.4, "720p": 10, "1080p": 15, "4k": 30},
 }
 _SMALLEST = {"seedance2_mini": 64, "seedance2_5": 80, "aleph2": 56}
@@ -46,7 +46,7 @@ _MEGAPIXELS_DEAR = 4.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """What is to be made: the request, its media as they were measured, and the clip that comes of them."""
+    """What is to be generated: the request, its measured media, and the resulting clip."""
 
     operation: Operation
     body: Mapping[str, Json]

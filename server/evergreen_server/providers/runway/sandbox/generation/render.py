@@ -139,7 +139,7 @@ def _sound_seconds(container: av.container.InputContainer) -> float:
 
 
 def _view(planes: list[Image.Image], part: float) -> VideoFrame:
-    """Cuts out what the camera sees at a part of the clip's time."""
+    """Returns what the camera sees at a fraction of the clip's time."""
     inset = _ZOOM * part / 2
     width, height = planes[0].size
     frame = VideoFrame(width, height, "yuv420p")
@@ -167,9 +167,9 @@ def _gradient(seed: int) -> Image.Image:
 
 
 def main() -> None:
-    # The sandbox may share its machine, even its process, with what it tests: leave that the processor.
+    # The sandbox may share its machine, even its process, with what it tests, which goes first.
     os.nice(10)
-    # What was admitted by its header must become a clip; the missing rest of a picture stays grey.
+    # A picture that was accepted by its header must become a clip; a missing rest stays grey.
     ImageFile.LOAD_TRUNCATED_IMAGES = True
     for line in sys.stdin:
         job = json.loads(line)
@@ -181,12 +181,12 @@ def main() -> None:
             else:
                 answer = {**probe(**job)}
         except Exception as exc:
-            # The outermost loop: libraries raise anything over a hostile file, and the next job is another's.
+            # The outermost loop: libraries raise anything for a hostile file, and the next job must still run.
             answer = {"error": f"{type(exc).__name__}: {exc}"}
         try:
             print(json.dumps(answer), flush=True)
         except BrokenPipeError:
-            # The sandbox is gone; not even the interpreter's last flush would find a reader.
+            # The sandbox is gone: also the interpreter's last flush would fail.
             os._exit(0)
 
 

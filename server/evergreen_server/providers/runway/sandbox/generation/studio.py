@@ -19,7 +19,7 @@ _SECONDS_MOST = 300.0
 
 
 class RenderFailed(Exception):
-    """The worker could not read the source or died over it."""
+    """The worker could not read the source, or died while reading it."""
 
 
 class Studio:
@@ -39,7 +39,7 @@ class Studio:
         """Returns the task's clip, rendered on the first call; the same picture and parameters share a file."""
         width, height = (max(2, round(side * scale) // 2 * 2) for side in (record.width, record.height))
         source = record.source
-        # Without a source the picture is made up, one per prompt.
+        # Without a source the picture is generated, one per prompt.
         seed = 0 if source else int(hashlib.sha256(record.prompt_text.encode()).hexdigest()[:8], 16)
         job: dict[str, Json] = {
             "work": "render",

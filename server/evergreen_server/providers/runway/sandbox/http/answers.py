@@ -1,4 +1,4 @@
-"""What the provider answers, to the letter where the letter is known: compact JSON and its headers."""
+"""The provider's answers, literally where they are known: compact JSON and its headers."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""The provider's HTTP API under /v1: headers, key, route and body are checked in this order, then it is done."""
+"""The provider's HTTP API under /v1: headers, key, route and body are checked in this order, then the call is made."""
 
 import asyncio
 import hashlib
@@ -33,7 +33,7 @@ _PARSED_ON_LOOP = 64 * 1024
 
 @dataclass(slots=True, kw_only=True)
 class Controls:
-    """What can be changed while the sandbox runs. `keys` are known, of any form; None: every well-formed one."""
+    """What can be changed while the sandbox runs. `keys` are accepted keys of any form; None: every well-formed one."""
 
     settings: Settings
     keys: frozenset[str] | None = None

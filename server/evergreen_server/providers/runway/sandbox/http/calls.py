@@ -14,8 +14,8 @@ _TAG = 120
 
 @dataclass(slots=True, kw_only=True)
 class Call:
-    """One call. It is entered when its outcome is decided, before the answer leaves; a call that a fault delays
-    is entered when the delay begins, and `status` follows. `status` stays None where no answer was given."""
+    """One call. It is logged when its outcome is decided, before the answer is sent; a call that a fault delays is
+    logged when the delay begins, and gets its `status` later. `status` stays None where there was no answer."""
 
     seq: int
     at: str
@@ -87,12 +87,12 @@ class CallLog:
 
     def after(self, seq: int) -> Iterator[Call]:
         """Yields the calls with a higher number, oldest first."""
-        # From the near end: a reader asks for the last few of very many.
+        # From the end: a reader asks for the last few of very many.
         newer = list(takewhile(lambda call: call.seq > seq, reversed(self._calls)))
         yield from reversed(newer)
 
     async def wait(self, seconds: float) -> None:
-        """Returns when something was entered, or after `seconds`."""
+        """Waits until something was logged, or for `seconds`."""
         try:
             async with asyncio.timeout(seconds):
                 await self._more.wait()

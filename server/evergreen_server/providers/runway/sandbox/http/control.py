@@ -1,4 +1,4 @@
-"""The control API under /sandbox, for tests: no part of the provider, and answered to this machine alone."""
+"""The control API under /sandbox, for tests: not part of the provider's API, and only for this machine."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,7 +25,7 @@ _LIMIT = 10_000
 
 
 class Control:
-    """Answers /sandbox. What is wrong with a request is a ValueError inside, and a 400 that names it all outside."""
+    """Answers /sandbox. A ValueError inside lists all that is wrong with a request, and becomes a 400."""
 
     def __init__(
         self,
@@ -38,7 +38,7 @@ class Control:
         front: Front,
         host: str,
     ) -> None:
-        """Takes the host that is listened on."""
+        """Sets the host that the sandbox listens on."""
         self._controls = controls
         self._books = books
         self._clock = clock

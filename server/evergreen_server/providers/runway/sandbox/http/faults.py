@@ -1,7 +1,7 @@
-"""Scripted faults: which call they meet, and what happens to it.
+"""Scripted faults: which calls they match, and what happens to those.
 
-A rule counts every call that it matches and strikes from the `nth` one on, `count` times. Of the rules that
-change how a call is answered the oldest strikes alone; those that lay down a task's fate may come together.
+A rule counts every call that it matches and applies from the `nth` one on, `count` times. Of the rules that
+change how a call is answered only the oldest applies; those that decide how a task ends may be combined.
 """
 
 import itertools
@@ -28,7 +28,7 @@ _CREATE, _TASK, _OUTPUT = frozenset(CREATES), frozenset({"get_task"}), frozenset
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What is to happen. Each kind uses the members named for it in `KINDS`."""
+    """What happens. Each kind uses the members that `KINDS` lists for it."""
 
     kind: str
     status: int = 503
@@ -48,13 +48,13 @@ class Fault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """Where a kind of fault can strike, the members it takes and those it needs."""
+    """The operations that a kind of fault can apply to, the members it takes and those it needs."""
 
     operations: frozenset[str]
     members: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     plans: bool = False
-    """It changes the task that a create makes, and not the answer to the call."""
+    """It changes the task that a create makes, not the answer to the call."""
 
 
 KINDS: Mapping[str, Kind] = {
@@ -96,7 +96,7 @@ class Target:
 
 @dataclass(slots=True, kw_only=True)
 class Rule:
-    """A scripted fault and how often it has met and struck."""
+    """A scripted fault, how many calls it matched, and how many it was applied to."""
 
     fault: Fault
     operations: frozenset[str]
@@ -139,7 +139,7 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Struck:
-    """What strikes one call: at most one fault in the answer, and any that plan its task's fate."""
+    """The faults of one call: at most one in the answer, and any number that decide how its task ends."""
 
     answer: Fault | None = None
     plan: tuple[Fault, ...] = ()

@@ -28,7 +28,7 @@ _FIELD_MOST = 8 * 1024
 
 
 class FormRefused(Exception):
-    """The form does not fit the upload it was given for; `code` is the storage's word for it."""
+    """The form does not match its upload; `code` is the storage's error code."""
 
     def __init__(self, status: int, code: str) -> None:
         super().__init__(code)
@@ -109,7 +109,7 @@ class Files:
             try:
                 await self._receive(request)
             except (AssertionError, LookupError, ValueError) as exc:
-                # What the library says to a form that is none.
+                # What the library raises for a malformed form.
                 raise FormRefused(400, "MalformedPOSTRequest") from exc
             answer = Answer(status=204)
         except FormRefused as exc:

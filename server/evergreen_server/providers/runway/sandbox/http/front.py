@@ -12,7 +12,7 @@ from evergreen_server.providers.runway.sandbox.state.clock import SimulatedClock
 
 
 class Front:
-    """Makes a passage for each call. `stopping` cuts short the delays that were scripted."""
+    """Creates a passage for each call. `stopping` ends scripted delays early."""
 
     def __init__(self, *, script: Script, calls: CallLog, clock: SimulatedClock) -> None:
         self._script = script
@@ -53,7 +53,7 @@ class Passage:
         self._call: Call | None = None
 
     def enter(self, status: int | None, task_id: str | None = None) -> None:
-        """Writes the outcome into the log, or completes what was written when a delay began."""
+        """Adds the outcome to the log, or completes the entry made when a delay began."""
         if self._call is not None:
             self._call.status = status
             self._call.task_id = self._call.task_id or task_id
@@ -92,7 +92,7 @@ class Passage:
         return None
 
     async def after(self, answer: Answer) -> web.StreamResponse:
-        """Sends what the call came to, or what the script makes of it."""
+        """Sends the result of the call, or what the script turns it into."""
         fault = self.struck.answer
         if fault is None:
             return self.send(answer)

@@ -10,7 +10,7 @@ from evergreen_server.providers.runway.sandbox.state.account import Limits
 from evergreen_server.providers.runway.sandbox.state.books import Books
 from evergreen_server.providers.runway.sandbox.state.tasks import MILLI, credits_of
 
-# The tier list of the real service goes on naming what is no longer available.
+# The real service still lists models that are no longer available.
 _RETIRED = ("gen3a_turbo", "gen4_aleph", "veo3")
 
 _DAYS_DEFAULT, _DAYS_MOST = 30, 90

@@ -96,7 +96,7 @@ def _read(path: Path, start: int, stop: int) -> bytes:
 
 
 async def serve(request: web.Request, body: Body, fault: Fault | None) -> web.StreamResponse:
-    """Sends a clip or the part asked for, or does to it what the fault says."""
+    """Sends a clip or the range asked for, with the effect of the fault."""
     etag = f'"{sha256(f"{body.path.name}-{body.size}".encode()).hexdigest()[:32]}"'
     asked = request.headers.get("Range", "")
     if request.headers.get("If-Range", etag) != etag or not _RANGE.fullmatch(asked):
@@ -114,7 +114,7 @@ async def serve(request: web.Request, body: Body, fault: Fault | None) -> web.St
     sent_end = end
     if fault is not None and fault.kind in {"truncate", "wrong_length"}:
         sent_end = start + int((end - start) * fault.at)
-    # wrong_length is the quiet kind of cut: a shorter body with the length to match, cleanly ended.
+    # wrong_length cuts silently: a shorter body with a matching length, ended cleanly.
     response.content_length = (sent_end if fault is not None and fault.kind == "wrong_length" else end) - start
     await response.prepare(request)
     if request.method == "HEAD":
@@ -129,7 +129,7 @@ async def serve(request: web.Request, body: Body, fault: Fault | None) -> web.St
 
 
 def _span(asked: str, size: int) -> tuple[int, int] | None:
-    """Reads a Range header; the whole for what is no byte range, None for what cannot be met."""
+    """Reads a Range header. Returns the whole for anything but a byte range, None for one that cannot be satisfied."""
     found = _RANGE.fullmatch(asked)
     if found is None or not (found[1] or found[2]):
         return (0, size)

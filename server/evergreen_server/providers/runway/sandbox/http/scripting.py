@@ -79,7 +79,7 @@ _MEMBERS: Mapping[str, tuple[str, str, Callable[[Json], bool]]] = {
 
 
 def parse_rule(body: Json) -> Rule:
-    """Reads the body of POST /sandbox/faults. ValueError names every fault in it."""
+    """Reads the body of POST /sandbox/faults. Raises a ValueError that lists everything wrong with it."""
     if not isinstance(body, dict):
         raise ValueError("the body must be a JSON object")
     wrong = [f"unknown member {name}; known: {', '.join(_RULE_MEMBERS)}" for name in body if name not in _RULE_MEMBERS]
@@ -141,7 +141,7 @@ def _fault(given: Json, wrong: list[str]) -> tuple[Fault, Kind]:
 
 
 def _body(status: int, given: Json) -> tuple[str, str]:
-    """Returns a body and its type: what was given, or what such a status usually comes with."""
+    """Returns a body and its content type: as scripted, or as usual for the status."""
     reason = next((known.phrase for known in HTTPStatus if known == status), "Error")
     match given:
         case str():

@@ -1,4 +1,4 @@
-"""Who may call: programs on purpose, and no page that a browser on the same machine has open.
+"""Restricts who may call: programs, but no web page that a browser on the same machine has open.
 
 A page can send simple requests anywhere, and by a name that it has resolve to this machine (rebinding) read answers
 too. It can choose neither its `Origin` nor a `Host` of ours, nor send JSON as such without being asked first.
@@ -17,7 +17,7 @@ __all__ = ["own_hosts_only", "visitor_fault"]
 
 
 def own_hosts_only(host: str) -> Middleware:
-    """Makes the middleware of a server that listens on `host`.
+    """Returns the middleware of a server that listens on `host`.
 
     On loopback every call must name this machine or that very host. A server for others goes by names that it cannot
     know; its control API asks for loopback all the same.

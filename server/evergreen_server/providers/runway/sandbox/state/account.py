@@ -1,4 +1,4 @@
-"""What the account may do: tier limits per model, and the changes that tests make to them and to the balance."""
+"""The account's limits: those of its tier per model, and the changes that tests make to them and to the balance."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -43,7 +43,7 @@ def tier(number: int) -> Tier:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountChange:
-    """What PATCH /sandbox/account asks for; None leaves a thing as it is."""
+    """A PATCH of /sandbox/account; None changes nothing."""
 
     balance: int | None = None
     tier: Tier | None = None
@@ -52,7 +52,7 @@ class AccountChange:
 
 
 def parse_change(body: Json, current: Tier) -> AccountChange:
-    """Reads the body of PATCH /sandbox/account. ValueError names everything wrong with it."""
+    """Reads the body of PATCH /sandbox/account. Raises a ValueError that lists everything wrong with it."""
     if not isinstance(body, dict):
         raise ValueError("the body must be a JSON object")
     faults: list[str] = []
@@ -93,7 +93,7 @@ def parse_change(body: Json, current: Tier) -> AccountChange:
 
 
 def tier_entry(tier: Tier) -> dict[str, Json]:
-    """Writes a tier for the journal."""
+    """Returns a tier as the journal keeps it."""
     return {
         "limits": [tier.limits.concurrent, tier.limits.daily],
         "monthly": tier.max_monthly_credits,

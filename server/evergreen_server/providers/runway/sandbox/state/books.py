@@ -1,4 +1,4 @@
-"""Every task ever made, the queues, the credits and the uploads: rebuilt from the journal, true at any moment.
+"""Every task ever created, the queues, the credits and the uploads: rebuilt from the journal.
 
 Nothing here waits. Reading the state at a time advances the queues to that time.
 """
@@ -31,7 +31,7 @@ class DailyLimitReached(Exception):
 
 
 class Books:
-    """The account's state. Each method that changes something has written it down before it returns."""
+    """The account's state. Each method that changes something has recorded it before it returns."""
 
     def __init__(self, *, journal: Journal) -> None:
         self._journal = journal
@@ -42,7 +42,7 @@ class Books:
         self.tier = tier(DEFAULT_TIER)
         self.uploads: dict[str, Upload] = {}
         self.anchor: Anchor | None = None
-        """The last settled relation of real to simulated time; None in books that are new."""
+        """Returns the last recorded relation of real to simulated time; None for a new account."""
         self._replay()
 
     @property
@@ -55,7 +55,7 @@ class Books:
         return len(self._tasks)
 
     def task(self, task_id: str, now: float) -> Task | None:
-        """Finds a task with its queue played up to `now`, also a deleted one."""
+        """Finds a task with its queue advanced to `now`, also a deleted one."""
         task = self._tasks.get(task_id)
         if task is not None:
             self._advance(task.record.model, now)

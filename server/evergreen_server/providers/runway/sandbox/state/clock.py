@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 LATEST = 32_503_680_000.0
-"""The year 3000, where time stands still: what tasks add to a moment must stay one that can be written."""
+"""The year 3000, where time stops: times of tasks are later, and must still be valid dates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Anchor:
-    """A moment known on both clocks, and the simulated seconds that pass per real second since."""
+    """A time known on both clocks, and the simulated seconds per real second since then."""
 
     real: float
     simulated: float
@@ -31,12 +31,12 @@ class SimulatedClock:
         self.anchor = Anchor(real=now, simulated=self._latest, speed=speed)
 
     def now(self) -> float:
-        # The real clock may be set back; books that are replayed need times that never fall.
+        # The real clock may be set back; replaying the journal needs times that never decrease.
         self._latest = max(self._latest, min(self.anchor.at(self._real()), LATEST))
         return self._latest
 
     def advance(self, seconds: float) -> Anchor:
-        """Moves simulated time forward at once, and returns the new anchor."""
+        """Moves simulated time forward at once. Returns the new anchor."""
         if seconds < 0:
             raise ValueError("time cannot be moved back")
         if not self.now() + seconds <= LATEST:
@@ -58,7 +58,7 @@ def check_speed(speed: float) -> None:
 
 
 def timestamp(seconds: float) -> str:
-    """Writes a moment as the API does: UTC with milliseconds and `Z`."""
-    # Whole milliseconds first: formatting would truncate 0.9999 where the books compare exactly.
+    """Returns a time as the API writes it: UTC with milliseconds and `Z`."""
+    # Whole milliseconds first: formatting would truncate 0.9999, while comparisons are exact.
     moment = datetime.fromtimestamp(int(seconds * 1000) / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

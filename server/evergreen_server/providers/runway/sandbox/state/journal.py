@@ -1,4 +1,4 @@
-"""The sandbox's memory: one line of JSON per thing that happened, appended before it is answered.
+"""The sandbox's journal: one line of JSON per event, appended before the call is answered.
 
 A line that was written survives the death of the process (SIGKILL included), though not that of the machine.
 """
@@ -13,7 +13,7 @@ from evergreen_server.providers.runway.catalog.models import Json
 
 
 class Journal:
-    """An append-only file with one owner at a time. Appending is a single write, quick enough for the loop."""
+    """An append-only file with one owner at a time. Appending is a single write, fast enough for the loop."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -31,7 +31,7 @@ class Lane:
         return self.max_daily is not None and self.used_today(now) >= self.max_daily
 
     def add(self, task: Task) -> None:
-        """Takes in a task at its creation time, up to which the lane must have been advanced."""
+        """Adds a task at its creation time, to which the lane must have been advanced."""
         at = task.record.created_at
         self._created.append(at)
         if task.record.held_seconds > 0:
@@ -41,7 +41,7 @@ class Lane:
             self._admit(at)
 
     def remove(self, task: Task, at: float) -> None:
-        """Frees what an unfinished task holds. Its entries stay in the heaps and are passed over later."""
+        """Frees the slot of an unfinished task. Its entries stay in the heaps and are skipped later."""
         if task.admitted_at is not None:
             self._active -= 1
             self._admit(at)

@@ -1,4 +1,4 @@
-"""What a task is and what it looks like at a moment: a pure function of its record and the clock."""
+"""A task, and its state at a given time: a pure function of its record and the clock."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from evergreen_server.providers.runway.sandbox.settings import Progress
 Status: TypeAlias = Literal["THROTTLED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 
 Form: TypeAlias = Literal["mp4", "mov", "prores", "frames"]
-"""What a clip is written as; `frames` is an archive of pictures."""
+"""The format of a clip; `frames` is an archive of pictures."""
 
 ENDINGS: Mapping[Form, str] = {"mp4": "mp4", "mov": "mov", "prores": "mov", "frames": "zip"}
 
@@ -24,7 +24,7 @@ _STEPS = ((0.9, 0.9), (0.5, 0.45), (0.15, 0.1), (0.0, 0.0))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedFailure:
-    """The end that a scripted fault has laid down for a task; `code` None is a failure without a code."""
+    """How a scripted fault ends a task; `code` None is a failure without a code."""
 
     code: str | None
     message: str
@@ -46,7 +46,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRecord:
-    """All that was settled when a task was created. Money in millicredits, times in simulated seconds."""
+    """All that was decided when a task was created. Money in millicredits, times in simulated seconds."""
 
     id: str
     operation: str
@@ -92,7 +92,7 @@ class TaskRecord:
 
 @dataclass(slots=True, kw_only=True)
 class Task:
-    """A task in the books. `admitted_at` is when it stopped being THROTTLED."""
+    """A recorded task. `admitted_at` is when it stopped being THROTTLED."""
 
     record: TaskRecord
     charged: int
@@ -132,6 +132,6 @@ class Task:
 
 
 def credits_of(millicredits: int) -> int | float:
-    """Writes an amount as the API does: a whole number wherever it is one."""
+    """Returns an amount as the API writes it: a whole number wherever it is one."""
     whole, rest = divmod(millicredits, MILLI)
     return whole if rest == 0 else millicredits / MILLI

@@ -31,7 +31,7 @@ _ENDINGS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """One upload. `digest` names the received file in the asset store; empty until it has come."""
+    """One upload. `digest` names the received file in the asset store; empty until it is received."""
 
     id: str
     filename: str
