@@ -9,26 +9,29 @@ from types import MappingProxyType
 from evergreen_server.providers.runway.catalog import cross_field_rules as cross
 from evergreen_server.providers.runway.catalog import vocabulary as v
 from evergreen_server.providers.runway.catalog.hosted_models import hosted_rows
-from evergreen_server.providers.runway.catalog.rules import Duration, Flag, OneOf, Operation, Rule, Text
+from evergreen_server.providers.runway.catalog.rules import Duration, Flag, OneOf, Operation, Text
 from evergreen_server.providers.runway.catalog.shapes import Frames
-from evergreen_server.providers.runway.catalog.vocabulary import Row, pictures, row, sounds, videos
+from evergreen_server.providers.runway.catalog.vocabulary import (
+    FIRST,
+    FIRST_LAST,
+    FROM_IMAGE,
+    FROM_TEXT,
+    FROM_VIDEO,
+    WITH_AUDIO,
+    WITH_SEED,
+    Fields,
+    Row,
+    pictures,
+    row,
+    sounds,
+    videos,
+)
 
 __all__ = ["TABLE"]
 
-Fields = dict[str, Rule]
-
-IMAGE, TEXT, VIDEO = (
-    Operation.IMAGE_TO_VIDEO,
-    Operation.TEXT_TO_VIDEO,
-    Operation.VIDEO_TO_VIDEO,
-)
-FIRST, FIRST_LAST = Frames("first"), Frames("first_last")
-AUDIO: Fields = {"audio": Flag()}
-SEED: Fields = {"seed": v.SEED}
-
 
 def _gen4() -> Iterator[Row]:
-    shared: Fields = {**SEED, "contentModeration": v.MODERATION}
+    shared: Fields = {**WITH_SEED, "contentModeration": v.MODERATION}
     formats: Fields = {"outputFormat": v.GEN45_FORMATS, "proresProfile": v.PRORES}
     gen45: Fields = {
         "promptText!": Text(1000),
@@ -38,24 +41,24 @@ def _gen4() -> Iterator[Row]:
     }
     turbo: Fields = {"promptText": Text(1000), "duration": Duration(2, 10), **shared}
     yield row(
-        IMAGE,
+        FROM_IMAGE,
         "gen4.5",
         {"promptImage!": FIRST, "ratio!": OneOf(v.V6), **gen45},
         cross.prores_profile,
     )
     yield row(
-        TEXT,
+        FROM_TEXT,
         "gen4.5",
         {"ratio!": OneOf(v.WIDE_AND_TALL), **gen45},
         cross.prores_profile,
     )
-    yield row(IMAGE, "gen4_turbo", {"promptImage!": FIRST, "ratio!": OneOf(v.V6), **turbo})
+    yield row(FROM_IMAGE, "gen4_turbo", {"promptImage!": FIRST, "ratio!": OneOf(v.V6), **turbo})
     aleph: Fields = {
         "videoUri!": v.VIDEO, "promptText": Text(1000), "keyframes": v.keyframes(),
         "targetAspectRatio": v.ALEPH_ASPECTS, "ratio": Text(minimum=0), "outputFormat": v.ALEPH_FORMATS,
         "proresProfile": v.PRORES, **shared,
     }  # fmt: skip
-    yield row(VIDEO, "aleph2", aleph, cross.prores_profile, cross.keyframe_times, closed=True)
+    yield row(FROM_VIDEO, "aleph2", aleph, cross.prores_profile, cross.keyframe_times, closed=True)
 
 
 def _veo() -> Iterator[Row]:
@@ -64,15 +67,15 @@ def _veo() -> Iterator[Row]:
         "ratio!": OneOf(v.V4),
         "negativePrompt": Text(1000),
     }
-    shared |= AUDIO | SEED
+    shared |= WITH_AUDIO | WITH_SEED
     for model in ("veo3.1", "veo3.1_fast"):
         yield row(
-            IMAGE,
+            FROM_IMAGE,
             model,
             {"promptImage!": FIRST_LAST, "promptText": Text(1000), **shared},
             closed=True,
         )
-        yield row(TEXT, model, {"promptText!": Text(1000), **shared}, closed=True)
+        yield row(FROM_TEXT, model, {"promptText!": Text(1000), **shared}, closed=True)
 
 
 def _seedance() -> Iterator[Row]:
@@ -85,8 +88,8 @@ def _seedance() -> Iterator[Row]:
         common: Fields = {
             "duration": Duration(4, 15, auto=True),
             "ratio": OneOf(ratios),
-            **AUDIO,
-            **SEED,
+            **WITH_AUDIO,
+            **WITH_SEED,
         }
         common |= {"referenceAudio": sounds(3)}
         more: Fields = {
@@ -96,17 +99,17 @@ def _seedance() -> Iterator[Row]:
         }
         optional: Fields = {"promptText": Text(3500)}
         yield row(
-            IMAGE,
+            FROM_IMAGE,
             model,
             {"promptImage!": Frames("modes"), **optional, **common},
             closed=True,
         )
-        yield row(TEXT, model, {"promptText!": Text(3500), **more}, closed=True)
-        yield row(VIDEO, model, {"promptVideo!": v.VIDEO, **optional, **more}, closed=True)
+        yield row(FROM_TEXT, model, {"promptText!": Text(3500), **more}, closed=True)
+        yield row(FROM_VIDEO, model, {"promptVideo!": v.VIDEO, **optional, **more}, closed=True)
     newest: Fields = {
         "promptText": Text(15_000), "duration": Duration(4, 30, auto=True),
         "ratio": OneOf(v.S480B + v.S720 + v.S1080), "referenceAudio": sounds(10), "draft": Flag(),
-        "outputFormat": OneOf(("mp4", "mov")), **AUDIO, **SEED,
+        "outputFormat": OneOf(("mp4", "mov")), **WITH_AUDIO, **WITH_SEED,
     }  # fmt: skip
     text: Fields = {
         "references": pictures(30),
@@ -116,9 +119,9 @@ def _seedance() -> Iterator[Row]:
     video: Fields = {
         "promptVideo!": v.VIDEO, "mode": v.MODE, "references": pictures(30), "referenceVideos": videos(9)
     }  # fmt: skip
-    yield row(IMAGE, "seedance2_5", {"promptImage!": Frames("modes"), **newest}, cross.draft_is_mp4, closed=True)
-    yield row(TEXT, "seedance2_5", newest | text, cross.draft_task_alone, cross.draft_is_mp4, closed=True)
-    yield row(VIDEO, "seedance2_5", newest | video, cross.seedance_mode, cross.draft_is_mp4, closed=True)
+    yield row(FROM_IMAGE, "seedance2_5", {"promptImage!": Frames("modes"), **newest}, cross.draft_is_mp4, closed=True)
+    yield row(FROM_TEXT, "seedance2_5", newest | text, cross.draft_task_alone, cross.draft_is_mp4, closed=True)
+    yield row(FROM_VIDEO, "seedance2_5", newest | video, cross.seedance_mode, cross.draft_is_mp4, closed=True)
 
 
 def _table() -> Mapping[tuple[Operation, str], Row]:

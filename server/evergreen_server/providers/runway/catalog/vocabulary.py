@@ -5,9 +5,12 @@ from dataclasses import dataclass
 
 from evergreen_server.ports.specs import Json, Kind
 from evergreen_server.providers.runway.catalog.rules import Flag, Issue, Number, OneOf, Operation, Rule, Text, Whole
-from evergreen_server.providers.runway.catalog.shapes import Items, Object, Uri
+from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object, Uri
 
 Check = Callable[[Mapping[str, Json]], Iterator[Issue]]
+Fields = dict[str, Rule]
+
+FROM_IMAGE, FROM_TEXT, FROM_VIDEO = Operation.IMAGE_TO_VIDEO, Operation.TEXT_TO_VIDEO, Operation.VIDEO_TO_VIDEO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,12 +72,15 @@ KLING_4 = (
 
 PICTURE, VIDEO, AUDIO = Uri(Kind.PICTURE), Uri(Kind.VIDEO), Uri(Kind.AUDIO)
 SEED = Whole(0, 4_294_967_295)
+FIRST, FIRST_LAST = Frames("first"), Frames("first_last")
 MODERATION = Object({"publicFigureThreshold": OneOf(("auto", "low"))})
 PRORES = OneOf(("422", "4444", "422 Proxy", "422 LT", "422 HQ", "4444 XQ"))
 GEN45_FORMATS = OneOf((
     "mp4", "prores", "png_sequence", "hdr10", "hlg", "sdr_rec709_10bit", "hdr_pq_12bit_master", "hdr_prores",
     "hdr_png_sequence", "hdr_exr_sequence", "hdr_exr_acescg_sequence_1_3", "hdr_exr_acescg_sequence_2_0",
 ))  # fmt: skip
+WITH_AUDIO: Fields = {"audio": Flag()}
+WITH_SEED: Fields = {"seed": SEED}
 ALEPH_FORMATS = OneOf(("mp4", "prores", "png_sequence", "sdr_rec709_10bit"))
 ALEPH_ASPECTS = OneOf(("16:9", "4:3", "3:2", "1:1", "2:3", "3:4", "9:16", "21:9"))
 MODE = OneOf(("reference", "extend", "edit"))
