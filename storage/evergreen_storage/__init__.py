@@ -2,7 +2,7 @@
 
 from evergreen_storage.engines.local import LocalStorage
 from evergreen_storage.engines.memory import MemoryStorage
-from evergreen_storage.keys import FOLDERS, id_fault, path_fault
+from evergreen_storage.keys import FOLDERS, id_error, path_error
 from evergreen_storage.locks import Lock
 from evergreen_storage.opening import open_storage
 from evergreen_storage.scenes.errors import AssetConflict, AssetNotFound, SceneNotFound, UnsupportedSchema
@@ -52,7 +52,7 @@ __all__ = [
     "Unavailable",
     "Unsupported",
     "UnsupportedSchema",
-    "id_fault",
+    "id_error",
     "open_storage",
-    "path_fault",
+    "path_error",
 ]

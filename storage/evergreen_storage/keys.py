@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 from evergreen_storage.storage import InvalidKey
 
-__all__ = ["FOLDERS", "Kind", "check_folder", "check_key", "id_fault", "is_name", "path_fault"]
+__all__ = ["FOLDERS", "Kind", "check_folder", "check_key", "id_error", "is_name", "path_error"]
 
 Kind = Literal["project", "scene", "job", "asset"]
 
@@ -18,7 +18,7 @@ _DEVICES: Final = frozenset(
 )
 
 
-def id_fault(kind: Kind, value: str) -> str | None:
+def id_error(kind: Kind, value: str) -> str | None:
     """Returns which rule an id or asset name breaks, in words for the caller who sent it; None if none."""
     what = "asset name" if kind == "asset" else f"{kind} id"
     if not value:
@@ -43,17 +43,17 @@ def id_fault(kind: Kind, value: str) -> str | None:
     return None
 
 
-def path_fault(path: str) -> str | None:
+def path_error(path: str) -> str | None:
     """Returns which rule the path of an asset in its scene (such as `videos/clip.mp4`) breaks; None if none."""
     folder, slash, name = path.partition("/")
     if not slash or folder not in FOLDERS:
         return f"the asset path must be FOLDER/NAME with one of the folders {', '.join(FOLDERS)}"
-    return id_fault("asset", name)
+    return id_error("asset", name)
 
 
 def is_name(part: str) -> bool:
     """Returns whether a key may have this part."""
-    return id_fault("asset", part) is None
+    return id_error("asset", part) is None
 
 
 def check_key(key: str) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ def check_key(key: str) -> tuple[str, ...]:
     for part in parts:
         if not is_name(part):
             # The key may come from anybody and be of any length and content.
-            raise InvalidKey(f"the key {key[:200]!r} is not allowed: {id_fault('asset', part)}")
+            raise InvalidKey(f"the key {key[:200]!r} is not allowed: {id_error('asset', part)}")
     return parts
 
 

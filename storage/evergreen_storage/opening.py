@@ -134,10 +134,10 @@ async def _bucket(
         # Only now, because obstore comes with an extra.
         engine = cast(_Engine, importlib.import_module(f"evergreen_storage.engines.buckets.{name}"))
         from evergreen_storage.engines.buckets.objects import ObjectStorage
-    except ModuleNotFoundError as fault:
+    except ModuleNotFoundError as exc:
         raise Unsupported(
-            f"{scheme}:// storage needs the package {fault.name}: pip install 'evergreen-video[{_EXTRAS[name]}]'"
-        ) from fault
+            f"{scheme}:// storage needs the package {exc.name}: pip install 'evergreen-video[{_EXTRAS[name]}]'"
+        ) from exc
     # In a thread of its own, since it may have to fetch credentials.
     threads = Threads(size=1)
     try:
@@ -158,7 +158,7 @@ async def _compared(storage: Storage, scheme: str, locks: KeyLocks) -> Storage:
     return _serialized(storage, "storage does not honour compare-and-swap", scheme, locks)
 
 
-def _serialized(storage: Storage, fault: str, scheme: str, locks: KeyLocks) -> Storage:
+def _serialized(storage: Storage, reason: str, scheme: str, locks: KeyLocks) -> Storage:
     how = "so its writers wait for a lock" if locks.between_processes else "so only one process may write to it"
-    logger.warning("%s, %s", fault, how, extra={"scheme": scheme})
+    logger.warning("%s, %s", reason, how, extra={"scheme": scheme})
     return SerializedStorage(storage, locks)

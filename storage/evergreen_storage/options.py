@@ -67,11 +67,11 @@ def one_of(choices: Mapping[str, Value]) -> Read:
 def translate(scheme: str, table: Table, options: Mapping[str, Json]) -> dict[str, Value]:
     """Translates all options. Raises Unsupported that names every unknown and every wrong one."""
     found: dict[str, Value] = {}
-    faults: list[str] = []
-    _translate(table, options, "", found, faults)
-    if faults:
+    errors: list[str] = []
+    _translate(table, options, "", found, errors)
+    if errors:
         known = ", ".join(sorted(_names(table, "")))
-        raise Unsupported(f"{scheme}:// storage options: {'; '.join(faults)}. Known are: {known}")
+        raise Unsupported(f"{scheme}:// storage options: {'; '.join(errors)}. Known are: {known}")
     return found
 
 
@@ -85,11 +85,11 @@ def from_environment(names: Mapping[str, str], environ: Mapping[str, str]) -> di
 
 
 def _translate(
-    table: Table, options: Mapping[str, Json], above: str, found: dict[str, Value], faults: list[str]
+    table: Table, options: Mapping[str, Json], above: str, found: dict[str, Value], errors: list[str]
 ) -> None:
     for name, value in options.items():
         if name not in table:
-            faults.append(f"{above}{name} is not supported")
+            errors.append(f"{above}{name} is not supported")
             continue
         match table[name]:
             case None:
@@ -97,13 +97,13 @@ def _translate(
             case (target, read):
                 try:
                     found[target] = read(value)
-                except ValueError as fault:
-                    faults.append(f"{above}{name} {fault}")
+                except ValueError as exc:
+                    errors.append(f"{above}{name} {exc}")
             case nested:
                 if isinstance(value, dict):
-                    _translate(nested, value, f"{above}{name}.", found, faults)
+                    _translate(nested, value, f"{above}{name}.", found, errors)
                 else:
-                    faults.append(f"{above}{name} must hold options of its own")
+                    errors.append(f"{above}{name} must hold options of its own")
 
 
 def _names(table: Table, above: str) -> list[str]:

@@ -21,7 +21,7 @@ async def map_concurrently(call: Callable[[T], Awaitable[R]], values: Iterable[T
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(one(value)) for value in values]
-    except ExceptionGroup as faults:
+    except ExceptionGroup as errors:
         # Callers handle the errors of one call; the others failed for the same reason or were cancelled.
-        raise faults.exceptions[0] from None
+        raise errors.exceptions[0] from None
     return [task.result() for task in tasks]

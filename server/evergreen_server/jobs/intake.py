@@ -25,7 +25,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.ledger import PriceUnknown
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import FieldError, GenerationSpec, InvalidRequest, Kind, Media, kind_of
-from evergreen_storage import id_fault, path_fault
+from evergreen_storage import id_error, path_error
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 MAX_INLINE_BYTES = 3 * 1024 * 1024
@@ -159,7 +159,7 @@ class Intake:
 
     def _errors(self, request: GenerationRequest, now: datetime) -> Iterator[FieldError]:
         yield from _key_errors(request)
-        if text := id_fault("scene", request.scene_id):
+        if text := id_error("scene", request.scene_id):
             yield FieldError(field="scene_id", description=text)
         yield from self._media_errors(request)
         if not request.unread_media:
@@ -188,7 +188,7 @@ class Intake:
             if text := self._uris.uri_error(media.uri):
                 yield FieldError(field=f"{path}.uri", description=text)
         elif media.asset is not None:
-            if text := path_fault(media.asset):
+            if text := path_error(media.asset):
                 yield FieldError(field=f"{path}.asset", description=text)
         elif kind_of(media.role) is not Kind.PICTURE:
             text = "only pictures may be sent inline; give a video or a sound by uri or asset"
@@ -199,7 +199,7 @@ class Intake:
 
 def _key_errors(request: GenerationRequest) -> Iterator[FieldError]:
     """Yields what is wrong with the two ids by which an earlier request is looked up."""
-    if text := id_fault("project", request.project_id):
+    if text := id_error("project", request.project_id):
         yield FieldError(field="project_id", description=text)
     if not REQUEST_ID.fullmatch(request.request_id):
         text = "required: 1 to 128 of the characters A-Z a-z 0-9 . _ : -"

@@ -108,9 +108,9 @@ class Fetcher:
                         return replace(await self._receive(response, kind, spool), redirected=hop > 0)
                     url = self._next(url, response)
             except (aiohttp.ClientError, TimeoutError) as exc:
-                fault = _translated(exc, url.raw_host or "")
-                fault.redirected = hop > 0
-                raise fault from exc
+                error = _translated(exc, url.raw_host or "")
+                error.redirected = hop > 0
+                raise error from exc
             except MediaError as exc:
                 exc.redirected = hop > 0
                 raise

@@ -26,11 +26,9 @@ def translated(what: str, doing: str) -> Iterator[None]:
     """Translates an OSError into Unavailable, with a text that names the cause, but no path outside of the storage."""
     try:
         yield
-    except OSError as fault:
-        name = errno.errorcode.get(fault.errno or 0, "no errno")
-        raise Unavailable(
-            f"{what!r} cannot be {doing}: {fault.strerror or fault} ({name})", errno=fault.errno
-        ) from fault
+    except OSError as exc:
+        name = errno.errorcode.get(exc.errno or 0, "no errno")
+        raise Unavailable(f"{what!r} cannot be {doing}: {exc.strerror or exc} ({name})", errno=exc.errno) from exc
 
 
 @contextmanager

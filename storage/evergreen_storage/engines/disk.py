@@ -85,8 +85,8 @@ class Disk:
         """Opens a folder and yields its descriptor. Raises FileNotFoundError, NotADirectoryError, InvalidKey."""
         try:
             here = os.open(self.root, FOLDER_FLAGS)
-        except FileNotFoundError as fault:
-            raise Unavailable("the storage folder itself is gone", errno=errno.ENOENT) from fault
+        except FileNotFoundError as exc:
+            raise Unavailable("the storage folder itself is gone", errno=errno.ENOENT) from exc
         try:
             for part in parts:
                 inner = self._enter(here, part, create=create)
@@ -112,11 +112,11 @@ class Disk:
                 with self.folder(parts[:-1], create=False) as folder:
                     self.check_case(folder, parts[-1])
                     file = os.open(parts[-1], READ_FLAGS, dir_fd=folder)
-            except (FileNotFoundError, NotADirectoryError) as fault:
-                raise NotFound(f"there is no {key!r}") from fault
-            except OSError as fault:
-                if fault.errno == errno.ELOOP:
-                    raise InvalidKey(f"{key!r} is a symbolic link, which is not followed") from fault
+            except (FileNotFoundError, NotADirectoryError) as exc:
+                raise NotFound(f"there is no {key!r}") from exc
+            except OSError as exc:
+                if exc.errno == errno.ELOOP:
+                    raise InvalidKey(f"{key!r} is a symbolic link, which is not followed") from exc
                 raise
             try:
                 if not stat.S_ISREG(os.fstat(file).st_mode):
@@ -195,8 +195,8 @@ class Disk:
     def _remove_emptied(self, above: int, name: str, *, hide: bool) -> None:
         try:
             os.rmdir(name, dir_fd=above)
-        except OSError as fault:
-            if fault.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+        except OSError as exc:
+            if exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
             if hide:
                 # It holds only removed files that are still open somewhere: the sweep removes the rest.
@@ -217,8 +217,8 @@ class Disk:
                     if if_token is not None and content_token(folder, name) != if_token:
                         raise Conflict(f"{key!r} changed since it was read")
                     os.rename(part, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except FileExistsError as fault:
-            raise AlreadyExists(f"{key!r} exists already") from fault
+        except FileExistsError as exc:
+            raise AlreadyExists(f"{key!r} exists already") from exc
         os.fsync(folder)
 
     def _enter(self, folder: int, name: str, *, create: bool) -> int:
@@ -228,9 +228,9 @@ class Disk:
         except FileNotFoundError:
             if not create:
                 raise
-        except OSError as fault:
-            if fault.errno in (errno.ELOOP, errno.ENOTDIR) and is_link(folder, name):
-                raise InvalidKey(f"the folder {name!r} is a symbolic link, which is not followed") from fault
+        except OSError as exc:
+            if exc.errno in (errno.ELOOP, errno.ENOTDIR) and is_link(folder, name):
+                raise InvalidKey(f"the folder {name!r} is a symbolic link, which is not followed") from exc
             raise
         with suppress(FileExistsError):  # another writer was quicker
             os.mkdir(name, dir_fd=folder)
@@ -247,8 +247,8 @@ def _probe(root: Path) -> Traits:
         case_sensitive = not exists(folder, upper)
         try:
             os.link(lower, second, src_dir_fd=folder, dst_dir_fd=folder)
-        except OSError as fault:
-            if fault.errno not in _NO_LINKS:
+        except OSError as exc:
+            if exc.errno not in _NO_LINKS:
                 raise
             return Traits(case_sensitive=case_sensitive, hard_links=False)
         return Traits(case_sensitive=case_sensitive, hard_links=True)

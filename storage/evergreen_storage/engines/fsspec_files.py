@@ -196,8 +196,8 @@ def _filesystem(url: str, options: Mapping[str, Json]) -> tuple[_Filesystem, str
         raise Unsupported(
             f"fsspec knows no filesystem {scheme!r}: install the package that brings it, or register it with fsspec"
         ) from None
-    except ImportError as fault:
-        raise Unsupported(f"{scheme}:// storage: {fault}") from fault
+    except ImportError as exc:
+        raise Unsupported(f"{scheme}:// storage: {exc}") from exc
     with translated("the storage", "opened"):
         # An instance of its own: a shared one could be closed or configured by others.
         filesystem = kind(**{**kind._get_kwargs_from_urls(url), **options, "skip_instance_cache": True})
@@ -211,16 +211,16 @@ def translated(what: str, doing: str) -> Iterator[None]:
         yield
     except (StorageError, NotImplementedError):
         raise
-    except FileNotFoundError as fault:
-        raise NotFound(f"there is no {what!r}") from fault
-    except PermissionError as fault:
-        raise Unavailable(f"{what!r} cannot be {doing}: access was denied", errno=fault.errno) from fault
-    except OSError as fault:
-        reason = fault.strerror or type(fault).__name__
-        raise Unavailable(f"{what!r} cannot be {doing}: {reason}", errno=fault.errno) from fault
-    except Exception as fault:  # a third party's filesystem raises whatever its own library does
+    except FileNotFoundError as exc:
+        raise NotFound(f"there is no {what!r}") from exc
+    except PermissionError as exc:
+        raise Unavailable(f"{what!r} cannot be {doing}: access was denied", errno=exc.errno) from exc
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+        raise Unavailable(f"{what!r} cannot be {doing}: {reason}", errno=exc.errno) from exc
+    except Exception as exc:  # a third party's filesystem raises whatever its own library does
         # Only the kind: the text may hold an address with a signature, or a key.
-        raise Unavailable(f"{what!r} cannot be {doing}: {type(fault).__name__}") from fault
+        raise Unavailable(f"{what!r} cannot be {doing}: {type(exc).__name__}") from exc
 
 
 def _meta(key: str, info: Mapping[str, object], ask: Callable[[], object]) -> Meta:

@@ -92,8 +92,8 @@ class MemoryStorage:
             await sealed(len(data), found)
         try:
             return await self.put(key, data, content_type=content_type, if_absent=if_absent)
-        except AlreadyExists as fault:
-            fault.size, fault.crc32c = len(data), found
+        except AlreadyExists as exc:
+            exc.size, exc.crc32c = len(data), found
             raise
 
     async def get(self, key: str, *, max_bytes: int) -> tuple[bytes, Meta]:

@@ -64,8 +64,8 @@ class Part:
                 self._disk.publish(
                     self._folder, self._part, name, key=self._key, if_absent=if_absent, if_token=if_token
                 )
-            except AlreadyExists as fault:
-                fault.size, fault.crc32c = self.size, self.crc32c
+            except AlreadyExists as exc:
+                exc.size, exc.crc32c = self.size, self.crc32c
                 raise
             return meta_of(self._key, os.fstat(self._file), token=token, crc32c=self.crc32c)
 

@@ -17,8 +17,8 @@ async def supports_conditional_writes(storage: Storage) -> bool:
     key = f"evergreen-probe-{secrets.token_hex(8)}"
     try:
         token = (await storage.put(key, b"1", if_absent=True)).token
-    except Unavailable as fault:
-        if fault.status not in _UNKNOWN:
+    except Unavailable as exc:
+        if exc.status not in _UNKNOWN:
             raise
         token = None
         await storage.put(key, b"1")
@@ -47,8 +47,8 @@ async def _refused(storage: Storage, key: str, *, token: str | None) -> bool | N
         await storage.put(key, b"3", if_absent=token is None, if_token=token)
     except (Conflict, AlreadyExists):
         return True
-    except Unavailable as fault:
-        if fault.status in _UNKNOWN:
+    except Unavailable as exc:
+        if exc.status in _UNKNOWN:
             return None
         raise
     return False

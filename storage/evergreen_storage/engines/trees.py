@@ -33,7 +33,7 @@ def sweep(enter: Callable[[Sequence[str]], AbstractContextManager[int]], before:
 
     What cannot be read is logged and left out. Raises StorageError for the root itself.
     """
-    limit, removed, faults = before.timestamp(), 0, 0
+    limit, removed, errors = before.timestamp(), 0, 0
     waiting: list[tuple[str, ...]] = [()]
     while waiting:
         parts = waiting.pop()
@@ -48,12 +48,12 @@ def sweep(enter: Callable[[Sequence[str]], AbstractContextManager[int]], before:
                         waiting.append((*parts, entry.name))
         except FileNotFoundError:
             continue  # removed meanwhile
-        except (OSError, StorageError) as fault:
+        except (OSError, StorageError) as exc:
             if not parts:
                 raise
-            faults += 1
-            if faults <= _MOST_LOGGED:
-                logger.warning("folder not swept", extra={"folder": "/".join(parts), "cause": str(fault)})
+            errors += 1
+            if errors <= _MOST_LOGGED:
+                logger.warning("folder not swept", extra={"folder": "/".join(parts), "cause": str(exc)})
     return removed
 
 
@@ -105,10 +105,10 @@ def _left(path: str, left: list[str]) -> Iterator[None]:
         yield
     except FileNotFoundError:
         pass
-    except OSError as fault:
-        if fault.errno not in _NOT_OURS:
+    except OSError as exc:
+        if exc.errno not in _NOT_OURS:
             raise
-        explained = fault.errno in (errno.ENOTEMPTY, errno.EEXIST) or _SILLY.fullmatch(path.rpartition("/")[2])
+        explained = exc.errno in (errno.ENOTEMPTY, errno.EEXIST) or _SILLY.fullmatch(path.rpartition("/")[2])
         if not explained and len(left) < MOST_LEFT:
             left.append(os.fsencode(path).decode(errors="replace"))
 

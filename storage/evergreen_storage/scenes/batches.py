@@ -15,7 +15,7 @@ class _Batch(Generic[C, R]):
     def __init__(self) -> None:
         self.changes: list[C] = []
         self.results: list[R] = []
-        self.fault: StorageError | None = None
+        self.error: StorageError | None = None
 
 
 class _Turn(Generic[C, R]):
@@ -44,14 +44,14 @@ class Batches(Generic[C, R]):
             batch = turn.open = _Batch()
         batch.changes.append(change)
         async with turn.lock:
-            if batch.fault:
-                raise batch.fault
+            if batch.error:
+                raise batch.error
             if not batch.results:
                 if turn.open is batch:
                     turn.open = None  # from here on the batch takes no more changes
                 try:
                     batch.results.append(await self._write(key, batch.changes))
-                except StorageError as fault:
-                    batch.fault = fault
+                except StorageError as exc:
+                    batch.error = exc
                     raise
             return batch.results[0]

@@ -23,8 +23,8 @@ def read_object(data: bytes) -> dict[str, Json]:
         raise Corrupt(f"it has more than {_MAX_VALUES} values")
     try:
         document = json.loads(data, parse_constant=_refuse, parse_float=_finite, object_hook=_step)
-    except (ValueError, RecursionError) as fault:
-        raise Corrupt(f"it is not JSON: {str(fault)[:200]}") from None
+    except (ValueError, RecursionError) as exc:
+        raise Corrupt(f"it is not JSON: {str(exc)[:200]}") from None
     if not isinstance(document, dict):
         raise Corrupt("it is no JSON object")
     _check_depth(document)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from evergreen_storage.content_types import harmless
-from evergreen_storage.keys import id_fault, path_fault
+from evergreen_storage.keys import id_error, path_error
 from evergreen_storage.scenes.bounded import Corrupt
 from evergreen_storage.scenes.values import Asset
 from evergreen_storage.storage import Json
@@ -37,7 +37,7 @@ def asset_of(value: Json, *, lenient: bool = False) -> Asset:
             raise
 
     path = text_of(entry.get("path"), "path")
-    if path_fault(path):
+    if path_error(path):
         raise Corrupt("an asset's path is not allowed")
     crc32c = text_of(entry.get("crc32c"), "crc32c")
     if not _CRC32C.fullmatch(crc32c):
@@ -99,7 +99,7 @@ def text_of(value: Json, name: str) -> str:
 def job_id_of(value: Json, name: str) -> str:
     """Returns a value that must be the id of a job. Raises Corrupt."""
     text = text_of(value, name)
-    if id_fault("job", text):
+    if id_error("job", text):
         raise Corrupt(f"{name} is no id of a job")
     return text
 
@@ -118,8 +118,8 @@ def time_of(value: Json, name: str) -> datetime:
         if time.tzinfo is None:
             raise Corrupt(f"{name} has no time zone")
         return time.astimezone(UTC)
-    except (ValueError, OverflowError) as fault:
-        raise Corrupt(f"{name} is no time") from fault
+    except (ValueError, OverflowError) as exc:
+        raise Corrupt(f"{name} is no time") from exc
 
 
 def _pixels(value: Json, name: str) -> int:

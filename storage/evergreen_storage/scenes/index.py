@@ -129,13 +129,13 @@ class SceneIndex:
             data, meta = await self._storage.get(key, max_bytes=MAX_BYTES)
         except NotFound:
             return _Found(None, None)
-        except TooLarge as fault:
-            logger.warning("scene index corrupt, rebuilding it", extra={**about, "cause": str(fault)})
+        except TooLarge as exc:
+            logger.warning("scene index corrupt, rebuilding it", extra={**about, "cause": str(exc)})
             return _Found(None, await self._set_aside_unread(key))
         try:
             return _Found(await self._decoded(project_id, scene_id, data, meta.token), meta)
-        except Corrupt as fault:
-            logger.warning("scene index corrupt, rebuilding it", extra={**about, "cause": str(fault)})
+        except Corrupt as exc:
+            logger.warning("scene index corrupt, rebuilding it", extra={**about, "cause": str(exc)})
             await self._set_aside(key, data)
             return _Found(None, meta)
 

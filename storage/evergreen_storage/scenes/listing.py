@@ -7,7 +7,7 @@ from contextlib import aclosing
 from datetime import datetime
 from typing import Final
 
-from evergreen_storage.keys import FOLDERS, id_fault, path_fault
+from evergreen_storage.keys import FOLDERS, id_error, path_error
 from evergreen_storage.parallel import map_concurrently
 from evergreen_storage.scenes.errors import UnsupportedSchema
 from evergreen_storage.scenes.index import INDEX, SceneIndex, scene_folder
@@ -36,10 +36,10 @@ async def list_files(storage: Storage, folder: str) -> Mapping[str, Mapping[str,
             files = await _files(storage, folder, name, most=room)
         except InvalidKey:
             files = {}  # a symbolic link, in which no file of ours can lie
-        except Unavailable as fault:
-            if fault.errno not in _OF_ONE_FILE:
+        except Unavailable as exc:
+            if exc.errno not in _OF_ONE_FILE:
                 raise
-            logger.warning("folder cannot be listed", extra={"folder": f"{folder}{name}/", "cause": str(fault)})
+            logger.warning("folder cannot be listed", extra={"folder": f"{folder}{name}/", "cause": str(exc)})
             files = None
         found[name] = files
         room -= len(files or ())
@@ -51,7 +51,7 @@ async def _files(storage: Storage, folder: str, name: str, *, most: int) -> Mapp
     async with aclosing(storage.list(f"{folder}{name}/", delimiter=True)) as entries:
         async for meta in entries:
             path = meta.key.removeprefix(folder)
-            if path_fault(path) is None:
+            if path_error(path) is None:
                 if len(found) == most:
                     return None
                 found[path] = meta
@@ -69,7 +69,7 @@ async def list_scenes(
             scene_ids: list[str] = []
             async for meta in folders:
                 scene_id = meta.key.removeprefix(prefix).removesuffix("/")
-                if meta.key.endswith("/") and id_fault("scene", scene_id) is None:
+                if meta.key.endswith("/") and id_error("scene", scene_id) is None:
                     scene_ids.append(scene_id)
                 if len(scene_ids) == limit - len(found):
                     break
@@ -90,11 +90,11 @@ async def _summary(storage: Storage, index: SceneIndex, project_id: str, scene_i
     except UnsupportedSchema:
         meta = await storage.stat(f"{scene_folder(project_id, scene_id)}{INDEX}")
         return None if meta is None else _unread(project_id, scene_id, "UNSUPPORTED", meta.modified)
-    except (InvalidKey, TooLarge, Unavailable) as fault:
+    except (InvalidKey, TooLarge, Unavailable) as exc:
         # What is wrong with the files of one scene must not hide the others.
-        if isinstance(fault, Unavailable) and fault.errno not in _OF_ONE_FILE:
+        if isinstance(exc, Unavailable) and exc.errno not in _OF_ONE_FILE:
             raise
-        about = {"project_id": project_id, "scene_id": scene_id, "cause": str(fault)}
+        about = {"project_id": project_id, "scene_id": scene_id, "cause": str(exc)}
         logger.warning("scene cannot be read", extra=about)
         return _unread(project_id, scene_id, "UNREADABLE", EPOCH)
     return SceneSummary(

@@ -6,7 +6,7 @@ from contextlib import aclosing, suppress
 from datetime import datetime
 from typing import Final
 
-from evergreen_storage.keys import path_fault
+from evergreen_storage.keys import path_error
 from evergreen_storage.parallel import map_concurrently
 from evergreen_storage.scenes.bounded import Corrupt
 from evergreen_storage.scenes.description import describe
@@ -80,15 +80,15 @@ async def _files(storage: Storage, folder: str, name: str, *, most: int) -> Sequ
     try:
         async with aclosing(storage.list(f"{folder}{name}/", delimiter=True)) as entries:
             async for meta in entries:
-                if path_fault(meta.key.removeprefix(folder)) is not None:
+                if path_error(meta.key.removeprefix(folder)) is not None:
                     continue
                 if len(found) == most:
                     logger.warning("files left out of the scene index", extra={"folder": f"{folder}{name}/"})
                     break
                 found.append(meta)
-    except InvalidKey as fault:
+    except InvalidKey as exc:
         # A symbolic link, in which no file of ours can lie.
-        logger.warning("folder cannot be listed", extra={"folder": f"{folder}{name}/", "cause": str(fault)})
+        logger.warning("folder cannot be listed", extra={"folder": f"{folder}{name}/", "cause": str(exc)})
     return found
 
 
@@ -102,8 +102,8 @@ async def _sidecars(storage: Storage, threads: Threads, folder: str) -> Sequence
             return job_id, decode_sidecar(data, job_id=job_id)
         except NotFound:
             return None
-        except (Corrupt, TooLarge) as fault:
-            logger.warning("sidecar not usable", extra={"key": key, "cause": str(fault)})
+        except (Corrupt, TooLarge) as exc:
+            logger.warning("sidecar not usable", extra={"key": key, "cause": str(exc)})
             return None
 
     keys = [meta.key for meta in await _files(storage, folder, "metadata", most=_MOST_FILES)]

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from evergreen_storage.keys import FOLDERS, Kind, id_fault, path_fault
+from evergreen_storage.keys import FOLDERS, Kind, id_error, path_error
 from evergreen_storage.scenes.deleting import delete_files
 from evergreen_storage.scenes.description import describe
 from evergreen_storage.scenes.document import Document, add_assets, add_job, encode_sidecar, remove_asset
@@ -46,8 +46,8 @@ class SceneStore:
         _scene(project_id, scene_id)
         try:
             return await self._index.read(project_id, scene_id)
-        except NotFound as fault:
-            raise SceneNotFound(project_id, scene_id) from fault
+        except NotFound as exc:
+            raise SceneNotFound(project_id, scene_id) from exc
 
     async def files(self, project_id: str, scene_id: str) -> Mapping[str, Mapping[str, Meta] | None]:
         """Lists what is in each folder of a scene under names that an asset can have, by path, up to 50,000 in all.
@@ -77,9 +77,8 @@ class SceneStore:
 
     def key(self, project_id: str, scene_id: str, path: str) -> str:
         """Returns the storage key of an asset, `path` being FOLDER/NAME such as `videos/clip.mp4`."""
-        fault = path_fault(path)
-        if fault:
-            raise InvalidKey(fault)
+        if error := path_error(path):
+            raise InvalidKey(error)
         return f"{_scene(project_id, scene_id)}{path}"
 
     async def add(
@@ -281,9 +280,8 @@ class SceneStore:
 
 
 def _check(kind: Kind, value: str) -> None:
-    fault = id_fault(kind, value)
-    if fault:
-        raise InvalidKey(fault)
+    if error := id_error(kind, value):
+        raise InvalidKey(error)
 
 
 def _scene(project_id: str, scene_id: str) -> str:

@@ -41,9 +41,9 @@ async def store_stream(
         meta = await storage.put_stream(
             key, chunks, size=size, content_type=content_type, crc32c=crc32c, if_absent=not overwrite, sealed=sealed
         )
-    except AlreadyExists as fault:
+    except AlreadyExists as exc:
         # An engine may refuse before it has read the body, which is needed for the comparison.
-        read, found = fault.size, fault.crc32c
+        read, found = exc.size, exc.crc32c
         async for chunk in chunks:
             read += len(chunk)
             found = extend_crc32c(found, chunk)

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from evergreen_server.rpc.access.policy import Caller, Callers, Right
 from evergreen_server.runtime.reload import FileUnusable
-from evergreen_storage import id_fault
+from evergreen_storage import id_error
 
 PREFIX = "evg_"
 """Lets scanners for leaked secrets know a token."""
@@ -84,7 +84,7 @@ def _caller(line: str) -> Caller:
         raw = b""
     if len(raw) != sha256().digest_size:
         raise ValueError("sha256 must be 64 hexadecimal digits")
-    if projects != "*" and (not _texts(projects) or any(id_fault("project", each) for each in projects)):
+    if projects != "*" and (not _texts(projects) or any(id_error("project", each) for each in projects)):
         raise ValueError('projects must be "*", or a list of project ids')
     if not _texts(rights) or not set(rights) <= set(Right):
         raise ValueError(f"rights must be a list of {', '.join(Right)}")

@@ -1,15 +1,15 @@
 """What is wrong with the fields by which SceneService names scenes and assets."""
 
 from evergreen_server.ports.specs import FieldError
-from evergreen_storage import id_fault, path_fault
+from evergreen_storage import id_error, path_error
 
 
 def scene_errors(project_id: str, scene_id: str | None, *, prefix: str = "") -> list[FieldError]:
     """Returns the errors of the two ids; `scene_id` is None where a call has none."""
     field_errors: list[FieldError] = []
-    if text := id_fault("project", project_id):
+    if text := id_error("project", project_id):
         field_errors.append(FieldError(field=f"{prefix}project_id", description=text))
-    if scene_id is not None and (text := id_fault("scene", scene_id)):
+    if scene_id is not None and (text := id_error("scene", scene_id)):
         field_errors.append(FieldError(field=f"{prefix}scene_id", description=text))
     return field_errors
 
@@ -19,7 +19,7 @@ def asset_errors(
 ) -> list[FieldError]:
     """Returns the errors of the ids and of an asset's path; `written` tells that it is to be changed."""
     field_errors = scene_errors(project_id, scene_id, prefix=prefix)
-    if text := path_fault(path):
+    if text := path_error(path):
         field_errors.append(FieldError(field=f"{prefix}path", description=text))
     elif written and path.startswith("metadata/"):
         text = "the folder metadata is written by the service alone"

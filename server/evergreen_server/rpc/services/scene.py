@@ -15,7 +15,7 @@ from evergreen_server.rpc.services.transfers import Transfers
 from evergreen_server.rpc.services.uploads import Uploads
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.scenes.deletion import SceneDeletions
-from evergreen_storage import Scene, SceneStore, id_fault
+from evergreen_storage import Scene, SceneStore, id_error
 
 PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
@@ -60,7 +60,7 @@ class SceneService(AssetMethods):
         after = ""
         if message.page_token:
             found = read_token(message.page_token, message.project_id)
-            if found is None or id_fault("scene", found):
+            if found is None or id_error("scene", found):
                 text = "not a token of an earlier answer to the same question"
                 raise InvalidRequest([FieldError(field="page_token", description=text)])
             after = found

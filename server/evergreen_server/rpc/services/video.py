@@ -31,7 +31,7 @@ from evergreen_server.rpc.messages.paging import make_token, read_token
 from evergreen_server.rpc.messages.requests import read_request
 from evergreen_server.rpc.status_cache import StatusCache
 from evergreen_server.rpc.streams import Streams
-from evergreen_storage import id_fault
+from evergreen_storage import id_error
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
@@ -121,7 +121,7 @@ class VideoService:
         field_errors: list[FieldError] = []
         if not message.project_id and not message.job_ids:
             field_errors.append(FieldError(field="project_id", description="give a project_id, job_ids, or both"))
-        elif message.project_id and (text := id_fault("project", message.project_id)):
+        elif message.project_id and (text := id_error("project", message.project_id)):
             field_errors.append(FieldError(field="project_id", description=text))
         if len(message.job_ids) > MAX_WATCHED:
             field_errors.append(FieldError(field="job_ids", description=f"at most {MAX_WATCHED}"))
@@ -152,9 +152,9 @@ class VideoService:
 
     async def ListVideos(self, message: video_pb2.ListVideosRequest, context: Context) -> video_pb2.ListVideosResponse:
         field_errors: list[FieldError] = []
-        if message.project_id and (text := id_fault("project", message.project_id)):
+        if message.project_id and (text := id_error("project", message.project_id)):
             field_errors.append(FieldError(field="project_id", description=text))
-        if message.scene_id and (text := id_fault("scene", message.scene_id)):
+        if message.scene_id and (text := id_error("scene", message.scene_id)):
             field_errors.append(FieldError(field="scene_id", description=text))
         if message.scene_id and not message.project_id:
             field_errors.append(FieldError(field="project_id", description="required with a scene_id"))
@@ -170,7 +170,7 @@ class VideoService:
         after = ""
         if message.page_token:
             found = read_token(message.page_token, scope)
-            if found is None or id_fault("job", found):
+            if found is None or id_error("job", found):
                 text = "not a token of an earlier answer to the same question"
                 field_errors.append(FieldError(field="page_token", description=text))
             after = found or ""
@@ -231,7 +231,7 @@ class VideoService:
 
     async def GetAccount(self, message: video_pb2.GetAccountRequest, _context: Context) -> video_pb2.GetAccountResponse:
         project_id = message.project_id
-        if project_id and (text := id_fault("project", project_id)):
+        if project_id and (text := id_error("project", project_id)):
             raise InvalidRequest([FieldError(field="project_id", description=text)])
         account, totals = await self._account.read(), await self._store.totals(project_id)
         return account_message(account, totals, cap=self._store.cap(project_id) if project_id else None)
@@ -239,7 +239,7 @@ class VideoService:
 
 def _check_id(job_id: str) -> None:
     """Raises JobNotFound for what cannot be a job's id, without asking the database."""
-    if id_fault("job", job_id):
+    if id_error("job", job_id):
         raise JobNotFound(job_id)
 
 

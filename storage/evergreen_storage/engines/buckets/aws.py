@@ -50,8 +50,8 @@ class AwsCredentials:
                 raise Unavailable(_none(profile))
             credentials.get_frozen_credentials()
             scoped = session.get_scoped_config()
-        except (BotoCoreError, ClientError) as fault:
-            raise Unavailable(_refused(profile, fault)) from None
+        except (BotoCoreError, ClientError) as exc:
+            raise Unavailable(_refused(profile, exc)) from None
         settings = {name: scoped.get(given) for name, given in (("region", "region"), ("endpoint", "endpoint_url"))}
         return cls(credentials, {name: value for name, value in settings.items() if isinstance(value, str)})
 
@@ -75,9 +75,9 @@ def _none(profile: str | None) -> str:
     )
 
 
-def _refused(profile: str | None, fault: Exception) -> str:
+def _refused(profile: str | None, exc: Exception) -> str:
     # These texts hold no secret: they say what to do, such as to sign in again.
-    return f"the AWS credentials of {_profile(profile)} cannot be had: {type(fault).__name__}: {str(fault)[:300]}"
+    return f"the AWS credentials of {_profile(profile)} cannot be had: {type(exc).__name__}: {str(exc)[:300]}"
 
 
 def _profile(profile: str | None) -> str:

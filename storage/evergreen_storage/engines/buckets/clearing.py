@@ -50,8 +50,8 @@ async def _pages(store: "ObjectStore", folder: str, left: list[str]) -> "AsyncGe
             async for page in _listed(store, here, ""):
                 yield page
             continue
-        except UnreadableKey as fault:
-            bad = str(fault).strip('"')
+        except UnreadableKey as exc:
+            bad = str(exc).strip('"')
         try:
             with translated(here, "listed"):
                 found = await obstore.list_with_delimiter_async(store, here.removesuffix("/"))

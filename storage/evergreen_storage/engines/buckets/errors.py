@@ -51,13 +51,13 @@ def translated(key: str, doing: str) -> Iterator[None]:
         raise AlreadyExists(f"{key!r} exists already") from None
     except PreconditionError:
         raise Conflict(f"{key!r} changed since it was read") from None
-    except InvalidPathError as fault:
-        raise UnreadableKey(_bad_key(str(fault))) from None
-    except FileNotFoundError as fault:
-        raise _not_found(key, doing, str(fault)) from None
-    except (BaseError, ValueError, OSError) as fault:
-        denied = isinstance(fault, PermissionDeniedError | UnauthenticatedError)
-        raise _unavailable(key, doing, str(fault), denied=denied) from None
+    except InvalidPathError as exc:
+        raise UnreadableKey(_bad_key(str(exc))) from None
+    except FileNotFoundError as exc:
+        raise _not_found(key, doing, str(exc)) from None
+    except (BaseError, ValueError, OSError) as exc:
+        denied = isinstance(exc, PermissionDeniedError | UnauthenticatedError)
+        raise _unavailable(key, doing, str(exc), denied=denied) from None
 
 
 def _unavailable(key: str, doing: str, text: str, *, denied: bool) -> Unavailable:

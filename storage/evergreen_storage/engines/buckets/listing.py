@@ -134,7 +134,7 @@ async def _after_unreadable_keys(
             if entry != seen and is_name(name):
                 yield entry if slash else meta
                 seen = entry
-    except UnreadableKey as fault:
+    except UnreadableKey as exc:
         raise Unavailable(
-            f"the folder {folder!r} cannot be listed because of a foreign key in it, {fault}: remove or rename it"
+            f"the folder {folder!r} cannot be listed because of a foreign key in it, {exc}: remove or rename it"
         ) from None

@@ -49,12 +49,12 @@ class Upload:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
+        self, kind: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._finished:
             return
         try:
-            await self._writer.__aexit__(kind, fault, traceback)
+            await self._writer.__aexit__(kind, exc, traceback)
         except (BaseError, OSError):
             # The caller gets what made the upload fail; this is for the operator of the bucket.
             logger.warning("multipart upload not aborted", extra={"key": self._key})

@@ -122,8 +122,8 @@ class ObjectStorage:
                 if if_absent:
                     check_absent(key, await self.stat(key))
                 await self._upload(key, path, held, blocks, content_type, seal, if_absent=if_absent)
-        except AlreadyExists as fault:
-            fault.size, fault.crc32c = body.size, body.crc32c
+        except AlreadyExists as exc:
+            exc.size, exc.crc32c = body.size, body.crc32c
             raise
         stat = await self.stat(key)
         if stat is None:

@@ -142,8 +142,8 @@ def _credentials(environ: Mapping[str, str]) -> "AwsCredentials | None":
     try:
         # Only now, because botocore comes with an extra, and is slow to load.
         from evergreen_storage.engines.buckets.aws import AwsCredentials
-    except ModuleNotFoundError as fault:
+    except ModuleNotFoundError as exc:
         if environ.get("AWS_PROFILE"):
-            raise Unsupported("AWS_PROFILE needs the package botocore: pip install 'evergreen-video[s3]'") from fault
+            raise Unsupported("AWS_PROFILE needs the package botocore: pip install 'evergreen-video[s3]'") from exc
         return None
     return AwsCredentials.find(environ)

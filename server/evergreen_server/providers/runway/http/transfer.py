@@ -48,14 +48,14 @@ def signed_url(url: str, *, allow_http: bool) -> URL:
 
 
 class FileBody(Payload):
-    """A file as a part of a form, read piece by piece by the caller's `read`; `fault` is the error it raised."""
+    """A file as a part of a form, read piece by piece by the caller's `read`; `error` is what it raised."""
 
     def __init__(self, name: str, content_type: str, size: int, read: Read) -> None:
         super().__init__(None, content_type=content_type)
         self.name = name
         self._size = size
         self._read = read
-        self.fault: OSError | None = None
+        self.error: OSError | None = None
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         raise TypeError("a file is no text")
@@ -65,12 +65,12 @@ class FileBody(Payload):
         while sent < size:
             try:
                 piece = await self._read(sent, min(PIECE, size - sent))
-            except OSError as fault:
-                self.fault = fault
+            except OSError as exc:
+                self.error = exc
                 raise
             if not piece:
-                self.fault = OSError(errno.EIO, "the file became shorter")
-                raise self.fault
+                self.error = OSError(errno.EIO, "the file became shorter")
+                raise self.error
             await writer.write(piece)
             sent += len(piece)
 
@@ -96,8 +96,8 @@ async def store(
         async with session.post(url, data=form, timeout=limits, allow_redirects=False, proxy=proxy) as response:
             status = response.status
     except UNSENDABLE:
-        if file.fault is not None:
-            raise file.fault from None
+        if file.error is not None:
+            raise file.error from None
         raise Again("The upload to the provider's storage broke off.") from None
     if 400 <= status < 500 and status not in PASSING:
         raise NotStored(status)
