@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from evergreen_storage import SceneStore, Storage, Unavailable, open_storage
+from tests.storage.conftest import Clock
 
 INDEX = "projects/p/s/metadata/scene.json"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from evergreen_storage.threads import Behind, Threads
+from evergreen_storage.threads import Threads, WriteBehind
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ async def test_after_a_failure_the_next_thing_is_refused_and_not_kept(threads: T
         written.append(thing)
         raise OSError("the disk is full")
 
-    async with Behind(threads, write, most=1) as behind:
-        await behind.put("first", 1)
+    async with WriteBehind(threads, write, most=1) as writes:
+        await writes.put("first", 1)
         await tried.wait()
 
         # There is room for nothing more until the first is written: it waits for that, and learns how it ended.
         with pytest.raises(OSError, match="the disk is full"):
-            await behind.put("second", 1)
+            await writes.put("second", 1)
 
     assert written == ["first"]
