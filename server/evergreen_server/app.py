@@ -113,7 +113,9 @@ async def _jobs(stack: AsyncExitStack, ground: Ground) -> _Jobs:
     wire, wakeups = EventWire(), Wakeups()
     statuses = StatusCache(final_only=membership.replicated)
     metrics = PrometheusMetrics(census=partial(take_census, database, now), watchers=lambda: hub.watchers)
-    hub = WatchHub(database=database, wire=wire, clock=now, found=statuses.found, told=metrics.told)
+    hub = WatchHub(
+        database=database, wire=wire, clock=now, on_events_read=statuses.on_events_read, on_sent=metrics.events_sent
+    )
     engine = Engine(database, replica_id=membership.replica_id)
     writers: SceneWriters = CountedWriters(database=database)
     if membership.replicated:
@@ -139,10 +141,10 @@ async def _jobs(stack: AsyncExitStack, ground: Ground) -> _Jobs:
         scale=config.provider_speed,
     )
     # Before all others, a cached status is dropped: a watcher must not read it after its event.
-    ground.announcer.subscribe(statuses.changed)
-    ground.announcer.subscribe(hub.changed, on_resync=hub.missed)
+    ground.announcer.subscribe(statuses.on_commit)
+    ground.announcer.subscribe(hub.on_commit, on_resync=hub.on_resync)
     ground.announcer.subscribe(wakeups.on_changes)
-    ground.announcer.subscribe_here(scheduler.changed)
+    ground.announcer.subscribe_here(scheduler.on_commit)
     await stack.enter_async_context(membership.open())
     context = await _context(stack, ground, store, scheduler, wakeups, metrics)
     return _Jobs(
@@ -194,7 +196,7 @@ async def _context(
         places=Places(),
         files=files,
         temp_dir=ground.temp_dir,
-        guard=ground.membership.lease_check,
+        lease_check=ground.membership.lease_check,
         metrics=metrics,
     )
 
@@ -222,12 +224,12 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> SceneDe
     deletions = SceneDeletions(
         database=ground.database,
         store=jobs.store,
-        feed=jobs.hub,
+        hub=jobs.hub,
         scenes=ground.scenes,
         clock=ground.now,
         replica_id=ground.membership.replica_id,
         writers=jobs.writers,
-        guard=ground.membership.lease_check,
+        lease_check=ground.membership.lease_check,
     )
     days = config.request_retention_days
     retention = Retention(
@@ -260,7 +262,7 @@ async def _edge(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, deletions: S
     video = VideoService(
         store=jobs.store,
         tasks=context.tasks,
-        feed=jobs.hub,
+        hub=jobs.hub,
         provider=ground.provider,
         account=AccountReader(provider=ground.provider, shield=context.shield),
         models=ground.models,

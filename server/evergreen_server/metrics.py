@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: what the rooms count, and the rows as they are when asked for. No label is unbounded."""
+"""Metrics for Prometheus: what the packages count, and counts of rows when asked for. No label is unbounded."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class PrometheusMetrics:
-    """The metrics of one server, in a registry of its own. Counts for the jobs room as its `Meter`."""
+    """The metrics of one server, in a registry of its own; implements `ports.metrics.Metrics`."""
 
     def __init__(self, *, census: Callable[[], Awaitable[Census]], watchers: Callable[[], int]) -> None:
         self._census = census
@@ -83,7 +83,7 @@ class PrometheusMetrics:
     def taken_over(self, number: int) -> None:
         self._taken_over.inc(number)
 
-    def told(self, seconds: float) -> None:
+    def events_sent(self, seconds: float) -> None:
         self._event_lag.observe(max(0.0, seconds))
 
     def removed(self, what: str, number: int) -> None:
@@ -96,14 +96,14 @@ class PrometheusMetrics:
         self._failed_tasks.labels(name).inc()
 
     async def watch_loop(self) -> None:
-        """Measures how late the event loop comes to a wait that is over."""
+        """Measures how late the event loop resumes after a wait."""
         while True:
             due = time.monotonic() + LOOP_SECONDS
             await asyncio.sleep(LOOP_SECONDS)
             self._loop_lag.observe(max(0.0, time.monotonic() - due))
 
     async def text(self) -> bytes:
-        """Gives everything in Prometheus' own format; the rows as they were a few seconds ago at most."""
+        """Returns everything in Prometheus' format; the counts of rows are a few seconds old at most."""
         async with self._turn:
             if time.monotonic() - self._counted_at > CENSUS_SECONDS:
                 self._take(await self._census())
@@ -122,7 +122,7 @@ class PrometheusMetrics:
 
 @asynccontextmanager
 async def serve_metrics(listen: str, metrics: PrometheusMetrics) -> AsyncIterator[str]:
-    """Serves `/metrics` over HTTP on this loop; gives the address bound to. Raises OSError where it cannot be."""
+    """Serves `/metrics` over HTTP on this loop and yields the address bound. Raises OSError if it cannot be bound."""
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=await metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

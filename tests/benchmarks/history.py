@@ -30,15 +30,15 @@ LOOK_SECONDS = 0.02
 
 
 class Case:
-    """The store and the feed of a server, without its calls."""
+    """The store and the hub of a server, without its calls."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
-        self.feed = WatchHub(
+        self.hub = WatchHub(
             database=database,
             wire=EventWire(),
             clock=_now,
-            found=lambda _: None,
+            on_events_read=lambda _: None,
             checkpoint_seconds=3600.0,
         )
         self.store = JobStore(
@@ -61,7 +61,7 @@ class Case:
             await asyncio.sleep(0)
 
         asked = {"job_ids": frozenset[str](), "after": None, "include_finished": include_finished}
-        tasks = [asyncio.create_task(self.feed.watch(tell, project_id=name, **asked)) for name in names]
+        tasks = [asyncio.create_task(self.hub.watch(tell, project_id=name, **asked)) for name in names]
         try:
             yield told
         finally:
@@ -139,7 +139,7 @@ async def changed(case: Case) -> tuple[float, float]:
             db.execute(projects.update().where(of_them).values(revision=revision))
 
         await case.database.write(write)
-        case.feed.changed([Change(project_id=name, job_id="") for name in names])
+        case.hub.on_commit([Change(project_id=name, job_id="") for name in names])
         return await seconds(got(told, len(names)))
 
     await case.database.write(make)
@@ -184,7 +184,7 @@ async def measure(jobs: int) -> None:
                     took = time.monotonic() - begun
                     if then is not None:
                         case = Case(database)
-                        running = asyncio.create_task(case.feed.run())
+                        running = asyncio.create_task(case.hub.run())
                         try:
                             await then(case)
                         finally:

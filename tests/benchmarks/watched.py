@@ -1,6 +1,6 @@
 """The service's whole way from a committed change to its watchers, with somebody in the same process to change a job.
 
-Table, store, feed, RPC edge: all but the engine and the provider, so that events come at the pace asked for.
+Table, store, hub, RPC edge: all but the engine and the provider, so that events come at the pace asked for.
 """
 
 import asyncio
@@ -67,11 +67,11 @@ async def main(jobs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with open_database(f"sqlite:///{Path(folder) / 'watched.sqlite'}") as database:
             statuses, wire, ids = StatusCache(), EventWire(), JobIds(now)
-            feed = WatchHub(database=database, wire=wire, clock=now, found=statuses.found)
+            hub = WatchHub(database=database, wire=wire, clock=now, on_events_read=statuses.on_events_read)
 
             def changed(changes: Sequence[Change]) -> None:
-                statuses.changed(changes)
-                feed.changed(changes)
+                statuses.on_commit(changes)
+                hub.on_commit(changes)
 
             store = JobStore(
                 database=database,
@@ -84,7 +84,7 @@ async def main(jobs: int) -> None:
             video = VideoService(
                 store=store,
                 tasks=Nothing(),
-                feed=feed,
+                hub=hub,
                 provider=Nothing(),
                 account=Nothing(),
                 models=Nothing(),
@@ -110,14 +110,14 @@ async def main(jobs: int) -> None:
                 await publish(0)
                 return "published"
 
-            running = asyncio.create_task(feed.run())
+            running = asyncio.create_task(hub.run())
             async with serve(
                 listen="127.0.0.1:0",
                 video=video,
                 scene=Nothing(),
                 access=Access(None),
                 certificates=None,
-                drain=feed.drain,
+                drain=hub.drain,
                 leave=partial(asyncio.sleep, 0),
                 healthy=lambda: True,
                 grace_seconds=0.0,

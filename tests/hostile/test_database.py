@@ -113,9 +113,9 @@ class Case:
                 raise _Seen
             found.append(message.decode())
 
-        feed = WatchHub(database=self.database, wire=Wire(), clock=lambda: NOW, found=lambda _: None)
+        hub = WatchHub(database=self.database, wire=Wire(), clock=lambda: NOW, on_events_read=lambda _: None)
         with pytest.raises(_Seen):
-            await feed.watch(tell, project_id="film-0", job_ids=frozenset(), after=None, include_finished=True)
+            await hub.watch(tell, project_id="film-0", job_ids=frozenset(), after=None, include_finished=True)
         return found
 
 

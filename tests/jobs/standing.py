@@ -73,7 +73,7 @@ class Replica:
         )
 
     def changed(self, changes: Sequence[Change]) -> None:
-        self.scheduler.changed(changes)
+        self.scheduler.on_commit(changes)
         self.woken.update(change.job_id for change in changes if change.external)
         self.news.set()
 

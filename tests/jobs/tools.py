@@ -75,7 +75,7 @@ def tools_of(store: JobStore, **given: object) -> StepContext:
         "places": Places(),
         "files": None,
         "temp_dir": None,
-        "guard": lambda: lambda: None,
+        "lease_check": lambda: lambda: None,
     }
     deliverers = {GenerationKind.VIDEO: VideoDeliverer(given.get("media"))}
     return StepContext(store=store, **{**usual, "deliverers": deliverers, **given})

@@ -125,7 +125,7 @@ async def scene_serving(
     wait_seconds: float = 5.0,
     url: str = "",
     options: Mapping[str, Json] | None = None,
-    guard: Callable[[], None] = lambda: None,
+    check: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[SceneApi]:
     await asyncio.to_thread((data / "temp").mkdir, parents=True, exist_ok=True)
     script = Script()
@@ -136,11 +136,11 @@ async def scene_serving(
         media = await enter(Media(private_hosts=(), limits=MediaLimits(), temp_dir=data / "temp"))
         scenes = SceneStore(ScriptedStorage(storage, script), clock=now)
         wire = EventWire()
-        feed = WatchHub(database=database, wire=wire, clock=now, found=lambda _: None)
+        hub = WatchHub(database=database, wire=wire, clock=now, on_events_read=lambda _: None)
         news = asyncio.Event()
 
         def changed(changes: Sequence[Change]) -> None:
-            feed.changed(changes)
+            hub.on_commit(changes)
             news.set()
 
         writers = CountedWriters(database=database)
@@ -154,19 +154,19 @@ async def scene_serving(
             refuse=writers.refuse,
         )
         background = await enter(Background(failed=pytest.fail))
-        background.start(feed.run, name="feed")
+        background.start(hub.run, name="feed")
         shield = await enter(ProtectedTasks(grace_seconds=5))
         service = SceneService(
             scenes=scenes,
             deletions=SceneDeletions(
                 database=database,
                 store=store,
-                feed=feed,
+                hub=hub,
                 scenes=scenes,
                 clock=now,
                 replica_id="local",
                 writers=writers,
-                guard=lambda: guard,
+                lease_check=lambda: check,
                 wait_seconds=wait_seconds,
             ),
             media=media,

@@ -197,7 +197,7 @@ async def test_a_server_that_may_have_been_taken_for_dead_deletes_nothing(tmp_pa
         if lost:
             raise NotOurs("the lease ran out while jobs were waited for")
 
-    async with scene_serving(tmp_path / "data", guard=check) as api:
+    async with scene_serving(tmp_path / "data", check=check) as api:
         await upload(api, b"x", path="images/a")
 
         assert await refused(delete(api)) == BUSY

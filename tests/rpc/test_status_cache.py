@@ -35,16 +35,16 @@ def cache_with(revision: int) -> StatusCache:
 def test_an_answer_is_dropped_when_a_later_event_is_found_before_its_commit_is_announced() -> None:
     cache = cache_with(4)
 
-    cache.found([event(4)])
+    cache.on_events_read([event(4)])
     assert cache.get("one", ANYONE) == (b"answer", None)
-    cache.found([event(5)])
+    cache.on_events_read([event(5)])
     assert cache.get("one", ANYONE) is None
 
 
 def test_an_answer_is_dropped_when_a_commit_is_announced() -> None:
     cache = cache_with(4)
 
-    cache.changed([CHANGE])
+    cache.on_commit([CHANGE])
 
     assert cache.get("one", ANYONE) is None
 
@@ -53,10 +53,10 @@ def test_what_was_read_before_a_change_is_not_kept_after_it() -> None:
     cache = StatusCache()
 
     with cache.reading("one") as keep:
-        cache.changed([CHANGE])
+        cache.on_commit([CHANGE])
         keep(job(4), b"announced meanwhile")
     with cache.reading("one") as keep:
-        cache.found([event(5)])
+        cache.on_events_read([event(5)])
         keep(job(4), b"found meanwhile")
 
     assert cache.get("one", ANYONE) is None

@@ -1,4 +1,4 @@
-"""What the jobs room tells whoever measures it; and what there is to count in the rows."""
+"""What the packages count, whatever measures it."""
 
 from typing import Protocol
 
@@ -6,7 +6,7 @@ from evergreen_server.ports.provider import ProviderError
 
 
 class Metrics(Protocol):
-    """Counts what happens. Each call is quick and raises nothing; kinds and causes are of small closed sets."""
+    """Counts what happens. Each call is quick and raises nothing; kinds and causes are from small closed sets."""
 
     def poll_failed(self, kind: str) -> None: ...
 
@@ -14,8 +14,8 @@ class Metrics(Protocol):
 
     def taken_over(self, number: int) -> None: ...
 
-    def told(self, seconds: float) -> None:
-        """Notes how long after it was written an event woke its watchers."""
+    def events_sent(self, seconds: float) -> None:
+        """Records how many seconds after it was written an event woke its watchers."""
         ...
 
     def removed(self, what: str, number: int) -> None: ...
@@ -32,7 +32,7 @@ class NullMetrics:
 
     def taken_over(self, number: int) -> None: ...
 
-    def told(self, seconds: float) -> None: ...
+    def events_sent(self, seconds: float) -> None: ...
 
     def removed(self, what: str, number: int) -> None: ...
 
@@ -40,5 +40,5 @@ class NullMetrics:
 
 
 def error_kind(exc: ProviderError) -> str:
-    """Names the kind of a provider's error by our own table, whatever the client made of it for itself."""
+    """Returns the kind of a provider's error by our own tree, whatever subclass the client raised."""
     return next(kind.__name__ for kind in type(exc).__mro__ if kind.__module__ == ProviderError.__module__)

@@ -14,9 +14,9 @@ STATUSES_KEPT = 10_000
 
 
 class StatusCache:
-    """Serialized GetStatus answers. A lone process hears of every change, so what it kept is the row's truth.
+    """Serialized GetStatus answers. A lone process is notified of every change, so what it keeps is what the row says.
 
-    With `final_only`, for one of several, only what can change no more is kept.
+    With `final_only`, for one of several servers, only jobs that can change no more are kept.
     """
 
     def __init__(self, *, final_only: bool = False, size: int = STATUSES_KEPT) -> None:
@@ -25,14 +25,14 @@ class StatusCache:
         self._kept: OrderedDict[str, tuple[bytes, int, str, Slot | None]] = OrderedDict()
         self._reading: dict[str, object] = {}
 
-    def changed(self, changes: Iterable[Change]) -> None:
+    def on_commit(self, changes: Iterable[Change]) -> None:
         """Drops what a commit changed."""
         for change in changes:
             self._kept.pop(change.job_id, None)
             self._reading.pop(change.job_id, None)
 
-    def found(self, events: Iterable[Entry]) -> None:
-        """Drops what is older than an event that a watcher is about to see, though its commit be not announced yet."""
+    def on_events_read(self, events: Iterable[Entry]) -> None:
+        """Drops what is older than an event that a watcher is about to see, even if its commit is not announced yet."""
         for event in events:
             self._reading.pop(event.job_id, None)
             kept = self._kept.get(event.job_id)
@@ -40,16 +40,16 @@ class StatusCache:
                 del self._kept[event.job_id]
 
     def get(self, job_id: str, caller: Caller) -> tuple[bytes, Slot | None] | None:
-        """Gives the answer about a job that the caller may see, if it is kept, and what the job needed a slot for.
+        """Returns the answer about a job that the caller may see, if it is kept, and the job's need of a slot.
 
-        If it did, its outlook is to be added.
+        If it needs one, its forecast is to be added.
         """
         kept = self._kept.get(job_id)
         return (kept[0], kept[3]) if kept is not None and caller.sees(kept[2]) else None
 
     @contextmanager
     def reading(self, job_id: str) -> Iterator[Callable[[Job, bytes], None]]:
-        """Gives what keeps an answer about a row read inside; a change meanwhile makes it too old to be kept."""
+        """Yields a function that keeps the answer about a row read inside, unless the row has changed meanwhile."""
         mark = self._reading[job_id] = object()
 
         def keep(job: Job, answer: bytes) -> None:

@@ -44,24 +44,24 @@ class SceneDeletions:
         *,
         database: Database,
         store: JobStore,
-        feed: WatchHub,
+        hub: WatchHub,
         scenes: SceneStore,
         clock: Callable[[], datetime],
         replica_id: str,
         writers: SceneWriters,
-        guard: Callable[[], Callable[[], None]] = lambda: lambda: None,
+        lease_check: Callable[[], Callable[[], None]] = lambda: lambda: None,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
-        """Takes what `StepContext.guard` is."""
+        """Takes what `StepContext.lease_check` is."""
         self._database = database
         self._store = store
-        self._feed = feed
+        self._hub = hub
         self._scenes = scenes
         self._clock = clock
         self._wait_seconds = wait_seconds
         self._replica_id = replica_id
         self._writers = writers
-        self._guard = guard
+        self._lease_check = lease_check
         self._turns: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
     def hold(self, project_id: str, scene_id: str) -> AbstractAsyncContextManager[Claim]:
@@ -120,7 +120,7 @@ class SceneDeletions:
 
     async def _delete(self, project_id: str, scene_id: str, force: bool) -> Sequence[str]:
         await self._check_known(project_id, scene_id)
-        check = self._guard()
+        check = self._lease_check()
         unfinished = await self._database.write(lambda db: self._mark(db, project_id, scene_id, force))
         if unfinished and not force:
             job_id, count = next(iter(unfinished)), len(unfinished)
@@ -203,7 +203,7 @@ class SceneDeletions:
             # Nobody but the caller can end such a job, so there is nothing to wait for.
             _check_attention(await self._database.read(lambda db: under_way(db, project_id, scene_id)))
 
-        await self._feed.watch(look, project_id=project_id, job_ids=job_ids, after=None, include_finished=False)
+        await self._hub.watch(look, project_id=project_id, job_ids=job_ids, after=None, include_finished=False)
 
 
 def under_way(db: sa.Connection, project_id: str, scene_id: str) -> _States:

@@ -68,7 +68,7 @@ class _Seen(Exception):
 class Case:
     database: Database
     store: JobStore
-    feed: WatchHub
+    hub: WatchHub
     tasks: TaskRecords
 
     async def watched(self, job_ids: frozenset[str] = frozenset(), **asked: object) -> None:
@@ -78,7 +78,7 @@ class Case:
 
         usual = {"after": None, "include_finished": False}
         with suppress(_Seen):
-            await self.feed.watch(tell, project_id="film-1", job_ids=job_ids, **{**usual, **asked})
+            await self.hub.watch(tell, project_id="film-1", job_ids=job_ids, **{**usual, **asked})
 
     async def page(self, **asked: object) -> None:
         usual = {"project_id": "film-1", "scene_id": "", "states": [], "after": job_id_of(JOBS // 2), "limit": 200}
@@ -183,8 +183,8 @@ async def filled(url: str) -> AsyncIterator[Case]:
             if database.shared:
                 db.exec_driver_sql("VACUUM ANALYZE")
         store = store_of(database, clock=lambda: NOW)
-        feed = WatchHub(database=database, wire=Wire(), clock=lambda: NOW, found=_nothing)
-        yield Case(database, store, feed, TaskRecords(database=database, store=store, clock=lambda: NOW))
+        hub = WatchHub(database=database, wire=Wire(), clock=lambda: NOW, on_events_read=_nothing)
+        yield Case(database, store, hub, TaskRecords(database=database, store=store, clock=lambda: NOW))
 
 
 def _nothing(_entries: list[Entry]) -> None:

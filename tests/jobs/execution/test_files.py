@@ -217,7 +217,7 @@ async def test_a_clip_is_removed_by_nobody_whose_job_may_be_anothers_by_now(case
     delivering = {"state": State.RUNNING, "stage": Stage.DELIVERING, "submit_token": "token", "task_id": "task-1"}
     job = await case.store.command("job", lambda job: replace(job, **delivering))
     deliverers = {GenerationKind.VIDEO: VideoDeliverer(Paused(meanwhile))}
-    context = replace(case.context, provider=Provider(), deliverers=deliverers, guard=lambda: check)
+    context = replace(case.context, provider=Provider(), deliverers=deliverers, lease_check=lambda: check)
 
     with pytest.raises(cause):
         await deliver(context, job, "mine")

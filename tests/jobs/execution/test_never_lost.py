@@ -242,7 +242,7 @@ async def test_a_run_whose_replica_lost_its_lease_as_it_began_finds_out_before_i
             return check
 
         async with asyncio.timeout(30):
-            await Runner(replace(tools_of(store), scenes=scenes, guard=guard)).run("job-1", 1, 0)
+            await Runner(replace(tools_of(store), scenes=scenes, lease_check=guard)).run("job-1", 1, 0)
 
         assert not scenes.begun.is_set()
 

@@ -125,7 +125,7 @@ async def test_an_intent_bears_the_time_at_which_it_was_recorded_and_not_asked_f
             return lambda: None
 
         before = database.write(slow)
-        context = replace(context, clock=lambda: time, guard=guard)
+        context = replace(context, clock=lambda: time, lease_check=guard)
         job = await submit(context, await store.get("late"), "me")
         await before
 

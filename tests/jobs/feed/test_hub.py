@@ -1,4 +1,4 @@
-"""The feed over a real database, where events can come faster and in greater number than jobs make them."""
+"""The hub over a real database, where events can come faster and in greater number than jobs make them."""
 
 import asyncio
 import gc
@@ -36,20 +36,22 @@ class Plain:
 
 
 class Scene:
-    """A feed and a database into which events are written as the store would, but many at once."""
+    """A hub and a database into which events are written as the store would, but many at once."""
 
     def __init__(self, database: Database, checkpoint_seconds: float) -> None:
         self._database = database
         self._revisions: dict[str, int] = {}
         self.found: list[tuple[str, int]] = []
-        self.feed = WatchHub(
-            database=database, wire=Plain(), clock=now, found=self._note, checkpoint_seconds=checkpoint_seconds
+        self.hub = WatchHub(
+            database=database, wire=Plain(), clock=now, on_events_read=self._note, checkpoint_seconds=checkpoint_seconds
         )
 
     def _note(self, entries: Iterable[Entry]) -> None:
         self.found += [(entry.job_id, entry.revision) for entry in entries]
 
-    async def happen(self, kinds: list[str], *, project: str = "film", padding: int = 0, told: bool = True) -> None:
+    async def happen(
+        self, kinds: list[str], *, project: str = "film", padding: int = 0, announced: bool = True
+    ) -> None:
         first = self._revisions.get(project, 0) + 1
         rows = [
             {
@@ -72,8 +74,8 @@ class Scene:
             db.execute(job_events.insert(), rows)
 
         await self._database.write(write)
-        if told:
-            self.feed.changed([Change(project_id=project, job_id=JOB)])
+        if announced:
+            self.hub.on_commit([Change(project_id=project, job_id=JOB)])
 
     async def compact(self, revision: int) -> None:
         def write(db: sa.Connection) -> None:
@@ -83,10 +85,10 @@ class Scene:
         await self._database.write(write)
 
     async def watch(self, project: str = "film", after: int | None = None) -> AsyncGenerator[bytes, None]:
-        """Reads a watch one message at a time; the feed waits while nobody reads."""
+        """Reads a watch one message at a time; the hub waits while nobody reads."""
         messages = asyncio.Queue[bytes](1)
         asked = {"project_id": project, "job_ids": frozenset[str](), "after": after, "include_finished": False}
-        watching = asyncio.create_task(self.feed.watch(messages.put, **asked))
+        watching = asyncio.create_task(self.hub.watch(messages.put, **asked))
         try:
             while True:
                 reading = asyncio.ensure_future(messages.get())
@@ -102,9 +104,9 @@ class Scene:
 
 @asynccontextmanager
 async def opened(path: Path, checkpoint_seconds: float = 15.0) -> AsyncIterator[Scene]:
-    async with open_database(f"sqlite:///{path / 'feed.sqlite'}") as database:
+    async with open_database(f"sqlite:///{path / 'hub.sqlite'}") as database:
         scene = Scene(database, checkpoint_seconds)
-        running = asyncio.create_task(scene.feed.run())
+        running = asyncio.create_task(scene.hub.run())
         try:
             async with asyncio.timeout(120):
                 yield scene
@@ -113,9 +115,9 @@ async def opened(path: Path, checkpoint_seconds: float = 15.0) -> AsyncIterator[
             await asyncio.wait([running])
 
 
-async def gather(messages: AsyncGenerator[bytes, None], told: list[bytes]) -> None:
+async def gather(messages: AsyncGenerator[bytes, None], received: list[bytes]) -> None:
     while True:
-        told.append(await anext(messages))
+        received.append(await anext(messages))
 
 
 async def test_a_quiet_watch_gets_checkpoints_while_another_project_never_rests(tmp_path: Path) -> None:
@@ -144,36 +146,36 @@ async def test_a_quiet_watch_gets_checkpoints_while_another_project_never_rests(
 
 async def test_a_busy_watch_gets_checkpoints_between_its_events(tmp_path: Path) -> None:
     async with opened(tmp_path, checkpoint_seconds=0.3) as scene, aclosing(scene.watch()) as messages:
-        told = [await anext(messages)]
-        while sum(message.startswith(b"checkpoint") for message in told) < 4:
+        received = [await anext(messages)]
+        while sum(message.startswith(b"checkpoint") for message in received) < 4:
             await scene.happen(["STAGE_CHANGED"])
-            told.append(await anext(messages))
+            received.append(await anext(messages))
 
-        events = [int(message.split()[0]) for message in told if not message.startswith(b"checkpoint")]
+        events = [int(message.split()[0]) for message in received if not message.startswith(b"checkpoint")]
         assert events == list(range(1, len(events) + 1))
 
 
 async def test_a_commit_that_nobody_announced_is_found_all_the_same(tmp_path: Path) -> None:
     async with opened(tmp_path, checkpoint_seconds=0.3) as scene, aclosing(scene.watch()) as messages:
         await anext(messages)
-        await scene.happen(["CREATED"], told=False)
+        await scene.happen(["CREATED"], announced=False)
 
-        told = [await anext(messages)]
-        while told[-1].startswith(b"checkpoint"):
-            told.append(await anext(messages))
+        received = [await anext(messages)]
+        while received[-1].startswith(b"checkpoint"):
+            received.append(await anext(messages))
 
-        assert told[-1] == b"1 CREATED"
+        assert received[-1] == b"1 CREATED"
 
 
 async def test_a_percentage_is_left_out_only_where_a_later_event_is_at_hand(tmp_path: Path) -> None:
     async with opened(tmp_path) as scene, aclosing(scene.watch(after=0)) as messages:
         assert await anext(messages) == b"checkpoint 0"
         await scene.happen(["CREATED", "PROGRESS", "WARNING", "PROGRESS", "PROGRESS"])
-        told = [await anext(messages) for _ in range(3)]
+        received = [await anext(messages) for _ in range(3)]
         await scene.happen(["PROGRESS"])
-        told.append(await anext(messages))
+        received.append(await anext(messages))
 
-        assert told == [b"1 CREATED", b"3 WARNING", b"5 PROGRESS", b"6 PROGRESS"]
+        assert received == [b"1 CREATED", b"3 WARNING", b"5 PROGRESS", b"6 PROGRESS"]
 
 
 async def test_a_reader_left_behind_by_the_window_loses_nothing_but_percentages(tmp_path: Path) -> None:
@@ -184,11 +186,11 @@ async def test_a_reader_left_behind_by_the_window_loses_nothing_but_percentages(
             await scene.happen(kinds[start : start + 300])
         last = b"%d PROGRESS" % len(kinds)
         for reader in (quick, slow):
-            told = [await anext(reader)]
-            while told[-1] != last:
-                told.append(await anext(reader))
+            received = [await anext(reader)]
+            while received[-1] != last:
+                received.append(await anext(reader))
 
-            revisions = [int(message.split()[0]) for message in told]
+            revisions = [int(message.split()[0]) for message in received]
             assert revisions == sorted(set(revisions))
             assert [revision for revision in revisions if revision % 3 == 1] == list(range(1, len(kinds), 3))
 
@@ -203,11 +205,11 @@ async def test_a_reader_whose_place_is_compacted_away_is_told_so(tmp_path: Path)
             pass
         await scene.compact(WINDOW)
 
-        told: list[bytes] = []
+        received: list[bytes] = []
         with pytest.raises(CursorCompacted):
-            await gather(slow, told)
-        assert told == [b"%d STAGE_CHANGED" % number for number in range(1, len(told) + 1)]
-        assert len(told) <= AT_ONCE
+            await gather(slow, received)
+        assert received == [b"%d STAGE_CHANGED" % number for number in range(1, len(received) + 1)]
+        assert len(received) <= AT_ONCE
 
 
 async def test_readers_that_stop_hold_little_however_much_happens(tmp_path: Path) -> None:
@@ -254,6 +256,6 @@ async def test_a_watch_that_is_left_is_forgotten(tmp_path: Path) -> None:
     async with opened(tmp_path) as scene:
         async with aclosing(scene.watch()) as messages:
             await anext(messages)
-            assert scene.feed.watchers == 1
+            assert scene.hub.watchers == 1
 
-        assert scene.feed.watchers == 0
+        assert scene.hub.watchers == 0

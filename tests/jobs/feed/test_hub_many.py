@@ -1,4 +1,4 @@
-"""The feed where there is much: many projects that change at once, long histories, many watches that open at once."""
+"""The hub where there is much: many projects that change at once, long histories, many watches that open at once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -32,10 +32,10 @@ class Wire:
 
 @dataclass
 class Case:
-    """A feed that never looks again by itself within a test."""
+    """A hub that never looks again by itself within a test."""
 
     database: Database
-    feed: WatchHub
+    hub: WatchHub
     hook: Callable[[], None] = lambda: None
     reads: list[str] = field(default_factory=list)
 
@@ -64,7 +64,7 @@ class Case:
             db.execute(job_events.insert(), rows)
 
     def changed(self, names: Iterable[str]) -> None:
-        self.feed.changed([Change(project_id=name, job_id="") for name in names])
+        self.hub.on_commit([Change(project_id=name, job_id="") for name in names])
 
     @asynccontextmanager
     async def watch(
@@ -73,7 +73,7 @@ class Case:
         told: asyncio.Queue[bytes] = asyncio.Queue()
         usual = {"after": None, "include_finished": False}
         asked = {**usual, **asked, "project_id": project, "job_ids": frozenset(job_ids)}
-        watching = asyncio.create_task(self.feed.watch(told.put, **asked))
+        watching = asyncio.create_task(self.hub.watch(told.put, **asked))
         try:
             async with asyncio.timeout(60):
                 yield told
@@ -85,25 +85,25 @@ class Case:
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Case]:
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'feed.sqlite'}"
+        url = f"sqlite:///{tmp_path / 'hub.sqlite'}"
     else:
         postgres: Postgres = request.getfixturevalue("postgres")
         url = postgres.create()
     async with open_database(url) as database:
-        feed = WatchHub(
+        hub = WatchHub(
             database=database,
             wire=Wire(),
             clock=lambda: START,
-            found=lambda entries: opened.found(entries),
+            on_events_read=lambda entries: opened.on_events_read(entries),
             checkpoint_seconds=3600.0,
         )
-        opened = Case(database, feed)
+        opened = Case(database, hub)
 
         def count(_db: object, _cursor: object, statement: str, *_rest: object) -> None:
             opened.reads.append(statement)
 
         sa.event.listen(database.engine, "before_cursor_execute", count)
-        running = asyncio.create_task(feed.run())
+        running = asyncio.create_task(hub.run())
         try:
             yield opened
         finally:

@@ -56,19 +56,19 @@ class Told(Exception):
 
 
 class Case:
-    """A store, its feed and its retention, by a clock of the test's own."""
+    """A store, its hub and its retention, by a clock of the test's own."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = START
         self.steady: Callable[[], datetime] = self.clock
-        self.feed = WatchHub(database=database, wire=Plain(), clock=self.clock, found=lambda _: None)
+        self.hub = WatchHub(database=database, wire=Plain(), clock=self.clock, on_events_read=lambda _: None)
         self.store = JobStore(
             database=database,
             clock=self.clock,
             encode_event=Plain().event,
             enqueue=lambda *_: None,
-            changed=self.feed.changed,
+            changed=self.hub.on_commit,
             replica_id="local",
         )
         self.tasks = TaskRecords(database=database, store=self.store, clock=self.clock)
@@ -133,7 +133,7 @@ class Case:
 
         with suppress(Told):
             async with asyncio.timeout(60):
-                await self.feed.watch(
+                await self.hub.watch(
                     tell, project_id="film", job_ids=frozenset(), after=after, include_finished=include_finished
                 )
         return found
@@ -147,7 +147,7 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         url = postgres.create()
     async with open_database(url) as database:
         case = Case(database)
-        running = asyncio.create_task(case.feed.run())
+        running = asyncio.create_task(case.hub.run())
         try:
             yield case
         finally:

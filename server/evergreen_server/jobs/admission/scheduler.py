@@ -87,7 +87,7 @@ class SlotScheduler:
         if self._dirty:
             self._news.set()
 
-    def changed(self, changes: Sequence[Change]) -> None:
+    def on_commit(self, changes: Sequence[Change]) -> None:
         """Serves the queues that a commit of this replica changed."""
         self.schedule(change.queue for change in changes if change.queue)
 

@@ -88,7 +88,7 @@ class StepContext:
     places: Places
     files: FileThreads
     temp_dir: Path
-    guard: Callable[[], Callable[[], None]]
+    lease_check: Callable[[], Callable[[], None]]
     """Called before what cannot be taken back is recorded, gives what is called just before it is sent.
 
     That raises NotOurs where another replica may own the job by then.

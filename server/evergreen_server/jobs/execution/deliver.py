@@ -125,10 +125,10 @@ async def _store(context: StepContext, job: Job, fencing_token: str, url: str, n
 
 async def _discard(context: StepContext, job: Job, fencing_token: str, path: str) -> None:
     """Removes an unusable output. Raises Superseded, and NotOurs where another replica may own the job."""
-    guard = context.guard()
+    check = context.lease_check()
     if (await context.store.again(job)).fencing_token != fencing_token:
         raise Superseded(job.job_id)
     # To a replica that was paused every file seems too slow to decode, and the replica that took the job over may have
     # adopted this one and delivered it by now.
-    guard()
+    check()
     await context.scenes.discard(job.request.project_id, job.request.scene_id, path)

@@ -65,12 +65,12 @@ async def _poll(context: StepContext, job: Job, fencing_token: str, plan: PollPl
     # The first poll comes as late as the plan says, for a new task as after a restart.
     delay = 0.0 if job.state is State.CANCELLING else plan.next_delay(context.monotonic())
     # `job` was read while this replica owned it, and the wake-up has noted every command since.
-    check, read_at, failed = context.guard(), context.monotonic(), 0
+    check, read_at, failed = context.lease_check(), context.monotonic(), 0
     while True:
         left = limit - context.monotonic()
         changed = await context.pause(job.job_id, min(delay, left) if left > 0 else delay)
         if changed or context.monotonic() - read_at > READ_SECONDS or not still_owner(check):
-            check, read_at = context.guard(), context.monotonic()
+            check, read_at = context.lease_check(), context.monotonic()
             job = await context.store.again(job)
             if job.fencing_token != fencing_token or job.final:
                 return job
@@ -159,7 +159,7 @@ async def _cancel(context: StepContext, job: Job, fencing_token: str) -> Job:
 
     # Recorded before it is sent, so that after a crash a 404 is known to be our own doing; and before the task is read,
     # so that nothing comes between reading and deletion: an output finished meanwhile would be lost.
-    guard = context.guard()
+    check = context.lease_check()
     job = await context.store.change(job, sent, fencing_token=fencing_token)
     try:
         task = await context.provider.task(job.task_id)
@@ -170,7 +170,7 @@ async def _cancel(context: StepContext, job: Job, fencing_token: str) -> Job:
     if task.state in (TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED):
         return await _ended(context, job, task, fencing_token, ours=ours)
     # If this replica was paused here, another may own the job and have delivered it by now.
-    guard()
+    check()
     await context.provider.delete(job.task_id)
     logger.info("task deleted", extra={"job_id": job.job_id, "provider_task_id": job.task_id})
     # The provider no longer says what a cancelled task cost.

@@ -45,7 +45,7 @@ class Runner:
 
     async def run(self, job_id: str, attempt: int, restarts: int) -> None:
         """Runs one attempt of a job to its end, as the engine's workflow."""
-        context, fencing_token, check = self._context, uuid4().hex, self._context.guard()
+        context, fencing_token, check = self._context, uuid4().hex, self._context.lease_check()
         current_job.set(job_id)
         # From before the first reading on, so that no wish after it goes unnoticed.
         wakeup = context.wakeups.of(job_id)
@@ -95,7 +95,7 @@ class Runner:
             try:
                 # Else another replica may own the job by now.
                 read = read and still_owner(check)
-                check = self._context.guard()
+                check = self._context.lease_check()
                 job, read = job if read else await self._context.store.again(job), False
                 if job.fencing_token != fencing_token:
                     raise Superseded(job.job_id)

@@ -119,12 +119,12 @@ async def _intend_and_post(
     Both or none: an intent that is recorded, and whose execution then stops, looks like a POST without an answer.
     """
     async with places:
-        token, guard = uuid4().hex, context.guard()
+        token, check = uuid4().hex, context.lease_check()
         # The time once it is the change's turn: whoever adopts the job counts from it how long the POST may last.
         job = await context.store.change(
             job, lambda job: transitions.intended(job, token, context.clock()), fencing_token=fencing_token
         )
-        return await _post(context, job, fencing_token, media, tries, guard) if job.submit_token == token else job
+        return await _post(context, job, fencing_token, media, tries, check) if job.submit_token == token else job
 
 
 async def _wait(context: StepContext, job: Job, seconds: float) -> None:
@@ -142,12 +142,12 @@ async def _post(
     fencing_token: str,
     media: Sequence[PreparedMedia],
     tries: int,
-    guard: Callable[[], None],
+    check: Callable[[], None],
 ) -> Job:
     """Posts once and records what came of it. Must not be cancelled: its answer may be worth money."""
     model = job.request.spec.model
     try:
-        submission = await _create(context, job, media, guard)
+        submission = await _create(context, job, media, check)
     except SubmissionUnknown as exc:
         logger.warning("submission unknown", extra={"job_id": job.job_id, "cause": str(exc)})
         context.metrics.create_failed(error_kind(exc))
@@ -194,14 +194,14 @@ async def _post(
 
 
 async def _create(
-    context: StepContext, job: Job, media: Sequence[PreparedMedia], guard: Callable[[], None]
+    context: StepContext, job: Job, media: Sequence[PreparedMedia], check: Callable[[], None]
 ) -> Submission:
     """Posts once. Raises ProviderError, and InputFailure for what no rule knows before a byte was sent."""
     sent = False
 
     def before_send() -> None:
         nonlocal sent
-        guard()
+        check()
         sent = True
 
     try:

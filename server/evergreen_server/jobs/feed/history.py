@@ -1,4 +1,4 @@
-"""The events in their table: what is new of many projects, and what a watcher missed of one."""
+"""Reads events from their table: new ones of many projects, and those that a watcher of one has missed."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,11 +13,11 @@ from evergreen_server.jobs.feed.window import Entry
 from evergreen_server.jobs.model.states import FINAL, EventKind
 
 ROWS = 4000
-"""About so many events are read in one go."""
+"""About so many events are read at once."""
 FEWEST, MOST = 16, 500
-"""Of one project, the first while very many changed."""
+"""How many events of one project are read at once: the fewest while very many projects have changed."""
 STRETCH = 2000
-"""Revisions that are looked through in one go for those of some jobs, which may be few among them."""
+"""Revisions searched at once for the events of some jobs, which may be few among them."""
 
 _FINAL = frozenset(state.value for state in FINAL)
 _COLUMNS = [column for column in job_events.c if column is not job_events.c.project_id]
@@ -36,7 +36,7 @@ REVISIONS = sa.select(projects.c.revision, projects.c.compacted_revision).where(
 
 
 def _after_many() -> "sa.Select[tuple[object, ...]]":
-    """Selects what lies after each project's cursor, in one question to PostgreSQL."""
+    """Returns the query for the events after each project's cursor, as one statement for PostgreSQL."""
     pairs = (
         sa.func.unnest(
             sa.bindparam("projects", type_=postgresql.ARRAY(sa.Text)),
@@ -45,7 +45,7 @@ def _after_many() -> "sa.Select[tuple[object, ...]]":
         .table_valued(sa.column("project_id", sa.Text), sa.column("cursor", sa.BigInteger))
         .render_derived("watched")
     )
-    # For each by itself: else a planner may take it that so many want the whole table.
+    # Laterally: otherwise a planner may assume that so many projects need the whole table.
     events = (
         sa.select(*_COLUMNS)
         .where(job_events.c.project_id == pairs.c.project_id, job_events.c.revision > pairs.c.cursor)
@@ -67,7 +67,7 @@ def most_of_each(number: int) -> int:
 def new_events(db: sa.Connection, cursors: Mapping[str, int]) -> dict[str, tuple[list[Entry], datetime]]:
     """Returns the next events of each project after its cursor, and when the first of them was written.
 
-    Those without any are left out; at most `most_of_each` are given.
+    Projects without any are left out; of each at most `most_of_each` are returned.
     """
     most = most_of_each(len(cursors))
     found: dict[str, list[Event]] = {}
@@ -76,7 +76,7 @@ def new_events(db: sa.Connection, cursors: Mapping[str, int]) -> dict[str, tuple
         for row in db.execute(AFTER_MANY, values):
             found.setdefault(row.project_id, []).append(row)
     else:
-        # A question costs no way to a server here.
+        # SQLite is in this process, so a statement costs no round trip.
         for project_id, cursor in cursors.items():
             rows = db.execute(AFTER, {"project": project_id, "cursor": cursor, "most": most}).all()
             if rows:
@@ -95,7 +95,7 @@ def old_events(
     revision, compacted = db.execute(REVISIONS, {"project": project_id}).one_or_none() or (cursor, 0)
     query = AFTER
     if job_ids:
-        # In stretches, since there may be a million of others between two of theirs.
+        # In stretches, since a million other events may lie between two of these jobs.
         revision = min(revision, cursor + STRETCH)
         query = query.where(job_events.c.job_id.in_(job_ids), job_events.c.revision <= revision)
     entries = _entries(db.execute(query, {"project": project_id, "cursor": cursor, "most": most}))

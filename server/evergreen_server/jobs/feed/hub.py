@@ -1,8 +1,8 @@
-"""The feed: what happens to jobs, told to watchers in order and without gaps.
+"""Watches: events of jobs, sent to watchers in order and without gaps.
 
-The table is the truth. A commit only marks its project; the loader then reads the project's new events once,
-into a window shared by all its watchers. A watcher holds a cursor and a wake flag, so a slow reader costs
-nothing but its place, and reads the table when the window has moved on.
+The table is the source of truth. A commit only marks its project; `run` then reads the project's new events once, into
+a window shared by all its watchers. A watcher holds a cursor and a wake flag, so a slow reader costs nothing but its
+place, and reads the table once the window has moved on.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database
 from evergreen_server.jobs.feed.history import most_of_each, new_events, old_events
 from evergreen_server.jobs.feed.snapshots import Snapshots
 from evergreen_server.jobs.feed.starts import WatchStart, WatchStarts
-from evergreen_server.jobs.feed.window import AT_ONCE, Entry, ProjectWindow, Watcher, told
+from evergreen_server.jobs.feed.window import AT_ONCE, Entry, ProjectWindow, Watcher, select_for
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobError
 from evergreen_server.jobs.model.job import Job
@@ -43,7 +43,7 @@ class CursorCompacted(JobError):
 
 
 class Draining(JobError):
-    """The server stops; watch again, with the cursor, elsewhere or later."""
+    """The server is stopping; watch again, with the cursor, elsewhere or later."""
 
 
 class WatchAged(JobError):
@@ -51,7 +51,7 @@ class WatchAged(JobError):
 
 
 class Wire(Protocol):
-    """Turns what is told into the bytes that go on the wire."""
+    """Encodes events and checkpoints as the bytes that go on the wire."""
 
     def event(self, kind: EventKind, job: Job, at: datetime) -> bytes: ...
 
@@ -59,10 +59,11 @@ class Wire(Protocol):
 
 
 class WatchHub:
-    """Serves watches. `run` must run beside them; `changed` is called on the loop after each commit.
+    """Serves watches. `run` must run in the background; `on_commit` is called on the loop after each commit.
 
-    `found` hears of every event that was read, before it is told: it can be read before its commit is announced.
-    `told` hears, of each reading that woke watchers, how many seconds ago its first event was written.
+    `on_events_read` is called with all events that were read, before they are sent: they can be read before their
+    commit is announced. `on_sent` is called after each read that woke watchers, with the age in seconds of its first
+    event.
     """
 
     def __init__(
@@ -71,31 +72,31 @@ class WatchHub:
         database: Database,
         wire: Wire,
         clock: Callable[[], datetime],
-        found: Callable[[Sequence[Entry]], None],
+        on_events_read: Callable[[Sequence[Entry]], None],
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
-        told: Callable[[float], None] = lambda _: None,
+        on_sent: Callable[[float], None] = lambda _: None,
     ) -> None:
         self._database = database
         self._wire = wire
         self._clock = clock
-        self._found = found
+        self._on_events_read = on_events_read
         self._checkpoint_seconds = checkpoint_seconds
-        self._told = told
+        self._on_sent = on_sent
         self._starts = WatchStarts(database=database, snapshot=self._snapshot)
-        self._of_projects = Snapshots(database=database, snapshot=self._snapshot)
+        self._project_snapshots = Snapshots(database=database, snapshot=self._snapshot)
         self._windows: dict[str, ProjectWindow] = {}
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
         self._draining = False
 
-    def changed(self, changes: Iterable[Change]) -> None:
+    def on_commit(self, changes: Iterable[Change]) -> None:
         """Marks the projects of a commit to be read again."""
         self._dirty.update(change.project_id for change in changes if change.project_id in self._windows)
         if self._dirty:
             self._news.set()
 
-    def missed(self) -> None:
-        """Marks every watched project to be read again, since changes elsewhere may have gone unheard."""
+    def on_resync(self) -> None:
+        """Marks every watched project to be read again, since notifications of other servers may have been lost."""
         self._dirty.update(self._windows)
         self._news.set()
 
@@ -113,11 +114,11 @@ class WatchHub:
 
     @property
     def watchers(self) -> int:
-        """Tells how many watches are open."""
+        """Returns how many watches are open."""
         return sum(len(window.watchers) for window in self._windows.values())
 
     async def run(self) -> None:
-        """Loads new events and wakes watchers; at a third of a checkpoint's time looks again without being told."""
+        """Loads new events and wakes watchers; polls every third of the checkpoint interval, in case news were lost."""
         every = self._checkpoint_seconds / 3
         due = time.monotonic() + every
         while True:
@@ -137,7 +138,7 @@ class WatchHub:
                     self._dirty |= more
                     self._news.set()
             except TRANSIENT_ERRORS as exc:
-                # The watchers keep their places, and what was missed is read once the database is back.
+                # The watchers keep their places, and what they missed is read once the database is back.
                 logger.warning("events not read", extra={"cause": type(exc).__name__})
                 self._dirty |= dirty
                 self._news.set()
@@ -145,7 +146,7 @@ class WatchHub:
 
     async def watch(
         self,
-        tell: Callable[[bytes], Awaitable[object]],
+        send: Callable[[bytes], Awaitable[object]],
         *,
         project_id: str,
         job_ids: frozenset[str],
@@ -154,18 +155,18 @@ class WatchHub:
         projects: Collection[str] | None = None,
         seconds: float = math.inf,
     ) -> None:
-        """Tells a project's events, or those of some of its jobs, and returns when all of those are final.
+        """Sends a project's events, or those of some of its jobs, and returns when all of those are final.
 
-        With `projects`, a job of any other is one that does not exist. After `seconds` it ends with a checkpoint and
-        WatchAged.
+        With `projects`, jobs of other projects are treated as if they did not exist. After `seconds` it ends with a
+        checkpoint and WatchAged.
 
-        `tell` is awaited with each message, and takes as long as its reader does. It is no generator that gives
-        them, since thousands of watchers would pay for that with every event.
+        `send` is awaited with each message, and takes as long as its reader does. This is not a generator, since
+        thousands of watchers would pay for one with every event.
         Raises JobNotFound, MixedProjects, CursorAhead, CursorCompacted, Draining, WatchAged; all but the last three
         before the first message.
         """
         start = await self._starts.read(project_id, job_ids, projects)
-        self._found(start.snapshots)
+        self._on_events_read(start.snapshots)
         project_id, cursor = start.project_id, start.revision if after is None else after
         if cursor > start.revision:
             raise CursorAhead(f"the project is at revision {start.revision}, the cursor at {cursor}")
@@ -173,7 +174,7 @@ class WatchHub:
         window = self._windows.get(project_id)
         if window is None:
             window = self._windows[project_id] = ProjectWindow(start.revision)
-            # What was committed since the reading went unnoticed, and must not wait for the next change.
+            # What was committed since that read went unnoticed, and must not wait for the next change.
             self._dirty.add(project_id)
             self._news.set()
         watcher = Watcher(job_ids, time.monotonic())
@@ -183,15 +184,15 @@ class WatchHub:
             remaining = set(job_ids)
             async with aclosing(self._snapshots(start, job_ids, after, include_finished)) as snapshots:
                 async for entry in snapshots:
-                    await tell(entry.data)
+                    await send(entry.data)
                     if entry.final:
                         remaining.discard(entry.job_id)
             del start
             caught_up = False
             while remaining or not job_ids:
-                entries, cursor = window.after(cursor) or await self._behind(project_id, cursor, job_ids)
-                for entry in told(entries, job_ids):
-                    await tell(entry.data)
+                entries, cursor = window.after(cursor) or await self._read_missed(project_id, cursor, job_ids)
+                for entry in select_for(entries, job_ids):
+                    await send(entry.data)
                     if entry.final:
                         remaining.discard(entry.job_id)
                 if job_ids and not remaining:
@@ -201,7 +202,7 @@ class WatchHub:
                 if self._draining or watcher.aged or watcher.ticked or not caught_up:
                     caught_up, watcher.ticked = True, False
                     watcher.checked_at = time.monotonic()
-                    await tell(self._wire.checkpoint(cursor))
+                    await send(self._wire.checkpoint(cursor))
                 if self._draining:
                     raise Draining("the server is stopping; watch again from the last revision")
                 if watcher.aged:
@@ -220,16 +221,16 @@ class WatchHub:
     async def _snapshots(
         self, start: WatchStart, job_ids: frozenset[str], after: int | None, include_finished: bool
     ) -> AsyncGenerator[Entry, None]:
-        """Gives what is told on start: after a cursor, only those watched by id that nothing more will be told of."""
+        """Yields the snapshots to send first: after a cursor, only those of watched jobs without a later event."""
         if job_ids:
             for entry in start.snapshots:
                 if after is None or (entry.final and entry.revision <= after):
                     yield entry
         elif after is None:
-            pages = self._of_projects.of(start.project_id, start.revision, include_finished=include_finished)
+            pages = self._project_snapshots.of(start.project_id, start.revision, include_finished=include_finished)
             async with aclosing(pages):
                 async for entries in pages:
-                    self._found(entries)
+                    self._on_events_read(entries)
                     for entry in entries:
                         yield entry
 
@@ -238,9 +239,9 @@ class WatchHub:
         return Entry(job.revision, job.job_id, False, job.final, data)
 
     async def _load(self, dirty: Iterable[str]) -> set[str]:
-        """Reads what is new of these projects, many in one go, and wakes whom it concerns.
+        """Reads the new events of these projects, many at once, and wakes the watchers that they concern.
 
-        Gives those of which more is to be read: after the others, however much happens in one of them.
+        Returns the projects that have more to read: after the others, however much happens in one of them.
         """
         more: set[str] = set()
         watched = ((name, self._windows[name]) for name in dirty if name in self._windows)
@@ -248,25 +249,25 @@ class WatchHub:
             cursors = {name: window.revision for name, window in some.items()}
             found, most = await self._database.read(partial(new_events, cursors=cursors)), most_of_each(len(some))
             for name, (entries, _) in found.items():
-                self._found(entries)
+                self._on_events_read(entries)
                 some[name].extend(entries)
                 if len(entries) == most:
                     more.add(name)
             await _wake(chain.from_iterable(some[name].concerned(entries) for name, (entries, _) in found.items()))
             for _, written_at in found.values():
-                self._told((self._clock() - written_at).total_seconds())
+                self._on_sent((self._clock() - written_at).total_seconds())
         return more
 
-    async def _behind(self, project_id: str, cursor: int, job_ids: frozenset[str]) -> tuple[Sequence[Entry], int]:
-        """Reads for a watcher whose place the window has left behind, and tells up to where that is complete."""
+    async def _read_missed(self, project_id: str, cursor: int, job_ids: frozenset[str]) -> tuple[Sequence[Entry], int]:
+        """Reads the events after a cursor that the window has passed; returns them and the revision they reach."""
         work = partial(old_events, project_id=project_id, cursor=cursor, job_ids=job_ids, most=AT_ONCE)
         entries, end, compacted = await self._database.read_in_turn(work, owner=project_id)
         _check_kept(cursor, compacted)
-        self._found(entries)
+        self._on_events_read(entries)
         return entries, end
 
     async def _tick(self, every: float) -> None:
-        # One round early, so that a watcher is never looked at again only after its checkpoint was due.
+        # One tick early, so that no watcher is checked only after its checkpoint was due.
         due = time.monotonic() - self._checkpoint_seconds + every
         late = [
             watcher for window in self._windows.values() for watcher in window.watchers if watcher.checked_at <= due
@@ -277,7 +278,7 @@ class WatchHub:
 
 
 async def _wake(watchers: Iterable[Watcher]) -> None:
-    """Wakes many, but never so many at once that other work on the loop has to wait for all their sends."""
+    """Wakes watchers in batches, so that other work on the loop does not wait until all of them have sent."""
     for number, watcher in enumerate(watchers, start=1):
         watcher.wake()
         if number % WAKES_AT_ONCE == 0:

@@ -1,4 +1,4 @@
-"""The jobs of a whole project as they stand, a page at a time: shared by all watches that open at the same revision."""
+"""Snapshots of all jobs of a project, a page at a time: shared by all watches that open at the same revision."""
 
 import asyncio
 from collections import OrderedDict
@@ -14,9 +14,9 @@ from evergreen_server.jobs.feed.window import AT_ONCE, Entry
 from evergreen_server.jobs.model.job import Job
 
 KEPT = 16
-"""Pages that are kept for whoever comes next, of AT_ONCE jobs each."""
+"""Pages kept for later watches, of AT_ONCE jobs each."""
 
-# Not the request, of which events tell nothing, and which is most of a row.
+# Without the request, which no event contains, and which is most of a row.
 _COLUMNS = [column for column in jobs.c if column is not jobs.c.spec]
 
 
@@ -29,7 +29,7 @@ class _Page:
 
 
 class Snapshots:
-    """Reads snapshots. What two watches ask for at the same moment is read once."""
+    """Reads snapshots. What two watches ask for at the same time is read once."""
 
     def __init__(self, *, database: Database, snapshot: Callable[[Job], Entry]) -> None:
         self._database = database
@@ -41,8 +41,8 @@ class Snapshots:
     ) -> AsyncGenerator[Sequence[Entry], None]:
         """Yields the project's jobs by rising revision, up to `revision`, that have not ended, or all.
 
-        A job that changes meanwhile may leave this range: then it is told of by the change instead. For the same
-        reason a page that was read for an earlier watch is as good: whatever changed since, both are told of.
+        A job that changes meanwhile may leave this range: then its event is sent instead. For the same reason a page
+        that was read for an earlier watch is as good: whatever changed since is sent to both.
         """
         reached = 0
         while True:
@@ -60,7 +60,7 @@ class Snapshots:
             self._pages[page] = reading
             if len(self._pages) > KEPT:
                 self._pages.popitem(last=False)
-        # Whoever asked first may go away while others wait for the same.
+        # The watch that asked first may end while others wait for the same page.
         return await asyncio.shield(reading)
 
     def _entries(self, db: sa.Connection, page: _Page) -> Sequence[Entry]:

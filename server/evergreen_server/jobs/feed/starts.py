@@ -1,4 +1,4 @@
-"""What a watch starts from. Watches that open at once are read for together, so that a storm of them is cheap."""
+"""What a watch starts from. Watches that open at once share a read, so that a storm of them is cheap."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -17,7 +17,7 @@ from evergreen_server.jobs.model.job import Job
 MOST_JOBS = 2000
 MISSING_NAMED = 10
 GATHER_SECONDS = 0.005
-"""How long to wait for others that open too: one reading costs more than the answers of many."""
+"""How long to wait for other watches that open too: one read costs more than answering many watches from it."""
 
 
 class MixedProjects(JobError):
@@ -26,7 +26,7 @@ class MixedProjects(JobError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WatchStart:
-    """A project and the jobs watched by id, as of one moment."""
+    """A project and the jobs watched by id, as of one point in time."""
 
     project_id: str
     revision: int
@@ -43,11 +43,11 @@ class _Pending:
 
 
 _Found: TypeAlias = Mapping[str, tuple[str, Entry]]
-"""By job, its project and its snapshot."""
+"""The project and the snapshot of each job, by its id."""
 
 
 class WatchStarts:
-    """Reads openings, one transaction at a time; what is pending for meanwhile shares the next one."""
+    """Reads watch starts, one transaction at a time; those asked for meanwhile share the next one."""
 
     def __init__(self, *, database: Database, snapshot: Callable[[Job], Entry]) -> None:
         self._database = database
@@ -58,9 +58,9 @@ class WatchStarts:
     async def read(
         self, project_id: str, job_ids: frozenset[str], projects: Collection[str] | None = None
     ) -> WatchStart:
-        """Gives what is so at some moment of this call. Raises JobNotFound, MixedProjects.
+        """Returns the start as of some time during this call. Raises JobNotFound, MixedProjects.
 
-        With `projects`, a job of any other is one that does not exist.
+        With `projects`, jobs of other projects are treated as if they did not exist.
         """
         pending = _Pending(project_id, job_ids, projects)
         self._waiting.append(pending)
@@ -87,7 +87,7 @@ class WatchStarts:
         return self._waiting[:number]
 
     async def _answer(self, batch: Sequence[_Pending]) -> None:
-        # Whoever has the turn may go away while it reads for others; they stay in line until they are answered.
+        # The watch that reads for others may be cancelled; the others stay queued until they are answered.
         answers = await self._database.read(lambda db: self._answers(db, batch))
         for pending, answer in zip(batch, answers, strict=True):
             pending.answer = answer

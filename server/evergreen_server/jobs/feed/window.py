@@ -1,4 +1,4 @@
-"""What watchers of one project share: the window of its last events, and whom to wake for which job."""
+"""What the watchers of one project share: the window of its last events, and whom to wake for which job."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 WINDOW = 1024
 AT_ONCE = 100
-"""How many events a watcher takes at a time; with their size, the bound of what one that stops reading holds."""
+"""How many events a watcher takes at a time: times their size, that bounds what one that stops reading holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Entry:
 
 
 class Watcher:
-    """One open watch: whom it concerns and whether there is something to read."""
+    """One open watch: which jobs it is about, and whether there is something to read."""
 
     __slots__ = ("_future", "aged", "checked_at", "job_ids", "ticked", "woken")
 
@@ -39,12 +39,12 @@ class Watcher:
             self._future.set_result(None)
 
     def age(self) -> None:
-        """Has the watch end as soon as it has caught up."""
+        """Ends the watch as soon as it has caught up."""
         self.aged = True
         self.wake()
 
     def sleep(self) -> asyncio.Future[None]:
-        """Gives what ends at the next `wake`; no coroutine, since every event of every watcher passes here."""
+        """Returns a future that ends at the next `wake`; no coroutine, since each event of each watcher passes here."""
         self._future = asyncio.get_running_loop().create_future()
         return self._future
 
@@ -76,7 +76,7 @@ class ProjectWindow:
                 self._of_job.pop(job_id, None)
 
     def concerned(self, entries: Iterable[Entry]) -> Collection[Watcher]:
-        """Gives those whom at least one of the events concerns."""
+        """Returns the watchers that at least one of the events concerns."""
         found = set(self._of_project)
         for job_id in {entry.job_id for entry in entries}:
             found |= self._of_job.get(job_id, set())
@@ -91,7 +91,7 @@ class ProjectWindow:
             del self._window[:-WINDOW]
 
     def after(self, cursor: int) -> tuple[Sequence[Entry], int] | None:
-        """Gives the next events and the revision up to which they go; None where the window begins later."""
+        """Returns the next events and the revision they reach; None if the window begins later."""
         if cursor >= self.revision:
             return (), cursor
         start = cursor + 1 - self._window[0].revision if self._window else -1
@@ -101,8 +101,8 @@ class ProjectWindow:
         return entries, entries[-1].revision
 
 
-def told(entries: Sequence[Entry], job_ids: frozenset[str]) -> Iterable[Entry]:
-    """Picks what concerns a watch, leaving out a percentage where a later event of the same job follows."""
+def select_for(entries: Sequence[Entry], job_ids: frozenset[str]) -> Iterable[Entry]:
+    """Returns the events to send to a watch, without a percentage that a later event of the same job follows."""
     if len(entries) == 1 and (not job_ids or entries[0].job_id in job_ids):
         return entries
     picked: list[Entry] = []

@@ -52,7 +52,7 @@ class VideoService:
         *,
         store: JobStore,
         tasks: TaskRecords,
-        feed: WatchHub,
+        hub: WatchHub,
         provider: Provider,
         account: AccountReader,
         models: ModelTable,
@@ -64,7 +64,7 @@ class VideoService:
     ) -> None:
         self._store = store
         self._tasks = tasks
-        self._feed = feed
+        self._hub = hub
         self._provider = provider
         self._account = account
         self._models = models
@@ -77,7 +77,7 @@ class VideoService:
     async def GenerateVideo(
         self, message: video_pb2.GenerateVideoRequest, _context: Context
     ) -> video_pb2.GenerateVideoResponse:
-        self._feed.check_draining()
+        self._hub.check_draining()
         request = read_request(message)
         if message.validate_only:
             quote = await self._intake.quote(request)
@@ -133,7 +133,7 @@ class VideoService:
         for job_id in message.job_ids:
             _check_id(job_id)
         with self._watches.of(context.caller.owner(message.project_id)):
-            await self._feed.watch(
+            await self._hub.watch(
                 context.call.write,
                 project_id=message.project_id,
                 job_ids=frozenset(message.job_ids),
