@@ -51,12 +51,12 @@ _LONGEST_SECONDS = 10_000_000.0
 """A file that claims to last longer is measured, like one that states no duration."""
 _PACKETS = 1_000_000
 _MATRIX = struct.Struct("=9i")
-_STRETCHED = 10
+_MAX_PIXEL_ASPECT = 10
 """The most extreme pixel aspect ratio that is believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Shown:
+class _Display:
     """How a frame is shown: its rows as columns, then flipped, in this size."""
 
     width: int
@@ -68,11 +68,11 @@ class _Shown:
 
 def probe(path: Path, limits: MediaLimits) -> Clip:
     """Reads the container and its first frame. Blocks; raises MediaRefused if there is neither picture nor sound."""
-    with _opened(path, limits) as (container, content_type):
+    with _open_container(path, limits) as (container, content_type):
         video = _video(container, limits)
         if video is not None:
-            frame, measured = _looked_through(container, video, whole=not _duration(container))
-            shown = _shown(video, frame)
+            frame, measured = _scan(container, video, whole=not _duration(container))
+            shown = _display_of(video, frame)
             return Clip(
                 content_type=content_type,
                 width=shown.width,
@@ -81,41 +81,41 @@ def probe(path: Path, limits: MediaLimits) -> Clip:
                 codec=video.codec_context.name,
             )
         if not container.streams.audio:
-            raise _refused("the file holds neither picture nor sound")
+            raise _refusal("the file holds neither picture nor sound")
         sound = container.streams.audio[0]
         _check_codec(sound)
         return Clip(
             content_type=as_sound(content_type),
             width=0,
             height=0,
-            duration_seconds=_duration(container) or _looked_through(container, sound, whole=True)[1],
+            duration_seconds=_duration(container) or _scan(container, sound, whole=True)[1],
             codec=sound.codec_context.name,
         )
 
 
 def poster(path: Path, limits: MediaLimits) -> bytes:
     """Makes a JPEG, at most 1280 pixels wide, of a frame near the start. Blocks; raises MediaRefused."""
-    with _opened(path, limits) as (container, _):
+    with _open_container(path, limits) as (container, _):
         video = _video(container, limits)
         if video is None:
-            raise _refused("the file holds no video")
+            raise _refusal("the file holds no video")
         at = min(_POSTER_AT_SECONDS, _duration(container) / 2)
         if at:
             container.seek(int(at * av.time_base))
         for number, frame in enumerate(_frames(container, video)):
             if (frame.time or 0.0) >= at or number >= _POSTER_FRAMES:
                 break
-        return _jpeg(frame, _shown(video, frame))
+        return _jpeg(frame, _display_of(video, frame))
 
 
 @contextmanager
-def _opened(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, str]]:
+def _open_container(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, str]]:
     """Opens a file as what its first bytes say it is. Raises what FFmpeg raises for a broken one."""
     with path.open("rb") as file:
         content_type = sniff(file.read(HEAD_BYTES))
     demuxer = _DEMUXERS.get(content_type or "")
     if content_type is None or demuxer is None:
-        raise _refused(f"the file is {content_type or 'of no known kind'}, not a video or sound that can be read")
+        raise _refusal(f"the file is {content_type or 'of no known kind'}, not a video or sound that can be read")
     if demuxer == "mp4":
         _check_whole(path, content_type)
     # A disguised playlist is parsed as the named format, and could open nothing but files. Opening already decodes
@@ -148,7 +148,7 @@ def _check_whole(path: Path, content_type: str) -> None:
                 return
             at += length
             if at > size:
-                raise _refused(f"the file is broken or truncated ({content_type})")
+                raise _refusal(f"the file is broken or truncated ({content_type})")
 
 
 def _video(container: InputContainer, limits: MediaLimits) -> VideoStream | None:
@@ -159,9 +159,9 @@ def _video(container: InputContainer, limits: MediaLimits) -> VideoStream | None
         _check_codec(stream)
         width, height = stream.codec_context.width, stream.codec_context.height
         if width < 1 or height < 1:
-            raise _refused("the video has no picture size")
+            raise _refusal("the video has no picture size")
         if width * height > limits.frame_pixels:
-            raise _refused(f"the video has {width}x{height} pixels, more than {limits.frame_pixels} in all")
+            raise _refusal(f"the video has {width}x{height} pixels, more than {limits.frame_pixels} in all")
         return stream
     return None
 
@@ -169,7 +169,7 @@ def _video(container: InputContainer, limits: MediaLimits) -> VideoStream | None
 def _check_codec(stream: Stream) -> None:
     # The stubs do not say so, but a stream in a codec that FFmpeg does not know has no context.
     if not getattr(stream, "codec_context", None):
-        raise _refused("the file's codec is not known")
+        raise _refusal("the file's codec is not known")
 
 
 def _duration(container: InputContainer) -> float:
@@ -183,7 +183,7 @@ def _duration(container: InputContainer) -> float:
     return said if 0 < said <= _LONGEST_SECONDS else 0.0
 
 
-def _looked_through(
+def _scan(
     container: InputContainer, stream: VideoStream | AudioStream, *, whole: bool
 ) -> tuple[VideoFrame | None, float]:
     """Finds a video's first frame, the only source of how it is shown; measures a stream that is read as a `whole`."""
@@ -213,20 +213,20 @@ def _looked_through(
     return frame, measured if 0 < measured <= _LONGEST_SECONDS else 0.0
 
 
-def _shown(video: VideoStream, frame: VideoFrame | None) -> _Shown:
+def _display_of(video: VideoStream, frame: VideoFrame | None) -> _Display:
     width, height = video.codec_context.width, video.codec_context.height
     ratio = video.sample_aspect_ratio
-    if ratio and 1 / Fraction(_STRETCHED) <= ratio <= _STRETCHED:
+    if ratio and 1 / Fraction(_MAX_PIXEL_ASPECT) <= ratio <= _MAX_PIXEL_ASPECT:
         width = max(1, round(width * ratio))
     # Its stubs call it a mapping of texts.
     sides = cast(Iterable[SideData], frame.side_data if frame is not None else ())
     found = [matrix for side in sides if side.type is Type.DISPLAYMATRIX and len(matrix := bytes(side)) == _MATRIX.size]
     if not found:
-        return _Shown(width=width, height=height)
+        return _Display(width=width, height=height)
     across_by_x, down_by_x, _, across_by_y, down_by_y, *_ = _MATRIX.unpack(found[0])
     if abs(across_by_x) + abs(down_by_y) >= abs(across_by_y) + abs(down_by_x):
-        return _Shown(width=width, height=height, mirrored=across_by_x < 0, upside_down=down_by_y < 0)
-    return _Shown(width=height, height=width, transposed=True, mirrored=across_by_y < 0, upside_down=down_by_x < 0)
+        return _Display(width=width, height=height, mirrored=across_by_x < 0, upside_down=down_by_y < 0)
+    return _Display(width=height, height=width, transposed=True, mirrored=across_by_y < 0, upside_down=down_by_x < 0)
 
 
 def _frames(container: InputContainer, video: VideoStream) -> Iterator[VideoFrame]:
@@ -239,10 +239,10 @@ def _frames(container: InputContainer, video: VideoStream) -> Iterator[VideoFram
         if frame is None:
             raise
     if frame is None:
-        raise _refused("no frame of the video can be decoded")
+        raise _refusal("no frame of the video can be decoded")
 
 
-def _jpeg(frame: VideoFrame, shown: _Shown) -> bytes:
+def _jpeg(frame: VideoFrame, shown: _Display) -> bytes:
     width = min(shown.width, _POSTER_WIDTH)
     height = max(1, round(shown.height * width / shown.width))
     size = (height, width) if shown.transposed else (width, height)
@@ -258,5 +258,5 @@ def _jpeg(frame: VideoFrame, shown: _Shown) -> bytes:
     return target.getvalue()
 
 
-def _refused(message: str) -> MediaRefused:
+def _refusal(message: str) -> MediaRefused:
     return MediaRefused(message, reason="MEDIA_REFUSED")

@@ -59,10 +59,10 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         image = image.convert("RGB")
     if image.mode not in _BASES:
         raise MediaRefused(f"the picture's pixel format {mode} is not supported", reason="PICTURE_INVALID")
-    return image, _keyed(image, key)
+    return image, _keyed_alpha(image, key)
 
 
-def _keyed(image: Image.Image, key: object) -> Image.Image | None:
+def _keyed_alpha(image: Image.Image, key: object) -> Image.Image | None:
     """Returns the alpha channel of a picture with one transparent colour."""
     match image.mode, key:
         case "L", int(level):
@@ -92,24 +92,24 @@ def _conversion(profile: bytes | None, colours: Image.Image) -> tuple[Callable[[
             if mode == "L" and taken == "RGB":
                 mode = "RGB"
             if mode == "RGB" == taken and ImageCms.getProfileDescription(given).startswith("sRGB"):
-                return _plainly, True
+                return _to_rgb, True
             transform = ImageCms.buildTransform(given, target, mode, "RGB")
-            return lambda image: _applied(transform, image if image.mode == mode else image.convert(mode)), True
+            return lambda image: _apply(transform, image if image.mode == mode else image.convert(mode)), True
         # A broken profile raises different errors, and the pixels are intact in any case.
         except (ImageCms.PyCMSError, OSError, ValueError, TypeError, AttributeError):
             pass
     if mode == "LAB":
         lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
         of_lab = ImageCms.buildTransform(lab, target, "LAB", "RGB")
-        return lambda image: _applied(of_lab, image), not profile
-    return _plainly, not profile
+        return lambda image: _apply(of_lab, image), not profile
+    return _to_rgb, not profile
 
 
-def _plainly(image: Image.Image) -> Image.Image:
+def _to_rgb(image: Image.Image) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _applied(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
+def _apply(transform: ImageCms.ImageCmsTransform, image: Image.Image) -> Image.Image:
     made = ImageCms.applyTransform(image, transform)
     assert made is not None, "a picture is made where it is not changed in place"
     return made

@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 
 _START_SECONDS = 30.0
 _END_SECONDS = 2.0
-_LATE_SECONDS = 1.0
+_PAUSE_SECONDS = 1.0
 """A timeout that is noticed so late means that this process was paused, and says nothing about the file."""
-_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGALRM)
+_EXTERNAL_SIGNALS = (signal.SIGKILL, signal.SIGALRM)
 """The signals that end a decoder for reasons other than its file: out of memory, or its alarm after a pause."""
-_KEPT = ("PATH", "LANG", "LC_", "LD_", "PYTHON", "TMPDIR")
+_ENVIRONMENT = ("PATH", "LANG", "LC_", "LD_", "PYTHON", "TMPDIR")
 """Prefixes of the environment variables that a decoder sees. Keys and passwords are not among them."""
 
 
@@ -79,7 +79,7 @@ class Decoders:
                     await stack.enter_async_context(self._turns.of(owner))
             except TimeoutError:
                 raise MediaUnreachable("too many files are being decoded; try again later") from None
-            answer = await self._carried_out(order)
+            answer = await self._run_with_retry(order)
         if answer.errno:
             raise OSError(answer.errno, os.strerror(answer.errno), order.source)
         if answer.refused:
@@ -90,17 +90,17 @@ class Decoders:
             raise MediaRefused(answer.refused, reason=answer.reason, unreadable=answer.unreadable)
         return answer
 
-    async def _carried_out(self, order: Order) -> Answer:
+    async def _run_with_retry(self, order: Order) -> Answer:
         reason = "PICTURE_INVALID" if order.work is Work.PICTURE else "MEDIA_REFUSED"
         try:
             try:
-                return await self._asked(order)
+                return await self._exchange(order)
             except _Paused:
-                return await self._asked(order)
+                return await self._exchange(order)
             except _Ended as exc:
-                if exc.by not in _FROM_OUTSIDE:
+                if exc.by not in _EXTERNAL_SIGNALS:
                     raise
-                return await self._asked(order)
+                return await self._exchange(order)
         except _Paused:
             raise MediaUnreachable("the service was paused while it decoded; try again later") from None
         except TimeoutError:
@@ -109,14 +109,14 @@ class Decoders:
             raise MediaTooCostly(text, reason=reason) from None
         except _Ended as exc:
             logger.warning("decoder ended", extra={"work": order.work.value, "signal": exc.by})
-            if exc.by in _FROM_OUTSIDE:
+            if exc.by in _EXTERNAL_SIGNALS:
                 raise MediaUnreachable("the decoder was ended from outside; try again later") from None
             raise MediaTooCostly("the file is broken: its decoder crashed", reason=reason) from None
 
-    async def _asked(self, order: Order) -> Answer:
+    async def _exchange(self, order: Order) -> Answer:
         """Raises TimeoutError, _Paused and _Ended."""
         fresh = not self._idle
-        process = await self._ready()
+        process = await self._acquire()
         spent, loop = True, asyncio.get_running_loop()
         try:
             assert process.stdin is not None
@@ -126,9 +126,9 @@ class Decoders:
             due = loop.time() + self._limits.work_seconds
             try:
                 async with asyncio.timeout_at(due):
-                    answer = await _answer(process)
+                    answer = await _read_answer(process)
             except TimeoutError:
-                if loop.time() > due + _LATE_SECONDS:
+                if loop.time() > due + _PAUSE_SECONDS:
                     raise _Paused from None
                 raise
             spent = answer.spent
@@ -139,10 +139,10 @@ class Decoders:
                 self._idle.append(process)
         if spent and not fresh:
             # Earlier files may have used up the memory that it lacked.
-            return await self._asked(order)
+            return await self._exchange(order)
         return answer
 
-    async def _ready(self) -> asyncio.subprocess.Process:
+    async def _acquire(self) -> asyncio.subprocess.Process:
         while self._idle:
             process = self._idle.pop()
             if process.returncode is None:
@@ -154,7 +154,7 @@ class Decoders:
                 *(sys.executable, "-P", "-m", "evergreen_server.media.decoder", self._limits.text()),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
-                env={name: value for name, value in os.environ.items() if name.startswith(_KEPT)},
+                env={name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)},
                 start_new_session=True,
             )
         except OSError as exc:
@@ -162,7 +162,7 @@ class Decoders:
         self._all.add(process)
         try:
             async with asyncio.timeout(_START_SECONDS):
-                await _answer(process)
+                await _read_answer(process)
         except (TimeoutError, _Ended) as exc:
             await self._end(process)
             raise MediaUnreachable("no decoder could be started; try again later") from exc
@@ -180,7 +180,7 @@ class Decoders:
         self._all.discard(process)
 
 
-async def _answer(process: asyncio.subprocess.Process) -> Answer:
+async def _read_answer(process: asyncio.subprocess.Process) -> Answer:
     assert process.stdout is not None
     line = b""
     try:

@@ -78,7 +78,7 @@ class Fetcher:
 
         Raises MediaRefused and MediaUnreachable; an OSError of the local disk passes through.
         """
-        url = self._policy.checked(uri)
+        url = self._policy.check(uri)
         spool = Spool(self._temp_dir / f"fetch-{uuid4().hex}")
         try:
             yield await self._download(url, kind, spool, owner)
@@ -103,12 +103,12 @@ class Fetcher:
     async def _follow(self, url: URL, kind: Kind, spool: Spool) -> Fetched:
         for hop in range(MAX_REDIRECTS + 1):
             try:
-                async with self._asked(url, kind) as response:
+                async with self._get(url, kind) as response:
                     if response.status == 200:
                         return replace(await self._receive(response, kind, spool), redirected=hop > 0)
                     url = self._next(url, response)
             except (aiohttp.ClientError, TimeoutError) as exc:
-                error = _translated(exc, url.raw_host or "")
+                error = _media_error(exc, url.raw_host or "")
                 error.redirected = hop > 0
                 raise error from exc
             except MediaError as exc:
@@ -117,7 +117,7 @@ class Fetcher:
         raise MediaRefused(f"the URL leads to more than {MAX_REDIRECTS} redirects", reason="MEDIA_REFUSED")
 
     @asynccontextmanager
-    async def _asked(self, url: URL, kind: Kind) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _get(self, url: URL, kind: Kind) -> AsyncIterator[aiohttp.ClientResponse]:
         session = self._trusted if self._policy.trusts(url) else self._guarded
         try:
             response = await session.get(url, allow_redirects=False, headers=_headers(kind))
@@ -142,7 +142,7 @@ class Fetcher:
         if url.scheme == "https" and target.scheme == "http":
             raise MediaRefused(f"{url.raw_host} redirects from https to http", reason="MEDIA_REFUSED")
         try:
-            return self._policy.checked(text)
+            return self._policy.check(text)
         except MediaRefused as exc:
             raise MediaRefused(f"{url.raw_host} redirects to a refused URL: {exc}", reason=exc.reason) from None
 
@@ -240,7 +240,7 @@ def _too_large(kind: Kind, limit: int) -> MediaRefused:
     return MediaRefused(f"the {kind.value} is larger than {limit} bytes", reason="MEDIA_REFUSED")
 
 
-def _translated(exc: aiohttp.ClientError | TimeoutError, host: str) -> MediaRefused | MediaUnreachable:
+def _media_error(exc: aiohttp.ClientError | TimeoutError, host: str) -> MediaRefused | MediaUnreachable:
     """Translates a failure into a text of our own: the library's may repeat the URL, which may be signed."""
     match exc:
         case aiohttp.ClientConnectorError(os_error=NotPublic()):

@@ -69,7 +69,7 @@ def prepare(data: bytes, rule: PictureRule, limits: MediaLimits) -> Picture:
     """
     content_type = _format(data)
     found = parts(data, content_type)
-    image, orientation, animated = _loaded(found.decoded, content_type, limits)
+    image, orientation, animated = _load(found.decoded, content_type, limits)
     warnings = ["PICTURE_ANIMATED: only the first frame is used"] if animated else []
     if found.surplus:
         warnings.append(f"PICTURE_SURPLUS: {found.surplus} bytes that are no part of the picture were left out")
@@ -86,16 +86,16 @@ def prepare(data: bytes, rule: PictureRule, limits: MediaLimits) -> Picture:
     elif found.bare and orientation not in _UPRIGHT and not animated and is_opaque_rgb(image):
         seen = _digest(image)
         del image
-        if _ends_where_it_is_read(data, content_type, found, seen):
+        if _tail_matters(data, content_type, found, seen):
             return Picture(data=data, content_type=content_type, width=width, height=height)
-        image, _, _ = _loaded(data, content_type, limits)
+        image, _, _ = _load(data, content_type, limits)
     # Each step drops the picture of the one before, since large pictures must not be held twice.
     image, profile_used = opaque_srgb(image, _centre(image, (height, width) if swapped else size))
     if not profile_used:
         warnings.append("PICTURE_PROFILE_IGNORED: the colour profile is broken; the colours are taken as sRGB")
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
-    encoded, encoded_type = _encoded(image, lossless=content_type in _LOSSLESS, limit=limits.picture_bytes)
+    encoded, encoded_type = _encode(image, lossless=content_type in _LOSSLESS, limit=limits.picture_bytes)
     return Picture(data=encoded, content_type=encoded_type, width=width, height=height, warnings=tuple(warnings))
 
 
@@ -114,22 +114,22 @@ def _format(data: bytes) -> str:
     raise MediaRefused(f"the file is {content_type}, not a picture", reason="MEDIA_REFUSED")
 
 
-def _loaded(data: bytes, content_type: str, limits: MediaLimits) -> tuple[Image.Image, int, bool]:
+def _load(data: bytes, content_type: str, limits: MediaLimits) -> tuple[Image.Image, int, bool]:
     """Decodes the first frame. Returns it, its orientation, and whether there are more frames."""
     try:
         image = Image.open(io.BytesIO(data), formats=[_FORMATS[content_type]])
     except Image.DecompressionBombError:
         raise _invalid(f"the picture has more than {limits.picture_pixels} pixels") from None
-    _judge(image, content_type, limits)
-    _mend_clear_colours(image, data)
+    _check_size(image, content_type, limits)
+    _fix_transparency(image, data)
     image.load()
     # Once more: a format with a size per frame reveals the real one only now.
-    _judge(image, content_type, limits)
+    _check_size(image, content_type, limits)
     animated = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
     return image, _orientation(image), animated
 
 
-def _judge(image: Image.Image, content_type: str, limits: MediaLimits) -> None:
+def _check_size(image: Image.Image, content_type: str, limits: MediaLimits) -> None:
     size = f"the picture has {image.width}x{image.height} pixels"
     if max(image.size) > _MAX_SIDE:
         raise _invalid(f"{size}; no side may have more than {_MAX_SIDE}")
@@ -159,7 +159,7 @@ def _tile_bytes(image: TiffImagePlugin.TiffImageFile) -> float:
     return float(across * down * samples * max(bits) / 8)
 
 
-def _mend_clear_colours(image: Image.Image, data: bytes) -> None:
+def _fix_transparency(image: Image.Image, data: bytes) -> None:
     """Converts a PNG's transparent colour to the depth of its pixels, and drops entries outside the palette."""
     key = image.info.get("transparency")
     if image.format != "PNG" or key is None:
@@ -196,7 +196,7 @@ def _centre(image: Image.Image, size: tuple[int, int]) -> tuple[int, int, int, i
     return left, top, left + size[0], top + size[1]
 
 
-def _ends_where_it_is_read(data: bytes, content_type: str, found: Parts, seen: int) -> bool:
+def _tail_matters(data: bytes, content_type: str, found: Parts, seen: int) -> bool:
     """Returns whether a bare file's last bytes are pixels: without them, it decodes differently or not at all."""
     if found.tail is None:
         return True
@@ -217,17 +217,17 @@ def _digest(image: Image.Image) -> int:
     return crc
 
 
-def _encoded(image: Image.Image, *, lossless: bool, limit: int) -> tuple[bytes, str]:
+def _encode(image: Image.Image, *, lossless: bool, limit: int) -> tuple[bytes, str]:
     if lossless:
         with suppress(_Full):
-            return _saved(image, limit, format="PNG"), "image/png"
+            return _save(image, limit, format="PNG"), "image/png"
     for quality in _JPEG_QUALITIES:
         with suppress(_Full):
-            return _saved(image, limit, format="JPEG", quality=quality), "image/jpeg"
+            return _save(image, limit, format="JPEG", quality=quality), "image/jpeg"
     raise MediaRefused(f"the picture cannot be encoded in {limit} bytes", reason="MEDIA_REFUSED")
 
 
-def _saved(image: Image.Image, limit: int, *, format: str, quality: int | None = None) -> bytes:
+def _save(image: Image.Image, limit: int, *, format: str, quality: int | None = None) -> bytes:
     target = _CappedBytes(limit)
     image.save(target, format=format, **({} if quality is None else {"quality": quality}))
     return target.getvalue()

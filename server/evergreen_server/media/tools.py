@@ -81,7 +81,7 @@ class Media:
     def uri_error(self, uri: str) -> str | None:
         """Returns what is wrong with a URL by its text alone, or None. Needs no open context."""
         try:
-            self._policy.checked(uri)
+            self._policy.check(uri)
         except MediaRefused as exc:
             return str(exc)
         return None

@@ -31,39 +31,39 @@ class UrlPolicy:
         self._private_hosts = frozenset(map(_authority, private_hosts))
         self._ports = ports
 
-    def checked(self, uri: str) -> URL:
+    def check(self, uri: str) -> URL:
         """Parses a URL for the request that follows. Raises MediaRefused for a URL that may not be fetched."""
         scheme = uri[:16].partition(":")[0].lower()
         if scheme == "data":
-            raise _refused("a data: URI is not taken here; send the bytes inline instead")
+            raise _refusal("a data: URI is not taken here; send the bytes inline instead")
         if len(uri) > MAX_URL_LENGTH:
-            raise _refused(f"the URL is longer than {MAX_URL_LENGTH} characters")
+            raise _refusal(f"the URL is longer than {MAX_URL_LENGTH} characters")
         if _UNPRINTABLE.search(uri):
-            raise _refused("the URL holds a space, a control character or a backslash")
+            raise _refusal("the URL holds a space, a control character or a backslash")
         if scheme not in ("http", "https"):
-            raise _refused("the URL must begin with https:// or http://")
+            raise _refusal("the URL must begin with https:// or http://")
         try:
             # ASCII text is sent unchanged: quoting it again could break a signature in it.
             url = URL(uri, encoded=uri.isascii())
             host, port = url.raw_host, url.port
         except ValueError:
-            raise _refused("the URL cannot be read: its host or port is malformed") from None
+            raise _refusal("the URL cannot be read: its host or port is malformed") from None
         if not host:
-            raise _refused("the URL names no host")
+            raise _refusal("the URL names no host")
         if "@" in url.raw_authority:
-            raise _refused("the URL must not hold a user name or password")
+            raise _refusal("the URL must not hold a user name or password")
         if self.trusts(url):
             return url
         if ":" in host or _ENDS_IN_A_NUMBER.search(host):
             if not is_public(host):
-                raise _refused("the URL's host is not a public address")
+                raise _refusal("the URL's host is not a public address")
         elif not _NAME.fullmatch(host):
-            raise _refused("the URL's host is not a valid name")
+            raise _refusal("the URL's host is not a valid name")
         elif host.lower().rstrip(".") == "localhost" or _name(host).endswith(".localhost"):
-            raise _refused("the URL's host is this machine, which is not public")
+            raise _refusal("the URL's host is this machine, which is not public")
         if port not in self._ports:
             allowed = ", ".join(map(str, sorted(self._ports)))
-            raise _refused(f"the URL's port must be one of {allowed}")
+            raise _refusal(f"the URL's port must be one of {allowed}")
         return url
 
     def trusts(self, url: URL) -> bool:
@@ -74,7 +74,7 @@ class UrlPolicy:
     def may_pass_on(self, uri: str) -> bool:
         """Returns whether this URL may be passed to the provider: https on a public DNS name, default port."""
         try:
-            url = self.checked(uri)
+            url = self.check(uri)
         except MediaRefused:
             return False
         host = _name(url.raw_host or "")
@@ -102,5 +102,5 @@ def _name(host: str) -> str:
     return host.lower().rstrip(".")
 
 
-def _refused(message: str) -> MediaRefused:
+def _refusal(message: str) -> MediaRefused:
     return MediaRefused(message, reason="MEDIA_REFUSED")

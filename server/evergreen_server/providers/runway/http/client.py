@@ -31,10 +31,10 @@ from evergreen_server.ports.provider import (
 )
 from evergreen_server.ports.specs import GenerationSpec, Json, PreparedMedia
 from evergreen_server.providers.runway.http import wire
-from evergreen_server.providers.runway.http.creating import judge, post_once
+from evergreen_server.providers.runway.http.creating import interpret, post_once
 from evergreen_server.providers.runway.http.exchange import NETWORK_ERRORS, Answer, cause_of, read_answer
 from evergreen_server.providers.runway.http.proxies import Proxies
-from evergreen_server.providers.runway.http.retry import Again, Retry, RetryPolicy, retry_after_seconds
+from evergreen_server.providers.runway.http.retry import Retry, Retryable, RetryPolicy, retry_after_seconds
 from evergreen_server.providers.runway.http.transfer import (
     UPLOAD_LEAST,
     UPLOAD_MOST,
@@ -99,7 +99,9 @@ class RunwayClient:
         async with AsyncExitStack() as stack:
             # A stale keep-alive connection could make the outcome of a create unknown, so each gets a fresh one.
             self._creates = await stack.enter_async_context(_session(force_close=True, limit=0))
-            self._reads = await stack.enter_async_context(_session(limit=READ_CONNECTIONS, middlewares=(_once,)))
+            self._reads = await stack.enter_async_context(
+                _session(limit=READ_CONNECTIONS, middlewares=(_no_hidden_retry,))
+            )
             # Transfers are long, and must not keep polls waiting for a connection.
             self._transfers = await stack.enter_async_context(_session(force_close=True, limit=0))
             self._stack = stack.pop_all()
@@ -118,25 +120,25 @@ class RunwayClient:
         answer = await post_once(
             self._creates,
             self._url(path),
-            await _joined(wire.encode(composed.body)),
+            await _join(wire.encode(composed.body)),
             headers=self._headers,
             before_send=before_send,
             limits=aiohttp.ClientTimeout(total=limits.create, connect=limits.connect),
             proxy=self._proxies.of(self._url(path)),
         )
-        return judge(answer, composed, secret=self._key, now=self._now())
+        return interpret(answer, composed, secret=self._key, now=self._now())
 
     async def task(self, task_id: str) -> Task:
         # Never repeated here: the poller slows down where there is no answer, and retries within each of its polls
         # would multiply the load on a provider that is failing.
         if not re.fullmatch(wire.TASK_ID, task_id):
             raise TaskGone("That is no task id.")
-        answer = await self._ask("GET", f"/v1/tasks/{task_id}")
+        answer = await self._request("GET", f"/v1/tasks/{task_id}")
         if answer.status == 404 or (answer.status == 400 and not re.fullmatch(TASK_UUID, task_id)):
             raise TaskGone("The provider knows no such task.")
         task = wire.read_task(task_id, self._read(answer))
         if task is None:
-            raise Again("The provider's answer about the task could not be read.")
+            raise Retryable("The provider's answer about the task could not be read.")
         return task
 
     async def delete(self, task_id: str) -> bool:
@@ -145,12 +147,12 @@ class RunwayClient:
         async def attempt() -> bool:
             nonlocal tries
             tries += 1
-            answer = await self._ask("DELETE", f"/v1/tasks/{task_id}")
+            answer = await self._request("DELETE", f"/v1/tasks/{task_id}")
             if answer.status == 404:
                 # After a request whose answer was lost, this call most likely deleted the task itself.
                 return tries > 1
             if not 200 <= answer.status < 300:
-                raise self._unusable(answer)
+                raise self._unavailable(answer)
             return True
 
         if not re.fullmatch(wire.TASK_ID, task_id):
@@ -165,12 +167,12 @@ class RunwayClient:
         limits = self._transfer_limits(self._timeouts.upload)
 
         async def attempt() -> str:
-            answer = await self._ask("POST", "/v1/uploads", {"filename": filename, "type": "ephemeral"})
+            answer = await self._request("POST", "/v1/uploads", {"filename": filename, "type": "ephemeral"})
             if answer.status == 429:
                 after = retry_after_seconds(answer.headers.get("Retry-After"), self._now())
                 raise DailyLimitReached("The provider takes no more uploads for now.", retry_after_seconds=after)
             if 400 <= answer.status < 500:
-                raise Refused(f"The provider refused the upload: {self._said(answer)}", status=answer.status)
+                raise Refused(f"The provider refused the upload: {self._error_text(answer)}", status=answer.status)
             where = self._read(answer)
             match where:
                 case {"uploadUrl": str() as url, "fields": dict() as fields, "runwayUri": str() as uri} if re.fullmatch(
@@ -178,10 +180,10 @@ class RunwayClient:
                 ):
                     target = self._signed(url)
                 case _:
-                    raise Again("The provider's answer about the upload could not be read.")
+                    raise Retryable("The provider's answer about the upload could not be read.")
             texts = {name: str(value) for name, value in fields.items()}
             if target is None or not all(text.isprintable() for text in (*texts, *texts.values())):
-                raise Again("The provider gave an upload form that cannot be used.")
+                raise Retryable("The provider gave an upload form that cannot be used.")
             await store(
                 self._transfers,
                 target,
@@ -206,15 +208,15 @@ class RunwayClient:
 
     async def account(self) -> Account:
         async def attempt() -> Account:
-            account = wire.read_account(self._read(await self._ask("GET", "/v1/organization")))
+            account = wire.read_account(self._read(await self._request("GET", "/v1/organization")))
             if account is None:
-                raise Again("The provider's answer about the account could not be read.")
+                raise Retryable("The provider's answer about the account could not be read.")
             return account
 
         return await self._retry.run(attempt, what="account")
 
-    async def _ask(self, method: str, path: str, body: dict[str, Json] | None = None) -> Answer:
-        """Makes one request. Raises Again for failures that may be temporary, and Unauthorized."""
+    async def _request(self, method: str, path: str, body: dict[str, Json] | None = None) -> Answer:
+        """Makes one request. Raises Retryable for failures that may be temporary, and Unauthorized."""
         url = self._url(path)
         timeout = aiohttp.ClientTimeout(total=self._timeouts.read, sock_connect=self._timeouts.connect)
         try:
@@ -229,27 +231,27 @@ class RunwayClient:
             ) as response:
                 answer = await read_answer(response)
         except NETWORK_ERRORS as error:
-            raise Again(f"The provider gave no answer ({cause_of(error)}).") from error
+            raise Retryable(f"The provider gave no answer ({cause_of(error)}).") from error
         status = answer.status
         if status in (401, 403):
-            raise Unauthorized(f"The provider refused the key or the account: {self._said(answer)}")
+            raise Unauthorized(f"The provider refused the key or the account: {self._error_text(answer)}")
         if status == 408 or status >= 500 or (status == 429 and path != "/v1/uploads"):
             after = retry_after_seconds(answer.headers.get("Retry-After"), self._now())
-            raise Again(f"The provider answered HTTP {status}.", retry_after_seconds=after)
+            raise Retryable(f"The provider answered HTTP {status}.", retry_after_seconds=after)
         return answer
 
     def _read(self, answer: Answer) -> Json:
         if not 200 <= answer.status < 300:
-            raise self._unusable(answer)
+            raise self._unavailable(answer)
         try:
             return wire.parse(answer.body) if answer.whole else None
         except ValueError as error:
-            raise Again("The provider's answer is not JSON.") from error
+            raise Retryable("The provider's answer is not JSON.") from error
 
-    def _unusable(self, answer: Answer) -> ProviderUnavailable:
-        return ProviderUnavailable(f"The provider answered HTTP {answer.status}: {self._said(answer)}")
+    def _unavailable(self, answer: Answer) -> ProviderUnavailable:
+        return ProviderUnavailable(f"The provider answered HTTP {answer.status}: {self._error_text(answer)}")
 
-    def _said(self, answer: Answer) -> str:
+    def _error_text(self, answer: Answer) -> str:
         return wire.clean(wire.error_text(answer.body), secret=self._key) or f"HTTP {answer.status}"
 
     def _signed(self, url: str) -> URL | None:
@@ -277,7 +279,7 @@ def _session(
     )
 
 
-async def _joined(pieces: Iterable[bytes]) -> bytes:
+async def _join(pieces: Iterable[bytes]) -> bytes:
     """Joins pieces, yielding to other tasks after each large one."""
     body = bytearray()
     for piece in pieces:
@@ -287,9 +289,9 @@ async def _joined(pieces: Iterable[bytes]) -> bytes:
     return bytes(body)
 
 
-async def _once(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+async def _no_hidden_retry(request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Prevents the HTTP library's own hidden retry, which would evade the bound on retries."""
     try:
         return await send(request)
     except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise Again(f"The provider gave no answer ({cause_of(error)}).") from error
+        raise Retryable(f"The provider gave no answer ({cause_of(error)}).") from error

@@ -26,7 +26,7 @@ from evergreen_server.providers.runway.http import wire
 from evergreen_server.providers.runway.http.exchange import NETWORK_ERRORS, Answer, GuardedBody, cause_of, read_answer
 from evergreen_server.providers.runway.http.retry import retry_after_seconds
 
-__all__ = ["judge", "post_once"]
+__all__ = ["interpret", "post_once"]
 
 logger = logging.getLogger(__name__)
 
@@ -63,17 +63,17 @@ async def post_once(
         raise SubmissionUnknown(f"The provider's answer was lost ({cause_of(error)}).") from error
 
 
-def judge(answer: Answer, composed: Composition, *, secret: str, now: datetime) -> Submission:
+def interpret(answer: Answer, composed: Composition, *, secret: str, now: datetime) -> Submission:
     """Returns the task that was made. Raises the ProviderError that the answer stands for."""
     if 200 <= answer.status < 300:
-        return _made(answer)
+        return _submission_of(answer)
     text = wire.clean(wire.error_text(answer.body), secret=secret)
     request_id = wire.clean(answer.headers.get("apigw-requestid", ""), limit=64)
     logger.info("create not accepted", extra={"status": answer.status, "provider_request_id": request_id})
-    raise _meaning(answer, composed, text, secret=secret, now=now)
+    raise _error_of(answer, composed, text, secret=secret, now=now)
 
 
-def _made(answer: Answer) -> Submission:
+def _submission_of(answer: Answer) -> Submission:
     """Reads the task's id, however broken the rest of the answer is, since the task is paid for."""
     try:
         if not answer.whole:
@@ -86,7 +86,7 @@ def _made(answer: Answer) -> Submission:
     return submission
 
 
-def _meaning(answer: Answer, composed: Composition, text: str, *, secret: str, now: datetime) -> ProviderError:
+def _error_of(answer: Answer, composed: Composition, text: str, *, secret: str, now: datetime) -> ProviderError:
     status = answer.status
     said = text or f"HTTP {status}"
     match status:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from evergreen_server.ports.provider import ProviderUnavailable
 from evergreen_server.runtime.backoff import doubled
 
-__all__ = ["Again", "Retry", "RetryPolicy", "retry_after_seconds"]
+__all__ = ["Retry", "RetryPolicy", "Retryable", "retry_after_seconds"]
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 LONGEST_SECONDS = 86_400.0
 
 
-class Again(ProviderUnavailable):
+class Retryable(ProviderUnavailable):
     """A try failed; another one may succeed."""
 
 
@@ -51,13 +51,13 @@ class Retry:
         self._monotonic = monotonic
 
     async def run(self, attempt: Callable[[], Awaitable[T]], *, what: str) -> T:
-        """Returns the first success. Raises the last `Again` when the tries or the time run out."""
+        """Returns the first success. Raises the last `Retryable` when the tries or the time run out."""
         policy = self._policy
         end = self._monotonic() + policy.total_seconds
         for made in range(1, policy.tries + 1):
             try:
                 return await attempt()
-            except Again as failure:
+            except Retryable as failure:
                 wait = failure.retry_after_seconds
                 if wait is None:
                     wait = doubled(policy.first_seconds, made - 1, most=policy.most_seconds) * (1 + self._random() / 2)

@@ -15,7 +15,7 @@ from yarl import URL
 
 from evergreen_server.ports.provider import Download, OutputUnavailable, ProviderUnavailable, Read
 from evergreen_server.providers.runway.http.exchange import NETWORK_ERRORS
-from evergreen_server.providers.runway.http.retry import Again
+from evergreen_server.providers.runway.http.retry import Retryable
 
 __all__ = ["UPLOAD_LEAST", "UPLOAD_MOST", "FileBody", "NotStored", "open_download", "signed_url", "store"]
 
@@ -24,14 +24,14 @@ UPLOAD_LEAST, UPLOAD_MOST = 512, 200_000_000
 CHUNK_LEAST, CHUNK_READ = 256 << 10, 512 << 10
 PIECE = 1 << 20
 
-GONE = (401, 403, 404, 410)
-UNSENDABLE = (*NETWORK_ERRORS, ValueError)
+GONE_STATUSES = (401, 403, 404, 410)
+SEND_ERRORS = (*NETWORK_ERRORS, ValueError)
 """ValueError: a URL or form field that the provider returned may be one that cannot be sent."""
-PASSING = (408, 425, 429)
+TEMPORARY_STATUSES = (408, 425, 429)
 """Refusals that another try may not meet."""
 
 
-class NotStored(Again):
+class NotStored(Retryable):
     """The provider's storage refused a file. Another upload URL may help; if none does, the file is unusable."""
 
     def __init__(self, status: int) -> None:
@@ -86,7 +86,7 @@ async def store(
 ) -> None:
     """Posts a file to storage, after its fields.
 
-    Raises NotStored, the OSError of reading the file, or else Again; the caller decides what to repeat.
+    Raises NotStored, the OSError of reading the file, or else Retryable; the caller decides what to repeat.
     """
     form = aiohttp.FormData()
     for key, value in fields.items():
@@ -95,14 +95,14 @@ async def store(
     try:
         async with session.post(url, data=form, timeout=limits, allow_redirects=False, proxy=proxy) as response:
             status = response.status
-    except UNSENDABLE:
+    except SEND_ERRORS:
         if file.error is not None:
             raise file.error from None
-        raise Again("The upload to the provider's storage broke off.") from None
-    if 400 <= status < 500 and status not in PASSING:
+        raise Retryable("The upload to the provider's storage broke off.") from None
+    if 400 <= status < 500 and status not in TEMPORARY_STATUSES:
         raise NotStored(status)
     if not 200 <= status < 300:
-        raise Again(f"The provider's storage answered HTTP {status}.")
+        raise Retryable(f"The provider's storage answered HTTP {status}.")
 
 
 @asynccontextmanager
@@ -121,7 +121,7 @@ async def open_download(
             auto_decompress=False,
             proxy=proxy,
         )
-    except UNSENDABLE:
+    except SEND_ERRORS:
         raise ProviderUnavailable("The output could not be opened.") from None
     try:
         yield _describe(response, offset)
@@ -142,7 +142,7 @@ def _describe(response: aiohttp.ClientResponse, offset: int) -> Download:
             return Download(chunks=_chunks(response, rest), size=size, offset=offset, content_type=content_type)
         case 416 if response.headers.get("Content-Range", "").strip() == f"bytes */{offset}":
             return Download(chunks=_nothing(), size=offset, offset=offset, content_type=content_type)
-        case status if status in GONE:
+        case status if status in GONE_STATUSES:
             raise OutputUnavailable(f"The output's URL answers HTTP {status}; it has expired or the output is gone.")
         case status:
             raise ProviderUnavailable(f"The output's server answered HTTP {status}.")

@@ -13,7 +13,7 @@ from aiohttp import web
 from evergreen_server.providers.runway.catalog.models import Issue, Json, Operation
 from evergreen_server.providers.runway.sandbox.generation.creation import Creation
 from evergreen_server.providers.runway.sandbox.http.answers import Answer, invalid, no_task, refusal
-from evergreen_server.providers.runway.sandbox.http.faults import CREATES, Struck, Target
+from evergreen_server.providers.runway.sandbox.http.faults import CREATES, Injected, Target
 from evergreen_server.providers.runway.sandbox.http.front import Front
 from evergreen_server.providers.runway.sandbox.http.organization import organization, usage
 from evergreen_server.providers.runway.sandbox.http.outputs import Signer
@@ -89,7 +89,7 @@ class Api:
         if early is not None:
             return early
         refused = self._refusal(request, route, operation, raw)
-        answer = refused or await self._perform(request, route, operation, body, digest, passage.struck)
+        answer = refused or await self._perform(request, route, operation, body, digest, passage.injected)
         return await passage.after(answer)
 
     async def _read(self, request: web.Request) -> bytes | None:
@@ -151,7 +151,7 @@ class Api:
         return None
 
     async def _perform(
-        self, request: web.Request, route: Route | None, operation: str, body: Json, digest: str, struck: Struck
+        self, request: web.Request, route: Route | None, operation: str, body: Json, digest: str, injected: Injected
     ) -> Answer:
         if operation in {"get_task", "delete_task"}:
             task = self._books.task(route.task_id or "", self._clock.now()) if route else None
@@ -169,7 +169,7 @@ class Api:
                 return usage(self._books, body, self._clock.now())
             case _:
                 settings = self._controls.settings
-                return await self._creation.create(Operation(operation), body, digest, settings, struck.plan)
+                return await self._creation.create(Operation(operation), body, digest, settings, injected.plan)
 
     def _get(self, request: web.Request, task: Task) -> Answer:
         settings, now = self._controls.settings, self._clock.now()

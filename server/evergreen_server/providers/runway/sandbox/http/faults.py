@@ -138,7 +138,7 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Struck:
+class Injected:
     """The faults of one call: at most one in the answer, and any number that decide how its task ends."""
 
     answer: Fault | None = None
@@ -171,7 +171,7 @@ class Script:
         self._rules = kept
         return removed
 
-    def strike(self, target: Target) -> Struck:
+    def inject(self, target: Target) -> Injected:
         """Returns what happens to a call, and counts it."""
         answer: Fault | None = None
         plan: list[Fault] = []
@@ -187,4 +187,4 @@ class Script:
                 plan.append(rule.fault)
             else:
                 answer = rule.fault
-        return Struck(answer=answer, plan=tuple(plan))
+        return Injected(answer=answer, plan=tuple(plan))

@@ -80,7 +80,7 @@ class Files:
         passage = self._front.open(request, target)
         if (early := await passage.before()) is not None:
             return early
-        fault = passage.struck.answer
+        fault = passage.injected.answer
         kind = fault.kind if fault else ""
         if task is None or task.deleted_at is not None or task.status(now) != "SUCCEEDED" or kind == "output_404":
             passage.enter(404)

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from evergreen_server.providers.runway.sandbox.http.answers import Answer, no_task
 from evergreen_server.providers.runway.sandbox.http.calls import Call, CallLog
-from evergreen_server.providers.runway.sandbox.http.faults import Fault, Script, Struck, Target
+from evergreen_server.providers.runway.sandbox.http.faults import Fault, Injected, Script, Target
 from evergreen_server.providers.runway.sandbox.state.clock import SimulatedClock, timestamp
 
 
@@ -24,7 +24,7 @@ class Front:
         return Passage(
             request=request,
             target=target,
-            struck=self._script.strike(target),
+            injected=self._script.inject(target),
             calls=self._calls,
             clock=self._clock,
             stopping=self.stopping,
@@ -39,12 +39,12 @@ class Passage:
         *,
         request: web.Request,
         target: Target,
-        struck: Struck,
+        injected: Injected,
         calls: CallLog,
         clock: SimulatedClock,
         stopping: asyncio.Event,
     ) -> None:
-        self.struck = struck
+        self.injected = injected
         self._request = request
         self._target = target
         self._calls = calls
@@ -69,12 +69,12 @@ class Passage:
             task_id=target.task_id or task_id,
             model=target.model,
             prompt=target.prompt,
-            fault=self.struck.kinds,
+            fault=self.injected.kinds,
         )
 
     async def before(self) -> web.StreamResponse | None:
         """Injects the faults that come before the call is performed."""
-        fault = self.struck.answer
+        fault = self.injected.answer
         if fault is None:
             return None
         match fault.kind:
@@ -93,7 +93,7 @@ class Passage:
 
     async def after(self, answer: Answer) -> web.StreamResponse:
         """Sends the result of the call, or what the script turns it into."""
-        fault = self.struck.answer
+        fault = self.injected.answer
         if fault is None:
             return self.send(answer)
         match fault.kind:
