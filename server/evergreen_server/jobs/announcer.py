@@ -1,4 +1,4 @@
-"""Passes committed changes to whoever acts on them, on the loop. An announcement is a hint to read the rows again."""
+"""Passes committed changes to its subscribers, on the loop. An announcement is a hint to read the rows again."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeAlias

@@ -41,14 +41,14 @@ logger = logging.getLogger(__name__)
 
 
 RunJob = Callable[[str, int, int], Awaitable[None]]
-"""Takes a job's id, attempt and run; returns when nothing is left to do."""
+"""Takes a job's id, attempt and restarts; returns when nothing is left to do."""
 
 
 class Engine:
     """The engine of this process. There can be one at a time, since DBOS is one per process."""
 
     def __init__(self, database: Database, *, replica_id: str) -> None:
-        """Takes an id that on a shared database is new for each process, and on an own one always the same."""
+        """Takes the id of this replica: new for each process on a shared database, else always the same."""
         self._database = database
         self._replica_id = replica_id
         self._client: DBOSClient | None = None
@@ -68,7 +68,7 @@ class Engine:
         self._opened().enqueue_in_transaction(db, options, job.job_id, job.attempt, job.restarts)
 
     def pending(self, replica_ids: Sequence[str] | None) -> list[tuple[str, str]]:
-        """Gives (workflow, replica) of what runs on these replicas, or on any. Blocks."""
+        """Returns (workflow, replica) of what runs on these replicas, or on any. Blocks."""
         found = self._opened().list_workflows(
             status="PENDING",
             executor_id=None if replica_ids is None else list(replica_ids),
@@ -78,11 +78,11 @@ class Engine:
         return [(workflow.workflow_id, workflow.executor_id or "") for workflow in found]
 
     def requeue(self, workflow_ids: Sequence[str]) -> None:
-        """Gives workflows back to the queue; those that have ended are left alone. Blocks."""
+        """Puts workflows back into the queue; those that have ended are left alone. Blocks."""
         self._opened().resume_workflows(list(workflow_ids), queue_name=QUEUE)
 
     def forget_ended(self, before: datetime, most: int) -> int:
-        """Removes workflows that ended before a moment, `most` at once, and tells how many. Blocks."""
+        """Removes workflows that ended before a time, `most` at once, and returns how many. Blocks."""
         found = self._opened().list_workflows(
             status=["SUCCESS", "ERROR", "CANCELLED"],
             completed_before=before.isoformat(),
@@ -101,15 +101,15 @@ class Engine:
 
     @asynccontextmanager
     async def open(self, run_job: RunJob) -> AsyncIterator[None]:
-        """Starts the engine, which takes up what an earlier process left; on exit stops its workflows, then itself.
+        """Starts the engine, which resumes what an earlier process left; on exit stops its workflows, then itself.
 
-        On a shared database what it stopped goes back to the queue, for the other replicas.
+        On a shared database what it stopped goes back into the queue, for the other replicas.
         It records starts and ends of workflows in the loop's default executor, so nothing that may hang may run there.
         """
 
         async def work(job_id: str, attempt: int, restarts: int) -> None:
             if self._closing:
-                # Taken from the queue at the last moment: left pending, for the next process to take up.
+                # Taken from the queue while the engine stops: left pending, for the next process to resume.
                 raise asyncio.CancelledError
             task = asyncio.current_task()
             assert task is not None
@@ -136,9 +136,9 @@ class Engine:
                 pool.dispose()
 
     async def leave(self) -> None:
-        """Stops every workflow here, takes up no more, and on a shared database hands all over; a second call waits.
+        """Stops every workflow here, starts no more, and on a shared database hands all over; a second call waits.
 
-        Jobs can still be accepted: whoever runs next takes them up.
+        Jobs can still be accepted: the next process or another replica runs them.
         """
         if self._leaving is None:
             self._leaving = asyncio.create_task(self._leave(), name="engine leaves")
@@ -197,7 +197,7 @@ class Engine:
             await asyncio.to_thread(self._hand_over)
 
     def _connected(self, connections: int) -> sa.Engine | None:
-        """Gives the engine connections that are dropped, as ours are, where they are of no use."""
+        """Returns an engine whose unusable connections are dropped, as those of our own pool are."""
         if not self._database.shared:
             return None
         engine = postgres_engine(self._database.url, connections=connections, timeouts=TIMEOUTS)
@@ -205,7 +205,7 @@ class Engine:
         return engine
 
     def _hand_over(self) -> None:
-        """Gives back what still counts as running here, after the last moment at which it could be taken up again."""
+        """Puts back into the queue what still counts as running here, once nothing can be started here any more."""
         try:
             if left := self.pending([self._replica_id]):
                 self.requeue([workflow for workflow, _ in left])
@@ -220,25 +220,25 @@ def _shut(connection: DBAPIConnection | None, _record: ConnectionPoolEntry) -> N
 
 
 class _Calm(logging.Filter):
-    """Lets a complaint of one kind pass once in ten seconds, in one line: while its database is away DBOS has many."""
+    """Passes a warning of one kind once in ten seconds, in one line: DBOS repeats them while its database is away."""
 
     SECONDS = 10.0
     KIND = 30
-    """By so many characters a kind of complaint is known; what follows is the cause."""
+    """The number of characters that name the kind of a warning; the cause follows."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._told: dict[str, float] = {}
+        self._passed: dict[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = record.getMessage().partition("\n")[0], None
         kind, now = record.msg[: self.KIND], time.monotonic()
-        if now - self._told.get(kind, -self.SECONDS) < self.SECONDS:
+        if now - self._passed.get(kind, -self.SECONDS) < self.SECONDS:
             return False
-        self._told[kind] = now
+        self._passed[kind] = now
         return True
 
 
 def workflow_id(job: Job) -> str:
-    """Names the workflow of a job's attempt; a `run` beyond the first has its number added."""
+    """Returns the name of a job's workflow: its attempt, and its restarts where there are any."""
     return f"{job.job_id}.{job.attempt}" + (f".{job.restarts}" if job.restarts else "")

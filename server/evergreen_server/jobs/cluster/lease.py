@@ -33,9 +33,9 @@ class Lease:
         self._stop = threading.Event()
 
     def guard(self) -> Callable[[], None]:
-        """Gives what raises NotOurs once another replica may own what this one owns now.
+        """Returns a check that raises NotOurs once another replica may own what this one owns now.
 
-        That is where the lease was not renewed within half its life, or ran out since, though it be renewed again.
+        It does so if the lease was not renewed within half its life, or has run out since, even if renewed again.
         """
         held_since = self._held_since
 
@@ -48,12 +48,12 @@ class Lease:
 
     @property
     def live(self) -> bool:
-        """Tells whether the lease was renewed within half its life."""
+        """Returns whether the lease was renewed within half its life."""
         return self._boottime() - self._renewed_at < TTL_SECONDS / 2
 
     @property
     def settled(self) -> bool:
-        """Tells whether the lease was held without a gap for so long that every other living replica has its own."""
+        """Returns whether the lease was held without a gap for so long that every other live replica has its own."""
         return self.live and self._held_since is not None and self._boottime() - self._held_since > TTL_SECONDS
 
     @asynccontextmanager
@@ -91,10 +91,10 @@ class Lease:
         asked_at = self._boottime()
         self._database.transact(self._beat)
         answered_at = self._boottime()
-        # At the most so long the lease was not renewed, as the others see it.
+        # The longest that the lease can have been expired, as the others see it.
         if self._held_since is None or answered_at - self._renewed_at > TTL_SECONDS:
             self._held_since = answered_at
-        # The moment before the question, since the answer may have been long on its way.
+        # The time before the write, since its answer may have taken long.
         self._renewed_at = asked_at
 
     def _beat(self, db: sa.Connection) -> None:

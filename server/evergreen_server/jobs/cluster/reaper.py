@@ -1,8 +1,7 @@
-"""Leases: which replicas live, by the database's clock, and the hand-over of what a dead one left.
+"""Takes over what dead replicas leave.
 
-A replica writes its lease before its engine starts and renews it from a thread of its own, since the loop may lag.
-One that cannot renew it goes on, and may neither post nor be trusted to record anything: the fence of each job sees
-to that. Whoever finds jobs on a replica without a live lease gives them back to the queue, again and again.
+A replica without a live lease may still run, but the fencing token of each job keeps it from recording anything, and
+its own lease check from posting. Every replica puts the jobs of such replicas back into the queue, again and again.
 """
 
 import asyncio
@@ -31,16 +30,16 @@ class Handover(Protocol):
     """The engine, as far as taking over needs it. Each method blocks."""
 
     def pending(self, replica_ids: Sequence[str] | None) -> Sequence[tuple[str, str]]:
-        """Gives (workflow, replica) of what runs on these replicas, or on any."""
+        """Returns (workflow, replica) of what runs on these replicas, or on any."""
         ...
 
     def requeue(self, workflow_ids: Sequence[str]) -> None:
-        """Gives workflows back to the queue, from which any replica takes them."""
+        """Puts workflows back into the queue, from which any replica takes them."""
         ...
 
 
 class Reaper:
-    """Gives back to the queue what is left on replicas without a live lease."""
+    """Puts back into the queue what is left on replicas without a live lease."""
 
     def __init__(
         self, *, database: Database, lease: Lease, handover: Handover, taken_over: Callable[[int], None]
@@ -51,7 +50,7 @@ class Reaper:
         self._taken_over = taken_over
 
     async def run(self) -> None:
-        """Looks twice a second at the replicas known to be dead, and every minute at all that is under way."""
+        """Checks twice a second the replicas known to be dead, and every minute all that is under way."""
         whole_at = time.monotonic()
         while True:
             await asyncio.sleep(REAP_SECONDS)
@@ -88,6 +87,6 @@ class Reaper:
         if left:
             self._handover.requeue(left)
         if whole:
-            # Whoever released its lease runs nothing any more, and whatever it left was just given back.
+            # A replica that released its lease runs nothing any more, and what it left was just put back.
             db.execute(replicas.delete().where(replicas.c.beat_at == 0))
         return len(left)

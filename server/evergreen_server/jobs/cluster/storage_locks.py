@@ -19,7 +19,7 @@ from evergreen_server.jobs.db.schema import storage_locks
 from evergreen_server.ports.provider import NotSent
 from evergreen_storage import Unavailable
 
-LOOK_SECONDS = 0.05
+POLL_SECONDS = 0.05
 WAIT_SECONDS = 30.0
 
 logger = logging.getLogger(__name__)
@@ -33,44 +33,44 @@ class StorageLocks:
         self._replica_id = replica_id
         self._guard = guard
         self._left: set[str] = set()
-        """Holders that have gone, whose rows may still be there."""
+        """Holders that have released the lock, whose rows may still be there."""
 
     @asynccontextmanager
     async def held(self, key: str) -> AsyncIterator[Callable[[], None]]:
-        """Holds a key. Gives what raises Unavailable once another replica may hold it; raises Unavailable itself."""
+        """Holds a key; yields a check that raises Unavailable once another replica may hold it. Raises Unavailable."""
         holder, live = uuid4().hex, self._guard()
 
         def check() -> None:
             try:
                 live()
-            except NotSent as fault:
-                raise Unavailable(f"the lock of {key!r} was lost with this server's lease; try again") from fault
+            except NotSent as exc:
+                raise Unavailable(f"the lock of {key!r} was lost with this server's lease; try again") from exc
 
         try:
-            await self._take(key, holder)
+            await self._acquire(key, holder)
             yield check
         finally:
             self._left.add(holder)
-            await asyncio.shield(self._leave())
+            await asyncio.shield(self._release())
 
-    async def _take(self, key: str, holder: str) -> None:
+    async def _acquire(self, key: str, holder: str) -> None:
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 while True:
                     if await self._written(lambda db: self._insert(db, key, holder)):
                         return
-                    await asyncio.sleep(LOOK_SECONDS)
+                    await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise Unavailable(f"{key!r} is being written by another server; try again") from None
-        except TRANSIENT_ERRORS as fault:
-            raise Unavailable(f"the lock of {key!r} cannot be taken: the database is away") from fault
+        except TRANSIENT_ERRORS as exc:
+            raise Unavailable(f"the lock of {key!r} cannot be taken: the database is away") from exc
 
     async def _written(self, insert: Callable[[sa.Connection], bool]) -> bool:
         future = self._database.write(insert)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
-            # What is being written now must be there before it can be taken away.
+            # The row must be there before it can be deleted.
             with suppress(asyncio.CancelledError):
                 await asyncio.wait([future])
             raise
@@ -80,14 +80,14 @@ class StorageLocks:
         db.execute(storage_locks.delete().where(storage_locks.c.key == key, dead))
         return insert_new(db, storage_locks, {"key": key, "holder": holder, "replica_id": self._replica_id})
 
-    async def _leave(self) -> None:
+    async def _release(self) -> None:
         left = tuple(self._left)
         try:
             await self._database.write(
                 lambda db: db.execute(storage_locks.delete().where(storage_locks.c.holder.in_(left)))
             )
-        except TRANSIENT_ERRORS as fault:
-            # The rows go with the next lock that is left, or with the lease.
-            logger.warning("lock not taken away", extra={"cause": type(fault).__name__})
+        except TRANSIENT_ERRORS as exc:
+            # The rows are deleted with the next release, or when the lease is forgotten.
+            logger.warning("lock not released", extra={"cause": type(exc).__name__})
         else:
             self._left.difference_update(left)
