@@ -144,3 +144,25 @@ async def test_more_than_one_transaction_may_hold_goes_into_several(case: Case) 
 
     assert commits == 2
     assert (await case.store.get(job.job_id)).progress == 0.5
+
+
+async def test_percentages_that_the_database_did_not_take_are_lost_and_nothing_else(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = await case.running()
+
+    def away(*_: object) -> None:
+        raise sa.exc.OperationalError("a statement", None, ConnectionError("the database is away"))
+
+    sa.event.listen(case.database.engine, "before_cursor_execute", away)
+    await case.store.flush([heard(job, 0.25) for job in running])
+    sa.event.remove(case.database.engine, "before_cursor_execute", away)
+
+    assert "progress not written" in caplog.text
+    assert case.told == []
+    assert [job.progress for job in await case.running()] == [job.progress for job in running]
+
+    await case.store.flush([heard(job, 0.5) for job in running])
+
+    assert {job.progress for job in await case.running()} == {0.5}
+    await case.check_revisions()

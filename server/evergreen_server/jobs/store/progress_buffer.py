@@ -33,5 +33,4 @@ class ProgressBuffer:
             await asyncio.sleep(FLUSH_SECONDS)
             self._news.clear()
             batch, self._waiting = self._waiting, {}
-            if batch:
-                await self._flush(batch.values())
+            await self._flush(batch.values())
