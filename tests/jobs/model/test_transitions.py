@@ -21,6 +21,7 @@ from evergreen_server.ports.provider import (
     Refused,
     Submission,
     Task,
+    TaskGone,
     TaskState,
     Unauthorized,
 )
@@ -125,3 +126,10 @@ def test_the_transitions_lead_everywhere_that_the_store_allows() -> None:
     allowed = {(state, after) for state, following in MOVES.items() for after in following}
     assert allowed - moves == set(), "the store allows what no transition makes"
     assert moves <= allowed
+
+
+def test_what_cannot_answer_a_create_is_no_transition() -> None:
+    job = next(jobs_in(State.RUNNING))
+
+    with pytest.raises(TypeError, match="not an answer to a create"):
+        transitions.not_created(job, TaskGone("no such task"), NOW)
