@@ -39,7 +39,7 @@ class Case:
     hook: Callable[[], None] = lambda: None
     reads: list[str] = field(default_factory=list)
 
-    def found(self, _entries: Iterable[Entry]) -> None:
+    def on_events_read(self, _entries: Iterable[Entry]) -> None:
         hook, self.hook = self.hook, lambda: None
         hook()
 
