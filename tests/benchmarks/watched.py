@@ -22,6 +22,8 @@ from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.ports.specs import GenerationSpec
 from evergreen_server.rpc.access.policy import Access
+from evergreen_server.rpc.arrivals import Arrivals
+from evergreen_server.rpc.connections import Connections
 from evergreen_server.rpc.messages.events import EventWire
 from evergreen_server.rpc.server import serve
 from evergreen_server.rpc.services.video import VideoService
@@ -121,6 +123,8 @@ async def main(jobs: int) -> None:
                 leave=partial(asyncio.sleep, 0),
                 healthy=lambda: True,
                 grace_seconds=0.0,
+                connections=Connections(most=100_000, age_seconds=0.0),
+                arrivals=Arrivals(),
             ) as address:
                 tune_gc()
                 await obey(" ".join([address, *(job.job_id for job in accepted)]), carry_out)
