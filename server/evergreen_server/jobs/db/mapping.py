@@ -99,7 +99,7 @@ def life_to_row(job: Job) -> dict[str, object]:
     }
 
 
-def job_from_row(row: RowMapping) -> Job:
+def job_from_row(row: RowMapping | Mapping[str, Any]) -> Job:
     """Builds the job that a row of `jobs` holds; of its spec the model alone, where the rest was not read."""
     return Job(
         job_id=row["job_id"],

@@ -4,14 +4,15 @@ Each job by itself would take five, while its project, and those of all before i
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db import queries
+from evergreen_server.jobs.db.bulk import insert_all, update_all
 from evergreen_server.jobs.db.mapping import job_from_row, to_micros
-from evergreen_server.jobs.db.schema import jobs
+from evergreen_server.jobs.db.schema import job_events, jobs, projects
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import EventKind, State
 
@@ -44,37 +45,38 @@ def write_percentages(
     event_row: Callable[[EventKind, Job, datetime], dict[str, object]],
 ) -> list[Job]:
     """Writes what is news, and of the execution that owns its job, and returns the jobs that it changed."""
-    heard = {item.job.job_id: item for item in batch}
+    news = {item.job.job_id: item for item in batch}
     owners = sorted({item.job.request.project_id for item in batch})
     # In one order, so that two that do this at once never wait for each other.
     revisions = {row.project_id: row.revision for row in db.execute(queries.LOCK_PROJECTS, {"project_ids": owners})}
     changed: list[Job] = []
     events: list[dict[str, object]] = []
-    for row in db.execute(LOCK_JOBS, {"job_ids": list(heard)}).mappings():
-        job, item = job_from_row(row), heard[row["job_id"]]
-        mine = (job.fencing_token, job.attempt) == (item.fencing_token, item.job.attempt)
-        if not mine or item.progress <= job.progress:
+    for row in db.execute(LOCK_JOBS, {"job_ids": list(news)}).mappings():
+        item = news[row["job_id"]]
+        mine = (row["execution"], row["attempt"]) == (item.fencing_token, item.job.attempt)
+        if not mine or item.progress <= row["progress"]:
             continue
-        owner = job.request.project_id
+        owner = row["project_id"]
         revisions[owner] += 1
         # The times of a job rise, also where the clock was set back meanwhile.
-        at = max(now, job.updated_at)
-        job = replace(job, progress=item.progress, revision=revisions[owner], updated_at=at)
+        at = max(to_micros(now), row["updated_at"])
+        # Built once as it becomes, since building it costs as much as all else here.
+        job = job_from_row({**row, "progress": item.progress, "revision": revisions[owner], "updated_at": at})
         changed.append(job)
-        events.append(event_row(EventKind.PROGRESS, job, at))
+        events.append(event_row(EventKind.PROGRESS, job, job.updated_at))
     if changed:
         rows = [
             {
-                "of_job": job.job_id,
+                "job_id": job.job_id,
                 "progress": job.progress,
                 "revision": job.revision,
                 "updated_at": to_micros(job.updated_at),
             }
             for job in changed
         ]
-        db.execute(queries.INSERT_EVENTS, events)
-        db.execute(queries.UPDATE_JOB, rows)
+        insert_all(db, job_events, events)
+        update_all(db, jobs, "job_id", rows)
         touched = {job.request.project_id for job in changed}
-        last = [{"of_project": owner, "revision": revisions[owner]} for owner in sorted(touched)]
-        db.execute(queries.SET_REVISION, last)
+        last = [{"project_id": owner, "revision": revisions[owner]} for owner in sorted(touched)]
+        update_all(db, projects, "project_id", last)
     return changed

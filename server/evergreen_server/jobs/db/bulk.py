@@ -1,0 +1,41 @@
+"""Many rows by one statement: on PostgreSQL from arrays, which costs a fraction of a statement for each row."""
+
+from collections.abc import Mapping, Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
+
+
+def insert_all(db: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Inserts rows, at least one, that all name the same columns, none of them JSON."""
+    if db.dialect.name != "postgresql":
+        db.execute(table.insert(), list(rows))
+        return
+    names = list(rows[0])
+    news = _arrays(table, names)
+    insert = table.insert().from_select(names, sa.select(*(news.c[name] for name in names)))
+    db.execute(insert, _columns(names, rows))
+
+
+def update_all(db: sa.Connection, table: sa.Table, key: str, rows: Sequence[Mapping[str, object]]) -> None:
+    """Sets, in the row that each names by its `key`, the other columns that it holds."""
+    names = list(rows[0])
+    if db.dialect.name != "postgresql":
+        values: dict[str, object] = {name: sa.bindparam(f"new_{name}") for name in names if name != key}
+        update = table.update().where(table.c[key] == sa.bindparam(f"new_{key}")).values(values)
+        db.execute(update, [{f"new_{name}": value for name, value in row.items()} for row in rows])
+        return
+    news = _arrays(table, names)
+    update = table.update().where(table.c[key] == news.c[key]).values({n: news.c[n] for n in names if n != key})
+    db.execute(update, _columns(names, rows))
+
+
+def _arrays(table: sa.Table, names: Sequence[str]) -> sa.TableValuedAlias:
+    """Returns the rows of arrays that are given as parameters, one for each column."""
+    arrays = (sa.bindparam(f"all_{name}", type_=ARRAY(table.c[name].type)) for name in names)
+    columns = (sa.column(name, table.c[name].type) for name in names)
+    return sa.func.unnest(*arrays).table_valued(*columns, name="news").render_derived()
+
+
+def _columns(names: Sequence[str], rows: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    return {f"all_{name}": [row[name] for row in rows] for name in names}
