@@ -39,7 +39,7 @@ def endless(folder: Path, name: str = "endless.png") -> Path:
 
 
 def decoders() -> list[int]:
-    """The processes that this one has started, as the system tells it."""
+    """Returns the processes that this one has started, as the system lists them."""
     tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
     found = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
     return [pid for pid in found if b"media.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes()]
@@ -102,7 +102,7 @@ async def test_a_decoder_keeps_nothing_of_the_files_before(tmp_path: Path) -> No
         for _ in range(8):
             await media.poster(clip, owner="p")
         (decoder,) = decoders()
-        # It gives back what it held behind its answer, and before the next file.
+        # It frees what it held after its answer, and before the next file.
         await media.probe(clip, owner="p")
 
         assert len(os.listdir(f"/proc/{decoder}/task")) <= 3
@@ -172,7 +172,7 @@ async def test_files_of_one_project_that_take_for_ever_leave_a_decoder_for_anoth
 ) -> None:
     pipes = [endless(tmp_path, f"{number}.png") for number in range(8)]
     async with media_in(tmp_path) as media:
-        # Open for writing too, so that whoever reads one waits for what never comes.
+        # Open for writing too, so that a reader waits for what never comes.
         held = [os.open(pipe, os.O_RDWR) for pipe in pipes]
         greedy = [asyncio.create_task(media.picture(pipe, ANY, owner="greedy")) for pipe in pipes]
 

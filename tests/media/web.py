@@ -1,4 +1,4 @@
-"""A small web server on loopback whose answers are raw bytes, so that they can be as wrong as a test needs."""
+"""A small web server on the loopback whose answers are raw bytes, so that they can be as wrong as a test needs."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ Answer: TypeAlias = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 class Web:
-    """Serves `routes` by path and remembers each request's head and each connection."""
+    """Serves `routes` by path and records each request's head and each connection."""
 
     def __init__(self) -> None:
         self.routes: dict[str, bytes | Answer] = {}

@@ -69,7 +69,7 @@ def request(address: str, method: str, path: str, body: bytes = b"", headers: Ma
 
 @contextmanager
 def running(command: list[str], ready: str, *, cwd: Path, environ: Mapping[str, str] | None = None) -> Iterator[str]:
-    """Runs a server until the end of the context, and gives the address that it says it listens at."""
+    """Runs a server until the end of the context. Yields the address that it says it listens on."""
     with (
         (cwd / "server.log").open("wb") as log,
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Stands between an engine and its object store, and does to the requests what a test asks for."""
+"""A proxy between an engine and its object store, which does to the requests what a test asks for."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -34,7 +34,7 @@ class Proxy:
         self.reached = asyncio.Event()
 
     def before(self, bucket: Bucket) -> tuple[str, Mapping[str, Json]]:
-        """Gives the URL and options that reach a bucket through here."""
+        """Returns the URL and options that reach a bucket through this proxy."""
         assert isinstance(bucket, S3Bucket | GoogleBucket | AzureBucket)
         self.target = bucket.address
         # Few and quick retries, so that what never succeeds fails soon.

@@ -53,7 +53,7 @@ async def refusal(kind: type[StorageError], environ: Mapping[str, str]) -> str:
 
 @asynccontextmanager
 async def answering(answer: Mapping[str, object]) -> AsyncIterator[str]:
-    """Runs what gives credentials to a container."""
+    """Runs a server that hands out a container's credentials."""
 
     async def handle(request: web.Request) -> web.Response:
         return web.json_response(answer)

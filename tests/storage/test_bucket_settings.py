@@ -1,4 +1,4 @@
-"""What the client of an object store is told, for each way to say it in URL, options and environment. Sends nothing."""
+"""The settings of an object store's client, for each way to set them in URL, options and environment. Sends nothing."""
 
 from collections.abc import Mapping
 from types import ModuleType

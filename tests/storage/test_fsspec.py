@@ -1,4 +1,4 @@
-"""Filesystems of third parties that fail, refuse, tell little or tell odd things."""
+"""Filesystems of third parties that fail, refuse, report little or report odd things."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

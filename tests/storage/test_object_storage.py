@@ -211,7 +211,7 @@ async def test_foreign_keys_break_no_listing_and_go_with_their_scene_or_are_told
 
     after = bucket.listed()
     assert [key for key in put if not key.startswith(FOLDER)] == [key for key in after if not key.startswith(FOLDER)]
-    # What is left is told of, or lies beside a key that is.
+    # What is left is returned, or is beside a key that is.
     untold = [key for key in after if key.startswith(FOLDER) and key not in left]
     assert all("//" in bad or "/." in bad for _ in untold)
     assert set(left) <= {*after, f"{FOLDER}/"}

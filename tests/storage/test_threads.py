@@ -1,4 +1,4 @@
-"""Blocking calls in threads: whoever is cancelled waits for them, and a failure is told at the next chance."""
+"""Blocking calls in threads: a cancelled caller waits for them, and a failure is raised at the next call."""
 
 import asyncio
 import threading

@@ -110,7 +110,7 @@ class SceneIndex:
                 return found.document.scene()
             document.touch(self._clock())
             try:
-                await self._put(scene, f"{folder}{INDEX}", document, found.meta, room=_room(held, document))
+                await self._put(scene, f"{folder}{INDEX}", document, found.meta, reserve=_reserve_of(held, document))
                 return document.scene()
             except (Conflict, AlreadyExists):
                 longest = min(_MAX_PAUSE, _MIN_PAUSE * 4 ** (attempt + 1))
@@ -154,10 +154,10 @@ class SceneIndex:
         self._kept.keep(scene, token, document, len(data))
         return document
 
-    async def _put(self, scene: str, key: str, document: Document, before: Meta | None, *, room: int) -> None:
+    async def _put(self, scene: str, key: str, document: Document, before: Meta | None, *, reserve: int) -> None:
         long = before is not None and before.size > _SMALL
         data = await self._threads.run(encode, document) if long else encode(document)
-        if len(data) > MAX_BYTES - room:
+        if len(data) > MAX_BYTES - reserve:
             raise TooLarge(f"the scene {scene} holds too much: its scene.json may have {MAX_BYTES} bytes at most")
         if before is not None and before.token is None:
             # It was too long to be read, so only its size and time can be compared.
@@ -202,7 +202,7 @@ def scene_folder(project_id: str, scene_id: str) -> str:
     return f"projects/{project_id}/{scene_id}/"
 
 
-def _room(before: Document, document: Document) -> int:
+def _reserve_of(before: Document, document: Document) -> int:
     """Returns how many bytes a new request must leave free, so that earlier requests can still be delivered."""
     requests, completed = document.jobs["videoRequests"], document.jobs["completedVideos"]
     is_new = len(requests) > len(before.jobs["videoRequests"]) and len(completed) == len(before.jobs["completedVideos"])

@@ -32,7 +32,7 @@ class KeptDocuments:
         return kept.document
 
     def keep(self, scene: str, token: str | None, document: Document, size: int) -> None:
-        """Caches a document of `size` bytes, for as long as there is room."""
+        """Caches a document of `size` bytes, until others need the space."""
         if (before := self._kept.pop(scene, None)) is not None:
             self._size -= before.size
         if token is None:

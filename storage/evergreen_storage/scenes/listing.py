@@ -29,11 +29,11 @@ async def list_files(storage: Storage, folder: str) -> Mapping[str, Mapping[str,
     None for a folder that cannot be listed, or not to its end.
     """
     found: dict[str, Mapping[str, Meta] | None] = {}
-    room = _MOST_FILES
+    left = _MOST_FILES
     for name in FOLDERS:
         files: Mapping[str, Meta] | None
         try:
-            files = await _files(storage, folder, name, most=room)
+            files = await _files(storage, folder, name, most=left)
         except InvalidKey:
             files = {}  # a symbolic link, in which no file of ours can lie
         except Unavailable as exc:
@@ -42,7 +42,7 @@ async def list_files(storage: Storage, folder: str) -> Mapping[str, Mapping[str,
             logger.warning("folder cannot be listed", extra={"folder": f"{folder}{name}/", "cause": str(exc)})
             files = None
         found[name] = files
-        room -= len(files or ())
+        left -= len(files or ())
     return found
 
 

@@ -1,4 +1,4 @@
-"""A small HTTP proxy: tunnels by CONNECT, passes plain requests on, wants a password, and remembers what was asked."""
+"""A small HTTP proxy: tunnels by CONNECT, passes plain requests on, asks for a password, records requests."""
 
 import asyncio
 from base64 import b64encode
@@ -23,7 +23,7 @@ class Passed:
 
 @asynccontextmanager
 async def proxy(leads_to: Mapping[str, int] | None = None) -> AsyncIterator[Passed]:
-    """Serves a proxy on a free port; `leads_to` gives local ports for authorities that do not exist."""
+    """Serves a proxy on a free port; `leads_to` maps authorities that do not exist to local ports."""
     passed = Passed()
     right = "Basic " + b64encode(f"studio:{PASSWORD}".encode()).decode()
 

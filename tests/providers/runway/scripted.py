@@ -1,4 +1,4 @@
-"""A raw HTTP server that answers each request by the next act of its script, and remembers what it was sent."""
+"""A raw HTTP server that answers each request by the next act of its script, and records what it was sent."""
 
 import asyncio
 import json
@@ -102,7 +102,7 @@ async def _read(reader: asyncio.StreamReader) -> Request:
 
 
 class Naps:
-    """Stands for sleeping: remembers how long, and takes no time."""
+    """A double of sleeping: records how long, and takes no time."""
 
     def __init__(self) -> None:
         self.seconds: list[float] = []

@@ -115,7 +115,7 @@ async def test_the_total_time_bounds_the_tries() -> None:
     "bad", [answer(503), answer(429, b"", {"Retry-After": "7"}), answer(200, b"<html>"), Act.CLOSE]
 )
 async def test_a_poll_is_one_request_whatever_comes_of_it(bad: bytes | Act) -> None:
-    """Whoever polls slows down by itself; tries within each poll would multiply the load on a provider that fails."""
+    """The poller slows down by itself; retries within each poll would multiply the load on a failing provider."""
     naps = Naps()
     async with scripted(bad, answer(200, RUNNING)) as script, client_for(script.url, naps=naps) as client:
         with pytest.raises(ProviderUnavailable) as raised:

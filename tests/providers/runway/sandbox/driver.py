@@ -100,14 +100,14 @@ class Caller:
         return float((await self.call("GET", "/v1/organization")).json["creditBalance"])
 
     async def booked(self, task_id: str) -> Any:
-        """The task as the books have it."""
+        """Returns the task as the sandbox has it."""
         tasks = (await self.control("GET", "tasks"))["tasks"]
         return next(task for task in tasks if task["id"] == task_id)
 
 
 @asynccontextmanager
 async def opened(**changes: Any) -> AsyncIterator[Caller]:
-    """A sandbox whose time stands still unless a test moves it."""
+    """Opens a sandbox whose time stands still unless a test moves it."""
     chosen = {"speed": 0.0, "settings": STEADY, "workers": 1, **changes}
     async with Sandbox(**chosen) as sandbox, aiohttp.ClientSession() as session:
         yield Caller(sandbox.url, session)

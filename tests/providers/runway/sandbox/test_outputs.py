@@ -183,7 +183,7 @@ async def test_a_sequence_is_an_archive_of_a_picture_per_frame(runway: Caller) -
 
 
 async def made(runway: Caller, asked: dict[str, object]) -> str:
-    """Has four seconds made from words and gives the output's URL."""
+    """Generates four seconds from text. Returns the output's URL."""
     answer = await runway.call("POST", "/v1/text_to_video", json={"promptText": "a wish", "duration": 4, **asked})
     assert answer.status == 200, answer.data
     await runway.advance(300)

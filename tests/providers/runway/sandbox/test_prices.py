@@ -118,7 +118,7 @@ def test_no_quote_is_below_the_charge(operation: Operation, model: str) -> None:
 
 
 def _longest(operation: Operation, body: dict[str, Json], video: Asset | None) -> float:
-    """Gives the longest clip that the provider may make, where it has not said how long it usually is."""
+    """Returns the longest clip that the provider may make, where its usual length is not known."""
     row = TABLE[operation, str(body["model"])]
     if "duration" not in row.fields:
         return video.seconds if video is not None else 10.0
