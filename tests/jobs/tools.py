@@ -1,8 +1,11 @@
 """A store, a request and tools for tests of single steps, without a server around them."""
 
+import asyncio
+import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -79,3 +82,37 @@ def tools_of(store: JobStore, **given: object) -> StepContext:
     }
     deliverers = {GenerationKind.VIDEO: VideoDeliverer(given.get("media"))}
     return StepContext(store=store, **{**usual, "deliverers": deliverers, **given})
+
+
+@contextmanager
+def away(database: Database) -> Iterator[None]:
+    """Has every statement fail as it does where the server cannot be reached."""
+
+    def refuse(*_: object) -> None:
+        raise sa.exc.OperationalError("a statement", None, ConnectionError("no server"))
+
+    sa.event.listen(database.engine, "before_cursor_execute", refuse)
+    try:
+        yield
+    finally:
+        sa.event.remove(database.engine, "before_cursor_execute", refuse)
+
+
+class Said(logging.Handler):
+    """The messages that were logged, to be waited for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+        self._loop.call_soon_threadsafe(self._news.set)
+
+    async def until(self, message: str) -> None:
+        async with asyncio.timeout(20):
+            while message not in self.messages:
+                self._news.clear()
+                await self._news.wait()

@@ -3,8 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 import sqlalchemy as sa
@@ -17,49 +16,16 @@ from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import storage_locks
 from evergreen_server.jobs.model.change import Change
 from evergreen_storage import Unavailable
+from tests.jobs.tools import Said, away
 from tests.postgres import Postgres
 
-WAIT_SECONDS = 20
+WAIT_SECONDS = 40
 
 
 @pytest.fixture
 async def database(postgres: Postgres) -> AsyncIterator[Database]:
     async with open_database(postgres.create()) as opened:
         yield opened
-
-
-@contextmanager
-def away(database: Database) -> Iterator[None]:
-    """Has every statement fail as it does where the server cannot be reached."""
-
-    def refuse(*_: object) -> None:
-        raise sa.exc.OperationalError("a statement", None, ConnectionError("no server"))
-
-    sa.event.listen(database.engine, "before_cursor_execute", refuse)
-    try:
-        yield
-    finally:
-        sa.event.remove(database.engine, "before_cursor_execute", refuse)
-
-
-class Said(logging.Handler):
-    """The messages that were logged, to be waited for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.messages: list[str] = []
-        self._loop = asyncio.get_running_loop()
-        self._news = asyncio.Event()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.messages.append(record.getMessage())
-        self._loop.call_soon_threadsafe(self._news.set)
-
-    async def until(self, message: str) -> None:
-        async with asyncio.timeout(WAIT_SECONDS):
-            while message not in self.messages:
-                self._news.clear()
-                await self._news.wait()
 
 
 @pytest.fixture
@@ -138,7 +104,7 @@ async def test_others_are_told_of_many_changes_at_once_and_of_their_own_nobody(d
         return Notifier(database=database, replica_id=name, on_changes=changed, on_resync=listening[name].set)
 
     one, two = notifier("replica-1"), notifier("replica-2")
-    async with asyncio.timeout(2 * WAIT_SECONDS), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(WAIT_SECONDS), asyncio.TaskGroup() as group:
         tasks = [group.create_task(work()) for work in (one.send, one.listen, two.listen)]
         for event in listening.values():
             await event.wait()

@@ -19,6 +19,7 @@ from evergreen_server.jobs.feed.window import AT_ONCE, Entry
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job
 from tests.history import START, job_id_of, write_history
+from tests.jobs.tools import away
 from tests.postgres import Postgres
 
 
@@ -227,3 +228,25 @@ async def test_whoever_reads_first_may_leave_while_others_wait_for_the_same(case
     async with case.watch("film-0") as first, case.watch("film-0") as second:
         await first.get()
         assert len([await second.get() for _ in range(AT_ONCE)]) == AT_ONCE
+
+
+async def test_what_could_not_be_read_while_the_database_was_away_is_told_once_it_is_back(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with case.watch("film") as told:
+        assert await told.get() == b"checkpoint 0"
+        case.happen("film", 1)
+        reads, refused = len(case.reads), asyncio.Event()
+
+        def tried(*_: object) -> None:
+            refused.set()
+
+        sa.event.listen(case.database.engine, "before_cursor_execute", tried)
+        with away(case.database):
+            case.changed(["film"])
+            await refused.wait()
+        sa.event.remove(case.database.engine, "before_cursor_execute", tried)
+
+        assert await told.get() == b"event 1"
+    assert "events not read" in caplog.text
+    assert len(case.reads) > reads

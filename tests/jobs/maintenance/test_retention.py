@@ -1,6 +1,7 @@
 """What is old is removed, and what is asked of it then has a clear answer; on both databases."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.ports.specs import GenerationSpec
 from evergreen_server.runtime.clocks import SteadyClock
 from evergreen_server.runtime.ids import JobIds
+from tests.jobs.tools import Said, away
 from tests.postgres import Postgres
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -310,3 +312,36 @@ async def test_requests_whose_jobs_are_gone_are_kept_for_ever_or_for_so_long(cas
     assert await case.store.find("film", old, "digest") is None
     with pytest.raises(JobDeleted):
         await case.store.find("film", young, "digest")
+
+
+async def test_a_round_that_the_database_did_not_take_ends_nothing_and_the_next_removes_all(case: Case) -> None:
+    class Ended:
+        """An engine of which three workflows have ended, and are forgotten two at a time."""
+
+        left = 3
+
+        def forget_ended(self, _before: datetime, _most: int) -> int:
+            number = min(2, self.left)
+            self.left -= number
+            return number
+
+    retention = Retention(
+        database=case.database,
+        workflows=Ended(),
+        clock=case.clock,
+        events_kept=timedelta(days=1),
+        jobs_kept=timedelta(days=3),
+        metrics=NullMetrics(),
+    )
+    said, logger = Said(), logging.getLogger("evergreen_server.jobs.maintenance.retention")
+    logger.addHandler(said)
+    with away(case.database):
+        running = asyncio.create_task(retention.run())
+        await said.until("retention failed")
+    logger.removeHandler(said)
+
+    assert not running.done()
+    assert (await retention.round()).workflows == 3
+
+    running.cancel()
+    await asyncio.wait([running])
