@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen.v1 import video_pb2 as v1
-from evergreen_server.jobs.db.connect import DatabaseUnusable, open_database
+from evergreen_server.jobs.db.connect import DatabaseInUse, DatabaseUnusable, open_database
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
 from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.db.sqlite import check_sqlite, network_disk
@@ -302,3 +302,13 @@ async def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DatabaseUnusable, match="not a database"):
         async with open_database(f"sqlite:///{path}"):
             pass
+
+
+async def test_a_file_that_another_has_open_or_that_cannot_be_is_refused_in_one_sentence(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    async with open_database(url):
+        with pytest.raises(DatabaseInUse, match="another process has the database"):
+            await open_database(url).__aenter__()
+
+    with pytest.raises(DatabaseUnusable, match="cannot be opened"):
+        await open_database(f"sqlite:///{tmp_path / 'jobs.sqlite' / 'inside.sqlite'}").__aenter__()
