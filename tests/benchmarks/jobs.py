@@ -22,7 +22,7 @@ from tests.benchmarks.commanded import commanded, obey
 from tests.benchmarks.machine import cores, pinned, table
 from tests.serving import sandbox_process, serving
 
-BEAT_SECONDS = 0.005
+ALIGN_SECONDS = 0.005
 LONGEST_MS = 100.0
 SPEED = 20.0
 
@@ -37,8 +37,8 @@ class Probe:
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due, cpu = loop.time() + BEAT_SECONDS, time.process_time()
-            await asyncio.sleep(BEAT_SECONDS)
+            due, cpu = loop.time() + ALIGN_SECONDS, time.process_time()
+            await asyncio.sleep(ALIGN_SECONDS)
             self.lags.append(max(0.0, (loop.time() - due) * 1000))
             self.cpu.append((time.process_time() - cpu) * 1000)
 

@@ -20,7 +20,7 @@ from evergreen_server.jobs.cluster.storage_locks import StorageLocks
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.execution.orphans import AT_ONCE, in_turns
-from evergreen_server.jobs.execution.polling.budget import BEAT_SECONDS, PollBudget
+from evergreen_server.jobs.execution.polling.budget import ALIGN_SECONDS, PollBudget
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State, TaskRole
@@ -201,7 +201,7 @@ async def test_however_many_tasks_are_followed_a_running_one_is_polled_within_th
     delays = [poll_budget.delay(5.0, pace=pace, random=random.Random(each), now=each / 7) for each in range(50)]
 
     assert min(delays) >= 5.0
-    assert max(delays) <= pace.max_running_seconds + BEAT_SECONDS
+    assert max(delays) <= pace.max_running_seconds + ALIGN_SECONDS
     for one in joined:
         one.__exit__(None, None, None)
 

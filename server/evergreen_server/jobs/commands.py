@@ -1,6 +1,6 @@
-"""What a caller of the API may wish for a job that exists: to cancel it, or to resolve an unknown submission.
+"""Commands of API callers for existing jobs: to cancel one, or to resolve an unknown submission.
 
-A wish is only recorded; whoever executes the job acts on it.
+A command is only recorded; the execution of the job acts on it.
 """
 
 from enum import StrEnum
@@ -22,7 +22,7 @@ class Resolution(StrEnum):
 
 
 class TaskUnusable(Exception):
-    """The provider task cannot be attached: it is not known there, or belongs to another job here."""
+    """The provider task cannot be attached: the provider does not know it, or it belongs to another job."""
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class TaskUnusable(Exception):
 
 
 async def cancel(store: JobStore, job_id: str) -> Job:
-    """Records the wish to cancel; a job that has ended, or is being cancelled, is returned as it is.
+    """Records a cancellation; a job that has ended, or is being cancelled, is returned unchanged.
 
     Raises JobNotFound, and WrongState for a job whose submission must be resolved first.
     """

@@ -1,4 +1,4 @@
-"""What wakes whoever executes a job: a word that there is something to read in its row."""
+"""Wakes the execution of a job when there is something new to read in its row."""
 
 import asyncio
 from collections.abc import Iterable
@@ -7,7 +7,7 @@ from evergreen_server.jobs.model.change import Change
 
 
 class Wakeup:
-    """Wakes the executions of one job. What `set` tells stays told until one of them has waited.
+    """Wakes the executions of one job. It stays set until one of them has waited.
 
     Thousands of these wait at once, and each poll of each task is such a wait: an event of asyncio under a timeout of
     asyncio costs nearly twice as much.
@@ -22,37 +22,37 @@ class Wakeup:
     def set(self) -> None:
         self._set = True
         for waiter in self._waiters:
-            # With the word, since the first of them to go on begins anew for all.
+            # With the result, since the first of them to resume clears it for all.
             _release(waiter, True)
 
     def is_set(self) -> bool:
         return self._set
 
     async def wait(self, seconds: float) -> bool:
-        """Waits until it is set, at most so long; tells whether it was, and begins anew."""
-        told = self._set
-        if not told:
+        """Waits until it is set, at most `seconds`; returns whether it was set, and clears it."""
+        was_set = self._set
+        if not was_set:
             loop = asyncio.get_running_loop()
             waiter = loop.create_future()
             self._waiters += (waiter,)
             timer = loop.call_later(max(0.0, seconds), _release, waiter, False)
             try:
-                told = await waiter
+                was_set = await waiter
             finally:
                 timer.cancel()
                 self._waiters = tuple(other for other in self._waiters if other is not waiter)
-        told, self._set = told or self._set, False
-        return told
+        was_set, self._set = was_set or self._set, False
+        return was_set
 
 
 class Wakeups:
-    """Wakes whoever executes a job when a caller of the API has changed it, or a slot was granted."""
+    """Wakes the execution of a job when a caller of the API has changed it, or a slot was granted."""
 
     def __init__(self) -> None:
         self._wakeups: dict[str, Wakeup] = {}
 
     def of(self, job_id: str) -> Wakeup:
-        """Gives the job's wakeup, from now on kept until it is forgotten."""
+        """Returns the job's wake-up, which is kept from now on until it is forgotten."""
         return self._wakeups.setdefault(job_id, Wakeup())
 
     def wake(self, job_id: str) -> None:
@@ -70,6 +70,6 @@ class Wakeups:
         self._wakeups.pop(job_id, None)
 
 
-def _release(waiter: "asyncio.Future[bool]", told: bool) -> None:
+def _release(waiter: "asyncio.Future[bool]", was_set: bool) -> None:
     if not waiter.done():
-        waiter.set_result(told)
+        waiter.set_result(was_set)

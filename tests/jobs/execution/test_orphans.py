@@ -197,16 +197,16 @@ async def test_a_surplus_task_that_has_ended_is_not_deleted(case: Case) -> None:
 async def test_an_intent_that_is_taken_back_queues_its_own_job_and_no_other(case: Case) -> None:
     asking = await case.job()
 
-    await case.tasks.take_back(replace(asking, submit_token="token-0"))
+    await case.tasks.withdraw_intent(replace(asking, submit_token="token-0"))
     assert (await case.job()).state is State.NEEDS_ATTENTION, "another execution's intent may have been sent"
-    await case.tasks.take_back(asking)
+    await case.tasks.withdraw_intent(asking)
 
     job = await case.job()
     assert (job.state, job.stage, job.attempt, job.restarts, job.submit_token, job.error) == (
         *(State.QUEUED, Stage.WAITING),
         *(1, 1, "", None),
     )
-    await case.tasks.take_back(asking)
+    await case.tasks.withdraw_intent(asking)
     assert await case.job() == job, "once"
     assert await case.ledger() == [("RESERVE", 1)]
 
@@ -216,7 +216,7 @@ async def test_an_intent_that_is_taken_back_after_a_resubmission_changes_nothing
     await case.resolve(Resolution.RESUBMIT)
     resubmitted = await case.job()
 
-    await case.tasks.take_back(asking)
+    await case.tasks.withdraw_intent(asking)
 
     assert await case.job() == resubmitted
 
@@ -225,7 +225,7 @@ async def test_an_intent_that_is_taken_back_leaves_a_wish_to_cancel(case: Case) 
     await case.store.command("job-1", lambda job: replace(job, state=State.RUNNING, stage=Stage.SUBMITTING, error=None))
     await case.store.command("job-1", lambda job: replace(job, state=State.CANCELLING))
 
-    await case.tasks.take_back(await case.job())
+    await case.tasks.withdraw_intent(await case.job())
 
     job = await case.job()
     assert (job.state, job.submit_token, job.needs_slot) == (State.CANCELLING, "", None)

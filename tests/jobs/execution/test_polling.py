@@ -10,7 +10,7 @@ from statistics import fmean
 import pytest
 
 from evergreen_server.jobs.admission.durations import Durations
-from evergreen_server.jobs.execution.polling.budget import BEAT_SECONDS, MANY, PollBudget
+from evergreen_server.jobs.execution.polling.budget import ALIGN_FROM, ALIGN_SECONDS, PollBudget
 from evergreen_server.jobs.execution.polling.forecast import forecast_end
 from evergreen_server.jobs.execution.polling.schedule import Pace, PollPlan
 from evergreen_server.ports.provider import TaskState
@@ -314,7 +314,7 @@ def test_the_more_tasks_are_followed_the_less_often_each_is_asked_for_but_none_i
             stack.enter_context(poll_budget.track())
         found = [poll_budget.delay(0.0, pace=Pace(), random=random, now=now / 7) for now in range(200)]
 
-    assert 0.9 * least <= min(found) <= max(found) <= least + BEAT_SECONDS
+    assert 0.9 * least <= min(found) <= max(found) <= least + ALIGN_SECONDS
     assert poll_budget.delay(0.25, pace=Pace(), random=random, now=1.01) == 0.25
 
 
@@ -322,11 +322,11 @@ def test_polls_of_many_tasks_fall_together_and_none_before_its_time() -> None:
     poll_budget, random = PollBudget(), Random(11)
 
     with ExitStack() as stack:
-        for _ in range(MANY):
+        for _ in range(ALIGN_FROM):
             stack.enter_context(poll_budget.track())
         for now in (1000.0, 1000.013, 1000.049):
             delay = poll_budget.delay(5.02, pace=Pace(), random=random, now=now)
-            beats = (now + delay) / BEAT_SECONDS
+            beats = (now + delay) / ALIGN_SECONDS
 
-            assert 5.02 <= delay < 5.02 + BEAT_SECONDS
+            assert 5.02 <= delay < 5.02 + ALIGN_SECONDS
             assert beats == pytest.approx(round(beats), abs=1e-6)

@@ -35,7 +35,7 @@ class DatabaseInUse(DatabaseUnusable):
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[Database]:
-    """Opens the database at `sqlite:///PATH` (created where it is not there) or `postgresql://…`, and migrates it.
+    """Opens the database at `sqlite:///PATH` (created if it does not exist) or `postgresql://…`, and migrates it.
 
     Raises DatabaseInUse if another process has the SQLite file open, DatabaseUnusable if the database cannot be
     opened or written.
@@ -49,7 +49,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
             raise DatabaseUnusable(f"the database {name} cannot be opened: {_first(exc)}") from exc
         except Unfit as exc:
             raise DatabaseUnusable(f"the database {name} {exc}") from exc
-        # One more than there are threads of ours, for the lease.
+        # One more than our threads use, for the lease.
         engine = postgres_engine(url, connections=POSTGRES_WRITERS + READERS + 1)
         async with _opened(engine, url=url, name=name, writers=POSTGRES_WRITERS, check=_check_rights) as database:
             yield database
@@ -104,5 +104,5 @@ def _check_rights(db: sa.Connection) -> None:
 
 
 def _first(exc: BaseException) -> str:
-    """Returns what a driver says, without the lines in which it shows the statement."""
+    """Returns a driver's message, without the lines that show the statement."""
     return str(exc).partition("\nLINE ")[0].strip()

@@ -1,7 +1,7 @@
-"""The one database: its tables, and the threads that its work goes to. SQLite or PostgreSQL, by the same statements.
+"""The one database and the threads that work on it: SQLite or PostgreSQL, by the same statements.
 
-SQLAlchemy is synchronous, so work goes to threads of our own: some that write (on SQLite one, which commits many
-changes at once, since it has one writer at a time), a few that read.
+SQLAlchemy is synchronous, so work runs in threads of our own: some that write (on SQLite a single one, which commits
+many changes at once, since SQLite allows one writer at a time), and a few that read.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from evergreen_server.runtime.turns import Turns
 T = TypeVar("T")
 
 TRANSIENT_ERRORS = (OperationalError, InterfaceError, InternalError, TimeoutError)
-"""What an error of the database is when the database is out of reach, restarting, or too busy: it may pass."""
+"""Errors of a database that is out of reach, restarting, or too busy: they may pass."""
 
 
 class Database:
@@ -31,20 +31,20 @@ class Database:
         """With the password: for the engine's own connections, never for a log."""
         self._writer = BatchWriter(engine, threads=writers)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-read")
-        # One thread is left for what is read in no time.
+        # One thread is left for quick reads.
         self._turns = Turns(max(1, readers - 1))
 
     @property
     def shared(self) -> bool:
-        """Tells whether other processes may have it open too."""
+        """Whether other processes may have it open too."""
         return self.engine.dialect.name == "postgresql"
 
     def write(self, work: Callable[[sa.Connection], T], *, project_id: str | None = None) -> "asyncio.Future[T]":
         """Runs `work` in one transaction. Cancelling the wait does not undo or stop it.
 
-        What first of all locks `project_id` is committed with what waits for the same lock; on SQLite, whose one lock
-        is the whole file's, with whatever waits. What `work` does beside the database must bear being done again
-        after the transaction was undone.
+        Work that begins by locking `project_id` is committed together with other work that waits for the same lock; on
+        SQLite, which has one lock for the whole file, together with any that waits. It may be retried after a rollback,
+        so its other side effects must be idempotent.
         """
         lane = (project_id or object()) if self.shared else None
         return self._writer.submit(work, lane)
@@ -54,9 +54,9 @@ class Database:
         return asyncio.get_running_loop().run_in_executor(self._readers, self._snapshot, work)
 
     def read_in_turn(self, work: Callable[[sa.Connection], T], *, owner: str) -> "asyncio.Future[T]":
-        """Runs `work`, which may take long, as `read` does, when it is the turn of whoever it is for, as a project.
+        """Runs `work`, which may take long, as `read` does, when it is the turn of its owner, such as a project.
 
-        Where several wait each has a thread in turn, so that however much one asks for, no other waits for all of it.
+        Owners that wait get threads in turn, so that however much one asks for, no other waits for all of it.
         """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         place = self._turns.ask(owner)
@@ -73,7 +73,7 @@ class Database:
                 answer.set_exception(exc)
 
         def ended(reading: "asyncio.Future[T]") -> None:
-            # Only now, also where nobody waits for it any more: the thread was busy until this moment.
+            # Only now, even if nobody waits for the answer any more: the thread was busy until now.
             self._turns.give_back(owner, place)
             if (error := reading.exception()) is None and not answer.done():
                 answer.set_result(reading.result())
@@ -89,7 +89,7 @@ class Database:
         return answer
 
     def fetch(self, work: Callable[[sa.Connection], T]) -> "asyncio.Future[T]":
-        """Runs `work` that makes one single query, which is a snapshot by itself."""
+        """Runs `work` that makes a single query, which is a snapshot by itself."""
         return asyncio.get_running_loop().run_in_executor(self._readers, self._query, work)
 
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
@@ -107,15 +107,15 @@ class Database:
             return work(connection)
 
     async def aclose(self) -> None:
-        """Finishes the writes under way, then closes every connection."""
+        """Finishes pending writes, then closes every connection."""
         await self._writer.aclose()
         await asyncio.to_thread(self._readers.shutdown)
         self.engine.dispose()
 
 
 def insert_new(db: sa.Connection, table: sa.Table, row: Mapping[str, object]) -> bool:
-    """Inserts a row unless one with its key is there; tells whether it did."""
+    """Inserts a row unless one with its key exists; returns whether it did."""
     insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-    # Not kept of an insert unless it is asked for: psycopg then tells -1.
+    # Must be asked for: without it psycopg returns -1 for inserts.
     options = {"preserve_rowcount": True}
     return db.execute(insert(table).on_conflict_do_nothing(), dict(row), execution_options=options).rowcount == 1

@@ -1,6 +1,6 @@
 """The threads that write: transactions that would wait for one another anyway are committed as one.
 
-A commit waits for the disk, and one that holds many changes waits no longer than one that holds a single change.
+A commit waits for the disk, and takes no longer for many changes than for a single one.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Work = Callable[[sa.Connection], Any]
 
 
 class BatchWriter:
-    """Runs works, each as if in a transaction of its own, those of one lane in the order in which they came."""
+    """Runs works, each as if in its own transaction, and those of one lane in order of arrival."""
 
     def __init__(self, engine: sa.Engine, *, threads: int) -> None:
         self._engine = engine
@@ -27,13 +27,13 @@ class BatchWriter:
         self._running: set[asyncio.Future[Sequence[_Outcome]]] = set()
 
     def submit(self, work: Work, lane: object) -> "asyncio.Future[Any]":
-        """Gives what `work` gives, once it is committed. It may run twice, and what the first run wrote is undone."""
+        """Returns a future of the result of `work` once committed. It may be retried after a rollback."""
         future = asyncio.get_running_loop().create_future()
         waiting = self._lanes.get(lane)
         if waiting is not None:
             waiting.append((work, future))
         else:
-            # In this order: where no thread can be had any more, nobody may come to wait in the lane.
+            # In this order: if the threads have stopped, no work may come to wait in the lane.
             self._run(lane, [(work, future)])
             self._lanes[lane] = deque()
         return future
@@ -63,7 +63,7 @@ class BatchWriter:
         else:
             del self._lanes[lane]
         for (_, future), (value, error) in zip(batch, done.result(), strict=True):
-            # Whoever waited may have gone.
+            # The caller may have been cancelled.
             if future.done():
                 continue
             if error is None:
@@ -77,12 +77,12 @@ class BatchWriter:
         done: list[_Outcome] = []
         try:
             with self._engine.begin() as db:
-                done += (_marked(db, work) for work in works)
+                done += (_in_savepoint(db, work) for work in works)
         except Exception as exc:
             if len(done) == len(works):
-                # All were done and the commit failed: it may have been made all the same, so nothing is done twice.
+                # All ran and the commit failed: it may have succeeded nevertheless, so nothing is retried.
                 return [(None, exc)] * len(works)
-            # The connection broke, or the database undid the whole: each is run by itself, on another.
+            # The connection broke, or the database rolled everything back: each runs by itself, on another connection.
             return [self._alone(work) for work in works]
         return done
 
@@ -95,9 +95,9 @@ class BatchWriter:
         return value, None
 
 
-def _marked(db: sa.Connection, work: Work) -> "_Outcome":
-    """Runs one of several works; where it fails it is undone, and what the others wrote is not."""
-    # Never released: the next mark of this name hides it, and a round trip is spared.
+def _in_savepoint(db: sa.Connection, work: Work) -> "_Outcome":
+    """Runs one of several works; if it fails, only its own writes are rolled back."""
+    # Never released: the next savepoint of this name shadows it, which saves a round trip.
     db.exec_driver_sql("SAVEPOINT work")
     try:
         return work(db), None

@@ -15,12 +15,12 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_micros(at: datetime) -> int:
-    """Turns a time into whole microseconds."""
+    """Returns a time as whole microseconds since 1970."""
     return (at - EPOCH) // timedelta(microseconds=1)
 
 
 def from_micros(value: int) -> datetime:
-    """Turns microseconds into a time."""
+    """Returns the time that lies so many microseconds after 1970."""
     return EPOCH + timedelta(microseconds=value)
 
 
@@ -48,7 +48,7 @@ def spec_from_json(value: Mapping[str, Any]) -> GenerationSpec:
 
 
 def request_to_row(request: JobRequest) -> dict[str, object]:
-    """Gives the columns that never change after acceptance."""
+    """Returns the columns that never change after acceptance."""
     return {
         "project_id": request.project_id,
         "scene_id": request.scene_id,
@@ -68,7 +68,7 @@ def request_to_row(request: JobRequest) -> dict[str, object]:
 
 
 def life_to_row(job: Job) -> dict[str, object]:
-    """Gives the columns that change during the job's life."""
+    """Returns the columns that change during the job's life."""
     return {
         "state": job.state.value,
         "stage": job.stage.value,
@@ -100,7 +100,7 @@ def life_to_row(job: Job) -> dict[str, object]:
 
 
 def job_from_row(row: RowMapping | Mapping[str, Any]) -> Job:
-    """Builds the job that a row of `jobs` holds; of its spec the model alone, where the rest was not read."""
+    """Returns the job of a row of `jobs`; its spec has the model only, if the rest was not read."""
     return Job(
         job_id=row["job_id"],
         request=JobRequest(

@@ -1,6 +1,6 @@
 """The schema, step by step: each version is what its step adds to the one before.
 
-A new database gets all tables at once. Replicas that start together wait for each other, and the first one migrates.
+A new database gets all tables at once. Of replicas that start together the first one migrates, and the others wait.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ class SchemaTooNew(Exception):
 def migrate(db: sa.Connection) -> None:
     """Brings the schema to VERSION, in the caller's transaction. Raises SchemaTooNew."""
     if db.dialect.name == "postgresql":
-        # The others wait here for whoever migrates, for longer than for a row.
+        # The others wait here for the replica that migrates, for longer than for a row.
         db.execute(sa.text("SET LOCAL lock_timeout = '60s'; SET LOCAL statement_timeout = '60s'"))
         db.execute(sa.select(sa.func.pg_advisory_xact_lock(LOCK)))
     version = _version(db)
@@ -40,12 +40,12 @@ def migrate(db: sa.Connection) -> None:
         raise SchemaTooNew(
             f"has schema version {version}, and this release knows {VERSION} at most; install a newer release"
         )
-    # New tables of every version; what exists is left as it is.
+    # New tables of every version; existing ones are left as they are.
     metadata.create_all(db)
     if version:
         for step in range(version + 1, VERSION + 1):
             STEPS[step](db)
-        # All at last, since some are of columns that a later step adds.
+        # All at the end, since some are on columns that a later step adds.
         for index in (*jobs.indexes, *provider_tasks.indexes, *requests.indexes):
             index.create(db, checkfirst=True)
     if version != VERSION:
@@ -54,20 +54,20 @@ def migrate(db: sa.Connection) -> None:
 
 
 def current(db: sa.Connection) -> bool:
-    """Tells whether the schema is of this release already, so that nothing is to be created."""
+    """Returns whether the schema is of this release already, so that nothing must be created."""
     if not sa.inspect(db).has_table(schema_version.name):
         return False
     return db.execute(sa.select(schema_version.c.version)).scalar() == VERSION
 
 
 def _version(db: sa.Connection) -> int:
-    """Tells the schema's version; 0 where there is none yet."""
+    """Returns the schema's version; 0 if there is none yet."""
     inspector = sa.inspect(db)
     known = inspector.has_table(schema_version.name)
     schema_version.create(db, checkfirst=True)
     if known and (version := db.execute(sa.select(schema_version.c.version)).scalar()) is not None:
         return int(version)
-    # The first version did not yet write down which one it was.
+    # The first version did not record its number.
     return 1 if inspector.has_table(jobs.name) else 0
 
 
@@ -101,7 +101,7 @@ def _second(db: sa.Connection) -> None:
 
 
 def _slots(db: sa.Connection) -> None:
-    """Puts in the rows who stood in line and who had a slot."""
+    """Fills `slot` for jobs that were queued or under way."""
     waits = sa.and_(jobs.c.state == "QUEUED", jobs.c.stage == "WAITING")
     submitted = sa.and_(
         jobs.c.state.in_(["RUNNING", "CANCELLING"]), jobs.c.stage != "DELIVERING", jobs.c.submit_token != ""
@@ -112,7 +112,7 @@ def _slots(db: sa.Connection) -> None:
 
 def _third(db: sa.Connection) -> None:
     _add(db, jobs.c.pins, jobs.c.duration_seconds)
-    # Read here and not by the database: one that meets a text it cannot represent refuses the whole question.
+    # Parsed here, not by the database: one text that it cannot represent would fail the whole query.
     query = sa.select(jobs.c.job_id, jobs.c.project_id, jobs.c.scene_id, jobs.c.spec).where(jobs.c.ended_at.is_(None))
     durations: list[dict[str, object]] = []
     needs: list[dict[str, object]] = []
@@ -129,4 +129,4 @@ def _third(db: sa.Connection) -> None:
 
 
 STEPS: Mapping[int, Callable[[sa.Connection], None]] = {2: _second, 3: _third}
-"""What each version does to the tables of the one before it; new tables and their indexes are made before."""
+"""What each version changes in the tables of the one before it; new tables and their indexes are created before."""

@@ -1,4 +1,4 @@
-"""PostgreSQL as teams run it: how it is connected to, what it must be able to do, and which errors mean it is away."""
+"""PostgreSQL: how to connect to it, what it must support, and which errors mean that it is away."""
 
 import time
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 TRUSTED_SECONDS = 1.0
-"""A connection that was used within this time is taken to be alive."""
+"""A connection that was used within this time is assumed to be alive."""
 USED_AT = "used_at"
 ARGUMENTS: dict[str, str | int] = {
     "application_name": "evergreen",
@@ -22,7 +22,7 @@ ARGUMENTS: dict[str, str | int] = {
     "keepalives_interval": 2,
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
-    # A standby takes reads and no writes, and a connection to it would stay when the address leads elsewhere again.
+    # A standby accepts no writes, and a connection to it would stay open after the address points to the primary again.
     "target_session_attrs": "read-write",
 }
 """Bounds of every wait for the server: seconds, but for tcp_user_timeout (milliseconds)."""
@@ -32,10 +32,10 @@ TIMEOUTS = {
     # A replica that is paused within a transaction must not hold a project's row for long.
     "idle_in_transaction_session_timeout": "5s",
 }
-"""Set once connected and not asked for in the start-up message, which poolers refuse."""
+"""Set after connecting, not in the start-up message, which poolers refuse."""
 GONE = frozenset({"25006", "0A000", "26000", "42P05"})
-"""Errors of a connection that is of no use any more: the server became read-only; or took the place of another, with
-none of the statements that were prepared, or with one of that name."""
+"""Errors of a connection that is invalid from now on: its server became read-only, or was replaced by another, which
+lacks the prepared statements, or has others of the same name."""
 READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only') = 'on'"
 
 
@@ -44,7 +44,7 @@ class Unfit(Exception):
 
 
 def postgres_engine(url: str, *, connections: int, timeouts: dict[str, str] | None = None) -> sa.Engine:
-    """Builds an engine on psycopg whose every wait is bounded, and which drops connections that are of no use."""
+    """Returns an engine on psycopg whose every wait is bounded, and which drops invalid connections."""
     engine = sa.create_engine(
         sa.make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=connections,
@@ -59,8 +59,8 @@ def postgres_engine(url: str, *, connections: int, timeouts: dict[str, str] | No
     def limit(connection: DBAPIConnection, _record: object) -> None:
         _ask(connection, f"SELECT {limits}")
 
-    # After a restart of the server, the first to ask must not pay for every connection that died with it; yet asking
-    # before each use whether the connection is alive would cost a round trip.
+    # After a restart of the server, its first users must not fail once for every dead connection; yet checking each
+    # connection before each use would cost a round trip.
     @event.listens_for(engine, "checkout")
     def check(connection: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
         if time.monotonic() - record.info.get(USED_AT, 0.0) < TRUSTED_SECONDS:
@@ -78,7 +78,7 @@ def postgres_engine(url: str, *, connections: int, timeouts: dict[str, str] | No
 
     @event.listens_for(engine, "handle_error", retval=True)
     def translate(context: ExceptionContext) -> BaseException | None:
-        """Has an error of a connection that is of no use drop it, with all others of its age, and be told as away."""
+        """Drops an invalid connection and all others of its age, and reports its error as a database that is away."""
         original = context.original_exception
         if not isinstance(original, psycopg.Error) or original.sqlstate not in GONE:
             return None
@@ -89,12 +89,12 @@ def postgres_engine(url: str, *, connections: int, timeouts: dict[str, str] | No
 
 
 def listening(url: str) -> str:
-    """Returns the address of one more connection, made as the engine makes its own."""
+    """Returns the address of a further connection, with the engine's own parameters."""
     return make_conninfo(url, **{**ARGUMENTS, **_own(url)})
 
 
 def check_rights(db: sa.Connection, *, creates: bool, engine_schema: str) -> None:
-    """Raises Unfit where the role lacks a right that is needed; `creates` tells whether tables are to be made."""
+    """Raises Unfit if the role lacks a needed right; with `creates`, tables are to be created."""
     found = db.execute(
         sa.text(
             "SELECT current_database() AS name, current_user AS role, current_schema() AS schema,"
@@ -121,7 +121,7 @@ def check_rights(db: sa.Connection, *, creates: bool, engine_schema: str) -> Non
 def check_postgres(url: str) -> None:
     """Raises Unfit for another encoding than UTF-8, and behind a pooler that shares connections by transaction. Blocks.
 
-    By the driver alone: where texts come as bytes, nothing else gets to the point of asking.
+    By the driver alone: in an encoding that yields bytes, SQLAlchemy fails before it can ask.
     """
     address = listening(url)
     with _connected(address) as first:
@@ -133,7 +133,7 @@ def check_postgres(url: str) -> None:
             )
         before = _backend(first)
         with _connected(address) as second, second.transaction():
-            # While the second is within a transaction: a pooler gave it the first one's, or gives that another now.
+            # While the second is in a transaction, a pooler has given it the first's backend, or switches that one.
             taken = _backend(second)
             if before in (taken,) or _backend(first) != before:
                 raise Unfit(
@@ -155,13 +155,13 @@ def _backend(connection: "psycopg.Connection[tuple[object, ...]]") -> object:
 
 
 def _own(url: str) -> dict[str, str]:
-    """Returns the arguments that the URL itself sets, which go before ours."""
+    """Returns the arguments that the URL itself sets, which override ours."""
     query = sa.make_url(url).query
     return {name: str(query[name]) for name in ARGUMENTS if name in query}
 
 
 def _ask(connection: DBAPIConnection, query: str) -> object:
-    """Asks outside of any transaction."""
+    """Runs a query outside of any transaction and returns its first value."""
     raw = getattr(connection, "driver_connection", connection)
     raw.autocommit = True
     try:

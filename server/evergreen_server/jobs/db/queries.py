@@ -45,7 +45,7 @@ LOCK_JOB = READ_JOB.with_for_update()
 LOCK_FREE_JOBS = (
     sa.select(jobs).where(jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True))).with_for_update(skip_locked=True)
 )
-"""Those of the jobs whose rows nobody else is changing."""
+"""Selects those of the jobs that no other transaction is changing."""
 CLAIM_JOB = jobs.update().where(_job).values(execution=sa.bindparam("by_token"), replica=sa.bindparam("by_replica"))
 INSERT_JOB = jobs.insert()
 UPDATE_JOB = jobs.update().where(_job)

@@ -18,7 +18,7 @@ class DatabaseNow(FunctionElement[int]):
 
 @compiles(DatabaseNow, "postgresql")
 def _on_postgresql(element: DatabaseNow, compiler: sa.Compiled, **options: object) -> str:
-    # Not now(), which stands still while a transaction waits.
+    # Not now(), which does not advance within a transaction.
     return "CAST(EXTRACT(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)"
 
 

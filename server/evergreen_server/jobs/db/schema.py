@@ -27,7 +27,7 @@ jobs = sa.Table(
     sa.Column("request_id", sa.String, nullable=False),
     sa.Column("digest", sa.String, nullable=False),
     sa.Column("model", sa.String, nullable=False),
-    sa.Column("duration_seconds", sa.Integer, comment="As in the spec, which no query looks into."),
+    sa.Column("duration_seconds", sa.Integer, comment="As in the spec, which no query reads."),
     sa.Column("spec", sa.JSON, nullable=False),
     sa.Column("labels", sa.JSON, nullable=False),
     sa.Column("priority", sa.Integer, nullable=False),
@@ -71,8 +71,8 @@ jobs = sa.Table(
     sa.Index("jobs_by_end", "ended_at"),
 )
 
-# Only of jobs that have not ended, which are few beside all. A query must say so in these words: no planner takes it
-# from states that are given as parameters.
+# Only jobs that have not ended, which are few. A query must repeat this very condition: no planner infers it from
+# states that are given as parameters.
 sa.Index(
     "jobs_open",
     jobs.c.project_id,
@@ -81,7 +81,7 @@ sa.Index(
     postgresql_where=jobs.c.ended_at.is_(None),
 )
 
-# Only of jobs in line or under way: any comparison with `slot` implies the condition.
+# Only jobs that are queued or under way: any comparison with `slot` implies the condition.
 sa.Index(
     "jobs_by_slot",
     jobs.c.slot,
@@ -146,7 +146,7 @@ provider_tasks = sa.Table(
 
 
 UNSETTLED = provider_tasks.c.role.in_([sa.literal_column("'NEW'"), sa.literal_column("'SURPLUS'")])
-"""Whether a task still has to be seen to. In the text itself, so that a planner knows that the index covers it."""
+"""Whether a task is still to be settled. As literals, so that a planner knows that the index covers it."""
 
 sa.Index(
     "provider_tasks_unsettled",
@@ -174,7 +174,7 @@ model_queues = sa.Table(
     sa.Column("daily_probe_at", sa.BigInteger, comment="While the daily limit is used up: when one job may try."),
     sa.Column("no_credits_since", sa.BigInteger),
     sa.Column("refused_balance", sa.BigInteger, comment="Millicredits that were too few; null until asked for."),
-    comment="What holds a model's line up. The row is locked while slots are granted: one replica at a time does.",
+    comment="What blocks a model's queue. The row is locked while slots are granted, so one replica at a time does.",
 )
 
 
@@ -183,9 +183,9 @@ funds = sa.Table(
     metadata,
     sa.Column("account", sa.String, primary_key=True, comment="Always *: there is one account."),
     sa.Column("balance_millicredits", sa.BigInteger),
-    sa.Column("asked_at", sa.BigInteger, comment="When whoever was told the balance had asked for it."),
+    sa.Column("asked_at", sa.BigInteger, comment="When the balance was asked for."),
     sa.Column("refused_millicredits", sa.BigInteger, comment="The price that was refused last; null if not known."),
-    comment="What the provider's account has left, as any replica last heard. Written under the lock of the queue *.",
+    comment="The balance that the provider last gave to any replica. Written under the lock of the queue *.",
 )
 
 
@@ -229,7 +229,7 @@ turns = sa.Table(
     sa.Column("model", sa.String, primary_key=True),
     sa.Column("project_id", sa.String, primary_key=True),
     sa.Column("served_at", sa.BigInteger, nullable=False),
-    comment="When a project was last granted a slot, for fairness where there are few slots.",
+    comment="When a project was last granted a slot, so that projects take turns.",
 )
 
 
@@ -260,7 +260,7 @@ job_files = sa.Table(
     sa.Column("path", sa.String, primary_key=True),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("crc32c", sa.BigInteger, nullable=False),
-    comment="What a job makes, written before the file has its name: what else lies there is somebody else's.",
+    comment="Files that a job makes, recorded before they get their names: any other file there is not the job's.",
 )
 
 

@@ -1,4 +1,4 @@
-"""SQLite as one process uses it: how its file is opened, and where it cannot be used."""
+"""SQLite for one process: how its file is opened, and where it cannot be used."""
 
 import sqlite3
 import sys
@@ -27,11 +27,11 @@ NETWORK = (
     "gpfs",
 )
 NETWORK_FUSE = ("sshfs", "ceph-fuse", "glusterfs", "rclone", "s3fs", "gcsfuse", "mount-s3", "davfs", "juicefs")
-"""Types of file systems that several machines may have mounted, and whose locks and shared memory end at each."""
+"""File systems that several machines may mount, and whose locks and shared memory are local to each."""
 
 
 def network_disk(path: Path, mounts: Iterable[str]) -> str | None:
-    """Returns the type of the network's file system that a path lies on, by the lines of mountinfo; else None."""
+    """Returns the type of the network file system that a path lies on, by the lines of mountinfo; else None."""
     best, found = -1, ""
     for line in mounts:
         fields, _, rest = line.partition(" - ")
@@ -39,7 +39,7 @@ def network_disk(path: Path, mounts: Iterable[str]) -> str | None:
         if len(parts) < 5 or not rest.split():
             continue
         point = Path(parts[4].encode().decode("unicode_escape"))
-        # The last of those that are mounted at the same point is the one on top.
+        # Of several mounts at the same point, the last one is on top.
         if path.is_relative_to(point) and len(point.parts) >= best:
             best, found = len(point.parts), rest.split()[0]
     kind = found.removeprefix("fuse.")
@@ -47,7 +47,7 @@ def network_disk(path: Path, mounts: Iterable[str]) -> str | None:
 
 
 def check_sqlite(path: Path, *, python: tuple[int, ...], sqlite: tuple[int, ...], mounts: Iterable[str]) -> str | None:
-    """Returns why the file at `path` cannot be the database, and what to do; None where it can."""
+    """Returns why the file at `path` cannot be the database, and what to do; None if it can."""
     if python >= (3, 12) and sqlite < (3, 42):
         have = ".".join(str(part) for part in sqlite)
         return (
@@ -63,7 +63,7 @@ def check_sqlite(path: Path, *, python: tuple[int, ...], sqlite: tuple[int, ...]
 
 
 def unusable(path: Path) -> str | None:
-    """Returns what `check_sqlite` does, for this process."""
+    """Returns the result of `check_sqlite` for this process."""
     try:
         mounts = MOUNTS.read_text(errors="replace").splitlines()
     except OSError:
@@ -72,8 +72,8 @@ def unusable(path: Path) -> str | None:
 
 
 def sqlite_engine(path: Path) -> sa.Engine:
-    """Builds an engine in WAL mode that loses no commit on power loss (synchronous=FULL)."""
-    # Errors name the statement alone: its parameters hold prompts, and errors are logged.
+    """Returns an engine in WAL mode that loses no commit on power loss (synchronous=FULL)."""
+    # Errors show the statement only: its parameters hold prompts, and errors are logged.
     engine = sa.create_engine(f"sqlite:///{path}", pool_size=6, max_overflow=0, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
@@ -96,7 +96,7 @@ def sqlite_engine(path: Path) -> sa.Engine:
 
     @event.listens_for(engine, "handle_error", retval=True)
     def translate(context: ExceptionContext) -> BaseException | None:
-        """Has a damaged file be told as a database that is away: what cannot be read is not the caller's fault."""
+        """Reports a damaged file as a database that is away: it is not the caller's mistake."""
         original = context.original_exception
         damaged = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
         if isinstance(original, sqlite3.DatabaseError) and getattr(original, "sqlite_errorcode", 0) & 0xFF in damaged:

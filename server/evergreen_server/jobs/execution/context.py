@@ -1,4 +1,4 @@
-"""What the steps of a job work with, and the little that they share."""
+"""What the steps of a job work with, and the few functions that they share."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -36,16 +36,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long the steps wait for others. Seconds are the provider's own and are divided by `Pace.scale`."""
+    """How long the steps wait for others. Unless noted, seconds are the provider's, and are divided by `Pace.scale`."""
 
     submission_grace_seconds: float = 0.0
-    """How long, in real seconds from the intent, another process may still be answered; 0 where none can live."""
+    """For how long, in real seconds from the intent, another process may still get an answer; 0 if there is none."""
     generation_hours: float = 24.0
-    """After this long a task that has not ended is cancelled, where no finish_by says when."""
+    """After this long a task that has not ended is cancelled, if the request has no finish_by."""
     patience_hours: float = 1.0
-    """So long at least whoever begins to follow a task waits for it, since the clock may have been set forward."""
+    """An execution waits for a task at least this long, since the clock may have been set forward."""
     load_wait_seconds: float = 60.0
-    """In real seconds, how long a job that has a slot waits until its inputs may be loaded; then others get it."""
+    """In real seconds, how long a job that has a slot waits to load its inputs; then others get the slot."""
     media_tries: int = 3
     delivery_tries: int = 5
     delivery_hours: float = 24.0
@@ -54,14 +54,14 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Places:
-    """How many jobs of this process may be within a step at once, by turns of their projects."""
+    """How many jobs of this process may be in a step at once, with turns for their projects."""
 
     prepares: Turns = field(default_factory=lambda: Turns(4))
-    """Jobs whose inputs are fetched, checked and kept, each one after the other."""
+    """Jobs whose inputs are fetched, checked and kept, one input of each at a time."""
     loads: Turns = field(default_factory=lambda: Turns(8))
-    """Jobs whose inputs are loaded and submitted; each may hold three times the bytes that go into its request."""
+    """Jobs whose inputs are loaded and submitted; each may hold three times the bytes of its request."""
     creates: Turns = field(default_factory=lambda: Turns(64))
-    """Jobs with an intent that is recorded and not yet answered, each with a connection of its own."""
+    """Jobs with a recorded intent and no answer yet, each with its own connection."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,18 +89,18 @@ class StepContext:
     files: FileThreads
     temp_dir: Path
     lease_check: Callable[[], Callable[[], None]]
-    """Called before what cannot be taken back is recorded, gives what is called just before it is sent.
+    """Called before something irrevocable is recorded; returns a check to be called just before that is sent.
 
-    That raises NotOurs where another replica may own the job by then.
+    The check raises NotOurs if another replica may own the job by then.
     """
     metrics: Metrics = field(default_factory=NullMetrics)
     poll_budget: PollBudget = field(default_factory=PollBudget)
     answers: dict[str, Task] = field(default_factory=dict)
-    """The last answer about a task that has ended, kept from the poll to the delivery."""
+    """By job, the last answer about a task that has ended, kept from the poll to the delivery."""
     until: dict[str, float] = field(default_factory=dict)
-    """When, by the monotonic clock, a job's task is cancelled."""
+    """By job, when its task is cancelled, by the monotonic clock."""
     unanswered: dict[str, float] = field(default_factory=dict)
-    """Since when, by the monotonic clock, the server of a job's output gives no answer."""
+    """By job, since when the server of its output gives no answer, by the monotonic clock."""
 
     def deliverer(self, job: Job) -> Deliverer:
         """Returns what knows the kind of thing that the job makes."""
@@ -110,27 +110,27 @@ class StepContext:
         return (at - self.clock()).total_seconds()
 
     def backoff(self, tries: int) -> float:
-        """Gives a jittered pause in real seconds: 1, 2, 4 … 60, each between half and whole."""
+        """Returns a jittered pause in real seconds: 1, 2, 4 … 60, each times a random factor of 0.5 to 1."""
         return doubled(1.0, tries, most=60.0) * self.random.uniform(0.5, 1.0) / self.pace.scale
 
     def later(self, tries: int) -> datetime:
-        """Gives the moment when that pause is over."""
+        """Returns the time at which that pause ends."""
         return self.clock() + timedelta(seconds=self.backoff(tries))
 
     def forget(self, job_id: str) -> None:
-        """Drops what an execution kept of a job."""
+        """Drops what an execution kept about a job."""
         self.wakeups.forget(job_id)
         self.answers.pop(job_id, None)
         self.until.pop(job_id, None)
         self.unanswered.pop(job_id, None)
 
     async def pause(self, job_id: str, seconds: float) -> bool:
-        """Waits, but no longer than until a caller changes the job; tells whether one has."""
+        """Waits at most `seconds`, and only until a caller changes the job; returns whether one did."""
         return await self.wakeups.of(job_id).wait(seconds)
 
 
 def still_owner(check: Callable[[], None]) -> bool:
-    """Tells whether this replica has surely kept its jobs since it got the check."""
+    """Returns whether this replica has surely owned its jobs since it got the check."""
     try:
         check()
     except NotSent:
@@ -139,9 +139,9 @@ def still_owner(check: Callable[[], None]) -> bool:
 
 
 def generation_seconds(job: Job, now: datetime, limits: Limits) -> float:
-    """Tells how long the provider may still take for a submitted task.
+    """Returns how many seconds the provider may still take for a submitted task.
 
-    To be measured from then on by the monotonic clock: what is set forward meanwhile must not cost a paid task.
+    To be measured by the monotonic clock from now on: a clock that is set forward must not cost a paid task.
     """
     if job.request.finish_by is not None:
         return (job.request.finish_by - now).total_seconds()
@@ -150,4 +150,4 @@ def generation_seconds(job: Job, now: datetime, limits: Limits) -> float:
 
 
 StepWork = Callable[[StepContext, Job, str], Awaitable[Job]]
-"""Takes the tools, the job as it stands, and the token of this execution; gives the job as it last saw it."""
+"""Takes the context, the job, and the fencing token of this execution; returns the job as it last saw it."""

@@ -1,7 +1,7 @@
-"""The files that a job makes, told from all others: each is recorded by size and CRC32C before its name appears.
+"""The files that a job makes: each is recorded by size and CRC32C before its name appears, to distinguish it.
 
-So a crash leaves a record without a file, which is made again, or the job's own file, which is adopted. What lies
-under a name without being the recorded one is somebody else's: it is left alone, and the job takes the next name.
+So a crash leaves a record without a file, which is made again, or the job's own file, which is adopted. A file that
+does not match the record is not the job's: it is left alone, and the job takes the next name.
 """
 
 from collections.abc import Awaitable, Callable
@@ -25,14 +25,14 @@ NAME_TAKEN = "NAME_TAKEN"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """A file that the job has made, and what its caller should know of its name."""
+    """A file that the job has made, and warnings about its name for the caller."""
 
     asset: Asset
     warnings: tuple[JobWarning, ...]
 
 
 async def find(context: StepContext, job: Job, path: str) -> Kept | None:
-    """Finds the file that the job has made and was to have this name, or the next; None where there is none."""
+    """Returns the file that the job has made under this name or one of the next; None if there is none."""
     request, known = job.request, await context.store.files(job.job_id)
     for choice in choices(path):
         if choice in known:
@@ -49,16 +49,16 @@ async def find(context: StepContext, job: Job, path: str) -> Kept | None:
 async def keep(
     context: StepContext, job: Job, fencing_token: str, path: str, make: Callable[[str, Sealed], Awaitable[Asset]]
 ) -> Kept:
-    """Gives the job's file of this name, which `make` stores unless an earlier execution did.
+    """Returns the job's file of this name, which `make` stores unless an earlier execution did.
 
-    `make` takes the name to use and what is to be called before it appears. Raises what `make` raises, Superseded,
-    and Unavailable where every name is taken.
+    `make` takes the name to use, and a function to call before that name appears. Raises what `make` raises,
+    Superseded, and Unavailable if every name is taken.
     """
     if (found := await find(context, job, path)) is not None:
         return found
     request = job.request
     for choice in choices(path):
-        # What a disk takes for another spelling of this name, or a link, is somebody else's too.
+        # A link, or a file that the disk treats as another spelling of this name, is not the job's either.
         with suppress(AssetConflict, InvalidKey):
             if not await context.scenes.holds(request.project_id, request.scene_id, choice):
                 return _kept(await make(choice, partial(_record, context, job, fencing_token, choice)), path)

@@ -1,6 +1,6 @@
-"""Turns the inputs that the scene keeps into what the provider accepts: a data URI, or an upload beyond its limit.
+"""Turns the inputs kept in the scene into what the provider accepts: a data URI, or an upload if too large for one.
 
-What is handed over are the bytes that were checked: whatever else lies under an input's name by now is refused.
+Only the bytes that were checked are sent: a file that has changed since is refused.
 """
 
 import base64
@@ -16,29 +16,29 @@ from evergreen_server.ports.specs import PreparedMedia, Role
 from evergreen_storage import NotFound
 
 MAX_DATA_URI = 5 * 1024 * 1024
-"""Characters of one whole encoded URI, the provider's bound."""
+"""The most characters of one encoded URI, by the provider's rule."""
 MAX_DATA_URIS = 8 * 1024 * 1024
-"""Characters of all of a job's together: a request of 10 MB is more than the provider's gateway takes."""
+"""The most characters of all of a job's URIs: the provider's gateway refuses requests of 10 MB."""
 
 
 async def load_inputs(context: StepContext, job: Job) -> list[PreparedMedia]:
     """Loads every input of a job.
 
-    Raises MediaRefused where one is gone or is not what was checked, else StorageError and OSError, and ProviderError
-    where an upload fails.
+    Raises MediaRefused if one is gone or has changed, StorageError and OSError if it cannot be read, and ProviderError
+    if an upload fails.
     """
     loaded: list[PreparedMedia] = []
-    room = MAX_DATA_URIS
+    left = MAX_DATA_URIS
     for item, pin in zip(job.inputs, job.pins, strict=True):
         uri = item.uri
         if pin is not None:
-            uri = await _uri(context, job, item, pin, room)
-            room -= len(uri)
+            uri = await _uri(context, job, item, pin, left)
+            left -= len(uri)
         loaded.append(PreparedMedia(role=Role(item.role), uri=uri, at_seconds=item.at_seconds))
     return loaded
 
 
-async def _uri(context: StepContext, job: Job, item: Input, pin: Pin, room: int) -> str:
+async def _uri(context: StepContext, job: Job, item: Input, pin: Pin, left: int) -> str:
     request = job.request
     owner = request.project_id
     async with AsyncExitStack() as stack:
@@ -49,21 +49,21 @@ async def _uri(context: StepContext, job: Job, item: Input, pin: Pin, room: int)
             raise MediaRefused(f"the input {item.asset} is no longer in the scene", reason="MEDIA_REFUSED") from None
         prefix = f"data:{item.content_type};base64,"
         source = Source(files=context.files, path=path, owner=owner)
-        if len(prefix) + 4 * -(-pin.size_bytes // 3) <= min(MAX_DATA_URI, room):
-            # One byte more, to see whether the file has grown.
+        if len(prefix) + 4 * -(-pin.size_bytes // 3) <= min(MAX_DATA_URI, left):
+            # One byte more, to notice if the file has grown.
             data = await source.read(0, pin.size_bytes + 1)
-            _insist(item, source.pin, pin)
+            _require_unchanged(item, source.pin, pin)
             return prefix + base64.b64encode(data).decode()
-        # Before it is sent, and as it was sent: somebody may write to the file meanwhile.
-        _insist(item, await context.files.run(partial(pin_of, path), owner=owner), pin)
+        # Checked before it is sent and as it was sent: the file may be written to meanwhile.
+        _require_unchanged(item, await context.files.run(partial(pin_of, path), owner=owner), pin)
         uri = await context.provider.upload(
             item.asset.rpartition("/")[2], item.content_type, pin.size_bytes, source.read
         )
-        _insist(item, source.pin, pin)
+        _require_unchanged(item, source.pin, pin)
         return uri
 
 
-def _insist(item: Input, found: Pin, pin: Pin) -> None:
+def _require_unchanged(item: Input, found: Pin, pin: Pin) -> None:
     if found != pin:
         text = f"the input {item.asset} has changed since it was checked: it has other bytes now"
         raise MediaRefused(text, reason="MEDIA_REFUSED")

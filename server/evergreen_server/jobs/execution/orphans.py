@@ -1,7 +1,7 @@
-"""Provider tasks that nobody follows: their ids came to light after their jobs had gone on without them.
+"""Orphaned provider tasks: their ids were found after their jobs had gone on without them.
 
-Such a task is attached to a job that still asks for it. Where the job was submitted anew or given up, it is surplus:
-it is deleted at the provider unless it has ended there, and what it may have cost was charged when the job went on.
+Such a task is attached to its job if that still waits for it. If the job was submitted again or given up, the task is
+surplus: it is deleted at the provider unless it has ended, and what it may have cost was charged when the job went on.
 """
 
 import asyncio
@@ -17,18 +17,18 @@ from evergreen_server.jobs.store.provider_tasks import MadeTask
 from evergreen_server.ports.provider import ProviderError, TaskGone, TaskState
 
 ANSWER_SETTLED = timedelta(minutes=1)
-"""Within this time whoever recorded a task has also settled it, or has died."""
+"""Within this time the execution that recorded a task has settled it, or has died."""
 AT_ONCE = 8
 ROUND_SECONDS = 45.0
-"""The provider may be out of reach, and each question to it lasts up to a minute and a half."""
+"""The provider may be out of reach, and each request to it takes up to a minute and a half."""
 
 logger = logging.getLogger(__name__)
 
 
 async def settle_orphans(context: StepContext, *, seconds: float = ROUND_SECONDS) -> None:
-    """Settles every orphan, a few at a time and within so many seconds; what is left is found again the next time.
+    """Settles orphans, a few at a time and within so many seconds; those that are left are found again the next time.
 
-    Of each project one comes first, so that the many of one do not use up the time of all.
+    One of each project comes first, so that the many of one project do not use up the time of all.
     """
     orphans = in_turns(await context.tasks.orphans(older_than=ANSWER_SETTLED), context.random)
     left = iter(orphans)
@@ -38,7 +38,7 @@ async def settle_orphans(context: StepContext, *, seconds: float = ROUND_SECONDS
             try:
                 await settle_orphan(context, task)
             except Exception:
-                # One odd answer, or a row that is gone, must not keep the others waiting.
+                # One odd answer, or a row that is gone, must not delay the others.
                 logger.exception("orphan task not settled", extra={"provider_task_id": task.task_id})
 
     try:
@@ -50,9 +50,9 @@ async def settle_orphans(context: StepContext, *, seconds: float = ROUND_SECONDS
 
 
 def in_turns(orphans: Iterable[MadeTask], random: Random) -> list[MadeTask]:
-    """Returns the orphans so that one of each project comes first, then a second of each, each time in another order.
+    """Returns the orphans ordered: one of each project, then a second of each, and so on, in random order.
 
-    Where the provider answers about none of the first, others are the first the next time.
+    If the provider answers about none of the first, others come first the next time.
     """
     shuffled = list(orphans)
     random.shuffle(shuffled)
@@ -65,7 +65,7 @@ def in_turns(orphans: Iterable[MadeTask], random: Random) -> list[MadeTask]:
 
 
 async def settle_orphan(context: StepContext, task: MadeTask) -> None:
-    """Gives a task to the job that asks for it, or sees to its end."""
+    """Attaches a task to the job that waits for it, or deletes it at the provider."""
     role = task.role if task.role is TaskRole.SURPLUS else await context.tasks.reconcile(task)
     logger.warning("orphan task", extra={"job_id": task.job_id, "provider_task_id": task.task_id, "role": role.value})
     if role is not TaskRole.SURPLUS:

@@ -1,4 +1,4 @@
-"""Files by their content: what is checked, kept and sent must be the same bytes. All but `Source` blocks."""
+"""Pins of files: what is checked, kept and sent must be the same bytes. All but `Source` blocks."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -12,7 +12,7 @@ CHUNK_BYTES = 1024 * 1024
 
 
 def pin_of(path: Path) -> Pin:
-    """Returns the pin of a file, read through. Blocks."""
+    """Returns the pin of a file, which is read completely. Blocks."""
     size, digest = 0, hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
@@ -30,7 +30,7 @@ def spool(path: Path, data: bytes) -> Pin:
 
 @dataclass(slots=True, kw_only=True)
 class Source:
-    """A local file that is read piece by piece from its start, and once again where need be, by turns of an owner."""
+    """A local file that is read piece by piece from its start, more than once if needed, in turns of its owner."""
 
     files: FileThreads
     path: Path
@@ -48,7 +48,7 @@ class Source:
         return Pin(size_bytes=self._size, sha256=self._digest.hexdigest())
 
     def _read(self, offset: int, size: int) -> bytes:
-        # Opened for each piece: what a caller who has gone leaves behind then ends by itself.
+        # Opened for each piece, so that a read that its caller no longer waits for leaves nothing open.
         with self.path.open("rb") as file:
             file.seek(offset)
             data = file.read(size)

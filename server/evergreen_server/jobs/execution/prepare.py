@@ -1,7 +1,7 @@
-"""The first step: every input is fetched or read, checked and kept in the scene, before a slot is waited for.
+"""The first step: every input is fetched or read, checked and kept in the scene, before the job waits for a slot.
 
-All inputs are looked at before any is kept, so that a refused request leaves no file. A few jobs do so at once, by
-turns of their projects. What was checked is pinned by its content. Jobs whose inputs a release kept that pinned nothing
+All inputs are checked before any is kept, so that a refused request leaves no file. A few jobs do so at once, in turns
+of their projects. What was checked is pinned by its content. Jobs that were prepared by a release that pinned nothing
 are checked again before they are submitted.
 """
 
@@ -46,7 +46,7 @@ class _Found:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Kept:
-    """One input as the job has it from now on; `made` is the file of its own, `warnings` are about that one's name."""
+    """One input as the job has it from now on; `made` is a file that the job made, `warnings` are about its name."""
 
     input: Input
     pin: Pin | None
@@ -55,9 +55,9 @@ class _Kept:
 
 
 async def prepare(context: StepContext, job: Job, fencing_token: str) -> Job:
-    """Keeps the inputs and moves the job to WAITING; or ends it where an input can never be used.
+    """Keeps the inputs and moves the job to WAITING, or ends it if an input can never be used.
 
-    Of a job that is WAITING the inputs that it has are checked and pinned.
+    If the job is WAITING already, its inputs are checked and pinned.
     """
     if job.state is State.QUEUED and not job.request.spec.media:
         return await _prepare(context, job, fencing_token)
@@ -78,7 +78,7 @@ async def prepare(context: StepContext, job: Job, fencing_token: str) -> Job:
 
 
 def _over(context: StepContext, job: Job) -> Edit | None:
-    """Returns the move of a job that is not to be prepared any more."""
+    """Returns the transition of a job that is no longer to be prepared, else None."""
     if job.state is State.CANCELLING:
         return transitions.cancelled_before_submission
     limit, reason, text = transitions.start_limit(job)
@@ -111,7 +111,7 @@ async def _prepare(context: StepContext, job: Job, fencing_token: str) -> Job:
                 job, partial(transitions.unusable, error=error), fencing_token=fencing_token
             )
         except (InvalidKey, TooLarge) as exc:
-            # Such as an id that a disk takes for another one, or a scene that is full: no later try will do.
+            # Such as an id that a disk confuses with another, or a full scene: no later try will succeed.
             error = JobFailure(reason="SCENE_REFUSED", message=f"the storage cannot keep the scene: {exc}")
             return await context.store.change(
                 job, partial(transitions.unusable, error=error), fencing_token=fencing_token
@@ -163,7 +163,7 @@ async def _find(context: StepContext, job: Job, media: Media, stack: AsyncExitSt
                 raise
             last = exc
             break
-    # The provider follows no redirect, and would refuse what we could not use.
+    # The provider follows no redirects, and would refuse what we could not use.
     if redirected or not context.media.may_pass_on(media.uri):
         raise last
     text = f"the provider is to fetch the URL itself, since we could not use it: {last}"
@@ -179,11 +179,11 @@ async def _asset(context: StepContext, job: Job, media: Media, asset: str, stack
     except (NotFound, InvalidKey, AssetConflict) as exc:
         text = f"the asset {asset} is gone, or is not the file that the scene names: {exc}"
         raise MediaRefused(text, reason="MEDIA_REFUSED") from exc
-    # First, so that whatever takes its place from now on is known for another.
+    # First, so that a file that replaces it from now on is recognized as another.
     pin = await context.files.run(partial(pin_of, path), owner=owner)
     found = await _examine(context, job, media, path, stack)
     if found.path != path and found.pin != pin:
-        # Changed to suit the model, it is kept beside the one that it came from.
+        # It was changed to suit the model, and is kept beside the original.
         return found
     return replace(found, path=None, pin=pin, asset=asset)
 
@@ -194,7 +194,7 @@ async def _examine(context: StepContext, job: Job, media: Media, source: Path | 
         with own_input(), _decoding():
             rule = context.models.picture_rule(job.request.spec, media.role)
             picture = await context.media.picture(source, rule, owner=owner)
-        # On the disk from here on: a job may have many, and several jobs are prepared at once.
+        # On disk from here on: a job may have many, and several jobs are prepared at once.
         path, pin = await stack.enter_async_context(_spooled(context, owner, picture.data))
         return _Found(
             media=media,
@@ -231,7 +231,7 @@ async def _spooled(context: StepContext, owner: str, data: bytes) -> AsyncIterat
 
 @contextmanager
 def _decoding() -> Iterator[None]:
-    """Tells decoders that are busy from a URL that cannot be fetched."""
+    """Raises DecodersBusy, to distinguish busy decoders from a URL that cannot be fetched."""
     try:
         yield
     except MediaUnreachable as exc:
@@ -264,7 +264,7 @@ async def _keep(
         where = (request.project_id, request.scene_id, path)
         return await context.scenes.add_stream(*where, _chunks(source), None, item.content_type, sealed=sealed)
 
-    # What an earlier execution kept is used, even if the caller's URL has another content by now.
+    # What an earlier execution kept is used, even if the caller's URL has other content by now.
     made = await keep(context, job, fencing_token, input_path(folder, job.job_id, number, extension), store)
     measured = replace(
         made.asset,
@@ -274,7 +274,7 @@ async def _keep(
     )
     pin: Pin | None = source.pin
     if not source.pin.size_bytes:
-        # Not stored now, so what lies there is to be pinned, and checked for that.
+        # It was not stored just now, so the file that is there must be checked and pinned.
         pin = (await _asset(context, job, media, measured.path, stack)).pin
     return _Kept(input=replace(kept, asset=measured.path), pin=pin, made=measured, warnings=made.warnings)
 

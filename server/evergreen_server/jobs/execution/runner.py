@@ -1,8 +1,8 @@
 """The life of a job as a durable workflow: prepare, submit, follow, deliver.
 
 The engine starts it once for each attempt and again after a crash. The row alone says which step comes next, and a
-step does only what the row says is still to do, so that running it twice is the same as running it once. The engine's
-own memory of steps is not used: it could only repeat what the row knows, at the cost of two transactions each.
+step does only what is still to be done by the row, so that steps are idempotent. The engine's own record of steps is
+not used: it would only repeat what the row says, at the cost of two transactions each.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from evergreen_server.jobs.execution.deliver import deliver
 from evergreen_server.jobs.execution.follow import follow
 from evergreen_server.jobs.execution.prepare import prepare
 from evergreen_server.jobs.execution.submit import submit
-from evergreen_server.jobs.execution.trouble import INPUT_TRIES, TOLD_AT, InputFailure, waited_for
+from evergreen_server.jobs.execution.trouble import INPUT_TRIES, WARN_AT_TRY, InputFailure, blocked_by
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job, JobFailure
@@ -26,13 +26,13 @@ from evergreen_server.jobs.model.warnings import DATABASE_UNAVAILABLE, STEP_FAIL
 from evergreen_server.runtime.logs import current_job
 
 AWAY_TRIES = 3
-"""So often the database must have been away for a job before its caller is told of it."""
+"""How often in a row the database must have been away for a job before its caller is warned."""
 
 logger = logging.getLogger(__name__)
 
 
 class Runner:
-    """Runs jobs. Nothing but a final state, a question to the caller, or a newer execution ends a run."""
+    """Runs jobs. Only a final state, NEEDS_ATTENTION, or a newer execution ends a run."""
 
     def __init__(self, context: StepContext) -> None:
         self._context = context
@@ -40,34 +40,34 @@ class Runner:
 
     @property
     def running(self) -> Collection[str]:
-        """The jobs that run here."""
+        """The ids of the jobs that run here."""
         return self._running.keys()
 
     async def run(self, job_id: str, attempt: int, restarts: int) -> None:
         """Runs one attempt of a job to its end, as the engine's workflow."""
         context, fencing_token, check = self._context, uuid4().hex, self._context.lease_check()
         current_job.set(job_id)
-        # From before the first reading on, so that no wish after it goes unnoticed.
+        # From before the first read on, so that no command after it goes unnoticed.
         wakeup = context.wakeups.of(job_id)
-        # Registered only once it owns the job: after a crash the run of an earlier attempt may be started beside it.
+        # Registered only once it owns the job: after a crash the run of an earlier attempt may be started as well.
         job = await self._claim(job_id, attempt, restarts, fencing_token)
         if job is None:
             if job_id not in self._running:
                 context.wakeups.forget(job_id)
             return
         if job_id in self._running or context.wakeups.of(job_id) is not wakeup:
-            # An older run here learns that it is over; or one that ended forgot the wakeup, with what it may have told.
+            # An older run here learns that it is over; or one that ended dropped the wake-up while it was set.
             context.wakeups.wake(job_id)
         self._running[job_id] = fencing_token
         advancing = self._advance(job, fencing_token, check)
-        # Thousands wait in it at once, each with the job as it is by then.
+        # Thousands wait in it at once: do not keep a second copy of the job.
         del job
         try:
             await advancing
         except Superseded:
             logger.info("execution superseded", extra={"job_id": job_id})
         finally:
-            # The next attempt may run already, and then these are its own.
+            # The next attempt may be running already, and then these entries belong to it.
             if self._running.get(job_id) == fencing_token:
                 del self._running[job_id]
                 context.forget(job_id)
@@ -87,20 +87,20 @@ class Runner:
             tries += 1
 
     async def _advance(self, job: Job, fencing_token: str, check: Callable[[], None]) -> None:
-        """Does step after step, as the row says, until none is left; what fails is tried again, ever more slowly."""
-        # The first reading came with the ownership, each later one with the step.
+        """Runs step after step, as the row says, until none is left; retries failed steps with growing pauses."""
+        # The job was read when it was claimed, and is read by each step.
         begun, read, tries, away, input_failures = (job.attempt, job.restarts), True, 0, 0, 0
         error_id = uuid4().hex
         while True:
             try:
-                # Else another replica may own the job by now.
+                # Otherwise another replica may own the job by now.
                 read = read and still_owner(check)
                 check = self._context.lease_check()
                 job, read = job if read else await self._context.store.again(job), False
                 if job.fencing_token != fencing_token:
                     raise Superseded(job.job_id)
                 if away >= AWAY_TRIES:
-                    job = await self._tell(
+                    job = await self._warn(
                         job, fencing_token, DATABASE_UNAVAILABLE, "the database does not answer", tries
                     )
                 away = 0
@@ -111,60 +111,60 @@ class Runner:
                 if after != job:
                     job, read, tries, input_failures = after, True, 0, 0
                     continue
-                # A step that changed nothing would change nothing again at once.
+                # A step that changed nothing would change nothing again if repeated at once.
             except Superseded:
                 raise
             except TRANSIENT_ERRORS as exc:
                 away += 1
-                # Every job of this replica says so: one line each, and no traceback.
+                # Every job of this replica logs this: one line each, and no traceback.
                 cause = type(exc).__name__
                 logger.warning("step waits", extra={"job_id": job.job_id, "cause": cause, "tries": tries + 1})
             except Exception as exc:
                 # The outermost loop of a job: a bug of ours must not lose it.
-                code, cause = waited_for(exc, error_id)
-                told = {"job_id": job.job_id, "cause": cause, "tries": tries + 1}
+                code, cause = blocked_by(exc, error_id)
+                facts = {"job_id": job.job_id, "cause": cause, "tries": tries + 1}
                 if code == STEP_FAILED:
-                    logger.exception("step failed", extra={**told, "error_id": error_id})
+                    logger.exception("step failed", extra={**facts, "error_id": error_id})
                 else:
-                    logger.warning("step waits", extra=told)
+                    logger.warning("step waits", extra=facts)
                 input_failures += isinstance(exc, InputFailure)
                 try:
                     if input_failures >= INPUT_TRIES:
                         await self._give_up(job, fencing_token, exc, error_id)
                         continue
-                    if tries + 1 >= TOLD_AT.get(code, 1):
-                        await self._tell(job, fencing_token, code, cause, tries)
+                    if tries + 1 >= WARN_AT_TRY.get(code, 1):
+                        await self._warn(job, fencing_token, code, cause, tries)
                 except Superseded:
                     raise
-                except Exception as untold:
-                    # What keeps the step from being done may well keep the database from this too.
-                    kind = type(untold).__name__
-                    logger.warning("trouble not told", extra={"job_id": job.job_id, "cause": kind})
+                except Exception as again:
+                    # Whatever prevents the step may prevent this write, too.
+                    kind = type(again).__name__
+                    logger.warning("job not warned", extra={"job_id": job.job_id, "cause": kind})
             await self._context.pause(job.job_id, self._context.backoff(tries))
             tries += 1
 
-    async def _tell(self, job: Job, fencing_token: str, code: str, cause: str, tries: int) -> Job:
-        """Tells the job's watchers, once, what it waits for; a slot that it cannot use meanwhile goes to others."""
+    async def _warn(self, job: Job, fencing_token: str, code: str, cause: str, tries: int) -> Job:
+        """Warns the job's caller, once, of what the job waits for, and gives up a slot that it cannot use meanwhile."""
         if job.slot is None and any(warning.code == code for warning in job.warnings):
             return job
         waits = partial(Job.waits, code=code, cause=cause, not_before=self._context.later(tries))
         return await self._context.store.change(job, waits, fencing_token=fencing_token)
 
     async def _give_up(self, job: Job, fencing_token: str, exc: Exception, error_id: str) -> None:
-        """Ends a job whose own input we cannot work on, unless it may have been paid for."""
+        """Ends a job whose own input cannot be processed, unless it may have been paid for."""
         text = f"a fault of the service in work on the job's input ({exc}), logged with the error id {error_id}"
         error = JobFailure(reason="INTERNAL", message=text)
         await self._context.store.change(job, partial(transitions.never_sent, error=error), fencing_token=fencing_token)
 
 
 def step_of(job: Job) -> StepWork | None:
-    """Tells the step that comes next; None where nothing is left to do, or only its caller can say what."""
+    """Returns the next step; None if nothing is left to do, or only the caller can decide."""
     if job.final or job.state is State.NEEDS_ATTENTION:
         return None
     if job.stage is Stage.DELIVERING:
         return deliver
     if job.task_id:
         return follow
-    # Whoever has an intent must look first for what came of it.
+    # A job with an intent must first find out what came of it.
     unpinned = job.state is State.QUEUED and not job.pinned
     return prepare if job.stage is Stage.PREPARING or unpinned else submit

@@ -1,8 +1,8 @@
 """The step that spends money: intent recorded, one POST, the task id recorded before anything else.
 
 An execution that finds another's intent never posts. It adopts the task id if one was recorded, submits the job
-itself if the other takes its intent back since nothing came of it, and otherwise leaves the job to its caller
-(NEEDS_ATTENTION), or makes one new attempt where the caller chose RESUBMIT.
+itself if the other withdraws its intent because nothing was created, and otherwise leaves the job to its caller
+(NEEDS_ATTENTION), or makes one new attempt if the caller chose RESUBMIT.
 """
 
 import asyncio
@@ -51,9 +51,9 @@ logger = logging.getLogger(__name__)
 
 
 async def submit(context: StepContext, job: Job, fencing_token: str) -> Job:
-    """Brings the job to a recorded task, or to the state that says why there is none.
+    """Submits the job, until its task is recorded or its state says why there is none.
 
-    Raises StorageError and ProviderError where its inputs cannot be had or handed over for now.
+    Raises StorageError and ProviderError if its inputs cannot be read or uploaded for now.
     """
     tries, begun = 0, (job.attempt, job.restarts)
     while True:
@@ -76,7 +76,7 @@ async def submit(context: StepContext, job: Job, fencing_token: str) -> Job:
             continue
         async with AsyncExitStack() as places:
             if job.inputs and not await _may_load(context, job, places):
-                # Whoever is before it may take long, and the slot is of more use to others.
+                # The jobs before it may take long, and others can use the slot.
                 rests = partial(Job.rests, not_before=context.later(tries))
                 job = await context.store.change(job, rests, fencing_token=fencing_token)
                 tries += 1
@@ -89,7 +89,7 @@ async def submit(context: StepContext, job: Job, fencing_token: str) -> Job:
             except (Refused, Unauthorized) as exc:
                 refused = partial(transitions.not_created, exc=exc, not_before=context.later(tries))
                 return await context.store.change(job, refused, fencing_token=fencing_token)
-            # Before the intent: in a crash each job that waits behind it would look like a POST without an answer.
+            # Before the intent: after a crash, an intent that waits here would be taken for a POST without an answer.
             await places.enter_async_context(context.places.creates.of(job.request.project_id))
             submitted = _intend_and_post(context, job, fencing_token, media, tries, places.pop_all())
             job = await context.shield.run(submitted, name=f"submit {job.job_id}")
@@ -97,7 +97,7 @@ async def submit(context: StepContext, job: Job, fencing_token: str) -> Job:
 
 
 async def _may_load(context: StepContext, job: Job, places: AsyncExitStack) -> bool:
-    """Waits for the job's turn to hold its inputs in memory; tells whether it came."""
+    """Waits for the job's turn to hold its inputs in memory; returns whether it came in time."""
     try:
         async with asyncio.timeout(context.limits.load_wait_seconds):
             await places.enter_async_context(context.places.loads.of(job.request.project_id))
@@ -114,13 +114,13 @@ async def _intend_and_post(
     tries: int,
     places: AsyncExitStack,
 ) -> Job:
-    """Records the intent and posts, unless something came in between. Must not be cancelled.
+    """Records the intent and posts, unless the job has changed meanwhile. Must not be cancelled.
 
-    Both or none: an intent that is recorded, and whose execution then stops, looks like a POST without an answer.
+    Both or neither: an intent without a POST could not be distinguished from a POST without an answer.
     """
     async with places:
         token, check = uuid4().hex, context.lease_check()
-        # The time once it is the change's turn: whoever adopts the job counts from it how long the POST may last.
+        # The time is read within the transaction: a later execution counts from it how long the POST may take.
         job = await context.store.change(
             job, lambda job: transitions.intended(job, token, context.clock()), fencing_token=fencing_token
         )
@@ -128,8 +128,8 @@ async def _intend_and_post(
 
 
 async def _wait(context: StepContext, job: Job, seconds: float) -> None:
-    """Waits for a slot, which is granted in the row; a wake-up that is lost is made up for by admission's own look."""
-    # No longer than such a rest lasts, where the clock was set back since.
+    """Waits for a slot, which is granted in the row; the scheduler's polls make up for a lost wake-up."""
+    # No longer than the longest such wait, in case the clock was set back.
     early = 0.0 if job.not_before is None else min(context.seconds_until(job.not_before), LONGEST_REST.total_seconds())
     await context.pause(job.job_id, min(early, seconds) if early > 0 else seconds)
     if early > 0:
@@ -156,14 +156,14 @@ async def _post(
             context, job, unknown, fencing_token, capped=partial(transitions.needs_attention, cause=str(exc))
         )
     except ProviderError as exc:
-        # Before the job gives its slot back, which the next in line would get at once.
+        # Before the job gives its slot back, which the next job in the queue would get at once.
         if isinstance(exc, DailyLimitReached):
             retry_after = exc.retry_after_seconds
             await _retry_until_recorded(context, job, lambda: context.scheduler.pause(model, retry_after))
         elif isinstance(exc, InsufficientCredits):
             price = job.estimated_millicredits
             await _retry_until_recorded(context, job, lambda: context.scheduler.out_of_credits(price))
-        # Its kind alone: the provider may quote the prompt in its text, which the job's error keeps.
+        # Its kind only: the text may quote the prompt, and is kept in the job's error.
         context.metrics.create_failed(error_kind(exc))
         logger.warning("submission refused", extra={"job_id": job.job_id, "cause": type(exc).__name__})
         refused = partial(transitions.not_created, exc=exc, not_before=context.later(tries))
@@ -173,7 +173,7 @@ async def _post(
             context, job, partial(transitions.withdrawn, not_before=context.later(tries)), fencing_token
         )
         raise
-    # Logged first: where the database fails for good, an operator can still attach the task by hand.
+    # Logged first: if the database fails for good, an operator can still attach the task by hand.
     logger.info("task created", extra={"job_id": job.job_id, "provider_task_id": submission.task_id})
     task_id, estimated = submission.task_id, submission.estimated_millicredits
     await _retry_until_recorded(context, job, lambda: context.tasks.record(job, task_id, estimated))
@@ -196,7 +196,7 @@ async def _post(
 async def _create(
     context: StepContext, job: Job, media: Sequence[PreparedMedia], check: Callable[[], None]
 ) -> Submission:
-    """Posts once. Raises ProviderError, and InputFailure for what no rule knows before a byte was sent."""
+    """Posts once. Raises ProviderError, and InputFailure for an unexpected error before a byte was sent."""
     sent = False
 
     def before_send() -> None:
@@ -221,8 +221,8 @@ async def _record_no_task(context: StepContext, job: Job, edit: Edit, fencing_to
     try:
         return await _settle(context, job, edit, fencing_token)
     except Superseded:
-        # The job was taken over, by one who cannot know that there is no task to look for.
-        await _retry_until_recorded(context, job, lambda: context.tasks.take_back(job))
+        # The job was taken over by an execution that cannot know that there is no task to search for.
+        await _retry_until_recorded(context, job, lambda: context.tasks.withdraw_intent(job))
         raise
 
 
@@ -233,7 +233,7 @@ async def _settle(context: StepContext, job: Job, edit: Edit, fencing_token: str
 
 
 async def _retry_until_recorded(context: StepContext, job: Job, write: Callable[[], Awaitable[T]]) -> T:
-    """Repeats a write until the database takes it: nobody else knows the provider's answer."""
+    """Repeats a write until the database accepts it: the provider's answer is known only here."""
     for tries in itertools.count():
         try:
             return await write()
@@ -247,12 +247,12 @@ async def _retry_until_recorded(context: StepContext, job: Job, write: Callable[
 
 
 async def _recover_submission(context: StepContext, job: Job, fencing_token: str) -> Job:
-    """Looks for the task id of an earlier execution's POST for as long as that POST may last."""
+    """Waits for the task id of an earlier execution's POST for as long as that POST may take."""
     assert job.submitted_at is not None
     token, cause = job.submit_token, "the server stopped before the answer was recorded"
     grace = context.limits.submission_grace_seconds
     deadline = job.submitted_at + timedelta(seconds=grace)
-    # By both clocks: one that was set back since the intent must not prolong the wait.
+    # By both clocks: a wall clock that was set back since the intent must not prolong the wait.
     latest = context.monotonic() + grace
     while not (task_id := await context.tasks.of(job)):
         if context.seconds_until(deadline) <= 0 or context.monotonic() >= latest:
@@ -260,7 +260,7 @@ async def _recover_submission(context: StepContext, job: Job, fencing_token: str
         await context.pause(job.job_id, POLL_SECONDS)
         job = await context.store.again(job)
         if job.submit_token != token:
-            # Taken back by whoever intended it: nothing was sent.
+            # Withdrawn by its execution: nothing was sent.
             return job
     if task_id:
         return await context.store.change(

@@ -1,7 +1,7 @@
-"""What keeps a step from being done: whether it may pass, and what a job's caller is told of it.
+"""What prevents a step: whether it may pass, and how the job's caller is warned.
 
-What comes from the database, a storage, the network or the provider may pass, and never ends a job. What no rule
-knows, and work on the job's own input raised, comes again each time: it is an InputFailure.
+Errors of the database, a storage, the network or the provider may pass, and never end a job. Any other error raised by
+work on the job's own input would come again each time: it is an InputFailure.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from evergreen_server.ports.provider import ProviderError
 from evergreen_storage import StorageError
 
 INPUT_TRIES = 3
-TOLD_AT = {DECODERS_BUSY: 3}
-"""At which try a job's caller is told, where that is not the first."""
+WARN_AT_TRY = {DECODERS_BUSY: 3}
+"""By code, at which failed try the caller is warned, if that is not the first."""
 
 
 class InputFailure(Exception):
-    """Work on a job's own input raised what no rule knows; its cause is that. Nothing was sent or paid."""
+    """Work on a job's own input raised an unexpected error, its cause. Nothing was sent or paid."""
 
 
 class DecodersBusy(Exception):
@@ -30,13 +30,13 @@ class DecodersBusy(Exception):
 
 @contextmanager
 def own_input() -> Iterator[None]:
-    """Raises InputFailure in place of what no rule knows; within is work that only the job's own input can upset."""
+    """Raises InputFailure in place of unexpected errors; for work that only the job's own input can make fail."""
     try:
         yield
     except (MediaError, ProviderError, StorageError, SQLAlchemyError, JobError, InputFailure, DecodersBusy):
         raise
     except OSError as exc:
-        # Of the system, unlike what libraries raise by this name for a file that is broken.
+        # From the system, unlike an OSError that a library raises for a broken file.
         if exc.errno is not None:
             raise
         raise InputFailure(type(exc).__name__) from exc
@@ -44,15 +44,15 @@ def own_input() -> Iterator[None]:
         raise InputFailure(type(exc).__name__) from exc
 
 
-def waited_for(exc: Exception, error_id: str) -> tuple[str, str]:
-    """Returns the code of the warning and what the job waits for. No text of an error that no rule knows."""
+def blocked_by(exc: Exception, error_id: str) -> tuple[str, str]:
+    """Returns the code of the warning and what the job waits for, never the text of an unexpected error."""
     match exc:
         case StorageError():
             return STORAGE_UNAVAILABLE, str(exc)
         case ProviderError():
             return PROVIDER_UNAVAILABLE, str(exc)
         case DecodersBusy() | MediaUnreachable():
-            # The latter of a clip that is delivered, since nothing of it is fetched from a caller's URL.
+            # The latter while a clip is delivered, when nothing is fetched from a caller's URL.
             return DECODERS_BUSY, str(exc)
         case OSError():
             text = f"a file or a connection of the server failed ({exc.strerror or type(exc).__name__})"

@@ -10,6 +10,6 @@ class Change:
     project_id: str
     job_id: str
     external: bool = False
-    """Whether a caller of the API made it, or a slot was granted, so that whoever executes the job should look."""
+    """Whether a caller made it, or a slot was granted, so that the job's execution must read the row again."""
     queue: str = ""
-    """The model whose line should be looked at, since the job joined it or gave a slot back."""
+    """The model whose queue is to be served, since the job joined it or gave a slot back."""

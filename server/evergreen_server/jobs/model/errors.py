@@ -1,10 +1,10 @@
-"""What can be wrong with what is asked of a job: a small tree under JobError."""
+"""Errors of requests about jobs: a small tree under JobError."""
 
 from evergreen_server.jobs.model.job import Job
 
 
 class JobError(Exception):
-    """Something about a job is not as the caller supposes."""
+    """Something about a job is not as the caller expects."""
 
 
 class JobNotFound(JobError):

@@ -1,4 +1,4 @@
-"""What a change of a job is to those who watch it."""
+"""The events that a change of a job makes for its watchers."""
 
 from dataclasses import replace
 
@@ -7,10 +7,10 @@ from evergreen_server.jobs.model.states import EventKind, State
 
 
 def events_between(old: Job, new: Job) -> list[tuple[EventKind, Job]]:
-    """Names what happened between two values of a job, in order, each with the job as it then was.
+    """Returns what happened between two values of a job, in order, each with the job as it then was.
 
-    A warning or an output that comes together with a change of state is told before it, so that
-    the last event always carries the last state.
+    A warning or an output that comes together with a change of state precedes it, so that the last event always
+    carries the last state.
     """
     events: list[tuple[EventKind, Job]] = []
     step = old
@@ -21,7 +21,7 @@ def events_between(old: Job, new: Job) -> list[tuple[EventKind, Job]]:
         step = replace(step, outputs=new.outputs)
         events.append((EventKind.OUTPUT_ADDED, step))
     if new.state != old.state:
-        events.append((_kind_of_move(old.state, new.state), new))
+        events.append((_kind_of_transition(old.state, new.state), new))
     elif (new.stage, new.attempt) != (old.stage, old.attempt) and new.state is not State.CANCELLING:
         events.append((EventKind.STAGE_CHANGED, new))
     elif new.progress != old.progress:
@@ -31,7 +31,7 @@ def events_between(old: Job, new: Job) -> list[tuple[EventKind, Job]]:
     return events
 
 
-def _kind_of_move(old: State, new: State) -> EventKind:
+def _kind_of_transition(old: State, new: State) -> EventKind:
     if old is State.NEEDS_ATTENTION and new is not State.FAILED:
         return EventKind.RESOLVED
     if new is State.RUNNING:

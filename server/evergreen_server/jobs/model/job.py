@@ -1,4 +1,4 @@
-"""What a job is: its states, the moves between them, and its value.
+"""What a job is: its value, and small changes of it that transitions are made of.
 
 Money is in millicredits; times are timezone-aware UTC.
 
@@ -100,17 +100,17 @@ class Job:
     progress: float = 0.0
     attempt: int = 1
     restarts: int = 0
-    """Counts the engine workflows started for this attempt beyond the first."""
+    """How many engine workflows were started for this attempt beyond the first."""
     fencing_token: str = ""
     """Token of the newest execution; an older one may change nothing."""
     replica: str = ""
     """The server process of that execution; empty before the first."""
     submit_token: str = ""
-    """Token of the execution that may have posted; set before the POST, emptied when it surely created nothing."""
+    """Token of the execution that may have posted; set before the POST, cleared once it surely created nothing."""
     slot: Slot | None = None
-    """Kept by the store and by whoever grants slots; an edit may only give one back that it did not use."""
+    """Set by the store and by the slot scheduler; an edit may only give back a slot that it did not use."""
     not_before: datetime | None = None
-    """Until then a slot is of no use to a waiting job, since what failed a moment ago most likely fails again."""
+    """Until then a waiting job is granted no slot, since what has just failed most likely fails again."""
     submitted_at: datetime | None = None
     task_id: str = ""
     delete_sent: bool = False
@@ -119,10 +119,10 @@ class Job:
     charged_millicredits: int | None = None
     cost_basis: CostBasis | None = None
     charge_basis: CostBasis | None = None
-    """What is known of the part of it that was charged last."""
+    """What is known of the amount that was charged last."""
     inputs: tuple[Input, ...] = ()
     pins: tuple[Pin | None, ...] = ()
-    """Of each input its pin, None for a URL; empty where a release that pinned nothing prepared them."""
+    """The pin of each input, None for a URL; empty if a release that pinned nothing prepared the inputs."""
     outputs: tuple[Output, ...] = ()
     warnings: tuple[JobWarning, ...] = ()
     error: JobFailure | None = None
@@ -137,7 +137,7 @@ class Job:
 
     @property
     def needs_slot(self) -> Slot | None:
-        """Tells what the job's state alone asks for; WANTED may have been granted already."""
+        """Returns the slot that the job's state alone asks for; WANTED may have been granted already."""
         if self.state is State.QUEUED and self.stage is Stage.WAITING:
             return Slot.WANTED
         under_way = self.state in (State.RUNNING, State.CANCELLING) and self.stage is not Stage.DELIVERING
@@ -145,24 +145,24 @@ class Job:
 
     @property
     def pinned(self) -> bool:
-        """Tells whether it is known of every input which bytes were checked."""
+        """Returns whether the checked bytes of every input are known."""
         return len(self.pins) == len(self.inputs)
 
     def charged(self, millicredits: int, basis: CostBasis) -> Self:
-        """Returns the job with one more attempt's cost; once a part is only a bound, so is the whole."""
+        """Returns the job with the cost of one more attempt; once a part is only a bound, so is the sum."""
         whole = CostBasis.UPPER_BOUND if self.cost_basis is CostBasis.UPPER_BOUND else basis
         charged = (self.charged_millicredits or 0) + millicredits
         return replace(self, charged_millicredits=charged, cost_basis=whole, charge_basis=basis)
 
     def charged_at_most(self) -> Self:
-        """Returns the job with the most that one more attempt can have cost; with a warning where no price is known."""
+        """Returns the job with the most that one more attempt can have cost; with a warning if no price is known."""
         if self.estimated_millicredits is None:
             unknown = replace(self, charge_basis=CostBasis.UPPER_BOUND)
             return unknown.warned("COST_UNKNOWN", f"what attempt {self.attempt} cost, if anything, is not known")
         return self.charged(self.estimated_millicredits, CostBasis.UPPER_BOUND)
 
     def failed(self, error: JobFailure) -> Self:
-        """Returns the job as FAILED. What it cost must be charged beside."""
+        """Returns the job as FAILED. What it cost must be charged separately."""
         return replace(self, state=State.FAILED, stage=Stage.NONE, error=error)
 
     def ended(self, state: State) -> Self:
@@ -172,14 +172,14 @@ class Job:
     def waits(self, code: str, cause: str, *, not_before: datetime) -> Self:
         """Returns the job with a warning of what it waits for, one of each code, and without a slot that it cannot use.
 
-        Until `not_before` it gets none, so that others go first.
+        It gets no slot until `not_before`, so that others go first.
         """
         known = any(warning.code == code for warning in self.warnings)
         job = self if known else self.warned(code, f"the job waits: {cause}")
         return job.rests(not_before=not_before)
 
     def rests(self, *, not_before: datetime) -> Self:
-        """Returns the job without the slot that it got and has not used."""
+        """Returns the job without a slot that it was granted and has not used."""
         unused = self.slot is Slot.HELD and self.needs_slot is Slot.WANTED
         return replace(self, slot=Slot.WANTED, not_before=not_before) if unused else self
 

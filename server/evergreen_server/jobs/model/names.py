@@ -1,17 +1,17 @@
-"""The names that a job gives to its files, and which names nobody else may take.
+"""The names that a job gives to its files, which no upload may use.
 
     videos/{job}-{attempt}-{n}.mp4          a clip, and `.jpg` its poster
     images|audio|videos/{job}-{n}.{type}    an input that was fetched, or changed to suit the model
     exports/{film}-r{run}-…                 a finished cut
 
-Where a file of somebody else has such a name already, a letter behind the number makes the next one.
+If another file has such a name already, a letter behind the number makes the next one.
 """
 
 import re
 from collections.abc import Iterator
 from string import ascii_lowercase
 
-# An id of `ids.py`, in either case: some disks take both for one.
+# An id of `runtime/ids.py`, in either case: some disks do not distinguish them.
 _OF_JOB = re.compile(r"\w+/([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})-.+", re.I | re.A)
 _OF_FILM = re.compile(r"exports/[a-z0-9][a-z0-9_-]*-r[0-9].*", re.I | re.A)
 
@@ -39,11 +39,11 @@ def choices(path: str) -> Iterator[str]:
 
 
 def job_of(path: str) -> str:
-    """Returns the id of the job to which alone a path of this form belongs; empty where it is not of this form."""
+    """Returns the id of the job that alone may use a path of this form; empty if the path is not of this form."""
     match = _OF_JOB.fullmatch(path)
     return match[1].lower() if match else ""
 
 
 def is_reserved(path: str) -> bool:
-    """Returns whether only the service itself gives files such a name, whatever jobs and films there are."""
+    """Returns whether only the service itself gives files such a name, whichever jobs and films exist."""
     return bool(job_of(path) or _OF_FILM.fullmatch(path))

@@ -54,11 +54,11 @@ MOVES: Mapping[State, frozenset[State]] = {
     ),
     **{state: frozenset[State]() for state in FINAL},
 }
-"""From each state, the states that may follow. A move to the same state changes stage, progress or lists."""
+"""From each state, the states that may follow. A transition to the same state changes stage, progress or lists."""
 
 
 class EventKind(StrEnum):
-    """What happened. PROGRESS alone may be left out where a later event of the same job is at hand."""
+    """What happened. PROGRESS alone may be left out, if a later event of the same job follows."""
 
     CREATED = "CREATED"
     STARTED = "STARTED"
@@ -86,7 +86,7 @@ class OnUnknownSubmission(StrEnum):
 class TaskRole(StrEnum):
     """What a provider task is to the job that it was made for.
 
-    NEW until the job took it as its OWN. One that came too late for that is SURPLUS until it has ENDED.
+    NEW until the job takes it as its OWN. One that comes too late for that is SURPLUS until it has ENDED.
     """
 
     NEW = "NEW"
@@ -103,9 +103,9 @@ class CostBasis(StrEnum):
 
 
 class Slot(StrEnum):
-    """How a job stands towards the model's slots, of which the tier tells how many there are."""
+    """Whether a job wants or has one of the model's slots; the account's tier sets how many there are."""
 
     WANTED = "WANTED"
-    """It stands in line."""
+    """It is queued for one."""
     HELD = "HELD"
     """It has one: granted, or because its task is under way or may be."""

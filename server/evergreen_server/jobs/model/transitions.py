@@ -1,7 +1,7 @@
 """Every transition of a job: pure functions from the job as it stands to the job as it becomes.
 
 Nothing else changes a job's state. The store runs each within a transaction, on the job as its row has it, and
-refuses what `states.MOVES` does not allow. docs/state-machine.md is made from the functions marked `@transition`.
+refuses what `states.MOVES` does not allow. docs/state-machine.md is generated from the functions marked `@transition`.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -58,7 +58,7 @@ def transition(moves: Mapping[State, Collection[State]]) -> Callable[[F], F]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claim:
-    """An execution asks for a job's attempt."""
+    """An execution asks to own a job's attempt."""
 
     job_id: str
     attempt: int
@@ -67,7 +67,7 @@ class Claim:
 
 
 def take_ownership(job: Job, claim: Claim, replica_id: str) -> Job:
-    """Transition: an execution owns the job. Raises Superseded where nothing is left to do for it."""
+    """Transition: an execution owns the job. Raises Superseded if nothing is left to do for it."""
     if (
         job.final
         or job.state is State.NEEDS_ATTENTION
@@ -108,7 +108,7 @@ def unusable(job: Job, error: JobFailure) -> Job:
     }
 )
 def never_sent(job: Job, error: JobFailure) -> Job:
-    """Transition: an error of the service keeps the job from being submitted; one that may have been sent is left."""
+    """Transition: an error of the service prevents submission; a job that may have been sent is left as it is."""
     return job if job.final or job.submit_token or job.task_id else unusable(job, error)
 
 
@@ -165,7 +165,7 @@ def withdrawn(job: Job, not_before: datetime) -> Job:
     }
 )
 def unsent(job: Job) -> Job:
-    """Transition: an execution that was superseded says that it sent nothing. What is to be cancelled still is."""
+    """Transition: a superseded execution reports that it sent nothing. A cancellation stays in force."""
     job = replace(job, submit_token="", submitted_at=None)
     match job.state:
         case State.RUNNING:
@@ -216,7 +216,7 @@ def not_created(job: Job, exc: ProviderError, not_before: datetime) -> Job:
 
 @transition({State.RUNNING: {State.QUEUED, State.NEEDS_ATTENTION}, State.CANCELLING: {State.NEEDS_ATTENTION}})
 def submission_unknown(job: Job, cause: str, not_before: datetime) -> Job:
-    """Transition: the answer was lost. Once, where the request says RESUBMIT, the job is QUEUED for a new attempt."""
+    """Transition: the answer was lost. If the request says RESUBMIT, the job is QUEUED once for a new attempt."""
     again = job.request.on_unknown_submission is OnUnknownSubmission.RESUBMIT
     resubmitted = any(warning.code == "SUBMISSION_UNKNOWN" for warning in job.warnings)
     if again and not resubmitted and job.state is State.RUNNING:
@@ -227,7 +227,7 @@ def submission_unknown(job: Job, cause: str, not_before: datetime) -> Job:
 
 @transition({State.RUNNING: {State.NEEDS_ATTENTION}, State.CANCELLING: {State.NEEDS_ATTENTION}})
 def needs_attention(job: Job, cause: str) -> Job:
-    """Transition: only the caller can say what becomes of a job of which nobody knows whether it was submitted."""
+    """Transition: it is not known whether the job was submitted, and only its caller can decide what to do."""
     error = JobFailure(reason="SUBMISSION_UNKNOWN", message=f"{NOT_KNOWN}: {cause}")
     return replace(job, state=State.NEEDS_ATTENTION, stage=Stage.NONE, error=error)
 
@@ -278,7 +278,7 @@ def generated(job: Job, task: Task) -> Job:
 
 @transition({State.RUNNING: {State.QUEUED, State.FAILED}, State.CANCELLING: {State.FAILED}})
 def generation_failed(job: Job, task: Task, failure: Failure, again_at: datetime, again: bool = True) -> Job:
-    """Transition: the task has failed. Where that cost nothing and attempts are left, the job waits for the next."""
+    """Transition: the task has failed. If that cost nothing and attempts are left, the job waits for the next."""
     job = charged(job, task)
     cost_nothing = task.charged_millicredits == 0 or (task.charged_millicredits is None and failure.free)
     again = again and failure.retryable and cost_nothing and job.attempt < job.request.max_attempts
@@ -296,13 +296,13 @@ def generation_failed(job: Job, task: Task, failure: Failure, again_at: datetime
 
 @transition({State.RUNNING: {State.FAILED, State.EXPIRED}, State.CANCELLING: {State.FAILED, State.CANCELLED}})
 def task_gone(job: Job, text: str, *, ours: bool) -> Job:
-    """Transition: the provider no longer knows the task, nor what it cost; `ours` where we may have deleted it."""
+    """Transition: the provider no longer knows the task, nor what it cost; `ours` if we may have deleted it."""
     return task_missing(job.charged_at_most(), text, ours=ours)
 
 
 @transition({State.RUNNING: {State.FAILED, State.EXPIRED}, State.CANCELLING: {State.FAILED, State.CANCELLED}})
 def task_missing(job: Job, text: str, *, ours: bool) -> Job:
-    """Transition: the task was cancelled at the provider; `ours` where we may have done it."""
+    """Transition: the task was cancelled at the provider; `ours` if we may have done it."""
     if ours:
         return cancelled(job)
     return job.failed(JobFailure(reason="PROVIDER_TASK_GONE", message=text))
@@ -324,13 +324,13 @@ def cancelled(job: Job) -> Job:
 def delivery_failed(
     job: Job, outputs: tuple[Output, ...], error: JobFailure, warnings: Iterable[JobWarning] = ()
 ) -> Job:
-    """Transition: an output cannot be had; those that could be had are delivered."""
+    """Transition: an output cannot be fetched or stored; the others are delivered."""
     return replace(with_warnings(job, warnings), outputs=outputs).failed(error)
 
 
 @transition({State.RUNNING: {State.SUCCEEDED}, State.CANCELLING: {State.SUCCEEDED}})
 def delivered(job: Job, outputs: tuple[Output, ...], gone: bool, warnings: Iterable[JobWarning] = ()) -> Job:
-    """Transition: every output is stored and named in the scene; `gone` where the task ended meanwhile."""
+    """Transition: every output is stored and named in the scene; `gone` if the task disappeared meanwhile."""
     job = with_warnings(job, warnings)
     late = "the clip was being delivered when it was to be cancelled"
     if job.state is State.CANCELLING and all(warning.code != "CANCEL_TOO_LATE" for warning in job.warnings):
@@ -351,7 +351,7 @@ def delivered(job: Job, outputs: tuple[Output, ...], gone: bool, warnings: Itera
     }
 )
 def cancelling(job: Job) -> Job:
-    """Transition: the job is to be cancelled. Raises WrongState where its submission must be resolved first."""
+    """Transition: the job is to be cancelled. Raises WrongState if its submission must be resolved first."""
     if job.state is State.NEEDS_ATTENTION:
         text = "nobody knows whether the job was submitted; resolve it by ResolveSubmission"
         raise WrongState(job, text, reason="NEEDS_RESOLUTION")
@@ -400,10 +400,10 @@ def unresolved(job: Job) -> Job:
 
 
 def start_limit(job: Job) -> tuple[datetime, str, str]:
-    """Returns until when a job may be submitted, and the reason and text where it is not."""
+    """Returns until when a job may be submitted, and the reason and text of its failure after that."""
     request = job.request
     if job.attempt > 1:
-        # It was submitted in time once; how long it may go on is finish_by's to say.
+        # It was submitted in time once; from then on only finish_by limits it.
         return request.finish_by or job.created_at + LONGEST_LIFE, "FINISH_BY_PASSED", "it was not finished in time"
     if request.finish_by is not None and request.finish_by < request.start_by:
         return request.finish_by, "FINISH_BY_PASSED", "it was not finished by finish_by"

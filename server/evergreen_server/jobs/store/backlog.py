@@ -1,4 +1,4 @@
-"""The bound on jobs that were accepted and not submitted, over all replicas of the database, shared by projects.
+"""Bounds the jobs that were accepted and not yet submitted, over all replicas of the database, shared by projects.
 
 A project may have as many waiting as places are left. So one alone gets half of them, several come to equal shares,
 and a project that has none finds a place, unless very many others came before.
@@ -21,7 +21,7 @@ class QueueFull(JobError):
 
     def __init__(self, *, limit: int, waiting: int, own: int) -> None:
         self.of_project = own > 0 and waiting < limit
-        """Whether others may still send some."""
+        """Whether other projects may still send jobs."""
         text = f"{waiting} jobs wait to be submitted; no more than {limit} may"
         if self.of_project:
             places = f"{limit - waiting} of {limit} places are left"
@@ -30,24 +30,24 @@ class QueueFull(JobError):
 
 
 class Backlog:
-    """Knows about how many jobs are QUEUED, without counting them for each one that comes.
+    """Knows about how many jobs are QUEUED, without counting them for each new one.
 
     It adds what it accepts to its last counts, and counts anew every second and before it refuses. On SQLite that is
-    exact. Of what other replicas accept it hears by counting, so all together may exceed the limit by what they
-    accept in a second.
+    exact. It learns by counting what other replicas accept, so together they may exceed the limit by what they accept
+    in a second.
     """
 
     def __init__(self, limit: int | None) -> None:
-        """Takes the most jobs that may wait; None for any number."""
+        """`limit` is the most jobs that may wait; None for any number."""
         self._limit = limit
         self._lock = threading.Lock()
         self._counted_at = -COUNT_SECONDS
         self._waiting = 0
         self._own: dict[str, int] = {}
-        """Of the projects that sent one since the last count."""
+        """By project, for those that sent a job since the last count."""
 
     def admit(self, db: sa.Connection, project_id: str) -> None:
-        """Lets one more job in, within the transaction that accepts it. Raises QueueFull."""
+        """Admits one more job, within the transaction that accepts it. Raises QueueFull."""
         if self._limit is None:
             return
         with self._lock:
@@ -72,6 +72,6 @@ class Backlog:
 
 
 def _queued(db: sa.Connection, *of_project: sa.ColumnElement[bool]) -> int:
-    """Counts in an index alone."""
+    """Returns the number of QUEUED jobs, counted in an index only."""
     queued = sa.select(sa.func.count()).where(jobs.c.state == State.QUEUED.value, *of_project)
     return int(db.execute(queued).scalar_one())

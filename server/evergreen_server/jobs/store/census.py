@@ -15,18 +15,18 @@ from evergreen_server.jobs.store import ledger
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Census:
-    """The rows, counted at one moment, over all replicas."""
+    """The rows of all replicas, counted in one snapshot."""
 
     by_state: Mapping[State, int]
     waiting: int
     """How many jobs wait to be submitted."""
     longest_wait_seconds: float
-    """For how long the oldest of them has been accepted; 0 where none waits."""
+    """The age of the oldest of them; 0 if none waits."""
     totals: ledger.Totals
 
 
 async def take_census(database: Database, clock: Callable[[], datetime]) -> Census:
-    """Counts the jobs by state, the queue and the credits."""
+    """Returns the numbers of jobs by state, the length and age of the queue, and the credits."""
 
     def read(db: sa.Connection) -> Census:
         states = db.execute(sa.select(jobs.c.state, sa.func.count()).group_by(jobs.c.state))

@@ -1,6 +1,6 @@
 """Makes executions the owners of their jobs: many at once, as after a replica has died and thousands are taken over.
 
-A job by itself would cost a transaction of six statements; here as many as are waiting share one of two.
+A job alone would cost a transaction of six statements; here all that wait share one of two statements.
 """
 
 import asyncio
@@ -17,15 +17,15 @@ from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.transitions import Claim, take_ownership
 
 MOST = 100
-"""In one transaction, which holds their rows meanwhile: whoever would change one of these jobs waits for it."""
+"""Claims in one transaction, which locks their rows meanwhile: other changes of these jobs wait for it."""
 
 
 class RowLocked(JobError):
-    """The job is being changed at this moment, or is not there."""
+    """The job is being changed by another transaction, or does not exist."""
 
 
 class ClaimBatcher:
-    """Gives jobs to executions; while one transaction is made the next ones gather."""
+    """Gives jobs to executions; while one transaction runs, further claims gather for the next."""
 
     def __init__(self, database: Database, *, replica_id: str) -> None:
         self._database = database
@@ -34,10 +34,10 @@ class ClaimBatcher:
         self._busy = False
 
     async def claim(self, claim: Claim) -> Job:
-        """Gives the job, owned by the execution until a later one begins it.
+        """Returns the job, owned by the execution until a later one claims it.
 
-        Where the wait is cancelled it may come to take_ownership it all the same, but only before its turn is over.
-        Raises RowLocked, and Superseded where nothing is left to do for the execution.
+        A claim whose wait is cancelled after its transaction has begun takes ownership nevertheless; one that is
+        cancelled before does not. Raises RowLocked, and Superseded if nothing is left to do for the execution.
         """
         future: asyncio.Future[Job] = asyncio.get_running_loop().create_future()
         self._waiting.append((claim, future))
@@ -49,7 +49,7 @@ class ClaimBatcher:
         batch: list[tuple[Claim, asyncio.Future[Job]]] = []
         while self._waiting and len(batch) < MOST:
             claim, future = self._waiting.popleft()
-            # Whoever gave up before its turn must not take the job from who has it by then.
+            # A claim that was given up before must not take the job from its owner.
             if not future.done():
                 batch.append((claim, future))
         if not batch:
@@ -60,7 +60,7 @@ class ClaimBatcher:
             self._busy = False
             error = done.exception()
             for number, (_, future) in enumerate(batch):
-                # Whoever waited may have gone.
+                # The caller may have been cancelled.
                 if future.done():
                     continue
                 outcome = error or done.result()[number]
@@ -74,7 +74,7 @@ class ClaimBatcher:
         try:
             self._database.write(lambda db: _claim(db, claims, self._replica_id)).add_done_callback(ended)
         except RuntimeError as exc:
-            # No thread is left: the database is being closed, and nobody may wait for it.
+            # No thread is left: the database is being closed, and no claim may wait for it.
             left, self._waiting = [*batch, *self._waiting], deque()
             for _, future in left:
                 if not future.done():
@@ -84,8 +84,8 @@ class ClaimBatcher:
 
 
 def _claim(db: sa.Connection, claims: Sequence[Claim], replica_id: str) -> "list[Job | Exception]":
-    # The project's row, under which all else of a job is changed, is not locked: nobody is told of this. But whoever
-    # changes a job locks its row too, and one that is locked is passed over, so that this waits for nobody.
+    # The project's row, which every other change of a job locks, is not locked here: a claim makes no event. But every
+    # change also locks the job's row, and locked rows are skipped, so that this never waits.
     wanted = {"job_ids": [claim.job_id for claim in claims]}
     free = {row["job_id"]: row for row in db.execute(queries.LOCK_FREE_JOBS, wanted).mappings()}
     claimed: list[Job | Exception] = []
@@ -96,7 +96,7 @@ def _claim(db: sa.Connection, claims: Sequence[Claim], replica_id: str) -> "list
                 RowLocked(claim.job_id) if row is None else take_ownership(job_from_row(row), claim, replica_id)
             )
         except Exception as exc:
-            # Superseded; or whatever keeps one row from being read, for which the others must not pay.
+            # Superseded; or an error of one row, which must not fail the others.
             claimed.append(exc)
     rows = [
         {"of_job": job.job_id, "by_token": job.fencing_token, "by_replica": job.replica}

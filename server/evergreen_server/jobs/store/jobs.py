@@ -53,7 +53,7 @@ class JobStore(JobReader):
         backlog: Backlog | None = None,
         refuse: Callable[[sa.Connection, JobRequest], None] = lambda _db, _request: None,
     ) -> None:
-        """Takes what raises SceneBusy where a file that a request names is being replaced or deleted."""
+        """`refuse` raises SceneBusy if a file that a request names is being replaced or deleted."""
         super().__init__(database, replica_id=replica_id)
         self._clock = clock
         self._encode_event = encode_event
@@ -69,11 +69,10 @@ class JobStore(JobReader):
     ) -> Job:
         """Records a job, its first event, its inline bytes, its reservation and its engine workflow.
 
-        The same request_id and body again gives the job that it made; another body raises RequestReused,
-        and one whose job is no longer kept JobDeleted.
-        Raises SceneBusy where the scene, or a file that is named, is being deleted or replaced; PriceUnknown,
-        ProjectCreditsExceeded under the project's cap;
-        QueueFull where too many jobs wait, of the project or in all.
+        The same request_id and body again returns the job that it made. Raises RequestReused for another body,
+        JobDeleted if the job is no longer kept, SceneBusy if the scene, or a file that is named, is being deleted or
+        replaced, PriceUnknown and ProjectCreditsExceeded by the project's cap, and QueueFull if too many jobs wait, of
+        the project or in all.
         """
         now = self._clock()
         job = Job(
@@ -112,7 +111,7 @@ class JobStore(JobReader):
         return await self.write(work, project_id=request.project_id)
 
     async def check_cap(self, project_id: str, estimated_millicredits: int | None) -> None:
-        """Raises PriceUnknown, ProjectCreditsExceeded where a job of this price would be refused at this moment."""
+        """Raises PriceUnknown, ProjectCreditsExceeded if a job of this price would be refused now."""
         await self._database.read(lambda db: self._check_cap(db, project_id, estimated_millicredits))
 
     def _check_cap(self, db: sa.Connection, project_id: str, estimate: int | None) -> None:
@@ -121,24 +120,24 @@ class JobStore(JobReader):
             ledger.check(cap, ledger.totals(db, project_id), estimate)
 
     async def claim(self, job_id: str, *, attempt: int, restarts: int, fencing_token: str) -> Job | None:
-        """Makes `execution` the owner of the job and gives the job, or None where nothing is left to do."""
+        """Makes the execution of this token the owner of the job; returns the job, or None if nothing is left to do."""
         claim = Claim(job_id=job_id, attempt=attempt, restarts=restarts, fencing_token=fencing_token)
         try:
             try:
                 return await self._claims.claim(claim)
             except RowLocked:
-                # Then after whoever is changing it.
+                # Then wait for the transaction that is changing it.
                 edit = partial(take_ownership, claim=claim, replica_id=self._replica_id)
                 return await self.write(lambda db: self.apply(db, job_id, edit))
         except (Superseded, JobNotFound):
-            # Not there where the job was removed since, and its workflow had not been noted as ended.
+            # JobNotFound: the job has been removed, although its workflow was not recorded as ended.
             return None
 
     async def change(self, job: Job, edit: Edit, *, fencing_token: str, capped: Edit | None = None) -> Job:
-        """Changes a job for the execution that owns it; `edit` gets the job as it stands under the lock.
+        """Changes a job for the execution that owns it; `edit` gets the job as it is under the lock.
 
-        Where `edit` begins an attempt that the project's cap has no room for, the change is that of `capped`.
-        Raises Superseded if another execution owns it by now, WrongState if `edit` makes a forbidden move.
+        If `edit` begins an attempt for which the project's cap has no room, `capped` is applied instead.
+        Raises Superseded if another execution owns it by now, WrongState if `edit` makes a forbidden transition.
         """
 
         def fenced(current: Job) -> Job:
@@ -153,20 +152,20 @@ class JobStore(JobReader):
         return replace(changed, request=job.request)
 
     async def command(self, job_id: str, edit: Edit) -> Job:
-        """Changes a job for a caller of the API, whoever executes it. Raises JobNotFound, WrongState.
+        """Changes a job for a caller of the API, whichever execution owns it. Raises JobNotFound, WrongState.
 
-        Raises PriceUnknown, ProjectCreditsExceeded where the change begins an attempt and the cap has no room for it.
+        Raises PriceUnknown, ProjectCreditsExceeded if the change begins an attempt for which the cap has no room.
         """
         project_id = await self._lane_of(job_id)
         work = partial(self.apply, job_id=job_id, edit=edit, external=True, project_id=project_id)
         return await self.write(work, project_id=project_id)
 
     async def _lane_of(self, job_id: str) -> str | None:
-        """Gives the project whose changes a change of a job waits with, rather than in a thread that others need."""
+        """Returns the project with whose changes this one waits, rather than in a thread that others need."""
         return await self._database.fetch(lambda db: db.execute(queries.PROJECT_OF, {"of_job": job_id}).scalar())
 
     async def flush(self, batch: Collection[Progress]) -> None:
-        """Writes many jobs' progress in few transactions; what is no news, or not the owner's, is left out."""
+        """Writes the progress of many jobs in few transactions, unless it is old or not from the job's owner."""
         ordered = sorted(batch, key=lambda item: (item.job.request.project_id, item.job.job_id))
         for start in range(0, len(ordered), MOST):
             part = ordered[start : start + MOST]
@@ -178,11 +177,11 @@ class JobStore(JobReader):
             try:
                 await self.write(work)
             except TRANSIENT_ERRORS:
-                # A percentage is the one thing that may be lost: the next poll brings a newer one.
+                # A percentage may be lost, and nothing else may: the next poll brings a newer one.
                 logger.warning("progress not written", exc_info=True)
 
     def cap(self, project_id: str) -> int | None:
-        """Tells the most millicredits that a project may have reserved and spent; None where it has no limit."""
+        """Returns the most millicredits that a project may have reserved and spent; None for no limit."""
         return self._caps.of(project_id)
 
     async def write(
@@ -190,8 +189,8 @@ class JobStore(JobReader):
     ) -> T:
         """Runs one transaction as `Database.write`; the changes that it names are announced once it is committed."""
         future = self._database.write(work, project_id=project_id)
-        # A callback behind a shield, not the code after `await`: the thread commits although its caller was
-        # cancelled, and then watchers and whoever executes the job must hear of it all the same.
+        # A callback behind a shield, not code after the `await`: the thread commits even if its caller was cancelled,
+        # and then watchers and executions must be notified nevertheless.
         future.add_done_callback(self._announce)
         return (await asyncio.shield(future))[0]
 
@@ -209,10 +208,10 @@ class JobStore(JobReader):
         capped: Edit | None = None,
         project_id: str | None = None,
     ) -> tuple[Job, list[Change]]:
-        """Changes a job within a transaction; `edit` gets it as it stands under the project's lock.
+        """Changes a job within a transaction; `edit` gets the job as it is under the project's lock.
 
         The job's project is looked up unless it is given.
-        Where `edit` begins an attempt that the project's cap has no room for, the change is that of `capped`.
+        If `edit` begins an attempt for which the project's cap has no room, `capped` is applied instead.
         Raises JobNotFound, WrongState, what `edit` raises, and without `capped` PriceUnknown, ProjectCreditsExceeded.
         """
         if project_id is None:
@@ -221,15 +220,15 @@ class JobStore(JobReader):
             raise JobNotFound(job_id)
         now = self._clock()
         revision = lock_project(db, project_id, now)
-        # Its row too, since an execution begins without the project's lock.
+        # Its row too, since an execution claims it without the project's lock.
         old = get_job(db, job_id, queries.LOCK_JOB)
-        # The times of a job rise, also where the clock was set back meanwhile.
+        # The times of a job never fall, even if the clock was set back.
         now = max(now, old.updated_at)
         new = edit(old)
         if new == old:
-            # Asked again since the first answer was lost: perhaps nobody heard of that either.
-            heard = not external or old.state is not State.CANCELLING
-            return old, [] if heard else [Change(project_id=project_id, job_id=job_id, external=True)]
+            # The caller may repeat a cancellation because its answer was lost; the notification may be lost, too.
+            repeated = external and old.state is State.CANCELLING
+            return old, [Change(project_id=project_id, job_id=job_id, external=True)] if repeated else []
         if new.attempt != old.attempt:
             try:
                 ledger.check_attempt(db, old, new, self._caps.of(project_id))
@@ -253,7 +252,7 @@ class JobStore(JobReader):
         if given_back or new.needs_slot is not old.needs_slot:
             new = replace(new, slot=new.needs_slot)
             row["slot"], queue = new.slot, "" if new.slot is Slot.HELD else new.request.spec.model
-        # Else left alone: whoever grants slots does not wait for the project's lock.
+        # Otherwise left alone: the scheduler grants slots without the project's lock.
         db.execute(queries.UPDATE_JOB, {"of_job": job_id, **row})
         ledger.follow(db, old, new, now)
         if new.final:

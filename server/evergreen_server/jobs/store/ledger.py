@@ -1,12 +1,12 @@
-"""The ledger: what each attempt of a job reserved, what it was settled at, what it gave back. Each entry once.
+"""The ledger: what each attempt of a job reserved, cost, and gave back. Each entry is made once.
 
 RESERVE is entered when an attempt begins, ADJUST when the provider's own estimate differs from our quote. When the
 attempt ends, SETTLE is what it cost, and REFUND what was reserved beyond that. What is not settled may still be
-charged: a job in NEEDS_ATTENTION keeps its reservation until somebody resolves it. SURPLUS names a task that came to
-light after its attempt was settled at the most that it can have cost; it adds nothing.
+charged: a job in NEEDS_ATTENTION keeps its reservation until its caller resolves it. SURPLUS names a task that was
+found after its attempt was settled at the most that it can have cost; it adds nothing.
 
-A project's sums stand in its row, kept in the transactions that make the entries, so that a cap is checked by reading
-one row, and holds over all replicas because that row is locked.
+A project's sums are kept in its row by the transactions that make the entries, so that a cap is checked by reading one
+row, and is valid across all replicas because that row is locked.
 """
 
 from collections.abc import Mapping
@@ -36,9 +36,9 @@ class Totals:
 
     reserved: int
     confirmed: int
-    """What was spent, by the provider's word."""
+    """What was spent, as the provider reported."""
     bounded: int
-    """What else was spent at most."""
+    """The most that was spent besides."""
 
     @property
     def spent(self) -> int:
@@ -77,7 +77,7 @@ class ProjectCreditsExceeded(JobError):
 
 
 def check(cap: int | None, totals: Totals, estimate: int | None) -> None:
-    """Raises PriceUnknown, ProjectCreditsExceeded where an attempt does not fit under a cap."""
+    """Raises PriceUnknown, ProjectCreditsExceeded if an attempt does not fit under a cap."""
     if cap is None:
         return
     if estimate is None:
@@ -87,7 +87,7 @@ def check(cap: int | None, totals: Totals, estimate: int | None) -> None:
 
 
 def check_attempt(db: sa.Connection, old: Job, new: Job, cap: int | None) -> None:
-    """Checks the next attempt of a job, as `check` does; what the last one reserved is settled by then."""
+    """Raises as `check` does for the next attempt of a job, once what the last one reserved is settled."""
     if cap is None:
         return
     reserved, charged = _ending(db, old, new)
@@ -97,14 +97,14 @@ def check_attempt(db: sa.Connection, old: Job, new: Job, cap: int | None) -> Non
 
 
 def reserve(db: sa.Connection, job: Job, now: datetime) -> None:
-    """Enters what the job's current attempt may cost; zero where no price is known. The project must be locked."""
+    """Records what the job's current attempt may cost; zero if no price is known. The project must be locked."""
     amount = job.estimated_millicredits or 0
     _enter(db, job, RESERVE, job.attempt, amount, CostBasis.UPPER_BOUND, now)
     _add(db, job, reserved=amount)
 
 
 def follow(db: sa.Connection, old: Job, new: Job, now: datetime) -> None:
-    """Enters what a change of a job means in money. The project must be locked."""
+    """Records what a change of a job costs or frees. The project must be locked."""
     difference = (new.estimated_millicredits or 0) - (old.estimated_millicredits or 0)
     if difference and new.attempt == old.attempt:
         _enter(db, new, ADJUST, new.attempt, difference, CostBasis.UPPER_BOUND, now)
@@ -116,7 +116,7 @@ def follow(db: sa.Connection, old: Job, new: Job, now: datetime) -> None:
 
 
 def surplus(db: sa.Connection, job: Job, attempt: int, task_id: str, now: datetime) -> None:
-    """Enters a task that its attempt was charged for without its being known; once for each task."""
+    """Records a task that was unknown when its attempt was charged for it; once for each task."""
     entry = {
         "job_id": job.job_id,
         "attempt": attempt,
@@ -130,7 +130,7 @@ def surplus(db: sa.Connection, job: Job, attempt: int, task_id: str, now: dateti
 
 
 def totals(db: sa.Connection, project_id: str = "") -> Totals:
-    """Tells the sums of a project, or without one those of all projects."""
+    """Returns the sums of a project, or without one those of all projects."""
     columns = (projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
     query = sa.select(*(sa.func.coalesce(sa.func.sum(column), 0) for column in columns))
     if project_id:
@@ -150,7 +150,7 @@ def _settle(db: sa.Connection, old: Job, new: Job, now: datetime) -> None:
 
 
 def _ending(db: sa.Connection, old: Job, new: Job) -> tuple[int, int]:
-    """Gives what the attempt that ends had reserved, and what of the job's cost is its own."""
+    """Returns what the ending attempt had reserved, and its own part of the job's cost."""
     rows = db.execute(
         sa.select(ledger.c.attempt, ledger.c.entry, ledger.c.millicredits).where(ledger.c.job_id == new.job_id)
     ).all()

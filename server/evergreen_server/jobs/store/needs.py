@@ -1,8 +1,8 @@
-"""What jobs need of their scene, and who takes it away: under the project's lock, so that the two never cross.
+"""Files of a scene that jobs need, and claims on them: both under the project's lock, so that they never conflict.
 
-Whoever is about to delete or replace a file claims it first, which is refused where a job that is not final needs the
-file; and a request that names a claimed file is refused until whoever claimed it is through. All by paths in lower
-case, since some disks do not tell `A` from `a`.
+A writer that is about to delete or replace a file claims it first, which is refused if a job that is not final needs
+the file; and a request that names a claimed file is refused until that writer is done. Paths are compared in lower
+case, since some disks do not distinguish `A` from `a`.
 """
 
 import sqlalchemy as sa
@@ -16,14 +16,14 @@ from evergreen_server.jobs.store.project_lock import SceneBusy
 
 
 def needs_of(job_id: str, request: JobRequest) -> list[dict[str, str]]:
-    """Returns the rows that tell which files of its scene a request names."""
+    """Returns the rows for the files of its scene that a request names."""
     row = {"project_id": request.project_id, "scene_id": request.scene_id, "job_id": job_id}
     return [{**row, "path": path} for path in sorted({item.asset.lower() for item in request.spec.media if item.asset})]
 
 
 def refuse_needed(db: sa.Connection, project_id: str, scene_id: str, path: str) -> None:
-    """Raises SceneBusy where a job of the scene that is not final has made this file, or its request names it."""
-    # A replica of the release before leaves the rows of jobs that it ends.
+    """Raises SceneBusy if a job of the scene that is not final has made this file, or names it in its request."""
+    # A replica of the previous release leaves the rows of jobs that it ends.
     unfinished = sa.select(jobs.c.job_id).where(jobs.c.state.not_in([state.value for state in FINAL])).limit(1)
     names = unfinished.join(job_needs, job_needs.c.job_id == jobs.c.job_id).where(
         job_needs.c.project_id == project_id, job_needs.c.scene_id == scene_id, job_needs.c.path == path.lower()
@@ -38,7 +38,7 @@ def refuse_needed(db: sa.Connection, project_id: str, scene_id: str, path: str) 
 
 
 def refuse_claimed(db: sa.Connection, project_id: str, scene_id: str, path: str) -> None:
-    """Raises SceneBusy where a writer of a living replica has claimed a file."""
+    """Raises SceneBusy if a writer of a living replica has claimed a file."""
     query = sa.select(asset_claims.c.path).where(
         asset_claims.c.project_id == project_id,
         asset_claims.c.scene_id == scene_id,

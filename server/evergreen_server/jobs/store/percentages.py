@@ -1,6 +1,6 @@
-"""Percentages of many jobs, written by a few statements, however many they are.
+"""Writes the progress of many jobs with a few statements, however many jobs there are.
 
-Each job by itself would take five, while its project, and those of all before it, cannot be changed by anybody else.
+One by one, each job would take five, during which its project, and all earlier ones, would stay locked.
 """
 
 from collections.abc import Callable, Collection
@@ -19,7 +19,7 @@ from evergreen_server.jobs.model.states import EventKind, State
 MOST = 1000
 """In one transaction."""
 
-# Not the request, which no event tells.
+# Without the request, which no event contains.
 _COLUMNS = [column for column in jobs.c if column is not jobs.c.spec]
 LOCK_JOBS = (
     sa.select(*_COLUMNS)
@@ -31,7 +31,7 @@ LOCK_JOBS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """A percentage heard from the provider by the execution that polls."""
+    """A percentage that the execution of this token has read from the provider, in 0..1."""
 
     job: Job
     fencing_token: str
@@ -44,10 +44,10 @@ def write_percentages(
     now: datetime,
     event_row: Callable[[EventKind, Job, datetime], dict[str, object]],
 ) -> list[Job]:
-    """Writes what is news, and of the execution that owns its job, and returns the jobs that it changed."""
+    """Writes progress that is new and from the job's owner; returns the jobs that changed."""
     news = {item.job.job_id: item for item in batch}
     owners = sorted({item.job.request.project_id for item in batch})
-    # In one order, so that two that do this at once never wait for each other.
+    # Always in the same order, so that two such transactions cannot deadlock.
     revisions = {row.project_id: row.revision for row in db.execute(queries.LOCK_PROJECTS, {"project_ids": owners})}
     changed: list[Job] = []
     events: list[dict[str, object]] = []
@@ -58,9 +58,9 @@ def write_percentages(
             continue
         owner = row["project_id"]
         revisions[owner] += 1
-        # The times of a job rise, also where the clock was set back meanwhile.
+        # The times of a job never fall, even if the clock was set back.
         at = max(to_micros(now), row["updated_at"])
-        # Built once as it becomes, since building it costs as much as all else here.
+        # Built once with its new values, since building it costs as much as everything else here.
         job = job_from_row({**row, "progress": item.progress, "revision": revisions[owner], "updated_at": at})
         changed.append(job)
         events.append(event_row(EventKind.PROGRESS, job, job.updated_at))

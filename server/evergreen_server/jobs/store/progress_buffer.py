@@ -11,7 +11,7 @@ FLUSH_SECONDS = 0.25
 
 
 class ProgressBuffer:
-    """Gathers percentages; `run` writes them. The newest of a job replaces an unwritten older one."""
+    """Gathers percentages; `run` writes them. A newer one of a job replaces an older one that is not yet written."""
 
     def __init__(self, flush: Callable[[Collection[Progress]], Awaitable[None]]) -> None:
         self._flush = flush
@@ -19,7 +19,7 @@ class ProgressBuffer:
         self._news = asyncio.Event()
 
     def note(self, job: Job, fencing_token: str, progress: float) -> Job:
-        """Takes a percentage in 0..1, rounded to whole hundredths, and gives the job as it will be with it."""
+        """Records progress in 0..1, rounded to whole hundredths; returns the job as it will be with it."""
         hundredths = round(progress, 2)
         if hundredths <= job.progress:
             return job

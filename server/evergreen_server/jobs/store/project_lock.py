@@ -1,4 +1,4 @@
-"""The project's row, locked before anything changes that is told, and the marks of scenes that are being deleted."""
+"""The project's row, locked before every change that makes an event, and marks of scenes that are being deleted."""
 
 from datetime import datetime
 
@@ -12,7 +12,7 @@ from evergreen_server.jobs.model.errors import JobError
 
 
 class SceneBusy(JobError):
-    """The scene is in use, or it is being deleted. `job_id` names a job that is in the way."""
+    """The scene is in use, or being deleted. `job_id` names a job that prevents the call."""
 
     def __init__(self, message: str, *, job_id: str = "") -> None:
         super().__init__(message)
@@ -20,23 +20,23 @@ class SceneBusy(JobError):
 
 
 def lock_project(db: sa.Connection, project_id: str, now: datetime) -> int:
-    """Locks the project's row, making it if need be, and gives its revision."""
+    """Locks the project's row, which is created if needed, and returns its revision."""
     key = {"of_project": project_id}
     revision = db.execute(LOCK_PROJECT, key).scalar()
     if revision is None:
-        # Another may make it at the same moment; then its row is the one that is locked.
+        # Another transaction may create it at the same time; then its row is locked.
         insert_new(db, projects, {"project_id": project_id, "revision": 0, "created_at": to_micros(now)})
         revision = db.execute(LOCK_PROJECT, key).scalar_one()
     return int(revision)
 
 
 def is_marked(db: sa.Connection, project_id: str, scene_id: str) -> bool:
-    """Tells whether a scene is being deleted, or its deletion broke off."""
+    """Returns whether a scene is being deleted, or its deletion was interrupted."""
     return db.execute(FIND_MARK, {"of_project": project_id, "of_scene": scene_id}).first() is not None
 
 
 def refuse_marked(db: sa.Connection, project_id: str, scene_id: str) -> None:
-    """Raises SceneBusy for a scene that is being deleted, or whose deletion broke off."""
+    """Raises SceneBusy for a scene that is being deleted, or whose deletion was interrupted."""
     if is_marked(db, project_id, scene_id):
         text = f"the scene {project_id}/{scene_id} is being deleted; call DeleteScene to see its deletion to the end"
         raise SceneBusy(text)
@@ -50,18 +50,18 @@ def mark(db: sa.Connection, project_id: str, scene_id: str, replica_id: str, now
 
 
 def marked_by(db: sa.Connection, project_id: str, scene_id: str) -> str:
-    """Gives the replica that marked a scene last; empty where it is not marked, or no longer by anybody."""
+    """Returns the replica that is deleting a scene; empty if there is no mark, or no replica owns it."""
     return db.execute(sa.select(scene_deletions.c.replica).where(*_of(project_id, scene_id))).scalar() or ""
 
 
 def disown(db: sa.Connection, project_id: str, scene_id: str, replica_id: str) -> None:
-    """Leaves the mark to whoever sees the deletion to its end."""
+    """Gives up the mark, so that any replica may finish the deletion."""
     mine = scene_deletions.c.replica == replica_id
     db.execute(scene_deletions.update().where(*_of(project_id, scene_id), mine).values(replica=""))
 
 
 def unmark(db: sa.Connection, project_id: str, scene_id: str, replica_id: str) -> None:
-    """Opens a scene again, unless another than this replica has marked it since."""
+    """Removes the mark, unless another replica has set it since."""
     db.execute(scene_deletions.delete().where(*_of(project_id, scene_id), scene_deletions.c.replica == replica_id))
 
 

@@ -1,6 +1,6 @@
-"""The provider's tasks that were made for jobs. Each is paid for, so its id is kept whoever owns the job.
+"""The provider's tasks that were made for jobs. Each is paid for, so its id is kept, whichever execution owns the job.
 
-A task is NEW until its job took it as its own. One that comes too late for that, since the job went on without it,
+A task is NEW until its job takes it as its own. One that comes too late for that, since the job went on without it,
 is SURPLUS until it has ended at the provider.
 """
 
@@ -32,7 +32,7 @@ class MadeTask:
     submit_token: str
     role: TaskRole
     project_id: str = ""
-    """Of the job; empty where whoever made the task does not need to tell."""
+    """Of the job; empty where it is not needed."""
 
 
 class TaskRecords:
@@ -44,12 +44,12 @@ class TaskRecords:
         self._clock = clock
 
     async def record(self, job: Job, task_id: str, estimated: int | None) -> None:
-        """Records a task that was just paid for. No fence and no lock guards it."""
+        """Records a task that was just paid for. Neither a fencing token nor a lock can prevent this."""
         row = self._row(job, task_id, estimated)
         await self._database.write(lambda db: insert_new(db, provider_tasks, row))
 
     async def of(self, job: Job) -> str:
-        """Gives the id of the task recorded for this attempt, or an empty string."""
+        """Returns the id of the task recorded for this attempt, or an empty string."""
         query = sa.select(provider_tasks.c.task_id).where(
             provider_tasks.c.job_id == job.job_id,
             provider_tasks.c.attempt == job.attempt,
@@ -57,11 +57,11 @@ class TaskRecords:
         )
         return await self._database.fetch(lambda db: db.execute(query).scalar() or "")
 
-    async def take_back(self, intended: Job) -> None:
-        """Takes back the intent of an execution that lost its job, and whose POST surely created nothing.
+    async def withdraw_intent(self, intended: Job) -> None:
+        """Withdraws the intent of an execution that lost its job, and whose POST surely created nothing.
 
-        Whoever executes the job now submits it again, whether it still looks for a task or gave up. No fence guards
-        this, but the token of that one POST: another intent is never taken for it.
+        The execution that owns the job now submits it again, whether it is still searching for a task or has given up.
+        Not the fencing token but the token of that one POST protects this: no other intent is ever withdrawn.
         """
 
         def edit(job: Job) -> Job:
@@ -71,7 +71,7 @@ class TaskRecords:
         await self._store.command(intended.job_id, edit)
 
     async def attach(self, job_id: str, task_id: str, edit: Edit) -> Job | None:
-        """Changes a job and records a task as its own; None if the task belongs to a job already."""
+        """Changes a job and records a task as its own; returns None if the task belongs to a job already."""
 
         def work(db: sa.Connection) -> tuple[Job | None, list[Change]]:
             job, changes = self._store.apply(db, job_id, edit, external=True)
@@ -87,7 +87,7 @@ class TaskRecords:
             return None
 
     async def reconcile(self, task: MadeTask) -> TaskRole:
-        """Gives a task that came late to its job, if that still waits for it; else it is SURPLUS."""
+        """Attaches a late task to its job, if that still waits for it; otherwise it is SURPLUS. Returns its role."""
         role = TaskRole.NEW
 
         def edit(job: Job) -> Job:
@@ -106,7 +106,7 @@ class TaskRecords:
                 )
             )
             if waits and job.state is not State.NEEDS_ATTENTION:
-                # The execution that owns the job looks for it.
+                # The execution that owns the job will find it.
                 return job
             if waits:
                 role = TaskRole.OWN
@@ -125,9 +125,9 @@ class TaskRecords:
         return await self._store.write(work)
 
     async def orphans(self, *, older_than: timedelta) -> list[MadeTask]:
-        """Gives the tasks that are SURPLUS, or NEW for longer than an answer takes to be settled."""
+        """Returns the tasks that are SURPLUS, or NEW for longer than settling an answer takes."""
         now = self._clock()
-        # One of the future is old too: the clock was set back since.
+        # A time in the future is old, too: the clock has since been set back.
         young = provider_tasks.c.created_at.between(to_micros(now - older_than), to_micros(now + older_than))
         query = (
             sa.select(provider_tasks, jobs.c.project_id)
@@ -155,7 +155,7 @@ class TaskRecords:
         )
 
     async def ended(self, task: MadeTask) -> None:
-        """Notes that a surplus task is under way no more."""
+        """Records that a surplus task has ended."""
         await self._database.write(lambda db: _set_role(db, task.task_id, TaskRole.ENDED))
 
     def _row(self, job: Job, task_id: str, estimated: int | None) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The jobs as they stand in their rows, for whoever only reads."""
+"""Reads jobs from their rows."""
 
 import heapq
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from evergreen_server.jobs.model.states import UNFINISHED, State
 from evergreen_server.jobs.store import ledger
 
 PAGE_BYTES = 2 * 1024 * 1024
-"""Of what is stored as JSON of the jobs of a page: a plain client reads messages of 4 MiB at most."""
+"""The most JSON of a page's jobs as stored: by default a client reads messages of 4 MiB at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,34 +37,34 @@ class JobReader:
         self._replica_id = replica_id
 
     async def find(self, project_id: str, request_id: str, digest: str) -> Job | None:
-        """Gives the job of an earlier request with this id, or None.
+        """Returns the job of an earlier request with this id, or None.
 
-        Raises RequestReused on another body, JobDeleted where the job is no longer kept.
+        Raises RequestReused on another body, JobDeleted if the job is no longer kept.
         """
         return await self._database.read(lambda db: find_request(db, project_id, request_id, digest))
 
     async def get(self, job_id: str) -> Job:
-        """Gives a job. Raises JobNotFound."""
+        """Returns a job. Raises JobNotFound."""
         return await self._database.fetch(lambda db: get_job(db, job_id))
 
     async def again(self, job: Job) -> Job:
-        """Reads a job anew. The request, which never changes, is kept once for all that hold the job."""
+        """Returns a job as it is by now, with the same request object: it never changes, so one copy is enough."""
         return replace(await self.get(job.job_id), request=job.request)
 
     async def inline(self, job_id: str, digest: str) -> bytes:
-        """Gives the inline bytes that came with a request."""
+        """Returns the inline bytes that came with a request."""
         query = sa.select(inline_media.c.data).where(inline_media.c.job_id == job_id, inline_media.c.digest == digest)
         return await self._database.fetch(lambda db: bytes(db.execute(query).scalar_one()))
 
     async def files(self, job_id: str) -> Mapping[str, tuple[int, int]]:
-        """Gives size and CRC32C of the files that a job has made, or was about to, by their paths."""
+        """Returns size and CRC32C of the files that a job has made, or was about to make, by path."""
         query = sa.select(job_files).where(job_files.c.job_id == job_id)
         return await self._database.fetch(
             lambda db: {row.path: (row.size_bytes, row.crc32c) for row in db.execute(query)}
         )
 
     async def newest(self) -> str:
-        """Gives the highest id of a job, empty where there is none."""
+        """Returns the highest id of a job, empty if there is none."""
         return await self._database.read(lambda db: db.execute(sa.select(sa.func.max(jobs.c.job_id))).scalar() or "")
 
     async def stranded(self) -> list[str]:
@@ -86,8 +86,8 @@ class JobReader:
     ) -> Page:
         """Lists jobs by rising job_id (so by age), those after `after`; empty filters match all.
 
-        With `projects` only jobs of these are listed, whatever the filters say. A page ends before `limit` where its
-        jobs together have more than PAGE_BYTES to tell; one job it has at least, where there is any.
+        With `projects` only jobs of these are listed, whatever the filters say. A page ends before `limit` if its jobs
+        together would exceed PAGE_BYTES; it has at least one job, if there is any.
         """
         owners: Collection[str] | None = [project_id] if project_id else projects
         if project_id and projects is not None and project_id not in projects:
@@ -104,7 +104,7 @@ class JobReader:
         return await self._database.read_in_turn(read, owner=owner)
 
     async def totals(self, project_id: str = "") -> ledger.Totals:
-        """Tells what is reserved and what was spent: by a project, or by all."""
+        """Returns what is reserved and what was spent: by a project, or by all."""
         return await self._database.read(lambda db: ledger.totals(db, project_id))
 
 
@@ -136,9 +136,9 @@ def _listed(
     after: str,
     limit: int,
 ) -> Iterator[str]:
-    """Gives ids of jobs in rising order, by one short look into an index for each pair of a project and a state."""
+    """Yields ids of jobs in rising order, by one short index scan for each pair of a project and a state."""
     query = sa.select(jobs.c.job_id).where(jobs.c.job_id > after).order_by(jobs.c.job_id).limit(limit)
-    # An index of a scene's jobs, as one of those in a state, is in order only within a state.
+    # The index of a scene's jobs, like that of a state's jobs, is in order only within a state.
     wanted = sorted(set(states)) or (list(State) if scene_id else [])
     parts = [query.where(jobs.c.project_id == owner) for owner in sorted(owners)] if owners is not None else [query]
     if scene_id:
@@ -149,8 +149,8 @@ def _listed(
 
 
 def _within(db: sa.Connection, job_ids: Sequence[str]) -> Sequence[str]:
-    """Gives the first of the jobs, as many as have no more to tell than a page may hold."""
-    # Labels are told twice: as the job's, and as its request's.
+    """Returns the first of the jobs, as many as fit into a page."""
+    # Labels are sent twice: as the job's, and as its request's.
     columns = (jobs.c.spec, jobs.c.labels, jobs.c.labels, jobs.c.inputs, jobs.c.outputs, jobs.c.warnings)
     size = sum((sa.func.length(sa.cast(column, sa.Text)) for column in columns), sa.literal(0))
     sizes = {

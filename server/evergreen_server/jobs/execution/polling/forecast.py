@@ -15,14 +15,14 @@ _PHASE_SECONDS = PROGRESS_STEP_SECONDS / _PHASES
 
 
 def forecast_end(readings: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
-    """Fits a line through (seconds, progress) readings; gives when it reaches 1, and the standard deviation of that.
+    """Fits a line through (seconds, progress) readings; returns when it reaches 1, and the standard deviation of that.
 
     A reading is as old as the provider's last step, whose phase is not known. So every phase is tried, weighted
     by how well a line then fits, and one more hypothesis: that progress is continuous. Late readings count more.
     """
     last = readings[-1][0]
     if all(progress == readings[0][1] for _, progress in readings):
-        # Thousands of tasks that stand still must not each be fitted with every line.
+        # Fitting every line for thousands of tasks without progress would cost too much.
         return None
     weighted = [(0.95**age, t - last, p) for age, (t, p) in enumerate(reversed(readings))]
     total = sum(w for w, _, _ in weighted)
@@ -33,10 +33,10 @@ def forecast_end(readings: Sequence[tuple[float, float]]) -> tuple[float, float]
         stepped, shift = phase < _PHASES, phase * _PHASE_SECONDS
         first = second = shared = 0.0
         for w, t, p in weighted:
-            moment = t - (t + shift) % PROGRESS_STEP_SECONDS if stepped else t
-            first += w * moment
-            second += w * moment * moment
-            shared += w * moment * (p - mean_progress)
+            at = t - (t + shift) % PROGRESS_STEP_SECONDS if stepped else t
+            first += w * at
+            second += w * at * at
+            shared += w * at * (p - mean_progress)
         mean = first / total
         width = second - first * mean
         if width <= 0.0 or shared <= 0.0:
@@ -45,7 +45,7 @@ def forecast_end(readings: Sequence[tuple[float, float]]) -> tuple[float, float]
         end = mean + (1.0 - mean_progress) / slope
         if end <= 0.0:
             continue
-        # The second term is a weak prior: without it three readings on a line by chance would look certain.
+        # The second term is a weak prior: without it three readings that happen to lie on a line would seem certain.
         noise = (max(0.0, spread - slope * shared) + 2 * 0.006**2) / (total + 1)
         variance = noise * (1 / total + (end - mean) ** 2 / width) / slope**2 + _PHASE_SECONDS**2 / 12
         fits.append((noise ** (-(total + 1) / 2) / math.sqrt(width) * (1.0 if stepped else 0.6), end, variance))

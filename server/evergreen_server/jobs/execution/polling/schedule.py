@@ -1,7 +1,7 @@
-"""When to ask the provider about a task: pure decisions, with time and chance passed in.
+"""When to ask the provider about a task: pure decisions, with time and randomness passed in.
 
-A job polls seldom while its task can hardly have ended, every five seconds where it probably does, and, where
-the provider's progress turns out to be linear, just after the end that this progress foretells.
+A job polls rarely while its task can hardly have ended, every five seconds when it probably ends, and, if the
+provider's progress turns out to be linear, just after the end that this progress predicts.
 """
 
 import math
@@ -15,7 +15,7 @@ from evergreen_server.runtime.backoff import doubled
 
 _FULL_TRUST_SECONDS = 2.5
 _READINGS = 16
-_LONGEST_WISH_SECONDS = 300.0
+_LONGEST_RETRY_AFTER_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +27,7 @@ class Pace:
     max_throttled_seconds: float = 30.0
     max_error_seconds: float = 60.0
     after_restart_spread_seconds: tuple[float, float] = (5.0, 10.0)
-    """May be shorter where jobs are taken over: the lease that ran out was a wait too, and they begin one by one."""
+    """May be shorter for jobs that are taken over: the lease that ran out was a wait too, and they start one by one."""
     scale: float = 1.0
 
     def __post_init__(self) -> None:
@@ -37,7 +37,7 @@ class Pace:
 
 
 class PollPlan:
-    """Says when one task should be asked for next, from what its earlier answers told.
+    """Decides when to poll one task next, from its earlier answers.
 
     `now` and `submitted_at` are seconds of one monotonic clock. Call `observe` or `error` when the answer has
     arrived: waits count from there, so that the provider never sees two requests closer than the minimum.
@@ -61,35 +61,35 @@ class PollPlan:
         self._random = random
         self._waited_at = submitted_at * pace.scale
         self._asked_at = now * pace.scale
-        self._started: tuple[float, float] | None = None  # between the last look before it and the first after
+        self._started: tuple[float, float] | None = None  # between the last poll before it and the first after
         self._readings: list[tuple[float, float]] = []
-        self._foretold: float | None = None
+        self._predicted: float | None = None
         self._waits = self._errors = 0
         first = pace.after_restart_spread_seconds if restarted else (pace.min_seconds, 1.5 * pace.min_seconds)
         self._next_at = self._asked_at + random.uniform(*first)
 
     def next_delay(self, now: float) -> float:
-        """Tells in how many seconds the next request is due."""
+        """Returns in how many seconds the next request is due."""
         return max(0.0, self._next_at / self._pace.scale - now)
 
-    def error(self, now: float, wish: float | None = None) -> None:
-        """Notes a request that brought no answer; each one in a row doubles the wait up to a bound.
+    def error(self, now: float, retry_after: float | None = None) -> None:
+        """Records a request that brought no answer; each one in a row doubles the wait up to a bound.
 
-        `wish` is the provider's own wait in seconds, obeyed up to five minutes.
+        `retry_after` is the provider's own wait in seconds, obeyed up to five minutes.
         """
         self._errors += 1
         pace, now = self._pace, now * self._pace.scale
         longest = doubled(pace.min_seconds, self._errors, most=pace.max_error_seconds)
         wait = max(pace.min_seconds, longest * self._random.uniform(0.5, 1.0))
-        self._next_at = now + max(wait, min(wish or 0.0, _LONGEST_WISH_SECONDS))
+        self._next_at = now + max(wait, min(retry_after or 0.0, _LONGEST_RETRY_AFTER_SECONDS))
 
     def observe(self, now: float, state: TaskState, progress: float | None) -> None:
-        """Notes an answer. A status never seen before is treated as RUNNING."""
+        """Records an answer. An unknown status is treated as RUNNING."""
         pace, now = self._pace, now * self._pace.scale
         gap = self._shortest()
         match state:
             case TaskState.PENDING | TaskState.THROTTLED:
-                self._waited_at, self._started, self._foretold = now, None, None
+                self._waited_at, self._started, self._predicted = now, None, None
                 self._readings.clear()
                 gap = max(gap, self._waiting_gap())
             case TaskState.RUNNING | TaskState.UNKNOWN:
@@ -103,13 +103,13 @@ class PollPlan:
 
     def _learn(self, now: float) -> None:
         since, until = self._started or (self._waited_at, self._asked_at)
-        # A start that nobody watched, as over a restart, would teach nonsense.
+        # A start that was not observed, as over a restart, would teach nonsense.
         if 0.0 <= until - since <= self._pace.max_throttled_seconds:
             ended = max(self._asked_at, now - self._pace.min_seconds / 2)
             self._durations.observe(*self._key, ended - (since + until) / 2)
 
     def _waiting_gap(self) -> float:
-        """Grows while the task waits, but not beyond what its generation will surely take."""
+        """Returns a gap that grows while the task waits, but not beyond what its generation will surely take."""
         self._waits += 1
         growing = self._pace.min_seconds * 1.5 ** min(self._waits + 1, 16)
         longest = min(growing, self._pace.max_throttled_seconds, self._durations.quantile(*self._key, 0.05))
@@ -120,9 +120,9 @@ class PollPlan:
         early = len(self._readings) < 3 or self._readings[-1][1] < 0.2
         if forecast is not None and not early:
             end, deviation = forecast
-            # A forecast that moves from poll to poll is less certain than it looks.
-            deviation = math.hypot(deviation, (end - (self._foretold or end)) / 2)
-            self._foretold = end
+            # A forecast that moves from poll to poll is less certain than it seems.
+            deviation = math.hypot(deviation, (end - (self._predicted or end)) / 2)
+            self._predicted = end
             if deviation < max(_FULL_TRUST_SECONDS, (end - now) / 10):
                 return self._aimed_gap(end - now, deviation)
         elif early and self._readings and (forecast is not None or len(self._readings) < 3):
@@ -131,7 +131,7 @@ class PollPlan:
         return self._likely_gap(now)
 
     def _forecast(self) -> tuple[float, float] | None:
-        """Foretells the end from all readings, or from the later half alone where the line has bent."""
+        """Returns the end predicted by all readings, or by the later half only if the slope has changed."""
         forecast = forecast_end(self._readings)
         recent = forecast_end(self._readings[len(self._readings) // 2 :]) if len(self._readings) >= 6 else None
         if forecast is not None and recent is not None and abs(recent[0] - forecast[0]) > 1.5 * recent[1]:
@@ -139,29 +139,29 @@ class PollPlan:
         return forecast
 
     def _aimed_gap(self, remaining: float, deviation: float) -> float:
-        """Waits for the foretold end, or takes another reading where one more fits in before it.
+        """Returns the gap to the predicted end, or to another reading if one fits in before it.
 
-        A poll just too early costs a whole further gap, one too late only its lateness: the margin is where
-        both balance for a normally distributed error.
+        A poll just too early costs a whole further gap, one too late only its lateness: the margin balances both for a
+        normally distributed error.
         """
         pace = self._pace
         peak = pace.min_seconds / (deviation * math.sqrt(2 * math.pi))
         target = remaining + deviation * math.sqrt(2 * math.log(max(1.0, peak)))
         if target < 2 * pace.min_seconds:
             return target
-        # Readings at irregular moments also tell the phase of the provider's own clock.
+        # Readings at irregular times also reveal the phase of the provider's own clock.
         usual = min(max(pace.min_seconds, target / _READINGS), pace.max_running_seconds / 1.5)
         return min(self._random.uniform(1.0, 1.5) * usual, target - pace.min_seconds)
 
     def _likely_gap(self, now: float) -> float:
-        """Waits as long as chance of an end meanwhile times wait stays bearable, by the learned law.
+        """Returns the longest gap for which the chance of an end times the gap stays acceptable, by the learned law.
 
-        Bearable is a part of what a shortest wait means at the median, so that slow and quick models fare alike.
-        A law that a task has outlived says nothing more: then the wait grows with how overdue the task is.
+        Acceptable is a fraction of that product for the shortest gap at the median, so that slow and quick models are
+        treated alike. For a task that has outlived the law, the gap grows with how overdue the task is.
         """
         pace, law = self._pace, self._durations.law(*self._key)
         since, until = self._started or (self._waited_at, self._waited_at)
-        # A start within a wide gap, as over a restart, is taken to be as early as it can be.
+        # A start within a wide gap, as over a restart, is assumed to be as early as possible.
         age = max(1.0, now - ((since + until) / 2 if until - since <= pace.max_throttled_seconds else since))
         alive = 1.0 - law.cdf(math.log(age))
         gap = pace.max_running_seconds
