@@ -180,7 +180,7 @@ class SlotScheduler:
     async def accepted(self, _model: str) -> None:
         return
 
-    def look(self, _models: object) -> None:
+    def schedule(self, _models: object) -> None:
         return
 
 

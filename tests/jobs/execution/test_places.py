@@ -56,7 +56,7 @@ class Unpaused:
     async def accepted(self, _model: str) -> None:
         return
 
-    def look(self, _models: object) -> None:
+    def schedule(self, _models: object) -> None:
         return
 
 
