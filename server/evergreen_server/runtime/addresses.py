@@ -1,4 +1,4 @@
-"""Addresses as an operator writes them: HOST:PORT to listen on, and proxies for the way out."""
+"""Addresses as an operator writes them: HOST:PORT to listen on, and proxies for outgoing connections."""
 
 import re
 from ipaddress import ip_address
@@ -13,9 +13,9 @@ _ONLY_DIGITS = re.compile(r"[0-9.]*")
 
 
 def listen_parts(text: str, *, port: int | None = None) -> tuple[str, int]:
-    """Returns host and port of HOST:PORT; IPv6 hosts stand in brackets there, and in the result without.
+    """Returns host and port of HOST:PORT; IPv6 hosts have brackets there, and none in the result.
 
-    `port` is taken where localhost or an IP address stands alone. Raises ValueError with one sentence.
+    `port` is used if localhost or an IP address is given alone. Raises ValueError with one sentence.
     """
     host, colon, digits = text.rpartition(":")
     if port is not None and _alone(text):
@@ -31,13 +31,13 @@ def listen_parts(text: str, *, port: int | None = None) -> tuple[str, int]:
 
 
 def listen_address(text: str, *, port: int | None = None) -> str:
-    """Returns HOST:PORT in its one form. Raises ValueError as `listen_parts` does."""
+    """Returns HOST:PORT in its canonical form. Raises ValueError as `listen_parts` does."""
     host, number = listen_parts(text, port=port)
     return f"[{host}]:{number}" if ":" in host else f"{host}:{number}"
 
 
 def on_loopback(host: str) -> bool:
-    """Tells whether a host is this machine alone: localhost, or an address of the loopback."""
+    """Returns whether only this machine can reach a host: localhost, or a loopback address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -45,11 +45,11 @@ def on_loopback(host: str) -> bool:
 
 
 def proxy_url(text: str) -> str:
-    """Returns the URL of a proxy, empty where none is wanted. Raises ValueError with one sentence."""
+    """Returns the URL of a proxy, empty for none. Raises ValueError with one sentence."""
     # The URL is not repeated: it may hold a password.
     if text in ("", "direct"):
         return ""
-    wish = 'must be http://[USER:PASSWORD@]HOST[:PORT], or "direct" in EVERGREEN_PROVIDER_PROXY for no proxy'
+    rule = 'must be http://[USER:PASSWORD@]HOST[:PORT], or "direct" in EVERGREEN_PROVIDER_PROXY for no proxy'
     text = text if "://" in text else f"http://{text}"
     try:
         parts = urlsplit(text)
@@ -57,9 +57,9 @@ def proxy_url(text: str) -> str:
         user = unquote(parts.username or "")
         (user + unquote(parts.password or "")).encode("latin-1")
     except ValueError:
-        raise ValueError(wish) from None
+        raise ValueError(rule) from None
     if not fits or parts.query or parts.fragment or ":" in user or not _PRINTABLE.fullmatch(text):
-        raise ValueError(wish)
+        raise ValueError(rule)
     return text
 
 
@@ -75,5 +75,5 @@ def _is_ip(host: str, *, bracketed: bool) -> bool:
 
 
 def _is_name(host: str) -> bool:
-    # Digits alone are an address that somebody mistyped, which the system may read as another one.
+    # Only digits are a mistyped address, which the system may read as another one.
     return len(host) <= 253 and _NAME.fullmatch(host) is not None and not _ONLY_DIGITS.fullmatch(host)

@@ -1,8 +1,8 @@
 """Tasks that run as long as the service does, and must not end before it.
 
-Each is an outermost loop: what it raises is nobody's to handle further out. It is logged with its traceback, counted,
-and the work begun again after a pause, since a server that ends over one odd row or answer serves nobody, and after
-its restart would meet the same again. Repeated alike, it is told of in one line without the traceback.
+Each is an outermost loop: nothing further out handles what it raises. An error is logged with its traceback and
+counted, and the work is restarted after a pause: a server that ends over one odd row or answer serves nobody, and would
+meet the same after its restart. If the same error repeats, it is logged in one line without the traceback.
 """
 
 import asyncio
@@ -13,8 +13,8 @@ from typing import Self, TypeAlias
 
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 60.0
-SOUND_SECONDS = 300.0
-"""Work that ran for so long was sound, and what it raises then is not what it raised before."""
+STABLE_SECONDS = 300.0
+"""After work has run for so long, its next error counts as a new one."""
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +22,9 @@ Work: TypeAlias = Callable[[], Coroutine[object, object, None]]
 
 
 class Background:
-    """Owns the tasks: they are cancelled when the context ends, and until then begun again whatever they raise.
+    """Owns the tasks: they are cancelled when the context ends, and until then restarted whatever they raise.
 
-    `failed` hears the name of a task each time that it ended. A cancellation always passes through.
+    `failed` is called with the name of a task each time it ends. A cancellation always passes through.
     """
 
     def __init__(
@@ -40,25 +40,25 @@ class Background:
         return self
 
     def start(self, work: Work, *, name: str) -> None:
-        """Starts work that is expected never to return. It must be fit to be begun again after it ended anywhere."""
+        """Starts work that is expected never to return. It must be restartable, wherever it ended."""
         self._tasks.append(self._group.create_task(self._keep(work, name), name=name))
 
     async def _keep(self, work: Work, name: str) -> None:
         loop = asyncio.get_running_loop()
         last, times = "", 0
         while True:
-            begun, fault, cause = loop.time(), None, "returned"
+            begun, error, cause = loop.time(), None, "returned"
             try:
                 await work()
             except Exception as exc:
-                fault, cause = exc, _cause(exc)
-            times = 1 if cause != last or loop.time() - begun > SOUND_SECONDS else times + 1
+                error, cause = exc, _cause(exc)
+            times = 1 if cause != last or loop.time() - begun > STABLE_SECONDS else times + 1
             last = cause
             pause = min(FIRST_PAUSE_SECONDS * 2.0 ** min(times - 1, 16), LONGEST_PAUSE_SECONDS)
             self._failed(name)
             logger.error(
                 "background task failed",
-                exc_info=fault if times == 1 else None,
+                exc_info=error if times == 1 else None,
                 extra={"task": name, "cause": cause, "times": times, "pause_seconds": pause},
             )
             await self._sleep(pause)
@@ -71,12 +71,12 @@ class Background:
         if error is None or isinstance(error, asyncio.CancelledError):
             await self._group.__aexit__(kind, error, trace)
         else:
-            # What went wrong elsewhere goes on as it is, and not as a group of one.
+            # An error from elsewhere passes through as it is, not wrapped in a group.
             await self._group.__aexit__(None, None, None)
 
 
 def _cause(exc: Exception) -> str:
-    """Names an exception by its kind and the line that raised it, never by its text, which may hold anything."""
+    """Returns an exception's type and the line that raised it, never its text, which may hold secrets."""
     trace = exc.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

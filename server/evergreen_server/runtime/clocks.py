@@ -1,13 +1,13 @@
-"""Clocks that others cannot set forward."""
+"""Clocks that cannot be set forward."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
 
 class SteadyClock:
-    """A wall clock that runs no faster than the monotonic one: set forward, it would make old what is young.
+    """A wall clock that runs no faster than the monotonic one: if set forward, it would make new things seem old.
 
-    Where it is set back it follows at once; where it was set forward, when it is made anew.
+    It follows at once when the clock is set back, and after a restart when the clock was set forward.
     """
 
     def __init__(self, clock: Callable[[], datetime], *, monotonic: Callable[[], float]) -> None:

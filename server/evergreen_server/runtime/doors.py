@@ -1,4 +1,4 @@
-"""HTTP servers of our own: what every one of them refuses by itself, in one line of the log and no traceback."""
+"""Our HTTP servers: what each of them refuses by itself, logged in one line without a traceback."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -13,9 +13,9 @@ __all__ = ["BACKLOG", "Handler", "http_runner", "refuse_long_heads"]
 BACKLOG = 1024
 """Connections that may wait to be accepted; with less, a burst of creates overflows it and looks like lost answers."""
 HEAD_BYTES = 16 << 10
-"""Of a request's line and of its headers, each; a key, a signed URL and a few headers need far less."""
+"""The most of a request's line and of its headers, each; a key, a signed URL and a few headers need far less."""
 READ_BYTES = 1 << 20
-"""What is read of either before the connection is closed, so that it can be told what was too long."""
+"""How much of either is read before the connection is closed, so that the answer can say what was too long."""
 SHUTDOWN_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
@@ -24,7 +24,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _Brief(logging.LoggerAdapter[logging.Logger]):
-    """Tells of what could not be read as HTTP in one line; of a fault of ours with its traceback."""
+    """Logs what could not be read as HTTP in one line; our own errors with their traceback."""
 
     def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
         if isinstance(exc_info, HttpProcessingError):
@@ -48,7 +48,7 @@ async def refuse_long_heads(request: web.Request, handler: Handler) -> web.Strea
 
 
 def http_runner(app: web.Application) -> web.AppRunner:
-    """Makes the runner of an app whose first middleware is `refuse_long_heads`."""
+    """Returns the runner of an app whose first middleware is `refuse_long_heads`."""
     return web.AppRunner(
         app,
         access_log=None,

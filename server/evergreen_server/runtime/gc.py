@@ -4,10 +4,10 @@ import gc
 
 
 def tune_gc() -> None:
-    """Takes what is loaded by now out of every later collection, and lets collections be rare.
+    """Excludes what is loaded by now from every later collection, and makes collections rare.
 
-    With thousands of watchers open, the default settings spend a fifth of the CPU on looking through objects that
-    live on, and a full collection stops the event loop. What the service drops, reference counts free at once.
+    With thousands of watchers open, the default settings spend a fifth of the CPU on traversing long-lived objects, and
+    a full collection stops the event loop. Reference counts free at once what the service drops.
     """
     gc.collect()
     gc.freeze()

@@ -7,23 +7,23 @@ from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TICKS = 4096
-"""Parts of a millisecond that an id tells apart, by the twelve bits after its version (method 3 of RFC 9562)."""
+"""Parts of a millisecond that an id distinguishes, by the twelve bits after its version (method 3 of RFC 9562)."""
 
 
 class JobIds:
-    """Makes ids, each of which sorts behind the one before, also where the clock was set back between the two.
+    """Makes ids, each of which sorts after the one before, even if the clock was set back in between.
 
-    Else a job that came later would stand before it in line.
+    Otherwise a job that came later would precede it in the queue.
     """
 
     def __init__(self, clock: Callable[[], datetime], *, newest: str = "") -> None:
-        """Takes the newest id that is known, if there is one."""
+        """`newest` is the newest id that is known, if there is one."""
         self._clock = clock
         value = uuid.UUID(newest).int if newest else 0
         self._last = (value >> 80) * TICKS | (value >> 64) % TICKS
 
     def new(self) -> str:
-        """Makes an id from the time and 62 random bits, in lower case."""
+        """Returns an id made from the time and 62 random bits, in lower case."""
         microseconds = (self._clock() - EPOCH) // timedelta(microseconds=1)
         self._last = max(self._last + 1, microseconds * TICKS // 1000)
         milliseconds, part = divmod(self._last, TICKS)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 current_job: ContextVar[str] = ContextVar("current_job", default="")
-"""The job that this task works for; every record of it names the job, whichever room it comes from."""
+"""The job that this task works for; every record of the task names it, whichever package logs."""
 
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -30,12 +30,12 @@ class FactsFormatter(logging.Formatter):
         if self._json:
             whole = {"time": at, "level": record.levelname, "logger": record.name, "event": record.getMessage()}
             return json.dumps({**whole, **facts}, default=str, ensure_ascii=False)
-        told = " ".join(f"{name}={value}" for name, value in facts.items())
-        return f"{at} {record.levelname:<7} {record.getMessage()} {told}".rstrip()
+        text = " ".join(f"{name}={value}" for name, value in facts.items())
+        return f"{at} {record.levelname:<7} {record.getMessage()} {text}".rstrip()
 
 
 def set_up_logs(level: str, form: Literal["json", "text"]) -> None:
-    """Sends every logger's records to stderr; libraries' own chatter from WARNING on."""
+    """Sends every logger's records to stderr; those of libraries from WARNING on."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(FactsFormatter(form))
     root = logging.getLogger()

@@ -1,4 +1,4 @@
-"""Files that may be replaced while the server runs: looked at again and again, and read off the loop."""
+"""Files that may be replaced while the server runs: polled, and read off the loop."""
 
 import asyncio
 import logging
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 
 
 class FileUnusable(Exception):
-    """A file cannot be read, or is not what it should be; the text never repeats what stands in it."""
+    """A file cannot be read, or is not what it should be; the text never repeats its contents."""
 
 
 class ReloadableFile(Generic[T]):
-    """A value that stands in files. What is wrong when they are read again is logged, and the value stays as it was.
+    """A value read from files. If a replaced file is invalid, the error is logged and the old value stays.
 
-    `secret` names those of the files that nobody else should read; one that others can is warned of.
+    `secret` names the files that others should not be able to read; one that they can is warned about.
     """
 
     def __init__(
@@ -44,9 +44,9 @@ class ReloadableFile(Generic[T]):
         self._error = ""
 
     def read(self) -> T:
-        """Reads the files, on whatever thread this is. Raises FileUnusable, naming the files."""
+        """Returns the value, read on the calling thread. Raises FileUnusable, naming the files."""
         names = ", ".join(map(str, self._paths))
-        # Before the bytes, so that what is replaced meanwhile is noticed at the next look.
+        # Before the bytes, so that a file that is replaced meanwhile is noticed at the next poll.
         stamp = self._stat_all()
         try:
             contents = [_contents(path) for path in self._paths]
@@ -62,9 +62,9 @@ class ReloadableFile(Generic[T]):
         return value
 
     async def watch(self, found: Callable[[T], None]) -> None:
-        """Tells each new value, forever."""
+        """Calls `found` with each new value, forever."""
         loop = asyncio.get_running_loop()
-        # Of its own, since the loop's belongs to the engine and ends with it.
+        # Its own, since the loop's executor belongs to the engine and ends with it.
         threads = ThreadPoolExecutor(1, thread_name_prefix="files")
         try:
             while True:

@@ -36,14 +36,14 @@ class ProtectedTasks:
             await asyncio.wait(self._tasks)
 
     async def run(self, work: Coroutine[object, object, T], *, name: str) -> T:
-        """Runs `work`, gives what it gives and raises what it raises."""
+        """Runs `work`; returns what it returns and raises what it raises."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            # The caller goes, and nobody else would hear of it.
+            # The caller is gone: log an error, which nobody else would see.
             task.add_done_callback(_log_failure)
             raise
 

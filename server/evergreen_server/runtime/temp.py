@@ -1,4 +1,4 @@
-"""A folder for this process's temporary files; what processes that are gone left beside it is removed."""
+"""A folder for this process's temporary files; leftovers of processes that are gone are removed."""
 
 import fcntl
 import os
@@ -11,10 +11,10 @@ from uuid import uuid4
 
 @contextmanager
 def temp_folder(parent: Path) -> Iterator[Path]:
-    """Makes a new folder in `parent` that is removed at the end, by whoever comes next if not by this process."""
+    """Makes a new folder in `parent` that is removed at the end, if not by this process then by the next."""
     parent.mkdir(parents=True, exist_ok=True)
     path = parent / uuid4().hex
-    # The parent is locked meanwhile, so that nobody takes a folder that is not locked yet for one left behind.
+    # The parent is locked meanwhile, so that no process mistakes a folder that is not locked yet for a leftover.
     with _locked(parent):
         for left in parent.iterdir():
             _remove_if_left(left)

@@ -1,4 +1,4 @@
-"""Blocking work on local files, in threads of its own: not in the loop's, on which the engine's starts of jobs wait."""
+"""Blocking work on local files, in its own threads: the engine needs those of the loop to start jobs."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,10 +12,10 @@ T = TypeVar("T")
 
 
 class FileThreads:
-    """A few threads, by turns of owners: reads that hang hold up their own project's, and leave others room.
+    """A few threads, which owners get in turn: reads that hang delay only their own project's.
 
-    A thread cannot be stopped. Work whose caller has gone keeps its thread and its owner's place until it ends, so it
-    must not need what its caller takes away. Open as a context.
+    A thread cannot be stopped. Work whose caller is gone keeps its thread and its owner's place until it ends, so it
+    must not need what its caller removes. Open as a context.
     """
 
     def __init__(self, at_once: int) -> None:
@@ -31,7 +31,7 @@ class FileThreads:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, work: Callable[[], T], *, owner: str) -> T:
-        """Does `work` when it is the owner's turn, and returns its result. Raises what `work` raises."""
+        """Runs `work` when it is the owner's turn, and returns its result. Raises what `work` raises."""
         place = self._turns.ask(owner)
         try:
             await place
@@ -42,7 +42,7 @@ class FileThreads:
 
         def ended(doing: "asyncio.Future[T]") -> None:
             self._turns.give_back(owner, place)
-            # Nobody else asks for it where the caller has gone.
+            # So that no error is reported as unretrieved if the caller is gone.
             doing.cancelled() or doing.exception()
 
         doing.add_done_callback(ended)

@@ -1,7 +1,7 @@
-"""Deletes scenes: a mark that refuses new jobs and files, then the end of those under way, then the files.
+"""Deletes scenes: sets a mark that refuses new jobs and files, waits for those under way, then deletes the files.
 
-The mark stands until the last file is gone. So a deletion that broke off, at whatever point, leaves a scene that
-nothing can be added to, and doing it again finishes it.
+The mark stays until the last file is gone. So a deletion that is interrupted at any point leaves a scene to which
+nothing can be added, and repeating it finishes it.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ _States: TypeAlias = Mapping[str, State]
 
 
 class SceneDeletions:
-    """Deletes scenes, and keeps their writers and their deletion apart."""
+    """Deletes scenes, and prevents writes during a deletion and deletions during a write."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class SceneDeletions:
         lease_check: Callable[[], Callable[[], None]] = lambda: lambda: None,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
-        """Takes what `StepContext.lease_check` is."""
+        """`lease_check` is as in `StepContext`."""
         self._database = database
         self._store = store
         self._hub = hub
@@ -65,21 +65,21 @@ class SceneDeletions:
         self._turns: WeakValueDictionary[_Key, asyncio.Lock] = WeakValueDictionary()
 
     def hold(self, project_id: str, scene_id: str) -> AbstractAsyncContextManager[Claim]:
-        """Keeps a scene from being deleted while something is written to it. Raises SceneBusy if it is already.
+        """Prevents the deletion of a scene while something is written to it. Raises SceneBusy if it is being deleted.
 
-        Gives what claims a file, to be called before one is replaced or deleted.
+        Yields a function that claims a file, to be called before one is replaced or deleted.
         """
         return self._writers.hold(project_id, scene_id)
 
     async def check_free(self, project_id: str, scene_id: str, path: str) -> None:
-        """Raises SceneBusy where a job that is not final needs this file, at this moment."""
+        """Raises SceneBusy if a job that is not final needs this file now."""
         await self._database.read(lambda db: refuse_needed(db, project_id, scene_id, path))
 
     async def delete(self, project_id: str, scene_id: str, *, force: bool) -> Sequence[str]:
         """Deletes a scene with all its files; with `force` cancels its jobs first, and waits for them.
 
-        Gives the paths of what others put there and the storage cannot remove.
-        Raises SceneNotFound; SceneBusy before anything was deleted; StorageError where it is to be repeated.
+        Returns the paths of files that others put there and that the storage cannot remove.
+        Raises SceneNotFound; SceneBusy before anything was deleted; StorageError if it must be repeated.
         """
         turn = self._turns.setdefault((project_id, scene_id), asyncio.Lock())
         try:
@@ -93,9 +93,9 @@ class SceneDeletions:
             turn.release()
 
     async def finish(self) -> tuple[int, int]:
-        """Sees to their end the deletions that broke off; gives how many there were, and how many ended.
+        """Finishes interrupted deletions; returns how many there were, and how many were finished.
 
-        Where a scene is in use after all, nothing of it was deleted, and it is opened again.
+        If a scene is in use after all, nothing of it was deleted, and its mark is removed.
         """
         await self._writers.tidy()
         left = [key for key in await self._database.read(self._left) if key not in self._turns]
@@ -112,7 +112,7 @@ class SceneDeletions:
         return len(left), finished
 
     def _left(self, db: sa.Connection) -> list[_Key]:
-        """Gives the marked scenes that no other living replica is deleting."""
+        """Returns the marked scenes that no other living replica is deleting."""
         others = other_live_replicas(self._replica_id)
         query = sa.select(scene_deletions.c.project_id, scene_deletions.c.scene_id)
         query = query.where(scene_deletions.c.replica.not_in(others))
@@ -129,7 +129,7 @@ class SceneDeletions:
         try:
             await self._empty(project_id, scene_id, unfinished, force)
             if not still_owner(check):
-                # Another may have seen the deletion to its end meanwhile, and what lies there by now is of new jobs.
+                # Another replica may have finished the deletion meanwhile, and the files there may belong to new jobs.
                 raise SceneBusy(f"this server was held up while it deleted {project_id}/{scene_id}; call again")
         except BaseException:
             # Nothing was deleted yet, so the scene may be used again.
@@ -140,7 +140,7 @@ class SceneDeletions:
             with suppress(SceneNotFound):  # an earlier try came so far
                 left = await self._scenes.delete(project_id, scene_id)
         except BaseException:
-            # The mark stands, and any replica may see the deletion to its end.
+            # The mark stays, and any replica may finish the deletion.
             await asyncio.shield(self._database.write(lambda db: disown(db, project_id, scene_id, self._replica_id)))
             raise
         await self._database.write(lambda db: unmark(db, project_id, scene_id, self._replica_id))
@@ -150,7 +150,7 @@ class SceneDeletions:
         return left
 
     async def _check_known(self, project_id: str, scene_id: str) -> None:
-        """Raises SceneNotFound where there is neither a scene, nor a job of it, nor the mark of an earlier try."""
+        """Raises SceneNotFound if there is neither a scene, nor a job of it, nor the mark of an earlier try."""
         try:
             await self._scenes.get(project_id, scene_id)
         except SceneNotFound:
@@ -171,12 +171,12 @@ class SceneDeletions:
         if force or not unfinished:
             mark(db, project_id, scene_id, self._replica_id, now)
         else:
-            # A try that broke off while a job was still alive had deleted nothing.
+            # A deletion that was interrupted while a job was still running had deleted nothing.
             unmark(db, project_id, scene_id, other)
         return unfinished
 
     async def _empty(self, project_id: str, scene_id: str, unfinished: _States, force: bool) -> None:
-        """Sees every job and every writer to its end. Raises SceneBusy."""
+        """Waits until every job and every writer has ended. Raises SceneBusy."""
         writers = await self._writers.count(project_id, scene_id)
         if writers and not force:
             raise SceneBusy(f"{writers} files are being written to the scene {project_id}/{scene_id}")
@@ -199,11 +199,11 @@ class SceneDeletions:
             raise SceneBusy(f"job {job_id}: {exc}", job_id=job_id) from exc
 
     async def _ended(self, project_id: str, scene_id: str, job_ids: frozenset[str]) -> None:
-        async def look(_: bytes) -> None:
-            # Nobody but the caller can end such a job, so there is nothing to wait for.
+        async def check(_: bytes) -> None:
+            # Only its caller can end such a job, so waiting is useless.
             _check_attention(await self._database.read(lambda db: under_way(db, project_id, scene_id)))
 
-        await self._hub.watch(look, project_id=project_id, job_ids=job_ids, after=None, include_finished=False)
+        await self._hub.watch(check, project_id=project_id, job_ids=job_ids, after=None, include_finished=False)
 
 
 def under_way(db: sa.Connection, project_id: str, scene_id: str) -> _States:

@@ -28,7 +28,7 @@ POLL_SECONDS = 0.5
 logger = logging.getLogger(__name__)
 
 Claim: TypeAlias = Callable[[str], Awaitable[None]]
-"""Claims a file of the scene until the writer leaves. Raises SceneBusy where a job that is not final needs it."""
+"""Claims a file of the scene until the writer is done. Raises SceneBusy if a job that is not final needs it."""
 
 _Key: TypeAlias = tuple[str, str]
 
@@ -73,11 +73,11 @@ class SceneWriters(Protocol):
     """The writers of every scene. A deletion marks the scene before it counts them, so that each sees the other."""
 
     def refuse(self, db: sa.Connection, request: JobRequest) -> None:
-        """Raises SceneBusy where a file that the request names is claimed. To be called under the project's lock."""
+        """Raises SceneBusy if a file that the request names is claimed. To be called under the project's lock."""
         ...
 
     def hold(self, project_id: str, scene_id: str) -> AbstractAsyncContextManager[Claim]:
-        """Counts the caller as a writer, and lets it claim files. Raises SceneBusy where the scene is being deleted."""
+        """Counts the caller as a writer and lets it claim files. Raises SceneBusy if the scene is being deleted."""
         ...
 
     async def count(self, project_id: str, scene_id: str) -> int:
@@ -85,7 +85,7 @@ class SceneWriters(Protocol):
         ...
 
     async def wait_until_idle(self, project_id: str, scene_id: str) -> None:
-        """Waits until nobody writes to the scene."""
+        """Waits until the scene has no writer."""
         ...
 
     async def tidy(self) -> None:
@@ -189,7 +189,7 @@ class RecordedWriters:
         def enter(db: sa.Connection) -> None:
             # Under the lock that a deletion marks under.
             lock_project(db, project_id, self._clock())
-            # A caller that gave up may have left before it entered: another thread writes for each.
+            # A cancelled caller may have left before it entered: the two run in different threads.
             if not left:
                 refuse_marked(db, project_id, scene_id)
                 db.execute(scene_writers.insert().values(**row))
@@ -211,7 +211,7 @@ class RecordedWriters:
 
         stale = tuple(self._stale)
         try:
-            # Shielded: the row is written even where the caller gives up, and then it must be taken away again.
+            # Shielded: the row is written even if the caller is cancelled, and then it must be removed again.
             await asyncio.shield(self._database.write(enter))
             yield claim
         finally:
@@ -219,8 +219,8 @@ class RecordedWriters:
                 await asyncio.shield(self._database.write(leave))
                 self._stale.difference_update(stale)
             except TRANSIENT_ERRORS as exc:
-                # What was written stays written; the row goes with the next writer's, or with the next sweep.
-                logger.warning("writer not taken away", extra={"cause": type(exc).__name__})
+                # The write itself stays; the row is removed with the next writer's, or by the janitor.
+                logger.warning("writer not removed", extra={"cause": type(exc).__name__})
                 self._stale.add(writer_id)
 
 
@@ -230,7 +230,7 @@ def _take_away(db: sa.Connection, writer_ids: Collection[str]) -> None:
 
 
 def _living(db: sa.Connection, project_id: str, scene_id: str) -> int:
-    """Counts those of replicas that live; the rows of a dead one go when its lease is forgotten."""
+    """Returns the number of writers of living replicas; those of a dead one are deleted with its lease."""
     query = sa.select(sa.func.count()).where(
         scene_writers.c.project_id == project_id,
         scene_writers.c.scene_id == scene_id,

@@ -106,7 +106,7 @@ class Case:
             jobs_kept=timedelta(days=1),
             requests_kept=timedelta(days=1),
             metrics=NullMetrics(),
-        ).round()
+        ).run_once()
 
     async def forecast(self) -> None:
         await Forecasts(

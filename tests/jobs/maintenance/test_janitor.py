@@ -161,9 +161,9 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 async def test_a_job_that_nobody_runs_is_started_again(case: Case) -> None:
-    assert (await case.janitor.round()).restarted == (), "a new job waits a moment for the engine"
+    assert (await case.janitor.run_once()).restarted == (), "a new job waits a moment for the engine"
 
-    found = await case.janitor.round()
+    found = await case.janitor.run_once()
 
     assert found.restarted == ("job-1",)
     assert case.enqueued == [("job-1", 1, 0), ("job-1", 1, 1)]
@@ -174,9 +174,9 @@ async def test_a_row_that_cannot_be_read_keeps_no_other_job_waiting(case: Case) 
     await case.store.accept(second, job_id="job-2", estimated_millicredits=None, inline={})
     odd = sa.update(jobs).where(jobs.c.job_id == "job-1").values(on_unknown_submission="ODD")
     await case.store.write(lambda db: (db.execute(odd), []))
-    await case.janitor.round()
+    await case.janitor.run_once()
 
-    found = await case.janitor.round()
+    found = await case.janitor.run_once()
 
     assert found.restarted == ("job-2",)
     assert case.enqueued[-1] == ("job-2", 1, 1)
@@ -188,7 +188,7 @@ async def test_a_part_that_fails_stops_no_other(tmp_path: Path, case: Case) -> N
     left.write_bytes(b"half a clip")
     os.utime(left, ((case.now - timedelta(days=2)).timestamp(),) * 2)
     case.deletions.fault = FileNotFoundError("the scenes' folder is gone")
-    await case.janitor.round()
+    await case.janitor.run_once()
     case.ticks += FILES_SECONDS
 
     async with open_storage((tmp_path / "data").as_uri(), clock=lambda: case.now) as storage:
@@ -196,7 +196,7 @@ async def test_a_part_that_fails_stops_no_other(tmp_path: Path, case: Case) -> N
         # What was left before the storage was opened goes then.
         left.write_bytes(b"half a clip")
         os.utime(left, ((case.now - timedelta(days=2)).timestamp(),) * 2)
-        found = await case.janitor.round()
+        found = await case.janitor.run_once()
 
     assert (found.restarted, found.files) == (("job-1",), 1)
 
@@ -219,31 +219,31 @@ async def test_a_job_that_runs_here_is_not_started_again(case: Case) -> None:
     case.running.add("job-1")
 
     for _ in range(2):
-        assert (await case.janitor.round()).restarted == ()
+        assert (await case.janitor.run_once()).restarted == ()
 
     assert case.enqueued == [("job-1", 1, 0)]
 
 
 async def test_a_job_beyond_its_clock_that_nobody_runs_is_started_again_and_expires(case: Case) -> None:
     case.now += timedelta(hours=2)
-    await case.janitor.round()
+    await case.janitor.run_once()
 
-    found = await case.janitor.round()
+    found = await case.janitor.run_once()
     await Runner(case.context).run(*case.enqueued[-1])
 
     assert (found.restarted, found.overdue) == (("job-1",), ("job-1",))
     assert (await case.store.get("job-1")).state is State.EXPIRED
-    assert (await case.janitor.round()).overdue == ()
+    assert (await case.janitor.run_once()).overdue == ()
 
 
 async def test_a_job_that_waits_beyond_its_clock_is_woken(case: Case) -> None:
     case.running.add("job-1")
     signal = case.context.wakeups.of("job-1")
-    await case.janitor.round()
+    await case.janitor.run_once()
     assert not signal.is_set()
     case.now += timedelta(hours=1, seconds=1)
 
-    found = await case.janitor.round()
+    found = await case.janitor.run_once()
 
     assert signal.is_set()
     assert found.overdue == (), "it acts within seconds"
@@ -259,10 +259,10 @@ async def test_what_killed_writers_left_on_the_disk_is_removed_while_the_server_
         for age, files in ((timedelta(hours=1), 0), (timedelta(days=2), 1)):
             left.write_bytes(b"half a clip")
             os.utime(left, ((case.now - age).timestamp(),) * 2)
-            assert (await case.janitor.round()).files == 0, "they are many, and not looked through each minute"
+            assert (await case.janitor.run_once()).files == 0, "they are many, and not looked through each minute"
             case.ticks += FILES_SECONDS
 
-            assert (await case.janitor.round()).files == files
+            assert (await case.janitor.run_once()).files == files
             assert left.exists() is not bool(files)
 
 

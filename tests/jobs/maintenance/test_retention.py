@@ -162,7 +162,7 @@ async def test_the_database_holds_no_more_after_many_jobs_than_after_few(case: C
     for day in range(12):
         for number in range(15):
             await case.failed(f"job-{day:02}-{number:02}")
-        await case.retention.round()
+        await case.retention.run_once()
         held.append(await case.counts())
         case.now += timedelta(days=1)
 
@@ -182,8 +182,8 @@ async def test_old_events_go_in_batches_and_leave_no_gap(case: Case) -> None:
     case.now += timedelta(days=2)
     await case.failed("new")
 
-    removed = await case.retention.round()
-    again = await case.retention.round()
+    removed = await case.retention.run_once()
+    again = await case.retention.run_once()
 
     assert (removed.events, again.events) == (10, 0)
     assert await case.told(after=10, until="checkpoint") == ["CREATED new 11", "FAILED new 12", "checkpoint 12"]
@@ -198,7 +198,7 @@ async def test_a_clock_set_back_keeps_an_event_that_would_leave_a_gap(case: Case
     await case.failed("behind")
     case.now += timedelta(days=2)
 
-    assert (await case.retention.round()).events == 0
+    assert (await case.retention.run_once()).events == 0
     assert len(await case.told(after=0, until="checkpoint")) == 5
 
 
@@ -208,11 +208,11 @@ async def test_what_is_young_is_kept_though_the_clock_is_set_forward(case: Case)
     case.steady = SteadyClock(lambda: case.now, monotonic=lambda: ticks)
     case.now += timedelta(days=365)
 
-    assert await case.retention.round() == Removed(events=0, jobs=0, workflows=0)
+    assert await case.retention.run_once() == Removed(events=0, jobs=0, workflows=0)
     ticks += timedelta(days=2).total_seconds()
-    assert (await case.retention.round()).events == 2
+    assert (await case.retention.run_once()).events == 2
     ticks += timedelta(days=2).total_seconds()
-    assert (await case.retention.round()).jobs == 1
+    assert (await case.retention.run_once()).jobs == 1
 
 
 async def test_a_clock_set_back_is_followed_at_once(case: Case) -> None:
@@ -231,7 +231,7 @@ async def test_a_watch_without_cursor_is_told_of_jobs_whose_events_are_gone(case
     await case.begun("alive")
     await case.failed("ended")
     case.now += timedelta(days=2)
-    await case.retention.round()
+    await case.retention.run_once()
 
     assert await case.told(until="checkpoint") == ["SNAPSHOT alive 1", "checkpoint 3"]
     both = ["SNAPSHOT alive 1", "SNAPSHOT ended 3", "checkpoint 3"]
@@ -242,7 +242,7 @@ async def test_a_request_whose_job_is_gone_is_never_carried_out_again(case: Case
     await case.failed("gone")
     case.now += timedelta(days=4)
 
-    assert (await case.retention.round()).jobs == 1
+    assert (await case.retention.run_once()).jobs == 1
 
     with pytest.raises(JobNotFound):
         await case.store.get("gone")
@@ -263,7 +263,7 @@ async def test_what_is_unfinished_or_unsettled_stays(case: Case) -> None:
     await case.store.change(job, lambda job: job.ended(State.FAILED), fencing_token=job.fencing_token)
     case.now += timedelta(days=400)
 
-    assert (await case.retention.round()).jobs == 0
+    assert (await case.retention.run_once()).jobs == 0
     page = await case.store.page(project_id="", scene_id="", states=[], after="", limit=9)
     assert [job.job_id for job in page.jobs] == [
         "alive",
@@ -277,7 +277,7 @@ async def test_two_replicas_may_remove_at_once(case: Case) -> None:
     case.now += timedelta(days=4)
 
     async with asyncio.timeout(60):
-        rounds = await asyncio.gather(*(case.retention.round() for _ in range(4)))
+        rounds = await asyncio.gather(*(case.retention.run_once() for _ in range(4)))
 
     assert sum(removed.events for removed in rounds) == 80
     assert sum(removed.jobs for removed in rounds) == 40
@@ -293,7 +293,7 @@ async def test_requests_whose_jobs_are_gone_are_kept_for_ever_or_for_so_long(cas
     young = ids.new()
     await case.failed(young)
     case.now += timedelta(days=10)
-    await case.retention.round()
+    await case.retention.run_once()
     counts = await case.counts()
     assert (counts["jobs"], counts["requests"]) == (1, 3)
 
@@ -307,7 +307,7 @@ async def test_requests_whose_jobs_are_gone_are_kept_for_ever_or_for_so_long(cas
         metrics=NullMetrics(),
     )
 
-    assert (await kept.round()).requests == 1
+    assert (await kept.run_once()).requests == 1
     assert await case.store.find("film", alive, "digest") is not None
     assert await case.store.find("film", old, "digest") is None
     with pytest.raises(JobDeleted):

@@ -1,15 +1,16 @@
-"""Looks, at start and then every minute, for what was left half done and nobody acts on; ends it or tells of it.
+"""Runs at start and every minute; repairs unfinished work.
 
-- Jobs that nobody runs, after a fault in the engine's own tables, are started again.
-- Jobs beyond their clock: one that waits is woken, one that nobody runs is among those above; what then still does not
-  end, since the provider is out of reach, is told of.
-- Tasks at the provider that came to light after their jobs had gone on without them are attached or deleted.
-- Deletions of scenes that broke off are seen to their end.
-- Files that killed writers left on a disk are removed once they are a day old. Temporary files of this machine go with
-  the next start (see `temp`); unfinished uploads to an object store are for a rule of its bucket; uploads at the
-  provider expire there within a day. A writer's row counts no more once its replica's lease has run out.
+- Jobs without a workflow, after damage to the engine's own tables, are started again.
+- Jobs beyond their deadline: one that waits is woken, one without a workflow is started as above; those that still do
+  not end, since the provider is out of reach, are logged.
+- Orphaned tasks at the provider are attached to their jobs or deleted.
+- Interrupted deletions of scenes are finished.
+- Files that killed writers left on a disk are removed once they are a day old. Temporary files of this machine are
+  removed at the next start (see `temp`), unfinished uploads to an object store by a rule of its bucket, and uploads at
+  the provider expire there within a day. A writer's row no longer counts once its replica's lease has run out.
 
-Inline media go with the change that ends their job, ended workflows and old rows by `retention`, leases by `leases`.
+Inline media are deleted by the change that ends their job, ended workflows and old rows by `retention`, and leases by
+the `reaper`.
 """
 
 import asyncio
@@ -30,11 +31,11 @@ from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.model.transitions import run_again
 from evergreen_storage import StorageError
 
-ROUND_SECONDS = 60.0
+INTERVAL_SECONDS = 60.0
 FILES_SECONDS = 3600.0
-"""How often the files are looked through, which may be many."""
+"""How often the files, which may be many, are searched."""
 PATIENCE = timedelta(minutes=5)
-"""How far beyond its clock a job may be before it is told of: whoever executes it acts within seconds."""
+"""How far beyond its deadline a job may be before it is logged: its execution acts within seconds."""
 NAMED = 10
 
 logger = logging.getLogger(__name__)
@@ -42,14 +43,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """What was found at one time."""
+    """What one run found."""
 
     deletions: int = 0
-    """Deletions of scenes that had broken off."""
+    """Deletions of scenes that had been interrupted."""
     finished: int = 0
-    """Those of them that were seen to their end."""
+    """How many of them were finished."""
     restarted: tuple[str, ...] = ()
-    """Jobs that nobody ran, and that were started again."""
+    """Jobs without a workflow, which were started again."""
     overdue: tuple[str, ...] = ()
     """Jobs beyond their start_by or finish_by that should have ended by themselves."""
     files: int = 0
@@ -60,30 +61,30 @@ class Deletions(Protocol):
     """Deletions of scenes, which `scenes` makes."""
 
     async def finish(self) -> tuple[int, int]:
-        """Returns how many deletions had broken off, and how many of them were finished now."""
+        """Returns how many deletions had been interrupted, and how many of them were finished now."""
         ...
 
 
 Part: TypeAlias = Callable[[Report], Awaitable[Report]]
-"""Looks for one thing, and returns what was found so far with what it found."""
+"""Repairs one kind of thing, and returns the report extended by what it found."""
 
 
 class Janitor:
-    """Any number of replicas may sweep at once: what one of them does, another finds done.
+    """Repairs unfinished work. Any number of replicas may do so at once: each finds done what another has done.
 
-    Each part goes by itself: one that fails, or waits for a provider or a storage that hangs, holds up no other.
+    Each part runs by itself: one that fails, or waits for a provider or a storage that hangs, delays no other.
     """
 
     def __init__(
         self, *, database: Database, context: StepContext, running: Callable[[], Collection[str]], deletions: Deletions
     ) -> None:
-        """Takes what tells which jobs run here."""
+        """`running` returns the jobs that run here."""
         self._database = database
         self._context = context
         self._running = running
         self._deletions = deletions
         self._idle: set[str] = set()
-        # They were looked through when the storage was opened.
+        # They were searched when the storage was opened.
         self._files_at = context.monotonic() + FILES_SECONDS
         self._parts: Mapping[str, Part] = {
             "idle jobs": self._restart,
@@ -94,13 +95,13 @@ class Janitor:
         }
 
     async def run(self) -> None:
-        """Does each part at once, and then every minute."""
+        """Runs each part at once, and then every minute."""
         async with asyncio.TaskGroup() as parts:
             for name, part in self._parts.items():
                 parts.create_task(self._repeat(name, part), name=f"sweep of {name}")
 
-    async def round(self) -> Report:
-        """Does each part once, one after the other."""
+    async def run_once(self) -> Report:
+        """Runs each part once, one after the other, and returns what they found."""
         found = Report()
         for name, part in self._parts.items():
             found = await self._do(name, part, found)
@@ -108,18 +109,18 @@ class Janitor:
 
     async def _repeat(self, name: str, part: Part) -> None:
         while True:
-            self._tell(await self._do(name, part, Report()))
-            await asyncio.sleep(ROUND_SECONDS)
+            self._report(await self._do(name, part, Report()))
+            await asyncio.sleep(INTERVAL_SECONDS)
 
     async def _do(self, name: str, part: Part, found: Report) -> Report:
         try:
             return await part(found)
         except Exception:
-            # The outermost loop of this part. The next time it finds the same again.
+            # The outermost loop of this part: the next run finds the same again.
             logger.exception("sweep failed", extra={"part": name})
             return found
 
-    def _tell(self, found: Report) -> None:
+    def _report(self, found: Report) -> None:
         counts = {
             "scene_deletions": found.finished,
             "restarted_jobs": len(found.restarted),
@@ -129,14 +130,14 @@ class Janitor:
         for what, number in counts.items():
             self._context.metrics.swept(what, number)
         if found != Report():
-            told = {**counts, "scene_deletions": found.deletions, "finished": found.finished}
-            logger.warning("swept", extra={**told, "such_as": list(found.overdue[:NAMED])})
+            facts = {**counts, "scene_deletions": found.deletions, "finished": found.finished}
+            logger.warning("swept", extra={**facts, "such_as": list(found.overdue[:NAMED])})
 
     async def _restart(self, found: Report) -> Report:
-        """Starts again what should run here and does not."""
-        # Those of other living replicas are theirs to look after.
+        """Starts again the jobs that should run here and do not."""
+        # Other living replicas look after their own jobs.
         idle = set(await self._context.store.stranded()) - set(self._running())
-        # Only what was idle twice: a new job waits a moment for the engine to take it up.
+        # Only jobs that were idle twice: a new job waits for a short time until the engine starts it.
         restarted: list[str] = []
         for job_id in sorted(idle & self._idle):
             logger.warning("job started again", extra={"job_id": job_id})
@@ -145,7 +146,7 @@ class Janitor:
             except TRANSIENT_ERRORS:
                 raise
             except Exception:
-                # One row that is gone, or cannot be read, must not keep those after it waiting.
+                # One row that is gone, or cannot be read, must not delay the others.
                 logger.exception("job not started again", extra={"job_id": job_id})
             else:
                 restarted.append(job_id)
@@ -153,7 +154,7 @@ class Janitor:
         return replace(found, restarted=tuple(restarted))
 
     async def _wake(self, found: Report) -> Report:
-        """Has jobs that wait beyond their clock look at it, which may have been set; names those long beyond it."""
+        """Wakes jobs that wait beyond their deadline, in case the clock was set; reports those long beyond it."""
         now = self._context.clock()
         for job_id in await self._database.read(lambda db: beyond_clock(db, now, State.QUEUED)):
             self._context.wakeups.wake(job_id)
@@ -182,7 +183,7 @@ class Janitor:
 
 def beyond_clock(db: sa.Connection, before: datetime, *states: State) -> list[str]:
     start = sa.and_(jobs.c.state == State.QUEUED.value, jobs.c.attempt == 1, jobs.c.start_by < to_micros(before))
-    # A clip that is being delivered is paid for, and no clock ends it.
+    # A clip that is being delivered is paid for, and no deadline ends it.
     finish = sa.and_(jobs.c.finish_by < to_micros(before), jobs.c.stage != Stage.DELIVERING.value)
     of_states = jobs.c.state.in_([state.value for state in states])
     return list(

@@ -1,8 +1,8 @@
-"""Keeps the database from growing without bound: old events, old jobs and ended workflows are removed, a batch a time.
+"""Bounds the size of the database: old events, old jobs and ended workflows are removed, a batch at a time.
 
-What is removed of a project's events is always their beginning, so that no gap opens: who asks for less than
-`compacted_revision` is told so. A job goes only when its events have gone. What a project spent stays in its sums;
-and the row of a request outlives its job, so that the request cannot start it again: for ever, or as long as is said.
+Of a project's events, only the oldest are removed, so that no gap opens: a watch from before `compacted_revision` is
+refused. A job is removed only after its events. What a project spent stays in its sums; and the row of a request
+outlives its job, so that the request cannot start it again: for ever, or for as long as is configured.
 
 Any number of replicas may do this at once: each batch locks what it removes.
 """
@@ -40,21 +40,21 @@ JOBS_AT_ONCE = 200
 WORKFLOWS_AT_ONCE = 200
 REQUESTS_AT_ONCE = 500
 WORKFLOWS_KEPT = timedelta(hours=1)
-"""How long an ended workflow is kept; nothing asks for it any more."""
-ROUND_SECONDS = 600.0
+"""How long an ended workflow is kept; nothing reads it any more."""
+INTERVAL_SECONDS = 600.0
 
 logger = logging.getLogger(__name__)
 
 
 class Workflows(Protocol):
-    """The engine's part: forgets workflows that have ended."""
+    """The engine's part: deletes workflows that have ended."""
 
     def forget_ended(self, before: datetime, most: int) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """What a round removed."""
+    """How many rows a run removed."""
 
     events: int
     jobs: int
@@ -87,17 +87,17 @@ class Retention:
         self._events_at_once = events_at_once
 
     async def run(self) -> None:
-        """Does a round at once, and then one every ten minutes."""
+        """Runs at once, and then every ten minutes."""
         while True:
             try:
-                await self.round()
+                await self.run_once()
             except SQLAlchemyError:
-                # The next round finds it again; the service must not end for it.
+                # The next run finds it again; the service must not end over it.
                 logger.exception("retention failed")
-            await asyncio.sleep(ROUND_SECONDS)
+            await asyncio.sleep(INTERVAL_SECONDS)
 
-    async def round(self) -> Removed:
-        """Removes everything that is too old by now."""
+    async def run_once(self) -> Removed:
+        """Removes everything that is too old by now, and returns how much that was."""
         now = self._clock()
         events = 0
         for project_id in await self._database.read(lambda db: _with_old_events(db, now - self._events_kept)):
@@ -134,7 +134,7 @@ class Retention:
 
 
 def _with_old_events(db: sa.Connection, before: datetime) -> list[str]:
-    """Gives the projects whose first event is too old; a look at one row of each."""
+    """Returns the projects whose first event is too old, reading one row of each."""
     first = sa.exists().where(
         job_events.c.project_id == projects.c.project_id,
         job_events.c.revision == projects.c.compacted_revision + 1,
@@ -144,7 +144,7 @@ def _with_old_events(db: sa.Connection, before: datetime) -> list[str]:
 
 
 def _compact(db: sa.Connection, project_id: str, before: datetime, most: int) -> int:
-    """Removes a batch of a locked project's first events and tells how many."""
+    """Removes a batch of a locked project's first events and returns how many."""
     of_project = job_events.c.project_id == project_id
     rows = db.execute(
         sa.select(job_events.c.revision, job_events.c.created_at)
@@ -154,7 +154,7 @@ def _compact(db: sa.Connection, project_id: str, before: datetime, most: int) ->
     ).all()
     reached = number = 0
     for row in rows:
-        # The clock may have been set back meanwhile: the first that is to be kept ends the prefix.
+        # The clock may have been set back: the first event that is to be kept ends the prefix.
         if row.created_at >= to_micros(before):
             break
         reached, number = row.revision, number + 1
@@ -165,7 +165,7 @@ def _compact(db: sa.Connection, project_id: str, before: datetime, most: int) ->
 
 
 def _delete_jobs(db: sa.Connection, before: datetime) -> int:
-    """Deletes a batch of jobs whose events are gone and whose tasks are settled, and tells how many."""
+    """Deletes a batch of jobs whose events are gone and whose tasks are settled; returns how many."""
     unsettled = sa.exists().where(
         provider_tasks.c.job_id == jobs.c.job_id,
         provider_tasks.c.role.in_([TaskRole.NEW.value, TaskRole.SURPLUS.value]),
@@ -191,9 +191,9 @@ def _delete_jobs(db: sa.Connection, before: datetime) -> int:
 
 
 def _delete_requests(db: sa.Connection, after: str, before: datetime) -> tuple[int, str]:
-    """Deletes of the next batch of old requests those whose jobs are gone.
+    """Deletes those of the next batch of old requests whose jobs are gone.
 
-    Gives how many, and the job of the batch's last; an empty one where there are no more.
+    Returns how many, and the job id of the batch's last request; an empty one if there are no more.
     """
     # An id begins with the milliseconds at which it was made.
     oldest = f"{max(0, to_micros(before) // 1000):012x}"
