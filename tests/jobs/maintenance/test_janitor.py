@@ -25,7 +25,7 @@ from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
-from evergreen_storage import SceneStore, open_storage
+from evergreen_storage import SceneStore, Unavailable, open_storage
 from tests.jobs.tools import request_at, store_of, tools_of
 from tests.rpc.scenes import scene_of, upload
 from tests.serving import Api, Control, reason_of, serving
@@ -199,6 +199,27 @@ async def test_a_part_that_fails_stops_no_other(tmp_path: Path, case: Case) -> N
         found = await case.janitor.run_once()
 
     assert (found.restarted, found.files) == (("job-1",), 1)
+
+
+async def test_a_storage_that_is_away_is_looked_at_again_the_next_time(
+    case: Case, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Away:
+        async def sweep(self) -> int:
+            raise Unavailable("the storage is away")
+
+    await case.janitor.run_once()
+    case.ticks += FILES_SECONDS
+    case.scenes.append(Away())  # type: ignore[arg-type]  # of all that scenes do, this alone is asked for
+
+    found = await case.janitor.run_once()
+    case.scenes.clear()
+    case.ticks += FILES_SECONDS
+    again = await case.janitor.run_once()
+
+    assert (found.restarted, found.files) == (("job-1",), 0)
+    assert again.files == 0
+    assert [record.message for record in caplog.records].count("sweep failed") == 1
 
 
 async def test_a_part_that_hangs_stops_no_other(case: Case) -> None:

@@ -29,7 +29,6 @@ from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.execution.orphans import settle_orphans
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.model.transitions import run_again
-from evergreen_storage import StorageError
 
 INTERVAL_SECONDS = 60.0
 FILES_SECONDS = 3600.0
@@ -174,11 +173,7 @@ class Janitor:
         if self._context.monotonic() < self._files_at:
             return found
         self._files_at = self._context.monotonic() + FILES_SECONDS
-        try:
-            return replace(found, files=await self._context.scenes.sweep())
-        except StorageError as exc:
-            logger.warning("files not swept", extra={"cause": str(exc)})
-            return found
+        return replace(found, files=await self._context.scenes.sweep())
 
 
 def beyond_clock(db: sa.Connection, before: datetime, *states: State) -> list[str]:
