@@ -19,8 +19,8 @@ def faults_of(environ: dict[str, str], *, sandbox: bool = False, listen: str | N
     """The faults by variable; each must stand once."""
     with pytest.raises(ConfigError) as caught:
         Config.from_env(environ, sandbox=sandbox, listen=listen)
-    assert str(caught.value) == "\n".join(caught.value.faults)
-    pairs = [fault.split(": ", 1) for fault in caught.value.faults]
+    assert str(caught.value) == "\n".join(caught.value.errors)
+    pairs = [error.split(": ", 1) for error in caught.value.errors]
     assert len({name for name, _ in pairs}) == len(pairs)
     return dict(pairs)
 
@@ -255,7 +255,7 @@ def test_only_loopback_is_served_without_tokens_and_tls_unless_told(tmp_path: Pa
             environ = {name: value for name, value in safe.items() if missing and name not in missing}
             with pytest.raises(ConfigError, match=f"EVERGREEN_LISTEN: {re.escape(listen)} can be reached") as caught:
                 Config.from_env(environ, sandbox=True, listen=listen)
-            assert len(caught.value.faults) == 1
+            assert len(caught.value.errors) == 1
         assert Config.from_env(safe, sandbox=True, listen=listen).listen == listen
         assert Config.from_env({}, sandbox=True, listen=listen, insecure=True).listen == listen
     for listen in ("127.0.0.1:0", "[::1]:0", "localhost:0"):
@@ -269,7 +269,7 @@ def test_half_of_the_certificate_files_and_unreadable_ones_are_named(tmp_path: P
     with pytest.raises(ConfigError) as caught:
         Config.from_env(environ, sandbox=True)
 
-    assert caught.value.faults == [
+    assert caught.value.errors == [
         "EVERGREEN_TOKENS_FILE: the file cannot be read: No such file or directory",
         "EVERGREEN_TLS_CERT: is not set, and TLS needs it",
         "EVERGREEN_TLS_KEY: is not set, and TLS needs it",

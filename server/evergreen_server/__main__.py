@@ -33,8 +33,8 @@ def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
     try:
         config = Config.from_env(os.environ, sandbox=sandbox, listen=listen, insecure=insecure)
     except ConfigError as exc:
-        for fault in exc.faults:
-            click.echo(fault, err=True)
+        for error in exc.errors:
+            click.echo(error, err=True)
         raise SystemExit(2) from exc
     set_up_logs(config.log_level, config.log_format)
 

@@ -1,4 +1,4 @@
-"""Every setting, where it is declared: the only reader of the environment."""
+"""Every setting, documented where it is declared. Only this module reads the environment."""
 
 import json
 import re
@@ -33,16 +33,16 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s/:@?#\[\]]+)(:\d{1,5})?|[0-9a-f:.]+")
 
 
 class ConfigError(Exception):
-    """The environment is not fit to start with; `faults` names every variable at once, never a secret's value."""
+    """The environment is invalid; `errors` names every variable at once, never a secret's value."""
 
-    def __init__(self, faults: list[str]) -> None:
-        super().__init__("\n".join(faults))
-        self.faults = faults
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """The server's settings. Each field tells its variable, its meaning and its default."""
+    """The server's settings. Each field is documented by its variable, its meaning and its default."""
 
     listen: str
     """EVERGREEN_LISTEN: host:port of the gRPC server; port 0 picks one. Default 127.0.0.1:50051."""
@@ -53,7 +53,7 @@ class Config:
     """EVERGREEN_TLS_CERT, EVERGREEN_TLS_KEY, EVERGREEN_TLS_CLIENT_CA: PEM files of the server's certificate chain, its
     key and, for mutual TLS, its clients' authority; may be replaced while the server runs. Default none: no TLS."""
     data_dir: Path
-    """EVERGREEN_DATA_DIR: folder of what the server keeps unless told otherwise. Default ./evergreen-data."""
+    """EVERGREEN_DATA_DIR: folder of everything that no other setting places elsewhere. Default ./evergreen-data."""
     storage_url: str = field(repr=False)
     """EVERGREEN_STORAGE_URL: where scenes live: file:///FOLDER, memory://, s3://BUCKET/PREFIX, gs://, az:// or any
     scheme that fsspec knows. Default the data folder."""
@@ -115,26 +115,26 @@ class Config:
     def from_env(
         cls, environ: Mapping[str, str], *, sandbox: bool = False, listen: str | None = None, insecure: bool = False
     ) -> Self:
-        """Reads the environment; options of the command line win. Raises ConfigError naming every fault.
+        """Reads the environment; options of the command line win. Raises ConfigError naming every error.
 
         Unless `insecure`, only a server with TLS and tokens may listen on other addresses than loopback.
         """
-        faults: list[str] = []
+        errors: list[str] = []
 
         def read(name: str, default: str, parse: Callable[[str], T]) -> T:
             try:
                 return parse(environ.get(name) or default)
             except ValueError as exc:
-                faults.append(f"{name}: {exc}")
+                errors.append(f"{name}: {exc}")
                 return parse(default)
 
         data_dir = read("EVERGREEN_DATA_DIR", "evergreen-data", Path).absolute()
         database = f"sqlite:///{data_dir / 'state' / 'evergreen.sqlite'}"
         secret = environ.get("RUNWAYML_API_SECRET", "")
         if not sandbox and not secret:
-            faults.append(WAYS_OUT)
+            errors.append(WAYS_OUT)
         if not _SECRET.fullmatch(secret):
-            faults.append("RUNWAYML_API_SECRET: holds a space, a line break or another character that no key has")
+            errors.append("RUNWAYML_API_SECRET: holds a space, a line break or another character that no key has")
         base_url = read("RUNWAYML_BASE_URL", OFFICIAL_URL, _base_url)
         proxies = dict.fromkeys(("https", "http"), read("EVERGREEN_PROVIDER_PROXY", "", proxy_url))
         if not environ.get("EVERGREEN_PROVIDER_PROXY") and not _on_loopback(base_url):
@@ -145,19 +145,19 @@ class Config:
             proxies["no_proxy"] = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
         speed = read("EVERGREEN_PROVIDER_SPEED", "5" if sandbox else "1", _number(1, 1000))
         if speed != 1 and not sandbox and not _on_loopback(base_url):
-            faults.append("EVERGREEN_PROVIDER_SPEED: only a sandbox on loopback may have another speed than 1")
+            errors.append("EVERGREEN_PROVIDER_SPEED: only a sandbox on loopback may have another speed than 1")
         if listen is not None:
             environ = {**environ, "EVERGREEN_LISTEN": listen}
         address = read("EVERGREEN_LISTEN", "127.0.0.1:50051", partial(listen_address, port=50051))
         tokens_file = read("EVERGREEN_TOKENS_FILE", "", _file)
         tls = {name: read(name, "", _file) for name in TLS_NAMES}
         if any(environ.get(name) for name in TLS_NAMES):
-            faults += [f"{name}: is not set, and TLS needs it" for name in TLS_NAMES[:2] if not environ.get(name)]
+            errors += [f"{name}: is not set, and TLS needs it" for name in TLS_NAMES[:2] if not environ.get(name)]
         if not insecure and not _on_loopback(f"//{address}") and not (tokens_file and environ.get(TLS_NAMES[0])):
-            faults.append(OPEN_TO_ALL.format(address))
+            errors.append(OPEN_TO_ALL.format(address))
         metrics = read("EVERGREEN_METRICS_LISTEN", "", lambda text: listen_address(text) if text else "")
         if metrics and not insecure and not _on_loopback(f"//{metrics}"):
-            faults.append(
+            errors.append(
                 "EVERGREEN_METRICS_LISTEN: has no authentication, so it must be on loopback, or --insecure given"
             )
         config = cls(
@@ -186,8 +186,8 @@ class Config:
             log_level=read("EVERGREEN_LOG_LEVEL", "INFO", _level),
             log_format=read("EVERGREEN_LOG_FORMAT", "json", _format),
         )
-        if faults:
-            raise ConfigError(faults)
+        if errors:
+            raise ConfigError(errors)
         return config
 
 

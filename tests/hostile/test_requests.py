@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.messages.judging import MOST_ITEMS
-from evergreen_server.rpc.status import ROOM, fitted, status_of
+from evergreen_server.rpc.status import STATUS_BYTES, fitted, status_of
 from tests.rpc.refusals import invalid, metadata_of, refusal
 from tests.rpc.test_errors import size_on_the_wire
 from tests.serving import Api, detail_of, open_sandbox, reason_of, request, serving
@@ -131,7 +131,7 @@ async def test_what_can_be_no_job_id_is_not_found(api: Api, job_id: str) -> None
         error = await refusal(answer(api, message))
 
         assert (error.code(), reason_of(error)) == (grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
-        assert size_on_the_wire(error) <= ROOM
+        assert size_on_the_wire(error) <= STATUS_BYTES
 
 
 QUEUED = video_pb2.JOB_STATE_QUEUED
@@ -270,7 +270,7 @@ async def test_any_number_of_faults_fits_into_what_proxies_take(count: int, faul
     assert rich.message == text
     assert rich.details[0].Unpack(details)
     assert rich.details[1].Unpack(told)
-    assert len(name) + 4 * -(-len(packed) // 3) + len(percent(text)) + 76 <= ROOM
+    assert len(name) + 4 * -(-len(packed) // 3) + len(percent(text)) + 76 <= STATUS_BYTES
     assert 1 <= len(told.field_violations) <= count
     assert ("faults" in details.metadata) is (len(told.field_violations) < count)
     assert len(told.field_violations) == count or details.metadata["faults"] == str(count)

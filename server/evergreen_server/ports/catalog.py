@@ -1,4 +1,4 @@
-"""What models can do, as the catalogue says."""
+"""What models can do, by the catalogue."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from evergreen_server.ports.specs import FieldError, GenerationSpec, Role
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationInfo:
-    """One model in one operation as ListModels tells it. An empty tuple or None means that the bound is not known."""
+    """One model in one operation, as ListModels reports it. An empty tuple or None means that a bound is not known."""
 
     operation: str
     roles: tuple[Role, ...]
@@ -24,7 +24,7 @@ class OperationInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelInfo:
-    """One model as ListModels tells it. An empty tuple or None means that the bound is not known."""
+    """One model, as ListModels reports it. An empty tuple or None means that a bound is not known."""
 
     model: str
     operations: tuple[str, ...]
@@ -38,12 +38,12 @@ class ModelInfo:
     millicredits_per_second: tuple[tuple[str, int], ...]
     """(condition, price) pairs, such as ("with audio", 40000); empty where the price is unknown."""
     rules: tuple[OperationInfo, ...]
-    """Each operation by itself; all else here is true of some of them at least."""
+    """Each operation by itself; everything else here is true of at least one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureRule:
-    """What a model demands of a picture: width / height within [min_aspect, max_aspect], sides in pixels."""
+    """What a model requires of a picture: width / height within [min_aspect, max_aspect], sides in pixels."""
 
     min_aspect: float | None = None
     max_aspect: float | None = None
@@ -54,11 +54,11 @@ class ModelTable(Protocol):
     """The one table of models: validates, quotes, lists. Pure and quick; no I/O."""
 
     def field_errors(self, spec: GenerationSpec) -> list[FieldError]:
-        """Names everything wrong with `spec`, each with the allowed values. Empty means acceptable."""
+        """Returns all errors of `spec`, each with the allowed values. Empty means acceptable."""
         ...
 
     def quote(self, spec: GenerationSpec) -> int | None:
-        """Tells the most that one attempt may cost, in millicredits; None where the price is unknown."""
+        """Returns the most that one attempt may cost, in millicredits; None if the price is unknown."""
         ...
 
     def picture_rule(self, spec: GenerationSpec, role: Role) -> PictureRule: ...

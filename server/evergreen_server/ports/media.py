@@ -1,4 +1,4 @@
-"""What a job asks of those who fetch and examine media: the values and the protocol that `media` fits.
+"""Fetching and examining media: the values and the protocol that `media` implements.
 
 MediaError
   MediaRefused         what the caller gave can never be used
@@ -14,7 +14,7 @@ from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.specs import Kind
 
 HEAD_BYTES = 4096
-"""So many of a file's first bytes tell what it is."""
+"""How many of a file's first bytes show its type."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +50,9 @@ class Clip:
 
 
 class MediaTools(Protocol):
-    """Fetches and examines what comes from outside. All of it is taken to be hostile.
+    """Fetches and examines media from outside, all of which is assumed to be hostile.
 
-    `owner` is the project for whom it is done: places among fetches and decoders go round between them.
+    `owner` is the project for which it is done: projects take turns in fetching and decoding.
     """
 
     def fetch(self, uri: str, kind: Kind, *, owner: str) -> AbstractAsyncContextManager[Fetched]:
@@ -63,15 +63,15 @@ class MediaTools(Protocol):
         ...
 
     def uri_error(self, uri: str) -> str | None:
-        """Tells what is wrong with a URL by its text alone (scheme, host literal, port, length), or None."""
+        """Returns what is wrong with a URL by its text alone (scheme, host literal, port, length), or None."""
         ...
 
     def sniff(self, head: bytes) -> str | None:
-        """Names the content type of a file by its first HEAD_BYTES; None if they are of no known kind."""
+        """Returns the content type of a file by its first HEAD_BYTES; None if it is unknown."""
         ...
 
     def may_pass_on(self, uri: str) -> bool:
-        """Tells whether the provider may be given this URL itself: https on a public DNS name, default port."""
+        """Returns whether the provider may be given this URL itself: https on a public DNS name, default port."""
         ...
 
     async def picture(self, source: Path | bytes, rule: PictureRule, *, owner: str) -> Picture:

@@ -1,10 +1,10 @@
-"""What a job asks of the provider: the values and protocols that `runway` fits.
+"""The provider: the values and protocols that `runway` implements.
 
 Knows no vendor, no wire and no database. Money is in integer millicredits (1 credit = 1000).
 
     ProviderError
       NotSent              surely no byte of the request was acted on; may be sent again
-        NotOurs            since another replica may own the job by now
+        NotOurs            because another replica may own the job by now
       SubmissionUnknown    a create may or may not have made a paid task; never send it again
       Refused              the provider read the request and said no; nothing was created
         InsufficientCredits
@@ -94,7 +94,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Download:
-    """An open body. `size` is the whole object's length where the server told it; chunks start at `offset`."""
+    """An open body. `size` is the whole object's length if the server gave it; chunks start at `offset`."""
 
     chunks: AsyncIterator[bytes]
     size: int | None
@@ -121,7 +121,7 @@ class Provider(Protocol):
         ...
 
     async def task(self, task_id: str) -> Task:
-        """Asks for one task, once: how soon to ask again is the caller's to say.
+        """Returns one task, asked for once: the caller decides when to ask again.
 
         Raises TaskGone, Unauthorized, ProviderUnavailable.
         """
@@ -137,7 +137,7 @@ class Provider(Protocol):
     async def upload(self, filename: str, content_type: str, size: int, read: Read) -> str:
         """Uploads `size` bytes and returns the URI by which `create` may name them (valid 24 h).
 
-        They are read from the start on, and from there again where the transfer broke off.
+        They are read from the start, and again from there if the transfer was interrupted.
         Raises Refused, Unauthorized, DailyLimitReached, ProviderUnavailable.
         """
         ...
@@ -147,7 +147,7 @@ class Provider(Protocol):
         ...
 
     async def account(self) -> Account:
-        """Asks for balance and limits. Raises Unauthorized, ProviderUnavailable."""
+        """Returns balance and limits. Raises Unauthorized, ProviderUnavailable."""
         ...
 
 
@@ -197,11 +197,11 @@ class TaskGone(ProviderError):
 
 
 class OutputUnavailable(ProviderError):
-    """The signed URL answers no more; a fresh one comes with the task."""
+    """The signed URL has expired; the task has a fresh one."""
 
 
 class ProviderUnavailable(ProviderError):
-    """No usable answer for now. `retry_after_seconds` is the provider's own wish, a day at most."""
+    """No usable answer for now. `retry_after_seconds` is what the provider asked for, a day at most."""
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Waits for the message of a call, but not for ever: to gRPC a call without one is as good as any."""
+"""Waits for the message of a call with a bound: gRPC itself never ends a call whose message does not come."""
 
 import asyncio
 from collections import Counter
@@ -15,16 +15,16 @@ Waiter = asyncio.Task[object]
 WAIT_SECONDS = 60.0
 """For 4 MiB at 70 KB/s."""
 CROWD = 200
-"""Calls of one connection that may wait so long for their messages; where there are more, all wait less long."""
+"""How many calls of one connection may wait so long for their messages; if there are more, all wait less long."""
 CROWDED_SECONDS = 5.0
-"""By so much later calls of anybody are served before them."""
+"""How much later another call must have begun and been served before a call of a crowd is ended."""
 POLL_SECONDS = 1.0
 
 
 class Arrivals:
     """Reads the first messages of calls. Used on one loop.
 
-    One slow timer looks after all of them: one for each call would cost a tenth of a call that asks for little.
+    One slow timer watches all of them: one for each call would cost a tenth of a small call.
     """
 
     def __init__(
@@ -42,11 +42,11 @@ class Arrivals:
         self._waiting: dict[Waiter, tuple[float, Call]] = {}
         self._late: set[Waiter] = set()
         self._served = 0.0
-        """When the latest of all calls began that have their messages: how far this server has come with reading."""
+        """When the latest call began that has its message: how far this server has come with reading."""
         self._timer: asyncio.TimerHandle | None = None
 
     async def message(self, call: Call) -> bytes:
-        """Reads a call's message, where one must come. Raises RequestStalled, InvalidRequest where none does."""
+        """Returns a call's message. Raises RequestStalled, and InvalidRequest if the call ends without one."""
         data = await self.next(call)
         if data is None:
             text = "the call ended before its message was whole"
@@ -54,7 +54,7 @@ class Arrivals:
         return data
 
     async def next(self, call: Call) -> bytes | None:
-        """Reads a call's next message, None where no more come. Raises RequestStalled."""
+        """Returns a call's next message, None after the last. Raises RequestStalled."""
         loop, task = asyncio.get_running_loop(), cast(Waiter, asyncio.current_task())
         since = loop.time()
         self._waiting[task] = since, call
@@ -78,7 +78,7 @@ class Arrivals:
         waited = [(task, now - since, call.peer()) for task, (since, call) in self._waiting.items()]
         crowds = Counter(peer for _, _, peer in waited)
         for task, seconds, peer in waited:
-            # In a crowd only who let later ones pass: where the server itself is behind, messages wait for it.
+            # In a crowd, only calls that later ones have passed: if the server itself is behind, messages wait for it.
             passed = crowds[peer] > self._crowd and seconds - (now - self._served) >= self._crowded_seconds
             if (passed or seconds >= self._wait_seconds) and task not in self._late:
                 self._late.add(task)

@@ -1,23 +1,23 @@
-"""How many connections the server takes, how long one lasts, and what gRPC is told about that."""
+"""How many connections the server accepts and how long one lasts, as options of gRPC."""
 
 import random
 import resource
 from dataclasses import dataclass
 
 GRACE_SECONDS = 600.0
-"""How long the calls of a connection go on after its age is reached: transfers mostly, since watches end before."""
+"""How long calls may go on after their connection's age is reached: mostly transfers, since watches end earlier."""
 IDLE_SECONDS = 300.0
-"""How long a connection stays open without a call; one that begins a call and never does has none."""
+"""How long a connection stays open without a call; a call that never completes its headers does not count."""
 HANDSHAKE_SECONDS = 20.0
 KEPT_FILES = 400
-"""Open files that are not given to connections: for the databases, the storage, media, and spooled files."""
+"""Open files reserved for the databases, the storage, media, and spooled files."""
 MOST_CONNECTIONS = 20_000
-"""Of 15 KiB each, before anybody makes a call on it."""
+"""Each takes 15 KiB before its first call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connections:
-    """The bounds of connections. `age_seconds` is when one is asked to be opened anew; 0 means never."""
+    """The bounds of connections. After `age_seconds` the client is asked to reconnect; 0 means never."""
 
     most: int
     age_seconds: float
@@ -48,7 +48,7 @@ class Connections:
 
 
 def raise_file_limit() -> int:
-    """Lets this process have as many open files as it may, and returns the number."""
+    """Raises this process's limit of open files to the highest allowed, and returns it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
@@ -59,7 +59,7 @@ def raise_file_limit() -> int:
 
 
 def connections_of(files: int) -> int:
-    """Returns how many connections to take where so many files may be open: half of them, if they are few."""
+    """Returns how many connections to accept if `files` may be open: half of them, if they are few."""
     return min(MOST_CONNECTIONS, max(files - KEPT_FILES, files // 2))
 
 

@@ -1,8 +1,8 @@
-"""Joins a service's methods to gRPC, one wrapper around each: it asks who calls, lets bytes pass as they are, and
+"""Registers a service's methods with gRPC, each in a wrapper that identifies the caller, passes bytes through, and
 turns exceptions into statuses.
 
-The wrapper stands at registration, so that a call pays for no interceptor chain. It re-raises CancelledError,
-since grpc.aio leaks where a cancelled handler returns normally (grpc/grpc#43360).
+The wrapper is built at registration, so that a call pays for no interceptor chain. It re-raises CancelledError,
+since grpc.aio leaks if a cancelled handler returns normally (grpc/grpc#43360).
 """
 
 import asyncio
@@ -31,7 +31,7 @@ Read = Callable[[object, Call], Awaitable[object]]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a method may know of its call."""
+    """What a method knows about its call."""
 
     caller: Caller
     call: Call
@@ -44,7 +44,7 @@ Streaming = Callable[[object, Context], AsyncGenerator[object, None]]
 def service_handler(
     descriptor: ServiceDescriptor, implementation: object, access: Access, arrivals: Arrivals | None = None
 ) -> grpc.GenericRpcHandler:
-    """Builds the handler of a whole service; `implementation` has a method for each of the service's."""
+    """Returns the handler of a whole service; `implementation` has a method for each of the service's."""
     arrivals = arrivals or Arrivals()
     handlers = {
         method.name: _method_handler(
@@ -61,13 +61,13 @@ def service_handler(
 def _method_handler(
     method: MethodDescriptor, behaviour: object, gate: Gate, arrivals: Arrivals
 ) -> "grpc.RpcMethodHandler[object, object]":
-    # To gRPC every request is a stream. On the wire that is the same, but of a call whose one message never comes, or
-    # not whole, gRPC would tell nobody: neither us nor, where the stream ended, its caller.
+    # Every request is registered as a stream. On the wire that is the same, but for a unary request whose message never
+    # comes, or comes incomplete, gRPC would inform neither us nor, if the stream has ended, its caller.
     make = grpc.stream_stream_rpc_method_handler if method.server_streaming else grpc.stream_unary_rpc_method_handler
-    # A message is read within the wrapper, since grpc would answer UNKNOWN to bytes that are none. Those of a stream
-    # are read by the behaviour.
+    # A message is parsed in the wrapper, since grpc would answer UNKNOWN to invalid bytes. The behaviour parses those
+    # of a stream.
     read = _as_they_come if method.client_streaming else _first(arrivals, GetMessageClass(method.input_type))
-    # A behaviour that is a coroutine answers, or writes its stream to the call, by itself.
+    # A behaviour that is a coroutine returns the answer, or writes its stream to the call itself.
     if not iscoroutinefunction(behaviour):
         handler = _streaming(cast(Streaming, behaviour), read, gate)
     elif method.server_streaming:
@@ -89,7 +89,7 @@ def _first(arrivals: Arrivals, kind: type[Message]) -> Read:
 
 
 def read_message(kind: type[M], data: object) -> M:
-    """Reads a message. Raises InvalidRequest for bytes that are none, too many parts, and texts that cannot be kept."""
+    """Parses a message. Raises InvalidRequest for invalid bytes, too many parts, and texts that cannot be stored."""
     try:
         message = kind.FromString(cast(bytes, data))
     except DecodeError:
@@ -126,7 +126,7 @@ def _unary(behaviour: Unary, read: Read, gate: Gate) -> Handler:
 
 
 def _left() -> asyncio.CancelledError:
-    """Returns what ends a call that its client has left while it was being written to: as quietly as any it cancels."""
+    """Returns what ends a call whose client left during a write: as quietly as a cancelled call."""
     return asyncio.CancelledError("the client has left")
 
 
@@ -139,7 +139,7 @@ def _writing(behaviour: Unary, read: Read, gate: Gate) -> Handler:
 
 
 def _streaming(behaviour: Streaming, read: Read, gate: Gate) -> Handler:
-    # Written, not yielded: a call that is cancelled while it sends then closes the behaviour at once, and in here.
+    # Written, not yielded: a call that is cancelled while it sends then closes the behaviour here, at once.
     async def write(message: object, context: Context) -> None:
         async with aclosing(behaviour(message, context)) as responses:
             async for response in responses:

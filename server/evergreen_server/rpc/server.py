@@ -1,4 +1,4 @@
-"""The gRPC server: its settings, its standard services, and its orderly end."""
+"""The gRPC server: its settings, its standard services, and its graceful end."""
 
 import asyncio
 import logging
@@ -19,7 +19,7 @@ from evergreen_server.rpc.streams import MOST_HEALTH_WATCHES, Streams
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 CLIENT_KEEPALIVE_MS = 30_000
-"""The interval that clients are told to use; half of it is permitted, for their jitter."""
+"""The interval that the documentation tells clients to use; half of it is permitted, for their jitter."""
 HEALTH_SECONDS = 1.0
 SERVICES = ("evergreen.v1.VideoService", "evergreen.v1.SceneService")
 
@@ -62,13 +62,13 @@ async def serve(
     connections: Connections,
     arrivals: Arrivals,
 ) -> AsyncIterator[str]:
-    """Serves until the context ends and gives the address bound to (port 0 picks one); with certificates over TLS.
+    """Serves until the context ends and yields the address bound (port 0 picks one); over TLS with certificates.
 
     Health says SERVING while `healthy` does. At the end it says NOT_SERVING, `drain` ends the watches, calls under
     way get `grace_seconds`, and `leave` is awaited meanwhile.
     Raises SlowProtobuf, CannotListen.
     """
-    GRPC_LOGGER.addFilter(_tells_no_secret)
+    GRPC_LOGGER.addFilter(_has_no_secret)
     if api_implementation.Type() != "upb":
         raise SlowProtobuf(f"protobuf's implementation is {api_implementation.Type()}, not upb")
     server = grpc.aio.server(options=OPTIONS + connections.options())
@@ -95,7 +95,7 @@ async def serve(
             "choose another with --listen or EVERGREEN_LISTEN"
         ) from exc
     await server.start()
-    await checks.say(True)
+    await checks.set_serving(True)
     watching = asyncio.create_task(_watch_health(checks, healthy), name="health")
     try:
         yield f"{host}:{port}"
@@ -104,14 +104,14 @@ async def serve(
         await asyncio.wait([watching])
         await checks.close()
         drain()
-        # Work is handed over at once, and not only when the last call has ended.
+        # Work is handed over at once, not only after the last call has ended.
         async with asyncio.TaskGroup() as ending:
             ending.create_task(server.stop(grace_seconds), name="calls end")
             ending.create_task(_awaited(leave), name="work is handed over")
 
 
-def _tells_no_secret(record: logging.LogRecord) -> bool:
-    """Tells whether a record may be logged: gRPC's own about metadata that is no text repeats it, tokens too."""
+def _has_no_secret(record: logging.LogRecord) -> bool:
+    """Returns whether a record may be logged: gRPC's own about invalid metadata repeats it, including tokens."""
     return not str(record.msg).startswith("Invalid encoding")
 
 
@@ -121,7 +121,7 @@ async def _watch_health(checks: Health, healthy: Callable[[], bool]) -> None:
         await asyncio.sleep(HEALTH_SECONDS)
         if healthy() is not said:
             said = not said
-            await checks.say(said)
+            await checks.set_serving(said)
 
 
 async def _awaited(leave: Callable[[], Awaitable[None]]) -> None:

@@ -1,7 +1,7 @@
-"""The one error table: every exception that may leave the service, and the status it leaves as.
+"""The one error table: every exception that may leave the service, and its status.
 
-Every status carries ErrorInfo; bad input adds BadRequest, what may be tried again adds RetryInfo. Anything not in
-the table is logged whole and leaves as INTERNAL with an error id and nothing else.
+Every status carries ErrorInfo; bad input adds BadRequest, and what may be retried adds RetryInfo. Any other exception
+is logged with its traceback and becomes INTERNAL with an error id and nothing else.
 """
 
 import logging
@@ -43,13 +43,13 @@ from evergreen_storage import (
 DOMAIN = "evergreen.v1"
 RETRY_SECONDS = 1
 QUEUE_RETRY_SECONDS = 15
-"""Places in a full queue come free as the provider makes clips, so about as slowly."""
+"""Places in a full queue become free as the provider makes clips, so about as slowly."""
 LONGEST_NAME = 200
-ROOM = 3000
-"""Bytes of a status on the wire. It travels in the trailers, for which proxies as they are packaged have 4 KiB in all:
-there the text stands twice, once with each byte that is not ASCII as three, and the rest is a third longer."""
-SHARES = ((1200, ROOM), (600, ROOM), (240, ROOM), (240, 500), (240, 250), (240, 120))
-"""Bytes that the text, and that each violation, may take; tried in turn until all fits."""
+STATUS_BYTES = 3000
+"""Bytes of a status on the wire. It is sent in the trailers, for which proxies allow 4 KiB in all by default: there the
+text occurs twice, once with three bytes for each that is not ASCII, and the rest is a third longer."""
+SHARES = ((1200, STATUS_BYTES), (600, STATUS_BYTES), (240, STATUS_BYTES), (240, 500), (240, 250), (240, 120))
+"""The most bytes of the text and of each violation; tried in order until everything fits."""
 PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 MOST_VIOLATIONS = 60
 """More never fit."""
@@ -58,7 +58,7 @@ logger = logging.getLogger(__name__)
 
 
 class Precondition(Exception):
-    """The request is well formed, and cannot be carried out as things are."""
+    """The request is valid, and cannot be carried out in the current state."""
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
@@ -71,7 +71,7 @@ class RequestStalled(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """A status as it leaves."""
+    """A status as it is sent."""
 
     code: grpc.StatusCode
     message: str
@@ -83,8 +83,8 @@ class Status:
 
 
 def status_of(exc: Exception) -> Status:
-    """Looks an exception up in the table."""
-    # In order, so that a kind stands in the table before the kinds that it belongs to.
+    """Returns the status of an exception by the table; logs one that is not in it."""
+    # In order: the table lists a class before its base classes.
     for kind, make in TABLE.items():
         if isinstance(exc, kind):
             return make(exc)
@@ -208,7 +208,7 @@ def _full(exc: QueueFull) -> Status:
 
 
 def _database(exc: Exception) -> Status:
-    # Every caller hears of it at once: one line each, and no traceback.
+    # Every call fails like this at once: one line each, and no traceback.
     logger.error("database unavailable", extra={"cause": str(getattr(exc, "orig", exc)).partition("\n")[0]})
     return Status(
         code=grpc.StatusCode.UNAVAILABLE,
@@ -237,7 +237,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     CursorCompacted: _as(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_COMPACTED"),
     MixedProjects: _mixed,
     Draining: _as(grpc.StatusCode.UNAVAILABLE, "DRAINING", retry=True),
-    # Without a delay: the caller has done nothing that it should wait for.
+    # Without a delay: the caller has no reason to wait.
     WatchAged: _as(grpc.StatusCode.UNAVAILABLE, "DRAINING"),
     SceneBusy: _busy,
     QueueFull: _full,
@@ -264,14 +264,14 @@ Trailers = tuple[tuple[str, bytes], ...]
 
 
 def fitted(status: Status) -> tuple[str, Trailers]:
-    """Gives the text of a status and its trailers, which together take no more than `ROOM` on the wire."""
+    """Returns the text of a status and its trailers, which together take at most `STATUS_BYTES` on the wire."""
     for longest, share in SHARES:
         shown = [_violation(error, share) for error in status.field_errors[:MOST_VIOLATIONS]]
         text = _text(status, longest)
         packed = trailers(status, text, shown)
-        if len(shown) == len(status.field_errors) and _size(text, packed) <= ROOM:
+        if len(shown) == len(status.field_errors) and _size(text, packed) <= STATUS_BYTES:
             return text, packed
-    while _size(text, packed) > ROOM:
+    while _size(text, packed) > STATUS_BYTES:
         shown.pop()
         packed = trailers(status, text, shown)
     return text, packed
@@ -280,7 +280,7 @@ def fitted(status: Status) -> tuple[str, Trailers]:
 def trailers(
     status: Status, message: str, violations: "Sequence[error_details_pb2.BadRequest.FieldViolation]" = ()
 ) -> Trailers:
-    """Packs the rich status for the trailers; its message must be the status text itself."""
+    """Returns the trailers with the rich status; its message must be the status text itself."""
     metadata = {name: cut(value, LONGEST_NAME) for name, value in status.metadata.items()}
     info = error_details_pb2.ErrorInfo(reason=status.reason, domain=DOMAIN, metadata=metadata)
     details: list[Message] = [info]
@@ -299,7 +299,7 @@ def trailers(
 
 
 def cut(text: str, most: int) -> str:
-    """Cuts a text to so many bytes, and shows that it was cut."""
+    """Returns a text cut to `most` bytes, ending in … if it was cut."""
     data = text.encode()
     return text if len(data) <= most else data[: most - 3].decode(errors="ignore") + "…"
 
@@ -319,12 +319,12 @@ def _violation(error: FieldError, share: int) -> error_details_pb2.BadRequest.Fi
 
 
 def _on_wire(text: str) -> int:
-    """Tells how long a text is with all escaped that gRPC escapes."""
+    """Returns the length of a text as gRPC escapes it."""
     return len(quote(text, safe=PLAIN))
 
 
 def _size(message: str, packed: Trailers) -> int:
-    """Tells how long they are as header fields, by the rules of HTTP/2."""
+    """Returns the size of message and trailers as header fields, by the rules of HTTP/2."""
     return sum(len(name) + 4 * -(-len(value) // 3) + 32 for name, value in packed) + _on_wire(message) + 44
 
 

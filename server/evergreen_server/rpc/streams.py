@@ -1,4 +1,4 @@
-"""How many streams that never end by themselves are open at once, and for whom."""
+"""Bounds how many streams that never end by themselves are open at once, with shares for their callers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from evergreen_server.runtime.turns import Turns
 
 MOST_WATCHES = 24_000
-"""Of 27 KiB each. One caller alone gets half of them."""
+"""Each takes 27 KiB. One caller alone gets half of them."""
 MOST_HEALTH_WATCHES = 1000
 """They need no token, so each connection is an owner."""
 
@@ -16,7 +16,7 @@ class TooManyStreams(Exception):
 
 
 class Streams:
-    """So many streams at once, by the rule of `Turns`; who gets no place is refused, and waits for none."""
+    """A number of streams at once, shared by the rule of `Turns`; a call that gets no place is refused at once."""
 
     def __init__(self, at_once: int) -> None:
         self._turns = Turns(at_once)

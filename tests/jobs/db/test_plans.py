@@ -153,7 +153,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
         )
     ),
     "lines": lambda case: case.read(slots.waiting_models),
-    "outlook": lambda case: case.forecast(),
+    "forecasts": lambda case: case.forecast(),
     "the backlog": lambda case: case.read(partial(Backlog(JOBS).admit, project_id="film-1")),
     "the census": lambda case: take_census(case.database, lambda: NOW),
     "GetAccount": lambda case: case.store.totals("film-1"),

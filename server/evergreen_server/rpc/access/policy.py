@@ -58,23 +58,23 @@ class Right(StrEnum):
 
 
 class Scope(Enum):
-    """How a method's request tells whose it is."""
+    """How a method's request says which project it is about."""
 
     PROJECT = auto()
-    """It has a project_id, and the gate checks it; where it is empty the method decides."""
+    """It has a project_id, which the gate checks; if it is empty, the method decides."""
     THING = auto()
-    """It names a job or a scene: the method answers for those of others as for unknown ones."""
+    """It names a job or a scene: the method treats those of other projects as unknown."""
     STREAM = auto()
-    """Its first message tells, which the method reads and has checked."""
+    """Its first message names it, which the method reads and checks."""
     ALL = auto()
-    """It has a project_id, and where that is empty concerns all projects at once."""
+    """It has a project_id, and if that is empty it concerns all projects."""
     NONE = auto()
     """It concerns no project."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What a method needs: a right, or with None any token at all; with `open` not even that."""
+    """What a method requires: a right, or with None any token; with `open` not even a token."""
 
     right: Right | None = None
     scope: Scope = Scope.NONE
@@ -98,19 +98,19 @@ RULES: Mapping[str, Rule] = {
     "evergreen.v1.SceneService.DownloadAsset": Rule(Right.READ, Scope.THING),
     "evergreen.v1.SceneService.DeleteAsset": Rule(Right.WRITE, Scope.THING),
     "evergreen.v1.SceneService.GetAssetUrl": Rule(Right.READ, Scope.THING),
-    # The contract is public, but what an unknown caller can make the server do is kept to a minimum.
+    # The contract is public, but unknown callers should make the server do as little as possible.
     "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": Rule(),
     # Load balancers and supervisors ask, and have no token.
     "grpc.health.v1.Health.Check": Rule(open=True),
     "grpc.health.v1.Health.List": Rule(open=True),
     "grpc.health.v1.Health.Watch": Rule(open=True),
 }
-"""By the method's full name. A method that is not here is refused to every token."""
+"""By the method's full name. A method that is not listed is refused to every token."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who calls: a token as the tokens file describes it. `projects` is None for all."""
+    """A caller: a token as the tokens file describes it. `projects` is None for all."""
 
     name: str
     projects: frozenset[str] | None
@@ -118,7 +118,7 @@ class Caller:
     digest: bytes = field(repr=False)
 
     def sees(self, project_id: str) -> bool:
-        """Tells whether a project is one of the caller's."""
+        """Returns whether a project is one of the caller's."""
         return self.projects is None or project_id in self.projects
 
     def check_project(self, project_id: str) -> None:
@@ -133,37 +133,37 @@ class Caller:
             raise SceneNotFound(project_id, scene_id)
 
     def owner(self, project_id: str) -> str:
-        """Returns in whose name a shared place is taken: the caller's, or where nobody is known the project's."""
+        """Returns the owner of a shared place: the caller, or the project if callers are not known."""
         return self.name or project_id
 
     def covers(self, other: "Caller") -> bool:
-        """Tells whether this caller may do whatever the other may."""
+        """Returns whether this caller may do everything that the other may."""
         projects = self.projects is None or (other.projects is not None and self.projects >= other.projects)
         return projects and self.rights >= other.rights
 
 
 ANYONE = Caller(name="", projects=None, rights=frozenset(Right), digest=b"")
-"""The caller where no tokens are asked for."""
+"""The caller if no tokens are required."""
 
 Callers = Mapping[bytes, Caller]
-"""By the SHA-256 of their token. Looked up by a digest, a token's bytes are compared with nothing."""
+"""By the SHA-256 of their token: with a lookup by digest, the bytes of a token are never compared."""
 
 
 class Call(Protocol):
-    """The part of a call that tells who makes it."""
+    """The part of a call that identifies its caller."""
 
     def invocation_metadata(self) -> "Iterable[tuple[str, str | bytes]] | None": ...
 
 
 class Access:
-    """The callers of the moment, None where everybody may do everything. Used on one loop."""
+    """The current callers; None if everybody may do everything. Used on one loop."""
 
     def __init__(self, callers: Callers | None) -> None:
         self._callers = callers
         self._streams: dict[Caller, set[asyncio.Timeout]] = {}
 
     def replace(self, callers: Callers) -> None:
-        """Takes new callers, and ends the streams of those who may do less than when they opened them."""
+        """Replaces the callers, and ends the streams of those that may do less than when they opened them."""
         self._callers = callers
         now = asyncio.get_running_loop().time()
         for caller, bounds in self._streams.items():
@@ -171,11 +171,11 @@ class Access:
             if still is None or not still.covers(caller):
                 for bound in bounds:
                     bound.reschedule(now)
-                # Each ends by itself from here on, and cannot be told twice.
+                # Each ends by itself from here on, and must not be rescheduled again.
                 bounds.clear()
 
     def identify(self, call: Call) -> Caller:
-        """Tells who calls. Raises TokenRequired, TokenInvalid."""
+        """Returns the caller of a call. Raises TokenRequired, TokenInvalid."""
         if self._callers is None:
             return ANYONE
         for name, value in call.invocation_metadata() or ():
@@ -189,7 +189,7 @@ class Access:
 
     @asynccontextmanager
     async def held(self, caller: Caller) -> AsyncIterator[None]:
-        """Bounds a stream by its caller's access: at once when that ends. Raises TokenInvalid, AccessChanged."""
+        """Ends a stream as soon as its caller's access is reduced. Raises TokenInvalid, AccessChanged."""
         if caller is ANYONE:
             yield
             return
@@ -213,7 +213,7 @@ class Access:
 
 
 class Gate:
-    """Stands before one method."""
+    """Checks the calls of one method."""
 
     def __init__(self, access: Access, method: str) -> None:
         self._access = access
@@ -222,7 +222,7 @@ class Gate:
         self.held = access.held
 
     def admit(self, call: Call) -> Caller:
-        """Tells who calls, having the right. Raises AccessError; before the request is read."""
+        """Returns the caller, if it has the right. Raises AccessError, before the request is read."""
         rule = self._rule
         if rule is not None and rule.open:
             return ANYONE
@@ -238,7 +238,7 @@ class Gate:
         return caller
 
     def check(self, caller: Caller, message: object) -> None:
-        """Raises AccessDenied where the request is about a project that is not the caller's."""
+        """Raises AccessDenied if the request is about a project that is not the caller's."""
         if caller.projects is None or self._rule is None or self._rule.scope not in (Scope.PROJECT, Scope.ALL):
             return
         project_id = getattr(message, "project_id")  # noqa: B009 - every request of these scopes has one

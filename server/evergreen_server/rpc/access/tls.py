@@ -1,4 +1,4 @@
-"""The server's certificate, and that of the authority whose clients may connect; both may be replaced while it runs."""
+"""The server's certificate and its clients' authority; both may be replaced while it runs."""
 
 import ssl
 from collections import deque
@@ -11,20 +11,20 @@ from evergreen_server.runtime.reload import FileUnusable
 
 
 class Certificates:
-    """Gives gRPC the certificates of the moment, for each new connection; those that are open keep theirs."""
+    """Gives gRPC the current certificates for each new connection; open connections keep theirs."""
 
     def __init__(self, first: grpc.ServerCertificateConfiguration, *, client_ca: bool) -> None:
         self._first = first
         self._client_ca = client_ca
-        # gRPC asks from threads of its own; both ends of a deque are safe.
+        # gRPC asks from its own threads; both ends of a deque are thread-safe.
         self._newer: deque[grpc.ServerCertificateConfiguration] = deque(maxlen=1)
 
     def replace(self, newer: grpc.ServerCertificateConfiguration) -> None:
-        """Takes what the next connection is to be shown."""
+        """Sets the certificates for new connections."""
         self._newer.append(newer)
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Makes a server's credentials; with a client authority, who has no certificate of it cannot connect."""
+        """Returns a server's credentials; with a client authority, only clients with its certificates can connect."""
         return grpc.dynamic_ssl_server_credentials(
             self._first, self._fetch, require_client_authentication=self._client_ca
         )
@@ -41,11 +41,11 @@ def read_certificates(paths: Sequence[Path], contents: Sequence[bytes]) -> grpc.
     chain, key, *authority = contents
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        # By path, since ssl takes no key from memory. Were the files replaced just now, gRPC would refuse a pair that
-        # does not match and keep the one it has, and the next look finds both.
+        # By path, since ssl takes no key from memory. If the files were replaced just now, gRPC would refuse a pair
+        # that does not match and keep its own, and the next poll finds both.
         context.load_cert_chain(paths[0], paths[1], password="")
     except (ssl.SSLError, OSError, ValueError) as exc:
-        # Its text may not repeat what stands in a key.
+        # The text must not repeat the contents of a key.
         raise FileUnusable(f"not a PEM certificate and the unencrypted key that fits it ({_cause(exc)})") from None
     if authority:
         try:

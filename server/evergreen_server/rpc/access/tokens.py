@@ -1,6 +1,6 @@
 """The tokens file: one JSON object a line, with the hash of a token, its name, its projects and its rights.
 
-A token has 256 random bits, so that a plain SHA-256 of it cannot be guessed backwards, and needs no salt.
+A token has 256 random bits, so that a plain SHA-256 of it cannot be reversed by guessing, and needs no salt.
 """
 
 import json
@@ -13,15 +13,15 @@ from evergreen_server.runtime.reload import FileUnusable
 from evergreen_storage import id_error
 
 PREFIX = "evg_"
-"""Lets scanners for leaked secrets know a token."""
+"""By this, scanners for leaked secrets recognize a token."""
 TOKEN_BYTES = 32
 LONGEST_NAME = 100
-MOST_FAULTS = 20
+MOST_ERRORS = 20
 MEMBERS = {"name", "sha256", "projects", "rights"}
 
 
 def new_token(name: str, projects: Sequence[str], rights: Sequence[Right]) -> tuple[str, str]:
-    """Makes a token and the line that lets it in; no projects means all. Raises ValueError on bad ones."""
+    """Returns a new token and its line for the tokens file; no projects means all. Raises ValueError on bad ones."""
     token = PREFIX + secrets.token_urlsafe(TOKEN_BYTES)
     entry = {
         "name": name,
@@ -35,13 +35,13 @@ def new_token(name: str, projects: Sequence[str], rights: Sequence[Right]) -> tu
 
 
 def read_tokens(contents: Sequence[bytes]) -> Callers:
-    """Reads a tokens file; empty lines and those that begin with # are skipped. Raises FileUnusable, naming the faults.
+    """Reads a tokens file; empty lines and those that begin with # are skipped. Raises FileUnusable, naming the errors.
 
-    A file without any token is a fault as well: it is more often half written than meant.
+    A file without any token is an error as well: it is more often half written than intended.
     """
     callers: dict[bytes, Caller] = {}
     names: set[str] = set()
-    faults: list[str] = []
+    errors: list[str] = []
     try:
         lines = contents[0].decode().splitlines()
     except UnicodeDecodeError:
@@ -56,15 +56,15 @@ def read_tokens(contents: Sequence[bytes]) -> Callers:
             if caller.name in names:
                 raise ValueError(f"the name {caller.name!r} is there already")
         except ValueError as exc:
-            faults.append(f"line {number}: {exc}")
+            errors.append(f"line {number}: {exc}")
             continue
         names.add(caller.name)
         callers[caller.digest] = caller
-    if not callers and not faults:
-        faults.append("it has no token; `evergreen token` makes one")
-    if faults:
-        more = [f"and {len(faults) - MOST_FAULTS} more"] if len(faults) > MOST_FAULTS else []
-        raise FileUnusable("; ".join(faults[:MOST_FAULTS] + more))
+    if not callers and not errors:
+        errors.append("it has no token; `evergreen token` makes one")
+    if errors:
+        more = [f"and {len(errors) - MOST_ERRORS} more"] if len(errors) > MOST_ERRORS else []
+        raise FileUnusable("; ".join(errors[:MOST_ERRORS] + more))
     return callers
 
 

@@ -1,4 +1,4 @@
-"""Between our values and the contract's messages. What is wrong with a request is collected, not raised one by one."""
+"""Converts between our values and the contract's messages."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
@@ -25,13 +25,13 @@ LARGEST_WHOLE = 2**53
 
 
 def timestamp(at: datetime) -> Timestamp:
-    """Builds a Timestamp from its parts, which costs a fifth of FromDatetime."""
+    """Returns a Timestamp built from its parts, which costs a fifth of FromDatetime."""
     seconds, rest = divmod(to_micros(at), 1_000_000)
     return Timestamp(seconds=seconds, nanos=rest * 1000)
 
 
 def parse_time(stamp: Timestamp) -> datetime:
-    """Reads a Timestamp as an aware UTC time. Raises ValueError, OverflowError out of range."""
+    """Returns a Timestamp as an aware UTC time. Raises ValueError, OverflowError out of range."""
     return stamp.ToDatetime(tzinfo=UTC)
 
 
@@ -40,8 +40,8 @@ def credits_of(millicredits: int) -> float:
 
 
 def job_message(job: Job, *, whole: bool) -> video_pb2.Job:
-    """Builds the message of a job; `whole` adds the request as accepted, which events leave out."""
-    # A wish to cancel keeps the stage that it interrupted, which is nobody else's business.
+    """Returns the message of a job; `whole` adds the request as accepted, which events omit."""
+    # A job that is being cancelled keeps the stage that was interrupted, which is internal.
     stage = job.stage if job.state in (State.QUEUED, State.RUNNING) else Stage.NONE
     message = video_pb2.Job(
         job_id=job.job_id,
@@ -90,8 +90,8 @@ def job_message(job: Job, *, whole: bool) -> video_pb2.Job:
     return message
 
 
-def outlook_message(forecast: Forecast) -> video_pb2.Job:
-    """Builds the part of a job's message that tells its place in line and its times to come."""
+def forecast_message(forecast: Forecast) -> video_pb2.Job:
+    """Returns the part of a job's message with its place in the queue and its expected times."""
     message = video_pb2.Job(queue_position=forecast.position)
     if forecast.starts_at is not None:
         message.estimated_start_time.CopyFrom(timestamp(forecast.starts_at))
@@ -101,7 +101,7 @@ def outlook_message(forecast: Forecast) -> video_pb2.Job:
 
 
 def request_message(job: Job) -> video_pb2.GenerateVideoRequest:
-    """Builds the request as accepted; inline bytes are named by the asset that they became."""
+    """Returns the request as accepted; inline bytes are named by the asset that they became."""
     request, spec = job.request, job.request.spec
     message = video_pb2.GenerateVideoRequest(
         project_id=request.project_id,
@@ -143,16 +143,16 @@ def _media_message(media: Media, asset: str) -> video_pb2.Media:
 
 
 def options_of(message: video_pb2.GenerateVideoRequest) -> dict[str, Json]:
-    """Reads the options; whole numbers, which JSON's one kind of number hides, become integers again."""
+    """Returns the options; whole numbers, for which JSON has no type of their own, become integers again."""
     return {name: _json(value) for name, value in message.options.fields.items()}
 
 
 def _json(value: Value) -> Json:
-    # Not by json_format, which raises on NaN: whether a number will do is for the table of models to say.
+    # Not by json_format, which raises on NaN: the table of models decides which numbers are valid.
     match value.WhichOneof("kind"):
         case "number_value":
             number = value.number_value
-            # Beyond that a double is no whole number for certain, and one of hundreds of digits is a trap.
+            # Larger doubles are not exact whole numbers, and an integer of hundreds of digits would be slow.
             return int(number) if number.is_integer() and abs(number) <= LARGEST_WHOLE else number
         case "string_value":
             return value.string_value
@@ -224,10 +224,10 @@ def account_message(account: Account, totals: Totals, *, cap: int | None) -> vid
 
 
 async def scene_message(scene: Scene, files: Mapping[str, Mapping[str, Meta] | None]) -> scene_pb2.Scene:
-    """Builds the message of a scene with the files that lie in its five folders, by folder and path.
+    """Returns the message of a scene with the files in its five folders, by folder and path.
 
-    One that scene.json does not know as it is, is told of by what its name and the storage say; of a folder that could
-    not be listed is told what scene.json names. Gives others a turn now and then, since a scene may hold thousands.
+    A file that scene.json does not describe as it is gets what its name and the storage say; a folder that could not be
+    listed gets what scene.json names. Yields to other tasks now and then, since a scene may hold thousands of files.
     """
     message = scene_pb2.Scene(
         project_id=scene.project_id,
@@ -242,15 +242,15 @@ async def scene_message(scene: Scene, files: Mapping[str, Mapping[str, Meta] | N
     for name in FOLDERS:
         named = {asset.path: asset for asset in assets.get(name, ())}
         found = files[name]
-        told = message.folders.add(name=name).assets
+        listed = message.folders.add(name=name).assets
         for number, path in enumerate(sorted(named if found is None else found)):
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
             asset, meta = named.get(path), found[path] if found is not None else None
             if asset is not None and (meta is None or asset.size_bytes == meta.size):
-                told.append(asset_message(asset))
+                listed.append(asset_message(asset))
             elif meta is not None:
-                told.append(file_message(path, meta))
+                listed.append(file_message(path, meta))
     return message
 
 
@@ -265,7 +265,7 @@ def summary_message(summary: SceneSummary) -> scene_pb2.Scene:
 
 
 def file_message(path: str, meta: Meta) -> scene_pb2.Asset:
-    """Builds the message of a file that was put there by other means."""
+    """Returns the message of a file that was put there by other means."""
     return scene_pb2.Asset(
         path=path,
         content_type=meta.content_type or UNKNOWN_TYPE,

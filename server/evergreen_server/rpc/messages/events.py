@@ -1,4 +1,4 @@
-"""Events as bytes: built once when they are recorded, sent as they are to every watcher."""
+"""Events as bytes: encoded once when they are recorded, and sent as they are to every watcher."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from evergreen_server.rpc.messages.convert import job_message, timestamp
 
 
 class EventWire:
-    """Serializes what WatchProgress sends."""
+    """Encodes what WatchProgress sends."""
 
     def event(self, kind: EventKind, job: Job, at: datetime) -> bytes:
         return video_pb2.WatchProgressResponse(

@@ -1,6 +1,6 @@
-"""Judges a message before anybody works on it: how many parts it has, and that its texts can be stored.
+"""Checks a message before anything else: how many parts it has, and that its texts can be stored.
 
-What is short and has no zero byte pays for neither: it can hold neither too many parts nor U+0000.
+A short message without a zero byte needs neither check: it can hold neither too many parts nor U+0000.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -11,15 +11,15 @@ from google.protobuf.message import Message
 from evergreen_server.ports.specs import FieldError
 
 MOST_ITEMS = 1024
-"""Of one list or map. Whatever is allowed is fewer; up to here each may be told what is wrong with it."""
+"""Of one list or map. Fewer are allowed anyway; up to here the errors of each item are reported."""
 MOST_PARTS = 4000
-"""Of one field: its items and all that lies in them, however deep."""
+"""Of one field: its items and everything in them, at any depth."""
 LONGEST_KEY = 63
 ZERO = "\0"
 
 
 def part_errors(message: Message, data: bytes) -> list[FieldError]:
-    """Names what is too many in a message, else each text that has U+0000; `data` is the message as it came."""
+    """Returns the fields with too many parts, else the texts with U+0000; `data` is the message as received."""
     if len(data) > MOST_ITEMS and (field_errors := list(_too_many(message))):
         return field_errors
     if ZERO.encode() not in data:
@@ -29,7 +29,7 @@ def part_errors(message: Message, data: bytes) -> list[FieldError]:
 
 
 def _too_many(message: Message) -> Iterator[FieldError]:
-    """Names the fields that have too many items, or too much in them; nothing is looked at beyond the bounds."""
+    """Yields the fields with too many items, or too many values in them; stops counting at the bounds."""
     for field, value in message.ListFields():
         if len(_items(value)) > MOST_ITEMS:
             yield FieldError(field=field.name, description=f"at most {MOST_ITEMS} items")
@@ -45,7 +45,7 @@ def _too_many(message: Message) -> Iterator[FieldError]:
 
 
 def _items(value: object) -> Collection[object]:
-    """Gives what a field's value is made of: nothing, where it is a plain one."""
+    """Returns the items of a field's value: none, if it is a plain one."""
     if isinstance(value, Message):
         fields = value.ListFields()
         # A Struct and the like are messages of one list or map.
@@ -56,7 +56,7 @@ def _items(value: object) -> Collection[object]:
 
 
 def _texts(value: object, path: str, key_form: str = "[{}]") -> Iterator[tuple[str, str]]:
-    """Gives every text in a message, the keys of its maps too, each with its path."""
+    """Yields every text in a message, including the keys of its maps, each with its path."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Message):

@@ -5,12 +5,12 @@ import binascii
 
 
 def make_token(last: str, scope: str) -> str:
-    """Makes a page token that serves only the question that it answers a part of."""
+    """Returns a page token that is valid only for the query `scope`."""
     return base64.urlsafe_b64encode(f"{last} {scope}".encode()).decode()
 
 
 def read_token(token: str, scope: str) -> str | None:
-    """Reads a page token; None if it is not one, or another question's."""
+    """Returns where a page token continues; None if it is invalid, or of another query."""
     try:
         last, _, found = base64.urlsafe_b64decode(token.encode()).decode().partition(" ")
     except (binascii.Error, ValueError):

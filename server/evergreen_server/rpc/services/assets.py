@@ -1,4 +1,4 @@
-"""The part of SceneService that is about assets: up, down, away, and a URL for others."""
+"""The part of SceneService that is about assets: upload, download, deletion, and signed URLs."""
 
 from collections.abc import Callable
 from contextlib import aclosing
@@ -51,8 +51,8 @@ class AssetMethods:
                 )
             )
 
-        # Shielded, because a call that ends between the file and its name in scene.json would leave half of an asset.
-        # It notices for itself when a call ends before its body is whole.
+        # Shielded, because a call that ends after the file is stored and before scene.json names it would leave half of
+        # an asset. The upload itself notices if the call ends before its body is complete.
         await self._shield.run(receive(), name="upload")
         return scene_pb2.UploadAssetResponse(asset=asset_message(stored[0]))
 

@@ -1,4 +1,4 @@
-"""Chunks of files as they go on the wire, where a message object would copy every byte twice more.
+"""Chunks of files as bytes on the wire: a message object would copy every byte twice more.
 
 UploadAssetRequest and DownloadAssetResponse have the same field for them.
 """
@@ -14,7 +14,7 @@ _LONGEST_LENGTH = 10
 
 
 def chunk_messages(block: bytes) -> Iterator[bytes]:
-    """Cuts a block into DownloadAssetResponses."""
+    """Yields a block as encoded DownloadAssetResponses."""
     view = memoryview(block)
     for start in range(0, len(view), CHUNK_BYTES):
         chunk = view[start : start + CHUNK_BYTES]

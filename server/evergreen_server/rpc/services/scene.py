@@ -22,7 +22,7 @@ MAX_PAGE_SIZE = 1000
 
 
 class SceneService(AssetMethods):
-    """The methods of evergreen.v1.SceneService; each may raise whatever the error table knows."""
+    """The methods of evergreen.v1.SceneService; each may raise any exception of the error table."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class SceneService(AssetMethods):
         return scene_pb2.DeleteSceneResponse(left=left)
 
     async def _message(self, scene: Scene) -> scene_pb2.Scene:
-        # Listed after scene.json was read: what it names then and is not listed, is gone.
+        # Listed after scene.json was read: a file that it names and that is not listed is gone.
         return await scene_message(scene, await self._scenes.files(scene.project_id, scene.id))
 
 

@@ -18,21 +18,21 @@ Checked: TypeAlias = "ServicerContext[health_pb2.HealthCheckRequest, health_pb2.
 
 
 class Health:
-    """Tells whether the server, and each of its services, is serving."""
+    """Reports whether the server, and each of its services, is serving."""
 
     def __init__(self, names: Sequence[str], watches: Streams) -> None:
         self._names = ("", *names)
         self._watches = watches
         self._servicer = health.aio.HealthServicer()
 
-    async def say(self, serving: bool) -> None:
-        """Says from now on whether all are serving."""
+    async def set_serving(self, serving: bool) -> None:
+        """Sets whether all are serving."""
         status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
         for name in self._names:
             await self._servicer.set(name, status)
 
     async def close(self) -> None:
-        """Says from now on, for good, that none is."""
+        """Sets for good that none is serving."""
         await self._servicer.enter_graceful_shutdown()
 
     async def Check(self, message: health_pb2.HealthCheckRequest, context: Context) -> object:
@@ -49,7 +49,7 @@ class Health:
 
 
 class Reflection:
-    """Tells tools what the services and their messages are."""
+    """Describes the services and their messages to tools."""
 
     def __init__(self, names: Sequence[str], arrivals: Arrivals) -> None:
         self._arrivals = arrivals

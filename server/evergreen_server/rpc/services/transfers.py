@@ -1,4 +1,4 @@
-"""What uploads and downloads share: a bound on how many there are at once, by turns, and one on waiting for clients."""
+"""What uploads and downloads share: slots, which callers get in turn, and a bound on waiting for clients."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 from evergreen_server.runtime.turns import Turns
 
 AT_ONCE = 48
-"""Of which one caller alone gets half. Each holds up to 16 MiB where the disk is the slower side, and on an object
-store up to 20 MiB."""
+"""One caller alone gets half of them. Each holds up to 16 MiB if the disk is the slower side, and on an object store
+up to 20 MiB."""
 WAIT_SECONDS = 30.0
 STALL_SECONDS = 60.0
 LEAST_BYTES = 128 * 1024
-"""What must pass in so long a time of waiting for the client, or its turn would be a slow way to hold it for ever."""
+"""The least that must pass per `STALL_SECONDS` of waiting for the client, so that none holds a slot for ever."""
 CHECKS = 8
-"""How often within that time it is looked whether the client stands still."""
+"""How often within `STALL_SECONDS` a stalled client is checked for."""
 
 
 class BrokenOff(Exception):
@@ -22,21 +22,21 @@ class BrokenOff(Exception):
 
 
 class TooManyTransfers(Exception):
-    """No turn became free in time."""
+    """No slot became free in time."""
 
 
 class TransferStalled(Exception):
-    """The client sent or took nothing, or next to nothing, for too long."""
+    """The client sent or took nothing, or almost nothing, for too long."""
 
 
 class Waiting:
-    """Is entered as a context to wait for the client, and tells since when, how long in all, and for how much."""
+    """Measures waits for the client, each entered as a context: since when, how long in all, and for how many bytes."""
 
     def __init__(self) -> None:
         self.since: float | None = None
         self.timer: asyncio.TimerHandle | None = None
         self.passed = 0
-        """Bytes, as counted by whoever moves them."""
+        """Bytes, counted by the code that moves them."""
         self._seconds = 0.0
         self._mark = 0.0, 0
 
@@ -49,7 +49,7 @@ class Waiting:
         self.since = None
 
     def stands_still(self, now: float, seconds: float, least: int) -> bool:
-        """Tells whether the client has let the server wait for so long, once or in all, for less than `least` bytes."""
+        """Returns whether the server has waited so long, once or in all, for less than `least` bytes."""
         once = 0.0 if self.since is None else now - self.since
         waited, passed = self._mark
         if once >= seconds:
@@ -61,7 +61,7 @@ class Waiting:
 
 
 class Transfers:
-    """The turns of all uploads and downloads."""
+    """The slots of all uploads and downloads."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Transfers:
 
     @asynccontextmanager
     async def slot(self, owner: str) -> AsyncIterator[None]:
-        """Waits for a turn of whoever it is for and keeps it. Raises TooManyTransfers."""
+        """Waits for a slot for `owner` and holds it. Raises TooManyTransfers."""
         place = self._turns.ask(owner)
         try:
             try:
@@ -92,14 +92,14 @@ class Transfers:
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[Waiting]:
-        """Bounds each wait for the client, `with` what it gives, in this task. Raises TransferStalled.
+        """Bounds the waits for the client, each `with` the yielded object, in this task. Raises TransferStalled.
 
-        One slow timer looks after a whole transfer: one for each chunk would cost a quarter of the speed.
+        One slow timer watches a whole transfer: one for each chunk would cost a quarter of the speed.
         """
         loop, waiting, bound = asyncio.get_running_loop(), Waiting(), asyncio.timeout(None)
 
         def check() -> None:
-            # Only who is waited for: with a body that has come whole the server itself is busy, storing and naming it.
+            # Only while waiting for the client: once a body is complete, the server itself is busy storing it.
             still = waiting.since is not None
             if still and waiting.stands_still(loop.time(), self._stall_seconds, self._least_bytes):
                 bound.reschedule(loop.time())

@@ -1,7 +1,7 @@
-"""Receives an asset: its announcement, its bytes, and what they are. The file appears when all of it has come.
+"""Receives an asset: its announcement and its bytes. The file appears once it is complete.
 
-gRPC ends the messages of a call that was cancelled, or whose deadline passed, as it ends those of a client that has
-sent everything. So before a body counts as whole, the call must prove to be alive.
+gRPC ends the messages of a call that was cancelled, or whose deadline passed, like those of a client that has sent
+everything. So before a body counts as complete, the call must prove to be alive.
 """
 
 import asyncio
@@ -29,11 +29,11 @@ from evergreen_storage import Asset, AssetConflict, AssetNotFound, SceneNotFound
 from evergreen_storage.content_types import UNKNOWN_TYPE, content_type_of, is_run
 
 Messages = AsyncIterator[bytes]
-"""Each an UploadAssetRequest, not read yet."""
+"""Each an UploadAssetRequest, not parsed yet."""
 
 MAX_CHUNK_BYTES = 1024 * 1024
 MEASURED_BYTES = 1024 * 1024 * 1024
-"""An object store's file is copied to be measured, which is not worth while for the largest."""
+"""An object store's file is copied to be measured, which is not worthwhile for the largest."""
 DRAINED_BYTES = 64 * 1024 * 1024
 DRAIN_SECONDS = 2.0
 
@@ -56,7 +56,7 @@ class Uploads:
         self._transfers = transfers
 
     async def receive(self, messages: Messages, *, caller: Caller, prove: Callable[[], Awaitable[None]]) -> Asset:
-        """Stores the asset of a call; `prove` raises grpc.aio.BaseError if that call has ended by itself.
+        """Stores and returns the asset of a call; `prove` raises grpc.aio.BaseError if that call has ended already.
 
         Raises AccessDenied before anything is stored.
         """
@@ -87,22 +87,22 @@ class Uploads:
                 content_type(self._media.sniff(await body.head()), info.content_type or content_type_of(info.path)),
                 info.crc32c if info.HasField("crc32c") else None,
                 overwrite=overwrite,
-                # Not before: for as long as it is claimed no job may name it, and a body may take hours.
+                # Not earlier: no job may name a claimed file, and a body may take hours.
                 sealed=(lambda _size, _crc32c: claim(info.path)) if overwrite else None,
             )
             asset = await self._measured(info.project_id, info.scene_id, asset)
             try:
                 scene = await self._scenes.attach(info.project_id, info.scene_id, [asset])
             except AssetNotFound as exc:
-                # By one to whom this server seemed dead, since only then nobody waits for its writers.
+                # By a server that thought this one dead; otherwise it would have waited for this writer.
                 text = f"the scene {info.project_id}/{info.scene_id} was deleted while a file was written to it"
                 raise SceneBusy(text) from exc
-            # For the folders: what a scene without scene.json holds would be read through by this alone.
+            # Creates the folders; earlier, a scene without scene.json would be searched for this call only.
             await self._scenes.create(info.project_id, info.scene_id)
         return scene.asset(info.path) or asset
 
     async def _may_overwrite(self, info: scene_pb2.UploadInfo) -> bool:
-        """Tells whether to replace what is there; refuses what is known to differ before its bytes are sent."""
+        """Returns whether to replace an existing file; refuses content known to differ before its bytes are sent."""
         try:
             there = (await self._scenes.get(info.project_id, info.scene_id)).asset(info.path)
         except SceneNotFound:
@@ -116,7 +116,7 @@ class Uploads:
         return False
 
     async def _measured(self, project_id: str, scene_id: str, asset: Asset) -> Asset:
-        """Adds what only a look into the file tells; one that cannot be read is kept as it is."""
+        """Returns the asset with what only its content shows; one that cannot be decoded is returned as it is."""
         kind = asset.content_type.partition("/")[0]
         if kind not in ("image", "audio", "video") or asset.size_bytes > MEASURED_BYTES:
             return asset
@@ -139,9 +139,9 @@ class Uploads:
 
 
 def content_type(seen: str | None, claimed: str) -> str:
-    """Names a file's type by what its first bytes are of; a claim counts only among what has no signature.
+    """Returns a file's type by its first bytes; the claimed type counts only if they have no signature.
 
-    It is never one of which a browser runs anything.
+    It is never a type that a browser executes.
     """
     runs = is_run(claimed)
     if seen in ("text/plain", "text/html"):
@@ -162,7 +162,7 @@ class _Body:
         self._whole = False
 
     async def info(self) -> scene_pb2.UploadInfo:
-        """Reads the announcement. Raises InvalidRequest with everything that is wrong with it."""
+        """Returns the announcement. Raises InvalidRequest with all its errors."""
         data = await self._next()
         message = scene_pb2.UploadAssetRequest() if data is None else read_message(scene_pb2.UploadAssetRequest, data)
         if not message.HasField("info"):
@@ -181,7 +181,7 @@ class _Body:
         return info
 
     async def head(self) -> bytes:
-        """Reads as far as a file's type shows; `chunks` gives these bytes again."""
+        """Returns the first bytes, which show the file's type; `chunks` yields them again."""
         size = 0
         while size < HEAD_BYTES and (chunk := await self._chunk()) is not None:
             self._held.append(chunk)
@@ -189,7 +189,7 @@ class _Body:
         return b"".join(self._held)[:HEAD_BYTES]
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Gives all bytes, and ends only if they are all."""
+        """Yields all bytes, and ends only if the body is complete."""
         for held in self._held:
             yield held
         self._held.clear()
@@ -197,7 +197,7 @@ class _Body:
             yield chunk
 
     async def drain(self) -> None:
-        """Reads on for a little while. A grpc.aio client hides the status of a call that ends while it sends."""
+        """Reads on for a short time: a grpc.aio client hides the status of a call that ends while it sends."""
         left = DRAINED_BYTES
         with suppress(TimeoutError, StopAsyncIteration):
             async with asyncio.timeout(DRAIN_SECONDS):

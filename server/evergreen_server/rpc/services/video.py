@@ -23,9 +23,9 @@ from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import (
     account_message,
     credits_of,
+    forecast_message,
     job_message,
     model_message,
-    outlook_message,
 )
 from evergreen_server.rpc.messages.paging import make_token, read_token
 from evergreen_server.rpc.messages.requests import read_request
@@ -101,7 +101,7 @@ class VideoService:
         forecast = (await self._forecasts.all()).get(job_id)
         if forecast is None or forecast.slot is not slot:
             return b""
-        return video_pb2.GetStatusResponse(job=outlook_message(forecast)).SerializeToString()
+        return video_pb2.GetStatusResponse(job=forecast_message(forecast)).SerializeToString()
 
     async def _job(self, job_id: str, caller: Caller) -> Job:
         """Returns a job. Raises JobNotFound, as slowly for a job of somebody else as for a missing one."""
@@ -192,7 +192,7 @@ class VideoService:
             for job, listed in zip(page.jobs, messages, strict=True):
                 forecast = forecasts.get(job.job_id)
                 if forecast is not None and forecast.slot is job.needs_slot:
-                    listed.MergeFrom(outlook_message(forecast))
+                    listed.MergeFrom(forecast_message(forecast))
         return video_pb2.ListVideosResponse(jobs=messages, next_page_token=token)
 
     async def ResolveSubmission(
