@@ -341,7 +341,7 @@ async def test_a_round_that_the_database_did_not_take_ends_nothing_and_the_next_
     logger.removeHandler(said)
 
     assert not running.done()
-    assert (await retention.round()).workflows == 3
+    assert (await retention.run_once()).workflows == 3
 
     running.cancel()
     await asyncio.wait([running])
