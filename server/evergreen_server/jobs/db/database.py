@@ -36,7 +36,7 @@ class Database:
 
     @property
     def shared(self) -> bool:
-        """Whether other processes may have it open too."""
+        """Returns whether other processes may have it open, too."""
         return self.engine.dialect.name == "postgresql"
 
     def write(self, work: Callable[[sa.Connection], T], *, project_id: str | None = None) -> "asyncio.Future[T]":

@@ -40,7 +40,7 @@ class Runner:
 
     @property
     def running(self) -> Collection[str]:
-        """The ids of the jobs that run here."""
+        """Returns the ids of the jobs that run here."""
         return self._running.keys()
 
     async def run(self, job_id: str, attempt: int, restarts: int) -> None:
