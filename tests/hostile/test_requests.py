@@ -13,7 +13,8 @@ from google.rpc import error_details_pb2, status_pb2
 from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.messages.judging import MOST_ITEMS
-from evergreen_server.rpc.status import STATUS_BYTES, fitted, status_of
+from evergreen_server.rpc.status import status_of
+from evergreen_server.rpc.trailers import STATUS_BYTES, fitted
 from tests.rpc.refusals import invalid, metadata_of, refusal
 from tests.rpc.test_errors import size_on_the_wire
 from tests.serving import Api, detail_of, open_sandbox, reason_of, request, serving
