@@ -17,7 +17,6 @@ from evergreen_server.jobs.execution.sidecar import Delivered, output_of, sideca
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job, JobFailure, JobWarning, Output
-from evergreen_server.jobs.model.states import Stage
 from evergreen_server.ports.provider import TaskGone, TaskState
 from evergreen_storage import Asset, BodyMismatch, Sealed
 
@@ -26,8 +25,6 @@ logger = logging.getLogger(__name__)
 
 async def deliver(context: StepContext, job: Job, fencing_token: str) -> Job:
     """Stores every output of the task and settles the job. Raises StorageError, ProviderError: then it is run again."""
-    if job.stage is not Stage.DELIVERING:
-        return job
     noun, tries, gone = context.deliverer(job).noun, 0, False
     while True:
         try:

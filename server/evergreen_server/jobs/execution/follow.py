@@ -35,8 +35,6 @@ logger = logging.getLogger(__name__)
 
 async def follow(context: StepContext, job: Job, fencing_token: str) -> Job:
     """Polls until the task has ended: then the job is DELIVERING, at a new attempt, or final."""
-    if not job.task_id or job.stage is Stage.DELIVERING:
-        return job
     wall, now = context.clock(), context.monotonic()
     # Never negative, even if the clock has been set back since.
     seconds = max(0.0, (wall - (job.submitted_at or job.created_at)).total_seconds())
