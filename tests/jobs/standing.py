@@ -84,7 +84,7 @@ class Replica:
                 self.news.clear()
                 await self.news.wait()
 
-    async def told(self, job_id: str) -> None:
+    async def warned(self, job_id: str) -> None:
         """Waits until the job carries a warning."""
         async with asyncio.timeout(60):
             while not (await self.store.get(job_id)).warnings:

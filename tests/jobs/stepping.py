@@ -34,7 +34,7 @@ from evergreen_server.runtime.threads import FileThreads
 from evergreen_storage import SceneStore
 from evergreen_storage.engines.disk import Traits
 from evergreen_storage.engines.local import LocalStorage
-from tests.jobs.tools import request_at, store_of, tools_of
+from tests.jobs.tools import context_of, request_at, store_of
 
 SCALE = 2000.0
 """A pause of a minute takes 30 ms."""
@@ -283,7 +283,7 @@ async def stepping(
         store = store_of(database, clock=now, changed=changed, kind=ScriptedStore)
         scenes, provider = ScriptedScenes(storage, clock=now), ScriptedProvider(script)
         store.script = scenes.script = script
-        context = tools_of(
+        context = context_of(
             store,
             tasks=TaskRecords(database=database, store=store, clock=now),
             provider=provider,

@@ -57,7 +57,7 @@ def request_at(now: datetime) -> JobRequest:
     )
 
 
-def tools_of(store: JobStore, **given: object) -> StepContext:
+def context_of(store: JobStore, **given: object) -> StepContext:
     """Tools of which there are only those that are `given`, and what needs nothing else."""
     usual = {
         "tasks": None,

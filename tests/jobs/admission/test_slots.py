@@ -334,10 +334,10 @@ async def test_a_job_that_the_balance_cannot_pay_is_warned_of_it_once_and_others
 
     async with first.running():
         await first.grants("cheap")
-        await first.told("dear")
+        await first.warned("dear")
         first.scheduler.schedule(["gen4.5"])
         await first.accept("later", price=24)
-        await first.told("later")
+        await first.warned("later")
 
     for job_id, codes in {"dear": ["CREDITS_LOW"], "later": ["CREDITS_LOW"], "cheap": []}.items():
         assert [warning.code for warning in (await first.store.get(job_id)).warnings] == codes
@@ -356,7 +356,7 @@ async def test_while_the_provider_is_away_those_in_line_are_warned_from_the_head
 
     heads = await first.database.read(lambda db: slots.not_warned(db, "gen4.5", "PROVIDER_UNAVAILABLE", sa.true()))
     async with first.running():
-        await first.told("b0")
+        await first.warned("b0")
         warnings = (await first.store.get("b0")).warnings
 
     assert len(heads) == slots.WARNED_AT_ONCE

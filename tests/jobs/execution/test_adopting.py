@@ -15,7 +15,7 @@ from evergreen_server.jobs.execution.submit import submit
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
-from tests.jobs.tools import request_at, store_of, tools_of
+from tests.jobs.tools import context_of, request_at, store_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 GRACE = 60.0
@@ -36,7 +36,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Open]:
         def context(*, clock: Callable[[], datetime], monotonic: Callable[[], float]) -> StepContext:
             tasks = TaskRecords(database=database, store=store, clock=clock)
             limits = Limits(submission_grace_seconds=GRACE)
-            return tools_of(store, tasks=tasks, clock=clock, monotonic=monotonic, limits=limits)
+            return context_of(store, tasks=tasks, clock=clock, monotonic=monotonic, limits=limits)
 
         yield context
 

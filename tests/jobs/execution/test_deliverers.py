@@ -20,7 +20,7 @@ from evergreen_server.ports.provider import Download, Task, TaskState
 from evergreen_server.ports.specs import GenerationKind, GenerationSpec
 from evergreen_storage import SceneStore, open_storage
 from tests.jobs.stepping import SCALE
-from tests.jobs.tools import request_at, store_of, tools_of
+from tests.jobs.tools import context_of, request_at, store_of
 
 BODY = b"a drawing"
 DRAWING = Clip(content_type="image/png", width=8, height=6, duration_seconds=0.0, codec="")
@@ -81,7 +81,7 @@ async def delivered(tmp_path: Path, drawings: Drawings) -> Job:
         assert job is not None
         made = replace(job, state=State.RUNNING, stage=Stage.DELIVERING, task_id="task", submit_token="mine")
         job = await store.change(job, lambda _: made, fencing_token="mine")
-        context = tools_of(
+        context = context_of(
             store,
             scenes=SceneStore(storage, clock=now),
             provider=Provider(),

@@ -22,7 +22,7 @@ from evergreen_server.ports.provider import Download, NotOurs, Task, TaskState
 from evergreen_server.ports.specs import GenerationKind
 from evergreen_storage import Asset, LocalStorage, SceneStore, Sealed, Unavailable, open_storage
 from evergreen_storage.engines.disk import Traits
-from tests.jobs.tools import request_at, store_of, tools_of
+from tests.jobs.tools import context_of, request_at, store_of
 from tests.postgres import Postgres
 
 PATH, NEXT, LAST = "videos/job-1-1.mp4", "videos/job-1-1a.mp4", "videos/job-1-1z.mp4"
@@ -81,7 +81,7 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         await store.accept(request_at(now()), job_id="job", estimated_millicredits=None, inline={})
         job = await store.claim("job", attempt=1, restarts=0, fencing_token="mine")
         assert job is not None
-        yield Case(context=tools_of(store, scenes=scenes), store=store, scenes=scenes, job=job, folder=tmp_path)
+        yield Case(context=context_of(store, scenes=scenes), store=store, scenes=scenes, job=job, folder=tmp_path)
 
 
 async def test_a_file_is_made_once_and_then_found_by_its_record(case: Case) -> None:

@@ -25,7 +25,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.ports.provider import NotSent, Task, TaskState
 from evergreen_server.providers.runway.sandbox import SANDBOX_KEY
 from tests.jobs.lives import check_lives
-from tests.jobs.tools import request_at, store_of, tools_of
+from tests.jobs.tools import context_of, request_at, store_of
 from tests.serving import Api, Control, serving
 
 
@@ -175,7 +175,7 @@ class EndlessTask:
 async def test_a_late_run_of_what_is_over_takes_nothing_from_the_current_run(tmp_path: Path) -> None:
     async with store_of_one_job(tmp_path) as store:
         scenes = EndlessScenes()
-        context = replace(tools_of(store), scenes=scenes)
+        context = replace(context_of(store), scenes=scenes)
         runner = Runner(context)
         current = asyncio.create_task(runner.run("job-1", 1, 0))
         async with asyncio.timeout(30):
@@ -193,7 +193,7 @@ async def test_a_late_run_of_what_is_over_takes_nothing_from_the_current_run(tmp
 async def test_a_wish_told_while_the_run_before_ends_is_not_lost_on_the_next(tmp_path: Path) -> None:
     async with store_of_one_job(tmp_path) as store:
         scenes = EndlessScenes()
-        context = replace(tools_of(store), scenes=scenes)
+        context = replace(context_of(store), scenes=scenes)
         runner = Runner(context)
         before = asyncio.create_task(runner.run("job-1", 1, 0))
         async with asyncio.timeout(30):
@@ -242,7 +242,7 @@ async def test_a_run_whose_replica_lost_its_lease_as_it_began_finds_out_before_i
             return check
 
         async with asyncio.timeout(30):
-            await Runner(replace(tools_of(store), scenes=scenes, lease_check=guard)).run("job-1", 1, 0)
+            await Runner(replace(context_of(store), scenes=scenes, lease_check=guard)).run("job-1", 1, 0)
 
         assert not scenes.begun.is_set()
 
@@ -250,7 +250,7 @@ async def test_a_run_whose_replica_lost_its_lease_as_it_began_finds_out_before_i
 async def test_an_older_run_of_a_job_ends_when_a_newer_one_begins(tmp_path: Path) -> None:
     async with store_of_one_job(tmp_path) as store:
         provider = EndlessTask()
-        context = tools_of(store, durations=Durations(), provider=provider, pace=Pace(scale=1000))
+        context = context_of(store, durations=Durations(), provider=provider, pace=Pace(scale=1000))
         await store.command("job-1", lambda job: replace(job, stage=Stage.WAITING))
         running = replace(
             await store.get("job-1"), state=State.RUNNING, stage=Stage.GENERATING, task_id="task", submit_token="token"
@@ -274,4 +274,4 @@ async def test_an_older_run_of_a_job_ends_when_a_newer_one_begins(tmp_path: Path
 async def test_a_run_of_a_job_that_is_no_longer_kept_ends_at_once(tmp_path: Path) -> None:
     async with store_of_one_job(tmp_path) as store:
         async with asyncio.timeout(30):
-            await Runner(tools_of(store)).run("job-2", 1, 0)
+            await Runner(context_of(store)).run("job-2", 1, 0)

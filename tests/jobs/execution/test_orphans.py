@@ -24,7 +24,7 @@ from evergreen_server.jobs.model.states import CostBasis, Stage, State, TaskRole
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import MadeTask, TaskRecords
 from evergreen_server.ports.provider import ProviderUnavailable, Task, TaskState
-from tests.jobs.tools import request_at, store_of, tools_of
+from tests.jobs.tools import context_of, request_at, store_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 TASK = MadeTask(task_id="task-1", job_id="job-1", attempt=1, submit_token="token-1", role=TaskRole.NEW)
@@ -104,7 +104,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Case]:
         store = store_of(database, clock=lambda: case.now)
         provider = ScriptedProvider()
         tasks = TaskRecords(database=database, store=store, clock=lambda: case.now)
-        context = tools_of(store, tasks=tasks, provider=provider, clock=lambda: case.now)
+        context = context_of(store, tasks=tasks, provider=provider, clock=lambda: case.now)
         case = Case(database=database, store=store, tasks=tasks, context=context, provider=provider)
         await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=5_000, inline={})
         unknown = JobFailure(reason="SUBMISSION_UNKNOWN", message="nobody knows")

@@ -22,7 +22,7 @@ from evergreen_server.ports.provider import NotSent, Submission
 from evergreen_server.ports.specs import Media, Role
 from evergreen_server.runtime.shield import ProtectedTasks
 from tests.jobs.stepping import Script, Stepping, stepping, with_picture
-from tests.jobs.tools import request_at, store_of, tools_of
+from tests.jobs.tools import context_of, request_at, store_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 MANY = 100
@@ -66,7 +66,7 @@ async def submitting(tmp_path: Path, provider: Provider) -> AsyncIterator[tuple[
         store = store_of(database, clock=lambda: NOW)
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
         async with ProtectedTasks(grace_seconds=20) as shield:
-            context = tools_of(
+            context = context_of(
                 store, tasks=tasks, provider=provider, scheduler=Unpaused(), shield=shield, clock=lambda: NOW
             )
             yield database, store, context

@@ -17,7 +17,7 @@ from evergreen_server.ports.media import MediaRefused, MediaTooCostly
 from evergreen_server.ports.provider import Download, Task, TaskState
 from evergreen_storage import SceneStore, open_storage
 from tests.jobs.stepping import CLIP, SCALE
-from tests.jobs.tools import request_at, store_of, tools_of
+from tests.jobs.tools import context_of, request_at, store_of
 
 BODY = b"a clip of which no poster can be made"
 
@@ -72,7 +72,7 @@ async def delivered(tmp_path: Path, fault: Exception, *, at_once: bool = False) 
         made = replace(job, state=State.RUNNING, stage=Stage.DELIVERING, task_id="task", submit_token="mine")
         job = await store.change(job, lambda _: made, fencing_token="mine")
         media = Media(fault, at_once=at_once)
-        context = tools_of(store, scenes=SceneStore(storage, clock=now), provider=provider, media=media)
+        context = context_of(store, scenes=SceneStore(storage, clock=now), provider=provider, media=media)
         context = replace(context, limits=Limits(delivery_tries=2), pace=replace(context.pace, scale=SCALE))
         return await deliver(context, job, "mine"), provider.fetched
 

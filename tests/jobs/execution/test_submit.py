@@ -22,7 +22,7 @@ from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.wakeups import Wakeup, Wakeups
 from evergreen_server.ports.provider import Submission
 from evergreen_server.runtime.shield import ProtectedTasks
-from tests.jobs.tools import request_at, store_of, tools_of
+from tests.jobs.tools import context_of, request_at, store_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
@@ -79,7 +79,7 @@ async def test_a_stop_while_the_intent_is_recorded_leaves_no_intent_without_its_
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
         async with ProtectedTasks(grace_seconds=20) as shield:
-            context = tools_of(
+            context = context_of(
                 store, tasks=tasks, provider=provider, scheduler=Unpaused(), shield=shield, clock=lambda: NOW
             )
             armed.set()
@@ -110,7 +110,7 @@ async def test_an_answer_that_the_database_does_not_take_is_offered_again_after_
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
         rename("provider_tasks", "away")
         async with ProtectedTasks(grace_seconds=20) as shield:
-            context = tools_of(
+            context = context_of(
                 store,
                 tasks=tasks,
                 provider=provider,
@@ -148,7 +148,7 @@ async def test_another_executions_answer_is_not_waited_for_any_longer_by_a_clock
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
         intended = partial(transitions.intended, token="of another", now=NOW)
         await store.command("job-1", intended)
-        context = tools_of(
+        context = context_of(
             store,
             tasks=TaskRecords(database=database, store=store, clock=lambda: NOW),
             wakeups=Clockwork(),

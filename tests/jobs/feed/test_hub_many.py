@@ -71,13 +71,13 @@ class Case:
     async def watch(
         self, project: str = "", job_ids: Sequence[str] = (), **asked: object
     ) -> "AsyncIterator[asyncio.Queue[bytes]]":
-        told: asyncio.Queue[bytes] = asyncio.Queue()
+        received: asyncio.Queue[bytes] = asyncio.Queue()
         usual = {"after": None, "include_finished": False}
         asked = {**usual, **asked, "project_id": project, "job_ids": frozenset(job_ids)}
-        watching = asyncio.create_task(self.hub.watch(told.put, **asked))
+        watching = asyncio.create_task(self.hub.watch(received.put, **asked))
         try:
             async with asyncio.timeout(60):
-                yield told
+                yield received
         finally:
             watching.cancel()
             await asyncio.wait([watching])
@@ -117,8 +117,8 @@ async def test_what_is_committed_while_the_first_watch_opens_is_told_at_once(cas
     # Between the reading that the watch opens with, and the moment from which commits are announced to it.
     case.hook = lambda: case.happen("film", 2)
 
-    async with case.watch("film") as told:
-        assert b"event 2" in [await told.get(), await told.get()]
+    async with case.watch("film") as received:
+        assert b"event 2" in [await received.get(), await received.get()]
 
 
 async def test_many_projects_that_change_at_once_are_read_together(case: Case) -> None:
@@ -128,10 +128,10 @@ async def test_many_projects_that_change_at_once_are_read_together(case: Case) -
         ready = asyncio.Barrier(len(names) + 1)
 
         async def watch(name: str) -> None:
-            async with case.watch(name) as told:
-                assert await told.get() == b"checkpoint 0"
+            async with case.watch(name) as received:
+                assert await received.get() == b"checkpoint 0"
                 await ready.wait()
-                assert await told.get() == b"event 1"
+                assert await received.get() == b"event 1"
                 await release.wait()
 
         for name in names:
@@ -162,13 +162,13 @@ async def test_a_project_where_much_happens_keeps_nobody_waiting(case: Case) -> 
 
 async def test_a_watch_that_is_left_and_another_that_comes_do_not_share_a_place(case: Case) -> None:
     case.happen("film", 1, 5)
-    async with case.watch("film", after=0) as told:
+    async with case.watch("film", after=0) as received:
         for number in range(1, 6):
-            assert await told.get() == b"event %d" % number
-    async with case.watch("film", after=2) as told:
+            assert await received.get() == b"event %d" % number
+    async with case.watch("film", after=2) as received:
         for number in range(3, 6):
-            assert await told.get() == b"event %d" % number
-        assert await told.get() == b"checkpoint 5"
+            assert await received.get() == b"event %d" % number
+        assert await received.get() == b"checkpoint 5"
 
 
 async def test_one_job_is_followed_through_a_long_history_in_stretches(case: Case) -> None:
@@ -177,10 +177,10 @@ async def test_one_job_is_followed_through_a_long_history_in_stretches(case: Cas
     mine = sa.update(job_events).where(job_events.c.revision.in_([3, 2 * STRETCH + 5])).values(job_id=job_id_of(0))
     await case.database.write(lambda db: db.execute(mine))
 
-    async with case.watch("film-0", [job_id_of(0)], after=1) as told:
-        assert await told.get() == b"event 3"
-        assert await told.get() == b"event %d" % (2 * STRETCH + 5)
-        assert await told.get() == b"checkpoint %d" % (3 * STRETCH + 2)
+    async with case.watch("film-0", [job_id_of(0)], after=1) as received:
+        assert await received.get() == b"event 3"
+        assert await received.get() == b"event %d" % (2 * STRETCH + 5)
+        assert await received.get() == b"checkpoint %d" % (3 * STRETCH + 2)
 
 
 @pytest.mark.parametrize("include_finished", [False, True])
@@ -191,10 +191,10 @@ async def test_watches_that_open_together_read_their_project_once(case: Case, in
     case.reads.clear()
 
     async def watch() -> None:
-        async with case.watch("film-0", include_finished=include_finished) as told:
+        async with case.watch("film-0", include_finished=include_finished) as received:
             for number in expected:
-                assert (await told.get()).split()[:2] == [b"%d" % (number + 1), job_id_of(number).encode()]
-            assert await told.get() == b"checkpoint %d" % (2 * count)
+                assert (await received.get()).split()[:2] == [b"%d" % (number + 1), job_id_of(number).encode()]
+            assert await received.get() == b"checkpoint %d" % (2 * count)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(20):
@@ -207,24 +207,24 @@ async def test_watches_that_open_together_read_their_project_once(case: Case, in
 
 async def test_a_watch_that_comes_later_reads_what_changed_since(case: Case) -> None:
     await case.database.write(partial(write_history, count=4, projects_in_all=1, open_every=1))
-    async with case.watch("film-0") as told:
+    async with case.watch("film-0") as received:
         for _ in range(5):
-            await told.get()
+            await received.get()
 
     def change(db: sa.Connection) -> None:
         db.execute(jobs.update().where(jobs.c.job_id == job_id_of(0)).values(revision=5, labels={"a": "b"}))
         db.execute(projects.update().values(revision=5))
 
     await case.database.write(change)
-    async with case.watch("film-0") as told:
-        last = [await told.get() for _ in range(5)][3]
+    async with case.watch("film-0") as received:
+        last = [await received.get() for _ in range(5)][3]
     assert last == f"5 {job_id_of(0)} {{'a': 'b'}}".encode()
 
 
 async def test_whoever_reads_first_may_leave_while_others_wait_for_the_same(case: Case) -> None:
     await case.database.write(partial(write_history, count=AT_ONCE, projects_in_all=1, open_every=1))
-    async with case.watch("film-0") as told:
-        await told.get()
+    async with case.watch("film-0") as received:
+        await received.get()
     async with case.watch("film-0") as first, case.watch("film-0") as second:
         await first.get()
         assert len([await second.get() for _ in range(AT_ONCE)]) == AT_ONCE
@@ -233,8 +233,8 @@ async def test_whoever_reads_first_may_leave_while_others_wait_for_the_same(case
 async def test_what_could_not_be_read_while_the_database_was_away_is_told_once_it_is_back(
     case: Case, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with case.watch("film") as told:
-        assert await told.get() == b"checkpoint 0"
+    async with case.watch("film") as received:
+        assert await received.get() == b"checkpoint 0"
         case.happen("film", 1)
         reads, refused = len(case.reads), asyncio.Event()
 
@@ -247,6 +247,6 @@ async def test_what_could_not_be_read_while_the_database_was_away_is_told_once_i
             await refused.wait()
         sa.event.remove(case.database.engine, "before_cursor_execute", tried)
 
-        assert await told.get() == b"event 1"
+        assert await received.get() == b"event 1"
     assert "events not read" in caplog.text
     assert len(case.reads) > reads

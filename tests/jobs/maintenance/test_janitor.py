@@ -26,7 +26,7 @@ from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_storage import SceneStore, Unavailable, open_storage
-from tests.jobs.tools import request_at, store_of, tools_of
+from tests.jobs.tools import context_of, request_at, store_of
 from tests.rpc.scenes import scene_of, upload
 from tests.serving import Api, Control, reason_of, serving
 
@@ -142,7 +142,7 @@ async def swept(url: str) -> AsyncIterator[Case]:
         store = store_of(database, clock=lambda: case.now, enqueue=enqueue)
         tasks = TaskRecords(database=database, store=store, clock=lambda: case.now)
         scenes: list[SceneStore] = []
-        context = tools_of(
+        context = context_of(
             store, tasks=tasks, scenes=Files(scenes), clock=lambda: case.now, monotonic=lambda: case.ticks
         )
         case = Case(store=store, context=context, enqueued=enqueued, scenes=scenes)

@@ -54,7 +54,7 @@ class NoWorkflows:
 
 
 class Told(Exception):
-    """A watcher has heard enough."""
+    """A watcher has received enough."""
 
 
 class Case:
@@ -124,7 +124,7 @@ class Case:
 
         return await self.database.read(count)
 
-    async def told(self, *, after: int | None = None, include_finished: bool = False, until: str) -> list[str]:
+    async def watched(self, *, after: int | None = None, include_finished: bool = False, until: str) -> list[str]:
         """Gives what a watch of the project tells, up to a message that begins so."""
         found: list[str] = []
 
@@ -186,9 +186,9 @@ async def test_old_events_go_in_batches_and_leave_no_gap(case: Case) -> None:
     again = await case.retention.run_once()
 
     assert (removed.events, again.events) == (10, 0)
-    assert await case.told(after=10, until="checkpoint") == ["CREATED new 11", "FAILED new 12", "checkpoint 12"]
+    assert await case.watched(after=10, until="checkpoint") == ["CREATED new 11", "FAILED new 12", "checkpoint 12"]
     with pytest.raises(CursorCompacted):
-        await case.told(after=9, until="checkpoint")
+        await case.watched(after=9, until="checkpoint")
 
 
 async def test_a_clock_set_back_keeps_an_event_that_would_leave_a_gap(case: Case) -> None:
@@ -199,7 +199,7 @@ async def test_a_clock_set_back_keeps_an_event_that_would_leave_a_gap(case: Case
     case.now += timedelta(days=2)
 
     assert (await case.retention.run_once()).events == 0
-    assert len(await case.told(after=0, until="checkpoint")) == 5
+    assert len(await case.watched(after=0, until="checkpoint")) == 5
 
 
 async def test_what_is_young_is_kept_though_the_clock_is_set_forward(case: Case) -> None:
@@ -233,9 +233,9 @@ async def test_a_watch_without_cursor_is_told_of_jobs_whose_events_are_gone(case
     case.now += timedelta(days=2)
     await case.retention.run_once()
 
-    assert await case.told(until="checkpoint") == ["SNAPSHOT alive 1", "checkpoint 3"]
+    assert await case.watched(until="checkpoint") == ["SNAPSHOT alive 1", "checkpoint 3"]
     both = ["SNAPSHOT alive 1", "SNAPSHOT ended 3", "checkpoint 3"]
-    assert await case.told(include_finished=True, until="checkpoint") == both
+    assert await case.watched(include_finished=True, until="checkpoint") == both
 
 
 async def test_a_request_whose_job_is_gone_is_never_carried_out_again(case: Case) -> None:

@@ -27,14 +27,14 @@ class Case:
     def __init__(self, database: Database) -> None:
         self.database = database
         self.now = START + timedelta(days=1)
-        self.told: list[Change] = []
+        self.announced: list[Change] = []
         self.store: JobStore = store_of(database, clock=self._clock, changed=self._changed)
 
     def _clock(self) -> datetime:
         return self.now
 
     def _changed(self, changes: Sequence[Change]) -> None:
-        self.told += changes
+        self.announced += changes
 
     async def running(self) -> list[Job]:
         return [await self.store.get(job_id_of(number)) for number in range(0, COUNT, 2)]
@@ -63,7 +63,7 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         yield Case(database)
 
 
-def heard(job: Job, progress: float, **changed: object) -> Progress:
+def progress_of(job: Job, progress: float, **changed: object) -> Progress:
     return Progress(**{"job": job, "fencing_token": job.fencing_token, "progress": progress, **changed})
 
 
@@ -75,18 +75,18 @@ async def test_percentages_of_many_jobs_take_a_handful_of_statements(case: Case)
         sent += 1
 
     sa.event.listen(case.database.engine, "before_cursor_execute", count)
-    await case.store.flush([heard(job, 0.25) for job in reversed(running)])
+    await case.store.flush([progress_of(job, 0.25) for job in reversed(running)])
 
     assert sent <= 8
     assert {job.progress for job in await case.running()} == {0.25}
-    assert sorted(change.job_id for change in case.told) == [job.job_id for job in running]
+    assert sorted(change.job_id for change in case.announced) == [job.job_id for job in running]
     await case.check_revisions()
 
 
 async def test_a_percentage_is_told_like_any_other_change(case: Case) -> None:
     job = (await case.running())[0]
 
-    await case.store.flush([heard(job, 0.5)])
+    await case.store.flush([progress_of(job, 0.5)])
 
     found = await case.store.get(job.job_id)
     assert found == replace(job, progress=0.5, revision=COUNT // PROJECTS + 1, updated_at=case.now)
@@ -98,24 +98,24 @@ async def test_a_percentage_is_told_like_any_other_change(case: Case) -> None:
 @pytest.mark.parametrize("why", ["another owns it", "of an earlier attempt", "no news", "less", "it has ended", "gone"])
 async def test_what_is_no_news_or_not_the_owners_is_left_out(case: Case, why: str) -> None:
     job, other = (await case.running())[:2]
-    await case.store.flush([heard(job, 0.5)])
+    await case.store.flush([progress_of(job, 0.5)])
     job = await case.store.get(job.job_id)
     bad = {
-        "another owns it": heard(job, 0.9, fencing_token="another"),
-        "of an earlier attempt": heard(replace(job, attempt=2), 0.9),
-        "no news": heard(job, 0.5),
-        "less": heard(job, 0.4),
-        "it has ended": heard(job, 0.9),
-        "gone": heard(replace(job, job_id="gone"), 0.9),
+        "another owns it": progress_of(job, 0.9, fencing_token="another"),
+        "of an earlier attempt": progress_of(replace(job, attempt=2), 0.9),
+        "no news": progress_of(job, 0.5),
+        "less": progress_of(job, 0.4),
+        "it has ended": progress_of(job, 0.9),
+        "gone": progress_of(replace(job, job_id="gone"), 0.9),
     }[why]
     if why == "it has ended":
         ended = jobs.update().where(jobs.c.job_id == job.job_id).values(state="SUCCEEDED", ended_at=1)
         await case.database.write(lambda db: db.execute(ended))
-    case.told.clear()
+    case.announced.clear()
 
-    await case.store.flush([bad, heard(other, 0.9)])
+    await case.store.flush([bad, progress_of(other, 0.9)])
 
-    assert [change.job_id for change in case.told] == [other.job_id]
+    assert [change.job_id for change in case.announced] == [other.job_id]
     assert (await case.store.get(job.job_id)).progress == 0.5
     await case.check_revisions()
 
@@ -124,7 +124,7 @@ async def test_the_times_of_a_job_rise_though_the_clock_was_set_back(case: Case)
     job = (await case.running())[-1]
     case.now = START - timedelta(days=1)
 
-    await case.store.flush([heard(job, 0.5)])
+    await case.store.flush([progress_of(job, 0.5)])
 
     assert (await case.store.get(job.job_id)).updated_at == job.updated_at
 
@@ -139,7 +139,7 @@ async def test_more_than_one_transaction_may_hold_goes_into_several(case: Case) 
 
     sa.event.listen(case.database.engine, "commit", count)
     await case.store.flush(
-        [heard(replace(job, job_id=f"gone-{number}"), 0.5) for number in range(MOST)] + [heard(job, 0.5)]
+        [progress_of(replace(job, job_id=f"gone-{number}"), 0.5) for number in range(MOST)] + [progress_of(job, 0.5)]
     )
 
     assert commits == 2
@@ -155,14 +155,14 @@ async def test_percentages_that_the_database_did_not_take_are_lost_and_nothing_e
         raise sa.exc.OperationalError("a statement", None, ConnectionError("the database is away"))
 
     sa.event.listen(case.database.engine, "before_cursor_execute", away)
-    await case.store.flush([heard(job, 0.25) for job in running])
+    await case.store.flush([progress_of(job, 0.25) for job in running])
     sa.event.remove(case.database.engine, "before_cursor_execute", away)
 
     assert "progress not written" in caplog.text
-    assert case.told == []
+    assert case.announced == []
     assert [job.progress for job in await case.running()] == [job.progress for job in running]
 
-    await case.store.flush([heard(job, 0.5) for job in running])
+    await case.store.flush([progress_of(job, 0.5) for job in running])
 
     assert {job.progress for job in await case.running()} == {0.5}
     await case.check_revisions()
