@@ -1,0 +1,1 @@
+"""The Evergreen server: the gRPC service between backends and AI video generation."""

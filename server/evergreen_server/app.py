@@ -4,7 +4,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -61,11 +61,6 @@ logger = logging.getLogger(__name__)
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
-
-
-def _caps(credits: Mapping[str, float | None]) -> Caps:
-    caps = {project: None if amount is None else round(amount * 1000) for project, amount in credits.items()}
-    return Caps(default=caps.pop("*", None), projects=caps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +122,7 @@ async def _jobs(stack: AsyncExitStack, ground: Ground) -> _Jobs:
         enqueue=engine.enqueue,
         changed=ground.announcer.committed,
         replica_id=membership.replica_id,
-        caps=_caps(config.project_credits),
+        caps=Caps.of_credits(config.project_credits),
         backlog=Backlog(config.max_queued),
         refuse=writers.refuse,
     )

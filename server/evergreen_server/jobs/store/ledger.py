@@ -12,6 +12,7 @@ row, and is valid across all replicas because that row is locked.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 
 import sqlalchemy as sa
 
@@ -51,6 +52,12 @@ class Caps:
 
     default: int | None = None
     projects: Mapping[str, int | None] = field(default_factory=dict)
+
+    @classmethod
+    def of_credits(cls, credits: Mapping[str, float | None]) -> Self:
+        """Returns the caps that credits by project name, `*` for all others; None means no limit."""
+        caps = {project: None if amount is None else round(amount * 1000) for project, amount in credits.items()}
+        return cls(default=caps.pop("*", None), projects=caps)
 
     def of(self, project_id: str) -> int | None:
         return self.projects.get(project_id, self.default)
