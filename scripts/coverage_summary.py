@@ -2,9 +2,8 @@
 
     python scripts/coverage_summary.py [--part [FOLDER…]]
 
-Ends with 1 where data is missing: none at all, more than one file in twenty that cannot be read, or none of the
-processes that a server starts or is. With --part, since only some tests ran, those may be missing, and folders limit
-what is shown.
+Ends with 1 where data is missing: none at all, more than a few files that cannot be read, or none of the processes that
+a server starts or is. With --part, since only some tests ran, those may be missing, and folders limit what is shown.
 What it put together stays in .make/coverage/data for `coverage report`.
 """
 
@@ -23,8 +22,7 @@ from coverage.exceptions import CoverageException, CoverageWarning
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".make" / "coverage"
 SHOWN = 15
-TORN = 0.05
-"""Of the files, that may be unreadable: of processes that tests killed while they wrote."""
+TORN = 0.01
 ELSEWHERE = ("server/evergreen_server/__main__.py", "server/evergreen_server/media/decoder.py")
 """What runs in processes of its own alone. Where less than half of it was reached, these were not measured."""
 
