@@ -21,10 +21,15 @@ from evergreen_server.providers.runway.sandbox.generation.studio import Studio
 from evergreen_server.providers.runway.sandbox.http.api import Api, Controls
 from evergreen_server.providers.runway.sandbox.http.calls import CallLog
 from evergreen_server.providers.runway.sandbox.http.control import Control
+from evergreen_server.providers.runway.sandbox.http.creates import create_routes
 from evergreen_server.providers.runway.sandbox.http.faults import Script
 from evergreen_server.providers.runway.sandbox.http.files import Files
 from evergreen_server.providers.runway.sandbox.http.front import Front
+from evergreen_server.providers.runway.sandbox.http.organization import organization_routes
 from evergreen_server.providers.runway.sandbox.http.outputs import Signer
+from evergreen_server.providers.runway.sandbox.http.routes import Routes
+from evergreen_server.providers.runway.sandbox.http.tasks import Tasks
+from evergreen_server.providers.runway.sandbox.http.uploads import upload_routes
 from evergreen_server.providers.runway.sandbox.http.visitors import own_hosts_only
 from evergreen_server.providers.runway.sandbox.settings import Settings
 from evergreen_server.providers.runway.sandbox.state.account import DEFAULT_TIER, AccountChange, tier
@@ -118,16 +123,16 @@ class Sandbox:
         script, calls = Script(), CallLog()
         front = Front(script=script, calls=calls, clock=clock)
         signer = Signer(secret=secret)
-        api = Api(
-            controls=controls,
-            books=books,
-            clock=clock,
-            creation=Creation(books=books, assets=assets, clock=clock, seed=self._seed),
-            front=front,
-            signer=signer,
-            secret=secret,
-            threads=threads,
+        creation = Creation(books=books, assets=assets, clock=clock, seed=self._seed)
+        routes = Routes(
+            [
+                *create_routes(creation),
+                *Tasks(books=books, signer=signer).routes(),
+                *upload_routes(books, secret),
+                *organization_routes(books),
+            ]
         )
+        api = Api(controls=controls, books=books, clock=clock, front=front, routes=routes, threads=threads)
         files = Files(
             controls=controls,
             books=books,

@@ -6,9 +6,12 @@ from datetime import UTC, date, datetime, timedelta
 
 from evergreen_server.providers.runway.catalog.models import Issue, Json, model_names
 from evergreen_server.providers.runway.sandbox.http.answers import Answer, invalid
+from evergreen_server.providers.runway.sandbox.http.routes import Asked, Route
 from evergreen_server.providers.runway.sandbox.state.account import Limits
 from evergreen_server.providers.runway.sandbox.state.books import Books
 from evergreen_server.providers.runway.sandbox.state.tasks import MILLI, credits_of
+
+__all__ = ["organization_routes"]
 
 # The real service still lists models that are no longer available.
 _RETIRED = ("gen3a_turbo", "gen4_aleph", "veo3")
@@ -16,7 +19,22 @@ _RETIRED = ("gen3a_turbo", "gen4_aleph", "veo3")
 _DAYS_DEFAULT, _DAYS_MOST = 30, 90
 
 
-def organization(books: Books, now: float) -> Answer:
+def organization_routes(books: Books) -> list[Route]:
+    """Returns the rows of the account."""
+
+    async def get(asked: Asked) -> Answer:
+        return _organization(books, asked.now)
+
+    async def query(asked: Asked) -> Answer:
+        return _usage(books, asked.body, asked.now)
+
+    return [
+        Route(operation="get_organization", method="GET", path="/v1/organization", handler=get),
+        Route(operation="query_usage", method="POST", path="/v1/organization/usage", handler=query),
+    ]
+
+
+def _organization(books: Books, now: float) -> Answer:
     names = [*model_names(), *_RETIRED]
     return Answer(
         status=200,
@@ -31,7 +49,7 @@ def organization(books: Books, now: float) -> Answer:
     )
 
 
-def usage(books: Books, body: Mapping[str, Json], now: float) -> Answer:
+def _usage(books: Books, body: Mapping[str, Json], now: float) -> Answer:
     today = datetime.fromtimestamp(now, UTC).date()
     issues: list[Issue] = []
     start = _day(body, "startDate", issues) or today - timedelta(days=_DAYS_DEFAULT)
