@@ -35,7 +35,7 @@ from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.metrics import PrometheusMetrics, serve_metrics
-from evergreen_server.ports.specs import GenerationKind
+from evergreen_server.ports.specs import MediaKind
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections, connections_of, raise_file_limit
 from evergreen_server.rpc.messages.events import EventWire
@@ -176,7 +176,7 @@ async def _context(
         provider=ground.provider,
         models=ground.models,
         media=ground.media,
-        deliverers={GenerationKind.VIDEO: VideoDeliverer(ground.media)},
+        deliverers={MediaKind.VIDEO: VideoDeliverer(ground.media)},
         scenes=ground.scenes,
         scheduler=scheduler,
         wakeups=wakeups,

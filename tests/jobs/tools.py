@@ -19,7 +19,7 @@ from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.wakeups import Wakeups
-from evergreen_server.ports.specs import GenerationKind, GenerationSpec
+from evergreen_server.ports.specs import GenerationSpec, MediaKind
 
 StoreT = TypeVar("StoreT", bound=JobStore)
 
@@ -80,7 +80,7 @@ def context_of(store: JobStore, **given: object) -> StepContext:
         "temp_dir": None,
         "lease_check": lambda: lambda: None,
     }
-    deliverers = {GenerationKind.VIDEO: VideoDeliverer(given.get("media"))}
+    deliverers = {MediaKind.VIDEO: VideoDeliverer(given.get("media"))}
     return StepContext(store=store, **{**usual, "deliverers": deliverers, **given})
 
 

@@ -21,7 +21,7 @@ def job(revision: int) -> Job:
 
 
 def event(revision: int) -> Entry:
-    return Entry(revision, "one", False, False, b"")
+    return Entry(revision, "one", False, False, "VIDEO", b"")
 
 
 def cache_with(revision: int) -> StatusCache:

@@ -1,5 +1,6 @@
 """What is asked of a provider: the spec of a request, its media, and the errors of its fields."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -54,32 +55,94 @@ class Media:
     digest: str | None = None
     asset: str | None = None
     at_seconds: float | None = None
+    scene_id: str = ""
+    """The scene of the same project that has the asset; empty for the job's own."""
+    tag: str = ""
+    """The name by which the prompt mentions a reference, as `@tag`."""
+    subject: str = ""
+    """What a reference shows, `object` or `human`, for models that want to know."""
 
 
-class GenerationKind(StrEnum):
+class MediaKind(StrEnum):
     """What a generation makes."""
 
     VIDEO = "VIDEO"
+    IMAGE = "IMAGE"
+    SPEECH = "SPEECH"
+    SOUND = "SOUND"
+
+
+class Operation(StrEnum):
+    """What is generated from what, by the provider's own words."""
+
+    IMAGE_TO_VIDEO = "image_to_video"
+    TEXT_TO_VIDEO = "text_to_video"
+    VIDEO_TO_VIDEO = "video_to_video"
+    TEXT_TO_IMAGE = "text_to_image"
+    TEXT_TO_SPEECH = "text_to_speech"
+    SOUND_EFFECT = "sound_effect"
+    VIDEO_TO_AUDIO = "video_to_audio"
+    SPEECH_TO_SPEECH = "speech_to_speech"
+    VOICE_DUBBING = "voice_dubbing"
+    VOICE_ISOLATION = "voice_isolation"
+    CHARACTER_PERFORMANCE = "character_performance"
+    VIDEO_UPSCALE = "video_upscale"
+    VIDEO_TO_HDR = "video_to_hdr"
+    IMAGE_UPSCALE = "image_upscale"
+    MULTI_SHOT_VIDEO = "multi_shot_video"
+    AVATAR_VIDEOS = "avatar_videos"
+
+
+def kind_made(operation: Operation) -> MediaKind:
+    """Returns what an operation makes."""
+    match operation:
+        case Operation.TEXT_TO_IMAGE | Operation.IMAGE_UPSCALE:
+            return MediaKind.IMAGE
+        case (
+            Operation.TEXT_TO_SPEECH | Operation.SPEECH_TO_SPEECH | Operation.VOICE_DUBBING | Operation.VOICE_ISOLATION
+        ):
+            return MediaKind.SPEECH
+        case Operation.SOUND_EFFECT | Operation.VIDEO_TO_AUDIO:
+            return MediaKind.SOUND
+        case _:
+            return MediaKind.VIDEO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationSpec:
-    """What a caller wants generated, as accepted: the kind, its parameters, and its inputs.
+    """What a caller wants generated, as accepted: the operation, its parameters, and its inputs.
 
-    Frozen on the job; a restart resumes from it.
-    `ratio`, `resolution` are empty and `duration_seconds`, `seed` are None where the caller left them out.
-    `options` holds what only one model knows, by the provider's own field names; it never holds a URI.
+    Frozen on the job; a restart resumes from it. Without an `operation` it is a clip of GenerateVideo, whose operation
+    follows from the roles of its media. `ratio`, `resolution` are empty and `duration_seconds`, `seed` are None where
+    the caller left them out; videos take whole seconds. `parameters` holds what only this operation takes, by the
+    contract's field names; `options` what only one model knows, by the provider's. Neither holds a URI.
     """
 
-    kind: GenerationKind = GenerationKind.VIDEO
+    operation: Operation | None = None
     model: str
     prompt_text: str = ""
     media: tuple[Media, ...] = ()
     ratio: str = ""
     resolution: str = ""
-    duration_seconds: int | None = None
+    duration_seconds: float | None = None
     seed: int | None = None
+    parameters: Mapping[str, Json] = field(default_factory=dict)
     options: Mapping[str, Json] = field(default_factory=dict)
+
+    @property
+    def whole_seconds(self) -> int | None:
+        """Returns the length rounded up: beside the model the key to how long the generation takes."""
+        return None if self.duration_seconds is None else math.ceil(self.duration_seconds)
+
+    @property
+    def widened(self) -> bool:
+        """Returns whether the release before, which knows clips from files of the same scene alone, cannot run it."""
+        return self.operation is not None or any(one.scene_id or one.tag or one.subject for one in self.media)
+
+    @property
+    def kind(self) -> MediaKind:
+        """Returns what is made."""
+        return MediaKind.VIDEO if self.operation is None else kind_made(self.operation)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,3 +173,5 @@ class PreparedMedia:
     role: Role
     uri: str
     at_seconds: float | None = None
+    tag: str = ""
+    subject: str = ""

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs import commands
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.replicas import other_live_replicas
-from evergreen_server.jobs.db.schema import jobs, replicas, scene_deletions
+from evergreen_server.jobs.db.schema import job_needs, jobs, replicas, scene_deletions
 from evergreen_server.jobs.execution.context import still_owner
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.errors import WrongState
@@ -207,13 +207,13 @@ class SceneDeletions:
 
 
 def under_way(db: sa.Connection, project_id: str, scene_id: str) -> _States:
-    query = (
-        sa.select(jobs.c.job_id, jobs.c.state)
-        .where(jobs.c.project_id == project_id, jobs.c.scene_id == scene_id)
-        .where(jobs.c.state.in_([state.value for state in UNFINISHED]))
-        .order_by(jobs.c.job_id)
+    """Returns the unfinished jobs of a scene, and those of other scenes that need a file of this one."""
+    query = sa.select(jobs.c.job_id, jobs.c.state).where(jobs.c.state.in_([state.value for state in UNFINISHED]))
+    own = query.where(jobs.c.project_id == project_id, jobs.c.scene_id == scene_id)
+    needing = query.join(job_needs, job_needs.c.job_id == jobs.c.job_id).where(
+        job_needs.c.project_id == project_id, job_needs.c.scene_id == scene_id
     )
-    return {row.job_id: State(row.state) for row in db.execute(query)}
+    return {row.job_id: State(row.state) for part in (own, needing) for row in db.execute(part)}
 
 
 def _check_attention(unfinished: _States) -> None:

@@ -20,7 +20,7 @@ from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database
 from evergreen_server.jobs.db.replicas import live_replicas
 from evergreen_server.jobs.db.schema import asset_claims, scene_writers
 from evergreen_server.jobs.model.job import JobRequest
-from evergreen_server.jobs.store.needs import claimed, refuse_claimed, refuse_needed
+from evergreen_server.jobs.store.needs import claimed, named_by, refuse_claimed, refuse_needed
 from evergreen_server.jobs.store.project_lock import lock_project, refuse_marked
 
 POLL_SECONDS = 0.5
@@ -102,8 +102,8 @@ class CountedWriters:
         self._claims: Counter[tuple[str, str, str]] = Counter()
 
     def refuse(self, db: sa.Connection, request: JobRequest) -> None:
-        for path in {media.asset for media in request.spec.media if media.asset}:
-            if self._claims[request.project_id, request.scene_id, path.lower()]:
+        for scene_id, path in named_by(request):
+            if self._claims[request.project_id, scene_id, path]:
                 raise claimed(path)
 
     @asynccontextmanager
@@ -148,8 +148,8 @@ class RecordedWriters:
         self._stale: set[str] = set()
 
     def refuse(self, db: sa.Connection, request: JobRequest) -> None:
-        for path in {media.asset for media in request.spec.media if media.asset}:
-            refuse_claimed(db, request.project_id, request.scene_id, path)
+        for scene_id, path in named_by(request):
+            refuse_claimed(db, request.project_id, scene_id, path)
 
     async def count(self, project_id: str, scene_id: str) -> int:
         return await self._database.read(lambda db: _living(db, project_id, scene_id))

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from evergreen_server.jobs.db.mapping import spec_from_json, spec_to_json
-from evergreen_server.ports.specs import GenerationKind, GenerationSpec, Media, Role
+from evergreen_server.jobs.db.mapping import spec_from_row, spec_to_row
+from evergreen_server.ports.specs import GenerationSpec, Media, MediaKind, Operation, Role
 
 ROWS: dict[str, tuple[GenerationSpec, str]] = {
     "whole": (
@@ -43,19 +43,59 @@ ROWS: dict[str, tuple[GenerationSpec, str]] = {
 def test_a_video_is_written_as_the_release_before_writes_it(name: str) -> None:
     spec, written = ROWS[name]
 
-    assert json.dumps(spec_to_json(spec)) == written
+    row = spec_to_row(spec)
+
+    assert json.dumps(row["spec"]) == written
+    assert (row["kind"], row["operation"], row["spec_more"]) == ("VIDEO", None, None)
 
 
 @pytest.mark.parametrize("name", ROWS)
 def test_what_the_release_before_wrote_is_read_as_a_video(name: str) -> None:
     spec, written = ROWS[name]
 
-    read = spec_from_json(json.loads(written))
+    row = {"model": spec.model, "operation": None, "spec": json.loads(written), "spec_more": None}
+
+    read = spec_from_row(row)
 
     assert read == spec
-    assert read.kind is GenerationKind.VIDEO
+    assert read.kind is MediaKind.VIDEO
 
 
-def test_a_kind_that_this_release_does_not_know_is_no_video() -> None:
-    with pytest.raises(ValueError, match="HOLOGRAM"):
-        spec_from_json({**spec_to_json(GenerationSpec(model="gen4.5")), "kind": "HOLOGRAM"})
+SPOKEN = GenerationSpec(
+    operation=Operation.TEXT_TO_IMAGE,
+    model="gen4_image",
+    prompt_text="@ada at the window",
+    media=(
+        Media(role=Role.REFERENCE, asset="images/ada.png", scene_id="cast", tag="ada", subject="human"),
+        Media(role=Role.REFERENCE, uri="https://example.com/a.jpg"),
+    ),
+    duration_seconds=2.5,
+    parameters={"output_count": 2},
+    options={"quality": "low"},
+)
+
+
+def test_what_the_release_before_does_not_know_stands_beside_the_spec_that_it_reads() -> None:
+    row = spec_to_row(SPOKEN)
+    known = set(json.loads(ROWS["bare"][1]))
+
+    assert set(row["spec"]) == known
+    assert {name for item in row["spec"]["media"] for name in item} == {"role", "uri", "digest", "asset", "at_seconds"}
+    assert (row["kind"], row["operation"], row["duration_seconds"]) == ("IMAGE", "text_to_image", 3)
+
+
+def test_a_spec_of_any_kind_comes_back_whole() -> None:
+    row = json.loads(json.dumps(spec_to_row(SPOKEN)))
+
+    assert spec_from_row(row) == SPOKEN
+
+
+def test_a_spec_that_was_not_read_still_tells_what_is_made() -> None:
+    spec = spec_from_row({"model": "gen4_image", "operation": "text_to_image"})
+
+    assert (spec.model, spec.kind) == ("gen4_image", MediaKind.IMAGE)
+
+
+def test_an_operation_that_this_release_does_not_know_is_no_video() -> None:
+    with pytest.raises(ValueError, match="hologram"):
+        spec_from_row({**spec_to_row(GenerationSpec(model="gen4.5")), "operation": "hologram"})

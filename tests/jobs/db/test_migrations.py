@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db.connect import DatabaseUnusable, open_database
 from evergreen_server.jobs.db.migrations import VERSION, schema_version
 from evergreen_server.jobs.db.schema import (
+    job_events,
     job_needs,
     jobs,
     ledger,
@@ -190,7 +191,7 @@ def shape(db: sa.Connection) -> dict[str, dict[str, object]]:
                 column["name"]: (str(column["type"]), column["nullable"], column["default"])
                 for column in inspector.get_columns(table)
             },
-            "indexes": sorted(str(index["name"]) for index in inspector.get_indexes(table)),
+            "indexes": sorted((str(index["name"]), index["column_names"]) for index in inspector.get_indexes(table)),
         }
         for table in metadata.tables
         if inspector.has_table(table)
@@ -203,10 +204,19 @@ def back_to_the_first(db: sa.Connection) -> None:
         db.execute(sa.text(f"DROP TABLE {table}"))
     for table in ("scene_writers", "storage_locks", "replicas", "schema_version", "model_queues", "turns"):
         db.execute(sa.text(f"DROP TABLE {table}"))
-    for index in ("jobs_by_slot", "jobs_by_end", "provider_tasks_by_age", *THIRD_INDEXES):
+    for index in ("jobs_by_slot", "jobs_by_end", "jobs_by_state", "provider_tasks_by_age", *THIRD_INDEXES):
         db.execute(sa.text(f"DROP INDEX {index}"))
+    db.execute(sa.text("CREATE INDEX jobs_by_project ON jobs (project_id, job_id)"))
+    db.execute(sa.text("CREATE INDEX jobs_by_state ON jobs (state, job_id)"))
     sums = (projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
-    third = (jobs.c.pins, jobs.c.duration_seconds)
+    third = (
+        jobs.c.pins,
+        jobs.c.duration_seconds,
+        jobs.c.kind,
+        jobs.c.operation,
+        jobs.c.spec_more,
+        job_events.c.job_kind,
+    )
     added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, *third)
     for column in (*added, provider_tasks.c.role, scene_deletions.c.replica, *sums):
         db.execute(sa.text(f"ALTER TABLE {column.table} DROP COLUMN {column.name}"))

@@ -17,7 +17,7 @@ from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.ports.media import Clip
 from evergreen_server.ports.provider import Download, Task, TaskState
-from evergreen_server.ports.specs import GenerationKind, GenerationSpec
+from evergreen_server.ports.specs import MediaKind
 from evergreen_storage import SceneStore, open_storage
 from tests.jobs.stepping import SCALE
 from tests.jobs.tools import context_of, request_at, store_of
@@ -54,9 +54,6 @@ class Drawings:
     def __init__(self, wrong: str = "") -> None:
         self._wrong = wrong
 
-    def length_seconds(self, _spec: GenerationSpec) -> int | None:
-        return None
-
     def output_path(self, job: Job, number: int) -> str:
         return f"images/{job.job_id}-{job.attempt}-{number}.png"
 
@@ -85,7 +82,7 @@ async def delivered(tmp_path: Path, drawings: Drawings) -> Job:
             store,
             scenes=SceneStore(storage, clock=now),
             provider=Provider(),
-            deliverers={GenerationKind.VIDEO: drawings},
+            deliverers={MediaKind.VIDEO: drawings},
             limits=Limits(delivery_tries=2),
         )
         return await deliver(replace(context, pace=replace(context.pace, scale=SCALE)), job, "mine")

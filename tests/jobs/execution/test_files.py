@@ -19,7 +19,7 @@ from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.ports.media import Clip, MediaRefused
 from evergreen_server.ports.provider import Download, NotOurs, Task, TaskState
-from evergreen_server.ports.specs import GenerationKind
+from evergreen_server.ports.specs import MediaKind
 from evergreen_storage import Asset, LocalStorage, SceneStore, Sealed, Unavailable, open_storage
 from evergreen_storage.engines.disk import Traits
 from tests.jobs.tools import context_of, request_at, store_of
@@ -216,7 +216,7 @@ async def test_a_clip_is_removed_by_nobody_whose_job_may_be_anothers_by_now(case
 
     delivering = {"state": State.RUNNING, "stage": Stage.DELIVERING, "submit_token": "token", "task_id": "task-1"}
     job = await case.store.command("job", lambda job: replace(job, **delivering))
-    deliverers = {GenerationKind.VIDEO: VideoDeliverer(Paused(meanwhile))}
+    deliverers = {MediaKind.VIDEO: VideoDeliverer(Paused(meanwhile))}
     context = replace(case.context, provider=Provider(), deliverers=deliverers, lease_check=lambda: check)
 
     with pytest.raises(cause):

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.mapping import spec_to_json
+from evergreen_server.jobs.db.mapping import spec_to_row
 from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
@@ -117,7 +117,7 @@ async def test_the_sizes_are_of_what_is_stored(database: Database) -> None:
 
     ((first, _),) = await pages(database)
 
-    assert spec_to_json(first.request.spec)["prompt_text"] == "\0\ud800"
+    assert spec_to_row(first.request.spec)["spec"]["prompt_text"] == "\0\ud800"
 
 
 async def test_who_reads_much_has_one_thread_and_leaves_the_others_theirs(database: Database) -> None:

@@ -22,8 +22,8 @@ from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.postgres import postgres_engine
 from evergreen_server.jobs.model.job import Job
 
-QUEUE = "jobs"
-WORKFLOW = "run_job"
+QUEUES = {"run_job": "jobs", "run_generation": "generations"}
+"""The queue of each workflow. The release before knows the first alone, and so starts nothing that it cannot run."""
 APPLICATION = "evergreen"
 VERSION = "1"
 """Constant over releases: a release whose workflow differs uses DBOS.patch, so that old jobs go on."""
@@ -60,8 +60,8 @@ class Engine:
     def enqueue(self, db: sa.Connection, job: Job) -> None:
         """Starts the workflow of a job's attempt when the transaction of `db` commits."""
         options: EnqueueOptions = {
-            "workflow_name": WORKFLOW,
-            "queue_name": QUEUE,
+            "workflow_name": (name := _workflow(job)),
+            "queue_name": QUEUES[name],
             "workflow_id": workflow_id(job),
             "app_version": VERSION,
         }
@@ -79,7 +79,11 @@ class Engine:
 
     def requeue(self, workflow_ids: Sequence[str]) -> None:
         """Puts workflows back into the queue; those that have ended are left alone. Blocks."""
-        self._opened().resume_workflows(list(workflow_ids), queue_name=QUEUE)
+        client = self._opened()
+        found = client.list_workflows(workflow_ids=list(workflow_ids), load_input=False, load_output=False)
+        for name, queue in QUEUES.items():
+            if mine := [workflow.workflow_id for workflow in found if workflow.name == name]:
+                client.resume_workflows(mine, queue_name=queue)
 
     def forget_ended(self, before: datetime, most: int) -> int:
         """Removes workflows that ended before a time, `most` at once, and returns how many. Blocks."""
@@ -121,7 +125,8 @@ class Engine:
 
         try:
             await asyncio.to_thread(self._prepare)
-            DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(work)
+            for name in QUEUES:
+                DBOS.workflow(name=name, max_recovery_attempts=None)(_copy(work))
             # In the loop's own thread, so that DBOS runs the workflows on this loop.
             DBOS.launch()
             yield
@@ -188,7 +193,8 @@ class Engine:
             system_database_engine=clients,
         )
         # Before the launch, so that the queue is listened to at once.
-        self._client.register_queue(QUEUE, polling_interval_sec=QUEUE_POLL_SECONDS)
+        for queue in QUEUES.values():
+            self._client.register_queue(queue, polling_interval_sec=QUEUE_POLL_SECONDS)
         DBOS(config=config)
 
     async def _close(self) -> None:
@@ -237,6 +243,19 @@ class _Calm(logging.Filter):
             return False
         self._passed[kind] = now
         return True
+
+
+def _copy(run_job: RunJob) -> RunJob:
+    """Returns a function of its own: DBOS keeps its registration on the function."""
+
+    async def run(job_id: str, attempt: int, restarts: int) -> None:
+        await run_job(job_id, attempt, restarts)
+
+    return run
+
+
+def _workflow(job: Job) -> str:
+    return "run_generation" if job.request.spec.widened else "run_job"
 
 
 def workflow_id(job: Job) -> str:

@@ -3,15 +3,17 @@
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 from sqlalchemy import RowMapping
 
 from evergreen_server.jobs.model.job import Input, Job, JobFailure, JobRequest, JobWarning, Output, Pin
 from evergreen_server.jobs.model.states import CostBasis, OnUnknownSubmission, Slot, Stage, State
-from evergreen_server.ports.specs import GenerationKind, GenerationSpec, Json, Media, Role
+from evergreen_server.ports.specs import GenerationSpec, Media, Operation, Role
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MORE_OF_MEDIA = ("scene_id", "tag", "subject")
+"""What the release before does not know of a piece of media."""
 
 
 def to_micros(at: datetime) -> int:
@@ -32,19 +34,36 @@ def _from_micros_or_none(value: int | None) -> datetime | None:
     return None if value is None else from_micros(value)
 
 
-def spec_to_json(spec: GenerationSpec) -> dict[str, Json]:
-    """Returns a spec as its row holds it; without a kind it is a VIDEO, since older releases know no other member."""
-    value = cast("dict[str, Json]", asdict(spec))
-    if spec.kind is GenerationKind.VIDEO:
-        del value["kind"]
-    return value
+def spec_to_row(spec: GenerationSpec) -> dict[str, object]:
+    """Returns the columns of a spec. What `spec` holds can be read by the release before, which knows only videos."""
+    value = asdict(spec)
+    del value["operation"]
+    parameters = value.pop("parameters")
+    more = [{name: text for name in _MORE_OF_MEDIA if (text := item.pop(name))} for item in value["media"]]
+    return {
+        "kind": spec.kind.value,
+        "operation": spec.operation.value if spec.operation else None,
+        "model": spec.model,
+        "duration_seconds": spec.whole_seconds,
+        "spec": value,
+        "spec_more": {"parameters": parameters, "media": more} if parameters or any(more) else None,
+    }
 
 
-def spec_from_json(value: Mapping[str, Any]) -> GenerationSpec:
-    """Returns the spec that a row holds, written by this release or an older one."""
-    media = tuple(Media(**{**item, "role": Role(item["role"])}) for item in value["media"])
-    kind = GenerationKind(value.get("kind", GenerationKind.VIDEO))
-    return GenerationSpec(**{**value, "kind": kind, "media": media})
+def spec_from_row(row: RowMapping | Mapping[str, Any]) -> GenerationSpec:
+    """Returns the spec of a row, written by this release or the one before; only its model and operation, if the rest
+    was not read.
+    """
+    operation = Operation(row["operation"]) if row["operation"] else None
+    if "spec" not in row:
+        return GenerationSpec(model=row["model"], operation=operation)
+    value, more = row["spec"], row["spec_more"] or {}
+    each = more.get("media") or [{}] * len(value["media"])
+    media = tuple(
+        Media(**{**item, **extra, "role": Role(item["role"])}) for item, extra in zip(value["media"], each, strict=True)
+    )
+    parameters = more.get("parameters", {})
+    return GenerationSpec(**{**value, "operation": operation, "parameters": parameters, "media": media})
 
 
 def request_to_row(request: JobRequest) -> dict[str, object]:
@@ -54,9 +73,7 @@ def request_to_row(request: JobRequest) -> dict[str, object]:
         "scene_id": request.scene_id,
         "request_id": request.request_id,
         "digest": request.digest,
-        "model": request.spec.model,
-        "duration_seconds": request.spec.duration_seconds,
-        "spec": spec_to_json(request.spec),
+        **spec_to_row(request.spec),
         "labels": dict(request.labels),
         "priority": request.priority,
         "max_attempts": request.max_attempts,
@@ -100,7 +117,7 @@ def life_to_row(job: Job) -> dict[str, object]:
 
 
 def job_from_row(row: RowMapping | Mapping[str, Any]) -> Job:
-    """Returns the job of a row of `jobs`; its spec has the model only, if the rest was not read."""
+    """Returns the job of a row of `jobs`; its spec has the model and operation only, if the rest was not read."""
     return Job(
         job_id=row["job_id"],
         request=JobRequest(
@@ -108,7 +125,7 @@ def job_from_row(row: RowMapping | Mapping[str, Any]) -> Job:
             scene_id=row["scene_id"],
             request_id=row["request_id"],
             digest=row["digest"],
-            spec=spec_from_json(row["spec"]) if "spec" in row else GenerationSpec(model=row["model"]),
+            spec=spec_from_row(row),
             priority=row["priority"],
             max_attempts=row["max_attempts"],
             on_unknown_submission=OnUnknownSubmission(row["on_unknown_submission"]),

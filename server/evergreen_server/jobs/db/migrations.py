@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db.queries import INSERT_NEEDS, UPDATE_JOB
 from evergreen_server.jobs.db.schema import (
+    job_events,
     jobs,
     ledger,
     metadata,
@@ -111,7 +112,11 @@ def _slots(db: sa.Connection) -> None:
 
 
 def _third(db: sa.Connection) -> None:
-    _add(db, jobs.c.pins, jobs.c.duration_seconds)
+    _add(db, jobs.c.pins, jobs.c.duration_seconds, jobs.c.kind, jobs.c.operation, jobs.c.spec_more)
+    _add(db, job_events.c.job_kind)
+    # Superseded by others, or by one of the same name and more columns.
+    for index in ("jobs_by_project", "jobs_by_state"):
+        db.execute(sa.text(f"DROP INDEX IF EXISTS {index}"))
     # Parsed here, not by the database: one text that it cannot represent would fail the whole query.
     query = sa.select(jobs.c.job_id, jobs.c.project_id, jobs.c.scene_id, jobs.c.spec).where(jobs.c.ended_at.is_(None))
     durations: list[dict[str, object]] = []

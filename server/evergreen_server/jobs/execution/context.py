@@ -22,7 +22,7 @@ from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.media import MediaTools
 from evergreen_server.ports.metrics import Metrics, NullMetrics
 from evergreen_server.ports.provider import NotSent, Provider, Task
-from evergreen_server.ports.specs import GenerationKind
+from evergreen_server.ports.specs import MediaKind
 from evergreen_server.runtime.backoff import doubled
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.runtime.threads import FileThreads
@@ -73,7 +73,7 @@ class StepContext:
     provider: Provider
     models: ModelTable
     media: MediaTools
-    deliverers: Mapping[GenerationKind, Deliverer]
+    deliverers: Mapping[MediaKind, Deliverer]
     scenes: SceneStore
     scheduler: SlotScheduler
     wakeups: Wakeups

@@ -6,7 +6,6 @@ from typing import Protocol
 
 from evergreen_server.jobs.model.job import Job, JobWarning
 from evergreen_server.ports.media import Clip
-from evergreen_server.ports.specs import GenerationSpec
 
 
 class Unusable(Exception):
@@ -33,10 +32,6 @@ class Deliverer(Protocol):
     @property
     def content_type(self) -> str:
         """Returns the content type with which an output is stored."""
-        ...
-
-    def length_seconds(self, spec: GenerationSpec) -> int | None:
-        """Returns the length of what is to be made, beside the model the key to how long that takes; None without."""
         ...
 
     def output_path(self, job: Job, number: int) -> str:

@@ -43,7 +43,7 @@ async def follow(context: StepContext, job: Job, fencing_token: str) -> Job:
         pace=context.pace,
         durations=context.durations,
         model=job.request.spec.model,
-        seconds=context.deliverer(job).length_seconds(job.request.spec),
+        seconds=job.request.spec.whole_seconds,
         submitted_at=now - seconds,
         now=now,
         random=context.random,

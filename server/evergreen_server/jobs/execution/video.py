@@ -7,7 +7,6 @@ from evergreen_server.jobs.execution.deliverer import Examined, Unusable
 from evergreen_server.jobs.model import names
 from evergreen_server.jobs.model.job import Job, JobWarning
 from evergreen_server.ports.media import Clip, MediaRefused, MediaTooCostly, MediaTools
-from evergreen_server.ports.specs import GenerationSpec
 
 POSTER_MISSING = "POSTER_MISSING"
 CLIP_UNMEASURED = "CLIP_UNMEASURED"
@@ -24,9 +23,6 @@ class VideoDeliverer:
 
     def __init__(self, media: MediaTools) -> None:
         self._media = media
-
-    def length_seconds(self, spec: GenerationSpec) -> int | None:
-        return spec.duration_seconds
 
     def output_path(self, job: Job, number: int) -> str:
         return names.output_path(job.job_id, job.attempt, number)

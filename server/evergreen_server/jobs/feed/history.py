@@ -104,5 +104,6 @@ def old_events(
 
 def _entries(rows: Iterable[Event]) -> list[Entry]:
     return [
-        Entry(row.revision, row.job_id, row.kind == EventKind.PROGRESS, row.state in _FINAL, row.event) for row in rows
+        Entry(row.revision, row.job_id, row.kind == EventKind.PROGRESS, row.state in _FINAL, row.job_kind, row.event)
+        for row in rows
     ]

@@ -25,6 +25,7 @@ from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobError
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import EventKind
+from evergreen_server.ports.specs import MediaKind
 
 PROJECTS_AT_ONCE = 1000
 AWAY_SECONDS = 1.0
@@ -152,10 +153,12 @@ class WatchHub:
         job_ids: frozenset[str],
         after: int | None,
         include_finished: bool,
+        kinds: Collection[MediaKind] = frozenset(MediaKind),
         projects: Collection[str] | None = None,
         seconds: float = math.inf,
     ) -> None:
-        """Sends a project's events, or those of some of its jobs, and returns when all of those are final.
+        """Sends the events of a project's jobs of these kinds, or those of some of its jobs, whatever they make, and
+        returns when all of those are final.
 
         With `projects`, jobs of other projects are treated as if they did not exist. After `seconds` it ends with a
         checkpoint and WatchAged.
@@ -177,13 +180,15 @@ class WatchHub:
             # What was committed since that read went unnoticed, and must not wait for the next change.
             self._dirty.add(project_id)
             self._news.set()
-        watcher = Watcher(job_ids, time.monotonic())
+        watcher, made = Watcher(job_ids, time.monotonic()), frozenset(kind.value for kind in kinds)
         window.join(watcher)
         aging = None if seconds == math.inf else asyncio.get_running_loop().call_later(seconds, watcher.age)
         try:
             remaining = set(job_ids)
             async with aclosing(self._snapshots(start, job_ids, after, include_finished)) as snapshots:
                 async for entry in snapshots:
+                    if not job_ids and entry.kind not in made:
+                        continue
                     await send(entry.data)
                     if entry.final:
                         remaining.discard(entry.job_id)
@@ -191,7 +196,7 @@ class WatchHub:
             caught_up = False
             while remaining or not job_ids:
                 entries, cursor = window.after(cursor) or await self._read_missed(project_id, cursor, job_ids)
-                for entry in select_for(entries, job_ids):
+                for entry in select_for(entries, job_ids, made):
                     await send(entry.data)
                     if entry.final:
                         remaining.discard(entry.job_id)
@@ -236,7 +241,7 @@ class WatchHub:
 
     def _snapshot(self, job: Job) -> Entry:
         data = self._wire.event(EventKind.SNAPSHOT, job, self._clock())
-        return Entry(job.revision, job.job_id, False, job.final, data)
+        return Entry(job.revision, job.job_id, False, job.final, job.request.spec.kind.value, data)
 
     async def _load(self, dirty: Iterable[str]) -> set[str]:
         """Reads the new events of these projects, many at once, and wakes the watchers that they concern.

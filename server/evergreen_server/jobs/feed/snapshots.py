@@ -17,7 +17,7 @@ KEPT = 16
 """Pages kept for later watches, of AT_ONCE jobs each."""
 
 # Without the request, which no event contains, and which is most of a row.
-_COLUMNS = [column for column in jobs.c if column is not jobs.c.spec]
+_COLUMNS = [column for column in jobs.c if column not in {jobs.c.spec, jobs.c.spec_more}]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

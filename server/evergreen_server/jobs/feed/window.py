@@ -17,6 +17,8 @@ class Entry:
     job_id: str
     progress: bool
     final: bool
+    kind: str
+    """What the job makes."""
     data: bytes
 
 
@@ -101,14 +103,17 @@ class ProjectWindow:
         return entries, entries[-1].revision
 
 
-def select_for(entries: Sequence[Entry], job_ids: frozenset[str]) -> Iterable[Entry]:
-    """Returns the events to send to a watch, without a percentage that a later event of the same job follows."""
-    if len(entries) == 1 and (not job_ids or entries[0].job_id in job_ids):
+def select_for(entries: Sequence[Entry], job_ids: frozenset[str], kinds: frozenset[str]) -> Iterable[Entry]:
+    """Returns the events to send to a watch, without a percentage that a later event of the same job follows.
+
+    They are those of the jobs, or without any, those of jobs of these kinds.
+    """
+    if len(entries) == 1 and (entries[0].job_id in job_ids if job_ids else entries[0].kind in kinds):
         return entries
     picked: list[Entry] = []
     later: set[str] = set()
     for entry in reversed(entries):
-        if job_ids and entry.job_id not in job_ids:
+        if entry.job_id not in job_ids if job_ids else entry.kind not in kinds:
             continue
         if not (entry.progress and entry.job_id in later):
             picked.append(entry)

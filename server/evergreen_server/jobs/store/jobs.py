@@ -26,7 +26,7 @@ from evergreen_server.jobs.model.transitions import Claim, take_ownership
 from evergreen_server.jobs.store import ledger
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.claims import ClaimBatcher, RowLocked
-from evergreen_server.jobs.store.needs import needs_of
+from evergreen_server.jobs.store.needs import named_by, needs_of
 from evergreen_server.jobs.store.percentages import MOST, Progress, write_percentages
 from evergreen_server.jobs.store.project_lock import lock_project, refuse_marked
 from evergreen_server.jobs.store.reader import JobReader, find_request, get_job
@@ -90,7 +90,8 @@ class JobStore(JobReader):
             if existing is not None:
                 return existing, []
             key = {"project_id": request.project_id, "request_id": request.request_id}
-            refuse_marked(db, request.project_id, request.scene_id)
+            for scene_id in sorted({request.scene_id, *(scene_id for scene_id, _ in named_by(request))}):
+                refuse_marked(db, request.project_id, scene_id)
             self._refuse(db, request)
             self._check_cap(db, request.project_id, estimated_millicredits)
             self._backlog.admit(db, request.project_id)
@@ -276,6 +277,7 @@ class JobStore(JobReader):
             "revision": job.revision,
             "job_id": job.job_id,
             "kind": kind.value,
+            "job_kind": job.request.spec.kind.value,
             "state": job.state.value,
             "event": self._encode_event(kind, job, now),
             "created_at": to_micros(now),

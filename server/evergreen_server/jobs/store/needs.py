@@ -16,9 +16,15 @@ from evergreen_server.jobs.store.project_lock import SceneBusy
 
 
 def needs_of(job_id: str, request: JobRequest) -> list[dict[str, str]]:
-    """Returns the rows for the files of its scene that a request names."""
-    row = {"project_id": request.project_id, "scene_id": request.scene_id, "job_id": job_id}
-    return [{**row, "path": path} for path in sorted({item.asset.lower() for item in request.spec.media if item.asset})]
+    """Returns the rows for the files of its project that a request names."""
+    row = {"project_id": request.project_id, "job_id": job_id}
+    return [{**row, "scene_id": scene_id, "path": path} for scene_id, path in named_by(request)]
+
+
+def named_by(request: JobRequest) -> list[tuple[str, str]]:
+    """Returns the scene and path, in lower case, of each file that a request names."""
+    media = request.spec.media
+    return sorted({(item.scene_id or request.scene_id, item.asset.lower()) for item in media if item.asset})
 
 
 def refuse_needed(db: sa.Connection, project_id: str, scene_id: str, path: str) -> None:

@@ -20,7 +20,7 @@ MOST = 1000
 """In one transaction."""
 
 # Without the request, which no event contains.
-_COLUMNS = [column for column in jobs.c if column is not jobs.c.spec]
+_COLUMNS = [column for column in jobs.c if column not in {jobs.c.spec, jobs.c.spec_more}]
 LOCK_JOBS = (
     sa.select(*_COLUMNS)
     .where(jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True)), jobs.c.state == State.RUNNING.value)

@@ -16,6 +16,7 @@ from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestR
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import UNFINISHED, State
 from evergreen_server.jobs.store import ledger
+from evergreen_server.ports.specs import MediaKind
 
 PAGE_BYTES = 2 * 1024 * 1024
 """The most JSON of a page's jobs as stored: by default a client reads messages of 4 MiB at most."""
@@ -82,6 +83,7 @@ class JobReader:
         states: Collection[State],
         after: str,
         limit: int,
+        kinds: Collection[MediaKind] = frozenset(MediaKind),
         projects: Collection[str] | None = None,
     ) -> Page:
         """Lists jobs by rising job_id (so by age), those after `after`; empty filters match all.
@@ -94,7 +96,7 @@ class JobReader:
             owners = []
 
         def read(db: sa.Connection) -> Page:
-            found = list(islice(_listed(db, owners, scene_id, states, after, limit + 1), limit + 1))
+            found = list(islice(_listed(db, owners, scene_id, states, kinds, after, limit + 1), limit + 1))
             taken = _within(db, found[:limit])
             query = sa.select(jobs).where(jobs.c.job_id.in_(taken)).order_by(jobs.c.job_id)
             listed = [job_from_row(row) for row in db.execute(query).mappings()] if taken else []
@@ -133,26 +135,29 @@ def _listed(
     owners: Collection[str] | None,
     scene_id: str,
     states: Collection[State],
+    kinds: Collection[MediaKind],
     after: str,
     limit: int,
 ) -> Iterator[str]:
-    """Yields ids of jobs in rising order, by one short index scan for each pair of a project and a state."""
+    """Yields ids of jobs in rising order, by one short index scan for each project, state and kind."""
     query = sa.select(jobs.c.job_id).where(jobs.c.job_id > after).order_by(jobs.c.job_id).limit(limit)
-    # The index of a scene's jobs, like that of a state's jobs, is in order only within a state.
-    wanted = sorted(set(states)) or (list(State) if scene_id else [])
+    # The indexes are in order only within a state and a kind.
+    wanted = [(state, kind) for state in sorted(set(states) or State) for kind in sorted(set(kinds))]
     parts = [query.where(jobs.c.project_id == owner) for owner in sorted(owners)] if owners is not None else [query]
     if scene_id:
         parts = [part.where(jobs.c.scene_id == scene_id) for part in parts]
-    if wanted:
-        parts = [part.where(jobs.c.state == state.value) for part in parts for state in wanted]
+    of_each = [(jobs.c.state == state.value, jobs.c.kind == kind.value) for state, kind in wanted]
+    parts = [part.where(*condition) for part in parts for condition in of_each]
     return heapq.merge(*(db.execute(part).scalars().all() for part in parts))
 
 
 def _within(db: sa.Connection, job_ids: Sequence[str]) -> Sequence[str]:
     """Returns the first of the jobs, as many as fit into a page."""
     # Labels are sent twice: as the job's, and as its request's.
-    columns = (jobs.c.spec, jobs.c.labels, jobs.c.labels, jobs.c.inputs, jobs.c.outputs, jobs.c.warnings)
-    size = sum((sa.func.length(sa.cast(column, sa.Text)) for column in columns), sa.literal(0))
+    texts = (jobs.c.spec, jobs.c.labels, jobs.c.labels, jobs.c.inputs, jobs.c.outputs, jobs.c.warnings)
+    lengths = (sa.func.length(sa.cast(column, sa.Text)) for column in texts)
+    more = sa.func.coalesce(sa.func.length(sa.cast(jobs.c.spec_more, sa.Text)), 0)
+    size = sum(lengths, more)
     sizes = {
         row.job_id: row.size
         for row in db.execute(sa.select(jobs.c.job_id, size.label("size")).where(jobs.c.job_id.in_(job_ids)))

@@ -111,7 +111,7 @@ def request_message(job: Job) -> video_pb2.GenerateVideoRequest:
         prompt_text=spec.prompt_text,
         ratio=spec.ratio,
         resolution=spec.resolution,
-        duration_seconds=spec.duration_seconds,
+        duration_seconds=spec.whole_seconds,
         seed=spec.seed,
         max_attempts=request.max_attempts,
         on_unknown_submission=video_pb2.OnUnknownSubmission.Value(

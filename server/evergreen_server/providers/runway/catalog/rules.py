@@ -7,10 +7,9 @@ sandbox and by the provider itself read alike.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import ClassVar, Protocol
 
-from evergreen_server.ports.specs import Json
+from evergreen_server.ports.specs import Json, Operation
 
 __all__ = [
     "Duration", "Flag", "Issue", "Number", "OneOf", "Operation", "Path", "Rule", "Text",
@@ -18,14 +17,6 @@ __all__ = [
 ]  # fmt: skip
 
 Path = tuple[str | int, ...]
-
-
-class Operation(StrEnum):
-    """What is generated from what; also the last part of the endpoint's path."""
-
-    IMAGE_TO_VIDEO = "image_to_video"
-    TEXT_TO_VIDEO = "text_to_video"
-    VIDEO_TO_VIDEO = "video_to_video"
 
 
 @dataclass(frozen=True, slots=True)
