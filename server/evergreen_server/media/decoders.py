@@ -15,6 +15,7 @@ from typing import Self
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.orders import Answer, Order, Work
 from evergreen_server.ports.media import MediaRefused, MediaTooCostly, MediaUnreachable
+from evergreen_server.runtime.processes import Process
 from evergreen_server.runtime.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -47,8 +48,8 @@ class Decoders:
     def __init__(self, limits: MediaLimits) -> None:
         self._limits = limits
         self._turns = Turns(limits.decoders_at_once)
-        self._all: set[asyncio.subprocess.Process] = set()
-        self._idle: list[asyncio.subprocess.Process] = []
+        self._all: set[Process] = set()
+        self._idle: list[Process] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -58,8 +59,7 @@ class Decoders:
     ) -> None:
         for process in self._idle:
             # A decoder ends with its input; only one that does not is killed.
-            assert process.stdin is not None
-            process.stdin.close()
+            process.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(_END_SECONDS):
                 for process in self._idle:
@@ -119,10 +119,7 @@ class Decoders:
         process = await self._acquire()
         spent, loop = True, asyncio.get_running_loop()
         try:
-            assert process.stdin is not None
-            with suppress(ConnectionError):
-                process.stdin.write(order.line())
-                await process.stdin.drain()
+            await process.send(order.line())
             due = loop.time() + self._limits.work_seconds
             try:
                 async with asyncio.timeout_at(due):
@@ -142,20 +139,17 @@ class Decoders:
             return await self._exchange(order)
         return answer
 
-    async def _acquire(self) -> asyncio.subprocess.Process:
+    async def _acquire(self) -> Process:
         while self._idle:
             process = self._idle.pop()
-            if process.returncode is None:
+            if process.running:
                 return process
-            self._all.discard(process)
+            await self._end(process)
         # A session of its own, so that only the service gets an interrupt from the terminal.
         try:
-            process = await asyncio.create_subprocess_exec(
+            process = await Process.start(
                 *(sys.executable, "-P", "-m", "evergreen_server.media.decoder", self._limits.text()),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
                 env={name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)},
-                start_new_session=True,
             )
         except OSError as exc:
             raise MediaUnreachable("no decoder could be started; try again later") from exc
@@ -171,23 +165,19 @@ class Decoders:
             raise
         return process
 
-    async def _end(self, process: asyncio.subprocess.Process) -> None:
-        # One that has ended is left to the loop, which would not learn its exit status otherwise.
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()
+    async def _end(self, process: Process) -> None:
+        process.kill()
         await process.wait()
+        process.close()
         self._all.discard(process)
 
 
-async def _read_answer(process: asyncio.subprocess.Process) -> Answer:
-    assert process.stdout is not None
+async def _read_answer(process: Process) -> Answer:
     line = b""
     try:
-        line = await process.stdout.readline()
+        line = await process.readline()
         return Answer.read(line)
     except (ValueError, TypeError):
         if line:
-            with suppress(ProcessLookupError):
-                process.terminate()
+            process.terminate()
         raise _Ended(max(0, -await process.wait())) from None
