@@ -91,12 +91,24 @@ class Operation(StrEnum):
     IMAGE_UPSCALE = "image_upscale"
     MULTI_SHOT_VIDEO = "multi_shot_video"
     AVATAR_VIDEOS = "avatar_videos"
+    PRODUCT_AD = "product_ad"
+    PRODUCT_SWAP = "product_swap"
+    PRODUCT_UGC = "product_ugc"
+    AD_LOCALIZATION = "ad_localization"
+    MARKETING_STOCK_IMAGE = "marketing_stock_image"
+    PRODUCT_CAMPAIGN_IMAGE = "product_campaign_image"
 
 
 def kind_made(operation: Operation) -> MediaKind:
     """Returns what an operation makes."""
     match operation:
-        case Operation.TEXT_TO_IMAGE | Operation.IMAGE_UPSCALE:
+        case (
+            Operation.TEXT_TO_IMAGE
+            | Operation.IMAGE_UPSCALE
+            | Operation.AD_LOCALIZATION
+            | Operation.MARKETING_STOCK_IMAGE
+            | Operation.PRODUCT_CAMPAIGN_IMAGE
+        ):
             return MediaKind.IMAGE
         case (
             Operation.TEXT_TO_SPEECH | Operation.SPEECH_TO_SPEECH | Operation.VOICE_DUBBING | Operation.VOICE_ISOLATION

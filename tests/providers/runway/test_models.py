@@ -84,7 +84,7 @@ def test_a_body_that_the_api_takes_has_no_issues(operation: Operation, body: dic
     assert check_body(operation, body) == []
 
 
-@pytest.mark.parametrize("operation", list(Operation))
+@pytest.mark.parametrize("operation", [IMAGE, TEXT, VIDEO])
 def test_every_row_names_all_its_required_fields_at_once(operation: Operation) -> None:
     for model in model_names(operation):
         issues = check_body(operation, {"model": model})
@@ -448,7 +448,9 @@ def test_the_list_tells_of_each_operation_by_itself() -> None:
     assert listed["aleph2"]["video_to_video"].roles == (Role.SOURCE_VIDEO, Role.KEYFRAME)
 
 
-@pytest.mark.parametrize(("operation", "model"), [(row, model) for row in Operation for model in model_names(row)])
+@pytest.mark.parametrize(
+    ("operation", "model"), [(row, model) for row in (IMAGE, TEXT, VIDEO) for model in model_names(row)]
+)
 def test_whatever_the_list_tells_of_an_operation_is_taken_by_it(operation: Operation, model: str) -> None:
     [rules] = [one for info in RunwayModels().models() if info.model == model for one in info.rules
                if one.operation == operation]  # fmt: skip

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from evergreen_server.ports.specs import Json
+from evergreen_server.providers.runway.catalog.recipes import RECIPES
 from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operation, missing, unrecognized, wrong_type
-from evergreen_server.providers.runway.catalog.runway_models import TABLE
 from evergreen_server.providers.runway.catalog.shapes import member_issues
+from evergreen_server.providers.runway.catalog.table import TABLE
 
 __all__ = ["aspect_limits", "check_body", "smallest_side"]
 
@@ -15,12 +16,13 @@ def check_body(operation: Operation, body: Mapping[str, Json], *, strict: bool =
 
     `strict` refuses unknown fields on every model; without it only on those whose schema is declared closed.
     """
-    model = body.get("model")
+    recipe = operation in RECIPES
+    model = str(operation) if recipe else body.get("model")
     row = TABLE.get((operation, model)) if isinstance(model, str) else None
     if row is None:
         return _unknown_model(operation, body)
     issues = list(member_issues(row.fields, row.required, body, ()))
-    unknown = [name for name in body if name != "model" and name not in row.fields]
+    unknown = [name for name in body if name not in row.fields and (recipe or name != "model")]
     if unknown and (strict or row.closed):
         issues.append(unrecognized((), unknown))
     for check in row.checks:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from evergreen_server.ports.specs import GenerationSpec, Json, PreparedMedia, Role
 from evergreen_server.providers.runway.catalog.rules import Operation, Path
-from evergreen_server.providers.runway.catalog.runway_models import TABLE
 from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object
+from evergreen_server.providers.runway.catalog.table import TABLE
 from evergreen_server.providers.runway.catalog.vocabulary import Row
 
 __all__ = ["Composition", "compose", "operation_of", "roles_of"]

@@ -7,7 +7,7 @@ from evergreen_server.providers.runway.catalog.rules import Issue, custom
 
 __all__ = [
     "adaptive_needs_references", "auto_ratio_with_frames", "draft_is_mp4", "draft_task_alone", "grok_references",
-    "keyframe_times", "kling_pictures", "multi_shot", "prores_profile", "seedance_mode",
+    "hdr_profile",    "keyframe_times", "kling_pictures", "multi_shot", "prores_profile", "seedance_mode",
 ]  # fmt: skip
 
 Body = Mapping[str, Json]
@@ -35,6 +35,12 @@ def prores_profile(body: Body) -> Iterator[Issue]:
                 ("proresProfile",),
                 "proresProfile is only valid with a ProRes outputFormat.",
             )
+
+
+def hdr_profile(body: Body) -> Iterator[Issue]:
+    """Checks that a profile comes with the one format of HDR that has profiles."""
+    if "proresProfile" in body and body.get("outputFormat") != "hdr_prores":
+        yield custom(("proresProfile",), "proresProfile is only valid with the outputFormat hdr_prores.")
 
 
 def adaptive_needs_references(body: Body) -> Iterator[Issue]:

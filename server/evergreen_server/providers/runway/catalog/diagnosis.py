@@ -7,7 +7,7 @@ from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Kind,
 from evergreen_server.providers.runway.catalog.checks import check_body
 from evergreen_server.providers.runway.catalog.compose import Composition, compose, operation_of, roles_of
 from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operation, Path
-from evergreen_server.providers.runway.catalog.runway_models import TABLE
+from evergreen_server.providers.runway.catalog.table import CLIPS, TABLE
 from evergreen_server.providers.runway.catalog.vocabulary import SEED, Row
 
 __all__ = ["OWNED", "find_field_errors", "trace"]
@@ -52,9 +52,9 @@ def find_field_errors(spec: GenerationSpec) -> list[FieldError]:
     found = list(_option_errors(spec))
     operation = operation_of(spec.model, (one.role for one in spec.media))
     row = TABLE.get((operation, spec.model))
-    rows = [one for one in TABLE.values() if one.model == spec.model]
+    rows = [one for one in TABLE.values() if one.model == spec.model and one.operation in CLIPS]
     if not rows:
-        known = ", ".join(dict.fromkeys(model for _, model in TABLE))
+        known = ", ".join(dict.fromkeys(model for found, model in TABLE if found in CLIPS))
         found.append(FieldError(field="model", description=f"Unknown model; one of: {known}."))
         if spec.seed is not None:
             found += [FieldError(field="seed", description=issue.message) for issue in SEED.issues(spec.seed, ())]

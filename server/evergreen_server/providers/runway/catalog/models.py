@@ -19,20 +19,24 @@ from evergreen_server.providers.runway.catalog.prices import (
     price_bound,
     tariff_of,
 )
+from evergreen_server.providers.runway.catalog.recipes import RECIPES, path_of
 from evergreen_server.providers.runway.catalog.rules import Duration, Issue, OneOf, Operation, Text
-from evergreen_server.providers.runway.catalog.runway_models import TABLE
 from evergreen_server.providers.runway.catalog.shapes import DATA_URI_LIMIT, MEDIA_TYPES
+from evergreen_server.providers.runway.catalog.table import CLIPS, TABLE
 from evergreen_server.providers.runway.catalog.vocabulary import Row
+from evergreen_server.providers.runway.catalog.voices import AVATARS, LIVE_VOICES, PRESET_VOICES
 
 __all__ = [
-    "DATA_URI_LIMIT", "MEDIA_TYPES", "Issue", "Json", "Kind", "Operation", "RunwayModels", "aspect_limits",
-    "check_body", "default_duration", "duration_bounds", "model_names", "output_size", "price_bound", "smallest_side",
+    "AVATARS", "CLIPS", "DATA_URI_LIMIT", "LIVE_VOICES", "MEDIA_TYPES", "PRESET_VOICES", "RECIPES", "Issue", "Json",
+    "Kind", "Operation", "RunwayModels", "aspect_limits", "check_body", "default_duration", "duration_bounds",
+    "model_names", "output_size", "path_of", "price_bound", "smallest_side",
 ]  # fmt: skip
 
 
 def model_names(operation: Operation | None = None) -> tuple[str, ...]:
-    """Returns the names of all models, or of those of one operation."""
-    return tuple(dict.fromkeys(model for found, model in TABLE if operation in (None, found)))
+    """Returns the names of one operation's models, or of all that make clips from text, pictures or a video."""
+    wanted = CLIPS if operation is None else {operation}
+    return tuple(dict.fromkeys(model for found, model in TABLE if found in wanted))
 
 
 class RunwayModels:
@@ -68,7 +72,7 @@ def _operation(spec: GenerationSpec) -> Operation:
 
 
 def _describe(model: str) -> ModelInfo:
-    rows = [row for row in TABLE.values() if row.model == model]
+    rows = [row for row in TABLE.values() if row.model == model and row.operation in CLIPS]
     roles = {role for row in rows for role in roles_of(row)}
     bounds = [bound for row in rows if (bound := _prompt_most(row)) is not None]
     tariff = TARIFFS.get(model)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from evergreen_server.ports.specs import Json
 from evergreen_server.providers.runway.catalog.rules import Duration, OneOf, Operation
-from evergreen_server.providers.runway.catalog.runway_models import TABLE
+from evergreen_server.providers.runway.catalog.table import TABLE
 
 __all__ = [
     "TARIFFS",

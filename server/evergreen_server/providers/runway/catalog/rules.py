@@ -5,6 +5,7 @@ sandbox and by the provider itself read alike.
 """
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
@@ -119,10 +120,11 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A string whose length is counted in UTF-16 code units."""
+    """A string whose length is counted in UTF-16 code units; `pattern` is what a whole one looks like, `^` to `$`."""
 
     maximum: int | None = None
     minimum: int = 1
+    pattern: str = ""
     expected: ClassVar[str] = "string"
 
     def issues(self, value: Json, path: Path) -> Iterator[Issue]:
@@ -131,10 +133,16 @@ class Text:
             return
         units = len(value.encode("utf-16-le", "surrogatepass")) // 2
         yield from bounds(path, "string", units, self.minimum, self.maximum)
+        if self.pattern and not re.fullmatch(self.pattern, value):
+            details: dict[str, Json] = {"origin": "string", "format": "regex", "pattern": f"/{self.pattern}/"}
+            yield Issue(path, "invalid_format", f"Invalid string: must match pattern /{self.pattern}/", details)
 
     def describe(self) -> str:
+        if self.pattern and self.maximum is None:
+            return f"text of the form {self.pattern}"
         top = "" if self.maximum is None else f" to {self.maximum}"
-        return f"{self.minimum}{top or ' or more'} UTF-16 code units"
+        form = f" of the form {self.pattern}" if self.pattern else ""
+        return f"{self.minimum}{top or ' or more'} UTF-16 code units{form}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +185,9 @@ class Number:
             yield from bounds(path, "number", value, self.low, self.high)
 
     def describe(self) -> str:
-        return "a number" if self.low is None else f"a number from {self.low:g} to {self.high:g}"
+        if self.low is None:
+            return "a number"
+        return f"a number from {self.low:g}" + ("" if self.high is None else f" to {self.high:g}")
 
 
 @dataclass(frozen=True, slots=True)

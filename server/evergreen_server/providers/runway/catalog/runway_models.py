@@ -1,15 +1,11 @@
-"""The rows of the table: what each model takes in each operation, by the provider's own field names.
+"""The rows of the models that make clips from text, pictures or a video: Runway's own, Veo and Seedance."""
 
-A bound that is not known is left open (None), so that nothing is refused which the provider may take.
-"""
-
-from collections.abc import Iterator, Mapping
-from types import MappingProxyType
+from collections.abc import Iterator
 
 from evergreen_server.providers.runway.catalog import cross_field_rules as cross
 from evergreen_server.providers.runway.catalog import vocabulary as v
 from evergreen_server.providers.runway.catalog.hosted_models import hosted_rows
-from evergreen_server.providers.runway.catalog.rules import Duration, Flag, OneOf, Operation, Text
+from evergreen_server.providers.runway.catalog.rules import Duration, Flag, OneOf, Text
 from evergreen_server.providers.runway.catalog.shapes import Frames
 from evergreen_server.providers.runway.catalog.vocabulary import (
     FIRST,
@@ -27,7 +23,13 @@ from evergreen_server.providers.runway.catalog.vocabulary import (
     videos,
 )
 
-__all__ = ["TABLE"]
+__all__ = ["video_rows"]
+
+
+def video_rows() -> Iterator[Row]:
+    """Yields every row of this module, and of the models that the provider hosts for others."""
+    for family in (_gen4, _veo, _seedance, hosted_rows):
+        yield from family()
 
 
 def _gen4() -> Iterator[Row]:
@@ -122,11 +124,3 @@ def _seedance() -> Iterator[Row]:
     yield row(FROM_IMAGE, "seedance2_5", {"promptImage!": Frames("modes"), **newest}, cross.draft_is_mp4, closed=True)
     yield row(FROM_TEXT, "seedance2_5", newest | text, cross.draft_task_alone, cross.draft_is_mp4, closed=True)
     yield row(FROM_VIDEO, "seedance2_5", newest | video, cross.seedance_mode, cross.draft_is_mp4, closed=True)
-
-
-def _table() -> Mapping[tuple[Operation, str], Row]:
-    families = (_gen4, _veo, _seedance, hosted_rows)
-    return MappingProxyType({(one.operation, one.model): one for family in families for one in family()})
-
-
-TABLE: Mapping[tuple[Operation, str], Row] = _table()

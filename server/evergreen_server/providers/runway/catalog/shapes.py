@@ -20,7 +20,10 @@ from evergreen_server.providers.runway.catalog.rules import (
     wrong_type,
 )
 
-__all__ = ["DATA_URI_LIMIT", "MEDIA_TYPES", "Frames", "Items", "Object", "Uri", "member_issues"]
+__all__ = [
+    "DATA_URI_LIMIT", "MEDIA_TYPES", "Frames", "Items", "Object", "Sizes", "Tagged", "Uri", "member_issues", "part",
+    "tagged",
+]  # fmt: skip
 
 DATA_URI_LIMIT = 5_242_880
 """Characters of a whole data URI. Older branches of the API still take 16 MiB; this bound holds for all."""
@@ -62,6 +65,39 @@ class Object:
 
     def describe(self) -> str:
         return f"an object of {', '.join(self.members)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """One of several objects, told apart by their `type`."""
+
+    kinds: Mapping[str, Object]
+    expected: ClassVar[str] = "object"
+
+    def issues(self, value: Json, path: Path) -> Iterator[Issue]:
+        if not isinstance(value, dict):
+            yield wrong_type(path, self.expected, value)
+            return
+        kind = value.get("type")
+        if isinstance(kind, str) and kind in self.kinds:
+            yield from self.kinds[kind].issues(value, path)
+            return
+        details: dict[str, Json] = {"errors": [], "note": "No matching discriminator", "discriminator": "type"}
+        yield Issue((*path, "type"), "invalid_union", "Invalid input", details)
+
+    def describe(self) -> str:
+        return f"an object whose type is {' or '.join(self.kinds)}"
+
+
+def part(members: Mapping[str, Rule]) -> Object:
+    """Returns a closed object; `!` after a member's name marks it as required."""
+    required = frozenset(name[:-1] for name in members if name.endswith("!"))
+    return Object({name.rstrip("!"): rule for name, rule in members.items()}, required)
+
+
+def tagged(kinds: Mapping[str, Mapping[str, Rule]]) -> Tagged:
+    """Returns the rule for objects with a `type`, by what else those of each type have."""
+    return Tagged({kind: part({"type!": OneOf((kind,)), **members}) for kind, members in kinds.items()})
 
 
 def member_issues(
@@ -128,6 +164,28 @@ class Uri:
 
     def describe(self) -> str:
         return f"{self.kind} as an https URL, a runway:// upload or a data URI"
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """One of the named sizes, or any `width:height` with an area in pixels within `least` and `most`."""
+
+    values: tuple[str, ...]
+    least: int
+    most: int
+    expected: ClassVar[str] = "string"
+
+    def issues(self, value: Json, path: Path) -> Iterator[Issue]:
+        if not isinstance(value, str):
+            yield wrong_type(path, self.expected, value)
+            return
+        found = re.fullmatch(r"([0-9]{1,5}):([0-9]{1,5})", value)
+        if value not in self.values and not (found and self.least <= int(found[1]) * int(found[2]) <= self.most):
+            yield custom(path, f"Invalid ratio: expected {self.describe()}")
+
+    def describe(self) -> str:
+        named = ", ".join(self.values)
+        return f"one of {named}, or another width:height of {self.least} to {self.most} pixels"
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,12 @@ class Row:
 LONGEST_SECONDS = 30
 """No model of the API makes a longer video; the bound where a model's own is not known."""
 
+LONGEST_SOURCE_SECONDS = 300
+"""No model of the API takes a longer video; the bound where a model's own is not known."""
+
+MOST_OUTPUTS = 10
+"""No model of the API makes more files at once; the bound where a model's own is not known."""
+
 V6 = ("1280:720", "720:1280", "1104:832", "832:1104", "960:960", "1584:672")
 V4 = ("1280:720", "720:1280", "1920:1080", "1080:1920")
 WIDE_AND_TALL = ("1280:720", "720:1280")

@@ -14,7 +14,7 @@ from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Prepa
 from evergreen_server.providers.runway.catalog.compose import Composition, compose, operation_of
 from evergreen_server.providers.runway.catalog.diagnosis import trace
 from evergreen_server.providers.runway.catalog.figures import amount, count, is_model_name, number, price
-from evergreen_server.providers.runway.catalog.runway_models import TABLE
+from evergreen_server.providers.runway.catalog.table import TABLE
 
 __all__ = [
     "API_VERSION", "TASK_ID", "clean", "encode", "error_text", "field_errors_of", "lacks_credits", "parse",

@@ -1,0 +1,28 @@
+"""The table: what each model takes in each operation, by the provider's own field names.
+
+A bound that is not known is left open (None), so that nothing is refused which the provider may take.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from evergreen_server.providers.runway.catalog.finishing_models import finishing_rows
+from evergreen_server.providers.runway.catalog.picture_models import picture_rows
+from evergreen_server.providers.runway.catalog.recipes import recipe_rows
+from evergreen_server.providers.runway.catalog.rules import Operation
+from evergreen_server.providers.runway.catalog.runway_models import video_rows
+from evergreen_server.providers.runway.catalog.sound_models import sound_rows
+from evergreen_server.providers.runway.catalog.vocabulary import FROM_IMAGE, FROM_TEXT, FROM_VIDEO, Row
+
+__all__ = ["CLIPS", "TABLE"]
+
+CLIPS = frozenset((FROM_IMAGE, FROM_TEXT, FROM_VIDEO))
+"""The operations between which the media of a clip's request decide."""
+
+
+def _table() -> Mapping[tuple[Operation, str], Row]:
+    families = (video_rows, picture_rows, sound_rows, finishing_rows, recipe_rows)
+    return MappingProxyType({(one.operation, one.model): one for family in families for one in family()})
+
+
+TABLE: Mapping[tuple[Operation, str], Row] = _table()
