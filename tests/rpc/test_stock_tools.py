@@ -116,5 +116,5 @@ def test_every_method_of_the_contract_is_tried_above() -> None:
 
     assert methods == {
         *("GenerateVideo", "GetStatus", "WatchProgress", "CancelVideo", "ListVideos"),
-        *("ResolveSubmission", "ListModels", "GetAccount"),
+        *("ResolveSubmission", "ListModels", "GetAccount", "Generate"),
     }

@@ -13,7 +13,7 @@ Every edge calls it with values, whatever its wire. What it refuses is raised as
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -24,7 +24,7 @@ from evergreen_server.jobs.model.states import OnUnknownSubmission
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.ledger import PriceUnknown
 from evergreen_server.ports.catalog import ModelTable
-from evergreen_server.ports.specs import FieldError, GenerationSpec, InvalidRequest, Kind, Media, kind_of
+from evergreen_server.ports.specs import FieldError, GenerationSpec, InvalidRequest, Kind, Media, Operation, kind_of
 from evergreen_storage import id_error, path_error
 
 REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -57,7 +57,8 @@ class GenerationRequest:
 
     `digest` tells the request from any other under its request_id; the caller's edge makes it, always in the same way.
     `inline` holds by SHA-256 (hex) the bytes of the spec's media that have such a digest.
-    A FieldError stands in place of a value that an edge could not read; for media, see `unread_media`.
+    A FieldError stands in place of a value that an edge could not read; for media, see `unread_media`. `unread` is
+    what leaves open what is to be made.
     """
 
     project_id: str
@@ -66,6 +67,7 @@ class GenerationRequest:
     digest: str
     spec: GenerationSpec
     inline: Mapping[str, bytes] = field(default_factory=dict)
+    unread: Sequence[FieldError] = ()
     unread_media: Mapping[int, FieldError] = field(default_factory=dict)
     """By its place in the caller's list, each piece of media that could not be read; the spec has the others."""
     priority: int = 0
@@ -161,8 +163,9 @@ class Intake:
         yield from _key_errors(request)
         if text := id_error("scene", request.scene_id):
             yield FieldError(field="scene_id", description=text)
+        yield from request.unread
         yield from self._media_errors(request)
-        if not request.unread_media:
+        if not request.unread_media and not request.unread:
             # Without one the operation, and so the model's rules, would be guessed.
             yield from self._models.field_errors(request.spec)
         yield from _bound_errors(request)
@@ -178,12 +181,19 @@ class Intake:
             if number in request.unread_media:
                 yield request.unread_media[number]
             else:
-                yield from self._source_errors(f"media[{number}]", next(read), request.inline)
+                media = next(read)
+                yield from self._source_errors(f"media[{number}]", media, request.inline)
+                if request.spec.operation is not Operation.TEXT_TO_IMAGE:
+                    yield from _unread_words(f"media[{number}]", media)
         if sum(len(data) for data in request.inline.values()) > MAX_INLINE_BYTES:
             text = f"inline data may be {MAX_INLINE_BYTES} bytes in all; give larger media by uri or asset"
             yield FieldError(field="media", description=text)
 
     def _source_errors(self, path: str, media: Media, inline: Mapping[str, bytes]) -> Iterator[FieldError]:
+        if media.scene_id:
+            wrong = id_error("scene", media.scene_id) or ("" if media.asset else "only with an asset, which it has")
+            if wrong:
+                yield FieldError(field=f"{path}.scene_id", description=wrong)
         if media.uri is not None:
             if text := self._uris.uri_error(media.uri):
                 yield FieldError(field=f"{path}.uri", description=text)
@@ -195,6 +205,13 @@ class Intake:
             yield FieldError(field=f"{path}.data", description=text)
         elif not inline.get(media.digest or ""):
             yield FieldError(field=f"{path}.data", description="0 bytes are no picture")
+
+
+def _unread_words(path: str, media: Media) -> Iterator[FieldError]:
+    """Yields the words about a reference that only the making of pictures reads."""
+    for name in ("tag", "subject"):
+        if getattr(media, name):
+            yield FieldError(field=f"{path}.{name}", description="only for the references of a picture")
 
 
 def _key_errors(request: GenerationRequest) -> Iterator[FieldError]:

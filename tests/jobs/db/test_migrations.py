@@ -204,7 +204,15 @@ def back_to_the_first(db: sa.Connection) -> None:
         db.execute(sa.text(f"DROP TABLE {table}"))
     for table in ("scene_writers", "storage_locks", "replicas", "schema_version", "model_queues", "turns"):
         db.execute(sa.text(f"DROP TABLE {table}"))
-    for index in ("jobs_by_slot", "jobs_by_end", "jobs_by_state", "provider_tasks_by_age", *THIRD_INDEXES):
+    for index in (
+        "jobs_by_slot",
+        "jobs_by_end",
+        "jobs_by_kind",
+        "jobs_by_project",
+        "jobs_by_state",
+        "provider_tasks_by_age",
+        *THIRD_INDEXES,
+    ):
         db.execute(sa.text(f"DROP INDEX {index}"))
     db.execute(sa.text("CREATE INDEX jobs_by_project ON jobs (project_id, job_id)"))
     db.execute(sa.text("CREATE INDEX jobs_by_state ON jobs (state, job_id)"))

@@ -327,6 +327,32 @@ class _OperationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operation.V
     """Makes a clip from one or more frames."""
     OPERATION_VIDEO_TO_VIDEO: _Operation.ValueType  # 3
     """Makes a new clip from a source video."""
+    OPERATION_TEXT_TO_IMAGE: _Operation.ValueType  # 4
+    """Makes pictures: `GenerateRequest.image`."""
+    OPERATION_TEXT_TO_SPEECH: _Operation.ValueType  # 5
+    """Makes speech: `GenerateRequest.speech`."""
+    OPERATION_SOUND_EFFECT: _Operation.ValueType  # 6
+    """Makes a sound: `GenerateRequest.sound`."""
+    OPERATION_VIDEO_TO_AUDIO: _Operation.ValueType  # 7
+    """Makes a sound for a video: `GenerateRequest.video_sound`."""
+    OPERATION_SPEECH_TO_SPEECH: _Operation.ValueType  # 8
+    """Changes the voice: `GenerateRequest.voice_change`."""
+    OPERATION_VOICE_DUBBING: _Operation.ValueType  # 9
+    """Changes the language: `GenerateRequest.dubbing`."""
+    OPERATION_VOICE_ISOLATION: _Operation.ValueType  # 10
+    """Removes noise: `GenerateRequest.voice_isolation`."""
+    OPERATION_CHARACTER_PERFORMANCE: _Operation.ValueType  # 11
+    """Lets a character act: `GenerateRequest.performance`."""
+    OPERATION_VIDEO_UPSCALE: _Operation.ValueType  # 12
+    """Adds pixels or frames: `GenerateRequest.video_upscale`."""
+    OPERATION_VIDEO_TO_HDR: _Operation.ValueType  # 13
+    """Adds dynamic range: `GenerateRequest.hdr`."""
+    OPERATION_IMAGE_UPSCALE: _Operation.ValueType  # 14
+    """Adds pixels: `GenerateRequest.image_upscale`."""
+    OPERATION_MULTI_SHOT_VIDEO: _Operation.ValueType  # 15
+    """Makes a video of several shots: `GenerateRequest.multi_shot`."""
+    OPERATION_AVATAR_VIDEOS: _Operation.ValueType  # 16
+    """Lets an avatar speak: `GenerateRequest.avatar_video`."""
 
 class Operation(_Operation, metaclass=_OperationEnumTypeWrapper):
     """What a model does with its inputs."""
@@ -339,7 +365,101 @@ OPERATION_IMAGE_TO_VIDEO: Operation.ValueType  # 2
 """Makes a clip from one or more frames."""
 OPERATION_VIDEO_TO_VIDEO: Operation.ValueType  # 3
 """Makes a new clip from a source video."""
+OPERATION_TEXT_TO_IMAGE: Operation.ValueType  # 4
+"""Makes pictures: `GenerateRequest.image`."""
+OPERATION_TEXT_TO_SPEECH: Operation.ValueType  # 5
+"""Makes speech: `GenerateRequest.speech`."""
+OPERATION_SOUND_EFFECT: Operation.ValueType  # 6
+"""Makes a sound: `GenerateRequest.sound`."""
+OPERATION_VIDEO_TO_AUDIO: Operation.ValueType  # 7
+"""Makes a sound for a video: `GenerateRequest.video_sound`."""
+OPERATION_SPEECH_TO_SPEECH: Operation.ValueType  # 8
+"""Changes the voice: `GenerateRequest.voice_change`."""
+OPERATION_VOICE_DUBBING: Operation.ValueType  # 9
+"""Changes the language: `GenerateRequest.dubbing`."""
+OPERATION_VOICE_ISOLATION: Operation.ValueType  # 10
+"""Removes noise: `GenerateRequest.voice_isolation`."""
+OPERATION_CHARACTER_PERFORMANCE: Operation.ValueType  # 11
+"""Lets a character act: `GenerateRequest.performance`."""
+OPERATION_VIDEO_UPSCALE: Operation.ValueType  # 12
+"""Adds pixels or frames: `GenerateRequest.video_upscale`."""
+OPERATION_VIDEO_TO_HDR: Operation.ValueType  # 13
+"""Adds dynamic range: `GenerateRequest.hdr`."""
+OPERATION_IMAGE_UPSCALE: Operation.ValueType  # 14
+"""Adds pixels: `GenerateRequest.image_upscale`."""
+OPERATION_MULTI_SHOT_VIDEO: Operation.ValueType  # 15
+"""Makes a video of several shots: `GenerateRequest.multi_shot`."""
+OPERATION_AVATAR_VIDEOS: Operation.ValueType  # 16
+"""Lets an avatar speak: `GenerateRequest.avatar_video`."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
+
+class _MediaKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MediaKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MediaKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MEDIA_KIND_UNSPECIFIED: _MediaKind.ValueType  # 0
+    """Never sent."""
+    MEDIA_KIND_VIDEO: _MediaKind.ValueType  # 1
+    """A video."""
+    MEDIA_KIND_IMAGE: _MediaKind.ValueType  # 2
+    """A picture."""
+    MEDIA_KIND_SPEECH: _MediaKind.ValueType  # 3
+    """Speech."""
+    MEDIA_KIND_SOUND: _MediaKind.ValueType  # 4
+    """A sound other than speech."""
+
+class MediaKind(_MediaKind, metaclass=_MediaKindEnumTypeWrapper):
+    """What a job makes."""
+
+MEDIA_KIND_UNSPECIFIED: MediaKind.ValueType  # 0
+"""Never sent."""
+MEDIA_KIND_VIDEO: MediaKind.ValueType  # 1
+"""A video."""
+MEDIA_KIND_IMAGE: MediaKind.ValueType  # 2
+"""A picture."""
+MEDIA_KIND_SPEECH: MediaKind.ValueType  # 3
+"""Speech."""
+MEDIA_KIND_SOUND: MediaKind.ValueType  # 4
+"""A sound other than speech."""
+Global___MediaKind: _TypeAlias = MediaKind  # noqa: Y015
+
+class _PriceUnit:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PriceUnitEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PriceUnit.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PRICE_UNIT_UNSPECIFIED: _PriceUnit.ValueType  # 0
+    """Never sent."""
+    PRICE_UNIT_SECOND: _PriceUnit.ValueType  # 1
+    """Seconds of what is made, or of the source if what is made is as long."""
+    PRICE_UNIT_PICTURE: _PriceUnit.ValueType  # 2
+    """Pictures."""
+    PRICE_UNIT_FRAME: _PriceUnit.ValueType  # 3
+    """Frames of the video that is made."""
+    PRICE_UNIT_CHARACTER: _PriceUnit.ValueType  # 4
+    """Characters of the text."""
+    PRICE_UNIT_TASK: _PriceUnit.ValueType  # 5
+    """Tasks, whatever they make."""
+
+class PriceUnit(_PriceUnit, metaclass=_PriceUnitEnumTypeWrapper):
+    """What a price counts."""
+
+PRICE_UNIT_UNSPECIFIED: PriceUnit.ValueType  # 0
+"""Never sent."""
+PRICE_UNIT_SECOND: PriceUnit.ValueType  # 1
+"""Seconds of what is made, or of the source if what is made is as long."""
+PRICE_UNIT_PICTURE: PriceUnit.ValueType  # 2
+"""Pictures."""
+PRICE_UNIT_FRAME: PriceUnit.ValueType  # 3
+"""Frames of the video that is made."""
+PRICE_UNIT_CHARACTER: PriceUnit.ValueType  # 4
+"""Characters of the text."""
+PRICE_UNIT_TASK: PriceUnit.ValueType  # 5
+"""Tasks, whatever they make."""
+Global___PriceUnit: _TypeAlias = PriceUnit  # noqa: Y015
 
 @_typing.final
 class Job(_message.Message):
@@ -392,6 +512,8 @@ class Job(_message.Message):
     QUEUE_POSITION_FIELD_NUMBER: _builtins.int
     ESTIMATED_START_TIME_FIELD_NUMBER: _builtins.int
     ESTIMATED_END_TIME_FIELD_NUMBER: _builtins.int
+    GENERATE_REQUEST_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job's id, a UUIDv7 in lower case. Ids sort by time of acceptance."""
     project_id: _builtins.str
@@ -430,6 +552,8 @@ class Job(_message.Message):
     priority. Set by `GetStatus` and `ListVideos` while the stage is `WAITING`, up to a second old; absent
     otherwise.
     """
+    kind: Global___MediaKind.ValueType
+    """What the job makes."""
     @_builtins.property
     def request(self) -> Global___GenerateVideoRequest:
         """The request as accepted. Set by `GetStatus`, `ListVideos`, `GenerateVideo`, `CancelVideo` and
@@ -483,6 +607,10 @@ class Job(_message.Message):
         `RUNNING`; absent if it cannot be estimated, and from `DELIVERING` on.
         """
 
+    @_builtins.property
+    def generate_request(self) -> Global___GenerateRequest:
+        """The request as accepted, of a job of `Generate`, whose `request` is absent. Absent in events."""
+
     def __init__(
         self,
         *,
@@ -511,10 +639,12 @@ class Job(_message.Message):
         queue_position: _builtins.int | None = ...,
         estimated_start_time: _timestamp_pb2.Timestamp | None = ...,
         estimated_end_time: _timestamp_pb2.Timestamp | None = ...,
+        generate_request: Global___GenerateRequest | None = ...,
+        kind: Global___MediaKind.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "_estimated_credits", b"_estimated_credits", "_queue_position", b"_queue_position", "charged_credits", b"charged_credits", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimated_credits", b"estimated_credits", "estimated_end_time", b"estimated_end_time", "estimated_start_time", b"estimated_start_time", "queue_position", b"queue_position", "request", b"request", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "_estimated_credits", b"_estimated_credits", "_queue_position", b"_queue_position", "charged_credits", b"charged_credits", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimated_credits", b"estimated_credits", "estimated_end_time", b"estimated_end_time", "estimated_start_time", b"estimated_start_time", "generate_request", b"generate_request", "queue_position", b"queue_position", "request", b"request", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "_estimated_credits", b"_estimated_credits", "_queue_position", b"_queue_position", "attempt", b"attempt", "charged_credits", b"charged_credits", "cost_basis", b"cost_basis", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimated_credits", b"estimated_credits", "estimated_end_time", b"estimated_end_time", "estimated_start_time", b"estimated_start_time", "job_id", b"job_id", "labels", b"labels", "outputs", b"outputs", "progress", b"progress", "project_id", b"project_id", "provider_task_id", b"provider_task_id", "queue_position", b"queue_position", "request", b"request", "request_id", b"request_id", "revision", b"revision", "scene_id", b"scene_id", "stage", b"stage", "start_time", b"start_time", "state", b"state", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "_estimated_credits", b"_estimated_credits", "_queue_position", b"_queue_position", "attempt", b"attempt", "charged_credits", b"charged_credits", "cost_basis", b"cost_basis", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimated_credits", b"estimated_credits", "estimated_end_time", b"estimated_end_time", "estimated_start_time", b"estimated_start_time", "generate_request", b"generate_request", "job_id", b"job_id", "kind", b"kind", "labels", b"labels", "outputs", b"outputs", "progress", b"progress", "project_id", b"project_id", "provider_task_id", b"provider_task_id", "queue_position", b"queue_position", "request", b"request", "request_id", b"request_id", "revision", b"revision", "scene_id", b"scene_id", "stage", b"stage", "start_time", b"start_time", "state", b"state", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__charged_credits: _TypeAlias = _typing.Literal["charged_credits"]  # noqa: Y015
     _WhichOneofArgType__charged_credits: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits"]  # noqa: Y015
@@ -710,6 +840,9 @@ class Media(_message.Message):
     ASSET_FIELD_NUMBER: _builtins.int
     ROLE_FIELD_NUMBER: _builtins.int
     AT_SECONDS_FIELD_NUMBER: _builtins.int
+    SCENE_ID_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
+    SUBJECT_FIELD_NUMBER: _builtins.int
     uri: _builtins.str
     """An `http` or `https` URL on a public host, up to 2,048 characters, without user or password. The service
     fetches it at once and keeps it in the scene. Redirects are followed only to public hosts.
@@ -717,12 +850,24 @@ class Media(_message.Message):
     data: _builtins.bytes
     """The bytes themselves; up to 3 MiB for all inputs together. Kept in the scene, and never returned."""
     asset: _builtins.str
-    """The path of a file in the same scene, such as `images/hero.png`."""
+    """The path of a file in the same scene, such as `images/hero.png`; or in that of `scene_id`."""
     role: Global___MediaRole.ValueType
-    """What the input is for. Required."""
+    """What the input is for. Required in `GenerateVideo`; in `Generate` the field that holds the input says it."""
     at_seconds: _builtins.float
     """The position of a `KEYFRAME` in the source video, in seconds from its start, ≥ 0. Required for a keyframe,
     rejected otherwise.
+    """
+    scene_id: _builtins.str
+    """The scene of the same project that has the `asset`, and is not deleted before the job is final. Empty: the
+    job's own scene.
+    """
+    tag: _builtins.str
+    """The name by which a prompt mentions a reference picture, as `@name`: 3 to 16 characters, a lower-case letter
+    first, then `a-z0-9_`. Only in `ImageSpec.references`, for models that take it.
+    """
+    subject: _builtins.str
+    """What a reference picture shows, `human` or `object` (the default). Only in `ImageSpec.references`, for models
+    that take it.
     """
     def __init__(
         self,
@@ -732,10 +877,13 @@ class Media(_message.Message):
         asset: _builtins.str = ...,
         role: Global___MediaRole.ValueType = ...,
         at_seconds: _builtins.float | None = ...,
+        scene_id: _builtins.str = ...,
+        tag: _builtins.str = ...,
+        subject: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_at_seconds", b"_at_seconds", "asset", b"asset", "at_seconds", b"at_seconds", "data", b"data", "source", b"source", "uri", b"uri"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_at_seconds", b"_at_seconds", "asset", b"asset", "at_seconds", b"at_seconds", "data", b"data", "role", b"role", "source", b"source", "uri", b"uri"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_at_seconds", b"_at_seconds", "asset", b"asset", "at_seconds", b"at_seconds", "data", b"data", "role", b"role", "scene_id", b"scene_id", "source", b"source", "subject", b"subject", "tag", b"tag", "uri", b"uri"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__at_seconds: _TypeAlias = _typing.Literal["at_seconds"]  # noqa: Y015
     _WhichOneofArgType__at_seconds: _TypeAlias = _typing.Literal["_at_seconds", b"_at_seconds"]  # noqa: Y015
@@ -941,6 +1089,779 @@ class GenerateVideoResponse(_message.Message):
 Global___GenerateVideoResponse: _TypeAlias = GenerateVideoResponse  # noqa: Y015
 
 @_typing.final
+class GenerateRequest(_message.Message):
+    """Request for `Generate`: one picture, speech, sound or video, or several variants of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    SCENE_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    IMAGE_FIELD_NUMBER: _builtins.int
+    SPEECH_FIELD_NUMBER: _builtins.int
+    SOUND_FIELD_NUMBER: _builtins.int
+    VIDEO_SOUND_FIELD_NUMBER: _builtins.int
+    VOICE_CHANGE_FIELD_NUMBER: _builtins.int
+    DUBBING_FIELD_NUMBER: _builtins.int
+    VOICE_ISOLATION_FIELD_NUMBER: _builtins.int
+    PERFORMANCE_FIELD_NUMBER: _builtins.int
+    VIDEO_UPSCALE_FIELD_NUMBER: _builtins.int
+    HDR_FIELD_NUMBER: _builtins.int
+    IMAGE_UPSCALE_FIELD_NUMBER: _builtins.int
+    MULTI_SHOT_FIELD_NUMBER: _builtins.int
+    AVATAR_VIDEO_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    MAX_CREDITS_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    ON_UNKNOWN_SUBMISSION_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    START_BY_FIELD_NUMBER: _builtins.int
+    FINISH_BY_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project. Required. Created if it does not exist."""
+    scene_id: _builtins.str
+    """The scene in the project. Required. Created if it does not exist."""
+    request_id: _builtins.str
+    """The caller's own id of this request, as in `GenerateVideoRequest`; both kinds of requests share the ids of a
+    project. Required.
+    """
+    model: _builtins.str
+    """The model's name, one of `ListModels`, such as `gen4_image`. Required, but for `multi_shot` and
+    `avatar_video`, which have one model.
+    """
+    seed: _builtins.int
+    """Makes a result more or less repeatable; 0 to 4,294,967,295. Only for models that take it. Absent: random."""
+    max_credits: _builtins.float
+    """As in `GenerateVideoRequest`."""
+    max_attempts: _builtins.int
+    """As in `GenerateVideoRequest`."""
+    on_unknown_submission: Global___OnUnknownSubmission.ValueType
+    """As in `GenerateVideoRequest`."""
+    validate_only: _builtins.bool
+    """As in `GenerateVideoRequest`."""
+    priority: _builtins.int
+    """As in `GenerateVideoRequest`."""
+    @_builtins.property
+    def image(self) -> Global___ImageSpec:
+        """Pictures from a prompt."""
+
+    @_builtins.property
+    def speech(self) -> Global___SpeechSpec:
+        """Speech from a text."""
+
+    @_builtins.property
+    def sound(self) -> Global___SoundSpec:
+        """A sound from a prompt."""
+
+    @_builtins.property
+    def video_sound(self) -> Global___VideoSoundSpec:
+        """A sound for a video."""
+
+    @_builtins.property
+    def voice_change(self) -> Global___VoiceChangeSpec:
+        """The same words in another voice."""
+
+    @_builtins.property
+    def dubbing(self) -> Global___DubbingSpec:
+        """The same speech in another language."""
+
+    @_builtins.property
+    def voice_isolation(self) -> Global___VoiceIsolationSpec:
+        """The voice without the noise around it."""
+
+    @_builtins.property
+    def performance(self) -> Global___PerformanceSpec:
+        """A character that acts as somebody does in a video."""
+
+    @_builtins.property
+    def video_upscale(self) -> Global___VideoUpscaleSpec:
+        """A video with more pixels or frames."""
+
+    @_builtins.property
+    def hdr(self) -> Global___HdrSpec:
+        """A video with high dynamic range."""
+
+    @_builtins.property
+    def image_upscale(self) -> Global___ImageUpscaleSpec:
+        """A picture with more pixels."""
+
+    @_builtins.property
+    def multi_shot(self) -> Global___MultiShotSpec:
+        """A video of several shots."""
+
+    @_builtins.property
+    def avatar_video(self) -> Global___AvatarVideoSpec:
+        """A video of an avatar that speaks."""
+
+    @_builtins.property
+    def options(self) -> _struct_pb2.Struct:
+        """Options that are specific to this model, under the provider's own field names, such as `{"quality": "low"}`.
+        `OperationRules.options` lists the allowed names. Must not contain URIs.
+        """
+
+    @_builtins.property
+    def start_by(self) -> _timestamp_pb2.Timestamp:
+        """As in `GenerateVideoRequest`."""
+
+    @_builtins.property
+    def finish_by(self) -> _timestamp_pb2.Timestamp:
+        """As in `GenerateVideoRequest`."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """As in `GenerateVideoRequest`."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        scene_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        model: _builtins.str = ...,
+        image: Global___ImageSpec | None = ...,
+        speech: Global___SpeechSpec | None = ...,
+        sound: Global___SoundSpec | None = ...,
+        video_sound: Global___VideoSoundSpec | None = ...,
+        voice_change: Global___VoiceChangeSpec | None = ...,
+        dubbing: Global___DubbingSpec | None = ...,
+        voice_isolation: Global___VoiceIsolationSpec | None = ...,
+        performance: Global___PerformanceSpec | None = ...,
+        video_upscale: Global___VideoUpscaleSpec | None = ...,
+        hdr: Global___HdrSpec | None = ...,
+        image_upscale: Global___ImageUpscaleSpec | None = ...,
+        multi_shot: Global___MultiShotSpec | None = ...,
+        avatar_video: Global___AvatarVideoSpec | None = ...,
+        options: _struct_pb2.Struct | None = ...,
+        seed: _builtins.int | None = ...,
+        max_credits: _builtins.float | None = ...,
+        max_attempts: _builtins.int = ...,
+        on_unknown_submission: Global___OnUnknownSubmission.ValueType = ...,
+        validate_only: _builtins.bool = ...,
+        priority: _builtins.int = ...,
+        start_by: _timestamp_pb2.Timestamp | None = ...,
+        finish_by: _timestamp_pb2.Timestamp | None = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_credits", b"_max_credits", "_seed", b"_seed", "avatar_video", b"avatar_video", "dubbing", b"dubbing", "finish_by", b"finish_by", "hdr", b"hdr", "image", b"image", "image_upscale", b"image_upscale", "max_credits", b"max_credits", "multi_shot", b"multi_shot", "operation", b"operation", "options", b"options", "performance", b"performance", "seed", b"seed", "sound", b"sound", "speech", b"speech", "start_by", b"start_by", "video_sound", b"video_sound", "video_upscale", b"video_upscale", "voice_change", b"voice_change", "voice_isolation", b"voice_isolation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_credits", b"_max_credits", "_seed", b"_seed", "avatar_video", b"avatar_video", "dubbing", b"dubbing", "finish_by", b"finish_by", "hdr", b"hdr", "image", b"image", "image_upscale", b"image_upscale", "labels", b"labels", "max_attempts", b"max_attempts", "max_credits", b"max_credits", "model", b"model", "multi_shot", b"multi_shot", "on_unknown_submission", b"on_unknown_submission", "operation", b"operation", "options", b"options", "performance", b"performance", "priority", b"priority", "project_id", b"project_id", "request_id", b"request_id", "scene_id", b"scene_id", "seed", b"seed", "sound", b"sound", "speech", b"speech", "start_by", b"start_by", "validate_only", b"validate_only", "video_sound", b"video_sound", "video_upscale", b"video_upscale", "voice_change", b"voice_change", "voice_isolation", b"voice_isolation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_credits: _TypeAlias = _typing.Literal["max_credits"]  # noqa: Y015
+    _WhichOneofArgType__max_credits: _TypeAlias = _typing.Literal["_max_credits", b"_max_credits"]  # noqa: Y015
+    _WhichOneofReturnType__seed: _TypeAlias = _typing.Literal["seed"]  # noqa: Y015
+    _WhichOneofArgType__seed: _TypeAlias = _typing.Literal["_seed", b"_seed"]  # noqa: Y015
+    _WhichOneofReturnType_operation: _TypeAlias = _typing.Literal["image", "speech", "sound", "video_sound", "voice_change", "dubbing", "voice_isolation", "performance", "video_upscale", "hdr", "image_upscale", "multi_shot", "avatar_video"]  # noqa: Y015
+    _WhichOneofArgType_operation: _TypeAlias = _typing.Literal["operation", b"operation"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_credits) -> _WhichOneofReturnType__max_credits | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seed) -> _WhichOneofReturnType__seed | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_operation) -> _WhichOneofReturnType_operation | None: ...
+
+Global___GenerateRequest: _TypeAlias = GenerateRequest  # noqa: Y015
+
+@_typing.final
+class GenerateResponse(_message.Message):
+    """Response of `Generate`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JOB_FIELD_NUMBER: _builtins.int
+    ESTIMATED_CREDITS_FIELD_NUMBER: _builtins.int
+    estimated_credits: _builtins.float
+    """The quote: the most that one attempt may cost, in credits. Absent if the price is not known."""
+    @_builtins.property
+    def job(self) -> Global___Job:
+        """The job. Absent with `validate_only`."""
+
+    def __init__(
+        self,
+        *,
+        job: Global___Job | None = ...,
+        estimated_credits: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits", "estimated_credits", b"estimated_credits", "job", b"job"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits", "estimated_credits", b"estimated_credits", "job", b"job"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__estimated_credits: _TypeAlias = _typing.Literal["estimated_credits"]  # noqa: Y015
+    _WhichOneofArgType__estimated_credits: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__estimated_credits) -> _WhichOneofReturnType__estimated_credits | None: ...
+
+Global___GenerateResponse: _TypeAlias = GenerateResponse  # noqa: Y015
+
+@_typing.final
+class ImageSpec(_message.Message):
+    """Pictures from a prompt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_TEXT_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    OUTPUT_COUNT_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    prompt_text: _builtins.str
+    """What the picture should show. Its maximum length depends on the model. Required."""
+    ratio: _builtins.str
+    """The size or aspect ratio, one of the model's `ratios`. Empty: the model chooses, if it allows that."""
+    output_count: _builtins.int
+    """How many pictures to make, each of which is paid for; the model says how many it can. 0: one, or as many as
+    the model makes by itself.
+    """
+    @_builtins.property
+    def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___Media]:
+        """Pictures to work from; their number depends on the model."""
+
+    def __init__(
+        self,
+        *,
+        prompt_text: _builtins.str = ...,
+        ratio: _builtins.str = ...,
+        output_count: _builtins.int = ...,
+        references: _abc.Iterable[Global___Media] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["output_count", b"output_count", "prompt_text", b"prompt_text", "ratio", b"ratio", "references", b"references"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageSpec: _TypeAlias = ImageSpec  # noqa: Y015
+
+@_typing.final
+class SpeechSpec(_message.Message):
+    """Speech from a text."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TEXT_FIELD_NUMBER: _builtins.int
+    VOICE_FIELD_NUMBER: _builtins.int
+    VOICE_REFERENCE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """What to say. Its maximum length depends on the model. Required."""
+    voice: _builtins.str
+    """The name of one of the provider's voices, as `OperationRules.voices` lists them."""
+    language: _builtins.str
+    """The language, as an ISO 639-1 code such as `en`. Empty: the model finds it out."""
+    @_builtins.property
+    def voice_reference(self) -> Global___Media:
+        """A sound that shows the voice, for models that take one instead of a name."""
+
+    def __init__(
+        self,
+        *,
+        text: _builtins.str = ...,
+        voice: _builtins.str = ...,
+        voice_reference: Global___Media | None = ...,
+        language: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["voice_reference", b"voice_reference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "text", b"text", "voice", b"voice", "voice_reference", b"voice_reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpeechSpec: _TypeAlias = SpeechSpec  # noqa: Y015
+
+@_typing.final
+class SoundSpec(_message.Message):
+    """A sound from a prompt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_TEXT_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    LOOP_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
+    OUTPUT_COUNT_FIELD_NUMBER: _builtins.int
+    prompt_text: _builtins.str
+    """What should be heard. Required."""
+    duration_seconds: _builtins.float
+    """The length in seconds; the bounds depend on the model. Absent: the model chooses, if it allows that."""
+    loop: _builtins.bool
+    """Whether its end should fit its beginning."""
+    output_count: _builtins.int
+    """How many variants to make. 0: one."""
+    @_builtins.property
+    def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___Media]:
+        """Sounds to work from; their number depends on the model."""
+
+    def __init__(
+        self,
+        *,
+        prompt_text: _builtins.str = ...,
+        duration_seconds: _builtins.float | None = ...,
+        loop: _builtins.bool = ...,
+        references: _abc.Iterable[Global___Media] | None = ...,
+        output_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_seconds", b"_duration_seconds", "duration_seconds", b"duration_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_seconds", b"_duration_seconds", "duration_seconds", b"duration_seconds", "loop", b"loop", "output_count", b"output_count", "prompt_text", b"prompt_text", "references", b"references"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duration_seconds: _TypeAlias = _typing.Literal["duration_seconds"]  # noqa: Y015
+    _WhichOneofArgType__duration_seconds: _TypeAlias = _typing.Literal["_duration_seconds", b"_duration_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_seconds) -> _WhichOneofReturnType__duration_seconds | None: ...
+
+Global___SoundSpec: _TypeAlias = SoundSpec  # noqa: Y015
+
+@_typing.final
+class VideoSoundSpec(_message.Message):
+    """A sound for a video."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_FIELD_NUMBER: _builtins.int
+    PROMPT_TEXT_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    OUTPUT_COUNT_FIELD_NUMBER: _builtins.int
+    prompt_text: _builtins.str
+    """What should be heard. Empty: what is seen."""
+    duration_seconds: _builtins.float
+    """The length in seconds. Required by the present model."""
+    output_count: _builtins.int
+    """How many variants to make. 0: one."""
+    @_builtins.property
+    def video(self) -> Global___Media:
+        """The video. Required."""
+
+    def __init__(
+        self,
+        *,
+        video: Global___Media | None = ...,
+        prompt_text: _builtins.str = ...,
+        duration_seconds: _builtins.float | None = ...,
+        output_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_seconds", b"_duration_seconds", "duration_seconds", b"duration_seconds", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_seconds", b"_duration_seconds", "duration_seconds", b"duration_seconds", "output_count", b"output_count", "prompt_text", b"prompt_text", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duration_seconds: _TypeAlias = _typing.Literal["duration_seconds"]  # noqa: Y015
+    _WhichOneofArgType__duration_seconds: _TypeAlias = _typing.Literal["_duration_seconds", b"_duration_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_seconds) -> _WhichOneofReturnType__duration_seconds | None: ...
+
+Global___VideoSoundSpec: _TypeAlias = VideoSoundSpec  # noqa: Y015
+
+@_typing.final
+class VoiceChangeSpec(_message.Message):
+    """The same words in another voice."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDIO_FIELD_NUMBER: _builtins.int
+    VIDEO_FIELD_NUMBER: _builtins.int
+    VOICE_FIELD_NUMBER: _builtins.int
+    MAX_SOURCE_SECONDS_FIELD_NUMBER: _builtins.int
+    voice: _builtins.str
+    """The name of the new voice, as in `SpeechSpec`. Required."""
+    max_source_seconds: _builtins.float
+    """The greatest length that the source has, in seconds: the quote counts with it, and a longer source is refused
+    before anything is spent. Absent: the longest that the model takes.
+    """
+    @_builtins.property
+    def audio(self) -> Global___Media:
+        """A sound."""
+
+    @_builtins.property
+    def video(self) -> Global___Media:
+        """A video with sound."""
+
+    def __init__(
+        self,
+        *,
+        audio: Global___Media | None = ...,
+        video: Global___Media | None = ...,
+        voice: _builtins.str = ...,
+        max_source_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "audio", b"audio", "max_source_seconds", b"max_source_seconds", "source", b"source", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "audio", b"audio", "max_source_seconds", b"max_source_seconds", "source", b"source", "video", b"video", "voice", b"voice"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_source_seconds: _TypeAlias = _typing.Literal["max_source_seconds"]  # noqa: Y015
+    _WhichOneofArgType__max_source_seconds: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds"]  # noqa: Y015
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["audio", "video"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_source_seconds) -> _WhichOneofReturnType__max_source_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___VoiceChangeSpec: _TypeAlias = VoiceChangeSpec  # noqa: Y015
+
+@_typing.final
+class DubbingSpec(_message.Message):
+    """The same speech in another language."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDIO_FIELD_NUMBER: _builtins.int
+    TARGET_LANGUAGE_FIELD_NUMBER: _builtins.int
+    MAX_SOURCE_SECONDS_FIELD_NUMBER: _builtins.int
+    target_language: _builtins.str
+    """The language to speak, one of the model's `languages`. Required."""
+    max_source_seconds: _builtins.float
+    """As in `VoiceChangeSpec`."""
+    @_builtins.property
+    def audio(self) -> Global___Media:
+        """What is spoken. Required."""
+
+    def __init__(
+        self,
+        *,
+        audio: Global___Media | None = ...,
+        target_language: _builtins.str = ...,
+        max_source_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "audio", b"audio", "max_source_seconds", b"max_source_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "audio", b"audio", "max_source_seconds", b"max_source_seconds", "target_language", b"target_language"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_source_seconds: _TypeAlias = _typing.Literal["max_source_seconds"]  # noqa: Y015
+    _WhichOneofArgType__max_source_seconds: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_source_seconds) -> _WhichOneofReturnType__max_source_seconds | None: ...
+
+Global___DubbingSpec: _TypeAlias = DubbingSpec  # noqa: Y015
+
+@_typing.final
+class VoiceIsolationSpec(_message.Message):
+    """The voice without the noise around it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDIO_FIELD_NUMBER: _builtins.int
+    MAX_SOURCE_SECONDS_FIELD_NUMBER: _builtins.int
+    max_source_seconds: _builtins.float
+    """As in `VoiceChangeSpec`."""
+    @_builtins.property
+    def audio(self) -> Global___Media:
+        """What is spoken. Required."""
+
+    def __init__(
+        self,
+        *,
+        audio: Global___Media | None = ...,
+        max_source_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "audio", b"audio", "max_source_seconds", b"max_source_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "audio", b"audio", "max_source_seconds", b"max_source_seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_source_seconds: _TypeAlias = _typing.Literal["max_source_seconds"]  # noqa: Y015
+    _WhichOneofArgType__max_source_seconds: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_source_seconds) -> _WhichOneofReturnType__max_source_seconds | None: ...
+
+Global___VoiceIsolationSpec: _TypeAlias = VoiceIsolationSpec  # noqa: Y015
+
+@_typing.final
+class PerformanceSpec(_message.Message):
+    """A character that acts as somebody does in a video."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHARACTER_IMAGE_FIELD_NUMBER: _builtins.int
+    CHARACTER_VIDEO_FIELD_NUMBER: _builtins.int
+    PERFORMANCE_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    MAX_SOURCE_SECONDS_FIELD_NUMBER: _builtins.int
+    ratio: _builtins.str
+    """The size, one of the model's `ratios`. Empty: the model chooses."""
+    max_source_seconds: _builtins.float
+    """As in `VoiceChangeSpec`, of the performance."""
+    @_builtins.property
+    def character_image(self) -> Global___Media:
+        """A picture."""
+
+    @_builtins.property
+    def character_video(self) -> Global___Media:
+        """A video."""
+
+    @_builtins.property
+    def performance(self) -> Global___Media:
+        """The video that shows what to act. Required."""
+
+    def __init__(
+        self,
+        *,
+        character_image: Global___Media | None = ...,
+        character_video: Global___Media | None = ...,
+        performance: Global___Media | None = ...,
+        ratio: _builtins.str = ...,
+        max_source_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "character", b"character", "character_image", b"character_image", "character_video", b"character_video", "max_source_seconds", b"max_source_seconds", "performance", b"performance"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "character", b"character", "character_image", b"character_image", "character_video", b"character_video", "max_source_seconds", b"max_source_seconds", "performance", b"performance", "ratio", b"ratio"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_source_seconds: _TypeAlias = _typing.Literal["max_source_seconds"]  # noqa: Y015
+    _WhichOneofArgType__max_source_seconds: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds"]  # noqa: Y015
+    _WhichOneofReturnType_character: _TypeAlias = _typing.Literal["character_image", "character_video"]  # noqa: Y015
+    _WhichOneofArgType_character: _TypeAlias = _typing.Literal["character", b"character"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_source_seconds) -> _WhichOneofReturnType__max_source_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_character) -> _WhichOneofReturnType_character | None: ...
+
+Global___PerformanceSpec: _TypeAlias = PerformanceSpec  # noqa: Y015
+
+@_typing.final
+class VideoUpscaleSpec(_message.Message):
+    """A video with more pixels or frames."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_FIELD_NUMBER: _builtins.int
+    RESOLUTION_FIELD_NUMBER: _builtins.int
+    TARGET_FRAME_RATE_FIELD_NUMBER: _builtins.int
+    MAX_SOURCE_SECONDS_FIELD_NUMBER: _builtins.int
+    resolution: _builtins.str
+    """The resolution to reach, for models that have `resolutions`. Empty: the model chooses."""
+    target_frame_rate: _builtins.str
+    """The frames per second to reach, such as `60` or `29.97`, for models that take it."""
+    max_source_seconds: _builtins.float
+    """As in `VoiceChangeSpec`."""
+    @_builtins.property
+    def video(self) -> Global___Media:
+        """The video. Required."""
+
+    def __init__(
+        self,
+        *,
+        video: Global___Media | None = ...,
+        resolution: _builtins.str = ...,
+        target_frame_rate: _builtins.str = ...,
+        max_source_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "max_source_seconds", b"max_source_seconds", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "max_source_seconds", b"max_source_seconds", "resolution", b"resolution", "target_frame_rate", b"target_frame_rate", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_source_seconds: _TypeAlias = _typing.Literal["max_source_seconds"]  # noqa: Y015
+    _WhichOneofArgType__max_source_seconds: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_source_seconds) -> _WhichOneofReturnType__max_source_seconds | None: ...
+
+Global___VideoUpscaleSpec: _TypeAlias = VideoUpscaleSpec  # noqa: Y015
+
+@_typing.final
+class HdrSpec(_message.Message):
+    """A video with high dynamic range. `options` choose the format."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VIDEO_FIELD_NUMBER: _builtins.int
+    MAX_SOURCE_SECONDS_FIELD_NUMBER: _builtins.int
+    max_source_seconds: _builtins.float
+    """As in `VoiceChangeSpec`."""
+    @_builtins.property
+    def video(self) -> Global___Media:
+        """The video. Required."""
+
+    def __init__(
+        self,
+        *,
+        video: Global___Media | None = ...,
+        max_source_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "max_source_seconds", b"max_source_seconds", "video", b"video"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds", "max_source_seconds", b"max_source_seconds", "video", b"video"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_source_seconds: _TypeAlias = _typing.Literal["max_source_seconds"]  # noqa: Y015
+    _WhichOneofArgType__max_source_seconds: _TypeAlias = _typing.Literal["_max_source_seconds", b"_max_source_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_source_seconds) -> _WhichOneofReturnType__max_source_seconds | None: ...
+
+Global___HdrSpec: _TypeAlias = HdrSpec  # noqa: Y015
+
+@_typing.final
+class ImageUpscaleSpec(_message.Message):
+    """A picture with more pixels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IMAGE_FIELD_NUMBER: _builtins.int
+    SCALE_FACTOR_FIELD_NUMBER: _builtins.int
+    scale_factor: _builtins.int
+    """How many times as wide and high, such as 2 or 4. 0: the model chooses."""
+    @_builtins.property
+    def image(self) -> Global___Media:
+        """The picture. Required."""
+
+    def __init__(
+        self,
+        *,
+        image: Global___Media | None = ...,
+        scale_factor: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["image", b"image"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "scale_factor", b"scale_factor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ImageUpscaleSpec: _TypeAlias = ImageUpscaleSpec  # noqa: Y015
+
+@_typing.final
+class MultiShotSpec(_message.Message):
+    """A video of several shots, divided by the model (`prompt_text`) or by the caller (`shots`)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_TEXT_FIELD_NUMBER: _builtins.int
+    SHOTS_FIELD_NUMBER: _builtins.int
+    FIRST_FRAME_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    prompt_text: _builtins.str
+    """What the video should show. Exactly one of this and `shots` is required."""
+    ratio: _builtins.str
+    """The size, one of the model's `ratios`. Empty: the model chooses."""
+    duration_seconds: _builtins.int
+    """The length of the whole in seconds. Absent: the model chooses."""
+    audio: _builtins.bool
+    """Whether it has sound. Absent: yes."""
+    @_builtins.property
+    def shots(self) -> _containers.RepeatedCompositeFieldContainer[Global___Shot]:
+        """The shots; their lengths together are `duration_seconds`."""
+
+    @_builtins.property
+    def first_frame(self) -> Global___Media:
+        """The first picture."""
+
+    def __init__(
+        self,
+        *,
+        prompt_text: _builtins.str = ...,
+        shots: _abc.Iterable[Global___Shot] | None = ...,
+        first_frame: Global___Media | None = ...,
+        ratio: _builtins.str = ...,
+        duration_seconds: _builtins.int | None = ...,
+        audio: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_audio", b"_audio", "_duration_seconds", b"_duration_seconds", "audio", b"audio", "duration_seconds", b"duration_seconds", "first_frame", b"first_frame"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audio", b"_audio", "_duration_seconds", b"_duration_seconds", "audio", b"audio", "duration_seconds", b"duration_seconds", "first_frame", b"first_frame", "prompt_text", b"prompt_text", "ratio", b"ratio", "shots", b"shots"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__audio: _TypeAlias = _typing.Literal["audio"]  # noqa: Y015
+    _WhichOneofArgType__audio: _TypeAlias = _typing.Literal["_audio", b"_audio"]  # noqa: Y015
+    _WhichOneofReturnType__duration_seconds: _TypeAlias = _typing.Literal["duration_seconds"]  # noqa: Y015
+    _WhichOneofArgType__duration_seconds: _TypeAlias = _typing.Literal["_duration_seconds", b"_duration_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__audio) -> _WhichOneofReturnType__audio | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_seconds) -> _WhichOneofReturnType__duration_seconds | None: ...
+
+Global___MultiShotSpec: _TypeAlias = MultiShotSpec  # noqa: Y015
+
+@_typing.final
+class Shot(_message.Message):
+    """One shot of a video of several."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_TEXT_FIELD_NUMBER: _builtins.int
+    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    prompt_text: _builtins.str
+    """What it should show. Required."""
+    duration_seconds: _builtins.int
+    """Its length in seconds. Required."""
+    def __init__(
+        self,
+        *,
+        prompt_text: _builtins.str = ...,
+        duration_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_seconds", b"duration_seconds", "prompt_text", b"prompt_text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Shot: _TypeAlias = Shot  # noqa: Y015
+
+@_typing.final
+class AvatarVideoSpec(_message.Message):
+    """A video of an avatar that speaks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AVATAR_FIELD_NUMBER: _builtins.int
+    AVATAR_ID_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
+    VOICE_FIELD_NUMBER: _builtins.int
+    VOICE_ID_FIELD_NUMBER: _builtins.int
+    avatar: _builtins.str
+    """The name of one of the provider's avatars."""
+    avatar_id: _builtins.str
+    """The id of an avatar of the provider's account, a UUID."""
+    text: _builtins.str
+    """A text."""
+    voice: _builtins.str
+    """The name of one of the provider's live voices."""
+    voice_id: _builtins.str
+    """The id of a voice of the provider's account, a UUID."""
+    @_builtins.property
+    def audio(self) -> Global___Media:
+        """A sound."""
+
+    def __init__(
+        self,
+        *,
+        avatar: _builtins.str = ...,
+        avatar_id: _builtins.str = ...,
+        text: _builtins.str = ...,
+        audio: Global___Media | None = ...,
+        voice: _builtins.str = ...,
+        voice_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "avatar", b"avatar", "avatar_id", b"avatar_id", "speaker", b"speaker", "speech", b"speech", "text", b"text", "voice", b"voice", "voice_id", b"voice_id", "who", b"who"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "avatar", b"avatar", "avatar_id", b"avatar_id", "speaker", b"speaker", "speech", b"speech", "text", b"text", "voice", b"voice", "voice_id", b"voice_id", "who", b"who"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_speaker: _TypeAlias = _typing.Literal["voice", "voice_id"]  # noqa: Y015
+    _WhichOneofArgType_speaker: _TypeAlias = _typing.Literal["speaker", b"speaker"]  # noqa: Y015
+    _WhichOneofReturnType_speech: _TypeAlias = _typing.Literal["text", "audio"]  # noqa: Y015
+    _WhichOneofArgType_speech: _TypeAlias = _typing.Literal["speech", b"speech"]  # noqa: Y015
+    _WhichOneofReturnType_who: _TypeAlias = _typing.Literal["avatar", "avatar_id"]  # noqa: Y015
+    _WhichOneofArgType_who: _TypeAlias = _typing.Literal["who", b"who"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_speaker) -> _WhichOneofReturnType_speaker | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_speech) -> _WhichOneofReturnType_speech | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_who) -> _WhichOneofReturnType_who | None: ...
+
+Global___AvatarVideoSpec: _TypeAlias = AvatarVideoSpec  # noqa: Y015
+
+@_typing.final
 class GetStatusRequest(_message.Message):
     """Request for `GetStatus`: one job."""
 
@@ -996,6 +1917,7 @@ class WatchProgressRequest(_message.Message):
     JOB_IDS_FIELD_NUMBER: _builtins.int
     AFTER_REVISION_FIELD_NUMBER: _builtins.int
     INCLUDE_FINISHED_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """Watch all jobs of this project, including future ones. With `job_ids`, the project that they must belong
     to.
@@ -1010,6 +1932,12 @@ class WatchProgressRequest(_message.Message):
     def job_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Watch only these jobs, up to 1,000, all of one project."""
 
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___MediaKind.ValueType]:
+        """Without `job_ids`: only jobs that make one of these. Empty: videos only. Jobs that are named are watched
+        whatever they make.
+        """
+
     def __init__(
         self,
         *,
@@ -1017,10 +1945,11 @@ class WatchProgressRequest(_message.Message):
         job_ids: _abc.Iterable[_builtins.str] | None = ...,
         after_revision: _builtins.int | None = ...,
         include_finished: _builtins.bool = ...,
+        kinds: _abc.Iterable[Global___MediaKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision", "include_finished", b"include_finished", "job_ids", b"job_ids", "project_id", b"project_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision", "include_finished", b"include_finished", "job_ids", b"job_ids", "kinds", b"kinds", "project_id", b"project_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__after_revision: _TypeAlias = _typing.Literal["after_revision"]  # noqa: Y015
     _WhichOneofArgType__after_revision: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision"]  # noqa: Y015
@@ -1174,6 +2103,7 @@ class ListVideosRequest(_message.Message):
     STATES_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """Only jobs of this project. Empty: of every project."""
     scene_id: _builtins.str
@@ -1190,6 +2120,10 @@ class ListVideosRequest(_message.Message):
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___JobState.ValueType]:
         """Only jobs in one of these states. Empty: in any state."""
 
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___MediaKind.ValueType]:
+        """Only jobs that make one of these. Empty: videos only."""
+
     def __init__(
         self,
         *,
@@ -1198,10 +2132,11 @@ class ListVideosRequest(_message.Message):
         states: _abc.Iterable[Global___JobState.ValueType] | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        kinds: _abc.Iterable[Global___MediaKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "scene_id", b"scene_id", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "scene_id", b"scene_id", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1295,12 +2230,19 @@ class ListModelsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    KINDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___MediaKind.ValueType]:
+        """Only models that make one of these. Empty: videos only."""
+
     def __init__(
         self,
+        *,
+        kinds: _abc.Iterable[Global___MediaKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1429,12 +2371,31 @@ class OperationRules(_message.Message):
     PROMPT_REQUIRED_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     PRICES_FIELD_NUMBER: _builtins.int
+    VOICES_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
+    REFERENCES_MAX_FIELD_NUMBER: _builtins.int
+    OUTPUTS_MAX_FIELD_NUMBER: _builtins.int
+    DURATION_MIN_SECONDS_FIELD_NUMBER: _builtins.int
+    DURATION_MAX_SECONDS_FIELD_NUMBER: _builtins.int
+    SOURCE_MAX_SECONDS_FIELD_NUMBER: _builtins.int
     operation: Global___Operation.ValueType
     """The operation."""
     prompt_max_utf16: _builtins.int
     """The maximum length of the prompt, in UTF-16 units. Absent: no bound is known."""
     prompt_required: _builtins.bool
     """Whether the operation needs a prompt."""
+    references_max: _builtins.int
+    """The maximum number of references. Absent: no bound is known, or there are none."""
+    outputs_max: _builtins.int
+    """The maximum number of outputs. Absent: one, or no bound is known."""
+    duration_min_seconds: _builtins.float
+    """The least length of what is made, in seconds, if it is not one of `durations_seconds`. Absent: no bound is known."""
+    duration_max_seconds: _builtins.float
+    """The greatest length of what is made, in seconds, if it is not one of `durations_seconds`. Absent: no bound is
+    known.
+    """
+    source_max_seconds: _builtins.float
+    """The greatest length of the source, in seconds. Absent: no bound is known."""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[Global___MediaRole.ValueType]:
         """The accepted media roles."""
@@ -1453,11 +2414,19 @@ class OperationRules(_message.Message):
 
     @_builtins.property
     def options(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """The names allowed in `GenerateVideoRequest.options`."""
+        """The names allowed in `options`."""
 
     @_builtins.property
     def prices(self) -> _containers.RepeatedCompositeFieldContainer[Global___Price]:
         """The prices. Empty: unknown."""
+
+    @_builtins.property
+    def voices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the voices to choose from; empty if there are none."""
+
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The languages to choose from; empty if there are none."""
 
     def __init__(
         self,
@@ -1471,14 +2440,42 @@ class OperationRules(_message.Message):
         prompt_required: _builtins.bool = ...,
         options: _abc.Iterable[_builtins.str] | None = ...,
         prices: _abc.Iterable[Global___Price] | None = ...,
+        voices: _abc.Iterable[_builtins.str] | None = ...,
+        languages: _abc.Iterable[_builtins.str] | None = ...,
+        references_max: _builtins.int | None = ...,
+        outputs_max: _builtins.int | None = ...,
+        duration_min_seconds: _builtins.float | None = ...,
+        duration_max_seconds: _builtins.float | None = ...,
+        source_max_seconds: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_prompt_max_utf16", b"_prompt_max_utf16", "prompt_max_utf16", b"prompt_max_utf16"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_max_seconds", b"_duration_max_seconds", "_duration_min_seconds", b"_duration_min_seconds", "_outputs_max", b"_outputs_max", "_prompt_max_utf16", b"_prompt_max_utf16", "_references_max", b"_references_max", "_source_max_seconds", b"_source_max_seconds", "duration_max_seconds", b"duration_max_seconds", "duration_min_seconds", b"duration_min_seconds", "outputs_max", b"outputs_max", "prompt_max_utf16", b"prompt_max_utf16", "references_max", b"references_max", "source_max_seconds", b"source_max_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_prompt_max_utf16", b"_prompt_max_utf16", "durations_seconds", b"durations_seconds", "operation", b"operation", "options", b"options", "prices", b"prices", "prompt_max_utf16", b"prompt_max_utf16", "prompt_required", b"prompt_required", "ratios", b"ratios", "resolutions", b"resolutions", "roles", b"roles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_max_seconds", b"_duration_max_seconds", "_duration_min_seconds", b"_duration_min_seconds", "_outputs_max", b"_outputs_max", "_prompt_max_utf16", b"_prompt_max_utf16", "_references_max", b"_references_max", "_source_max_seconds", b"_source_max_seconds", "duration_max_seconds", b"duration_max_seconds", "duration_min_seconds", b"duration_min_seconds", "durations_seconds", b"durations_seconds", "languages", b"languages", "operation", b"operation", "options", b"options", "outputs_max", b"outputs_max", "prices", b"prices", "prompt_max_utf16", b"prompt_max_utf16", "prompt_required", b"prompt_required", "ratios", b"ratios", "references_max", b"references_max", "resolutions", b"resolutions", "roles", b"roles", "source_max_seconds", b"source_max_seconds", "voices", b"voices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duration_max_seconds: _TypeAlias = _typing.Literal["duration_max_seconds"]  # noqa: Y015
+    _WhichOneofArgType__duration_max_seconds: _TypeAlias = _typing.Literal["_duration_max_seconds", b"_duration_max_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__duration_min_seconds: _TypeAlias = _typing.Literal["duration_min_seconds"]  # noqa: Y015
+    _WhichOneofArgType__duration_min_seconds: _TypeAlias = _typing.Literal["_duration_min_seconds", b"_duration_min_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__outputs_max: _TypeAlias = _typing.Literal["outputs_max"]  # noqa: Y015
+    _WhichOneofArgType__outputs_max: _TypeAlias = _typing.Literal["_outputs_max", b"_outputs_max"]  # noqa: Y015
     _WhichOneofReturnType__prompt_max_utf16: _TypeAlias = _typing.Literal["prompt_max_utf16"]  # noqa: Y015
     _WhichOneofArgType__prompt_max_utf16: _TypeAlias = _typing.Literal["_prompt_max_utf16", b"_prompt_max_utf16"]  # noqa: Y015
+    _WhichOneofReturnType__references_max: _TypeAlias = _typing.Literal["references_max"]  # noqa: Y015
+    _WhichOneofArgType__references_max: _TypeAlias = _typing.Literal["_references_max", b"_references_max"]  # noqa: Y015
+    _WhichOneofReturnType__source_max_seconds: _TypeAlias = _typing.Literal["source_max_seconds"]  # noqa: Y015
+    _WhichOneofArgType__source_max_seconds: _TypeAlias = _typing.Literal["_source_max_seconds", b"_source_max_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_max_seconds) -> _WhichOneofReturnType__duration_max_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_min_seconds) -> _WhichOneofReturnType__duration_min_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__outputs_max) -> _WhichOneofReturnType__outputs_max | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__prompt_max_utf16) -> _WhichOneofReturnType__prompt_max_utf16 | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__references_max) -> _WhichOneofReturnType__references_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__source_max_seconds) -> _WhichOneofReturnType__source_max_seconds | None: ...
 
 Global___OperationRules: _TypeAlias = OperationRules  # noqa: Y015
 
@@ -1490,19 +2487,31 @@ class Price(_message.Message):
 
     CONDITION_FIELD_NUMBER: _builtins.int
     CREDITS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    UNIT_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    CREDITS_FIELD_NUMBER: _builtins.int
     condition: _builtins.str
     """When the price applies, such as `with audio` or `1080p`, for a human to read. Empty: always."""
     credits_per_second: _builtins.float
-    """Credits per second of the clip."""
+    """Credits per second of the clip; 0 where the unit is another."""
+    unit: Global___PriceUnit.ValueType
+    """What is counted."""
+    quantity: _builtins.float
+    """How many units `credits` pay for, such as 50 characters; begun ones count whole."""
+    credits: _builtins.float
+    """Credits for `quantity` units."""
     def __init__(
         self,
         *,
         condition: _builtins.str = ...,
         credits_per_second: _builtins.float = ...,
+        unit: Global___PriceUnit.ValueType = ...,
+        quantity: _builtins.float = ...,
+        credits: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "credits_per_second", b"credits_per_second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["condition", b"condition", "credits", b"credits", "credits_per_second", b"credits_per_second", "quantity", b"quantity", "unit", b"unit"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

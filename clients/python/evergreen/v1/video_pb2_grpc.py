@@ -26,10 +26,10 @@ if _version_not_supported:
 
 
 class VideoServiceStub(object):
-    """Generates video clips and reports their progress.
+    """Generates videos, pictures, speech and sounds, and reports their progress.
 
-    A *job* generates one clip. `GenerateVideo` records the job and returns immediately. The job then runs on its
-    own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
+    A *job* generates one thing: a clip by `GenerateVideo`, anything else by `Generate`. Both record the job and
+    return immediately. The job then runs on its own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
     returns the current state. When a job is `SUCCEEDED`, its files are in the scene's storage, complete and
     checksummed.
 
@@ -88,6 +88,11 @@ class VideoServiceStub(object):
                 request_serializer=evergreen_dot_v1_dot_video__pb2.GenerateVideoRequest.SerializeToString,
                 response_deserializer=evergreen_dot_v1_dot_video__pb2.GenerateVideoResponse.FromString,
                 _registered_method=True)
+        self.Generate = channel.unary_unary(
+                '/evergreen.v1.VideoService/Generate',
+                request_serializer=evergreen_dot_v1_dot_video__pb2.GenerateRequest.SerializeToString,
+                response_deserializer=evergreen_dot_v1_dot_video__pb2.GenerateResponse.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/evergreen.v1.VideoService/GetStatus',
                 request_serializer=evergreen_dot_v1_dot_video__pb2.GetStatusRequest.SerializeToString,
@@ -126,10 +131,10 @@ class VideoServiceStub(object):
 
 
 class VideoServiceServicer(object):
-    """Generates video clips and reports their progress.
+    """Generates videos, pictures, speech and sounds, and reports their progress.
 
-    A *job* generates one clip. `GenerateVideo` records the job and returns immediately. The job then runs on its
-    own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
+    A *job* generates one thing: a clip by `GenerateVideo`, anything else by `Generate`. Both record the job and
+    return immediately. The job then runs on its own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
     returns the current state. When a job is `SUCCEEDED`, its files are in the scene's storage, complete and
     checksummed.
 
@@ -178,7 +183,7 @@ class VideoServiceServicer(object):
     """
 
     def GenerateVideo(self, request, context):
-        """Accepts a request and returns the job that will carry it out.
+        """Accepts a request for a clip and returns the job that will carry it out.
 
         Returns when the job is recorded, not when it is finished. Creates the project and the scene if they do not
         exist. The call is safe to repeat: the same `request_id` with the same body returns the same job, whatever
@@ -202,6 +207,18 @@ class VideoServiceServicer(object):
         now; call again.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
         * `UNAVAILABLE`, `DRAINING` or `STORAGE_UNAVAILABLE`: call again with the same request_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Generate(self, request, context):
+        """Accepts a request for a picture, speech, a sound or another video, and returns the job that will carry it out.
+
+        All that is said of `GenerateVideo` holds: the call is safe to repeat, and the same statuses are returned. The
+        files are delivered into `images/`, `audio/` or `videos/` of the scene. `GetStatus`, `CancelVideo` and
+        `ResolveSubmission` serve every job; `ListVideos` and `WatchProgress` those of the kinds that they are asked
+        for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -324,6 +341,11 @@ def add_VideoServiceServicer_to_server(servicer, server):
                     request_deserializer=evergreen_dot_v1_dot_video__pb2.GenerateVideoRequest.FromString,
                     response_serializer=evergreen_dot_v1_dot_video__pb2.GenerateVideoResponse.SerializeToString,
             ),
+            'Generate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Generate,
+                    request_deserializer=evergreen_dot_v1_dot_video__pb2.GenerateRequest.FromString,
+                    response_serializer=evergreen_dot_v1_dot_video__pb2.GenerateResponse.SerializeToString,
+            ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
                     request_deserializer=evergreen_dot_v1_dot_video__pb2.GetStatusRequest.FromString,
@@ -368,10 +390,10 @@ def add_VideoServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VideoService(object):
-    """Generates video clips and reports their progress.
+    """Generates videos, pictures, speech and sounds, and reports their progress.
 
-    A *job* generates one clip. `GenerateVideo` records the job and returns immediately. The job then runs on its
-    own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
+    A *job* generates one thing: a clip by `GenerateVideo`, anything else by `Generate`. Both record the job and
+    return immediately. The job then runs on its own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
     returns the current state. When a job is `SUCCEEDED`, its files are in the scene's storage, complete and
     checksummed.
 
@@ -436,6 +458,33 @@ class VideoService(object):
             '/evergreen.v1.VideoService/GenerateVideo',
             evergreen_dot_v1_dot_video__pb2.GenerateVideoRequest.SerializeToString,
             evergreen_dot_v1_dot_video__pb2.GenerateVideoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Generate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/evergreen.v1.VideoService/Generate',
+            evergreen_dot_v1_dot_video__pb2.GenerateRequest.SerializeToString,
+            evergreen_dot_v1_dot_video__pb2.GenerateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,10 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class VideoServiceStub:
-    """Generates video clips and reports their progress.
+    """Generates videos, pictures, speech and sounds, and reports their progress.
 
-    A *job* generates one clip. `GenerateVideo` records the job and returns immediately. The job then runs on its
-    own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
+    A *job* generates one thing: a clip by `GenerateVideo`, anything else by `Generate`. Both record the job and
+    return immediately. The job then runs on its own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
     returns the current state. When a job is `SUCCEEDED`, its files are in the scene's storage, complete and
     checksummed.
 
@@ -83,7 +83,7 @@ class VideoServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> VideoServiceAsyncStub: ...
     GenerateVideo: _grpc.UnaryUnaryMultiCallable[_video_pb2.GenerateVideoRequest, _video_pb2.GenerateVideoResponse]
-    """Accepts a request and returns the job that will carry it out.
+    """Accepts a request for a clip and returns the job that will carry it out.
 
     Returns when the job is recorded, not when it is finished. Creates the project and the scene if they do not
     exist. The call is safe to repeat: the same `request_id` with the same body returns the same job, whatever
@@ -107,6 +107,14 @@ class VideoServiceStub:
       now; call again.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
     * `UNAVAILABLE`, `DRAINING` or `STORAGE_UNAVAILABLE`: call again with the same request_id.
+    """
+    Generate: _grpc.UnaryUnaryMultiCallable[_video_pb2.GenerateRequest, _video_pb2.GenerateResponse]
+    """Accepts a request for a picture, speech, a sound or another video, and returns the job that will carry it out.
+
+    All that is said of `GenerateVideo` holds: the call is safe to repeat, and the same statuses are returned. The
+    files are delivered into `images/`, `audio/` or `videos/` of the scene. `GetStatus`, `CancelVideo` and
+    `ResolveSubmission` serve every job; `ListVideos` and `WatchProgress` those of the kinds that they are asked
+    for.
     """
     GetStatus: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetStatusRequest, _video_pb2.GetStatusResponse]
     """Returns the current state of a job, with the request that created it.
@@ -192,10 +200,10 @@ class VideoServiceStub:
 
 @_typing.type_check_only
 class VideoServiceAsyncStub(VideoServiceStub):
-    """Generates video clips and reports their progress.
+    """Generates videos, pictures, speech and sounds, and reports their progress.
 
-    A *job* generates one clip. `GenerateVideo` records the job and returns immediately. The job then runs on its
-    own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
+    A *job* generates one thing: a clip by `GenerateVideo`, anything else by `Generate`. Both record the job and
+    return immediately. The job then runs on its own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
     returns the current state. When a job is `SUCCEEDED`, its files are in the scene's storage, complete and
     checksummed.
 
@@ -245,7 +253,7 @@ class VideoServiceAsyncStub(VideoServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GenerateVideo: _aio.UnaryUnaryMultiCallable[_video_pb2.GenerateVideoRequest, _video_pb2.GenerateVideoResponse]  # type: ignore[assignment]
-    """Accepts a request and returns the job that will carry it out.
+    """Accepts a request for a clip and returns the job that will carry it out.
 
     Returns when the job is recorded, not when it is finished. Creates the project and the scene if they do not
     exist. The call is safe to repeat: the same `request_id` with the same body returns the same job, whatever
@@ -269,6 +277,14 @@ class VideoServiceAsyncStub(VideoServiceStub):
       now; call again.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
     * `UNAVAILABLE`, `DRAINING` or `STORAGE_UNAVAILABLE`: call again with the same request_id.
+    """
+    Generate: _aio.UnaryUnaryMultiCallable[_video_pb2.GenerateRequest, _video_pb2.GenerateResponse]  # type: ignore[assignment]
+    """Accepts a request for a picture, speech, a sound or another video, and returns the job that will carry it out.
+
+    All that is said of `GenerateVideo` holds: the call is safe to repeat, and the same statuses are returned. The
+    files are delivered into `images/`, `audio/` or `videos/` of the scene. `GetStatus`, `CancelVideo` and
+    `ResolveSubmission` serve every job; `ListVideos` and `WatchProgress` those of the kinds that they are asked
+    for.
     """
     GetStatus: _aio.UnaryUnaryMultiCallable[_video_pb2.GetStatusRequest, _video_pb2.GetStatusResponse]  # type: ignore[assignment]
     """Returns the current state of a job, with the request that created it.
@@ -353,10 +369,10 @@ class VideoServiceAsyncStub(VideoServiceStub):
     """
 
 class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Generates video clips and reports their progress.
+    """Generates videos, pictures, speech and sounds, and reports their progress.
 
-    A *job* generates one clip. `GenerateVideo` records the job and returns immediately. The job then runs on its
-    own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
+    A *job* generates one thing: a clip by `GenerateVideo`, anything else by `Generate`. Both record the job and
+    return immediately. The job then runs on its own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
     returns the current state. When a job is `SUCCEEDED`, its files are in the scene's storage, complete and
     checksummed.
 
@@ -410,7 +426,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_pb2.GenerateVideoRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.GenerateVideoResponse, _abc.Awaitable[_video_pb2.GenerateVideoResponse]]:
-        """Accepts a request and returns the job that will carry it out.
+        """Accepts a request for a clip and returns the job that will carry it out.
 
         Returns when the job is recorded, not when it is finished. Creates the project and the scene if they do not
         exist. The call is safe to repeat: the same `request_id` with the same body returns the same job, whatever
@@ -434,6 +450,20 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
           now; call again.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: nothing was recorded; call again later.
         * `UNAVAILABLE`, `DRAINING` or `STORAGE_UNAVAILABLE`: call again with the same request_id.
+        """
+
+    @_abc_1.abstractmethod
+    def Generate(
+        self,
+        request: _video_pb2.GenerateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_video_pb2.GenerateResponse, _abc.Awaitable[_video_pb2.GenerateResponse]]:
+        """Accepts a request for a picture, speech, a sound or another video, and returns the job that will carry it out.
+
+        All that is said of `GenerateVideo` holds: the call is safe to repeat, and the same statuses are returned. The
+        files are delivered into `images/`, `audio/` or `videos/` of the scene. `GetStatus`, `CancelVideo` and
+        `ResolveSubmission` serve every job; `ListVideos` and `WatchProgress` those of the kinds that they are asked
+        for.
         """
 
     @_abc_1.abstractmethod

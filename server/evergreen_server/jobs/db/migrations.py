@@ -114,7 +114,7 @@ def _slots(db: sa.Connection) -> None:
 def _third(db: sa.Connection) -> None:
     _add(db, jobs.c.pins, jobs.c.duration_seconds, jobs.c.kind, jobs.c.operation, jobs.c.spec_more)
     _add(db, job_events.c.job_kind)
-    # Superseded by others, or by one of the same name and more columns.
+    # They are made anew, with more columns.
     for index in ("jobs_by_project", "jobs_by_state"):
         db.execute(sa.text(f"DROP INDEX IF EXISTS {index}"))
     # Parsed here, not by the database: one text that it cannot represent would fail the whole query.

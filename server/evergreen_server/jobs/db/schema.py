@@ -66,6 +66,8 @@ jobs = sa.Table(
     sa.Column("started_at", sa.BigInteger),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("ended_at", sa.BigInteger),
+    sa.Index("jobs_by_kind", "kind", "job_id"),
+    sa.Index("jobs_by_project", "project_id", "kind", "job_id"),
     sa.Index("jobs_by_project_state", "project_id", "state", "kind", "job_id"),
     sa.Index("jobs_by_scene", "project_id", "scene_id", "state", "kind", "job_id"),
     sa.Index("jobs_by_revision", "project_id", "revision"),

@@ -83,6 +83,7 @@ class Rule:
 
 RULES: Mapping[str, Rule] = {
     "evergreen.v1.VideoService.GenerateVideo": Rule(Right.WRITE, Scope.PROJECT),
+    "evergreen.v1.VideoService.Generate": Rule(Right.WRITE, Scope.PROJECT),
     "evergreen.v1.VideoService.GetStatus": Rule(Right.READ, Scope.THING),
     "evergreen.v1.VideoService.WatchProgress": Rule(Right.READ, Scope.PROJECT),
     "evergreen.v1.VideoService.CancelVideo": Rule(Right.WRITE, Scope.THING),

@@ -1,42 +1,22 @@
 """Converts between our values and the contract's messages."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
-
-from google.protobuf.struct_pb2 import Value
-from google.protobuf.timestamp_pb2 import Timestamp
+from collections.abc import Collection, Iterable, Mapping
 
 from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.jobs.admission.forecast import Forecast
-from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.ledger import Totals
 from evergreen_server.ports.catalog import ModelInfo, OperationInfo
 from evergreen_server.ports.provider import Account
-from evergreen_server.ports.specs import Json, Media
+from evergreen_server.ports.specs import MediaKind, Operation, kind_made
+from evergreen_server.rpc.messages.accepted import generate_request_message, request_message
+from evergreen_server.rpc.messages.values import credits_of, timestamp
 from evergreen_storage import FOLDERS, Asset, Meta, Scene, SceneSummary
 
 UNKNOWN_TYPE = "application/octet-stream"
 AT_ONCE = 200
-
-LARGEST_WHOLE = 2**53
-
-
-def timestamp(at: datetime) -> Timestamp:
-    """Returns a Timestamp built from its parts, which costs a fifth of FromDatetime."""
-    seconds, rest = divmod(to_micros(at), 1_000_000)
-    return Timestamp(seconds=seconds, nanos=rest * 1000)
-
-
-def parse_time(stamp: Timestamp) -> datetime:
-    """Returns a Timestamp as an aware UTC time. Raises ValueError, OverflowError out of range."""
-    return stamp.ToDatetime(tzinfo=UTC)
-
-
-def credits_of(millicredits: int) -> float:
-    return millicredits / 1000
 
 
 def job_message(job: Job, *, whole: bool) -> video_pb2.Job:
@@ -54,6 +34,7 @@ def job_message(job: Job, *, whole: bool) -> video_pb2.Job:
         progress=job.progress,
         attempt=job.attempt,
         provider_task_id=job.task_id,
+        kind=video_pb2.MediaKind.Value(f"MEDIA_KIND_{job.request.spec.kind.value}"),
         labels=job.request.labels,
         create_time=timestamp(job.created_at),
         update_time=timestamp(job.updated_at),
@@ -85,8 +66,10 @@ def job_message(job: Job, *, whole: bool) -> video_pb2.Job:
         message.error.message = job.error.message
         message.error.provider_code = job.error.provider_code
         message.error.retryable = job.error.retryable
-    if whole:
+    if whole and job.request.spec.operation is None:
         message.request.CopyFrom(request_message(job))
+    elif whole:
+        message.generate_request.CopyFrom(generate_request_message(job))
     return message
 
 
@@ -100,76 +83,12 @@ def forecast_message(forecast: Forecast) -> video_pb2.Job:
     return message
 
 
-def request_message(job: Job) -> video_pb2.GenerateVideoRequest:
-    """Returns the request as accepted; inline bytes are named by the asset that they became."""
-    request, spec = job.request, job.request.spec
-    message = video_pb2.GenerateVideoRequest(
-        project_id=request.project_id,
-        scene_id=request.scene_id,
-        request_id=request.request_id,
-        model=spec.model,
-        prompt_text=spec.prompt_text,
-        ratio=spec.ratio,
-        resolution=spec.resolution,
-        duration_seconds=spec.whole_seconds,
-        seed=spec.seed,
-        max_attempts=request.max_attempts,
-        on_unknown_submission=video_pb2.OnUnknownSubmission.Value(
-            f"ON_UNKNOWN_SUBMISSION_{request.on_unknown_submission.value}"
-        ),
-        priority=request.priority,
-        start_by=timestamp(request.start_by),
-        labels=request.labels,
-    )
-    if spec.options:
-        message.options.update(dict(spec.options))
-    if request.max_millicredits is not None:
-        message.max_credits = credits_of(request.max_millicredits)
-    if request.finish_by is not None:
-        message.finish_by.CopyFrom(timestamp(request.finish_by))
-    for number, media in enumerate(spec.media):
-        message.media.append(_media_message(media, job.inputs[number].asset if job.inputs else ""))
-    return message
-
-
-def _media_message(media: Media, asset: str) -> video_pb2.Media:
-    role = video_pb2.MediaRole.Value(f"MEDIA_ROLE_{media.role.value}")
-    message = video_pb2.Media(role=role, at_seconds=media.at_seconds)
-    if media.uri is not None:
-        message.uri = media.uri
-    elif media.asset or asset:
-        message.asset = media.asset or asset
-    return message
-
-
-def options_of(message: video_pb2.GenerateVideoRequest) -> dict[str, Json]:
-    """Returns the options; whole numbers, for which JSON has no type of their own, become integers again."""
-    return {name: _json(value) for name, value in message.options.fields.items()}
-
-
-def _json(value: Value) -> Json:
-    # Not by json_format, which raises on NaN: the table of models decides which numbers are valid.
-    match value.WhichOneof("kind"):
-        case "number_value":
-            number = value.number_value
-            # Larger doubles are not exact whole numbers, and an integer of hundreds of digits would be slow.
-            return int(number) if number.is_integer() and abs(number) <= LARGEST_WHOLE else number
-        case "string_value":
-            return value.string_value
-        case "bool_value":
-            return value.bool_value
-        case "list_value":
-            return [_json(item) for item in value.list_value.values]
-        case "struct_value":
-            return {name: _json(item) for name, item in value.struct_value.fields.items()}
-        case _:
-            return None
-
-
-def model_message(info: ModelInfo) -> video_pb2.Model:
+def model_message(info: ModelInfo, kinds: Collection[MediaKind]) -> video_pb2.Model:
+    """Returns the message of a model with the operations that make one of these."""
+    rules = [rules for rules in info.rules if kind_made(Operation(rules.operation)) in kinds]
     return video_pb2.Model(
         model=info.model,
-        operations=[video_pb2.Operation.Value(f"OPERATION_{name.upper()}") for name in info.operations],
+        operations=[video_pb2.Operation.Value(f"OPERATION_{each.operation.upper()}") for each in rules],
         roles=[video_pb2.MediaRole.Value(f"MEDIA_ROLE_{role.value}") for role in info.roles],
         ratios=info.ratios,
         resolutions=info.resolutions,
@@ -178,7 +97,7 @@ def model_message(info: ModelInfo) -> video_pb2.Model:
         prompt_required=info.prompt_required,
         options=info.options,
         prices=_prices(info.millicredits_per_second),
-        rules=[_rules_message(rules) for rules in info.rules],
+        rules=[_rules_message(each) for each in rules],
     )
 
 

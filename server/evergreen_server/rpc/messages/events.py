@@ -5,7 +5,8 @@ from datetime import datetime
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import EventKind
-from evergreen_server.rpc.messages.convert import job_message, timestamp
+from evergreen_server.rpc.messages.convert import job_message
+from evergreen_server.rpc.messages.values import timestamp
 
 
 class EventWire:

@@ -1,16 +1,21 @@
-"""Reads GenerateVideo requests into values; what is right or wrong about those is decided elsewhere."""
+"""Reads requests into values; what is right or wrong about those is decided elsewhere."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs.intake import GenerationRequest
 from evergreen_server.jobs.model.states import OnUnknownSubmission
-from evergreen_server.ports.specs import FieldError, GenerationSpec, Media, Role
-from evergreen_server.rpc.messages.convert import options_of, parse_time
+from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Media, Role
+from evergreen_server.rpc.messages.accepted import Request
+from evergreen_server.rpc.messages.operations import DIRECT, MEMBERS, Member, member_of
+from evergreen_server.rpc.messages.values import json_of, parse_time
 
 ROLES: Mapping[int, Role] = {
     number: Role[name.removeprefix("MEDIA_ROLE_")] for name, number in video_pb2.MediaRole.items() if number
@@ -20,23 +25,90 @@ ROLES: Mapping[int, Role] = {
 def read_request(message: video_pb2.GenerateVideoRequest) -> GenerationRequest:
     """Returns what a message says; a FieldError stands where that is no value of ours. Never raises."""
     inline: dict[str, bytes] = {}
-    media = [_media(number, item, inline) for number, item in enumerate(message.media)]
+    media: list[Media | FieldError] = []
+    for number, item in enumerate(message.media):
+        path, role = f"media[{number}]", ROLES.get(item.role)
+        if role is None:
+            text = f"required: one of {', '.join(ROLES.values())}"
+            media.append(FieldError(field=f"{path}.role", description=text))
+        else:
+            media.append(_media(path, role, item, inline))
+    spec = GenerationSpec(
+        model=message.model,
+        prompt_text=message.prompt_text,
+        media=tuple(item for item in media if isinstance(item, Media)),
+        ratio=message.ratio,
+        resolution=message.resolution,
+        duration_seconds=message.duration_seconds if message.HasField("duration_seconds") else None,
+        seed=message.seed if message.HasField("seed") else None,
+        options=json_of(message.options),
+    )
+    return _request(message, spec, media, inline)
+
+
+def read_generate_request(message: video_pb2.GenerateRequest) -> GenerationRequest:
+    """Returns what a message says, as `read_request` does; the names of fields are those of a spec."""
+    member = member_of(message)
+    if member is None:
+        unread = FieldError(field="operation", description=f"required: one of {', '.join(MEMBERS)}")
+        spec = GenerationSpec(model=message.model, options=json_of(message.options))
+        return _request(message, spec, (), {}, unread)
+    inner, inline = getattr(message, member.name), dict[str, bytes]()
+    media = _media_of(inner, member, inline)
+    values = {field.name: _value(value) for field, value in inner.ListFields() if field.name not in member.media}
+    prompt = values.pop(member.prompt, "")
+    direct: dict[str, Any] = {name: values.pop(name) for name in DIRECT if name in values}
+    spec = GenerationSpec(
+        operation=member.operation,
+        model=message.model or member.model,
+        prompt_text=str(prompt),
+        media=tuple(item for item in media if isinstance(item, Media)),
+        seed=message.seed if message.HasField("seed") else None,
+        parameters=values,
+        options=json_of(message.options),
+        **direct,
+    )
+    return _request(message, spec, media, inline)
+
+
+def _media_of(inner: Message, member: Member, inline: dict[str, bytes]) -> list[Media | FieldError]:
+    media: list[Media | FieldError] = []
+    for name, role in member.media.items():
+        value = getattr(inner, name)
+        single = isinstance(value, video_pb2.Media)
+        items = ([value] if inner.HasField(name) else []) if single else value
+        for item in items:
+            path = f"media[{len(media)}]"
+            if item.role and ROLES.get(item.role) is not role:
+                media.append(FieldError(field=f"{path}.role", description=f"leave it out: it is a {role} here"))
+            else:
+                media.append(_media(path, role, item, inline))
+    return media
+
+
+def _value(value: object) -> Json:
+    """Returns a plain value as it is, and messages as objects."""
+    if isinstance(value, bool | int | float | str):
+        return value
+    items: Sequence[Message] = value  # type: ignore[assignment] # nothing else is in a member but for media
+    return [MessageToDict(item, preserving_proto_field_name=True) for item in items]
+
+
+def _request(
+    message: Request,
+    spec: GenerationSpec,
+    media: Sequence[Media | FieldError],
+    inline: Mapping[str, bytes],
+    *unread: FieldError,
+) -> GenerationRequest:
     return GenerationRequest(
         project_id=message.project_id,
         scene_id=message.scene_id,
         request_id=message.request_id,
         digest=digest_of(message),
-        spec=GenerationSpec(
-            model=message.model,
-            prompt_text=message.prompt_text,
-            media=tuple(item for item in media if isinstance(item, Media)),
-            ratio=message.ratio,
-            resolution=message.resolution,
-            duration_seconds=message.duration_seconds if message.HasField("duration_seconds") else None,
-            seed=message.seed if message.HasField("seed") else None,
-            options=options_of(message),
-        ),
+        spec=spec,
         inline=inline,
+        unread=unread,
         unread_media={number: item for number, item in enumerate(media) if isinstance(item, FieldError)},
         priority=message.priority,
         max_attempts=message.max_attempts or 1,
@@ -48,35 +120,50 @@ def read_request(message: video_pb2.GenerateVideoRequest) -> GenerationRequest:
     )
 
 
-def digest_of(message: video_pb2.GenerateVideoRequest) -> str:
+def digest_of(message: Request) -> str:
     """Returns the SHA-256 (hex) of the canonical request: inline bytes by their digest, `validate_only` left out."""
-    canonical = video_pb2.GenerateVideoRequest()
-    canonical.CopyFrom(message)
+    canonical = type(message).FromString(message.SerializeToString())
     canonical.ClearField("validate_only")
-    for media in canonical.media:
+    for media in _all_media(canonical):
         if media.WhichOneof("source") == "data":
             media.data = hashlib.sha256(media.data).digest()
-    return hashlib.sha256(canonical.SerializeToString(deterministic=True)).hexdigest()
+    # Different messages with the same bytes are different requests; a clip's digest is that of the release before.
+    digest = hashlib.sha256(b"" if isinstance(message, video_pb2.GenerateVideoRequest) else b"Generate:")
+    digest.update(canonical.SerializeToString(deterministic=True))
+    return digest.hexdigest()
 
 
-def _media(number: int, message: video_pb2.Media, inline: dict[str, bytes]) -> Media | FieldError:
+def _all_media(message: Request) -> Sequence[video_pb2.Media]:
+    if isinstance(message, video_pb2.GenerateVideoRequest):
+        return message.media
+    member = member_of(message)
+    inner = getattr(message, member.name) if member else message
+    values = [value for field, value in inner.ListFields() if member and field.name in member.media]
+    return [item for value in values for item in ([value] if isinstance(value, video_pb2.Media) else value)]
+
+
+def _media(path: str, role: Role, message: video_pb2.Media, inline: dict[str, bytes]) -> Media | FieldError:
     """Returns one piece of media, whose bytes, if any, are put into `inline` by their digest."""
-    path = f"media[{number}]"
-    role = ROLES.get(message.role)
-    if role is None:
-        return FieldError(field=f"{path}.role", description=f"required: one of {', '.join(ROLES.values())}")
     at_seconds = message.at_seconds if message.HasField("at_seconds") else None
+    source: dict[str, str] = {}
     match message.WhichOneof("source"):
         case "uri":
-            return Media(role=role, uri=message.uri, at_seconds=at_seconds)
+            source["uri"] = message.uri
         case "data":
-            digest = hashlib.sha256(message.data).hexdigest()
-            inline[digest] = message.data
-            return Media(role=role, digest=digest, at_seconds=at_seconds)
+            source["digest"] = hashlib.sha256(message.data).hexdigest()
+            inline[source["digest"]] = message.data
         case "asset":
-            return Media(role=role, asset=message.asset, at_seconds=at_seconds)
+            source["asset"] = message.asset
         case _:
             return FieldError(field=path, description="required: one of uri, data, asset")
+    return Media(
+        role=role,
+        at_seconds=at_seconds,
+        scene_id=message.scene_id,
+        tag=message.tag,
+        subject=message.subject,
+        **source,
+    )
 
 
 def _on_unknown(number: int) -> OnUnknownSubmission | FieldError:

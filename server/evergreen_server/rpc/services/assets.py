@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from evergreen.v1 import scene_pb2
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.handlers import Context
-from evergreen_server.rpc.messages.convert import asset_message, timestamp
+from evergreen_server.rpc.messages.convert import asset_message
 from evergreen_server.rpc.messages.fields import asset_errors
+from evergreen_server.rpc.messages.values import timestamp
 from evergreen_server.rpc.services.chunks import chunk_messages
 from evergreen_server.rpc.services.transfers import Transfers
 from evergreen_server.rpc.services.uploads import Messages, Uploads

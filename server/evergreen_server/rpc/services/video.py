@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import commands
@@ -17,18 +17,19 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.provider import Provider
-from evergreen_server.ports.specs import FieldError, InvalidRequest
+from evergreen_server.ports.specs import FieldError, InvalidRequest, MediaKind
 from evergreen_server.rpc.access.policy import Caller
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import (
     account_message,
-    credits_of,
     forecast_message,
     job_message,
     model_message,
 )
+from evergreen_server.rpc.messages.operations import named
 from evergreen_server.rpc.messages.paging import make_token, read_token
-from evergreen_server.rpc.messages.requests import read_request
+from evergreen_server.rpc.messages.requests import read_generate_request, read_request
+from evergreen_server.rpc.messages.values import credits_of
 from evergreen_server.rpc.status_cache import StatusCache
 from evergreen_server.rpc.streams import Streams
 from evergreen_storage import id_error
@@ -41,6 +42,10 @@ MAX_WATCHED = 1000
 STATES: Mapping[int, State] = {
     number: State[name.removeprefix("JOB_STATE_")] for name, number in video_pb2.JobState.items() if number
 }
+KINDS: Mapping[int, MediaKind] = {
+    number: MediaKind[name.removeprefix("MEDIA_KIND_")] for name, number in video_pb2.MediaKind.items() if number
+}
+VIDEOS = frozenset({MediaKind.VIDEO})
 TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -86,6 +91,21 @@ class VideoService:
         accepted = await self._intake.accept(request)
         return _accepted(accepted.job)
 
+    async def Generate(self, message: video_pb2.GenerateRequest, _context: Context) -> video_pb2.GenerateResponse:
+        self._hub.check_draining()
+        request = read_generate_request(message)
+        try:
+            if message.validate_only:
+                quote = await self._intake.quote(request)
+                return video_pb2.GenerateResponse(estimated_credits=None if quote is None else credits_of(quote))
+            job = (await self._intake.accept(request)).job
+        except InvalidRequest as exc:
+            raise InvalidRequest(named(exc.field_errors, message)) from None
+        estimate = job.estimated_millicredits
+        return video_pb2.GenerateResponse(
+            job=job_message(job, whole=True), estimated_credits=None if estimate is None else credits_of(estimate)
+        )
+
     async def GetStatus(self, message: video_pb2.GetStatusRequest, context: Context) -> bytes:
         kept = self._statuses.get(message.job_id, context.caller)
         if kept is not None:
@@ -128,6 +148,7 @@ class VideoService:
         after = message.after_revision if message.HasField("after_revision") else None
         if after is not None and after < 0:
             field_errors.append(FieldError(field="after_revision", description="must not be negative"))
+        kinds = _kinds(message.kinds, field_errors)
         if field_errors:
             raise InvalidRequest(field_errors)
         for job_id in message.job_ids:
@@ -139,6 +160,7 @@ class VideoService:
                 job_ids=frozenset(message.job_ids),
                 after=after,
                 include_finished=message.include_finished,
+                kinds=kinds,
                 projects=context.caller.projects,
                 seconds=self._watch_seconds(),
             )
@@ -166,7 +188,10 @@ class VideoService:
                 states.add(STATES[state])
             else:
                 field_errors.append(FieldError(field=f"states[{number}]", description="not a state"))
+        kinds = _kinds(message.kinds, field_errors)
         scope = f"{message.project_id}/{message.scene_id}/{','.join(sorted(states))}"
+        if kinds != VIDEOS:
+            scope += f"/{','.join(sorted(kinds))}"
         after = ""
         if message.page_token:
             found = read_token(message.page_token, scope)
@@ -183,6 +208,7 @@ class VideoService:
             states=sorted(states),
             after=after,
             limit=size,
+            kinds=kinds,
             projects=context.caller.projects,
         )
         token = make_token(page.jobs[-1].job_id, scope) if page.more else ""
@@ -224,10 +250,13 @@ class VideoService:
         )
         return video_pb2.ResolveSubmissionResponse(job=job_message(job, whole=True))
 
-    async def ListModels(
-        self, _message: video_pb2.ListModelsRequest, _context: Context
-    ) -> video_pb2.ListModelsResponse:
-        return video_pb2.ListModelsResponse(models=[model_message(info) for info in self._models.models()])
+    async def ListModels(self, message: video_pb2.ListModelsRequest, _context: Context) -> video_pb2.ListModelsResponse:
+        field_errors: list[FieldError] = []
+        kinds = _kinds(message.kinds, field_errors)
+        if field_errors:
+            raise InvalidRequest(field_errors)
+        models = [model_message(info, kinds) for info in self._models.models()]
+        return video_pb2.ListModelsResponse(models=[model for model in models if model.rules])
 
     async def GetAccount(self, message: video_pb2.GetAccountRequest, _context: Context) -> video_pb2.GetAccountResponse:
         project_id = message.project_id
@@ -235,6 +264,17 @@ class VideoService:
             raise InvalidRequest([FieldError(field="project_id", description=text)])
         account, totals = await self._account.read(), await self._store.totals(project_id)
         return account_message(account, totals, cap=self._store.cap(project_id) if project_id else None)
+
+
+def _kinds(numbers: Sequence[int], field_errors: list[FieldError]) -> frozenset[MediaKind]:
+    """Returns the kinds that are asked for: videos only, if none are; adds an error for each that is none."""
+    text = f"must be one of {', '.join(MediaKind)}"
+    field_errors += [
+        FieldError(field=f"kinds[{place}]", description=text)
+        for place, number in enumerate(numbers)
+        if number not in KINDS
+    ]
+    return frozenset(KINDS[number] for number in numbers if number in KINDS) or VIDEOS
 
 
 def _check_id(job_id: str) -> None:

@@ -12,7 +12,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file evergreen/v1/video.proto.
  */
 export const file_evergreen_v1_video: GenFile = /*@__PURE__*/
-  fileDesc("ChhldmVyZ3JlZW4vdjEvdmlkZW8ucHJvdG8SDGV2ZXJncmVlbi52MSLtBwoDSm9iEg4KBmpvYl9pZBgBIAEoCRISCgpwcm9qZWN0X2lkGAIgASgJEhAKCHNjZW5lX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSJQoFc3RhdGUYBSABKA4yFi5ldmVyZ3JlZW4udjEuSm9iU3RhdGUSJQoFc3RhZ2UYBiABKA4yFi5ldmVyZ3JlZW4udjEuSm9iU3RhZ2USEAoIcmV2aXNpb24YByABKAMSMwoHcmVxdWVzdBgIIAEoCzIiLmV2ZXJncmVlbi52MS5HZW5lcmF0ZVZpZGVvUmVxdWVzdBIQCghwcm9ncmVzcxgJIAEoARIPCgdhdHRlbXB0GAogASgFEhgKEHByb3ZpZGVyX3Rhc2tfaWQYCyABKAkSHgoRZXN0aW1hdGVkX2NyZWRpdHMYDCABKAFIAIgBARIcCg9jaGFyZ2VkX2NyZWRpdHMYDSABKAFIAYgBARIrCgpjb3N0X2Jhc2lzGA4gASgOMhcuZXZlcmdyZWVuLnYxLkNvc3RCYXNpcxIlCgdvdXRwdXRzGA8gAygLMhQuZXZlcmdyZWVuLnYxLk91dHB1dBInCgh3YXJuaW5ncxgQIAMoCzIVLmV2ZXJncmVlbi52MS5XYXJuaW5nEiUKBWVycm9yGBEgASgLMhYuZXZlcmdyZWVuLnYxLkpvYkVycm9yEi0KBmxhYmVscxgSIAMoCzIdLmV2ZXJncmVlbi52MS5Kb2IuTGFiZWxzRW50cnkSLwoLY3JlYXRlX3RpbWUYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0X3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoOcXVldWVfcG9zaXRpb24YFyABKAVIAogBARI4ChRlc3RpbWF0ZWRfc3RhcnRfdGltZRgYIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNgoSZXN0aW1hdGVkX2VuZF90aW1lGBkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQhQKEl9lc3RpbWF0ZWRfY3JlZGl0c0ISChBfY2hhcmdlZF9jcmVkaXRzQhEKD19xdWV1ZV9wb3NpdGlvbiKaAQoGT3V0cHV0Eg0KBWFzc2V0GAEgASgJEhQKDGNvbnRlbnRfdHlwZRgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgDEg4KBmNyYzMyYxgEIAEoBxINCgV3aWR0aBgFIAEoBRIOCgZoZWlnaHQYBiABKAUSGAoQZHVyYXRpb25fc2Vjb25kcxgHIAEoARIOCgZwb3N0ZXIYCCABKAkiKAoHV2FybmluZxIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiVQoISm9iRXJyb3ISDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFQoNcHJvdmlkZXJfY29kZRgDIAEoCRIRCglyZXRyeWFibGUYBCABKAgikAEKBU1lZGlhEg0KA3VyaRgBIAEoCUgAEg4KBGRhdGEYAiABKAxIABIPCgVhc3NldBgDIAEoCUgAEiUKBHJvbGUYBCABKA4yFy5ldmVyZ3JlZW4udjEuTWVkaWFSb2xlEhcKCmF0X3NlY29uZHMYBSABKAFIAYgBAUIICgZzb3VyY2VCDQoLX2F0X3NlY29uZHMirAUKFEdlbmVyYXRlVmlkZW9SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSEAoIc2NlbmVfaWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRINCgVtb2RlbBgEIAEoCRITCgtwcm9tcHRfdGV4dBgFIAEoCRIiCgVtZWRpYRgGIAMoCzITLmV2ZXJncmVlbi52MS5NZWRpYRINCgVyYXRpbxgHIAEoCRISCgpyZXNvbHV0aW9uGAggASgJEh0KEGR1cmF0aW9uX3NlY29uZHMYCSABKAVIAIgBARIRCgRzZWVkGAogASgDSAGIAQESKAoHb3B0aW9ucxgLIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSGAoLbWF4X2NyZWRpdHMYDCABKAFIAogBARIUCgxtYXhfYXR0ZW1wdHMYDSABKAUSQAoVb25fdW5rbm93bl9zdWJtaXNzaW9uGA4gASgOMiEuZXZlcmdyZWVuLnYxLk9uVW5rbm93blN1Ym1pc3Npb24SFQoNdmFsaWRhdGVfb25seRgPIAEoCBIQCghwcmlvcml0eRgQIAEoBRIsCghzdGFydF9ieRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJZmluaXNoX2J5GBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI+CgZsYWJlbHMYEyADKAsyLi5ldmVyZ3JlZW4udjEuR2VuZXJhdGVWaWRlb1JlcXVlc3QuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUITChFfZHVyYXRpb25fc2Vjb25kc0IHCgVfc2VlZEIOCgxfbWF4X2NyZWRpdHMibQoVR2VuZXJhdGVWaWRlb1Jlc3BvbnNlEh4KA2pvYhgBIAEoCzIRLmV2ZXJncmVlbi52MS5Kb2ISHgoRZXN0aW1hdGVkX2NyZWRpdHMYAiABKAFIAIgBAUIUChJfZXN0aW1hdGVkX2NyZWRpdHMiIgoQR2V0U3RhdHVzUmVxdWVzdBIOCgZqb2JfaWQYASABKAkiMwoRR2V0U3RhdHVzUmVzcG9uc2USHgoDam9iGAEgASgLMhEuZXZlcmdyZWVuLnYxLkpvYiKFAQoUV2F0Y2hQcm9ncmVzc1JlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdqb2JfaWRzGAIgAygJEhsKDmFmdGVyX3JldmlzaW9uGAMgASgDSACIAQESGAoQaW5jbHVkZV9maW5pc2hlZBgEIAEoCEIRCg9fYWZ0ZXJfcmV2aXNpb24ihwEKFVdhdGNoUHJvZ3Jlc3NSZXNwb25zZRIkCgVldmVudBgBIAEoCzITLmV2ZXJncmVlbi52MS5FdmVudEgAEi4KCmNoZWNrcG9pbnQYAiABKAsyGC5ldmVyZ3JlZW4udjEuQ2hlY2twb2ludEgAEhAKCHJldmlzaW9uGAMgASgDQgYKBGJvZHkieAoFRXZlbnQSJQoEa2luZBgBIAEoDjIXLmV2ZXJncmVlbi52MS5FdmVudEtpbmQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHgoDam9iGAMgASgLMhEuZXZlcmdyZWVuLnYxLkpvYiIMCgpDaGVja3BvaW50IiQKEkNhbmNlbFZpZGVvUmVxdWVzdBIOCgZqb2JfaWQYASABKAkiNQoTQ2FuY2VsVmlkZW9SZXNwb25zZRIeCgNqb2IYASABKAsyES5ldmVyZ3JlZW4udjEuSm9iIogBChFMaXN0VmlkZW9zUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEhAKCHNjZW5lX2lkGAIgASgJEiYKBnN0YXRlcxgDIAMoDjIWLmV2ZXJncmVlbi52MS5Kb2JTdGF0ZRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCSJOChJMaXN0VmlkZW9zUmVzcG9uc2USHwoEam9icxgBIAMoCzIRLmV2ZXJncmVlbi52MS5Kb2ISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInwKGFJlc29sdmVTdWJtaXNzaW9uUmVxdWVzdBIOCgZqb2JfaWQYASABKAkSNgoKcmVzb2x1dGlvbhgCIAEoDjIiLmV2ZXJncmVlbi52MS5TdWJtaXNzaW9uUmVzb2x1dGlvbhIYChBwcm92aWRlcl90YXNrX2lkGAMgASgJIjsKGVJlc29sdmVTdWJtaXNzaW9uUmVzcG9uc2USHgoDam9iGAEgASgLMhEuZXZlcmdyZWVuLnYxLkpvYiITChFMaXN0TW9kZWxzUmVxdWVzdCI5ChJMaXN0TW9kZWxzUmVzcG9uc2USIwoGbW9kZWxzGAEgAygLMhMuZXZlcmdyZWVuLnYxLk1vZGVsItsCCgVNb2RlbBINCgVtb2RlbBgBIAEoCRIrCgpvcGVyYXRpb25zGAIgAygOMhcuZXZlcmdyZWVuLnYxLk9wZXJhdGlvbhImCgVyb2xlcxgDIAMoDjIXLmV2ZXJncmVlbi52MS5NZWRpYVJvbGUSDgoGcmF0aW9zGAQgAygJEhMKC3Jlc29sdXRpb25zGAUgAygJEhkKEWR1cmF0aW9uc19zZWNvbmRzGAYgAygFEh0KEHByb21wdF9tYXhfdXRmMTYYByABKAVIAIgBARIXCg9wcm9tcHRfcmVxdWlyZWQYCCABKAgSDwoHb3B0aW9ucxgJIAMoCRIjCgZwcmljZXMYCiADKAsyEy5ldmVyZ3JlZW4udjEuUHJpY2USKwoFcnVsZXMYCyADKAsyHC5ldmVyZ3JlZW4udjEuT3BlcmF0aW9uUnVsZXNCEwoRX3Byb21wdF9tYXhfdXRmMTYipwIKDk9wZXJhdGlvblJ1bGVzEioKCW9wZXJhdGlvbhgBIAEoDjIXLmV2ZXJncmVlbi52MS5PcGVyYXRpb24SJgoFcm9sZXMYAiADKA4yFy5ldmVyZ3JlZW4udjEuTWVkaWFSb2xlEg4KBnJhdGlvcxgDIAMoCRITCgtyZXNvbHV0aW9ucxgEIAMoCRIZChFkdXJhdGlvbnNfc2Vjb25kcxgFIAMoBRIdChBwcm9tcHRfbWF4X3V0ZjE2GAYgASgFSACIAQESFwoPcHJvbXB0X3JlcXVpcmVkGAcgASgIEg8KB29wdGlvbnMYCCADKAkSIwoGcHJpY2VzGAkgAygLMhMuZXZlcmdyZWVuLnYxLlByaWNlQhMKEV9wcm9tcHRfbWF4X3V0ZjE2IjYKBVByaWNlEhEKCWNvbmRpdGlvbhgBIAEoCRIaChJjcmVkaXRzX3Blcl9zZWNvbmQYAiABKAEiJwoRR2V0QWNjb3VudFJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCSLTAgoSR2V0QWNjb3VudFJlc3BvbnNlEhYKDmNyZWRpdF9iYWxhbmNlGAEgASgBEiAKE21heF9tb250aGx5X2NyZWRpdHMYAiABKAFIAIgBARInCgV1c2FnZRgDIAMoCzIYLmV2ZXJncmVlbi52MS5Nb2RlbFVzYWdlEhMKC2FwaV92ZXJzaW9uGAQgASgJEhgKEHJlc2VydmVkX2NyZWRpdHMYBSABKAESFQoNc3BlbnRfY3JlZGl0cxgGIAEoARIfChdzcGVudF9jb25maXJtZWRfY3JlZGl0cxgHIAEoARIhChlzcGVudF91cHBlcl9ib3VuZF9jcmVkaXRzGAggASgBEiAKE3Byb2plY3RfY2FwX2NyZWRpdHMYCSABKAFIAYgBAUIWChRfbWF4X21vbnRobHlfY3JlZGl0c0IWChRfcHJvamVjdF9jYXBfY3JlZGl0cyKFAQoKTW9kZWxVc2FnZRINCgVtb2RlbBgBIAEoCRIbCg5tYXhfY29uY3VycmVudBgCIAEoBUgAiAEBEhYKCW1heF9kYWlseRgDIAEoBUgBiAEBEhIKCnVzZWRfdG9kYXkYBCABKAVCEQoPX21heF9jb25jdXJyZW50QgwKCl9tYXhfZGFpbHkq6gEKCEpvYlN0YXRlEhkKFUpPQl9TVEFURV9VTlNQRUNJRklFRBAAEhQKEEpPQl9TVEFURV9RVUVVRUQQARIVChFKT0JfU1RBVEVfUlVOTklORxACEh0KGUpPQl9TVEFURV9ORUVEU19BVFRFTlRJT04QAxIYChRKT0JfU1RBVEVfQ0FOQ0VMTElORxAEEhcKE0pPQl9TVEFURV9TVUNDRUVERUQQBRIUChBKT0JfU1RBVEVfRkFJTEVEEAYSFwoTSk9CX1NUQVRFX0NBTkNFTExFRBAHEhUKEUpPQl9TVEFURV9FWFBJUkVEEAgqvAEKCEpvYlN0YWdlEhkKFUpPQl9TVEFHRV9VTlNQRUNJRklFRBAAEhcKE0pPQl9TVEFHRV9QUkVQQVJJTkcQARIVChFKT0JfU1RBR0VfV0FJVElORxACEhgKFEpPQl9TVEFHRV9TVUJNSVRUSU5HEAMSFwoTSk9CX1NUQUdFX1RIUk9UVExFRBAEEhgKFEpPQl9TVEFHRV9HRU5FUkFUSU5HEAUSGAoUSk9CX1NUQUdFX0RFTElWRVJJTkcQBiruAQoJTWVkaWFSb2xlEhoKFk1FRElBX1JPTEVfVU5TUEVDSUZJRUQQABIaChZNRURJQV9ST0xFX0ZJUlNUX0ZSQU1FEAESGQoVTUVESUFfUk9MRV9MQVNUX0ZSQU1FEAISGAoUTUVESUFfUk9MRV9SRUZFUkVOQ0UQAxIbChdNRURJQV9ST0xFX1NPVVJDRV9WSURFTxAEEh4KGk1FRElBX1JPTEVfUkVGRVJFTkNFX1ZJREVPEAUSHgoaTUVESUFfUk9MRV9SRUZFUkVOQ0VfQVVESU8QBhIXChNNRURJQV9ST0xFX0tFWUZSQU1FEAcqfwoTT25Vbmtub3duU3VibWlzc2lvbhIlCiFPTl9VTktOT1dOX1NVQk1JU1NJT05fVU5TUEVDSUZJRUQQABIdChlPTl9VTktOT1dOX1NVQk1JU1NJT05fQVNLEAESIgoeT05fVU5LTk9XTl9TVUJNSVNTSU9OX1JFU1VCTUlUEAIqpgEKFFN1Ym1pc3Npb25SZXNvbHV0aW9uEiUKIVNVQk1JU1NJT05fUkVTT0xVVElPTl9VTlNQRUNJRklFRBAAEiIKHlNVQk1JU1NJT05fUkVTT0xVVElPTl9SRVNVQk1JVBABEiEKHVNVQk1JU1NJT05fUkVTT0xVVElPTl9BQkFORE9OEAISIAocU1VCTUlTU0lPTl9SRVNPTFVUSU9OX0FUVEFDSBADKl0KCUNvc3RCYXNpcxIaChZDT1NUX0JBU0lTX1VOU1BFQ0lGSUVEEAASGAoUQ09TVF9CQVNJU19DT05GSVJNRUQQARIaChZDT1NUX0JBU0lTX1VQUEVSX0JPVU5EEAIqkwMKCUV2ZW50S2luZBIaChZFVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASFwoTRVZFTlRfS0lORF9TTkFQU0hPVBABEhYKEkVWRU5UX0tJTkRfQ1JFQVRFRBACEhYKEkVWRU5UX0tJTkRfU1RBUlRFRBADEhwKGEVWRU5UX0tJTkRfU1RBR0VfQ0hBTkdFRBAEEhcKE0VWRU5UX0tJTkRfUFJPR1JFU1MQBRIbChdFVkVOVF9LSU5EX09VVFBVVF9BRERFRBAGEhYKEkVWRU5UX0tJTkRfV0FSTklORxAHEhkKFUVWRU5UX0tJTkRfQ0FOQ0VMTElORxAIEh4KGkVWRU5UX0tJTkRfTkVFRFNfQVRURU5USU9OEAkSFwoTRVZFTlRfS0lORF9SRVNPTFZFRBAKEhgKFEVWRU5UX0tJTkRfU1VDQ0VFREVEEAsSFQoRRVZFTlRfS0lORF9GQUlMRUQQDBIYChRFVkVOVF9LSU5EX0NBTkNFTExFRBANEhYKEkVWRU5UX0tJTkRfRVhQSVJFRBAOKn8KCU9wZXJhdGlvbhIZChVPUEVSQVRJT05fVU5TUEVDSUZJRUQQABIbChdPUEVSQVRJT05fVEVYVF9UT19WSURFTxABEhwKGE9QRVJBVElPTl9JTUFHRV9UT19WSURFTxACEhwKGE9QRVJBVElPTl9WSURFT19UT19WSURFTxADMr8FCgxWaWRlb1NlcnZpY2USWAoNR2VuZXJhdGVWaWRlbxIiLmV2ZXJncmVlbi52MS5HZW5lcmF0ZVZpZGVvUmVxdWVzdBojLmV2ZXJncmVlbi52MS5HZW5lcmF0ZVZpZGVvUmVzcG9uc2USTAoJR2V0U3RhdHVzEh4uZXZlcmdyZWVuLnYxLkdldFN0YXR1c1JlcXVlc3QaHy5ldmVyZ3JlZW4udjEuR2V0U3RhdHVzUmVzcG9uc2USWgoNV2F0Y2hQcm9ncmVzcxIiLmV2ZXJncmVlbi52MS5XYXRjaFByb2dyZXNzUmVxdWVzdBojLmV2ZXJncmVlbi52MS5XYXRjaFByb2dyZXNzUmVzcG9uc2UwARJSCgtDYW5jZWxWaWRlbxIgLmV2ZXJncmVlbi52MS5DYW5jZWxWaWRlb1JlcXVlc3QaIS5ldmVyZ3JlZW4udjEuQ2FuY2VsVmlkZW9SZXNwb25zZRJPCgpMaXN0VmlkZW9zEh8uZXZlcmdyZWVuLnYxLkxpc3RWaWRlb3NSZXF1ZXN0GiAuZXZlcmdyZWVuLnYxLkxpc3RWaWRlb3NSZXNwb25zZRJkChFSZXNvbHZlU3VibWlzc2lvbhImLmV2ZXJncmVlbi52MS5SZXNvbHZlU3VibWlzc2lvblJlcXVlc3QaJy5ldmVyZ3JlZW4udjEuUmVzb2x2ZVN1Ym1pc3Npb25SZXNwb25zZRJPCgpMaXN0TW9kZWxzEh8uZXZlcmdyZWVuLnYxLkxpc3RNb2RlbHNSZXF1ZXN0GiAuZXZlcmdyZWVuLnYxLkxpc3RNb2RlbHNSZXNwb25zZRJPCgpHZXRBY2NvdW50Eh8uZXZlcmdyZWVuLnYxLkdldEFjY291bnRSZXF1ZXN0GiAuZXZlcmdyZWVuLnYxLkdldEFjY291bnRSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChhldmVyZ3JlZW4vdjEvdmlkZW8ucHJvdG8SDGV2ZXJncmVlbi52MSLNCAoDSm9iEg4KBmpvYl9pZBgBIAEoCRISCgpwcm9qZWN0X2lkGAIgASgJEhAKCHNjZW5lX2lkGAMgASgJEhIKCnJlcXVlc3RfaWQYBCABKAkSJQoFc3RhdGUYBSABKA4yFi5ldmVyZ3JlZW4udjEuSm9iU3RhdGUSJQoFc3RhZ2UYBiABKA4yFi5ldmVyZ3JlZW4udjEuSm9iU3RhZ2USEAoIcmV2aXNpb24YByABKAMSMwoHcmVxdWVzdBgIIAEoCzIiLmV2ZXJncmVlbi52MS5HZW5lcmF0ZVZpZGVvUmVxdWVzdBIQCghwcm9ncmVzcxgJIAEoARIPCgdhdHRlbXB0GAogASgFEhgKEHByb3ZpZGVyX3Rhc2tfaWQYCyABKAkSHgoRZXN0aW1hdGVkX2NyZWRpdHMYDCABKAFIAIgBARIcCg9jaGFyZ2VkX2NyZWRpdHMYDSABKAFIAYgBARIrCgpjb3N0X2Jhc2lzGA4gASgOMhcuZXZlcmdyZWVuLnYxLkNvc3RCYXNpcxIlCgdvdXRwdXRzGA8gAygLMhQuZXZlcmdyZWVuLnYxLk91dHB1dBInCgh3YXJuaW5ncxgQIAMoCzIVLmV2ZXJncmVlbi52MS5XYXJuaW5nEiUKBWVycm9yGBEgASgLMhYuZXZlcmdyZWVuLnYxLkpvYkVycm9yEi0KBmxhYmVscxgSIAMoCzIdLmV2ZXJncmVlbi52MS5Kb2IuTGFiZWxzRW50cnkSLwoLY3JlYXRlX3RpbWUYEyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCnN0YXJ0X3RpbWUYFCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC3VwZGF0ZV90aW1lGBUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgWIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASGwoOcXVldWVfcG9zaXRpb24YFyABKAVIAogBARI4ChRlc3RpbWF0ZWRfc3RhcnRfdGltZRgYIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASNgoSZXN0aW1hdGVkX2VuZF90aW1lGBkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI3ChBnZW5lcmF0ZV9yZXF1ZXN0GBogASgLMh0uZXZlcmdyZWVuLnYxLkdlbmVyYXRlUmVxdWVzdBIlCgRraW5kGBwgASgOMhcuZXZlcmdyZWVuLnYxLk1lZGlhS2luZBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBQhQKEl9lc3RpbWF0ZWRfY3JlZGl0c0ISChBfY2hhcmdlZF9jcmVkaXRzQhEKD19xdWV1ZV9wb3NpdGlvbiKaAQoGT3V0cHV0Eg0KBWFzc2V0GAEgASgJEhQKDGNvbnRlbnRfdHlwZRgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgDEg4KBmNyYzMyYxgEIAEoBxINCgV3aWR0aBgFIAEoBRIOCgZoZWlnaHQYBiABKAUSGAoQZHVyYXRpb25fc2Vjb25kcxgHIAEoARIOCgZwb3N0ZXIYCCABKAkiKAoHV2FybmluZxIMCgRjb2RlGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiVQoISm9iRXJyb3ISDgoGcmVhc29uGAEgASgJEg8KB21lc3NhZ2UYAiABKAkSFQoNcHJvdmlkZXJfY29kZRgDIAEoCRIRCglyZXRyeWFibGUYBCABKAgiwAEKBU1lZGlhEg0KA3VyaRgBIAEoCUgAEg4KBGRhdGEYAiABKAxIABIPCgVhc3NldBgDIAEoCUgAEiUKBHJvbGUYBCABKA4yFy5ldmVyZ3JlZW4udjEuTWVkaWFSb2xlEhcKCmF0X3NlY29uZHMYBSABKAFIAYgBARIQCghzY2VuZV9pZBgGIAEoCRILCgN0YWcYByABKAkSDwoHc3ViamVjdBgIIAEoCUIICgZzb3VyY2VCDQoLX2F0X3NlY29uZHMirAUKFEdlbmVyYXRlVmlkZW9SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSEAoIc2NlbmVfaWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRINCgVtb2RlbBgEIAEoCRITCgtwcm9tcHRfdGV4dBgFIAEoCRIiCgVtZWRpYRgGIAMoCzITLmV2ZXJncmVlbi52MS5NZWRpYRINCgVyYXRpbxgHIAEoCRISCgpyZXNvbHV0aW9uGAggASgJEh0KEGR1cmF0aW9uX3NlY29uZHMYCSABKAVIAIgBARIRCgRzZWVkGAogASgDSAGIAQESKAoHb3B0aW9ucxgLIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSGAoLbWF4X2NyZWRpdHMYDCABKAFIAogBARIUCgxtYXhfYXR0ZW1wdHMYDSABKAUSQAoVb25fdW5rbm93bl9zdWJtaXNzaW9uGA4gASgOMiEuZXZlcmdyZWVuLnYxLk9uVW5rbm93blN1Ym1pc3Npb24SFQoNdmFsaWRhdGVfb25seRgPIAEoCBIQCghwcmlvcml0eRgQIAEoBRIsCghzdGFydF9ieRgRIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJZmluaXNoX2J5GBIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBI+CgZsYWJlbHMYEyADKAsyLi5ldmVyZ3JlZW4udjEuR2VuZXJhdGVWaWRlb1JlcXVlc3QuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUITChFfZHVyYXRpb25fc2Vjb25kc0IHCgVfc2VlZEIOCgxfbWF4X2NyZWRpdHMibQoVR2VuZXJhdGVWaWRlb1Jlc3BvbnNlEh4KA2pvYhgBIAEoCzIRLmV2ZXJncmVlbi52MS5Kb2ISHgoRZXN0aW1hdGVkX2NyZWRpdHMYAiABKAFIAIgBAUIUChJfZXN0aW1hdGVkX2NyZWRpdHMirgkKD0dlbmVyYXRlUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEhAKCHNjZW5lX2lkGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDQoFbW9kZWwYBCABKAkSKAoFaW1hZ2UYBSABKAsyFy5ldmVyZ3JlZW4udjEuSW1hZ2VTcGVjSAASKgoGc3BlZWNoGAYgASgLMhguZXZlcmdyZWVuLnYxLlNwZWVjaFNwZWNIABIoCgVzb3VuZBgHIAEoCzIXLmV2ZXJncmVlbi52MS5Tb3VuZFNwZWNIABIzCgt2aWRlb19zb3VuZBgIIAEoCzIcLmV2ZXJncmVlbi52MS5WaWRlb1NvdW5kU3BlY0gAEjUKDHZvaWNlX2NoYW5nZRgJIAEoCzIdLmV2ZXJncmVlbi52MS5Wb2ljZUNoYW5nZVNwZWNIABIsCgdkdWJiaW5nGAogASgLMhkuZXZlcmdyZWVuLnYxLkR1YmJpbmdTcGVjSAASOwoPdm9pY2VfaXNvbGF0aW9uGAsgASgLMiAuZXZlcmdyZWVuLnYxLlZvaWNlSXNvbGF0aW9uU3BlY0gAEjQKC3BlcmZvcm1hbmNlGAwgASgLMh0uZXZlcmdyZWVuLnYxLlBlcmZvcm1hbmNlU3BlY0gAEjcKDXZpZGVvX3Vwc2NhbGUYDSABKAsyHi5ldmVyZ3JlZW4udjEuVmlkZW9VcHNjYWxlU3BlY0gAEiQKA2hkchgOIAEoCzIVLmV2ZXJncmVlbi52MS5IZHJTcGVjSAASNwoNaW1hZ2VfdXBzY2FsZRgPIAEoCzIeLmV2ZXJncmVlbi52MS5JbWFnZVVwc2NhbGVTcGVjSAASMQoKbXVsdGlfc2hvdBgQIAEoCzIbLmV2ZXJncmVlbi52MS5NdWx0aVNob3RTcGVjSAASNQoMYXZhdGFyX3ZpZGVvGBEgASgLMh0uZXZlcmdyZWVuLnYxLkF2YXRhclZpZGVvU3BlY0gAEigKB29wdGlvbnMYFCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhEKBHNlZWQYFSABKANIAYgBARIYCgttYXhfY3JlZGl0cxgWIAEoAUgCiAEBEhQKDG1heF9hdHRlbXB0cxgXIAEoBRJAChVvbl91bmtub3duX3N1Ym1pc3Npb24YGCABKA4yIS5ldmVyZ3JlZW4udjEuT25Vbmtub3duU3VibWlzc2lvbhIVCg12YWxpZGF0ZV9vbmx5GBkgASgIEhAKCHByaW9yaXR5GBogASgFEiwKCHN0YXJ0X2J5GBsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCglmaW5pc2hfYnkYHCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjkKBmxhYmVscxgdIAMoCzIpLmV2ZXJncmVlbi52MS5HZW5lcmF0ZVJlcXVlc3QuTGFiZWxzRW50cnkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4AUILCglvcGVyYXRpb25CBwoFX3NlZWRCDgoMX21heF9jcmVkaXRzImgKEEdlbmVyYXRlUmVzcG9uc2USHgoDam9iGAEgASgLMhEuZXZlcmdyZWVuLnYxLkpvYhIeChFlc3RpbWF0ZWRfY3JlZGl0cxgCIAEoAUgAiAEBQhQKEl9lc3RpbWF0ZWRfY3JlZGl0cyJuCglJbWFnZVNwZWMSEwoLcHJvbXB0X3RleHQYASABKAkSDQoFcmF0aW8YAiABKAkSFAoMb3V0cHV0X2NvdW50GAMgASgFEicKCnJlZmVyZW5jZXMYBCADKAsyEy5ldmVyZ3JlZW4udjEuTWVkaWEiaQoKU3BlZWNoU3BlYxIMCgR0ZXh0GAEgASgJEg0KBXZvaWNlGAIgASgJEiwKD3ZvaWNlX3JlZmVyZW5jZRgDIAEoCzITLmV2ZXJncmVlbi52MS5NZWRpYRIQCghsYW5ndWFnZRgEIAEoCSKhAQoJU291bmRTcGVjEhMKC3Byb21wdF90ZXh0GAEgASgJEh0KEGR1cmF0aW9uX3NlY29uZHMYAiABKAFIAIgBARIMCgRsb29wGAMgASgIEicKCnJlZmVyZW5jZXMYBCADKAsyEy5ldmVyZ3JlZW4udjEuTWVkaWESFAoMb3V0cHV0X2NvdW50GAUgASgFQhMKEV9kdXJhdGlvbl9zZWNvbmRzIpMBCg5WaWRlb1NvdW5kU3BlYxIiCgV2aWRlbxgBIAEoCzITLmV2ZXJncmVlbi52MS5NZWRpYRITCgtwcm9tcHRfdGV4dBgCIAEoCRIdChBkdXJhdGlvbl9zZWNvbmRzGAMgASgBSACIAQESFAoMb3V0cHV0X2NvdW50GAQgASgFQhMKEV9kdXJhdGlvbl9zZWNvbmRzIq4BCg9Wb2ljZUNoYW5nZVNwZWMSJAoFYXVkaW8YASABKAsyEy5ldmVyZ3JlZW4udjEuTWVkaWFIABIkCgV2aWRlbxgCIAEoCzITLmV2ZXJncmVlbi52MS5NZWRpYUgAEg0KBXZvaWNlGAMgASgJEh8KEm1heF9zb3VyY2Vfc2Vjb25kcxgEIAEoAUgBiAEBQggKBnNvdXJjZUIVChNfbWF4X3NvdXJjZV9zZWNvbmRzIoIBCgtEdWJiaW5nU3BlYxIiCgVhdWRpbxgBIAEoCzITLmV2ZXJncmVlbi52MS5NZWRpYRIXCg90YXJnZXRfbGFuZ3VhZ2UYAiABKAkSHwoSbWF4X3NvdXJjZV9zZWNvbmRzGAMgASgBSACIAQFCFQoTX21heF9zb3VyY2Vfc2Vjb25kcyJwChJWb2ljZUlzb2xhdGlvblNwZWMSIgoFYXVkaW8YASABKAsyEy5ldmVyZ3JlZW4udjEuTWVkaWESHwoSbWF4X3NvdXJjZV9zZWNvbmRzGAIgASgBSACIAQFCFQoTX21heF9zb3VyY2Vfc2Vjb25kcyLvAQoPUGVyZm9ybWFuY2VTcGVjEi4KD2NoYXJhY3Rlcl9pbWFnZRgBIAEoCzITLmV2ZXJncmVlbi52MS5NZWRpYUgAEi4KD2NoYXJhY3Rlcl92aWRlbxgCIAEoCzITLmV2ZXJncmVlbi52MS5NZWRpYUgAEigKC3BlcmZvcm1hbmNlGAMgASgLMhMuZXZlcmdyZWVuLnYxLk1lZGlhEg0KBXJhdGlvGAQgASgJEh8KEm1heF9zb3VyY2Vfc2Vjb25kcxgFIAEoAUgBiAEBQgsKCWNoYXJhY3RlckIVChNfbWF4X3NvdXJjZV9zZWNvbmRzIp0BChBWaWRlb1Vwc2NhbGVTcGVjEiIKBXZpZGVvGAEgASgLMhMuZXZlcmdyZWVuLnYxLk1lZGlhEhIKCnJlc29sdXRpb24YAiABKAkSGQoRdGFyZ2V0X2ZyYW1lX3JhdGUYAyABKAkSHwoSbWF4X3NvdXJjZV9zZWNvbmRzGAQgASgBSACIAQFCFQoTX21heF9zb3VyY2Vfc2Vjb25kcyJlCgdIZHJTcGVjEiIKBXZpZGVvGAEgASgLMhMuZXZlcmdyZWVuLnYxLk1lZGlhEh8KEm1heF9zb3VyY2Vfc2Vjb25kcxgCIAEoAUgAiAEBQhUKE19tYXhfc291cmNlX3NlY29uZHMiTAoQSW1hZ2VVcHNjYWxlU3BlYxIiCgVpbWFnZRgBIAEoCzITLmV2ZXJncmVlbi52MS5NZWRpYRIUCgxzY2FsZV9mYWN0b3IYAiABKAUi0gEKDU11bHRpU2hvdFNwZWMSEwoLcHJvbXB0X3RleHQYASABKAkSIQoFc2hvdHMYAiADKAsyEi5ldmVyZ3JlZW4udjEuU2hvdBIoCgtmaXJzdF9mcmFtZRgDIAEoCzITLmV2ZXJncmVlbi52MS5NZWRpYRINCgVyYXRpbxgEIAEoCRIdChBkdXJhdGlvbl9zZWNvbmRzGAUgASgFSACIAQESEgoFYXVkaW8YBiABKAhIAYgBAUITChFfZHVyYXRpb25fc2Vjb25kc0IICgZfYXVkaW8iNQoEU2hvdBITCgtwcm9tcHRfdGV4dBgBIAEoCRIYChBkdXJhdGlvbl9zZWNvbmRzGAIgASgFIq8BCg9BdmF0YXJWaWRlb1NwZWMSEAoGYXZhdGFyGAEgASgJSAASEwoJYXZhdGFyX2lkGAIgASgJSAASDgoEdGV4dBgDIAEoCUgBEiQKBWF1ZGlvGAQgASgLMhMuZXZlcmdyZWVuLnYxLk1lZGlhSAESDwoFdm9pY2UYBSABKAlIAhISCgh2b2ljZV9pZBgGIAEoCUgCQgUKA3dob0IICgZzcGVlY2hCCQoHc3BlYWtlciIiChBHZXRTdGF0dXNSZXF1ZXN0Eg4KBmpvYl9pZBgBIAEoCSIzChFHZXRTdGF0dXNSZXNwb25zZRIeCgNqb2IYASABKAsyES5ldmVyZ3JlZW4udjEuSm9iIq0BChRXYXRjaFByb2dyZXNzUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2pvYl9pZHMYAiADKAkSGwoOYWZ0ZXJfcmV2aXNpb24YAyABKANIAIgBARIYChBpbmNsdWRlX2ZpbmlzaGVkGAQgASgIEiYKBWtpbmRzGAcgAygOMhcuZXZlcmdyZWVuLnYxLk1lZGlhS2luZEIRCg9fYWZ0ZXJfcmV2aXNpb24ihwEKFVdhdGNoUHJvZ3Jlc3NSZXNwb25zZRIkCgVldmVudBgBIAEoCzITLmV2ZXJncmVlbi52MS5FdmVudEgAEi4KCmNoZWNrcG9pbnQYAiABKAsyGC5ldmVyZ3JlZW4udjEuQ2hlY2twb2ludEgAEhAKCHJldmlzaW9uGAMgASgDQgYKBGJvZHkieAoFRXZlbnQSJQoEa2luZBgBIAEoDjIXLmV2ZXJncmVlbi52MS5FdmVudEtpbmQSKAoEdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHgoDam9iGAMgASgLMhEuZXZlcmdyZWVuLnYxLkpvYiIMCgpDaGVja3BvaW50IiQKEkNhbmNlbFZpZGVvUmVxdWVzdBIOCgZqb2JfaWQYASABKAkiNQoTQ2FuY2VsVmlkZW9SZXNwb25zZRIeCgNqb2IYASABKAsyES5ldmVyZ3JlZW4udjEuSm9iIrABChFMaXN0VmlkZW9zUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEhAKCHNjZW5lX2lkGAIgASgJEiYKBnN0YXRlcxgDIAMoDjIWLmV2ZXJncmVlbi52MS5Kb2JTdGF0ZRIRCglwYWdlX3NpemUYBCABKAUSEgoKcGFnZV90b2tlbhgFIAEoCRImCgVraW5kcxgGIAMoDjIXLmV2ZXJncmVlbi52MS5NZWRpYUtpbmQiTgoSTGlzdFZpZGVvc1Jlc3BvbnNlEh8KBGpvYnMYASADKAsyES5ldmVyZ3JlZW4udjEuSm9iEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJ8ChhSZXNvbHZlU3VibWlzc2lvblJlcXVlc3QSDgoGam9iX2lkGAEgASgJEjYKCnJlc29sdXRpb24YAiABKA4yIi5ldmVyZ3JlZW4udjEuU3VibWlzc2lvblJlc29sdXRpb24SGAoQcHJvdmlkZXJfdGFza19pZBgDIAEoCSI7ChlSZXNvbHZlU3VibWlzc2lvblJlc3BvbnNlEh4KA2pvYhgBIAEoCzIRLmV2ZXJncmVlbi52MS5Kb2IiOwoRTGlzdE1vZGVsc1JlcXVlc3QSJgoFa2luZHMYASADKA4yFy5ldmVyZ3JlZW4udjEuTWVkaWFLaW5kIjkKEkxpc3RNb2RlbHNSZXNwb25zZRIjCgZtb2RlbHMYASADKAsyEy5ldmVyZ3JlZW4udjEuTW9kZWwi2wIKBU1vZGVsEg0KBW1vZGVsGAEgASgJEisKCm9wZXJhdGlvbnMYAiADKA4yFy5ldmVyZ3JlZW4udjEuT3BlcmF0aW9uEiYKBXJvbGVzGAMgAygOMhcuZXZlcmdyZWVuLnYxLk1lZGlhUm9sZRIOCgZyYXRpb3MYBCADKAkSEwoLcmVzb2x1dGlvbnMYBSADKAkSGQoRZHVyYXRpb25zX3NlY29uZHMYBiADKAUSHQoQcHJvbXB0X21heF91dGYxNhgHIAEoBUgAiAEBEhcKD3Byb21wdF9yZXF1aXJlZBgIIAEoCBIPCgdvcHRpb25zGAkgAygJEiMKBnByaWNlcxgKIAMoCzITLmV2ZXJncmVlbi52MS5QcmljZRIrCgVydWxlcxgLIAMoCzIcLmV2ZXJncmVlbi52MS5PcGVyYXRpb25SdWxlc0ITChFfcHJvbXB0X21heF91dGYxNiLUBAoOT3BlcmF0aW9uUnVsZXMSKgoJb3BlcmF0aW9uGAEgASgOMhcuZXZlcmdyZWVuLnYxLk9wZXJhdGlvbhImCgVyb2xlcxgCIAMoDjIXLmV2ZXJncmVlbi52MS5NZWRpYVJvbGUSDgoGcmF0aW9zGAMgAygJEhMKC3Jlc29sdXRpb25zGAQgAygJEhkKEWR1cmF0aW9uc19zZWNvbmRzGAUgAygFEh0KEHByb21wdF9tYXhfdXRmMTYYBiABKAVIAIgBARIXCg9wcm9tcHRfcmVxdWlyZWQYByABKAgSDwoHb3B0aW9ucxgIIAMoCRIjCgZwcmljZXMYCSADKAsyEy5ldmVyZ3JlZW4udjEuUHJpY2USDgoGdm9pY2VzGAogAygJEhEKCWxhbmd1YWdlcxgLIAMoCRIbCg5yZWZlcmVuY2VzX21heBgMIAEoBUgBiAEBEhgKC291dHB1dHNfbWF4GA0gASgFSAKIAQESIQoUZHVyYXRpb25fbWluX3NlY29uZHMYDiABKAFIA4gBARIhChRkdXJhdGlvbl9tYXhfc2Vjb25kcxgPIAEoAUgEiAEBEh8KEnNvdXJjZV9tYXhfc2Vjb25kcxgQIAEoAUgFiAEBQhMKEV9wcm9tcHRfbWF4X3V0ZjE2QhEKD19yZWZlcmVuY2VzX21heEIOCgxfb3V0cHV0c19tYXhCFwoVX2R1cmF0aW9uX21pbl9zZWNvbmRzQhcKFV9kdXJhdGlvbl9tYXhfc2Vjb25kc0IVChNfc291cmNlX21heF9zZWNvbmRzIoABCgVQcmljZRIRCgljb25kaXRpb24YASABKAkSGgoSY3JlZGl0c19wZXJfc2Vjb25kGAIgASgBEiUKBHVuaXQYAyABKA4yFy5ldmVyZ3JlZW4udjEuUHJpY2VVbml0EhAKCHF1YW50aXR5GAQgASgBEg8KB2NyZWRpdHMYBSABKAEiJwoRR2V0QWNjb3VudFJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCSLTAgoSR2V0QWNjb3VudFJlc3BvbnNlEhYKDmNyZWRpdF9iYWxhbmNlGAEgASgBEiAKE21heF9tb250aGx5X2NyZWRpdHMYAiABKAFIAIgBARInCgV1c2FnZRgDIAMoCzIYLmV2ZXJncmVlbi52MS5Nb2RlbFVzYWdlEhMKC2FwaV92ZXJzaW9uGAQgASgJEhgKEHJlc2VydmVkX2NyZWRpdHMYBSABKAESFQoNc3BlbnRfY3JlZGl0cxgGIAEoARIfChdzcGVudF9jb25maXJtZWRfY3JlZGl0cxgHIAEoARIhChlzcGVudF91cHBlcl9ib3VuZF9jcmVkaXRzGAggASgBEiAKE3Byb2plY3RfY2FwX2NyZWRpdHMYCSABKAFIAYgBAUIWChRfbWF4X21vbnRobHlfY3JlZGl0c0IWChRfcHJvamVjdF9jYXBfY3JlZGl0cyKFAQoKTW9kZWxVc2FnZRINCgVtb2RlbBgBIAEoCRIbCg5tYXhfY29uY3VycmVudBgCIAEoBUgAiAEBEhYKCW1heF9kYWlseRgDIAEoBUgBiAEBEhIKCnVzZWRfdG9kYXkYBCABKAVCEQoPX21heF9jb25jdXJyZW50QgwKCl9tYXhfZGFpbHkq6gEKCEpvYlN0YXRlEhkKFUpPQl9TVEFURV9VTlNQRUNJRklFRBAAEhQKEEpPQl9TVEFURV9RVUVVRUQQARIVChFKT0JfU1RBVEVfUlVOTklORxACEh0KGUpPQl9TVEFURV9ORUVEU19BVFRFTlRJT04QAxIYChRKT0JfU1RBVEVfQ0FOQ0VMTElORxAEEhcKE0pPQl9TVEFURV9TVUNDRUVERUQQBRIUChBKT0JfU1RBVEVfRkFJTEVEEAYSFwoTSk9CX1NUQVRFX0NBTkNFTExFRBAHEhUKEUpPQl9TVEFURV9FWFBJUkVEEAgqvAEKCEpvYlN0YWdlEhkKFUpPQl9TVEFHRV9VTlNQRUNJRklFRBAAEhcKE0pPQl9TVEFHRV9QUkVQQVJJTkcQARIVChFKT0JfU1RBR0VfV0FJVElORxACEhgKFEpPQl9TVEFHRV9TVUJNSVRUSU5HEAMSFwoTSk9CX1NUQUdFX1RIUk9UVExFRBAEEhgKFEpPQl9TVEFHRV9HRU5FUkFUSU5HEAUSGAoUSk9CX1NUQUdFX0RFTElWRVJJTkcQBiruAQoJTWVkaWFSb2xlEhoKFk1FRElBX1JPTEVfVU5TUEVDSUZJRUQQABIaChZNRURJQV9ST0xFX0ZJUlNUX0ZSQU1FEAESGQoVTUVESUFfUk9MRV9MQVNUX0ZSQU1FEAISGAoUTUVESUFfUk9MRV9SRUZFUkVOQ0UQAxIbChdNRURJQV9ST0xFX1NPVVJDRV9WSURFTxAEEh4KGk1FRElBX1JPTEVfUkVGRVJFTkNFX1ZJREVPEAUSHgoaTUVESUFfUk9MRV9SRUZFUkVOQ0VfQVVESU8QBhIXChNNRURJQV9ST0xFX0tFWUZSQU1FEAcqfwoTT25Vbmtub3duU3VibWlzc2lvbhIlCiFPTl9VTktOT1dOX1NVQk1JU1NJT05fVU5TUEVDSUZJRUQQABIdChlPTl9VTktOT1dOX1NVQk1JU1NJT05fQVNLEAESIgoeT05fVU5LTk9XTl9TVUJNSVNTSU9OX1JFU1VCTUlUEAIqpgEKFFN1Ym1pc3Npb25SZXNvbHV0aW9uEiUKIVNVQk1JU1NJT05fUkVTT0xVVElPTl9VTlNQRUNJRklFRBAAEiIKHlNVQk1JU1NJT05fUkVTT0xVVElPTl9SRVNVQk1JVBABEiEKHVNVQk1JU1NJT05fUkVTT0xVVElPTl9BQkFORE9OEAISIAocU1VCTUlTU0lPTl9SRVNPTFVUSU9OX0FUVEFDSBADKl0KCUNvc3RCYXNpcxIaChZDT1NUX0JBU0lTX1VOU1BFQ0lGSUVEEAASGAoUQ09TVF9CQVNJU19DT05GSVJNRUQQARIaChZDT1NUX0JBU0lTX1VQUEVSX0JPVU5EEAIqkwMKCUV2ZW50S2luZBIaChZFVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASFwoTRVZFTlRfS0lORF9TTkFQU0hPVBABEhYKEkVWRU5UX0tJTkRfQ1JFQVRFRBACEhYKEkVWRU5UX0tJTkRfU1RBUlRFRBADEhwKGEVWRU5UX0tJTkRfU1RBR0VfQ0hBTkdFRBAEEhcKE0VWRU5UX0tJTkRfUFJPR1JFU1MQBRIbChdFVkVOVF9LSU5EX09VVFBVVF9BRERFRBAGEhYKEkVWRU5UX0tJTkRfV0FSTklORxAHEhkKFUVWRU5UX0tJTkRfQ0FOQ0VMTElORxAIEh4KGkVWRU5UX0tJTkRfTkVFRFNfQVRURU5USU9OEAkSFwoTRVZFTlRfS0lORF9SRVNPTFZFRBAKEhgKFEVWRU5UX0tJTkRfU1VDQ0VFREVEEAsSFQoRRVZFTlRfS0lORF9GQUlMRUQQDBIYChRFVkVOVF9LSU5EX0NBTkNFTExFRBANEhYKEkVWRU5UX0tJTkRfRVhQSVJFRBAOKogECglPcGVyYXRpb24SGQoVT1BFUkFUSU9OX1VOU1BFQ0lGSUVEEAASGwoXT1BFUkFUSU9OX1RFWFRfVE9fVklERU8QARIcChhPUEVSQVRJT05fSU1BR0VfVE9fVklERU8QAhIcChhPUEVSQVRJT05fVklERU9fVE9fVklERU8QAxIbChdPUEVSQVRJT05fVEVYVF9UT19JTUFHRRAEEhwKGE9QRVJBVElPTl9URVhUX1RPX1NQRUVDSBAFEhoKFk9QRVJBVElPTl9TT1VORF9FRkZFQ1QQBhIcChhPUEVSQVRJT05fVklERU9fVE9fQVVESU8QBxIeChpPUEVSQVRJT05fU1BFRUNIX1RPX1NQRUVDSBAIEhsKF09QRVJBVElPTl9WT0lDRV9EVUJCSU5HEAkSHQoZT1BFUkFUSU9OX1ZPSUNFX0lTT0xBVElPThAKEiMKH09QRVJBVElPTl9DSEFSQUNURVJfUEVSRk9STUFOQ0UQCxIbChdPUEVSQVRJT05fVklERU9fVVBTQ0FMRRAMEhoKFk9QRVJBVElPTl9WSURFT19UT19IRFIQDRIbChdPUEVSQVRJT05fSU1BR0VfVVBTQ0FMRRAOEh4KGk9QRVJBVElPTl9NVUxUSV9TSE9UX1ZJREVPEA8SGwoXT1BFUkFUSU9OX0FWQVRBUl9WSURFT1MQECqAAQoJTWVkaWFLaW5kEhoKFk1FRElBX0tJTkRfVU5TUEVDSUZJRUQQABIUChBNRURJQV9LSU5EX1ZJREVPEAESFAoQTUVESUFfS0lORF9JTUFHRRACEhUKEU1FRElBX0tJTkRfU1BFRUNIEAMSFAoQTUVESUFfS0lORF9TT1VORBAEKpsBCglQcmljZVVuaXQSGgoWUFJJQ0VfVU5JVF9VTlNQRUNJRklFRBAAEhUKEVBSSUNFX1VOSVRfU0VDT05EEAESFgoSUFJJQ0VfVU5JVF9QSUNUVVJFEAISFAoQUFJJQ0VfVU5JVF9GUkFNRRADEhgKFFBSSUNFX1VOSVRfQ0hBUkFDVEVSEAQSEwoPUFJJQ0VfVU5JVF9UQVNLEAUyigYKDFZpZGVvU2VydmljZRJYCg1HZW5lcmF0ZVZpZGVvEiIuZXZlcmdyZWVuLnYxLkdlbmVyYXRlVmlkZW9SZXF1ZXN0GiMuZXZlcmdyZWVuLnYxLkdlbmVyYXRlVmlkZW9SZXNwb25zZRJJCghHZW5lcmF0ZRIdLmV2ZXJncmVlbi52MS5HZW5lcmF0ZVJlcXVlc3QaHi5ldmVyZ3JlZW4udjEuR2VuZXJhdGVSZXNwb25zZRJMCglHZXRTdGF0dXMSHi5ldmVyZ3JlZW4udjEuR2V0U3RhdHVzUmVxdWVzdBofLmV2ZXJncmVlbi52MS5HZXRTdGF0dXNSZXNwb25zZRJaCg1XYXRjaFByb2dyZXNzEiIuZXZlcmdyZWVuLnYxLldhdGNoUHJvZ3Jlc3NSZXF1ZXN0GiMuZXZlcmdyZWVuLnYxLldhdGNoUHJvZ3Jlc3NSZXNwb25zZTABElIKC0NhbmNlbFZpZGVvEiAuZXZlcmdyZWVuLnYxLkNhbmNlbFZpZGVvUmVxdWVzdBohLmV2ZXJncmVlbi52MS5DYW5jZWxWaWRlb1Jlc3BvbnNlEk8KCkxpc3RWaWRlb3MSHy5ldmVyZ3JlZW4udjEuTGlzdFZpZGVvc1JlcXVlc3QaIC5ldmVyZ3JlZW4udjEuTGlzdFZpZGVvc1Jlc3BvbnNlEmQKEVJlc29sdmVTdWJtaXNzaW9uEiYuZXZlcmdyZWVuLnYxLlJlc29sdmVTdWJtaXNzaW9uUmVxdWVzdBonLmV2ZXJncmVlbi52MS5SZXNvbHZlU3VibWlzc2lvblJlc3BvbnNlEk8KCkxpc3RNb2RlbHMSHy5ldmVyZ3JlZW4udjEuTGlzdE1vZGVsc1JlcXVlc3QaIC5ldmVyZ3JlZW4udjEuTGlzdE1vZGVsc1Jlc3BvbnNlEk8KCkdldEFjY291bnQSHy5ldmVyZ3JlZW4udjEuR2V0QWNjb3VudFJlcXVlc3QaIC5ldmVyZ3JlZW4udjEuR2V0QWNjb3VudFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * The generation of one clip: its state, its costs and its results.
@@ -206,6 +206,20 @@ export type Job = Message<"evergreen.v1.Job"> & {
    * @generated from field: google.protobuf.Timestamp estimated_end_time = 25;
    */
   estimatedEndTime?: Timestamp | undefined;
+
+  /**
+   * The request as accepted, of a job of `Generate`, whose `request` is absent. Absent in events.
+   *
+   * @generated from field: evergreen.v1.GenerateRequest generate_request = 26;
+   */
+  generateRequest?: GenerateRequest | undefined;
+
+  /**
+   * What the job makes.
+   *
+   * @generated from field: evergreen.v1.MediaKind kind = 28;
+   */
+  kind: MediaKind;
 };
 
 /**
@@ -441,7 +455,7 @@ export type Media = Message<"evergreen.v1.Media"> & {
     case: "data";
   } | {
     /**
-     * The path of a file in the same scene, such as `images/hero.png`.
+     * The path of a file in the same scene, such as `images/hero.png`; or in that of `scene_id`.
      *
      * @generated from field: string asset = 3;
      */
@@ -450,7 +464,7 @@ export type Media = Message<"evergreen.v1.Media"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * What the input is for. Required.
+   * What the input is for. Required in `GenerateVideo`; in `Generate` the field that holds the input says it.
    *
    * @generated from field: evergreen.v1.MediaRole role = 4;
    */
@@ -463,6 +477,30 @@ export type Media = Message<"evergreen.v1.Media"> & {
    * @generated from field: optional double at_seconds = 5;
    */
   atSeconds?: number | undefined;
+
+  /**
+   * The scene of the same project that has the `asset`, and is not deleted before the job is final. Empty: the
+   * job's own scene.
+   *
+   * @generated from field: string scene_id = 6;
+   */
+  sceneId: string;
+
+  /**
+   * The name by which a prompt mentions a reference picture, as `@name`: 3 to 16 characters, a lower-case letter
+   * first, then `a-z0-9_`. Only in `ImageSpec.references`, for models that take it.
+   *
+   * @generated from field: string tag = 7;
+   */
+  tag: string;
+
+  /**
+   * What a reference picture shows, `human` or `object` (the default). Only in `ImageSpec.references`, for models
+   * that take it.
+   *
+   * @generated from field: string subject = 8;
+   */
+  subject: string;
 };
 
 /**
@@ -663,6 +701,874 @@ export const GenerateVideoResponseSchema: GenMessage<GenerateVideoResponse> = /*
   messageDesc(file_evergreen_v1_video, 6);
 
 /**
+ * Request for `Generate`: one picture, speech, sound or video, or several variants of it.
+ *
+ * @generated from message evergreen.v1.GenerateRequest
+ */
+export type GenerateRequest = Message<"evergreen.v1.GenerateRequest"> & {
+  /**
+   * The project. Required. Created if it does not exist.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * The scene in the project. Required. Created if it does not exist.
+   *
+   * @generated from field: string scene_id = 2;
+   */
+  sceneId: string;
+
+  /**
+   * The caller's own id of this request, as in `GenerateVideoRequest`; both kinds of requests share the ids of a
+   * project. Required.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+
+  /**
+   * The model's name, one of `ListModels`, such as `gen4_image`. Required, but for `multi_shot` and
+   * `avatar_video`, which have one model.
+   *
+   * @generated from field: string model = 4;
+   */
+  model: string;
+
+  /**
+   * What is to be made. Required.
+   *
+   * @generated from oneof evergreen.v1.GenerateRequest.operation
+   */
+  operation: {
+    /**
+     * Pictures from a prompt.
+     *
+     * @generated from field: evergreen.v1.ImageSpec image = 5;
+     */
+    value: ImageSpec;
+    case: "image";
+  } | {
+    /**
+     * Speech from a text.
+     *
+     * @generated from field: evergreen.v1.SpeechSpec speech = 6;
+     */
+    value: SpeechSpec;
+    case: "speech";
+  } | {
+    /**
+     * A sound from a prompt.
+     *
+     * @generated from field: evergreen.v1.SoundSpec sound = 7;
+     */
+    value: SoundSpec;
+    case: "sound";
+  } | {
+    /**
+     * A sound for a video.
+     *
+     * @generated from field: evergreen.v1.VideoSoundSpec video_sound = 8;
+     */
+    value: VideoSoundSpec;
+    case: "videoSound";
+  } | {
+    /**
+     * The same words in another voice.
+     *
+     * @generated from field: evergreen.v1.VoiceChangeSpec voice_change = 9;
+     */
+    value: VoiceChangeSpec;
+    case: "voiceChange";
+  } | {
+    /**
+     * The same speech in another language.
+     *
+     * @generated from field: evergreen.v1.DubbingSpec dubbing = 10;
+     */
+    value: DubbingSpec;
+    case: "dubbing";
+  } | {
+    /**
+     * The voice without the noise around it.
+     *
+     * @generated from field: evergreen.v1.VoiceIsolationSpec voice_isolation = 11;
+     */
+    value: VoiceIsolationSpec;
+    case: "voiceIsolation";
+  } | {
+    /**
+     * A character that acts as somebody does in a video.
+     *
+     * @generated from field: evergreen.v1.PerformanceSpec performance = 12;
+     */
+    value: PerformanceSpec;
+    case: "performance";
+  } | {
+    /**
+     * A video with more pixels or frames.
+     *
+     * @generated from field: evergreen.v1.VideoUpscaleSpec video_upscale = 13;
+     */
+    value: VideoUpscaleSpec;
+    case: "videoUpscale";
+  } | {
+    /**
+     * A video with high dynamic range.
+     *
+     * @generated from field: evergreen.v1.HdrSpec hdr = 14;
+     */
+    value: HdrSpec;
+    case: "hdr";
+  } | {
+    /**
+     * A picture with more pixels.
+     *
+     * @generated from field: evergreen.v1.ImageUpscaleSpec image_upscale = 15;
+     */
+    value: ImageUpscaleSpec;
+    case: "imageUpscale";
+  } | {
+    /**
+     * A video of several shots.
+     *
+     * @generated from field: evergreen.v1.MultiShotSpec multi_shot = 16;
+     */
+    value: MultiShotSpec;
+    case: "multiShot";
+  } | {
+    /**
+     * A video of an avatar that speaks.
+     *
+     * @generated from field: evergreen.v1.AvatarVideoSpec avatar_video = 17;
+     */
+    value: AvatarVideoSpec;
+    case: "avatarVideo";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Options that are specific to this model, under the provider's own field names, such as `{"quality": "low"}`.
+   * `OperationRules.options` lists the allowed names. Must not contain URIs.
+   *
+   * @generated from field: google.protobuf.Struct options = 20;
+   */
+  options?: JsonObject | undefined;
+
+  /**
+   * Makes a result more or less repeatable; 0 to 4,294,967,295. Only for models that take it. Absent: random.
+   *
+   * @generated from field: optional int64 seed = 21;
+   */
+  seed?: bigint | undefined;
+
+  /**
+   * As in `GenerateVideoRequest`.
+   *
+   * @generated from field: optional double max_credits = 22;
+   */
+  maxCredits?: number | undefined;
+
+  /**
+   * As in `GenerateVideoRequest`.
+   *
+   * @generated from field: int32 max_attempts = 23;
+   */
+  maxAttempts: number;
+
+  /**
+   * As in `GenerateVideoRequest`.
+   *
+   * @generated from field: evergreen.v1.OnUnknownSubmission on_unknown_submission = 24;
+   */
+  onUnknownSubmission: OnUnknownSubmission;
+
+  /**
+   * As in `GenerateVideoRequest`.
+   *
+   * @generated from field: bool validate_only = 25;
+   */
+  validateOnly: boolean;
+
+  /**
+   * As in `GenerateVideoRequest`.
+   *
+   * @generated from field: int32 priority = 26;
+   */
+  priority: number;
+
+  /**
+   * As in `GenerateVideoRequest`.
+   *
+   * @generated from field: google.protobuf.Timestamp start_by = 27;
+   */
+  startBy?: Timestamp | undefined;
+
+  /**
+   * As in `GenerateVideoRequest`.
+   *
+   * @generated from field: google.protobuf.Timestamp finish_by = 28;
+   */
+  finishBy?: Timestamp | undefined;
+
+  /**
+   * As in `GenerateVideoRequest`.
+   *
+   * @generated from field: map<string, string> labels = 29;
+   */
+  labels: { [key: string]: string };
+};
+
+/**
+ * Describes the message evergreen.v1.GenerateRequest.
+ * Use `create(GenerateRequestSchema)` to create a new message.
+ */
+export const GenerateRequestSchema: GenMessage<GenerateRequest> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 7);
+
+/**
+ * Response of `Generate`.
+ *
+ * @generated from message evergreen.v1.GenerateResponse
+ */
+export type GenerateResponse = Message<"evergreen.v1.GenerateResponse"> & {
+  /**
+   * The job. Absent with `validate_only`.
+   *
+   * @generated from field: evergreen.v1.Job job = 1;
+   */
+  job?: Job | undefined;
+
+  /**
+   * The quote: the most that one attempt may cost, in credits. Absent if the price is not known.
+   *
+   * @generated from field: optional double estimated_credits = 2;
+   */
+  estimatedCredits?: number | undefined;
+};
+
+/**
+ * Describes the message evergreen.v1.GenerateResponse.
+ * Use `create(GenerateResponseSchema)` to create a new message.
+ */
+export const GenerateResponseSchema: GenMessage<GenerateResponse> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 8);
+
+/**
+ * Pictures from a prompt.
+ *
+ * @generated from message evergreen.v1.ImageSpec
+ */
+export type ImageSpec = Message<"evergreen.v1.ImageSpec"> & {
+  /**
+   * What the picture should show. Its maximum length depends on the model. Required.
+   *
+   * @generated from field: string prompt_text = 1;
+   */
+  promptText: string;
+
+  /**
+   * The size or aspect ratio, one of the model's `ratios`. Empty: the model chooses, if it allows that.
+   *
+   * @generated from field: string ratio = 2;
+   */
+  ratio: string;
+
+  /**
+   * How many pictures to make, each of which is paid for; the model says how many it can. 0: one, or as many as
+   * the model makes by itself.
+   *
+   * @generated from field: int32 output_count = 3;
+   */
+  outputCount: number;
+
+  /**
+   * Pictures to work from; their number depends on the model.
+   *
+   * @generated from field: repeated evergreen.v1.Media references = 4;
+   */
+  references: Media[];
+};
+
+/**
+ * Describes the message evergreen.v1.ImageSpec.
+ * Use `create(ImageSpecSchema)` to create a new message.
+ */
+export const ImageSpecSchema: GenMessage<ImageSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 9);
+
+/**
+ * Speech from a text.
+ *
+ * @generated from message evergreen.v1.SpeechSpec
+ */
+export type SpeechSpec = Message<"evergreen.v1.SpeechSpec"> & {
+  /**
+   * What to say. Its maximum length depends on the model. Required.
+   *
+   * @generated from field: string text = 1;
+   */
+  text: string;
+
+  /**
+   * The name of one of the provider's voices, as `OperationRules.voices` lists them.
+   *
+   * @generated from field: string voice = 2;
+   */
+  voice: string;
+
+  /**
+   * A sound that shows the voice, for models that take one instead of a name.
+   *
+   * @generated from field: evergreen.v1.Media voice_reference = 3;
+   */
+  voiceReference?: Media | undefined;
+
+  /**
+   * The language, as an ISO 639-1 code such as `en`. Empty: the model finds it out.
+   *
+   * @generated from field: string language = 4;
+   */
+  language: string;
+};
+
+/**
+ * Describes the message evergreen.v1.SpeechSpec.
+ * Use `create(SpeechSpecSchema)` to create a new message.
+ */
+export const SpeechSpecSchema: GenMessage<SpeechSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 10);
+
+/**
+ * A sound from a prompt.
+ *
+ * @generated from message evergreen.v1.SoundSpec
+ */
+export type SoundSpec = Message<"evergreen.v1.SoundSpec"> & {
+  /**
+   * What should be heard. Required.
+   *
+   * @generated from field: string prompt_text = 1;
+   */
+  promptText: string;
+
+  /**
+   * The length in seconds; the bounds depend on the model. Absent: the model chooses, if it allows that.
+   *
+   * @generated from field: optional double duration_seconds = 2;
+   */
+  durationSeconds?: number | undefined;
+
+  /**
+   * Whether its end should fit its beginning.
+   *
+   * @generated from field: bool loop = 3;
+   */
+  loop: boolean;
+
+  /**
+   * Sounds to work from; their number depends on the model.
+   *
+   * @generated from field: repeated evergreen.v1.Media references = 4;
+   */
+  references: Media[];
+
+  /**
+   * How many variants to make. 0: one.
+   *
+   * @generated from field: int32 output_count = 5;
+   */
+  outputCount: number;
+};
+
+/**
+ * Describes the message evergreen.v1.SoundSpec.
+ * Use `create(SoundSpecSchema)` to create a new message.
+ */
+export const SoundSpecSchema: GenMessage<SoundSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 11);
+
+/**
+ * A sound for a video.
+ *
+ * @generated from message evergreen.v1.VideoSoundSpec
+ */
+export type VideoSoundSpec = Message<"evergreen.v1.VideoSoundSpec"> & {
+  /**
+   * The video. Required.
+   *
+   * @generated from field: evergreen.v1.Media video = 1;
+   */
+  video?: Media | undefined;
+
+  /**
+   * What should be heard. Empty: what is seen.
+   *
+   * @generated from field: string prompt_text = 2;
+   */
+  promptText: string;
+
+  /**
+   * The length in seconds. Required by the present model.
+   *
+   * @generated from field: optional double duration_seconds = 3;
+   */
+  durationSeconds?: number | undefined;
+
+  /**
+   * How many variants to make. 0: one.
+   *
+   * @generated from field: int32 output_count = 4;
+   */
+  outputCount: number;
+};
+
+/**
+ * Describes the message evergreen.v1.VideoSoundSpec.
+ * Use `create(VideoSoundSpecSchema)` to create a new message.
+ */
+export const VideoSoundSpecSchema: GenMessage<VideoSoundSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 12);
+
+/**
+ * The same words in another voice.
+ *
+ * @generated from message evergreen.v1.VoiceChangeSpec
+ */
+export type VoiceChangeSpec = Message<"evergreen.v1.VoiceChangeSpec"> & {
+  /**
+   * What is spoken: a sound, or a video with sound. Exactly one is required.
+   *
+   * @generated from oneof evergreen.v1.VoiceChangeSpec.source
+   */
+  source: {
+    /**
+     * A sound.
+     *
+     * @generated from field: evergreen.v1.Media audio = 1;
+     */
+    value: Media;
+    case: "audio";
+  } | {
+    /**
+     * A video with sound.
+     *
+     * @generated from field: evergreen.v1.Media video = 2;
+     */
+    value: Media;
+    case: "video";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The name of the new voice, as in `SpeechSpec`. Required.
+   *
+   * @generated from field: string voice = 3;
+   */
+  voice: string;
+
+  /**
+   * The greatest length that the source has, in seconds: the quote counts with it, and a longer source is refused
+   * before anything is spent. Absent: the longest that the model takes.
+   *
+   * @generated from field: optional double max_source_seconds = 4;
+   */
+  maxSourceSeconds?: number | undefined;
+};
+
+/**
+ * Describes the message evergreen.v1.VoiceChangeSpec.
+ * Use `create(VoiceChangeSpecSchema)` to create a new message.
+ */
+export const VoiceChangeSpecSchema: GenMessage<VoiceChangeSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 13);
+
+/**
+ * The same speech in another language.
+ *
+ * @generated from message evergreen.v1.DubbingSpec
+ */
+export type DubbingSpec = Message<"evergreen.v1.DubbingSpec"> & {
+  /**
+   * What is spoken. Required.
+   *
+   * @generated from field: evergreen.v1.Media audio = 1;
+   */
+  audio?: Media | undefined;
+
+  /**
+   * The language to speak, one of the model's `languages`. Required.
+   *
+   * @generated from field: string target_language = 2;
+   */
+  targetLanguage: string;
+
+  /**
+   * As in `VoiceChangeSpec`.
+   *
+   * @generated from field: optional double max_source_seconds = 3;
+   */
+  maxSourceSeconds?: number | undefined;
+};
+
+/**
+ * Describes the message evergreen.v1.DubbingSpec.
+ * Use `create(DubbingSpecSchema)` to create a new message.
+ */
+export const DubbingSpecSchema: GenMessage<DubbingSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 14);
+
+/**
+ * The voice without the noise around it.
+ *
+ * @generated from message evergreen.v1.VoiceIsolationSpec
+ */
+export type VoiceIsolationSpec = Message<"evergreen.v1.VoiceIsolationSpec"> & {
+  /**
+   * What is spoken. Required.
+   *
+   * @generated from field: evergreen.v1.Media audio = 1;
+   */
+  audio?: Media | undefined;
+
+  /**
+   * As in `VoiceChangeSpec`.
+   *
+   * @generated from field: optional double max_source_seconds = 2;
+   */
+  maxSourceSeconds?: number | undefined;
+};
+
+/**
+ * Describes the message evergreen.v1.VoiceIsolationSpec.
+ * Use `create(VoiceIsolationSpecSchema)` to create a new message.
+ */
+export const VoiceIsolationSpecSchema: GenMessage<VoiceIsolationSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 15);
+
+/**
+ * A character that acts as somebody does in a video.
+ *
+ * @generated from message evergreen.v1.PerformanceSpec
+ */
+export type PerformanceSpec = Message<"evergreen.v1.PerformanceSpec"> & {
+  /**
+   * Who acts. Exactly one is required; a face must be seen at all times.
+   *
+   * @generated from oneof evergreen.v1.PerformanceSpec.character
+   */
+  character: {
+    /**
+     * A picture.
+     *
+     * @generated from field: evergreen.v1.Media character_image = 1;
+     */
+    value: Media;
+    case: "characterImage";
+  } | {
+    /**
+     * A video.
+     *
+     * @generated from field: evergreen.v1.Media character_video = 2;
+     */
+    value: Media;
+    case: "characterVideo";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * The video that shows what to act. Required.
+   *
+   * @generated from field: evergreen.v1.Media performance = 3;
+   */
+  performance?: Media | undefined;
+
+  /**
+   * The size, one of the model's `ratios`. Empty: the model chooses.
+   *
+   * @generated from field: string ratio = 4;
+   */
+  ratio: string;
+
+  /**
+   * As in `VoiceChangeSpec`, of the performance.
+   *
+   * @generated from field: optional double max_source_seconds = 5;
+   */
+  maxSourceSeconds?: number | undefined;
+};
+
+/**
+ * Describes the message evergreen.v1.PerformanceSpec.
+ * Use `create(PerformanceSpecSchema)` to create a new message.
+ */
+export const PerformanceSpecSchema: GenMessage<PerformanceSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 16);
+
+/**
+ * A video with more pixels or frames.
+ *
+ * @generated from message evergreen.v1.VideoUpscaleSpec
+ */
+export type VideoUpscaleSpec = Message<"evergreen.v1.VideoUpscaleSpec"> & {
+  /**
+   * The video. Required.
+   *
+   * @generated from field: evergreen.v1.Media video = 1;
+   */
+  video?: Media | undefined;
+
+  /**
+   * The resolution to reach, for models that have `resolutions`. Empty: the model chooses.
+   *
+   * @generated from field: string resolution = 2;
+   */
+  resolution: string;
+
+  /**
+   * The frames per second to reach, such as `60` or `29.97`, for models that take it.
+   *
+   * @generated from field: string target_frame_rate = 3;
+   */
+  targetFrameRate: string;
+
+  /**
+   * As in `VoiceChangeSpec`.
+   *
+   * @generated from field: optional double max_source_seconds = 4;
+   */
+  maxSourceSeconds?: number | undefined;
+};
+
+/**
+ * Describes the message evergreen.v1.VideoUpscaleSpec.
+ * Use `create(VideoUpscaleSpecSchema)` to create a new message.
+ */
+export const VideoUpscaleSpecSchema: GenMessage<VideoUpscaleSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 17);
+
+/**
+ * A video with high dynamic range. `options` choose the format.
+ *
+ * @generated from message evergreen.v1.HdrSpec
+ */
+export type HdrSpec = Message<"evergreen.v1.HdrSpec"> & {
+  /**
+   * The video. Required.
+   *
+   * @generated from field: evergreen.v1.Media video = 1;
+   */
+  video?: Media | undefined;
+
+  /**
+   * As in `VoiceChangeSpec`.
+   *
+   * @generated from field: optional double max_source_seconds = 2;
+   */
+  maxSourceSeconds?: number | undefined;
+};
+
+/**
+ * Describes the message evergreen.v1.HdrSpec.
+ * Use `create(HdrSpecSchema)` to create a new message.
+ */
+export const HdrSpecSchema: GenMessage<HdrSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 18);
+
+/**
+ * A picture with more pixels.
+ *
+ * @generated from message evergreen.v1.ImageUpscaleSpec
+ */
+export type ImageUpscaleSpec = Message<"evergreen.v1.ImageUpscaleSpec"> & {
+  /**
+   * The picture. Required.
+   *
+   * @generated from field: evergreen.v1.Media image = 1;
+   */
+  image?: Media | undefined;
+
+  /**
+   * How many times as wide and high, such as 2 or 4. 0: the model chooses.
+   *
+   * @generated from field: int32 scale_factor = 2;
+   */
+  scaleFactor: number;
+};
+
+/**
+ * Describes the message evergreen.v1.ImageUpscaleSpec.
+ * Use `create(ImageUpscaleSpecSchema)` to create a new message.
+ */
+export const ImageUpscaleSpecSchema: GenMessage<ImageUpscaleSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 19);
+
+/**
+ * A video of several shots, divided by the model (`prompt_text`) or by the caller (`shots`).
+ *
+ * @generated from message evergreen.v1.MultiShotSpec
+ */
+export type MultiShotSpec = Message<"evergreen.v1.MultiShotSpec"> & {
+  /**
+   * What the video should show. Exactly one of this and `shots` is required.
+   *
+   * @generated from field: string prompt_text = 1;
+   */
+  promptText: string;
+
+  /**
+   * The shots; their lengths together are `duration_seconds`.
+   *
+   * @generated from field: repeated evergreen.v1.Shot shots = 2;
+   */
+  shots: Shot[];
+
+  /**
+   * The first picture.
+   *
+   * @generated from field: evergreen.v1.Media first_frame = 3;
+   */
+  firstFrame?: Media | undefined;
+
+  /**
+   * The size, one of the model's `ratios`. Empty: the model chooses.
+   *
+   * @generated from field: string ratio = 4;
+   */
+  ratio: string;
+
+  /**
+   * The length of the whole in seconds. Absent: the model chooses.
+   *
+   * @generated from field: optional int32 duration_seconds = 5;
+   */
+  durationSeconds?: number | undefined;
+
+  /**
+   * Whether it has sound. Absent: yes.
+   *
+   * @generated from field: optional bool audio = 6;
+   */
+  audio?: boolean | undefined;
+};
+
+/**
+ * Describes the message evergreen.v1.MultiShotSpec.
+ * Use `create(MultiShotSpecSchema)` to create a new message.
+ */
+export const MultiShotSpecSchema: GenMessage<MultiShotSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 20);
+
+/**
+ * One shot of a video of several.
+ *
+ * @generated from message evergreen.v1.Shot
+ */
+export type Shot = Message<"evergreen.v1.Shot"> & {
+  /**
+   * What it should show. Required.
+   *
+   * @generated from field: string prompt_text = 1;
+   */
+  promptText: string;
+
+  /**
+   * Its length in seconds. Required.
+   *
+   * @generated from field: int32 duration_seconds = 2;
+   */
+  durationSeconds: number;
+};
+
+/**
+ * Describes the message evergreen.v1.Shot.
+ * Use `create(ShotSchema)` to create a new message.
+ */
+export const ShotSchema: GenMessage<Shot> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 21);
+
+/**
+ * A video of an avatar that speaks.
+ *
+ * @generated from message evergreen.v1.AvatarVideoSpec
+ */
+export type AvatarVideoSpec = Message<"evergreen.v1.AvatarVideoSpec"> & {
+  /**
+   * Who speaks. Exactly one is required.
+   *
+   * @generated from oneof evergreen.v1.AvatarVideoSpec.who
+   */
+  who: {
+    /**
+     * The name of one of the provider's avatars.
+     *
+     * @generated from field: string avatar = 1;
+     */
+    value: string;
+    case: "avatar";
+  } | {
+    /**
+     * The id of an avatar of the provider's account, a UUID.
+     *
+     * @generated from field: string avatar_id = 2;
+     */
+    value: string;
+    case: "avatarId";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * What is said. Exactly one is required.
+   *
+   * @generated from oneof evergreen.v1.AvatarVideoSpec.speech
+   */
+  speech: {
+    /**
+     * A text.
+     *
+     * @generated from field: string text = 3;
+     */
+    value: string;
+    case: "text";
+  } | {
+    /**
+     * A sound.
+     *
+     * @generated from field: evergreen.v1.Media audio = 4;
+     */
+    value: Media;
+    case: "audio";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Who says the text. Unset: the avatar's own voice.
+   *
+   * @generated from oneof evergreen.v1.AvatarVideoSpec.speaker
+   */
+  speaker: {
+    /**
+     * The name of one of the provider's live voices.
+     *
+     * @generated from field: string voice = 5;
+     */
+    value: string;
+    case: "voice";
+  } | {
+    /**
+     * The id of a voice of the provider's account, a UUID.
+     *
+     * @generated from field: string voice_id = 6;
+     */
+    value: string;
+    case: "voiceId";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message evergreen.v1.AvatarVideoSpec.
+ * Use `create(AvatarVideoSpecSchema)` to create a new message.
+ */
+export const AvatarVideoSpecSchema: GenMessage<AvatarVideoSpec> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_video, 22);
+
+/**
  * Request for `GetStatus`: one job.
  *
  * @generated from message evergreen.v1.GetStatusRequest
@@ -681,7 +1587,7 @@ export type GetStatusRequest = Message<"evergreen.v1.GetStatusRequest"> & {
  * Use `create(GetStatusRequestSchema)` to create a new message.
  */
 export const GetStatusRequestSchema: GenMessage<GetStatusRequest> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 7);
+  messageDesc(file_evergreen_v1_video, 23);
 
 /**
  * Response of `GetStatus`.
@@ -702,7 +1608,7 @@ export type GetStatusResponse = Message<"evergreen.v1.GetStatusResponse"> & {
  * Use `create(GetStatusResponseSchema)` to create a new message.
  */
 export const GetStatusResponseSchema: GenMessage<GetStatusResponse> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 8);
+  messageDesc(file_evergreen_v1_video, 24);
 
 /**
  * Request for `WatchProgress`. At least one of `project_id` and `job_ids` is set.
@@ -739,6 +1645,14 @@ export type WatchProgressRequest = Message<"evergreen.v1.WatchProgressRequest"> 
    * @generated from field: bool include_finished = 4;
    */
   includeFinished: boolean;
+
+  /**
+   * Without `job_ids`: only jobs that make one of these. Empty: videos only. Jobs that are named are watched
+   * whatever they make.
+   *
+   * @generated from field: repeated evergreen.v1.MediaKind kinds = 7;
+   */
+  kinds: MediaKind[];
 };
 
 /**
@@ -746,7 +1660,7 @@ export type WatchProgressRequest = Message<"evergreen.v1.WatchProgressRequest"> 
  * Use `create(WatchProgressRequestSchema)` to create a new message.
  */
 export const WatchProgressRequestSchema: GenMessage<WatchProgressRequest> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 9);
+  messageDesc(file_evergreen_v1_video, 25);
 
 /**
  * One message of a watch.
@@ -790,7 +1704,7 @@ export type WatchProgressResponse = Message<"evergreen.v1.WatchProgressResponse"
  * Use `create(WatchProgressResponseSchema)` to create a new message.
  */
 export const WatchProgressResponseSchema: GenMessage<WatchProgressResponse> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 10);
+  messageDesc(file_evergreen_v1_video, 26);
 
 /**
  * Something that happened to a job.
@@ -825,7 +1739,7 @@ export type Event = Message<"evergreen.v1.Event"> & {
  * Use `create(EventSchema)` to create a new message.
  */
 export const EventSchema: GenMessage<Event> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 11);
+  messageDesc(file_evergreen_v1_video, 27);
 
 /**
  * Says that everything in the watch up to the message's revision was sent. Sent at least every 15 seconds, also
@@ -841,7 +1755,7 @@ export type Checkpoint = Message<"evergreen.v1.Checkpoint"> & {
  * Use `create(CheckpointSchema)` to create a new message.
  */
 export const CheckpointSchema: GenMessage<Checkpoint> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 12);
+  messageDesc(file_evergreen_v1_video, 28);
 
 /**
  * Request for `CancelVideo`.
@@ -862,7 +1776,7 @@ export type CancelVideoRequest = Message<"evergreen.v1.CancelVideoRequest"> & {
  * Use `create(CancelVideoRequestSchema)` to create a new message.
  */
 export const CancelVideoRequestSchema: GenMessage<CancelVideoRequest> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 13);
+  messageDesc(file_evergreen_v1_video, 29);
 
 /**
  * Response of `CancelVideo`.
@@ -883,7 +1797,7 @@ export type CancelVideoResponse = Message<"evergreen.v1.CancelVideoResponse"> & 
  * Use `create(CancelVideoResponseSchema)` to create a new message.
  */
 export const CancelVideoResponseSchema: GenMessage<CancelVideoResponse> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 14);
+  messageDesc(file_evergreen_v1_video, 30);
 
 /**
  * Request for `ListVideos`: one page of jobs.
@@ -927,6 +1841,13 @@ export type ListVideosRequest = Message<"evergreen.v1.ListVideosRequest"> & {
    * @generated from field: string page_token = 5;
    */
   pageToken: string;
+
+  /**
+   * Only jobs that make one of these. Empty: videos only.
+   *
+   * @generated from field: repeated evergreen.v1.MediaKind kinds = 6;
+   */
+  kinds: MediaKind[];
 };
 
 /**
@@ -934,7 +1855,7 @@ export type ListVideosRequest = Message<"evergreen.v1.ListVideosRequest"> & {
  * Use `create(ListVideosRequestSchema)` to create a new message.
  */
 export const ListVideosRequestSchema: GenMessage<ListVideosRequest> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 15);
+  messageDesc(file_evergreen_v1_video, 31);
 
 /**
  * Response of `ListVideos`.
@@ -962,7 +1883,7 @@ export type ListVideosResponse = Message<"evergreen.v1.ListVideosResponse"> & {
  * Use `create(ListVideosResponseSchema)` to create a new message.
  */
 export const ListVideosResponseSchema: GenMessage<ListVideosResponse> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 16);
+  messageDesc(file_evergreen_v1_video, 32);
 
 /**
  * Request for `ResolveSubmission`: how to continue with a job that needs attention.
@@ -997,7 +1918,7 @@ export type ResolveSubmissionRequest = Message<"evergreen.v1.ResolveSubmissionRe
  * Use `create(ResolveSubmissionRequestSchema)` to create a new message.
  */
 export const ResolveSubmissionRequestSchema: GenMessage<ResolveSubmissionRequest> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 17);
+  messageDesc(file_evergreen_v1_video, 33);
 
 /**
  * Response of `ResolveSubmission`.
@@ -1018,7 +1939,7 @@ export type ResolveSubmissionResponse = Message<"evergreen.v1.ResolveSubmissionR
  * Use `create(ResolveSubmissionResponseSchema)` to create a new message.
  */
 export const ResolveSubmissionResponseSchema: GenMessage<ResolveSubmissionResponse> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 18);
+  messageDesc(file_evergreen_v1_video, 34);
 
 /**
  * Request for `ListModels`.
@@ -1026,6 +1947,12 @@ export const ResolveSubmissionResponseSchema: GenMessage<ResolveSubmissionRespon
  * @generated from message evergreen.v1.ListModelsRequest
  */
 export type ListModelsRequest = Message<"evergreen.v1.ListModelsRequest"> & {
+  /**
+   * Only models that make one of these. Empty: videos only.
+   *
+   * @generated from field: repeated evergreen.v1.MediaKind kinds = 1;
+   */
+  kinds: MediaKind[];
 };
 
 /**
@@ -1033,7 +1960,7 @@ export type ListModelsRequest = Message<"evergreen.v1.ListModelsRequest"> & {
  * Use `create(ListModelsRequestSchema)` to create a new message.
  */
 export const ListModelsRequestSchema: GenMessage<ListModelsRequest> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 19);
+  messageDesc(file_evergreen_v1_video, 35);
 
 /**
  * Response of `ListModels`.
@@ -1054,7 +1981,7 @@ export type ListModelsResponse = Message<"evergreen.v1.ListModelsResponse"> & {
  * Use `create(ListModelsResponseSchema)` to create a new message.
  */
 export const ListModelsResponseSchema: GenMessage<ListModelsResponse> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 20);
+  messageDesc(file_evergreen_v1_video, 36);
 
 /**
  * What a model accepts. An empty list or an absent number means that the bound is not known; then the provider
@@ -1147,7 +2074,7 @@ export type Model = Message<"evergreen.v1.Model"> & {
  * Use `create(ModelSchema)` to create a new message.
  */
 export const ModelSchema: GenMessage<Model> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 21);
+  messageDesc(file_evergreen_v1_video, 37);
 
 /**
  * What a model accepts in one operation.
@@ -1205,7 +2132,7 @@ export type OperationRules = Message<"evergreen.v1.OperationRules"> & {
   promptRequired: boolean;
 
   /**
-   * The names allowed in `GenerateVideoRequest.options`.
+   * The names allowed in `options`.
    *
    * @generated from field: repeated string options = 8;
    */
@@ -1217,6 +2144,56 @@ export type OperationRules = Message<"evergreen.v1.OperationRules"> & {
    * @generated from field: repeated evergreen.v1.Price prices = 9;
    */
   prices: Price[];
+
+  /**
+   * The names of the voices to choose from; empty if there are none.
+   *
+   * @generated from field: repeated string voices = 10;
+   */
+  voices: string[];
+
+  /**
+   * The languages to choose from; empty if there are none.
+   *
+   * @generated from field: repeated string languages = 11;
+   */
+  languages: string[];
+
+  /**
+   * The maximum number of references. Absent: no bound is known, or there are none.
+   *
+   * @generated from field: optional int32 references_max = 12;
+   */
+  referencesMax?: number | undefined;
+
+  /**
+   * The maximum number of outputs. Absent: one, or no bound is known.
+   *
+   * @generated from field: optional int32 outputs_max = 13;
+   */
+  outputsMax?: number | undefined;
+
+  /**
+   * The least length of what is made, in seconds, if it is not one of `durations_seconds`. Absent: no bound is known.
+   *
+   * @generated from field: optional double duration_min_seconds = 14;
+   */
+  durationMinSeconds?: number | undefined;
+
+  /**
+   * The greatest length of what is made, in seconds, if it is not one of `durations_seconds`. Absent: no bound is
+   * known.
+   *
+   * @generated from field: optional double duration_max_seconds = 15;
+   */
+  durationMaxSeconds?: number | undefined;
+
+  /**
+   * The greatest length of the source, in seconds. Absent: no bound is known.
+   *
+   * @generated from field: optional double source_max_seconds = 16;
+   */
+  sourceMaxSeconds?: number | undefined;
 };
 
 /**
@@ -1224,7 +2201,7 @@ export type OperationRules = Message<"evergreen.v1.OperationRules"> & {
  * Use `create(OperationRulesSchema)` to create a new message.
  */
 export const OperationRulesSchema: GenMessage<OperationRules> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 22);
+  messageDesc(file_evergreen_v1_video, 38);
 
 /**
  * One price of a model.
@@ -1240,11 +2217,32 @@ export type Price = Message<"evergreen.v1.Price"> & {
   condition: string;
 
   /**
-   * Credits per second of the clip.
+   * Credits per second of the clip; 0 where the unit is another.
    *
    * @generated from field: double credits_per_second = 2;
    */
   creditsPerSecond: number;
+
+  /**
+   * What is counted.
+   *
+   * @generated from field: evergreen.v1.PriceUnit unit = 3;
+   */
+  unit: PriceUnit;
+
+  /**
+   * How many units `credits` pay for, such as 50 characters; begun ones count whole.
+   *
+   * @generated from field: double quantity = 4;
+   */
+  quantity: number;
+
+  /**
+   * Credits for `quantity` units.
+   *
+   * @generated from field: double credits = 5;
+   */
+  credits: number;
 };
 
 /**
@@ -1252,7 +2250,7 @@ export type Price = Message<"evergreen.v1.Price"> & {
  * Use `create(PriceSchema)` to create a new message.
  */
 export const PriceSchema: GenMessage<Price> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 23);
+  messageDesc(file_evergreen_v1_video, 39);
 
 /**
  * Request for `GetAccount`.
@@ -1273,7 +2271,7 @@ export type GetAccountRequest = Message<"evergreen.v1.GetAccountRequest"> & {
  * Use `create(GetAccountRequestSchema)` to create a new message.
  */
 export const GetAccountRequestSchema: GenMessage<GetAccountRequest> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 24);
+  messageDesc(file_evergreen_v1_video, 40);
 
 /**
  * Response of `GetAccount`.
@@ -1352,7 +2350,7 @@ export type GetAccountResponse = Message<"evergreen.v1.GetAccountResponse"> & {
  * Use `create(GetAccountResponseSchema)` to create a new message.
  */
 export const GetAccountResponseSchema: GenMessage<GetAccountResponse> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 25);
+  messageDesc(file_evergreen_v1_video, 41);
 
 /**
  * The provider's limits for one model, and how much of them is used.
@@ -1394,7 +2392,7 @@ export type ModelUsage = Message<"evergreen.v1.ModelUsage"> & {
  * Use `create(ModelUsageSchema)` to create a new message.
  */
 export const ModelUsageSchema: GenMessage<ModelUsage> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_video, 26);
+  messageDesc(file_evergreen_v1_video, 42);
 
 /**
  * The state of a job. `SUCCEEDED`, `FAILED`, `CANCELLED` and `EXPIRED` are final: nothing changes after them.
@@ -1866,6 +2864,97 @@ export enum Operation {
    * @generated from enum value: OPERATION_VIDEO_TO_VIDEO = 3;
    */
   VIDEO_TO_VIDEO = 3,
+
+  /**
+   * Makes pictures: `GenerateRequest.image`.
+   *
+   * @generated from enum value: OPERATION_TEXT_TO_IMAGE = 4;
+   */
+  TEXT_TO_IMAGE = 4,
+
+  /**
+   * Makes speech: `GenerateRequest.speech`.
+   *
+   * @generated from enum value: OPERATION_TEXT_TO_SPEECH = 5;
+   */
+  TEXT_TO_SPEECH = 5,
+
+  /**
+   * Makes a sound: `GenerateRequest.sound`.
+   *
+   * @generated from enum value: OPERATION_SOUND_EFFECT = 6;
+   */
+  SOUND_EFFECT = 6,
+
+  /**
+   * Makes a sound for a video: `GenerateRequest.video_sound`.
+   *
+   * @generated from enum value: OPERATION_VIDEO_TO_AUDIO = 7;
+   */
+  VIDEO_TO_AUDIO = 7,
+
+  /**
+   * Changes the voice: `GenerateRequest.voice_change`.
+   *
+   * @generated from enum value: OPERATION_SPEECH_TO_SPEECH = 8;
+   */
+  SPEECH_TO_SPEECH = 8,
+
+  /**
+   * Changes the language: `GenerateRequest.dubbing`.
+   *
+   * @generated from enum value: OPERATION_VOICE_DUBBING = 9;
+   */
+  VOICE_DUBBING = 9,
+
+  /**
+   * Removes noise: `GenerateRequest.voice_isolation`.
+   *
+   * @generated from enum value: OPERATION_VOICE_ISOLATION = 10;
+   */
+  VOICE_ISOLATION = 10,
+
+  /**
+   * Lets a character act: `GenerateRequest.performance`.
+   *
+   * @generated from enum value: OPERATION_CHARACTER_PERFORMANCE = 11;
+   */
+  CHARACTER_PERFORMANCE = 11,
+
+  /**
+   * Adds pixels or frames: `GenerateRequest.video_upscale`.
+   *
+   * @generated from enum value: OPERATION_VIDEO_UPSCALE = 12;
+   */
+  VIDEO_UPSCALE = 12,
+
+  /**
+   * Adds dynamic range: `GenerateRequest.hdr`.
+   *
+   * @generated from enum value: OPERATION_VIDEO_TO_HDR = 13;
+   */
+  VIDEO_TO_HDR = 13,
+
+  /**
+   * Adds pixels: `GenerateRequest.image_upscale`.
+   *
+   * @generated from enum value: OPERATION_IMAGE_UPSCALE = 14;
+   */
+  IMAGE_UPSCALE = 14,
+
+  /**
+   * Makes a video of several shots: `GenerateRequest.multi_shot`.
+   *
+   * @generated from enum value: OPERATION_MULTI_SHOT_VIDEO = 15;
+   */
+  MULTI_SHOT_VIDEO = 15,
+
+  /**
+   * Lets an avatar speak: `GenerateRequest.avatar_video`.
+   *
+   * @generated from enum value: OPERATION_AVATAR_VIDEOS = 16;
+   */
+  AVATAR_VIDEOS = 16,
 }
 
 /**
@@ -1875,10 +2964,113 @@ export const OperationSchema: GenEnum<Operation> = /*@__PURE__*/
   enumDesc(file_evergreen_v1_video, 7);
 
 /**
- * Generates video clips and reports their progress.
+ * What a job makes.
  *
- * A *job* generates one clip. `GenerateVideo` records the job and returns immediately. The job then runs on its
- * own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
+ * @generated from enum evergreen.v1.MediaKind
+ */
+export enum MediaKind {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: MEDIA_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * A video.
+   *
+   * @generated from enum value: MEDIA_KIND_VIDEO = 1;
+   */
+  VIDEO = 1,
+
+  /**
+   * A picture.
+   *
+   * @generated from enum value: MEDIA_KIND_IMAGE = 2;
+   */
+  IMAGE = 2,
+
+  /**
+   * Speech.
+   *
+   * @generated from enum value: MEDIA_KIND_SPEECH = 3;
+   */
+  SPEECH = 3,
+
+  /**
+   * A sound other than speech.
+   *
+   * @generated from enum value: MEDIA_KIND_SOUND = 4;
+   */
+  SOUND = 4,
+}
+
+/**
+ * Describes the enum evergreen.v1.MediaKind.
+ */
+export const MediaKindSchema: GenEnum<MediaKind> = /*@__PURE__*/
+  enumDesc(file_evergreen_v1_video, 8);
+
+/**
+ * What a price counts.
+ *
+ * @generated from enum evergreen.v1.PriceUnit
+ */
+export enum PriceUnit {
+  /**
+   * Never sent.
+   *
+   * @generated from enum value: PRICE_UNIT_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Seconds of what is made, or of the source if what is made is as long.
+   *
+   * @generated from enum value: PRICE_UNIT_SECOND = 1;
+   */
+  SECOND = 1,
+
+  /**
+   * Pictures.
+   *
+   * @generated from enum value: PRICE_UNIT_PICTURE = 2;
+   */
+  PICTURE = 2,
+
+  /**
+   * Frames of the video that is made.
+   *
+   * @generated from enum value: PRICE_UNIT_FRAME = 3;
+   */
+  FRAME = 3,
+
+  /**
+   * Characters of the text.
+   *
+   * @generated from enum value: PRICE_UNIT_CHARACTER = 4;
+   */
+  CHARACTER = 4,
+
+  /**
+   * Tasks, whatever they make.
+   *
+   * @generated from enum value: PRICE_UNIT_TASK = 5;
+   */
+  TASK = 5,
+}
+
+/**
+ * Describes the enum evergreen.v1.PriceUnit.
+ */
+export const PriceUnitSchema: GenEnum<PriceUnit> = /*@__PURE__*/
+  enumDesc(file_evergreen_v1_video, 9);
+
+/**
+ * Generates videos, pictures, speech and sounds, and reports their progress.
+ *
+ * A *job* generates one thing: a clip by `GenerateVideo`, anything else by `Generate`. Both record the job and
+ * return immediately. The job then runs on its own, across restarts of the service, until it is final. `WatchProgress` streams every change; `GetStatus`
  * returns the current state. When a job is `SUCCEEDED`, its files are in the scene's storage, complete and
  * checksummed.
  *
@@ -1929,7 +3121,7 @@ export const OperationSchema: GenEnum<Operation> = /*@__PURE__*/
  */
 export const VideoService: GenService<{
   /**
-   * Accepts a request and returns the job that will carry it out.
+   * Accepts a request for a clip and returns the job that will carry it out.
    *
    * Returns when the job is recorded, not when it is finished. Creates the project and the scene if they do not
    * exist. The call is safe to repeat: the same `request_id` with the same body returns the same job, whatever
@@ -1960,6 +3152,21 @@ export const VideoService: GenService<{
     methodKind: "unary";
     input: typeof GenerateVideoRequestSchema;
     output: typeof GenerateVideoResponseSchema;
+  },
+  /**
+   * Accepts a request for a picture, speech, a sound or another video, and returns the job that will carry it out.
+   *
+   * All that is said of `GenerateVideo` holds: the call is safe to repeat, and the same statuses are returned. The
+   * files are delivered into `images/`, `audio/` or `videos/` of the scene. `GetStatus`, `CancelVideo` and
+   * `ResolveSubmission` serve every job; `ListVideos` and `WatchProgress` those of the kinds that they are asked
+   * for.
+   *
+   * @generated from rpc evergreen.v1.VideoService.Generate
+   */
+  generate: {
+    methodKind: "unary";
+    input: typeof GenerateRequestSchema;
+    output: typeof GenerateResponseSchema;
   },
   /**
    * Returns the current state of a job, with the request that created it.
