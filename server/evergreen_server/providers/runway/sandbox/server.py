@@ -31,6 +31,10 @@ from evergreen_server.providers.runway.sandbox.http.routes import Routes
 from evergreen_server.providers.runway.sandbox.http.tasks import Tasks
 from evergreen_server.providers.runway.sandbox.http.uploads import upload_routes
 from evergreen_server.providers.runway.sandbox.http.visitors import own_hosts_only
+from evergreen_server.providers.runway.sandbox.resources.previews import Previews
+from evergreen_server.providers.runway.sandbox.resources.seeding import seeds
+from evergreen_server.providers.runway.sandbox.resources.shelves import Shelves
+from evergreen_server.providers.runway.sandbox.resources.table import resource_routes
 from evergreen_server.providers.runway.sandbox.settings import Settings
 from evergreen_server.providers.runway.sandbox.state.account import DEFAULT_TIER, AccountChange, tier
 from evergreen_server.providers.runway.sandbox.state.books import Books
@@ -105,7 +109,7 @@ class Sandbox:
         journal = Journal(folder / "journal.jsonl")
         stack.callback(journal.close)
         secret = _secret(folder / "secret")
-        books = Books(journal=journal)
+        books, shelves = Books(journal=journal), Shelves(journal=journal)
         clock = SimulatedClock(real=self._real_clock, speed=self._speed, resumed=books.anchor)
         if books.anchor is None:
             opening = AccountChange(balance=round(self._credits * MILLI), tier=tier(self._tier))
@@ -124,12 +128,23 @@ class Sandbox:
         front = Front(script=script, calls=calls, clock=clock)
         signer = Signer(secret=secret)
         creation = Creation(books=books, assets=assets, clock=clock, seed=self._seed)
+        creates, tasks = create_routes(creation), Tasks(books=books, signer=signer)
+        previews = Previews(signer=signer, assets=kept, clock=clock, front=front, threads=threads)
         routes = Routes(
             [
-                *create_routes(creation),
-                *Tasks(books=books, signer=signer).routes(),
+                *creates,
+                *tasks.routes(),
                 *upload_routes(books, secret),
                 *organization_routes(books),
+                *resource_routes(
+                    shelves=shelves,
+                    books=books,
+                    assets=assets,
+                    previews=previews,
+                    tasks=tasks,
+                    creates=creates,
+                    script=script,
+                ),
             ]
         )
         api = Api(controls=controls, books=books, clock=clock, front=front, routes=routes, threads=threads)
@@ -146,14 +161,21 @@ class Sandbox:
             threads=threads,
         )
         control = Control(
-            controls=controls, books=books, clock=clock, script=script, calls=calls, front=front, host=self._host
+            controls=controls,
+            books=books,
+            clock=clock,
+            script=script,
+            calls=calls,
+            front=front,
+            host=self._host,
+            seeds=seeds(shelves),
         )
 
         app = web.Application(middlewares=[refuse_long_heads, own_hosts_only(self._host)])
         app.router.add_route("*", "/v1/{rest:.*}", api.handle)
         app.router.add_post("/uploads/{upload_id}", files.upload)
         app.router.add_get(r"/outputs/{task_id}/{number}.{ending:mp4|mov|zip}", files.output)
-        app.add_routes(control.routes())
+        app.add_routes([*previews.routes(), *control.routes()])
         runner = http_runner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -21,6 +21,8 @@ class Settings:
     """Spread of the log-normal running time, as a part of the mean. 0 makes every task take its mean."""
     pending_seconds: float = 1.0
     """Time between leaving THROTTLED and RUNNING."""
+    preparing_seconds: float = 10.0
+    """Time after which a new voice or avatar is READY."""
     progress: Progress = "linear"
     """`linear`: rises with time; `stepwise`: stays, then jumps, near what a hosted model does; `none`: stays 0."""
     progress_every_seconds: float = 5.0
@@ -90,6 +92,7 @@ _MOST = 10**9
 _not_negative = (
     "task_sigma",
     "pending_seconds",
+    "preparing_seconds",
     "url_life_seconds",
     "upload_life_seconds",
     "body_max_bytes",

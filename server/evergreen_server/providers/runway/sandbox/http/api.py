@@ -15,6 +15,7 @@ from evergreen_server.providers.runway.sandbox.http.faults import Injected, Targ
 from evergreen_server.providers.runway.sandbox.http.front import Front
 from evergreen_server.providers.runway.sandbox.http.reading import read_json
 from evergreen_server.providers.runway.sandbox.http.routes import Asked, Found, Route, Routes
+from evergreen_server.providers.runway.sandbox.resources.shelves import ShelfFull
 from evergreen_server.providers.runway.sandbox.settings import Settings
 from evergreen_server.providers.runway.sandbox.state.books import Books
 from evergreen_server.providers.runway.sandbox.state.clock import SimulatedClock
@@ -113,7 +114,7 @@ class Api:
         if scheme.lower() != "bearer" or not key:
             return refusal(401, "No API key was provided. Send it as a bearer token in the Authorization header.")
         keys = self._controls.keys
-        if not (_KEY.fullmatch(key) if keys is None else key in keys):
+        if (route is None or route.keyed) and not (_KEY.fullmatch(key) if keys is None else key in keys):
             return refusal(401, "The API key that was provided is not valid.")
         if found is None:
             return Answer(status=404, body={"error": "Not found"})
@@ -139,8 +140,12 @@ class Api:
             settings=self._controls.settings,
             plan=injected.plan,
             now=self._clock.now(),
+            key=request.headers["Authorization"].partition(" ")[2],
         )
-        return await route.handler(asked)
+        try:
+            return await route.handler(asked)
+        except ShelfFull as exc:
+            return refusal(400, str(exc))
 
 
 def _parse(raw: bytes) -> tuple[Json, str]:

@@ -1,7 +1,7 @@
 """The control API under /sandbox, for tests: not part of the provider's API, and only for this machine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 
 from aiohttp import web
@@ -15,6 +15,8 @@ from evergreen_server.providers.runway.sandbox.http.front import Front
 from evergreen_server.providers.runway.sandbox.http.reading import finite, read_json
 from evergreen_server.providers.runway.sandbox.http.scripting import parse_rule
 from evergreen_server.providers.runway.sandbox.http.visitors import visitor_fault
+from evergreen_server.providers.runway.sandbox.resources.seeding import Seed
+from evergreen_server.providers.runway.sandbox.resources.shelves import ShelfFull
 from evergreen_server.providers.runway.sandbox.state.account import parse_change
 from evergreen_server.providers.runway.sandbox.state.books import Books
 from evergreen_server.providers.runway.sandbox.state.clock import SimulatedClock, check_speed, timestamp
@@ -37,8 +39,9 @@ class Control:
         calls: CallLog,
         front: Front,
         host: str,
+        seeds: Mapping[str, Seed],
     ) -> None:
-        """Sets the host that the sandbox listens on."""
+        """Sets the host that the sandbox listens on, and what can be seeded, by the last part of the path."""
         self._controls = controls
         self._books = books
         self._clock = clock
@@ -46,6 +49,7 @@ class Control:
         self._calls = calls
         self._front = front
         self._host = host
+        self._seeds = seeds
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -59,7 +63,18 @@ class Control:
             web.patch("/sandbox/settings", self._guarded(self._change_settings)),
             web.get("/sandbox/clock", self._guarded(self._tell_time)),
             web.post("/sandbox/clock", self._guarded(self._change_clock)),
+            *(web.post(f"/sandbox/{name}", self._guarded(self._seeding(seed))) for name, seed in self._seeds.items()),
         ]
+
+    def _seeding(self, seed: Seed) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def plant(request: web.Request) -> web.Response:
+            try:
+                made = seed(await _body(request), self._clock.now())
+            except ShelfFull as exc:
+                raise ValueError(str(exc)) from exc
+            return _reply(made, status=201)
+
+        return plant
 
     def _guarded(
         self, handler: Callable[[web.Request], Awaitable[web.Response]]

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from evergreen_server.providers.runway.catalog.models import Json, Operation
 from evergreen_server.providers.runway.sandbox.generation.creation import Creation
 from evergreen_server.providers.runway.sandbox.http.answers import Answer
-from evergreen_server.providers.runway.sandbox.http.faults import CREATES
+from evergreen_server.providers.runway.sandbox.http.faults import CREATES, Fault, Script, Target
 from evergreen_server.providers.runway.sandbox.http.routes import Asked, Handler, Route
 
-__all__ = ["create_routes", "model_in", "prompt_in"]
+__all__ = ["create_routes", "model_in", "plan_of", "prompt_in"]
 
 
 def create_routes(creation: Creation) -> list[Route]:
@@ -23,6 +23,14 @@ def create_routes(creation: Creation) -> list[Route]:
     return [
         Route(operation=name, method="POST", path=f"/v1/{name}", handler=answers(Operation(name))) for name in CREATES
     ]
+
+
+def plan_of(script: Script, operation: str, body: Mapping[str, Json]) -> tuple[Fault, ...]:
+    """Returns the scripted faults of a task that another call makes."""
+    target = Target(
+        operation=operation, method="POST", path=f"/v1/{operation}", model=model_in(body), prompt=prompt_in(body)
+    )
+    return script.inject(target, answered=False).plan
 
 
 def model_in(body: Mapping[str, Json]) -> str | None:

@@ -12,6 +12,17 @@ from fnmatch import fnmatchcase
 from evergreen_server.providers.runway.catalog.models import Json
 
 CREATES = ("image_to_video", "text_to_video", "video_to_video")
+_PREPARED = ("create_voice", "create_avatar", "create_realtime_session")
+_RESOURCES = (
+    "list_voices", *_PREPARED, "preview_voice", "get_voice", "update_voice", "delete_voice",
+    "list_avatars", "get_avatar", "update_avatar", "delete_avatar", "get_avatar_usage",
+    "list_conversations", "get_conversation", "delete_conversation",
+    "list_documents", "create_document", "get_document", "update_document", "delete_document",
+    "get_realtime_session", "delete_realtime_session", "consume_realtime_session",
+    "list_routers", "create_router", "get_router", "update_router", "delete_router", "list_router_requests",
+    "list_workflows", "get_workflow", "run_workflow", "get_workflow_invocation",
+    "list_webapp_usage", "list_audit_logs", "get_audit_log",
+)  # fmt: skip
 OPERATIONS = (
     *CREATES,
     "get_task",
@@ -21,6 +32,7 @@ OPERATIONS = (
     "get_organization",
     "query_usage",
     "output",
+    *_RESOURCES,
 )
 _ANY = frozenset(OPERATIONS)
 _CREATE, _TASK, _OUTPUT = frozenset(CREATES), frozenset({"get_task"}), frozenset({"output"})
@@ -68,7 +80,7 @@ KINDS: Mapping[str, Kind] = {
     "hang": Kind(operations=_ANY, members=("seconds", "accept"), needs=("seconds",)),
     "slow": Kind(operations=_ANY, members=("seconds",), needs=("seconds",)),
     "invalid_json": Kind(operations=_ANY - _OUTPUT),
-    "failure": Kind(operations=_CREATE, members=("failureCode", "message", "at"), plans=True),
+    "failure": Kind(operations=_CREATE | frozenset(_PREPARED), members=("failureCode", "message", "at"), plans=True),
     "throttle": Kind(operations=_CREATE, members=("seconds",), needs=("seconds",), plans=True),
     "large_output": Kind(operations=_CREATE, members=("bytes",), needs=("bytes",), plans=True),
     "many_outputs": Kind(operations=_CREATE, members=("number",), needs=("number",), plans=True),
@@ -171,15 +183,15 @@ class Script:
         self._rules = kept
         return removed
 
-    def inject(self, target: Target) -> Injected:
-        """Returns what happens to a call, and counts it."""
+    def inject(self, target: Target, *, answered: bool = True) -> Injected:
+        """Returns what happens to a call, and counts it; a call within another one is not `answered` by itself."""
         answer: Fault | None = None
         plan: list[Fault] = []
         for rule in self._rules:
-            if rule.spent or not rule.matches(target):
+            plans = KINDS[rule.fault.kind].plans
+            if rule.spent or not rule.matches(target) or not (plans or answered):
                 continue
             rule.met += 1
-            plans = KINDS[rule.fault.kind].plans
             if rule.met < rule.nth or (not plans and answer is not None):
                 continue
             rule.struck += 1

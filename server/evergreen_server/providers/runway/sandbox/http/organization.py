@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 
-from evergreen_server.providers.runway.catalog.models import Issue, Json, model_names
+from evergreen_server.providers.runway.catalog.models import Issue, Json, Operation, model_names
 from evergreen_server.providers.runway.sandbox.http.answers import Answer, invalid
 from evergreen_server.providers.runway.sandbox.http.routes import Asked, Route
 from evergreen_server.providers.runway.sandbox.state.account import Limits
@@ -13,8 +13,11 @@ from evergreen_server.providers.runway.sandbox.state.tasks import MILLI, credits
 
 __all__ = ["organization_routes"]
 
-# The real service still lists models that are no longer available.
-_RETIRED = ("gen3a_turbo", "gen4_aleph", "veo3")
+# The real service still lists models that are no longer available, and what belongs to no operation of its API.
+_FURTHER = (
+    "gen3a_turbo", "gen4_aleph", "veo3", "eleven_scribe_v2", "voice_processing",
+    "gwm1_avatar_async_audio_to_video", "gwm1_avatar_async_text_to_video",
+)  # fmt: skip
 
 _DAYS_DEFAULT, _DAYS_MOST = 30, 90
 
@@ -35,7 +38,8 @@ def organization_routes(books: Books) -> list[Route]:
 
 
 def _organization(books: Books, now: float) -> Answer:
-    names = [*model_names(), *_RETIRED]
+    made = (name for operation in Operation for name in model_names(operation))
+    names = dict.fromkeys([*made, *_FURTHER])
     return Answer(
         status=200,
         body={

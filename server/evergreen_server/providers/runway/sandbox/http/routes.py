@@ -34,6 +34,17 @@ class Asked:
     plan: Sequence[Fault]
     """Scripted faults that decide how the task of this call ends."""
     now: float
+    key: str
+    """What the caller sent as bearer token."""
+
+    @property
+    def failure(self) -> str:
+        """Returns why a resource of this call is to fail, as scripted; empty if it is not."""
+        return next((fault.message for fault in self.plan if fault.kind == "failure"), "")
+
+    @property
+    def failure_code(self) -> str:
+        return next((fault.failure_code or "" for fault in self.plan if fault.kind == "failure"), "")
 
 
 Handler = Callable[[Asked], Awaitable[Answer]]
@@ -47,6 +58,8 @@ class Route:
     method: str
     path: str
     handler: Handler
+    keyed: bool = True
+    """The bearer token is the account's key; where it is not, the handler checks it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

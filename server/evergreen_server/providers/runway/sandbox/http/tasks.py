@@ -6,7 +6,7 @@ from evergreen_server.providers.runway.sandbox.http.outputs import Signer
 from evergreen_server.providers.runway.sandbox.http.routes import Asked, Route
 from evergreen_server.providers.runway.sandbox.state.books import Books
 from evergreen_server.providers.runway.sandbox.state.clock import timestamp
-from evergreen_server.providers.runway.sandbox.state.tasks import ENDINGS, credits_of
+from evergreen_server.providers.runway.sandbox.state.tasks import ENDINGS, Task, credits_of
 
 __all__ = ["Tasks"]
 
@@ -25,6 +25,19 @@ class Tasks:
             Route(operation="delete_task", method="DELETE", path=path, handler=self._delete),
         ]
 
+    def outputs(self, task: Task, asked: Asked) -> list[str]:
+        """Returns a URL for each file of a task that succeeded, signed anew."""
+        record = task.record
+        folder, ending, life = (
+            f"{asked.origin}/outputs/{record.id}",
+            ENDINGS[record.form],
+            asked.settings.url_life_seconds,
+        )
+        return [
+            self._signer.url(f"{folder}/{number}.{ending}", record.id, now=asked.now, life=life)
+            for number in range(record.outputs)
+        ]
+
     async def _get(self, asked: Asked) -> Answer:
         settings, now = asked.settings, asked.now
         task = self._books.task(asked.parts["task_id"], now)
@@ -34,12 +47,7 @@ class Tasks:
         body: dict[str, Json] = {"id": record.id, "createdAt": timestamp(record.created_at), "status": status}
         match status:
             case "SUCCEEDED":
-                folder, ending = f"{asked.origin}/outputs/{record.id}", ENDINGS[record.form]
-                life = settings.url_life_seconds
-                body["output"] = [
-                    self._signer.url(f"{folder}/{number}.{ending}", record.id, now=now, life=life)
-                    for number in range(record.outputs)
-                ]
+                body["output"] = [*self.outputs(task, asked)]
             case "FAILED":
                 assert record.failure is not None
                 body["failure"] = record.failure.message

@@ -99,6 +99,13 @@ class Books:
             self._write("account", now, entry)
             self._changed(change, now)
 
+    def charge(self, model: str, amount: int, now: float) -> None:
+        """Charges what is no task, or gives back where the amount is negative. Raises NotEnoughCredits."""
+        if amount > 0 and self.balance(now) < amount:
+            raise NotEnoughCredits
+        self._write("charge", now, {"model": model, "amount": amount})
+        self._charge(model, amount, now)
+
     def keep_upload(self, upload: Upload, now: float) -> None:
         self._write("upload", now, asdict(upload))
         self.uploads[upload.id] = upload
@@ -132,6 +139,8 @@ class Books:
                         tier=tier_from_entry(entry["tier"]) if "tier" in entry else None,
                     )
                     self._changed(change, at)
+                case {"kind": "charge", "at": float(at), "entry": {"model": str(model), "amount": int(amount)}}:
+                    self._charge(model, amount, at)
                 case {"kind": "upload", "entry": dict(entry)}:
                     upload = Upload(**entry)  # type: ignore[arg-type] # written by `keep_upload`
                     self.uploads[upload.id] = upload
@@ -142,7 +151,7 @@ class Books:
         self._advance(record.model, record.created_at)
         task = Task(record=record, charged=record.estimate)
         self._tasks[record.id] = task
-        self._charge(task, record.estimate, record.created_at)
+        self._charge(record.model, record.estimate, record.created_at)
         self._lane(record.model).add(task)
         return task
 
@@ -182,9 +191,9 @@ class Books:
             self._settle(task, task.record.cost if kept else 0, task.ends_at)
 
     def _settle(self, task: Task, cost: int, at: float) -> None:
-        self._charge(task, cost - task.charged, at)
+        self._charge(task.record.model, cost - task.charged, at)
         task.charged = cost
 
-    def _charge(self, task: Task, amount: int, at: float) -> None:
+    def _charge(self, model: str, amount: int, at: float) -> None:
         self._balance -= amount
-        self._net[datetime.fromtimestamp(at, UTC).date(), task.record.model] += amount
+        self._net[datetime.fromtimestamp(at, UTC).date(), model] += amount

@@ -25,11 +25,12 @@ class Journal:
             os.close(self._file)
             raise RuntimeError(f"another sandbox uses {path.parent}") from exc
 
-    def replay(self) -> Iterator[dict[str, Json]]:
-        """Yields every entry in the order of writing."""
+    def replay(self, *starts: bytes) -> Iterator[dict[str, Json]]:
+        """Yields every entry in the order of writing, or only those whose line begins with one of `starts`."""
         with self._path.open("rb") as lines:
             for line in lines:
-                yield json.loads(line)
+                if not starts or line.startswith(starts):
+                    yield json.loads(line)
 
     def append(self, entry: dict[str, Json]) -> None:
         line = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
