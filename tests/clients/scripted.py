@@ -145,7 +145,16 @@ def _scripted(method: str):
 
 
 for _method in (
-    *("GenerateVideo", "GetStatus", "CancelVideo", "ListVideos", "ResolveSubmission", "ListModels", "GetAccount"),
+    *(
+        "GenerateVideo",
+        "Generate",
+        "GetStatus",
+        "CancelVideo",
+        "ListVideos",
+        "ResolveSubmission",
+        "ListModels",
+        "GetAccount",
+    ),
     *("CreateScene", "GetScene", "ListScenes", "DeleteScene"),
 ):
     setattr(ScriptedService, _method, _scripted(_method))

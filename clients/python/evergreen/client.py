@@ -14,9 +14,23 @@ from evergreen.home import Home
 from evergreen.requests import VideoFields, video_request
 from evergreen.scenes import Scenes
 from evergreen.security import Tls, Token, bearer, check_token_is_safe, is_loopback, open_channel
+from evergreen.specs import (
+    ALL_KINDS,
+    ImageFields,
+    SoundFields,
+    Spec,
+    SpecFields,
+    SpeechFields,
+    image_request,
+    sound_request,
+    spec_request,
+    speech_request,
+)
 from evergreen.v1.scene_pb2_grpc import SceneServiceStub
 from evergreen.v1.video_pb2 import (
     CancelVideoRequest,
+    GenerateRequest,
+    GenerateResponse,
     GenerateVideoRequest,
     GenerateVideoResponse,
     GetAccountRequest,
@@ -26,6 +40,7 @@ from evergreen.v1.video_pb2 import (
     JobState,
     ListModelsRequest,
     ListVideosRequest,
+    MediaKind,
     Model,
     ResolveSubmissionRequest,
     SubmissionResolution,
@@ -109,7 +124,7 @@ class Client:
 
     @property
     def scenes(self) -> Scenes:
-        """Returns the calls for scenes: the folders that receive the clips, and the files in them."""
+        """Returns the calls for scenes: the folders that receive what jobs make, and the files in them."""
         return self._open.scenes
 
     async def generate(self, **fields: Unpack[VideoFields]) -> Job:
@@ -119,7 +134,29 @@ class Client:
         request_id is given, each call creates one; to be able to repeat a call whose answer was lost, give your own.
         Raises MediaTooLarge before anything is sent.
         """
-        return (await self._generate(await video_request(**fields))).job
+        return (await self._generate_video(await video_request(**fields))).job
+
+    async def generate_image(self, **fields: Unpack[ImageFields]) -> Job:
+        """Requests pictures and returns the job. Takes the fields of `ImageSpec`, with files as `references`."""
+        return (await self._generate(await image_request(**fields))).job
+
+    async def generate_speech(self, **fields: Unpack[SpeechFields]) -> Job:
+        """Requests speech and returns the job. Takes the fields of `SpeechSpec`."""
+        return (await self._generate(await speech_request(**fields))).job
+
+    async def generate_sound(self, **fields: Unpack[SoundFields]) -> Job:
+        """Requests a sound and returns the job. Takes the fields of `SoundSpec`."""
+        return (await self._generate(await sound_request(**fields))).job
+
+    async def generate_spec(self, spec: Spec, **fields: Unpack[SpecFields]) -> Job:
+        """Requests what a spec says, such as `VideoUpscaleSpec`, and returns the job. Files: see `inline_media`."""
+        return (await self._generate(spec_request(spec, **fields))).job
+
+    async def quote_spec(self, spec: Spec, **fields: Unpack[SpecFields]) -> float | None:
+        """Returns the quote of a spec, as `quote` does for a clip."""
+        request = spec_request(spec, **fields)
+        request.validate_only = True
+        return _quoted(await self._generate(request))
 
     async def quote(self, **fields: Unpack[VideoFields]) -> float | None:
         """Returns the most that one attempt may cost, in credits, or None if the price is unknown.
@@ -128,8 +165,7 @@ class Client:
         """
         request = await video_request(**fields)
         request.validate_only = True
-        answer = await self._generate(request)
-        return answer.estimated_credits if answer.HasField("estimated_credits") else None
+        return _quoted(await self._generate_video(request))
 
     async def status(self, job_id: str) -> Job:
         """Returns the current state of a job, with its request."""
@@ -142,6 +178,7 @@ class Client:
         job_ids: Iterable[str] = (),
         after_revision: int | None = None,
         include_finished: bool = False,
+        kinds: Iterable[MediaKind.ValueType] = ALL_KINDS,
         on_gap: OnGap | None = None,
     ) -> AsyncGenerator[WatchProgressResponse, None]:
         """Yields the events and checkpoints of a project, or of some jobs, across lost connections and restarts.
@@ -149,7 +186,7 @@ class Client:
         Each message is yielded once, in order of revision. With `job_ids`, the watch ends after the final state of all
         of them; without, it never ends. To resume later, pass the revision of the last processed message as
         `after_revision`. Leaving the loop cancels no job. If you leave it early, wrap the watch in
-        `contextlib.aclosing` to end the stream at once.
+        `contextlib.aclosing` to end the stream at once. `kinds` selects the jobs of a project by what they make.
 
         If the service no longer keeps the next events, the watch calls `on_gap` and continues with the current state
         of every job that has changed meanwhile, finished or not. Without `on_gap` it raises CursorCompacted, since a
@@ -163,6 +200,8 @@ class Client:
             after_revision=after_revision,
             include_finished=include_finished,
         )
+        if not request.job_ids:
+            request.kinds.extend(kinds)
         videos, calls = self._open.videos, self._calls
         return resilient_watch(
             lambda request: videos.WatchProgress(request, metadata=calls.metadata()),
@@ -201,10 +240,13 @@ class Client:
         project_id: str = "",
         scene_id: str = "",
         states: Iterable[JobState.ValueType] = (),
+        kinds: Iterable[MediaKind.ValueType] = ALL_KINDS,
         page_size: int = 0,
     ) -> AsyncIterator[Job]:
-        """Yields jobs, oldest first. Fetches one page after the other."""
-        request = ListVideosRequest(project_id=project_id, scene_id=scene_id, states=states, page_size=page_size)
+        """Yields jobs of all kinds, or of some, oldest first. Fetches one page after the other."""
+        request = ListVideosRequest(
+            project_id=project_id, scene_id=scene_id, states=states, kinds=kinds, page_size=page_size
+        )
         while True:
             page = await self._calls.unary(self._open.videos.ListVideos, request)
             for job in page.jobs:
@@ -213,9 +255,9 @@ class Client:
                 return
             request.page_token = page.next_page_token
 
-    async def models(self) -> Sequence[Model]:
-        """Returns the available models, with their bounds and prices."""
-        return (await self._calls.unary(self._open.videos.ListModels, ListModelsRequest())).models
+    async def models(self, kinds: Iterable[MediaKind.ValueType] = ALL_KINDS) -> Sequence[Model]:
+        """Returns the available models, or those that make some kinds, with their bounds and prices."""
+        return (await self._calls.unary(self._open.videos.ListModels, ListModelsRequest(kinds=kinds))).models
 
     async def account(self, project_id: str = "") -> GetAccountResponse:
         """Returns the balance and limits of the provider's account, and what the service or one project has spent."""
@@ -229,8 +271,11 @@ class Client:
         )
         return await self._calls.unary(check, b"") == b"\x08\x01"
 
-    async def _generate(self, request: GenerateVideoRequest) -> GenerateVideoResponse:
+    async def _generate_video(self, request: GenerateVideoRequest) -> GenerateVideoResponse:
         return await self._calls.unary(self._open.videos.GenerateVideo, request)
+
+    async def _generate(self, request: GenerateRequest) -> GenerateResponse:
+        return await self._calls.unary(self._open.videos.Generate, request)
 
     async def _wait(self, job_id: str) -> Job:
         async with aclosing(self.watch(job_ids=[job_id])) as messages:
@@ -247,3 +292,7 @@ class Client:
             raise RuntimeError("the client is not open: use `async with Client(...) as client`")
         self._opened.home.check()
         return self._opened
+
+
+def _quoted(answer: GenerateVideoResponse | GenerateResponse) -> float | None:
+    return answer.estimated_credits if answer.HasField("estimated_credits") else None

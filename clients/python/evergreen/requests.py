@@ -1,19 +1,19 @@
-"""Builds the request for a clip from plain Python values, and reads pictures from files.
+"""Builds the request for a clip from plain Python values, and reads inputs from files.
 
 Only what could not be sent is validated here: the service knows the models and reports every field error.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from os import PathLike, fspath
-from typing import Required, TypeAlias, TypedDict, Unpack
+from typing import Required, TypeAlias, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen.errors import MediaTooLarge
-from evergreen.v1.video_pb2 import GenerateVideoRequest, Media, MediaRole, OnUnknownSubmission
+from evergreen.v1.video_pb2 import GenerateRequest, GenerateVideoRequest, Media, MediaRole, OnUnknownSubmission
 
 INLINE_LIMIT = 3 * 1024 * 1024
 """The maximum number of bytes of all inputs that are sent as bytes, together."""
@@ -22,8 +22,8 @@ FileOrBytes: TypeAlias = "str | PathLike[str] | bytes"
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
-class VideoFields(TypedDict, total=False):
-    """The fields of `GenerateVideoRequest`, and `image`: the first frame, as a file's path or as bytes.
+class JobFields(TypedDict, total=False):
+    """The fields that all requests have, whatever they generate.
 
     For omitted fields, the service uses its documented defaults. A `request_id` is generated if absent.
     Times must be timezone-aware.
@@ -31,14 +31,7 @@ class VideoFields(TypedDict, total=False):
 
     project_id: Required[str]
     scene_id: Required[str]
-    model: Required[str]
     request_id: str
-    prompt_text: str
-    image: FileOrBytes
-    media: Sequence[Media]
-    ratio: str
-    resolution: str
-    duration_seconds: int
     seed: int
     options: Mapping[str, Json]
     max_credits: float
@@ -50,40 +43,69 @@ class VideoFields(TypedDict, total=False):
     labels: Mapping[str, str]
 
 
+class VideoFields(JobFields, total=False):
+    """The fields of `GenerateVideoRequest`, and `image`: the first frame, as a file's path or as bytes."""
+
+    model: Required[str]
+    prompt_text: str
+    image: FileOrBytes
+    media: Sequence[Media]
+    ratio: str
+    resolution: str
+    duration_seconds: int
+
+
+_Request = TypeVar("_Request", GenerateVideoRequest, GenerateRequest)
+
+
 async def video_request(**fields: Unpack[VideoFields]) -> GenerateVideoRequest:
     """Returns the request; reads the image's file. Raises MediaTooLarge, OSError, ValueError."""
     media = list(fields.get("media", ()))
     if "image" in fields:
         media.insert(0, await asyncio.to_thread(inline_media, fields["image"], MediaRole.MEDIA_ROLE_FIRST_FRAME))
-    _check_inline(media)
+    check_inline(media)
     request = GenerateVideoRequest(
-        project_id=fields["project_id"],
-        scene_id=fields["scene_id"],
-        request_id=fields["request_id"] if "request_id" in fields else uuid4().hex,
         model=fields["model"],
         prompt_text=fields.get("prompt_text", ""),
         media=media,
         ratio=fields.get("ratio", ""),
         resolution=fields.get("resolution", ""),
         duration_seconds=fields.get("duration_seconds"),
-        seed=fields.get("seed"),
-        max_credits=fields.get("max_credits"),
-        max_attempts=fields.get("max_attempts", 0),
-        on_unknown_submission=fields.get(
-            "on_unknown_submission", OnUnknownSubmission.ON_UNKNOWN_SUBMISSION_UNSPECIFIED
-        ),
-        priority=fields.get("priority", 0),
-        start_by=_timestamp(fields.get("start_by"), "start_by"),
-        finish_by=_timestamp(fields.get("finish_by"), "finish_by"),
-        labels=fields.get("labels", {}),
     )
-    if options := fields.get("options"):
+    return for_job(request, fields)
+
+
+def for_job(request: _Request, fields: JobFields) -> _Request:
+    """Returns the request with the fields that all requests have. Raises ValueError."""
+    given: JobFields = {"request_id": uuid4().hex, **fields}
+    request.project_id, request.scene_id, request.request_id = (
+        given["project_id"],
+        given["scene_id"],
+        given["request_id"],
+    )
+    for name in ("seed", "max_credits", "max_attempts", "on_unknown_submission", "priority"):
+        if (value := given.get(name)) is not None:
+            setattr(request, name, value)
+    if start_by := given.get("start_by"):
+        request.start_by.CopyFrom(_timestamp(start_by, "start_by"))
+    if finish_by := given.get("finish_by"):
+        request.finish_by.CopyFrom(_timestamp(finish_by, "finish_by"))
+    request.labels.update(given.get("labels", {}))
+    if options := given.get("options"):
         request.options.update(options)
     return request
 
 
-def inline_media(source: FileOrBytes, role: MediaRole.ValueType, *, at_seconds: float | None = None) -> Media:
-    """Returns an input with the bytes of a file, or with the given bytes. Raises MediaTooLarge, OSError."""
+def inline_media(
+    source: FileOrBytes,
+    role: MediaRole.ValueType = MediaRole.MEDIA_ROLE_UNSPECIFIED,
+    *,
+    at_seconds: float | None = None,
+) -> Media:
+    """Returns an input with the bytes of a file, or with the given bytes. Raises MediaTooLarge, OSError.
+
+    Only inputs of clips need a role.
+    """
     if isinstance(source, bytes):
         data, name = source, "the input"
     else:
@@ -95,7 +117,8 @@ def inline_media(source: FileOrBytes, role: MediaRole.ValueType, *, at_seconds: 
     return Media(data=data, role=role, at_seconds=at_seconds)
 
 
-def _check_inline(media: Sequence[Media]) -> None:
+def check_inline(media: Iterable[Media]) -> None:
+    """Raises MediaTooLarge if inputs have more bytes together than one request may have."""
     total = sum(len(each.data) for each in media)
     if total > INLINE_LIMIT:
         raise _too_large(f"these have {total:,}")
@@ -108,9 +131,7 @@ def _too_large(what: str) -> MediaTooLarge:
     )
 
 
-def _timestamp(value: datetime | None, name: str) -> Timestamp | None:
-    if value is None:
-        return None
+def _timestamp(value: datetime, name: str) -> Timestamp:
     if value.tzinfo is None:
         raise ValueError(f"{name} must be timezone-aware")
     timestamp = Timestamp()

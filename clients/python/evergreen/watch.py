@@ -101,6 +101,7 @@ class _Position:
             after_revision=None if self.gap else self.cursor,
             # A job may have ended in the gap, and its final state is never left out.
             include_finished=self.gap or self._request.include_finished,
+            kinds=self._request.kinds,
         )
 
     def skip(self) -> None:
