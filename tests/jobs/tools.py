@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -104,12 +105,18 @@ class Said(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
         self.messages: list[str] = []
+        self._levels: defaultdict[str, set[str]] = defaultdict(set)
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
         self.messages.append(record.getMessage())
+        self._levels[record.getMessage()].add(record.levelname)
         self._loop.call_soon_threadsafe(self._news.set)
+
+    def levels(self, message: str) -> set[str]:
+        """Returns the levels at which it was logged."""
+        return self._levels[message]
 
     async def until(self, message: str) -> None:
         async with asyncio.timeout(20):

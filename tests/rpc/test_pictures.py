@@ -196,6 +196,26 @@ async def test_a_picture_too_wide_for_the_model_is_cropped_with_a_warning(
         assert 2.3 < image.width / image.height <= 2.358
 
 
+async def test_a_picture_of_the_scene_that_does_not_suit_the_model_is_kept_beside_what_suits_it(
+    api: Api, sandbox: Control, scene: Path
+) -> None:
+    (first,) = await ended(api, first_frame())
+    wide = scene / "images" / "wide.png"
+    data = encoded(Image.linear_gradient("L").resize((1200, 300)).convert("RGB"))
+    wide.write_bytes(data)
+    asset = video_pb2.Media(asset="images/wide.png", role=video_pb2.MEDIA_ROLE_FIRST_FRAME)
+
+    (job,) = await ended(api, asset, model="gen4_turbo")
+
+    assert job.state == video_pb2.JOB_STATE_SUCCEEDED
+    assert [warning.code for warning in job.warnings] == ["PICTURE_CROPPED"]
+    names = {f"{first.job_id}-1.jpg", "wide.png", f"{job.job_id}-1.png"}
+    assert {path.name for path in (scene / "images").iterdir()} == names
+    assert wide.read_bytes() == data
+    with Image.open(scene / "images" / f"{job.job_id}-1.png") as image:
+        assert image.width < 1200
+
+
 async def test_a_picture_too_large_for_a_data_uri_goes_through_an_upload(
     api: Api, sandbox: Control, web: Web, scene: Path
 ) -> None:

@@ -65,3 +65,17 @@ async def test_a_task_that_was_recorded_is_found_though_the_time_is_over(opened:
     await context.tasks.record(await context.store.get("job-1"), "task-1", None)
 
     assert (await looked(context)).task_id == "task-1"
+
+
+async def test_a_look_for_what_was_never_sent_ends_as_soon_as_its_execution_says_so(opened: Open) -> None:
+    context = opened(clock=lambda: NOW, monotonic=lambda: 0.0)
+    posting = await context.store.get("job-1")
+    wakeup = context.wakeups.of("job-1")
+    looking = asyncio.create_task(looked(context))
+
+    await context.tasks.withdraw_intent(posting)
+    wakeup.set()
+
+    # There is no slot yet, for which it waits then.
+    job = await looking
+    assert (job.state, job.stage, job.submit_token) == (State.QUEUED, Stage.WAITING, "")

@@ -67,7 +67,7 @@ class Drawings:
         return Examined(probe=DRAWING, poster=b"")
 
 
-async def delivered(tmp_path: Path, drawings: Drawings) -> Job:
+async def delivered(tmp_path: Path, drawings: Drawings, provider: object | None = None) -> Job:
     async with (
         open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database,
         open_storage((tmp_path / "scenes").as_uri()) as storage,
@@ -81,7 +81,7 @@ async def delivered(tmp_path: Path, drawings: Drawings) -> Job:
         context = context_of(
             store,
             scenes=SceneStore(storage, clock=now),
-            provider=Provider(),
+            provider=provider or Provider(),
             deliverers={MediaKind.VIDEO: drawings},
             limits=Limits(delivery_tries=2),
         )

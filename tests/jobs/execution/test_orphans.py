@@ -23,7 +23,7 @@ from evergreen_server.jobs.model.job import Job, JobFailure
 from evergreen_server.jobs.model.states import CostBasis, Stage, State, TaskRole
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import MadeTask, TaskRecords
-from evergreen_server.ports.provider import ProviderUnavailable, Task, TaskState
+from evergreen_server.ports.provider import ProviderUnavailable, Task, TaskGone, TaskState
 from tests.jobs.tools import context_of, request_at, store_of
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
@@ -38,6 +38,8 @@ class ScriptedProvider:
     away: bool = False
     silent: set[str] = field(default_factory=set)
     """Tasks that it never answers about."""
+    gone: set[str] = field(default_factory=set)
+    """Tasks that are no longer there."""
     odd: set[str] = field(default_factory=set)
     """Tasks about which it raises what no provider may."""
     deleted: list[str] = field(default_factory=list)
@@ -49,6 +51,8 @@ class ScriptedProvider:
     async def task(self, task_id: str) -> Task:
         if self.away:
             raise ProviderUnavailable("away")
+        if task_id in self.gone:
+            raise TaskGone("gone")
         if task_id in self.odd:
             raise OverflowError("odd")
         self._asked += 1
@@ -187,6 +191,17 @@ async def test_a_surplus_task_that_has_ended_is_not_deleted(case: Case) -> None:
     await case.resolve(Resolution.ABANDON)
     await case.record()
     case.provider.state = TaskState.SUCCEEDED
+
+    await settle_orphan(case.context, TASK)
+
+    assert case.provider.deleted == []
+    assert await case.tasks.orphans(older_than=timedelta(0)) == []
+
+
+async def test_a_surplus_task_that_is_gone_is_not_looked_for_again(case: Case) -> None:
+    await case.resolve(Resolution.ABANDON)
+    await case.record()
+    case.provider.gone = {"task-1"}
 
     await settle_orphan(case.context, TASK)
 

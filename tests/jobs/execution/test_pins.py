@@ -156,6 +156,23 @@ async def test_a_job_of_the_release_before_is_checked_and_pinned_before_it_is_su
     assert job.inputs[0].asset == f"images/{JOB_ID}-1.jpg"
 
 
+async def test_a_url_that_the_release_before_passed_on_is_passed_on_and_not_fetched_again(tmp_path: Path) -> None:
+    async def request_of(_steps: Stepping) -> object:
+        return with_picture()
+
+    await waiting(tmp_path, request_of)
+    passed = [{"role": "FIRST_FRAME", "asset": "", "uri": "https://x.example/a.jpg", "content_type": ""}]
+    script = Script()
+    async with stepping(tmp_path, script) as steps:
+        await steps.database.write(lambda db: db.execute(sa.update(jobs).values(inputs=passed)))
+        steps.look(JOB_ID)
+        await steps.runner.run(JOB_ID, 1, 0)
+        job = await steps.store.get(JOB_ID)
+
+    assert (job.task_id, job.pins, steps.provider.uris) == ("task-1", (None,), ["https://x.example/a.jpg"])
+    assert script.calls.count("fetch") == 0
+
+
 async def test_a_job_of_the_release_before_whose_input_is_no_picture_any_more_ends(tmp_path: Path) -> None:
     async def request_of(steps: Stepping) -> object:
         return with_picture(await asset(steps, SMALL))

@@ -80,6 +80,32 @@ async def test_a_job_that_waits_to_be_prepared_is_cancelled_at_once(tmp_path: Pa
         assert script.fetching["greedy"] == AT_ONCE
 
 
+async def test_a_run_that_waits_to_prepare_ends_when_a_newer_one_of_its_job_begins(tmp_path: Path) -> None:
+    async with greedy(tmp_path) as (script, steps, group):
+        older = await begin(steps, group, "greedy", "twice")
+        newer = group.create_task(steps.runner.run("twice", 1, 0))
+
+        async with asyncio.timeout(20):
+            await older
+        assert not newer.done()
+        assert script.fetching["greedy"] == AT_ONCE
+
+        # The place for which the older one waited is the newer one's.
+        script.released.set()
+        await steps.until("twice", lambda job: job.stage is Stage.WAITING)
+        assert script.fetched.count("https://greedy.example/twice.jpg") == 1
+        newer.cancel()
+
+
+@pytest.mark.parametrize("role", [Role.SOURCE_VIDEO, Role.REFERENCE_AUDIO])
+async def test_a_sound_or_video_that_was_accepted_inline_ends_its_job(role: Role, tmp_path: Path) -> None:
+    async with stepping(tmp_path, Script()) as steps:
+        job = await steps.run(with_picture(Media(role=role, digest="one")))
+
+    assert (job.state, job.error.reason, steps.provider.sent) == (State.FAILED, "MEDIA_REFUSED", 0)
+    assert "only pictures may be sent inline" in job.error.message
+
+
 async def test_a_job_that_waits_to_be_prepared_expires_at_start_by(tmp_path: Path) -> None:
     async with greedy(tmp_path) as (_, steps, group):
         soon = datetime.now(UTC) + timedelta(seconds=0.5)
@@ -108,15 +134,18 @@ async def test_checked_pictures_lie_on_the_disk_and_are_gone_afterwards(tmp_path
 
 
 async def test_reads_that_hang_keep_their_own_project_waiting_and_no_other() -> None:
-    released, begun = threading.Event(), []
+    released, both, begun = threading.Event(), threading.Event(), []
 
     def hang() -> None:
         begun.append("greedy")
+        if len(begun) == 2:
+            both.set()
         released.wait(20)
 
     async with FileThreads(4) as files:
         hanging = [asyncio.create_task(files.run(hang, owner="greedy")) for _ in range(20)]
         assert await files.run(lambda: "read", owner="honest") == "read"
+        assert await asyncio.to_thread(both.wait, 20)
         assert len(begun) == 2
 
         # Whoever has gone leaves its thread at work, and its place taken.

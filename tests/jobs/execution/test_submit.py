@@ -94,21 +94,35 @@ async def test_a_stop_while_the_intent_is_recorded_leaves_no_intent_without_its_
     assert (job.task_id, provider.made) == ("task-1", ["task-1"])
 
 
-async def test_an_answer_that_the_database_does_not_take_is_offered_again_after_a_pause(tmp_path: Path) -> None:
+REFUSE = "CREATE TRIGGER refuse BEFORE INSERT ON provider_tasks BEGIN SELECT RAISE(ABORT, 'odd'); END"
+"""A fault that is of no kind that may pass."""
+
+
+@pytest.mark.parametrize(
+    ("fault", "mended"),
+    [
+        ("ALTER TABLE provider_tasks RENAME TO away", "ALTER TABLE away RENAME TO provider_tasks"),
+        (REFUSE, "DROP TRIGGER refuse"),
+    ],
+    ids=["away", "refused"],
+)
+async def test_an_answer_that_the_database_does_not_take_is_offered_again_after_a_pause(
+    fault: str, mended: str, tmp_path: Path
+) -> None:
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         store, provider = store_of(database, clock=lambda: NOW), Provider()
 
-        def rename(before: str, after: str) -> None:
+        def run(statement: str) -> None:
             with database.engine.begin() as db:
-                db.exec_driver_sql(f"ALTER TABLE {before} RENAME TO {after}")
+                db.exec_driver_sql(statement)
 
-        patience = Patience(lambda: rename("away", "provider_tasks"))
+        patience = Patience(lambda: run(mended))
         await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
         await store.claim("job-1", attempt=1, restarts=0, fencing_token="me")
         await store.command("job-1", lambda job: replace(job, stage=Stage.WAITING))
         await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
         tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
-        rename("provider_tasks", "away")
+        run(fault)
         async with ProtectedTasks(grace_seconds=20) as shield:
             context = context_of(
                 store,
