@@ -18,7 +18,7 @@ from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job, JobFailure, JobWarning, Output
 from evergreen_server.ports.provider import TaskGone, TaskState
-from evergreen_storage import Asset, BodyMismatch, Sealed
+from evergreen_storage import Asset, Sealed
 
 logger = logging.getLogger(__name__)
 
@@ -88,12 +88,7 @@ async def _store(context: StepContext, job: Job, fencing_token: str, url: str, n
 
     async def download(path: str, sealed: Sealed) -> Asset:
         async with aclosing(OutputBody(context, job, url, number).chunks()) as chunks:
-            try:
-                return await context.scenes.add_stream(
-                    *scene, path, chunks, None, deliverer.content_type, sealed=sealed
-                )
-            except BodyMismatch as exc:
-                raise Undeliverable("OUTPUT_INVALID", str(exc)) from exc
+            return await context.scenes.add_stream(*scene, path, chunks, None, deliverer.content_type, sealed=sealed)
 
     output = await keep(context, job, fencing_token, deliverer.output_path(job, number + 1), download)
     name = output.asset.path

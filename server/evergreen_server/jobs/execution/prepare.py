@@ -90,8 +90,6 @@ def _over(context: StepContext, job: Job) -> Edit | None:
 async def _prepare(context: StepContext, job: Job, fencing_token: str) -> Job:
     if (over := _over(context, job)) is not None:
         return await context.store.change(job, over, fencing_token=fencing_token)
-    if job.state is not State.QUEUED or (job.stage is Stage.WAITING and job.pinned):
-        return job
     scenes, request = context.scenes, job.request
     async with AsyncExitStack() as stack:
         try:
