@@ -145,7 +145,7 @@ async def test_a_truncated_picture_still_becomes_a_clip(runway: Caller, broken: 
     ("asked", "ending", "content_type", "codec", "sounds"),
     [
         ({"model": "gen4.5"}, "mp4", "video/mp4", "h264", 0),
-        ({"model": "gen4.5", "outputFormat": "hdr10"}, "mp4", "video/mp4", "h264", 0),
+        ({"model": "gen4.5", "outputFormat": "hdr10"}, "mp4", "video/mp4", "hevc", 0),
         ({"model": "gen4.5", "outputFormat": "prores"}, "mov", "video/quicktime", "prores", 0),
         ({"model": "seedance2_5", "outputFormat": "mov", "audio": False}, "mov", "video/quicktime", "h264", 0),
         ({"model": "seedance2_5", "outputFormat": "mov"}, "mov", "video/quicktime", "h264", 1),

@@ -103,8 +103,8 @@ class Sandbox:
         folder = self._state_dir
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="evergreen-sandbox-")))
-        clips, kept, incoming = folder / "clips", folder / "assets", folder / "incoming"
-        for each in (clips, kept, incoming):
+        outputs, kept, incoming = folder / "outputs", folder / "assets", folder / "incoming"
+        for each in (outputs, kept, incoming):
             each.mkdir(parents=True, exist_ok=True)
         journal = Journal(folder / "journal.jsonl")
         stack.callback(journal.close)
@@ -118,7 +118,7 @@ class Sandbox:
 
         threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="sandbox")
         stack.callback(threads.shutdown)
-        studio = Studio(clips=clips, assets=kept, workers=self._workers)
+        studio = Studio(outputs=outputs, assets=kept, workers=self._workers)
         stack.callback(studio.close)
         http = await stack.enter_async_context(_session(self._connector()))
         trusted = await stack.enter_async_context(_session(aiohttp.TCPConnector()))
@@ -127,7 +127,7 @@ class Sandbox:
         script, calls = Script(), CallLog()
         front = Front(script=script, calls=calls, clock=clock)
         signer = Signer(secret=secret)
-        creation = Creation(books=books, assets=assets, clock=clock, seed=self._seed)
+        creation = Creation(books=books, assets=assets, clock=clock, known=shelves, seed=self._seed)
         creates, tasks = create_routes(creation), Tasks(books=books, signer=signer)
         previews = Previews(signer=signer, assets=kept, clock=clock, front=front, threads=threads)
         routes = Routes(
@@ -174,7 +174,7 @@ class Sandbox:
         app = web.Application(middlewares=[refuse_long_heads, own_hosts_only(self._host)])
         app.router.add_route("*", "/v1/{rest:.*}", api.handle)
         app.router.add_post("/uploads/{upload_id}", files.upload)
-        app.router.add_get(r"/outputs/{task_id}/{number}.{ending:mp4|mov|zip}", files.output)
+        app.router.add_get("/outputs/{task_id}/{name}", files.output)
         app.add_routes([*previews.routes(), *control.routes()])
         runner = http_runner(app)
         await runner.setup()

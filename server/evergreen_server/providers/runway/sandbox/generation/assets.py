@@ -33,7 +33,30 @@ _FIELDS: Mapping[str, AssetKind] = {
     "keyframes": "image",
     "referenceVideos": "video",
     "referenceAudio": "audio",
+    "referenceImages": "image",
+    "maskUri": "image",
+    "imageUri": "image",
+    "audioUri": "audio",
+    "referenceAudios": "audio",
+    "voice": "audio",
+    "media": "audio",
+    "speech": "audio",
+    "character": "image",
+    "reference": "video",
+    "firstFrame": "image",
+    "productImages": "image",
+    "styleImages": "image",
+    "referenceVideo": "video",
+    "originalProductImage": "image",
+    "newProductImages": "image",
+    "characterImage": "image",
+    "productImage": "image",
+    "referenceImage": "image",
+    "image": "image",
 }
+_URIS = ("uri", "audioUri", "audio")
+"""The members of an object that hold a URI."""
+_STATED: Mapping[str, AssetKind] = {"image": "image", "video": "video", "audio": "audio"}
 _TYPES = {"image": MEDIA_TYPES[Kind.PICTURE], "video": MEDIA_TYPES[Kind.VIDEO], "audio": MEDIA_TYPES[Kind.AUDIO]}
 _FETCH_LIMITS = {"image": 16, "video": 32, "audio": 32}
 _MEGABYTE = 1024 * 1024
@@ -60,7 +83,7 @@ class Named:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """Media in the asset store; sizes are zero for sounds, seconds for pictures."""
+    """Media in the asset store; sizes are zero for sounds, seconds for pictures. `sound` is whether a video has it."""
 
     place: Place
     digest: str
@@ -68,6 +91,8 @@ class Asset:
     width: int = 0
     height: int = 0
     seconds: float = 0.0
+    frame_rate: float = 24.0
+    sound: bool = False
 
 
 class AssetRefused(Exception):
@@ -77,13 +102,21 @@ class AssetRefused(Exception):
 def named_in(body: Mapping[str, Json]) -> Iterator[Named]:
     """Yields every URI of a request body, in the order in which a clip is best made from them."""
     for name, kind in _FIELDS.items():
-        match body.get(name):
-            case str(whole):
-                yield Named(place=(name,), uri=whole, kind=kind)
-            case list(items):
-                for index, item in enumerate(items):
-                    if isinstance(item, dict) and isinstance(uri := item.get("uri"), str):
-                        yield Named(place=(name, index, "uri"), uri=uri, kind=kind)
+        yield from _named((name,), body.get(name), kind)
+
+
+def _named(place: Place, value: Json, kind: AssetKind) -> Iterator[Named]:
+    match value:
+        case str():
+            yield Named(place=place, uri=value, kind=kind)
+        case list() if len(place) == 1:
+            for index, item in enumerate(value):
+                yield from _named((*place, index), item, kind)
+        case dict():
+            stated = value.get("type")
+            for name in _URIS:
+                if isinstance(uri := value.get(name), str):
+                    yield Named(place=(*place, name), uri=uri, kind=_STATED.get(str(stated), kind))
 
 
 def on_asset_host(uri: str, settings: Settings) -> bool:
@@ -151,6 +184,8 @@ class Assets:
                     width=round(found["width"]),
                     height=round(found["height"]),
                     seconds=found["seconds"],
+                    frame_rate=found["frame_rate"],
+                    sound=found["sound"] > 0,
                 )
             case "audio":
                 try:

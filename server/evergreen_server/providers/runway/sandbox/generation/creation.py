@@ -3,45 +3,57 @@
 import math
 import random
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 from evergreen_server.providers.runway.catalog.models import Issue, Json, Operation, check_body, duration_bounds
+from evergreen_server.providers.runway.sandbox.generation.asked import inside, text_of
 from evergreen_server.providers.runway.sandbox.generation.assets import (
     Asset,
     AssetRefused,
     Assets,
+    Place,
     named_in,
     on_asset_host,
 )
-from evergreen_server.providers.runway.sandbox.generation.media import media_issues
+from evergreen_server.providers.runway.sandbox.generation.media import media_issues, output_issues
 from evergreen_server.providers.runway.sandbox.generation.prices import Order, charge
-from evergreen_server.providers.runway.sandbox.generation.shape import (
-    DONE,
-    DRAFT,
-    clip_form,
-    clip_seconds,
-    clip_size,
-    has_sound,
-    sized,
-)
+from evergreen_server.providers.runway.sandbox.generation.product import Product
+from evergreen_server.providers.runway.sandbox.generation.products import product_of
+from evergreen_server.providers.runway.sandbox.generation.shape import DONE, sized
 from evergreen_server.providers.runway.sandbox.http.answers import Answer, invalid, refusal
 from evergreen_server.providers.runway.sandbox.http.faults import Fault
 from evergreen_server.providers.runway.sandbox.settings import Settings
 from evergreen_server.providers.runway.sandbox.state.books import Books, DailyLimitReached, NotEnoughCredits
 from evergreen_server.providers.runway.sandbox.state.clock import SimulatedClock
-from evergreen_server.providers.runway.sandbox.state.tasks import MILLI, PlannedFailure, Source, TaskRecord, credits_of
+from evergreen_server.providers.runway.sandbox.state.tasks import MILLI, PlannedFailure, TaskRecord, credits_of
 
 _DRAFT_LIFE_SECONDS = 7 * 24 * 3600.0
 
 
-class Creation:
-    """Answers the three generation endpoints."""
+_STILL_SECONDS, _SOUND_SECONDS = 2.5, 1.5
+"""Seconds of a clip that take as long to make as a picture, and as a sound before its own length counts."""
 
-    def __init__(self, *, books: Books, assets: Assets, clock: SimulatedClock, seed: int) -> None:
+
+class KnownResources(Protocol):
+    """What the account has made before, and a body can name once it is ready."""
+
+    def has_avatar(self, avatar_id: str, now: float) -> bool: ...
+
+    def has_voice(self, voice_id: str, now: float) -> bool: ...
+
+
+class Creation:
+    """Answers every call that makes a task from one body."""
+
+    def __init__(
+        self, *, books: Books, assets: Assets, clock: SimulatedClock, known: KnownResources, seed: int
+    ) -> None:
         self._books = books
         self._assets = assets
         self._clock = clock
+        self._known = known
         self._seed = seed
 
     async def create(
@@ -49,6 +61,7 @@ class Creation:
     ) -> Answer:
         """Returns 200 with a task that is already recorded, or why there is none."""
         issues = check_body(operation, _without_asset_hosts(body, settings), strict=settings.strict)
+        issues = issues or [*output_issues(body), *self._unknown(body)]
         if issues:
             return invalid([issue.record() for issue in issues])
         taken, issues = await self._take(operation, body, settings)
@@ -66,11 +79,10 @@ class Creation:
             return refusal(400, "You do not have enough credits to run this task.")
         except DailyLimitReached:
             return refusal(429, "Your daily task limit has been reached.")
-        return Answer(
-            status=200,
-            task_id=record.id,
-            body={"id": record.id, "estimatedCost": {"credits": credits_of(task.record.estimate)}},
-        )
+        told: dict[str, Json] = {"id": record.id}
+        if operation is not Operation.AVATAR_VIDEOS:
+            told["estimatedCost"] = {"credits": credits_of(task.record.estimate)}
+        return Answer(status=200, task_id=record.id, body=told)
 
     async def _take(
         self, operation: Operation, body: Mapping[str, Json], settings: Settings
@@ -87,6 +99,14 @@ class Creation:
                 continue
             taken.append(asset)
         return taken, [*issues, *media_issues(operation, body, taken)]
+
+    def _unknown(self, body: Mapping[str, Json]) -> Iterator[Issue]:
+        """Finds the custom avatar and voice of a talking head that do not exist, or not yet."""
+        avatar, voice, now = inside(body, "avatar"), inside(inside(body, "speech"), "voice"), self._clock.now()
+        if avatar.get("type") == "custom" and not self._known.has_avatar(str(avatar.get("avatarId")), now):
+            yield Issue(("avatar", "avatarId"), "custom", "Could not find Avatar")
+        if voice.get("type") == "custom" and not self._known.has_voice(str(voice.get("id")), now):
+            yield Issue(("speech", "voice", "id"), "custom", "Could not find Voice")
 
     def _draft(self, body: Mapping[str, Json]) -> TaskRecord | Issue | None:
         """Finds the draft that is to be enhanced, where the body names one."""
@@ -111,24 +131,27 @@ class Creation:
         settings: Settings,
         draft: TaskRecord | None,
     ) -> TaskRecord:
-        first = next((asset for asset in taken if asset.kind in {"image", "video"}), None)
-        video = next((asset for asset in taken if asset.kind == "video"), None)
-        if operation is Operation.VIDEO_TO_VIDEO:
-            first = video or first
-        seconds = draft.clip_seconds if draft else clip_seconds(operation, body, video)
-        width, height = clip_size(operation, body, first)
-        if draft or body.get("draft") is True:
-            width, height = sized(draft.width, draft.height, DONE) if draft else sized(width, height, DRAFT)
-        order = Order(operation=operation, body=body, media=taken, seconds=seconds)
-        longest = duration_bounds(operation, str(body["model"]))
+        product = product_of(operation, body, taken)
+        if draft:
+            width, height = sized(draft.width, draft.height, DONE)
+            product = replace(
+                product,
+                width=width,
+                height=height,
+                seconds=draft.clip_seconds,
+                source=draft.source,
+                sound=draft.sound,
+            )
+        order = Order(operation=operation, body=body, media=taken, seconds=product.seconds)
+        longest = duration_bounds(operation, order.model)
         # Where the model chooses the length, the longest is reserved and the rest refunded at the end.
         reserved = replace(order, seconds=float(longest[1])) if body.get("duration") == "auto" and longest else order
-        mean = settings.task_mean_seconds * seconds / 5
+        mean = settings.task_mean_seconds * _effort(product) / 5
         return TaskRecord(
             id=str(uuid.uuid4()),
             operation=operation.value,
-            model=str(body["model"]),
-            prompt_text=draft.prompt_text if draft else str(body.get("promptText") or ""),
+            model=order.model,
+            prompt_text=draft.prompt_text if draft else text_of(body),
             body_digest=digest,
             created_at=self._clock.now(),
             estimate=charge(reserved),
@@ -138,26 +161,30 @@ class Creation:
             running_seconds=_log_normal(
                 random.Random(f"{self._seed}:{self._books.count}"), mean=mean, sigma=settings.task_sigma
             ),
-            width=width,
-            height=height,
-            clip_seconds=seconds,
-            source=draft.source if draft else _source(first),
+            width=product.width,
+            height=product.height,
+            clip_seconds=product.seconds,
+            source=product.source,
+            outputs=product.outputs,
             draft=body.get("draft") is True,
-            form=clip_form(body),
-            sound=draft.sound if draft else has_sound(body),
+            form=product.form,
+            sound=product.sound,
+            references=product.references,
+            making=product.making,
         )
+
+
+def _effort(product: Product) -> float:
+    """Returns how many seconds of a clip take as long to make."""
+    if not product.seconds:
+        return _STILL_SECONDS
+    return product.seconds if product.width else _SOUND_SECONDS + product.seconds / 10
 
 
 def _log_normal(source: random.Random, *, mean: float, sigma: float) -> float:
     """Draws a duration with this mean, spread by `sigma` as a part of it."""
     spread = math.sqrt(math.log1p(sigma * sigma))
     return max(0.001, source.lognormvariate(math.log(mean) - spread * spread / 2, spread))
-
-
-def _source(asset: Asset | None) -> Source | None:
-    if asset is None:
-        return None
-    return Source(digest=asset.digest, kind="video" if asset.kind == "video" else "image")
 
 
 def _planned(record: TaskRecord, fault: Fault) -> TaskRecord:
@@ -175,20 +202,20 @@ def _planned(record: TaskRecord, fault: Fault) -> TaskRecord:
 
 def _without_asset_hosts(body: Mapping[str, Json], settings: Settings) -> dict[str, Json]:
     """Replaces each URL that is exempt from the rules on scheme and host, so that the other rules still apply."""
-    changed = dict(body)
-    if not settings.asset_hosts:
-        return changed
-    for named in named_in(body):
-        if not on_asset_host(named.uri, settings):
-            continue
-        match named.place:
-            case (str(name),):
-                changed[name] = "runway://asset-host"
-            case (str(name), int(index), _):
-                items = changed[name]
-                assert isinstance(items, list)
-                item = items[index]
-                assert isinstance(item, dict)
-                stand_in: Json = {**item, "uri": "runway://asset-host"}
-                changed[name] = [*items[:index], stand_in, *items[index + 1 :]]
+    changed: Json = dict(body)
+    if settings.asset_hosts:
+        for named in named_in(body):
+            if on_asset_host(named.uri, settings):
+                changed = _replaced(changed, named.place)
+    assert isinstance(changed, dict)
     return changed
+
+
+def _replaced(value: Json, place: Place) -> Json:
+    match value, place:
+        case dict(), (str(name), *rest):
+            return {**value, name: _replaced(value[name], tuple(rest))}
+        case list(), (int(index), *rest):
+            return [*value[:index], _replaced(value[index], tuple(rest)), *value[index + 1 :]]
+        case _:
+            return "runway://asset-host"

@@ -10,9 +10,11 @@ from evergreen_server.providers.runway.catalog.models import (
     duration_bounds,
     smallest_side,
 )
+from evergreen_server.providers.runway.sandbox.generation.asked import model_of, number_in
 from evergreen_server.providers.runway.sandbox.generation.assets import Asset, Place
+from evergreen_server.providers.runway.sandbox.generation.stills import enlarged_size
 
-__all__ = ["media_issues"]
+__all__ = ["media_issues", "output_issues"]
 
 _VIDEO_MOST: Mapping[str, float] = {
     **dict.fromkeys(("seedance2", "seedance2_fast", "seedance2_mini", "hailuo3", "wan3", "wan3_prime"), 15.0),
@@ -25,13 +27,32 @@ _SOUND_MOST: Mapping[str, float] = {
     "seedance2_5": 30.0,
 }
 _EACH_SOUND: Mapping[str, tuple[float, float]] = {"grok_imagine_1_5": (3.0, 15.0)}
+_LENGTHS: Mapping[tuple[str, str], tuple[float, float]] = {
+    ("eleven_voice_isolation", "audioUri"): (4.6, 3600.0),
+    ("act_two", "reference"): (3.0, 30.0),
+    ("magnific_video_upscaler_creative", "videoUri"): (0.0, 30.0),
+    ("enhance_frame_rate", "videoUri"): (0.0, 300.0),
+    ("ruby", "videoUri"): (0.0, 30.0),
+    ("product_swap", "referenceVideo"): (1.8, 15.0),
+}
+"""Seconds of what a model takes in a member of the body."""
+_ASPECTS: Mapping[str, tuple[float, float]] = {
+    "act_two": (0.5, 2.358),
+    "gemini_2.5_flash": (0.25, 4.0),
+    "product_ugc": (0.4, 4.0),
+}
+_SIDES: Mapping[str, tuple[int, int]] = {"magnific_precision_upscaler_v2": (300, 8000), "ruby": (1, 4095)}
+_ENLARGED_PIXELS_MOST = 25_300_000
+_OUTPUTS_MOST = 100
+"""Where no bound is known; each output is a file of its own."""
 _ROUNDING = 0.1
 """Containers state lengths in whole frames."""
 
 
 def media_issues(operation: Operation, body: Mapping[str, Json], media: Sequence[Asset]) -> Iterator[Issue]:
     """Returns what is wrong with the measured media of an otherwise valid body."""
-    model = str(body["model"])
+    model = model_of(operation, body)
+    yield from _finishing_issues(model, body, media)
     limits, side = aspect_limits(model, operation), smallest_side(model, operation)
     for asset in media:
         if asset.kind == "image":
@@ -47,6 +68,33 @@ def media_issues(operation: Operation, body: Mapping[str, Json], media: Sequence
         of_kind = [asset for asset in media if asset.kind == kind]
         if most is not None and of_kind:
             yield from _length_issues(of_kind[-1].place, sum(asset.seconds for asset in of_kind), (0.0, most))
+
+
+def output_issues(body: Mapping[str, Json]) -> Iterator[Issue]:
+    """Returns what is wrong with the number of outputs, where the table knows no bound."""
+    for name in ("outputCount", "numVariants"):
+        if number_in(body, name) > _OUTPUTS_MOST:
+            details: dict[str, Json] = {"origin": "number", "maximum": _OUTPUTS_MOST, "inclusive": True}
+            yield Issue((name,), "too_big", f"Too big: expected number to be <={_OUTPUTS_MOST}", details)
+
+
+def _finishing_issues(model: str, body: Mapping[str, Json], media: Sequence[Asset]) -> Iterator[Issue]:
+    for asset in media:
+        if (seconds := _LENGTHS.get((model, str(asset.place[0])))) is not None:
+            yield from _length_issues(asset.place, asset.seconds, seconds)
+        if asset.kind == "audio":
+            continue
+        yield from _aspect_issues(asset, _ASPECTS.get(model))
+        least, most = _SIDES.get(model, (0, 0))
+        if most and not least <= min(asset.width, asset.height) <= max(asset.width, asset.height) <= most:
+            text = f"Invalid asset dimensions. Each side must be {least} to {most} pixels."
+            yield Issue(asset.place, "custom", text)
+        if model == "eleven_multilingual_sts_v2" and not asset.sound:
+            yield Issue(asset.place, "custom", "Invalid asset. The video has no audio.")
+    width, height = enlarged_size(body, media)
+    if width * height > _ENLARGED_PIXELS_MOST:
+        text = f"The output would be {width}x{height}, more than {_ENLARGED_PIXELS_MOST} pixels."
+        yield Issue(("scaleFactor",), "custom", text)
 
 
 def _aspect_issues(asset: Asset, limits: tuple[float, float] | None) -> Iterator[Issue]:
@@ -66,7 +114,11 @@ def _length_issues(place: Place, seconds: float, bounds: tuple[float, float]) ->
     low, high = bounds
     if seconds > high + _ROUNDING:
         message = f"Asset duration must be at most {high:g} seconds"
-        yield Issue(place, "too_big", message, {"maximum": round(high), **details})
+        yield Issue(place, "too_big", message, {"maximum": _plain(high), **details})
     elif seconds < low - _ROUNDING:
         message = f"Asset duration must be at least {low:g} seconds"
-        yield Issue(place, "too_small", message, {"minimum": round(low), **details})
+        yield Issue(place, "too_small", message, {"minimum": _plain(low), **details})
+
+
+def _plain(number: float) -> int | float:
+    return int(number) if float(number).is_integer() else number

@@ -1,136 +1,105 @@
 """What the provider charges, by its published prices.
 
 This table is the sandbox's own, written from the price pages and not from the service's quotes, so that a quote which
-is too low shows as a charge above it. Credits per second of the clip, unless said otherwise.
+is too low shows as a charge above it. Where no price is published, a plausible one is charged, which is named
+`_UNPUBLISHED` or said to be.
 """
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
 
-from evergreen_server.providers.runway.catalog.models import Json, Operation
-from evergreen_server.providers.runway.sandbox.generation.assets import Asset
+from evergreen_server.providers.runway.sandbox.generation.asked import number_in, pixels_of, text_of, word_in
+from evergreen_server.providers.runway.sandbox.generation.clip_prices import clip_credits
+from evergreen_server.providers.runway.sandbox.generation.finished import frame_rate_of
+from evergreen_server.providers.runway.sandbox.generation.order import Order
+from evergreen_server.providers.runway.sandbox.generation.picture_prices import enlargement_credits, picture_credits
 from evergreen_server.providers.runway.sandbox.state.tasks import MILLI
 
-_UNPUBLISHED = 10.0
-"""Credits per second of a model whose price is nowhere published."""
+__all__ = ["Order", "charge"]
 
-_BY_MODEL: Mapping[str, float] = {
-    "gen4.5": 12,
-    "gen4_turbo": 5,
-    "aleph2": 28,
-    "seedance2_fast": 29,
-    "seedance2_mini": 16,
-    "gemini_omni_flash": 10,
-    "kling3.0_standard": 13,
-}
-_BY_AUDIO: Mapping[str, tuple[float, float]] = {"veo3.1": (40, 20), "veo3.1_fast": (15, 10)}
-_BY_SIZE: Mapping[str, Mapping[str, float]] = {
-    "seedance2": {"480p": 36, "720p": 36, "1080p": 40, "4k": 150},
-    "seedance2_5": {"480p": 20, "720p": 30, "1080p": 68},
-    "hailuo3": {"768p": 10, "2k": 15},
-    "h3_max": {"480p": 5, "768p": 8},
-    "wan3": {"480p": 5, "720p": 10, "1080p": 20},
-    "wan3_prime": {"480p": 6.8, "720p": 14, "1080p": 28},
-    "grok_imagine_1_5": {"480p": 10, "720p": 16, "1080p": 29},
-    "grok_imagine_1_5_lite": {"480p": 2, "720p": 3, "1080p": 14},
-    "happyhorse_1_0": {"720p": 15, "1080p": 30},
-    "kling2.5_turbo_pro": {"720p": 12, "1080p": 15},
-    # Only the lowest and highest prices are published; its smallest ratio is 640:360.
-    "gemini_omni_flash_1.1": {"480p": 3.4, "720p": 10, "1080p": 15, "4k": 30},
-}
-_SMALLEST = {"seedance2_mini": 64, "seedance2_5": 80, "aleph2": 56}
-_USUAL_SIZE = {"hailuo3": "2k", "h3_max": "768p", "grok_imagine_1_5": "480p", "happyhorse_1_0": "1080p"}
-_MEGAPIXELS_DEAR = 4.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
-    """What is to be generated: the request, its measured media, and the resulting clip."""
-
-    operation: Operation
-    body: Mapping[str, Json]
-    media: Sequence[Asset]
-    seconds: float
-
-    @property
-    def model(self) -> str:
-        return str(self.body["model"])
+_CHARACTERS_PER_CREDIT = 50
+_SECONDS_PER_CREDIT = {"speech_to_speech": 3, "voice_dubbing": 2, "voice_isolation": 6}
+_SEED_AUDIO_PER_SECOND, _SEED_AUDIO_LEAST = 0.25, 5
+_MIRELO_UNPUBLISHED = 1.0
+"""Credits per second and variant."""
+_PER_UPSCALED_FRAME = {"720p": 0.7, "1k": 0.7, "2k": 0.9, "4k": 1.2}
+_HDR_PIXELS_DEAR = 4_000_000
+_STOCK, _STOCK_EACH = 8, {"low": 1, "medium": 5, "high": 20}
+_FIRST_SECONDS = 4
+_RECIPES: Mapping[str, tuple[float, float]] = {
+    "product_ad": (200, 216), "product_swap": (212, 228), "product_ugc": (192, 208)
+}  # fmt: skip
+"""Credits of the first four seconds at 720p and at 1080p; each further second costs 36 or 40."""
+_MOST = 10.0**12
 
 
 def charge(order: Order) -> int:
     """Returns what the task costs if it succeeds, in millicredits; not always a whole number of credits."""
-    model, size = order.model, size_of(order)
-    seconds = order.seconds
-    rate = _rate(order, size)
-    videos = [asset for asset in order.media if asset.kind == "video"]
-    footage = sum(asset.seconds for asset in videos)
-    pictures = sum(asset.kind == "image" for asset in order.media)
-    sounds = sum(asset.kind == "audio" for asset in order.media)
-    cost = seconds * (rate + _of_format(order, videos))
-    if model == "hailuo3":
-        cost += rate * min(footage, 15) + 2 * pictures
-    elif model == "seedance2_5":
-        cost += rate / 2 * min(footage, 30)
-    elif model == "gemini_omni_flash":
-        cost += pictures
-    elif model == "grok_imagine_1_5":
-        cost += pictures + sounds
-    elif model == "grok_imagine_1_5_lite" and order.operation is Operation.IMAGE_TO_VIDEO:
-        cost += 1
-    return round(max(cost, _SMALLEST.get(model, 0)) * MILLI)
+    return round(min(_credits(order), _MOST) * MILLI)
 
 
-def size_of(order: Order) -> str:
-    """Returns the size that is billed: as asked, that of the draft or the source, else the provider's default."""
-    body = order.body
-    if body.get("draft") is True:
-        return "480p"
-    if "draftTaskId" in body:
-        return "1080p"
-    if isinstance(named := body.get("resolution"), str):
-        return named.lower()
-    ratio = body.get("ratio")
-    if isinstance(ratio, str) and ratio.startswith("auto_"):
-        return ratio.removeprefix("auto_")
-    if isinstance(ratio, str) and (pixels := re.fullmatch(r"(\d{3,4}):(\d{3,4})", ratio)):
-        return _of_pixels(int(pixels[1]) * int(pixels[2]))
-    source = next((asset for asset in order.media if asset.kind == "video"), None)
-    if order.operation is Operation.VIDEO_TO_VIDEO and body.get("mode") in ("extend", "edit") and source is not None:
-        side = min(source.width, source.height)
-        return "480p" if side <= 480 else "720p" if side <= 720 else "1080p"
-    return _USUAL_SIZE.get(order.model, "720p")
-
-
-def _of_pixels(pixels: int) -> str:
-    for name, most in (("480p", 450_000), ("720p", 1_200_000), ("1080p", 2_500_000)):
-        if pixels <= most:
-            return name
-    return "4k"
-
-
-def _rate(order: Order, size: str) -> float:
-    model = order.model
-    if model == "gemini_omni_flash" and order.operation is Operation.VIDEO_TO_VIDEO:
-        return 11
-    if model in _BY_AUDIO:
-        with_sound, without = _BY_AUDIO[model]
-        return without if order.body.get("audio") is False else with_sound
-    if model in _BY_SIZE:
-        sizes = _BY_SIZE[model]
-        return sizes.get(size, max(sizes.values()))
-    return _BY_MODEL.get(model, _UNPUBLISHED)
-
-
-def _of_format(order: Order, videos: Sequence[Asset]) -> float:
-    """Returns the surcharge for files other than MP4."""
-    if order.model not in ("gen4.5", "aleph2"):
-        return 0
-    match order.body.get("outputFormat", "mp4"):
-        case "mp4":
-            return 0
-        case "prores" | "png_sequence":
-            return 5
+def _credits(order: Order) -> float:
+    match order.operation:
+        case "text_to_image":
+            return picture_credits(order)
+        case "image_upscale":
+            return enlargement_credits(order)
+        case "text_to_speech" | "sound_effect" | "video_to_audio":
+            return _sound(order)
+        case "speech_to_speech" | "voice_dubbing" | "voice_isolation":
+            return math.ceil(_source_seconds(order) / _SECONDS_PER_CREDIT[order.operation])
+        case "character_performance":
+            return 5 * order.seconds
+        case "video_upscale":
+            return _upscale(order)
+        case "video_to_hdr":
+            large = any(asset.width * asset.height > _HDR_PIXELS_DEAR for asset in order.media)
+            return (40 if large else 20) * order.seconds
+        case "avatar_videos":
+            # Unpublished; what a live session of an avatar costs.
+            return 2 + 2 * math.ceil(order.seconds / 6)
+        case "multi_shot_video" | "product_ad" | "product_swap" | "product_ugc":
+            return _recipe_clip(order)
+        case "ad_localization":
+            return 21
+        case "marketing_stock_image":
+            return _STOCK + _STOCK_EACH[word_in(order.body, "quality", "high")] * order.outputs
+        case "product_campaign_image":
+            return 36 * order.outputs
         case _:
-            large = any(asset.width * asset.height > _MEGAPIXELS_DEAR * 1e6 for asset in videos)
-            return 40 if large else 20
+            return clip_credits(order)
+
+
+def _sound(order: Order) -> float:
+    match order.model:
+        case "seed_audio":
+            return max(_SEED_AUDIO_PER_SECOND * order.seconds, _SEED_AUDIO_LEAST)
+        case "mirelo_sfx_2_0":
+            return _MIRELO_UNPUBLISHED * order.seconds * order.outputs
+        case "eleven_text_to_sound_v2":
+            return number_in(order.body, "duration", 2.0)
+        case _:
+            return max(1, math.ceil(len(text_of(order.body)) / _CHARACTERS_PER_CREDIT))
+
+
+def _source_seconds(order: Order) -> float:
+    """Returns the length of the input, without the part of a frame by which containers round it up."""
+    return round(sum(asset.seconds for asset in order.media), 1)
+
+
+def _upscale(order: Order) -> float:
+    seconds = _source_seconds(order)
+    if order.model == "enhance_frame_rate":
+        return 0.5 * seconds
+    rate = _PER_UPSCALED_FRAME[word_in(order.body, "resolution", "2k")]
+    frames = sum(round(asset.seconds * frame_rate_of(order.body, asset)) for asset in order.media)
+    return max(1, math.ceil(round(rate * frames, 6)))
+
+
+def _recipe_clip(order: Order) -> float:
+    sides = pixels_of(word_in(order.body, "ratio"))
+    large = word_in(order.body, "resolution") == "1080p" or (sides is not None and min(sides) > 960)
+    if order.model == "multi_shot_video":
+        return (17 if large else 13) * order.seconds
+    first = _RECIPES[order.model][large]
+    return first + (40 if large else 36) * max(0.0, order.seconds - _FIRST_SECONDS)

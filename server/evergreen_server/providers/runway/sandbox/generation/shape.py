@@ -1,7 +1,7 @@
-"""How long and how large a clip becomes where the request leaves it open."""
+"""Clips that a request makes: how long and how large they become where it leaves that open."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from evergreen_server.providers.runway.catalog.models import (
     Json,
@@ -10,16 +10,42 @@ from evergreen_server.providers.runway.catalog.models import (
     duration_bounds,
     output_size,
 )
+from evergreen_server.providers.runway.rendering.job import Form
 from evergreen_server.providers.runway.sandbox.generation.assets import Asset
-from evergreen_server.providers.runway.sandbox.state.tasks import Form
+from evergreen_server.providers.runway.sandbox.generation.product import SECONDS_MOST, Product, source_of
 
 _USUAL_SECONDS = 10
 _AUTO_SECONDS = 5
 _LONGEST_SECONDS = 30.0
 _SHORT_SIDES = {"480p": 480, "720p": 720, "768p": 768, "1080p": 1080, "2k": 1440, "4k": 2160}
 _LARGEST_SIDE = 4096
+_PROFILES = {
+    "422 Proxy": "proxy", "422 LT": "lt", "422": "standard", "422 HQ": "hq", "4444": "4444", "4444 XQ": "4444xq"
+}  # fmt: skip
 DRAFT, DONE = 854 * 480, 1920 * 1080
 """Pixels of a draft, and of the clip that it is enhanced to."""
+
+
+def clip(operation: Operation, body: Mapping[str, Json], media: Sequence[Asset]) -> Product:
+    """Returns what the three video operations make; a draft is small."""
+    first = next((asset for asset in media if asset.kind in {"image", "video"}), None)
+    video = next((asset for asset in media if asset.kind == "video"), None)
+    if operation is Operation.VIDEO_TO_VIDEO:
+        first = video or first
+    width, height = clip_size(operation, body, first)
+    if body.get("draft") is True:
+        width, height = sized(width, height, DRAFT)
+    form = form_of(str(body.get("outputFormat")))
+    profile = str(body.get("proresProfile", "422 HQ" if body.get("outputFormat") == "hdr_prores" else "4444"))
+    return Product(
+        form=form,
+        width=width,
+        height=height,
+        seconds=min(clip_seconds(operation, body, video), SECONDS_MOST),
+        sound=has_sound(body),
+        source=source_of(first),
+        making={"profile": prores_profile(profile)} if form == "prores" else {},
+    )
 
 
 def clip_seconds(operation: Operation, body: Mapping[str, Json], video: Asset | None) -> float:
@@ -51,20 +77,27 @@ def clip_size(operation: Operation, body: Mapping[str, Json], first: Asset | Non
         short = min(first.width, first.height, 1080)
     aspect = min(max(aspect, 0.2), 5.0)
     width, height = (short * aspect, float(short)) if aspect >= 1 else (float(short), short / aspect)
-    return _even(width), _even(height)
+    return even(width), even(height)
 
 
-def clip_form(body: Mapping[str, Json]) -> Form:
-    """Returns the format of the clip's file; HDR is written as H.264 here too, in the same container."""
-    match body.get("outputFormat"):
-        case "mov":
-            return "mov"
+def form_of(output_format: str) -> Form:
+    """Returns the format of a clip's file by the provider's word."""
+    match output_format:
+        case "mov" | "hdr10" | "hlg":
+            return output_format
         case "prores" | "hdr_prores" | "hdr_pq_12bit_master":
             return "prores"
-        case str(word) if "sequence" in word:
+        case _ if "exr_" in output_format:
+            return "exr"
+        case _ if "sequence" in output_format:
             return "frames"
         case _:
             return "mp4"
+
+
+def prores_profile(name: str) -> str:
+    """Returns the encoder's name of a profile of ProRes."""
+    return _PROFILES.get(name, "hq")
 
 
 def has_sound(body: Mapping[str, Json]) -> bool:
@@ -76,7 +109,7 @@ def has_sound(body: Mapping[str, Json]) -> bool:
 def sized(width: int, height: int, pixels: int) -> tuple[int, int]:
     """Returns sides of the same aspect, of about so many pixels together."""
     scale = (pixels / (width * height)) ** 0.5
-    return _even(width * scale), _even(height * scale)
+    return even(width * scale), even(height * scale)
 
 
 def _aspect(ratio: str) -> float | None:
@@ -84,5 +117,6 @@ def _aspect(ratio: str) -> float | None:
     return int(found[1]) / int(found[2]) if found and int(found[2]) else None
 
 
-def _even(side: float) -> int:
+def even(side: float) -> int:
+    """Returns a side as encoders take it."""
     return max(2, min(_LARGEST_SIDE, round(side)) // 2 * 2)

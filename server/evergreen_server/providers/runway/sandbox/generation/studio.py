@@ -1,18 +1,22 @@
-"""Renders clips on demand, in worker processes so that no loop and no GIL waits for them, and keeps each one."""
+"""Renders outputs on demand, in worker processes so that no loop and no GIL waits for them, and keeps each one."""
 
 import asyncio
 import hashlib
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Timer
 from typing import Literal
 
+from evergreen_server.providers.runway import rendering
 from evergreen_server.providers.runway.catalog.models import Json
+from evergreen_server.providers.runway.rendering.job import Job
 from evergreen_server.providers.runway.sandbox.state.tasks import ENDINGS, TaskRecord
 
 _SECONDS_MOST = 300.0
@@ -23,10 +27,10 @@ class RenderFailed(Exception):
 
 
 class Studio:
-    """Owns the workers and the folder of finished clips. A worker is started when first needed."""
+    """Owns the workers and the folder of finished outputs. A worker is started when first needed."""
 
-    def __init__(self, *, clips: Path, assets: Path, workers: int) -> None:
-        self._clips = clips
+    def __init__(self, *, outputs: Path, assets: Path, workers: int) -> None:
+        self._outputs = outputs
         self._assets = assets
         self._workers = [_Worker() for _ in range(workers)]
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
@@ -35,33 +39,25 @@ class Studio:
         self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="studio")
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def clip(self, record: TaskRecord, *, scale: float) -> Path:
-        """Returns the task's clip, rendered on the first call; the same picture and parameters share a file."""
-        width, height = (max(2, round(side * scale) // 2 * 2) for side in (record.width, record.height))
-        source = record.source
-        # Without a source the picture is generated, one per prompt.
-        seed = 0 if source else int(hashlib.sha256(record.prompt_text.encode()).hexdigest()[:8], 16)
-        job: dict[str, Json] = {
-            "work": "render",
-            "source": str(self._assets / source.digest) if source else "",
-            "kind": source.kind if source else "none",
-            "seed": seed,
-            "width": width,
-            "height": height,
-            "seconds": record.clip_seconds,
-            "form": record.form,
-            "sound": record.sound,
-        }
-        name = hashlib.sha256(json.dumps({**job, "source": source.digest if source else ""}).encode()).hexdigest()
-        target = self._clips / f"{name}.{ENDINGS[record.form]}"
+    async def output(self, record: TaskRecord, number: int, *, scale: float) -> Path:
+        """Returns one of the task's files, made on the first call; what is made alike from the same shares a file."""
+        job = _job(record, number, scale)
+        name = hashlib.sha256(json.dumps(asdict(job)).encode()).hexdigest()
+        target = self._outputs / f"{name}.{ENDINGS[record.form]}"
         async with self._locks.setdefault(name, asyncio.Lock()):
             if not target.exists():
-                await self._run({**job, "target": str(target)})
+                placed = replace(
+                    job,
+                    target=str(target),
+                    source=job.source and str(self._assets / job.source),
+                    references=[str(self._assets / one) for one in job.references],
+                )
+                await self._run(asdict(placed))
         self._locks.pop(name, None)
         return target
 
     async def probe(self, path: Path, *, kind: Literal["video", "audio"] = "video") -> Mapping[str, float]:
-        """Returns `width`, `height` and `seconds` of a video file, only the last for a sound. Raises RenderFailed."""
+        """Returns what `rendering.probing` measures in a video or a sound. Raises RenderFailed."""
         answer = await self._run({"work": "probe", "source": str(path), "kind": kind})
         return {name: value for name, value in answer.items() if isinstance(value, int | float)}
 
@@ -85,8 +81,32 @@ class Studio:
             self._idle.put(worker)
 
 
+def _job(record: TaskRecord, number: int, scale: float) -> Job:
+    """Returns what makes an output, with its media by their digests."""
+    moving = ENDINGS[record.form] in ("mp4", "mov", "zip")
+    # Encoders of video take even sides.
+    step = 2 if moving else 1
+    width, height = (max(step, round(side * scale) // step * step) for side in (record.width, record.height))
+    # Without a source the picture is generated, one per prompt; of several outputs each differs, but for clips.
+    seed = 0 if moving and record.source else int(hashlib.sha256(record.prompt_text.encode()).hexdigest()[:8], 16)
+    making = {"work": "clip", "sound": "hum" if record.sound else "", **record.making}
+    return Job(
+        target="",
+        form=record.form,
+        source=record.source.digest if record.source else "",
+        kind=record.source.kind if record.source else "",
+        references=[one.digest for one in record.references],
+        seed=seed if moving else seed + number,
+        width=width,
+        height=height,
+        seconds=record.clip_seconds,
+        text=record.prompt_text,
+        **making,  # type: ignore[arg-type] # written by `products` from the fields of a job
+    )
+
+
 class _Worker:
-    """One process running `render.py`, used by one thread at a time."""
+    """One process running the package `rendering`, used by one thread at a time."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
@@ -124,11 +144,17 @@ class _Worker:
             self._end(process)
 
     def _start(self) -> "subprocess.Popen[str]":
-        # -P keeps this folder out of the worker's import path: its module names must not shadow others.
-        command = [sys.executable, "-P", str(Path(__file__).with_name("render.py"))]
+        # -P keeps the folder that the sandbox was started in out of the worker's import path.
+        command = [sys.executable, "-P", "-m", rendering.__name__]
         # A session of its own keeps a terminal's Ctrl-C from it; it ends when its input does.
         return subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            # Threads of its own would take memory, which is bounded, and the processor from what is tested.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         )
 
     def _end(self, process: "subprocess.Popen[str]") -> None:

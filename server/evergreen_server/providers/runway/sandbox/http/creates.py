@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from evergreen_server.providers.runway.catalog.models import Json, Operation
+from evergreen_server.providers.runway.sandbox.generation.asked import text_of
 from evergreen_server.providers.runway.sandbox.generation.creation import Creation
 from evergreen_server.providers.runway.sandbox.http.answers import Answer
 from evergreen_server.providers.runway.sandbox.http.faults import CREATES, Fault, Script, Target
@@ -41,5 +42,4 @@ def model_in(body: Mapping[str, Json]) -> str | None:
 
 def prompt_in(body: Mapping[str, Json]) -> str | None:
     """Returns the text that a task is made from."""
-    prompt = body.get("promptText")
-    return prompt if isinstance(prompt, str) else None
+    return text_of(body) or None

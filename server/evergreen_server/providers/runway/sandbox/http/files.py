@@ -17,7 +17,14 @@ from evergreen_server.providers.runway.sandbox.http.answers import Answer
 from evergreen_server.providers.runway.sandbox.http.api import Controls
 from evergreen_server.providers.runway.sandbox.http.faults import Target
 from evergreen_server.providers.runway.sandbox.http.front import Front
-from evergreen_server.providers.runway.sandbox.http.outputs import Signer, body_of, expired, missing, not_a_video, serve
+from evergreen_server.providers.runway.sandbox.http.outputs import (
+    Signer,
+    body_of,
+    expired,
+    missing,
+    not_the_file,
+    serve,
+)
 from evergreen_server.providers.runway.sandbox.state.books import Books
 from evergreen_server.providers.runway.sandbox.state.clock import SimulatedClock
 from evergreen_server.providers.runway.sandbox.state.uploads import MAX_BYTES, MIN_BYTES, Upload, type_of
@@ -81,8 +88,14 @@ class Files:
         if (early := await passage.before()) is not None:
             return early
         fault = passage.injected.answer
-        kind = fault.kind if fault else ""
-        if task is None or task.deleted_at is not None or task.status(now) != "SUCCEEDED" or kind == "output_404":
+        kind, name = fault.kind if fault else "", request.match_info["name"]
+        if (
+            task is None
+            or task.deleted_at is not None
+            or task.status(now) != "SUCCEEDED"
+            or name not in task.record.files
+            or kind == "output_404"
+        ):
             passage.enter(404)
             return missing()
         if kind == "expired_url" or not self._signer.holds(request.query.get("_jwt", ""), task_id, now=now):
@@ -90,15 +103,16 @@ class Files:
             return expired()
         if kind == "not_a_video":
             passage.enter(200)
-            return not_a_video()
+            return not_the_file(name)
         try:
-            clip = await self._studio.clip(task.record, scale=self._controls.settings.render_scale)
+            number, scale = int(name.partition(".")[0]), self._controls.settings.render_scale
+            file = await self._studio.output(task.record, number, scale=scale)
         except RenderFailed as exc:
-            logger.warning("clip not rendered", extra={"task_id": task_id, "cause": str(exc)})
+            logger.warning("output not rendered", extra={"task_id": task_id, "cause": str(exc)})
             passage.enter(500)
             return web.Response(status=500)
         passage.enter(206 if "Range" in request.headers else 200)
-        return await serve(request, body_of(clip, task.record, self._threads), fault)
+        return await serve(request, body_of(file, task.record, self._threads), fault)
 
     async def upload(self, request: web.Request) -> web.StreamResponse:
         target = Target(operation="send_upload", method=request.method, path=request.path)

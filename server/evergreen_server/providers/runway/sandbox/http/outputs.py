@@ -1,4 +1,4 @@
-"""Serves finished clips by signed URLs that expire, with ranges, and with the faults of a real network."""
+"""Serves finished outputs by signed URLs that expire, with ranges, and with the faults of a real network."""
 
 import asyncio
 import base64
@@ -22,10 +22,14 @@ _ZEROS = bytes(_CHUNK)
 # A `free` box with a 64-bit length: an MP4 reader skips it, so a padded clip still plays.
 _BOX_HEADER = 16
 
-_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".zip": "application/zip"}
+_TYPES = {
+    **{".mp4": "video/mp4", ".mov": "video/quicktime", ".zip": "application/zip"},
+    **{".png": "image/png", ".jpg": "image/jpeg", ".webp": "image/webp", ".svg": "image/svg+xml"},
+    **{".mp3": "audio/mpeg", ".wav": "audio/wav", ".flac": "audio/flac", ".ogg": "audio/ogg"},
+}
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
-_NOT_A_VIDEO = b"<!DOCTYPE html><html><body><h1>We will be back soon</h1></body></html>"
+_WEB_PAGE = b"<!DOCTYPE html><html><body><h1>We will be back soon</h1></body></html>"
 _EXPIRED = b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>AccessDenied</Code></Error>'
 _MISSING = b'<?xml version="1.0" encoding="UTF-8"?><Error><Code>NoSuchKey</Code></Error>'
 
@@ -139,8 +143,9 @@ def _span(asked: str, size: int) -> tuple[int, int] | None:
     return (start, end) if start < end else None
 
 
-def not_a_video() -> web.Response:
-    return web.Response(body=_NOT_A_VIDEO, content_type="video/mp4")
+def not_the_file(name: str) -> web.Response:
+    """Returns a web page that is announced as what the name says."""
+    return web.Response(body=_WEB_PAGE, content_type=_TYPES[Path(name).suffix])
 
 
 def expired() -> web.Response:

@@ -6,7 +6,7 @@ from evergreen_server.providers.runway.sandbox.http.outputs import Signer
 from evergreen_server.providers.runway.sandbox.http.routes import Asked, Route
 from evergreen_server.providers.runway.sandbox.state.books import Books
 from evergreen_server.providers.runway.sandbox.state.clock import timestamp
-from evergreen_server.providers.runway.sandbox.state.tasks import ENDINGS, Task, credits_of
+from evergreen_server.providers.runway.sandbox.state.tasks import Task, credits_of
 
 __all__ = ["Tasks"]
 
@@ -27,16 +27,9 @@ class Tasks:
 
     def outputs(self, task: Task, asked: Asked) -> list[str]:
         """Returns a URL for each file of a task that succeeded, signed anew."""
-        record = task.record
-        folder, ending, life = (
-            f"{asked.origin}/outputs/{record.id}",
-            ENDINGS[record.form],
-            asked.settings.url_life_seconds,
-        )
-        return [
-            self._signer.url(f"{folder}/{number}.{ending}", record.id, now=asked.now, life=life)
-            for number in range(record.outputs)
-        ]
+        record, life = task.record, asked.settings.url_life_seconds
+        folder = f"{asked.origin}/outputs/{record.id}"
+        return [self._signer.url(f"{folder}/{name}", record.id, now=asked.now, life=life) for name in record.files]
 
     async def _get(self, asked: Asked) -> Answer:
         settings, now = asked.settings, asked.now

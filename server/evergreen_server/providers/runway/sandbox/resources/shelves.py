@@ -135,7 +135,19 @@ class Shelves:
                 case {"entry": dict(entry)}:
                     self._by_name[str(entry["shelf"])].replay(entry)
 
+    def has_avatar(self, avatar_id: str, now: float) -> bool:
+        """Returns whether there is such an avatar, and it is ready."""
+        return _is_ready(self.avatars.get(avatar_id), now)
+
+    def has_voice(self, voice_id: str, now: float) -> bool:
+        """Returns whether there is such a voice, and it is ready."""
+        return _is_ready(self.voices.get(voice_id), now)
+
     def _shelf(self, name: str, read: Callable[..., Item], *, log: bool = False) -> Shelf[Item]:
         shelf = Shelf(name, read, journal=self._journal, room=self._room, most=_LOGGED if log else _KEPT, log=log)
         self._by_name[name] = shelf
         return shelf
+
+
+def _is_ready(made: Avatar | Voice | None, now: float) -> bool:
+    return made is not None and not made.failure and made.ready_at <= now

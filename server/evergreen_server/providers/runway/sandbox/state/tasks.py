@@ -1,18 +1,20 @@
 """A task, and its state at a given time: a pure function of its record and the clock."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Literal, TypeAlias
 
 from evergreen_server.providers.runway.catalog.models import Json
+from evergreen_server.providers.runway.rendering.job import Form
 from evergreen_server.providers.runway.sandbox.settings import Progress
 
 Status: TypeAlias = Literal["THROTTLED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 
-Form: TypeAlias = Literal["mp4", "mov", "prores", "frames"]
-"""The format of a clip; `frames` is an archive of pictures."""
-
-ENDINGS: Mapping[Form, str] = {"mp4": "mp4", "mov": "mov", "prores": "mov", "frames": "zip"}
+ENDINGS: Mapping[Form, str] = {
+    **{"mp4": "mp4", "hdr10": "mp4", "hlg": "mp4", "mov": "mov", "prores": "mov", "frames": "zip", "exr": "zip"},
+    **{"png": "png", "jpeg": "jpg", "webp": "webp", "svg": "svg"},
+    **{"mp3": "mp3", "wav": "wav", "flac": "flac", "ogg": "ogg"},
+}
 
 MILLI = 1000
 
@@ -38,15 +40,18 @@ class PlannedFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The media that the clip is made from: a file of the asset store, by its SHA-256."""
+    """Media that an output is made from: a file of the asset store, by its SHA-256."""
 
     digest: str
-    kind: Literal["image", "video"]
+    kind: Literal["image", "video", "audio"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRecord:
-    """All that was decided when a task was created. Money in millicredits, times in simulated seconds."""
+    """All that was decided when a task was created. Money in millicredits, times in simulated seconds.
+
+    Width and height are 0 for sounds, `clip_seconds` is 0 for pictures.
+    """
 
     id: str
     operation: str
@@ -69,6 +74,9 @@ class TaskRecord:
     draft: bool = False
     form: Form = "mp4"
     sound: bool = False
+    references: tuple[Source, ...] = ()
+    making: Mapping[str, Json] = field(default_factory=dict)
+    """What else the renderer is told, by the names of its `Job`."""
 
     def entry(self) -> dict[str, Json]:
         return asdict(self)
@@ -76,12 +84,19 @@ class TaskRecord:
     @classmethod
     def from_entry(cls, entry: dict[str, Json]) -> "TaskRecord":
         values = dict(entry)
-        source, failure = values.pop("source"), values.pop("failure")
+        source, failure, references = values.pop("source"), values.pop("failure"), values.pop("references", [])
+        assert isinstance(references, list)
         return cls(
             **values,  # type: ignore[arg-type] # written by `entry` from the same fields
             source=None if source is None else Source(**source),  # type: ignore[arg-type] # written by `entry`
             failure=None if failure is None else PlannedFailure(**failure),  # type: ignore[arg-type] # as above
+            references=tuple(Source(**one) for one in references),  # type: ignore[arg-type] # as above
         )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Returns the names of the outputs."""
+        return tuple(f"{number}.{ENDINGS[self.form]}" for number in range(self.outputs))
 
     @property
     def seconds_to_end(self) -> float:
