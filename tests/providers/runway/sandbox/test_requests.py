@@ -65,7 +65,7 @@ async def test_a_named_key_may_have_any_form(runway: Caller) -> None:
 
 
 async def test_paths_and_methods_that_do_not_exist_are_refused(runway: Caller) -> None:
-    assert (await runway.call("POST", "/v1/text_to_image", json={})).status == 404
+    assert (await runway.call("POST", "/v1/text_to_music", json={})).status == 404
     assert (await runway.call("PUT", "/v1/tasks/x")).status == 405
     unknown = await runway.call("GET", "/v1/tasks/17f20503-6c24-4c16-946b-35dbbce2af2f")
     assert (unknown.status, unknown.data) == (404, b'{"error":"Could not find Task"}')

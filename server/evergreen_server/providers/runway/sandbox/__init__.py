@@ -1,4 +1,4 @@
-"""A local Runway: the provider's HTTP API, tasks that run on a simulated clock, and really rendered MP4s.
+"""A local Runway: the provider's HTTP API, tasks that run on a simulated clock, and really rendered files.
 
 It is a test double that is strict about requests and exact about money: credits are charged when a task is created
 and refunded as the provider refunds them; tiers throttle, and daily quotas reject. Beside tasks it keeps what else an
@@ -57,13 +57,13 @@ calls about the task and its output. The rule applies from the `nth` matching ca
 | failure | failureCode (absent: none), message, at (fraction of the run, 0.5) | the task of this create ends FAILED; |
 |   |   | also of create_voice, create_avatar and create_realtime_session |
 | throttle | seconds | the task of this create stays THROTTLED for this time |
-| large_output | bytes | pads the output of this create's task (still a playable MP4), streamed |
+| large_output | bytes | pads the outputs of this create's task (still playable MP4s), streamed |
 | many_outputs | number (1..10) | the task of this create has this many outputs |
 | status_word | word | a GET of a task returns this status |
 | gone | | a GET of a task returns 404 although it was not deleted |
 | truncate | at (0.5) | the download is cut off at this fraction of its announced length |
 | wrong_length | at (0.5) | the download ends cleanly at this fraction, with a matching Content-Length |
-| expired_url, output_404, not_a_video | | the download returns 403, 404, or a web page as video/mp4 |
+| expired_url, output_404, not_a_video | | the download returns 403, 404, or a web page as the file |
 """
 
 from evergreen_server.providers.runway.sandbox.server import SANDBOX_KEY, Sandbox, run

@@ -16,7 +16,7 @@ class Settings:
     """
 
     task_mean_seconds: float = 30.0
-    """Mean running time of a 5 s clip; longer clips take proportionally longer."""
+    """Mean running time of a 5 s clip; longer clips take proportionally longer, pictures half as long, sounds less."""
     task_sigma: float = 0.25
     """Spread of the log-normal running time, as a part of the mean. 0 makes every task take its mean."""
     pending_seconds: float = 1.0
@@ -32,7 +32,7 @@ class Settings:
     upload_life_seconds: float = 24 * 3600.0
     """How long a `runway://` URI works."""
     render_scale: float = 1.0
-    """Output pixels per asked pixel, per side; 0.25 makes rendering cheap for load tests."""
+    """Output pixels per asked pixel, per side, of pictures and videos; 0.25 makes rendering cheap for load tests."""
     strict: bool = True
     """Refuse unknown body fields everywhere, also on the models that are not declared strict."""
     show_cancelled: bool = False

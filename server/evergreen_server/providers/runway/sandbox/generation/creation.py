@@ -17,7 +17,7 @@ from evergreen_server.providers.runway.sandbox.generation.assets import (
     named_in,
     on_asset_host,
 )
-from evergreen_server.providers.runway.sandbox.generation.media import media_issues, output_issues
+from evergreen_server.providers.runway.sandbox.generation.media import media_issues
 from evergreen_server.providers.runway.sandbox.generation.prices import Order, charge
 from evergreen_server.providers.runway.sandbox.generation.product import Product
 from evergreen_server.providers.runway.sandbox.generation.products import product_of
@@ -61,7 +61,7 @@ class Creation:
     ) -> Answer:
         """Returns 200 with a task that is already recorded, or why there is none."""
         issues = check_body(operation, _without_asset_hosts(body, settings), strict=settings.strict)
-        issues = issues or [*output_issues(body), *self._unknown(body)]
+        issues = issues or [*self._unknown(body)]
         if issues:
             return invalid([issue.record() for issue in issues])
         taken, issues = await self._take(operation, body, settings)

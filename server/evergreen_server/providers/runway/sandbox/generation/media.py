@@ -10,11 +10,11 @@ from evergreen_server.providers.runway.catalog.models import (
     duration_bounds,
     smallest_side,
 )
-from evergreen_server.providers.runway.sandbox.generation.asked import model_of, number_in
+from evergreen_server.providers.runway.sandbox.generation.asked import model_of
 from evergreen_server.providers.runway.sandbox.generation.assets import Asset, Place
 from evergreen_server.providers.runway.sandbox.generation.stills import enlarged_size
 
-__all__ = ["media_issues", "output_issues"]
+__all__ = ["media_issues"]
 
 _VIDEO_MOST: Mapping[str, float] = {
     **dict.fromkeys(("seedance2", "seedance2_fast", "seedance2_mini", "hailuo3", "wan3", "wan3_prime"), 15.0),
@@ -43,8 +43,6 @@ _ASPECTS: Mapping[str, tuple[float, float]] = {
 }
 _SIDES: Mapping[str, tuple[int, int]] = {"magnific_precision_upscaler_v2": (300, 8000), "ruby": (1, 4095)}
 _ENLARGED_PIXELS_MOST = 25_300_000
-_OUTPUTS_MOST = 100
-"""Where no bound is known; each output is a file of its own."""
 _ROUNDING = 0.1
 """Containers state lengths in whole frames."""
 
@@ -68,14 +66,6 @@ def media_issues(operation: Operation, body: Mapping[str, Json], media: Sequence
         of_kind = [asset for asset in media if asset.kind == kind]
         if most is not None and of_kind:
             yield from _length_issues(of_kind[-1].place, sum(asset.seconds for asset in of_kind), (0.0, most))
-
-
-def output_issues(body: Mapping[str, Json]) -> Iterator[Issue]:
-    """Returns what is wrong with the number of outputs, where the table knows no bound."""
-    for name in ("outputCount", "numVariants"):
-        if number_in(body, name) > _OUTPUTS_MOST:
-            details: dict[str, Json] = {"origin": "number", "maximum": _OUTPUTS_MOST, "inclusive": True}
-            yield Issue((name,), "too_big", f"Too big: expected number to be <={_OUTPUTS_MOST}", details)
 
 
 def _finishing_issues(model: str, body: Mapping[str, Json], media: Sequence[Asset]) -> Iterator[Issue]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from evergreen_server.providers.runway.catalog.models import Json, Operation
+from evergreen_server.providers.runway.catalog.models import Json, Operation, path_of
 from evergreen_server.providers.runway.sandbox.generation.asked import text_of
 from evergreen_server.providers.runway.sandbox.generation.creation import Creation
 from evergreen_server.providers.runway.sandbox.http.answers import Answer
@@ -22,7 +22,8 @@ def create_routes(creation: Creation) -> list[Route]:
         return create
 
     return [
-        Route(operation=name, method="POST", path=f"/v1/{name}", handler=answers(Operation(name))) for name in CREATES
+        Route(operation=name, method="POST", path=f"/v1/{path_of(Operation(name))}", handler=answers(Operation(name)))
+        for name in CREATES
     ]
 
 

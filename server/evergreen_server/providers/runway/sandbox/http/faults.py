@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
-from evergreen_server.providers.runway.catalog.models import Json
+from evergreen_server.providers.runway.catalog.models import Json, Operation
 
-CREATES = ("image_to_video", "text_to_video", "video_to_video")
+CREATES = tuple(operation.value for operation in Operation)
 _PREPARED = ("create_voice", "create_avatar", "create_realtime_session")
 _RESOURCES = (
     "list_voices", *_PREPARED, "preview_voice", "get_voice", "update_voice", "delete_voice",
