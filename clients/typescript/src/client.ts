@@ -6,10 +6,12 @@ import { Calls, type Options } from "./calls.js";
 import { type CursorCompacted, CursorLost } from "./call-errors.js";
 import { jobError } from "./errors.js";
 import {
+  type GenerateRequest,
   type GenerateVideoRequest,
   type GetAccountResponse,
   type Job,
   type JobState,
+  type MediaKind,
   type Model,
   type SubmissionResolution,
   VideoService,
@@ -20,6 +22,17 @@ import { isFinal } from "./position.js";
 import { RECONNECT, type Reconnect } from "./reconnect.js";
 import { type VideoFields, videoRequest } from "./requests.js";
 import { Scenes } from "./scenes.js";
+import {
+  ALL_KINDS,
+  type ImageFields,
+  imageRequest,
+  type SoundFields,
+  soundRequest,
+  type SpecFields,
+  type SpeechFields,
+  specRequest,
+  speechRequest,
+} from "./specs.js";
 import { connect, type Connection, type Endpoint } from "./transport.js";
 import { resilientWatch } from "./watch.js";
 
@@ -39,6 +52,8 @@ export interface Watched {
   readonly afterRevision?: number | bigint;
   /** Whether to send snapshots of final jobs too; only without `jobIds` and `afterRevision`. */
   readonly includeFinished?: boolean;
+  /** Only jobs that make one of these; only without `jobIds`. Default: all kinds. */
+  readonly kinds?: readonly MediaKind[];
   /** Called if events after the cursor are no longer kept, before the watch continues without them. */
   readonly onGap?: (gap: CursorCompacted) => void;
 }
@@ -48,6 +63,8 @@ export interface Listed {
   readonly projectId?: string;
   readonly sceneId?: string;
   readonly states?: readonly JobState[];
+  /** Only jobs that make one of these. Default: all kinds. */
+  readonly kinds?: readonly MediaKind[];
   readonly pageSize?: number;
 }
 
@@ -89,6 +106,32 @@ export class Client {
     return present((await this.#calls.call(this.#videos.generateVideo, request, options)).job);
   }
 
+  /** Requests pictures and returns the job. Takes the fields of `ImageSpec`, with files as `references`. */
+  async generateImage(fields: ImageFields, options?: Options): Promise<Job> {
+    return this.#generate(await imageRequest(fields), options);
+  }
+
+  /** Requests speech and returns the job. Takes the fields of `SpeechSpec`. */
+  async generateSpeech(fields: SpeechFields, options?: Options): Promise<Job> {
+    return this.#generate(await speechRequest(fields), options);
+  }
+
+  /** Requests a sound and returns the job. Takes the fields of `SoundSpec`. */
+  async generateSound(fields: SoundFields, options?: Options): Promise<Job> {
+    return this.#generate(await soundRequest(fields), options);
+  }
+
+  /** Requests what a spec says, such as `{ case: "hdr", value }`, and returns the job. Files: see `inlineMedia`. */
+  async generateSpec(fields: SpecFields, options?: Options): Promise<Job> {
+    return this.#generate(specRequest(fields), options);
+  }
+
+  /** Returns the quote of a spec, as `quote` does for a clip. */
+  async quoteSpec(fields: SpecFields, options?: Options): Promise<number | undefined> {
+    const request: GenerateRequest = { ...specRequest(fields), validateOnly: true };
+    return (await this.#calls.call(this.#videos.generate, request, options)).estimatedCredits;
+  }
+
   /** Returns the most that one attempt may cost, in credits. Validates the request and creates no job. */
   async quote(fields: VideoFields, options?: Options): Promise<number | undefined> {
     const request: GenerateVideoRequest = { ...(await videoRequest(fields)), validateOnly: true };
@@ -113,7 +156,8 @@ export class Client {
    */
   watch(watched: Watched, { signal }: Options = {}): AsyncGenerator<WatchProgressResponse, void, undefined> {
     const { projectId = "", jobIds = [], afterRevision, includeFinished = false, onGap } = watched;
-    const request = create(WatchProgressRequestSchema, { projectId, jobIds: [...jobIds], includeFinished });
+    const kinds = jobIds.length > 0 ? [] : [...(watched.kinds ?? ALL_KINDS)];
+    const request = create(WatchProgressRequestSchema, { projectId, jobIds: [...jobIds], includeFinished, kinds });
     if (afterRevision !== undefined) request.afterRevision = BigInt(afterRevision);
     return resilientWatch(this.#videos.watchProgress, request, { reconnect: this.#reconnect, signal, onGap });
   }
@@ -159,11 +203,11 @@ export class Client {
     return present((await this.#calls.call(this.#videos.resolveSubmission, request, options)).job);
   }
 
-  /** Yields jobs, oldest first, each with its request. Fetches one page after the other. */
+  /** Yields jobs of all kinds, or of some, oldest first. Fetches one page after the other. */
   async *list(listed: Listed = {}, options?: Options): AsyncGenerator<Job, void, undefined> {
-    const { projectId = "", sceneId = "", states = [], pageSize = 0 } = listed;
+    const { projectId = "", sceneId = "", states = [], kinds = ALL_KINDS, pageSize = 0 } = listed;
     for (let pageToken = ""; ; ) {
-      const request = { projectId, sceneId, states: [...states], pageSize, pageToken };
+      const request = { projectId, sceneId, states: [...states], kinds: [...kinds], pageSize, pageToken };
       const page = await this.#calls.call(this.#videos.listVideos, request, options);
       yield* page.jobs;
       pageToken = page.nextPageToken;
@@ -171,9 +215,11 @@ export class Client {
     }
   }
 
-  /** Returns the available models, with their bounds and prices. */
-  async models(options?: Options): Promise<readonly Model[]> {
-    return (await this.#calls.call(this.#videos.listModels, {}, options)).models;
+  /** Returns the available models, or those that make some kinds, with their bounds and prices. */
+  async models(
+    { kinds = ALL_KINDS, ...options }: Options & { readonly kinds?: readonly MediaKind[] } = {},
+  ): Promise<readonly Model[]> {
+    return (await this.#calls.call(this.#videos.listModels, { kinds: [...kinds] }, options)).models;
   }
 
   /** Returns the account's balance and limits, and what the service, or one project, has reserved and spent. */
@@ -182,6 +228,10 @@ export class Client {
     options?: Options,
   ): Promise<GetAccountResponse> {
     return this.#calls.call(this.#videos.getAccount, { projectId }, options);
+  }
+
+  async #generate(request: GenerateRequest, options?: Options): Promise<Job> {
+    return present((await this.#calls.call(this.#videos.generate, request, options)).job);
   }
 }
 

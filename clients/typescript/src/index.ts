@@ -1,5 +1,5 @@
 /**
- * Client of Evergreen: generates video clips through one gRPC service.
+ * Client of Evergreen: generates video clips, pictures, speech and sounds through one gRPC service.
  *
  *     const client = new Client();
  *     const { jobId } = await client.generate({ projectId: "p", sceneId: "s", model: "gen4_turbo", image: "a.jpg" });
@@ -23,7 +23,16 @@ export {
 } from "./errors.js";
 export { FINAL_STATES, isFinal } from "./position.js";
 export type { Reconnect } from "./reconnect.js";
-export { type FileOrBytes, INLINE_LIMIT, inlineMedia, type VideoFields } from "./requests.js";
+export { type FileOrBytes, INLINE_LIMIT, inlineMedia, type JobFields, type VideoFields } from "./requests.js";
+export {
+  ALL_KINDS,
+  type ImageFields,
+  type Input,
+  type SoundFields,
+  type Spec,
+  type SpecFields,
+  type SpeechFields,
+} from "./specs.js";
 export type { AssetName, SceneName, Scenes } from "./scenes.js";
 export type { Moved, TransferOptions } from "./transfers.js";
 export type { Endpoint, TlsOptions, Token } from "./transport.js";
@@ -31,14 +40,17 @@ export type { Asset, Folder, Scene } from "./gen/evergreen/v1/scene_pb.js";
 export {
   CostBasis,
   EventKind,
+  type GenerateRequest,
   type GetAccountResponse,
   type Job,
   JobStage,
   JobState,
   type Media,
+  MediaKind,
   MediaRole,
   type Model,
   OnUnknownSubmission,
+  type OperationRules,
   type Output,
   SubmissionResolution,
   type WatchProgressResponse,

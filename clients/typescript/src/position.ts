@@ -60,6 +60,7 @@ export class Position {
       jobIds: [...this.#pending],
       // A job may have ended in the gap, and its final state is never left out.
       includeFinished: this.#gap || this.#request.includeFinished,
+      kinds: this.#request.kinds,
       ...(this.#cursor === undefined || this.#gap ? {} : { afterRevision: this.#cursor }),
     });
   }

@@ -1,5 +1,5 @@
 /**
- * Builds the request for a clip from plain values, and reads pictures from files.
+ * Builds the request for a clip from plain values, and reads inputs from files.
  *
  * Only what could not be sent is validated here: the service knows the models and reports every field error.
  */
@@ -26,21 +26,14 @@ export const INLINE_LIMIT = 3 * 1024 * 1024;
 export type FileOrBytes = string | URL | Uint8Array;
 
 /**
- * The fields of `GenerateVideoRequest`, and `image`: the first frame, as a file's path or as bytes.
+ * The fields that all requests have, whatever they generate.
  *
  * For omitted fields, the service uses its documented defaults. A `requestId` is generated if absent.
  */
-export interface VideoFields {
+export interface JobFields {
   readonly projectId: string;
   readonly sceneId: string;
-  readonly model: string;
   readonly requestId?: string;
-  readonly promptText?: string;
-  readonly image?: FileOrBytes;
-  readonly media?: readonly MessageInitShape<typeof MediaSchema>[];
-  readonly ratio?: string;
-  readonly resolution?: string;
-  readonly durationSeconds?: number;
   readonly seed?: number | bigint;
   readonly options?: JsonObject;
   readonly maxCredits?: number;
@@ -52,25 +45,49 @@ export interface VideoFields {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
+/** The fields of `GenerateVideoRequest`, and `image`: the first frame, as a file's path or as bytes. */
+export interface VideoFields extends JobFields {
+  readonly model: string;
+  readonly promptText?: string;
+  readonly image?: FileOrBytes;
+  readonly media?: readonly MessageInitShape<typeof MediaSchema>[];
+  readonly ratio?: string;
+  readonly resolution?: string;
+  readonly durationSeconds?: number;
+}
+
 /** Returns the request; reads the image's file. Throws MediaTooLarge, and the errors of reading a file. */
 export async function videoRequest(fields: VideoFields): Promise<GenerateVideoRequest> {
-  const { image, media = [], seed, startBy, finishBy, labels = {}, requestId, ...plain } = fields;
+  const { image, media = [], ...rest } = fields;
   const first = image === undefined ? [] : [await inlineMedia(image, MediaRole.FIRST_FRAME)];
   const inputs = [...first, ...media.map((each) => create(MediaSchema, each))];
   checkInline(inputs);
-  return create(GenerateVideoRequestSchema, {
-    ...plain,
-    requestId: requestId ?? randomUUID(),
-    media: inputs,
+  return create(GenerateVideoRequestSchema, { ...forJob(rest), media: inputs });
+}
+
+/** Returns the fields that all requests have, as messages hold them, and the others as they are. */
+export function forJob<T extends JobFields>(fields: T) {
+  const { seed, startBy, finishBy, labels = {}, requestId = randomUUID(), ...rest } = fields;
+  return {
+    ...rest,
+    requestId,
     labels: { ...labels },
     ...(seed !== undefined && { seed: BigInt(seed) }),
     ...(startBy !== undefined && { startBy: timestampFromDate(startBy) }),
     ...(finishBy !== undefined && { finishBy: timestampFromDate(finishBy) }),
-  });
+  };
 }
 
-/** Returns an input with the bytes of a file, or with the given bytes. Throws MediaTooLarge, and file errors. */
-export async function inlineMedia(source: FileOrBytes, role: MediaRole, atSeconds?: number): Promise<Media> {
+/**
+ * Returns an input with the bytes of a file, or with the given bytes. Throws MediaTooLarge, and file errors.
+ *
+ * Only inputs of clips need a role.
+ */
+export async function inlineMedia(
+  source: FileOrBytes,
+  role = MediaRole.UNSPECIFIED,
+  atSeconds?: number,
+): Promise<Media> {
   const data = source instanceof Uint8Array ? source : await head(source, INLINE_LIMIT + 1);
   if (data.length > INLINE_LIMIT) {
     throw tooLarge(`${source instanceof Uint8Array ? "the input" : source} is larger than that`);
@@ -96,8 +113,10 @@ async function head(path: string | URL, limit: number): Promise<Uint8Array> {
   }
 }
 
-function checkInline(media: readonly Media[]): void {
-  const total = media.reduce((sum, each) => sum + (each.source.case === "data" ? each.source.value.length : 0), 0);
+/** Throws MediaTooLarge if inputs have more bytes together than one request may have. */
+export function checkInline(media: Iterable<Media>): void {
+  let total = 0;
+  for (const { source } of media) total += source.case === "data" ? source.value.length : 0;
   if (total > INLINE_LIMIT) throw tooLarge(`these have ${total}`);
 }
 

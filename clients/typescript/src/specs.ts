@@ -1,0 +1,106 @@
+/** Builds the requests for pictures, speech, sounds and all else that is no clip, from specs or plain values. */
+import { create, isMessage, type MessageInitShape } from "@bufbuild/protobuf";
+
+import {
+  type GenerateRequest,
+  GenerateRequestSchema,
+  type Media,
+  MediaKind,
+  MediaSchema,
+} from "./gen/evergreen/v1/video_pb.js";
+import { checkInline, type FileOrBytes, forJob, inlineMedia, type JobFields } from "./requests.js";
+
+/** What jobs make. A service that is asked for no kinds names videos only. */
+export const ALL_KINDS = [MediaKind.VIDEO, MediaKind.IMAGE, MediaKind.SPEECH, MediaKind.SOUND] as const;
+
+/** A file's path, bytes, or a `Media` with a URL or an asset. */
+export type Input = FileOrBytes | MessageInitShape<typeof MediaSchema>;
+
+/** What is to be made: the name of a spec and the spec, such as `{ case: "hdr", value: { video } }`. */
+export type Spec = NonNullable<MessageInitShape<typeof GenerateRequestSchema>["operation"]>;
+
+/** The fields of a picture. `references` that have names are mentioned in the prompt as `@name`. */
+export interface ImageFields extends JobFields {
+  readonly model: string;
+  readonly promptText: string;
+  readonly ratio?: string;
+  readonly outputCount?: number;
+  readonly references?: readonly Input[] | Readonly<Record<string, Input>>;
+}
+
+/** The fields of speech. */
+export interface SpeechFields extends JobFields {
+  readonly model: string;
+  readonly text: string;
+  readonly voice?: string;
+  readonly voiceReference?: Input;
+  readonly language?: string;
+}
+
+/** The fields of a sound. */
+export interface SoundFields extends JobFields {
+  readonly model: string;
+  readonly promptText: string;
+  readonly durationSeconds?: number;
+  readonly loop?: boolean;
+  readonly references?: readonly Input[];
+  readonly outputCount?: number;
+}
+
+/** The fields of any request. Only a spec that has one model alone needs no `model`. */
+export interface SpecFields extends JobFields {
+  readonly model?: string;
+  readonly operation: Spec;
+}
+
+/** Returns the request for a picture; reads files. Throws MediaTooLarge, and file errors. */
+export async function imageRequest(fields: ImageFields): Promise<GenerateRequest> {
+  const { promptText, ratio = "", outputCount = 0, references, ...rest } = fields;
+  const value = { promptText, ratio, outputCount, references: await inputsOf(references) };
+  return specRequest({ ...rest, operation: { case: "image", value } });
+}
+
+/** Returns the request for speech; reads files. Throws MediaTooLarge, and file errors. */
+export async function speechRequest(fields: SpeechFields): Promise<GenerateRequest> {
+  const { text, voice = "", voiceReference, language = "", ...rest } = fields;
+  const sound = voiceReference === undefined ? {} : { voiceReference: await input(voiceReference) };
+  return specRequest({ ...rest, operation: { case: "speech", value: { text, voice, language, ...sound } } });
+}
+
+/** Returns the request for a sound; reads files. Throws MediaTooLarge, and file errors. */
+export async function soundRequest(fields: SoundFields): Promise<GenerateRequest> {
+  const { promptText, durationSeconds, loop = false, references, outputCount = 0, ...rest } = fields;
+  const length = durationSeconds === undefined ? {} : { durationSeconds };
+  const value = { promptText, loop, outputCount, references: await inputsOf(references), ...length };
+  return specRequest({ ...rest, operation: { case: "sound", value } });
+}
+
+/** Returns the request for what the spec says. Throws MediaTooLarge. */
+export function specRequest(fields: SpecFields): GenerateRequest {
+  const request = create(GenerateRequestSchema, forJob(fields));
+  checkInline(within(request.operation.value));
+  return request;
+}
+
+async function inputsOf(sources: ImageFields["references"] = []): Promise<Media[]> {
+  if (isList(sources)) return Promise.all(sources.map((source) => input(source)));
+  return Promise.all(Object.entries(sources).map(([tag, source]) => input(source, tag)));
+}
+
+/** Returns an input of the request's own. */
+async function input(source: Input, tag?: string): Promise<Media> {
+  const isFile = typeof source === "string" || source instanceof URL || source instanceof Uint8Array;
+  const media = isFile ? await inlineMedia(source) : create(MediaSchema, { ...source });
+  if (tag !== undefined) media.tag = tag;
+  return media;
+}
+
+function isList<T>(sources: readonly T[] | Readonly<Record<string, T>>): sources is readonly T[] {
+  return Array.isArray(sources);
+}
+
+/** Yields the inputs of a spec: its own, and those in its lists and oneofs. */
+function* within(value: unknown): Generator<Media, void, undefined> {
+  if (isMessage(value, MediaSchema)) yield value;
+  else if (typeof value === "object" && value !== null) for (const each of Object.values(value)) yield* within(each);
+}

@@ -1,0 +1,193 @@
+/** Requests for pictures, speech, sounds and the rest, as the client puts them on the wire. */
+import assert from "node:assert/strict";
+import { rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test, type TestContext } from "node:test";
+
+import { create, equals } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import {
+  ALL_KINDS,
+  type Client,
+  INLINE_LIMIT,
+  inlineMedia,
+  JobState,
+  MediaKind,
+  MediaTooLarge,
+  OnUnknownSubmission,
+  type Spec,
+} from "@evergreen/video";
+import { type GenerateRequest, GenerateRequestSchema } from "@evergreen/video/v1/video";
+
+import { checkpoint, event, scripted, UNAVAILABLE } from "./scripted.js";
+
+const WHERE = { projectId: "p", sceneId: "s" };
+const VIDEO = { source: { case: "asset" as const, value: "videos/a.mp4" } };
+const SOUND = { source: { case: "asset" as const, value: "audio/a.mp3" } };
+const PICTURE = { source: { case: "asset" as const, value: "images/a.png" } };
+
+/** A client of a service that takes every request, and the requests that it got. */
+async function accepting(t: TestContext): Promise<{ client: Client; asked: GenerateRequest[] }> {
+  const asked: GenerateRequest[] = [];
+  const client = await scripted(t, {
+    generate: (request) => {
+      asked.push(request);
+      return { job: { jobId: "job-1" }, estimatedCredits: 5 };
+    },
+  });
+  return { client, asked };
+}
+
+function same(asked: readonly GenerateRequest[], expected: readonly Parameters<typeof create<typeof GenerateRequestSchema>>[1][]) {
+  assert.equal(asked.length, expected.length);
+  for (const [index, request] of asked.entries()) {
+    assert.ok(equals(GenerateRequestSchema, request, create(GenerateRequestSchema, expected[index])), `request ${index}`);
+  }
+}
+
+test("a picture reaches the wire with every field", async (t) => {
+  const { client, asked } = await accepting(t);
+  const hero = join(tmpdir(), `hero-${process.pid}.png`);
+  t.after(() => rm(hero, { force: true }));
+  await writeFile(hero, "png");
+  const startBy = new Date("2030-01-31T17:00:00Z");
+  const style = { source: { case: "uri" as const, value: "https://example.com/style.png" }, subject: "object" };
+  const envelope = { ...WHERE, model: "gen4_image", requestId: "mine", options: { quality: "low" }, maxCredits: 16 };
+  const more = { maxAttempts: 2, onUnknownSubmission: OnUnknownSubmission.RESUBMIT, priority: -7, labels: { team: "blue" } };
+
+  const job = await client.generateImage({
+    ...envelope,
+    ...more,
+    promptText: "@hero in @style",
+    ratio: "1920:1080",
+    outputCount: 2,
+    references: { hero, style, third: Buffer.from("bytes") },
+    seed: 0,
+    startBy,
+  });
+
+  assert.equal(job.jobId, "job-1");
+  const references = [
+    { source: { case: "data" as const, value: Buffer.from("png") }, tag: "hero" },
+    { ...style, tag: "style" },
+    { source: { case: "data" as const, value: Buffer.from("bytes") }, tag: "third" },
+  ];
+  const value = { promptText: "@hero in @style", ratio: "1920:1080", outputCount: 2, references };
+  const operation = { case: "image" as const, value };
+  same(asked, [{ ...envelope, ...more, operation, seed: 0n, startBy: timestampFromDate(startBy) }]);
+});
+
+test("speech and sounds reach the wire, and what is left out is absent", async (t) => {
+  const { client, asked } = await accepting(t);
+  const sound = Buffer.from("mp3");
+  const ids = { ...WHERE, requestId: "mine", model: "m" };
+
+  await client.generateSpeech({ ...ids, text: "hello", voiceReference: sound, language: "en" });
+  await client.generateSpeech({ ...ids, text: "hello", voice: "Maya" });
+  await client.generateSound({ ...ids, promptText: "rain", durationSeconds: 0.5, loop: true, references: [sound], outputCount: 2 });
+  await client.generateSound({ ...ids, promptText: "rain" });
+
+  const data = { source: { case: "data" as const, value: sound } };
+  const rain = { promptText: "rain", durationSeconds: 0.5, loop: true, references: [data], outputCount: 2 };
+  same(asked, [
+    { ...ids, operation: { case: "speech", value: { text: "hello", voiceReference: data, language: "en" } } },
+    { ...ids, operation: { case: "speech", value: { text: "hello", voice: "Maya" } } },
+    { ...ids, operation: { case: "sound", value: rain } },
+    { ...ids, operation: { case: "sound", value: { promptText: "rain" } } },
+  ]);
+});
+
+const SPECS: readonly Spec[] = [
+  { case: "image", value: { promptText: "a fox" } },
+  { case: "speech", value: { text: "hello", voice: "Maya" } },
+  { case: "sound", value: { promptText: "rain" } },
+  { case: "videoSound", value: { video: VIDEO, durationSeconds: 5 } },
+  { case: "voiceChange", value: { source: { case: "audio", value: SOUND }, voice: "Maya" } },
+  { case: "dubbing", value: { audio: SOUND, targetLanguage: "fr" } },
+  { case: "voiceIsolation", value: { audio: SOUND } },
+  { case: "performance", value: { character: { case: "characterImage", value: PICTURE }, performance: VIDEO } },
+  { case: "videoUpscale", value: { video: VIDEO, targetFrameRate: "60" } },
+  { case: "hdr", value: { video: VIDEO } },
+  { case: "imageUpscale", value: { image: PICTURE, scaleFactor: 2 } },
+  { case: "multiShot", value: { shots: [{ promptText: "a", durationSeconds: 5 }] } },
+  { case: "avatarVideo", value: { who: { case: "avatar", value: "a" }, speech: { case: "text", value: "hello" } } },
+];
+
+test("each spec of the contract is generated and quoted", async (t) => {
+  const { client, asked } = await accepting(t);
+
+  for (const operation of SPECS) {
+    assert.equal((await client.generateSpec({ ...WHERE, requestId: "1", model: "m", operation })).jobId, "job-1");
+    assert.equal(await client.quoteSpec({ ...WHERE, requestId: "2", operation }), 5);
+  }
+
+  const members = GenerateRequestSchema.oneofs.find((each) => each.name === "operation")?.fields;
+  assert.deepEqual(SPECS.map((each) => each.case), members?.map((each) => each.localName));
+  same(asked, SPECS.flatMap((operation) => [
+    { ...WHERE, requestId: "1", model: "m", operation },
+    { ...WHERE, requestId: "2", operation, validateOnly: true },
+  ]));
+});
+
+test("a request keeps its id over every retry, and inputs over the limit are refused", async (t) => {
+  const ids: string[] = [];
+  const client = await scripted(t, {
+    generate: ({ requestId }) => {
+      ids.push(requestId);
+      if (ids.length < 3) throw UNAVAILABLE();
+      return { job: {} };
+    },
+  });
+  const half = new Uint8Array(INLINE_LIMIT / 2 + 1);
+  const sound = { case: "data" as const, value: half };
+  const refused: Promise<unknown>[] = [
+    client.generateImage({ ...WHERE, model: "m", promptText: "x", references: [half, half] }),
+    client.generateSpeech({ ...WHERE, model: "m", text: "x", voiceReference: new Uint8Array(INLINE_LIMIT + 1) }),
+    client.generateSpec({
+      ...WHERE,
+      operation: {
+        case: "performance",
+        value: { character: { case: "characterImage", value: { source: sound } }, performance: await inlineMedia(half) },
+      },
+    }),
+  ];
+  for (const each of refused) await assert.rejects(each, MediaTooLarge);
+  assert.deepEqual(ids, []);
+
+  await client.generateSound({ ...WHERE, model: "m", promptText: "rain" });
+  await client.generateSound({ ...WHERE, model: "m", promptText: "rain" });
+
+  assert.equal(ids.length, 4);
+  assert.deepEqual([new Set(ids.slice(0, 3)).size, new Set(ids).size], [1, 2]);
+});
+
+test("lists, watches and models ask for all kinds, or for some", async (t) => {
+  const listed: MediaKind[][] = [];
+  const watched: MediaKind[][] = [];
+  const models: MediaKind[][] = [];
+  const client = await scripted(t, {
+    listVideos: ({ kinds }) => (listed.push(kinds), {}),
+    listModels: ({ kinds }) => (models.push(kinds), {}),
+    watchProgress: async function* ({ kinds, jobIds }) {
+      watched.push(kinds);
+      if (jobIds.length === 0) yield checkpoint(watched.length);
+      else yield event(3, "job-1", JobState.SUCCEEDED);
+      throw UNAVAILABLE();
+    },
+  });
+  const kinds = [MediaKind.IMAGE];
+
+  for await (const job of client.list()) assert.fail(job.jobId);
+  for await (const job of client.list({ kinds })) assert.fail(job.jobId);
+  await client.models();
+  await client.models({ kinds });
+  for await (const { revision } of client.watch({ projectId: "p" })) if (revision === 2n) break;
+  for await (const { revision } of client.watch({ jobIds: ["job-1"], kinds })) assert.equal(revision, 3n);
+
+  assert.deepEqual(listed, [[...ALL_KINDS], kinds]);
+  assert.deepEqual(models, [[...ALL_KINDS], kinds]);
+  // Resuming asks for the same; jobs that are named are watched whatever they make.
+  assert.deepEqual(watched, [[...ALL_KINDS], [...ALL_KINDS], []]);
+  assert.deepEqual([0, ...ALL_KINDS], Object.values(MediaKind).filter((value) => typeof value === "number"));
+});
