@@ -116,6 +116,7 @@ async def test_a_step_that_fails_after_another_execution_took_the_job_changes_no
 
         assert not steps.runner.running
     assert (job.state, job.stage, job.warnings) == (State.QUEUED, Stage.PREPARING, ())
+    assert "job not warned" not in said.messages
     assert said.messages[-1] == "execution superseded"
 
 
