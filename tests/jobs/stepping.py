@@ -25,7 +25,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.wakeups import Wakeups
-from evergreen_server.ports.catalog import PictureRule
+from evergreen_server.ports.catalog import MediaRule, PictureRule
 from evergreen_server.ports.media import Clip, Fetched, Picture
 from evergreen_server.ports.provider import Read, Submission, Task, TaskState
 from evergreen_server.ports.specs import GenerationSpec, Media, PreparedMedia, Role
@@ -172,6 +172,9 @@ class ScriptedScenes(SceneStore):
 class Models:
     def picture_rule(self, _spec: GenerationSpec, _role: Role) -> PictureRule:
         return PictureRule()
+
+    def media_rule(self, _spec: GenerationSpec, _index: int) -> MediaRule:
+        return MediaRule()
 
 
 class SlotScheduler:

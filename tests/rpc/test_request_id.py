@@ -188,5 +188,26 @@ async def test_the_list_of_models_tells_of_each_operation(api: Api) -> None:
     assert all(rules.prompt_max_utf16 == 1000 and rules.prices == veo.prices for rules in veo.rules)
 
 
+async def test_models_are_listed_by_what_they_make_and_those_of_clips_if_that_is_not_said(api: Api) -> None:
+    async def listed(*kinds: video_pb2.MediaKind.ValueType) -> dict[str, video_pb2.Model]:
+        models = (await api.video.ListModels(video_pb2.ListModelsRequest(kinds=kinds))).models
+        return {model.model: model for model in models}
+
+    clips, videos = await listed(), await listed(video_pb2.MEDIA_KIND_VIDEO)
+    speech, pictures = await listed(video_pb2.MEDIA_KIND_SPEECH), await listed(video_pb2.MEDIA_KIND_IMAGE)
+
+    assert "act_two" in videos.keys() - clips.keys()
+    assert all(
+        operation <= video_pb2.OPERATION_VIDEO_TO_VIDEO for one in clips.values() for operation in one.operations
+    )
+    [spoken], [drawn] = speech["eleven_v3"].rules, pictures["gpt_image_2"].rules
+    assert (len(spoken.voices), spoken.prices[0].unit, spoken.prices[0].quantity, spoken.prices[0].credits) == (
+        49, video_pb2.PRICE_UNIT_CHARACTER, 50, 1
+    )  # fmt: skip
+    assert (drawn.references_max, drawn.outputs_max, drawn.prices[0].credits_per_second) == (16, 10, 0)
+    assert not speech["eleven_v3"].HasField("prompt_max_utf16")
+    assert speech["eleven_voice_isolation"].rules[0].source_max_seconds == 3600
+
+
 async def test_wrong_input_is_told_before_the_price(api: Api) -> None:
     assert set(await invalid(api.video.GenerateVideo(request(seed=-1, max_credits=1)))) == {"seed"}

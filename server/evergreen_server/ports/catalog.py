@@ -2,9 +2,30 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from evergreen_server.ports.specs import FieldError, GenerationSpec, Role
+
+
+class PriceUnit(StrEnum):
+    """What a price counts: of what is made, or of the source where that decides."""
+
+    SECOND = "SECOND"
+    PICTURE = "PICTURE"
+    FRAME = "FRAME"
+    CHARACTER = "CHARACTER"
+    TASK = "TASK"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceInfo:
+    """One price: `millicredits` for every `quantity` units begun, where the condition, such as "with audio", holds."""
+
+    condition: str
+    unit: PriceUnit
+    quantity: float = 1.0
+    millicredits: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +40,17 @@ class OperationInfo:
     prompt_max_utf16: int | None
     prompt_required: bool
     options: tuple[str, ...]
-    millicredits_per_second: tuple[tuple[str, int], ...]
+    prices: tuple[PriceInfo, ...]
+    """Empty where the price is unknown."""
+    voices: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    references_max: int | None = None
+    outputs_max: int | None = None
+    duration_min_seconds: float | None = None
+    """The bounds of lengths that need not be whole, which `durations_seconds` leaves out."""
+    duration_max_seconds: float | None = None
+    source_max_seconds: float | None = None
+    """The greatest length of the source that sets the price, or the length of what is made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,10 +66,10 @@ class ModelInfo:
     prompt_max_utf16: int | None
     prompt_required: bool
     options: tuple[str, ...]
-    millicredits_per_second: tuple[tuple[str, int], ...]
-    """(condition, price) pairs, such as ("with audio", 40000); empty where the price is unknown."""
+    prices: tuple[PriceInfo, ...]
+    """Empty where the price is unknown."""
     rules: tuple[OperationInfo, ...]
-    """Each operation by itself; everything else here is true of at least one of them."""
+    """Each operation by itself. What else is here is true of at least one that makes clips, and empty without one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +79,16 @@ class PictureRule:
     min_aspect: float | None = None
     max_aspect: float | None = None
     min_side: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaRule:
+    """What a model requires of a video or sound; None where nothing is known. Sides are in pixels."""
+
+    min_seconds: float | None = None
+    max_seconds: float | None = None
+    max_frame_rate: float | None = None
+    max_side: int | None = None
 
 
 class ModelTable(Protocol):
@@ -62,5 +103,9 @@ class ModelTable(Protocol):
         ...
 
     def picture_rule(self, spec: GenerationSpec, role: Role) -> PictureRule: ...
+
+    def media_rule(self, spec: GenerationSpec, index: int) -> MediaRule:
+        """Returns what `spec.media[index]`, a video or a sound, must be like: by the model, and by what was quoted."""
+        ...
 
     def models(self) -> Sequence[ModelInfo]: ...

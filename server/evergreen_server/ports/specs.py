@@ -99,6 +99,10 @@ class Operation(StrEnum):
     PRODUCT_CAMPAIGN_IMAGE = "product_campaign_image"
 
 
+CLIPS = frozenset((Operation.IMAGE_TO_VIDEO, Operation.TEXT_TO_VIDEO, Operation.VIDEO_TO_VIDEO))
+"""The operations that make a clip, between which the media of a request decide."""
+
+
 def kind_made(operation: Operation) -> MediaKind:
     """Returns what an operation makes."""
     match operation:

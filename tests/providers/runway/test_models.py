@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from evergreen_server.ports.catalog import PictureRule
+from evergreen_server.ports.catalog import PictureRule, PriceInfo, PriceUnit
 from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Media, Role
 from evergreen_server.providers.runway.catalog.models import (
+    CLIPS,
     DATA_URI_LIMIT,
     Operation,
     RunwayModels,
@@ -42,6 +43,10 @@ def media(*roles: Role) -> tuple[Media, ...]:
 
 def spec(model: str, *roles: Role, **fields: object) -> GenerationSpec:
     return GenerationSpec(model=model, media=media(*roles), **fields)  # type: ignore[arg-type]  # a table of test cases
+
+
+def second(condition: str, millicredits: int) -> PriceInfo:
+    return PriceInfo(condition=condition, unit=PriceUnit.SECOND, millicredits=millicredits)
 
 
 def fields_of(field_errors: list[FieldError]) -> set[str]:
@@ -412,7 +417,7 @@ def test_a_picture_rule_is_that_of_model_operation_and_role() -> None:
 def test_the_list_tells_what_the_table_holds() -> None:
     listed = {info.model: info for info in RunwayModels().models()}
 
-    assert set(listed) == set(model_names())
+    assert {model for model, info in listed.items() if CLIPS.intersection(info.operations)} == set(model_names())
     veo = listed["veo3.1"]
     assert veo.operations == ("image_to_video", "text_to_video")
     assert veo.roles == (FIRST_FRAME, LAST_FRAME)
@@ -420,9 +425,9 @@ def test_the_list_tells_what_the_table_holds() -> None:
     assert veo.durations_seconds == (4, 6, 8)
     assert (veo.prompt_max_utf16, veo.prompt_required) == (1000, False)
     assert veo.options == ("negativePrompt", "audio")
-    assert veo.millicredits_per_second == (("with audio", 40_000), ("without audio", 20_000))
+    assert veo.prices == (second("with audio", 40_000), second("without audio", 20_000))
     assert listed["hailuo3"].resolutions == ("768P", "2K", "768p", "2k")
-    assert listed["kling_4"].millicredits_per_second == ()
+    assert listed["kling_4"].prices == ()
     assert listed["kling_4"].prompt_max_utf16 is None
     assert listed["gen4.5"].prompt_required
 
@@ -442,8 +447,8 @@ def test_the_list_tells_of_each_operation_by_itself() -> None:
             False,
             True,
         )
-    assert omni["video_to_video"].millicredits_per_second == (("", 11_000),)
-    assert omni["text_to_video"].millicredits_per_second == (("", 10_000),)
+    assert omni["video_to_video"].prices == (second("", 11_000),)
+    assert omni["text_to_video"].prices == (second("", 10_000),)
     assert omni["video_to_video"].durations_seconds == ()
     assert listed["aleph2"]["video_to_video"].roles == (Role.SOURCE_VIDEO, Role.KEYFRAME)
 

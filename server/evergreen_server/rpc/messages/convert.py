@@ -8,9 +8,8 @@ from evergreen_server.jobs.admission.forecast import Forecast
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.ledger import Totals
-from evergreen_server.ports.catalog import ModelInfo, OperationInfo
+from evergreen_server.ports.catalog import ModelInfo, OperationInfo, PriceInfo, PriceUnit
 from evergreen_server.ports.provider import Account
-from evergreen_server.ports.specs import MediaKind, Operation, kind_made
 from evergreen_server.rpc.messages.accepted import generate_request_message, request_message
 from evergreen_server.rpc.messages.values import credits_of, timestamp
 from evergreen_storage import FOLDERS, Asset, Meta, Scene, SceneSummary
@@ -83,9 +82,9 @@ def forecast_message(forecast: Forecast) -> video_pb2.Job:
     return message
 
 
-def model_message(info: ModelInfo, kinds: Collection[MediaKind]) -> video_pb2.Model:
-    """Returns the message of a model with the operations that make one of these."""
-    rules = [rules for rules in info.rules if kind_made(Operation(rules.operation)) in kinds]
+def model_message(info: ModelInfo, operations: Collection[str]) -> video_pb2.Model:
+    """Returns the message of a model with those of these operations that it has."""
+    rules = [rules for rules in info.rules if rules.operation in operations]
     return video_pb2.Model(
         model=info.model,
         operations=[video_pb2.Operation.Value(f"OPERATION_{each.operation.upper()}") for each in rules],
@@ -96,7 +95,7 @@ def model_message(info: ModelInfo, kinds: Collection[MediaKind]) -> video_pb2.Mo
         prompt_max_utf16=info.prompt_max_utf16,
         prompt_required=info.prompt_required,
         options=info.options,
-        prices=_prices(info.millicredits_per_second),
+        prices=_prices(info.prices),
         rules=[_rules_message(each) for each in rules],
     )
 
@@ -111,12 +110,28 @@ def _rules_message(info: OperationInfo) -> video_pb2.OperationRules:
         prompt_max_utf16=info.prompt_max_utf16,
         prompt_required=info.prompt_required,
         options=info.options,
-        prices=_prices(info.millicredits_per_second),
+        prices=_prices(info.prices),
+        voices=info.voices,
+        languages=info.languages,
+        references_max=info.references_max,
+        outputs_max=info.outputs_max,
+        duration_min_seconds=info.duration_min_seconds,
+        duration_max_seconds=info.duration_max_seconds,
+        source_max_seconds=info.source_max_seconds,
     )
 
 
-def _prices(prices: Iterable[tuple[str, int]]) -> list[video_pb2.Price]:
-    return [video_pb2.Price(condition=condition, credits_per_second=credits_of(price)) for condition, price in prices]
+def _prices(prices: Iterable[PriceInfo]) -> list[video_pb2.Price]:
+    return [
+        video_pb2.Price(
+            condition=price.condition,
+            credits_per_second=credits_of(price.millicredits) / price.quantity if price.unit is PriceUnit.SECOND else 0,
+            unit=video_pb2.PriceUnit.Value(f"PRICE_UNIT_{price.unit.value}"),
+            quantity=price.quantity,
+            credits=credits_of(price.millicredits),
+        )
+        for price in prices
+    ]
 
 
 def account_message(account: Account, totals: Totals, *, cap: int | None) -> video_pb2.GetAccountResponse:

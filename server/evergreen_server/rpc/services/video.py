@@ -17,7 +17,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.provider import Provider
-from evergreen_server.ports.specs import FieldError, InvalidRequest, MediaKind
+from evergreen_server.ports.specs import CLIPS, FieldError, InvalidRequest, MediaKind, Operation, kind_made
 from evergreen_server.rpc.access.policy import Caller
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import (
@@ -255,7 +255,9 @@ class VideoService:
         kinds = _kinds(message.kinds, field_errors)
         if field_errors:
             raise InvalidRequest(field_errors)
-        models = [model_message(info, kinds) for info in self._models.models()]
+        # Clients of the release before know no other video than a clip.
+        made = {operation for operation in Operation if kind_made(operation) in kinds} if message.kinds else CLIPS
+        models = [model_message(info, made) for info in self._models.models()]
         return video_pb2.ListModelsResponse(models=[model for model in models if model.rules])
 
     async def GetAccount(self, message: video_pb2.GetAccountRequest, _context: Context) -> video_pb2.GetAccountResponse:

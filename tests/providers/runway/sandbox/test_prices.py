@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from evergreen_server.ports.specs import Json
+from evergreen_server.ports.specs import CLIPS, Json
 from evergreen_server.providers.runway.catalog.models import (
     Operation,
     RunwayModels,
@@ -16,7 +16,7 @@ from evergreen_server.providers.runway.catalog.models import (
 )
 from evergreen_server.providers.runway.catalog.rules import Duration, Flag, Number, OneOf, Rule, Text, Whole
 from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object, Uri
-from evergreen_server.providers.runway.catalog.table import CLIPS, TABLE
+from evergreen_server.providers.runway.catalog.table import TABLE
 from evergreen_server.providers.runway.sandbox.generation.assets import Asset, named_in
 from evergreen_server.providers.runway.sandbox.generation.prices import Order, charge
 from evergreen_server.providers.runway.sandbox.generation.shape import clip_seconds

@@ -49,8 +49,12 @@ def _unknown_model(operation: Operation, body: Mapping[str, Json]) -> list[Issue
 def aspect_limits(model: str, operation: Operation) -> tuple[float, float] | None:
     """Returns the least and greatest width / height of input pictures; None where the provider has no such limits."""
     match model, operation:
-        case "gen4_turbo", Operation.IMAGE_TO_VIDEO:
+        case ("gen4_turbo", Operation.IMAGE_TO_VIDEO) | ("act_two", Operation.CHARACTER_PERFORMANCE):
             return 0.5, 2.358
+        case "gemini_2.5_flash", Operation.TEXT_TO_IMAGE:
+            return 0.25, 4.0
+        case _, Operation.PRODUCT_UGC:
+            return 0.4, 4.0
         case (
             "gen4.5" | "veo3.1" | "veo3.1_fast" | "gemini_omni_flash",
             Operation.IMAGE_TO_VIDEO,
@@ -73,7 +77,7 @@ def smallest_side(model: str, operation: Operation) -> int:
     match model, operation:
         case "h3_max", Operation.IMAGE_TO_VIDEO:
             return 256
-        case "happyhorse_1_0", Operation.IMAGE_TO_VIDEO:
+        case ("happyhorse_1_0", Operation.IMAGE_TO_VIDEO) | (_, Operation.IMAGE_UPSCALE):
             return 300
         case _:
             return 1

@@ -1,15 +1,17 @@
 """Composes a request body from a caller's request, and records which field each part came from."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from evergreen_server.ports.specs import GenerationSpec, Json, PreparedMedia, Role
+from evergreen_server.providers.runway.catalog.composition import Composition, begin
+from evergreen_server.providers.runway.catalog.layouts import LAYOUTS, rule_of
+from evergreen_server.providers.runway.catalog.placing import place_all
 from evergreen_server.providers.runway.catalog.rules import Operation, Path
 from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object
 from evergreen_server.providers.runway.catalog.table import TABLE
 from evergreen_server.providers.runway.catalog.vocabulary import Row
 
-__all__ = ["Composition", "compose", "operation_of", "roles_of"]
+__all__ = ["Composition", "compose", "operation_for", "operation_of", "roles_of"]
 
 FRAMES = (Role.FIRST_FRAME, Role.LAST_FRAME)
 SOURCES = ("videoUri", "promptVideo")
@@ -19,25 +21,15 @@ LISTS = {
     Role.REFERENCE_AUDIO: "referenceAudio",
     Role.KEYFRAME: "keyframes",
 }
-LARGEST_WHOLE = 2**53
-"""Of a double; larger ones are not exact."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Composition:
-    """A request: `origins` maps paths in the body to the fields that they came from.
-
-    `unplaced_media` are the media, by index, for which the model has no place; they are not in the body.
-    """
-
-    operation: Operation
-    body: dict[str, Json]
-    origins: Mapping[Path, str]
-    unplaced_media: tuple[int, ...]
+def operation_for(spec: GenerationSpec) -> Operation:
+    """Returns the operation that a request asks for, by its name or by its media."""
+    return spec.operation or operation_of(spec.model, (one.role for one in spec.media))
 
 
 def operation_of(model: str, roles: Iterable[Role]) -> Operation:
-    """Returns the operation for media of these roles.
+    """Returns the operation that makes a clip from media of these roles.
 
     References alone are given as the pictures of an image-to-video task where the model takes them so and has
     a place for the other media beside them, else as references of a text-to-video task.
@@ -55,6 +47,8 @@ def operation_of(model: str, roles: Iterable[Role]) -> Operation:
 
 def roles_of(row: Row) -> tuple[Role, ...]:
     """Returns the roles for which a row has a place."""
+    if (layout := LAYOUTS.get(row.operation)) is not None:
+        return tuple(role for role, place in layout.media.items() if rule_of(row, place) is not None)
     mode = _frames_mode(row)
     taken = {role for role, name in LISTS.items() if name in row.fields}
     if mode:
@@ -73,21 +67,13 @@ def _frames_mode(row: Row) -> str:
 
 def compose(spec: GenerationSpec, media: Sequence[PreparedMedia], row: Row) -> Composition:
     """Builds the body for `row`. The table decides afterwards whether it is acceptable."""
-    origins: dict[Path, str] = {("model",): "model"}
-    body: dict[str, Json] = {"model": spec.model}
-    for name, field, value in (
-        ("promptText", "prompt_text", spec.prompt_text or None),
-        ("ratio", "ratio", spec.ratio or None),
-        ("resolution", "resolution", spec.resolution or None),
-        ("duration", "duration_seconds", spec.duration_seconds),
-        ("seed", "seed", spec.seed),
-    ):
-        origins[name,] = field
-        if value is not None:
-            body[name] = value
-    for name, option in spec.options.items():
-        origins[name,] = f"options.{name}"
-        body[name] = _whole(option)
+    layout = LAYOUTS.get(row.operation)
+    if layout is not None:
+        return place_all(spec, media, row, layout)
+    body, origins = begin(spec)
+    origins["promptText",] = "prompt_text"
+    if spec.prompt_text:
+        body["promptText"] = spec.prompt_text
     unplaced_media = tuple(index for index, one in enumerate(media) if not _place(one, index, row, body, origins))
     _simplify(body, origins)
     return Composition(operation=row.operation, body=body, origins=origins, unplaced_media=unplaced_media)
@@ -142,16 +128,3 @@ def _simplify(body: dict[str, Json], origins: dict[Path, str]) -> None:
         case [{"uri": str() as uri, "position": "first"}]:
             body["promptImage"] = uri
             origins["promptImage",] = origins["promptImage", 0]
-
-
-def _whole(value: Json) -> Json:
-    """Returns a value with its whole numbers as integers: a caller's Struct holds every number as a double."""
-    match value:
-        case float() if value.is_integer() and abs(value) <= LARGEST_WHOLE:
-            return int(value)
-        case list():
-            return [_whole(item) for item in value]
-        case dict():
-            return {name: _whole(item) for name, item in value.items()}
-        case _:
-            return value

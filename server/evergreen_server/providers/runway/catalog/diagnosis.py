@@ -3,14 +3,25 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Kind, Media, PreparedMedia, Role, kind_of
+from evergreen_server.ports.specs import (
+    CLIPS,
+    FieldError,
+    GenerationSpec,
+    Json,
+    Kind,
+    Media,
+    PreparedMedia,
+    Role,
+    kind_of,
+)
 from evergreen_server.providers.runway.catalog.checks import check_body
 from evergreen_server.providers.runway.catalog.compose import Composition, compose, operation_of, roles_of
 from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operation, Path
-from evergreen_server.providers.runway.catalog.table import CLIPS, TABLE
+from evergreen_server.providers.runway.catalog.table import TABLE
 from evergreen_server.providers.runway.catalog.vocabulary import SEED, Row
+from evergreen_server.providers.runway.catalog.wording import size_told, uri_errors
 
-__all__ = ["OWNED", "find_field_errors", "trace"]
+__all__ = ["OWNED", "SINGLE_FILES", "find_field_errors", "placeholder", "trace"]
 
 OWNED: Mapping[str, str] = {
     "model": "model",
@@ -75,7 +86,7 @@ def _wrong_operation(operation: Operation, rows: list[Row]) -> FieldError:
 
 def _row_errors(spec: GenerationSpec, row: Row, *, of_media: bool) -> Iterator[FieldError]:
     allowed = {name: value for name, value in spec.options.items() if not _owned(name, value)}
-    composed = compose(replace(spec, options=allowed), [_placeholder(one) for one in spec.media], row)
+    composed = compose(replace(spec, options=allowed), [placeholder(one) for one in spec.media], row)
     for issue in check_body(row.operation, composed.body):
         for error in _translate(issue, composed, row):
             if of_media or not error.field.startswith("media"):
@@ -124,7 +135,8 @@ def _translate(issue: Issue, composed: Composition, row: Row) -> Iterator[FieldE
     if "received undefined" in issue.message:
         description = f"Required by {row.model}" + (f": {allowed}." if allowed else ".")
     else:
-        description = issue.message.rstrip(".") + (f"; allowed: {allowed}." if allowed else ".")
+        description = issue.message.rstrip(".") + (f"; allowed: {allowed}" if allowed else "")
+        description += size_told(issue, composed.body) + "."
     yield FieldError(field=field, description=description)
 
 
@@ -166,11 +178,8 @@ def _option_errors(spec: GenerationSpec) -> Iterator[FieldError]:
                 field="options.duration",
                 description="Give duration_seconds or this, not both.",
             )
-        elif any("://" in text or text.lstrip().lower().startswith("data:") for text in _texts(value)):
-            yield FieldError(
-                field=f"options.{name}",
-                description="Options hold no URIs; give media instead.",
-            )
+        else:
+            yield from uri_errors({name: value})
 
 
 def _owned(name: str, value: Json) -> bool:
@@ -180,8 +189,15 @@ def _owned(name: str, value: Json) -> bool:
     return name in OWNED or name.lower().endswith("uri")
 
 
-def _placeholder(one: Media) -> PreparedMedia:
-    return PreparedMedia(role=one.role, uri=PLACEHOLDERS[kind_of(one.role)], at_seconds=one.at_seconds)
+def placeholder(one: Media) -> PreparedMedia:
+    """Returns what stands for a piece of media while it is not fetched yet."""
+    return PreparedMedia(
+        role=one.role,
+        uri=PLACEHOLDERS[kind_of(one.role)],
+        at_seconds=one.at_seconds,
+        tag=one.tag,
+        subject=one.subject,
+    )
 
 
 def _values(row: Row, name: str) -> tuple[str, ...]:
@@ -192,16 +208,3 @@ def _values(row: Row, name: str) -> tuple[str, ...]:
 def _strings(value: Json) -> Iterator[str]:
     if isinstance(value, list):
         yield from (item for item in value if isinstance(item, str))
-
-
-def _texts(value: Json) -> Iterator[str]:
-    match value:
-        case str():
-            yield value
-        case list():
-            for item in value:
-                yield from _texts(item)
-        case dict():
-            for name, item in value.items():
-                yield name
-                yield from _texts(item)

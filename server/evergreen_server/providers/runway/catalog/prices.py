@@ -5,7 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from evergreen_server.ports.specs import Json
+from evergreen_server.ports.catalog import PriceInfo, PriceUnit
+from evergreen_server.ports.specs import CLIPS, Json
+from evergreen_server.providers.runway.catalog.media_rules import source_rule
+from evergreen_server.providers.runway.catalog.operation_prices import OPERATION_PRICES
+from evergreen_server.providers.runway.catalog.recipes import RECIPES
 from evergreen_server.providers.runway.catalog.rules import Duration, OneOf, Operation
 from evergreen_server.providers.runway.catalog.table import TABLE
 
@@ -13,7 +17,9 @@ __all__ = [
     "TARIFFS",
     "default_duration",
     "duration_bounds",
+    "listed_prices",
     "output_size",
+    "per_second",
     "price_bound",
     "tariff_of",
 ]
@@ -108,9 +114,32 @@ def tariff_of(operation: Operation, model: str) -> Tariff | None:
     return edited or TARIFFS.get(model)
 
 
-def price_bound(operation: Operation, body: Body) -> int | None:
-    """Returns the most that the task may cost, in millicredits; None where the price or the length is unknown."""
-    model = str(body.get("model"))
+def listed_prices(operation: Operation, model: str) -> tuple[PriceInfo, ...]:
+    """Returns the prices of a model in one operation, empty where they are not known."""
+    if (pricing := OPERATION_PRICES.get((operation, model))) is not None:
+        return pricing.prices
+    tariff = tariff_of(operation, model) if operation in CLIPS else None
+    return per_second(tariff) if tariff else ()
+
+
+def per_second(tariff: Tariff) -> tuple[PriceInfo, ...]:
+    """Returns what a second of a clip costs."""
+    return tuple(
+        PriceInfo(condition=condition, unit=PriceUnit.SECOND, millicredits=price)
+        for condition, price in tariff.per_second
+    )
+
+
+def price_bound(operation: Operation, body: Body, *, source_seconds: float | None = None) -> int | None:
+    """Returns the most that the task may cost, in millicredits; None where the price or the length is unknown.
+
+    `source_seconds` is the length that the source has at most, where that is less than the model takes.
+    """
+    model = str(operation if operation in RECIPES else body.get("model"))
+    if operation not in CLIPS:
+        pricing, most = OPERATION_PRICES.get((operation, model)), source_rule(operation, model).max_seconds
+        lengths = [length for length in (most, source_seconds) if length is not None]
+        return None if pricing is None else pricing.bound(body, min(lengths, default=None))
     tariff, seconds = tariff_of(operation, model), _longest(operation, model, body)
     if tariff is None or seconds is None:
         return None

@@ -209,7 +209,9 @@ class Items:
                 yield from self.item.issues(item, (*path, index))
 
     def describe(self) -> str:
-        return "a list" if self.maximum is None else f"at most {self.maximum} of them"
+        if self.maximum is None:
+            return "a list"
+        return f"{self.minimum} to {self.maximum} of them" if self.minimum else f"at most {self.maximum} of them"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,9 @@ from evergreen_server.providers.runway.catalog.recipes import recipe_rows
 from evergreen_server.providers.runway.catalog.rules import Operation
 from evergreen_server.providers.runway.catalog.runway_models import video_rows
 from evergreen_server.providers.runway.catalog.sound_models import sound_rows
-from evergreen_server.providers.runway.catalog.vocabulary import FROM_IMAGE, FROM_TEXT, FROM_VIDEO, Row
+from evergreen_server.providers.runway.catalog.vocabulary import Row
 
-__all__ = ["CLIPS", "TABLE"]
-
-CLIPS = frozenset((FROM_IMAGE, FROM_TEXT, FROM_VIDEO))
-"""The operations between which the media of a clip's request decide."""
+__all__ = ["TABLE"]
 
 
 def _table() -> Mapping[tuple[Operation, str], Row]:

@@ -14,6 +14,7 @@ from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Prepa
 from evergreen_server.providers.runway.catalog.compose import Composition, compose, operation_of
 from evergreen_server.providers.runway.catalog.diagnosis import trace
 from evergreen_server.providers.runway.catalog.figures import amount, count, is_model_name, number, price
+from evergreen_server.providers.runway.catalog.recipes import path_of
 from evergreen_server.providers.runway.catalog.table import TABLE
 
 __all__ = [
@@ -37,20 +38,20 @@ logger = logging.getLogger(__name__)
 
 
 def request_for(spec: GenerationSpec, media: Sequence[PreparedMedia]) -> tuple[str, Composition]:
-    """Returns the path and the body of a create. Raises Refused where the model has no place for some of the media."""
-    operation = operation_of(spec.model, (one.role for one in media))
+    """Returns the path and the body of a create. Raises Refused where the model has no place for a part of it."""
+    operation = spec.operation or operation_of(spec.model, (one.role for one in media))
     row = TABLE.get((operation, spec.model))
     if row is None:
         raise Refused(
             f"{spec.model} does not do {operation}.", field_errors=[FieldError(field="model", description="Not known.")]
         )
     composed = compose(spec, media, row)
-    if composed.unplaced_media:
-        field_errors = [
-            FieldError(field=f"media[{index}].role", description="Has no place.") for index in composed.unplaced_media
-        ]
-        raise Refused(f"{spec.model} {operation} has no place for some of the media.", field_errors=field_errors)
-    return f"/v1/{operation}", composed
+    unplaced = [f"media[{index}].role" for index in composed.unplaced_media]
+    unplaced += [f"parameters.{name}" for name in composed.unplaced_parameters]
+    if unplaced:
+        field_errors = [FieldError(field=field, description="Has no place.") for field in unplaced]
+        raise Refused(f"{spec.model} {operation} has no place for some of the request.", field_errors=field_errors)
+    return f"/v1/{path_of(operation)}", composed
 
 
 def encode(body: Mapping[str, Json]) -> Iterator[bytes]:
