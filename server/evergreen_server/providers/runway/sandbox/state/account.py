@@ -3,10 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from evergreen_server.providers.runway.catalog.models import Json
+from evergreen_server.providers.runway.catalog.models import Json, Operation, model_names
 from evergreen_server.providers.runway.sandbox.state.tasks import MILLI
 
 DEFAULT_TIER = 5
+
+_PICTURES = frozenset(
+    {
+        *model_names(Operation.TEXT_TO_IMAGE),
+        *(Operation.AD_LOCALIZATION, Operation.MARKETING_STOCK_IMAGE, Operation.PRODUCT_CAMPAIGN_IMAGE),
+    }
+)
+_FINISHING = frozenset(
+    {"ruby", "enhance_frame_rate", "magnific_precision_upscaler_v2", "magnific_video_upscaler_creative"}
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,26 +29,38 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """Limits of every model, those that differ by name, and the spend allowed per 30 days in credits."""
+    """Limits of every model, those that differ by group and by name, and the spend allowed per 30 days in credits."""
 
     limits: Limits
     max_monthly_credits: int
+    groups: Mapping[str, Limits] = field(default_factory=dict)
+    """Of `pictures` and of `finishing`, where they differ."""
     models: Mapping[str, Limits] = field(default_factory=dict)
 
     def of(self, model: str) -> Limits:
-        return self.models.get(model, self.limits)
+        group = "pictures" if model in _PICTURES else "finishing" if model in _FINISHING else ""
+        return self.models.get(model) or self.groups.get(group, self.limits)
+
+    def changed(self, name: str, value: Json) -> "Tier":
+        """Returns a tier in which one limit is the same for all models, but for those named."""
+        groups = {group: _with(limits, name, value) for group, limits in self.groups.items()}
+        return replace(self, limits=_with(self.limits, name, value), groups=groups)
 
 
 def tier(number: int) -> Tier:
-    """Returns the published limits of a tier, 1 to 5, for video models."""
-    concurrent, daily, dollars = {
-        1: (1, 50, 100),
-        2: (3, 500, 500),
-        3: (5, 1_000, 2_000),
-        4: (10, 5_000, 20_000),
-        5: (20, 25_000, 100_000),
+    """Returns the published limits of a tier, 1 to 5: of clips, voices and characters, of pictures, of finishing."""
+    concurrent, daily, dollars, pictures, finishing = {
+        1: (1, 50, 100, (2, 200), (1, 50)),
+        2: (3, 500, 500, (3, 1_000), (3, 1_000)),
+        3: (5, 1_000, 2_000, (5, 2_000), (5, 2_000)),
+        4: (10, 5_000, 20_000, (10, 10_000), (10, 10_000)),
+        5: (20, 25_000, 100_000, (20, 30_000), (20, 30_000)),
     }[number]
-    return Tier(limits=Limits(concurrent=concurrent, daily=daily), max_monthly_credits=dollars * 100)
+    return Tier(
+        limits=Limits(concurrent=concurrent, daily=daily),
+        max_monthly_credits=dollars * 100,
+        groups={"pictures": _limits(*pictures), "finishing": _limits(*finishing)},
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +87,7 @@ def parse_change(body: Json, current: Tier) -> AccountChange:
         elif name == "tier" and type(value) is int and 1 <= value <= 5:
             changed = replace(tier(value), models=changed.models)
         elif name in {"maxConcurrentGenerations", "maxDailyGenerations"} and _limit(value):
-            changed = replace(changed, limits=_with(changed.limits, name, value))
+            changed = changed.changed(name, value)
         elif name == "models" and isinstance(value, dict):
             for model, limits in value.items():
                 if not isinstance(limits, dict):
@@ -97,16 +119,20 @@ def tier_entry(tier: Tier) -> dict[str, Json]:
     return {
         "limits": [tier.limits.concurrent, tier.limits.daily],
         "monthly": tier.max_monthly_credits,
+        "groups": {group: [limits.concurrent, limits.daily] for group, limits in tier.groups.items()},
         "models": {model: [limits.concurrent, limits.daily] for model, limits in tier.models.items()},
     }
 
 
 def tier_from_entry(entry: Json) -> Tier:
     match entry:
-        case {"limits": [concurrent, daily], "monthly": int(monthly), "models": dict(models)}:
+        case {"limits": [concurrent, daily], "monthly": int(monthly), "models": dict(models), **rest}:
+            groups = rest.get("groups", {})
+            assert isinstance(groups, dict)
             return Tier(
                 limits=_limits(concurrent, daily),
                 max_monthly_credits=monthly,
+                groups={group: _limits(*pair) for group, pair in groups.items() if isinstance(pair, list)},
                 models={model: _limits(*pair) for model, pair in models.items() if isinstance(pair, list)},
             )
     raise ValueError("the journal holds a tier that this version cannot read")
