@@ -20,9 +20,10 @@ from evergreen_server.jobs.admission.forecast import Forecasts
 from evergreen_server.jobs.admission.scheduler import SlotScheduler
 from evergreen_server.jobs.cluster.engine import Engine
 from evergreen_server.jobs.execution.context import Limits, Places, StepContext
+from evergreen_server.jobs.execution.kinds.measured import picture_deliverer, sound_deliverer
+from evergreen_server.jobs.execution.kinds.videos import VideoDeliverer
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.execution.runner import Runner
-from evergreen_server.jobs.execution.video import VideoDeliverer
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.intake import Intake
 from evergreen_server.jobs.maintenance.janitor import Janitor
@@ -176,7 +177,12 @@ async def _context(
         provider=ground.provider,
         models=ground.models,
         media=ground.media,
-        deliverers={MediaKind.VIDEO: VideoDeliverer(ground.media)},
+        deliverers={
+            MediaKind.VIDEO: VideoDeliverer(ground.media),
+            MediaKind.IMAGE: picture_deliverer(ground.media),
+            MediaKind.SPEECH: (sounds := sound_deliverer(ground.media)),
+            MediaKind.SOUND: sounds,
+        },
         scenes=ground.scenes,
         scheduler=scheduler,
         wakeups=wakeups,

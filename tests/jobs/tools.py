@@ -14,8 +14,8 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.execution.context import Limits, Places, StepContext
+from evergreen_server.jobs.execution.kinds.videos import VideoDeliverer
 from evergreen_server.jobs.execution.polling.schedule import Pace
-from evergreen_server.jobs.execution.video import VideoDeliverer
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.store.jobs import JobStore

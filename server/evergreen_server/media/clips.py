@@ -79,6 +79,7 @@ def probe(path: Path, limits: MediaLimits) -> Clip:
                 height=shown.height,
                 duration_seconds=_duration(container) or measured,
                 codec=video.codec_context.name,
+                frame_rate=float(video.average_rate or 0),
             )
         if not container.streams.audio:
             raise _refusal("the file holds neither picture nor sound")

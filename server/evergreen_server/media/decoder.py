@@ -46,21 +46,21 @@ def carry_out(order: Order, limits: MediaLimits) -> Answer:
     """Decodes one file. What its decoder raises is attributed to the file; what the disk raises is not."""
     source, target = Path(order.source), Path(order.target)
     reason = "PICTURE_INVALID" if order.work is Work.PICTURE else "MEDIA_REFUSED"
+    # Pictures are read whole, and up to this length; of anything else FFmpeg reads what it needs.
+    most = {Work.PICTURE: limits.picture_bytes, Work.MEASURE: limits.measured_bytes}.get(order.work)
     try:
         with source.open("rb") as file:
             head = file.read(HEAD_BYTES)
             size = os.fstat(file.fileno()).st_size
-            whole = order.work is Work.PICTURE and size <= limits.picture_bytes
-            data = head + file.read() if whole else b""
+            data = head + file.read() if most is not None and size <= most else b""
     except OSError as exc:
         return Answer(errno=exc.errno or 1)
     made = b""
     try:
+        if most is not None and size > most:
+            raise MediaRefused(f"the picture is larger than {most} bytes", reason="MEDIA_REFUSED")
         match order.work:
             case Work.PICTURE:
-                if size > limits.picture_bytes:
-                    text = f"the picture is larger than {limits.picture_bytes} bytes"
-                    raise MediaRefused(text, reason="MEDIA_REFUSED")
                 picture = pictures.prepare(data, order.rule, limits)
                 made = picture.data
                 answer = Answer(
@@ -69,6 +69,8 @@ def carry_out(order: Order, limits: MediaLimits) -> Answer:
                     height=picture.height,
                     warnings=picture.warnings,
                 )
+            case Work.MEASURE:
+                answer = Answer(**asdict(pictures.measure(data, limits)))
             case Work.PROBE:
                 answer = Answer(**asdict(clips.probe(source, limits)))
             case Work.POSTER:
@@ -82,7 +84,7 @@ def carry_out(order: Order, limits: MediaLimits) -> Answer:
         text = f"it takes more than {limits.decoder_bytes} bytes of memory to decode the file"
         return Answer(refused=text, reason=reason, spent=True)
     except Exception as exc:
-        noun = "picture" if order.work is Work.PICTURE else "file"
+        noun = "file" if most is None else "picture"
         text = f"the {noun} is broken or truncated ({sniff(head) or 'of no known kind'})"
         return Answer(refused=text, reason=reason, cause=type(exc).__name__)
     try:

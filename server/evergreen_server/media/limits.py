@@ -11,6 +11,8 @@ class MediaLimits:
 
     picture_bytes: int = 16 * 1024 * 1024
     """The largest picture read, and the largest one made."""
+    measured_bytes: int = 64 * 1024 * 1024
+    """The largest picture that is only measured."""
     stream_bytes: int = 200 * 1000 * 1000
     """The largest video or sound fetched; the provider takes no larger upload."""
     picture_pixels: int = 50_000_000

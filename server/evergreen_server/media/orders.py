@@ -15,6 +15,7 @@ class Work(Enum):
     """What is done with a file."""
 
     PICTURE = "picture"
+    MEASURE = "measure"
     PROBE = "probe"
     POSTER = "poster"
 
@@ -49,6 +50,7 @@ class Answer:
     height: int = 0
     duration_seconds: float = 0.0
     codec: str = ""
+    frame_rate: float = 0.0
     warnings: tuple[str, ...] = ()
     refused: str = ""
     reason: str = ""

@@ -17,7 +17,7 @@ from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.parts import Parts, parts, shortened
 from evergreen_server.media.signatures import HEAD_BYTES, sniff
 from evergreen_server.ports.catalog import PictureRule
-from evergreen_server.ports.media import MediaRefused, Picture
+from evergreen_server.ports.media import Clip, MediaRefused, Picture
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -97,6 +97,16 @@ def prepare(data: bytes, rule: PictureRule, limits: MediaLimits) -> Picture:
         image = image.transpose(_UPRIGHT[orientation])
     encoded, encoded_type = _encode(image, lossless=content_type in _LOSSLESS, limit=limits.picture_bytes)
     return Picture(data=encoded, content_type=encoded_type, width=width, height=height, warnings=tuple(warnings))
+
+
+def measure(data: bytes, limits: MediaLimits) -> Clip:
+    """Decodes a whole picture, of which nothing is changed. Blocks; raises MediaRefused.
+
+    For a broken file it also raises whatever the decoders raise.
+    """
+    content_type = _format(data)
+    image, _, _ = _load(data, content_type, limits)
+    return Clip(content_type=content_type, width=image.width, height=image.height, duration_seconds=0.0, codec="")
 
 
 def _format(data: bytes) -> str:

@@ -113,13 +113,21 @@ class Media:
 
     async def probe(self, path: Path, *, owner: str) -> Clip:
         """Reads a video's or sound's container. Raises MediaRefused; MediaUnreachable when too busy."""
-        answer = await self._decoders.run(Order(work=Work.PROBE, source=str(path)), owner=owner)
+        return await self._measured(Work.PROBE, path, owner)
+
+    async def measure(self, path: Path, *, owner: str) -> Clip:
+        """Decodes a whole picture. Raises MediaRefused; MediaUnreachable when too busy."""
+        return await self._measured(Work.MEASURE, path, owner)
+
+    async def _measured(self, work: Work, path: Path, owner: str) -> Clip:
+        answer = await self._decoders.run(Order(work=work, source=str(path)), owner=owner)
         return Clip(
             content_type=answer.content_type,
             width=answer.width,
             height=answer.height,
             duration_seconds=answer.duration_seconds,
             codec=answer.codec,
+            frame_rate=answer.frame_rate,
         )
 
     async def poster(self, path: Path, *, owner: str) -> bytes:

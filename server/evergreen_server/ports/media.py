@@ -8,7 +8,7 @@ MediaError
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.specs import Kind
@@ -40,13 +40,20 @@ class Fetched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """What a probe found in a video or audio file; sizes are zero where there is no picture."""
+    """What was found in a file: a video, a sound, whose sizes are zero, or a picture, which has no duration."""
 
     content_type: str
     width: int
     height: int
     duration_seconds: float
     codec: str
+    frame_rate: float = 0.0
+    """Frames per second of a video, 0 if it has none or does not say."""
+
+    @classmethod
+    def unmeasured(cls, content_type: str) -> Self:
+        """Returns what is known of a file by its first bytes alone."""
+        return cls(content_type=content_type, width=0, height=0, duration_seconds=0.0, codec="")
 
 
 class MediaTools(Protocol):
@@ -81,6 +88,10 @@ class MediaTools(Protocol):
 
     async def probe(self, path: Path, *, owner: str) -> Clip:
         """Reads a video's or sound's container. Raises MediaRefused if it is none."""
+        ...
+
+    async def measure(self, path: Path, *, owner: str) -> Clip:
+        """Decodes a whole picture and returns its type and size. Raises MediaRefused if it is none."""
         ...
 
     async def poster(self, path: Path, *, owner: str) -> bytes:

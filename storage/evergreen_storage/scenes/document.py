@@ -7,7 +7,8 @@ line that it is written as. Members that this service owns:
     schemaVersion  id  projectId  createdAt  updatedAt  status
     assets      {images, audio, videos, exports}: [{path, contentType, sizeBytes, crc32c, width, height,
                 durationSeconds, createdAt, jobId where a job made it}]
-    generation  {videoRequests, completedVideos}: [job id]
+    generation  {videoRequests, completedVideos}: [job id], and where there are any
+                {imageRequests, completedImages, audioRequests, completedAudio}
 
 `crc32c` is text, 8 lower-case hexadecimal digits; what is not known is null; times are RFC 3339 in UTC.
 """
@@ -40,7 +41,14 @@ from evergreen_storage.storage import Json
 SCHEMA_VERSION: Final = 1
 ASSET_FOLDERS: Final = tuple(folder for folder in FOLDERS if folder != "metadata")
 
-_JOB_LISTS: Final = ("videoRequests", "completedVideos")
+_LISTS_OF: Final = {
+    "videos": ("videoRequests", "completedVideos"),
+    "images": ("imageRequests", "completedImages"),
+    "audio": ("audioRequests", "completedAudio"),
+}
+"""The lists of jobs, those requested and those completed, by the folder of what they make."""
+_JOB_LISTS: Final = tuple(name for lists in _LISTS_OF.values() for name in lists)
+_ALWAYS: Final = _LISTS_OF["videos"]
 _MEMBERS: Final = frozenset(
     {"schemaVersion", "id", "projectId", "createdAt", "updatedAt", "status", "assets", "generation"}
 )
@@ -106,6 +114,10 @@ class Document:
                 exports=self._assets("exports"),
                 video_requests=tuple(self.jobs["videoRequests"]),
                 completed_videos=tuple(self.jobs["completedVideos"]),
+                image_requests=tuple(self.jobs["imageRequests"]),
+                completed_images=tuple(self.jobs["completedImages"]),
+                audio_requests=tuple(self.jobs["audioRequests"]),
+                completed_audio=tuple(self.jobs["completedAudio"]),
             )
         return self._scene
 
@@ -127,7 +139,7 @@ class Document:
             self._differ(folder)
 
     def enter(self, name: str, job_id: str) -> None:
-        """Adds a job's id to one of the two lists, if it is not there."""
+        """Adds a job's id to one of the lists, if it is not there."""
         if job_id not in self.jobs[name]:
             self.jobs[name][job_id] = None
             self._differ()
@@ -155,7 +167,7 @@ def new_document(project_id: str, scene_id: str, *, created_at: datetime, update
         "assets": None,
         "generation": None,
     }
-    texts = {"": {}, "assets": dict.fromkeys(ASSET_FOLDERS), "generation": dict.fromkeys(_JOB_LISTS)}
+    texts = {"": {}, "assets": dict.fromkeys(ASSET_FOLDERS), "generation": dict.fromkeys(_ALWAYS)}
     return Document(members, {folder: {} for folder in ASSET_FOLDERS}, {name: {} for name in _JOB_LISTS}, texts)
 
 
@@ -171,9 +183,8 @@ def decode(data: bytes, *, project_id: str, scene_id: str) -> Document:
     assets = object_of(members.get("assets"), "assets")
     generation = object_of(members.get("generation"), "generation")
     folders = {folder: _entries(assets, folder) for folder in ASSET_FOLDERS}
-    jobs = {
-        name: {job_id_of(value, name): None for value in list_of(generation.get(name), name)} for name in _JOB_LISTS
-    }
+    given = {name: generation.get(name, None if name in _ALWAYS else []) for name in _JOB_LISTS}
+    jobs = {name: {job_id_of(value, name): None for value in list_of(given[name], name)} for name in _JOB_LISTS}
     texts: dict[str, dict[str, str | None]] = {
         "": {name: _line(value) for name, value in members.items() if name not in _MEMBERS},
         "assets": {name: None if name in folders else _line(value) for name, value in assets.items()},
@@ -190,10 +201,11 @@ def decode(data: bytes, *, project_id: str, scene_id: str) -> Document:
 def encode(document: Document) -> bytes:
     """Returns a document as JSON, one line for each asset."""
     assets = {folder: _array(entry.line for entry in held.values()) for folder, held in document.folders.items()}
+    lists = dict(document.texts["generation"]) | {name: None for name, ids in document.jobs.items() if ids}
     generation = {name: _array(map(_line, ids)) for name, ids in document.jobs.items()}
     whole = {
         "assets": _block(document.texts["assets"], assets, "  "),
-        "generation": _block(document.texts["generation"], generation, "  "),
+        "generation": _block(lists, generation, "  "),
     }
     ours = {name: _line(value) for name, value in document.members.items() if name in _MEMBERS}
     kept = {name: document.texts[""].get(name) for name in document.members}
@@ -223,14 +235,26 @@ def remove_asset(document: Document, path: str) -> None:
     document.remove(path)
 
 
-def add_job(document: Document, job_id: str, *, completed: bool) -> None:
-    """Adds a job's id to the requests and, if it is completed, to the completed."""
-    for name in _JOB_LISTS if completed else _JOB_LISTS[:1]:
+def add_job(document: Document, job_id: str, *, makes: str, completed: bool) -> None:
+    """Adds a job's id to the requests of what it `makes`, a folder, and, if it is completed, to the completed."""
+    requested, done = _LISTS_OF[makes]
+    for name in (requested, done) if completed else (requested,):
         document.enter(name, job_id)
 
 
+def undelivered(document: Document) -> int:
+    """Returns the number of requests that are not completed."""
+    return sum(len(document.jobs[requested]) - len(document.jobs[done]) for requested, done in _LISTS_OF.values())
+
+
+def made_by(assets: Iterable[Asset]) -> str:
+    """Returns the folder of what a job made, by the assets in its sidecar: a clip has a poster in another."""
+    folders = {asset.path.partition("/")[0] for asset in assets}
+    return next((folder for folder in _LISTS_OF if folder in folders), "videos")
+
+
 def encode_sidecar(job_id: str, assets: Sequence[Asset], members: Mapping[str, Json]) -> bytes:
-    """Returns what is known of one job's clip as JSON: the caller's members, and ours, which take precedence."""
+    """Returns what is known of one job's outputs as JSON: the caller's members, and ours, which take precedence."""
     ours: dict[str, Json] = {
         "schemaVersion": SCHEMA_VERSION,
         "jobId": job_id,

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 from evergreen_storage.content_types import UNKNOWN_TYPE
 from evergreen_storage.scenes.batches import Batches
 from evergreen_storage.scenes.bounded import MAX_BYTES, Corrupt
-from evergreen_storage.scenes.document import Document, decode, encode
+from evergreen_storage.scenes.document import Document, decode, encode, undelivered
 from evergreen_storage.scenes.kept import KeptDocuments
 from evergreen_storage.scenes.rebuilding import INDEX_NAME, rebuild
 from evergreen_storage.scenes.uploads import store, store_stream
@@ -204,9 +204,8 @@ def scene_folder(project_id: str, scene_id: str) -> str:
 
 def _reserve_of(before: Document, document: Document) -> int:
     """Returns how many bytes a new request must leave free, so that earlier requests can still be delivered."""
-    requests, completed = document.jobs["videoRequests"], document.jobs["completedVideos"]
-    is_new = len(requests) > len(before.jobs["videoRequests"]) and len(completed) == len(before.jobs["completedVideos"])
-    return _DELIVERY_BYTES * (len(requests) - len(completed)) if is_new else 0
+    left = undelivered(document)
+    return _DELIVERY_BYTES * left if left > undelivered(before) else 0
 
 
 def _no_change(document: Document) -> None:

@@ -16,6 +16,7 @@ from evergreen_storage.scenes.document import (
     add_assets,
     add_job,
     decode_sidecar,
+    made_by,
     new_document,
 )
 from evergreen_storage.scenes.values import Asset
@@ -53,10 +54,10 @@ async def rebuild(
     for name in ASSET_FOLDERS:
         found = await _files(storage, folder, name, most=_MOST_FILES - len(files))
         files |= {meta.key.removeprefix(folder): meta for meta in found}
-    jobs: list[str] = []
+    jobs: dict[str, str] = {}
     assets = dict(known)
     for job_id, named in await _sidecars(storage, threads, folder):
-        jobs.append(job_id)
+        jobs[job_id] = made_by(named)
         assets |= {asset.path: asset for asset in named}
     assets = {path: asset for path, asset in assets.items() if path in files and files[path].size == asset.size_bytes}
     left = _READ_BYTES
@@ -70,8 +71,8 @@ async def rebuild(
     created_at = min((asset.created_at for asset in assets.values()), default=now)
     document = new_document(project_id, scene_id, created_at=created_at, updated_at=now)
     await threads.run(add_assets, document, [assets[path] for path in sorted(assets)])
-    for job_id in jobs:
-        add_job(document, job_id, completed=True)
+    for job_id, makes in jobs.items():
+        add_job(document, job_id, makes=makes, completed=True)
     return document
 
 

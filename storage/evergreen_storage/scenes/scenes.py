@@ -213,19 +213,31 @@ class SceneStore:
         """Returns a URL that reads an asset without credentials for a time; None where the storage cannot sign."""
         return await self._storage.sign(self.key(project_id, scene_id, path), ttl=ttl)
 
-    async def record_request(self, project_id: str, scene_id: str, job_id: str, assets: Sequence[Asset] = ()) -> Scene:
-        """Adds a job to the requests of a scene, which is created if needed, and its inputs. Raises Conflict."""
+    async def record_request(
+        self, project_id: str, scene_id: str, job_id: str, assets: Sequence[Asset] = (), *, makes: str = "videos"
+    ) -> Scene:
+        """Adds a job to the requests of a scene, which is created if needed, and its inputs. Raises Conflict.
+
+        `makes` is the folder of its outputs: `videos`, `images` or `audio`.
+        """
         _check("job", job_id)
         await self._make_folders(project_id, scene_id)
 
         def change(document: Document) -> None:
-            add_job(document, job_id, completed=False)
+            add_job(document, job_id, makes=makes, completed=False)
             add_assets(document, assets)
 
         return await self._index.update(project_id, scene_id, change, known=assets)
 
     async def publish(
-        self, project_id: str, scene_id: str, *, job_id: str, assets: Sequence[Asset], sidecar: Mapping[str, Json]
+        self,
+        project_id: str,
+        scene_id: str,
+        *,
+        job_id: str,
+        assets: Sequence[Asset],
+        sidecar: Mapping[str, Json],
+        makes: str = "videos",
     ) -> None:
         """Makes a job's stored assets part of the scene: first its sidecar, then scene.json.
 
@@ -236,7 +248,7 @@ class SceneStore:
         made = [replace(asset, job_id=job_id) for asset in assets]
 
         def change(document: Document) -> None:
-            add_job(document, job_id, completed=True)
+            add_job(document, job_id, makes=makes, completed=True)
             add_assets(document, made)
 
         data = encode_sidecar(job_id, made, sidecar)

@@ -34,6 +34,10 @@ class Scene:
     exports: tuple[Asset, ...] = ()
     video_requests: tuple[str, ...] = ()
     completed_videos: tuple[str, ...] = ()
+    image_requests: tuple[str, ...] = ()
+    completed_images: tuple[str, ...] = ()
+    audio_requests: tuple[str, ...] = ()
+    completed_audio: tuple[str, ...] = ()
 
     def asset(self, path: str) -> Asset | None:
         """Returns the asset with this path, or None."""

@@ -6,13 +6,14 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.execution.context import Limits
 from evergreen_server.jobs.execution.deliver import deliver
-from evergreen_server.jobs.execution.deliverer import Examined, Unusable
+from evergreen_server.jobs.execution.kinds.deliverer import Examined, Unusable
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.ports.media import Clip
@@ -23,6 +24,15 @@ from tests.jobs.stepping import SCALE
 from tests.jobs.tools import context_of, request_at, store_of
 
 BODY = b"a drawing"
+
+
+class Signatures:
+    """Knows drawings by their first bytes."""
+
+    def sniff(self, head: bytes) -> str | None:
+        return "image/png" if head and BODY.startswith(head) else None
+
+
 DRAWING = Clip(content_type="image/png", width=8, height=6, duration_seconds=0.0, codec="")
 
 
@@ -37,34 +47,34 @@ class Provider:
         urls = ("https://x/1", "https://x/2")
         return Task(task_id=task_id, state=TaskState.SUCCEEDED, status="SUCCEEDED", output_urls=urls)
 
+    def __init__(self, body: bytes = BODY) -> None:
+        self._body = body
+
     @asynccontextmanager
     async def download(self, _url: str, *, offset: int) -> AsyncIterator[Download]:
         async def chunks() -> AsyncIterator[bytes]:
-            yield BODY[offset:]
+            yield self._body[offset:]
 
-        yield Download(chunks=chunks(), size=len(BODY), offset=offset, content_type="image/png")
+        yield Download(chunks=chunks(), size=len(self._body), offset=offset, content_type="image/png")
 
 
 class Drawings:
     """Delivers drawings, which have no poster; or finds fault with each one."""
 
     noun = "drawing"
-    content_type = "image/png"
+    folder = "images"
+    extensions: ClassVar = {"image/jpeg": "jpg", "image/png": "png"}
+    most_bytes = len(BODY)
 
     def __init__(self, wrong: str = "") -> None:
         self._wrong = wrong
 
-    def output_path(self, job: Job, number: int) -> str:
-        return f"images/{job.job_id}-{job.attempt}-{number}.png"
-
-    def poster_path(self, output: str) -> str:
-        raise AssertionError(f"a poster of {output}")
-
-    async def examine(self, _job: Job, path: Path) -> Examined:
+    async def examine(self, _job: Job, path: Path, content_type: str) -> Examined:
+        assert content_type == "image/png"
         assert await asyncio.to_thread(path.read_bytes) == BODY
         if self._wrong:
             raise Unusable(self._wrong)
-        return Examined(probe=DRAWING, poster=b"")
+        return Examined(probe=DRAWING)
 
 
 async def delivered(tmp_path: Path, drawings: Drawings, provider: object | None = None) -> Job:
@@ -82,6 +92,7 @@ async def delivered(tmp_path: Path, drawings: Drawings, provider: object | None 
             store,
             scenes=SceneStore(storage, clock=now),
             provider=provider or Provider(),
+            media=Signatures(),
             deliverers={MediaKind.VIDEO: drawings},
             limits=Limits(delivery_tries=2),
         )
@@ -108,3 +119,31 @@ async def test_what_is_no_good_is_removed_and_named_in_the_deliverers_words(tmp_
     assert (job.state, job.error.reason) == (State.FAILED, "OUTPUT_INVALID")
     assert job.error.message == f"the drawing was made, but could not be stored: {wrong}"
     assert not list((tmp_path / "scenes/projects/film/scene-1/images").glob("job*"))
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"<html>not here</html>", "the output is not a drawing: the file is of no known kind"),
+        (b"", "the output is not a drawing: the file is empty"),
+    ],
+)
+async def test_what_begins_as_something_else_is_never_stored(tmp_path: Path, body: bytes, message: str) -> None:
+    job = await delivered(tmp_path, Drawings(), Provider(body))
+
+    assert job.error is not None
+    assert (job.state, job.error.reason) == (State.FAILED, "OUTPUT_INVALID")
+    assert job.error.message == f"the drawing was made, but could not be stored: {message}"
+    assert not list((tmp_path / "scenes").rglob("job*"))
+
+
+async def test_an_output_that_is_longer_than_its_kind_may_be_is_given_up(tmp_path: Path) -> None:
+    class Short(Drawings):
+        most_bytes = len(BODY) - 1
+
+    job = await delivered(tmp_path, Short())
+
+    assert job.error is not None
+    assert (job.state, job.error.reason) == (State.FAILED, "OUTPUT_INVALID")
+    assert "larger than 8 bytes" in job.error.message
+    assert not list((tmp_path / "scenes").rglob("job*"))

@@ -12,7 +12,7 @@ from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.execution.deliver import deliver
 from evergreen_server.jobs.execution.files import Kept, find, keep
-from evergreen_server.jobs.execution.video import VideoDeliverer
+from evergreen_server.jobs.execution.kinds.videos import VideoDeliverer
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
@@ -195,6 +195,9 @@ class Paused:
 
     meanwhile: Callable[[], Awaitable[object]]
 
+    def sniff(self, _head: bytes) -> str:
+        return "video/mp4"
+
     async def probe(self, _path: Path, *, owner: str) -> Clip:
         await self.meanwhile()
         raise MediaRefused(f"the file of {owner} took longer than 30 s to decode", reason="MEDIA_REFUSED")
@@ -217,7 +220,9 @@ async def test_a_clip_is_removed_by_nobody_whose_job_may_be_anothers_by_now(case
     delivering = {"state": State.RUNNING, "stage": Stage.DELIVERING, "submit_token": "token", "task_id": "task-1"}
     job = await case.store.command("job", lambda job: replace(job, **delivering))
     deliverers = {MediaKind.VIDEO: VideoDeliverer(Paused(meanwhile))}
-    context = replace(case.context, provider=Provider(), deliverers=deliverers, lease_check=lambda: check)
+    context = replace(
+        case.context, provider=Provider(), deliverers=deliverers, media=Paused(meanwhile), lease_check=lambda: check
+    )
 
     with pytest.raises(cause):
         await deliver(context, job, "mine")

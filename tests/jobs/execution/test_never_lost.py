@@ -156,7 +156,7 @@ class EndlessScenes:
     def __init__(self) -> None:
         self.begun = asyncio.Event()
 
-    async def record_request(self, _project_id: str, _scene_id: str, _job_id: str, assets: object) -> None:
+    async def record_request(self, _project_id: str, _scene_id: str, _job_id: str, assets: object, makes: str) -> None:
         self.begun.set()
         await asyncio.Event().wait()
 

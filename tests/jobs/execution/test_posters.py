@@ -50,6 +50,9 @@ class Media:
         self._fault = fault
         self._at_once = at_once
 
+    def sniff(self, _head: bytes) -> str:
+        return "video/mp4"
+
     async def probe(self, _path: Path, *, owner: str) -> object:
         if self._at_once:
             raise self._fault

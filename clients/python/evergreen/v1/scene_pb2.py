@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65vergreen/v1/scene.proto\x12\x0c\x65vergreen.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf8\x01\n\x05Scene\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x16\n\x0evideo_requests\x18\x06 \x01(\x05\x12\x18\n\x10\x63ompleted_videos\x18\x07 \x01(\x05\x12%\n\x07\x66olders\x18\x08 \x03(\x0b\x32\x14.evergreen.v1.Folder\";\n\x06\x46older\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x06\x61ssets\x18\x02 \x03(\x0b\x32\x13.evergreen.v1.Asset\"\x92\x02\n\x05\x41sset\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x13\n\x06\x63rc32c\x18\x04 \x01(\x07H\x00\x88\x01\x01\x12\x12\n\x05width\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x13\n\x06height\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12\x1d\n\x10\x64uration_seconds\x18\x07 \x01(\x01H\x03\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06job_id\x18\t \x01(\tB\t\n\x07_crc32cB\x08\n\x06_widthB\t\n\x07_heightB\x13\n\x11_duration_seconds\":\n\x12\x43reateSceneRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\"9\n\x13\x43reateSceneResponse\x12\"\n\x05scene\x18\x01 \x01(\x0b\x32\x13.evergreen.v1.Scene\"7\n\x0fGetSceneRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\"6\n\x10GetSceneResponse\x12\"\n\x05scene\x18\x01 \x01(\x0b\x32\x13.evergreen.v1.Scene\"N\n\x11ListScenesRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x12ListScenesResponse\x12#\n\x06scenes\x18\x01 \x03(\x0b\x32\x13.evergreen.v1.Scene\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x12\x44\x65leteSceneRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"#\n\x13\x44\x65leteSceneResponse\x12\x0c\n\x04left\x18\x01 \x03(\t\"W\n\x12UploadAssetRequest\x12(\n\x04info\x18\x01 \x01(\x0b\x32\x18.evergreen.v1.UploadInfoH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"\xb1\x01\n\nUploadInfo\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\x12\x17\n\nsize_bytes\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06\x63rc32c\x18\x06 \x01(\x07H\x01\x88\x01\x01\x12\x11\n\toverwrite\x18\x07 \x01(\x08\x42\r\n\x0b_size_bytesB\t\n\x07_crc32c\"9\n\x13UploadAssetResponse\x12\"\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.evergreen.v1.Asset\"i\n\x14\x44ownloadAssetRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\r\n\x05limit\x18\x05 \x01(\x03\"U\n\x15\x44ownloadAssetResponse\x12#\n\x04info\x18\x01 \x01(\x0b\x32\x13.evergreen.v1.AssetH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"H\n\x12\x44\x65leteAssetRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"\x15\n\x13\x44\x65leteAssetResponse\"u\n\x12GetAssetUrlRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12+\n\x08lifetime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\x13GetAssetUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xac\x05\n\x0cSceneService\x12R\n\x0b\x43reateScene\x12 .evergreen.v1.CreateSceneRequest\x1a!.evergreen.v1.CreateSceneResponse\x12I\n\x08GetScene\x12\x1d.evergreen.v1.GetSceneRequest\x1a\x1e.evergreen.v1.GetSceneResponse\x12O\n\nListScenes\x12\x1f.evergreen.v1.ListScenesRequest\x1a .evergreen.v1.ListScenesResponse\x12R\n\x0b\x44\x65leteScene\x12 .evergreen.v1.DeleteSceneRequest\x1a!.evergreen.v1.DeleteSceneResponse\x12T\n\x0bUploadAsset\x12 .evergreen.v1.UploadAssetRequest\x1a!.evergreen.v1.UploadAssetResponse(\x01\x12Z\n\rDownloadAsset\x12\".evergreen.v1.DownloadAssetRequest\x1a#.evergreen.v1.DownloadAssetResponse0\x01\x12R\n\x0b\x44\x65leteAsset\x12 .evergreen.v1.DeleteAssetRequest\x1a!.evergreen.v1.DeleteAssetResponse\x12R\n\x0bGetAssetUrl\x12 .evergreen.v1.GetAssetUrlRequest\x1a!.evergreen.v1.GetAssetUrlResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x65vergreen/v1/scene.proto\x12\x0c\x65vergreen.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x02\n\x05Scene\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06status\x18\x05 \x01(\t\x12\x16\n\x0evideo_requests\x18\x06 \x01(\x05\x12\x18\n\x10\x63ompleted_videos\x18\x07 \x01(\x05\x12%\n\x07\x66olders\x18\x08 \x03(\x0b\x32\x14.evergreen.v1.Folder\x12\x16\n\x0eimage_requests\x18\t \x01(\x05\x12\x18\n\x10\x63ompleted_images\x18\n \x01(\x05\x12\x16\n\x0e\x61udio_requests\x18\x0b \x01(\x05\x12\x17\n\x0f\x63ompleted_audio\x18\x0c \x01(\x05\";\n\x06\x46older\x12\x0c\n\x04name\x18\x01 \x01(\t\x12#\n\x06\x61ssets\x18\x02 \x03(\x0b\x32\x13.evergreen.v1.Asset\"\x92\x02\n\x05\x41sset\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x13\n\x06\x63rc32c\x18\x04 \x01(\x07H\x00\x88\x01\x01\x12\x12\n\x05width\x18\x05 \x01(\x05H\x01\x88\x01\x01\x12\x13\n\x06height\x18\x06 \x01(\x05H\x02\x88\x01\x01\x12\x1d\n\x10\x64uration_seconds\x18\x07 \x01(\x01H\x03\x88\x01\x01\x12/\n\x0b\x63reate_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06job_id\x18\t \x01(\tB\t\n\x07_crc32cB\x08\n\x06_widthB\t\n\x07_heightB\x13\n\x11_duration_seconds\":\n\x12\x43reateSceneRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\"9\n\x13\x43reateSceneResponse\x12\"\n\x05scene\x18\x01 \x01(\x0b\x32\x13.evergreen.v1.Scene\"7\n\x0fGetSceneRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\"6\n\x10GetSceneResponse\x12\"\n\x05scene\x18\x01 \x01(\x0b\x32\x13.evergreen.v1.Scene\"N\n\x11ListScenesRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"R\n\x12ListScenesResponse\x12#\n\x06scenes\x18\x01 \x03(\x0b\x32\x13.evergreen.v1.Scene\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x12\x44\x65leteSceneRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\r\n\x05\x66orce\x18\x03 \x01(\x08\"#\n\x13\x44\x65leteSceneResponse\x12\x0c\n\x04left\x18\x01 \x03(\t\"W\n\x12UploadAssetRequest\x12(\n\x04info\x18\x01 \x01(\x0b\x32\x18.evergreen.v1.UploadInfoH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"\xb1\x01\n\nUploadInfo\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x14\n\x0c\x63ontent_type\x18\x04 \x01(\t\x12\x17\n\nsize_bytes\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x13\n\x06\x63rc32c\x18\x06 \x01(\x07H\x01\x88\x01\x01\x12\x11\n\toverwrite\x18\x07 \x01(\x08\x42\r\n\x0b_size_bytesB\t\n\x07_crc32c\"9\n\x13UploadAssetResponse\x12\"\n\x05\x61sset\x18\x01 \x01(\x0b\x32\x13.evergreen.v1.Asset\"i\n\x14\x44ownloadAssetRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\r\n\x05limit\x18\x05 \x01(\x03\"U\n\x15\x44ownloadAssetResponse\x12#\n\x04info\x18\x01 \x01(\x0b\x32\x13.evergreen.v1.AssetH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"H\n\x12\x44\x65leteAssetRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"\x15\n\x13\x44\x65leteAssetResponse\"u\n\x12GetAssetUrlRequest\x12\x12\n\nproject_id\x18\x01 \x01(\t\x12\x10\n\x08scene_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12+\n\x08lifetime\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\x13GetAssetUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xac\x05\n\x0cSceneService\x12R\n\x0b\x43reateScene\x12 .evergreen.v1.CreateSceneRequest\x1a!.evergreen.v1.CreateSceneResponse\x12I\n\x08GetScene\x12\x1d.evergreen.v1.GetSceneRequest\x1a\x1e.evergreen.v1.GetSceneResponse\x12O\n\nListScenes\x12\x1f.evergreen.v1.ListScenesRequest\x1a .evergreen.v1.ListScenesResponse\x12R\n\x0b\x44\x65leteScene\x12 .evergreen.v1.DeleteSceneRequest\x1a!.evergreen.v1.DeleteSceneResponse\x12T\n\x0bUploadAsset\x12 .evergreen.v1.UploadAssetRequest\x1a!.evergreen.v1.UploadAssetResponse(\x01\x12Z\n\rDownloadAsset\x12\".evergreen.v1.DownloadAssetRequest\x1a#.evergreen.v1.DownloadAssetResponse0\x01\x12R\n\x0b\x44\x65leteAsset\x12 .evergreen.v1.DeleteAssetRequest\x1a!.evergreen.v1.DeleteAssetResponse\x12R\n\x0bGetAssetUrl\x12 .evergreen.v1.GetAssetUrlRequest\x1a!.evergreen.v1.GetAssetUrlResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,45 +34,45 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'evergreen.v1.scene_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SCENE']._serialized_start=108
-  _globals['_SCENE']._serialized_end=356
-  _globals['_FOLDER']._serialized_start=358
-  _globals['_FOLDER']._serialized_end=417
-  _globals['_ASSET']._serialized_start=420
-  _globals['_ASSET']._serialized_end=694
-  _globals['_CREATESCENEREQUEST']._serialized_start=696
-  _globals['_CREATESCENEREQUEST']._serialized_end=754
-  _globals['_CREATESCENERESPONSE']._serialized_start=756
-  _globals['_CREATESCENERESPONSE']._serialized_end=813
-  _globals['_GETSCENEREQUEST']._serialized_start=815
-  _globals['_GETSCENEREQUEST']._serialized_end=870
-  _globals['_GETSCENERESPONSE']._serialized_start=872
-  _globals['_GETSCENERESPONSE']._serialized_end=926
-  _globals['_LISTSCENESREQUEST']._serialized_start=928
-  _globals['_LISTSCENESREQUEST']._serialized_end=1006
-  _globals['_LISTSCENESRESPONSE']._serialized_start=1008
-  _globals['_LISTSCENESRESPONSE']._serialized_end=1090
-  _globals['_DELETESCENEREQUEST']._serialized_start=1092
-  _globals['_DELETESCENEREQUEST']._serialized_end=1165
-  _globals['_DELETESCENERESPONSE']._serialized_start=1167
-  _globals['_DELETESCENERESPONSE']._serialized_end=1202
-  _globals['_UPLOADASSETREQUEST']._serialized_start=1204
-  _globals['_UPLOADASSETREQUEST']._serialized_end=1291
-  _globals['_UPLOADINFO']._serialized_start=1294
-  _globals['_UPLOADINFO']._serialized_end=1471
-  _globals['_UPLOADASSETRESPONSE']._serialized_start=1473
-  _globals['_UPLOADASSETRESPONSE']._serialized_end=1530
-  _globals['_DOWNLOADASSETREQUEST']._serialized_start=1532
-  _globals['_DOWNLOADASSETREQUEST']._serialized_end=1637
-  _globals['_DOWNLOADASSETRESPONSE']._serialized_start=1639
-  _globals['_DOWNLOADASSETRESPONSE']._serialized_end=1724
-  _globals['_DELETEASSETREQUEST']._serialized_start=1726
-  _globals['_DELETEASSETREQUEST']._serialized_end=1798
-  _globals['_DELETEASSETRESPONSE']._serialized_start=1800
-  _globals['_DELETEASSETRESPONSE']._serialized_end=1821
-  _globals['_GETASSETURLREQUEST']._serialized_start=1823
-  _globals['_GETASSETURLREQUEST']._serialized_end=1940
-  _globals['_GETASSETURLRESPONSE']._serialized_start=1942
-  _globals['_GETASSETURLRESPONSE']._serialized_end=2025
-  _globals['_SCENESERVICE']._serialized_start=2028
-  _globals['_SCENESERVICE']._serialized_end=2712
+  _globals['_SCENE']._serialized_end=455
+  _globals['_FOLDER']._serialized_start=457
+  _globals['_FOLDER']._serialized_end=516
+  _globals['_ASSET']._serialized_start=519
+  _globals['_ASSET']._serialized_end=793
+  _globals['_CREATESCENEREQUEST']._serialized_start=795
+  _globals['_CREATESCENEREQUEST']._serialized_end=853
+  _globals['_CREATESCENERESPONSE']._serialized_start=855
+  _globals['_CREATESCENERESPONSE']._serialized_end=912
+  _globals['_GETSCENEREQUEST']._serialized_start=914
+  _globals['_GETSCENEREQUEST']._serialized_end=969
+  _globals['_GETSCENERESPONSE']._serialized_start=971
+  _globals['_GETSCENERESPONSE']._serialized_end=1025
+  _globals['_LISTSCENESREQUEST']._serialized_start=1027
+  _globals['_LISTSCENESREQUEST']._serialized_end=1105
+  _globals['_LISTSCENESRESPONSE']._serialized_start=1107
+  _globals['_LISTSCENESRESPONSE']._serialized_end=1189
+  _globals['_DELETESCENEREQUEST']._serialized_start=1191
+  _globals['_DELETESCENEREQUEST']._serialized_end=1264
+  _globals['_DELETESCENERESPONSE']._serialized_start=1266
+  _globals['_DELETESCENERESPONSE']._serialized_end=1301
+  _globals['_UPLOADASSETREQUEST']._serialized_start=1303
+  _globals['_UPLOADASSETREQUEST']._serialized_end=1390
+  _globals['_UPLOADINFO']._serialized_start=1393
+  _globals['_UPLOADINFO']._serialized_end=1570
+  _globals['_UPLOADASSETRESPONSE']._serialized_start=1572
+  _globals['_UPLOADASSETRESPONSE']._serialized_end=1629
+  _globals['_DOWNLOADASSETREQUEST']._serialized_start=1631
+  _globals['_DOWNLOADASSETREQUEST']._serialized_end=1736
+  _globals['_DOWNLOADASSETRESPONSE']._serialized_start=1738
+  _globals['_DOWNLOADASSETRESPONSE']._serialized_end=1823
+  _globals['_DELETEASSETREQUEST']._serialized_start=1825
+  _globals['_DELETEASSETREQUEST']._serialized_end=1897
+  _globals['_DELETEASSETRESPONSE']._serialized_start=1899
+  _globals['_DELETEASSETRESPONSE']._serialized_end=1920
+  _globals['_GETASSETURLREQUEST']._serialized_start=1922
+  _globals['_GETASSETURLREQUEST']._serialized_end=2039
+  _globals['_GETASSETURLRESPONSE']._serialized_start=2041
+  _globals['_GETASSETURLRESPONSE']._serialized_end=2124
+  _globals['_SCENESERVICE']._serialized_start=2127
+  _globals['_SCENESERVICE']._serialized_end=2811
 # @@protoc_insertion_point(module_scope)

@@ -34,6 +34,10 @@ class Scene(_message.Message):
     VIDEO_REQUESTS_FIELD_NUMBER: _builtins.int
     COMPLETED_VIDEOS_FIELD_NUMBER: _builtins.int
     FOLDERS_FIELD_NUMBER: _builtins.int
+    IMAGE_REQUESTS_FIELD_NUMBER: _builtins.int
+    COMPLETED_IMAGES_FIELD_NUMBER: _builtins.int
+    AUDIO_REQUESTS_FIELD_NUMBER: _builtins.int
+    COMPLETED_AUDIO_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The project that the scene belongs to."""
     scene_id: _builtins.str
@@ -44,9 +48,17 @@ class Scene(_message.Message):
     list, `UNREADABLE` if the storage does not allow this scene's file to be read.
     """
     video_requests: _builtins.int
-    """The number of clips requested."""
+    """The number of videos requested."""
     completed_videos: _builtins.int
-    """The number of clips delivered."""
+    """The number of videos delivered."""
+    image_requests: _builtins.int
+    """The number of requests for pictures, each of which may be for several."""
+    completed_images: _builtins.int
+    """The number of those requests that were delivered."""
+    audio_requests: _builtins.int
+    """The number of requests for speech and sounds."""
+    completed_audio: _builtins.int
+    """The number of those requests that were delivered."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When the scene was created."""
@@ -70,10 +82,14 @@ class Scene(_message.Message):
         video_requests: _builtins.int = ...,
         completed_videos: _builtins.int = ...,
         folders: _abc.Iterable[Global___Folder] | None = ...,
+        image_requests: _builtins.int = ...,
+        completed_images: _builtins.int = ...,
+        audio_requests: _builtins.int = ...,
+        completed_audio: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["completed_videos", b"completed_videos", "create_time", b"create_time", "folders", b"folders", "project_id", b"project_id", "scene_id", b"scene_id", "status", b"status", "update_time", b"update_time", "video_requests", b"video_requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio_requests", b"audio_requests", "completed_audio", b"completed_audio", "completed_images", b"completed_images", "completed_videos", b"completed_videos", "create_time", b"create_time", "folders", b"folders", "image_requests", b"image_requests", "project_id", b"project_id", "scene_id", b"scene_id", "status", b"status", "update_time", b"update_time", "video_requests", b"video_requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.admission.scheduler import SlotScheduler
-from evergreen_server.jobs.execution.deliverer import Deliverer
+from evergreen_server.jobs.execution.kinds.deliverer import Deliverer
 from evergreen_server.jobs.execution.polling.budget import PollBudget
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.model.job import Job

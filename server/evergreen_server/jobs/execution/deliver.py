@@ -5,18 +5,20 @@ and at last the state. Everything may be done again after a crash: what this job
 """
 
 import logging
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
 from evergreen_server.jobs.execution.context import StepContext
-from evergreen_server.jobs.execution.deliverer import Unusable
 from evergreen_server.jobs.execution.download import OutputBody, Undeliverable
-from evergreen_server.jobs.execution.files import find, keep
+from evergreen_server.jobs.execution.files import Kept, find, keep
+from evergreen_server.jobs.execution.kinds.deliverer import Unusable
 from evergreen_server.jobs.execution.sidecar import Delivered, output_of, sidecar
 from evergreen_server.jobs.model import transitions
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job, JobFailure, JobWarning, Output
+from evergreen_server.jobs.model.names import output_path, poster_path
 from evergreen_server.ports.provider import TaskGone, TaskState
 from evergreen_storage import Asset, Sealed
 
@@ -65,7 +67,12 @@ async def _publish(context: StepContext, job: Job, delivered: list[Delivered]) -
         request = job.request
         assets = [asset for item in delivered for asset in (item.output, item.poster) if asset is not None]
         await context.scenes.publish(
-            request.project_id, request.scene_id, job_id=job.job_id, assets=assets, sidecar=sidecar(job, delivered)
+            request.project_id,
+            request.scene_id,
+            job_id=job.job_id,
+            assets=assets,
+            sidecar=sidecar(job, delivered),
+            makes=context.deliverer(job).folder,
         )
     return tuple(output_of(item) for item in delivered)
 
@@ -76,25 +83,57 @@ def _warnings(delivered: list[Delivered]) -> tuple[JobWarning, ...]:
 
 async def _stored(context: StepContext, job: Job, fencing_token: str) -> list[Delivered]:
     """Adopts what an earlier execution stored whole before the task was deleted at the provider."""
-    deliverer, found = context.deliverer(job), list[Delivered]()
-    while await find(context, job, deliverer.output_path(job, len(found) + 1)) is not None:
-        found.append(await _store(context, job, fencing_token, "", len(found)))
+    found = list[Delivered]()
+    while (kept := await find(context, job, *_paths(context, job, len(found)).values())) is not None:
+        found.append(await _examined(context, job, fencing_token, kept))
     return found
 
 
-async def _store(context: StepContext, job: Job, fencing_token: str, url: str, number: int) -> Delivered:
-    scene = (job.request.project_id, job.request.scene_id)
+def _paths(context: StepContext, job: Job, number: int) -> dict[str, str]:
+    """Returns the first choice for the name of an output, by its content type."""
     deliverer = context.deliverer(job)
+    return {
+        content_type: output_path(deliverer.folder, job.job_id, job.attempt, number + 1, extension)
+        for content_type, extension in deliverer.extensions.items()
+    }
 
-    async def download(path: str, sealed: Sealed) -> Asset:
-        async with aclosing(OutputBody(context, job, url, number).chunks()) as chunks:
-            return await context.scenes.add_stream(*scene, path, chunks, None, deliverer.content_type, sealed=sealed)
 
-    output = await keep(context, job, fencing_token, deliverer.output_path(job, number + 1), download)
-    name = output.asset.path
+async def _store(context: StepContext, job: Job, fencing_token: str, url: str, number: int) -> Delivered:
+    paths = _paths(context, job, number)
+    kept = await find(context, job, *paths.values())
+    if kept is None:
+        kept = await _download(context, job, fencing_token, OutputBody(context, job, url, number), paths)
+    return await _examined(context, job, fencing_token, kept)
+
+
+async def _download(
+    context: StepContext, job: Job, fencing_token: str, body: OutputBody, paths: Mapping[str, str]
+) -> Kept:
+    """Stores an output under the name that its first bytes ask for. Raises Undeliverable where they ask for none."""
+    deliverer = context.deliverer(job)
+    async with aclosing(body):
+        head = await body.head()
+        content_type = context.media.sniff(head)
+        if content_type is None or content_type not in paths:
+            found = content_type or ("of no known kind" if head else "empty")
+            text = f"the output is not a {deliverer.noun}: the file is {found}"
+            raise Undeliverable("OUTPUT_INVALID", text)
+
+        async def store(path: str, sealed: Sealed) -> Asset:
+            scene = (job.request.project_id, job.request.scene_id)
+            chunks = body.chunks(most_bytes=deliverer.most_bytes)
+            async with aclosing(chunks):
+                return await context.scenes.add_stream(*scene, path, chunks, None, content_type, sealed=sealed)
+
+        return await keep(context, job, fencing_token, paths[content_type], store)
+
+
+async def _examined(context: StepContext, job: Job, fencing_token: str, output: Kept) -> Delivered:
+    """Measures a stored output and makes its poster. Raises Undeliverable where it is unusable, and removes it."""
+    scene, name = (job.request.project_id, job.request.scene_id), output.asset.path
     try:
         async with context.scenes.local_path(*scene, name) as path:
-            examined = await deliverer.examine(job, path)
+            examined = await context.deliverer(job).examine(job, path, output.asset.content_type)
     except Unusable as exc:
         await _discard(context, job, fencing_token, name)
         raise Undeliverable("OUTPUT_INVALID", str(exc)) from exc
@@ -104,7 +143,7 @@ async def _store(context: StepContext, job: Job, fencing_token: str, url: str, n
 
     poster, warnings, probe = None, examined.warnings, examined.probe
     if examined.poster:
-        kept = await keep(context, job, fencing_token, deliverer.poster_path(name), draw)
+        kept = await keep(context, job, fencing_token, poster_path(name), draw)
         poster, warnings = kept.asset, kept.warnings
     measured = replace(
         output.asset,

@@ -6,6 +6,7 @@ from contextlib import aclosing
 
 from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.model.job import Job
+from evergreen_server.ports.media import HEAD_BYTES
 from evergreen_server.ports.provider import OutputUnavailable, ProviderUnavailable
 
 logger = logging.getLogger(__name__)
@@ -29,10 +30,40 @@ class OutputBody:
         self._number = number
         self._received = 0
         self._opened = False
+        self._begun: AsyncGenerator[bytes, None] | None = None
+        self._head = b""
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yields the bytes. Raises Undeliverable, ProviderUnavailable."""
-        tries = 0
+    async def head(self) -> bytes:
+        """Returns the first HEAD_BYTES, fewer only of a shorter output. Raises Undeliverable, ProviderUnavailable."""
+        self._begun, self._head = self._whole(), b""
+        async for chunk in self._begun:
+            self._head += chunk
+            if len(self._head) >= HEAD_BYTES:
+                break
+        return self._head[:HEAD_BYTES]
+
+    async def chunks(self, *, most_bytes: int) -> AsyncGenerator[bytes, None]:
+        """Yields all bytes, at each call anew. Raises Undeliverable, also beyond `most_bytes`; ProviderUnavailable."""
+        if self._begun is None:
+            await self.head()
+        assert self._begun is not None
+        begun, self._begun = self._begun, None
+        async with aclosing(begun):
+            chunk, left = self._head, most_bytes
+            while chunk:
+                left -= len(chunk)
+                if left < 0:
+                    raise Undeliverable("OUTPUT_INVALID", f"the output is larger than {most_bytes} bytes")
+                yield chunk
+                chunk = await anext(begun, b"")
+
+    async def aclose(self) -> None:
+        """Ends a download that was begun and is not used."""
+        if self._begun is not None:
+            await self._begun.aclose()
+
+    async def _whole(self) -> AsyncGenerator[bytes, None]:
+        self._received = tries = 0
         while True:
             before = self._received
             try:

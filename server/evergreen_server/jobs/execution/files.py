@@ -31,10 +31,10 @@ class Kept:
     warnings: tuple[JobWarning, ...]
 
 
-async def find(context: StepContext, job: Job, path: str) -> Kept | None:
-    """Returns the file that the job has made under this name or one of the next; None if there is none."""
+async def find(context: StepContext, job: Job, *paths: str) -> Kept | None:
+    """Returns the file that the job has made under one of these names or one of the next; None if there is none."""
     request, known = job.request, await context.store.files(job.job_id)
-    for choice in choices(path):
+    for first, choice in ((path, choice) for path in paths for choice in choices(path)):
         if choice in known:
             size, crc32c = known[choice]
             with suppress(InvalidKey):
@@ -42,7 +42,7 @@ async def find(context: StepContext, job: Job, path: str) -> Kept | None:
                     request.project_id, request.scene_id, choice, size_bytes=size, crc32c=crc32c
                 )
                 if asset is not None:
-                    return _kept(asset, path)
+                    return _kept(asset, first)
     return None
 
 

@@ -101,7 +101,9 @@ async def _prepare(context: StepContext, job: Job, fencing_token: str) -> Job:
                 for number, item in enumerate(found, start=1)
             ]
             made = [item.made for item in kept if item.made is not None]
-            await scenes.record_request(request.project_id, request.scene_id, job.job_id, assets=made)
+            await scenes.record_request(
+                request.project_id, request.scene_id, job.job_id, assets=made, makes=context.deliverer(job).folder
+            )
         except MediaError as exc:
             reason = exc.reason if isinstance(exc, MediaRefused) else "MEDIA_UNREACHABLE"
             error = JobFailure(reason=reason, message=str(exc), retryable=isinstance(exc, MediaUnreachable))

@@ -5,7 +5,7 @@ from itertools import zip_longest
 
 from evergreen_server.jobs.model.job import Job, JobWarning, Output
 from evergreen_server.ports.media import Clip
-from evergreen_server.ports.specs import Json
+from evergreen_server.ports.specs import GenerationSpec, Json
 from evergreen_storage import Asset
 
 
@@ -33,6 +33,18 @@ def output_of(item: Delivered) -> Output:
     )
 
 
+def _of_operation(spec: GenerationSpec) -> dict[str, Json]:
+    """Returns what a clip of GenerateVideo does not have."""
+    if spec.operation is None:
+        return {}
+    references = [{"tag": item.tag, "subject": item.subject, "sceneId": item.scene_id} for item in spec.media]
+    return {
+        "operation": spec.operation.value,
+        "parameters": dict(spec.parameters),
+        "references": [{name: text for name, text in item.items() if text} for item in references],
+    }
+
+
 def sidecar(job: Job, delivered: list[Delivered]) -> dict[str, Json]:
     """Returns what somebody needs who finds the output years later, without our database."""
     spec = job.request.spec
@@ -52,6 +64,7 @@ def sidecar(job: Job, delivered: list[Delivered]) -> dict[str, Json]:
         "attempt": job.attempt,
         "providerTaskId": job.task_id,
         "codec": [item.probe.codec for item in delivered],
+        **_of_operation(spec),
         "chargedCredits": None if job.charged_millicredits is None else job.charged_millicredits / 1000,
         "costBasis": job.cost_basis.value if job.cost_basis else None,
         "labels": dict(job.request.labels),

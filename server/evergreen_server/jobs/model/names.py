@@ -1,6 +1,6 @@
 """The names that a job gives to its files, which no upload may use.
 
-    videos/{job}-{attempt}-{n}.mp4          a clip, and `.jpg` its poster
+    {folder}/{job}-{attempt}-{n}.{type}     an output; `.jpg` beside a video is its poster
     images|audio|videos/{job}-{n}.{type}    an input that was fetched, or changed to suit the model
     exports/{film}-r{run}-…                 a finished cut
 
@@ -16,9 +16,9 @@ _OF_JOB = re.compile(r"\w+/([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{
 _OF_FILM = re.compile(r"exports/[a-z0-9][a-z0-9_-]*-r[0-9].*", re.I | re.A)
 
 
-def output_path(job_id: str, attempt: int, number: int) -> str:
-    """Returns the first choice for the clip of an output, counted from 1."""
-    return f"videos/{job_id}-{attempt}-{number}.mp4"
+def output_path(folder: str, job_id: str, attempt: int, number: int, extension: str) -> str:
+    """Returns the first choice for an output, counted from 1."""
+    return f"{folder}/{job_id}-{attempt}-{number}.{extension}"
 
 
 def poster_path(clip: str) -> str:

@@ -171,6 +171,10 @@ async def scene_message(scene: Scene, files: Mapping[str, Mapping[str, Meta] | N
         status=scene.status,
         video_requests=len(scene.video_requests),
         completed_videos=len(scene.completed_videos),
+        image_requests=len(scene.image_requests),
+        completed_images=len(scene.completed_images),
+        audio_requests=len(scene.audio_requests),
+        completed_audio=len(scene.completed_audio),
     )
     assets = {"images": scene.images, "audio": scene.audio, "videos": scene.videos, "exports": scene.exports}
     for name in FOLDERS:

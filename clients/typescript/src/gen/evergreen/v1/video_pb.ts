@@ -332,6 +332,7 @@ export type Warning = Message<"evergreen.v1.Warning"> & {
    * * `PROJECT_CREDITS_EXCEEDED`: there is no further attempt, since the project's limit does not allow it.
    * * `CLIP_UNMEASURED`: the clip could not be examined within the time and memory allowed; it is complete, its
    *   width, height and duration are 0, and it has no poster.
+   * * `OUTPUT_UNMEASURED`: as `CLIP_UNMEASURED`, of a picture or a sound.
    * * `POSTER_MISSING`: no poster could be made within the time and memory allowed; the clip is complete.
    * * `NAME_TAKEN`: a file that the job did not make already had the name of its clip, poster or input. That
    *   file was left unchanged, and the job's file got the next name.

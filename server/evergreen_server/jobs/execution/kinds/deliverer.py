@@ -1,5 +1,6 @@
 """What the steps ask about the kind of thing that a job makes. For each kind there is one deliverer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,12 +18,12 @@ class Examined:
     """What was found in an output; `poster` is a JPEG of it, empty where there is none."""
 
     probe: Clip
-    poster: bytes
+    poster: bytes = b""
     warnings: tuple[JobWarning, ...] = ()
 
 
 class Deliverer(Protocol):
-    """One kind of output: its names, its type, and how it is examined."""
+    """One kind of output: its place, its types, and how it is examined."""
 
     @property
     def noun(self) -> str:
@@ -30,18 +31,20 @@ class Deliverer(Protocol):
         ...
 
     @property
-    def content_type(self) -> str:
-        """Returns the content type with which an output is stored."""
+    def folder(self) -> str:
+        """Returns the folder of the scene into which outputs go."""
         ...
 
-    def output_path(self, job: Job, number: int) -> str:
-        """Returns the first choice for the name of an output, counted from 1."""
+    @property
+    def extensions(self) -> Mapping[str, str]:
+        """Returns the extension of a file's name by its content type, for each type that an output may have."""
         ...
 
-    def poster_path(self, output: str) -> str:
-        """Returns the first choice for the name of an output's poster."""
+    @property
+    def most_bytes(self) -> int:
+        """Returns how long an output may be."""
         ...
 
-    async def examine(self, job: Job, path: Path) -> Examined:
-        """Measures an output that was stored whole, and makes its poster. Raises Unusable."""
+    async def examine(self, job: Job, path: Path, content_type: str) -> Examined:
+        """Measures an output that was stored whole, and makes its poster, if it has one. Raises Unusable."""
         ...

@@ -1,0 +1,1 @@
+"""What is special to each kind of thing that jobs make."""
