@@ -7,14 +7,14 @@ import av
 import numpy as np
 
 
-def clip(seconds: int) -> bytes:
-    """An MP4 of small grey frames, two a second."""
+def clip(seconds: int, size: tuple[int, int] = (320, 180)) -> bytes:
+    """An MP4 of grey frames, two a second."""
     out = BytesIO()
     with av.open(out, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=2)
-        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
         for number in range(seconds * 2):
-            frame = av.VideoFrame.from_ndarray(np.full((180, 320, 3), number % 200, np.uint8), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), number % 200, np.uint8), format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return out.getvalue()

@@ -21,6 +21,8 @@ def probe(*, source: str, kind: str) -> dict[str, float]:
         if not container.streams.video:
             raise ValueError("no video stream")
         stream = container.streams.video[0]
+        if not stream.width or not stream.height:
+            raise ValueError("no pixels")
         if stream.duration is not None and stream.time_base is not None:
             seconds = float(stream.duration * stream.time_base)
         else:

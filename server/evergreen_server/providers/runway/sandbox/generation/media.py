@@ -36,12 +36,8 @@ _LENGTHS: Mapping[tuple[str, str], tuple[float, float]] = {
     ("product_swap", "referenceVideo"): (1.8, 15.0),
 }
 """Seconds of what a model takes in a member of the body."""
-_ASPECTS: Mapping[str, tuple[float, float]] = {
-    "act_two": (0.5, 2.358),
-    "gemini_2.5_flash": (0.25, 4.0),
-    "product_ugc": (0.4, 4.0),
-}
-_SIDES: Mapping[str, tuple[int, int]] = {"magnific_precision_upscaler_v2": (300, 8000), "ruby": (1, 4095)}
+_SIDES: Mapping[str, int] = {"magnific_precision_upscaler_v2": 8000, "ruby": 4095}
+"""The most pixels of a side."""
 _ENLARGED_PIXELS_MOST = 25_300_000
 _ROUNDING = 0.1
 """Containers state lengths in whole frames."""
@@ -53,7 +49,7 @@ def media_issues(operation: Operation, body: Mapping[str, Json], media: Sequence
     yield from _finishing_issues(model, body, media)
     limits, side = aspect_limits(model, operation), smallest_side(model, operation)
     for asset in media:
-        if asset.kind == "image":
+        if asset.kind == "image" or (asset.kind == "video" and operation is Operation.CHARACTER_PERFORMANCE):
             yield from _aspect_issues(asset, limits)
             if min(asset.width, asset.height) < side:
                 text = f"Invalid asset dimensions. Each side must be at least {side} pixels."
@@ -74,10 +70,8 @@ def _finishing_issues(model: str, body: Mapping[str, Json], media: Sequence[Asse
             yield from _length_issues(asset.place, asset.seconds, seconds)
         if asset.kind == "audio":
             continue
-        yield from _aspect_issues(asset, _ASPECTS.get(model))
-        least, most = _SIDES.get(model, (0, 0))
-        if most and not least <= min(asset.width, asset.height) <= max(asset.width, asset.height) <= most:
-            text = f"Invalid asset dimensions. Each side must be {least} to {most} pixels."
+        if (most := _SIDES.get(model)) is not None and max(asset.width, asset.height) > most:
+            text = f"Invalid asset dimensions. Each side must be at most {most} pixels."
             yield Issue(asset.place, "custom", text)
         if model == "eleven_multilingual_sts_v2" and not asset.sound:
             yield Issue(asset.place, "custom", "Invalid asset. The video has no audio.")
