@@ -29,20 +29,29 @@ async def load_inputs(context: StepContext, job: Job) -> list[PreparedMedia]:
     """
     loaded: list[PreparedMedia] = []
     left = MAX_DATA_URIS
-    for item, pin in zip(job.inputs, job.pins, strict=True):
+    for number, (item, pin, media) in enumerate(zip(job.inputs, job.pins, job.request.spec.media, strict=True)):
         uri = item.uri
         if pin is not None:
-            uri = await _uri(context, job, item, pin, left)
+            uri = await _uri(context, job, number, pin, left)
             left -= len(uri)
-        loaded.append(PreparedMedia(role=Role(item.role), uri=uri, at_seconds=item.at_seconds))
+        loaded.append(
+            PreparedMedia(
+                role=Role(item.role), uri=uri, at_seconds=item.at_seconds, tag=media.tag, subject=media.subject
+            )
+        )
     return loaded
 
 
-async def _uri(context: StepContext, job: Job, item: Input, pin: Pin, left: int) -> str:
-    request = job.request
-    owner = request.project_id
+def scene_of(job: Job, number: int) -> str:
+    """Returns the scene that has an input: the one that the request names, unless the job made a file of its own."""
+    media = job.request.spec.media[number]
+    return media.scene_id if media.scene_id and job.inputs[number].asset == media.asset else job.request.scene_id
+
+
+async def _uri(context: StepContext, job: Job, number: int, pin: Pin, left: int) -> str:
+    owner, item = job.request.project_id, job.inputs[number]
     async with AsyncExitStack() as stack:
-        opening = context.scenes.local_path(owner, request.scene_id, item.asset)
+        opening = context.scenes.local_path(owner, scene_of(job, number), item.asset)
         try:
             path: Path = await stack.enter_async_context(opening)
         except NotFound:
