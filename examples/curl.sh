@@ -29,7 +29,7 @@ for _ in $(seq 600); do
   case $state in
     JOB_STATE_SUCCEEDED | JOB_STATE_FAILED | JOB_STATE_CANCELLED | JOB_STATE_EXPIRED) break ;;
     JOB_STATE_NEEDS_ATTENTION)
-      echo "it is not known whether a paid task exists: evergreen video resolve $job_id" >&2
+      echo "it is not known whether a paid task exists: evergreen job resolve $job_id" >&2
       exit 4
       ;;
   esac

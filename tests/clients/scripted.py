@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from evergreen import EventKind, Job, JobState, WatchProgressResponse
+from evergreen.v1.scene_pb2 import Asset, DownloadAssetRequest, DownloadAssetResponse
 from evergreen.v1.scene_pb2_grpc import SceneServiceServicer, add_SceneServiceServicer_to_server
 from evergreen.v1.video_pb2 import Checkpoint, Event, WatchProgressRequest
 from evergreen.v1.video_pb2_grpc import VideoServiceServicer, add_VideoServiceServicer_to_server
@@ -74,6 +75,7 @@ class ScriptedService(VideoServiceServicer, SceneServiceServicer):
         self.holding = asyncio.Event()
         self.left = asyncio.Event()
         self.health = b"\x08\x01"
+        self.files: dict[str, bytes] = {}
         self.target = target
         self._server = grpc.aio.server()
 
@@ -114,6 +116,13 @@ class ScriptedService(VideoServiceServicer, SceneServiceServicer):
                         self.left.set()
                 case _:
                     yield step
+
+    async def DownloadAsset(
+        self, request: DownloadAssetRequest, context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[DownloadAssetResponse]:
+        data = self.files[request.path]
+        yield DownloadAssetResponse(info=Asset(path=request.path, size_bytes=len(data)))
+        yield DownloadAssetResponse(chunk=data)
 
     def _health_handler(self) -> grpc.GenericRpcHandler:
         async def check(request: bytes, context: grpc.aio.ServicerContext) -> bytes:
@@ -172,9 +181,15 @@ def job(job_id: str = "job-1", state: str = "RUNNING", *, revision: int = 1, **f
 
 
 def event(
-    revision: int, job_id: str = "job-1", state: str = "RUNNING", *, kind: str = "STAGE_CHANGED", **fields: object
+    revision: int,
+    job_id: str = "job-1",
+    state: str = "RUNNING",
+    *,
+    kind: str = "STAGE_CHANGED",
+    kind_made: str | None = None,
+    **fields: object,
 ) -> WatchProgressResponse:
-    told = job(job_id, state, revision=revision, **fields)
+    told = job(job_id, state, revision=revision, kind=kind_made, **fields)
     return WatchProgressResponse(event=Event(kind=EventKind.Value(f"EVENT_KIND_{kind}"), job=told), revision=revision)
 
 

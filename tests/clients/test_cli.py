@@ -169,7 +169,7 @@ async def test_options_of_generate_reach_the_wire(service: ScriptedService, ever
     )
 
     assert (ended.code, ended.stdout) == (0, "job-1\n")
-    assert "evergreen video watch job-1" in ended.stderr
+    assert "evergreen job watch job-1" in ended.stderr
     (request,) = service.requests["GenerateVideo"]
     assert [(media.WhichOneof("source"), media.role) for media in request.media] == [
         ("uri", MediaRole.MEDIA_ROLE_FIRST_FRAME),
@@ -225,8 +225,8 @@ async def test_a_job_that_needs_attention_ends_the_watch_and_names_the_command(
 
     assert ended.code == 4
     assert "Job b needs attention: the answer was lost" in ended.stderr
-    assert f"evergreen --endpoint {service.target} video resolve b --attach TASK_ID" in ended.stderr
-    assert "video resolve a" not in ended.stderr
+    assert f"evergreen --endpoint {service.target} job resolve b --attach TASK_ID" in ended.stderr
+    assert "job resolve a" not in ended.stderr
 
 
 async def test_a_resumed_watch_ends_for_a_job_that_has_needed_attention_since_before(
@@ -242,15 +242,15 @@ async def test_a_resumed_watch_ends_for_a_job_that_has_needed_attention_since_be
 
     assert ended.code == 4
     assert [line["revision"] for line in ended.lines] == ["8", "9"]
-    assert "video resolve b --resubmit" in ended.stderr
+    assert "job resolve b --resubmit" in ended.stderr
 
 
 @pytest.mark.parametrize(
     ("verb", "hint"),
     [
-        (("video", "watch", "job-1"), "evergreen video watch job-1\n"),
-        (("video", "watch", "--project", "p", "--output", "json"), "evergreen video watch --project p --after 7\n"),
-        ((*GENERATE, "--watch"), "evergreen video watch job-1\n"),
+        (("video", "watch", "job-1"), "evergreen job watch job-1\n"),
+        (("video", "watch", "--project", "p", "--output", "json"), "evergreen job watch --project p --after 7\n"),
+        ((*GENERATE, "--watch"), "evergreen job watch job-1\n"),
     ],
     ids=["jobs", "project", "generate"],
 )
@@ -390,7 +390,7 @@ async def test_jobs_are_shown_listed_cancelled_and_resolved(service: ScriptedSer
     assert status.code == 0
     assert "state     NEEDS_ATTENTION\n" in status.stdout
     assert "credits   ≤ 25\n" in status.stdout
-    assert "video resolve job-1 --abandon" in status.stderr
+    assert "job resolve job-1 --abandon" in status.stderr
     assert [line.split()[:2] for line in listed.stdout.splitlines()] == [
         ["JOB", "STATE"],
         ["b", "RUNNING"],
@@ -443,7 +443,8 @@ async def test_scenes_models_and_the_account_are_shown(service: ScriptedService,
     assert created.lines[0]["folders"][0]["assets"][0]["size_bytes"] == "2048"
     assert "images/hero.png  image/png  2,048  64x32" in shown.stdout
     assert listed.stdout.splitlines()[1].startswith("s ")
-    assert models.stdout.splitlines()[1] == "gen4_turbo  -                   0:9 1:9 2:9 3:9 4:9 5:9 (+2)  2-4 8 10  5"
+    told = ["gen4_turbo", "-", "-", "0:9 1:9 2:9 3:9 4:9 5:9 (+2)", "2-4 8 10", "5 per second"]
+    assert re.split(" {2,}", models.stdout.splitlines()[1]) == told
     assert service.requests["GetAccount"][-1].project_id == "p"
     told = {
         name.strip(): value.strip() for name, value in (line.split("  ", 1) for line in account.stdout.splitlines()[:6])
@@ -494,7 +495,7 @@ async def test_a_terminal_gets_a_live_table_of_all_jobs_of_a_project_through_a_l
     service.streams = [
         [
             event(1, "job-1", stage="JOB_STAGE_GENERATING", progress=0.25),
-            event(2, "job-2", state="QUEUED", stage="JOB_STAGE_WAITING"),
+            event(2, "job-2", state="QUEUED", stage="JOB_STAGE_WAITING", kind_made="MEDIA_KIND_IMAGE"),
             checkpoint(2),
             DRAINING,
         ],
@@ -522,14 +523,14 @@ async def test_a_terminal_gets_a_live_table_of_all_jobs_of_a_project_through_a_l
 
     assert (ended.code, path) == (130, b"projects/p/s/videos/job-1-1-0.mp4\n")
     rows = [line.split() for line in shown[shown.rindex("JOB ") :].splitlines()]
-    assert [row[:1] + row[2:4] for row in rows if row and row[0].startswith("…")] == [
-        ["…job-2", "QUEUED", "WAITING"],
-        ["…job-3", "NEEDS_ATTENTION", "0%"],
-        ["…job-1", "SUCCEEDED", "100%"],
+    assert [row[:2] + row[3:5] for row in rows if row and row[0].startswith("…")] == [
+        ["…job-2", "image", "QUEUED", "WAITING"],
+        ["…job-3", "video", "NEEDS_ATTENTION", "0%"],
+        ["…job-1", "video", "SUCCEEDED", "100%"],
     ]
     assert "project p: 2 under way, 1 ended" in shown
     assert "watch interrupted, trying again" in shown
-    assert "To resume: evergreen video watch --project p" in shown
+    assert "To resume: evergreen job watch --project p" in shown
     assert service.watches[1].after_revision == 2
 
 

@@ -43,4 +43,4 @@ async def test_the_script_says_what_to_do_where_a_job_needs_attention(api: Api, 
     code, _, err = await run(api.address)
 
     assert code == 4
-    assert "evergreen video resolve" in err
+    assert "evergreen job resolve" in err

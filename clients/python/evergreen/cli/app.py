@@ -10,8 +10,11 @@ import click
 
 from evergreen.cli.completion import completion
 from evergreen.cli.exits import EXIT_CODES_HELP
+from evergreen.cli.jobs import job
+from evergreen.cli.making import image, sound, speech
+from evergreen.cli.models import models
 from evergreen.cli.scene import scene
-from evergreen.cli.service import account, health, models
+from evergreen.cli.service import account, health
 from evergreen.cli.session import global_options
 from evergreen.cli.video import video
 
@@ -35,13 +38,13 @@ class Root(click.Group):
 @click.version_option(package_name="evergreen-video")
 @global_options(environment=True)
 def evergreen() -> None:
-    """Generate AI video clips with an Evergreen service.
+    """Generate AI video clips, pictures, speech and sounds with an Evergreen service.
 
     stdout carries data, stderr carries messages. These options may also follow the subcommand.
     """
 
 
-for _command in (video, scene, models, account, health, completion):
+for _command in (video, image, speech, sound, job, scene, models, account, health, completion):
     evergreen.add_command(_command)
 
 

@@ -26,6 +26,22 @@ def uri_as(role: MediaRole.ValueType) -> Callable[[str], Media]:
     return lambda text: Media(uri=text, role=role)
 
 
+def input_source(text: str) -> Media:
+    """Parses a source whose role is that of its field."""
+    return _media(text, MediaRole.MEDIA_ROLE_UNSPECIFIED)
+
+
+def reference(text: str) -> Media:
+    """Parses `SOURCE`, or `NAME=SOURCE` for a reference that a prompt mentions as `@NAME`."""
+    name, found, source = text.partition("=")
+    # What a path or a URL may hold before the sign cannot be a name.
+    if not found or not name.isidentifier():
+        return input_source(text)
+    media = input_source(source)
+    media.tag = name
+    return media
+
+
 def role_and_source(text: str) -> Media:
     """Parses `ROLE=SOURCE`, or `keyframe@SECONDS=SOURCE`."""
     left, found, source = text.partition("=")

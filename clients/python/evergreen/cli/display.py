@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from rich.text import Text
 
 from evergreen.cli.jobs_table import JobsTable
-from evergreen.cli.output import plain, stage_name, state_name
+from evergreen.cli.output import kind_name, plain, stage_name, state_name
 from evergreen.cli.session import say
 from evergreen.v1.video_pb2 import Job, JobState
 from evergreen.watch import is_final
@@ -132,8 +132,10 @@ def choose_display(*, json: bool, project_id: str = "") -> Display:
 
 
 def name(job: Job) -> str:
-    """Returns a short name: the scene and the end of the job id, which differs even between simultaneous jobs."""
-    return plain(f"{job.scene_id} …{job.job_id[-8:]}")
+    """Returns a short name: the scene, the end of the job id, which differs even between simultaneous jobs, and the
+    kind, unless it is a video."""
+    kind = kind_name(job)
+    return plain(f"{job.scene_id} …{job.job_id[-8:]}") + (f" {kind}" if kind != "video" else "")
 
 
 def where(job: Job) -> str:

@@ -20,6 +20,6 @@ Exit codes:
   {ExitCode.ERROR:<4} the call failed, or the service is not healthy
   {ExitCode.USAGE:<4} the command line is wrong; nothing was sent
   {ExitCode.JOB_FAILED:<4} a watched job failed, was cancelled or expired
-  {ExitCode.NEEDS_ATTENTION:<4} a watched job needs `evergreen video resolve`
+  {ExitCode.NEEDS_ATTENTION:<4} a watched job needs `evergreen job resolve`
   {ExitCode.INTERRUPTED:<4} interrupted by Ctrl-C; jobs continue
 """

@@ -11,12 +11,16 @@ from evergreen.cli.output import credits_of, paths, state_name, write_json
 from evergreen.cli.session import Session, say
 from evergreen.client import Client
 from evergreen.errors import CursorLost, WatchInterrupted
-from evergreen.v1.video_pb2 import CostBasis, Job, JobState, WatchProgressResponse
+from evergreen.specs import ALL_KINDS
+from evergreen.v1.video_pb2 import CostBasis, Job, JobState, MediaKind, WatchProgressResponse
 from evergreen.watch import is_final
 
 
 class Follower:
-    """Runs one watch for a user or a script: keeps what it has seen, and shows it."""
+    """Runs one watch for a user or a script: keeps in `jobs` what it has seen, and shows it.
+
+    `with_paths` says whether stdout gets the paths of delivered files.
+    """
 
     def __init__(
         self,
@@ -26,13 +30,17 @@ class Follower:
         job_ids: Sequence[str] = (),
         after_revision: int | None = None,
         include_finished: bool = False,
+        kinds: Sequence[MediaKind.ValueType] = ALL_KINDS,
+        with_paths: bool = True,
     ) -> None:
         self._session = session
         self._project_id = project_id
         self._job_ids = tuple(dict.fromkeys(job_ids))
         self._cursor = after_revision
         self._include_finished = include_finished
-        self._jobs: dict[str, Job] = {}
+        self._kinds = kinds
+        self._with_paths = with_paths
+        self.jobs: dict[str, Job] = {}
 
     async def follow(self, client: Client) -> ExitCode:
         """Watches until every job is final or needs attention, or a whole project until interrupted."""
@@ -44,7 +52,7 @@ class Follower:
         except (asyncio.CancelledError, WatchInterrupted):
             self._tell_how_to_resume()
             raise
-        for job in self._jobs.values():
+        for job in self.jobs.values():
             if job.state == JobState.JOB_STATE_NEEDS_ATTENTION:
                 tell_needs_attention(self._session, job)
         return self._exit_code()
@@ -52,13 +60,14 @@ class Follower:
     async def _watch(self, client: Client, display: Display) -> None:
         if self._cursor is not None:
             # After a cursor, a job that already needed attention before it sends no more events.
-            self._jobs = {job_id: await client.status(job_id) for job_id in self._job_ids}
+            self.jobs = {job_id: await client.status(job_id) for job_id in self._job_ids}
         while True:
             watch = client.watch(
                 project_id=self._project_id,
                 job_ids=self._job_ids,
                 after_revision=self._cursor,
                 include_finished=self._include_finished,
+                kinds=self._kinds,
             )
             try:
                 async with aclosing(watch) as messages:
@@ -80,32 +89,30 @@ class Follower:
                 display.data(lambda: write_json(message))
             elif is_final(job):
                 display.say(ending(job))
-                if job.outputs:
+                if job.outputs and self._with_paths:
                     display.data(lambda: print(*paths(job), sep="\n", flush=True))
-            self._jobs[job.job_id] = job
+            self.jobs[job.job_id] = job
         self._cursor = max(self._cursor or 0, message.revision)
 
     def _settled(self) -> bool:
-        jobs = [self._jobs[job_id] for job_id in self._job_ids if job_id in self._jobs]
+        jobs = [self.jobs[job_id] for job_id in self._job_ids if job_id in self.jobs]
         return 0 < len(jobs) == len(self._job_ids) and all(
             (is_final(job) or job.state == JobState.JOB_STATE_NEEDS_ATTENTION) and job.revision <= (self._cursor or 0)
             for job in jobs
         )
 
     def _exit_code(self) -> ExitCode:
-        states = {job.state for job in self._jobs.values()}
+        states = {job.state for job in self.jobs.values()}
         if JobState.JOB_STATE_NEEDS_ATTENTION in states:
             return ExitCode.NEEDS_ATTENTION
         return ExitCode.OK if states <= {JobState.JOB_STATE_SUCCEEDED} else ExitCode.JOB_FAILED
 
     def _tell_how_to_resume(self) -> None:
-        unfinished = [
-            job_id for job_id in self._job_ids if job_id not in self._jobs or not is_final(self._jobs[job_id])
-        ]
+        unfinished = [job_id for job_id in self._job_ids if job_id not in self.jobs or not is_final(self.jobs[job_id])]
         chosen = " ".join(unfinished) or f"--project {self._project_id}"
         # A program needs every event; a user only needs the current state.
         after = f" --after {self._cursor}" if self._session.json and self._cursor is not None else ""
-        say(f"The watch ended; its jobs continue. To resume: {self._session.command(f'video watch {chosen}{after}')}")
+        say(f"The watch ended; its jobs continue. To resume: {self._session.command(f'job watch {chosen}{after}')}")
 
 
 def ending(job: Job) -> str:
@@ -123,9 +130,9 @@ def tell_needs_attention(session: Session, job: Job) -> None:
     say(
         f"Job {job.job_id} needs attention: {job.error.message or 'it is not known whether a paid task exists'}\n"
         "Check in the provider's console, then choose:\n"
-        f"  {session.command(f'video resolve {job.job_id} --attach TASK_ID')}  # the task exists: continue with it\n"
-        f"  {session.command(f'video resolve {job.job_id} --resubmit')}  # it does not: try again\n"
-        f"  {session.command(f'video resolve {job.job_id} --abandon')}  # give up the job"
+        f"  {session.command(f'job resolve {job.job_id} --attach TASK_ID')}  # the task exists: continue with it\n"
+        f"  {session.command(f'job resolve {job.job_id} --resubmit')}  # it does not: try again\n"
+        f"  {session.command(f'job resolve {job.job_id} --abandon')}  # give up the job"
     )
 
 

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from evergreen.cli.output import plain, stage_name, state_name
+from evergreen.cli.output import kind_name, plain, stage_name, state_name
 from evergreen.v1.video_pb2 import Job, JobState
 from evergreen.watch import is_final
 
@@ -78,7 +78,7 @@ class JobsTable:
         jobs = [*under_way, *reversed(tuple(self._ended.values()))]
         room = max(1, self._console.height - _FRAME_ROWS)
         table = Table(box=None, pad_edge=False, expand=True)
-        for head in ("JOB", "SCENE", "STATE", "STAGE"):
+        for head in ("JOB", "KIND", "SCENE", "STATE", "STAGE"):
             table.add_column(head, no_wrap=True)
         table.add_column("DONE", justify="right", no_wrap=True)
         table.add_column("", ratio=1)
@@ -86,6 +86,7 @@ class JobsTable:
         for job in jobs[:room]:
             table.add_row(
                 f"…{job.job_id[-8:]}",
+                kind_name(job),
                 Text(plain(job.scene_id)),
                 Text(state_name(job), style=_STYLES.get(job.state, "")),
                 stage_name(job),

@@ -8,7 +8,10 @@ from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from evergreen.v1.video_pb2 import Job, JobStage, JobState
+from evergreen.v1.video_pb2 import Job, JobStage, JobState, MediaKind
+
+KINDS = {name.removeprefix("MEDIA_KIND_").lower(): value for name, value in MediaKind.items() if value}
+"""What jobs make, by the names of the command line."""
 
 
 class Form(StrEnum):
@@ -66,6 +69,16 @@ def stage_name(job: Job) -> str:
     if not job.stage:
         return ""
     return JobStage.Name(job.stage).removeprefix("JOB_STAGE_") if job.stage in JobStage.values() else str(job.stage)
+
+
+def kind_name(job: Job) -> str:
+    """Returns what a job makes; a service from before there were kinds makes videos."""
+    names = {value: name for name, value in KINDS.items()}
+    return names.get(job.kind, str(job.kind)) if job.kind else "video"
+
+
+def model_of(job: Job) -> str:
+    return job.request.model or job.generate_request.model
 
 
 def credits_of(job: Job) -> str:

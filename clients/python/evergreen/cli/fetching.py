@@ -1,0 +1,46 @@
+"""Copies the files that a job has delivered from the service's storage to this machine."""
+
+from pathlib import Path
+
+import click
+
+from evergreen.cli.output import write_json
+from evergreen.cli.session import Session
+from evergreen.cli.transfers import shown
+from evergreen.client import Client
+from evergreen.v1.video_pb2 import Job
+
+LOCAL = click.Path(path_type=Path)
+
+
+def check_free(target: Path) -> None:
+    """Raises UsageError, before anything is spent, if files cannot be put there."""
+    if target.is_dir():
+        return
+    if target.exists():
+        raise click.UsageError(f"{target} exists; give another --download, or a folder")
+    if not target.parent.is_dir():
+        raise click.UsageError(f"{target.parent} is no folder; --download needs one that exists")
+
+
+async def fetch(client: Client, ours: Session, job: Job, target: Path) -> None:
+    """Copies the files of a job, and prints where they are."""
+    for asset, file in _places(job, target):
+        with shown(asset, json=ours.json) as moved:
+            fetched = await client.scenes.download(job.project_id, job.scene_id, asset, file, moved=moved)
+        if ours.json:
+            write_json(fetched)
+        else:
+            click.echo(str(file))
+
+
+def _places(job: Job, target: Path) -> list[tuple[str, Path]]:
+    """Returns each asset and its place: in a folder under its own name, otherwise the target.
+
+    If there are several for one path, the others get a number: `fox.png`, `fox-2.png`.
+    """
+    assets = [output.asset for output in job.outputs]
+    if target.is_dir():
+        return [(asset, target / asset.rpartition("/")[2]) for asset in assets]
+    others = [target.with_stem(f"{target.stem}-{number}") for number in range(2, len(assets) + 1)]
+    return list(zip(assets, [target, *others], strict=False))
