@@ -1,12 +1,14 @@
 """What a request must look like, and the exact answers to one that does not."""
 
 import json
+import math
 import re
 from io import BytesIO
 
 import pytest
 
-from tests.providers.runway.sandbox.driver import HEADERS, Caller, body, opened
+from tests.providers.runway.sandbox.driver import HEADERS, Caller, body, data_uri, opened
+from tests.providers.runway.sandbox.made import clip
 
 DOCUMENTATION = "https://docs.dev.runwayml.com/api"
 
@@ -134,6 +136,21 @@ async def test_the_organization_tells_limits_balance_and_use(runway: Caller) -> 
     assert account["tier"]["models"]["gen4.5"] == {"maxConcurrentGenerations": 20, "maxDailyGenerations": 25000}
     assert account["usage"]["models"]["gen4.5"] == {"dailyGenerations": 1}
     assert account["creditBalance"] == 1_000_000 - 60
+
+
+async def test_the_balance_is_whole_where_a_reserved_price_is_not(runway: Caller) -> None:
+    """The SDKs read it as a whole number."""
+    upscale = {
+        "model": "enhance_frame_rate",
+        "videoUri": data_uri(clip(5), "video/mp4"),
+        "targetFramerate": "60",
+    }
+    price = (await runway.call("POST", "/v1/video_upscale", json=upscale)).json["estimatedCost"]["credits"]
+
+    balance = (await runway.call("GET", "/v1/organization")).json["creditBalance"]
+
+    assert price != int(price)
+    assert (type(balance), balance) == (int, math.floor(1_000_000 - price))
 
 
 async def test_usage_is_net_of_refunds_by_day_and_model(runway: Caller) -> None:

@@ -142,6 +142,7 @@ class Sandbox:
                     assets=assets,
                     previews=previews,
                     tasks=tasks,
+                    creation=creation,
                     creates=creates,
                     script=script,
                 ),

@@ -68,6 +68,17 @@ async def test_pages_follow_each_other_newest_first_and_end_with_null(runway: Ca
     assert (seen, sizes) == (ids[::-1], [2, 2, 1])
 
 
+async def test_what_was_made_in_one_instant_is_listed_in_the_order_of_making(runway: Caller) -> None:
+    ids = [(await made(runway, "documents", DOCUMENT))["id"] for _ in range(9)]
+
+    first = await found(runway, "documents?limit=5")
+    rest = await found(runway, f"documents?limit=5&cursor={first['nextCursor']}")
+    oldest = await found(runway, "documents?order=asc")
+
+    assert [item["id"] for item in first["data"] + rest["data"]] == ids[::-1]
+    assert [item["id"] for item in oldest["data"]] == ids
+
+
 async def test_a_cursor_holds_when_the_item_that_it_names_is_gone(runway: Caller) -> None:
     ids = await documents(runway, 3)
     page = await found(runway, "documents?limit=1&order=asc")

@@ -60,17 +60,9 @@ class Creation:
         self, operation: Operation, body: Mapping[str, Json], digest: str, settings: Settings, plan: Sequence[Fault]
     ) -> Answer:
         """Returns 200 with a task that is already recorded, or why there is none."""
-        issues = check_body(operation, _without_asset_hosts(body, settings), strict=settings.strict)
-        issues = issues or [*self._unknown(body)]
-        if issues:
-            return invalid([issue.record() for issue in issues])
-        taken, issues = await self._take(operation, body, settings)
-        if issues:
-            return invalid([issue.record() for issue in issues])
-        draft = self._draft(body)
-        if isinstance(draft, Issue):
-            return invalid([draft.record()])
-        record = self._record(operation, body, digest, taken, settings, draft)
+        record = await self._checked(operation, body, digest, settings)
+        if not isinstance(record, TaskRecord):
+            return invalid([issue.record() for issue in record])
         for fault in plan:
             record = _planned(record, fault)
         try:
@@ -83,6 +75,27 @@ class Creation:
         if operation is not Operation.AVATAR_VIDEOS:
             told["estimatedCost"] = {"credits": credits_of(task.record.estimate)}
         return Answer(status=200, task_id=record.id, body=told)
+
+    async def priced(self, operation: Operation, body: Mapping[str, Json], settings: Settings) -> int | None:
+        """Returns what a task would be charged at most, in millicredits; None if it would be refused."""
+        record = await self._checked(operation, body, "", settings)
+        return record.estimate if isinstance(record, TaskRecord) else None
+
+    async def _checked(
+        self, operation: Operation, body: Mapping[str, Json], digest: str, settings: Settings
+    ) -> TaskRecord | list[Issue]:
+        """Returns what would be recorded of a task, or everything wrong with its body."""
+        issues = check_body(operation, _without_asset_hosts(body, settings), strict=settings.strict)
+        issues = issues or [*self._unknown(body)]
+        if issues:
+            return issues
+        taken, issues = await self._take(operation, body, settings)
+        if issues:
+            return issues
+        draft = self._draft(body)
+        if isinstance(draft, Issue):
+            return [draft]
+        return self._record(operation, body, digest, taken, settings, draft)
 
     async def _take(
         self, operation: Operation, body: Mapping[str, Json], settings: Settings

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from evergreen_server.providers.runway.catalog.models import Json, Operation, path_of
-from evergreen_server.providers.runway.sandbox.generation.asked import text_of
+from evergreen_server.providers.runway.sandbox.generation.asked import inside, text_of
 from evergreen_server.providers.runway.sandbox.generation.creation import Creation
 from evergreen_server.providers.runway.sandbox.http.answers import Answer
 from evergreen_server.providers.runway.sandbox.http.faults import CREATES, Fault, Script, Target
@@ -43,4 +43,4 @@ def model_in(body: Mapping[str, Json]) -> str | None:
 
 def prompt_in(body: Mapping[str, Json]) -> str | None:
     """Returns the text that a task is made from."""
-    return text_of(body) or None
+    return text_of(body) or text_of(inside(body, "input")) or None

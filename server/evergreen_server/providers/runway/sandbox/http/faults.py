@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from evergreen_server.providers.runway.catalog.models import Json, Operation
 
 CREATES = tuple(operation.value for operation in Operation)
+ROUTED = ("generate_video", "generate_image", "generate_audio")
 _PREPARED = ("create_voice", "create_avatar", "create_realtime_session")
 _RESOURCES = (
     "list_voices", *_PREPARED, "preview_voice", "get_voice", "update_voice", "delete_voice",
@@ -32,10 +33,11 @@ OPERATIONS = (
     "get_organization",
     "query_usage",
     "output",
+    *ROUTED,
     *_RESOURCES,
 )
 _ANY = frozenset(OPERATIONS)
-_CREATE, _TASK, _OUTPUT = frozenset(CREATES), frozenset({"get_task"}), frozenset({"output"})
+_CREATE, _TASK, _OUTPUT = frozenset((*CREATES, *ROUTED)), frozenset({"get_task"}), frozenset({"output"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from evergreen_server.providers.runway.sandbox.http.answers import Answer, inval
 from evergreen_server.providers.runway.sandbox.http.routes import Asked, Route
 from evergreen_server.providers.runway.sandbox.state.account import Limits
 from evergreen_server.providers.runway.sandbox.state.books import Books
-from evergreen_server.providers.runway.sandbox.state.tasks import MILLI, credits_of
+from evergreen_server.providers.runway.sandbox.state.tasks import MILLI
 
 __all__ = ["organization_routes"]
 
@@ -47,7 +47,8 @@ def _organization(books: Books, now: float) -> Answer:
                 "maxMonthlyCreditSpend": books.tier.max_monthly_credits,
                 "models": {name: _limits(books.tier.of(name)) for name in names},
             },
-            "creditBalance": credits_of(books.balance(now)),
+            # Reserved credits may be fractional; the balance is told in whole ones.
+            "creditBalance": books.balance(now) // MILLI,
             "usage": {"models": {name: {"dailyGenerations": books.used_today(name, now)} for name in names}},
         },
     )

@@ -6,7 +6,7 @@ from http import HTTPStatus
 
 from evergreen_server.providers.runway.catalog.models import Json
 from evergreen_server.providers.runway.sandbox.http.answers import DOCUMENTATION, compact
-from evergreen_server.providers.runway.sandbox.http.faults import CREATES, KINDS, OPERATIONS, Fault, Kind, Rule
+from evergreen_server.providers.runway.sandbox.http.faults import CREATES, KINDS, OPERATIONS, ROUTED, Fault, Kind, Rule
 from evergreen_server.providers.runway.sandbox.http.reading import finite
 
 _RULE_MEMBERS = ("operation", "path", "method", "match", "nth", "count", "fault")
@@ -159,7 +159,7 @@ def _operations(given: Json, kind: Kind, name: str, wrong: list[str]) -> frozens
     """Returns the operations that a rule applies to: those it names, else all that its kind can apply to."""
     if given is None:
         return kind.operations
-    chosen = frozenset(CREATES) if given == "create" else frozenset({str(given)})
+    chosen = frozenset((*CREATES, *ROUTED)) if given == "create" else frozenset({str(given)})
     if not chosen <= frozenset(OPERATIONS):
         wrong.append(f"operation must be create or one of {', '.join(OPERATIONS)}")
     elif not chosen <= kind.operations:

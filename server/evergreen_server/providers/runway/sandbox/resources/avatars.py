@@ -54,7 +54,8 @@ class Avatars:
         ]
 
     async def _list(self, asked: Asked) -> Answer:
-        return page(Query(asked.query), self._shelves.avatars.all(), lambda avatar: self._shown(avatar, asked))
+        shelf = self._shelves.avatars
+        return page(Query(asked.query), shelf.all(), lambda avatar: self._shown(avatar, asked), number=shelf.number)
 
     async def _create(self, asked: Asked) -> Answer:
         if issues := [*body_issues(_NEW, asked), *self._unknown(asked.body)]:

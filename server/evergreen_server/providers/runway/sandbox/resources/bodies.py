@@ -1,5 +1,6 @@
 """What the bodies of resources have in common: how they are checked, and the pictures and sounds that they name."""
 
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -13,14 +14,19 @@ from evergreen_server.providers.runway.sandbox.generation.assets import (
     AssetRefused,
     Assets,
     Named,
+    named_in,
     on_asset_host,
 )
 from evergreen_server.providers.runway.sandbox.http.answers import Answer, invalid
 from evergreen_server.providers.runway.sandbox.http.routes import Asked
 from evergreen_server.providers.runway.sandbox.settings import Settings
 from evergreen_server.providers.runway.sandbox.state.books import Books
+from evergreen_server.providers.runway.sandbox.state.uploads import Upload
 
 __all__ = ["UUID", "Media", "Nullable", "Rules", "body_issues", "no_resource", "refused", "text_of"]
+
+_STORED: Mapping[AssetKind, str] = {"image": "image/png", "video": "video/mp4", "audio": "audio/wav"}
+"""Types that are taken for what was measured; which one it was no longer matters."""
 
 Rules: TypeAlias = Mapping[str, Rule]
 
@@ -52,6 +58,28 @@ class Media:
         self._assets = assets
         self._books = books
 
+    async def stored(
+        self, asked: Asked, value: Mapping[str, Json], *place: str | int
+    ) -> tuple[dict[str, Json], list[Issue]]:
+        """Returns a checked object with all media taken in, each named as an upload of its own, and what is wrong."""
+        issues: list[Issue] = []
+        stored = dict(value)
+        for named in named_in(value):
+            taken = await self.take(asked, (*place, *named.place), named.uri, named.kind)
+            if isinstance(taken, Issue):
+                issues.append(taken)
+                continue
+            upload = Upload(
+                id=secrets.token_urlsafe(24),
+                filename=named.kind,
+                created_at=asked.now,
+                digest=taken.digest,
+                content_type=_STORED[named.kind],
+            )
+            self._books.keep_upload(upload, asked.now)
+            stored = {name: _renamed(member, named.uri, upload.uri) for name, member in stored.items()}
+        return stored, issues
+
     async def take(self, asked: Asked, place: Path, uri: Json, kind: AssetKind) -> Asset | Issue:
         """Returns the measured asset, or why it cannot be used."""
         named = Named(place=place, uri=str(uri), kind=kind)
@@ -59,6 +87,15 @@ class Media:
             return await self._assets.take(named, settings=asked.settings, uploads=self._books.uploads, now=asked.now)
         except AssetRefused as exc:
             return custom(place, str(exc))
+
+
+def _renamed(value: Json, old: str, new: str) -> Json:
+    match value:
+        case dict():
+            return {name: _renamed(member, old, new) for name, member in value.items()}
+        case list():
+            return [_renamed(member, old, new) for member in value]
+    return new if value == old else value
 
 
 def body_issues(rule: Object, asked: Asked, *, some: bool = False) -> list[Issue]:

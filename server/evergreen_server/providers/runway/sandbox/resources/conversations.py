@@ -50,7 +50,13 @@ class Conversations:
             and (start is None or session.created_at >= start)
             and (end is None or session.created_at < end)
         ]
-        return page(query, found, lambda session: self._summary(session, asked.now), limit=_USUAL_LIMIT)
+        return page(
+            query,
+            found,
+            lambda session: self._summary(session, asked.now),
+            number=self._shelves.sessions.number,
+            limit=_USUAL_LIMIT,
+        )
 
     async def _get(self, asked: Asked) -> Answer:
         session = self._found(asked)

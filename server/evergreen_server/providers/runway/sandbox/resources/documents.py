@@ -51,6 +51,7 @@ class Documents:
             query,
             self._shelves.documents.all(),
             show,
+            number=self._shelves.documents.number,
             key=lambda document: document.updated_at if by_change else document.created_at,
             newest_first=not ascending,
         )

@@ -4,6 +4,7 @@ import base64
 import json
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Protocol, TypeVar
 
 from evergreen_server.providers.runway.catalog.models import Issue, Json
@@ -20,9 +21,6 @@ _CURSOR = Text(1000)
 
 
 class _Item(Protocol):
-    @property
-    def id(self) -> str: ...
-
     @property
     def created_at(self) -> float: ...
 
@@ -46,7 +44,7 @@ class Query:
         self.issues += found
         return usual if found or number is None else number
 
-    def cursor(self) -> tuple[float, str] | None:
+    def cursor(self) -> tuple[float, int] | None:
         """Returns the sort key of the last item that was seen, None for the first page."""
         if "cursor" not in self._given:
             return None
@@ -56,8 +54,8 @@ class Query:
             return None
         try:
             match json.loads(base64.urlsafe_b64decode(text)):
-                case [int() | float() as at, str(item_id)]:
-                    return float(at), item_id
+                case [int() | float() as at, int(number)]:
+                    return float(at), number
         except (ValueError, RecursionError, OverflowError):
             pass
         self.issues.append(custom(place, "Invalid cursor"))
@@ -112,26 +110,29 @@ def page(
     items: Iterable[Item],
     show: Callable[[Item], Json],
     *,
+    number: Callable[[Item], int],
     limit: int = _LIMIT_USUAL,
     key: Callable[[Item], float] = lambda item: item.created_at,
     newest_first: bool = True,
 ) -> Answer:
-    """Returns the page that a query asks for, in a stable order; `limit` is how many items it usually has.
+    """Returns the page that a query asks for, in order of `key`, then `number`; it usually has `limit` items.
 
     A cursor names the last item of the page before by its place in the order, so that it holds when that item is gone.
     """
     most, seen = query.limit(limit), query.cursor()
     if query.issues:
         return query_refusal(query)
-    ordered = sorted(items, key=lambda item: (key(item), item.id), reverse=newest_first)
+    ordered = sorted((((key(item), number(item)), item) for item in items), key=itemgetter(0), reverse=newest_first)
     if seen is not None:
-        after = [item for item in ordered if (key(item), item.id) != seen]
-        ordered = [item for item in after if ((key(item), item.id) < seen) == newest_first]
-    shown, more = ordered[:most], len(ordered) > most
-    following = _cursor(key(shown[-1]), shown[-1].id) if more else None
-    body: dict[str, Json] = {"data": [show(item) for item in shown], "hasMore": more, "nextCursor": following}
+        ordered = [(place, item) for place, item in ordered if place != seen and (place < seen) == newest_first]
+    more = len(ordered) > most
+    body: dict[str, Json] = {
+        "data": [show(item) for _, item in ordered[:most]],
+        "hasMore": more,
+        "nextCursor": _cursor(*ordered[most - 1][0]) if more else None,
+    }
     return Answer(status=200, body=body)
 
 
-def _cursor(at: float, item_id: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([at, item_id]).encode()).decode()
+def _cursor(at: float, number: int) -> str:
+    return base64.urlsafe_b64encode(json.dumps([at, number]).encode()).decode()

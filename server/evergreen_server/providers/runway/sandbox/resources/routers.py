@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 
-from evergreen_server.providers.runway.catalog.models import Issue, Json, model_names
+from evergreen_server.providers.runway.catalog.models import CLIPS, Issue, Json, Operation, model_names
 from evergreen_server.providers.runway.catalog.rules import Flag, OneOf, Rule, Text, Whole, custom
 from evergreen_server.providers.runway.catalog.shapes import Items, Object
 from evergreen_server.providers.runway.sandbox.http.answers import Answer, refusal
@@ -74,7 +74,7 @@ class Routers:
         ]
 
     async def _list(self, asked: Asked) -> Answer:
-        return page(Query(asked.query), self._shelves.routers.all(), _shown)
+        return page(Query(asked.query), self._shelves.routers.all(), _shown, number=self._shelves.routers.number)
 
     async def _create(self, asked: Asked) -> Answer:
         body = asked.body
@@ -133,7 +133,7 @@ class Routers:
         if router is None:
             return no_resource("Router")
         found = [routing for routing in self._shelves.routings.all() if routing.router_id == router.id]
-        return page(Query(asked.query), found, _decision)
+        return page(Query(asked.query), found, _decision, number=self._shelves.routings.number)
 
 
 def _shown(router: Router) -> dict[str, Json]:
@@ -167,12 +167,18 @@ def _merged(old: Mapping[str, Json], new: Mapping[str, Json]) -> dict[str, Json]
 
 
 def _unknown_models(body: Mapping[str, Json]) -> list[Issue]:
-    ids, known = _object(_object(body.get("settings")).get("models")).get("ids"), set(model_names())
+    ids, known = _object(_object(body.get("settings")).get("models")).get("ids"), _known_models()
     return [
         custom(("settings", "models", "ids", index), f"Unknown model: {name[:64]}")
         for index, name in enumerate(ids if isinstance(ids, list) else [])
         if isinstance(name, str) and name not in known
     ]
+
+
+def _known_models() -> set[str]:
+    """Returns the models that a router may choose from."""
+    made = (*CLIPS, Operation.TEXT_TO_IMAGE, Operation.TEXT_TO_SPEECH, Operation.SOUND_EFFECT)
+    return {name for operation in made for name in model_names(operation)}
 
 
 def _object(value: Json) -> Mapping[str, Json]:

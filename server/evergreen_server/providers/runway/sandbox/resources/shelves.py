@@ -1,5 +1,6 @@
 """Where resources are kept: a bounded shelf for each kind, rebuilt from the journal."""
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import Field, asdict, dataclass
@@ -62,12 +63,18 @@ class Shelf(Generic[Item]):
         self._log = log
         self._items: dict[str, Item] = {}
         self._sizes: dict[str, int] = {}
+        self._numbers: dict[str, int] = {}
+        self._counter = itertools.count(1)
 
     def get(self, item_id: str) -> Item | None:
         return self._items.get(item_id)
 
     def all(self) -> list[Item]:
         return list(self._items.values())
+
+    def number(self, item: Item) -> int:
+        """Returns the place of a resource in the order of creation, which also tells apart those of one instant."""
+        return self._numbers[item.id]
 
     def put(self, item: Item, now: float) -> None:
         """Adds a resource or replaces the one with its id. Raises ShelfFull."""
@@ -106,10 +113,12 @@ class Shelf(Generic[Item]):
 
     def _place(self, item: Item, size: int) -> None:
         self._room.used += size - self._sizes.get(item.id, 0)
+        if item.id not in self._numbers:
+            self._numbers[item.id] = next(self._counter)
         self._items[item.id], self._sizes[item.id] = item, size
 
     def _take(self, item_id: str) -> None:
-        del self._items[item_id]
+        del self._items[item_id], self._numbers[item_id]
         self._room.used -= self._sizes.pop(item_id)
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from evergreen_server.providers.runway.sandbox.generation.assets import Assets
+from evergreen_server.providers.runway.sandbox.generation.creation import Creation
 from evergreen_server.providers.runway.sandbox.http.faults import Script
 from evergreen_server.providers.runway.sandbox.http.routes import Route
 from evergreen_server.providers.runway.sandbox.http.tasks import Tasks
@@ -12,6 +13,7 @@ from evergreen_server.providers.runway.sandbox.resources.conversations import Co
 from evergreen_server.providers.runway.sandbox.resources.documents import Documents
 from evergreen_server.providers.runway.sandbox.resources.previews import Previews
 from evergreen_server.providers.runway.sandbox.resources.realtime import Realtime
+from evergreen_server.providers.runway.sandbox.resources.routed import Routed
 from evergreen_server.providers.runway.sandbox.resources.routers import Routers
 from evergreen_server.providers.runway.sandbox.resources.shelves import Shelves
 from evergreen_server.providers.runway.sandbox.resources.voices import Voices
@@ -29,6 +31,7 @@ def resource_routes(
     assets: Assets,
     previews: Previews,
     tasks: Tasks,
+    creation: Creation,
     creates: Sequence[Route],
     script: Script,
 ) -> list[Route]:
@@ -42,6 +45,7 @@ def resource_routes(
         Realtime(shelves=shelves, books=books),
         Conversations(shelves=shelves, previews=previews),
         Routers(shelves=shelves),
+        Routed(shelves=shelves, books=books, media=media, creation=creation),
         Workflows(shelves=shelves, books=books, tasks=tasks, creates=handlers, script=script),
         Webapp(shelves=shelves),
     )

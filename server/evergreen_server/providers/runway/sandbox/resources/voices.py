@@ -55,7 +55,8 @@ class Voices:
         ]
 
     async def _list(self, asked: Asked) -> Answer:
-        return page(Query(asked.query), self._shelves.voices.all(), lambda voice: self._shown(voice, asked))
+        shelf = self._shelves.voices
+        return page(Query(asked.query), shelf.all(), lambda voice: self._shown(voice, asked), number=shelf.number)
 
     async def _create(self, asked: Asked) -> Answer:
         if issues := body_issues(_NEW, asked):

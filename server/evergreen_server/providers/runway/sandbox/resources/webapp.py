@@ -46,7 +46,7 @@ class Webapp:
             for charge in self._shelves.charges.all()
             if start <= charge.created_at < end and (not workspaces or str(charge.workspace_id) in workspaces)
         ]
-        return page(query, found, _charge)
+        return page(query, found, _charge, number=self._shelves.charges.number)
 
     async def _logs(self, asked: Asked) -> Answer:
         query = Query(asked.query)
@@ -64,7 +64,7 @@ class Webapp:
             and (not emails or event.actor_email in emails)
             and (not workspaces or str(event.workspace_id) in workspaces)
         ]
-        return page(query, found, _summary)
+        return page(query, found, _summary, number=self._shelves.audit_events.number)
 
     async def _log(self, asked: Asked) -> Answer:
         query = Query(asked.query)

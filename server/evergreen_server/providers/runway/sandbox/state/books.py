@@ -74,6 +74,11 @@ class Books:
         lane = self._lanes.get(model)
         return 0 if lane is None else lane.used_today(now)
 
+    def at_limit(self, model: str, now: float) -> bool:
+        """Returns whether another task of a model would wait for one that runs."""
+        self._advance(model, now)
+        return self._lane(model).full
+
     def create(self, record: TaskRecord) -> Task:
         """Creates a task, charged and queued. Raises NotEnoughCredits, DailyLimitReached."""
         now = record.created_at

@@ -30,6 +30,11 @@ class Lane:
     def full_today(self, now: float) -> bool:
         return self.max_daily is not None and self.used_today(now) >= self.max_daily
 
+    @property
+    def full(self) -> bool:
+        """Returns whether another task would have to wait."""
+        return self.max_concurrent is not None and self._active >= self.max_concurrent
+
     def add(self, task: Task) -> None:
         """Adds a task at its creation time, to which the lane must have been advanced."""
         at = task.record.created_at
