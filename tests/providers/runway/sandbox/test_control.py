@@ -86,7 +86,7 @@ async def test_a_tier_brings_its_published_limits(runway: Caller) -> None:
 
     account = (await runway.call("GET", "/v1/organization")).json
 
-    assert account["creditBalance"] == 12.5
+    assert account["creditBalance"] == 12
     assert account["tier"]["maxMonthlyCreditSpend"] == 10_000
     assert account["tier"]["models"]["veo3.1"] == {"maxConcurrentGenerations": 1, "maxDailyGenerations": 50}
 
