@@ -1,7 +1,6 @@
 """Two tables of prices, written apart: what the sandbox charges is never above what the service quotes."""
 
 import itertools
-from collections.abc import Iterator
 from random import Random
 
 import pytest
@@ -10,71 +9,19 @@ from evergreen_server.ports.specs import CLIPS, Json
 from evergreen_server.providers.runway.catalog.models import (
     Operation,
     RunwayModels,
-    check_body,
     duration_bounds,
     price_bound,
 )
-from evergreen_server.providers.runway.catalog.rules import Duration, Flag, Number, OneOf, Rule, Text, Whole
-from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object, Uri
+from evergreen_server.providers.runway.catalog.rules import OneOf
 from evergreen_server.providers.runway.catalog.table import TABLE
 from evergreen_server.providers.runway.sandbox.generation.assets import Asset, named_in
 from evergreen_server.providers.runway.sandbox.generation.prices import Order, charge
 from evergreen_server.providers.runway.sandbox.generation.shape import clip_seconds
+from tests.providers.runway.sandbox.drawing import bodies
 from tests.providers.runway.sandbox.driver import Caller, body, data_uri, picture
 from tests.providers.runway.sandbox.made import clip, sound
 
-DRAWN_PER_ROW = 150
 ROWS = [key for key in TABLE if key[0] in CLIPS]
-
-
-def drawn(rule: Rule, source: Random) -> Json:
-    """Draws a value that the rule takes, mostly."""
-    match rule:
-        case Text(maximum, minimum):
-            return "word " * max(1, minimum)
-        case Uri(kind):
-            return f"runway://{kind}-{source.randrange(1000)}"
-        case OneOf(values):
-            return source.choice(values)
-        case Flag():
-            return source.random() < 0.5
-        case Duration(low, high, auto):
-            return "auto" if auto and source.random() < 0.3 else source.randint(low or 1, high or 30)
-        case Whole(low, high):
-            return source.randint(low or 0, high or 10)
-        case Number(low, high):
-            return round(source.uniform(low or 0.0, high or 1.0), 2)
-        case Items(item, maximum, minimum):
-            return [drawn(item, source) for _ in range(source.randint(max(minimum, 1), min(maximum or 4, 10)))]
-        case Frames(mode):
-            loose: list[Json] = [{"uri": "runway://picture-1"}] * source.randint(1, 9)
-            first: list[Json] = [{"uri": "runway://picture-1", "position": "first"}]
-            last: list[Json] = [{"uri": "runway://picture-2", "position": "last"}]
-            ways: list[Json] = ["runway://picture-1", first]
-            ways += [first + last] if mode != "first" else []
-            return source.choice([*ways, loose] if mode == "modes" else ways)
-        case Object(members, required):
-            return {
-                name: drawn(one, source) for name, one in members.items() if name in required or source.random() < 0.3
-            }
-    raise AssertionError(rule)
-
-
-def bodies(operation: Operation, model: str, source: Random) -> Iterator[dict[str, Json]]:
-    """Draws bodies that the table accepts."""
-    row, found = TABLE[operation, model], 0
-    for _ in range(DRAWN_PER_ROW * 20):
-        keep = source.random()
-        made: dict[str, Json] = {"model": model}
-        for name, rule in row.fields.items():
-            if name in row.required or (source.random() < keep and name != "draftTaskId"):
-                made[name] = drawn(rule, source)
-        if not check_body(operation, made):
-            found += 1
-            yield made
-        if found == DRAWN_PER_ROW:
-            return
-    assert found > 20, f"too few bodies for {operation} {model}"
 
 
 def measured(operation: Operation, body: dict[str, Json], source: Random) -> list[Asset]:

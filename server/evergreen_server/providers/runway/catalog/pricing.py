@@ -42,6 +42,11 @@ def _of(prices: Prices, label: str) -> int:
     return dict(prices).get(label, max(price for _, price in prices))
 
 
+def _credits(millicredits: int) -> int:
+    """Returns whole credits, since the provider charges no part of one for frames; nor less than one."""
+    return max(1, math.ceil(millicredits / 1000)) * 1000
+
+
 def given(body: Body, name: str) -> int:
     """Returns how many items a list of the body has."""
     value = body.get(name)
@@ -84,7 +89,7 @@ def of_source(*prices: tuple[str, int], seconds: float = 1.0, label: Label = _al
     """Prices every so many seconds of the source."""
 
     def bound(body: Body, source: float | None) -> int | None:
-        return None if source is None else math.ceil(source / seconds) * _of(prices, label(body))
+        return None if source is None else _credits(math.ceil(source / seconds) * _of(prices, label(body)))
 
     return Pricing(prices=_listed(PriceUnit.SECOND, prices, seconds), bound=bound)
 
@@ -93,7 +98,7 @@ def of_frames(*prices: tuple[str, int], label: Label, rate: Callable[[Body], flo
     """Prices each frame of a video as long as the source, with at most so many frames per second."""
 
     def bound(body: Body, source: float | None) -> int | None:
-        return None if source is None else max(1000, math.ceil(source * rate(body)) * _of(prices, label(body)))
+        return None if source is None else _credits(math.ceil(source * rate(body)) * _of(prices, label(body)))
 
     return Pricing(prices=_listed(PriceUnit.FRAME, prices), bound=bound)
 
