@@ -18,7 +18,7 @@ ARGS ?=
 # five, each with its servers, since a container may show all cores of its host and lend only a few.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + min(4, os.cpu_count() or 1))')
 
-.PHONY: help setup proto docs check-proto fmt lint types check-locks check-deploy check test typescript \
+.PHONY: help setup proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
 	test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer chaos outages run demo bench build locks clean
 
 help: ## List the targets
@@ -92,7 +92,10 @@ check-deploy: setup ## Lint the Dockerfile, and check compose.yaml against the C
 	@test "$$(uname)" != Linux || $(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 
-check: lint types check-proto check-locks check-deploy ## Run every check that is not a test
+check-catalog: setup ## Compare the table of models with the types of the provider's SDK
+	$(PY) scripts/compare_sdk.py
+
+check: lint types check-proto check-locks check-deploy check-catalog ## Run every check that is not a test
 
 ## Running it.
 

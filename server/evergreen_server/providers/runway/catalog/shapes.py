@@ -233,7 +233,7 @@ class Frames:
         elif isinstance(value, list):
             yield from bounds(path, "array", len(value), 1, self.most)
             for index, item in enumerate(value):
-                yield from self._item().issues(item, (*path, index))
+                yield from self.item.issues(item, (*path, index))
             if self.mode != "untyped":
                 yield from self._positions(value, path)
         else:
@@ -244,7 +244,9 @@ class Frames:
         """Returns the greatest length of the list; None where no bound is known."""
         return {"first": 1, "first_last": 2}.get(self.mode, self.maximum)
 
-    def _item(self) -> Object:
+    @property
+    def item(self) -> Object:
+        """Returns what each picture of the list must be."""
         match self.mode:
             case "first":
                 return Object(

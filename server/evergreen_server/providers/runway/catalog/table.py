@@ -1,6 +1,12 @@
 """The table: what each model takes in each operation, by the provider's own field names.
 
-A bound that is not known is left open (None), so that nothing is refused which the provider may take.
+Which fields there are, which are required and which values they have is compared with the provider's SDK, see
+`scripts/compare_sdk.py`. What its types do not say has these sources: bounds of lengths and counts its OpenAPI
+description (of August and September 2026), lower ones also the smallest values in the SDK's own tests; rules between
+fields and bounds of media the words in both, and the provider's guides to inputs; prices its price pages. A bound that
+is not known is left open (None), so that nothing is refused which the provider may take; but where a request could then
+ask for too much, it is the largest of any model (`LONGEST_SECONDS`, `LONGEST_SOURCE_SECONDS`, `MOST_OUTPUTS`,
+`MOST_REFERENCES`).
 """
 
 from collections.abc import Mapping
