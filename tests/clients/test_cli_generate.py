@@ -179,10 +179,11 @@ async def test_a_watched_picture_ends_with_its_path_on_stdout(service: ScriptedS
 
 async def test_a_terminal_gets_a_live_bar_of_a_sound(service: ScriptedService, evergreen: CommandLine) -> None:
     sound = {"kind_made": "MEDIA_KIND_SOUND"}
+    costly = {"charged_credits": 1.0, "cost_basis": "COST_BASIS_UPPER_BOUND"}
     service.streams = [
         [
             event(1, stage="JOB_STAGE_GENERATING", progress=0.25, **sound),
-            event(2, state="FAILED", **sound),
+            event(2, state="FAILED", **sound, **costly),
         ]
     ]
     terminal, end = pty.openpty()
@@ -195,6 +196,7 @@ async def test_a_terminal_gets_a_live_bar_of_a_sound(service: ScriptedService, e
 
     assert (ended.code, ended.stdout) == (3, "")
     assert re.search(r"s …job-1 sound GENERATING .*━.* 25% .*0:00:00", shown)
+    assert re.search(r"FAILED  at most 1 credit\b", shown)
 
 
 @pytest.mark.parametrize("folder", [True, False], ids=["folder", "file"])
@@ -314,6 +316,8 @@ MODELS = [
                 prices=[
                     Price(unit=U.PRICE_UNIT_PICTURE, quantity=1, credits=5, condition="720p"),
                     Price(unit=U.PRICE_UNIT_PICTURE, quantity=1, credits=8, condition="1080p"),
+                    Price(unit=U.PRICE_UNIT_PICTURE, quantity=1, credits=6, condition="a"),
+                    Price(unit=U.PRICE_UNIT_PICTURE, quantity=1, credits=7, condition="b"),
                 ],
             )
         ],
@@ -356,7 +360,7 @@ async def test_models_are_listed_by_kind_with_inputs_bounds_and_prices(
         ["MODEL", "OPERATION", "TAKES", "CHOICES", "SECONDS", "CREDITS"],
         [
             *("gen4_image", "text to image", "prompt ≤ 1,000, reference ≤ 3", "1280:720", "-"),
-            "5 per picture 720p; 8 per picture 1080p",
+            "5 per picture (720p); 8 per picture (1080p); 6 per picture (a) (+1)",
         ],
         [
             *("eleven_v3", "text to speech", "-", "voice-0 voice-1 voice-2 voice-3 voice-4 voice-5 (+3)", "-"),

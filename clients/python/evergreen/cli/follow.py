@@ -119,7 +119,7 @@ def ending(job: Job) -> str:
     """Returns the outcome and the cost of a final job, as one line."""
     cost = credits_of(job) if job.HasField("charged_credits") else ""
     basis = "at most " if job.cost_basis == CostBasis.COST_BASIS_UPPER_BOUND else ""
-    parts = [name(job), state_name(job), f"{basis}{cost} credits" if cost else ""]
+    parts = [name(job), state_name(job), f"{basis}{cost} credit{'' if cost == '1' else 's'}" if cost else ""]
     parts += [f"{job.error.message} ({job.error.reason})"] if job.HasField("error") else []
     parts += [f"warning: {warning.message} ({warning.code})" for warning in job.warnings]
     return "  ".join(part for part in parts if part)

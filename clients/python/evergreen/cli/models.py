@@ -9,9 +9,6 @@ from evergreen.cli.session import global_options, session
 from evergreen.specs import ALL_KINDS
 from evergreen.v1.video_pb2 import MediaRole, Model, Operation, OperationRules, Price, PriceUnit
 
-_MOST = 6
-"""The number of values of a list that a table shows."""
-
 
 @click.command()
 @click.option(
@@ -57,7 +54,7 @@ def _row(rules: OperationRules) -> tuple[str, ...]:
         ", ".join(_inputs(rules)),
         _some([*rules.ratios, *rules.resolutions, *rules.voices, *rules.languages]),
         _lengths(rules),
-        "; ".join(map(_price, rules.prices)) or "unknown",
+        _some([_price(price) for price in rules.prices], most=3, apart="; ") or "unknown",
     )
 
 
@@ -83,12 +80,13 @@ def _lengths(rules: OperationRules) -> str:
 
 
 def _price(price: Price) -> str:
-    """Returns a price in words: `5 per second`, `1 per 50 characters with …`."""
+    """Returns a price in words: `5 per second`, `8 per picture (1080p)`, `1 per 50 characters`."""
+    condition = f" ({price.condition})" if price.condition else ""
     if not price.unit:
-        return f"{number(price.credits_per_second)} per second {price.condition}".strip()
+        return f"{number(price.credits_per_second)} per second{condition}"
     unit = _word(_UNITS, price.unit)
     counted = unit if price.quantity in (0, 1) else f"{number(price.quantity)} {unit}s"
-    return f"{number(price.credits)} per {counted} {price.condition}".strip()
+    return f"{number(price.credits)} per {counted}{condition}"
 
 
 def _word(names: Mapping[int, str], value: int) -> str:
@@ -105,10 +103,10 @@ _ROLES = _names(MediaRole.items(), "MEDIA_ROLE_")
 _UNITS = _names(PriceUnit.items(), "PRICE_UNIT_")
 
 
-def _some(values: Sequence[str]) -> str:
+def _some(values: Sequence[str], most: int = 6, apart: str = " ") -> str:
     """Returns the first few values; JSON output has all of them."""
-    rest = len(values) - _MOST
-    return " ".join([*values[:_MOST], *([f"(+{rest})"] if rest > 0 else [])])
+    rest = len(values) - most
+    return apart.join(values[:most]) + (f" (+{rest})" if rest > 0 else "")
 
 
 def _runs(numbers: Sequence[int]) -> str:
