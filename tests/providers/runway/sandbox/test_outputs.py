@@ -4,6 +4,7 @@ import asyncio
 import zipfile
 from io import BytesIO
 from urllib.parse import urlsplit
+from xml.etree import ElementTree
 
 import av
 import pytest
@@ -188,3 +189,33 @@ async def made(runway: Caller, asked: dict[str, object]) -> str:
     assert answer.status == 200, answer.data
     await runway.advance(300)
     return str((await runway.task(answer.json["id"]))["output"][0])
+
+
+async def test_the_sound_of_a_sequence_is_a_file_beside_it(runway: Caller) -> None:
+    loud = await runway.call("GET", await made(runway, {"model": "veo3.1", "ratio": "1280:720"}), headers={})
+    asked = {
+        "model": "aleph2", "promptText": "at night", "outputFormat": "png_sequence",
+        "videoUri": data_uri(loud.data, "video/mp4"),
+    }  # fmt: skip
+    task_id = (await runway.call("POST", "/v1/video_to_video", json=asked)).json["id"]
+    await runway.advance(300)
+
+    frames, track = (await runway.task(task_id))["output"]
+
+    with av.open(BytesIO((await runway.call("GET", track, headers={})).data)) as container:
+        seconds = sum(frame.samples / frame.sample_rate for frame in container.decode(audio=0))
+    assert urlsplit(frames).path.endswith("/0.zip")
+    assert urlsplit(track).path.endswith("/1.wav")
+    assert seconds == pytest.approx(4, abs=0.1)
+
+
+async def test_a_padded_drawing_can_still_be_read(runway: Caller) -> None:
+    await runway.fault("large_output", bytes=500_000)
+    asked = {"model": "recraft_v4_1_vector", "promptText": "a sign"}
+    task_id = (await runway.call("POST", "/v1/text_to_image", json=asked)).json["id"]
+    await runway.advance(300)
+
+    drawn = (await runway.call("GET", (await runway.task(task_id))["output"][0], headers={})).data
+
+    assert len(drawn) > 500_000
+    assert ElementTree.fromstring(drawn).get("width") == "256"

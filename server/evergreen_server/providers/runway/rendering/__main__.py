@@ -13,7 +13,7 @@ from evergreen_server.providers.runway.rendering.finishing import make_finished
 from evergreen_server.providers.runway.rendering.job import Job, Work
 from evergreen_server.providers.runway.rendering.pictures import make_drawing, make_enlargement, make_picture
 from evergreen_server.providers.runway.rendering.probing import probe
-from evergreen_server.providers.runway.rendering.sounds import make_effect, make_speech, make_voice
+from evergreen_server.providers.runway.rendering.sounds import make_effect, make_sound, make_speech, make_voice
 
 _MEMORY_MOST = 6 * 1024**3
 _WORKS: Mapping[Work, Callable[[Job], None]] = {
@@ -24,6 +24,7 @@ _WORKS: Mapping[Work, Callable[[Job], None]] = {
     "speech": make_speech,
     "effect": make_effect,
     "voice": make_voice,
+    "sound": make_sound,
     "finish": make_finished,
 }
 

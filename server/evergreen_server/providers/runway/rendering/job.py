@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 __all__ = ["Form", "Job", "Sound", "Work"]
 
-Work: TypeAlias = Literal["clip", "picture", "enlargement", "drawing", "speech", "effect", "voice", "finish"]
+Work: TypeAlias = Literal["clip", "picture", "enlargement", "drawing", "speech", "effect", "voice", "sound", "finish"]
 
 Form: TypeAlias = Literal[
     "mp4", "mov", "prores", "frames", "hdr10", "hlg", "exr",

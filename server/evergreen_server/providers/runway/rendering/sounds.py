@@ -20,6 +20,7 @@ __all__ = [
     "heard",
     "hum",
     "make_effect",
+    "make_sound",
     "make_speech",
     "make_voice",
     "speech",
@@ -59,6 +60,11 @@ def make_voice(job: Job) -> None:
     rate = _rate(job)
     pieces = _gathered(heard(job.source, rate=rate, seconds=job.seconds), rate)
     write_sound(job.target, job.form, rate, _gated(pieces, rate) if job.gate else _revoiced(pieces, job.pitch, rate))
+
+
+def make_sound(job: Job) -> None:
+    """Writes the sound of the source as it is."""
+    write_sound(job.target, job.form, job.sample_rate, heard(job.source, rate=job.sample_rate, seconds=job.seconds))
 
 
 def speech(text: str, *, speed: float, pitch: float, loudness: float, rate: int) -> Iterator[Samples]:

@@ -42,7 +42,8 @@ def clip(operation: Operation, body: Mapping[str, Json], media: Sequence[Asset])
         width=width,
         height=height,
         seconds=min(clip_seconds(operation, body, video), SECONDS_MOST),
-        sound=has_sound(body),
+        # A sequence of pictures keeps the sound of the video that it is made from, as a file of its own.
+        sound=has_sound(body) or (form == "frames" and video is not None and video.sound),
         source=source_of(first),
         making={"profile": prores_profile(profile)} if form == "prores" else {},
     )

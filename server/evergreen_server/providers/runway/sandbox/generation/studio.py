@@ -19,7 +19,7 @@ from evergreen_server.providers.runway.catalog.models import Json
 from evergreen_server.providers.runway.rendering.job import Job
 from evergreen_server.providers.runway.sandbox.state.tasks import ENDINGS, TaskRecord
 
-_SECONDS_MOST = 300.0
+JOB_SECONDS_MOST = 300.0
 
 
 class RenderFailed(Exception):
@@ -27,62 +27,63 @@ class RenderFailed(Exception):
 
 
 class Studio:
-    """Owns the workers and the folder of finished outputs. A worker is started when first needed."""
+    """Owns the workers and the folder of finished outputs. A worker is started when first needed.
 
-    def __init__(self, *, outputs: Path, assets: Path, workers: int) -> None:
+    With several workers, media are measured by one more, so that no create waits for long videos to be made.
+    """
+
+    def __init__(self, *, outputs: Path, assets: Path, workers: int, job_seconds: float = JOB_SECONDS_MOST) -> None:
+        """Ends a worker whose job takes longer, in real seconds."""
         self._outputs = outputs
         self._assets = assets
-        self._workers = [_Worker() for _ in range(workers)]
-        self._idle: SimpleQueue[_Worker] = SimpleQueue()
-        for worker in self._workers:
-            self._idle.put(worker)
-        self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="studio")
+        self._makers = _Crew(workers, job_seconds)
+        self._measurers = _Crew(1, job_seconds) if workers > 1 else self._makers
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def output(self, record: TaskRecord, number: int, *, scale: float) -> Path:
-        """Returns one of the task's files, made on the first call; what is made alike from the same shares a file."""
-        job = _job(record, number, scale)
+    async def output(self, record: TaskRecord, file: str, *, scale: float) -> Path:
+        """Returns one of the task's files, made on the first call; what is made alike from the same shares a file.
+
+        Raises RenderFailed.
+        """
+        job = _job(record, file, scale)
         name = hashlib.sha256(json.dumps(asdict(job)).encode()).hexdigest()
-        target = self._outputs / f"{name}.{ENDINGS[record.form]}"
-        async with self._locks.setdefault(name, asyncio.Lock()):
-            if not target.exists():
-                placed = replace(
-                    job,
-                    target=str(target),
-                    source=job.source and str(self._assets / job.source),
-                    references=[str(self._assets / one) for one in job.references],
-                )
-                await self._run(asdict(placed))
-        self._locks.pop(name, None)
+        target = (self._outputs / name).with_suffix(Path(file).suffix)
+        try:
+            async with self._locks.setdefault(name, asyncio.Lock()):
+                if not target.exists():
+                    placed = replace(
+                        job,
+                        target=str(target),
+                        source=job.source and str(self._assets / job.source),
+                        references=[str(self._assets / one) for one in job.references],
+                    )
+                    await self._makers.run(asdict(placed))
+        except RenderFailed:
+            # A worker that was killed cannot remove what it had begun.
+            for begun in self._outputs.glob(f"{name}.*"):
+                begun.unlink(missing_ok=True)
+            raise
+        finally:
+            self._locks.pop(name, None)
         return target
 
     async def probe(self, path: Path, *, kind: Literal["video", "audio"] = "video") -> Mapping[str, float]:
         """Returns what `rendering.probing` measures in a video or a sound. Raises RenderFailed."""
-        answer = await self._run({"work": "probe", "source": str(path), "kind": kind})
+        answer = await self._measurers.run({"work": "probe", "source": str(path), "kind": kind})
         return {name: value for name, value in answer.items() if isinstance(value, int | float)}
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        for worker in self._workers:
-            worker.stop()
-        self._threads.shutdown(wait=True)
-
-    async def _run(self, job: dict[str, Json]) -> dict[str, Json]:
-        answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._call, job)
-        if "error" in answer:
-            raise RenderFailed(str(answer["error"]))
-        return answer
-
-    def _call(self, job: dict[str, Json]) -> dict[str, Json]:
-        worker = self._idle.get()
-        try:
-            return worker.call(job)
-        finally:
-            self._idle.put(worker)
+        self._makers.close()
+        self._measurers.close()
 
 
-def _job(record: TaskRecord, number: int, scale: float) -> Job:
+def _job(record: TaskRecord, file: str, scale: float) -> Job:
     """Returns what makes an output, with its media by their digests."""
+    number, _, ending = file.partition(".")
+    if ending == "wav" and record.form == "frames":
+        assert record.source is not None
+        seconds, source = record.clip_seconds, record.source.digest
+        return Job(work="sound", target="", form="wav", source=source, kind="video", seconds=seconds)
     moving = ENDINGS[record.form] in ("mp4", "mov", "zip")
     # Encoders of video take even sides.
     step = 2 if moving else 1
@@ -96,7 +97,7 @@ def _job(record: TaskRecord, number: int, scale: float) -> Job:
         source=record.source.digest if record.source else "",
         kind=record.source.kind if record.source else "",
         references=[one.digest for one in record.references],
-        seed=seed if moving else seed + number,
+        seed=seed if moving else seed + int(number),
         width=width,
         height=height,
         seconds=record.clip_seconds,
@@ -105,10 +106,41 @@ def _job(record: TaskRecord, number: int, scale: float) -> Job:
     )
 
 
+class _Crew:
+    """Workers that share jobs, each with a thread that waits for it."""
+
+    def __init__(self, workers: int, job_seconds: float) -> None:
+        self._workers = [_Worker(job_seconds) for _ in range(workers)]
+        self._idle: SimpleQueue[_Worker] = SimpleQueue()
+        for worker in self._workers:
+            self._idle.put(worker)
+        self._threads = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="studio")
+
+    async def run(self, job: dict[str, Json]) -> dict[str, Json]:
+        answer = await asyncio.get_running_loop().run_in_executor(self._threads, self._call, job)
+        if "error" in answer:
+            raise RenderFailed(str(answer["error"]))
+        return answer
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for worker in self._workers:
+            worker.stop()
+        self._threads.shutdown(wait=True)
+
+    def _call(self, job: dict[str, Json]) -> dict[str, Json]:
+        worker = self._idle.get()
+        try:
+            return worker.call(job)
+        finally:
+            self._idle.put(worker)
+
+
 class _Worker:
     """One process running the package `rendering`, used by one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, job_seconds: float) -> None:
+        self._job_seconds = job_seconds
         self._process: subprocess.Popen[str] | None = None
         self._stopped = False
 
@@ -119,7 +151,7 @@ class _Worker:
         assert process.stdin is not None
         assert process.stdout is not None
         # The bound on a job: a killed worker closes its pipe, which ends the read below.
-        bound = Timer(_SECONDS_MOST, process.kill)
+        bound = Timer(self._job_seconds, process.kill)
         bound.start()
         try:
             process.stdin.write(json.dumps(job) + "\n")

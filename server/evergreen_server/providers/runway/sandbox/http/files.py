@@ -105,8 +105,7 @@ class Files:
             passage.enter(200)
             return not_the_file(name)
         try:
-            number, scale = int(name.partition(".")[0]), self._controls.settings.render_scale
-            file = await self._studio.output(task.record, number, scale=scale)
+            file = await self._studio.output(task.record, name, scale=self._controls.settings.render_scale)
         except RenderFailed as exc:
             logger.warning("output not rendered", extra={"task_id": task_id, "cause": str(exc)})
             passage.enter(500)

@@ -18,8 +18,9 @@ from evergreen_server.providers.runway.sandbox.http.faults import Fault
 from evergreen_server.providers.runway.sandbox.state.tasks import TaskRecord
 
 _CHUNK = 256 * 1024
+_FILLER = {".svg": b"\n" * _CHUNK}
 _ZEROS = bytes(_CHUNK)
-# A `free` box with a 64-bit length: an MP4 reader skips it, so a padded clip still plays.
+# A `free` box with a 64-bit length: an MP4 reader skips it, so a padded clip still plays. Other readers stop before it.
 _BOX_HEADER = 16
 
 _TYPES = {
@@ -63,7 +64,7 @@ def _encode(data: bytes) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Body:
-    """A clip followed by padding, as one run of bytes that is never held in memory."""
+    """An output followed by padding, as one run of bytes that is never held in memory."""
 
     path: Path
     clip_bytes: int
@@ -80,10 +81,11 @@ class Body:
             stop = min(end, self.clip_bytes, start + _CHUNK)
             yield await loop.run_in_executor(self.threads, _read, self.path, start, stop)
             start = stop
-        header = b"\0\0\0\1free" + self.padding.to_bytes(8)
+        filler = _FILLER.get(self.path.suffix)
+        header = filler or b"\0\0\0\1free" + self.padding.to_bytes(8)
         while start < end:
             offset = start - self.clip_bytes
-            piece = header[offset:] if offset < _BOX_HEADER else _ZEROS
+            piece = header[offset:] if offset < _BOX_HEADER else filler or _ZEROS
             yield piece[: end - start]
             start += min(len(piece), end - start)
 

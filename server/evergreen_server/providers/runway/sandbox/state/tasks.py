@@ -95,8 +95,9 @@ class TaskRecord:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Returns the names of the outputs."""
-        return tuple(f"{number}.{ENDINGS[self.form]}" for number in range(self.outputs))
+        """Returns the names of the outputs; the sound of a sequence is a file beside it."""
+        files = [f"{number}.{ENDINGS[self.form]}" for number in range(self.outputs)]
+        return (*files, f"{self.outputs}.wav") if self.form == "frames" and self.sound else tuple(files)
 
     @property
     def seconds_to_end(self) -> float:
