@@ -26,6 +26,10 @@ class RenderFailed(Exception):
     """The worker could not read the source, or died while reading it."""
 
 
+_LEAST_SIDES = {"hdr10": 16, "hlg": 16}
+"""Of what HEVC encodes; other forms take any size."""
+
+
 class Studio:
     """Owns the workers and the folder of finished outputs. A worker is started when first needed.
 
@@ -87,7 +91,8 @@ def _job(record: TaskRecord, file: str, scale: float) -> Job:
     moving = ENDINGS[record.form] in ("mp4", "mov", "zip")
     # Encoders of video take even sides.
     step = 2 if moving else 1
-    width, height = (max(step, round(side * scale) // step * step) for side in (record.width, record.height))
+    least = _LEAST_SIDES.get(record.form, step)
+    width, height = (max(least, round(side * scale) // step * step) for side in (record.width, record.height))
     # Without a source the picture is generated, one per prompt; of several outputs each differs, but for clips.
     seed = 0 if moving and record.source else int(hashlib.sha256(record.prompt_text.encode()).hexdigest()[:8], 16)
     making = {"work": "clip", "sound": "hum" if record.sound else "", **record.making}
