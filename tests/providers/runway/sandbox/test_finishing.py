@@ -238,6 +238,34 @@ async def test_an_avatar_is_as_long_as_the_sound_that_it_is_given(runway: Caller
     assert (found.seconds, found.sounds) == (pytest.approx(2.5, abs=0.1), 1)
 
 
+async def test_an_avatar_of_the_account_is_seen_and_speaks_in_its_voice_once_both_are_ready(runway: Caller) -> None:
+    red = BytesIO()
+    Image.new("RGB", (640, 360), (220, 20, 20)).save(red, "PNG")
+    wished = {"type": "text", "prompt": "a calm and friendly voice", "model": "eleven_ttv_v3"}
+    voice = (await runway.call("POST", "/v1/voices", json={"name": "calm", "from": wished})).json["id"]
+    avatar = (
+        await runway.call("POST", "/v1/avatars", json={
+            "name": "Ada", "referenceImage": data_uri(red.getvalue()), "personality": "kind",
+            "voice": {"type": "runway-live-preset", "presetId": "clara"},
+        })
+    ).json["id"]  # fmt: skip
+    asked = {
+        "model": "gwm1_avatars",
+        "avatar": {"type": "custom", "avatarId": avatar},
+        "speech": {"type": "text", "text": LINE, "voice": {"type": "custom", "id": voice}},
+    }
+    early = await runway.call("POST", "/v1/avatar_videos", json=asked)
+    await runway.advance(3600)
+
+    data = (await made(runway, "avatar_videos", asked)).file.data
+
+    with av.open(BytesIO(data)) as container:
+        pixel = next(container.decode(video=0)).to_ndarray(format="rgb24")[90, 160]
+    assert early.status == 400
+    assert [issue["path"][0] for issue in early.json["issues"]] == ["avatar", "speech"]
+    assert [int(part) for part in pixel] == pytest.approx([220, 20, 20], abs=25)
+
+
 @pytest.mark.parametrize(
     ("more", "place"),
     [

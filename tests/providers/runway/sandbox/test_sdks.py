@@ -89,6 +89,25 @@ async def use_it_async(url: str) -> None:
         await client.tasks.delete(again.id)
 
 
+async def make_other_kinds(url: str) -> None:
+    async with AsyncRunwayML(api_key=SANDBOX_KEY, base_url=url) as client, aiohttp.ClientSession() as session:
+        made = [
+            await client.text_to_image.create(
+                model="gpt_image_2", prompt_text="x", ratio="1920:1088", quality="low", output_count=2
+            ),
+            await client.text_to_speech.create(
+                model="eleven_v3", prompt_text="Good evening.", voice={"type": "runway-preset", "preset_id": "Maya"}
+            ),
+            await client.sound_effect.create(model="eleven_text_to_sound_v2", prompt_text="rain", duration=1.5),
+        ]
+        kinds = []
+        for one in made:
+            for output in (await one.wait_for_task_output(timeout=60)).output:
+                async with session.get(output) as answer:
+                    kinds.append(answer.content_type)
+    assert kinds == ["image/png", "image/png", "audio/mpeg", "audio/mpeg"]
+
+
 async def use_node(running: Caller) -> None:
     """Does the same through `node/check.mjs`."""
     command = ("node", "check.mjs", running.url, SANDBOX_KEY, IMAGE)
@@ -108,6 +127,7 @@ async def test_the_official_sdks_create_wait_delete_fail_and_raise_their_own_err
         group.create_task(asyncio.to_thread(see_it_fail, running.url))
         group.create_task(use_it_async(running.url))
         group.create_task(meet_every_error(running.url))
+        group.create_task(make_other_kinds(running.url))
         group.create_task(use_node(running))
 
     deleted = [task for task in (await running.control("GET", "tasks"))["tasks"] if task["deleted"]]

@@ -27,7 +27,7 @@ from evergreen_server.providers.runway.sandbox.http.faults import Fault
 from evergreen_server.providers.runway.sandbox.settings import Settings
 from evergreen_server.providers.runway.sandbox.state.books import Books, DailyLimitReached, NotEnoughCredits
 from evergreen_server.providers.runway.sandbox.state.clock import SimulatedClock
-from evergreen_server.providers.runway.sandbox.state.tasks import MILLI, PlannedFailure, TaskRecord, credits_of
+from evergreen_server.providers.runway.sandbox.state.tasks import MILLI, PlannedFailure, Source, TaskRecord, credits_of
 
 _DRAFT_LIFE_SECONDS = 7 * 24 * 3600.0
 
@@ -39,7 +39,9 @@ _STILL_SECONDS, _SOUND_SECONDS = 2.5, 1.5
 class KnownResources(Protocol):
     """What the account has made before, and a body can name once it is ready."""
 
-    def has_avatar(self, avatar_id: str, now: float) -> bool: ...
+    def picture_of(self, avatar_id: str, now: float) -> str | None:
+        """Returns the picture of an avatar, by its SHA-256; None where there is no such avatar that is ready."""
+        ...
 
     def has_voice(self, voice_id: str, now: float) -> bool: ...
 
@@ -116,7 +118,7 @@ class Creation:
     def _unknown(self, body: Mapping[str, Json]) -> Iterator[Issue]:
         """Finds the custom avatar and voice of a talking head that do not exist, or not yet."""
         avatar, voice, now = inside(body, "avatar"), inside(inside(body, "speech"), "voice"), self._clock.now()
-        if avatar.get("type") == "custom" and not self._known.has_avatar(str(avatar.get("avatarId")), now):
+        if avatar.get("type") == "custom" and self._known.picture_of(str(avatar.get("avatarId")), now) is None:
             yield Issue(("avatar", "avatarId"), "custom", "Could not find Avatar")
         if voice.get("type") == "custom" and not self._known.has_voice(str(voice.get("id")), now):
             yield Issue(("speech", "voice", "id"), "custom", "Could not find Voice")
@@ -155,6 +157,9 @@ class Creation:
                 source=draft.source,
                 sound=draft.sound,
             )
+        avatar = inside(body, "avatar").get("avatarId")
+        if avatar is not None and (picture := self._known.picture_of(str(avatar), self._clock.now())) is not None:
+            product = replace(product, source=Source(digest=picture, kind="image"))
         order = Order(operation=operation, body=body, media=taken, seconds=product.seconds)
         longest = duration_bounds(operation, order.model)
         # Where the model chooses the length, the longest is reserved and the rest refunded at the end.

@@ -144,9 +144,10 @@ class Shelves:
                 case {"entry": dict(entry)}:
                     self._by_name[str(entry["shelf"])].replay(entry)
 
-    def has_avatar(self, avatar_id: str, now: float) -> bool:
-        """Returns whether there is such an avatar, and it is ready."""
-        return _is_ready(self.avatars.get(avatar_id), now)
+    def picture_of(self, avatar_id: str, now: float) -> str | None:
+        """Returns the digest of an avatar's picture; None where there is no such avatar that is ready."""
+        avatar = self.avatars.get(avatar_id)
+        return avatar.digest if avatar is not None and _is_ready(avatar, now) else None
 
     def has_voice(self, voice_id: str, now: float) -> bool:
         """Returns whether there is such a voice, and it is ready."""
