@@ -1,4 +1,4 @@
-"""The commands `evergreen serve`, `sandbox` and `token`. stdout gets one line, stderr the rest."""
+"""The commands `evergreen serve`, `sandbox`, `token` and `provider`. Data goes to stdout, all else to stderr."""
 
 import asyncio
 import json
@@ -6,7 +6,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import click
 import uvloop
@@ -15,6 +17,12 @@ from evergreen_server.config import Config, ConfigError
 from evergreen_server.runtime.addresses import listen_parts
 from evergreen_server.runtime.gc import tune_gc
 from evergreen_server.runtime.logs import set_up_logs
+
+if TYPE_CHECKING:
+    from evergreen_server.providers.runway.http.raw import RawAnswer
+
+BODY_LIMIT = 16 << 20
+"""Bytes of a body that an operator sends."""
 
 
 @click.command()
@@ -30,12 +38,7 @@ def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
     from evergreen_server.runtime.reload import FileUnusable
     from evergreen_storage import StorageError
 
-    try:
-        config = Config.from_env(os.environ, sandbox=sandbox, listen=listen, insecure=insecure)
-    except ConfigError as exc:
-        for error in exc.errors:
-            click.echo(error, err=True)
-        raise SystemExit(2) from exc
+    config = _config(sandbox=sandbox, insecure=insecure, listen=listen)
     set_up_logs(config.log_level, config.log_format)
 
     def ready(address: str, provider_url: str) -> None:
@@ -131,6 +134,98 @@ def token(name: str, projects: tuple[str, ...], all_projects: bool, rights: tupl
         click.echo(f"The token, which is kept nowhere: {made}", err=True)
 
 
+@click.group()
+def provider() -> None:
+    """Call the provider's own API, as an operator."""
+
+
+@provider.command()
+@click.argument("method", type=click.Choice(["GET", "POST", "PUT", "PATCH", "DELETE"], case_sensitive=False))
+@click.argument("path")
+@click.option("--body", type=click.File("rb"), metavar="FILE", help="The request's JSON; - is stdin.")
+@click.option("--yes", is_flag=True, help="Send it although it may change the account or cost credits.")
+@click.option(
+    "--timeout",
+    default=120.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long to wait for the answer.",
+)
+def call(method: str, path: str, body: IO[bytes] | None, yes: bool, timeout: float) -> None:
+    """Send one request to PATH, such as /v1/organization, with the server's key, and print the answer.
+
+    Uses RUNWAYML_API_SECRET, RUNWAYML_BASE_URL and EVERGREEN_PROVIDER_PROXY, as the server does. Sends the request
+    once. Exits with 1 if the provider answers with an error, or not at all.
+
+    What a POST creates here costs the account's credits, and no ledger, limit or queue of the service knows it.
+    """
+    from evergreen_server.ports.provider import ProviderUnavailable
+    from evergreen_server.providers.runway.http.proxies import Proxies
+    from evergreen_server.providers.runway.http.raw import call_once, path_error
+
+    method = method.upper()
+    if wrong := path_error(path):
+        raise click.BadParameter(wrong, param_hint="PATH")
+    if method != "GET" and not yes:
+        raise click.UsageError(
+            f"{method} may change the provider's account or cost credits, which no ledger or limit of the service "
+            "would know; repeat it with --yes"
+        )
+    config = _config(sandbox=False, insecure=True)
+    data = None if body is None else _json(body)
+
+    async def ask() -> "RawAnswer":
+        return await call_once(
+            method,
+            path,
+            data,
+            base_url=config.base_url,
+            api_key=config.api_secret,
+            proxies=Proxies(**config.provider_proxies),
+            seconds=timeout,
+        )
+
+    try:
+        answer = uvloop.run(ask())
+    except ProviderUnavailable as exc:
+        hint = "" if method == "GET" else " Whether it was carried out is not known."
+        raise click.ClickException(f"{exc}{hint}") from exc
+    click.echo(_readable(answer.body))
+    click.echo(f"HTTP {answer.status}" + ("" if answer.whole else ", and the answer is not whole"), err=True)
+    if not 200 <= answer.status < 300:
+        raise SystemExit(1)
+
+
+def _config(*, sandbox: bool, insecure: bool, listen: str | None = None) -> Config:
+    """Returns the settings; ends the process if they are invalid, with every error."""
+    try:
+        return Config.from_env(os.environ, sandbox=sandbox, listen=listen, insecure=insecure)
+    except ConfigError as exc:
+        for error in exc.errors:
+            click.echo(error, err=True)
+        raise SystemExit(2) from exc
+
+
+def _json(file: IO[bytes]) -> bytes:
+    data = file.read(BODY_LIMIT + 1)
+    if len(data) > BODY_LIMIT:
+        raise click.BadParameter(f"may have {BODY_LIMIT:,} bytes", param_hint="--body")
+    try:
+        json.loads(data)
+    except ValueError:
+        raise click.BadParameter("is not JSON", param_hint="--body") from None
+    return data
+
+
+def _readable(body: bytes) -> str:
+    """Returns an answer for a terminal: JSON indented, and no control characters."""
+    text = body.decode(errors="replace")
+    with suppress(ValueError, RecursionError):
+        text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    return "".join(letter if letter == "\n" or letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
 def _run(work: Callable[[asyncio.Event], Coroutine[object, object, None]]) -> None:
     async def until_signalled() -> None:
         stop = asyncio.Event()
@@ -149,6 +244,7 @@ def main() -> None:
 main.add_command(serve)
 main.add_command(sandbox)
 main.add_command(token)
+main.add_command(provider)
 
 if __name__ == "__main__":
     main()
