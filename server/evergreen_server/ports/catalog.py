@@ -7,6 +7,10 @@ from typing import Protocol
 
 from evergreen_server.ports.specs import FieldError, GenerationSpec, Role
 
+MEASURED_MORE = 0.05
+"""By how much a measured length (in seconds) or frame rate may exceed a bound: a container's sound seldom ends with its
+last frame. Quotes count with it."""
+
 
 class PriceUnit(StrEnum):
     """What a price counts: of what is made, or of the source where that decides."""

@@ -12,13 +12,10 @@ from evergreen_server.jobs.execution.pins import pin_of, spool
 from evergreen_server.jobs.execution.trouble import DecodersBusy, own_input
 from evergreen_server.jobs.model.job import Job, JobWarning, Pin
 from evergreen_server.jobs.model.states import Stage
-from evergreen_server.ports.catalog import MediaRule
+from evergreen_server.ports.catalog import MEASURED_MORE, MediaRule
 from evergreen_server.ports.media import Clip, MediaError, MediaRefused, MediaUnreachable
 from evergreen_server.ports.specs import Kind, Media, kind_of
 from evergreen_storage import AssetConflict, InvalidKey, NotFound
-
-TOLERANCE_SECONDS = 0.05
-"""How much longer than asked a container may claim to be: its sound seldom ends with its last frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,9 +135,9 @@ def _unfit(clip: Clip, rule: MediaRule) -> str:
     seconds = clip.duration_seconds
     if rule.min_seconds is not None and seconds < rule.min_seconds:
         return f"is {seconds:.1f} s long; the model takes {rule.min_seconds:g} s at least"
-    if rule.max_seconds is not None and seconds > rule.max_seconds + TOLERANCE_SECONDS:
+    if rule.max_seconds is not None and seconds > rule.max_seconds + MEASURED_MORE:
         return f"is {seconds:.1f} s long; the request allows {rule.max_seconds:g} s at most"
-    if rule.max_frame_rate is not None and clip.frame_rate > rule.max_frame_rate + TOLERANCE_SECONDS:
+    if rule.max_frame_rate is not None and clip.frame_rate > rule.max_frame_rate + MEASURED_MORE:
         return f"has {clip.frame_rate:g} frames per second; {rule.max_frame_rate:g} at most"
     if rule.max_side is not None and max(clip.width, clip.height) > rule.max_side:
         return f"has {clip.width}x{clip.height} pixels; no side may have more than {rule.max_side}"

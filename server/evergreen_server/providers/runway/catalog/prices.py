@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from evergreen_server.ports.catalog import PriceInfo, PriceUnit
+from evergreen_server.ports.catalog import MEASURED_MORE, PriceInfo, PriceUnit
 from evergreen_server.ports.specs import CLIPS, Json
 from evergreen_server.providers.runway.catalog.media_rules import source_rule
 from evergreen_server.providers.runway.catalog.operation_prices import OPERATION_PRICES
@@ -137,8 +137,11 @@ def price_bound(operation: Operation, body: Body, *, source_seconds: float | Non
     """
     model = str(operation if operation in RECIPES else body.get("model"))
     if operation not in CLIPS:
-        pricing, most = OPERATION_PRICES.get((operation, model)), source_rule(operation, model).max_seconds
-        lengths = [length for length in (most, source_seconds) if length is not None]
+        pricing, lengths = OPERATION_PRICES.get((operation, model)), list[float]()
+        if (most := source_rule(operation, model).max_seconds) is not None:
+            lengths.append(most)
+        if source_seconds is not None:
+            lengths.append(source_seconds + MEASURED_MORE)
         return None if pricing is None else pricing.bound(body, min(lengths, default=None))
     tariff, seconds = tariff_of(operation, model), _longest(operation, model, body)
     if tariff is None or seconds is None:

@@ -42,8 +42,8 @@ def _of(prices: Prices, label: str) -> int:
     return dict(prices).get(label, max(price for _, price in prices))
 
 
-def _credits(millicredits: int) -> int:
-    """Returns whole credits, since the provider charges no part of one for frames; nor less than one."""
+def _credits(millicredits: float) -> int:
+    """Returns whole credits, of which the provider charges no part for frames, nor less than one."""
     return max(1, math.ceil(millicredits / 1000)) * 1000
 
 
@@ -85,11 +85,14 @@ def of_text(characters: int, millicredits: int) -> Pricing:
     return Pricing(prices=_listed(PriceUnit.CHARACTER, (("", millicredits),), characters), bound=bound)
 
 
-def of_source(*prices: tuple[str, int], seconds: float = 1.0, label: Label = _always) -> Pricing:
-    """Prices every so many seconds of the source."""
+def of_source(*prices: tuple[str, int], seconds: float = 1.0, begun: bool = True) -> Pricing:
+    """Prices every so many seconds of the source; one that is only begun counts whole unless `begun` is False."""
 
-    def bound(body: Body, source: float | None) -> int | None:
-        return None if source is None else _credits(math.ceil(source / seconds) * _of(prices, label(body)))
+    def bound(_body: Body, source: float | None) -> int | None:
+        if source is None:
+            return None
+        count = math.ceil(source / seconds) if begun else source / seconds
+        return _credits(count * _of(prices, ""))
 
     return Pricing(prices=_listed(PriceUnit.SECOND, prices, seconds), bound=bound)
 
