@@ -17,7 +17,7 @@ from evergreen_server.ports.provider import (
     SubmissionUnknown,
     Unauthorized,
 )
-from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Media, PreparedMedia, Role
+from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Media, Operation, PreparedMedia, Role
 from evergreen_server.providers.runway.http.client import Timeouts
 from tests.loopback import listening
 from tests.providers.runway.scripted import KEY, TASK_ID, Act, Partial, answer, client_for, scripted
@@ -59,6 +59,74 @@ async def test_a_create_is_one_post_with_the_headers_and_the_body_of_the_api() -
         "duration": 5,
         "seed": 7,
     }
+
+
+@pytest.mark.parametrize(
+    ("spec", "path", "made"),
+    [
+        (
+            GenerationSpec(operation=Operation.TEXT_TO_IMAGE, model="gen4_image", prompt_text="x", ratio="720:720"),
+            "/v1/text_to_image",
+            Submission(task_id=TASK_ID, estimated_millicredits=60_500),
+        ),
+        (
+            GenerationSpec(operation=Operation.MULTI_SHOT_VIDEO, model="multi_shot_video", prompt_text="x"),
+            "/v1/recipes/multi_shot_video",
+            Submission(task_id=TASK_ID, estimated_millicredits=60_500),
+        ),
+        (
+            GenerationSpec(operation=Operation.AVATAR_VIDEOS, model="gwm1_avatars", prompt_text="x"),
+            "/v1/avatar_videos",
+            Submission(task_id=TASK_ID, estimated_millicredits=None),
+        ),
+    ],
+)
+async def test_every_operation_is_posted_to_its_own_path(spec: GenerationSpec, path: str, made: Submission) -> None:
+    said: Json = MADE if made.estimated_millicredits else {"id": TASK_ID}
+    async with scripted(answer(200, said)) as script, client_for(script.url) as client:
+        submission = await client.create(spec, (), before_send=lambda: None)
+
+    assert submission == made
+    [request] = script.requests
+    assert (request.method, request.target) == ("POST", path)
+    assert ("model" in json.loads(request.body)) is (spec.operation is not Operation.MULTI_SHOT_VIDEO)
+
+
+async def test_the_issues_of_a_refusal_are_told_at_the_fields_of_the_operation() -> None:
+    """What the provider finds and the table does not know is traced back like all else."""
+    spec = GenerationSpec(
+        operation=Operation.TEXT_TO_IMAGE,
+        model="gpt_image_2",
+        prompt_text="x",
+        ratio="auto",
+        media=(Media(role=Role.REFERENCE, uri="x"),),
+        parameters={"output_count": 2},
+    )
+    media = (PreparedMedia(role=Role.REFERENCE, uri=PICTURE, tag="hero"),)
+    paths: list[Json] = [["referenceImages", 0, "tag"], ["referenceImages", 0, "uri"], ["outputCount"], ["promptText"]]
+    issues: list[Json] = [{"message": "No.", "path": path} for path in paths]
+    said: Json = {"error": "Validation of body failed", "issues": issues}
+    async with scripted(answer(400, said)) as script, client_for(script.url) as client:
+        with pytest.raises(Refused) as refused:
+            await client.create(spec, media, before_send=lambda: None)
+
+    fields = [error.field for error in refused.value.field_errors]
+    assert fields == ["media[0].tag", "media[0]", "parameters.output_count", "prompt_text"]
+
+
+async def test_a_request_with_a_part_that_has_no_place_is_never_sent() -> None:
+    spec = GenerationSpec(
+        operation=Operation.TEXT_TO_SPEECH,
+        model="eleven_multilingual_v2",
+        prompt_text="x",
+        parameters={"language": "en"},
+    )
+    async with scripted() as script, client_for(script.url) as client:
+        with pytest.raises(Refused) as refused:
+            await client.create(spec, (PreparedMedia(role=Role.REFERENCE, uri=PICTURE),), before_send=lambda: None)
+
+    assert [error.field for error in refused.value.field_errors] == ["media[0].role", "parameters.language"]
+    assert script.requests == []
 
 
 async def test_creates_never_share_a_connection() -> None:
