@@ -19,7 +19,8 @@ ARGS ?=
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + min(4, os.cpu_count() or 1))')
 
 .PHONY: help setup proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
-	test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer chaos outages run demo bench build locks clean
+	test-typescript check-sandbox coverage coverage-sample mutants e2e test-rgw test-pgbouncer chaos outages run demo \
+	bench build locks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +29,7 @@ help: ## List the targets
 
 setup: .make/project node_modules/.package-lock.json ## Create .venv and node_modules from the locks
 
-.venv/pyvenv.cfg .venv-proto/pyvenv.cfg:
+.venv/pyvenv.cfg .venv-proto/pyvenv.cfg .venv-sdk/pyvenv.cfg:
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; name one with make PYTHON=…" >&2; exit 1; }
 	$(PYTHON) -m venv $(@D)
 
@@ -45,6 +46,11 @@ setup: .make/project node_modules/.package-lock.json ## Create .venv and node_mo
 .make/proto: .venv-proto/pyvenv.cfg requirements/proto.txt
 	.venv-proto/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/proto.txt
 	@mkdir -p .make && touch $@
+
+# The vendor's SDK with its own tests, in an environment of its own: they need plugins that ours do not.
+.make/sdk/pyproject.toml: .venv-sdk/pyvenv.cfg requirements/sdk.txt scripts/fetch-sdk-suite
+	scripts/fetch-sdk-suite .make/sdk
+	@touch $@
 
 # The packages' own install scripts are not run: none of them is needed.
 node_modules/.package-lock.json: package.json package-lock.json clients/typescript/package.json
@@ -147,6 +153,9 @@ test-pgbouncer: setup ## Test the service behind a real PgBouncer, from Debian's
 KILLS ?= 500
 SEED ?= 1
 
+check-sandbox: setup .make/sdk/pyproject.toml ## Check the sandbox by the vendor's SDKs' every call and 20,000 random bodies
+	$(PY) -m tests.providers.runway.sandbox.suite $(ARGS)
+
 chaos: setup ## Kill servers KILLS=500 times with SEED=1, and report what was lost, paid twice, torn or missed
 	$(PY) -m tests.chaos --kills $(KILLS) --seed $(SEED) $(ARGS)
 
@@ -178,11 +187,12 @@ locks: setup ## Update the locks to the newest allowed versions
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) pyproject.toml --extra postgres --extra s3 -o requirements/server.txt
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) --group build -o requirements/build.txt
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) requirements/proto.in -o requirements/proto.txt
+	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) requirements/sdk.in -o requirements/sdk.txt
 	npm install --package-lock-only --ignore-scripts --no-audit --no-fund --loglevel=error
 	$(PY) scripts/plain_lock.py
 
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 clean: ## Remove what the other targets created; never data
-	rm -rf .make .venv .venv-proto node_modules build dist clients/typescript/dist
+	rm -rf .make .venv .venv-proto .venv-sdk node_modules build dist clients/typescript/dist
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info

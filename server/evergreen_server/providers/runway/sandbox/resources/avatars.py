@@ -25,13 +25,13 @@ from evergreen_server.providers.runway.sandbox.resources.records import Avatar
 from evergreen_server.providers.runway.sandbox.resources.shelves import Shelves
 from evergreen_server.providers.runway.sandbox.state.clock import timestamp
 
-__all__ = ["Avatars"]
+__all__ = ["NEW", "Avatars"]
 
 _VOICE = tagged({"runway-live-preset": {"presetId!": OneOf(LIVE_VOICES)}, "custom": {"id!": Text(pattern=UUID)}})
 _NEEDED: Rules = {"name": Text(50), "referenceImage": Uri(Kind.PICTURE), "personality": Text(10_000), "voice": _VOICE}
 _FURTHER: Rules = {"documentIds": Items(Text(pattern=UUID), 50), "imageProcessing": OneOf(("optimize", "none"))}
 _SCRIPT = Text(2000, 0)
-_NEW = Object({**_NEEDED, **_FURTHER, "startScript": _SCRIPT}, frozenset(_NEEDED), closed=False)
+NEW = Object({**_NEEDED, **_FURTHER, "startScript": _SCRIPT}, frozenset(_NEEDED), closed=False)
 _CHANGE = Object({**_NEEDED, **_FURTHER, "startScript": Nullable(_SCRIPT)}, closed=False)
 
 
@@ -58,7 +58,7 @@ class Avatars:
         return page(Query(asked.query), shelf.all(), lambda avatar: self._shown(avatar, asked), number=shelf.number)
 
     async def _create(self, asked: Asked) -> Answer:
-        if issues := [*body_issues(_NEW, asked), *self._unknown(asked.body)]:
+        if issues := [*body_issues(NEW, asked), *self._unknown(asked.body)]:
             return refused(issues)
         taken = await self._media.take(asked, ("referenceImage",), asked.body["referenceImage"], "image")
         if isinstance(taken, Issue):

@@ -15,10 +15,10 @@ from evergreen_server.providers.runway.sandbox.resources.records import Document
 from evergreen_server.providers.runway.sandbox.resources.shelves import Shelves
 from evergreen_server.providers.runway.sandbox.state.clock import timestamp
 
-__all__ = ["Documents"]
+__all__ = ["NEW", "Documents"]
 
 _MEMBERS = {"name": Text(255), "content": Text(200_000)}
-_NEW = Object(_MEMBERS, frozenset(_MEMBERS), closed=False)
+NEW = Object(_MEMBERS, frozenset(_MEMBERS), closed=False)
 _CHANGE = Object(_MEMBERS, closed=False)
 
 
@@ -57,7 +57,7 @@ class Documents:
         )
 
     async def _create(self, asked: Asked) -> Answer:
-        if issues := body_issues(_NEW, asked):
+        if issues := body_issues(NEW, asked):
             return refused(issues)
         name, content = str(asked.body["name"]), str(asked.body["content"])
         document = Document(

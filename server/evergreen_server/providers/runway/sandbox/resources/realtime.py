@@ -30,7 +30,7 @@ from evergreen_server.providers.runway.sandbox.state.books import Books, NotEnou
 from evergreen_server.providers.runway.sandbox.state.clock import timestamp
 from evergreen_server.providers.runway.sandbox.state.tasks import MILLI
 
-__all__ = ["Realtime", "State", "seconds_of", "state_of"]
+__all__ = ["NEW", "Realtime", "State", "seconds_of", "state_of"]
 
 MODEL = "gwm1_avatars"
 
@@ -55,7 +55,7 @@ _PARAMETERS = Items(
 )
 _TOOL: Rules = {"name!": _NAME, "description!": Text(1024), "parameters": _PARAMETERS}
 _LIVEKIT: Rules = {"url!": Text(), "token!": Text(2048), "roomName!": Text(256), "agentIdentity": Text()}
-_NEW = Object(
+NEW = Object(
     {
         "model": OneOf((MODEL,)),
         "avatar": tagged(
@@ -100,7 +100,7 @@ class Realtime:
 
     async def _create(self, asked: Asked) -> Answer:
         body = asked.body
-        if issues := [*body_issues(_NEW, asked), *_urls(body), *self._unknown(body, asked)]:
+        if issues := [*body_issues(NEW, asked), *_urls(body), *self._unknown(body, asked)]:
             return refused(issues)
         longest, avatar, tools = body.get("maxDuration", 300), body["avatar"], body.get("tools")
         ready_at = asked.now + _READY_AFTER

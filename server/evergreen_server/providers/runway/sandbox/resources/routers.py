@@ -22,7 +22,7 @@ from evergreen_server.providers.runway.sandbox.resources.records import Router, 
 from evergreen_server.providers.runway.sandbox.resources.shelves import Shelves
 from evergreen_server.providers.runway.sandbox.state.clock import timestamp
 
-__all__ = ["SLUG", "Routers"]
+__all__ = ["NEW", "SLUG", "Routers"]
 
 SLUG = Text(64, pattern="[a-z][a-z0-9_-]{0,63}")
 
@@ -45,7 +45,7 @@ def _settings(caps: Rule, *, whole: bool) -> Object:
 _CAPS = Object(dict.fromkeys(("video", "image", "audio"), _CAP))
 _FEWER_CAPS = Nullable(Object({kind: Nullable(_CAP) for kind in ("video", "image", "audio")}))
 _ABOUT: Rules = {"name": Text(255), "description": Text(2000, 0)}
-_NEW = Object({**_ABOUT, "slug": SLUG, "settings": _settings(_CAPS, whole=True)}, frozenset({"slug"}), closed=False)
+NEW = Object({**_ABOUT, "slug": SLUG, "settings": _settings(_CAPS, whole=True)}, frozenset({"slug"}), closed=False)
 _CHANGE = Object(
     {
         "name": Text(255),
@@ -78,7 +78,7 @@ class Routers:
 
     async def _create(self, asked: Asked) -> Answer:
         body = asked.body
-        if issues := [*body_issues(_NEW, asked), *_unknown_models(body)]:
+        if issues := [*body_issues(NEW, asked), *_unknown_models(body)]:
             return refused(issues)
         slug = str(body["slug"])
         if any(router.slug == slug for router in self._shelves.routers.all()):

@@ -24,13 +24,13 @@ from evergreen_server.providers.runway.sandbox.resources.records import Voice
 from evergreen_server.providers.runway.sandbox.resources.shelves import Shelves
 from evergreen_server.providers.runway.sandbox.state.clock import timestamp
 
-__all__ = ["Voices"]
+__all__ = ["NEW", "Voices"]
 
 _MODEL = OneOf(("eleven_ttv_v3", "eleven_multilingual_ttv_v2"))
 _PROMPT = Text(1000, 20)
 _SOURCE = tagged({"audio": {"audio!": Uri(Kind.AUDIO)}, "text": {"prompt!": _PROMPT, "model!": _MODEL}})
 _ABOUT: Rules = {"name": Text(100), "description": Nullable(Text(1024))}
-_NEW = Object({**_ABOUT, "from": _SOURCE}, frozenset({"name", "from"}), closed=False)
+NEW = Object({**_ABOUT, "from": _SOURCE}, frozenset({"name", "from"}), closed=False)
 _CHANGE = Object(_ABOUT)
 _PREVIEW = Object({"prompt": _PROMPT, "model": _MODEL}, frozenset({"prompt", "model"}), closed=False)
 
@@ -59,7 +59,7 @@ class Voices:
         return page(Query(asked.query), shelf.all(), lambda voice: self._shown(voice, asked), number=shelf.number)
 
     async def _create(self, asked: Asked) -> Answer:
-        if issues := body_issues(_NEW, asked):
+        if issues := body_issues(NEW, asked):
             return refused(issues)
         source = asked.body["from"]
         if isinstance(source, dict) and source["type"] == "audio":
