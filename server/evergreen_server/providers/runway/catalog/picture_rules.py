@@ -24,10 +24,13 @@ def _references(body: Body) -> list[Json]:
 
 def distinct_tags(body: Body) -> Iterator[Issue]:
     """Checks that no two references have the same tag."""
-    tags = [item.get("tag") if isinstance(item, dict) else None for item in _references(body)]
-    for index, tag in enumerate(tags):
-        if tag is not None and tag in tags[:index]:
-            yield custom(("referenceImages", index, "tag"), "No two images may share the same tag.")
+    seen = set[str]()
+    for index, item in enumerate(_references(body)):
+        tag = item.get("tag") if isinstance(item, dict) else None
+        if isinstance(tag, str):
+            if tag in seen:
+                yield custom(("referenceImages", index, "tag"), "No two images may share the same tag.")
+            seen.add(tag)
 
 
 def subjects(body: Body) -> Iterator[Issue]:
