@@ -88,6 +88,7 @@ types: setup ## Check types, Python and TypeScript
 	$(NPM_BIN)/tsc -p clients/typescript
 	$(NPM_BIN)/tsc --noEmit -p tests/clients/typescript
 	$(NPM_BIN)/tsc --noEmit -p examples/worker
+	$(NPM_BIN)/tsc --noEmit -p examples/scene
 
 check-locks: ## Check that no lock names a host
 	@! grep -n '://' $(LOCKS) .npmrc || { echo "A lock names a host." >&2; exit 1; }
@@ -116,6 +117,7 @@ typescript: setup ## Compile the TypeScript client, its example and its tests
 	$(NPM_BIN)/tsc -p clients/typescript/tsconfig.cjs.json
 	cp clients/typescript/commonjs.json clients/typescript/dist/cjs/package.json
 	$(NPM_BIN)/tsc -p examples/worker --outDir .make/typescript/worker
+	$(NPM_BIN)/tsc -p examples/scene --outDir .make/typescript/scene
 	$(NPM_BIN)/tsc -p tests/clients/typescript
 
 test-typescript: typescript ## Run the tests of the TypeScript client

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,15 @@ async def run_node(script: str, *args: str) -> str:
     return await _output("node", str(ROOT / ".make" / "typescript" / script), *args)
 
 
+async def run_example(name: str, *args: str, **environ: str) -> str:
+    """Compiles the client and an example of that name, and gives what the example prints."""
+    folder = ROOT / ".make" / "typescript" / name
+    async with _alone(ROOT / ".make" / "typescript.lock"):
+        await _output(str(_TSC), "-p", "clients/typescript")
+        await _output(str(_TSC), "-p", f"examples/{name}", "--outDir", str(folder))
+    return await _output("node", str(folder / f"{name}.js"), *args, **environ)
+
+
 @asynccontextmanager
 async def _alone(path: Path) -> AsyncIterator[None]:
     """Keeps every other process out, until the end of the context."""
@@ -35,9 +45,11 @@ async def watched_by_node(address: str, job_ids: Sequence[str]) -> list[tuple[in
     return [(revision, job_id, kind) for revision, job_id, kind in map(json.loads, out.splitlines())]
 
 
-async def _output(*command: str) -> str:
+async def _output(*command: str, **environ: str) -> str:
     pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe, stderr=pipe)
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, env={**os.environ, **environ}, stdout=pipe, stderr=pipe
+    )
     try:
         out, err = await process.communicate()
     finally:

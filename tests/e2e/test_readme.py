@@ -28,18 +28,44 @@ async def test_the_ten_lines_of_python_make_a_clip(api: Api, tmp_path: Path) -> 
 
 
 async def test_the_shortest_command_makes_a_clip_and_prints_where_it_lies(api: Api, tmp_path: Path) -> None:
-    [command] = re.findall(r"^evergreen (video generate .*--watch)$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    words = [
-        word.replace("picture.jpg", str(ROOT / "tests" / "samples" / "rocket.jpg")) for word in shlex.split(command)
-    ]
+    [command] = commands(r"video generate .*--watch")
 
+    out, err = await run(command, api, tmp_path)
+
+    assert "SUCCEEDED" in err
+    assert (tmp_path / "data" / out.strip()).stat().st_size > 0
+
+
+async def test_the_commands_for_pictures_speech_and_sounds_make_them(api: Api, tmp_path: Path) -> None:
+    picture, speech, sound = commands(r"(?:image|speech|sound) generate .*")
+    [models] = commands(r"models --kind speech")
+
+    for command in (picture, speech):
+        out, _ = await run(command, api, tmp_path)
+        assert (tmp_path / "data" / out.strip()).stat().st_size > 0
+    copy, _ = await run(sound, api, tmp_path)
+    listed, _ = await run(models, api, tmp_path)
+
+    assert (tmp_path / copy.strip()).stat().st_size > 0
+    assert "eleven_v3" in listed
+    assert "gen4_image" not in listed
+
+
+def commands(pattern: str) -> list[str]:
+    """The commands of the README, without `evergreen` and what is said of them."""
+    return re.findall(rf"^evergreen ({pattern}?)(?: +#.*)?$", (ROOT / "README.md").read_text(), re.MULTILINE)
+
+
+async def run(command: str, api: Api, folder: Path) -> tuple[str, str]:
+    """Runs a command with a picture that exists, and gives its stdout and stderr."""
+    picture = str(ROOT / "tests" / "samples" / "rocket.jpg")
+    words = [word.replace("picture.jpg", picture) for word in shlex.split(command)]
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "evergreen.cli", "--endpoint", api.address, *words),
+        cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await asyncio.wait_for(process.communicate(), 60)
-
     assert process.returncode == 0, err.decode()
-    assert b"SUCCEEDED" in err
-    assert (tmp_path / "data" / out.decode().strip()).stat().st_size > 0
+    return out.decode(), err.decode()
