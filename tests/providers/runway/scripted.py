@@ -119,10 +119,11 @@ def client_for(
     policy: RetryPolicy | None = None,
     random: float = 0.0,
     proxies: Proxies | None = None,
+    key: str = KEY,
 ) -> RunwayClient:
     return RunwayClient(
         base_url=url,
-        api_key=KEY,
+        api_key=key,
         timeouts=timeouts or Timeouts(),
         retries=policy or RetryPolicy(),
         proxies=proxies or Proxies(),
