@@ -1,6 +1,8 @@
 """What comes out: real clips of the asked size and length, by URLs that expire, whole or in ranges."""
 
 import asyncio
+import subprocess
+import sys
 import zipfile
 from io import BytesIO
 from urllib.parse import urlsplit
@@ -219,3 +221,11 @@ async def test_a_padded_drawing_can_still_be_read(runway: Caller) -> None:
 
     assert len(drawn) > 500_000
     assert ElementTree.fromstring(drawn).get("width") == "256"
+
+
+def test_a_server_loads_no_codecs_of_its_own_since_workers_do() -> None:
+    script = "import sys, evergreen_server.app; print(sorted({'av', 'numpy'} & {*sys.modules}))"
+
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout == "[]\n"

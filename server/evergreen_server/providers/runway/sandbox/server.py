@@ -129,7 +129,7 @@ class Sandbox:
         signer = Signer(secret=secret)
         creation = Creation(books=books, assets=assets, clock=clock, known=shelves, seed=self._seed)
         creates, tasks = create_routes(creation), Tasks(books=books, signer=signer)
-        previews = Previews(signer=signer, assets=kept, clock=clock, front=front, threads=threads)
+        previews = Previews(signer=signer, assets=kept, studio=studio, clock=clock, front=front, threads=threads)
         routes = Routes(
             [
                 *creates,

@@ -35,7 +35,7 @@ async def test_a_voice_is_ready_after_ten_seconds_and_can_be_heard(runway: Calle
         "status": "PROCESSING",
     }
     assert {**fresh, "status": "READY", "previewUrl": ready["previewUrl"]} == ready
-    assert await heard(runway, ready["previewUrl"]) == pytest.approx(2, abs=0.1)
+    assert await heard(runway, ready["previewUrl"]) > 2
 
 
 async def test_a_preview_tells_its_length_and_its_url_lives_a_day(runway: Caller) -> None:

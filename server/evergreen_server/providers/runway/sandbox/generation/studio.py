@@ -49,9 +49,15 @@ class Studio:
 
         Raises RenderFailed.
         """
-        job = _job(record, file, scale)
+        return await self._made(_job(record, file, scale), Path(file).suffix)
+
+    async def speech(self, text: str, pitch: float) -> Path:
+        """Returns an MP3 of a text in a voice of this height in hertz, made on the first call. Raises RenderFailed."""
+        return await self._made(Job(work="speech", target="", form="mp3", text=text, pitch=pitch), ".mp3")
+
+    async def _made(self, job: Job, suffix: str) -> Path:
         name = hashlib.sha256(json.dumps(asdict(job)).encode()).hexdigest()
-        target = (self._outputs / name).with_suffix(Path(file).suffix)
+        target = (self._outputs / name).with_suffix(suffix)
         try:
             async with self._locks.setdefault(name, asyncio.Lock()):
                 if not target.exists():

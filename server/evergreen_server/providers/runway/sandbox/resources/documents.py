@@ -1,6 +1,7 @@
 """Documents: texts that avatars know."""
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from evergreen_server.providers.runway.catalog.models import Json
@@ -11,7 +12,7 @@ from evergreen_server.providers.runway.sandbox.http.routes import Asked, Route
 from evergreen_server.providers.runway.sandbox.resources.bodies import body_issues, no_resource, refused, text_of
 from evergreen_server.providers.runway.sandbox.resources.previews import Previews
 from evergreen_server.providers.runway.sandbox.resources.queries import Query, page
-from evergreen_server.providers.runway.sandbox.resources.records import Document
+from evergreen_server.providers.runway.sandbox.resources.records import Avatar, Document
 from evergreen_server.providers.runway.sandbox.resources.shelves import Shelves
 from evergreen_server.providers.runway.sandbox.state.clock import timestamp
 
@@ -44,8 +45,11 @@ class Documents:
         by_change = query.one_of("sort", ("createdAt", "updatedAt")) == "updatedAt"
         ascending = query.one_of("order", ("desc", "asc")) == "asc"
 
+        users = self._users()
+
         def show(document: Document) -> Json:
-            return {name: value for name, value in self._shown(document, asked).items() if name != "content"}
+            shown = self._shown(document, users.get(document.id, ()), asked)
+            return {name: value for name, value in shown.items() if name != "content"}
 
         return page(
             query,
@@ -64,11 +68,13 @@ class Documents:
             id=str(uuid.uuid4()), created_at=asked.now, updated_at=asked.now, name=name, content=content
         )
         self._shelves.documents.put(document, asked.now)
-        return Answer(status=200, body=self._shown(document, asked))
+        return Answer(status=200, body=self._shown(document, (), asked))
 
     async def _get(self, asked: Asked) -> Answer:
         document = self._shelves.documents.get(asked.parts["id"])
-        return no_resource("Document") if document is None else Answer(status=200, body=self._shown(document, asked))
+        if document is None:
+            return no_resource("Document")
+        return Answer(status=200, body=self._shown(document, self._users().get(document.id, ()), asked))
 
     async def _update(self, asked: Asked) -> Answer:
         document = self._shelves.documents.get(asked.parts["id"])
@@ -96,18 +102,25 @@ class Documents:
         self._shelves.documents.remove(document.id, asked.now)
         return Answer(status=204)
 
-    def _shown(self, document: Document, asked: Asked) -> dict[str, Json]:
-        users: list[Json] = [
+    def _users(self) -> Mapping[str, Sequence[Avatar]]:
+        """Returns the avatars that know a document, by its id."""
+        users: dict[str, list[Avatar]] = {}
+        for avatar in self._shelves.avatars.all():
+            for document_id in dict.fromkeys(avatar.document_ids):
+                users.setdefault(document_id, []).append(avatar)
+        return users
+
+    def _shown(self, document: Document, users: Sequence[Avatar], asked: Asked) -> dict[str, Json]:
+        shown: list[Json] = [
             {"id": avatar.id, "name": avatar.name, "imageUrl": self._previews.processed(avatar, asked)}
-            for avatar in self._shelves.avatars.all()
-            if document.id in avatar.document_ids
+            for avatar in users
         ]
         return {
             "id": document.id,
             "name": document.name,
             "type": "text",
             "content": document.content,
-            "usedBy": users,
+            "usedBy": shown,
             "createdAt": timestamp(document.created_at),
             "updatedAt": timestamp(document.updated_at),
         }

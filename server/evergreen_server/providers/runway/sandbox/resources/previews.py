@@ -1,19 +1,18 @@
 """The small files beside resources, by signed URLs: how a voice sounds, and what an avatar looks like."""
 
 import asyncio
-import hashlib
-from collections.abc import Callable
+import logging
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from fractions import Fraction
 from io import BytesIO
 from pathlib import Path
 
-import av
-import numpy as np
 from aiohttp import web
-from av.audio.frame import AudioFrame
 from PIL import Image, ImageOps
 
+from evergreen_server.providers.runway.rendering.spoken import spoken_seconds
+from evergreen_server.providers.runway.sandbox.generation.studio import RenderFailed, Studio
+from evergreen_server.providers.runway.sandbox.generation.voices import pitch_of
 from evergreen_server.providers.runway.sandbox.http.faults import Target
 from evergreen_server.providers.runway.sandbox.http.front import Front
 from evergreen_server.providers.runway.sandbox.http.outputs import Signer, expired, missing
@@ -21,23 +20,33 @@ from evergreen_server.providers.runway.sandbox.http.routes import Asked
 from evergreen_server.providers.runway.sandbox.resources.records import Avatar
 from evergreen_server.providers.runway.sandbox.state.clock import SimulatedClock
 
+logger = logging.getLogger(__name__)
+
 __all__ = ["SAMPLE_SECONDS", "Previews"]
 
-SAMPLE_SECONDS = 2.0
+_TEXT = "This is how I sound. I can tell you a story, if you like."
+SAMPLE_SECONDS = round(spoken_seconds(_TEXT), 2)
 
 _LIFE_SECONDS = 24 * 3600.0
-_RATE = 44_100
 _PICTURE = (320, 320)
 
 
 class Previews:
-    """Signs the URLs, and answers GET /previews. Nothing is kept: each file is made anew, always the same."""
+    """Signs the URLs, and answers GET /previews. Each file is made when it is asked for, always the same."""
 
     def __init__(
-        self, *, signer: Signer, assets: Path, clock: SimulatedClock, front: Front, threads: ThreadPoolExecutor
+        self,
+        *,
+        signer: Signer,
+        assets: Path,
+        studio: Studio,
+        clock: SimulatedClock,
+        front: Front,
+        threads: ThreadPoolExecutor,
     ) -> None:
         self._signer = signer
         self._assets = assets
+        self._studio = studio
         self._clock = clock
         self._front = front
         self._threads = threads
@@ -66,14 +75,22 @@ class Previews:
         return self._signer.url(asked.origin + path, path, now=asked.now, life=_LIFE_SECONDS)
 
     async def _sample(self, request: web.Request) -> web.StreamResponse:
-        name = request.match_info["name"]
-        return await self._answer(request, lambda: _spoken(name), "audio/mpeg")
+        async def make() -> bytes:
+            path = await self._studio.speech(_TEXT, pitch_of(request.match_info["name"]))
+            return await self._in_thread(path.read_bytes)
+
+        return await self._answer(request, make, "audio/mpeg")
 
     async def _picture(self, request: web.Request) -> web.StreamResponse:
         path, square = self._assets / request.match_info["digest"], request.match_info["kind"] == "avatars"
-        return await self._answer(request, lambda: _small(path, square=square), "image/jpeg")
+        return await self._answer(request, lambda: self._in_thread(lambda: _small(path, square=square)), "image/jpeg")
 
-    async def _answer(self, request: web.Request, make: Callable[[], bytes], content_type: str) -> web.StreamResponse:
+    async def _in_thread(self, work: Callable[[], bytes]) -> bytes:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _answer(
+        self, request: web.Request, make: Callable[[], Awaitable[bytes]], content_type: str
+    ) -> web.StreamResponse:
         passage = self._front.open(request, Target(operation="preview", method=request.method, path=request.path))
         if (early := await passage.before()) is not None:
             return early
@@ -81,27 +98,16 @@ class Previews:
             passage.enter(403)
             return expired()
         try:
-            data = await asyncio.get_running_loop().run_in_executor(self._threads, make)
+            data = await make()
         except OSError:
             passage.enter(404)
             return missing()
+        except RenderFailed as exc:
+            logger.warning("preview not rendered", extra={"cause": str(exc)})
+            passage.enter(500)
+            return web.Response(status=500)
         passage.enter(200)
         return web.Response(body=data, content_type=content_type)
-
-
-def _spoken(name: str) -> bytes:
-    """Returns an MP3 with a tone of the voice's own pitch, in the rhythm of syllables."""
-    pitch = 90 + hashlib.sha256(name.encode()).digest()[0]
-    times = np.arange(int(SAMPLE_SECONDS * _RATE)) / _RATE
-    tone = 0.2 * np.sin(2 * np.pi * pitch * times) * np.abs(np.sin(2 * np.pi * 2 * times))
-    frame = AudioFrame.from_ndarray(tone.astype(np.float32)[None], format="fltp", layout="mono")
-    frame.sample_rate, frame.pts, frame.time_base = _RATE, 0, Fraction(1, _RATE)
-    out = BytesIO()
-    with av.open(out, "w", format="mp3") as container:
-        stream = container.add_stream("libmp3lame", rate=_RATE, layout="mono")
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode())
-    return out.getvalue()
 
 
 def _small(path: Path, *, square: bool) -> bytes:
