@@ -291,6 +291,21 @@ async def test_a_picture_with_a_side_too_short_is_refused_also_after_cropping(
     assert "213x427" in str(await refusal(media, source, PictureRule(max_aspect=0.5, min_side=300)))
 
 
+async def test_a_picture_that_is_too_large_for_the_model_is_refused(media: Media, rocket: Image.Image) -> None:
+    source = encoded(rocket)
+    width, height = rocket.size
+
+    for taken in (PictureRule(max_side=width), PictureRule(max_pixels=width * height)):
+        assert (await media.picture(source, taken, owner="p")).width == width
+    for wrong, told in (
+        (PictureRule(max_side=width - 1), f"{width}x{height} pixels; no side may have more than {width - 1}"),
+        (PictureRule(max_pixels=width * height - 1), f"it may have {width * height - 1} at most"),
+    ):
+        error = await refusal(media, source, wrong)
+        assert error.reason == "PICTURE_INVALID"
+        assert told in str(error)
+
+
 @pytest.mark.parametrize(
     ("source", "reason", "unreadable"),
     [

@@ -76,8 +76,8 @@ def prepare(data: bytes, rule: PictureRule, limits: MediaLimits) -> Picture:
     swapped = orientation in _SWAPS_SIDES
     upright = (image.height, image.width) if swapped else image.size
     width, height = size = _allowed_size(*upright, rule)
-    if min(size) < rule.min_side:
-        raise _invalid(f"the picture has {width}x{height} pixels; each side must have at least {rule.min_side}")
+    if reason := _wrong_size(width, height, rule):
+        raise _invalid(f"the picture has {width}x{height} pixels; {reason}")
     if size != upright:
         warnings.append(
             f"PICTURE_CROPPED: {upright[0]}x{upright[1]} was cropped from the centre to {width}x{height}, "
@@ -190,6 +190,17 @@ def _orientation(image: Image.Image) -> int:
         # Broken metadata is no reason to refuse pixels that are whole.
         return 1
     return found if isinstance(found, int) else 1
+
+
+def _wrong_size(width: int, height: int, rule: PictureRule) -> str:
+    """Returns what the model requires of a picture that is too small or too large for it; empty if it is neither."""
+    if min(width, height) < rule.min_side:
+        return f"each side must have at least {rule.min_side}"
+    if rule.max_side is not None and max(width, height) > rule.max_side:
+        return f"no side may have more than {rule.max_side}"
+    if rule.max_pixels is not None and width * height > rule.max_pixels:
+        return f"it may have {rule.max_pixels} at most"
+    return ""
 
 
 def _allowed_size(width: int, height: int, rule: PictureRule) -> tuple[int, int]:

@@ -83,6 +83,8 @@ class PictureRule:
     min_aspect: float | None = None
     max_aspect: float | None = None
     min_side: int = 1
+    max_side: int | None = None
+    max_pixels: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,9 @@ class MediaRule:
     max_seconds: float | None = None
     max_frame_rate: float | None = None
     max_side: int | None = None
+    min_aspect: float | None = None
+    max_aspect: float | None = None
+    """The bounds of width / height."""
 
 
 class ModelTable(Protocol):

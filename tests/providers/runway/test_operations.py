@@ -1,11 +1,19 @@
 """Requests for everything that is no clip: the bodies they become, what is refused and where, quotes and lists."""
 
+from dataclasses import replace
+
 import pytest
 
 from evergreen_server.ports.catalog import MediaRule, PictureRule, PriceInfo, PriceUnit
 from evergreen_server.ports.specs import GenerationSpec, Json, Media, Operation, PreparedMedia, Role
 from evergreen_server.providers.runway.catalog.layouts import LAYOUTS
-from evergreen_server.providers.runway.catalog.models import PRESET_VOICES, RunwayModels, check_body, price_bound
+from evergreen_server.providers.runway.catalog.models import (
+    PRESET_VOICES,
+    RunwayModels,
+    check_body,
+    model_names,
+    price_bound,
+)
 from evergreen_server.providers.runway.http.wire import request_for
 
 PICTURE, UPSCALE, SPEECH = Operation.TEXT_TO_IMAGE, Operation.IMAGE_UPSCALE, Operation.TEXT_TO_SPEECH
@@ -310,10 +318,11 @@ def test_a_recipe_of_the_provider_has_its_price(operation: Operation, body: dict
 def test_a_source_is_as_the_model_takes_it_and_no_longer_than_was_quoted() -> None:
     models = RunwayModels()
 
-    assert models.media_rule(spec(ACTING, REFERENCE, SOURCE), 1) == MediaRule(min_seconds=3, max_seconds=30)
+    face = MediaRule(min_aspect=0.5, max_aspect=2.358)
+    assert models.media_rule(spec(ACTING, REFERENCE, SOURCE), 1) == replace(face, min_seconds=3, max_seconds=30)
     bounded = spec(ACTING, Role.REFERENCE_VIDEO, SOURCE, parameters={"max_source_seconds": 5})
-    assert models.media_rule(bounded, 1) == MediaRule(min_seconds=3, max_seconds=5)
-    assert models.media_rule(bounded, 0) == MediaRule()
+    assert models.media_rule(bounded, 1) == replace(face, min_seconds=3, max_seconds=5)
+    assert models.media_rule(bounded, 0) == face
     assert models.media_rule(spec(ENLARGE, SOURCE, model=MAGNIFIC), 0).max_frame_rate == 60
     assert models.media_rule(spec(HDR, SOURCE), 0) == MediaRule(max_seconds=30, max_side=4095)
     assert models.media_rule(spec(DUBBING, TRACK), 0) == MediaRule()
@@ -329,7 +338,12 @@ def test_a_picture_is_as_the_model_takes_it() -> None:
         min_aspect=0.5, max_aspect=2.358
     )
     assert models.picture_rule(spec(PICTURE, model="gemini_2.5_flash"), REFERENCE).max_aspect == 4.0
-    assert models.picture_rule(spec(UPSCALE, model="magnific_precision_upscaler_v2"), REFERENCE).min_side == 300
+    enlarged = spec(UPSCALE, model="magnific_precision_upscaler_v2")
+    larger = replace(enlarged, parameters={"scale_factor": 16})
+    assert models.picture_rule(enlarged, REFERENCE) == PictureRule(
+        min_side=300, max_side=8000, max_pixels=25_300_000 // 4
+    )
+    assert models.picture_rule(larger, REFERENCE).max_pixels == 25_300_000 // 256
 
 
 def test_the_list_tells_of_every_operation_what_it_takes() -> None:
@@ -352,6 +366,45 @@ def test_the_list_tells_of_every_operation_what_it_takes() -> None:
     assert (shots.durations_seconds, shots.options, shots.prompt_required) == ((5, 10, 15), ("version",), False)
     assert (avatar.prompt_max_utf16, avatar.prompt_required, len(avatar.voices)) == (5000, False, 30)
     assert listed[PICTURE, "seedream5_lite"].ratios[0] == "2048:2048"
+
+
+STAND_INS = {
+    # Sizes that only go with references, and those that only go without.
+    ("ideogram_4_5", ratio) for ratio in ("1024:576", "576:1024", "1408:704", "704:1408")
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("operation", "model"),
+    [(row, model) for row in LAYOUTS for model in model_names(row) if model != "recraft_v4_1_vector"],
+)
+def test_whatever_the_list_tells_of_an_operation_is_taken_by_it(operation: Operation, model: str) -> None:
+    [rules] = [one for info in RunwayModels().models() if info.model == model for one in info.rules
+               if one.operation == operation]  # fmt: skip
+    plain = spec(operation, *rules.roles[:1] * (operation is not PICTURE), model=model, prompt_text="a lamp")
+
+    def refused(field: str, **changes: object) -> bool:
+        return field in faults(replace(plain, **changes))  # type: ignore[arg-type]  # a table of fields
+
+    for ratio in rules.ratios:
+        if model != "bria_fibo_edit_1_5":
+            assert refused("ratio", ratio=ratio) is ((model, ratio) in STAND_INS)
+    assert not any(refused("resolution", resolution=one) for one in rules.resolutions)
+    assert not any(refused("duration_seconds", duration_seconds=one) for one in rules.durations_seconds)
+    for seconds in (rules.duration_min_seconds, rules.duration_max_seconds):
+        assert seconds is None or not refused("duration_seconds", duration_seconds=seconds)
+    assert not any(refused("parameters.voice", parameters={"voice": one}) for one in rules.voices)
+    for language in rules.languages:
+        assert not refused("parameters.target_language", parameters={"target_language": language})
+    if rules.outputs_max is not None:
+        assert not refused("parameters.output_count", parameters={"output_count": rules.outputs_max})
+    if rules.source_max_seconds is not None:
+        assert not refused("parameters.max_source_seconds", parameters={"max_source_seconds": rules.source_max_seconds})
+        over = rules.source_max_seconds + 1
+        assert refused("parameters.max_source_seconds", parameters={"max_source_seconds": over})
+    told = " ".join(faults(replace(plain, options=dict.fromkeys(rules.options))).values())
+    assert "Not an option" not in told
+    assert refused("prompt_text", prompt_text="") is (rules.prompt_required or operation is SHOTS)
 
 
 def test_what_a_model_with_no_clips_says_of_clips_is_empty() -> None:

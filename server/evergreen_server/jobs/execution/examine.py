@@ -139,8 +139,13 @@ def _unfit(clip: Clip, rule: MediaRule) -> str:
         return f"is {seconds:.1f} s long; the request allows {rule.max_seconds:g} s at most"
     if rule.max_frame_rate is not None and clip.frame_rate > rule.max_frame_rate + MEASURED_MORE:
         return f"has {clip.frame_rate:g} frames per second; {rule.max_frame_rate:g} at most"
+    size = f"has {clip.width}x{clip.height} pixels"
     if rule.max_side is not None and max(clip.width, clip.height) > rule.max_side:
-        return f"has {clip.width}x{clip.height} pixels; no side may have more than {rule.max_side}"
+        return f"{size}; no side may have more than {rule.max_side}"
+    if rule.min_aspect is not None and clip.width < clip.height * rule.min_aspect:
+        return f"{size}; it must be at least {rule.min_aspect:g} times as wide as high"
+    if rule.max_aspect is not None and clip.width > clip.height * rule.max_aspect:
+        return f"{size}; it may be {rule.max_aspect:g} times as wide as high at most"
     return ""
 
 

@@ -8,7 +8,10 @@ from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operat
 from evergreen_server.providers.runway.catalog.shapes import member_issues
 from evergreen_server.providers.runway.catalog.table import TABLE
 
-__all__ = ["aspect_limits", "check_body", "smallest_side"]
+__all__ = ["ENLARGED_PIXELS_MOST", "ENLARGED_SIDE_MOST", "aspect_limits", "check_body", "smallest_side"]
+
+ENLARGED_SIDE_MOST, ENLARGED_PIXELS_MOST = 8000, 25_300_000
+"""The longest side of a picture to enlarge, and the most pixels that it may have afterwards."""
 
 
 def check_body(operation: Operation, body: Mapping[str, Json], *, strict: bool = True) -> list[Issue]:

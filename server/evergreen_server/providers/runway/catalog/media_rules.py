@@ -26,7 +26,10 @@ _CLIPS = {Role.SOURCE_VIDEO: _SHORT, Role.REFERENCE_VIDEO: _SHORT, Role.REFERENC
 _NEWEST = {Role.SOURCE_VIDEO: _LONG, Role.REFERENCE_VIDEO: _LONG, Role.REFERENCE_AUDIO: _LONG}
 
 RULES: Mapping[str, Mapping[Role, MediaRule]] = MappingProxyType({
-    "act_two": {Role.SOURCE_VIDEO: MediaRule(min_seconds=3, max_seconds=30)},
+    "act_two": {
+        Role.SOURCE_VIDEO: MediaRule(min_seconds=3, max_seconds=30, min_aspect=0.5, max_aspect=2.358),
+        Role.REFERENCE_VIDEO: MediaRule(min_aspect=0.5, max_aspect=2.358),
+    },
     "eleven_voice_isolation": {Role.REFERENCE_AUDIO: MediaRule(min_seconds=4.6, max_seconds=3600)},
     "magnific_video_upscaler_creative": {
         Role.SOURCE_VIDEO: MediaRule(max_seconds=30, max_frame_rate=MOST_FRAME_RATE)

@@ -5,10 +5,17 @@ gets wrong is found by composing the body and tracing each issue back to the fie
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from evergreen_server.ports.catalog import MediaRule, ModelInfo, PictureRule
 from evergreen_server.ports.specs import CLIPS, FieldError, GenerationSpec, Json, Kind, PreparedMedia, Role
-from evergreen_server.providers.runway.catalog.checks import aspect_limits, check_body, smallest_side
+from evergreen_server.providers.runway.catalog.checks import (
+    ENLARGED_PIXELS_MOST,
+    ENLARGED_SIDE_MOST,
+    aspect_limits,
+    check_body,
+    smallest_side,
+)
 from evergreen_server.providers.runway.catalog.compose import compose, operation_for
 from evergreen_server.providers.runway.catalog.diagnosis import find_field_errors
 from evergreen_server.providers.runway.catalog.layouts import LAYOUTS
@@ -16,6 +23,7 @@ from evergreen_server.providers.runway.catalog.listing import list_models
 from evergreen_server.providers.runway.catalog.media_rules import bounded_seconds, media_rule
 from evergreen_server.providers.runway.catalog.operation_diagnosis import operation_errors
 from evergreen_server.providers.runway.catalog.prices import default_duration, duration_bounds, output_size, price_bound
+from evergreen_server.providers.runway.catalog.pricing import whole_number
 from evergreen_server.providers.runway.catalog.recipes import RECIPES, path_of
 from evergreen_server.providers.runway.catalog.rules import Issue, Operation
 from evergreen_server.providers.runway.catalog.shapes import DATA_URI_LIMIT, MEDIA_TYPES
@@ -56,11 +64,11 @@ class RunwayModels:
         if role is Role.KEYFRAME:
             return PictureRule()
         low, high = aspect_limits(spec.model, operation) or (None, None)
-        return PictureRule(
-            min_aspect=low,
-            max_aspect=high,
-            min_side=smallest_side(spec.model, operation),
-        )
+        rule = PictureRule(min_aspect=low, max_aspect=high, min_side=smallest_side(spec.model, operation))
+        if operation is not Operation.IMAGE_UPSCALE:
+            return rule
+        factor = max(1, whole_number(spec.parameters, "scale_factor", 2))
+        return replace(rule, max_side=ENLARGED_SIDE_MOST, max_pixels=ENLARGED_PIXELS_MOST // factor**2)
 
     def media_rule(self, spec: GenerationSpec, index: int) -> MediaRule:
         return media_rule(spec, index)
