@@ -149,6 +149,23 @@ async def test_a_truncated_picture_still_becomes_a_clip(runway: Caller, broken: 
     [
         ({"model": "gen4.5"}, "mp4", "video/mp4", "h264", 0),
         ({"model": "gen4.5", "outputFormat": "hdr10"}, "mp4", "video/mp4", "hevc", 0),
+        ({"model": "gen4.5", "outputFormat": "hlg"}, "mp4", "video/mp4", "hevc", 0),
+        ({"model": "gen4.5", "outputFormat": "sdr_rec709_10bit"}, "mp4", "video/mp4", "hevc", 0),
+        ({"model": "gen4.5", "outputFormat": "hdr_pq_12bit_master"}, "mov", "video/quicktime", "prores", 0),
+        (
+            {"model": "gen4.5", "outputFormat": "prores", "proresProfile": "422 Proxy"},
+            "mov",
+            "video/quicktime",
+            "prores",
+            0,
+        ),
+        (
+            {"model": "gen4.5", "outputFormat": "prores", "proresProfile": "4444 XQ"},
+            "mov",
+            "video/quicktime",
+            "prores",
+            0,
+        ),
         ({"model": "gen4.5", "outputFormat": "prores"}, "mov", "video/quicktime", "prores", 0),
         ({"model": "seedance2_5", "outputFormat": "mov", "audio": False}, "mov", "video/quicktime", "h264", 0),
         ({"model": "seedance2_5", "outputFormat": "mov"}, "mov", "video/quicktime", "h264", 1),
@@ -183,6 +200,17 @@ async def test_a_sequence_is_an_archive_of_a_picture_per_frame(runway: Caller) -
             size, form = last.size, last.format
     assert reply.headers["Content-Type"] == "application/zip"
     assert (len(names), names[0], size, form) == (96, "frame_000001.png", (320, 180), "PNG")
+
+
+async def test_an_hdr_sequence_is_an_archive_of_exr_frames(runway: Caller) -> None:
+    url = await made(runway, {"model": "gen4.5", "ratio": "1280:720", "outputFormat": "hdr_exr_acescg_sequence_1_3"})
+    reply = await runway.call("GET", url, headers={})
+
+    with zipfile.ZipFile(BytesIO(reply.data)) as archive:
+        names = archive.namelist()
+        with av.open(BytesIO(archive.read(names[50])), format="exr_pipe") as container:
+            [still] = container.decode(video=0)
+    assert (len(names), names[0], still.width, still.height) == (96, "frame_000001.exr", 320, 180)
 
 
 async def made(runway: Caller, asked: dict[str, object]) -> str:

@@ -24,9 +24,12 @@ SOUND_RATE = 48_000
 _ARCHIVE_BYTES_MOST = 4 * 1024**3
 _H264 = {"preset": "ultrafast", "crf": "28", "tune": "zerolatency"}
 _HEVC = {"preset": "ultrafast", "x265-params": "log-level=none:pools=none:frame-threads=1"}
-_BT2020, _BT2020_MATRIX = 9, 9
-_TRANSFERS = {"hdr10": 16, "hlg": 18}
-"""PQ and hybrid log-gamma, by their numbers in H.273."""
+_PRORES = ("proxy", "lt", "standard", "hq", "4444", "4444xq")
+"""Profiles, in the order of their numbers. The encoder that knows their names takes five times as long."""
+_COLOURS = {"hdr10": (9, 16), "hlg": (9, 18), "sdr10": (1, 1)}
+"""Primaries and matrix (BT.2020 or BT.709), and transfer (PQ, HLG or BT.709), by their numbers in H.273."""
+_FRAMES_PER_EXR = 4
+"""An EXR takes a third of a second to compress, so that every fourth frame of a film has to do for the next ones."""
 
 
 def write_video(
@@ -68,7 +71,7 @@ def write_archive(
         for name, data in files:
             archive.writestr(name, data)
         for index, frame in enumerate(frames):
-            if frame is not last:
+            if frame is not last and (form == "frames" or index % _FRAMES_PER_EXR == 0):
                 still, last = _exr(frame) if form == "exr" else _png(frame), frame
             if path.stat().st_size > _ARCHIVE_BYTES_MOST:
                 raise ValueError("the sequence is too large")
@@ -90,16 +93,16 @@ def _mux_next(container: OutputContainer, track: AudioStream, samples: "Iterator
 def _video_stream(container: OutputContainer, form: Form, rate: Fraction, profile: str) -> VideoStream:
     match form:
         case "prores":
-            stream = container.add_stream("prores_ks", rate=rate, options={"profile": profile})
-            stream.pix_fmt = {"4444": "yuva444p10le", "4444xq": "yuva444p10le"}.get(profile, "yuv422p10le")
-        case "hdr10" | "hlg":
+            stream = container.add_stream("prores_aw", rate=rate, options={"profile": str(_PRORES.index(profile))})
+            stream.pix_fmt = "yuva444p10le" if profile.startswith("4444") else "yuv422p10le"
+        case "hdr10" | "hlg" | "sdr10":
             stream = container.add_stream("libx265", rate=rate, options=_HEVC)
             stream.pix_fmt = "yuv420p10le"
             coder = stream.codec_context
             # The tag by which players of Apple recognise HEVC.
             coder.codec_tag = "hvc1"
-            coder.color_primaries, coder.color_trc = _BT2020, _TRANSFERS[form]
-            coder.colorspace = _BT2020_MATRIX
+            coder.color_primaries, coder.color_trc = _COLOURS[form]
+            coder.colorspace = coder.color_primaries
         case _:
             stream = container.add_stream("libx264", rate=rate, options=_H264)
             stream.pix_fmt = "yuv420p"

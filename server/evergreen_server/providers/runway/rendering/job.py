@@ -9,11 +9,11 @@ __all__ = ["Form", "Job", "Sound", "Work"]
 Work: TypeAlias = Literal["clip", "picture", "enlargement", "drawing", "speech", "effect", "voice", "sound", "finish"]
 
 Form: TypeAlias = Literal[
-    "mp4", "mov", "prores", "frames", "hdr10", "hlg", "exr",
+    "mp4", "mov", "prores", "frames", "hdr10", "hlg", "sdr10", "exr",
     "png", "jpeg", "webp", "svg",
     "mp3", "wav", "flac", "ogg",
 ]  # fmt: skip
-"""The format of a file; `frames` and `exr` are archives of pictures."""
+"""The format of a file; `sdr10` has ten bits, as HDR has; `frames` and `exr` are archives of pictures."""
 
 Sound: TypeAlias = Literal["", "hum", "speech", "source", "reference"]
 """What a clip sounds like: nothing, a tone, its text, its source, or its first reference."""
@@ -52,4 +52,4 @@ class Job:
     gate: bool = False
     """A voice as it is, but for what is too quiet to be one; otherwise another voice says the same."""
     profile: str = ""
-    """The profile of ProRes, by the encoder's name."""
+    """The profile of ProRes."""

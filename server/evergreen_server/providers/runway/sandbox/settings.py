@@ -32,7 +32,10 @@ class Settings:
     upload_life_seconds: float = 24 * 3600.0
     """How long a `runway://` URI works."""
     render_scale: float = 1.0
-    """Output pixels per asked pixel, per side, of pictures and videos; 0.25 makes rendering cheap for load tests."""
+    """Output pixels per asked pixel, per side, of pictures and videos; 0.25 makes rendering cheap for load tests.
+
+    At 1, half a minute of 4K in a professional format may take longer than the five minutes that an output may take.
+    """
     strict: bool = True
     """Refuse unknown body fields everywhere, also on the models that are not declared strict."""
     show_cancelled: bool = False

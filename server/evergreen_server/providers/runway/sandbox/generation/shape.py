@@ -86,6 +86,8 @@ def form_of(output_format: str) -> Form:
     match output_format:
         case "mov" | "hdr10" | "hlg":
             return output_format
+        case "sdr_rec709_10bit":
+            return "sdr10"
         case "prores" | "hdr_prores" | "hdr_pq_12bit_master":
             return "prores"
         case _ if "exr_" in output_format:
@@ -97,7 +99,7 @@ def form_of(output_format: str) -> Form:
 
 
 def prores_profile(name: str) -> str:
-    """Returns the encoder's name of a profile of ProRes."""
+    """Returns the renderer's name of a profile of ProRes."""
     return _PROFILES.get(name, "hq")
 
 

@@ -11,7 +11,8 @@ from evergreen_server.providers.runway.sandbox.settings import Progress
 Status: TypeAlias = Literal["THROTTLED", "PENDING", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED"]
 
 ENDINGS: Mapping[Form, str] = {
-    **{"mp4": "mp4", "hdr10": "mp4", "hlg": "mp4", "mov": "mov", "prores": "mov", "frames": "zip", "exr": "zip"},
+    **{"mp4": "mp4", "hdr10": "mp4", "hlg": "mp4", "sdr10": "mp4", "mov": "mov", "prores": "mov"},
+    **{"frames": "zip", "exr": "zip"},
     **{"png": "png", "jpeg": "jpg", "webp": "webp", "svg": "svg"},
     **{"mp3": "mp3", "wav": "wav", "flac": "flac", "ogg": "ogg"},
 }
