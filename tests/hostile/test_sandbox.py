@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from evergreen_server.media.guard import guarded_connector
 from evergreen_server.metrics import PrometheusMetrics, serve_metrics
-from tests.providers.runway.sandbox.driver import HEADERS, Caller, body, data_uri, opened, picture
+from tests.providers.runway.sandbox.driver import HEADERS, Caller, body, data_uri, opened, picture, raw
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,16 +37,6 @@ def no_tracebacks(caplog: pytest.LogCaptureFixture) -> Callable[[], None]:
         assert [record.getMessage() for record in caplog.records if record.exc_info] == []
 
     return check
-
-
-async def raw(caller: Caller, head: str, sent: bytes = b"") -> tuple[int, str]:
-    """Sends bytes as they are and reads the status and the whole answer."""
-    host, port = caller.url.removeprefix("http://").rsplit(":", 1)
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(head.replace("\n", "\r\n").encode("latin-1") + sent)
-    answer = (await asyncio.wait_for(reader.read(), 20)).decode(errors="replace")
-    writer.close()
-    return int(answer.split(" ", 2)[1]), answer
 
 
 # --- Pages and rebinding

@@ -1,5 +1,6 @@
 """A bare caller of the sandbox: real HTTP, no retries, nothing hidden."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -111,3 +112,13 @@ async def opened(**changes: Any) -> AsyncIterator[Caller]:
     chosen = {"speed": 0.0, "settings": STEADY, "workers": 1, **changes}
     async with Sandbox(**chosen) as sandbox, aiohttp.ClientSession() as session:
         yield Caller(sandbox.url, session)
+
+
+async def raw(caller: Caller, head: str, sent: bytes = b"") -> tuple[int, str]:
+    """Sends bytes as they are and reads the status and the whole answer."""
+    host, port = caller.url.removeprefix("http://").rsplit(":", 1)
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(head.replace("\n", "\r\n").encode("latin-1") + sent)
+    answer = (await asyncio.wait_for(reader.read(), 20)).decode(errors="replace")
+    writer.close()
+    return int(answer.split(" ", 2)[1]), answer

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 from evergreen_server.providers.runway.catalog.models import Issue, Json
@@ -27,6 +28,8 @@ __all__ = ["UUID", "Media", "Nullable", "Rules", "body_issues", "no_resource", "
 
 _STORED: Mapping[AssetKind, str] = {"image": "image/png", "video": "video/mp4", "audio": "audio/wav"}
 """Types that are taken for what was measured; which one it was no longer matters."""
+
+_ISSUES_MOST = 1000
 
 Rules: TypeAlias = Mapping[str, Rule]
 
@@ -105,7 +108,8 @@ def body_issues(rule: Object, asked: Asked, *, some: bool = False) -> list[Issue
     """
     body = _exempt(dict(asked.body), asked.settings)
     assert isinstance(body, dict)
-    issues = list(member_issues(rule.members, rule.required, body, ()))
+    # A list of a million mistakes is not answered with as many records.
+    issues = list(islice(member_issues(rule.members, rule.required, body, ()), _ISSUES_MOST))
     unknown = [name for name in body if name not in rule.members]
     if unknown and (rule.closed or asked.settings.strict):
         issues.append(unrecognized((), unknown))

@@ -137,7 +137,7 @@ class Conversations:
     def _avatar(self, session: Session) -> dict[str, Json] | None:
         """Returns the avatar by its name of then; a custom one that was deleted has neither id nor name."""
         avatar = session.avatar
-        if avatar.get("type") == "custom" and self._shelves.avatars.get(str(avatar["id"])) is None:
+        if avatar.get("type") == "custom" and self._shelves.avatars.get(str(avatar.get("id"))) is None:
             return {"type": "custom", "id": None, "name": None}
         return dict(avatar) or None
 

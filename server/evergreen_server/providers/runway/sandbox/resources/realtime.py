@@ -146,7 +146,7 @@ class Realtime:
         session = self._shelves.sessions.get(asked.parts["id"])
         if session is None:
             return no_resource("Realtime session")
-        if not secrets.compare_digest(asked.key.encode(), session.key.encode()):
+        if not secrets.compare_digest(asked.key.encode(errors="surrogateescape"), session.key.encode()):
             return refusal(401, "The session key that was provided is not valid.")
         if state_of(session, asked.now) != "READY":
             return refusal(409, "The session is not ready to be consumed.")

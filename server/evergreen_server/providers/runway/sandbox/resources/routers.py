@@ -27,7 +27,9 @@ __all__ = ["NEW", "SLUG", "Routers"]
 SLUG = Text(64, pattern="[a-z][a-z0-9_-]{0,63}")
 
 _CAP = Whole(1)
-_MODELS: Rules = {"mode": OneOf(("allow_new_except", "allowlist_only")), "ids": Items(Text())}
+_MODELS_MOST = 500
+"""More than there are; a bound that the provider does not publish."""
+_MODELS: Rules = {"mode": OneOf(("allow_new_except", "allowlist_only")), "ids": Items(Text(), _MODELS_MOST)}
 
 
 def _settings(caps: Rule, *, whole: bool) -> Object:
@@ -170,7 +172,7 @@ def _unknown_models(body: Mapping[str, Json]) -> list[Issue]:
     ids, known = _object(_object(body.get("settings")).get("models")).get("ids"), _known_models()
     return [
         custom(("settings", "models", "ids", index), f"Unknown model: {name[:64]}")
-        for index, name in enumerate(ids if isinstance(ids, list) else [])
+        for index, name in enumerate(ids[:_MODELS_MOST] if isinstance(ids, list) else [])
         if isinstance(name, str) and name not in known
     ]
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeAlias
 
-from evergreen_server.providers.runway.catalog.models import Json
+from evergreen_server.providers.runway.catalog.models import AVATARS, Json
 from evergreen_server.providers.runway.catalog.rules import Flag, Number, OneOf, Text, Whole
-from evergreen_server.providers.runway.catalog.shapes import Items, Object, part
+from evergreen_server.providers.runway.catalog.shapes import Items, Object, part, tagged
 from evergreen_server.providers.runway.sandbox.resources.audit_actions import AUDIT_ACTIONS
 from evergreen_server.providers.runway.sandbox.resources.bodies import Nullable, Rules, text_of
 from evergreen_server.providers.runway.sandbox.resources.records import AuditEvent, Charge, Session, Workflow
@@ -42,12 +42,19 @@ _EVENT = part(
         **_WORKSPACE,
     }
 )
+_AVATAR = tagged(
+    {
+        "runway-preset": {"presetId!": OneOf(AVATARS), "name": Text(100)},
+        "custom": {"id!": Nullable(Text(100)), "name": Nullable(Text(100))},
+    }
+)
+_TOOL = part({"type!": OneOf(("client_event", "backend_rpc")), "name!": Text(64), "description!": Text(1024)})
 _CONVERSATION = part(
     {
-        "avatar!": _OPEN,
+        "avatar!": _AVATAR,
         "timestamp": _WHEN,
         "duration": Whole(0, 1800),
-        "tools": Items(_OPEN, 20),
+        "tools": Items(_TOOL, 20),
         "transcript": Items(_OPEN, 1000),
         "failure": Text(1000),
         "failureCode": Text(100),
@@ -119,7 +126,7 @@ def seeds(shelves: Shelves) -> Mapping[str, Seed]:
             ready_at=started,
             expires_at=started,
             key="",
-            avatar=avatar,
+            avatar={"name": str(avatar.get("presetId", "")).replace("-", " ").title() or None, **avatar},
             max_seconds=1800,
             tools=tools if isinstance(tools, list) else [],
             transcript=transcript if isinstance(transcript, list) else [],
