@@ -25,8 +25,13 @@ def names(folder: Path) -> list[str]:
 
 
 @asynccontextmanager
-async def studio(folder: Path, *, workers: int = 1, job_seconds: float = 60.0) -> AsyncIterator[Studio]:
-    opened = Studio(outputs=folder, assets=folder, workers=workers, job_seconds=job_seconds)
+async def studio(
+    folder: Path, *, workers: int = 1, job_seconds: float = 60.0, kept_bytes: int = 10**9
+) -> AsyncIterator[Studio]:
+    (folder / "made").mkdir(exist_ok=True)
+    opened = Studio(
+        outputs=folder / "made", assets=folder, workers=workers, job_seconds=job_seconds, kept_bytes=kept_bytes
+    )
     try:
         yield opened
     finally:
@@ -40,7 +45,7 @@ async def test_a_job_that_wants_all_memory_fails_and_the_next_is_done(tmp_path: 
         made = await workshop.output(PICTURE, "0.png", scale=1.0)
 
     assert made.stat().st_size > 100
-    assert names(tmp_path) == [made.name]
+    assert names(tmp_path / "made") == [made.name]
 
 
 async def test_a_job_that_takes_too_long_is_ended_and_the_next_is_done(tmp_path: Path) -> None:
@@ -50,7 +55,7 @@ async def test_a_job_that_takes_too_long_is_ended_and_the_next_is_done(tmp_path:
             await workshop.output(endless, "0.flac", scale=1.0)
         made = await workshop.output(PICTURE, "0.png", scale=1.0)
 
-    assert names(tmp_path) == [made.name]
+    assert names(tmp_path / "made") == [made.name]
 
 
 async def test_a_broken_source_fails_its_own_job_alone(tmp_path: Path) -> None:
@@ -78,3 +83,19 @@ async def test_media_are_measured_while_every_maker_is_busy(tmp_path: Path) -> N
 
     assert found["seconds"] == pytest.approx(2, abs=0.1)
     assert still_busy
+
+
+async def test_of_too_much_the_outputs_that_were_fetched_last_are_kept(tmp_path: Path) -> None:
+    fox, hen, owl = (replace(PICTURE, form="wav", prompt_text=name, making={"work": "speech"}) for name in "fho")
+    async with studio(tmp_path, kept_bytes=0) as workshop:
+        size = (await workshop.output(fox, "0.wav", scale=1.0)).stat().st_size
+
+    async with studio(tmp_path, kept_bytes=2 * size) as workshop:
+        first = await workshop.output(hen, "0.wav", scale=1.0)
+        await workshop.output(fox, "0.wav", scale=1.0)
+        last = await workshop.output(owl, "0.wav", scale=1.0)
+        kept = names(tmp_path / "made")
+        again = await workshop.output(hen, "0.wav", scale=1.0)
+
+    assert (len(kept), first.name in kept, last.name in kept) == (2, False, True)
+    assert again.exists()

@@ -20,6 +20,7 @@ from evergreen_server.providers.runway.rendering.job import Job
 from evergreen_server.providers.runway.sandbox.state.tasks import ENDINGS, TaskRecord
 
 JOB_SECONDS_MOST = 300.0
+KEPT_BYTES_MOST = 16 * 1024**3
 
 
 class RenderFailed(Exception):
@@ -36,13 +37,28 @@ class Studio:
     With several workers, media are measured by one more, so that no create waits for long videos to be made.
     """
 
-    def __init__(self, *, outputs: Path, assets: Path, workers: int, job_seconds: float = JOB_SECONDS_MOST) -> None:
-        """Ends a worker whose job takes longer, in real seconds."""
+    def __init__(
+        self,
+        *,
+        outputs: Path,
+        assets: Path,
+        workers: int,
+        job_seconds: float = JOB_SECONDS_MOST,
+        kept_bytes: int = KEPT_BYTES_MOST,
+    ) -> None:
+        """Ends a worker whose job takes longer than `job_seconds`, which are real ones.
+
+        Of more finished outputs than `kept_bytes`, those that were not fetched for longest are made anew when needed.
+        """
         self._outputs = outputs
         self._assets = assets
         self._makers = _Crew(workers, job_seconds)
         self._measurers = _Crew(1, job_seconds) if workers > 1 else self._makers
         self._locks: dict[str, asyncio.Lock] = {}
+        self._kept_bytes = kept_bytes
+        found = sorted((path.stat().st_mtime, path) for path in outputs.iterdir() if path.is_file())
+        self._kept = {path: path.stat().st_size for _, path in found}
+        """Sizes of the finished outputs, those that were fetched last at the end."""
 
     async def output(self, record: TaskRecord, file: str, *, scale: float) -> Path:
         """Returns one of the task's files, made on the first call; what is made alike from the same shares a file.
@@ -75,12 +91,22 @@ class Studio:
             raise
         finally:
             self._locks.pop(name, None)
+        self._keep(target)
         return target
 
     async def probe(self, path: Path, *, kind: Literal["video", "audio"] = "video") -> Mapping[str, float]:
         """Returns what `rendering.probing` measures in a video or a sound. Raises RenderFailed."""
         answer = await self._measurers.run({"work": "probe", "source": str(path), "kind": kind})
         return {name: value for name, value in answer.items() if isinstance(value, int | float)}
+
+    def _keep(self, target: Path) -> None:
+        self._kept.pop(target, None)
+        self._kept[target] = target.stat().st_size
+        excess = sum(self._kept.values()) - self._kept_bytes
+        while excess > 0 and len(self._kept) > 1:
+            oldest = next(iter(self._kept))
+            excess -= self._kept.pop(oldest)
+            oldest.unlink(missing_ok=True)
 
     def close(self) -> None:
         self._makers.close()
