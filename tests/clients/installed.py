@@ -39,6 +39,12 @@ async def use(address: str, picture: Path, folder: Path) -> None:
         assert is_final(await client.status(job.job_id))
         assert [each.job_id async for each in client.list(project_id="film", scene_id=folder.name)] == [job.job_id]
 
+        where = {"project_id": "film", "scene_id": folder.name}
+        hero = {"references": {"hero": picture}, "prompt_text": "@hero at dawn", "ratio": "1280:720"}
+        drawn = await client.generate_image(**where, model="gen4_image", **hero)
+        assert (await client.wait(drawn.job_id)).outputs[0].content_type == "image/png"
+        assert await client.quote_spec(evergreen.SpeechSpec(text="Go!", voice="Maya"), **where, model="eleven_v3") == 1
+
         clip = await client.scenes.download("film", folder.name, done.outputs[0].asset, folder / "clip.mp4")
         assert (folder / "clip.mp4").stat().st_size == clip.size_bytes
         sent = await client.scenes.upload("film", folder.name, "exports/clip.mp4", folder / "clip.mp4")

@@ -30,7 +30,7 @@ _kind_option = click.option(
     "kinds",
     multiple=True,
     type=click.Choice(list(KINDS)),
-    help="Only jobs that make this. Can be repeated. Default: all.",
+    help="Of a project, only jobs that make this. Can be repeated. Default: all.",
 )
 
 
