@@ -213,12 +213,12 @@ async def open_sandbox(
 
 
 @asynccontextmanager
-async def sandbox_process(*, speed: float = SPEED) -> AsyncIterator[Control]:
+async def sandbox_process(*options: str, speed: float = SPEED) -> AsyncIterator[Control]:
     """A sandbox as a process of its own, with small pictures."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "evergreen_server", "sandbox", "--listen", "127.0.0.1:0", "--speed", str(speed)),
-        *("--render-scale", "0.1"),
+        *("--render-scale", "0.1", *options),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )

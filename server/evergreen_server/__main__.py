@@ -58,7 +58,10 @@ def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
 @click.option("--state-dir", type=click.Path(path_type=Path), help="Folder that keeps tasks across restarts.")
 @click.option("--tier", default=5, show_default=True, type=click.IntRange(1, 5), help="The account's tier.")
 @click.option("--render-scale", default=1.0, show_default=True, help="Output pixels per requested pixel, per side.")
-def sandbox(listen: str, speed: float, state_dir: Path | None, tier: int, render_scale: float) -> None:
+@click.option("--api-key", "keys", multiple=True, metavar="KEY", help="Take this key, of any form. Can be repeated.")
+def sandbox(
+    listen: str, speed: float, state_dir: Path | None, tier: int, render_scale: float, keys: tuple[str, ...]
+) -> None:
     """Run a local Runway for tests: its API, real MP4s, scripted faults."""
     from aiohttp import ThreadedResolver
 
@@ -82,9 +85,10 @@ def sandbox(listen: str, speed: float, state_dir: Path | None, tier: int, render
             state_dir=state_dir,
             tier=tier,
             settings=settings,
+            keys=keys,
             connector=lambda: guarded_connector(ThreadedResolver()),
         ) as opened:
-            click.echo(f"evergreen sandbox on {opened.url}, key {SANDBOX_KEY}")
+            click.echo(f"evergreen sandbox on {opened.url}, key {keys[0] if keys else SANDBOX_KEY}")
             sys.stdout.flush()
             await stop.wait()
 

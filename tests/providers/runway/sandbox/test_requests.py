@@ -5,10 +5,13 @@ import math
 import re
 from io import BytesIO
 
+import aiohttp
 import pytest
 
+from evergreen_server.providers.runway.sandbox import SANDBOX_KEY
 from tests.providers.runway.sandbox.driver import HEADERS, Caller, body, data_uri, opened
 from tests.providers.runway.sandbox.made import clip
+from tests.serving import sandbox_process
 
 DOCUMENTATION = "https://docs.dev.runwayml.com/api"
 
@@ -64,6 +67,20 @@ async def test_a_named_key_may_have_any_form(runway: Caller) -> None:
 
     assert (await runway.call("GET", "/v1/organization", headers=headers)).status == 200
     assert (await runway.call("GET", "/v1/organization")).status == 401
+
+
+async def test_keys_that_it_is_started_with_are_the_only_ones() -> None:
+    async with (
+        sandbox_process("--api-key", "My API Key", "--api-key", "b") as control,
+        aiohttp.ClientSession() as session,
+    ):
+        runway = Caller(control.url, session)
+        statuses = [
+            (await runway.call("GET", "/v1/organization", headers={**HEADERS, "Authorization": f"Bearer {key}"})).status
+            for key in ("My API Key", "b", SANDBOX_KEY)
+        ]
+
+    assert statuses == [200, 200, 401]
 
 
 async def test_paths_and_methods_that_do_not_exist_are_refused(runway: Caller) -> None:

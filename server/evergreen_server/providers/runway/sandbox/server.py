@@ -5,7 +5,7 @@ import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -56,6 +56,7 @@ class Sandbox:
     With `state_dir` the state survives the process, SIGKILL included; without one it ends with the sandbox.
     `connector` makes what the URLs in requests are fetched over, but for those of `Settings.asset_hosts`.
     `tier` (1 to 5) and `credits` are those of a new account, and do not change a kept state.
+    `keys` are accepted API keys of any form; without them every well-formed one is.
     """
 
     def __init__(
@@ -70,6 +71,7 @@ class Sandbox:
         settings: Settings | None = None,
         tier: int = DEFAULT_TIER,
         credits: float = _GENEROUS_CREDITS,
+        keys: Collection[str] = (),
         workers: int = 2,
         connector: Callable[[], aiohttp.BaseConnector] = aiohttp.TCPConnector,
     ) -> None:
@@ -82,6 +84,7 @@ class Sandbox:
         self._settings = settings or Settings()
         self._tier = tier
         self._credits = credits
+        self._keys = frozenset(keys) or None
         self._workers = workers
         self._connector = connector
         self._stack = AsyncExitStack()
@@ -123,7 +126,7 @@ class Sandbox:
         http = await stack.enter_async_context(_session(self._connector()))
         trusted = await stack.enter_async_context(_session(aiohttp.TCPConnector()))
         assets = Assets(folder=kept, http=http, trusted=trusted, studio=studio, threads=threads)
-        controls = Controls(settings=self._settings)
+        controls = Controls(settings=self._settings, keys=self._keys)
         script, calls = Script(), CallLog()
         front = Front(script=script, calls=calls, clock=clock)
         signer = Signer(secret=secret)
