@@ -83,12 +83,13 @@ async def test_every_reference_is_to_be_seen_in_the_picture(runway: Caller) -> N
     assert [plain.getpixel(middle) for middle in middles] != [GREEN, BLUE]
 
 
-async def test_a_prompt_has_a_picture_of_its_own(runway: Caller) -> None:
-    async def drawn(prompt: str) -> bytes:
-        asked = {"model": "gen4_image", "promptText": prompt, "ratio": "720:720"}
+async def test_a_prompt_and_a_seed_have_a_picture_of_their_own(runway: Caller) -> None:
+    async def drawn(prompt: str, **more: object) -> bytes:
+        asked = {"model": "gen4_image", "promptText": prompt, "ratio": "720:720", **more}
         return (await made(runway, "text_to_image", asked)).file.data
 
     assert await drawn("a fox") == await drawn("a fox") != await drawn("a hen")
+    assert await drawn("a fox", seed=1) == await drawn("a fox", seed=1) != await drawn("a fox", seed=2)
 
 
 @pytest.mark.parametrize(("background", "clear"), [("transparent", True), ("opaque", False), ("auto", False)])

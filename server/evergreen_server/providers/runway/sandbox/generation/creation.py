@@ -188,7 +188,7 @@ class Creation:
             form=product.form,
             sound=product.sound,
             references=product.references,
-            making=product.making,
+            making={**product.making, **({"seed": body["seed"]} if "seed" in body else {})},
         )
 
 

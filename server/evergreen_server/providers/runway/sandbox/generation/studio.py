@@ -125,9 +125,10 @@ def _job(record: TaskRecord, file: str, scale: float) -> Job:
     step = 2 if moving else 1
     least = _LEAST_SIDES.get(record.form, step)
     width, height = (max(least, round(side * scale) // step * step) for side in (record.width, record.height))
-    # Without a source the picture is generated, one per prompt; of several outputs each differs, but for clips.
-    seed = 0 if moving and record.source else int(hashlib.sha256(record.prompt_text.encode()).hexdigest()[:8], 16)
     making = {"work": "clip", "sound": "hum" if record.sound else "", **record.making}
+    # Without a source it is made up, one per prompt and seed; of several outputs each differs, but for clips.
+    text = f"{record.prompt_text}{making.pop('seed', '')}"
+    seed = 0 if moving and record.source else int(hashlib.sha256(text.encode()).hexdigest()[:8], 16)
     return Job(
         target="",
         form=record.form,
