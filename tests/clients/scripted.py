@@ -120,6 +120,8 @@ class ScriptedService(VideoServiceServicer, SceneServiceServicer):
     async def DownloadAsset(
         self, request: DownloadAssetRequest, context: grpc.aio.ServicerContext
     ) -> AsyncIterator[DownloadAssetResponse]:
+        if request.path not in self.files:
+            await Fault(code=grpc.StatusCode.NOT_FOUND, reason="ASSET_NOT_FOUND").abort(context)
         data = self.files[request.path]
         yield DownloadAssetResponse(info=Asset(path=request.path, size_bytes=len(data)))
         yield DownloadAssetResponse(chunk=data)

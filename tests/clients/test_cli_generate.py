@@ -213,6 +213,36 @@ async def test_files_are_fetched_when_the_job_has_succeeded(
     files = [tmp_path / name for name in (("job-1-1-0.png", "job-1-1-1.png") if folder else ("fox.png", "fox-2.png"))]
     assert (ended.code, ended.stdout) == (0, "".join(f"{file}\n" for file in files)), ended.stderr
     assert [file.read_bytes() for file in files] == [b"first", b"second"]
+    assert "projects/p/s/images/job-1-1-1.png\n" in ended.stderr
+
+
+async def test_a_file_that_cannot_be_fetched_is_told_with_where_it_lies(
+    service: ScriptedService, evergreen: CommandLine, tmp_path: Path
+) -> None:
+    service.answers["Generate"] = [ACCEPTED]
+    service.streams = [[delivered("images/job-1-1-0.png")]]
+
+    ended = await evergreen(*IMAGE, "--download", str(tmp_path))
+
+    assert (ended.code, ended.stdout) == (1, "")
+    assert "projects/p/s/images/job-1-1-0.png\n" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+async def test_a_file_that_cannot_be_written_is_told_without_a_traceback(
+    service: ScriptedService, evergreen: CommandLine, tmp_path: Path
+) -> None:
+    service.answers["Generate"] = [ACCEPTED]
+    service.streams = [[delivered("images/job-1-1-0.png")]]
+    service.files = {"images/job-1-1-0.png": b"first"}
+    (tmp_path / "job-1-1-0.png").mkdir()
+
+    made = await evergreen(*IMAGE, "--download", str(tmp_path))
+    copied = await evergreen("scene", "download", "images/job-1-1-0.png", str(tmp_path / "none" / "a.png"), *WHERE)
+
+    assert (made.code, made.stdout, copied.code, copied.stdout) == (1, "", 1, "")
+    assert re.search(r"^Error: .*: Is a directory$", made.stderr, re.MULTILINE)
+    assert re.search(r"^Error: .*none.*: No such file or directory$", copied.stderr, re.MULTILINE)
 
 
 async def test_nothing_is_fetched_of_a_job_that_failed_and_json_names_the_files(
@@ -246,6 +276,7 @@ def test_what_cannot_be_sent_or_fetched_is_a_usage_error(tmp_path: Path) -> None
         (("--seed", "99999999999999999999"), "99999999999999999999"),
         (("--download", str(large)), "exists; give another --download"),
         (("--download", str(tmp_path / "none" / "fox.png")), "is no folder"),
+        (("--download", str(tmp_path / ("x" * 300))), "--download: File name too long"),
     ]:
         ended = CliRunner().invoke(root, ["--endpoint", "127.0.0.1:1", *IMAGE, *wrong])
 

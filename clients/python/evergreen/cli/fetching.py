@@ -15,12 +15,15 @@ LOCAL = click.Path(path_type=Path)
 
 def check_free(target: Path) -> None:
     """Raises UsageError, before anything is spent, if files cannot be put there."""
-    if target.is_dir():
-        return
-    if target.exists():
-        raise click.UsageError(f"{target} exists; give another --download, or a folder")
-    if not target.parent.is_dir():
-        raise click.UsageError(f"{target.parent} is no folder; --download needs one that exists")
+    try:
+        if target.is_dir():
+            return
+        if target.exists():
+            raise click.UsageError(f"{target} exists; give another --download, or a folder")
+        if not target.parent.is_dir():
+            raise click.UsageError(f"{target.parent} is no folder; --download needs one that exists")
+    except OSError as error:
+        raise click.UsageError(f"--download: {error.strerror}") from error
 
 
 async def fetch(client: Client, ours: Session, job: Job, target: Path) -> None:

@@ -19,7 +19,7 @@ from evergreen.watch import is_final
 class Follower:
     """Runs one watch for a user or a script: keeps in `jobs` what it has seen, and shows it.
 
-    `with_paths` says whether stdout gets the paths of delivered files.
+    `with_paths` says whether stdout gets the paths of delivered files, or stderr.
     """
 
     def __init__(
@@ -91,6 +91,8 @@ class Follower:
                 display.say(ending(job))
                 if job.outputs and self._with_paths:
                     display.data(lambda: print(*paths(job), sep="\n", flush=True))
+                elif job.outputs:
+                    display.say("\n".join(paths(job)))
             self.jobs[job.job_id] = job
         self._cursor = max(self._cursor or 0, message.revision)
 

@@ -69,6 +69,8 @@ class Session:
             raise click.UsageError(str(error)) from error
         except EvergreenError as error:
             raise Failure(error, endpoint=self.endpoint) from error
+        except OSError as error:
+            raise click.ClickException(plain(f"{error.filename or 'a file'}: {error.strerror or error}")) from error
 
     def _tls(self) -> Tls | None:
         files = (self.tls_ca, self.tls_client_cert, self.tls_client_key)
