@@ -2,6 +2,8 @@
 
 import json
 import logging
+import struct
+import zlib
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.providers.runway.sandbox.driver import HEADERS, Caller, opened, raw
+from tests.providers.runway.sandbox.driver import HEADERS, Caller, data_uri, opened, picture, raw
 from tests.providers.runway.sandbox.resources.samples import AVATAR, DOCUMENT, SESSION, VOICE, made
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -181,6 +183,46 @@ async def test_no_odd_key_joins_a_session(runway: Caller, no_tracebacks: Callabl
 async def test_no_preview_is_had_without_its_url(runway: Caller, no_tracebacks: Callable[[], None], path: str) -> None:
     assert (await runway.call("GET", f"/previews/{path}", headers={})).status in (403, 404)
     no_tracebacks()
+
+
+def with_size(width: int, height: int, rest: bytes | None = None) -> bytes:
+    """A PNG whose header tells a size that its data has not."""
+    small = picture(16, 16)
+    header = b"IHDR" + struct.pack(">II", width, height) + small[24:29]
+    head = small[:8] + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return head + (small[33:] if rest is None else rest)
+
+
+PICTURES = [
+    with_size(9_400, 9_400),
+    with_size(64, 64),
+    with_size(64, 64, b"\0\0\0\4IDATxxxxyyyy"),
+    picture(64, 64)[:80],
+    picture(64, 64, form="JPEG")[:-200],
+]
+
+
+@pytest.mark.parametrize("data", PICTURES)
+async def test_a_picture_that_only_has_a_header_harms_nothing(
+    runway: Caller, no_tracebacks: Callable[[], None], data: bytes
+) -> None:
+    reply = await runway.call("POST", "/v1/avatars", json={**AVATAR, "referenceImage": data_uri(data)})
+    assert reply.status in (200, 400)
+
+    if reply.status == 200:
+        shown = await runway.call("GET", reply.json["referenceImageUri"], headers={})
+        assert shown.status in (200, 404)
+    no_tracebacks()
+
+
+async def test_a_picture_that_is_too_large_has_no_preview(runway: Caller) -> None:
+    """Its header alone would make the sandbox take hundreds of megabytes."""
+    small = picture(64, 64, form="JPEG")
+    frame = small.index(b"\xff\xc0") + 5
+    large = small[:frame] + struct.pack(">HH", 9_400, 9_400) + small[frame + 4 :]
+    avatar = await made(runway, "avatars", {**AVATAR, "referenceImage": data_uri(large, "image/jpeg")})
+
+    assert (await runway.call("GET", avatar["referenceImageUri"], headers={})).status == 404
 
 
 SEEDS = [

@@ -29,6 +29,8 @@ SAMPLE_SECONDS = round(spoken_seconds(_TEXT), 2)
 
 _LIFE_SECONDS = 24 * 3600.0
 _PICTURE = (320, 320)
+_PIXELS_MOST = 40_000_000
+"""Larger pictures have no preview: decoding one takes three bytes a pixel, whatever its file holds."""
 
 
 class Previews:
@@ -99,7 +101,8 @@ class Previews:
             return expired()
         try:
             data = await make()
-        except OSError:
+        except (OSError, SyntaxError, ValueError):
+            # What the picture library raises for a file that is broken behind its header.
             passage.enter(404)
             return missing()
         except RenderFailed as exc:
@@ -113,6 +116,8 @@ class Previews:
 def _small(path: Path, *, square: bool) -> bytes:
     """Returns a small JPEG of a picture. Raises OSError where there is none that can be read."""
     with Image.open(path) as opened:
+        if opened.width * opened.height > _PIXELS_MOST:
+            raise OSError("too large to be shown small")
         picture = ImageOps.exif_transpose(opened).convert("RGB")
     if square:
         picture = ImageOps.fit(picture, _PICTURE)
