@@ -11,7 +11,7 @@ from evergreen.errors import MediaTooLarge
 from evergreen.requests import Json, inline_media
 from evergreen.v1.video_pb2 import Media, MediaRole
 
-SOURCE_HELP = "a file, an http(s) URL, or asset:PATH in the scene"
+SOURCE_HELP = "a file, an http(s) URL, or asset:PATH in the scene (asset:SCENE/PATH in another)"
 
 _ROLES = {name.removeprefix("MEDIA_ROLE_").lower(): value for name, value in MediaRole.items() if value}
 
@@ -84,10 +84,17 @@ def _media(source: str, role: MediaRole.ValueType, at_seconds: float | None = No
     if source.startswith(("http://", "https://")):
         return Media(uri=source, role=role, at_seconds=at_seconds)
     if source.startswith("asset:"):
-        return Media(asset=source.removeprefix("asset:"), role=role, at_seconds=at_seconds)
+        scene_id, path = _scene_and_path(source.removeprefix("asset:"))
+        return Media(asset=path, scene_id=scene_id, role=role, at_seconds=at_seconds)
     try:
         return inline_media(source, role, at_seconds=at_seconds)
     except MediaTooLarge as error:
         raise click.BadParameter(str(error)) from error
     except OSError as error:
         raise click.BadParameter(f"cannot read {source}: {error.strerror or error}") from error
+
+
+def _scene_and_path(text: str) -> tuple[str, str]:
+    """Splits `SCENE/FOLDER/NAME`; the scene is empty if there is none. A path is a folder and a name."""
+    scene_id, _, path = text.partition("/")
+    return (scene_id, path) if "/" in path else ("", text)
