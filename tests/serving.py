@@ -17,6 +17,7 @@ from uuid import uuid4
 import aiohttp
 import grpc
 from aiohttp.abc import AbstractResolver
+from google.protobuf.json_format import ParseDict
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -51,6 +52,25 @@ def request(**fields: object) -> video_pb2.GenerateVideoRequest:
         "duration_seconds": 2,
     }
     return video_pb2.GenerateVideoRequest(**{**usual, **fields})
+
+
+ALL_KINDS = tuple(video_pb2.MediaKind.values()[1:])
+OTHERS: Mapping[str, Mapping[str, object]] = {
+    "image": {"model": "gen4_image", "image": {"prompt_text": "", "ratio": "1280:720"}},
+    "speech": {"model": "eleven_multilingual_v2", "speech": {"text": "", "voice": "Maya"}},
+    "sound": {"model": "eleven_text_to_sound_v2", "sound": {"prompt_text": "", "duration_seconds": 1}},
+}
+"""What else than clips is made, by the member of `Generate`; each prompt is still to be filled in."""
+
+
+def other_request(member: str, prompt: str, **fields: object) -> video_pb2.GenerateRequest:
+    """A request of `Generate` that is right in everything, but for what `fields` change; needs no media."""
+    usual = {"project_id": "film", "scene_id": "scene-1", "request_id": uuid4().hex, **OTHERS[member]}
+    message = ParseDict(usual, video_pb2.GenerateRequest())
+    inner = getattr(message, member)
+    setattr(inner, "text" if member == "speech" else "prompt_text", prompt)
+    message.MergeFrom(video_pb2.GenerateRequest(**fields))
+    return message
 
 
 def first_frame(name: str = "rocket.jpg") -> video_pb2.Media:
@@ -99,6 +119,9 @@ class Api:
 
     async def generate(self, **fields: object) -> video_pb2.Job:
         return (await self.video.GenerateVideo(request(**fields))).job
+
+    async def generate_other(self, member: str, prompt: str, **fields: object) -> video_pb2.Job:
+        return (await self.video.Generate(other_request(member, prompt, **fields))).job
 
     async def status(self, job_id: str) -> video_pb2.Job:
         return (await self.video.GetStatus(video_pb2.GetStatusRequest(job_id=job_id))).job

@@ -12,7 +12,7 @@ import grpc
 from evergreen.v1 import video_pb2 as v1
 from tests.chaos.tally import Tally
 from tests.e2e.rig import Rig
-from tests.serving import FINAL, first_frame, request
+from tests.serving import FINAL, first_frame, other_request, request
 
 MEBIBYTE = 1 << 20
 IN_FLIGHT = 16
@@ -21,7 +21,10 @@ PAUSE_SECONDS = 5.0
 END_SECONDS = 240
 RESOLVE_AFTER_SECONDS = 2.0
 """Longer than any create is held by script, so that the books then show what came of it."""
-OPERATIONS = ("text_to_video", "text_to_video", "image_to_video", "get_task", "output", "output", "delete_task", None)
+MADE = ("video", "video", "image", "speech", "sound")
+"""What a job makes: one of these, by chance."""
+CREATES = ("text_to_video", "text_to_image", "text_to_speech", "sound_effect", "image_to_video")
+OPERATIONS = (*CREATES, "get_task", "output", "output", "delete_task", None)
 
 
 class JobsOpen(Exception):
@@ -126,19 +129,25 @@ class Storm:
     async def _submit(self, prompt: str, chance: random.Random) -> None:
         """Asks for a job until it is accepted, as a caller does who knows nothing of kills."""
         await self._script(prompt, chance.random())
-        wanted = request(
-            request_id=prompt.replace(" ", "-"),
-            prompt_text=prompt,
-            media=[first_frame()] if chance.random() < 0.3 else [],
-            max_attempts=3,
-            on_unknown_submission=(
-                v1.ON_UNKNOWN_SUBMISSION_RESUBMIT if chance.random() < 0.1 else v1.ON_UNKNOWN_SUBMISSION_ASK
-            ),
+        resubmits = chance.random() < 0.1
+        fields = {
+            "request_id": prompt.replace(" ", "-"),
+            "max_attempts": 3,
+            "on_unknown_submission": (v1.ON_UNKNOWN_SUBMISSION_RESUBMIT if resubmits else v1.ON_UNKNOWN_SUBMISSION_ASK),
+        }
+        makes = chance.choice(MADE)
+        media = [first_frame()] if chance.random() < 0.3 else []
+        wanted = (
+            request(prompt_text=prompt, media=media, **fields)
+            if makes == "video"
+            else other_request(makes, prompt, **fields)
         )
         cancelled = chance.random() < 0.06
         while True:
             with cut_off():
-                job = (await self._rig.api.video.GenerateVideo(wanted, timeout=10)).job
+                video = self._rig.api.video
+                call = video.GenerateVideo if makes == "video" else video.Generate
+                job = (await call(wanted, timeout=10)).job
                 self.accepted[prompt] = job.job_id
                 if cancelled:
                     await asyncio.sleep(chance.uniform(0, 2))

@@ -55,7 +55,7 @@ def torn(scene: Path, jobs: Sequence[v1.Job]) -> list[str]:
     """Names every output of a SUCCEEDED job that is not whole and named, and every file that is nobody's."""
     faults = []
     document = json.loads((scene / "metadata" / "scene.json").read_text())
-    named = {entry["path"] for entry in document["assets"]["videos"]}
+    named = {entry["path"] for entries in document["assets"].values() for entry in entries}
     for job in jobs:
         for output in job.outputs if job.state == v1.JOB_STATE_SUCCEEDED else ():
             path = scene / output.asset
@@ -65,7 +65,10 @@ def torn(scene: Path, jobs: Sequence[v1.Job]) -> list[str]:
             if output.asset not in named:
                 faults.append(f"{output.asset} is not in scene.json")
     faults += [
-        f"videos/{name} is nobody's" for name in sorted(visible(scene / "videos")) if f"videos/{name}" not in named
+        f"{folder}/{name} is nobody's"
+        for folder in ("videos", "audio")
+        for name in sorted(visible(scene / folder))
+        if f"{folder}/{name}" not in named
     ]
     if not faults:
         try:

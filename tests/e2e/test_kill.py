@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from aiohttp import web
 
 from evergreen.v1 import video_pb2 as v1
 from tests.e2e.rig import Rig, check_books, visible
-from tests.serving import SAMPLES, Control, first_frame
+from tests.serving import ALL_KINDS, SAMPLES, Control, first_frame
 
 ENDED = {v1.JOB_STATE_SUCCEEDED}
 ASKING = {v1.JOB_STATE_NEEDS_ATTENTION}
@@ -68,8 +69,22 @@ async def rig(
         yield opened
 
 
-async def accepted(rig: Rig, prompt: str) -> str:
-    return (await rig.api.generate(prompt_text=prompt)).job_id
+VIDEO = "video"
+CREATES = {VIDEO: "text_to_video", "image": "text_to_image", "speech": "text_to_speech", "sound": "sound_effect"}
+"""What jobs make here, and the provider's call for it."""
+SCARCE = {VIDEO: "veo3.1_fast", "image": "muse_image", "speech": "eleven_v3", "sound": "seed_audio"}
+"""Models that have no slot for a while."""
+
+
+async def asked(rig: Rig, makes: str, prompt: str, **fields: object) -> str:
+    """Sends a request; one for something else than a clip has the prompt for its text."""
+    if makes == VIDEO:
+        return (await rig.api.generate(prompt_text=prompt, **fields)).job_id
+    return (await rig.api.generate_other(makes, prompt, **fields)).job_id
+
+
+async def accepted(rig: Rig, makes: str, prompt: str) -> str:
+    return await asked(rig, makes, prompt)
 
 
 async def picture_asked_for(rig: Rig, prompt: str, pictures: PictureHost) -> str:
@@ -79,75 +94,84 @@ async def picture_asked_for(rig: Rig, prompt: str, pictures: PictureHost) -> str
     return job.job_id
 
 
-async def waiting_for_a_slot(rig: Rig, prompt: str) -> str:
-    job = await rig.api.generate(prompt_text=prompt, model="veo3.1_fast", duration_seconds=4)
-    await rig.api.until(job.job_id, v1.JOB_STATE_QUEUED, stage=v1.JOB_STAGE_WAITING)
-    return job.job_id
+async def waiting_for_a_slot(rig: Rig, makes: str, prompt: str) -> str:
+    fields: dict[str, object] = {"model": SCARCE[makes]}
+    if makes == VIDEO:
+        fields["duration_seconds"] = 4
+    if makes == "image":
+        fields["image"] = v1.ImageSpec(ratio="1600:1600")
+    job_id = await asked(rig, makes, prompt, **fields)
+    await rig.api.until(job_id, v1.JOB_STATE_QUEUED, stage=v1.JOB_STAGE_WAITING)
+    return job_id
 
 
-async def create_under_way(rig: Rig, prompt: str) -> str:
+async def create_under_way(rig: Rig, makes: str, prompt: str) -> str:
     await rig.sandbox.fault("slow", operation="create", prompt=prompt, seconds=1)
-    job = await rig.api.generate(prompt_text=prompt)
-    await rig.sandbox.called("text_to_video", promptText=prompt)
-    return job.job_id
+    job_id = await asked(rig, makes, prompt)
+    await rig.sandbox.called(CREATES[makes], promptText=prompt)
+    return job_id
 
 
-async def answer_under_way(rig: Rig, prompt: str) -> str:
+async def answer_under_way(rig: Rig, makes: str, prompt: str) -> str:
     await rig.sandbox.fault("hang", operation="create", prompt=prompt, seconds=30, accept=True)
-    job = await rig.api.generate(prompt_text=prompt, media=[first_frame()])
-    await rig.sandbox.called("image_to_video", promptText=prompt)
-    return job.job_id
+    if makes == VIDEO:
+        job_id = await asked(rig, makes, prompt, media=[first_frame()])
+        await rig.sandbox.called("image_to_video", promptText=prompt)
+    else:
+        job_id = await asked(rig, makes, prompt)
+        await rig.sandbox.called(CREATES[makes], promptText=prompt)
+    return job_id
 
 
-async def answer_given(rig: Rig, prompt: str) -> str:
-    job = await rig.api.generate(prompt_text=prompt)
-    await rig.sandbox.called("text_to_video", promptText=prompt)
-    return job.job_id
+async def answer_given(rig: Rig, makes: str, prompt: str) -> str:
+    job_id = await asked(rig, makes, prompt)
+    await rig.sandbox.called(CREATES[makes], promptText=prompt)
+    return job_id
 
 
-async def task_recorded(rig: Rig, prompt: str) -> str:
-    job = await rig.api.generate(prompt_text=prompt)
+async def task_recorded(rig: Rig, makes: str, prompt: str) -> str:
+    job_id = await asked(rig, makes, prompt)
     async with asyncio.timeout(60):
-        while not (await rig.api.status(job.job_id)).provider_task_id:
+        while not (await rig.api.status(job_id)).provider_task_id:
             pass
-    return job.job_id
+    return job_id
 
 
-async def poll_under_way(rig: Rig, prompt: str) -> str:
+async def poll_under_way(rig: Rig, makes: str, prompt: str) -> str:
     await rig.sandbox.fault("slow", operation="get_task", prompt=prompt, seconds=30)
-    job = await rig.api.generate(prompt_text=prompt)
+    job_id = await asked(rig, makes, prompt)
     await rig.sandbox.called("get_task", promptText=prompt)
-    return job.job_id
+    return job_id
 
 
-async def download_begun(rig: Rig, prompt: str) -> str:
-    await rig.sandbox.fault("large_output", operation="create", prompt=prompt, bytes=64 * MEBIBYTE)
-    job = await rig.api.generate(prompt_text=prompt)
+async def download_begun(rig: Rig, makes: str, prompt: str) -> str:
+    await rig.sandbox.fault("large_output", operation="create", prompt=prompt, bytes=48 * MEBIBYTE)
+    job_id = await asked(rig, makes, prompt)
     await rig.sandbox.called("output", promptText=prompt)
-    return job.job_id
+    return job_id
 
 
-async def queued_for_a_second_attempt(rig: Rig, prompt: str) -> str:
+async def queued_for_a_second_attempt(rig: Rig, makes: str, prompt: str) -> str:
     await rig.sandbox.fault("failure", operation="create", prompt=prompt, failureCode="INTERNAL", at=0.1)
-    job = await rig.api.generate(prompt_text=prompt, max_attempts=2)
+    job_id = await asked(rig, makes, prompt, max_attempts=2)
     async with asyncio.timeout(60):
-        async for message in rig.api.events(job_ids=[job.job_id]):
+        async for message in rig.api.events(job_ids=[job_id]):
             if message.event.job.attempt == 2:
                 break
-    return job.job_id
+    return job_id
 
 
-async def delete_under_way(rig: Rig, prompt: str) -> str:
+async def delete_under_way(rig: Rig, makes: str, prompt: str) -> str:
     await rig.sandbox.fault("throttle", operation="create", prompt=prompt, seconds=10_000)
     await rig.sandbox.fault("slow", operation="delete_task", prompt=prompt, seconds=0.5)
-    job = await rig.api.generate(prompt_text=prompt)
+    job_id = await asked(rig, makes, prompt)
     await rig.sandbox.called("get_task", promptText=prompt)
-    await rig.api.video.CancelVideo(v1.CancelVideoRequest(job_id=job.job_id))
+    await rig.api.video.CancelVideo(v1.CancelVideoRequest(job_id=job_id))
     await rig.sandbox.called("delete_task", promptText=prompt)
-    return job.job_id
+    return job_id
 
 
-MOMENTS: dict[Callable[[Rig, str], Awaitable[str]], set[int]] = {
+MOMENTS: dict[Callable[[Rig, str, str], Awaitable[str]], set[int]] = {
     accepted: ENDED,
     waiting_for_a_slot: ENDED,
     create_under_way: ASKING,
@@ -162,36 +186,42 @@ MOMENTS: dict[Callable[[Rig, str], Awaitable[str]], set[int]] = {
 """Each brings a new job to a moment; beside it, what the job that is killed there may come to by itself."""
 
 
-async def killed_at(rig: Rig, job_id: str) -> None:
-    """Kills the server that runs a job, and starts it again."""
-    number = await rig.owner(job_id)
-    await rig.kill(number)
-    await rig.start(number)
+async def killed_at(rig: Rig, *job_ids: str) -> None:
+    """Kills the servers that run these jobs, and starts them again."""
+    numbers = {await rig.owner(job_id) for job_id in job_ids}
+    await asyncio.gather(*(rig.kill(number) for number in numbers))
+    await asyncio.gather(*(rig.start(number) for number in numbers))
 
 
 async def test_a_job_killed_at_any_step_ends_or_asks_and_is_paid_once(rig: Rig, pictures: PictureHost) -> None:
-    await rig.sandbox.account(models={"veo3.1_fast": {"maxConcurrentGenerations": 0}})
+    await rig.sandbox.account(models={model: {"maxConcurrentGenerations": 0} for model in SCARCE.values()})
     job_ids = {"picture asked for": await picture_asked_for(rig, "picture asked for", pictures)}
     await killed_at(rig, job_ids["picture asked for"])
     assert (await rig.steady(job_ids["picture asked for"])).state in ENDED
-    for bring, allowed in MOMENTS.items():
-        name = bring.__name__
-        job_ids[name] = await bring(rig, name)
-        await killed_at(rig, job_ids[name])
+    brought: dict[str, set[int]] = {}
+    for (bring, allowed), other in zip(MOMENTS.items(), cycle(("image", "speech", "sound"))):
+        # A clip, and beside it something else.
+        names = {makes: f"{bring.__name__} {makes}" for makes in (VIDEO, other)}
+        found = await asyncio.gather(*(bring(rig, makes, name) for makes, name in names.items()))
+        job_ids |= dict(zip(names.values(), found, strict=True))
+        brought |= dict.fromkeys(names.values(), allowed)
+        await killed_at(rig, *found)
         if allowed == ENDED and bring is not waiting_for_a_slot:
-            # The next kill must not catch it in its submission, and then make its outcome unknown.
-            await rig.steady(job_ids[name])
-    await rig.sandbox.account(models={"veo3.1_fast": {"maxConcurrentGenerations": None}})
+            # The next kill must not catch them in their submission, and then make its outcome unknown.
+            for job_id in found:
+                await rig.steady(job_id)
+    await rig.sandbox.account(models={model: {"maxConcurrentGenerations": None} for model in SCARCE.values()})
 
-    jobs = {bring.__name__: await rig.steady(job_ids[bring.__name__]) for bring in MOMENTS}
+    jobs = {name: await rig.steady(job_ids[name]) for name in brought}
 
-    for bring, allowed in MOMENTS.items():
-        job = jobs[bring.__name__]
-        assert job.state in allowed, f"{bring.__name__}: {job}"
+    for name, allowed in brought.items():
+        job = jobs[name]
+        assert job.state in allowed, f"{name}: {job}"
         if job.state in ASKING:
-            await rig.resolve(job, bring.__name__)
+            await rig.resolve(job, name)
     ended = {name: await rig.steady(job_id) for name, job_id in job_ids.items()}
     assert {job.state for job in ended.values()} == ENDED | CANCELLED
+    assert {job.kind for job in ended.values()} == set(ALL_KINDS)
     await rig.check()
     await check_books(rig.sandbox, ended)
 

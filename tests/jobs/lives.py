@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from evergreen.v1 import video_pb2 as v1
-from tests.serving import FINAL, WAIT_SECONDS, Api
+from tests.serving import ALL_KINDS, FINAL, WAIT_SECONDS, Api
 
 STAGES = {
     "QUEUED": {"PREPARING", "WAITING"},
@@ -49,7 +49,7 @@ async def check_lives(api: Api, *projects: str) -> None:
         lives: defaultdict[str, list[v1.Event]] = defaultdict(list)
         last = 0
         async with asyncio.timeout(WAIT_SECONDS):
-            async for message in api.events(project_id=project, after_revision=0):
+            async for message in api.events(project_id=project, after_revision=0, kinds=ALL_KINDS):
                 if message.HasField("checkpoint"):
                     break
                 assert message.revision == message.event.job.revision > last, "revisions must rise"

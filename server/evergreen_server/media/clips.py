@@ -68,39 +68,39 @@ class _Display:
 
 def probe(path: Path, limits: MediaLimits) -> Clip:
     """Reads the container and its first frame. Blocks; raises MediaRefused if there is neither picture nor sound."""
-    with _open_container(path, limits) as (container, content_type):
-        video = _video(container, limits)
+    with open_container(path, limits) as (container, content_type):
+        video = video_of(container, limits)
         if video is not None:
-            frame, measured = _scan(container, video, whole=not _duration(container))
+            frame, measured = _scan(container, video, whole=not duration_of(container))
             shown = _display_of(video, frame)
             return Clip(
                 content_type=content_type,
                 width=shown.width,
                 height=shown.height,
-                duration_seconds=_duration(container) or measured,
+                duration_seconds=duration_of(container) or measured,
                 codec=video.codec_context.name,
                 frame_rate=float(video.average_rate or 0),
             )
         if not container.streams.audio:
-            raise _refusal("the file holds neither picture nor sound")
+            raise refusal("the file holds neither picture nor sound")
         sound = container.streams.audio[0]
-        _check_codec(sound)
+        check_codec(sound)
         return Clip(
             content_type=as_sound(content_type),
             width=0,
             height=0,
-            duration_seconds=_duration(container) or _scan(container, sound, whole=True)[1],
+            duration_seconds=duration_of(container) or _scan(container, sound, whole=True)[1],
             codec=sound.codec_context.name,
         )
 
 
 def poster(path: Path, limits: MediaLimits) -> bytes:
     """Makes a JPEG, at most 1280 pixels wide, of a frame near the start. Blocks; raises MediaRefused."""
-    with _open_container(path, limits) as (container, _):
-        video = _video(container, limits)
+    with open_container(path, limits) as (container, _):
+        video = video_of(container, limits)
         if video is None:
-            raise _refusal("the file holds no video")
-        at = min(_POSTER_AT_SECONDS, _duration(container) / 2)
+            raise refusal("the file holds no video")
+        at = min(_POSTER_AT_SECONDS, duration_of(container) / 2)
         if at:
             container.seek(int(at * av.time_base))
         for number, frame in enumerate(_frames(container, video)):
@@ -110,13 +110,13 @@ def poster(path: Path, limits: MediaLimits) -> bytes:
 
 
 @contextmanager
-def _open_container(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, str]]:
+def open_container(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, str]]:
     """Opens a file as what its first bytes say it is. Raises what FFmpeg raises for a broken one."""
     with path.open("rb") as file:
         content_type = sniff(file.read(HEAD_BYTES))
     demuxer = _DEMUXERS.get(content_type or "")
     if content_type is None or demuxer is None:
-        raise _refusal(f"the file is {content_type or 'of no known kind'}, not a video or sound that can be read")
+        raise refusal(f"the file is {content_type or 'of no known kind'}, not a video or sound that can be read")
     if demuxer == "mp4":
         _check_whole(path, content_type)
     # A disguised playlist is parsed as the named format, and could open nothing but files. Opening already decodes
@@ -149,31 +149,31 @@ def _check_whole(path: Path, content_type: str) -> None:
                 return
             at += length
             if at > size:
-                raise _refusal(f"the file is broken or truncated ({content_type})")
+                raise refusal(f"the file is broken or truncated ({content_type})")
 
 
-def _video(container: InputContainer, limits: MediaLimits) -> VideoStream | None:
+def video_of(container: InputContainer, limits: MediaLimits) -> VideoStream | None:
     """Finds the video stream; the cover of an album is not one."""
     for stream in container.streams.video:
         if stream.disposition & Disposition.attached_pic:
             continue
-        _check_codec(stream)
+        check_codec(stream)
         width, height = stream.codec_context.width, stream.codec_context.height
         if width < 1 or height < 1:
-            raise _refusal("the video has no picture size")
+            raise refusal("the video has no picture size")
         if width * height > limits.frame_pixels:
-            raise _refusal(f"the video has {width}x{height} pixels, more than {limits.frame_pixels} in all")
+            raise refusal(f"the video has {width}x{height} pixels, more than {limits.frame_pixels} in all")
         return stream
     return None
 
 
-def _check_codec(stream: Stream) -> None:
+def check_codec(stream: Stream) -> None:
     # The stubs do not say so, but a stream in a codec that FFmpeg does not know has no context.
     if not getattr(stream, "codec_context", None):
-        raise _refusal("the file's codec is not known")
+        raise refusal("the file's codec is not known")
 
 
-def _duration(container: InputContainer) -> float:
+def duration_of(container: InputContainer) -> float:
     """Returns the duration that the file states, in seconds; 0 where it states none, or an implausible one."""
     known = [
         float(stream.duration * stream.time_base)
@@ -240,7 +240,7 @@ def _frames(container: InputContainer, video: VideoStream) -> Iterator[VideoFram
         if frame is None:
             raise
     if frame is None:
-        raise _refusal("no frame of the video can be decoded")
+        raise refusal("no frame of the video can be decoded")
 
 
 def _jpeg(frame: VideoFrame, shown: _Display) -> bytes:
@@ -259,5 +259,5 @@ def _jpeg(frame: VideoFrame, shown: _Display) -> bytes:
     return target.getvalue()
 
 
-def _refusal(message: str) -> MediaRefused:
+def refusal(message: str) -> MediaRefused:
     return MediaRefused(message, reason="MEDIA_REFUSED")

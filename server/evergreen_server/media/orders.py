@@ -17,6 +17,7 @@ class Work(Enum):
     PICTURE = "picture"
     MEASURE = "measure"
     PROBE = "probe"
+    HEAR = "hear"
     POSTER = "poster"
 
 

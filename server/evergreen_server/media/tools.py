@@ -119,6 +119,10 @@ class Media:
         """Decodes a whole picture. Raises MediaRefused; MediaUnreachable when too busy."""
         return await self._measured(Work.MEASURE, path, owner)
 
+    async def hear(self, path: Path, *, owner: str) -> Clip:
+        """Decodes a whole sound. Raises MediaRefused; MediaUnreachable when too busy."""
+        return await self._measured(Work.HEAR, path, owner)
+
     async def _measured(self, work: Work, path: Path, owner: str) -> Clip:
         answer = await self._decoders.run(Order(work=work, source=str(path)), owner=owner)
         return Clip(

@@ -94,6 +94,10 @@ class MediaTools(Protocol):
         """Decodes a whole picture and returns its type and size. Raises MediaRefused if it is none."""
         ...
 
+    async def hear(self, path: Path, *, owner: str) -> Clip:
+        """Decodes a whole sound. Raises MediaRefused if it is none, or shorter than its file states."""
+        ...
+
     async def poster(self, path: Path, *, owner: str) -> bytes:
         """Makes a JPEG of a frame near the start. Raises MediaRefused if no frame decodes."""
         ...

@@ -74,10 +74,9 @@ def sound_deliverer(media: MediaTools) -> MeasuredDeliverer:
         "video/webm": "webm",
     }
 
-    async def measure(path: Path, owner: str) -> Clip:
-        found = await media.probe(path, owner=owner)
-        if not found.content_type.startswith("audio/"):
-            raise MediaRefused(f"it is a video ({found.content_type})", reason="MEDIA_REFUSED")
-        return found
-
-    return MeasuredDeliverer(noun="sound", folder="audio", extensions=extensions, measure=measure)
+    return MeasuredDeliverer(
+        noun="sound",
+        folder="audio",
+        extensions=extensions,
+        measure=lambda path, owner: media.hear(path, owner=owner),
+    )
