@@ -1,6 +1,7 @@
 """A few of the random bodies that `make check-sandbox` sends by the thousand, and what would count as wrong."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,13 @@ async def test_no_random_body_crashes_the_sandbox_and_each_refusal_names_a_field
 )
 def test_an_answer_is_judged_by_what_it_names(status: int, answer: Any, is_fault: bool) -> None:
     assert (fault_in(CASE, status, answer) is not None) is is_fault
+
+
+def test_a_refusal_that_names_another_member_than_the_spoilt_one_is_wrong() -> None:
+    answer = {"issues": [{"path": ["promptText"], "code": "too_small"}]}
+
+    assert fault_in(replace(CASE, spoilt="ratio"), 400, answer)
+    assert fault_in(replace(CASE, spoilt="promptText"), 400, answer) is None
 
 
 def test_the_sdk_whose_tests_are_run_is_the_one_that_is_installed() -> None:

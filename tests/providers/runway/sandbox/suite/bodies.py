@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 from evergreen_server.ports.specs import Kind
-from evergreen_server.providers.runway.catalog.models import path_of
+from evergreen_server.providers.runway.catalog.models import Issue, Operation, check_body, path_of
 from evergreen_server.providers.runway.catalog.rules import Duration, Flag, Number, OneOf, Rule, Text, Whole
 from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object, Sizes, Tagged, Uri
 from evergreen_server.providers.runway.catalog.table import TABLE
@@ -26,11 +26,15 @@ SPOILERS: tuple[Any, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One body, where it goes, and the members that its rules know."""
+    """One body, where it goes, and the members that its rules know.
+
+    `spoilt` is the one member that was changed in a body that was right, where it is wrong since.
+    """
 
     path: str
     body: Any
     known: frozenset[str]
+    spoilt: str = ""
 
 
 class Maker:
@@ -63,9 +67,20 @@ class Maker:
         body: Any = {**first, **self._members(members, required)}
         if "configId" in body and random.random() < 0.9:
             body["configId"] = self._router
-        for _ in range(random.choice((0, 0, 1, 1, 2))):
-            body = self._spoilt(body)
-        return Case(path, body, frozenset((*members, "model")))
+        known = frozenset((*members, "model"))
+        if (times := random.choice((0, 0, 1, 1, 2))) != 1:
+            for _ in range(times):
+                body = self._spoilt(body)
+            return Case(path, body, known)
+        whole, body = body, self._spoilt(body)
+        changed = (
+            [name for name in {**whole, **body} if whole.get(name) is not body.get(name)]
+            if isinstance(body, dict)
+            else []
+        )
+        if len(changed) == 1 and changed[0] in known and not _issues(path, whole) and _issues(path, body):
+            return Case(path, body, known, changed[0])
+        return Case(path, body, known)
 
     def _members(self, members: Mapping[str, Rule], required: frozenset[str]) -> dict[str, Any]:
         chosen = [name for name in members if name in required or self._random.random() < 0.35]
@@ -123,3 +138,9 @@ class Maker:
             case str() if random.random() < 0.3:
                 return value * random.choice((2, 500))
         return spoiler
+
+
+def _issues(path: str, body: Mapping[str, Any]) -> Sequence[Issue]:
+    """Returns what the table finds in the body of an operation; of other calls nothing is known."""
+    operation = next((each for each in Operation if path_of(each) == path), None)
+    return check_body(operation, body) if operation else ()

@@ -79,6 +79,8 @@ def fault_in(case: Case, status: int, answer: Any) -> str | None:
             named = {str(issue["path"][0]) for issue in issues if issue["path"]}
             named |= {key for issue in issues if not issue["path"] for key in issue.get("keys", ())}
             strange = named - case.known - set(case.body)
+            if case.spoilt and case.spoilt not in named and any(issue["code"] != "custom" for issue in issues):
+                return f"does not name {case.spoilt}: {issues!r:.300}"
             pathless = [issue for issue in issues if not issue["path"] and not issue.get("keys")]
             return f"names {strange or pathless}" if strange or pathless else None
         case {"code": "no_eligible_model" | "router_config_not_found"} if case.path.startswith("generate/"):
