@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import aiohttp
 import pytest
 
 from tests.providers.runway.sandbox.driver import Caller, data_uri, picture
@@ -219,3 +220,36 @@ async def test_scripted_faults_strike_a_routed_task(runway: Caller) -> None:
     await runway.advance(100)
 
     assert (await runway.task(answer["id"]))["status"] == "FAILED"
+
+
+GIVEN: dict[str, dict[str, Any]] = {
+    "video": {"promptText": "a fox"},
+    "image": {"promptText": "a fox"},
+    "audio": {"type": "audio", "promptText": "rain"},
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+async def test_every_fault_of_a_create_strikes_the_routed_ones_too(runway: Caller, kind: str) -> None:
+    await router(runway)
+    rule: dict[str, object] = {"operation": f"generate_{kind}"}
+    await runway.fault("throttle", rule=rule, seconds=50)
+    await runway.fault("failure", rule=rule, failureCode="INTERNAL", message="No.")
+    failing = (await routed(runway, kind, **GIVEN[kind]))["id"]
+    assert await runway.status(failing) == "THROTTLED"
+    await runway.fault("many_outputs", rule=rule, number=2)
+    several = (await routed(runway, kind, **GIVEN[kind]))["id"]
+    await runway.advance(600)
+    assert await runway.status(failing) == "FAILED"
+    assert len((await runway.task(several))["output"]) == 2
+
+    body = {"configId": "films", "input": GIVEN[kind]}
+    await runway.fault("status", rule={"operation": "create"}, status=503)
+    refused = await runway.call("POST", f"/v1/generate/{kind}", json=body)
+    await runway.fault("lost_answer", rule=rule)
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await runway.call("POST", f"/v1/generate/{kind}", json=body)
+    (lost,) = (await runway.control("GET", "calls?operation=generate_" + kind))["calls"][-1:]
+
+    assert refused.status == 503
+    assert (await runway.booked(lost["taskId"]))["deleted"] is False
