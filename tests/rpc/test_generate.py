@@ -19,7 +19,10 @@ VIDEO, IMAGE, SPEECH, SOUND = (
     video_pb2.MEDIA_KIND_SPEECH,
     video_pb2.MEDIA_KIND_SOUND,
 )
-PICTURE = {"image": {"prompt_text": "a lamp in a window", "ratio": "1280:720"}, "model": "gen4_image"}
+PICTURE = {
+    "image": {"prompt_text": "a lamp in a window", "ratio": "1280:720", "output_count": 1},
+    "model": "gen4_image",
+}
 SPOKEN = {"speech": {"text": "The lamp is lit. Nobody is home.", "voice": "Maya"}, "model": "eleven_multilingual_v2"}
 HEARD = {"sound": {"prompt_text": "rain", "duration_seconds": 1.5}, "model": "eleven_text_to_sound_v2"}
 

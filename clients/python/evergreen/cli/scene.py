@@ -8,7 +8,7 @@ import click
 from evergreen.cli.assets import download, project_option, remove, scene_option, upload, url
 from evergreen.cli.output import moment, number, write_facts, write_json, write_table
 from evergreen.cli.session import Session, global_options, say, session
-from evergreen.cli.tree import draw
+from evergreen.cli.tree import counts, draw
 from evergreen.client import Client
 from evergreen.v1.scene_pb2 import Scene
 
@@ -88,7 +88,13 @@ def list_scenes(context: click.Context, project: str) -> None:
     write_table(
         ("SCENE", "STATUS", "REQUESTED", "DELIVERED", "UPDATED"),
         [
-            (each.scene_id, each.status, str(each.video_requests), str(each.completed_videos), moment(each.update_time))
+            (
+                each.scene_id,
+                each.status,
+                str(each.video_requests + each.image_requests + each.audio_requests),
+                str(each.completed_videos + each.completed_images + each.completed_audio),
+                moment(each.update_time),
+            )
             for each in scenes
         ],
     )
@@ -106,7 +112,7 @@ def _write_scene(ours: Session, shown: Scene) -> None:
         [
             ("scene", f"{shown.project_id}/{shown.scene_id}"),
             ("status", shown.status),
-            ("clips", f"{shown.completed_videos} delivered, {shown.video_requests} requested"),
+            *((name, f"{done} delivered, {requested} requested") for name, done, requested in counts(shown)),
             ("created", moment(shown.create_time)),
             ("updated", moment(shown.update_time)),
         ]

@@ -13,7 +13,8 @@ _COLOURS = {"images": "green", "audio": "yellow", "videos": "magenta", "metadata
 
 def draw(scene: Scene) -> None:
     """Writes the scene, its folders and its files to stdout."""
-    facts = f"{scene.status}  {scene.completed_videos} of {scene.video_requests} clips  {moment(scene.update_time)}"
+    made = "  ".join(f"{done} of {requested} {name}" for name, done, requested in counts(scene))
+    facts = f"{scene.status}  {made}  {moment(scene.update_time)}"
     title = Text.assemble((plain(f"{scene.project_id}/{scene.scene_id}"), "bold"), "  ", (plain(facts), "dim"))
     tree = Tree(title, guide_style="dim")
     for folder in scene.folders:
@@ -23,6 +24,15 @@ def draw(scene: Scene) -> None:
             name = plain(asset.path.partition("/")[2])
             branch.add(Text.assemble((name, colour), "  ", (plain(_facts(asset)), "dim")))
     Console(highlight=False).print(tree, soft_wrap=True)
+
+
+def counts(scene: Scene) -> list[tuple[str, int, int]]:
+    """Returns what was delivered and what requested: of videos, and of others if there are any."""
+    others = [
+        ("pictures", scene.completed_images, scene.image_requests),
+        ("sounds", scene.completed_audio, scene.audio_requests),
+    ]
+    return [("videos", scene.completed_videos, scene.video_requests), *(each for each in others if each[2])]
 
 
 def _facts(asset: Asset) -> str:

@@ -372,7 +372,8 @@ class DeleteSceneRequest(_message.Message):
     scene_id: _builtins.str
     """The scene. Required."""
     force: _builtins.bool
-    """Whether to cancel jobs that are not final and wait up to 60 s for them. They are charged as with
+    """Whether to cancel the jobs that are not final, also those of other scenes that name a file of this one, and
+    wait up to 60 s for them. They are charged as with
     `CancelVideo`, and stay cancelled if the call fails.
     """
     def __init__(

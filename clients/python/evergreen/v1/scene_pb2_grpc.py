@@ -173,7 +173,8 @@ class SceneServiceServicer(object):
         has begun, the scene stays closed and some files may be gone: call again to finish.
 
         * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; an earlier call may have deleted it.
-        * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final, or files are being uploaded to it.
+        * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs, or jobs of other scenes that name a file of it, are
+        not final, or files are being uploaded to it.
         Wait for them, cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
         `force`: the jobs did not end in time, for example because a clip is still being delivered (call again);
         or a job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.

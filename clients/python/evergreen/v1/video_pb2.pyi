@@ -2234,7 +2234,7 @@ class ListModelsRequest(_message.Message):
     KINDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___MediaKind.ValueType]:
-        """Only models that make one of these. Empty: videos only."""
+        """Only models and operations that make one of these. Empty: those of `GenerateVideo`."""
 
     def __init__(
         self,

@@ -404,7 +404,8 @@ export type DeleteSceneRequest = Message<"evergreen.v1.DeleteSceneRequest"> & {
   sceneId: string;
 
   /**
-   * Whether to cancel jobs that are not final and wait up to 60 s for them. They are charged as with
+   * Whether to cancel the jobs that are not final, also those of other scenes that name a file of this one, and
+   * wait up to 60 s for them. They are charged as with
    * `CancelVideo`, and stay cancelled if the call fails.
    *
    * @generated from field: bool force = 3;
@@ -854,7 +855,8 @@ export const SceneService: GenService<{
    * has begun, the scene stays closed and some files may be gone: call again to finish.
    *
    * * `NOT_FOUND`, `SCENE_NOT_FOUND`: no such scene, or it is not yours; an earlier call may have deleted it.
-   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs are not final, or files are being uploaded to it.
+   * * `FAILED_PRECONDITION`, `SCENE_BUSY`: some of its jobs, or jobs of other scenes that name a file of it, are
+   *   not final, or files are being uploaded to it.
    *   Wait for them, cancel them, or set `force`. Nothing was deleted, and the scene is open again. With
    *   `force`: the jobs did not end in time, for example because a clip is still being delivered (call again);
    *   or a job needs attention (call `ResolveSubmission` first). `metadata` names a job as `job_id`.

@@ -1949,7 +1949,7 @@ export const ResolveSubmissionResponseSchema: GenMessage<ResolveSubmissionRespon
  */
 export type ListModelsRequest = Message<"evergreen.v1.ListModelsRequest"> & {
   /**
-   * Only models that make one of these. Empty: videos only.
+   * Only models and operations that make one of these. Empty: those of `GenerateVideo`.
    *
    * @generated from field: repeated evergreen.v1.MediaKind kinds = 1;
    */
