@@ -1,0 +1,1 @@
+"""Films: from a script to a finished cut."""
