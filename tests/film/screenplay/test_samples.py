@@ -1,13 +1,16 @@
 """The scripts in tests/samples/scripts, read and divided."""
 
+import math
 from pathlib import Path
 
 import pytest
 
 from evergreen_server.film.screenplay.reading import read_script
-from evergreen_server.film.screenplay.script import NARRATOR, Script, ScriptFormat, TransitionKind
+from evergreen_server.film.screenplay.script import NARRATOR, Script, ScriptFormat, Timing, TransitionKind
+from evergreen_server.film.screenplay.splitter import Limits, Outline, split
 
 SCRIPTS = Path(__file__).parents[2] / "samples/scripts"
+LIMITS = Limits(longest_clip=10, longest_line=5000)
 
 
 def script(name: str) -> Script:
@@ -50,6 +53,7 @@ def test_the_lamp_is_read_as_its_writer_meant_it() -> None:
 
 def test_the_orchard_lasts_as_long_as_its_times_say() -> None:
     orchard = script("the-orchard.av.txt")
+    outline = split(orchard, LIMITS)
 
     assert orchard.format is ScriptFormat.AV
     assert (orchard.header.title, orchard.header.narrator) == ("THE ORCHARD", "Maya")
@@ -73,7 +77,13 @@ def test_the_orchard_lasts_as_long_as_its_times_say() -> None:
         ("PLANT A TREE.",),
     ]
     assert orchard.scenes[1].sounds == ("wind, a hand saw",)
-    assert [scene.seconds for scene in orchard.scenes] == [10, 10, 8, 12, 10]
+    assert outline.timing is Timing.SCRIPT
+    assert [scene.seconds for scene in outline.scenes] == [10, 10, 8, 12, 10]
+    # Twelve seconds are more than a clip can last: the scene's two sentences become two shots of six.
+    assert [(shot.visual, shot.seconds) for shot in outline.scenes[3].shots] == [
+        ("Green apples under leaves after rain.", 6),
+        ("A child walks along the row and counts them.", 6),
+    ]
 
 
 def test_the_night_market_has_a_scene_more_than_headings() -> None:
@@ -92,6 +102,20 @@ def test_the_night_market_has_a_scene_more_than_headings() -> None:
     assert market.scenes[4].visuals == ("The awning from above, umbrellas opening like flowers.",)
     assert market.scenes[2].captions == ("Tonight: noodles in broth, until they are gone",)
     assert [line.speaker for line in market.scenes[5].spoken] == ["Mei", NARRATOR]
+    assert split(market, LIMITS).scenes[1].shots[0].cast == ("Mei",)
+
+
+def credits_of(outline: Outline) -> int:
+    """What the provider's prices make of an outline: 5 a picture, 5 a second of a clip, 1 for 50 spoken characters."""
+    shots = [shot for scene in outline.scenes for shot in scene.shots]
+    lines = [line for scene in outline.scenes for line in scene.scene.spoken]
+    seconds = sum(scene.longest for scene in outline.scenes)
+    return int(5 * len(shots) + 5 * seconds + sum(math.ceil(len(line.text) / 50) for line in lines))
+
+
+@pytest.mark.parametrize(("name", "credits"), [("the-lamp.fountain", 205), ("the-orchard.av.txt", 289)])
+def test_the_samples_cost_what_they_were_reckoned_to(name: str, credits: int) -> None:
+    assert credits_of(split(script(name), LIMITS)) == credits
 
 
 def test_what_parsers_of_fountain_get_wrong_is_right() -> None:
