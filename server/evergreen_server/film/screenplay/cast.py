@@ -12,7 +12,7 @@ __all__ = ["Names", "cast_member", "name_key"]
 
 _LONGEST_NAME: Final = 60
 _LONGEST_DESCRIPTION: Final = 500
-_NAME: Final = re.compile(r"(?=.*[^\W\d_])[\w .'’&#/-]+")
+_NAME: Final = re.compile(r"(?=.*[^\W\d_])[^\W_][\w .'’&#/-]*")
 _VOICE: Final = re.compile(r"voice[ \t]+([A-Za-z][A-Za-z0-9 _-]{0,63})", re.IGNORECASE)
 _PICTURES: Final = (".png", ".jpg", ".jpeg", ".webp")
 _NARRATORS: Final = frozenset({"narrator", "narration", "voice over", "voice-over", "voiceover", "vo", "v.o."})
