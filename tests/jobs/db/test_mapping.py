@@ -1,6 +1,7 @@
 """The spec in a job's row, which replicas of the release before read and write beside this one during an upgrade."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -82,6 +83,17 @@ def test_what_the_release_before_does_not_know_stands_beside_the_spec_that_it_re
     assert set(row["spec"]) == known
     assert {name for item in row["spec"]["media"] for name in item} == {"role", "uri", "digest", "asset", "at_seconds"}
     assert (row["kind"], row["operation"], row["duration_seconds"]) == ("IMAGE", "text_to_image", 3)
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.5, 0.5])
+def test_the_release_before_finds_no_length_that_is_no_whole_number(seconds: float) -> None:
+    sound = replace(SPOKEN, operation=Operation.SOUND_EFFECT, media=(), parameters={}, duration_seconds=seconds)
+
+    row = json.loads(json.dumps(spec_to_row(sound)))
+
+    # It puts what it reads into an integer field: the whole page of a list fails where that is none.
+    assert row["spec"]["duration_seconds"] is None
+    assert spec_from_row(row) == sound
 
 
 def test_a_spec_of_any_kind_comes_back_whole() -> None:

@@ -40,13 +40,17 @@ def spec_to_row(spec: GenerationSpec) -> dict[str, object]:
     del value["operation"]
     parameters = value.pop("parameters")
     more = [{name: text for name in _MORE_OF_MEDIA if (text := item.pop(name))} for item in value["media"]]
+    beside: dict[str, object] = {"parameters": parameters, "media": more} if parameters or any(more) else {}
+    if spec.operation and spec.duration_seconds is not None:
+        # The release before takes whole seconds alone, and would list no job of the project at all.
+        beside["duration_seconds"], value["duration_seconds"] = spec.duration_seconds, None
     return {
         "kind": spec.kind.value,
         "operation": spec.operation.value if spec.operation else None,
         "model": spec.model,
         "duration_seconds": spec.whole_seconds,
         "spec": value,
-        "spec_more": {"parameters": parameters, "media": more} if parameters or any(more) else None,
+        "spec_more": beside or None,
     }
 
 
@@ -57,7 +61,8 @@ def spec_from_row(row: RowMapping | Mapping[str, Any]) -> GenerationSpec:
     operation = Operation(row["operation"]) if row["operation"] else None
     if "spec" not in row:
         return GenerationSpec(model=row["model"], operation=operation)
-    value, more = row["spec"], row["spec_more"] or {}
+    value, more = dict(row["spec"]), row["spec_more"] or {}
+    value["duration_seconds"] = more.get("duration_seconds", value["duration_seconds"])
     each = more.get("media") or [{}] * len(value["media"])
     media = tuple(
         Media(**{**item, **extra, "role": Role(item["role"])}) for item, extra in zip(value["media"], each, strict=True)
