@@ -7,23 +7,24 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from evergreen_server.jobs.cluster.engine import Engine
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.model.job import Job, JobRequest
-from evergreen_server.ports.specs import GenerationSpec
+from evergreen_server.ports.specs import GenerationSpec, Operation
 
 NOW = datetime.now(UTC)
 
 
-def job(job_id: str) -> Job:
+def job(job_id: str, operation: Operation | None = None) -> Job:
     request = JobRequest(
         project_id="film",
         scene_id="scene-1",
         request_id=job_id,
         digest="",
-        spec=GenerationSpec(model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
+        spec=GenerationSpec(operation=operation, model="gen4.5", prompt_text="a rocket rises", duration_seconds=2),
         start_by=NOW + timedelta(hours=1),
     )
     return Job(job_id=job_id, request=request, created_at=NOW, updated_at=NOW)
@@ -49,6 +50,34 @@ async def test_a_run_that_was_stopped_goes_on_in_the_next_process(tmp_path: Path
         async with engine.open(run), asyncio.timeout(60):
             await enqueue(database, engine, "job-1")
             await first.wait()
+        async with Engine(database, replica_id="local").open(run), asyncio.timeout(60):
+            await second.wait()
+
+    assert started == [("job-1", 1, 0)] * 2
+
+
+async def test_what_the_release_before_cannot_run_waits_in_a_queue_that_it_does_not_find(tmp_path: Path) -> None:
+    started: list[tuple[str, int, int]] = []
+    first, second = asyncio.Event(), asyncio.Event()
+
+    async def run(job_id: str, attempt: int, restarts: int) -> None:
+        started.append((job_id, attempt, restarts))
+        if len(started) == 1:
+            first.set()
+            await asyncio.Event().wait()
+        second.set()
+
+    def listed(db: sa.Connection) -> tuple[set[str], set[str]]:
+        named = db.execute(sa.text("SELECT name FROM queues")).scalars()
+        return set(named), set(db.execute(sa.text("SELECT queue_name FROM workflow_status")).scalars())
+
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        engine = Engine(database, replica_id="local")
+        async with engine.open(run), asyncio.timeout(60):
+            await database.write(lambda db: engine.enqueue(db, job("job-1", Operation.TEXT_TO_IMAGE)))
+            await first.wait()
+            # Every process takes from each queue that stands in the table, also of workflows that it cannot run.
+            assert await database.read(listed) == ({"jobs"}, {"generations"})
         async with Engine(database, replica_id="local").open(run), asyncio.timeout(60):
             await second.wait()
 

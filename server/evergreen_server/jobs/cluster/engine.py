@@ -23,7 +23,9 @@ from evergreen_server.jobs.db.postgres import postgres_engine
 from evergreen_server.jobs.model.job import Job
 
 QUEUES = {"run_job": "jobs", "run_generation": "generations"}
-"""The queue of each workflow. The release before knows the first alone, and so starts nothing that it cannot run."""
+"""The queue of each workflow. The release before knows the first workflow alone."""
+UNLISTED = "generations"
+"""The queue that stands in no table: every process takes from all that do, whether it knows their workflows or not."""
 APPLICATION = "evergreen"
 VERSION = "1"
 """Constant over releases: a release whose workflow differs uses DBOS.patch, so that old jobs go on."""
@@ -192,10 +194,11 @@ class Engine:
             system_database_pool_size=CLIENT_CONNECTIONS,
             system_database_engine=clients,
         )
-        # Before the launch, so that the queue is listened to at once.
-        for queue in QUEUES.values():
+        # Before the launch, so that the queues are listened to at once.
+        for queue in set(QUEUES.values()) - {UNLISTED}:
             self._client.register_queue(queue, polling_interval_sec=QUEUE_POLL_SECONDS)
-        DBOS(config=config)
+        # DBOS has no public call for a queue of one process; it makes those of its Kafka consumers so.
+        DBOS(config=config)._registry._register_internal_queue(UNLISTED, polling_interval_sec=QUEUE_POLL_SECONDS)
 
     async def _close(self) -> None:
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
