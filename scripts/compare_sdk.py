@@ -18,10 +18,10 @@ from typing import Any, TypeAlias, Union
 import typing_extensions
 
 from evergreen_server.ports.specs import Operation
-from evergreen_server.providers.runway.catalog.recipes import RECIPES
+from evergreen_server.providers.runway.catalog.rows.recipes import RECIPES
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
 from evergreen_server.providers.runway.catalog.rules import Duration, Flag, Number, OneOf, Rule, Text, Whole
 from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object, Sizes, Tagged, Uri
-from evergreen_server.providers.runway.catalog.table import TABLE
 
 Shape: TypeAlias = "str | list[Shape] | dict[str, Shape]"
 """What a value may be: a word for a plain one; a list of all that it may be; an object by its members, where `!` marks

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-CATALOG = Path("evergreen_server/providers/runway/catalog")
+CATALOG = Path("evergreen_server/providers/runway/catalog/rows")
 
 
 def compared(server: Path) -> tuple[int, str]:

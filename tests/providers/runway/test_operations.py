@@ -6,7 +6,7 @@ import pytest
 
 from evergreen_server.ports.catalog import MediaRule, PictureRule, PriceInfo, PriceUnit
 from evergreen_server.ports.specs import GenerationSpec, Json, Media, Operation, PreparedMedia, Role
-from evergreen_server.providers.runway.catalog.layouts import LAYOUTS
+from evergreen_server.providers.runway.catalog.composing.layouts import LAYOUTS
 from evergreen_server.providers.runway.catalog.models import (
     PRESET_VOICES,
     RunwayModels,

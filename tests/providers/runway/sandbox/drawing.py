@@ -5,9 +5,9 @@ from random import Random
 
 from evergreen_server.ports.specs import Json
 from evergreen_server.providers.runway.catalog.models import RECIPES, Operation, check_body
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
 from evergreen_server.providers.runway.catalog.rules import Duration, Flag, Number, OneOf, Rule, Text, Whole
 from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object, Sizes, Tagged, Uri
-from evergreen_server.providers.runway.catalog.table import TABLE
 
 DRAWN_PER_ROW = 150
 

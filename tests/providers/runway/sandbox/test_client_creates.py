@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from evergreen_server.ports.specs import GenerationSpec, Media, Operation, PreparedMedia, Role
-from evergreen_server.providers.runway.catalog.layouts import LAYOUTS
+from evergreen_server.providers.runway.catalog.composing.layouts import LAYOUTS
 from evergreen_server.providers.runway.catalog.models import RunwayModels
 from evergreen_server.providers.runway.http.client import RunwayClient
 from evergreen_server.providers.runway.sandbox import SANDBOX_KEY

@@ -7,8 +7,8 @@ import pytest
 from evergreen_server.ports.specs import CLIPS, Json
 from evergreen_server.providers.runway.catalog.media_rules import MOST_FRAME_RATE, source_rule
 from evergreen_server.providers.runway.catalog.models import Operation, price_bound
-from evergreen_server.providers.runway.catalog.operation_prices import OPERATION_PRICES
-from evergreen_server.providers.runway.catalog.table import TABLE
+from evergreen_server.providers.runway.catalog.pricing.operation_prices import OPERATION_PRICES
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
 from evergreen_server.providers.runway.sandbox.generation.assets import Asset, named_in
 from evergreen_server.providers.runway.sandbox.generation.prices import Order, charge
 from evergreen_server.providers.runway.sandbox.generation.products import product_of

@@ -12,8 +12,8 @@ from evergreen_server.providers.runway.catalog.models import (
     duration_bounds,
     price_bound,
 )
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
 from evergreen_server.providers.runway.catalog.rules import OneOf
-from evergreen_server.providers.runway.catalog.table import TABLE
 from evergreen_server.providers.runway.sandbox.generation.assets import Asset, named_in
 from evergreen_server.providers.runway.sandbox.generation.prices import Order, charge
 from evergreen_server.providers.runway.sandbox.generation.shape import clip_seconds

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 
 from evergreen_server.ports.specs import Json
-from evergreen_server.providers.runway.catalog.recipes import RECIPES
+from evergreen_server.providers.runway.catalog.rows.recipes import RECIPES
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
 from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operation, missing, unrecognized, wrong_type
 from evergreen_server.providers.runway.catalog.shapes import member_issues
-from evergreen_server.providers.runway.catalog.table import TABLE
 
 __all__ = ["ENLARGED_PIXELS_MOST", "ENLARGED_SIDE_MOST", "aspect_limits", "check_body", "smallest_side"]
 

@@ -15,10 +15,10 @@ from evergreen_server.ports.specs import (
     kind_of,
 )
 from evergreen_server.providers.runway.catalog.checks import check_body
-from evergreen_server.providers.runway.catalog.compose import Composition, compose, operation_of, roles_of
+from evergreen_server.providers.runway.catalog.composing.compose import Composition, compose, operation_of, roles_of
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
+from evergreen_server.providers.runway.catalog.rows.vocabulary import SEED, Row
 from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operation, Path
-from evergreen_server.providers.runway.catalog.table import TABLE
-from evergreen_server.providers.runway.catalog.vocabulary import SEED, Row
 from evergreen_server.providers.runway.catalog.wording import size_told, uri_errors
 
 __all__ = ["OWNED", "SINGLE_FILES", "find_field_errors", "placeholder", "trace"]

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 from evergreen_server.ports.catalog import ModelInfo, OperationInfo
 from evergreen_server.ports.specs import CLIPS, Role
-from evergreen_server.providers.runway.catalog.compose import roles_of
-from evergreen_server.providers.runway.catalog.layouts import LAYOUTS, rule_of
+from evergreen_server.providers.runway.catalog.composing.compose import roles_of
+from evergreen_server.providers.runway.catalog.composing.layouts import LAYOUTS, rule_of
 from evergreen_server.providers.runway.catalog.media_rules import source_rule
 from evergreen_server.providers.runway.catalog.operation_diagnosis import UNDELIVERED, options_of
-from evergreen_server.providers.runway.catalog.prices import TARIFFS, listed_prices, per_second
+from evergreen_server.providers.runway.catalog.pricing.prices import TARIFFS, listed_prices, per_second
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
+from evergreen_server.providers.runway.catalog.rows.vocabulary import Row
 from evergreen_server.providers.runway.catalog.rules import Duration, Number, OneOf, Rule, Text, Whole
 from evergreen_server.providers.runway.catalog.shapes import Items, Sizes
-from evergreen_server.providers.runway.catalog.table import TABLE
-from evergreen_server.providers.runway.catalog.vocabulary import Row
 
 __all__ = ["list_models"]
 

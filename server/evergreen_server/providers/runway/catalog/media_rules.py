@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 from evergreen_server.ports.catalog import MediaRule
 from evergreen_server.ports.specs import GenerationSpec, Json, Operation, Role
+from evergreen_server.providers.runway.catalog.composing.layouts import LAYOUTS
 from evergreen_server.providers.runway.catalog.figures import number
-from evergreen_server.providers.runway.catalog.layouts import LAYOUTS
 
 __all__ = ["MOST_FRAME_RATE", "SOURCES", "bounded_seconds", "media_rule", "source_rule"]
 

@@ -16,19 +16,24 @@ from evergreen_server.providers.runway.catalog.checks import (
     check_body,
     smallest_side,
 )
-from evergreen_server.providers.runway.catalog.compose import compose, operation_for
+from evergreen_server.providers.runway.catalog.composing.compose import compose, operation_for
+from evergreen_server.providers.runway.catalog.composing.layouts import LAYOUTS
 from evergreen_server.providers.runway.catalog.diagnosis import find_field_errors
-from evergreen_server.providers.runway.catalog.layouts import LAYOUTS
 from evergreen_server.providers.runway.catalog.listing import list_models
 from evergreen_server.providers.runway.catalog.media_rules import bounded_seconds, media_rule
 from evergreen_server.providers.runway.catalog.operation_diagnosis import operation_errors
-from evergreen_server.providers.runway.catalog.prices import default_duration, duration_bounds, output_size, price_bound
-from evergreen_server.providers.runway.catalog.pricing import whole_number
-from evergreen_server.providers.runway.catalog.recipes import RECIPES, path_of
+from evergreen_server.providers.runway.catalog.pricing.prices import (
+    default_duration,
+    duration_bounds,
+    output_size,
+    price_bound,
+)
+from evergreen_server.providers.runway.catalog.pricing.units import whole_number
+from evergreen_server.providers.runway.catalog.rows.recipes import RECIPES, path_of
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
+from evergreen_server.providers.runway.catalog.rows.voices import AVATARS, LIVE_VOICES, PRESET_VOICES
 from evergreen_server.providers.runway.catalog.rules import Issue, Operation
 from evergreen_server.providers.runway.catalog.shapes import DATA_URI_LIMIT, MEDIA_TYPES
-from evergreen_server.providers.runway.catalog.table import TABLE
-from evergreen_server.providers.runway.catalog.voices import AVATARS, LIVE_VOICES, PRESET_VOICES
 
 __all__ = [
     "AVATARS", "CLIPS", "DATA_URI_LIMIT", "LIVE_VOICES", "MEDIA_TYPES", "PRESET_VOICES", "RECIPES", "Issue", "Json",

@@ -9,15 +9,15 @@ from dataclasses import dataclass, replace
 
 from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, Kind, MediaKind, Role, kind_made
 from evergreen_server.providers.runway.catalog.checks import check_body
-from evergreen_server.providers.runway.catalog.compose import Composition, compose
+from evergreen_server.providers.runway.catalog.composing.compose import Composition, compose
+from evergreen_server.providers.runway.catalog.composing.layouts import LAYOUTS, Layout, Place, rule_at, rule_of
+from evergreen_server.providers.runway.catalog.composing.placing import NOT_SENT
 from evergreen_server.providers.runway.catalog.diagnosis import OWNED, SINGLE_FILES, placeholder, trace
-from evergreen_server.providers.runway.catalog.layouts import LAYOUTS, Layout, Place, rule_at, rule_of
 from evergreen_server.providers.runway.catalog.media_rules import source_rule
-from evergreen_server.providers.runway.catalog.placing import NOT_SENT
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
+from evergreen_server.providers.runway.catalog.rows.vocabulary import SEED, Row
 from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operation, Path, Rule
 from evergreen_server.providers.runway.catalog.shapes import Uri
-from evergreen_server.providers.runway.catalog.table import TABLE
-from evergreen_server.providers.runway.catalog.vocabulary import SEED, Row
 from evergreen_server.providers.runway.catalog.wording import ABSENT, at, size_told, uri_errors
 
 __all__ = ["UNDELIVERED", "operation_errors", "options_of"]

@@ -21,7 +21,7 @@ from evergreen_server.ports.provider import (
     SubmissionUnknown,
     Unauthorized,
 )
-from evergreen_server.providers.runway.catalog.compose import Composition
+from evergreen_server.providers.runway.catalog.composing.compose import Composition
 from evergreen_server.providers.runway.http import wire
 from evergreen_server.providers.runway.http.exchange import NETWORK_ERRORS, Answer, GuardedBody, cause_of, read_answer
 from evergreen_server.providers.runway.http.retry import retry_after_seconds

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evergreen_server.ports.provider import Account, Failure, ModelLimits, Refused, Submission, Task, TaskState
 from evergreen_server.ports.specs import FieldError, GenerationSpec, Json, PreparedMedia
-from evergreen_server.providers.runway.catalog.compose import Composition, compose, operation_of
+from evergreen_server.providers.runway.catalog.composing.compose import Composition, compose, operation_of
 from evergreen_server.providers.runway.catalog.diagnosis import trace
 from evergreen_server.providers.runway.catalog.figures import amount, count, is_model_name, number, price
-from evergreen_server.providers.runway.catalog.recipes import path_of
-from evergreen_server.providers.runway.catalog.table import TABLE
+from evergreen_server.providers.runway.catalog.rows.recipes import path_of
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
 
 __all__ = [
     "API_VERSION", "TASK_ID", "clean", "encode", "error_text", "field_errors_of", "lacks_credits", "parse",

@@ -7,9 +7,9 @@ from typing import Any
 
 from evergreen_server.ports.specs import Kind
 from evergreen_server.providers.runway.catalog.models import Issue, Operation, check_body, path_of
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
 from evergreen_server.providers.runway.catalog.rules import Duration, Flag, Number, OneOf, Rule, Text, Whole
 from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object, Sizes, Tagged, Uri
-from evergreen_server.providers.runway.catalog.table import TABLE
 from evergreen_server.providers.runway.sandbox.resources import avatars, documents, realtime, routers, voices
 from evergreen_server.providers.runway.sandbox.resources.bodies import Nullable
 from evergreen_server.providers.runway.sandbox.resources.routed_inputs import BODIES

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from evergreen_server.providers.runway.catalog.models import PRESET_VOICES, Issue, Json, Kind, Operation
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
 from evergreen_server.providers.runway.catalog.rules import Flag, Number, OneOf, Rule, Text, Whole, custom
 from evergreen_server.providers.runway.catalog.shapes import Items, Object, Sizes, Uri, part, tagged
-from evergreen_server.providers.runway.catalog.table import TABLE
 from evergreen_server.providers.runway.sandbox.generation.asked import inside, number_in, pixels_of, word_in
 from evergreen_server.providers.runway.sandbox.resources.bodies import Rules
 from evergreen_server.providers.runway.sandbox.resources.routers import SLUG

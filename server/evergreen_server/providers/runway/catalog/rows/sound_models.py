@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 
-from evergreen_server.providers.runway.catalog.rules import Flag, Number, OneOf, Operation, Text, Whole
-from evergreen_server.providers.runway.catalog.shapes import Items, Tagged, tagged
-from evergreen_server.providers.runway.catalog.vocabulary import (
+from evergreen_server.providers.runway.catalog.rows.vocabulary import (
     AUDIO,
     LONGEST_SECONDS,
     LONGEST_SOURCE_SECONDS,
@@ -15,7 +13,9 @@ from evergreen_server.providers.runway.catalog.vocabulary import (
     Row,
     row,
 )
-from evergreen_server.providers.runway.catalog.voices import DUBBING_LANGUAGES, PRESET_VOICES
+from evergreen_server.providers.runway.catalog.rows.voices import DUBBING_LANGUAGES, PRESET_VOICES
+from evergreen_server.providers.runway.catalog.rules import Flag, Number, OneOf, Operation, Text, Whole
+from evergreen_server.providers.runway.catalog.shapes import Items, Tagged, tagged
 
 __all__ = ["sound_rows"]
 

@@ -6,6 +6,17 @@ The row of each has the recipe's own name for a model; its bodies have no `model
 from collections.abc import Iterator, Mapping
 
 from evergreen_server.ports.specs import Json
+from evergreen_server.providers.runway.catalog.rows.vocabulary import (
+    KP,
+    KS,
+    PICTURE,
+    VIDEO,
+    WITH_AUDIO,
+    Check,
+    Fields,
+    Row,
+    row,
+)
 from evergreen_server.providers.runway.catalog.rules import (
     Issue,
     OneOf,
@@ -17,17 +28,6 @@ from evergreen_server.providers.runway.catalog.rules import (
     unrecognized,
 )
 from evergreen_server.providers.runway.catalog.shapes import Items, part
-from evergreen_server.providers.runway.catalog.vocabulary import (
-    KP,
-    KS,
-    PICTURE,
-    VIDEO,
-    WITH_AUDIO,
-    Check,
-    Fields,
-    Row,
-    row,
-)
 
 __all__ = ["RECIPES", "path_of", "recipe_rows"]
 

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 
-from evergreen_server.providers.runway.catalog import cross_field_rules as cross
-from evergreen_server.providers.runway.catalog import vocabulary as v
-from evergreen_server.providers.runway.catalog.hosted_models import hosted_rows
-from evergreen_server.providers.runway.catalog.rules import Duration, Flag, OneOf, Text
-from evergreen_server.providers.runway.catalog.shapes import Frames
-from evergreen_server.providers.runway.catalog.vocabulary import (
+from evergreen_server.providers.runway.catalog.rows import cross_field_rules as cross
+from evergreen_server.providers.runway.catalog.rows import vocabulary as v
+from evergreen_server.providers.runway.catalog.rows.hosted_models import hosted_rows
+from evergreen_server.providers.runway.catalog.rows.vocabulary import (
     FIRST,
     FIRST_LAST,
     FROM_IMAGE,
@@ -22,6 +20,8 @@ from evergreen_server.providers.runway.catalog.vocabulary import (
     sounds,
     videos,
 )
+from evergreen_server.providers.runway.catalog.rules import Duration, Flag, OneOf, Text
+from evergreen_server.providers.runway.catalog.shapes import Frames
 
 __all__ = ["video_rows"]
 

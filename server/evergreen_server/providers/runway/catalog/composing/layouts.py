@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from evergreen_server.ports.specs import Role
+from evergreen_server.providers.runway.catalog.rows.vocabulary import Row
 from evergreen_server.providers.runway.catalog.rules import Operation, Path, Rule
 from evergreen_server.providers.runway.catalog.shapes import Items, Object, Tagged
-from evergreen_server.providers.runway.catalog.vocabulary import Row
 
 __all__ = ["LAYOUTS", "Layout", "Place", "rule_at", "rule_of"]
 

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from evergreen_server.ports.specs import GenerationSpec, Json, PreparedMedia
-from evergreen_server.providers.runway.catalog.composition import Composition, begin, whole
-from evergreen_server.providers.runway.catalog.layouts import Layout, Place, rule_of
-from evergreen_server.providers.runway.catalog.recipes import RECIPES, VERSIONS
+from evergreen_server.providers.runway.catalog.composing.composition import Composition, begin, whole
+from evergreen_server.providers.runway.catalog.composing.layouts import Layout, Place, rule_of
+from evergreen_server.providers.runway.catalog.rows.recipes import RECIPES, VERSIONS
+from evergreen_server.providers.runway.catalog.rows.vocabulary import Row
 from evergreen_server.providers.runway.catalog.rules import Operation, Path
-from evergreen_server.providers.runway.catalog.vocabulary import Row
 
 __all__ = ["NOT_SENT", "place_all"]
 

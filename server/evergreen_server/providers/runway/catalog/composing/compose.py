@@ -3,13 +3,13 @@
 from collections.abc import Iterable, Sequence
 
 from evergreen_server.ports.specs import GenerationSpec, Json, PreparedMedia, Role
-from evergreen_server.providers.runway.catalog.composition import Composition, begin
-from evergreen_server.providers.runway.catalog.layouts import LAYOUTS, rule_of
-from evergreen_server.providers.runway.catalog.placing import place_all
+from evergreen_server.providers.runway.catalog.composing.composition import Composition, begin
+from evergreen_server.providers.runway.catalog.composing.layouts import LAYOUTS, rule_of
+from evergreen_server.providers.runway.catalog.composing.placing import place_all
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
+from evergreen_server.providers.runway.catalog.rows.vocabulary import Row
 from evergreen_server.providers.runway.catalog.rules import Operation, Path
 from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object
-from evergreen_server.providers.runway.catalog.table import TABLE
-from evergreen_server.providers.runway.catalog.vocabulary import Row
 
 __all__ = ["Composition", "compose", "operation_for", "operation_of", "roles_of"]
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from evergreen_server.providers.runway.catalog import cross_field_rules as cross
-from evergreen_server.providers.runway.catalog import vocabulary as v
-from evergreen_server.providers.runway.catalog.rules import Duration, Number, OneOf, Text
-from evergreen_server.providers.runway.catalog.shapes import Frames
-from evergreen_server.providers.runway.catalog.vocabulary import (
+from evergreen_server.providers.runway.catalog.rows import cross_field_rules as cross
+from evergreen_server.providers.runway.catalog.rows import vocabulary as v
+from evergreen_server.providers.runway.catalog.rows.vocabulary import (
     FIRST,
     FIRST_LAST,
     FROM_IMAGE,
@@ -21,6 +19,8 @@ from evergreen_server.providers.runway.catalog.vocabulary import (
     sounds,
     videos,
 )
+from evergreen_server.providers.runway.catalog.rules import Duration, Number, OneOf, Text
+from evergreen_server.providers.runway.catalog.shapes import Frames
 
 __all__ = ["hosted_rows"]
 

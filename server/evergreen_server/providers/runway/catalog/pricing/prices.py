@@ -8,10 +8,10 @@ from types import MappingProxyType
 from evergreen_server.ports.catalog import MEASURED_MORE, PriceInfo, PriceUnit
 from evergreen_server.ports.specs import CLIPS, Json
 from evergreen_server.providers.runway.catalog.media_rules import source_rule
-from evergreen_server.providers.runway.catalog.operation_prices import OPERATION_PRICES
-from evergreen_server.providers.runway.catalog.recipes import RECIPES
+from evergreen_server.providers.runway.catalog.pricing.operation_prices import OPERATION_PRICES
+from evergreen_server.providers.runway.catalog.rows.recipes import RECIPES
+from evergreen_server.providers.runway.catalog.rows.table import TABLE
 from evergreen_server.providers.runway.catalog.rules import Duration, OneOf, Operation
-from evergreen_server.providers.runway.catalog.table import TABLE
 
 __all__ = [
     "TARIFFS",

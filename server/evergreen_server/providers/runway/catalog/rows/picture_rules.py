@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 from evergreen_server.ports.specs import Json
+from evergreen_server.providers.runway.catalog.rows.vocabulary import Check
 from evergreen_server.providers.runway.catalog.rules import Issue, custom
-from evergreen_server.providers.runway.catalog.vocabulary import Check
 
 __all__ = [
     "Check", "distinct_tags", "edit_needs_reference", "ideogram_edit", "ideogram_sizes", "size_of_several", "subjects",

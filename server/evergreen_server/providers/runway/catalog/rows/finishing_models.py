@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator
 
-from evergreen_server.providers.runway.catalog.cross_field_rules import hdr_profile
-from evergreen_server.providers.runway.catalog.rules import Flag, OneOf, Operation, Text, Whole
-from evergreen_server.providers.runway.catalog.shapes import part, tagged
-from evergreen_server.providers.runway.catalog.vocabulary import (
+from evergreen_server.providers.runway.catalog.rows.cross_field_rules import hdr_profile
+from evergreen_server.providers.runway.catalog.rows.vocabulary import (
     AUDIO,
     MODERATION,
     PICTURE,
@@ -16,7 +14,9 @@ from evergreen_server.providers.runway.catalog.vocabulary import (
     Row,
     row,
 )
-from evergreen_server.providers.runway.catalog.voices import AVATARS, LIVE_VOICES
+from evergreen_server.providers.runway.catalog.rows.voices import AVATARS, LIVE_VOICES
+from evergreen_server.providers.runway.catalog.rules import Flag, OneOf, Operation, Text, Whole
+from evergreen_server.providers.runway.catalog.shapes import part, tagged
 
 __all__ = ["finishing_rows"]
 

@@ -9,8 +9,7 @@ from evergreen_server.ports.catalog import MEASURED_MORE, PriceInfo, PriceUnit
 from evergreen_server.ports.specs import Json
 from evergreen_server.providers.runway.catalog.figures import number
 from evergreen_server.providers.runway.catalog.media_rules import MOST_FRAME_RATE
-from evergreen_server.providers.runway.catalog.picture_sizes import GEMINI_4K, GPT_4K
-from evergreen_server.providers.runway.catalog.pricing import (
+from evergreen_server.providers.runway.catalog.pricing.units import (
     Pricing,
     flat,
     given,
@@ -21,8 +20,9 @@ from evergreen_server.providers.runway.catalog.pricing import (
     of_video,
     whole_number,
 )
+from evergreen_server.providers.runway.catalog.rows.picture_sizes import GEMINI_4K, GPT_4K
+from evergreen_server.providers.runway.catalog.rows.vocabulary import KS
 from evergreen_server.providers.runway.catalog.rules import Operation
-from evergreen_server.providers.runway.catalog.vocabulary import KS
 
 __all__ = ["OPERATION_PRICES"]
 

@@ -12,13 +12,13 @@ ask for too much, it is the largest of any model (`LONGEST_SECONDS`, `LONGEST_SO
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from evergreen_server.providers.runway.catalog.finishing_models import finishing_rows
-from evergreen_server.providers.runway.catalog.picture_models import picture_rows
-from evergreen_server.providers.runway.catalog.recipes import recipe_rows
+from evergreen_server.providers.runway.catalog.rows.finishing_models import finishing_rows
+from evergreen_server.providers.runway.catalog.rows.picture_models import picture_rows
+from evergreen_server.providers.runway.catalog.rows.recipes import recipe_rows
+from evergreen_server.providers.runway.catalog.rows.runway_models import video_rows
+from evergreen_server.providers.runway.catalog.rows.sound_models import sound_rows
+from evergreen_server.providers.runway.catalog.rows.vocabulary import Row
 from evergreen_server.providers.runway.catalog.rules import Operation
-from evergreen_server.providers.runway.catalog.runway_models import video_rows
-from evergreen_server.providers.runway.catalog.sound_models import sound_rows
-from evergreen_server.providers.runway.catalog.vocabulary import Row
 
 __all__ = ["TABLE"]
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 
-from evergreen_server.providers.runway.catalog import picture_rules as rules
-from evergreen_server.providers.runway.catalog import picture_sizes as size
-from evergreen_server.providers.runway.catalog.rules import Flag, OneOf, Operation, Rule, Text, Whole
-from evergreen_server.providers.runway.catalog.shapes import Items, Sizes, part
-from evergreen_server.providers.runway.catalog.vocabulary import (
+from evergreen_server.providers.runway.catalog.rows import picture_rules as rules
+from evergreen_server.providers.runway.catalog.rows import picture_sizes as size
+from evergreen_server.providers.runway.catalog.rows.vocabulary import (
     MODERATION,
     MOST_OUTPUTS,
     PICTURE,
@@ -15,6 +13,8 @@ from evergreen_server.providers.runway.catalog.vocabulary import (
     Row,
     row,
 )
+from evergreen_server.providers.runway.catalog.rules import Flag, OneOf, Operation, Rule, Text, Whole
+from evergreen_server.providers.runway.catalog.shapes import Items, Sizes, part
 
 __all__ = ["picture_rows"]
 

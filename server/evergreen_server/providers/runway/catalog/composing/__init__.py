@@ -1,0 +1,1 @@
+"""Makes bodies of requests, and traces their parts back."""
