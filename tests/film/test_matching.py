@@ -1,0 +1,114 @@
+"""Scenes keep their ids over a new script."""
+
+import random
+
+import pytest
+
+from evergreen_server.film.matching import continued, scene_ids
+from evergreen_server.film.screenplay.script import ScriptScene, SpokenLine
+
+PARTS = ("lam", "tor", "vel", "ki", "su", "mor", "pan", "ghe", "dra", "fo", "bil", "wen")
+WORDS = [first + second + third for first in PARTS for second in PARTS for third in ("ra", "to", "li", "nu", "ser")]
+COMMON = ("the", "a", "of", "and", "in", "to", "his", "her", "it", "is", "with", "on")
+
+
+def sentence(source: random.Random) -> str:
+    return " ".join(source.choice(COMMON if source.random() < 0.5 else WORDS) for _ in range(source.randint(6, 14)))
+
+
+def scene(source: random.Random, *, number: str = "") -> ScriptScene:
+    return ScriptScene(
+        line=1,
+        number=number,
+        setting=f"INT. {source.choice(WORDS).upper()} - {source.choice(('DAY', 'NIGHT'))}",
+        visuals=tuple(sentence(source) for _ in range(source.randint(1, 4))),
+        spoken=tuple(
+            SpokenLine(line=1, speaker=source.choice(("ADA", "BEN")), text=sentence(source))
+            for _ in range(source.randint(1, 4))
+        ),
+    )
+
+
+def reworded(old: ScriptScene, source: random.Random) -> ScriptScene:
+    """The same scene with its first visual new and every third word of its lines replaced."""
+    lines = tuple(
+        SpokenLine(
+            line=1,
+            speaker=line.speaker,
+            text=" ".join(
+                source.choice(WORDS) if not index % 3 else word for index, word in enumerate(line.text.split())
+            ),
+        )
+        for line in old.spoken
+    )
+    return ScriptScene(
+        line=1, number=old.number, setting=old.setting, visuals=(*old.visuals[:-1], sentence(source)), spoken=lines
+    )
+
+
+@pytest.mark.parametrize("numbered", ["no", "kept", "anew"])
+@pytest.mark.parametrize("seed", range(20))
+def test_a_revision_of_190_scenes_keeps_every_id(seed: int, numbered: str) -> None:
+    source = random.Random(seed)
+    before = [scene(source, number="" if numbered == "no" else str(number)) for number in range(1, 191)]
+    wanted: list[int | None] = list(range(190))
+    for _ in range(3):
+        wanted.pop(source.randrange(len(wanted)))
+    moved = wanted.pop(source.randrange(len(wanted)))
+    wanted.insert(source.randrange(len(wanted)), moved)
+    changed = {source.randrange(190) for _ in range(8)}
+    for _ in range(2):
+        wanted.insert(source.randrange(len(wanted)), None)
+    after = [
+        scene(source, number="" if numbered == "no" else "9" * 4)
+        if old is None
+        else reworded(before[old], source)
+        if old in changed
+        else before[old]
+        for old in wanted
+    ]
+    if numbered == "anew":
+        after = [
+            ScriptScene(line=1, number=str(number), setting=new.setting, visuals=new.visuals, spoken=new.spoken)
+            for number, new in enumerate(after, start=1)
+        ]
+
+    found = continued(before, after)
+
+    # A new scene may take the number of one that was cut, where scenes are counted anew.
+    assert [match for match, want in zip(found, wanted, strict=True) if want is not None] == [
+        want for want in wanted if want is not None
+    ]
+    if numbered != "anew":
+        assert found == tuple(wanted)
+
+
+def test_the_same_script_keeps_everything_and_another_nothing() -> None:
+    source = random.Random(1)
+    film = [scene(source) for _ in range(30)]
+
+    assert continued(film, film) == tuple(range(30))
+    assert continued(film, list(reversed(film))) == tuple(reversed(range(30)))
+    assert continued([], film) == (None,) * 30
+    assert continued(film, []) == ()
+
+
+def test_scenes_that_say_the_same_are_matched_in_their_order() -> None:
+    twin = ScriptScene(line=1, title="Rain")
+
+    assert continued([twin, twin, twin], [twin, twin]) == (0, 1)
+    assert continued([twin], [twin, twin]) == (0, None)
+
+
+def test_a_scene_written_anew_under_its_number_keeps_its_id() -> None:
+    before = [ScriptScene(line=1, number="1", title="Rain"), ScriptScene(line=2, number="2", title="Sun")]
+    after = [ScriptScene(line=1, number="2", title="Snow"), ScriptScene(line=2, number="3", title="Hail")]
+
+    assert continued(before, after) == (1, None)
+
+
+def test_ids_of_new_scenes_go_on_and_are_never_used_again() -> None:
+    ids, used = scene_ids((1, None, 0, None), ("scene-1", "scene-4"), prefix="scene", used=7)
+
+    assert ids == ("scene-4", "scene-8", "scene-1", "scene-9")
+    assert used == 9
