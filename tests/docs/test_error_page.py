@@ -6,6 +6,7 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 
+from evergreen_server.film import digests
 from evergreen_server.film.screenplay import script
 from evergreen_server.jobs.model import states
 from evergreen_server.ports import provider, specs
@@ -45,7 +46,10 @@ def no_reasons(tree: ast.AST) -> set[ast.AST]:
 def vocabulary() -> set[str]:
     """The members of our own enums, which are no reasons either."""
     enums = (
-        kind for module in (states, specs, provider, script) for kind in vars(module).values() if isinstance(kind, type)
+        kind
+        for module in (states, specs, provider, script, digests)
+        for kind in vars(module).values()
+        if isinstance(kind, type)
     )
     return {member.value for kind in enums if issubclass(kind, Enum) for member in kind}
 
