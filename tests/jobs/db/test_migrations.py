@@ -223,6 +223,7 @@ def back_to_the_first(db: sa.Connection) -> None:
         jobs.c.kind,
         jobs.c.operation,
         jobs.c.spec_more,
+        jobs.c.numbered,
         job_events.c.job_kind,
     )
     added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, *third)

@@ -98,6 +98,7 @@ def life_to_row(job: Job) -> dict[str, object]:
         "progress": job.progress,
         "attempt": job.attempt,
         "run": job.restarts,
+        "numbered": f"{job.attempt}.{job.restarts}" if job.request.spec.widened else None,
         "execution": job.fencing_token,
         "replica": job.replica,
         "submit_token": job.submit_token,

@@ -45,6 +45,14 @@ jobs = sa.Table(
     sa.Column("progress", sa.Float, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),
     sa.Column("run", sa.Integer, nullable=False),
+    sa.Column(
+        "numbered",
+        sa.String,
+        sa.CheckConstraint(
+            "numbered IS NULL OR numbered = CAST(attempt AS VARCHAR(20)) || '.' || CAST(run AS VARCHAR(20))"
+        ),
+        comment="Attempt and run of a job that the release before cannot run: it writes neither, and so starts none.",
+    ),
     sa.Column("execution", sa.String, nullable=False),
     sa.Column("replica", sa.String, nullable=False, server_default=""),
     sa.Column("slot", sa.String),
