@@ -100,6 +100,15 @@ def test_a_scene_lasts_until_the_next_one_and_the_last_until_its_end() -> None:
     assert open_end[1].visuals == ("b",)
 
 
+def test_only_a_line_of_its_own_ends_a_script() -> None:
+    first, second = av(
+        "[0:00 – A]\nEND TABLES and lamps.\nEnd\n[0:05 – B]\nb\nTHE END.\nEND.\nCredits: nobody\n"
+    ).scenes
+
+    assert first.visuals == ("END TABLES and lamps. End",)
+    assert second.visuals == ("b THE END.",)
+
+
 @pytest.mark.parametrize(
     ("body", "places"),
     [
@@ -110,6 +119,7 @@ def test_a_scene_lasts_until_the_next_one_and_the_last_until_its_end() -> None:
         ("[1:00:01 – A]\na\n", [(5, 1)]),
         ("[0:00 A]\na\n[0:05 – B\nb\n", [(5, 1), (7, 1)]),
         ("[0:00]\n\n[0:05 – B]\nb\n", [(5, 1)]),
+        ("[0:00 – A]\na\nEND OF PART ONE\nCredits\n[0:05 – B]\nb\n", [(9, 1)]),
     ],
 )
 def test_faults_of_av_scripts_name_their_lines(body: str, places: list[tuple[int, int]]) -> None:

@@ -20,7 +20,7 @@ _FIELD: Final = re.compile(
     re.IGNORECASE,
 )
 _WHO_AND_HOW: Final = re.compile(r"[ \t]+[–—-][ \t]+|[–—]")
-_END: Final = re.compile(r"END\b(?!\s*:)")
+_END: Final = re.compile(r"END(?: [A-Z ]+)?[.!]?")
 _SPEECH: Final = ("narration", "audio", "voice")
 
 
@@ -38,6 +38,7 @@ def read_av(lines: Lines, faults: Faults) -> Script:
     body = _Body(Names(header.cast), faults)
     for number, line in enumerate(lines[begin:], start=begin + 1):
         if not body.take(number, line):
+            _check_end(lines, number, faults)
             break
     drafts = body.drafts()
     return Script(
@@ -64,6 +65,14 @@ def _read_top(lines: Lines, reader: HeaderReader) -> str:
     return "\n".join(filter(None, preface))
 
 
+def _check_end(lines: Lines, end: int, faults: Faults) -> None:
+    # What follows the end is left out, and a scene must not be lost by that.
+    if following := next(
+        (number for number in range(end + 1, len(lines) + 1) if is_av_header(lines[number - 1])), None
+    ):
+        faults.add(following, f"the scene comes after the script's end in line {end}")
+
+
 class _Body:
     """The scenes, field by field. A field lasts until the next one; what a line without a field is, its marks tell."""
 
@@ -85,7 +94,7 @@ class _Body:
         line = squeezed(line)
         if is_av_header(line):
             return self._begin_scene(number, line)
-        if _END.match(line):
+        if _END.fullmatch(line):
             self._close()
             return False
         if not line:
