@@ -306,6 +306,7 @@ def test_what_is_no_cue_and_no_heading_stays_action(action: str) -> None:
         ("A [[note]] and [[another.", [(3, 16)]),
         ("@Ada\n\nAction.\n", [(3, 1)]),
         ("ADA\n(softly)\n\nAction.\n", [(3, 1)]),
+        ("ADA\n(softly\nHello.\n\nBEN\n(Not so) loud.\n", [(4, 1)]),
         ("\n".join(["line"] * 501), [(503, 1)]),
     ],
 )

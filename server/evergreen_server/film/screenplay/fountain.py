@@ -234,6 +234,9 @@ class _Body:
                 self._preface.append(squeezed(text))
 
     def _speak(self, number: int, text: str) -> None:
+        if text.startswith("(") and ")" not in text:
+            # It would be spoken.
+            self._faults.add(number, "the direction in parentheses is not closed in its line")
         if not self._speech:
             self._first = number
         self._speech.append(text)
