@@ -17,7 +17,7 @@ from evergreen_server.jobs.execution.kinds.deliverer import Examined, Unusable
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.ports.media import Clip
-from evergreen_server.ports.provider import Download, Task, TaskState
+from evergreen_server.ports.provider import Download, Task, TaskGone, TaskState
 from evergreen_server.ports.specs import MediaKind
 from evergreen_storage import SceneStore, open_storage
 from tests.jobs.stepping import SCALE
@@ -135,6 +135,43 @@ async def test_what_begins_as_something_else_is_never_stored(tmp_path: Path, bod
     assert (job.state, job.error.reason) == (State.FAILED, "OUTPUT_INVALID")
     assert job.error.message == f"the drawing was made, but could not be stored: {message}"
     assert not list((tmp_path / "scenes").rglob("job*"))
+
+
+class Broken(Provider):
+    """One of its outputs is no drawing, and the other is; then the task is gone."""
+
+    def __init__(self, broken: str, *, lasts: int = 9) -> None:
+        super().__init__()
+        self._broken = broken
+        self._left = lasts
+
+    async def task(self, task_id: str) -> Task:
+        self._left -= 1
+        if self._left < 0:
+            raise TaskGone("deleted")
+        return await super().task(task_id)
+
+    @asynccontextmanager
+    async def download(self, url: str, *, offset: int) -> AsyncIterator[Download]:
+        async with Provider(b"<html>" if url == self._broken else BODY).download(url, offset=offset) as download:
+            yield download
+
+
+@pytest.mark.parametrize(
+    ("broken", "left"), [("https://x/1", "images/job-1-2.png"), ("https://x/2", "images/job-1-1.png")]
+)
+async def test_what_is_paid_for_is_delivered_whichever_output_is_broken(broken: str, left: str, tmp_path: Path) -> None:
+    job = await delivered(tmp_path, Drawings(), Broken(broken))
+
+    assert (job.state, job.error and job.error.reason) == (State.FAILED, "OUTPUT_INVALID")
+    assert [output.path for output in job.outputs] == [left]
+
+
+async def test_the_later_outputs_of_a_task_that_is_gone_are_found(tmp_path: Path) -> None:
+    job = await delivered(tmp_path, Drawings(), Broken("https://x/1", lasts=1))
+
+    assert (job.state, [warning.code for warning in job.warnings]) == (State.SUCCEEDED, ["TASK_GONE"])
+    assert [output.path for output in job.outputs] == ["images/job-1-2.png"]
 
 
 async def test_an_output_that_is_longer_than_its_kind_may_be_is_given_up(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ and at last the state. Everything may be done again after a crash: what this job
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
@@ -22,6 +22,9 @@ from evergreen_server.jobs.model.names import output_path, poster_path
 from evergreen_server.ports.provider import TaskGone, TaskState
 from evergreen_storage import Asset, Sealed
 
+MOST_OUTPUTS = 16
+"""No operation makes as many: those of a task that is gone are looked for up to here."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -33,9 +36,7 @@ async def deliver(context: StepContext, job: Job, fencing_token: str) -> Job:
             task = context.answers.pop(job.job_id, None) or await context.provider.task(job.task_id)
             if task.state is not TaskState.SUCCEEDED or not task.output_urls:
                 raise Undeliverable("OUTPUT_UNAVAILABLE", f"the task is {task.status} and has no output")
-            delivered = [
-                await _store(context, job, fencing_token, url, number) for number, url in enumerate(task.output_urls)
-            ]
+            delivered = await _store_all(context, job, fencing_token, task.output_urls)
             break
         except (Undeliverable, TaskGone) as exc:
             logger.warning("delivery failed", extra={"job_id": job.job_id, "cause": str(exc), "tries": tries + 1})
@@ -84,8 +85,10 @@ def _warnings(delivered: list[Delivered]) -> tuple[JobWarning, ...]:
 async def _stored(context: StepContext, job: Job, fencing_token: str) -> list[Delivered]:
     """Adopts what an earlier execution stored whole before the task was deleted at the provider."""
     found = list[Delivered]()
-    while (kept := await find(context, job, *_paths(context, job, len(found)).values())) is not None:
-        found.append(await _examined(context, job, fencing_token, kept))
+    for number in range(MOST_OUTPUTS):
+        kept = await find(context, job, *_paths(context, job, number).values())
+        if kept is not None:
+            found.append(await _examined(context, job, fencing_token, kept))
     return found
 
 
@@ -96,6 +99,19 @@ def _paths(context: StepContext, job: Job, number: int) -> dict[str, str]:
         content_type: output_path(deliverer.folder, job.job_id, job.attempt, number + 1, extension)
         for content_type, extension in deliverer.extensions.items()
     }
+
+
+async def _store_all(context: StepContext, job: Job, fencing_token: str, urls: Sequence[str]) -> list[Delivered]:
+    """Stores every output. Raises Undeliverable for the first that cannot be: the others are stored, and paid for."""
+    stored, broken = list[Delivered](), list[Undeliverable]()
+    for number, url in enumerate(urls):
+        try:
+            stored.append(await _store(context, job, fencing_token, url, number))
+        except Undeliverable as exc:
+            broken.append(exc)
+    if broken:
+        raise broken[0]
+    return stored
 
 
 async def _store(context: StepContext, job: Job, fencing_token: str, url: str, number: int) -> Delivered:

@@ -332,7 +332,7 @@ def delivery_failed(
 def delivered(job: Job, outputs: tuple[Output, ...], gone: bool, warnings: Iterable[JobWarning] = ()) -> Job:
     """Transition: every output is stored and named in the scene; `gone` if the task disappeared meanwhile."""
     job = with_warnings(job, warnings)
-    late = "the clip was being delivered when it was to be cancelled"
+    late = "the output was being delivered when it was to be cancelled"
     if job.state is State.CANCELLING and all(warning.code != "CANCEL_TOO_LATE" for warning in job.warnings):
         job = job.warned("CANCEL_TOO_LATE", late)
     if gone:
