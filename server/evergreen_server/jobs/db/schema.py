@@ -48,8 +48,11 @@ jobs = sa.Table(
     sa.Column(
         "numbered",
         sa.String,
+        # Where it does not hold, PostgreSQL fails on the cast: for a constraint that is false it tells the row, and so
+        # the prompt, in its error, which is logged.
         sa.CheckConstraint(
-            "numbered IS NULL OR numbered = CAST(attempt AS VARCHAR(20)) || '.' || CAST(run AS VARCHAR(20))"
+            "CASE WHEN numbered IS NULL OR numbered = CAST(attempt AS VARCHAR(20)) || '.' || CAST(run AS VARCHAR(20))"
+            " THEN 1 ELSE CAST(numbered AS INTEGER) - CAST(numbered AS INTEGER) END = 1"
         ),
         comment="Attempt and run of a job that the release before cannot run: it writes neither, and so starts none.",
     ),
