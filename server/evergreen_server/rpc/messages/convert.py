@@ -11,7 +11,7 @@ from evergreen_server.jobs.store.ledger import Totals
 from evergreen_server.ports.catalog import ModelInfo, OperationInfo, PriceInfo, PriceUnit
 from evergreen_server.ports.provider import Account
 from evergreen_server.rpc.messages.accepted import generate_request_message, request_message
-from evergreen_server.rpc.messages.values import credits_of, timestamp
+from evergreen_server.rpc.messages.values import credits_of, set_time, timestamp
 from evergreen_storage import FOLDERS, Asset, Meta, Scene, SceneSummary
 
 UNKNOWN_TYPE = "application/octet-stream"
@@ -20,28 +20,37 @@ AT_ONCE = 200
 
 def job_message(job: Job, *, whole: bool) -> video_pb2.Job:
     """Returns the message of a job; `whole` adds the request as accepted, which events omit."""
+    message = video_pb2.Job()
+    fill_job(message, job)
+    if whole and job.request.spec.operation is None:
+        message.request.CopyFrom(request_message(job))
+    elif whole:
+        message.generate_request.CopyFrom(generate_request_message(job))
+    return message
+
+
+def fill_job(message: video_pb2.Job, job: Job) -> None:
+    """Sets all fields of an empty message but the request. In place, since a message within another is copied twice."""
     # A job that is being cancelled keeps the stage that was interrupted, which is internal.
     stage = job.stage if job.state in (State.QUEUED, State.RUNNING) else Stage.NONE
-    message = video_pb2.Job(
-        job_id=job.job_id,
-        project_id=job.request.project_id,
-        scene_id=job.request.scene_id,
-        request_id=job.request.request_id,
-        state=video_pb2.JobState.Value(f"JOB_STATE_{job.state.value}"),
-        stage=video_pb2.JobStage.Value(f"JOB_STAGE_{stage.value or 'UNSPECIFIED'}"),
-        revision=job.revision,
-        progress=job.progress,
-        attempt=job.attempt,
-        provider_task_id=job.task_id,
-        kind=video_pb2.MediaKind.Value(f"MEDIA_KIND_{job.request.spec.kind.value}"),
-        labels=job.request.labels,
-        create_time=timestamp(job.created_at),
-        update_time=timestamp(job.updated_at),
-    )
+    message.job_id = job.job_id
+    message.project_id = job.request.project_id
+    message.scene_id = job.request.scene_id
+    message.request_id = job.request.request_id
+    message.state = video_pb2.JobState.Value(f"JOB_STATE_{job.state.value}")
+    message.stage = video_pb2.JobStage.Value(f"JOB_STAGE_{stage.value or 'UNSPECIFIED'}")
+    message.revision = job.revision
+    message.progress = job.progress
+    message.attempt = job.attempt
+    message.provider_task_id = job.task_id
+    message.kind = video_pb2.MediaKind.Value(f"MEDIA_KIND_{job.request.spec.kind.value}")
+    message.labels.update(job.request.labels)
+    set_time(message.create_time, job.created_at)
+    set_time(message.update_time, job.updated_at)
     if job.started_at is not None:
-        message.start_time.CopyFrom(timestamp(job.started_at))
+        set_time(message.start_time, job.started_at)
     if job.ended_at is not None:
-        message.end_time.CopyFrom(timestamp(job.ended_at))
+        set_time(message.end_time, job.ended_at)
     if job.estimated_millicredits is not None:
         message.estimated_credits = credits_of(job.estimated_millicredits)
     if job.charged_millicredits is not None and job.cost_basis is not None:
@@ -65,11 +74,6 @@ def job_message(job: Job, *, whole: bool) -> video_pb2.Job:
         message.error.message = job.error.message
         message.error.provider_code = job.error.provider_code
         message.error.retryable = job.error.retryable
-    if whole and job.request.spec.operation is None:
-        message.request.CopyFrom(request_message(job))
-    elif whole:
-        message.generate_request.CopyFrom(generate_request_message(job))
-    return message
 
 
 def forecast_message(forecast: Forecast) -> video_pb2.Job:

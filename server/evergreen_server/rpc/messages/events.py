@@ -5,22 +5,20 @@ from datetime import datetime
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import EventKind
-from evergreen_server.rpc.messages.convert import job_message
-from evergreen_server.rpc.messages.values import timestamp
+from evergreen_server.rpc.messages.convert import fill_job
+from evergreen_server.rpc.messages.values import set_time
 
 
 class EventWire:
     """Encodes what WatchProgress sends."""
 
     def event(self, kind: EventKind, job: Job, at: datetime) -> bytes:
-        return video_pb2.WatchProgressResponse(
-            revision=job.revision,
-            event=video_pb2.Event(
-                kind=video_pb2.EventKind.Value(f"EVENT_KIND_{kind.value}"),
-                time=timestamp(at),
-                job=job_message(job, whole=False),
-            ),
-        ).SerializeToString()
+        message = video_pb2.WatchProgressResponse(revision=job.revision)
+        event = message.event
+        event.kind = video_pb2.EventKind.Value(f"EVENT_KIND_{kind.value}")
+        set_time(event.time, at)
+        fill_job(event.job, job)
+        return message.SerializeToString()
 
     def checkpoint(self, revision: int) -> bytes:
         return video_pb2.WatchProgressResponse(revision=revision, checkpoint=video_pb2.Checkpoint()).SerializeToString()

@@ -18,6 +18,12 @@ def timestamp(at: datetime) -> Timestamp:
     return Timestamp(seconds=seconds, nanos=rest * 1000)
 
 
+def set_time(stamp: Timestamp, at: datetime) -> None:
+    """Sets a field of a message to a time, which is present from then on."""
+    stamp.seconds, rest = divmod(to_micros(at), 1_000_000)
+    stamp.nanos = rest * 1000
+
+
 def parse_time(stamp: Timestamp) -> datetime:
     """Returns a Timestamp as an aware UTC time. Raises ValueError, OverflowError out of range."""
     return stamp.ToDatetime(tzinfo=UTC)
