@@ -18,6 +18,7 @@ from evergreen_server.jobs.execution.kinds.videos import VideoDeliverer
 from evergreen_server.jobs.execution.polling.schedule import Pace
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
+from evergreen_server.jobs.model.states import EventKind
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.specs import GenerationSpec, MediaKind
@@ -32,6 +33,7 @@ def store_of(
     changed: Callable[[Sequence[Change]], None] = lambda _changes: None,
     enqueue: Callable[[sa.Connection, Job], None] = lambda _db, _job: None,
     refuse: Callable[[sa.Connection, JobRequest], None] = lambda _db, _request: None,
+    encode_event: Callable[[EventKind, Job, datetime], bytes] = lambda _kind, _job, _at: b"",
     kind: type[StoreT] = JobStore,  # type: ignore[assignment] # which is what is made where nothing else is asked for
 ) -> StoreT:
     """A store whose jobs nobody runs."""
@@ -39,7 +41,7 @@ def store_of(
         database=database,
         replica_id="local",
         clock=clock,
-        encode_event=lambda _kind, _job, _at: b"",
+        encode_event=encode_event,
         enqueue=enqueue,
         changed=changed,
         refuse=refuse,

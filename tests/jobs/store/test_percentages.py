@@ -1,5 +1,6 @@
 """Percentages of many jobs are written together, each as its own change would have been."""
 
+import random
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -11,11 +12,15 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.mapping import life_to_row, request_to_row
 from evergreen_server.jobs.db.schema import job_events, jobs, projects
 from evergreen_server.jobs.model.change import Change
-from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.job import Input, Job, JobFailure, JobWarning, Output, Pin
+from evergreen_server.jobs.model.states import CostBasis, EventKind, OnUnknownSubmission, Slot, Stage
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.percentages import MOST, Progress
+from evergreen_server.ports.specs import Operation
+from evergreen_server.rpc.messages.events import EventWire
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import store_of
 from tests.postgres import Postgres
@@ -28,7 +33,9 @@ class Case:
         self.database = database
         self.now = START + timedelta(days=1)
         self.announced: list[Change] = []
-        self.store: JobStore = store_of(database, clock=self._clock, changed=self._changed)
+        self.store: JobStore = store_of(
+            database, clock=self._clock, changed=self._changed, encode_event=EventWire().event
+        )
 
     def _clock(self) -> datetime:
         return self.now
@@ -93,6 +100,87 @@ async def test_a_percentage_is_told_like_any_other_change(case: Case) -> None:
     last = sa.select(job_events).where(job_events.c.project_id == "film-0").order_by(job_events.c.revision.desc())
     row = (await case.database.read(lambda db: db.execute(last).mappings().first())) or {}
     assert (row["job_id"], row["kind"], row["state"]) == (job.job_id, "PROGRESS", "RUNNING")
+
+
+async def test_the_event_is_the_one_that_the_whole_job_makes(case: Case) -> None:
+    """Only the columns that events contain are read, so each of them is given a value of its own."""
+    draw, running = random.Random(11), await case.running()
+    made = {job.job_id: _lived(job, draw) for job in running}
+
+    def write(db: sa.Connection) -> None:
+        for job in made.values():
+            row = {**request_to_row(job.request), **life_to_row(job), "slot": job.slot}
+            db.execute(jobs.update().where(jobs.c.job_id == job.job_id).values(row))
+
+    await case.database.write(write)
+    await case.store.flush([progress_of(job, 0.75) for job in made.values()])
+
+    query = sa.select(job_events.c.job_id, job_events.c.event, job_events.c.job_kind).where(
+        job_events.c.kind == "PROGRESS"
+    )
+    told = {row.job_id: row for row in await case.database.read(lambda db: db.execute(query).all())}
+    assert told.keys() == made.keys()
+    for job_id, before in made.items():
+        job = await case.store.get(job_id)
+        assert job == replace(before, progress=0.75, revision=job.revision, updated_at=job.updated_at)
+        assert told[job_id].event == EventWire().event(EventKind.PROGRESS, job, job.updated_at)
+        assert told[job_id].job_kind == job.request.spec.kind.value
+
+
+def _lived(job: Job, draw: random.Random) -> Job:
+    """A running job of the same owner, of which everything else is drawn."""
+
+    def text() -> str:
+        return draw.choice(["", "a", "a rocket \N{ROCKET}", "x" * 300])
+
+    def at() -> datetime:
+        return START + timedelta(microseconds=draw.randrange(10**12))
+
+    def money() -> int | None:
+        return draw.choice([None, 0, draw.randrange(10**9)])
+
+    request = replace(
+        job.request,
+        digest=text(),
+        spec=replace(job.request.spec, operation=draw.choice([None, *Operation]), prompt_text=text()),
+        priority=draw.randrange(9),
+        max_attempts=draw.randrange(1, 9),
+        on_unknown_submission=draw.choice(list(OnUnknownSubmission)),
+        max_millicredits=money(),
+        start_by=at(),
+        finish_by=draw.choice([None, at()]),
+        labels={text(): text() for _ in range(draw.randrange(3))},
+    )
+    output = {"size_bytes": draw.randrange(10**9), "crc32c": draw.randrange(2**32), "width": 640, "height": 360}
+    return replace(
+        job,
+        request=request,
+        stage=draw.choice(list(Stage)),
+        progress=draw.choice([0.0, 0.5]),
+        restarts=draw.randrange(3),
+        replica=text(),
+        submit_token=text(),
+        slot=draw.choice([None, *Slot]),
+        not_before=draw.choice([None, at()]),
+        submitted_at=draw.choice([None, at()]),
+        task_id=text(),
+        delete_sent=draw.choice([False, True]),
+        estimated_millicredits=money(),
+        charged_millicredits=money(),
+        cost_basis=draw.choice([None, *CostBasis]),
+        charge_basis=draw.choice([None, *CostBasis]),
+        inputs=tuple(Input(role=text(), asset=text(), uri=text()) for _ in range(draw.randrange(3))),
+        pins=draw.choice([(), (None, Pin(size_bytes=1, sha256="ab"))]),
+        outputs=tuple(
+            Output(path=text(), content_type=text(), duration_seconds=draw.random(), poster=text(), **output)
+            for _ in range(draw.randrange(3))
+        ),
+        warnings=tuple(JobWarning(code=text(), message=text()) for _ in range(draw.randrange(3))),
+        error=draw.choice([None, JobFailure(reason=text(), message=text(), provider_code=text(), retryable=True)]),
+        created_at=at(),
+        started_at=draw.choice([None, at()]),
+        updated_at=at(),
+    )
 
 
 @pytest.mark.parametrize("why", ["another owns it", "of an earlier attempt", "no news", "less", "it has ended", "gone"])

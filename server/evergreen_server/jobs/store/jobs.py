@@ -172,8 +172,7 @@ class JobStore(JobReader):
             part = ordered[start : start + MOST]
 
             def work(db: sa.Connection, part: Collection[Progress] = part) -> tuple[None, list[Change]]:
-                changed = write_percentages(db, part, self._clock(), self._event_row)
-                return None, [Change(project_id=job.request.project_id, job_id=job.job_id) for job in changed]
+                return None, write_percentages(db, part, self._clock(), self._event_row)
 
             try:
                 await self.write(work)

@@ -3,7 +3,7 @@
 One by one, each job would take five, during which its project, and all earlier ones, would stay locked.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,14 +13,22 @@ from evergreen_server.jobs.db import queries
 from evergreen_server.jobs.db.bulk import insert_all, update_all
 from evergreen_server.jobs.db.mapping import job_from_row, to_micros
 from evergreen_server.jobs.db.schema import job_events, jobs, projects
+from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job
-from evergreen_server.jobs.model.states import EventKind, State
+from evergreen_server.jobs.model.states import EventKind, OnUnknownSubmission, State
 
 MOST = 1000
 """In one transaction."""
 
-# Without the request, which no event contains.
-_COLUMNS = [column for column in jobs.c if column not in {jobs.c.spec, jobs.c.spec_more}]
+_UNTOLD: Mapping[str, object] = {
+    **{"digest": "", "priority": 0, "max_attempts": 1, "on_unknown_submission": OnUnknownSubmission.ASK.value},
+    **{"max_millicredits": None, "start_by": 0, "finish_by": None},
+    **{"run": 0, "replica": "", "slot": None, "not_before": None, "submit_token": "", "submitted_at": None},
+    **{"delete_sent": False, "charge_basis": None, "inputs": (), "pins": None},
+}
+"""Columns that no event contains, with what stands for each in the job that is told; they cost as much as the rest."""
+_SPEC = ("spec", "spec_more", "duration_seconds")
+_COLUMNS = [column for column in jobs.c if column.name not in (*_UNTOLD, *_SPEC)]
 LOCK_JOBS = (
     sa.select(*_COLUMNS)
     .where(jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True)), jobs.c.state == State.RUNNING.value)
@@ -43,15 +51,20 @@ def write_percentages(
     batch: Collection[Progress],
     now: datetime,
     event_row: Callable[[EventKind, Job, datetime], dict[str, object]],
-) -> list[Job]:
-    """Writes progress that is new and from the job's owner; returns the jobs that changed."""
+) -> list[Change]:
+    """Writes progress that is new and from the job's owner; returns what changed."""
     news = {item.job.job_id: item for item in batch}
     owners = sorted({item.job.request.project_id for item in batch})
     # Always in the same order, so that two such transactions cannot deadlock.
     revisions = {row.project_id: row.revision for row in db.execute(queries.LOCK_PROJECTS, {"project_ids": owners})}
-    changed: list[Job] = []
+    changes: list[Change] = []
+    rows: list[dict[str, object]] = []
     events: list[dict[str, object]] = []
-    for row in db.execute(LOCK_JOBS, {"job_ids": list(news)}).mappings():
+    found = db.execute(LOCK_JOBS, {"job_ids": list(news)})
+    names = tuple(found.keys())
+    for values in found:
+        # A mapping of SQLAlchemy's would take as long to read as the job takes to build.
+        row = dict(zip(names, values, strict=True))
         item = news[row["job_id"]]
         mine = (row["execution"], row["attempt"]) == (item.fencing_token, item.job.attempt)
         if not mine or item.progress <= row["progress"]:
@@ -60,23 +73,16 @@ def write_percentages(
         revisions[owner] += 1
         # The times of a job never fall, even if the clock was set back.
         at = max(to_micros(now), row["updated_at"])
+        told = {"progress": item.progress, "revision": revisions[owner], "updated_at": at}
         # Built once with its new values, since building it costs as much as everything else here.
-        job = job_from_row({**row, "progress": item.progress, "revision": revisions[owner], "updated_at": at})
-        changed.append(job)
+        job = job_from_row({**_UNTOLD, **row, **told})
+        changes.append(Change(project_id=owner, job_id=job.job_id))
+        rows.append({"job_id": job.job_id, **told})
         events.append(event_row(EventKind.PROGRESS, job, job.updated_at))
-    if changed:
-        rows = [
-            {
-                "job_id": job.job_id,
-                "progress": job.progress,
-                "revision": job.revision,
-                "updated_at": to_micros(job.updated_at),
-            }
-            for job in changed
-        ]
+    if changes:
         insert_all(db, job_events, events)
         update_all(db, jobs, "job_id", rows)
-        touched = {job.request.project_id for job in changed}
+        touched = {change.project_id for change in changes}
         last = [{"project_id": owner, "revision": revisions[owner]} for owner in sorted(touched)]
         update_all(db, projects, "project_id", last)
-    return changed
+    return changes
