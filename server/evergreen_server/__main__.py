@@ -15,6 +15,7 @@ import uvloop
 
 from evergreen_server.config import Config, ConfigError
 from evergreen_server.runtime.addresses import listen_parts
+from evergreen_server.runtime.arenas import bound_arenas
 from evergreen_server.runtime.gc import tune_gc
 from evergreen_server.runtime.logs import set_up_logs
 
@@ -31,6 +32,7 @@ BODY_LIMIT = 16 << 20
 @click.option("--insecure", is_flag=True, help="Serve beyond this machine without tokens or TLS.")
 def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
     """Serve the gRPC API until SIGTERM or SIGINT."""
+    bound_arenas()
     # Imported here, since the client's commands and every --help would otherwise wait for it.
     from evergreen_server import app
     from evergreen_server.jobs.db.connect import DatabaseUnusable
