@@ -19,7 +19,7 @@ ARGS ?=
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + min(4, os.cpu_count() or 1))')
 
 .PHONY: help setup proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
-	test-typescript check-sandbox coverage coverage-sample mutants e2e test-rgw test-pgbouncer chaos outages run demo \
+	test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos outages run demo \
 	bench build locks clean
 
 help: ## List the targets

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,9 +40,18 @@ def endless(folder: Path, name: str = "endless.png") -> Path:
 
 def decoders() -> list[int]:
     """Returns the processes that this one has started, as the system lists them."""
-    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
-    found = [int(pid) for task in tasks for pid in (task / "children").read_text().split()]
-    return [pid for pid in found if b"media.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found: list[int] = []
+    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+        # A thread, like a process, may end while it is looked at.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found += map(int, (task / "children").read_text().split())
+    return [pid for pid in found if _is_decoder(pid)]
+
+
+def _is_decoder(pid: int) -> bool:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return b"media.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 async def begun(pipe: Path) -> int:

@@ -133,10 +133,13 @@ async def test_of_a_job_and_a_claim_that_come_at_once_one_gives_way(two: tuple[R
             accepted += 1
             await other.end(job)
 
-    for _ in range(40):
+    for rounds in range(400):
         async with asyncio.TaskGroup() as tasks:
             for work in (take_away, make, take_away, make):
                 tasks.create_task(work())
+        if rounds >= 40 and claims and accepted:
+            # On a busy machine the same of the two may be first for long.
+            break
 
     assert claims > 0
     assert accepted > 0
