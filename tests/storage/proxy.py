@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from io import BytesIO
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-from aiohttp import ClientSession, DummyCookieJar, web
+from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
 from multidict import CIMultiDict
 from yarl import URL
 
@@ -17,12 +17,33 @@ from tests.storage.emulators import AzureBucket, Bucket, GoogleBucket, S3Bucket
 
 CONDITIONS = ("If-Match", "If-None-Match", "x-goog-if-generation-match")
 HOP = ("Connection", "Transfer-Encoding", "Content-Encoding")
+ABORT_TURNS = 3
 ACCEPT_TURNS = 3
 """Turns of the loop from where it accepts a connection to where aiohttp knows of it, and closes it with the others."""
 
 Act: TypeAlias = int | Literal["pass", "hang", "unconditional", "drop", "elsewhere"]
 """A status to answer with, or what to do with a request: forward it, keep it for ever, forward it without its
 conditions, close its connection, or ask a bucket for it that does not exist."""
+
+
+class Uplinks(TCPConnector):
+    """Connections to the store, which can all be ended, also those that are closing and still have bytes to send."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: list[asyncio.Transport] = []
+
+    async def _create_connection(self, *args: Any, **more: Any) -> Any:
+        protocol = await super()._create_connection(*args, **more)
+        self._made.append(protocol.transport)
+        return protocol
+
+    async def abort(self) -> None:
+        """Ends them. A request that was cancelled may have left one to a store that reads no more."""
+        for transport in self._made:
+            transport.abort()
+        for _ in range(ABORT_TURNS):
+            await asyncio.sleep(0)
 
 
 class Proxy:
@@ -79,7 +100,8 @@ class Proxy:
 @asynccontextmanager
 async def proxying() -> AsyncIterator[Proxy]:
     """Runs a proxy."""
-    async with ClientSession(auto_decompress=False, cookie_jar=DummyCookieJar()) as session:
+    uplinks = Uplinks()
+    async with ClientSession(connector=uplinks, auto_decompress=False, cookie_jar=DummyCookieJar()) as session:
         proxy = Proxy(session)
         app = web.Application(client_max_size=64 << 20)
         app.router.add_route("*", "/{path:.*}", proxy.handle)
@@ -99,3 +121,4 @@ async def proxying() -> AsyncIterator[Proxy]:
             for _ in range(ACCEPT_TURNS):
                 await asyncio.sleep(0)
             await runner.cleanup()
+            await uplinks.abort()
