@@ -24,7 +24,7 @@ class Shelf(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no type inf
         else:
             found = {}
             prefix = f"{path}/" if path else ""
-            for name in self._files:
+            for name in list(self._files):
                 if name.startswith(prefix):
                     part, slash, _ = name[len(prefix) :].partition("/")
                     directory = {"name": prefix + part, "size": 0, "type": "directory"}
