@@ -1,6 +1,6 @@
 """What an output was made from, and so whether it still stands for the plan.
 
-The basis of an output is the request that makes it, told apart by what callers know: text, voice, references, model.
+The basis of an output is the request that makes it, distinguished by what callers know: text, voice, references, model.
 Its digest names the job that makes it, so that whoever asks again for the same finds the same job, and pays nothing.
 """
 
@@ -33,7 +33,7 @@ REQUEST_PREFIX: Final = "evergreen.film:"
 
 
 class Member(StrEnum):
-    """What of a request changed, as callers are told."""
+    """What of a request changed, as callers read it."""
 
     PROMPT = "PROMPT"
     REFERENCE = "REFERENCE"

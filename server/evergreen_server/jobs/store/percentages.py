@@ -20,15 +20,15 @@ from evergreen_server.jobs.model.states import EventKind, OnUnknownSubmission, S
 MOST = 1000
 """In one transaction."""
 
-_UNTOLD: Mapping[str, object] = {
+_LEFT_OUT: Mapping[str, object] = {
     **{"digest": "", "priority": 0, "max_attempts": 1, "on_unknown_submission": OnUnknownSubmission.ASK.value},
     **{"max_millicredits": None, "start_by": 0, "finish_by": None},
     **{"run": 0, "replica": "", "slot": None, "not_before": None, "submit_token": "", "submitted_at": None},
     **{"delete_sent": False, "charge_basis": None, "inputs": (), "pins": None},
 }
-"""Columns that no event contains, with what stands for each in the job that is told; they cost as much as the rest."""
+"""Columns that no event contains, with what stands for each in the job of the event; they cost as much as the rest."""
 _SPEC = ("spec", "spec_more", "duration_seconds")
-_COLUMNS = [column for column in jobs.c if column.name not in (*_UNTOLD, *_SPEC)]
+_COLUMNS = [column for column in jobs.c if column.name not in (*_LEFT_OUT, *_SPEC)]
 LOCK_JOBS = (
     sa.select(*_COLUMNS)
     .where(jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True)), jobs.c.state == State.RUNNING.value)
@@ -73,11 +73,11 @@ def write_percentages(
         revisions[owner] += 1
         # The times of a job never fall, even if the clock was set back.
         at = max(to_micros(now), row["updated_at"])
-        told = {"progress": item.progress, "revision": revisions[owner], "updated_at": at}
+        change = {"progress": item.progress, "revision": revisions[owner], "updated_at": at}
         # Built once with its new values, since building it costs as much as everything else here.
-        job = job_from_row({**_UNTOLD, **row, **told})
+        job = job_from_row({**_LEFT_OUT, **row, **change})
         changes.append(Change(project_id=owner, job_id=job.job_id))
-        rows.append({"job_id": job.job_id, **told})
+        rows.append({"job_id": job.job_id, **change})
         events.append(event_row(EventKind.PROGRESS, job, job.updated_at))
     if changes:
         insert_all(db, job_events, events)

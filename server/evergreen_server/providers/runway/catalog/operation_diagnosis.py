@@ -141,7 +141,7 @@ class _Diagnosis:
                 yield self._not_taken((*path, str(key)))
             return
         if issue.code == "invalid_union":
-            # Nothing has told the kinds of an object apart, so what it is for was not given.
+            # Nothing distinguishes the kinds of an object, so what it is for was not given.
             path = path[:-1]
         field = trace(path, self.composed.origins)
         if at(body, path) is ABSENT or path != issue.path:

@@ -69,7 +69,7 @@ class Object:
 
 @dataclass(frozen=True, slots=True)
 class Tagged:
-    """One of several objects, told apart by their `type`."""
+    """One of several objects, distinguished by their `type`."""
 
     kinds: Mapping[str, Object]
     expected: ClassVar[str] = "object"

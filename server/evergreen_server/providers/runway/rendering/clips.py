@@ -12,7 +12,7 @@ from evergreen_server.providers.runway.rendering.files import LOCAL, whole
 from evergreen_server.providers.runway.rendering.footage import SOUND_RATE, write_archive, write_video
 from evergreen_server.providers.runway.rendering.job import Job
 from evergreen_server.providers.runway.rendering.pictures import gradient, opened
-from evergreen_server.providers.runway.rendering.sounds import Samples, fitted, heard, hum, speech
+from evergreen_server.providers.runway.rendering.sounds import Samples, decoded, fitted, hum, speech
 
 __all__ = ["make_clip", "soundtrack"]
 
@@ -54,9 +54,9 @@ def soundtrack(job: Job) -> Iterator[Samples] | None:
             said = speech(job.text, speed=job.speed, pitch=job.pitch, loudness=job.loudness, rate=SOUND_RATE)
             return fitted(said, SOUND_RATE, job.seconds)
         case "source":
-            return heard(job.source, rate=SOUND_RATE, seconds=job.seconds)
+            return decoded(job.source, rate=SOUND_RATE, seconds=job.seconds)
         case "reference":
-            return heard(job.references[0], rate=SOUND_RATE, seconds=job.seconds)
+            return decoded(job.references[0], rate=SOUND_RATE, seconds=job.seconds)
 
 
 def _picture(job: Job) -> Image.Image:

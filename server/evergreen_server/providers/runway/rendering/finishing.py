@@ -12,7 +12,7 @@ from evergreen_server.providers.runway.rendering.clips import soundtrack
 from evergreen_server.providers.runway.rendering.files import LOCAL, whole
 from evergreen_server.providers.runway.rendering.footage import SOUND_RATE, with_alpha, write_archive, write_video
 from evergreen_server.providers.runway.rendering.job import Job
-from evergreen_server.providers.runway.rendering.sounds import heard, write_sound
+from evergreen_server.providers.runway.rendering.sounds import decoded, write_sound
 
 __all__ = ["make_finished"]
 
@@ -85,7 +85,7 @@ def _sidecars(job: Job, path: Path) -> Iterator[tuple[str, bytes]]:
     if job.sound == "source":
         sound = path.with_suffix(".wav")
         try:
-            write_sound(str(sound), "wav", SOUND_RATE, heard(job.source, rate=SOUND_RATE, seconds=job.seconds))
+            write_sound(str(sound), "wav", SOUND_RATE, decoded(job.source, rate=SOUND_RATE, seconds=job.seconds))
             yield "audio.wav", sound.read_bytes()
         finally:
             sound.unlink(missing_ok=True)

@@ -16,8 +16,8 @@ from evergreen_server.providers.runway.rendering.spoken import phrases
 
 __all__ = [
     "audio_frames",
+    "decoded",
     "fitted",
-    "heard",
     "hum",
     "make_effect",
     "make_sound",
@@ -58,13 +58,13 @@ def make_effect(job: Job) -> None:
 def make_voice(job: Job) -> None:
     """Writes what the source says in another voice, or without what is too quiet to be a voice."""
     rate = _rate(job)
-    pieces = _gathered(heard(job.source, rate=rate, seconds=job.seconds), rate)
+    pieces = _gathered(decoded(job.source, rate=rate, seconds=job.seconds), rate)
     write_sound(job.target, job.form, rate, _gated(pieces, rate) if job.gate else _revoiced(pieces, job.pitch, rate))
 
 
 def make_sound(job: Job) -> None:
     """Writes the sound of the source as it is."""
-    write_sound(job.target, job.form, job.sample_rate, heard(job.source, rate=job.sample_rate, seconds=job.seconds))
+    write_sound(job.target, job.form, job.sample_rate, decoded(job.source, rate=job.sample_rate, seconds=job.seconds))
 
 
 def speech(text: str, *, speed: float, pitch: float, loudness: float, rate: int) -> Iterator[Samples]:
@@ -84,7 +84,7 @@ def hum(seconds: float, rate: int) -> Iterator[Samples]:
         yield (0.1 * np.sin(2 * np.pi * 220 * times)).astype(np.float32)
 
 
-def heard(source: str, *, rate: int, seconds: float) -> Iterator[Samples]:
+def decoded(source: str, *, rate: int, seconds: float) -> Iterator[Samples]:
     """Yields the sound of a file, exactly as long as asked: cut, or followed by silence, also where it is broken."""
     left = round(seconds * rate)
     resampler = AudioResampler(format="flt", layout="mono", rate=rate)

@@ -10,9 +10,10 @@ from evergreen_server.providers.runway.catalog.models import Issue, Operation, c
 from evergreen_server.providers.runway.catalog.rows.table import TABLE
 from evergreen_server.providers.runway.catalog.rules import Duration, Flag, Number, OneOf, Rule, Text, Whole
 from evergreen_server.providers.runway.catalog.shapes import Frames, Items, Object, Sizes, Tagged, Uri
-from evergreen_server.providers.runway.sandbox.resources import avatars, documents, realtime, routers, voices
+from evergreen_server.providers.runway.sandbox.resources import avatars, documents, realtime, voices
 from evergreen_server.providers.runway.sandbox.resources.bodies import Nullable
-from evergreen_server.providers.runway.sandbox.resources.routed_inputs import BODIES
+from evergreen_server.providers.runway.sandbox.resources.routing import routers
+from evergreen_server.providers.runway.sandbox.resources.routing.routed_inputs import BODIES
 
 __all__ = ["Case", "Maker"]
 

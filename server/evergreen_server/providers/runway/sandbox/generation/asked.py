@@ -20,8 +20,8 @@ def text_of(body: Mapping[str, Json]) -> str:
     """Returns the text that a task is made from."""
     speech = inside(body, "speech")
     shots = body.get("shots")
-    told = [inside({"shot": shot}, "shot").get("prompt") for shot in shots] if isinstance(shots, list) else []
-    found = [body.get("promptText"), body.get("prompt"), speech.get("text"), *told, body.get("userConcept")]
+    of_shots = [inside({"shot": shot}, "shot").get("prompt") for shot in shots] if isinstance(shots, list) else []
+    found = [body.get("promptText"), body.get("prompt"), speech.get("text"), *of_shots, body.get("userConcept")]
     return "\n".join(part for part in found if isinstance(part, str))
 
 

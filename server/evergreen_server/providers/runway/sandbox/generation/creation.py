@@ -73,10 +73,10 @@ class Creation:
             return refusal(400, "You do not have enough credits to run this task.")
         except DailyLimitReached:
             return refusal(429, "Your daily task limit has been reached.")
-        told: dict[str, Json] = {"id": record.id}
+        said: dict[str, Json] = {"id": record.id}
         if operation is not Operation.AVATAR_VIDEOS:
-            told["estimatedCost"] = {"credits": credits_of(task.record.estimate)}
-        return Answer(status=200, task_id=record.id, body=told)
+            said["estimatedCost"] = {"credits": credits_of(task.record.estimate)}
+        return Answer(status=200, task_id=record.id, body=said)
 
     async def priced(self, operation: Operation, body: Mapping[str, Json], settings: Settings) -> int | None:
         """Returns what a task would be charged at most, in millicredits; None if it would be refused."""

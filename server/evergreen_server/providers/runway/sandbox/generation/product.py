@@ -1,4 +1,4 @@
-"""A product: what a request makes, and what the renderer is told of it."""
+"""A product: what a request makes, and what the renderer gets of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

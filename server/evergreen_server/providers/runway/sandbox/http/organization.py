@@ -47,7 +47,7 @@ def _organization(books: Books, now: float) -> Answer:
                 "maxMonthlyCreditSpend": books.tier.max_monthly_credits,
                 "models": {name: _limits(books.tier.of(name)) for name in names},
             },
-            # Reserved credits may be fractional; the balance is told in whole ones.
+            # Reserved credits may be fractional; the balance is given in whole ones.
             "creditBalance": books.balance(now) // MILLI,
             "usage": {"models": {name: {"dailyGenerations": books.used_today(name, now)} for name in names}},
         },

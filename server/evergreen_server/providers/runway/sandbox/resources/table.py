@@ -13,8 +13,8 @@ from evergreen_server.providers.runway.sandbox.resources.conversations import Co
 from evergreen_server.providers.runway.sandbox.resources.documents import Documents
 from evergreen_server.providers.runway.sandbox.resources.previews import Previews
 from evergreen_server.providers.runway.sandbox.resources.realtime import Realtime
-from evergreen_server.providers.runway.sandbox.resources.routed import Routed
-from evergreen_server.providers.runway.sandbox.resources.routers import Routers
+from evergreen_server.providers.runway.sandbox.resources.routing.routed import Routed
+from evergreen_server.providers.runway.sandbox.resources.routing.routers import Routers
 from evergreen_server.providers.runway.sandbox.resources.shelves import Shelves
 from evergreen_server.providers.runway.sandbox.resources.voices import Voices
 from evergreen_server.providers.runway.sandbox.resources.webapp import Webapp

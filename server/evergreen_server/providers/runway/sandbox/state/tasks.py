@@ -77,7 +77,7 @@ class TaskRecord:
     sound: bool = False
     references: tuple[Source, ...] = ()
     making: Mapping[str, Json] = field(default_factory=dict)
-    """What else the renderer is told, by the names of its `Job`."""
+    """What else the renderer gets, by the names of its `Job`."""
 
     def entry(self) -> dict[str, Json]:
         return asdict(self)

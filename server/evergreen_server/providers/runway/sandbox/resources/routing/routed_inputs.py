@@ -10,7 +10,7 @@ from evergreen_server.providers.runway.catalog.rules import Flag, Number, OneOf,
 from evergreen_server.providers.runway.catalog.shapes import Items, Object, Sizes, Uri, part, tagged
 from evergreen_server.providers.runway.sandbox.generation.asked import inside, number_in, pixels_of, word_in
 from evergreen_server.providers.runway.sandbox.resources.bodies import Rules
-from evergreen_server.providers.runway.sandbox.resources.routers import SLUG
+from evergreen_server.providers.runway.sandbox.resources.routing.routers import SLUG
 
 __all__ = ["BODIES", "INPUTS", "Candidate", "Modality", "candidates", "input_issues"]
 

@@ -11,7 +11,8 @@ from evergreen_server.providers.runway.sandbox.generation.creation import Creati
 from evergreen_server.providers.runway.sandbox.http.answers import Answer
 from evergreen_server.providers.runway.sandbox.http.routes import Asked, Handler, Route
 from evergreen_server.providers.runway.sandbox.resources.bodies import Media, body_issues, refused
-from evergreen_server.providers.runway.sandbox.resources.pipeline import (
+from evergreen_server.providers.runway.sandbox.resources.records import Router, Routing
+from evergreen_server.providers.runway.sandbox.resources.routing.pipeline import (
     FILTERS,
     Filter,
     Priced,
@@ -20,8 +21,7 @@ from evergreen_server.providers.runway.sandbox.resources.pipeline import (
     rank,
     stages,
 )
-from evergreen_server.providers.runway.sandbox.resources.records import Router, Routing
-from evergreen_server.providers.runway.sandbox.resources.routed_inputs import (
+from evergreen_server.providers.runway.sandbox.resources.routing.routed_inputs import (
     BODIES,
     Candidate,
     Modality,
@@ -88,8 +88,8 @@ class Routed:
             error = "No eligible model for this request with the router's settings."
             body: Json = {"error": error, "code": "no_eligible_model", "pipeline": [*pipeline], "emptiedBy": emptied}
             return Answer(status=400, body=body)
-        wish = word_in(settings, "optimizeFor", "cost")
-        ordered, outcome, reason = rank(left, wish)
+        aim = word_in(settings, "optimizeFor", "cost")
+        ordered, outcome, reason = rank(left, aim)
         chosen, fallback = self._with_capacity(ordered, settings, asked.now)
         model = chosen.candidate.model
         routing: dict[str, Json] = {
@@ -97,7 +97,7 @@ class Routed:
             "provider": provider_of(model),
             "configId": router.slug,
             "estimatedCost": {"credits": credits_of(chosen.price)},
-            "resolvedSettings": {"optimizeFor": wish, "priceCeiling": ceiling},
+            "resolvedSettings": {"optimizeFor": aim, "priceCeiling": ceiling},
             "resolvedInput": _resolved(modality, given, chosen.candidate),
         }
         if fallback is not None:

@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from evergreen_server.providers.runway.catalog.models import Issue, Json, check_body
 from evergreen_server.providers.runway.sandbox.generation.asked import inside
-from evergreen_server.providers.runway.sandbox.resources.routed_inputs import Candidate
+from evergreen_server.providers.runway.sandbox.resources.routing.routed_inputs import Candidate
 
 __all__ = ["FILTERS", "Filter", "Priced", "allowed", "provider_of", "rank", "stages"]
 
@@ -48,9 +48,9 @@ def allowed(settings: Mapping[str, Json], model: str) -> bool:
     return listed if models.get("mode") == "allowlist_only" else not listed
 
 
-def rank(found: Sequence[Priced], wish: str) -> tuple[list[Priced], str, str]:
+def rank(found: Sequence[Priced], aim: str) -> tuple[list[Priced], str, str]:
     """Returns the candidates, best first, how they were ranked and why the first won."""
-    match wish:
+    match aim:
         case "latency":
             ordered = sorted(found, key=lambda each: (not _is_quick(each.candidate.model), each.price))
             outcome, reason = "selected", "best_latency"

@@ -1,0 +1,1 @@
+"""Routers, and generation whose model a router chooses."""
