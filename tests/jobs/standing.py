@@ -87,9 +87,11 @@ class Replica:
     async def warned(self, job_id: str) -> None:
         """Waits until the job carries a warning."""
         async with asyncio.timeout(60):
+            self.news.clear()
+            # Cleared before each look, since news of what is found by then may come during it.
             while not (await self.store.get(job_id)).warnings:
-                self.news.clear()
                 await self.news.wait()
+                self.news.clear()
 
     async def accept(
         self, job_id: str, *, project_id: str = "film", priority: int = 0, price: int | None = None
