@@ -8,15 +8,15 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
-from evergreen.cli.completion import completion
+from evergreen.cli.commands.completion import completion
+from evergreen.cli.commands.jobs import job
+from evergreen.cli.commands.making import image, sound, speech
+from evergreen.cli.commands.models import models
+from evergreen.cli.commands.scene import scene
+from evergreen.cli.commands.service import account, health
+from evergreen.cli.commands.video import video
 from evergreen.cli.exits import EXIT_CODES_HELP
-from evergreen.cli.jobs import job
-from evergreen.cli.making import image, sound, speech
-from evergreen.cli.models import models
-from evergreen.cli.scene import scene
-from evergreen.cli.service import account, health
 from evergreen.cli.session import global_options
-from evergreen.cli.video import video
 
 PLUGINS = "evergreen.commands"
 

@@ -2,8 +2,8 @@
 
 import click
 
-from evergreen.cli.generate import generate
-from evergreen.cli.jobs import VERBS
+from evergreen.cli.commands.generate import generate
+from evergreen.cli.commands.jobs import VERBS
 from evergreen.cli.session import global_options
 
 

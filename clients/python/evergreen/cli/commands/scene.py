@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import click
 
-from evergreen.cli.assets import download, project_option, remove, scene_option, upload, url
+from evergreen.cli.commands.assets import download, project_option, remove, scene_option, upload, url
 from evergreen.cli.output import moment, number, write_facts, write_json, write_table
 from evergreen.cli.session import Session, global_options, say, session
 from evergreen.cli.tree import counts, draw
