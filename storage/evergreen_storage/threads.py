@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import Final, Generic, ParamSpec, Self, TypeVar
 
 P = ParamSpec("P")
@@ -68,7 +68,8 @@ class WriteBehind(Generic[T]):
         self._threads = threads
         self._call = call
         self._most = most
-        self._waiting: SimpleQueue[tuple[T, int] | None] = SimpleQueue()
+        # Not a SimpleQueue, whose get() may wait for ever where its thread was held up past its timeout (CPython 3.11).
+        self._waiting: Queue[tuple[T, int] | None] = Queue()
         self._taken = self._done = 0
         self._room = asyncio.Event()
         self._task: asyncio.Task[None] | None = None

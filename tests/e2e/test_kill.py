@@ -180,7 +180,8 @@ MOMENTS: dict[Callable[[Rig, str, str], Awaitable[str]], set[int]] = {
     task_recorded: ENDED,
     poll_under_way: ENDED,
     download_begun: ENDED,
-    queued_for_a_second_attempt: ENDED,
+    # The second attempt may be asked for as soon as it is queued.
+    queued_for_a_second_attempt: ENDED | ASKING,
     delete_under_way: CANCELLED,
 }
 """Each brings a new job to a moment; beside it, what the job that is killed there may come to by itself."""

@@ -1,12 +1,24 @@
 """Blocking calls in threads: a cancelled caller waits for them, and a failure is raised at the next call."""
 
 import asyncio
+import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from evergreen_storage.threads import Threads, WriteBehind
+
+
+def let_others_run() -> None:
+    time.sleep(0.001)
+
+
+def hold_others_up(*, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        pass
 
 
 @pytest.fixture
@@ -59,3 +71,22 @@ async def test_after_a_failure_the_next_thing_is_refused_and_not_kept(threads: T
             await writes.put("second", 1)
 
     assert written == ["first"]
+
+
+async def test_leaving_ends_however_long_its_thread_was_held_up(threads: Threads) -> None:
+    written = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    interval = sys.getswitchinterval()
+    # The thread finds nothing when it may run again, and the time for which it looks is over.
+    sys.setswitchinterval(10)
+    try:
+        for _ in range(20):
+            written.clear()
+            async with WriteBehind(threads, lambda _: loop.call_soon_threadsafe(written.set), most=9) as writes:
+                await writes.put("first", 1)
+                await asyncio.wait_for(written.wait(), 30)
+                let_others_run()
+                await writes.put("second", 1)
+                hold_others_up(seconds=0.004)
+    finally:
+        sys.setswitchinterval(interval)

@@ -216,10 +216,10 @@ async def _write(call: _Upload, message: UploadAssetRequest, silence: float) -> 
 
 async def _answer(call: _Upload) -> Asset:
     try:
-        # Fails if the service has ended the call; the status is read next.
-        with suppress(asyncio.InvalidStateError):
-            await call.done_writing()
         async with asyncio.timeout(ANSWER_SECONDS):
+            # Fails if the service has ended the call; the status is read next.
+            with suppress(asyncio.InvalidStateError):
+                await call.done_writing()
             return (await call).asset
     except TimeoutError:
         raise TransferBroken(f"the service did not answer within {ANSWER_SECONDS:g} s") from None
