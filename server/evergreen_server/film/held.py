@@ -1,0 +1,72 @@
+"""The money of a run: it holds its quote, its jobs draw from that, and what they do not spend goes back to it.
+
+At every moment, whatever fails and is tried again,
+
+    held + reserved by jobs + spent by jobs <= the approved sum
+
+but for a provider that charges more than it said. What is held counts as reserved for the project: where a job reserves
+or settles, the project's own sum changes by that, and besides by the change of `held`. Amounts are in millicredits.
+"""
+
+from dataclasses import dataclass, replace
+
+__all__ = ["Held", "SumExceeded"]
+
+
+class SumExceeded(Exception):
+    """What is asked for may cost more than is left of the approved sum."""
+
+    def __init__(self, *, estimate: int, left: int) -> None:
+        super().__init__(
+            f"{estimate / 1000:g} credits may be needed, and {left / 1000:g} are left of the sum that was approved"
+        )
+        self.estimate = estimate
+        self.left = left
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """What a run holds, and what its jobs reserve and have spent."""
+
+    approved: int
+    """The most that all of it may come to."""
+    held: int = 0
+    reserved: int = 0
+    spent: int = 0
+    keeps: bool = True
+    """Whether what a job gives back stays with the run, rather than with the project."""
+
+    @property
+    def left(self) -> int:
+        """Returns what may still be drawn: what is held, and what was approved beyond it."""
+        return max(0, self.approved - self.reserved - self.spent)
+
+    def draw(self, estimate: int) -> "Held":
+        """Returns the money after a job reserved so much, or so much more. Raises SumExceeded."""
+        if estimate > self.left:
+            raise SumExceeded(estimate=estimate, left=self.left)
+        return replace(self, held=self.held - min(estimate, self.held), reserved=self.reserved + estimate)
+
+    def settle(self, *, reserved: int, charged: int) -> "Held":
+        """Returns the money after a job that had reserved so much was charged, or reserves so much less.
+
+        A charge above what was reserved is spent nevertheless, and held money pays for it while there is any.
+        """
+        after = replace(self, reserved=self.reserved - reserved, spent=self.spent + charged)
+        if charged > reserved:
+            return replace(after, held=max(0, self.held - (charged - reserved)))
+        return replace(after, held=self.held + reserved - charged) if self.keeps else after
+
+    def approve(self, approved: int, *, quote: int) -> "Held":
+        """Returns the money after a sum was approved, with the quote of all that is still to be made held of it.
+
+        Raises SumExceeded if the quote does not fit.
+        """
+        after = replace(self, approved=approved, keeps=True)
+        if quote > after.left:
+            raise SumExceeded(estimate=quote, left=after.left)
+        return replace(after, held=quote)
+
+    def release(self) -> "Held":
+        """Returns the money of a run that makes nothing more."""
+        return replace(self, held=0, keeps=False)
