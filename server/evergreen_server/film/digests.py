@@ -48,6 +48,8 @@ class Member(StrEnum):
     AUDIO = "AUDIO"
     MODEL = "MODEL"
     SEED = "SEED"
+    REDO = "REDO"
+    """How often the caller asked for it anew."""
 
 
 Basis: TypeAlias = Mapping[Member, Json]

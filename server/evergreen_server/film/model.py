@@ -65,6 +65,19 @@ class OutputKind(StrEnum):
     SPEECH = "speech"
 
 
+def output_key(item_id: str, kind: OutputKind) -> str:
+    """Returns what names an output within its film: the id of its shot or line, and its kind."""
+    return f"{item_id}/{kind}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilmWarning:
+    """What of a film is not as one might expect, by a code of the table of warnings; the message names the place."""
+
+    code: str
+    message: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
     kind: TransitionKind = TransitionKind.CUT
@@ -120,6 +133,8 @@ class PlannedLine:
     """The name of an actor; empty for the narrator."""
     text: str
     direction: str = ""
+    script_digest: str = ""
+    """SHA-256 (hex) of what the script says here; a new script that says the same leaves the caller's edits alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +170,8 @@ class PlannedScene:
     """Where it begins in the script, from 1; 0 for a scene that was inserted."""
     script_digest: str = ""
     """SHA-256 (hex) of what the script says of it; a new script that says the same leaves the caller's edits alone."""
+    shots_digest: str = ""
+    """SHA-256 (hex) of what of it the shots were made from."""
     seconds: float | None = None
     """The length that the script gives; None: as its speech, and at least 4 s."""
     lines: tuple[PlannedLine, ...] = ()
@@ -168,6 +185,8 @@ class PlannedScene:
 class Plan:
     """A whole plan. Scenes are in the order of the film."""
 
+    film_id: str
+    """Also the id of the film's own scene, where the pictures of the cast lie, and the music."""
     title: str = ""
     settings: FilmSettings
     cast: tuple[Actor, ...] = ()
@@ -182,7 +201,10 @@ class Plan:
     redone: Mapping[str, int] = field(default_factory=dict)
     """By `{shot or line id}/{output}`, how often the caller asked for it anew."""
     chosen: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """By `{shot id}/{output}`, the scene and the file that the caller put in place of it."""
+    """By `{shot or line id}/{output}`, the scene and the file that the caller put in place of it."""
+    header: Mapping[str, str] = field(default_factory=dict)
+    """By what the script's header sets, SHA-256 (hex) of its value; a new script that says the same leaves the caller's
+    edits alone."""
 
     def shots(self) -> Iterator[tuple[PlannedScene, PlannedShot]]:
         """Yields every shot with its scene, in the order of the film."""
