@@ -18,7 +18,7 @@ from typing import assert_never
 
 from PIL import AvifImagePlugin, Image, PngImagePlugin
 
-from evergreen_server.media import clips, pictures, sounds
+from evergreen_server.media import clips, pauses, pictures, sounds
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.orders import Answer, Order, Work
 from evergreen_server.media.signatures import HEAD_BYTES, sniff
@@ -75,6 +75,8 @@ def carry_out(order: Order, limits: MediaLimits) -> Answer:
                 answer = Answer(**asdict(clips.probe(source, limits)))
             case Work.HEAR:
                 answer = Answer(**asdict(sounds.hear(source, limits)))
+            case Work.PAUSES:
+                answer = Answer(pauses=pauses.find(source, limits))
             case Work.POSTER:
                 made, answer = clips.poster(source, limits), Answer()
             case _:

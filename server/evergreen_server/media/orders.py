@@ -4,11 +4,14 @@ An answer comes from a process that a hostile file may have taken over, so it is
 """
 
 import json
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Self
 
 from evergreen_server.ports.catalog import PictureRule
+from evergreen_server.ports.media import MAX_PAUSES, Pauses
 
 
 class Work(Enum):
@@ -18,6 +21,7 @@ class Work(Enum):
     MEASURE = "measure"
     PROBE = "probe"
     HEAR = "hear"
+    PAUSES = "pauses"
     POSTER = "poster"
 
 
@@ -53,6 +57,7 @@ class Answer:
     codec: str = ""
     frame_rate: float = 0.0
     warnings: tuple[str, ...] = ()
+    pauses: Pauses = ()
     refused: str = ""
     reason: str = ""
     unreadable: bool = False
@@ -67,8 +72,24 @@ class Answer:
     def read(cls, line: bytes) -> Self:
         """Raises ValueError or TypeError where a line is no answer."""
         value = json.loads(line)
-        answer = cls(**{**value, "warnings": tuple(value["warnings"])} if isinstance(value, dict) else {})
+        if isinstance(value, dict):
+            value |= {"warnings": tuple(value["warnings"]), "pauses": _pauses(value["pauses"])}
+        answer = cls(**value if isinstance(value, dict) else {})
         kinds = {name: type(default) for name, default in asdict(cls()).items()}
         if not isinstance(value, dict) or any(type(getattr(answer, name)) is not kind for name, kind in kinds.items()):
             raise ValueError("no answer of a decoder")
         return answer
+
+
+def _pauses(value: Iterable[object]) -> Pauses:
+    """Raises ValueError or TypeError unless these are pauses in their order, none of which overlaps another."""
+    found: list[tuple[float, float]] = []
+    before = 0.0
+    for pause in value:
+        match pause:
+            case [float() as start, float() as end] if before <= start < end < math.inf and len(found) < MAX_PAUSES:
+                found.append((start, end))
+                before = end
+            case _:
+                raise ValueError("no pauses of a sound")
+    return tuple(found)

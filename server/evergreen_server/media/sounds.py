@@ -1,10 +1,13 @@
 """Measures sounds by decoding them completely, within the bounds that clips have."""
 
 import re
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer
 
 from evergreen_server.media.clips import check_codec, duration_of, open_container, refusal, video_of
 from evergreen_server.media.limits import MediaLimits
@@ -22,11 +25,8 @@ def hear(path: Path, limits: MediaLimits) -> Clip:
 
     What follows damage is left out, as players do: some files end with bytes of another kind.
     """
-    with open_container(path, limits) as (container, content_type):
-        if video_of(container, limits) is not None or not container.streams.audio:
-            raise refusal(f"the file holds no sound alone ({content_type})")
-        sound, seconds = container.streams.audio[0], 0.0
-        check_codec(sound)
+    with open_sound(path, limits) as (container, sound, content_type):
+        seconds = 0.0
         with suppress(av.FFmpegError):
             for frame in container.decode(sound):
                 seconds += frame.samples / frame.sample_rate
@@ -41,6 +41,17 @@ def hear(path: Path, limits: MediaLimits) -> Clip:
             duration_seconds=seconds,
             codec=sound.codec_context.name,
         )
+
+
+@contextmanager
+def open_sound(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, AudioStream, str]]:
+    """Opens a sound with its content type. Raises MediaRefused if the file holds none, or pictures too."""
+    with open_container(path, limits) as (container, content_type):
+        if video_of(container, limits) is not None or not container.streams.audio:
+            raise refusal(f"the file holds no sound alone ({content_type})")
+        sound = container.streams.audio[0]
+        check_codec(sound)
+        yield container, sound, content_type
 
 
 def _cut_off(path: Path) -> bool:

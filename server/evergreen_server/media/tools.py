@@ -20,7 +20,7 @@ from evergreen_server.media.orders import Order, Work
 from evergreen_server.media.signatures import sniff
 from evergreen_server.media.urls import UrlPolicy
 from evergreen_server.ports.catalog import PictureRule
-from evergreen_server.ports.media import Clip, Fetched, MediaRefused, Picture
+from evergreen_server.ports.media import Clip, Fetched, MediaRefused, Pauses, Picture
 from evergreen_server.ports.specs import Kind
 
 T = TypeVar("T")
@@ -122,6 +122,10 @@ class Media:
     async def hear(self, path: Path, *, owner: str) -> Clip:
         """Decodes a whole sound. Raises MediaRefused; MediaUnreachable when too busy."""
         return await self._measured(Work.HEAR, path, owner)
+
+    async def pauses(self, path: Path, *, owner: str) -> Pauses:
+        """Finds the pauses of a speech. Raises MediaRefused; MediaUnreachable when too busy."""
+        return (await self._decoders.run(Order(work=Work.PAUSES, source=str(path)), owner=owner)).pauses
 
     async def _measured(self, work: Work, path: Path, owner: str) -> Clip:
         answer = await self._decoders.run(Order(work=work, source=str(path)), owner=owner)

@@ -8,13 +8,18 @@ MediaError
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Final, Protocol, Self, TypeAlias
 
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.specs import Kind
 
 HEAD_BYTES = 4096
 """How many of a file's first bytes show its type."""
+
+Pauses: TypeAlias = tuple[tuple[float, float], ...]
+"""Where nothing is said in a speech: start and end of each pause in seconds, in their order."""
+MAX_PAUSES: Final = 1_000
+"""Pauses that are told of one speech: enough for half an hour of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +101,13 @@ class MediaTools(Protocol):
 
     async def hear(self, path: Path, *, owner: str) -> Clip:
         """Decodes a whole sound. Raises MediaRefused if it is none, or shorter than its file states."""
+        ...
+
+    async def pauses(self, path: Path, *, owner: str) -> Pauses:
+        """Returns the pauses of a speech, with the silence at its ends; at most MAX_PAUSES, the longest.
+
+        Raises MediaRefused if the file is no sound.
+        """
         ...
 
     async def poster(self, path: Path, *, owner: str) -> bytes:
