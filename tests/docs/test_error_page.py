@@ -6,7 +6,7 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 
-from evergreen_server.film import digests, model
+from evergreen_server.film import deciding, digests, model
 from evergreen_server.film.screenplay import script
 from evergreen_server.jobs.model import states
 from evergreen_server.ports import provider, specs, timeline
@@ -47,7 +47,7 @@ def vocabulary() -> set[str]:
     """The members of our own enums, which are no reasons either."""
     enums = (
         kind
-        for module in (states, specs, provider, script, digests, model, timeline)
+        for module in (states, specs, provider, timeline, script, digests, model, deciding)
         for kind in vars(module).values()
         if isinstance(kind, type)
     )

@@ -19,8 +19,8 @@ from evergreen_server.film.deciding import (
     Trouble,
     decide,
 )
-from evergreen_server.film.held import Held, SumExceeded
 from evergreen_server.film.model import OnShotFailure, OutputKind
+from evergreen_server.jobs.model.held import FilmCreditsExceeded, Held
 
 PICTURE, CLIP, SPEECH = OutputKind.PICTURE, OutputKind.CLIP, OutputKind.SPEECH
 PLAIN = Run()
@@ -278,7 +278,7 @@ class World:
             price = PRICES[next(item.kind for item in self.items if item.key == key)]
             try:
                 after = self.money.draw(price)
-            except SumExceeded:
+            except FilmCreditsExceeded:
                 self.short = True
                 return
             self.jobs[key] = Job(reserved=price)
@@ -307,7 +307,7 @@ class World:
                 price = job.reserved
                 try:
                     self.money.settle(reserved=price, charged=price).draw(price)
-                except SumExceeded:
+                except FilmCreditsExceeded:
                     self.end(job, Child.FAILED, charged=price)
                     return
                 self.end(job, Child.OPEN, charged=price)
@@ -318,7 +318,7 @@ class World:
                 # The provider's own estimate is higher.
                 try:
                     after = self.money.draw(more := job.reserved // 2)
-                except SumExceeded:
+                except FilmCreditsExceeded:
                     self.end(job, Child.FAILED, charged=0)
                     return
                 job.reserved += more

@@ -20,6 +20,7 @@ from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import EventKind
 from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.ledger import UNCAPPED, Caps
 from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.specs import GenerationSpec, MediaKind
 
@@ -34,6 +35,7 @@ def store_of(
     enqueue: Callable[[sa.Connection, Job], None] = lambda _db, _job: None,
     refuse: Callable[[sa.Connection, JobRequest], None] = lambda _db, _request: None,
     encode_event: Callable[[EventKind, Job, datetime], bytes] = lambda _kind, _job, _at: b"",
+    caps: Caps = UNCAPPED,
     kind: type[StoreT] = JobStore,  # type: ignore[assignment] # which is what is made where nothing else is asked for
 ) -> StoreT:
     """A store whose jobs nobody runs."""
@@ -45,6 +47,7 @@ def store_of(
         enqueue=enqueue,
         changed=changed,
         refuse=refuse,
+        caps=caps,
     )
 
 

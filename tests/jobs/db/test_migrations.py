@@ -147,6 +147,7 @@ async def test_a_password_is_not_repeated_where_the_database_cannot_be_reached()
 
 THIRD_INDEXES = (
     "jobs_open",
+    "jobs_by_film",
     "jobs_by_project_state",
     "jobs_by_scene",
     "jobs_by_revision",
@@ -200,7 +201,7 @@ def shape(db: sa.Connection) -> dict[str, dict[str, object]]:
 
 def back_to_the_first(db: sa.Connection) -> None:
     """Makes of a new database what the first version had."""
-    for table in ("job_files", "job_needs", "asset_claims"):
+    for table in ("job_files", "job_needs", "asset_claims", "film_runs"):
         db.execute(sa.text(f"DROP TABLE {table}"))
     for table in ("scene_writers", "storage_locks", "replicas", "schema_version", "model_queues", "turns"):
         db.execute(sa.text(f"DROP TABLE {table}"))
@@ -224,6 +225,8 @@ def back_to_the_first(db: sa.Connection) -> None:
         jobs.c.operation,
         jobs.c.spec_more,
         jobs.c.numbered,
+        jobs.c.film_id,
+        jobs.c.film_run,
         job_events.c.job_kind,
     )
     added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, *third)

@@ -258,7 +258,7 @@ def _copy(run_job: RunJob) -> RunJob:
 
 
 def _workflow(job: Job) -> str:
-    return "run_generation" if job.request.spec.widened else "run_job"
+    return "run_generation" if job.widened else "run_job"
 
 
 def workflow_id(job: Job) -> str:

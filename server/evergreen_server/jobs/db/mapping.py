@@ -86,6 +86,8 @@ def request_to_row(request: JobRequest) -> dict[str, object]:
         "max_millicredits": request.max_millicredits,
         "start_by": to_micros(request.start_by),
         "finish_by": _to_micros_or_none(request.finish_by),
+        "film_id": request.film_id or None,
+        "film_run": request.film_run or None,
     }
 
 
@@ -98,7 +100,7 @@ def life_to_row(job: Job) -> dict[str, object]:
         "progress": job.progress,
         "attempt": job.attempt,
         "run": job.restarts,
-        "numbered": f"{job.attempt}.{job.restarts}" if job.request.spec.widened else None,
+        "numbered": f"{job.attempt}.{job.restarts}" if job.widened else None,
         "execution": job.fencing_token,
         "replica": job.replica,
         "submit_token": job.submit_token,
@@ -139,6 +141,8 @@ def job_from_row(row: RowMapping | Mapping[str, Any]) -> Job:
             start_by=from_micros(row["start_by"]),
             finish_by=_from_micros_or_none(row["finish_by"]),
             labels=row["labels"],
+            film_id=row["film_id"] or "",
+            film_run=row["film_run"] or 0,
         ),
         state=State(row["state"]),
         stage=Stage(row["stage"]),

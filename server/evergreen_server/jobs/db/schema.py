@@ -39,6 +39,8 @@ jobs = sa.Table(
     sa.Column("max_millicredits", sa.BigInteger),
     sa.Column("start_by", sa.BigInteger, nullable=False),
     sa.Column("finish_by", sa.BigInteger),
+    sa.Column("film_id", sa.String, comment="The film whose run made it; null for a caller's."),
+    sa.Column("film_run", sa.Integer),
     sa.Column("state", sa.String, nullable=False),
     sa.Column("stage", sa.String, nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
@@ -84,6 +86,16 @@ jobs = sa.Table(
     sa.Index("jobs_by_revision", "project_id", "revision"),
     sa.Index("jobs_by_state", "state", "kind", "job_id"),
     sa.Index("jobs_by_end", "ended_at"),
+)
+
+# Only jobs of films.
+sa.Index(
+    "jobs_by_film",
+    jobs.c.project_id,
+    jobs.c.film_id,
+    jobs.c.job_id,
+    sqlite_where=jobs.c.film_id.is_not(None),
+    postgresql_where=jobs.c.film_id.is_not(None),
 )
 
 # Only jobs that have not ended, which are few. A query must repeat this very condition: no planner infers it from
@@ -277,6 +289,22 @@ job_files = sa.Table(
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
     sa.Column("crc32c", sa.BigInteger, nullable=False),
     comment="Files that a job makes, recorded before they get their names: any other file there is not the job's.",
+)
+
+
+film_runs = sa.Table(
+    "film_runs",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("film_id", sa.String, primary_key=True),
+    sa.Column("run", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("approved_millicredits", sa.BigInteger, nullable=False),
+    sa.Column("held_millicredits", sa.BigInteger, nullable=False, comment="A part of what the project has reserved."),
+    sa.Column("reserved_millicredits", sa.BigInteger, nullable=False, comment="By the jobs of the run."),
+    sa.Column("spent_millicredits", sa.BigInteger, nullable=False, comment="By the jobs of the run."),
+    sa.Column("keeps", sa.Boolean, nullable=False, comment="Whether what jobs give back is held for others."),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    comment="Changed under the lock of the project alone.",
 )
 
 

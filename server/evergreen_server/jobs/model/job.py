@@ -86,6 +86,9 @@ class JobRequest:
     start_by: datetime
     finish_by: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    film_id: str = ""
+    """The film whose run made the request, and pays for it; empty for a caller's."""
+    film_run: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +145,11 @@ class Job:
             return Slot.WANTED
         under_way = self.state in (State.RUNNING, State.CANCELLING) and self.stage is not Stage.DELIVERING
         return Slot.HELD if under_way and (self.submit_token or self.task_id) else None
+
+    @property
+    def widened(self) -> bool:
+        """Returns whether the release before cannot run it: it knows neither such a spec, nor who pays for a film's."""
+        return self.request.spec.widened or self.request.film_id != ""
 
     @property
     def pinned(self) -> bool:

@@ -20,6 +20,7 @@ from evergreen_server.jobs.db.mapping import life_to_row, request_to_row, to_mic
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongState
 from evergreen_server.jobs.model.events import events_between
+from evergreen_server.jobs.model.held import FilmCreditsExceeded
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import MOVES, EventKind, Slot, State, TaskRole
 from evergreen_server.jobs.model.transitions import Claim, take_ownership
@@ -93,7 +94,7 @@ class JobStore(JobReader):
             for scene_id in sorted({request.scene_id, *(scene_id for scene_id, _ in named_by(request))}):
                 refuse_marked(db, request.project_id, scene_id)
             self._refuse(db, request)
-            self._check_cap(db, request.project_id, estimated_millicredits)
+            ledger.check_first(db, request, estimated_millicredits, self._caps.of(request.project_id))
             self._backlog.admit(db, request.project_id)
             accepted = replace(job, revision=revision)
             db.execute(queries.INSERT_REQUEST, {**key, "digest": request.digest, "job_id": job_id})
@@ -232,10 +233,12 @@ class JobStore(JobReader):
         if new.attempt != old.attempt:
             try:
                 ledger.check_attempt(db, old, new, self._caps.of(project_id))
-            except (ledger.PriceUnknown, ledger.ProjectCreditsExceeded) as exc:
+            except (ledger.PriceUnknown, ledger.ProjectCreditsExceeded, FilmCreditsExceeded) as exc:
                 if capped is None:
                     raise
-                new = capped(old).warned("PROJECT_CREDITS_EXCEEDED", f"there is no further attempt: {exc}")
+                of_film = isinstance(exc, FilmCreditsExceeded)
+                code = "FILM_CREDITS_EXCEEDED" if of_film else "PROJECT_CREDITS_EXCEEDED"
+                new = capped(old).warned(code, f"there is no further attempt: {exc}")
         if new.state not in MOVES[old.state]:
             raise WrongState(old, f"a {old.state} job cannot become {new.state}", reason="WRONG_STATE")
         ended = now if new.final and not old.final else new.ended_at

@@ -5,12 +5,14 @@ attempt ends, SETTLE is what it cost, and REFUND what was reserved beyond that. 
 charged: a job in NEEDS_ATTENTION keeps its reservation until its caller resolves it. SURPLUS names a task that was
 found after its attempt was settled at the most that it can have cost; it adds nothing.
 
+The run of a film holds a sum, which counts as reserved, and its jobs draw from that; see `jobs.model.held`.
+
 A project's sums are kept in its row by the transactions that make the entries, so that a cap is checked by reading one
 row, and is valid across all replicas because that row is locked.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Self
 
@@ -21,8 +23,10 @@ from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.queries import ADD_CREDITS, INSERT_ENTRY
 from evergreen_server.jobs.db.schema import ledger, projects
 from evergreen_server.jobs.model.errors import JobError
-from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.held import Held
+from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import CostBasis
+from evergreen_server.jobs.store.held import held_by, keep
 
 RESERVE = "RESERVE"
 ADJUST = "ADJUST"
@@ -93,21 +97,39 @@ def check(cap: int | None, totals: Totals, estimate: int | None) -> None:
         raise ProjectCreditsExceeded(cap=cap, totals=totals, estimate=estimate)
 
 
+def check_first(db: sa.Connection, request: JobRequest, estimate: int | None, cap: int | None) -> None:
+    """Raises as `check` does for the first attempt of a job, and FilmCreditsExceeded."""
+    held = held_by(db, request)
+    if cap is None and held is None:
+        return
+    drawn = 0 if held is None else held.held - held.draw(estimate or 0).held
+    sums = totals(db, request.project_id)
+    check(cap, replace(sums, reserved=sums.reserved - drawn), estimate)
+
+
 def check_attempt(db: sa.Connection, old: Job, new: Job, cap: int | None) -> None:
-    """Raises as `check` does for the next attempt of a job, once what the last one reserved is settled."""
-    if cap is None:
+    """Raises as `check_first` does for the next attempt of a job, once what the last one reserved is settled."""
+    held = held_by(db, new.request)
+    if cap is None and held is None:
         return
     reserved, charged = _ending(db, old, new)
+    drawn = 0
+    if held is not None:
+        settled = held.settle(reserved=reserved, charged=charged)
+        drawn = held.held - settled.draw(new.estimated_millicredits or 0).held
     sums = totals(db, new.request.project_id)
-    after = Totals(reserved=sums.reserved - reserved, confirmed=sums.confirmed + charged, bounded=sums.bounded)
+    after = Totals(reserved=sums.reserved - reserved - drawn, confirmed=sums.confirmed + charged, bounded=sums.bounded)
     check(cap, after, new.estimated_millicredits)
 
 
 def reserve(db: sa.Connection, job: Job, now: datetime) -> None:
-    """Records what the job's current attempt may cost; zero if no price is known. The project must be locked."""
+    """Records what the job's current attempt may cost; zero if no price is known. The project must be locked.
+
+    Raises FilmCreditsExceeded.
+    """
     amount = job.estimated_millicredits or 0
     _enter(db, job, RESERVE, job.attempt, amount, CostBasis.UPPER_BOUND, now)
-    _add(db, job, reserved=amount)
+    _add(db, job, reserved=amount + _held(db, job, lambda held: held.draw(amount)))
 
 
 def follow(db: sa.Connection, old: Job, new: Job, now: datetime) -> None:
@@ -115,7 +137,7 @@ def follow(db: sa.Connection, old: Job, new: Job, now: datetime) -> None:
     difference = (new.estimated_millicredits or 0) - (old.estimated_millicredits or 0)
     if difference and new.attempt == old.attempt:
         _enter(db, new, ADJUST, new.attempt, difference, CostBasis.UPPER_BOUND, now)
-        _add(db, new, reserved=difference)
+        _add(db, new, reserved=difference + _held(db, new, lambda held: held.adjust(difference)))
     if new.final or new.attempt != old.attempt:
         _settle(db, old, new, now)
     if new.attempt != old.attempt:
@@ -153,7 +175,8 @@ def _settle(db: sa.Connection, old: Job, new: Job, now: datetime) -> None:
     if reserved > charged:
         _enter(db, new, REFUND, old.attempt, reserved - charged, basis, now)
     confirmed = basis is CostBasis.CONFIRMED
-    _add(db, new, reserved=-reserved, confirmed=charged * confirmed, bounded=charged * (not confirmed))
+    kept = _held(db, new, lambda held: held.settle(reserved=reserved, charged=charged))
+    _add(db, new, reserved=kept - reserved, confirmed=charged * confirmed, bounded=charged * (not confirmed))
 
 
 def _ending(db: sa.Connection, old: Job, new: Job) -> tuple[int, int]:
@@ -164,6 +187,16 @@ def _ending(db: sa.Connection, old: Job, new: Job) -> tuple[int, int]:
     reserved = sum(row.millicredits for row in rows if row.attempt == old.attempt and row.entry in (RESERVE, ADJUST))
     settled = sum(row.millicredits for row in rows if row.entry == SETTLE)
     return reserved, (new.charged_millicredits or 0) - settled
+
+
+def _held(db: sa.Connection, job: Job, change: Callable[[Held], Held]) -> int:
+    """Changes the money of the run that pays for a job, and returns by how much more or less it holds."""
+    held = held_by(db, job.request)
+    if held is None:
+        return 0
+    after = change(held)
+    keep(db, job.request, after)
+    return after.held - held.held
 
 
 def _add(db: sa.Connection, job: Job, *, reserved: int = 0, confirmed: int = 0, bounded: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""The money of a run: it holds its quote, its jobs draw from that, and what they do not spend goes back to it.
+"""The money of a film's run: it holds its quote, its jobs draw from that, and what they do not spend goes back to it.
 
 At every moment, whatever fails and is tried again,
 
@@ -10,11 +10,13 @@ or settles, the project's own sum changes by that, and besides by the change of 
 
 from dataclasses import dataclass, replace
 
-__all__ = ["Held", "SumExceeded"]
+from evergreen_server.jobs.model.errors import JobError
+
+__all__ = ["FilmCreditsExceeded", "Held"]
 
 
-class SumExceeded(Exception):
-    """What is asked for may cost more than is left of the approved sum."""
+class FilmCreditsExceeded(JobError):
+    """What is asked for may cost more than is left of the sum that was approved for a film. In millicredits."""
 
     def __init__(self, *, estimate: int, left: int) -> None:
         super().__init__(
@@ -42,13 +44,19 @@ class Held:
         return max(0, self.approved - self.reserved - self.spent)
 
     def draw(self, estimate: int) -> "Held":
-        """Returns the money after a job reserved so much, or so much more. Raises SumExceeded."""
+        """Returns the money after a job reserved so much, or so much more. Raises FilmCreditsExceeded."""
         if estimate > self.left:
-            raise SumExceeded(estimate=estimate, left=self.left)
+            raise FilmCreditsExceeded(estimate=estimate, left=self.left)
         return replace(self, held=self.held - min(estimate, self.held), reserved=self.reserved + estimate)
 
+    def adjust(self, more: int) -> "Held":
+        """Returns the money after the provider said of a job under way that it costs so much more, or less."""
+        if more < 0:
+            return self.settle(reserved=-more, charged=0)
+        return replace(self, held=self.held - min(more, self.held), reserved=self.reserved + more)
+
     def settle(self, *, reserved: int, charged: int) -> "Held":
-        """Returns the money after a job that had reserved so much was charged, or reserves so much less.
+        """Returns the money after a job that had reserved so much was charged.
 
         A charge above what was reserved is spent nevertheless, and held money pays for it while there is any.
         """
@@ -60,11 +68,11 @@ class Held:
     def approve(self, approved: int, *, quote: int) -> "Held":
         """Returns the money after a sum was approved, with the quote of all that is still to be made held of it.
 
-        Raises SumExceeded if the quote does not fit.
+        Raises FilmCreditsExceeded if the quote does not fit.
         """
         after = replace(self, approved=approved, keeps=True)
         if quote > after.left:
-            raise SumExceeded(estimate=quote, left=after.left)
+            raise FilmCreditsExceeded(estimate=quote, left=after.left)
         return replace(after, held=quote)
 
     def release(self) -> "Held":
