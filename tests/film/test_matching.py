@@ -1,11 +1,12 @@
 """Scenes keep their ids over a new script."""
 
 import random
+from dataclasses import replace
 
 import pytest
 
 from evergreen_server.film.matching import continued, scene_ids
-from evergreen_server.film.screenplay.script import ScriptScene, SpokenLine
+from evergreen_server.film.model import PlannedLine, PlannedScene, PlannedShot
 
 PARTS = ("lam", "tor", "vel", "ki", "su", "mor", "pan", "ghe", "dra", "fo", "bil", "wen")
 WORDS = [first + second + third for first in PARTS for second in PARTS for third in ("ra", "to", "li", "nu", "ser")]
@@ -16,34 +17,40 @@ def sentence(source: random.Random) -> str:
     return " ".join(source.choice(COMMON if source.random() < 0.5 else WORDS) for _ in range(source.randint(6, 14)))
 
 
-def scene(source: random.Random, *, number: str = "") -> ScriptScene:
-    return ScriptScene(
-        line=1,
+def shot(text: str) -> PlannedShot:
+    return PlannedShot(shot_id="", picture_prompt=text, motion_prompt=text, seconds=4)
+
+
+def line(speaker: str, text: str) -> PlannedLine:
+    return PlannedLine(line_id="", speaker=speaker, text=text)
+
+
+def titled(title: str, number: str = "", digest: str = "") -> PlannedScene:
+    return PlannedScene(scene_id="", title=title, number=number, script_digest=digest)
+
+
+def scene(source: random.Random, *, number: str = "") -> PlannedScene:
+    return PlannedScene(
+        scene_id="",
         number=number,
-        setting=f"INT. {source.choice(WORDS).upper()} - {source.choice(('DAY', 'NIGHT'))}",
-        visuals=tuple(sentence(source) for _ in range(source.randint(1, 4))),
-        spoken=tuple(
-            SpokenLine(line=1, speaker=source.choice(("ADA", "BEN")), text=sentence(source))
-            for _ in range(source.randint(1, 4))
-        ),
+        title=f"INT. {source.choice(WORDS).upper()} - {source.choice(('DAY', 'NIGHT'))}",
+        shots=tuple(shot(sentence(source)) for _ in range(source.randint(1, 4))),
+        lines=tuple(line(source.choice(("ADA", "BEN")), sentence(source)) for _ in range(source.randint(1, 4))),
     )
 
 
-def reworded(old: ScriptScene, source: random.Random) -> ScriptScene:
-    """The same scene with its first visual new and every third word of its lines replaced."""
+def reworded(old: PlannedScene, source: random.Random) -> PlannedScene:
+    """The same scene with its last picture new and every third word of its lines replaced."""
     lines = tuple(
-        SpokenLine(
-            line=1,
-            speaker=line.speaker,
-            text=" ".join(
-                source.choice(WORDS) if not index % 3 else word for index, word in enumerate(line.text.split())
+        line(
+            old_line.speaker,
+            " ".join(
+                source.choice(WORDS) if not index % 3 else word for index, word in enumerate(old_line.text.split())
             ),
         )
-        for line in old.spoken
+        for old_line in old.lines
     )
-    return ScriptScene(
-        line=1, number=old.number, setting=old.setting, visuals=(*old.visuals[:-1], sentence(source)), spoken=lines
-    )
+    return replace(old, shots=(*old.shots[:-1], shot(sentence(source))), lines=lines)
 
 
 @pytest.mark.parametrize("numbered", ["no", "kept", "anew"])
@@ -68,10 +75,7 @@ def test_a_revision_of_190_scenes_keeps_every_id(seed: int, numbered: str) -> No
         for old in wanted
     ]
     if numbered == "anew":
-        after = [
-            ScriptScene(line=1, number=str(number), setting=new.setting, visuals=new.visuals, spoken=new.spoken)
-            for number, new in enumerate(after, start=1)
-        ]
+        after = [replace(new, number=str(number)) for number, new in enumerate(after, start=1)]
 
     found = continued(before, after)
 
@@ -94,17 +98,24 @@ def test_the_same_script_keeps_everything_and_another_nothing() -> None:
 
 
 def test_scenes_that_say_the_same_are_matched_in_their_order() -> None:
-    twin = ScriptScene(line=1, title="Rain")
+    twin = titled("Rain")
 
     assert continued([twin, twin, twin], [twin, twin]) == (0, 1)
     assert continued([twin], [twin, twin]) == (0, None)
 
 
 def test_a_scene_written_anew_under_its_number_keeps_its_id() -> None:
-    before = [ScriptScene(line=1, number="1", title="Rain"), ScriptScene(line=2, number="2", title="Sun")]
-    after = [ScriptScene(line=1, number="2", title="Snow"), ScriptScene(line=2, number="3", title="Hail")]
+    before = [titled("Rain", "1"), titled("Sun", "2")]
+    after = [titled("Snow", "2"), titled("Hail", "3")]
 
     assert continued(before, after) == (1, None)
+
+
+def test_an_edited_scene_goes_on_where_its_script_says_the_same() -> None:
+    before = [titled("All was rewritten by hand.", "1", "aa"), titled("Rain", "2", "bb")]
+    after = [titled("Rain", "1", "bb"), titled("Sun", "2", "aa")]
+
+    assert continued(before, after) == (1, 0)
 
 
 def test_ids_of_new_scenes_go_on_and_are_never_used_again() -> None:

@@ -1,20 +1,43 @@
 """The request for each output of a film, and the basis that it is known by: both from one function."""
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
-from evergreen_server.film.choices import FilmModels
-from evergreen_server.film.digests import Basis
-from evergreen_server.film.model import FilmWarning, OutputKind, Plan, PlannedLine, PlannedScene, PlannedShot
-from evergreen_server.ports.specs import GenerationSpec
+from evergreen_server.film.basis import basis_of
+from evergreen_server.film.casting import actors_of, references_of, tags_of, voice_of
+from evergreen_server.film.digests import Basis, base_digest
+from evergreen_server.film.lengths import SceneLengths, ShotLength, form_of, lengths_of
+from evergreen_server.film.model import (
+    FilmWarning,
+    FirstFrame,
+    OutputKind,
+    Plan,
+    PlannedLine,
+    PlannedScene,
+    PlannedShot,
+    Speech,
+    output_key,
+)
+from evergreen_server.film.models import FilmModels
+from evergreen_server.film.prompts import Prompt, clip_prompt, picture_prompt
+from evergreen_server.ports.specs import GenerationSpec, Media, Operation, Role
 from evergreen_server.ports.timeline import Source
 
-__all__ = ["Composed", "File", "Files", "compose_clip", "compose_picture", "compose_speech", "files_of"]
+__all__ = [
+    "Composed", "File", "Files", "compose_clip", "compose_picture", "compose_speech", "files_of",
+    "planned_seed",
+]  # fmt: skip
 
-File = tuple[str, str]
+File: TypeAlias = tuple[str, str]
 """A scene id and the path of an asset in it, such as `("my-film", "images/ada.png")`."""
-Files = Mapping[File, str]
+Files: TypeAlias = Mapping[File, str]
 """The SHA-256 (hex) of files by their place; one that is not in it is not there, or nobody looked."""
+
+_PLACEHOLDER: Final = "images/picture.png"
+"""Stands for a picture that is not made yet, in a request for a quote."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,10 +55,42 @@ class Composed:
     """Files that the request names and whose SHA-256 is not known."""
     warnings: tuple[FilmWarning, ...] = ()
 
+    @property
+    def key(self) -> str:
+        """Returns what names the output in its film."""
+        return output_key(self.item_id, self.kind)
+
 
 def compose_picture(plan: Plan, models: FilmModels, scene: PlannedScene, shot: PlannedShot, files: Files) -> Composed:
     """Returns the request for a shot's picture."""
-    raise NotImplementedError
+    model, actors = models.picture, actors_of(plan, shot)
+    references, dropped = references_of(actors, model.references_most)
+    tags = tags_of(plan.cast) if model.tags else {}
+    mentioned = {name for name, _ in references}
+    prompt = picture_prompt(
+        style=plan.settings.style,
+        visual=shot.picture_prompt,
+        cast=[(actor, tags.get(actor.name, "") if actor.name in mentioned else "") for actor in actors],
+        most=model.prompt_most,
+        language=plan.settings.language,
+    )
+    warnings = list(_shortened(prompt, shot.shot_id, "picture"))
+    if dropped:
+        text = f"{shot.shot_id}: {model.model} takes {model.references_most} references; {dropped} more are left out."
+        warnings.append(FilmWarning(code="REFERENCES_DROPPED", message=text))
+    media = tuple(_tagged(plan, scene, references, tags))
+    candidates = plan.settings.candidates
+    spec = GenerationSpec(
+        operation=Operation.TEXT_TO_IMAGE,
+        model=model.model,
+        prompt_text=prompt.text,
+        media=media,
+        ratio=model.ratios[len(media)],
+        seed=_seed(plan, shot.shot_id, OutputKind.PICTURE, shot.seed) if model.seed else None,
+        parameters={"output_count": candidates} if candidates > 1 else {},
+        options=shot.picture_options,
+    )
+    return _composed(plan, scene, shot.shot_id, OutputKind.PICTURE, spec, files, warnings)
 
 
 def compose_clip(
@@ -52,15 +107,161 @@ def compose_clip(
     `picture` is its first frame: the shot's picture; or, for PREVIOUS_CLIP, the last frame of the clip before it with
     the SHA-256 of that clip. None for a clip from text alone, or where the picture is not made yet: then the request
     has a place in its stead, good for a quote alone.
+
+    Raises ValueError where the model cannot begin as the shot says, which `faults_of` tells of a plan.
     """
-    raise NotImplementedError
+    form = form_of(shot, models)
+    if form is None:
+        raise ValueError(f"{models.clip.model} makes no clip of {shot.shot_id}, which begins with {shot.first_frame}")
+    lengths = lengths_of(scene, plan.settings, models, measured)
+    spoken = _spoken_in(scene, shot, lengths) if plan.settings.speech is Speech.IN_CLIP else ()
+    prompt = clip_prompt(
+        motion=_motion(plan, shot),
+        camera=shot.camera,
+        spoken=spoken,
+        most=form.prompt_most,
+        language=plan.settings.language,
+    )
+    media: tuple[Media, ...] = ()
+    files: Files = {}
+    if shot.first_frame is not FirstFrame.NONE:
+        at = (picture.scene_id, picture.asset) if picture is not None else (scene.scene_id, _PLACEHOLDER)
+        files = {at: picture.sha256} if picture is not None else {}
+        media = (_file(Role.FIRST_FRAME, *at, scene),)
+    audio = {"audio": plan.settings.speech is Speech.IN_CLIP} if form.audio else {}
+    spec = GenerationSpec(
+        model=models.clip.model,
+        prompt_text=prompt.text,
+        media=media,
+        ratio=form.ratio,
+        resolution=form.resolution,
+        duration_seconds=_length(scene, shot, lengths).clip_seconds,
+        seed=_seed(plan, shot.shot_id, OutputKind.CLIP, shot.seed) if form.seed else None,
+        options={**audio, **shot.clip_options},
+    )
+    return _composed(plan, scene, shot.shot_id, OutputKind.CLIP, spec, files, _shortened(prompt, shot.shot_id, "clip"))
 
 
-def compose_speech(plan: Plan, models: FilmModels, line: PlannedLine, files: Files) -> Composed:
+def compose_speech(plan: Plan, models: FilmModels, scene: PlannedScene, line: PlannedLine, files: Files) -> Composed:
     """Returns the request for the speech of a line."""
-    raise NotImplementedError
+    model = models.speech
+    voice, sound = voice_of(plan, models, line)
+    parameters = {"voice": voice} if voice else {}
+    parameters |= {"language": model.language} if model.language else {}
+    spec = GenerationSpec(
+        operation=Operation.TEXT_TO_SPEECH,
+        model=model.model,
+        prompt_text=line.text,
+        media=(_file(Role.REFERENCE_AUDIO, plan.film_id, sound, scene),) if sound else (),
+        seed=_seed(plan, line.line_id, OutputKind.SPEECH, None) if model.seed else None,
+        parameters=parameters,
+    )
+    return _composed(plan, scene, line.line_id, OutputKind.SPEECH, spec, files, ())
 
 
 def files_of(plan: Plan) -> Iterator[tuple[str, File]]:
-    """Yields every file that a caller named, with the field that names it, such as `cast[0].assets[1]`."""
-    raise NotImplementedError
+    """Yields every file that a caller named, with the field that names it, such as `cast[0].assets[1]`; one that stands
+    in place of an output by the output's key.
+    """
+    if plan.settings.music:
+        yield "settings.music", (plan.film_id, plan.settings.music)
+    for index, actor in enumerate(plan.cast):
+        for number, asset in enumerate(actor.images):
+            yield f"cast[{index}].assets[{number}]", (plan.film_id, asset)
+        if actor.voice_asset:
+            yield f"cast[{index}].voice_asset", (plan.film_id, actor.voice_asset)
+    yield from plan.chosen.items()
+
+
+def planned_seed(film_id: str, item_id: str, turn: int = 0) -> int:
+    """Returns the seed of an output: always the same, another one for each film, shot or line, and turn."""
+    digest = hashlib.sha256(f"{film_id}/{item_id}/{turn}".encode()).digest()
+    return int.from_bytes(digest[:4])
+
+
+def _composed(
+    plan: Plan,
+    scene: PlannedScene,
+    item_id: str,
+    kind: OutputKind,
+    spec: GenerationSpec,
+    files: Files,
+    warnings: Sequence[FilmWarning],
+) -> Composed:
+    places = {media: (media.scene_id or scene.scene_id, media.asset or "") for media in spec.media}
+    redone = plan.redone.get(output_key(item_id, kind), 0)
+    basis = basis_of(spec, lambda media: files.get(places[media], ""), redone=redone)
+    return Composed(
+        item_id=item_id,
+        kind=kind,
+        spec=spec,
+        basis=basis,
+        base=base_digest(film=plan.film_id, shot=item_id, output=str(kind), basis=basis),
+        missing=tuple(dict.fromkeys(file for file in places.values() if file not in files)),
+        warnings=tuple(warnings),
+    )
+
+
+def _file(role: Role, scene_id: str, asset: str, scene: PlannedScene, *, tag: str = "") -> Media:
+    # The job is of the scene: a file of its own needs no name of a scene.
+    return Media(role=role, asset=asset, scene_id="" if scene_id == scene.scene_id else scene_id, tag=tag)
+
+
+def _tagged(
+    plan: Plan, scene: PlannedScene, references: Sequence[tuple[str, str]], tags: Mapping[str, str]
+) -> Iterator[Media]:
+    """Yields the pictures of actors; further ones of somebody have a number at the end of their tag."""
+    seen: Counter[str] = Counter()
+    for name, asset in references:
+        seen[name] += 1
+        tag = tags.get(name, "")
+        tag = f"{tag}_{seen[name]}" if tag and seen[name] > 1 else tag
+        yield _file(Role.REFERENCE, plan.film_id, asset, scene, tag=tag)
+
+
+def _seed(plan: Plan, item_id: str, kind: OutputKind, seed: int | None) -> int:
+    redone = plan.redone.get(output_key(item_id, kind), 0)
+    if seed is not None and not redone:
+        return seed
+    return planned_seed(plan.film_id, item_id if seed is None else f"{item_id}/{seed}", redone)
+
+
+def _motion(plan: Plan, shot: PlannedShot) -> str:
+    """Returns what a clip shows; one from text alone has nothing but its prompt to show it by."""
+    motion = shot.motion_prompt or shot.picture_prompt
+    if shot.first_frame is not FirstFrame.NONE:
+        return motion
+    seen = picture_prompt(
+        style=plan.settings.style,
+        visual=shot.picture_prompt,
+        cast=[(actor, "") for actor in actors_of(plan, shot)],
+        most=None,
+    ).text
+    return seen if motion in shot.picture_prompt else f"{seen} {motion}"
+
+
+def _length(scene: PlannedScene, shot: PlannedShot, lengths: SceneLengths) -> ShotLength:
+    return next(length for one, length in zip(scene.shots, lengths.shots, strict=True) if one.shot_id == shot.shot_id)
+
+
+def _spoken_in(scene: PlannedScene, shot: PlannedShot, lengths: SceneLengths) -> tuple[PlannedLine, ...]:
+    """Returns the lines that begin while a shot is seen; the last shot has all that begin later."""
+    begin = 0.0
+    for one, length in zip(scene.shots, lengths.shots, strict=True):
+        end = begin + length.seconds
+        if one.shot_id == shot.shot_id:
+            last = one.shot_id == scene.shots[-1].shot_id
+            return tuple(
+                line
+                for line, place in zip(scene.lines, lengths.lines, strict=True)
+                if begin <= place.start and (last or place.start < end)
+            )
+        begin = end
+    return ()
+
+
+def _shortened(prompt: Prompt, item_id: str, output: str) -> tuple[FilmWarning, ...]:
+    if not prompt.cut:
+        return ()
+    text = f"{item_id}: the prompt of its {output} is longer than the model takes, and was cut."
+    return (FilmWarning(code="PROMPT_SHORTENED", message=text),)

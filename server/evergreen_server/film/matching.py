@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Final
 
-from evergreen_server.film.screenplay.script import ScriptScene
+from evergreen_server.film.model import PlannedScene
 
 __all__ = ["continued", "scene_ids"]
 
@@ -21,13 +21,16 @@ _COMMON: Final = 0.1
 _WORD: Final = re.compile(r"\w+")
 
 
-def continued(before: Sequence[ScriptScene], after: Sequence[ScriptScene]) -> tuple[int | None, ...]:
+def continued(before: Sequence[PlannedScene], after: Sequence[PlannedScene]) -> tuple[int | None, ...]:
     """Returns for each new scene the index of the old scene that it continues; None for a scene that is new.
 
-    Scenes that say the same are matched first, then the likest, and last those of the same number. A number alone tells
-    little: whoever inserts a scene may count anew.
+    Scenes of which the script says the same are matched first, whatever was edited since, then those that look the
+    same, then the likest, and last those of the same number. A number alone tells little: whoever inserts a scene may
+    count anew.
     """
     pairing = _Pairing(old=[_Looks.of(scene) for scene in before], new=[_Looks.of(scene) for scene in after])
+    pairing.same(lambda looks: (looks.number, looks.digest) if looks.digest else None)
+    pairing.same(lambda looks: looks.digest or None)
     pairing.same(lambda looks: (looks.number, looks.content))
     pairing.same(lambda looks: looks.content)
     pairing.alike()
@@ -50,15 +53,18 @@ def scene_ids(
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Looks:
     number: str
+    digest: str
+    """Of what the script says."""
     content: str
     words: frozenset[str]
 
     @classmethod
-    def of(cls, scene: ScriptScene) -> "_Looks":
-        spoken = [part for line in scene.spoken for part in (line.speaker, line.text)]
-        parts = (scene.title, scene.setting, *scene.visuals, *spoken, *scene.captions)
-        content = "\n".join(parts)
-        return cls(number=scene.number, content=content, words=frozenset(_WORD.findall(content.casefold())))
+    def of(cls, scene: PlannedScene) -> "_Looks":
+        spoken = [part for line in scene.lines for part in (line.speaker, line.text)]
+        seen = [shot.picture_prompt for shot in scene.shots]
+        content = "\n".join((scene.title, *seen, *spoken, *scene.captions))
+        words = frozenset(_WORD.findall(content.casefold()))
+        return cls(number=scene.number, digest=scene.script_digest, content=content, words=words)
 
 
 @dataclass(slots=True, kw_only=True)

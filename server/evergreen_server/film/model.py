@@ -17,6 +17,8 @@ MAX_PROFILES: Final = 8
 """Exports of one run."""
 MAX_CANDIDATES: Final = 4
 MAX_TRANSITION_SECONDS: Final = 2.0
+TRANSITION_SECONDS: Final = 0.5
+"""How long a transition takes that is no cut, where nobody says."""
 
 
 class Speech(StrEnum):

@@ -9,7 +9,7 @@ from evergreen_server.film.screenplay.script import MAX_CAST, CastMember, Faults
 from evergreen_server.film.screenplay.source import squeezed
 from evergreen_storage.keys import path_error
 
-__all__ = ["KEYS", "HeaderReader", "is_indented", "key_and_value"]
+__all__ = ["ASPECT", "KEYS", "LANGUAGE", "HeaderReader", "is_indented", "key_and_value"]
 
 KEYS: Final = frozenset({"title", "style", "aspect", "language", "narrator", "music", "timing", "cast"})
 
@@ -18,13 +18,13 @@ _LONGEST: Final = 2_000
 """Characters of one value."""
 _MAX_OTHERS: Final = 50
 
-_ASPECT: Final = re.compile(r"[1-9]\d?:[1-9]\d?")
-_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
+ASPECT: Final = re.compile(r"[1-9]\d?:[1-9]\d?")
+LANGUAGE: Final = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,3}")
 _VOICE: Final = re.compile(r"[A-Za-z][A-Za-z0-9 _-]{0,63}")
 
 _FORMS: Final[dict[str, tuple[Callable[[str], bool], str]]] = {
-    "aspect": (lambda value: bool(_ASPECT.fullmatch(value)), "an aspect is WIDTH:HEIGHT, such as 16:9"),
-    "language": (lambda value: bool(_LANGUAGE.fullmatch(value)), "a language is a tag, such as en or pt-BR"),
+    "aspect": (lambda value: bool(ASPECT.fullmatch(value)), "an aspect is WIDTH:HEIGHT, such as 16:9"),
+    "language": (lambda value: bool(LANGUAGE.fullmatch(value)), "a language is a tag, such as en or pt-BR"),
     "narrator": (lambda value: bool(_VOICE.fullmatch(value)), "the narrator is the name of a preset voice"),
     "music": (
         lambda value: value.startswith("audio/") and path_error(value) is None,

@@ -6,7 +6,7 @@ from typing import Final
 
 from evergreen_server.film.screenplay.script import MAX_BYTES, Faults
 
-__all__ = ["Lines", "lines_of", "squeezed"]
+__all__ = ["Lines", "lines_of", "refused_character", "squeezed"]
 
 Lines = tuple[str, ...]
 """The lines of a script; the first has number 1."""
@@ -41,6 +41,12 @@ def lines_of(text: str) -> Lines:
         _check(line, number, faults)
     faults.check()
     return tuple(line if line.isascii() else unicodedata.normalize("NFC", line) for line in lines)
+
+
+def refused_character(text: str) -> str:
+    """Returns the first character of a text that no script may have either, as `U+0000`; "" if there is none."""
+    found = _REFUSED.search(text)
+    return f"U+{ord(found.group()):04X}" if found else ""
 
 
 def squeezed(text: str) -> str:
