@@ -1,6 +1,5 @@
 """The request for each output of a film, and the basis that it is known by: both from one function."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,13 +21,13 @@ from evergreen_server.film.model import (
     output_key,
 )
 from evergreen_server.film.models import FilmModels
+from evergreen_server.film.numbering import planned_seed
 from evergreen_server.film.prompts import Prompt, clip_prompt, picture_prompt
 from evergreen_server.ports.specs import GenerationSpec, Media, Operation, Role
 from evergreen_server.ports.timeline import Source
 
 __all__ = [
     "Composed", "File", "Files", "compose_clip", "compose_picture", "compose_speech", "files_of",
-    "planned_seed",
 ]  # fmt: skip
 
 File: TypeAlias = tuple[str, str]
@@ -171,12 +170,6 @@ def files_of(plan: Plan) -> Iterator[tuple[str, File]]:
         if actor.voice_asset:
             yield f"cast[{index}].voice_asset", (plan.film_id, actor.voice_asset)
     yield from plan.chosen.items()
-
-
-def planned_seed(film_id: str, item_id: str, turn: int = 0) -> int:
-    """Returns the seed of an output: always the same, another one for each film, shot or line, and turn."""
-    digest = hashlib.sha256(f"{film_id}/{item_id}/{turn}".encode()).digest()
-    return int.from_bytes(digest[:4])
 
 
 def _composed(

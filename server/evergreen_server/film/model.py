@@ -19,6 +19,9 @@ MAX_CANDIDATES: Final = 4
 MAX_TRANSITION_SECONDS: Final = 2.0
 TRANSITION_SECONDS: Final = 0.5
 """How long a transition takes that is no cut, where nobody says."""
+LONGEST_TITLE: Final = 200
+LONGEST_PROMPT: Final = 8_000
+"""Characters of what a shot shows, and of what moves in it."""
 
 
 class Speech(StrEnum):
@@ -204,6 +207,9 @@ class Plan:
     """By `{shot or line id}/{output}`, how often the caller asked for it anew."""
     chosen: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """By `{shot or line id}/{output}`, the scene and the file that the caller put in place of it."""
+    deleted: tuple[str, ...] = ()
+    """Of scenes that the caller deleted, SHA-256 (hex) of what the script says of them; while it says so they stay out.
+    """
     header: Mapping[str, str] = field(default_factory=dict)
     """By what the script's header sets, SHA-256 (hex) of its value; a new script that says the same leaves the caller's
     edits alone."""

@@ -1,14 +1,32 @@
 """From a script to a plan, and from a new script to the next plan of the same film."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from evergreen_server.film.choices import FilmModels
-from evergreen_server.film.model import Actor, FilmSettings, FilmWarning, Plan
+from evergreen_server.film.choices import header_digests
+from evergreen_server.film.drafting import Drafter
+from evergreen_server.film.faults import surveyed
+from evergreen_server.film.matching import continued, scene_ids
+from evergreen_server.film.merging import Merger, arranged
+from evergreen_server.film.model import (
+    LONGEST_TITLE,
+    Actor,
+    FilmSettings,
+    FilmWarning,
+    Plan,
+    PlannedScene,
+    Speech,
+)
+from evergreen_server.film.models import FilmModels
+from evergreen_server.film.numbering import numbered
 from evergreen_server.film.screenplay.script import Script
-from evergreen_server.ports.specs import FieldError
+from evergreen_server.film.screenplay.splitter import Limits, split
 
-__all__ = ["Changes", "Planned", "changes_of", "faults_of", "plan_film"]
+__all__ = ["Changes", "Planned", "changes_of", "plan_film"]
+
+_LONGEST_LINE: Final = 5_000
+"""Characters that are spoken at once where no model has a bound."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +58,81 @@ def plan_film(
 ) -> Planned:
     """Returns the plan of a script; over the plan before, scenes, shots and lines that go on keep their ids.
 
-    Raises InvalidScript for what the script asks too much of, InvalidRequest for what the plan breaks, each with all of
-    its faults.
+    A scene of which the script says the same is kept with the caller's edits. Raises InvalidScript for what the script
+    asks too much of, InvalidRequest for what the plan breaks, each with all of its faults.
     """
-    raise NotImplementedError
+    bound = models.speech.text_most if settings.speech is Speech.GENERATED else None
+    limits = Limits(longest_clip=models.clip.longest, longest_line=bound or _LONGEST_LINE)
+    drafter = Drafter(cast, settings.language)
+    drafts = [drafter.draft(outline) for outline in split(script, limits, timing=settings.timing).scenes]
+    plan = Plan(
+        film_id=film_id,
+        title=script.header.title[:LONGEST_TITLE],
+        settings=settings,
+        cast=tuple(cast),
+        scenes=(),
+        script_format=script.format,
+        script_asset=script_asset,
+        header=header_digests(script),
+    )
+    if before is None:
+        plan = _with_scenes(plan, drafts)
+    else:
+        merger = Merger(before=before, settings=settings, cast=cast, models=models, drafter=drafter)
+        plan = _continued(plan, before, drafts, merger)
+    plan = numbered(plan)
+    return Planned(plan=plan, changes=changes_of(before, plan), warnings=surveyed(plan, models))
 
 
 def changes_of(before: Plan | None, after: Plan) -> Changes:
     """Returns what became of the scenes from one plan to the next."""
-    raise NotImplementedError
+    old = {} if before is None else {scene.scene_id: scene for scene in before.scenes}
+    new = {scene.scene_id: scene for scene in after.scenes}
+    return Changes(
+        added=tuple(scene_id for scene_id in new if scene_id not in old),
+        changed=tuple(
+            scene_id for scene_id, scene in new.items() if scene_id in old and scene != _moved(old[scene_id], scene)
+        ),
+        removed=tuple(scene_id for scene_id in old if scene_id not in new),
+        kept=tuple(
+            scene_id for scene_id, scene in new.items() if scene_id in old and scene == _moved(old[scene_id], scene)
+        ),
+    )
 
 
-def faults_of(plan: Plan, models: FilmModels) -> list[FieldError]:
-    """Returns everything that a plan breaks, by the contract's fields, such as `scenes[3].shots[0].seconds`."""
-    raise NotImplementedError
+def _moved(old: PlannedScene, new: PlannedScene) -> PlannedScene:
+    """Returns a scene where the new script has it: to stand elsewhere is no change."""
+    return replace(old, number=new.number, script_line=new.script_line)
+
+
+def _continued(plan: Plan, before: Plan, drafts: Sequence[PlannedScene], merger: Merger) -> Plan:
+    every = continued(before.scenes, drafts)
+    # What the caller deleted stays out, while the script says of it what it said.
+    pairs = [
+        (draft, match)
+        for draft, match in zip(drafts, every, strict=True)
+        if match is not None or draft.script_digest not in before.deleted
+    ]
+    said = {draft.script_digest for draft in drafts}
+    scenes = [draft if match is None else merger.merged(before.scenes[match], draft) for draft, match in pairs]
+    plan = replace(
+        plan,
+        numbers_used=before.numbers_used,
+        numbers_used_in=before.numbers_used_in,
+        redone=before.redone,
+        chosen=before.chosen,
+        deleted=tuple(digest for digest in before.deleted if digest in said),
+    )
+    return _with_scenes(plan, arranged(before.scenes, scenes, [match for _, match in pairs]))
+
+
+def _with_scenes(plan: Plan, scenes: Sequence[PlannedScene]) -> Plan:
+    """Returns the plan with these scenes, and an id for each that has none."""
+    ids, used = scene_ids(
+        [index if scene.scene_id else None for index, scene in enumerate(scenes)],
+        [scene.scene_id for scene in scenes],
+        prefix=plan.settings.scene_prefix,
+        used=plan.numbers_used,
+    )
+    named = tuple(replace(scene, scene_id=scene_id) for scene, scene_id in zip(scenes, ids, strict=True))
+    return replace(plan, scenes=named, numbers_used=used)

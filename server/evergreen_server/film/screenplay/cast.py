@@ -8,14 +8,14 @@ from evergreen_server.film.screenplay.script import MAX_PICTURES, NARRATOR, Cast
 from evergreen_server.film.screenplay.source import squeezed
 from evergreen_storage.keys import path_error
 
-__all__ = ["Names", "cast_member", "name_key"]
+__all__ = ["NARRATORS", "Names", "cast_member", "is_name", "is_picture", "name_key"]
 
 _LONGEST_NAME: Final = 60
 _LONGEST_DESCRIPTION: Final = 500
 _NAME: Final = re.compile(r"(?=.*[^\W\d_])[^\W_][\w .'’&#/-]*")
 _VOICE: Final = re.compile(r"voice[ \t]+([A-Za-z][A-Za-z0-9 _-]{0,63})", re.IGNORECASE)
 _PICTURES: Final = (".png", ".jpg", ".jpeg", ".webp")
-_NARRATORS: Final = frozenset({"narrator", "narration", "voice over", "voice-over", "voiceover", "vo", "v.o."})
+NARRATORS: Final = frozenset({"narrator", "narration", "voice over", "voice-over", "voiceover", "vo", "v.o."})
 
 
 def name_key(name: str) -> str:
@@ -27,10 +27,10 @@ def cast_member(number: int, text: str, faults: Faults) -> CastMember | None:
     """Returns the member of the cast that a line describes; None, and a fault, if it is not of that form."""
     name, equals, rest = text.partition("=")
     name = squeezed(name)
-    if not equals or not _is_name(name):
+    if not equals or not is_name(name):
         faults.add(number, "a cast line is NAME = description; voice PRESET; images/FILE")
         return None
-    if name_key(name) in _NARRATORS:
+    if name_key(name) in NARRATORS:
         faults.add(number, f"{name} is the narrator, whose voice is set by the key Narrator")
         return None
     description, *parts = (squeezed(part) for part in rest.split(";"))
@@ -41,7 +41,7 @@ def cast_member(number: int, text: str, faults: Faults) -> CastMember | None:
             if voice:
                 faults.add(number, f"{name} has more than one voice")
             voice = found[1]
-        elif _is_picture(part):
+        elif is_picture(part):
             images.append(part)
         elif part:
             faults.add(
@@ -71,13 +71,13 @@ class Names:
     def speaker(self, name: str) -> str:
         """Returns the name as the cast has it, `NARRATOR` for the narrator, any other name as it is."""
         key = name_key(name)
-        if not key or key in _NARRATORS:
+        if not key or key in NARRATORS:
             return NARRATOR
         return self._by_key.get(key, squeezed(name))
 
     def knows(self, name: str) -> bool:
         """Returns whether a name is in the cast or means the narrator."""
-        return name_key(name) in self._by_key or name_key(name) in _NARRATORS
+        return name_key(name) in self._by_key or name_key(name) in NARRATORS
 
     def mentioned(self, text: str) -> tuple[str, ...]:
         """Returns the cast named in a text, in the order of their first mention."""
@@ -86,9 +86,11 @@ class Names:
         return tuple(dict.fromkeys(self._spellings[found.group()] for found in self._mentions.finditer(text)))
 
 
-def _is_name(name: str) -> bool:
+def is_name(name: str) -> bool:
+    """Returns whether somebody can be called so."""
     return len(name) <= _LONGEST_NAME and bool(_NAME.fullmatch(name))
 
 
-def _is_picture(part: str) -> bool:
+def is_picture(part: str) -> bool:
+    """Returns whether a text is the path of a picture in a scene, `images/FILE`."""
     return part.startswith("images/") and part.lower().endswith(_PICTURES) and path_error(part) is None
