@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.loopback import listening
+
 BLOCK = 64 * 1024
 
 
@@ -30,9 +32,12 @@ class Balancer:
         try:
             host, _, port = server.rpartition(":")
             there_reader, there_writer = await asyncio.open_connection(host, int(port))
-            async with asyncio.TaskGroup() as both:
-                both.create_task(_pass_on(reader, there_writer))
-                both.create_task(_pass_on(there_reader, writer))
+            try:
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(_pass_on(reader, there_writer))
+                    both.create_task(_pass_on(there_reader, writer))
+            finally:
+                there_writer.transport.abort()
         finally:
             self._count(server, -1)
 
@@ -53,8 +58,6 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def balancing() -> AsyncIterator[Balancer]:
     """Opens a balancer without servers."""
     balancer = Balancer()
-    server = await asyncio.start_server(balancer._serve, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    balancer.address = f"{host}:{port}"
-    async with server:
+    async with listening(balancer._serve) as port:
+        balancer.address = f"127.0.0.1:{port}"
         yield balancer

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from tests.loopback import accept_no_more
+
 ENCRYPTION = (80877103, 80877104)
 """Codes of the two questions for an encrypted connection."""
 KNOWN = {"user", "database", "client_encoding", "application_name", "datestyle", "timezone"}
@@ -128,9 +130,9 @@ def pooled(url: str, *, by_transaction: bool) -> Iterator[tuple[str, Pooler]]:
     async def serve() -> None:
         loop, stop = asyncio.get_running_loop(), asyncio.Event()
         server = await asyncio.start_server(pooler.serve, "127.0.0.1", 0)
-        async with server:
-            started.set_result((server.sockets[0].getsockname()[1], lambda: loop.call_soon_threadsafe(stop.set)))
-            await stop.wait()
+        started.set_result((server.sockets[0].getsockname()[1], lambda: loop.call_soon_threadsafe(stop.set)))
+        await stop.wait()
+        await accept_no_more(server)
         await pooler.aclose()
 
     thread = threading.Thread(target=asyncio.run, args=[serve()], name="pooler")

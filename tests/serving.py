@@ -25,6 +25,7 @@ from evergreen.v1 import scene_pb2_grpc, video_pb2, video_pb2_grpc
 from evergreen_server import app
 from evergreen_server.config import Config
 from evergreen_server.providers.runway.sandbox import SANDBOX_KEY, Sandbox, Settings
+from tests.loopback import ACCEPT_TURNS, turns
 
 SAMPLES = Path(__file__).parent / "samples"
 SPEED = 50.0
@@ -228,11 +229,11 @@ async def open_sandbox(
 ) -> AsyncIterator[Control]:
     """A sandbox in this process, quick and with small pictures; with a `state_dir` it can be opened again."""
     chosen = Settings(**{"render_scale": 0.1, "task_mean_seconds": 15.0, **settings})
-    async with (
-        Sandbox(speed=speed, port=port, state_dir=state_dir, settings=chosen) as sandbox,
-        aiohttp.ClientSession() as session,
-    ):
-        yield Control(sandbox.url, session)
+    async with Sandbox(speed=speed, port=port, state_dir=state_dir, settings=chosen) as sandbox:
+        async with aiohttp.ClientSession() as session:
+            yield Control(sandbox.url, session)
+        # So that it knows of all that its callers, which have ended, have left to it.
+        await turns(ACCEPT_TURNS)
 
 
 @asynccontextmanager

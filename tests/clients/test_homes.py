@@ -10,6 +10,7 @@ import pytest
 
 from evergreen import CallError, Client
 from tests.http2 import ACK, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
+from tests.loopback import listening
 from tests.serving import Api
 
 FORKING = """
@@ -106,31 +107,20 @@ def test_a_client_that_was_kept_open_into_another_loop_says_so() -> None:
 async def proxy() -> AsyncIterator[str]:
     """Answers each call with HTTP's own 413, as nginx does."""
 
-    writers: list[asyncio.StreamWriter] = []
-
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writers.append(writer)
         await reader.readexactly(len(PREFACE))
         writer.write(frame(SETTINGS, 0, 0, b""))
-        try:
-            while True:
-                head = await reader.readexactly(9)
-                await reader.readexactly(int.from_bytes(head[:3], "big"))
-                if head[3] == SETTINGS and not head[4] & ACK:
-                    writer.write(frame(SETTINGS, ACK, 0, b""))
-                if head[3] == HEADERS:
-                    stream = int.from_bytes(head[5:9], "big")
-                    writer.write(frame(HEADERS, END_HEADERS | END_STREAM, stream, b"\x08\x03413"))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+        while True:
+            head = await reader.readexactly(9)
+            await reader.readexactly(int.from_bytes(head[:3], "big"))
+            if head[3] == SETTINGS and not head[4] & ACK:
+                writer.write(frame(SETTINGS, ACK, 0, b""))
+            if head[3] == HEADERS:
+                stream = int.from_bytes(head[5:9], "big")
+                writer.write(frame(HEADERS, END_HEADERS | END_STREAM, stream, b"\x08\x03413"))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server:
-        host, port = server.sockets[0].getsockname()
-        yield f"{host}:{port}"
-        for writer in writers:
-            writer.close()
-            await writer.wait_closed()
+    async with listening(serve) as port:
+        yield f"127.0.0.1:{port}"
 
 
 async def test_a_body_that_a_proxy_does_not_take_is_told_in_words(proxy: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 import evergreen
 from evergreen import Client, Reconnect
 from tests.clients.test_cli import CommandLine, read_all
+from tests.loopback import listening
 from tests.rpc.scenes import crc32c
 from tests.serving import SAMPLES, Api, Control, ServerProcess, free_address
 
@@ -166,8 +167,8 @@ async def test_transfers_go_on_through_lost_connections(api: Api, big: Path, tmp
     proxy = Proxy(api.address, after=len(DATA) // 2, times=4)
     reconnect = Reconnect(first_delay=0.01, max_delay=0.05, patience=20)
     async with (
-        await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server,
-        Client(f"127.0.0.1:{server.sockets[0].getsockname()[1]}", reconnect=reconnect) as client,
+        listening(proxy.serve) as port,
+        Client(f"127.0.0.1:{port}", reconnect=reconnect) as client,
     ):
         sent = await client.scenes.upload("film", "one", "exports/big", big)
         uploads = proxy.drops

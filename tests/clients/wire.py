@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Self
 
+from tests.loopback import listening
+
 
 class Wire:
     """Passes bytes on. `delay_seconds` holds back each piece on its way to the client."""
@@ -61,10 +63,6 @@ class Wire:
     @asynccontextmanager
     async def to(cls, target: str) -> AsyncIterator[Self]:
         wire = cls(target)
-        async with await asyncio.start_server(wire.serve, "127.0.0.1", 0) as server:
-            host, port = server.sockets[0].getsockname()[:2]
-            wire.address = f"{host}:{port}"
-            try:
-                yield wire
-            finally:
-                wire.cut()
+        async with listening(wire.serve) as port:
+            wire.address = f"127.0.0.1:{port}"
+            yield wire

@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.loopback import listening
+
 PROGRAM = (str(Path(__file__).with_name("held.py")),)
 
 
@@ -16,16 +18,14 @@ class Holds:
         self._reached = asyncio.Event()
         self.port = 0
 
-    async def _told(self, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _told(self, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
         self._reached.set()
         # Closed by the end of the process alone.
-        await _reader.read()
-        writer.close()
+        await reader.read()
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Holds"]:
-        async with await asyncio.start_server(self._told, "127.0.0.1", 0) as server:
-            self.port = server.sockets[0].getsockname()[1]
+        async with listening(self._told) as self.port:
             yield self
 
     def at(self, moment: str) -> None:

@@ -11,6 +11,7 @@ from aiohttp import web
 
 from evergreen.v1 import video_pb2 as v1
 from tests.e2e.rig import Rig, check_books, visible
+from tests.loopback import serving_app
 from tests.serving import ALL_KINDS, SAMPLES, Control, first_frame
 
 ENDED = {v1.JOB_STATE_SUCCEEDED}
@@ -37,15 +38,11 @@ class PictureHost:
     async def open(self) -> AsyncIterator["PictureHost"]:
         application = web.Application()
         application.router.add_get("/picture.jpg", self._picture)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            self.address = f"127.0.0.1:{runner.addresses[0][1]}"
-            yield self
-        finally:
-            self._closing.set()
-            await runner.cleanup()
+        async with serving_app(application) as self.address:
+            try:
+                yield self
+            finally:
+                self._closing.set()
 
 
 @pytest.fixture

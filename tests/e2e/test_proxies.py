@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from evergreen.v1 import video_pb2 as v1
+from tests.loopback import serving_app
 from tests.providers.runway.proxy import PASSWORD, proxy
 from tests.rpc.identities import certificate
 from tests.serving import Control, ServerProcess, first_frame
@@ -41,13 +42,8 @@ async def encrypted(sandbox_url: str, folder: Path) -> AsyncIterator[int]:
 
         app = web.Application(client_max_size=1 << 26)
         app.router.add_route("*", "/{rest:.*}", pass_on)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=context).start()
-            yield runner.addresses[0][1]
-        finally:
-            await runner.cleanup()
+        async with serving_app(app, ssl=context) as address:
+            yield int(address.rpartition(":")[2])
 
 
 @pytest.mark.parametrize("loses_its_way", [False, True], ids=["a proxy", "a proxy that comes late"])

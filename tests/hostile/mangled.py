@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 import aiohttp
 from aiohttp import web
 
+from tests.loopback import serving_app
+
 Change: TypeAlias = Callable[[Any], bytes]
 
 
@@ -51,10 +53,5 @@ async def mangled(url: str, mangler: Mangler) -> AsyncIterator[str]:
 
         app = web.Application(client_max_size=1 << 26)
         app.router.add_route("*", "/v1/{rest:.*}", pass_on)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-        finally:
-            await runner.cleanup()
+        async with serving_app(app) as address:
+            yield f"http://{address}"

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from evergreen_server.media.guard import guarded_connector
 from evergreen_server.metrics import PrometheusMetrics, serve_metrics
+from tests.loopback import listening
 from tests.providers.runway.sandbox.driver import HEADERS, Caller, body, data_uri, opened, picture, raw
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -395,11 +396,8 @@ async def test_a_guarded_sandbox_connects_to_no_private_address() -> None:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         reached.set()
-        writer.close()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    async with server, opened(connector=lambda: guarded_connector(Names())) as runway:
+    async with listening(serve) as port, opened(connector=lambda: guarded_connector(Names())) as runway:
         reply = await runway.call(
             "POST", "/v1/image_to_video", json=body(promptImage=f"https://pictures.example.org:{port}/a.png")
         )

@@ -3,11 +3,13 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self, TypeAlias
 
 from aiohttp.abc import AbstractResolver, ResolveResult
+
+from tests.loopback import listening
 
 Answer: TypeAlias = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -22,20 +24,16 @@ class Web:
         self.sent = 0
         self.closed_by_client = asyncio.Event()
         self._probed = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.port = await self._stack.enter_async_context(listening(self._serve))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._stack.aclose()
 
     async def was_untouched(self) -> bool:
         """Connects once itself: connections are accepted in order, so an earlier one would be counted by then."""
@@ -48,9 +46,6 @@ class Web:
         return self.connections == 1
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         self.connections += 1
         try:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -67,11 +62,6 @@ class Web:
                 await answer(writer)
         except (ConnectionError, asyncio.IncompleteReadError):
             self.closed_by_client.set()
-        finally:
-            self._tasks.discard(task)
-            writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
 
     def endless(self, head: bytes, chunk: bytes) -> Answer:
         """An answer that sends `chunk` until the client goes away."""

@@ -1,7 +1,6 @@
 """A proxy between an engine and its object store, which does to the requests what a test asks for."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,13 +12,11 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from evergreen_storage import Json
+from tests.loopback import ABORT_TURNS, serving_app, turns
 from tests.storage.emulators import AzureBucket, Bucket, GoogleBucket, S3Bucket
 
 CONDITIONS = ("If-Match", "If-None-Match", "x-goog-if-generation-match")
 HOP = ("Connection", "Transfer-Encoding", "Content-Encoding")
-ABORT_TURNS = 3
-ACCEPT_TURNS = 3
-"""Turns of the loop from where it accepts a connection to where aiohttp knows of it, and closes it with the others."""
 
 Act: TypeAlias = int | Literal["pass", "hang", "unconditional", "drop", "elsewhere"]
 """A status to answer with, or what to do with a request: forward it, keep it for ever, forward it without its
@@ -42,8 +39,7 @@ class Uplinks(TCPConnector):
         """Ends them. A request that was cancelled may have left one to a store that reads no more."""
         for transport in self._made:
             transport.abort()
-        for _ in range(ABORT_TURNS):
-            await asyncio.sleep(0)
+        await turns(ABORT_TURNS)
 
 
 class Proxy:
@@ -106,19 +102,8 @@ async def proxying() -> AsyncIterator[Proxy]:
         app = web.Application(client_max_size=64 << 20)
         app.router.add_route("*", "/{path:.*}", proxy.handle)
         # A request ends with its client: else one that hangs would stay, with its connection to the store.
-        runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
-        await runner.setup()
-        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         try:
-            await web.SockSite(runner, listener).start()
-            host, port = listener.getsockname()
-            proxy.address = f"{host}:{port}"
-            yield proxy
+            async with serving_app(app, handler_cancellation=True) as proxy.address:
+                yield proxy
         finally:
-            # Python 3.11 leaves open what is accepted just as its server closes: so accept no more, and let the loop
-            # make connections of all that it has accepted.
-            asyncio.get_running_loop().remove_reader(listener)
-            for _ in range(ACCEPT_TURNS):
-                await asyncio.sleep(0)
-            await runner.cleanup()
             await uplinks.abort()

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from evergreen_storage import Json, StorageError, Unavailable, Unsupported, open_storage
+from tests.loopback import serving_app
 from tests.storage.emulators import Bucket, Emulator
 
 SECRET = "hunter2-secret"
@@ -60,13 +61,8 @@ async def answering(answer: Mapping[str, object]) -> AsyncIterator[str]:
 
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handle)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
+    async with serving_app(app) as address:
+        yield f"http://{address}"
 
 
 async def test_a_profile_gives_key_region_and_endpoint(home: Path, bucket: Bucket) -> None:

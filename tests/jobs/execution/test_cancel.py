@@ -10,6 +10,7 @@ from aiohttp import web
 
 from evergreen.v1 import video_pb2 as v1
 from tests.jobs.lives import check_lives, kind_of, life_of, steps_of
+from tests.loopback import serving_app
 from tests.serving import SAMPLES, Api, Control, reason_of, serving
 
 CREDITS = 24
@@ -80,27 +81,22 @@ async def test_a_job_is_cancelled_while_its_picture_is_fetched(tmp_path: Path, s
 
     pictures = web.Application()
     pictures.router.add_get("/rocket.jpg", picture)
-    runner = web.AppRunner(pictures)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    host = "127.0.0.1:{1}".format(*runner.addresses[0])
-    try:
-        async with serving(tmp_path / "data", sandbox.url, EVERGREEN_PICTURE_HOSTS=host) as api:
-            media = v1.Media(uri=f"http://{host}/rocket.jpg", role=v1.MEDIA_ROLE_FIRST_FRAME)
-            job = await api.generate(media=[media])
-            await asyncio.wait_for(asked.wait(), 60)
-            assert (await cancel(api, job.job_id)).state == v1.JOB_STATE_CANCELLING
-            go_on.set()
-
-            life = await life_of(api, job.job_id)
-
-            assert steps_of(life) == ["QUEUED PREPARING", "CANCELLING", "CANCELLED"]
-            assert cost_of(life[-1].job) == FREE
-            assert await sandbox.calls(operation="image_to_video") == []
-            await check_lives(api, "film")
-    finally:
+    async with (
+        serving_app(pictures) as host,
+        serving(tmp_path / "data", sandbox.url, EVERGREEN_PICTURE_HOSTS=host) as api,
+    ):
+        media = v1.Media(uri=f"http://{host}/rocket.jpg", role=v1.MEDIA_ROLE_FIRST_FRAME)
+        job = await api.generate(media=[media])
+        await asyncio.wait_for(asked.wait(), 60)
+        assert (await cancel(api, job.job_id)).state == v1.JOB_STATE_CANCELLING
         go_on.set()
-        await runner.cleanup()
+
+        life = await life_of(api, job.job_id)
+
+        assert steps_of(life) == ["QUEUED PREPARING", "CANCELLING", "CANCELLED"]
+        assert cost_of(life[-1].job) == FREE
+        assert await sandbox.calls(operation="image_to_video") == []
+        await check_lives(api, "film")
 
 
 async def test_a_post_under_way_is_waited_for_and_its_task_deleted(api: Api, sandbox: Control) -> None:

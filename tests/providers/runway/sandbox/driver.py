@@ -13,6 +13,7 @@ import aiohttp
 from PIL import Image
 
 from evergreen_server.providers.runway.sandbox import SANDBOX_KEY, Sandbox, Settings
+from tests.loopback import ACCEPT_TURNS, turns
 
 SAMPLES = Path(__file__).parents[3] / "samples"
 
@@ -110,8 +111,11 @@ class Caller:
 async def opened(**changes: Any) -> AsyncIterator[Caller]:
     """Opens a sandbox whose time stands still unless a test moves it."""
     chosen = {"speed": 0.0, "settings": STEADY, "workers": 1, **changes}
-    async with Sandbox(**chosen) as sandbox, aiohttp.ClientSession() as session:
-        yield Caller(sandbox.url, session)
+    async with Sandbox(**chosen) as sandbox:
+        async with aiohttp.ClientSession() as session:
+            yield Caller(sandbox.url, session)
+        # So that it knows of all that its callers, which have ended, have left to it.
+        await turns(ACCEPT_TURNS)
 
 
 async def raw(caller: Caller, head: str, sent: bytes = b"") -> tuple[int, str]:

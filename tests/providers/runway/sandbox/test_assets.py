@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from tests.loopback import serving_app
 from tests.providers.runway.sandbox.driver import (
     HEADERS,
     SAMPLES,
@@ -153,11 +154,8 @@ async def answer_asset(request: web.Request) -> web.StreamResponse:
 async def asset_host() -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_get("/{name}", answer_asset)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    yield f"127.0.0.1:{runner.addresses[0][1]}"
-    await runner.cleanup()
+    async with serving_app(app) as address:
+        yield address
 
 
 async def test_a_url_is_asked_by_head_first_and_held_to_every_rule(asset_host: str) -> None:
