@@ -1,12 +1,28 @@
 """Fixtures of the tests that need the whole service."""
 
-from collections.abc import AsyncIterator, Iterator
+import gc
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.postgres import Postgres, any_postgres
 from tests.serving import Api, Control, open_sandbox, serving
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keeps Python from looking for garbage in what is collected, which stays as long as the process.
+
+    To look through it again and again took most of the time of collecting, and each look afterwards stopped a test's
+    loop, with all that it serves, for up to a second.
+    """
+    gc.disable()
+    result = yield
+    gc.collect()
+    gc.freeze()
+    gc.enable()
+    return result
 
 
 @pytest.fixture
