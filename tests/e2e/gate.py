@@ -54,13 +54,15 @@ class Gate:
         self._admitted.clear()
         # One that was accepted already, then as many as the listener's queue takes; the rest the kernel leaves waiting.
         loop = asyncio.get_running_loop()
-        with suppress(TimeoutError):
-            while True:
-                caller = socket.socket()
-                caller.setblocking(False)
-                self._crowd.append(caller)
+        while True:
+            caller = socket.socket()
+            caller.setblocking(False)
+            self._crowd.append(caller)
+            with suppress(TimeoutError):
                 async with asyncio.timeout(0.3):
                     await loop.sock_connect(caller, ("127.0.0.1", self.port))
+            if not _is_connected(caller):
+                return
 
     async def shut(self) -> None:
         """Breaks every connection and refuses new ones."""
@@ -94,6 +96,9 @@ class Gate:
             return
         self._writers.add(far[1])
         try:
+            if self._accepting is None:
+                # Shut meanwhile, which broke only what was there already.
+                return
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(near[0], far[1], self._there))
                 group.create_task(self._pump(far[0], near[1], self._back))
@@ -115,6 +120,15 @@ class Gate:
             await sink.drain()
         if sink.can_write_eof():
             sink.write_eof()
+
+
+def _is_connected(caller: socket.socket) -> bool:
+    """Tells it by the system, since this loop may hear of a connection late."""
+    try:
+        caller.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def _listener(port: int) -> socket.socket:

@@ -76,7 +76,7 @@ class Watcher:
 
     async def missed(self, whole: Sequence[v1.WatchProgressResponse], end: int) -> list[str]:
         """Names what it was not told over all reconnects, or in another order, of a history up to a revision."""
-        await self.until(lambda: self.cursor >= end, seconds=60)
+        await self.until(lambda: self.cursor >= end)
         told = changes([message for message in self.events if message.revision <= end])
         happened = changes(whole)
         if told == happened:
@@ -236,14 +236,14 @@ class Rig:
         known = len(watcher.endings)
         del self.live[number]
         code = await self._processes[number].end(signal_number)
-        await watcher.until(lambda: len(watcher.endings) > known, seconds=10)
+        await watcher.until(lambda: len(watcher.endings) > known)
         return code, watcher.endings[known]
 
     async def kill(self, number: int = 0) -> None:
         del self.live[number]
         assert await self._processes[number].end(signal.SIGKILL) == -signal.SIGKILL
 
-    async def steady(self, job_id: str, seconds: float = 60) -> v1.Job:
+    async def steady(self, job_id: str, seconds: float = WAIT_SECONDS) -> v1.Job:
         """Waits until a job has ended or needs its caller, also while servers are killed."""
         watcher = self.watchers[0]
 
