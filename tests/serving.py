@@ -117,12 +117,18 @@ class Api:
         self.address = address
         self.video = video_pb2_grpc.VideoServiceStub(channel)
         self.scene = scene_pb2_grpc.SceneServiceStub(channel)
+        self._seen: dict[str, int] = {}
 
     async def generate(self, **fields: object) -> video_pb2.Job:
-        return (await self.video.GenerateVideo(request(**fields))).job
+        return self._noted((await self.video.GenerateVideo(request(**fields))).job)
 
     async def generate_other(self, member: str, prompt: str, **fields: object) -> video_pb2.Job:
-        return (await self.video.Generate(other_request(member, prompt, **fields))).job
+        return self._noted((await self.video.Generate(other_request(member, prompt, **fields))).job)
+
+    def _noted(self, job: video_pb2.Job) -> video_pb2.Job:
+        """Notes how far a job has been seen, for `until` to go on from there."""
+        self._seen[job.job_id] = job.revision
+        return job
 
     async def status(self, job_id: str) -> video_pb2.Job:
         return (await self.video.GetStatus(video_pb2.GetStatusRequest(job_id=job_id))).job
@@ -138,13 +144,21 @@ class Api:
     async def until(
         self, job_id: str, *states: int, stage: int | None = None, seconds: float = WAIT_SECONDS
     ) -> video_pb2.Job:
-        """Waits, by watching, until the job is in one of the states (and the stage)."""
+        """Waits until the job is in one of the states (and the stage), or has been since it was last seen.
+
+        On a busy machine it may be through with a state before the watch begins.
+        """
+
+        def reached(job: video_pb2.Job) -> bool:
+            return job.state in states and (stage is None or job.stage == stage)
+
         async with asyncio.timeout(seconds):
-            async for message in self.events(job_ids=[job_id]):
-                job = message.event.job
-                reached = job.state in states and (stage is None or job.stage == stage)
-                if message.HasField("event") and reached:
-                    return job
+            if reached(job := await self.status(job_id)):
+                return self._noted(job)
+            since = {"after_revision": self._seen[job_id]} if job_id in self._seen else {}
+            async for message in self.events(job_ids=[job_id], **since):
+                if message.HasField("event") and reached(message.event.job):
+                    return self._noted(message.event.job)
         raise AssertionError(f"the watch ended before {states}: {await self.status(job_id)}")
 
     async def warned(self, job_id: str, code: str, seconds: float = WAIT_SECONDS) -> video_pb2.Job:
@@ -248,7 +262,7 @@ async def sandbox_process(*options: str, speed: float = SPEED) -> AsyncIterator[
     )
     try:
         assert process.stdout is not None
-        line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
+        line = (await asyncio.wait_for(process.stdout.readline(), START_SECONDS)).decode()
         async with aiohttp.ClientSession() as session:
             yield Control(line.split()[3].rstrip(","), session, pid=process.pid)
     finally:
@@ -283,7 +297,7 @@ async def serving(
         group.create_task(
             app.serve(config, stop=stop, ready=lambda address, _: ready.set_result(address), resolver=resolver, now=now)
         )
-        address = await asyncio.wait_for(ready, 20)
+        address = await asyncio.wait_for(ready, START_SECONDS)
         try:
             async with grpc.aio.insecure_channel(address) as channel:
                 yield Api(channel, address)

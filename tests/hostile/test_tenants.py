@@ -240,7 +240,7 @@ async def test_a_project_whose_row_is_locked_holds_up_no_other_projects_changes(
             waiting = [asyncio.ensure_future(filled_once(replica, GREEDY, number)) for number in range(1, 50)]
 
             assert not (await asyncio.wait(waiting, timeout=0.5))[0], "they have come, and wait"
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await filled_once(replica, HONEST, 1)
             assert not any(each.done() for each in waiting)
         await asyncio.gather(*waiting)
@@ -257,7 +257,7 @@ async def test_wishes_of_a_project_whose_row_is_locked_hold_up_no_other_projects
             waiting = [asyncio.ensure_future(replica.store.command(job.job_id, cancelled)) for job in mine]
 
             assert not (await asyncio.wait(waiting, timeout=0.5))[0], "they have come, and wait"
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 assert (await replica.store.command(other.job_id, cancelled)).state is State.CANCELLING
             assert not any(each.done() for each in waiting)
         await asyncio.gather(*waiting)
@@ -281,7 +281,7 @@ async def test_a_project_that_holds_many_locks_of_its_scenes_holds_up_no_other(p
 
             for number in range(30):
                 holders.create_task(hold(f"projects/{GREEDY}/scene-{number}/metadata/scene.json"))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 await held.wait()
                 async with locks.held(f"projects/{HONEST}/scene-1/metadata/scene.json") as check:
                     check()
@@ -316,7 +316,7 @@ async def test_beside_a_flood_of_urgent_jobs_an_honest_one_has_the_next_slot_of_
         for model, shape in shapes.items():
             prompt = f"{model} alone"
             job = await api.generate(model=model, project_id=HONEST, priority=-100, prompt_text=prompt, **shape)
-            await api.until(job.job_id, v1.JOB_STATE_QUEUED, v1.JOB_STATE_RUNNING, stage=v1.JOB_STAGE_WAITING)
+            await api.until(job.job_id, v1.JOB_STATE_QUEUED, stage=v1.JOB_STAGE_WAITING)
             before = len(await sandbox.tasks(f"{model} of many"))
             jobs[model] = job, before
 
