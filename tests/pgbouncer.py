@@ -61,7 +61,7 @@ def pgbouncer(url: str, mode: str) -> Iterator[str]:
 async def answers(url: str) -> None:
     """Waits until there is somebody at the address."""
     parts = urlsplit(url)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             try:
                 _, writer = await asyncio.open_connection(parts.hostname, parts.port)

@@ -137,7 +137,7 @@ def pooled(url: str, *, by_transaction: bool) -> Iterator[tuple[str, Pooler]]:
 
     thread = threading.Thread(target=asyncio.run, args=[serve()], name="pooler")
     thread.start()
-    port, stop = started.result(30)
+    port, stop = started.result(60)
     try:
         yield f"postgresql://postgres@127.0.0.1:{port}{parts.path}", pooler
     finally:

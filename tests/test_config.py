@@ -34,7 +34,7 @@ def run(*arguments: str, cwd: Path, **environ: str) -> tuple[int, str, str]:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr

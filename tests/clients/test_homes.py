@@ -18,7 +18,7 @@ FORKING = """
     from evergreen import Client
 
     async def used(client):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             {use}
 
     async def main():
@@ -46,7 +46,7 @@ CLOSED = """
     from evergreen import Client
 
     async def used():
-        async with asyncio.timeout(10), Client({address!r}) as client:
+        async with asyncio.timeout(60), Client({address!r}) as client:
             assert await client.healthy()
 
     asyncio.run(used())

@@ -105,7 +105,7 @@ async def test_from_node_too_both_sides_prove_who_they_are(secured: ScriptedServ
 async def test_whoever_is_not_trusted_gets_no_answer(secured: ScriptedService, tls: Tls | None) -> None:
     secured.answers["GetStatus"] = [ANSWER]
 
-    async with Client(secured.target, tls=tls, timeout=10, options=[("grpc.enable_retries", 0)]) as client:
+    async with Client(secured.target, tls=tls, timeout=60, options=[("grpc.enable_retries", 0)]) as client:
         with pytest.raises(Unavailable):
             await client.status("job-1")
 
@@ -118,7 +118,7 @@ async def test_the_servers_name_may_be_another_than_the_targets(secured: Scripte
     target = secured.target.replace("127.0.0.1", "localhost")
 
     async with Client(
-        target, tls=Tls(root_certificates=SERVER.certificate, server_name="server", **mine), timeout=10
+        target, tls=Tls(root_certificates=SERVER.certificate, server_name="server", **mine), timeout=60
     ) as client:
         assert (await client.status("job-1")).job_id == "job-1"
 

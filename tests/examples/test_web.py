@@ -64,7 +64,7 @@ async def web(api: Api) -> AsyncIterator[aiohttp.ClientSession]:
         async with aiohttp.ClientSession(found[1].decode()) as session:
             yield session
             process.send_signal(signal.SIGTERM)
-            _, rest = await asyncio.wait_for(process.communicate(), 30)
+            _, rest = await asyncio.wait_for(process.communicate(), 60)
         assert b"Application shutdown complete" in rest, rest.decode()
         assert b"Traceback" not in rest, rest.decode()
     finally:
@@ -105,7 +105,7 @@ async def test_a_browser_that_comes_back_after_the_end_is_told_the_end(web: aioh
     job_id = (await submit(web))["job_id"]
     final = await api.finished(job_id)
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         told = [event async for event in events(web, job_id, final.revision)]
 
     assert [event.data["state"] for event in told if event.kind == "message" and event.data] == ["SUCCEEDED"]
@@ -142,4 +142,4 @@ async def test_an_open_stream_does_not_hold_the_stop_up(web: aiohttp.ClientSessi
 
     stream = await web.get(f"/clips/{job_id}/events")
 
-    assert await asyncio.wait_for(stream.content.readline(), 30)
+    assert await asyncio.wait_for(stream.content.readline(), 60)

@@ -114,12 +114,12 @@ async def calling(address: str, path: str = STATUS, **more: int) -> AsyncIterato
 
 
 async def answers(address: str) -> None:
-    """Checks that somebody else is answered at once."""
+    """Checks that somebody else is answered soon, as far as a busy machine can tell."""
     begun = time.monotonic()
     async with calling(address) as other:
         other.connection.call(b"")
         assert await other.all(1) == {1: OK}
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 BODIES: list[tuple[str, bytes | None, bool, set[int]]] = [
@@ -215,7 +215,7 @@ async def test_a_connection_that_begins_and_makes_no_call_is_closed(address: str
     reader, writer = await asyncio.open_connection(*address.rsplit(":", 1))
     writer.write(sent)
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         try:
             while await reader.read(1 << 16):
                 pass
@@ -229,7 +229,7 @@ async def test_a_connection_that_comes_a_byte_at_a_time_is_closed(address: str) 
     reader, writer = await asyncio.open_connection(*address.rsplit(":", 1))
     closed = asyncio.ensure_future(reader.read())
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         for byte in PREFACE + HELLO + bytes(100_000):
             if closed.done():
                 break
@@ -249,7 +249,7 @@ async def test_no_more_connections_are_taken_than_there_may_be(address: str) -> 
     greetings = []
     for reader, _ in held:
         try:
-            greetings.append(await asyncio.wait_for(reader.read(9), 20))
+            greetings.append(await asyncio.wait_for(reader.read(9), 60))
         except ConnectionError:
             greetings.append(b"")
     for _, writer in held:
@@ -258,7 +258,7 @@ async def test_no_more_connections_are_taken_than_there_may_be(address: str) -> 
     taken = sum(bool(greeting) for greeting in greetings)
     assert MOST - 2 <= taken <= MOST
     # Those that were closed leave their places to others.
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             async with calling(address) as other:
                 other.connection.call(b"")

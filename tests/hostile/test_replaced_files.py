@@ -120,7 +120,7 @@ async def noticed(
             put(path, make)
         assert taken == []
         put(path, wrote(good))
-        await asyncio.wait_for(found.wait(), 20)
+        await asyncio.wait_for(found.wait(), 60)
     finally:
         watch.cancel()
         await asyncio.wait([watch])

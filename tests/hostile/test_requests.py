@@ -28,8 +28,8 @@ SCENE = {"project_id": "film", "scene_id": "one"}
 ATTACH = video_pb2.SUBMISSION_RESOLUTION_ATTACH
 Media = video_pb2.Media
 FIRST = video_pb2.MEDIA_ROLE_FIRST_FRAME
-SECONDS_OF_OTHERS = 2.0
-"""How long another call may wait meanwhile: judging takes milliseconds, and took 20 seconds."""
+SECONDS_OF_OTHERS = 10.0
+"""How long another call may wait meanwhile, on a busy machine: judging takes milliseconds, and took 20 seconds."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -52,11 +52,11 @@ async def answer(api: Api, message: Message) -> None:
     """Sends a message to its method and reads the first answer, through no stub that would look at it."""
     path, data = path_of(message), message.SerializeToString()
     if isinstance(message, video_pb2.WatchProgressRequest | scene_pb2.DownloadAssetRequest):
-        await api.channel.unary_stream(path)(data, timeout=30).read()
+        await api.channel.unary_stream(path)(data, timeout=60).read()
     elif isinstance(message, scene_pb2.UploadAssetRequest):
-        await api.channel.stream_unary(path)(iter([data]), timeout=30)
+        await api.channel.stream_unary(path)(iter([data]), timeout=60)
     else:
-        await api.channel.unary_unary(path)(data, timeout=30)
+        await api.channel.unary_unary(path)(data, timeout=60)
 
 
 def nested(depth: int, value: object) -> Mapping[str, object]:
@@ -163,7 +163,7 @@ async def test_too_many_of_anything_is_refused_before_one_is_looked_at(api: Api,
     call = asyncio.ensure_future(invalid(answer(api, message)))
     begun = time.monotonic()
     while not call.done():
-        await asyncio.wait_for(refusal(api.status(JOB)), 30)
+        await asyncio.wait_for(refusal(api.status(JOB)), 60)
         took, begun = time.monotonic() - begun, time.monotonic()
 
         assert took < SECONDS_OF_OTHERS

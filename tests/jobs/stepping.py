@@ -67,7 +67,7 @@ class Script:
 
     async def until_hung(self, times: int) -> None:
         """Waits until so many fetches and uploads have begun to hang."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while self.hanging < times:
                 self._hangs.clear()
                 await self._hangs.wait()
@@ -203,7 +203,7 @@ class Stepping:
         self.database, self.look, self.changed = database, look, changed
         self.granted = 0
 
-    async def run(self, request: JobRequest, *, seconds: float = 20.0, inline: bytes = b"inline") -> Job:
+    async def run(self, request: JobRequest, *, seconds: float = 60.0, inline: bytes = b"inline") -> Job:
         """Runs a job to its end, or to a question to its caller."""
         job_id = await self.accept(request, inline=inline)
         async with asyncio.timeout(seconds):
@@ -219,7 +219,7 @@ class Stepping:
         await self.store.accept(request, job_id=job_id, estimated_millicredits=24_000, inline=digests)
         return job_id
 
-    async def until(self, job_id: str, reached: Callable[[Job], bool], *, seconds: float = 20.0) -> Job:
+    async def until(self, job_id: str, reached: Callable[[Job], bool], *, seconds: float = 60.0) -> Job:
         """Waits, reading the row after each change, until the job is as asked."""
         async with asyncio.timeout(seconds):
             while True:

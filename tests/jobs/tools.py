@@ -124,7 +124,7 @@ class Said(logging.Handler):
         return self._levels[message]
 
     async def until(self, message: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while message not in self.messages:
                 self._news.clear()
                 await self._news.wait()

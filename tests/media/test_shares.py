@@ -30,7 +30,7 @@ async def test_slow_servers_of_one_project_leave_places_for_another(
     base = f"http://pictures.internal:{web.port}"
     limits = replace(limits, fetches_at_once=4)
     async with Media(private_hosts={"pictures.internal"}, limits=limits, resolver=names, temp_dir=tmp_path) as media:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             greedy = [asyncio.create_task(fetched(media, f"{base}/slow", "greedy")) for _ in range(20)]
             await both.wait()
 

@@ -51,7 +51,7 @@ async def refused(call: object) -> grpc.aio.AioRpcError:
                 pass
 
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await asyncio.wait_for(end(), 20)
+        await asyncio.wait_for(end(), 60)
     return caught.value
 
 
@@ -80,7 +80,7 @@ async def code_of(api: Api, method: MethodDescriptor, token: str | None) -> tupl
         (True, False): api.channel.stream_unary,
         (True, True): api.channel.stream_stream,
     }
-    call = kinds[method.client_streaming, method.server_streaming](path)(sent, metadata=metadata, timeout=20)
+    call = kinds[method.client_streaming, method.server_streaming](path)(sent, metadata=metadata, timeout=60)
     try:
         await (call.read() if method.server_streaming else call)
     except grpc.aio.AioRpcError as error:

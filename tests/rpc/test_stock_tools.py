@@ -29,7 +29,7 @@ async def buf_curl(address: str, method: str, *bodies: dict[str, object]) -> tup
         stderr=asyncio.subprocess.PIPE,
     )
     body = "".join(json.dumps(body) for body in bodies)
-    out, err = await asyncio.wait_for(process.communicate(body.encode()), 30)
+    out, err = await asyncio.wait_for(process.communicate(body.encode()), 60)
     code = process.returncode
     assert code is not None
     answers, text = [], out.decode().strip()

@@ -52,7 +52,7 @@ async def connected(
 async def answers(address: str, authority: Certificate, client: Certificate | None = None) -> bool:
     async with connected(address, authority, client) as video:
         try:
-            return bool((await video.ListModels(video_pb2.ListModelsRequest(), timeout=10)).models)
+            return bool((await video.ListModels(video_pb2.ListModelsRequest(), timeout=60)).models)
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.UNAVAILABLE:
                 raise

@@ -111,7 +111,7 @@ async def test_a_watch_of_a_project_tells_of_finished_jobs_only_where_asked(api:
 
 
 async def test_a_watch_of_a_project_tells_of_new_jobs_and_of_no_other_projects(api: Api, tmp_path: Path) -> None:
-    async with asyncio.timeout(30), aclosing(api.events(project_id="film")) as messages:
+    async with asyncio.timeout(60), aclosing(api.events(project_id="film")) as messages:
         assert (await anext(messages)).HasField("checkpoint")
         elsewhere = await api.generate(project_id="other")
         await api.finished(elsewhere.job_id)

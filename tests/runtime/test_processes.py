@@ -51,7 +51,7 @@ async def test_a_program_answers_and_ends_with_its_input() -> None:
     assert [await process.readline(), await process.readline()] == [b"one\n", b"two\n"]
     assert process.running
     process.close()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await process.wait() == 0
     assert not process.running
 
@@ -68,7 +68,7 @@ async def test_a_signal_that_ends_a_program_is_its_exit_status(by: signal.Signal
 
     process.kill() if by is signal.SIGKILL else process.terminate()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await process.wait() == -by
         assert await process.readline() == b""
     process.kill()
@@ -80,7 +80,7 @@ async def test_a_program_that_leaves_input_unread_has_only_ended() -> None:
     process = await Process.start("sh", "-c", "read line; exit 3", env=ENV)
     await process.send(b"read\nunread\n")
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await process.readline(), await process.wait()) == (b"", 3)
     process.close()
 
@@ -93,7 +93,7 @@ async def test_whoever_gives_up_waiting_leaves_the_end_to_the_next() -> None:
 
     process.close()
 
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await process.wait() == 0
 
 

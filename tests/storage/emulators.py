@@ -52,7 +52,7 @@ class Emulator(Protocol):
 
 def request(address: str, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None) -> bytes:
     """Sends a request as it is, with a path that no client would send."""
-    connection = http.client.HTTPConnection(address, timeout=20)
+    connection = http.client.HTTPConnection(address, timeout=60)
     try:
         connection.putrequest(method, path, skip_accept_encoding=True)
         for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
@@ -97,7 +97,7 @@ def running(command: list[str], ready: str, *, cwd: Path, environ: Mapping[str, 
                 finally:
                     # Also where the context fails: the drain ends with what it drains.
                     process.terminate()
-                    drain.wait(20)
+                    drain.wait(60)
         finally:
             process.kill()
 

@@ -41,7 +41,7 @@ async def test_a_store_that_refuses_is_unavailable_with_its_reason_and_no_secret
 
 async def test_a_store_that_is_silent_or_gone_is_unavailable_in_time(bucket: Bucket, proxy: Proxy) -> None:
     url, options = proxy.before(bucket)
-    async with open_storage(url, **{**options, "read_timeout": 0.5}) as storage, asyncio.timeout(20):
+    async with open_storage(url, **{**options, "read_timeout": 0.5}) as storage, asyncio.timeout(60):
         for act in ("hang", "drop"):
             acts: Act = act  # type: ignore[assignment]  # one of its words
             proxy.act = lambda _, acts=acts: acts

@@ -196,7 +196,7 @@ async def test_a_missing_package_is_named_with_the_extra_that_brings_it(url: str
         stdout=asyncio.subprocess.PIPE,
         env={"PYTHONPATH": ":".join(sys.path), "AWS_PROFILE": "somebody"},
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         output, _ = await process.communicate()
 
     assert f"needs the package {package}: pip install 'evergreen-video[{extra}]'" in output.decode()

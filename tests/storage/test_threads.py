@@ -34,7 +34,7 @@ async def test_whoever_is_cancelled_again_and_again_still_ends_after_the_call(th
 
     def call() -> None:
         loop.call_soon_threadsafe(begun.set)
-        go_on.wait(30)
+        go_on.wait(120)
         ended.set()
 
     waiting = asyncio.create_task(threads.run(call))
@@ -84,7 +84,7 @@ async def test_leaving_ends_however_long_its_thread_was_held_up(threads: Threads
             written.clear()
             async with WriteBehind(threads, lambda _: loop.call_soon_threadsafe(written.set), most=9) as writes:
                 await writes.put("first", 1)
-                await asyncio.wait_for(written.wait(), 30)
+                await asyncio.wait_for(written.wait(), 60)
                 let_others_run()
                 await writes.put("second", 1)
                 hold_others_up(seconds=0.004)

@@ -65,7 +65,7 @@ async def test_replicas_that_have_gone_leave_no_row_behind(postgres: Postgres) -
         async with lease.open():
             reaper = Reaper(database=database, lease=lease, handover=NothingRuns(), taken_over=lambda _: None)
             reaping = asyncio.create_task(reaper.run())
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 while (left := await replicas_in(database)) != ["replica-1"]:
                     assert "replica-1" in left
             reaping.cancel()

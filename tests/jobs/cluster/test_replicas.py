@@ -205,7 +205,7 @@ async def test_an_upload_that_is_given_up_leaves_its_scene_free(replica: Replica
     delete = scene_pb2.DeleteSceneRequest(project_id="film", scene_id="scene-1")
     # With force the deletion waits for whoever still writes; for one that never leaves it would wait in vain.
     delete.force = True
-    await api.scene.DeleteScene(delete, timeout=20)
+    await api.scene.DeleteScene(delete, timeout=60)
     await writers_become(url, 0)
 
 

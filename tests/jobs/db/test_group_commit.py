@@ -39,7 +39,7 @@ class Book:
     def hold(self) -> Callable[[], None]:
         """Keeps the lane busy until what it gives is called."""
         held = threading.Event()
-        self.submit(lambda _db: held.wait(30))
+        self.submit(lambda _db: held.wait(120))
         return held.set
 
     def names(self) -> list[str]:
@@ -160,11 +160,11 @@ async def test_lanes_do_not_wait_for_one_another(book: Book) -> None:
         # SQLite has one lock for all: given back, so that only the lane is held.
         db.rollback()
         begun.set()
-        return release.wait(30)
+        return release.wait(120)
 
     first = book.submit(held, lane="one")
-    await asyncio.to_thread(begun.wait, 30)
-    async with asyncio.timeout(30):
+    await asyncio.to_thread(begun.wait, 60)
+    async with asyncio.timeout(60):
         assert await book.submit(entry("b"), lane="other") == "b"
     assert not first.done()
     release.set()

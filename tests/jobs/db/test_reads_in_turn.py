@@ -21,7 +21,7 @@ async def test_a_read_that_fails_tells_its_caller_and_keeps_no_place(tmp_path: P
     def fail(_db: sa.Connection) -> int:
         raise ValueError("no such text")
 
-    async with open_database(url_of(tmp_path)) as database, asyncio.timeout(30):
+    async with open_database(url_of(tmp_path)) as database, asyncio.timeout(60):
         for _ in range(2 * READERS):
             with pytest.raises(ValueError, match="no such text"):
                 await database.read_in_turn(fail, owner="film")
@@ -32,7 +32,7 @@ async def test_a_read_that_fails_tells_its_caller_and_keeps_no_place(tmp_path: P
 async def test_a_read_that_is_given_up_before_it_begins_is_not_made_and_keeps_no_place(tmp_path: Path) -> None:
     made: list[int] = []
 
-    async with open_database(url_of(tmp_path)) as database, asyncio.timeout(30):
+    async with open_database(url_of(tmp_path)) as database, asyncio.timeout(60):
         for _ in range(2 * READERS):
             database.read_in_turn(lambda _db: made.append(1), owner="film").cancel()
 
@@ -44,6 +44,6 @@ async def test_a_read_that_comes_after_the_end_fails_instead_of_waiting(tmp_path
     async with open_database(url_of(tmp_path)) as database:
         pass
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         with pytest.raises(RuntimeError):
             await database.read_in_turn(number, owner="film")

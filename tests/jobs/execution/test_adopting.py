@@ -42,7 +42,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[Open]:
 
 
 async def looked(context: StepContext) -> Job:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         return await submit(context, await context.store.get("job-1"), "me")
 
 

@@ -56,7 +56,7 @@ async def accepted(steps: Stepping) -> str:
 
 async def run(steps: Stepping) -> Job:
     """Runs the job to its end, or to where another execution owns it."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await steps.runner.run(JOB_ID, 1, 0)
     return await steps.store.get(JOB_ID)
 
@@ -74,7 +74,7 @@ async def test_a_job_is_run_as_soon_as_the_database_is_back(tmp_path: Path) -> N
             with away(steps.database):
                 running = steps.start(job_id)
                 await said.until("job not claimed")
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await running
 
         assert (await steps.store.get(job_id)).task_id == "task-1"
@@ -96,7 +96,7 @@ async def test_a_job_that_cannot_be_read_is_run_as_soon_as_it_can(odd: str, tmp_
             running = steps.start(job_id)
             await said.until("job not claimed")
             write(whole)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await running
 
         assert (await steps.store.get(job_id)).task_id == "task-1"
@@ -128,7 +128,7 @@ async def test_a_warning_that_cannot_be_written_is_written_once_the_database_is_
             running = steps.start(await accepted(steps))
             await said.until("job not warned")
             absence.close()
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 await running
         job = await steps.store.get(JOB_ID)
 
@@ -189,7 +189,7 @@ async def test_an_answer_that_comes_after_another_execution_gave_the_job_up_ends
     async with stepping(tmp_path, Script()) as steps:
         provider = Late(steps)
         await accepted(steps)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await Runner(replace(steps.context, provider=provider)).run(JOB_ID, 1, 0)
         job = await steps.store.get(JOB_ID)
 
@@ -206,7 +206,7 @@ async def test_a_job_that_another_execution_gave_up_though_nothing_was_sent_is_q
     async with stepping(tmp_path, Script()) as steps:
         provider = Late(steps, failure)
         await accepted(steps)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await Runner(replace(steps.context, provider=provider)).run(JOB_ID, 1, 0)
         job = await steps.store.get(JOB_ID)
 

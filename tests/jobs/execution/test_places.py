@@ -44,7 +44,7 @@ class Provider:
         return Submission(task_id=f"task-{spec.prompt_text}", estimated_millicredits=None)  # type: ignore[attr-defined]
 
     async def until_asked(self, times: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(self.asked) < times:
                 self.changed.clear()
                 await self.changed.wait()
@@ -116,7 +116,7 @@ async def test_an_intent_bears_the_time_at_which_it_was_recorded_and_not_asked_f
 
         def slow(_db: object) -> None:
             nonlocal time
-            assert asked.wait(20)
+            assert asked.wait(120)
             time += timedelta(seconds=10)
 
         def guard() -> Callable[[], None]:

@@ -85,7 +85,7 @@ async def test_a_run_that_waits_to_prepare_ends_when_a_newer_one_of_its_job_begi
         older = await begin(steps, group, "greedy", "twice")
         newer = group.create_task(steps.runner.run("twice", 1, 0))
 
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await older
         assert not newer.done()
         assert script.fetching["greedy"] == AT_ONCE
@@ -140,12 +140,12 @@ async def test_reads_that_hang_keep_their_own_project_waiting_and_no_other() -> 
         begun.append("greedy")
         if len(begun) == 2:
             both.set()
-        released.wait(20)
+        released.wait(120)
 
     async with FileThreads(4) as files:
         hanging = [asyncio.create_task(files.run(hang, owner="greedy")) for _ in range(20)]
         assert await files.run(lambda: "read", owner="honest") == "read"
-        assert await asyncio.to_thread(both.wait, 20)
+        assert await asyncio.to_thread(both.wait, 60)
         assert len(begun) == 2
 
         # Whoever has gone leaves its thread at work, and its place taken.

@@ -68,7 +68,7 @@ async def test_a_stop_while_the_intent_is_recorded_leaves_no_intent_without_its_
         # The store asks for the time within its transaction.
         if armed.is_set():
             begun.set()
-            assert go_on.wait(20)
+            assert go_on.wait(120)
         return NOW
 
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
@@ -84,7 +84,7 @@ async def test_a_stop_while_the_intent_is_recorded_leaves_no_intent_without_its_
             )
             armed.set()
             submitting = asyncio.create_task(submit(context, await store.get("job-1"), "me"))
-            await asyncio.to_thread(begun.wait, 20)
+            await asyncio.to_thread(begun.wait, 60)
             submitting.cancel()
             await asyncio.wait({submitting})
             go_on.set()
@@ -133,7 +133,7 @@ async def test_an_answer_that_the_database_does_not_take_is_offered_again_after_
                 clock=lambda: NOW,
                 random=patience,
             )
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 job = await submit(context, await store.get("job-1"), "me")
 
     assert (job.task_id, provider.made, patience.pauses) == ("task-1", ["task-1"], 3)
@@ -170,7 +170,7 @@ async def test_another_executions_answer_is_not_waited_for_any_longer_by_a_clock
             clock=lambda: NOW - timedelta(days=1),
             monotonic=lambda: now,
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             job = await submit(context, await store.get("job-1"), "me")
 
     assert (job.state, job.error.reason) == (State.NEEDS_ATTENTION, "SUBMISSION_UNKNOWN")

@@ -127,12 +127,12 @@ async def test_who_reads_much_has_one_thread_and_leaves_the_others_theirs(databa
     def work(name: str, _db: sa.Connection) -> None:
         begun.append(name)
         one_more.release()
-        release.wait(30)
+        release.wait(120)
 
     greedy = [database.read_in_turn(partial(work, f"greedy {number}"), owner="greedy") for number in range(50)]
     honest = database.read_in_turn(partial(work, "honest"), owner="honest")
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             for _ in range(2):
                 await asyncio.to_thread(one_more.acquire)
             assert set(begun) == {"greedy 0", "honest"}
@@ -149,7 +149,7 @@ async def test_a_thread_counts_as_busy_until_its_reading_ends_though_nobody_wait
 
     def work(_db: sa.Connection) -> None:
         begun.release()
-        release.wait(30)
+        release.wait(120)
 
     first = database.read_in_turn(work, owner="greedy")
     await asyncio.to_thread(begun.acquire)
@@ -158,7 +158,7 @@ async def test_a_thread_counts_as_busy_until_its_reading_ends_though_nobody_wait
     for given_up in later[:4]:
         given_up.cancel()
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             assert await database.read(lambda db: db.execute(sa.select(1)).scalar()) == 1
         assert not begun.acquire(blocking=False), "one that waited for its turn has begun"
     finally:

@@ -148,7 +148,7 @@ async def test_a_large_body_arrives_whole() -> None:
 @pytest.fixture
 def listener() -> "socket.socket":
     found = socket.create_server(("127.0.0.1", 0))
-    found.settimeout(5)
+    found.settimeout(60)
     return found
 
 
@@ -200,7 +200,7 @@ async def test_nothing_is_ever_sent_when_before_send_raises(listener: socket.soc
                 await client.create(SPEC, MEDIA, before_send=before_send)
         connection, _ = listener.accept()
         with connection:
-            connection.settimeout(5)
+            connection.settimeout(60)
             received = connection.recv(65536)
 
     assert raised.value is stop

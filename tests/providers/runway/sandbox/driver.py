@@ -123,6 +123,6 @@ async def raw(caller: Caller, head: str, sent: bytes = b"") -> tuple[int, str]:
     host, port = caller.url.removeprefix("http://").rsplit(":", 1)
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(head.replace("\n", "\r\n").encode("latin-1") + sent)
-    answer = (await asyncio.wait_for(reader.read(), 20)).decode(errors="replace")
+    answer = (await asyncio.wait_for(reader.read(), 60)).decode(errors="replace")
     writer.close()
     return int(answer.split(" ", 2)[1]), answer
