@@ -26,6 +26,7 @@ from evergreen_server import app
 from evergreen_server.config import Config
 from evergreen_server.providers.runway.sandbox import SANDBOX_KEY, Sandbox, Settings
 from tests.loopback import ACCEPT_TURNS, turns
+from tests.preloaded import Preloaded, can_be_preloaded
 
 SAMPLES = Path(__file__).parent / "samples"
 SPEED = 50.0
@@ -316,15 +317,21 @@ class ServerProcess:
         *,
         program: Sequence[str] = ("-m", "evergreen_server", "serve"),
         log: IO[bytes] | None = None,
+        preload: bool = True,
     ) -> None:
+        """Takes `preload` as False where the whole start is what is tested, or the memory."""
         self._environ = {**os.environ, **environment(data_dir, provider_url), **(changes or {})}
         self._program = program
         self._log = log or (data_dir.parent / f"{data_dir.name}.log").open("ab")
-        self._process: asyncio.subprocess.Process | None = None
+        self._preload = preload and can_be_preloaded(program)
+        self._process: asyncio.subprocess.Process | Preloaded | None = None
         self._channel: grpc.aio.Channel | None = None
 
     async def launch(self) -> None:
         """Starts the process, and waits for nothing."""
+        if self._preload:
+            self._process = await Preloaded.start(*self._program, env=self._environ, stderr=self._log)
+            return
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *self._program,

@@ -173,14 +173,14 @@ async def test_a_port_in_use_is_named_and_nothing_stays_locked(tmp_path: Path, s
 
 
 async def test_sigterm_during_the_start_leaves_nothing_behind(tmp_path: Path, sandbox: Control) -> None:
-    async with ServerProcess(tmp_path / "data", sandbox.url) as process:
+    async with ServerProcess(tmp_path / "data", sandbox.url, preload=False) as process:
         begun = time.monotonic()
         api = await process.start()
         took = time.monotonic() - begun
         job = await api.generate(prompt_text="kept")
         await process.end()
     for part in (0.4, 0.8, 0.95):
-        async with ServerProcess(tmp_path / "data", sandbox.url) as process:
+        async with ServerProcess(tmp_path / "data", sandbox.url, preload=False) as process:
             await process.launch()
             # Not a wait for anything: the moment is the test.
             await asyncio.sleep(part * took)

@@ -155,7 +155,7 @@ async def test_ten_thousand_watchers_at_once_are_all_accepted_and_all_told(tmp_p
         if ended.total() == 10_000:
             all_ended.set()
 
-    async with ServerProcess(tmp_path / "data", sandbox.url) as process:
+    async with ServerProcess(tmp_path / "data", sandbox.url, preload=False) as process:
         api = await process.start()
         job = await api.generate()
         await api.until(job.job_id, video_pb2.JOB_STATE_RUNNING, stage=video_pb2.JOB_STAGE_GENERATING)
