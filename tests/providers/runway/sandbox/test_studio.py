@@ -1,6 +1,7 @@
 """The workers: bounded in memory and in time, and ready for the next job after any other."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,6 +19,8 @@ PICTURE = TaskRecord(
     making={"work": "picture"},
 )  # fmt: skip
 SPEECH = replace(PICTURE, form="wav", prompt_text="word " * 2000, clip_seconds=600.0, making={"work": "speech"})
+
+ENDLESS = replace(SPEECH, making={"work": "effect"}, clip_seconds=10.0**9, form="flac")
 
 
 def names(folder: Path) -> list[str]:
@@ -49,13 +52,27 @@ async def test_a_job_that_wants_all_memory_fails_and_the_next_is_done(tmp_path: 
 
 
 async def test_a_job_that_takes_too_long_is_ended_and_the_next_is_done(tmp_path: Path) -> None:
-    endless = replace(SPEECH, making={"work": "effect"}, clip_seconds=10.0**9, form="flac")
     async with studio(tmp_path, job_seconds=3) as workshop:
         with pytest.raises(RenderFailed, match="died"):
-            await workshop.output(endless, "0.flac", scale=1.0)
+            await workshop.output(ENDLESS, "0.flac", scale=1.0)
         made = await workshop.output(PICTURE, "0.png", scale=1.0)
 
     assert names(tmp_path / "made") == [made.name]
+
+
+async def test_a_worker_that_starts_as_the_studio_closes_is_ended_with_it(tmp_path: Path) -> None:
+    for moment in range(12):
+        async with studio(tmp_path, job_seconds=20) as workshop:
+            making = asyncio.create_task(workshop.output(ENDLESS, "0.flac", scale=1.0))
+            await asyncio.sleep(0)
+            # A little further into the start each time; nothing tells of it.
+            time.sleep(moment / 2000)  # noqa: ASYNC251
+            closed = time.monotonic()
+        took = time.monotonic() - closed
+        with pytest.raises(RenderFailed):
+            await making
+
+        assert took < 15, "no job is waited for"
 
 
 async def test_a_broken_source_fails_its_own_job_alone(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Timer
+from threading import Lock, Timer
 from typing import Literal
 
 from evergreen_server.providers.runway import rendering
@@ -181,11 +181,14 @@ class _Worker:
         self._job_seconds = job_seconds
         self._process: subprocess.Popen[str] | None = None
         self._stopped = False
+        self._starting = Lock()
 
     def call(self, job: dict[str, Json]) -> dict[str, Json]:
-        if self._stopped:
-            return {"error": "the sandbox is stopping"}
-        process = self._process = self._process or self._start()
+        # Whoever stops the worker meanwhile must find the process, or nobody would end its job.
+        with self._starting:
+            if self._stopped:
+                return {"error": "the sandbox is stopping"}
+            process = self._process = self._process or self._start()
         assert process.stdin is not None
         assert process.stdout is not None
         # The bound on a job: a killed worker closes its pipe, which ends the read below.
@@ -195,7 +198,8 @@ class _Worker:
             process.stdin.write(json.dumps(job) + "\n")
             process.stdin.flush()
             line = process.stdout.readline()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):
+            # Ended by then, or its pipes closed by whoever stops it.
             line = ""
         finally:
             bound.cancel()
@@ -207,8 +211,10 @@ class _Worker:
 
     def stop(self) -> None:
         """Stops the process by killing it; a call under way in another thread then ends by itself."""
-        self._stopped = True
-        if (process := self._process) is not None:
+        with self._starting:
+            self._stopped = True
+            process = self._process
+        if process is not None:
             process.kill()
             process.wait()
             self._end(process)
