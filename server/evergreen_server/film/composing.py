@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 from evergreen_server.film.basis import basis_of
@@ -23,6 +24,8 @@ from evergreen_server.film.model import (
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.numbering import planned_seed
 from evergreen_server.film.prompts import Prompt, clip_prompt, picture_prompt
+from evergreen_server.film.screenplay.sentences import sentences_of
+from evergreen_server.film.screenplay.speech import speech_seconds
 from evergreen_server.ports.specs import GenerationSpec, Media, Operation, Role
 from evergreen_server.ports.timeline import Source
 
@@ -113,13 +116,14 @@ def compose_clip(
     if form is None:
         raise ValueError(f"{models.clip.model} makes no clip of {shot.shot_id}, which begins with {shot.first_frame}")
     lengths = lengths_of(scene, plan.settings, models, measured)
-    spoken = _spoken_in(scene, shot, lengths) if plan.settings.speech is Speech.IN_CLIP else ()
+    language = plan.settings.language
+    spoken = _spoken_in(scene, shot, lengths, language) if plan.settings.speech is Speech.IN_CLIP else ()
     prompt = clip_prompt(
         motion=_motion(plan, shot),
         camera=shot.camera,
-        spoken=spoken,
+        spoken=tuple(spoken),
         most=form.prompt_most,
-        language=plan.settings.language,
+        language=language,
     )
     media: tuple[Media, ...] = ()
     files: Files = {}
@@ -237,20 +241,19 @@ def _length(scene: PlannedScene, shot: PlannedShot, lengths: SceneLengths) -> Sh
     return next(length for one, length in zip(scene.shots, lengths.shots, strict=True) if one.shot_id == shot.shot_id)
 
 
-def _spoken_in(scene: PlannedScene, shot: PlannedShot, lengths: SceneLengths) -> tuple[PlannedLine, ...]:
-    """Returns the lines that begin while a shot is seen; the last shot has all that begin later."""
-    begin = 0.0
-    for one, length in zip(scene.shots, lengths.shots, strict=True):
-        end = begin + length.seconds
-        if one.shot_id == shot.shot_id:
-            last = one.shot_id == scene.shots[-1].shot_id
-            return tuple(
-                line
-                for line, place in zip(scene.lines, lengths.lines, strict=True)
-                if begin <= place.start and (last or place.start < end)
-            )
-        begin = end
-    return ()
+def _spoken_in(scene: PlannedScene, shot: PlannedShot, lengths: SceneLengths, language: str) -> Iterator[PlannedLine]:
+    """Yields what is said while a shot is seen, by the sentences that begin in it; the last shot has all later ones."""
+    ends = list(accumulate(length.seconds for length in lengths.shots))
+    own = next(index for index, one in enumerate(scene.shots) if one.shot_id == shot.shot_id)
+    for line, place in zip(scene.lines, lengths.lines, strict=True):
+        said: list[str] = []
+        start = place.start
+        for sentence in sentences_of(line.text, language):
+            if next((index for index, end in enumerate(ends) if start < end), len(ends) - 1) == own:
+                said.append(sentence)
+            start += speech_seconds(sentence)
+        if said:
+            yield replace(line, text=" ".join(said))
 
 
 def _shortened(prompt: Prompt, item_id: str, output: str) -> tuple[FilmWarning, ...]:
