@@ -24,6 +24,7 @@ from evergreen_server.jobs.intake import (
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import RequestReused
 from evergreen_server.jobs.model.job import JobRequest
+from evergreen_server.jobs.model.names import FILM_REQUESTS
 from evergreen_server.jobs.model.states import OnUnknownSubmission, State
 from evergreen_server.jobs.store.backlog import Backlog, QueueFull
 from evergreen_server.jobs.store.jobs import JobStore
@@ -166,6 +167,17 @@ async def test_the_same_request_again_finds_its_job_and_another_is_refused(datab
     assert again == Accepted(job=first.job, known=True)
     assert caught.value.job_id == first.job.job_id
     assert await door.count() == 1
+
+
+async def test_the_ids_of_a_films_requests_are_refused(database: Database) -> None:
+    door = door_to(database)
+    forged = replace(REQUEST, request_id=f"{FILM_REQUESTS}{'0' * 64}")
+
+    with pytest.raises(InvalidRequest) as caught:
+        await door.intake.accept(forged)
+
+    assert [error.field for error in caught.value.field_errors] == ["request_id"]
+    assert await door.count() == 0
 
 
 async def test_of_equal_requests_at_once_one_makes_the_job_and_the_others_know_it(database: Database) -> None:

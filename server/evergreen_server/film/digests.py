@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+from evergreen_server.jobs.model.names import FILM_REQUESTS
+
 __all__ = [
-    "REQUEST_PREFIX",
     "Basis",
     "Currency",
     "Json",
@@ -27,9 +28,6 @@ __all__ = [
 ]
 
 Json: TypeAlias = bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"] | None
-
-REQUEST_PREFIX: Final = "evergreen.film:"
-"""Begins the request_id of each job of a film; no caller may use it."""
 
 
 class Member(StrEnum):
@@ -133,7 +131,7 @@ def digest_of(base: str, take: int) -> str:
 
 def request_id(digest: str) -> str:
     """Returns the request_id of the job that makes an output, of 79 characters."""
-    return REQUEST_PREFIX + digest
+    return FILM_REQUESTS + digest
 
 
 def _sha256(value: Json) -> str:

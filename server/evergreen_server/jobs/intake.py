@@ -20,6 +20,7 @@ from typing import Protocol
 
 from evergreen_server.jobs.model.errors import JobError
 from evergreen_server.jobs.model.job import Job, JobRequest
+from evergreen_server.jobs.model.names import FILM_REQUESTS
 from evergreen_server.jobs.model.states import OnUnknownSubmission
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.ledger import PriceUnknown
@@ -112,7 +113,7 @@ class Intake:
         Raises what the module names.
         """
         try:
-            accepted, estimate = self._judge(request)
+            accepted, estimate = self.judge(request)
         except (InvalidRequest, PriceUnknown, CreditsExceeded):
             # An accepted request stays accepted, whatever the rules are by now.
             known = await self._known(request)
@@ -129,7 +130,7 @@ class Intake:
         Records nothing. Raises what `accept` would, but for SceneBusy and QueueFull, which are soon over.
         """
         try:
-            _, estimate = self._judge(request)
+            _, estimate = self.judge(request)
         except (InvalidRequest, PriceUnknown, CreditsExceeded):
             await self._known(request)
             raise
@@ -143,7 +144,7 @@ class Intake:
             return None
         return await self._store.find(request.project_id, request.request_id, request.digest)
 
-    def _judge(self, request: GenerationRequest) -> tuple[JobRequest, int | None]:
+    def judge(self, request: GenerationRequest) -> tuple[JobRequest, int | None]:
         """Returns the request as it is stored, and its price in millicredits.
 
         Raises InvalidRequest, PriceUnknown, CreditsExceeded.
@@ -220,6 +221,9 @@ def _key_errors(request: GenerationRequest) -> Iterator[FieldError]:
         yield FieldError(field="project_id", description=text)
     if not REQUEST_ID.fullmatch(request.request_id):
         text = "required: 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
+        yield FieldError(field="request_id", description=text)
+    elif request.request_id.startswith(FILM_REQUESTS):
+        text = f"the service itself gives ids that begin with {FILM_REQUESTS}"
         yield FieldError(field="request_id", description=text)
 
 

@@ -303,8 +303,62 @@ film_runs = sa.Table(
     sa.Column("reserved_millicredits", sa.BigInteger, nullable=False, comment="By the jobs of the run."),
     sa.Column("spent_millicredits", sa.BigInteger, nullable=False, comment="By the jobs of the run."),
     sa.Column("keeps", sa.Boolean, nullable=False, comment="Whether what jobs give back is held for others."),
+    sa.Column("kind", sa.String, nullable=False),
+    sa.Column("plan_revision", sa.Integer, nullable=False, comment="Of the plan that was approved last."),
+    sa.Column("terms", sa.JSON, nullable=False, comment="What the caller asked for; never changes."),
+    sa.Column("passed", sa.JSON, nullable=False, comment="The gates that were approved."),
+    sa.Column("takes", sa.JSON, nullable=False, comment="By digest of a basis, which further take was approved."),
+    sa.Column("approval", sa.JSON, comment="The last approval, so that it can be repeated without effect."),
+    sa.Column("finish_by", sa.BigInteger),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("stage", sa.String, nullable=False),
+    sa.Column("gate", sa.String),
+    sa.Column("revision", sa.BigInteger, nullable=False, comment="Of the state that callers see."),
+    sa.Column("leg", sa.Integer, nullable=False, comment="Which workflow is to run it: one for each approval."),
+    sa.Column("execution", sa.String, nullable=False, comment="The token of the newest; no other changes anything."),
+    sa.Column("replica", sa.String, nullable=False),
+    sa.Column("troubles", sa.JSON, nullable=False),
+    sa.Column("warnings", sa.JSON, nullable=False),
+    sa.Column("error", sa.JSON),
     sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger),
     comment="Changed under the lock of the project alone.",
+)
+
+
+film_outputs = sa.Table(
+    "film_outputs",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("film_id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, primary_key=True, comment="Of this take; the job's request_id is made of it."),
+    sa.Column("item_id", sa.String, nullable=False, comment="The shot or the line."),
+    sa.Column("output", sa.String, nullable=False),
+    sa.Column("base", sa.String, nullable=False, comment="The digest of what it is made from, whichever take."),
+    sa.Column("basis", sa.JSON, nullable=False),
+    sa.Column("take", sa.Integer, nullable=False),
+    sa.Column("run", sa.Integer, nullable=False, comment="That had it made."),
+    sa.Column("job_id", sa.String, nullable=False),
+    sa.Column("scene_id", sa.String, nullable=False),
+    sa.Column("asset", sa.String, comment="Null until the file is there and was read."),
+    sa.Column("sha256", sa.String),
+    sa.Column("size_bytes", sa.BigInteger),
+    sa.Column("seconds", sa.Float),
+    sa.Column("millicredits", sa.BigInteger, comment="What it cost."),
+    sa.Column("made_at", sa.BigInteger),
+    sa.Index("film_outputs_by_job", "job_id"),
+    comment="What the jobs of a film were asked for and have made; outlives the jobs.",
+)
+
+
+film_takes = sa.Table(
+    "film_takes",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("base", sa.String, primary_key=True),
+    sa.Column("take", sa.Integer, nullable=False),
+    comment="The newest take of each digest. Outlives the film, so that a film made again asks for no old job.",
 )
 
 

@@ -10,6 +10,10 @@ If another file has such a name already, a letter behind the number makes the ne
 import re
 from collections.abc import Iterator
 from string import ascii_lowercase
+from typing import Final
+
+FILM_REQUESTS: Final = "evergreen.film:"
+"""Begins the request_id of each job of a film, and of no other."""
 
 # An id of `runtime/ids.py`, in either case: some disks do not distinguish them.
 _OF_JOB = re.compile(r"\w+/([0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})-.+", re.I | re.A)

@@ -75,42 +75,53 @@ class JobStore(JobReader):
         replaced, PriceUnknown and ProjectCreditsExceeded by the project's cap, and QueueFull if too many jobs wait, of
         the project or in all.
         """
+        accept = partial(self.accept_in, request=request, job_id=job_id, estimated_millicredits=estimated_millicredits)
+        return await self.write(lambda db: accept(db, inline=inline), project_id=request.project_id)
+
+    def accept_in(
+        self,
+        db: sa.Connection,
+        *,
+        request: JobRequest,
+        job_id: str,
+        estimated_millicredits: int | None,
+        inline: Mapping[str, bytes],
+    ) -> tuple[Job, list[Change]]:
+        """Does within a transaction what `accept` does, and raises what it raises, FilmCreditsExceeded besides.
+
+        What it raises leaves nothing behind.
+        """
         now = self._clock()
-        job = Job(
+        revision = lock_project(db, request.project_id, now) + 1
+        # Under the lock, so that of two that come at once the second finds the first one's job.
+        existing = find_request(db, request.project_id, request.request_id, request.digest)
+        if existing is not None:
+            return existing, []
+        key = {"project_id": request.project_id, "request_id": request.request_id}
+        for scene_id in sorted({request.scene_id, *(scene_id for scene_id, _ in named_by(request))}):
+            refuse_marked(db, request.project_id, scene_id)
+        self._refuse(db, request)
+        ledger.check_first(db, request, estimated_millicredits, self._caps.of(request.project_id))
+        self._backlog.admit(db, request.project_id)
+        accepted = Job(
             job_id=job_id,
             request=request,
+            revision=revision,
             estimated_millicredits=estimated_millicredits,
             created_at=now,
             updated_at=now,
         )
-
-        def work(db: sa.Connection) -> tuple[Job, list[Change]]:
-            revision = lock_project(db, request.project_id, now) + 1
-            # Under the lock, so that of two that come at once the second finds the first one's job.
-            existing = find_request(db, request.project_id, request.request_id, request.digest)
-            if existing is not None:
-                return existing, []
-            key = {"project_id": request.project_id, "request_id": request.request_id}
-            for scene_id in sorted({request.scene_id, *(scene_id for scene_id, _ in named_by(request))}):
-                refuse_marked(db, request.project_id, scene_id)
-            self._refuse(db, request)
-            ledger.check_first(db, request, estimated_millicredits, self._caps.of(request.project_id))
-            self._backlog.admit(db, request.project_id)
-            accepted = replace(job, revision=revision)
-            db.execute(queries.INSERT_REQUEST, {**key, "digest": request.digest, "job_id": job_id})
-            row = {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)}
-            db.execute(queries.INSERT_JOB, row)
-            if inline:
-                rows = [{"job_id": job_id, "digest": digest, "data": data} for digest, data in inline.items()]
-                db.execute(queries.INSERT_INLINE, rows)
-            if needs := needs_of(job_id, request):
-                db.execute(queries.INSERT_NEEDS, needs)
-            self._write_events(db, [(EventKind.CREATED, accepted)], now)
-            ledger.reserve(db, accepted, now)
-            self._enqueue(db, accepted)
-            return accepted, [Change(project_id=request.project_id, job_id=job_id)]
-
-        return await self.write(work, project_id=request.project_id)
+        db.execute(queries.INSERT_REQUEST, {**key, "digest": request.digest, "job_id": job_id})
+        db.execute(queries.INSERT_JOB, {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)})
+        if inline:
+            rows = [{"job_id": job_id, "digest": digest, "data": data} for digest, data in inline.items()]
+            db.execute(queries.INSERT_INLINE, rows)
+        if needs := needs_of(job_id, request):
+            db.execute(queries.INSERT_NEEDS, needs)
+        self._write_events(db, [(EventKind.CREATED, accepted)], now)
+        ledger.reserve(db, accepted, now)
+        self._enqueue(db, accepted)
+        return accepted, [Change(project_id=request.project_id, job_id=job_id)]
 
     async def check_cap(self, project_id: str, estimated_millicredits: int | None) -> None:
         """Raises PriceUnknown, ProjectCreditsExceeded if a job of this price would be refused now."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from evergreen_server.film.deciding import (
+from evergreen_server.film.model import OnShotFailure, OutputKind
+from evergreen_server.film.runs.deciding import (
     AT_ONCE,
     Child,
     Decision,
@@ -19,7 +20,6 @@ from evergreen_server.film.deciding import (
     Trouble,
     decide,
 )
-from evergreen_server.film.model import OnShotFailure, OutputKind
 from evergreen_server.jobs.model.held import FilmCreditsExceeded, Held
 
 PICTURE, CLIP, SPEECH = OutputKind.PICTURE, OutputKind.CLIP, OutputKind.SPEECH

@@ -20,6 +20,7 @@ __all__ = [
     "Item",
     "Run",
     "Status",
+    "Statuses",
     "Then",
     "Trouble",
     "decide",
@@ -198,12 +199,29 @@ def _beyond(run: Run, *, gated: bool) -> Then:
 
 def statuses(items: Iterable[Item]) -> dict[str, Status]:
     """Returns how each output stands, by its key."""
-    found: dict[str, Status] = {}
-    kinds: dict[str, OutputKind] = {}
+    found = Statuses()
     for item in items:
-        found[item.key] = _status(item, [(kinds[key], found[key]) for key in item.after])
-        kinds[item.key] = item.kind
-    return found
+        found.add(item)
+    return found.by_key
+
+
+class Statuses:
+    """How outputs stand, told one after the other: what one is made from may depend on how others stand."""
+
+    def __init__(self) -> None:
+        self.by_key: dict[str, Status] = {}
+        self._kinds: dict[str, OutputKind] = {}
+
+    def add(self, item: Item) -> Status:
+        """Returns how the next output stands."""
+        before = [(self._kinds[key], self.by_key[key]) for key in item.after]
+        self._kinds[item.key] = item.kind
+        self.by_key[item.key] = (status := _status(item, before))
+        return status
+
+    def over(self, keys: Iterable[str]) -> bool:
+        """Returns whether nothing more is awaited of these outputs."""
+        return all(self.by_key[key] in _OVER for key in keys)
 
 
 def _status(item: Item, before: Sequence[tuple[OutputKind, Status]]) -> Status:

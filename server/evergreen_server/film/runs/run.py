@@ -1,0 +1,187 @@
+"""The run of a film: what was asked for, how far it is, and which changes of it are allowed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Self
+
+from evergreen_server.film.digests import Redo
+from evergreen_server.film.model import FilmWarning, OnShotFailure
+from evergreen_server.film.runs.deciding import FilmGate, FilmStage
+from evergreen_server.jobs.model.held import Held
+from evergreen_server.jobs.model.job import JobFailure
+from evergreen_server.jobs.model.states import OnUnknownSubmission
+
+__all__ = [
+    "ENDED",
+    "MOVES",
+    "WAITS_FOR_PEOPLE",
+    "Approval",
+    "FilmRun",
+    "RunKind",
+    "RunState",
+    "RunTrouble",
+    "Terms",
+]
+
+
+class RunState(StrEnum):
+    """How far a run is; the last three are final."""
+
+    RUNNING = "RUNNING"
+    AWAITING_APPROVAL = "AWAITING_APPROVAL"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+    CANCELLING = "CANCELLING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+class RunKind(StrEnum):
+    PRODUCE = "PRODUCE"
+    EXPORT = "EXPORT"
+
+
+ENDED: Final = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
+WAITS_FOR_PEOPLE: Final = frozenset({RunState.AWAITING_APPROVAL, RunState.NEEDS_ATTENTION})
+"""No workflow runs meanwhile."""
+
+MOVES: Final[Mapping[RunState, frozenset[RunState]]] = {
+    RunState.RUNNING: frozenset(RunState),
+    RunState.AWAITING_APPROVAL: frozenset({RunState.RUNNING, RunState.CANCELLING}),
+    RunState.NEEDS_ATTENTION: frozenset({RunState.NEEDS_ATTENTION, RunState.RUNNING, RunState.CANCELLING}),
+    # One whose job must be resolved before it can end asks meanwhile.
+    RunState.CANCELLING: frozenset({RunState.CANCELLING, RunState.CANCELLED, RunState.FAILED, RunState.SUCCEEDED}),
+    **dict.fromkeys(ENDED, frozenset()),
+}
+"""From each state, the states that may follow."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What the caller asked of a run. It never changes."""
+
+    redo: Redo = Redo.CHANGED
+    gates: frozenset[FilmGate] = frozenset()
+    on_failure: OnShotFailure = OnShotFailure.ASK
+    max_attempts: int = 1
+    on_unknown_submission: OnUnknownSubmission = OnUnknownSubmission.ASK
+    priority: int = 0
+    stop_after: FilmStage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunTrouble:
+    """An output that somebody must decide about."""
+
+    item_id: str
+    """The shot or the line."""
+    output: str
+    job_id: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """What somebody approved: a plan and a sum, of a run as it was at a revision."""
+
+    revision: int
+    plan_revision: int
+    approved: int
+    """Millicredits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilmRun:
+    """A run as its row says."""
+
+    project_id: str
+    film_id: str
+    run: int
+    """Counts from 1 in its film."""
+    kind: RunKind = RunKind.PRODUCE
+    plan_revision: int
+    terms: Terms
+    money: Held
+    passed: frozenset[FilmGate] = frozenset()
+    takes: Mapping[str, int] = field(default_factory=dict)
+    """By the digest of what an output is made from, the take that was approved, where that is not the first."""
+    approval: Approval | None = None
+    """The last one."""
+    finish_by: datetime | None = None
+    state: RunState = RunState.RUNNING
+    stage: FilmStage = FilmStage.STORYBOARD
+    gate: FilmGate | None = None
+    """At which it waits for approval."""
+    revision: int = 0
+    leg: int = 1
+    execution: str = ""
+    replica: str = ""
+    troubles: tuple[RunTrouble, ...] = ()
+    warnings: tuple[FilmWarning, ...] = ()
+    error: JobFailure | None = None
+    created_at: datetime
+    updated_at: datetime
+    ended_at: datetime | None = None
+
+    @property
+    def key(self) -> str:
+        """Returns what names the film of all projects, for wake-ups."""
+        return f"{self.project_id}/{self.film_id}"
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ENDED
+
+    def warned(self, code: str, message: str) -> Self:
+        """Returns the run with one more warning; the same warning is kept once."""
+        warning = FilmWarning(code=code, message=message)
+        return self if warning in self.warnings else replace(self, warnings=(*self.warnings, warning))
+
+    def awaits(self, gate: FilmGate) -> Self:
+        """Returns the run waiting for approval at a gate."""
+        return replace(self, state=RunState.AWAITING_APPROVAL, gate=gate, troubles=())
+
+    def asks(self, troubles: tuple[RunTrouble, ...], error: JobFailure | None = None) -> Self:
+        """Returns the run waiting for somebody to decide about outputs, or about its sum."""
+        state = self.state if self.state is RunState.CANCELLING else RunState.NEEDS_ATTENTION
+        return replace(self, state=state, troubles=troubles, error=error)
+
+    def approved(self, approval: Approval, *, quote: int, takes: Mapping[str, int]) -> Self:
+        """Returns the run going on, with one more leg, with the quote of what is still to be made held.
+
+        Raises FilmCreditsExceeded if the sum has no room for the quote.
+        """
+        passed = self.passed if self.gate is None else self.passed | {self.gate}
+        return replace(
+            self,
+            state=RunState.RUNNING,
+            gate=None,
+            passed=passed,
+            troubles=(),
+            error=None,
+            money=self.money.approve(approval.approved, quote=quote),
+            takes={**self.takes, **takes},
+            approval=approval,
+            plan_revision=approval.plan_revision,
+            leg=self.leg + 1,
+        )
+
+    def cancelling(self, error: JobFailure | None = None) -> Self:
+        """Returns the run ending; what it held is released at once. Where it waited for people, a leg ends it."""
+        waited = self.state in WAITS_FOR_PEOPLE
+        return replace(
+            self,
+            state=RunState.CANCELLING,
+            gate=None,
+            troubles=(),
+            error=error,
+            money=self.money.release(),
+            leg=self.leg + waited,
+        )
+
+    def ends(self, state: RunState, error: JobFailure | None = None) -> Self:
+        """Returns the run in a final state. What it still held is released."""
+        return replace(self, state=state, gate=None, money=self.money.release(), error=error)

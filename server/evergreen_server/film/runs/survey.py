@@ -1,0 +1,58 @@
+"""What the store has of a film: which files of callers, by their content, and which made outputs are gone."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import partial
+
+from evergreen_server.film.composing import File
+from evergreen_server.film.runs.looking import Store
+from evergreen_server.film.runs.rows import FilmOutput
+from evergreen_server.runtime.threads import FileThreads
+from evergreen_storage import Meta, NotFound, SceneStore
+
+__all__ = ["Surveyor"]
+
+
+class Surveyor:
+    """Reads files of scenes. Projects get the threads for it in turn."""
+
+    def __init__(self, *, scenes: SceneStore, threads: FileThreads) -> None:
+        self._scenes = scenes
+        self._threads = threads
+
+    async def survey(self, project_id: str, files: Iterable[File], outputs: Iterable[FilmOutput]) -> Store:
+        """Returns what is there of these files, and of these outputs. Raises StorageError."""
+        found: dict[File, str] = {}
+        for scene_id, asset in sorted(set(files)):
+            if (sha256 := await self.sha256(project_id, scene_id, asset)) is not None:
+                found[scene_id, asset] = sha256
+        made = {(row.source.scene_id, row.source.asset): row.size_bytes for row in outputs if row.source is not None}
+        gone, away = set[File](), False
+        for scene_id in sorted({scene_id for scene_id, _ in made}):
+            listed = await self._scenes.files(project_id, scene_id)
+            for place in made:
+                if place[0] != scene_id:
+                    continue
+                here = _in_folder(listed, place[1])
+                away = away or here is None
+                if here is not None and here != made[place]:
+                    gone.add(place)
+        return Store(files=found, gone=frozenset(gone), away=away)
+
+    async def sha256(self, project_id: str, scene_id: str, asset: str) -> str | None:
+        """Returns the SHA-256 (hex) of a file; None if there is none. Raises StorageError."""
+        digest = hashlib.sha256()
+        try:
+            async for chunk in self._scenes.open(project_id, scene_id, asset):
+                await self._threads.run(partial(digest.update, chunk), owner=project_id)
+        except NotFound:
+            return None
+        return digest.hexdigest()
+
+
+def _in_folder(listed: Mapping[str, Mapping[str, Meta] | None], asset: str) -> int | None:
+    """Returns the size of a listed file; -1 if there is none, None if its folder could not be listed."""
+    folder = listed.get(asset.partition("/")[0])
+    if folder is None:
+        return None
+    return folder[asset].size if asset in folder else -1

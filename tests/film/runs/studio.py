@@ -1,0 +1,213 @@
+"""A run with everything around it real but for the jobs, which the tests end by hand."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from evergreen_server.film.model import Plan
+from evergreen_server.film.runs.context import FilmContext
+from evergreen_server.film.runs.leg import Leg
+from evergreen_server.film.runs.run import FilmRun, Terms
+from evergreen_server.film.runs.store import RunStore
+from evergreen_server.film.runs.survey import Surveyor
+from evergreen_server.film.screenplay.speech import speech_seconds
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.intake import Intake
+from evergreen_server.jobs.model.held import Held
+from evergreen_server.jobs.model.job import Job, JobFailure, Output
+from evergreen_server.jobs.model.states import CostBasis, State
+from evergreen_server.jobs.store.ledger import Totals
+from evergreen_server.jobs.wakeups import Wakeups
+from evergreen_server.ports.specs import MediaKind
+from evergreen_server.runtime.ids import JobIds
+from evergreen_server.runtime.threads import FileThreads
+from evergreen_storage import SceneStore, open_storage
+from tests.film.planning import FILM, TABLE, Film, files, quoted
+from tests.jobs.tools import store_of
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+PROJECT = "films"
+NAMES = {
+    MediaKind.IMAGE: ("images/{}-1-1.png", "image/png"),
+    MediaKind.VIDEO: ("videos/{}-1-1.mp4", "video/mp4"),
+    MediaKind.SPEECH: ("audio/{}-1-1.mp3", "audio/mpeg"),
+}
+FAILURE = JobFailure(reason="GENERATION_FAILED", message="the provider could not make it")
+
+
+class Uris:
+    """Takes every URL."""
+
+    def uri_error(self, _uri: str) -> str | None:
+        return None
+
+
+@dataclass
+class Clock:
+    """A clock that stands still."""
+
+    at: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+@dataclass
+class Studio:
+    """The run of a film, step by step."""
+
+    context: FilmContext
+    scenes: SceneStore
+    clock: Clock
+    plans: dict[int, Plan] = field(default_factory=dict)
+    legs: list[tuple[str, str, int, int]] = field(default_factory=list)
+    leg: Leg | None = None
+
+    async def plan(self, project_id: str, film_id: str, plan_revision: int) -> Plan:
+        assert (project_id, film_id) == (PROJECT, FILM)
+        return self.plans[plan_revision]
+
+    async def start(
+        self,
+        film: Film,
+        *,
+        quote: int | None = None,
+        spare: int = 0,
+        finish_by: datetime | None = None,
+        **terms: object,
+    ) -> FilmRun:
+        """Begins a run of the plan, after what an earlier run has made of it."""
+        self.plans[len(self.plans) + 1] = film.plan
+        await self.cast(film.plan)
+        whole = (quoted(film).millicredits or 0) if quote is None else quote
+        run = FilmRun(
+            project_id=PROJECT,
+            film_id=FILM,
+            run=0,
+            plan_revision=len(self.plans),
+            terms=Terms(**terms),
+            money=Held(approved=whole + spare),
+            finish_by=finish_by,
+            created_at=self.clock.at,
+            updated_at=self.clock.at,
+        )
+        await self.context.runs.start(run, quote=whole, confirm=lambda _db: None)
+        return await self.claim()
+
+    async def cast(self, plan: Plan) -> None:
+        """Puts the files into the scene of the film that its plan names."""
+        for scene_id, asset in files(plan):
+            if asset:
+                await self.scenes.add(PROJECT, scene_id, asset, f"bytes of {asset}".encode(), "image/png")
+
+    async def claim(self) -> FilmRun:
+        """Begins the newest leg, as an engine does, also after a crash."""
+        run = await self.now()
+        claimed = await self.context.runs.claim(PROJECT, FILM, run.run, leg=run.leg, token=f"token {id(run)}")
+        assert claimed is not None
+        self.leg = Leg(self.context, claimed)
+        return claimed
+
+    async def now(self) -> FilmRun:
+        run = await self.context.runs.last(PROJECT, FILM)
+        assert run is not None
+        return run
+
+    async def step(self) -> bool:
+        assert self.leg is not None
+        return await self.leg.step()
+
+    async def rest(self, make: Callable[[Job], bool] = lambda _job: True) -> list[Job]:
+        """Goes on until the leg is over, and returns all jobs so far; `make` says whether one makes its output."""
+        while await self.step():
+            for job in await self.jobs():
+                if not job.final:
+                    await self.end(job, made=make(job))
+        return await self.jobs()
+
+    async def jobs(self) -> list[Job]:
+        """Every job of the film, in the order in which they were accepted."""
+        snapshot = await self.context.runs.snapshot(await self.now())
+        return sorted(snapshot.jobs.values(), key=lambda job: job.job_id)
+
+    async def end(self, job: Job, *, made: bool, paid: bool = True) -> Job:
+        """Has a job make its file, which the same request makes alike, or fail."""
+        if job.state is State.QUEUED:
+            await self.context.jobs.command(job.job_id, lambda old: replace(old, state=State.RUNNING))
+        if not made:
+            charged = (job.estimated_millicredits or 0) * paid
+            over = lambda old: old.charged(charged, CostBasis.CONFIRMED).failed(FAILURE)  # noqa: E731
+            return await self.context.jobs.command(job.job_id, over)
+        spec, request = job.request.spec, job.request
+        name, content_type = NAMES[spec.kind]
+        data = f"{spec.kind} of {request.digest}".encode()
+        asset = await self.scenes.add(PROJECT, request.scene_id, name.format(job.job_id), data, content_type)
+        seconds = spec.duration_seconds or (0.9 * speech_seconds(spec.prompt_text) if name[:5] == "audio" else 0)
+        output = Output(
+            path=asset.path,
+            content_type=content_type,
+            size_bytes=asset.size_bytes,
+            crc32c=asset.crc32c or 0,
+            width=1,
+            height=1,
+            duration_seconds=seconds,
+        )
+
+        def over(old: Job) -> Job:
+            paid_for = old.charged(old.estimated_millicredits or 0, CostBasis.CONFIRMED)
+            return replace(paid_for.ended(State.SUCCEEDED), outputs=(output,))
+
+        return await self.context.jobs.command(job.job_id, over)
+
+    async def project(self) -> Totals:
+        return await self.context.jobs.totals(PROJECT)
+
+    async def later(self, **times: float) -> None:
+        self.clock.at += timedelta(**times)
+
+
+@asynccontextmanager
+async def studio(path: Path, url: str) -> AsyncIterator[Studio]:
+    """Opens a database, a storage and the threads of a run."""
+    clock = Clock()
+    async with (
+        open_database(url) as database,
+        open_storage((path / "data").as_uri(), clock=clock) as storage,
+        FileThreads(4) as threads,
+    ):
+        scenes = SceneStore(storage, clock=clock)
+        jobs = store_of(database, clock=clock)
+        ids = JobIds(clock)
+        legs: list[tuple[str, str, int, int]] = []
+        context = FilmContext(
+            runs=RunStore(
+                database=database,
+                jobs=jobs,
+                clock=clock,
+                enqueue=lambda _db, *leg: legs.append(leg),
+                replica_id="local",
+            ),
+            plans=Plans(lambda: made),
+            jobs=jobs,
+            intake=Intake(store=jobs, models=TABLE, uris=Uris(), clock=clock, new_id=ids.new),
+            surveyor=Surveyor(scenes=scenes, threads=threads),
+            table=TABLE,
+            wakeups=Wakeups(),
+            threads=threads,
+            clock=clock,
+            new_id=ids.new,
+        )
+        made = Studio(context=context, scenes=scenes, clock=clock, legs=legs)
+        yield made
+
+
+@dataclass(frozen=True)
+class Plans:
+    """The plans that a studio has."""
+
+    of: Callable[[], Studio]
+
+    async def plan(self, project_id: str, film_id: str, plan_revision: int) -> Plan:
+        return await self.of().plan(project_id, film_id, plan_revision)

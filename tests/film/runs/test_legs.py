@@ -1,0 +1,292 @@
+"""A run from its approval to its end: which jobs it asks for, which it reuses, and what it does when one fails."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from evergreen_server.film.model import OnShotFailure
+from evergreen_server.film.runs.deciding import FilmGate, FilmStage
+from evergreen_server.film.runs.run import Approval, RunState
+from evergreen_server.jobs.model.errors import Superseded
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import State
+from evergreen_server.ports.specs import MediaKind
+from tests.film.planning import FILM, LAMP, film, scenes_of
+from tests.film.runs.studio import NOW, PROJECT, Studio, studio
+from tests.postgres import Postgres
+
+CLIPS = FilmStage.CLIPS
+SHORT = scenes_of(3)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Studio]:
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create()
+    async with studio(tmp_path, url) as opened:
+        yield opened
+
+
+def kinds(jobs: list[Job]) -> Counter[MediaKind]:
+    return Counter(job.request.spec.kind for job in jobs)
+
+
+def is_picture(job: Job) -> bool:
+    return job.request.spec.kind is MediaKind.IMAGE
+
+
+async def test_a_film_is_made_from_its_pictures_and_speech_to_its_clips(stand: Studio) -> None:
+    lamp = film(LAMP)
+    await stand.start(lamp, stop_after=CLIPS)
+
+    assert await stand.step()
+    first = await stand.jobs()
+    shots, lines = len(list(lamp.plan.shots())), len(list(lamp.plan.lines()))
+    assert kinds(first) == {MediaKind.IMAGE: shots, MediaKind.SPEECH: lines}
+    jobs = await stand.rest()
+
+    run = await stand.now()
+    assert run.state is RunState.SUCCEEDED
+    assert kinds(jobs)[MediaKind.VIDEO] == shots
+    assert all(job.state is State.SUCCEEDED for job in jobs)
+    spent = sum(job.charged_millicredits or 0 for job in jobs)
+    assert (run.money.held, run.money.reserved, run.money.spent) == (0, 0, spent)
+    totals = await stand.project()
+    assert (totals.reserved, totals.spent) == (0, spent)
+    assert spent <= run.money.approved
+
+
+async def test_clips_begin_with_the_pictures_that_were_made(stand: Studio) -> None:
+    await stand.start(film(SHORT), stop_after=CLIPS)
+
+    jobs = await stand.rest()
+
+    pictures = {job.request.scene_id: job.outputs[0].path for job in jobs if is_picture(job)}
+    clips = [job for job in jobs if job.request.spec.kind is MediaKind.VIDEO]
+    assert {job.request.scene_id: job.request.spec.media[0].asset for job in clips} == pictures
+
+
+async def test_the_same_plan_again_asks_for_nothing(stand: Studio) -> None:
+    short = film(SHORT)
+    await stand.start(short, stop_after=CLIPS)
+    before = await stand.rest()
+
+    await stand.start(short, quote=0, stop_after=CLIPS)
+
+    assert await stand.rest() == before
+    run = await stand.now()
+    assert (run.run, run.state, run.money.spent) == (2, RunState.SUCCEEDED, 0)
+
+
+async def test_one_changed_line_is_spoken_anew_and_nothing_else(stand: Studio) -> None:
+    short = film(SHORT)
+    await stand.start(short, stop_after=CLIPS)
+    before = await stand.rest()
+    changed = film(scenes_of(3, changed={2: "Boat 2 left the harbour long after dawn."}), short.plan)
+
+    await stand.start(changed, quote=1_000, spare=30_000, stop_after=CLIPS)
+    after = await stand.rest()
+
+    new = after[len(before) :]
+    assert [(job.request.spec.kind, job.request.scene_id) for job in new] == [(MediaKind.SPEECH, "scene-2")]
+
+
+async def test_a_file_that_was_deleted_by_hand_is_made_once_more(stand: Studio) -> None:
+    short = film(SHORT)
+    await stand.start(short, stop_after=CLIPS)
+    before = await stand.rest()
+    clip = next(job for job in before if job.request.spec.kind is MediaKind.VIDEO)
+    await stand.scenes.discard(PROJECT, clip.request.scene_id, clip.outputs[0].path)
+
+    await stand.start(short, quote=50_000, stop_after=CLIPS)
+    after = await stand.rest()
+
+    (new,) = after[len(before) :]
+    assert new.request.spec == clip.request.spec
+    assert new.request.request_id != clip.request.request_id
+    assert (await stand.now()).state is RunState.SUCCEEDED
+
+
+async def test_an_execution_that_begins_again_asks_for_no_job_twice(stand: Studio) -> None:
+    await stand.start(film(SHORT), stop_after=CLIPS)
+    await stand.step()
+    before = await stand.jobs()
+    old = stand.leg
+
+    await stand.claim()
+    await stand.step()
+
+    assert await stand.jobs() == before
+    with pytest.raises(Superseded):
+        await old.step()
+    assert len({job.request.request_id for job in await stand.rest()}) == len(await stand.jobs())
+
+
+async def test_a_gate_waits_for_its_approval_before_any_clip(stand: Studio) -> None:
+    short = film(SHORT)
+    await stand.start(short, stop_after=CLIPS, gates=frozenset({FilmGate.STORYBOARD}))
+
+    jobs = await stand.rest()
+    waiting = await stand.now()
+    assert (waiting.state, waiting.gate, kinds(jobs)[MediaKind.VIDEO]) == (
+        RunState.AWAITING_APPROVAL,
+        FilmGate.STORYBOARD,
+        0,
+    )
+
+    await approve(stand, quote=100_000)
+    await stand.claim()
+    jobs = await stand.rest()
+    assert (await stand.now()).state is RunState.SUCCEEDED
+    assert kinds(jobs)[MediaKind.VIDEO] == 3
+
+
+async def approve(stand: Studio, *, quote: int, takes: dict[str, int] | None = None) -> None:
+    run = await stand.now()
+    spent = run.money.spent + run.money.reserved
+    approval = Approval(revision=run.revision, plan_revision=run.plan_revision, approved=spent + quote)
+    await stand.context.runs.command(
+        PROJECT, FILM, run.run, lambda old: old.approved(approval, quote=quote, takes=takes or {})
+    )
+
+
+async def test_one_failure_is_asked_about_once_all_else_is_made_and_then_tried_again(stand: Studio) -> None:
+    await stand.start(film(SHORT), stop_after=CLIPS)
+
+    jobs = await stand.rest(lambda job: not (is_picture(job) and job.request.scene_id == "scene-2"))
+
+    run = await stand.now()
+    assert run.state is RunState.NEEDS_ATTENTION
+    (trouble,) = run.troubles
+    assert (trouble.item_id, trouble.output, trouble.reason) == ("scene-2.1", "picture", "GENERATION_FAILED")
+    assert kinds(jobs)[MediaKind.VIDEO] == 2
+    failed = next(job for job in jobs if job.state is State.FAILED)
+    base = next(
+        output.base for output in (await stand.context.runs.snapshot(run)).outputs if output.job_id == failed.job_id
+    )
+    await approve(stand, quote=60_000, takes={base: 2})
+    await stand.claim()
+    jobs = await stand.rest()
+    assert (await stand.now()).state is RunState.SUCCEEDED
+    assert kinds(jobs) == {MediaKind.IMAGE: 4, MediaKind.SPEECH: 6, MediaKind.VIDEO: 3}
+
+
+@pytest.mark.parametrize(
+    ("policy", "state", "clips"),
+    [
+        (OnShotFailure.SKIP, RunState.SUCCEEDED, 3),
+        (OnShotFailure.STILL, RunState.SUCCEEDED, 3),
+        (OnShotFailure.FAIL, RunState.FAILED, 3),
+    ],
+)
+async def test_a_failed_clip_goes_by_the_policy(
+    stand: Studio, policy: OnShotFailure, state: RunState, clips: int
+) -> None:
+    await stand.start(film(SHORT), stop_after=CLIPS, on_failure=policy)
+
+    jobs = await stand.rest(
+        lambda job: job.request.spec.kind is not MediaKind.VIDEO or job.request.scene_id != "scene-2"
+    )
+
+    run = await stand.now()
+    assert (run.state, kinds(jobs)[MediaKind.VIDEO]) == (state, clips)
+    assert run.money.held == 0
+    assert (await stand.project()).reserved == 0
+
+
+async def test_a_later_run_tries_what_failed_in_an_earlier_one(stand: Studio) -> None:
+    short = film(SHORT)
+    await stand.start(short, stop_after=CLIPS, on_failure=OnShotFailure.FAIL)
+    before = await stand.rest(lambda job: job.request.spec.kind is not MediaKind.VIDEO)
+    assert (await stand.now()).state is RunState.FAILED
+
+    await stand.start(short, stop_after=CLIPS)
+    after = await stand.rest()
+
+    assert kinds(after[len(before) :]) == {MediaKind.VIDEO: 3}
+    assert (await stand.now()).state is RunState.SUCCEEDED
+
+
+async def test_paid_failures_that_use_up_the_sum_are_asked_about(stand: Studio) -> None:
+    short = film(SHORT)
+    await stand.start(short, stop_after=CLIPS)
+    await stand.step()
+    for job in await stand.jobs():
+        if is_picture(job):
+            await stand.end(job, made=False)
+    run = await stand.now()
+    outputs = (await stand.context.runs.snapshot(run)).outputs
+    bases = {output.base: 2 for output in outputs if output.key.endswith("/picture")}
+    await stand.rest()
+    await approve(stand, quote=0, takes=bases)
+
+    await stand.claim()
+    await stand.rest()
+
+    asking = await stand.now()
+    assert (asking.state, asking.error.reason) == (RunState.NEEDS_ATTENTION, "FILM_CREDITS_EXCEEDED")
+    assert asking.money.reserved + asking.money.spent <= asking.money.approved
+
+
+async def test_a_run_that_is_cancelled_cancels_its_jobs_and_keeps_what_is_made(stand: Studio) -> None:
+    await stand.start(film(SHORT), stop_after=CLIPS)
+    await stand.step()
+    first = (await stand.jobs())[0]
+    await stand.end(first, made=True)
+    await stand.step()
+
+    await stand.context.runs.command(PROJECT, FILM, 1, lambda run: run.cancelling())
+    assert await stand.step()
+    jobs = await stand.jobs()
+    assert {job.state for job in jobs if job.job_id != first.job_id} == {State.CANCELLING}
+    for job in jobs:
+        if not job.final:
+            await stand.context.jobs.command(job.job_id, lambda old: old.ended(State.CANCELLED))
+    assert not await stand.step()
+
+    run = await stand.now()
+    assert (run.state, run.money.reserved, run.money.held) == (RunState.CANCELLED, 0, 0)
+    assert run.money.spent == first.estimated_millicredits
+
+
+async def test_a_run_whose_time_is_over_ends_as_expired(stand: Studio) -> None:
+    await stand.start(film(SHORT), stop_after=CLIPS, finish_by=NOW + timedelta(hours=1))
+    await stand.step()
+    for job in await stand.jobs():
+        await stand.context.jobs.command(job.job_id, lambda old: replace(old, state=State.EXPIRED))
+
+    await stand.later(hours=2)
+    while await stand.step():
+        pass
+
+    run = await stand.now()
+    assert (run.state, run.error.reason) == (RunState.FAILED, "FILM_EXPIRED")
+    assert (await stand.project()).reserved == 0
+
+
+async def test_a_job_that_asks_is_heard_once_it_is_resolved(stand: Studio) -> None:
+    await stand.start(film(SHORT), stop_after=FilmStage.STORYBOARD)
+    await stand.step()
+    jobs = await stand.jobs()
+    asking = jobs[0]
+    for job in jobs:
+        await stand.context.jobs.command(job.job_id, lambda old: replace(old, state=State.RUNNING))
+        if job is not asking:
+            await stand.end(replace(job, state=State.RUNNING), made=True)
+    await stand.context.jobs.command(asking.job_id, lambda old: replace(old, state=State.NEEDS_ATTENTION))
+
+    assert await stand.step()
+    assert (await stand.now()).state is RunState.NEEDS_ATTENTION
+    await stand.context.jobs.command(asking.job_id, lambda old: replace(old, state=State.RUNNING))
+    assert await stand.step()
+    assert (await stand.now()).state is RunState.RUNNING
+    await stand.end(replace(asking, state=State.RUNNING), made=True)
+    assert not await stand.step()
+
+    assert (await stand.now()).state is RunState.SUCCEEDED

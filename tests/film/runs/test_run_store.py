@@ -1,0 +1,335 @@
+"""Runs in their rows: what happens twice, at once, or after a crash changes nothing twice, on both databases."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from evergreen_server.film.digests import Member, digest_of, request_id
+from evergreen_server.film.model import OutputKind
+from evergreen_server.film.runs.deciding import FilmGate
+from evergreen_server.film.runs.run import Approval, FilmRun, RunState, Terms
+from evergreen_server.film.runs.store import Accepting, FilmBusy, NewChild, RunStore
+from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.schema import film_runs, jobs, requests
+from evergreen_server.jobs.model.errors import Superseded
+from evergreen_server.jobs.model.held import FilmCreditsExceeded, Held
+from evergreen_server.jobs.model.job import Job, JobFailure, Output
+from evergreen_server.jobs.model.states import CostBasis, State
+from evergreen_server.jobs.store.ledger import Caps, ProjectCreditsExceeded, totals
+from evergreen_server.ports.timeline import Source
+from tests.jobs.tools import request_at, store_of
+from tests.postgres import Postgres
+
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
+PRICE = 5_000
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create()
+    async with open_database(url) as opened:
+        yield opened
+
+
+class Stand:
+    """A store of runs whose jobs and legs nobody runs."""
+
+    def __init__(self, database: Database, *, cap: int | None = None) -> None:
+        self._database = database
+        self.enqueued: list[tuple[str, str, int, int]] = []
+        self.jobs = store_of(database, clock=lambda: NOW, caps=Caps(default=cap))
+        self.runs = RunStore(
+            database=database,
+            jobs=self.jobs,
+            clock=lambda: NOW,
+            enqueue=lambda _db, *leg: self.enqueued.append(leg),
+            replica_id="local",
+        )
+        self._made = 0
+
+    async def start(self, *, approved: int = 50_000, quote: int = 50_000, **terms: object) -> FilmRun:
+        run = FilmRun(
+            project_id="film",
+            film_id="lamp",
+            run=0,
+            plan_revision=1,
+            terms=Terms(**terms),
+            money=Held(approved=approved),
+            created_at=NOW,
+            updated_at=NOW,
+        )
+        return await self.runs.start(run, quote=quote, confirm=lambda _db: None)
+
+    async def begun(self, **fields: object) -> FilmRun:
+        run = await self.start(**fields)
+        return await self.claim(run, "token")
+
+    async def claim(self, run: FilmRun, token: str) -> FilmRun:
+        claimed = await self.runs.claim("film", "lamp", run.run, leg=run.leg, token=token)
+        assert claimed is not None
+        return claimed
+
+    def child(self, number: int = 1, *, lost: bool = False, price: int = PRICE) -> NewChild:
+        self._made += 1
+        request = replace(request_at(NOW), scene_id="scene-1")
+        return NewChild(
+            item_id=f"scene-1.{number}",
+            kind=OutputKind.CLIP,
+            base=f"base-{number}",
+            basis={Member.PROMPT: f"shot {number}"},
+            request=request,
+            estimated_millicredits=price,
+            job_id=f"job-{self._made}",
+            lost=lost,
+        )
+
+    async def end(self, job_id: str, *, made: bool) -> Job:
+        def running(job: Job) -> Job:
+            return replace(job, state=State.RUNNING)
+
+        def over(job: Job) -> Job:
+            paid = job.charged(PRICE if made else 0, CostBasis.CONFIRMED)
+            if not made:
+                return paid.failed(JobFailure(reason="INTERNAL", message="it failed"))
+            clip = {"content_type": "video/mp4", "size_bytes": 9, "crc32c": 1, "width": 1, "height": 1}
+            return replace(
+                paid.ended(State.SUCCEEDED), outputs=(Output(path="videos/a.mp4", duration_seconds=2, **clip),)
+            )
+
+        await self.jobs.command(job_id, running)
+        return await self.jobs.command(job_id, over)
+
+    async def money(self) -> tuple[Held, int]:
+        """What the run has, and what its project has reserved."""
+        run = await self.runs.last("film", "lamp")
+        assert run is not None
+        return run.money, (await self._database.read(lambda db: totals(db, "film"))).reserved
+
+
+async def test_a_run_holds_its_quote_and_begins_its_first_leg(database: Database) -> None:
+    stand = Stand(database)
+
+    run = await stand.start(approved=60_000, quote=40_000, gates=frozenset({FilmGate.CLIPS}), max_attempts=3)
+
+    assert stand.enqueued == [("film", "lamp", 1, 1)]
+    assert await stand.money() == (Held(approved=60_000, held=40_000), 40_000)
+    assert await stand.runs.last("film", "lamp") == run
+    assert (run.run, run.state, run.terms.max_attempts) == (1, RunState.RUNNING, 3)
+
+
+async def test_one_run_of_a_film_is_on_at_a_time(database: Database) -> None:
+    stand = Stand(database)
+
+    answers = await asyncio.gather(*(stand.start() for _ in range(5)), return_exceptions=True)
+
+    assert sorted(type(answer).__name__ for answer in answers) == ["FilmBusy"] * 4 + ["FilmRun"]
+    assert len(stand.enqueued) == 1
+    run = await stand.claim(await stand.runs.last("film", "lamp"), "token")
+    await stand.runs.change(run, lambda old: old.ends(RunState.SUCCEEDED))
+    assert (await stand.start()).run == 2
+
+
+async def test_what_does_not_fit_under_the_cap_of_the_project_is_not_begun(database: Database) -> None:
+    stand = Stand(database, cap=30_000)
+
+    with pytest.raises(ProjectCreditsExceeded):
+        await stand.start(approved=50_000, quote=40_000)
+    with pytest.raises(FilmCreditsExceeded):
+        await stand.start(approved=10_000, quote=20_000)
+
+    assert await stand.runs.last("film", "lamp") is None
+    assert stand.enqueued == []
+
+
+async def test_what_speaks_against_a_run_is_heard_under_the_lock(database: Database) -> None:
+    stand = Stand(database)
+
+    def refuse(_db: sa.Connection) -> None:
+        raise FilmBusy("the plan has changed")
+
+    run = FilmRun(
+        project_id="film",
+        film_id="lamp",
+        run=0,
+        plan_revision=1,
+        terms=Terms(),
+        money=Held(approved=1),
+        created_at=NOW,
+        updated_at=NOW,
+    )
+    with pytest.raises(FilmBusy, match="the plan has changed"):
+        await stand.runs.start(run, quote=0, confirm=refuse)
+
+    assert await stand.runs.last("film", "lamp") is None
+
+
+async def test_of_two_executions_only_the_newer_one_changes_anything(database: Database) -> None:
+    stand = Stand(database)
+    first = await stand.begun()
+    second = await stand.claim(first, "newer")
+
+    with pytest.raises(Superseded):
+        await stand.runs.change(first, lambda run: run.ends(RunState.FAILED))
+    with pytest.raises(Superseded):
+        await stand.runs.accept(first, [stand.child()])
+
+    assert (await stand.runs.accept(second, [stand.child()])).accepted == 1
+    assert (await stand.runs.last("film", "lamp")).state is RunState.RUNNING
+
+
+async def test_a_leg_that_is_over_is_not_begun_again(database: Database) -> None:
+    stand = Stand(database)
+    run = await stand.begun(gates=frozenset({FilmGate.STORYBOARD}))
+    await stand.runs.change(run, lambda old: old.awaits(FilmGate.STORYBOARD))
+
+    assert await stand.runs.claim("film", "lamp", 1, leg=1, token="late") is None
+
+    waiting = await stand.runs.last("film", "lamp")
+    approval = Approval(revision=waiting.revision, plan_revision=2, approved=55_000)
+    on = await stand.runs.command("film", "lamp", 1, lambda old: old.approved(approval, quote=20_000, takes={}))
+    assert (on.state, on.leg, on.plan_revision, on.passed) == (RunState.RUNNING, 2, 2, {FilmGate.STORYBOARD})
+    assert stand.enqueued[-1] == ("film", "lamp", 1, 2)
+    assert await stand.money() == (Held(approved=55_000, held=20_000), 20_000)
+    assert await stand.runs.claim("film", "lamp", 1, leg=1, token="late") is None
+    assert await stand.runs.claim("film", "lamp", 1, leg=2, token="next") is not None
+
+
+async def test_jobs_are_accepted_once_however_often_they_are_asked_for(database: Database) -> None:
+    stand = Stand(database)
+    run = await stand.begun()
+
+    for _ in range(3):
+        assert await stand.runs.accept(run, [stand.child(1), stand.child(2)]) == Accepting(accepted=2)
+
+    snapshot = await stand.runs.snapshot(run)
+    assert sorted(snapshot.jobs) == ["job-1", "job-2"]
+    assert [output.take for output in snapshot.outputs] == [1, 1]
+    assert {job.request.request_id for job in snapshot.jobs.values()} == {
+        request_id(digest_of("base-1", 1)),
+        request_id(digest_of("base-2", 1)),
+    }
+    assert await stand.money() == (Held(approved=50_000, held=40_000, reserved=10_000), 50_000)
+
+
+async def test_what_has_no_room_in_the_sum_is_refused_and_what_came_before_it_stays(database: Database) -> None:
+    stand = Stand(database)
+    run = await stand.begun(approved=12_000, quote=10_000)
+
+    accepting = await stand.runs.accept(run, [stand.child(1), stand.child(2), stand.child(3)])
+
+    assert accepting.accepted == 2
+    assert isinstance(accepting.refused, FilmCreditsExceeded)
+    assert len((await stand.runs.snapshot(run)).jobs) == 2
+
+
+async def test_what_failed_or_is_lost_gets_its_next_take(database: Database) -> None:
+    stand = Stand(database)
+    run = await stand.begun()
+    await stand.runs.accept(run, [stand.child(1), stand.child(2), stand.child(3)])
+    await stand.end("job-1", made=False)
+    await stand.end("job-2", made=True)
+
+    await stand.runs.accept(run, [stand.child(1), stand.child(2, lost=True), stand.child(3)])
+
+    snapshot = await stand.runs.snapshot(run)
+    takes = {(output.item_id, output.take): output.job_id for output in snapshot.outputs}
+    assert takes == {
+        ("scene-1.1", 1): "job-1",
+        ("scene-1.1", 2): "job-4",
+        ("scene-1.2", 1): "job-2",
+        ("scene-1.2", 2): "job-5",
+        ("scene-1.3", 1): "job-3",
+    }
+
+
+async def test_a_job_that_is_no_longer_kept_is_not_asked_for_its_file(database: Database) -> None:
+    stand = Stand(database)
+    run = await stand.begun()
+    await stand.runs.accept(run, [stand.child(1)])
+    await stand.end("job-1", made=True)
+    await database.write(lambda db: db.execute(jobs.delete().where(jobs.c.job_id == "job-1")))
+
+    await stand.runs.accept(run, [stand.child(1)])
+
+    assert {output.job_id for output in (await stand.runs.snapshot(run)).outputs} == {"job-1", "job-2"}
+    known = await database.read(lambda db: db.execute(sa.select(sa.func.count()).select_from(requests)).scalar())
+    assert known == 2
+
+
+async def test_a_file_is_recorded_once(database: Database) -> None:
+    stand = Stand(database)
+    run = await stand.begun()
+    await stand.runs.accept(run, [stand.child(1)])
+    await stand.end("job-1", made=True)
+    (output,) = (await stand.runs.snapshot(run)).outputs
+    made = replace(
+        output,
+        source=Source(scene_id="scene-1", asset="videos/a.mp4", sha256="a" * 64),
+        size_bytes=9,
+        seconds=2.0,
+        millicredits=PRICE,
+    )
+
+    await stand.runs.record(run, made)
+    await stand.runs.record(run, replace(made, seconds=99.0))
+
+    assert (await stand.runs.snapshot(run)).outputs == (made,)
+
+
+async def test_a_run_that_is_cancelled_releases_what_it_holds_at_once(database: Database) -> None:
+    stand = Stand(database)
+    run = await stand.begun()
+    await stand.runs.accept(run, [stand.child(1)])
+
+    cancelling = await stand.runs.command("film", "lamp", 1, lambda old: old.cancelling())
+
+    assert await stand.money() == (Held(approved=50_000, reserved=PRICE, keeps=False), PRICE)
+    assert (cancelling.state, cancelling.leg) == (RunState.CANCELLING, 1)
+    with pytest.raises(Superseded):
+        await stand.runs.accept(run, [stand.child(2)])
+    await stand.end("job-1", made=False)
+    await stand.runs.change(run, lambda old: old.ends(RunState.CANCELLED))
+    assert await stand.money() == (Held(approved=50_000, keeps=False), 0)
+
+
+async def test_a_run_that_waits_for_people_gets_a_leg_that_ends_it(database: Database) -> None:
+    stand = Stand(database)
+    run = await stand.begun()
+    await stand.runs.change(run, lambda old: old.asks(()))
+
+    cancelling = await stand.runs.command("film", "lamp", 1, lambda old: old.cancelling())
+
+    assert (cancelling.leg, stand.enqueued[-1]) == (2, ("film", "lamp", 1, 2))
+
+
+async def test_the_revision_rises_with_what_callers_see_alone(database: Database) -> None:
+    stand = Stand(database)
+    run = await stand.begun()
+    assert run.revision == 1
+
+    same = await stand.runs.change(run, lambda old: old)
+    warned = await stand.runs.change(run, lambda old: old.warned("STORAGE_UNAVAILABLE", "it waits"))
+    again = await stand.runs.change(run, lambda old: old.warned("STORAGE_UNAVAILABLE", "it waits"))
+
+    assert (same.revision, warned.revision, again.revision) == (1, 2, 2)
+
+
+async def test_a_run_comes_back_from_its_row_as_it_was(database: Database) -> None:
+    stand = Stand(database)
+    run = await stand.begun(gates=frozenset(FilmGate), priority=-3)
+    error = JobFailure(reason="FILM_EXPIRED", message="it was not over")
+    changed = await stand.runs.change(
+        run, lambda old: replace(old.warned("A_B", "c").cancelling(error), finish_by=NOW + timedelta(days=1))
+    )
+
+    assert await stand.runs.last("film", "lamp") == changed
+    assert (await database.read(lambda db: db.execute(sa.select(film_runs.c.run)).all())) == [(1,)]
