@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final
 
@@ -37,7 +37,7 @@ from evergreen_server.film.screenplay.script import (
     MAX_SHOTS,
 )
 from evergreen_server.film.screenplay.source import refused_character
-from evergreen_server.ports.specs import FieldError, InvalidRequest
+from evergreen_server.ports.specs import FieldError, InvalidRequest, Json
 from evergreen_storage.keys import id_error, path_error
 
 __all__ = ["MAX_FAULTS", "faults_of", "scene_faults", "surveyed"]
@@ -165,8 +165,34 @@ def _shot_faults(shot: PlannedShot, at: str, plan: Plan, models: FilmModels, nam
     if shot.on_failure is OnShotFailure.STILL and not seen:
         yield FieldError(field=f"{at}.on_failure", description="The shot has no picture to show in its stead.")
     for name in ("picture_options", "clip_options"):
-        if len(json.dumps(getattr(shot, name), default=str)) > _LONGEST_OPTIONS:
-            yield FieldError(field=f"{at}.{name}", description=f"At most {_LONGEST_OPTIONS} characters of JSON.")
+        yield from _options_faults(getattr(shot, name), f"{at}.{name}")
+
+
+def _options_faults(options: Mapping[str, Json], at: str) -> Iterator[FieldError]:
+    try:
+        size = len(json.dumps(options, allow_nan=False))
+    except ValueError:
+        yield FieldError(field=at, description="Every number in it is finite.")
+        return
+    if size > _LONGEST_OPTIONS:
+        yield FieldError(field=at, description=f"At most {_LONGEST_OPTIONS} characters of JSON.")
+    elif refused := next((refused for text in _texts_in(options) if (refused := refused_character(text))), ""):
+        yield FieldError(field=at, description=f"The character {refused} is not allowed.")
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            for key, item in value.items():
+                yield str(key)
+                yield from _texts_in(item)
+        case list():
+            for item in value:
+                yield from _texts_in(item)
+        case _:
+            pass
 
 
 def _cast_faults(plan: Plan, models: FilmModels) -> Iterator[FieldError]:
