@@ -45,7 +45,7 @@ def picture_prompt(
 
     What is too long is cut from what is seen first, then from who, and last from the style.
     """
-    parts = [_ended(style), _ended(visual), " ".join(_introduced(actor, tag) for actor, tag in cast)]
+    parts = [_ended(style), _ended(visual), " ".join(filter(None, (_introduced(actor, tag) for actor, tag in cast)))]
     return _joined(parts, (1, 2, 0), most, language)
 
 
