@@ -56,7 +56,7 @@ _MAX_PIXEL_ASPECT = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Display:
+class Display:
     """How a frame is shown: its rows as columns, then flipped, in this size."""
 
     width: int
@@ -72,7 +72,7 @@ def probe(path: Path, limits: MediaLimits) -> Clip:
         video = video_of(container, limits)
         if video is not None:
             frame, measured = _scan(container, video, whole=not duration_of(container))
-            shown = _display_of(video, frame)
+            shown = display_of(video, frame)
             return Clip(
                 content_type=content_type,
                 width=shown.width,
@@ -106,7 +106,7 @@ def poster(path: Path, limits: MediaLimits) -> bytes:
         for number, frame in enumerate(_frames(container, video)):
             if (frame.time or 0.0) >= at or number >= _POSTER_FRAMES:
                 break
-        return _jpeg(frame, _display_of(video, frame))
+        return _jpeg(frame, display_of(video, frame))
 
 
 @contextmanager
@@ -214,7 +214,8 @@ def _scan(
     return frame, measured if 0 < measured <= _LONGEST_SECONDS else 0.0
 
 
-def _display_of(video: VideoStream, frame: VideoFrame | None) -> _Display:
+def display_of(video: VideoStream, frame: VideoFrame | None) -> Display:
+    """Returns how a video is shown, by its stream and its first frame."""
     width, height = video.codec_context.width, video.codec_context.height
     ratio = video.sample_aspect_ratio
     if ratio and 1 / Fraction(_MAX_PIXEL_ASPECT) <= ratio <= _MAX_PIXEL_ASPECT:
@@ -223,11 +224,11 @@ def _display_of(video: VideoStream, frame: VideoFrame | None) -> _Display:
     sides = cast(Iterable[SideData], frame.side_data if frame is not None else ())
     found = [matrix for side in sides if side.type is Type.DISPLAYMATRIX and len(matrix := bytes(side)) == _MATRIX.size]
     if not found:
-        return _Display(width=width, height=height)
+        return Display(width=width, height=height)
     across_by_x, down_by_x, _, across_by_y, down_by_y, *_ = _MATRIX.unpack(found[0])
     if abs(across_by_x) + abs(down_by_y) >= abs(across_by_y) + abs(down_by_x):
-        return _Display(width=width, height=height, mirrored=across_by_x < 0, upside_down=down_by_y < 0)
-    return _Display(width=height, height=width, transposed=True, mirrored=across_by_y < 0, upside_down=down_by_x < 0)
+        return Display(width=width, height=height, mirrored=across_by_x < 0, upside_down=down_by_y < 0)
+    return Display(width=height, height=width, transposed=True, mirrored=across_by_y < 0, upside_down=down_by_x < 0)
 
 
 def _frames(container: InputContainer, video: VideoStream) -> Iterator[VideoFrame]:
@@ -243,7 +244,7 @@ def _frames(container: InputContainer, video: VideoStream) -> Iterator[VideoFram
         raise refusal("no frame of the video can be decoded")
 
 
-def _jpeg(frame: VideoFrame, shown: _Display) -> bytes:
+def _jpeg(frame: VideoFrame, shown: Display) -> bytes:
     width = min(shown.width, _POSTER_WIDTH)
     height = max(1, round(shown.height * width / shown.width))
     size = (height, width) if shown.transposed else (width, height)

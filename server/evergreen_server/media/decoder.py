@@ -19,6 +19,7 @@ from typing import assert_never
 from PIL import AvifImagePlugin, Image, PngImagePlugin
 
 from evergreen_server.media import clips, pauses, pictures, sounds
+from evergreen_server.media.confinement import bound_memory
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.orders import Answer, Order, Work
 from evergreen_server.media.signatures import HEAD_BYTES, sniff
@@ -116,12 +117,8 @@ def _confine(limits: MediaLimits) -> None:
     # One thread per picture, and profiles of any size that a file may have.
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
     PngImagePlugin.MAX_TEXT_CHUNK = limits.picture_bytes
-    pages = int(Path("/proc/self/statm").read_text().split()[0]) if sys.platform == "linux" else 0
-    if pages:
-        most = pages * resource.getpagesize() + limits.decoder_bytes
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+    bound_memory(limits.decoder_bytes)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limits.picture_bytes, limits.picture_bytes))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 if __name__ == "__main__":

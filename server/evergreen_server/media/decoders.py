@@ -15,7 +15,7 @@ from typing import Self
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.orders import Answer, Order, Work
 from evergreen_server.ports.media import MediaRefused, MediaTooCostly, MediaUnreachable
-from evergreen_server.runtime.processes import Process
+from evergreen_server.runtime.processes import Process, bare_environment
 from evergreen_server.runtime.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -26,8 +26,6 @@ _PAUSE_SECONDS = 1.0
 """A timeout that is noticed so late means that this process was paused, and says nothing about the file."""
 _EXTERNAL_SIGNALS = (signal.SIGKILL, signal.SIGALRM)
 """The signals that end a decoder for reasons other than its file: out of memory, or its alarm after a pause."""
-_ENVIRONMENT = ("PATH", "LANG", "LC_", "LD_", "PYTHON", "TMPDIR")
-"""Prefixes of the environment variables that a decoder sees. Keys and passwords are not among them."""
 
 
 class _Ended(Exception):
@@ -149,7 +147,7 @@ class Decoders:
         try:
             process = await Process.start(
                 *(sys.executable, "-P", "-m", "evergreen_server.media.decoder", self._limits.text()),
-                env={name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)},
+                env=bare_environment(),
             )
         except OSError as exc:
             raise MediaUnreachable("no decoder could be started; try again later") from exc

@@ -14,6 +14,14 @@ from contextlib import suppress
 from threading import Thread
 from typing import Self
 
+_ENVIRONMENT = ("PATH", "LANG", "LC_", "LD_", "PYTHON", "TMPDIR")
+"""Prefixes of what a program sees that works on callers' files. Keys and passwords are not among them."""
+
+
+def bare_environment() -> dict[str, str]:
+    """Returns the environment for a program that a file may take over."""
+    return {name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)}
+
 
 class Process:
     """A program in a session of its own; one socket is its standard input and its standard output."""

@@ -1,0 +1,89 @@
+"""Renders one film in a process of its own, which may be killed at any moment.
+
+Runs as `python -m evergreen_server.media.render PARENT`, reads the order from its standard input, and ends with that,
+or with its parent, whose process id it is told.
+"""
+
+import ctypes
+import errno
+import os
+import signal
+import sys
+import time
+import warnings
+from threading import Lock, Thread
+
+from PIL import Image
+
+from evergreen_server.media.confinement import bound_memory
+from evergreen_server.media.render.film import render
+from evergreen_server.media.render.order import Answer, Step, answer_line, read_order
+from evergreen_server.ports.rendering import RenderRefused
+
+_NICE = 10
+_TELL_SECONDS = 0.5
+_MEMORY_BYTES = 3 * 1024**3
+_PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    parent = int(sys.argv[1])
+    answers = os.dup(1)
+    _confine(parent)
+    order, attempt = read_order(sys.stdin.buffer.readline())
+    Thread(target=_end_with_input, name="end of input", daemon=True).start()
+    teller = _Teller(answers)
+    answer: Answer
+    try:
+        answer = render(order, attempt, teller.tell)
+    except RenderRefused as exc:
+        answer = exc
+    except OSError as exc:
+        text = "the disk is full" if exc.errno == errno.ENOSPC else f"the disk failed ({exc.strerror})"
+        answer = RenderRefused(text, code="RENDER_FAILED")
+    except MemoryError:
+        answer = RenderRefused("there is not enough memory", code="RENDER_FAILED")
+    os.write(answers, answer_line(answer))
+
+
+class _Teller:
+    """Writes steps at most twice a second, but at once where other spans are worked on."""
+
+    def __init__(self, answers: int) -> None:
+        self._answers = answers
+        self._lock = Lock()
+        self._spans: tuple[int, ...] | None = None
+        self._told = 0.0
+
+    def tell(self, step: Step) -> None:
+        with self._lock:
+            now = time.monotonic()
+            if step.spans != self._spans or now >= self._told + _TELL_SECONDS:
+                self._spans, self._told = step.spans, now
+                os.write(self._answers, answer_line(step))
+
+
+def _end_with_input() -> None:
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
+def _confine(parent: int) -> None:
+    """Bounds this process, and makes sure that it does not outlive its parent."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        # It may have ended before it was watched.
+        if os.getppid() != parent:
+            os._exit(0)
+    os.nice(_NICE)
+    # Answers alone go to the service; libraries print too.
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nobody, 1)
+    os.dup2(nobody, 2)
+    warnings.simplefilter("ignore")
+    Image.init()
+    bound_memory(_MEMORY_BYTES)
+
+
+if __name__ == "__main__":
+    main()

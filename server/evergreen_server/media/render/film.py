@@ -1,0 +1,109 @@
+"""Renders one film from its order: the work of a renderer's process."""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from evergreen_server.media.render import loudness
+from evergreen_server.media.render.copying import copies
+from evergreen_server.media.render.hearing import RATE
+from evergreen_server.media.render.lettering import Letters
+from evergreen_server.media.render.making import Making, short_clips
+from evergreen_server.media.render.mix import mix
+from evergreen_server.media.render.order import Attempt, Step
+from evergreen_server.media.render.segments import Segments
+from evergreen_server.media.render.stitch import stitch
+from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderRefused
+from evergreen_server.ports.timeline import Caption, Captions
+
+_LOUDNESS_OFF = 0.5
+"""By how many LU a film may miss its loudness without a warning."""
+_WARNINGS = 100
+"""How many warnings a film has at most."""
+_NAMED = 20
+"""How many characters a warning names."""
+
+
+def render(order: RenderOrder, attempt: Attempt, tell: Callable[[Step], None]) -> Rendered:
+    """Renders a film; `tell` is called from several threads. Raises RenderRefused, and OSError of the disk."""
+    _check(order)
+    timeline, profile = order.timeline, order.profile
+    letters, captions, warnings = _captions(order)
+    takes = copies(timeline, profile, order.files) if letters is None else None
+    made = reused = 0
+    if copied := takes is not None:
+        tell(Step(done=timeline.frames, spans=()))
+    else:
+        warnings += short_clips(order)
+        making = Making(order, letters, Segments(order.cache, attempt.mark), tell)
+        takes, made, reused = making.make(attempt.at_once), making.made, making.reused
+    raw, sound = (order.scratch / f"{name}.{attempt.mark}.part" for name in ("mix", "sound"))
+    film = order.out.with_name(f"{order.out.name}.{attempt.mark}.part")
+    try:
+        levels = mix(timeline.sounds, order.files, round(timeline.frames * RATE / profile.fps), raw)
+        levels = loudness.encode(raw, levels, profile.loudness_lufs, sound)
+        if levels.lufs is not None and abs(levels.lufs - profile.loudness_lufs) > _LOUDNESS_OFF:
+            asked = f"{profile.loudness_lufs:g} LUFS were asked for"
+            warnings.append(f"LOUDNESS_MISSED: the film has {levels.lufs:.1f} LUFS, and {asked}")
+        stitch(film, takes, sound, captions, timeline.language)
+        digest = _digest(film)
+        os.replace(film, order.out)
+    finally:
+        for path in (raw, sound, film):
+            path.unlink(missing_ok=True)
+    Segments(order.cache, attempt.mark).keep_newest()
+    return Rendered(
+        frames=timeline.frames,
+        seconds=timeline.frames / profile.fps,
+        lufs=levels.lufs,
+        peak_dbtp=levels.peak,
+        size_bytes=order.out.stat().st_size,
+        sha256=digest,
+        copied=copied,
+        segments_made=made,
+        segments_reused=reused,
+        warnings=tuple(warnings[:_WARNINGS]),
+    )
+
+
+def _check(order: RenderOrder) -> None:
+    """Raises RenderRefused for a film without length, or a file that is not there."""
+    timeline, profile = order.timeline, order.profile
+    if not timeline.spans or min(span.frames for span in timeline.spans) < 1:
+        raise RenderRefused("every span must have a frame, and a film a span", code="RENDER_FAILED")
+    if profile.width % 2 or profile.height % 2:
+        raise RenderRefused("the sides of the picture must be even", code="RENDER_FAILED")
+    for index, span in enumerate(timeline.spans):
+        if span.source is not None and not _there(order, span.source.sha256):
+            raise RenderRefused(f"{span.source.asset} is not there", code="RENDER_FAILED", span=index)
+    for index, sound in enumerate(timeline.sounds):
+        if not _there(order, sound.source.sha256):
+            raise RenderRefused(f"{sound.source.asset} is not there", code="RENDER_FAILED", sound=index)
+
+
+def _there(order: RenderOrder, sha256: str) -> bool:
+    path = order.files.get(sha256)
+    return path is not None and path.is_file()
+
+
+def _captions(order: RenderOrder) -> tuple[Letters | None, tuple[Caption, ...], list[str]]:
+    """Returns what draws captions, if they are drawn, those of the track, and warnings."""
+    captions, profile = order.timeline.captions, order.profile
+    if profile.captions is not Captions.BURNED or not captions:
+        return None, captions if profile.captions is Captions.TRACK else (), []
+    instead = "the captions are in a track of the film instead"
+    try:
+        letters = Letters(font=order.caption_font, size=(profile.width, profile.height))
+        missing = letters.missing([line for caption in captions for line in caption.lines])
+    except OSError:
+        return None, captions, [f"CAPTION_FONT_UNREADABLE: the font for captions cannot be read; {instead}"]
+    if missing:
+        named = " ".join(missing[:_NAMED])
+        return None, captions, [f"CAPTION_GLYPHS_MISSING: the font has no {named}; {instead}"]
+    return letters, (), []
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

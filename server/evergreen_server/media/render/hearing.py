@@ -1,0 +1,111 @@
+"""Reads sounds as samples of the film: 48 kHz, stereo, from the moment at which the picture of a clip begins."""
+
+from collections.abc import Generator, Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TypeAlias
+
+import av
+import numpy
+from av.audio.frame import AudioFrame
+from av.audio.resampler import AudioResampler
+from av.container import InputContainer
+from numpy.typing import NDArray
+
+from evergreen_server.media.clips import check_codec, open_container, refusal, video_of
+from evergreen_server.media.limits import MediaLimits
+from evergreen_server.ports.media import MediaRefused
+
+Samples: TypeAlias = NDArray[numpy.float32]
+"""Two rows, left and right."""
+
+RATE = 48_000
+
+_LIMITS = MediaLimits()
+_BLOCK = RATE // 2
+_LATEST = 3600 * RATE
+"""The latest beginning that is believed."""
+_KEPT = 10 * RATE
+"""A sound that is repeated is kept in memory up to this length."""
+
+
+def has_sound(path: Path) -> bool:
+    """Returns whether a file has a sound track. Raises MediaRefused for one that cannot be read at all."""
+    try:
+        with open_container(path, _LIMITS) as (container, _):
+            return bool(container.streams.audio)
+    except av.FFmpegError as exc:
+        raise _broken(exc) from exc
+
+
+def heard(path: Path) -> Generator[Samples, None, None]:
+    """Yields a sound from its beginning to its end, or to where it is damaged. Raises MediaRefused if there is none."""
+    made = False
+    try:
+        with open_container(path, _LIMITS) as (container, _):
+            if not container.streams.audio:
+                raise refusal("the file holds no sound")
+            check_codec(container.streams.audio[0])
+            for block in _decoded(container):
+                made = True
+                yield block
+    except av.FFmpegError as exc:
+        if not made:
+            raise _broken(exc) from exc
+    if not made:
+        raise refusal("the file holds no sound")
+
+
+def repeated(path: Path) -> Generator[Samples, None, None]:
+    """Yields a sound again and again, without an end."""
+    kept: list[Samples] = []
+    length = 0
+    for block in heard(path):
+        length += block.shape[1]
+        if length <= _KEPT:
+            kept.append(block)
+        yield block
+    if length > _KEPT:
+        while True:
+            yield from heard(path)
+    whole = numpy.concatenate(kept, axis=1)
+    # A loop of a few samples would else take a step for each round.
+    whole = numpy.tile(whole, (1, -(-_BLOCK // length)))
+    while True:
+        yield whole
+
+
+def _decoded(container: InputContainer) -> Iterator[Samples]:
+    sound, video = container.streams.audio[0], video_of(container, _LIMITS)
+    resampler = AudioResampler(format="fltp", layout="stereo", rate=RATE)
+    skipped: int | None = None
+    for frame in container.decode(sound):
+        if skipped is None:
+            begin = Fraction(0)
+            if video is not None and video.start_time is not None and video.time_base is not None:
+                begin = video.start_time * video.time_base
+            late = 0
+            if video is not None and frame.pts is not None and frame.time_base is not None:
+                late = min(_LATEST, round((frame.pts * frame.time_base - begin) * RATE))
+            for start in range(0, late, _BLOCK):
+                yield numpy.zeros((2, min(_BLOCK, late - start)), numpy.float32)
+            skipped = max(0, -late)
+        # Times are not of interest any more, and gaps in them would be of use to nobody.
+        frame.pts = None
+        for made in resampler.resample(frame):
+            block = samples_of(made)[:, skipped:]
+            skipped = max(0, skipped - made.samples)
+            if block.shape[1]:
+                yield block
+    for made in resampler.resample(None):
+        if made.samples > (skipped or 0):
+            yield samples_of(made)[:, skipped or 0 :]
+
+
+def samples_of(frame: AudioFrame) -> Samples:
+    """Returns the samples of a frame, which has them as floating-point numbers, each channel by itself."""
+    return frame.to_ndarray().astype(numpy.float32, copy=False)
+
+
+def _broken(exc: av.FFmpegError) -> MediaRefused:
+    return MediaRefused(f"the sound is broken ({exc.strerror})", reason="MEDIA_REFUSED")

@@ -1,0 +1,118 @@
+"""Has films rendered by a process for each, which is ended with the call, and begun again where it dies."""
+
+import asyncio
+import logging
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from uuid import uuid4
+
+from evergreen_server.media.render.order import Answer, Attempt, Step, order_line, read_answer
+from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderProgress, RenderRefused
+from evergreen_server.runtime.processes import Process, bare_environment
+
+logger = logging.getLogger(__name__)
+
+_AT_ONCE = 2
+"""How many segments are made at the same time."""
+_DEATHS = 3
+"""A span at which as many renderers died is at fault."""
+_STARTS = 6
+"""How many renderers one film gets at most."""
+_START_SECONDS, _PER_SECOND = 30.0, 20.0
+
+
+class Renderer:
+    """Renders films one after the other; implements `FilmRenderer`. Made for one event loop.
+
+    `start_seconds` and `per_second` bound the time of a process: so many seconds, and so many for each of the film.
+    """
+
+    def __init__(self, *, start_seconds: float = _START_SECONDS, per_second: float = _PER_SECOND) -> None:
+        self._start_seconds = start_seconds
+        self._per_second = per_second
+        self._turn = asyncio.Lock()
+
+    async def render(self, order: RenderOrder, on_progress: Callable[[RenderProgress], None]) -> Rendered:
+        """Renders a film to its place, when those before it are done; a cancelled call leaves no process.
+
+        What is finished of a film stays in the cache for the next call. Raises RenderRefused.
+        """
+        async with self._turn:
+            deaths: Counter[int] = Counter()
+            for _ in range(_STARTS):
+                # After a death segments are made one by one: so it shows which of them is at fault.
+                attempt = Attempt(at_once=1 if deaths else _AT_ONCE, mark=uuid4().hex)
+                child = _Child(order, attempt, on_progress)
+                answer = await child.run(self._seconds(order))
+                if isinstance(answer, Rendered):
+                    return answer
+                if answer is not None:
+                    raise answer
+                logger.warning("renderer ended", extra={"spans": child.spans, "exit_status": child.status})
+                deaths.update(child.spans or [-1])
+                span, most = deaths.most_common(1)[0]
+                if most >= _DEATHS:
+                    break
+            raise RenderRefused(
+                "the renderer ended again and again", code="RENDER_FAILED", span=span if span >= 0 else None
+            )
+
+    def _seconds(self, order: RenderOrder) -> float:
+        return self._start_seconds + self._per_second * order.timeline.frames / order.profile.fps
+
+
+class _Child:
+    """One process, and how far it came."""
+
+    def __init__(self, order: RenderOrder, attempt: Attempt, on_progress: Callable[[RenderProgress], None]) -> None:
+        self._order = order
+        self._attempt = attempt
+        self._on_progress = on_progress
+        self._done = -1
+        self.spans: tuple[int, ...] = ()
+        self.status = 0
+
+    async def run(self, seconds: float) -> Rendered | RenderRefused | None:
+        """Returns what the process answered; None where it died, or took longer."""
+        command = (sys.executable, "-P", "-m", "evergreen_server.media.render", str(os.getpid()))
+        try:
+            process = await Process.start(*command, env=bare_environment())
+        except OSError:
+            return None
+        try:
+            async with asyncio.timeout(seconds):
+                await process.send(order_line(self._order, self._attempt))
+                while True:
+                    answer = await _read(process)
+                    if not isinstance(answer, Step):
+                        return answer
+                    self._note(answer)
+        except TimeoutError:
+            return None
+        finally:
+            process.kill()
+            self.status = await process.wait()
+            process.close()
+            await asyncio.shield(asyncio.to_thread(self._sweep))
+
+    def _note(self, step: Step) -> None:
+        self.spans = step.spans
+        if step.done != self._done:
+            self._done = step.done
+            self._on_progress(RenderProgress(done=step.done, total=self._order.timeline.frames))
+
+    def _sweep(self) -> None:
+        """Removes what a process that was ended has left unfinished."""
+        for folder in {self._order.cache, self._order.scratch, self._order.out.parent}:
+            for name in os.listdir(folder):
+                if name.endswith(f".{self._attempt.mark}.part"):
+                    (folder / name).unlink(missing_ok=True)
+
+
+async def _read(process: Process) -> Answer | None:
+    try:
+        return read_answer(await process.readline())
+    except (ValueError, TypeError, LookupError):
+        return None
