@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from evergreen_server.film.runs.rows import run_row
+from evergreen_server.film.runs.run import FilmRun, Terms
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import film_runs, jobs, ledger, projects
@@ -45,11 +47,19 @@ class Film:
         """Holds the quote. The project comes to be with a job of nobody's film."""
         await self.accept(1_000, of_film=False)
         held = Held(approved=approved).approve(approved, quote=quote)
-        row = {"project_id": "film", "film_id": "lamp", "run": 1, "keeps": True, "created_at": 0}
-        money = {"approved": approved, "held": held.held, "reserved": 0, "spent": 0}
+        run = FilmRun(
+            project_id="film",
+            film_id="lamp",
+            run=1,
+            plan_revision=1,
+            terms=Terms(),
+            money=held,
+            created_at=NOW,
+            updated_at=NOW,
+        )
 
         def work(db: sa.Connection) -> None:
-            db.execute(film_runs.insert(), {**row, **{f"{name}_millicredits": sum_ for name, sum_ in money.items()}})
+            db.execute(film_runs.insert(), run_row(run))
             db.execute(projects.update().values(reserved_millicredits=projects.c.reserved_millicredits + held.held))
 
         await self._database.write(work)
