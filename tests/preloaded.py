@@ -15,11 +15,20 @@ from pathlib import Path
 from typing import IO, Self
 from uuid import uuid4
 
+OURS = ("EVERGREEN_", "RUNWAYML_", "PYTEST_")
+"""Begin the names of variables that the server reads when it starts, and no library when it is loaded."""
 
-def can_be_preloaded(program: Sequence[str]) -> bool:
-    """Tells whether a program may be started so: in tests, where nobody measures what it does or how long it takes."""
+
+def can_be_preloaded(program: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Tells whether a program may be started so: in tests, where nobody measures what it does or how long it takes.
+
+    Libraries read variables while they are loaded (aiohttp those of certificates), so these must not differ.
+    """
     tested = "PYTEST_CURRENT_TEST" in os.environ and "COVERAGE_PROCESS_START" not in os.environ
-    return tested and sys.platform == "linux" and program[0] != "-c"
+    if not tested or sys.platform != "linux" or program[0] == "-c":
+        return False
+    _, loaded = _preloader()
+    return all(environ.get(name) == loaded.get(name) for name in {*environ, *loaded} if not name.startswith(OURS))
 
 
 class Preloaded:
@@ -43,7 +52,8 @@ class Preloaded:
     async def start(cls, *program: str, env: Mapping[str, str], stderr: IO[bytes]) -> Self:
         """Starts a process whose stdout can be read. Returns as soon as it runs."""
         caller = socket.socket(socket.AF_UNIX)
-        caller.connect(_preloader())
+        address, _ = _preloader()
+        caller.connect(address)
         read, write = os.pipe()
         order = json.dumps([program, dict(env), str(Path.cwd())])
         socket.send_fds(caller, [order.encode()], [write, stderr.fileno()])
@@ -75,8 +85,9 @@ class Preloaded:
 
 
 @cache
-def _preloader() -> str:
-    """Starts the one that loads, which ends with this process. Returns where it listens."""
+def _preloader() -> tuple[str, Mapping[str, str]]:
+    """Starts the one that loads, which ends with this process. Returns where it listens, and with which variables."""
+    loaded = dict(os.environ)
     address = f"\0evergreen-{uuid4().hex}"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(address)
@@ -86,9 +97,10 @@ def _preloader() -> str:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             pass_fds=[listener.fileno()],
+            env=loaded,
         )
     atexit.register(_end, process)
-    return address
+    return address, loaded
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -323,7 +323,7 @@ class ServerProcess:
         self._environ = {**os.environ, **environment(data_dir, provider_url), **(changes or {})}
         self._program = program
         self._log = log or (data_dir.parent / f"{data_dir.name}.log").open("ab")
-        self._preload = preload and can_be_preloaded(program)
+        self._preload = preload and can_be_preloaded(program, self._environ)
         self._process: asyncio.subprocess.Process | Preloaded | None = None
         self._channel: grpc.aio.Channel | None = None
 

@@ -55,9 +55,19 @@ async def test_one_that_is_killed_says_by_what_and_its_neighbour_lives(tmp_path:
 def test_what_is_measured_and_what_is_no_file_starts_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     serve = ("-m", "evergreen_server", "serve")
     monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
-    assert can_be_preloaded(serve)
-    assert not can_be_preloaded(("-c", "print()"))
+    assert can_be_preloaded(serve, os.environ)
+    assert not can_be_preloaded(("-c", "print()"), os.environ)
 
     monkeypatch.setenv("COVERAGE_PROCESS_START", "pyproject.toml")
 
-    assert not can_be_preloaded(serve)
+    assert not can_be_preloaded(serve, os.environ)
+
+
+@pytest.mark.parametrize(
+    ("name", "preloaded"),
+    [("EVERGREEN_LISTEN", True), ("RUNWAYML_BASE_URL", True), ("SSL_CERT_FILE", False), ("TMPDIR", False)],
+)
+def test_what_libraries_may_read_while_they_are_loaded_starts_anew(name: str, preloaded: bool) -> None:
+    serve = ("-m", "evergreen_server", "serve")
+
+    assert can_be_preloaded(serve, {**os.environ, name: "another"}) is preloaded
