@@ -1,5 +1,6 @@
 """A run with everything around it real but for the jobs, which the tests end by hand."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -64,6 +65,8 @@ class Studio:
     plans: dict[int, Plan] = field(default_factory=dict)
     legs: list[tuple[str, str, int, int]] = field(default_factory=list)
     leg: Leg | None = None
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by every change of a job or a run."""
 
     async def plan(self, project_id: str, film_id: str, plan_revision: int) -> Plan:
         assert (project_id, film_id) == (PROJECT, FILM)
@@ -178,7 +181,8 @@ async def studio(path: Path, url: str) -> AsyncIterator[Studio]:
         FileThreads(4) as threads,
     ):
         scenes = SceneStore(storage, clock=clock)
-        jobs = store_of(database, clock=clock)
+        news = asyncio.Event()
+        jobs = store_of(database, clock=clock, changed=lambda _changes: news.set())
         ids = JobIds(clock)
         legs: list[tuple[str, str, int, int]] = []
         context = FilmContext(
@@ -199,7 +203,7 @@ async def studio(path: Path, url: str) -> AsyncIterator[Studio]:
             clock=clock,
             new_id=ids.new,
         )
-        made = Studio(context=context, scenes=scenes, clock=clock, legs=legs)
+        made = Studio(context=context, scenes=scenes, clock=clock, legs=legs, news=news)
         yield made
 
 

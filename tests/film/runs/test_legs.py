@@ -1,22 +1,29 @@
 """A run from its approval to its end: which jobs it asks for, which it reuses, and what it does when one fails."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from evergreen_server.film.composing import File
 from evergreen_server.film.model import OnShotFailure
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
-from evergreen_server.film.runs.run import Approval, RunState
+from evergreen_server.film.runs.leg import Leg
+from evergreen_server.film.runs.looking import Store
+from evergreen_server.film.runs.rows import FilmOutput
+from evergreen_server.film.runs.run import Approval, FilmRun, RunState
+from evergreen_server.film.runs.store import RunStore, Snapshot
+from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job
-from evergreen_server.jobs.model.states import State
+from evergreen_server.jobs.model.states import CostBasis, State
+from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.ports.specs import MediaKind
 from tests.film.planning import FILM, LAMP, film, scenes_of
-from tests.film.runs.studio import NOW, PROJECT, Studio, studio
+from tests.film.runs.studio import FAILURE, NOW, PROJECT, Studio, studio
 from tests.postgres import Postgres
 
 CLIPS = FilmStage.CLIPS
@@ -289,4 +296,192 @@ async def test_a_job_that_asks_is_heard_once_it_is_resolved(stand: Studio) -> No
     await stand.end(replace(asking, state=State.RUNNING), made=True)
     assert not await stand.step()
 
+    assert (await stand.now()).state is RunState.SUCCEEDED
+
+
+async def answers(stand: Studio, job: Job, state: State) -> Job:
+    return await stand.context.jobs.command(job.job_id, lambda old: replace(old, state=state))
+
+
+async def test_a_run_goes_on_to_its_clips_once_a_job_that_asked_is_resolved(stand: Studio) -> None:
+    await stand.start(film(scenes_of(1)), stop_after=CLIPS)
+    await stand.step()
+    jobs = await stand.jobs()
+    picture = next(job for job in jobs if is_picture(job))
+    for job in jobs:
+        if job is not picture:
+            await stand.end(job, made=True)
+    await answers(stand, picture, State.RUNNING)
+    await answers(stand, picture, State.NEEDS_ATTENTION)
+    assert await stand.step()
+    assert (await stand.now()).state is RunState.NEEDS_ATTENTION
+
+    await stand.end(await answers(stand, picture, State.RUNNING), made=True)
+    assert await stand.step()
+
+    assert kinds(await stand.jobs())[MediaKind.VIDEO] == 1
+    await stand.rest()
+    assert (await stand.now()).state is RunState.SUCCEEDED
+
+
+async def test_a_sum_that_is_too_small_is_asked_about_once_what_it_paid_for_is_over(stand: Studio) -> None:
+    short = film(SHORT)
+    await stand.start(short, quote=11_000, stop_after=FilmStage.STORYBOARD)
+
+    assert await stand.step()
+    under_way = await stand.jobs()
+    assert 0 < len(under_way) < 9
+    assert await stand.step()
+    assert (await stand.now()).state is RunState.RUNNING
+    for job in under_way:
+        await stand.end(job, made=True)
+    while await stand.step():
+        for job in await stand.jobs():
+            if not job.final:
+                await stand.end(job, made=True)
+
+    run = await stand.now()
+    assert (run.state, run.error.reason) == (RunState.NEEDS_ATTENTION, "FILM_CREDITS_EXCEEDED")
+    assert all(job.final for job in await stand.jobs())
+
+
+async def test_a_run_that_is_cancelled_between_a_look_and_its_acts_is_ended(stand: Studio) -> None:
+    await stand.start(film(SHORT), stop_after=CLIPS)
+    look = stand.context.runs.snapshot
+    cancelled = False
+
+    async def cancelled_after(run: FilmRun) -> Snapshot:
+        nonlocal cancelled
+        seen = await look(run)
+        if not cancelled:
+            cancelled = True
+            await stand.context.runs.command(PROJECT, FILM, 1, lambda old: old.cancelling())
+        return seen
+
+    stand.leg = Leg(replace(stand.context, runs=Watched(stand.context.runs, cancelled_after)), stand.leg.run)
+
+    assert await stand.step()
+    assert not await stand.step()
+    assert (await stand.now()).state is RunState.CANCELLED
+    assert await stand.jobs() == []
+
+
+class Watched:
+    """A store of runs that has something happen after each snapshot."""
+
+    def __init__(self, runs: RunStore, snapshot: Callable[[FilmRun], Awaitable[Snapshot]]) -> None:
+        self.snapshot = snapshot
+        self.accept, self.change, self.record = runs.accept, runs.change, runs.record
+
+
+async def test_a_file_that_is_removed_before_it_was_read_is_made_once_more(stand: Studio) -> None:
+    await stand.start(film(scenes_of(1)), quote=60_000, stop_after=CLIPS)
+    await stand.step()
+    picture = next(job for job in await stand.jobs() if is_picture(job))
+    made = await stand.end(picture, made=True)
+    await stand.scenes.discard(PROJECT, picture.request.scene_id, made.outputs[0].path)
+
+    jobs = await stand.rest()
+
+    assert kinds(jobs) == {MediaKind.IMAGE: 2, MediaKind.SPEECH: 2, MediaKind.VIDEO: 1}
+    clip = next(job for job in jobs if job.request.spec.kind is MediaKind.VIDEO)
+    assert clip.request.spec.media[0].asset != made.outputs[0].path
+
+
+class Blind:
+    """A surveyor who cannot list the folders of outputs, for so many times."""
+
+    def __init__(self, surveyor: Surveyor, times: int) -> None:
+        self._surveyor = surveyor
+        self._times = times
+        self.sha256 = surveyor.sha256
+
+    async def survey(self, project_id: str, files: Iterable[File], outputs: Sequence[FilmOutput]) -> Store:
+        self._times -= 1
+        if self._times < 0:
+            return await self._surveyor.survey(project_id, files, outputs)
+        made = (row.source for row in outputs if row.source is not None)
+        return Store(files={}, unknown=frozenset((source.scene_id, source.asset) for source in made))
+
+
+async def test_a_store_that_cannot_say_what_it_has_makes_no_bill(stand: Studio) -> None:
+    short = film(SHORT)
+    await stand.start(short, stop_after=CLIPS)
+    before = await stand.rest()
+    await stand.start(short, quote=200_000, stop_after=CLIPS)
+    blind = Blind(stand.context.surveyor, 3)
+    stand.leg = Leg(replace(stand.context, surveyor=blind), stand.leg.run)
+
+    for _ in range(3):
+        assert await stand.step()
+    assert [warning.code for warning in (await stand.now()).warnings] == ["STORAGE_UNAVAILABLE"]
+    assert not await stand.step()
+
+    assert await stand.jobs() == before
+    assert (await stand.now()).state is RunState.SUCCEEDED
+
+
+async def test_a_job_that_asked_and_failed_meanwhile_goes_by_the_policy(stand: Studio) -> None:
+    await stand.start(film(scenes_of(1)), stop_after=FilmStage.STORYBOARD, on_failure=OnShotFailure.SKIP)
+    await stand.step()
+    asking, *others = await stand.jobs()
+    for job in others:
+        await stand.end(job, made=True)
+    await answers(stand, asking, State.RUNNING)
+    await answers(stand, asking, State.NEEDS_ATTENTION)
+    assert await stand.step()
+    await stand.context.jobs.command(asking.job_id, lambda old: old.charged(0, CostBasis.CONFIRMED).failed(FAILURE))
+
+    assert not await stand.step()
+
+    assert (await stand.now()).state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_a_job_that_an_edited_plan_no_longer_wants_must_end_before_the_run(stand: Studio, asks: bool) -> None:
+    two = film(scenes_of(2))
+    await stand.start(two, stop_after=FilmStage.STORYBOARD)
+    await stand.step()
+    stray = next(job for job in await stand.jobs() if is_picture(job) and job.request.scene_id == "scene-2")
+    for job in await stand.jobs():
+        if job.job_id != stray.job_id:
+            await stand.end(job, made=True)
+    await answers(stand, stray, State.RUNNING)
+    await answers(stand, stray, State.NEEDS_ATTENTION)
+    await stand.step()
+    stand.plans[2] = film(scenes_of(1), two.plan).plan
+    run = await stand.now()
+    approval = Approval(revision=run.revision, plan_revision=2, approved=run.money.approved)
+    await stand.context.runs.command(PROJECT, FILM, 1, lambda old: old.approved(approval, quote=0, takes={}))
+    if not asks:
+        await answers(stand, stray, State.RUNNING)
+    await stand.claim()
+
+    assert await stand.step()
+    run, (present,) = await stand.now(), [job for job in await stand.jobs() if job.job_id == stray.job_id]
+    if asks:
+        assert (run.state, [trouble.job_id for trouble in run.troubles]) == (RunState.NEEDS_ATTENTION, [stray.job_id])
+        await answers(stand, stray, State.RUNNING)
+    else:
+        assert (run.state, present.state) == (RunState.RUNNING, State.CANCELLING)
+    await stand.context.jobs.command(stray.job_id, lambda old: old.charged(0, CostBasis.CONFIRMED).failed(FAILURE))
+    assert not await stand.step()
+
+    run = await stand.now()
+    assert (run.state, run.money.reserved, run.money.held) == (RunState.SUCCEEDED, 0, 0)
+    assert (await stand.project()).reserved == 0
+
+
+async def test_a_full_queue_is_waited_for(stand: Studio) -> None:
+    await stand.start(film(SHORT), stop_after=FilmStage.STORYBOARD)
+    full = stand.context.jobs._backlog
+    stand.context.jobs._backlog = Backlog(4)
+
+    assert await stand.step()
+    some = await stand.jobs()
+    assert 0 < len(some) <= 4
+    assert [warning.code for warning in (await stand.now()).warnings] == ["QUEUE_FULL"]
+    stand.context.jobs._backlog = full
+
+    assert len(await stand.rest()) == 9
     assert (await stand.now()).state is RunState.SUCCEEDED

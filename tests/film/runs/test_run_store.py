@@ -294,8 +294,9 @@ async def test_a_run_that_is_cancelled_releases_what_it_holds_at_once(database: 
 
     assert await stand.money() == (Held(approved=50_000, reserved=PRICE, keeps=False), PRICE)
     assert (cancelling.state, cancelling.leg) == (RunState.CANCELLING, 1)
-    with pytest.raises(Superseded):
-        await stand.runs.accept(run, [stand.child(2)])
+    # Whoever owns the run is to end it, and so must not be told that another one does.
+    assert await stand.runs.accept(run, [stand.child(2)]) == Accepting(accepted=0)
+    assert list((await stand.runs.snapshot(run)).jobs) == ["job-1"]
     await stand.end("job-1", made=False)
     await stand.runs.change(run, lambda old: old.ends(RunState.CANCELLED))
     assert await stand.money() == (Held(approved=50_000, keeps=False), 0)
@@ -317,10 +318,11 @@ async def test_the_revision_rises_with_what_callers_see_alone(database: Database
     assert run.revision == 1
 
     same = await stand.runs.change(run, lambda old: old)
-    warned = await stand.runs.change(run, lambda old: old.warned("STORAGE_UNAVAILABLE", "it waits"))
-    again = await stand.runs.change(run, lambda old: old.warned("STORAGE_UNAVAILABLE", "it waits"))
+    warned = await stand.runs.change(run, lambda old: old.waits("STORAGE_UNAVAILABLE", "the first cause"))
+    again = await stand.runs.change(run, lambda old: old.waits("STORAGE_UNAVAILABLE", "another cause"))
 
     assert (same.revision, warned.revision, again.revision) == (1, 2, 2)
+    assert len(again.warnings) == 1
 
 
 async def test_a_run_comes_back_from_its_row_as_it_was(database: Database) -> None:
@@ -328,7 +330,10 @@ async def test_a_run_comes_back_from_its_row_as_it_was(database: Database) -> No
     run = await stand.begun(gates=frozenset(FilmGate), priority=-3)
     error = JobFailure(reason="FILM_EXPIRED", message="it was not over")
     changed = await stand.runs.change(
-        run, lambda old: replace(old.warned("A_B", "c").cancelling(error), finish_by=NOW + timedelta(days=1))
+        run,
+        lambda old: replace(
+            old.waits("STORAGE_UNAVAILABLE", "the disk").cancelling(error), finish_by=NOW + timedelta(days=1)
+        ),
     )
 
     assert await stand.runs.last("film", "lamp") == changed

@@ -21,7 +21,9 @@ from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongSta
 from evergreen_server.jobs.model.held import FilmCreditsExceeded
 from evergreen_server.jobs.model.job import Job, JobFailure
 from evergreen_server.jobs.model.states import State
+from evergreen_server.jobs.store.backlog import QueueFull
 from evergreen_server.jobs.store.ledger import ProjectCreditsExceeded
+from evergreen_server.jobs.store.project_lock import SceneBusy
 from evergreen_server.ports.timeline import Source
 
 __all__ = ["Leg"]
@@ -48,7 +50,7 @@ class Leg:
 
     async def warn(self, code: str, cause: str) -> None:
         """Has the caller see what the run waits for. Raises Superseded."""
-        self.run = await self._context.runs.change(self.run, lambda run: run.warned(code, f"the run waits: {cause}"))
+        self.run = await self._context.runs.change(self.run, lambda run: run.waits(code, cause))
 
     async def step(self) -> bool:
         """Looks once, and does what follows; returns whether the leg goes on. Raises Superseded, StorageError."""
@@ -89,7 +91,7 @@ class Leg:
             stop_after=terms.stop_after,
             ending=self.run.state is RunState.CANCELLING,
         )
-        return await self._act(decide(facts, seen.items), seen)
+        return await self._act(decide(facts, seen.items), seen, snapshot)
 
     async def _planned(self) -> tuple[Plan, FilmModels]:
         if self._plan is None or self._models is None:
@@ -129,71 +131,114 @@ class Leg:
         self._context.films_of.update(dict.fromkeys(under_way, self.run.key))
         self._watched = under_way
 
-    async def _act(self, decision: Decision, seen: Look) -> bool:
+    async def _act(self, decision: Decision, seen: Look, snapshot: Snapshot) -> bool:
         """Does what was decided; returns whether the leg goes on."""
-        await self._change(partial(replace, stage=decision.stage))
-        for key in decision.cancel:
-            await self._cancel(seen.jobs[key].job_id)
-        if decision.accept:
-            refused = await self._accept(decision.accept, seen)
-            if refused is not None and not self._watched:
-                await self._change(lambda run: run.asks((), refused))
-                return False
+        await self._change(lambda run: replace(run, stage=decision.stage))
+        strays = self._strays(seen, snapshot)
+        for job in [seen.jobs[key] for key in decision.cancel] + strays:
+            await self._cancel(job)
+        if decision.then is not Then.WAIT and strays:
+            return await self._await(strays, snapshot)
+        if decision.then is not Then.ASK and self.run.state is RunState.NEEDS_ATTENTION:
+            # What it asked about was resolved.
+            await self._change(lambda run: replace(run, state=RunState.RUNNING, troubles=(), error=None))
         match decision.then:
             case Then.WAIT:
-                if self.run.state is RunState.NEEDS_ATTENTION:
-                    await self._change(lambda run: replace(run, state=RunState.RUNNING, troubles=(), error=None))
+                return not decision.accept or await self._accept(decision.accept, seen)
             case Then.STORE:
                 self._store = None
+                await self.warn("STORAGE_UNAVAILABLE", "a folder of its scenes cannot be listed")
+                return True
             case Then.ASK:
                 troubles = tuple(self._troubles(decision.troubles, seen))
-                await self._change(lambda run: run.asks(troubles))
                 # A job that asks is heard once it is resolved; all else is for somebody to approve.
-                return any(trouble.asks for trouble in decision.troubles)
+                heard = any(trouble.asks for trouble in decision.troubles)
+                return not await self._change(lambda run: run.asks(troubles)) or heard
             case Then.STORYBOARD_GATE:
-                await self._change(lambda run: run.awaits(FilmGate.STORYBOARD))
-                return False
+                return not await self._change(lambda run: run.awaits(FilmGate.STORYBOARD))
             case Then.CLIPS_GATE:
-                await self._change(lambda run: run.awaits(FilmGate.CLIPS))
-                return False
+                return not await self._change(lambda run: run.awaits(FilmGate.CLIPS))
             case Then.SUCCEED:
-                await self._change(lambda run: run.ends(RunState.SUCCEEDED))
-                return False
+                return not await self._change(lambda run: run.ends(RunState.SUCCEEDED))
             case Then.FAIL:
                 failure = JobFailure(reason="SHOT_FAILED", message="an output failed that the film was not to lack")
-                await self._change(lambda run: run.ends(RunState.FAILED, failure))
-                return False
+                return not await self._change(lambda run: run.ends(RunState.FAILED, failure))
             case Then.END:
                 state = RunState.FAILED if self.run.error else RunState.CANCELLED
-                await self._change(lambda run: run.ends(state, run.error))
-                return False
+                return not await self._change(lambda run: run.ends(state, run.error))
             case Then.RENDER | Then.PUBLISH:
                 raise AssertionError("a run that goes on to the cut is not started")
+
+    async def _change(self, edit: Callable[[FilmRun], FilmRun]) -> bool:
+        """Changes the run, unless somebody has changed its state since it was looked at; returns whether it did."""
+        seen = self.run.state
+        states: list[RunState] = []
+
+        def guarded(run: FilmRun) -> FilmRun:
+            states.append(run.state)
+            return edit(run) if run.state is seen else run
+
+        self.run = await self._context.runs.change(self.run, guarded)
+        return states[-1] is seen
+
+    def _strays(self, seen: Look, snapshot: Snapshot) -> list[Job]:
+        """Returns the jobs of the run that are under way and that its plan, which was edited, no longer wants."""
+        wanted = {job.job_id for job in seen.jobs.values()}
+        return [
+            job
+            for job in snapshot.jobs.values()
+            if not job.final and job.request.film_run == self.run.run and job.job_id not in wanted
+        ]
+
+    async def _await(self, strays: Sequence[Job], snapshot: Snapshot) -> bool:
+        """Has somebody resolve the jobs that ask and that no plan wants; the leg goes on, since all jobs must end."""
+        outputs = {output.job_id: output for output in snapshot.outputs}
+        asking = tuple(
+            RunTrouble(
+                item_id=outputs[job.job_id].item_id,
+                output=outputs[job.job_id].kind.value,
+                job_id=job.job_id,
+                reason=job.error.reason if job.error else job.state.value,
+                message="the film no longer needs it, and its job must be resolved before the run can go on",
+            )
+            for job in strays
+            if job.state is State.NEEDS_ATTENTION
+        )
+        if asking:
+            await self._change(lambda run: run.asks(asking))
         return True
 
-    async def _change(self, edit: Callable[[FilmRun], FilmRun]) -> None:
-        self.run = await self._context.runs.change(self.run, edit)
-
-    async def _cancel(self, job_id: str) -> None:
+    async def _cancel(self, job: Job) -> None:
+        if job.state in (State.CANCELLING, State.NEEDS_ATTENTION):
+            return
         try:
-            await cancel(self._context.jobs, job_id)
+            await cancel(self._context.jobs, job.job_id)
         except (JobNotFound, WrongState):
             # It is over, or asks by now: the next look sees it.
             return
 
-    async def _accept(self, keys: Sequence[str], seen: Look) -> JobFailure | None:
-        """Accepts jobs; returns why one was refused for lack of money."""
+    async def _accept(self, keys: Sequence[str], seen: Look) -> bool:
+        """Accepts jobs; returns whether the leg goes on. One for which there is no money is asked about once no other
+        is under way, whose end may free some.
+        """
         accepting = await self._context.runs.accept(self.run, [self._child(key, seen) for key in keys])
         match accepting.refused:
             case None:
-                return None
-            case FilmCreditsExceeded() as exc:
-                return JobFailure(reason="FILM_CREDITS_EXCEEDED", message=str(exc))
-            case ProjectCreditsExceeded() as exc:
-                return JobFailure(reason="PROJECT_CREDITS_EXCEEDED", message=str(exc))
-            case refused:
-                # The queue is full, or a scene is busy: it will not stay so.
-                raise refused
+                return True
+            case FilmCreditsExceeded() | ProjectCreditsExceeded() as exc:
+                if accepting.accepted or self._watched:
+                    return True
+                of_film = isinstance(exc, FilmCreditsExceeded)
+                reason = "FILM_CREDITS_EXCEEDED" if of_film else "PROJECT_CREDITS_EXCEEDED"
+                failure = JobFailure(reason=reason, message=str(exc))
+                return not await self._change(lambda run: run.asks((), failure))
+            case QueueFull() as exc:
+                await self.warn("QUEUE_FULL", str(exc))
+            case SceneBusy() as exc:
+                await self.warn("SCENE_BUSY", str(exc))
+            case unexpected:
+                raise unexpected
+        return True
 
     def _child(self, key: str, seen: Look) -> NewChild:
         wanted, composed, run = seen.wanted[key], seen.composed[key], self.run

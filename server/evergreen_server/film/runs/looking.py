@@ -28,8 +28,8 @@ class Store:
     """The callers' files that were read."""
     gone: frozenset[File] = frozenset()
     """Files of outputs that are not there any more."""
-    away: bool = False
-    """The store could not be asked: nothing is known to be there, or gone."""
+    unknown: frozenset[File] = frozenset()
+    """Files of outputs in folders that cannot be listed: whether they are there nobody can tell."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,14 +118,13 @@ class _Looking:
             if sha256 is not None:
                 self._look.sources[key] = Source(scene_id=wanted.chosen[0], asset=wanted.chosen[1], sha256=sha256)
             # One that is gone is no reason to pay for another: somebody chose it.
-            child = Child.FAILED if sha256 is None and not self._store.away else None
+            child = Child.FAILED if sha256 is None else None
             if child is not None:
                 self._look.missing[key] = (wanted.chosen,)
             return Item(
                 key=key,
                 kind=wanted.kind,
-                make=None if child is None and sha256 is None else False,
-                blocked=self._store.away and sha256 is None,
+                make=False,
                 child=child,
                 older=newest is not None,
                 on_failure=policy,
@@ -134,6 +133,8 @@ class _Looking:
         if not self._statuses.over(after):
             return item
         composed = self._look.composed[key] = self._compose(wanted, after)
+        if any(_place(row) in self._store.unknown for row in self._rows[key]):
+            return replace(item, blocked=True)
         return self._standing(wanted, composed, item, newest)
 
     def _standing(self, wanted: Wanted, composed: Composed, item: Item, newest: FilmOutput | None) -> Item:
@@ -145,8 +146,6 @@ class _Looking:
         if made is not None and (latest is made or latest is None or latest.source is not None) and made.take >= due:
             self._take(wanted, made)
             return replace(item, make=False)
-        if self._store.away:
-            return replace(item, blocked=True)
         if latest is not None and latest.take >= due and (child := self._child(latest)) is not None:
             self._look.jobs[item.key] = self._jobs[latest.job_id]
             return replace(item, make=True, child=child)
@@ -195,9 +194,15 @@ class _Looking:
         return next((row for row in reversed(self._rows[key]) if self._is_there(row)), None)
 
     def _is_there(self, row: FilmOutput) -> bool:
-        return row.source is not None and (row.source.scene_id, row.source.asset) not in self._store.gone
+        if row.source is None or not row.source.sha256:
+            return False
+        return _place(row) not in self._store.gone
 
     def _policy(self, wanted: Wanted) -> OnShotFailure:
         shot = wanted.item
         own = shot.on_failure if isinstance(shot, PlannedShot) else None
         return own or self._run.terms.on_failure
+
+
+def _place(row: FilmOutput) -> File | None:
+    return None if row.source is None else (row.source.scene_id, row.source.asset)

@@ -135,10 +135,12 @@ class FilmRun:
     def ended(self) -> bool:
         return self.state in ENDED
 
-    def warned(self, code: str, message: str) -> Self:
-        """Returns the run with one more warning; the same warning is kept once."""
-        warning = FilmWarning(code=code, message=message)
-        return self if warning in self.warnings else replace(self, warnings=(*self.warnings, warning))
+    def waits(self, code: str, cause: str) -> Self:
+        """Returns the run with a warning of what it waits for; one of each code, however often it is tried."""
+        if any(warning.code == code for warning in self.warnings):
+            return self
+        warning = FilmWarning(code=code, message=f"the run waits, or waited: {cause}")
+        return replace(self, warnings=(*self.warnings, warning))
 
     def awaits(self, gate: FilmGate) -> Self:
         """Returns the run waiting for approval at a gate."""

@@ -35,6 +35,8 @@ class FilmRunner:
 
     def __init__(self, context: FilmContext) -> None:
         self._context = context
+        self._legs: dict[str, Leg] = {}
+        """By film, the newest leg that runs here."""
 
     def on_changes(self, changes: Iterable[Change]) -> None:
         """Wakes the runs whose jobs have changed."""
@@ -49,8 +51,16 @@ class FilmRunner:
         wakeup = context.wakeups.of(key)
         owned = await self._claim(project_id, film_id, run, leg)
         if owned is None:
+            if key not in self._legs:
+                context.wakeups.forget(key)
             return
+        if key in self._legs:
+            # An older leg here learns that it is over.
+            wakeup.set()
         steps, tries = Leg(context, owned), 0
+        self._legs[key] = steps
+        # One for the whole leg, since its caller sees only the first.
+        error_id = uuid4().hex
         try:
             while True:
                 try:
@@ -61,7 +71,7 @@ class FilmRunner:
                     raise
                 except Exception as exc:
                     # The outermost loop of a run: a bug of ours must not lose it.
-                    await self._warn(steps, exc, tries)
+                    await self._warn(steps, exc, tries, error_id)
                     tries += 1
                 await asyncio.sleep(PAUSE_SECONDS)
                 await wakeup.wait(doubled(1.0, tries, most=60.0) if tries else LOOK_SECONDS)
@@ -69,7 +79,9 @@ class FilmRunner:
             logger.info("run superseded", extra={"film": key})
         finally:
             steps.close()
-            if context.wakeups.of(key) is wakeup:
+            # The next leg may be running already, and then the wake-up belongs to it.
+            if self._legs.get(key) is steps:
+                del self._legs[key]
                 context.wakeups.forget(key)
 
     async def _claim(self, project_id: str, film_id: str, run: int, leg: int) -> FilmRun | None:
@@ -84,9 +96,8 @@ class FilmRunner:
             await asyncio.sleep(doubled(1.0, tries, most=60.0))
             tries += 1
 
-    async def _warn(self, steps: Leg, exc: Exception, tries: int) -> None:
+    async def _warn(self, steps: Leg, exc: Exception, tries: int, error_id: str) -> None:
         """Logs what keeps a run from going on, and has its caller see it."""
-        error_id = uuid4().hex
         facts = {"film": steps.run.key, "cause": type(exc).__name__, "tries": tries + 1}
         if isinstance(exc, TRANSIENT_ERRORS):
             logger.warning("run waits", extra=facts)

@@ -151,14 +151,17 @@ class RunStore:
     async def accept(self, run: FilmRun, children: Sequence[NewChild]) -> Accepting:
         """Accepts jobs in their order until one is refused, each as the next take that can deliver its file.
 
-        A job of the same take that is under way, or has its file, is taken as it is. Raises Superseded.
+        A job of the same take that is under way, or has its file, is taken as it is. None is accepted for a run that
+        somebody has ended meanwhile. Raises Superseded.
         """
 
         def work(db: sa.Connection) -> tuple[Accepting, list[Change]]:
             lock_project(db, run.project_id, self._clock())
             present = _get(db, run.project_id, run.film_id, run.run)
-            if present.execution != run.execution or present.state is not RunState.RUNNING:
+            if (present.execution, present.leg) != (run.execution, run.leg):
                 raise Superseded(run.key)
+            if present.state is not RunState.RUNNING:
+                return Accepting(accepted=0), []
             changes: list[Change] = []
             for number, child in enumerate(children):
                 try:

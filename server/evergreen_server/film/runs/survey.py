@@ -27,17 +27,18 @@ class Surveyor:
             if (sha256 := await self.sha256(project_id, scene_id, asset)) is not None:
                 found[scene_id, asset] = sha256
         made = {(row.source.scene_id, row.source.asset): row.size_bytes for row in outputs if row.source is not None}
-        gone, away = set[File](), False
+        gone, unknown = set[File](), set[File]()
         for scene_id in sorted({scene_id for scene_id, _ in made}):
             listed = await self._scenes.files(project_id, scene_id)
             for place in made:
                 if place[0] != scene_id:
                     continue
                 here = _in_folder(listed, place[1])
-                away = away or here is None
-                if here is not None and here != made[place]:
+                if here is None:
+                    unknown.add(place)
+                elif here != made[place]:
                     gone.add(place)
-        return Store(files=found, gone=frozenset(gone), away=away)
+        return Store(files=found, gone=frozenset(gone), unknown=frozenset(unknown))
 
     async def sha256(self, project_id: str, scene_id: str, asset: str) -> str | None:
         """Returns the SHA-256 (hex) of a file; None if there is none. Raises StorageError."""
