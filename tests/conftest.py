@@ -41,3 +41,12 @@ async def api(tmp_path: Path, sandbox: Control) -> AsyncIterator[Api]:
 def postgres() -> Iterator[Postgres]:
     with any_postgres() as server:
         yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A new database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.create()

@@ -24,19 +24,14 @@ from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.ports.specs import MediaKind
 from tests.film.planning import FILM, LAMP, film, scenes_of
 from tests.film.runs.studio import FAILURE, NOW, PROJECT, Studio, studio
-from tests.postgres import Postgres
 
 CLIPS = FilmStage.CLIPS
 SHORT = scenes_of(3)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def stand(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Studio]:
-    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
-    if request.param == "postgresql":
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.create()
-    async with studio(tmp_path, url) as opened:
+@pytest.fixture
+async def stand(database_url: str, tmp_path: Path) -> AsyncIterator[Studio]:
+    async with studio(tmp_path, database_url) as opened:
         yield opened
 
 

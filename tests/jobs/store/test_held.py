@@ -4,7 +4,6 @@ import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -19,19 +18,14 @@ from evergreen_server.jobs.model.job import Job, JobFailure
 from evergreen_server.jobs.model.states import CostBasis, Stage, State
 from evergreen_server.jobs.store.ledger import Caps, ProjectCreditsExceeded, totals
 from tests.jobs.tools import request_at, store_of
-from tests.postgres import Postgres
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 BAD = JobFailure(reason="INTERNAL", message="it failed")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
-    if request.param == "postgresql":
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.create()
-    async with open_database(url) as opened:
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with open_database(database_url) as opened:
         yield opened
 
 

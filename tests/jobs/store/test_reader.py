@@ -6,7 +6,6 @@ import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -22,19 +21,13 @@ from evergreen_server.jobs.store.reader import PAGE_BYTES, JobReader
 from evergreen_server.rpc.messages.convert import job_message
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import store_of
-from tests.postgres import Postgres
 
 PLAIN_CLIENTS_BYTES = 4 * 1024 * 1024
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
-    else:
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.create()
-    async with open_database(url) as opened:
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    async with open_database(database_url) as opened:
         yield opened
 
 
