@@ -175,7 +175,7 @@ async def _read_answer(process: Process) -> Answer:
     try:
         line = await process.readline()
         return Answer.read(line)
-    except (ValueError, TypeError):
+    except ValueError:
         if line:
             process.terminate()
         raise _Ended(max(0, -await process.wait())) from None

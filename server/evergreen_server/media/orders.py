@@ -70,11 +70,14 @@ class Answer:
 
     @classmethod
     def read(cls, line: bytes) -> Self:
-        """Raises ValueError or TypeError where a line is no answer."""
-        value = json.loads(line)
-        if isinstance(value, dict):
-            value |= {"warnings": tuple(value["warnings"]), "pauses": _pauses(value["pauses"])}
-        answer = cls(**value if isinstance(value, dict) else {})
+        """Raises ValueError where a line is no answer, whatever else it is."""
+        try:
+            value = json.loads(line)
+            if isinstance(value, dict):
+                value |= {"warnings": tuple(value["warnings"]), "pauses": _pauses(value["pauses"])}
+            answer = cls(**value if isinstance(value, dict) else {})
+        except (TypeError, LookupError, RecursionError) as exc:
+            raise ValueError("no answer of a decoder") from exc
         kinds = {name: type(default) for name, default in asdict(cls()).items()}
         if not isinstance(value, dict) or any(type(getattr(answer, name)) is not kind for name, kind in kinds.items()):
             raise ValueError("no answer of a decoder")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderRefused
 from evergreen_server.ports.timeline import (
@@ -94,8 +94,14 @@ def answer_line(answer: Answer) -> bytes:
 
 
 def read_answer(line: bytes) -> Answer:
-    """Reads what `answer_line` returned. Raises ValueError, TypeError or LookupError where a line is no answer."""
-    told = json.loads(line)
+    """Reads what `answer_line` returned. Raises ValueError where a line is no answer, whatever else it is."""
+    try:
+        return _answer(json.loads(line))
+    except (TypeError, LookupError, ArithmeticError, RecursionError) as exc:
+        raise ValueError("no answer of a renderer") from exc
+
+
+def _answer(told: Mapping[str, Any]) -> Answer:
     if "rendered" in told:
         made = told["rendered"]
         return Rendered(

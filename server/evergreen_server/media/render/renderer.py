@@ -114,5 +114,5 @@ class _Child:
 async def _read(process: Process) -> Answer | None:
     try:
         return read_answer(await process.readline())
-    except (ValueError, TypeError, LookupError):
+    except ValueError:
         return None
