@@ -41,6 +41,9 @@ Files: TypeAlias = Mapping[File, str]
 _PLACEHOLDER: Final = "images/picture.png"
 """Stands for a picture that is not made yet, in a request for a quote."""
 
+_SLACK: Final = 5.0
+"""Seconds by which the sentences of a line may take longer than the line."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Composed:
@@ -103,19 +106,21 @@ def compose_clip(
     *,
     picture: Source | None,
     measured: Mapping[str, float],
+    lengths: SceneLengths | None = None,
 ) -> Composed:
     """Returns the request for a shot's clip, as long as the measured speech of its scene asks for.
 
     `picture` is its first frame: the shot's picture; or, for PREVIOUS_CLIP, the last frame of the clip before it with
     the SHA-256 of that clip. None for a clip from text alone, or where the picture is not made yet: then the request
-    has a place in its stead, good for a quote alone.
+    has a place in its stead, good for a quote alone. `lengths` are those of the scene by what is
+    measured, where the caller has them already: a scene may have hundreds of shots, and thousands of lines.
 
     Raises ValueError where the model cannot begin as the shot says, which `faults_of` tells of a plan.
     """
     form = form_of(shot, models)
     if form is None:
         raise ValueError(f"{models.clip.model} makes no clip of {shot.shot_id}, which begins with {shot.first_frame}")
-    lengths = lengths_of(scene, plan.settings, models, measured)
+    lengths = lengths or lengths_of(scene, plan.settings, models, measured)
     language = plan.settings.language
     spoken = _spoken_in(scene, shot, lengths, language) if plan.settings.speech is Speech.IN_CLIP else ()
     prompt = clip_prompt(
@@ -245,7 +250,10 @@ def _spoken_in(scene: PlannedScene, shot: PlannedShot, lengths: SceneLengths, la
     """Yields what is said while a shot is seen, by the sentences that begin in it; the last shot has all later ones."""
     ends = list(accumulate(length.seconds for length in lengths.shots))
     own = next(index for index, one in enumerate(scene.shots) if one.shot_id == shot.shot_id)
+    begin = 0.0 if own == 0 else ends[own - 1]
     for line, place in zip(scene.lines, lengths.lines, strict=True):
+        if own < len(ends) - 1 and not begin - place.seconds - _SLACK <= place.start < ends[own]:
+            continue
         said: list[str] = []
         start = place.start
         for sentence in sentences_of(line.text, language):

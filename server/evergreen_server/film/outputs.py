@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from evergreen_server.film.composing import Composed, Files, compose_clip, compose_picture, compose_speech
 from evergreen_server.film.digests import Basis, Currency, Standing
+from evergreen_server.film.lengths import SceneLengths, lengths_of
 from evergreen_server.film.model import (
     FirstFrame,
     OutputKind,
@@ -101,6 +102,7 @@ def standings_of(plan: Plan, models: FilmModels, made: Mapping[str, Made], files
             standings[wanted.key] = _standing(made.get(wanted.key), composed_of(plan, models, wanted, files).basis)
     measured = measured_of(plan, made, standings)
     sources = {wanted.key: _source(wanted, made, files) for wanted in every}
+    lengths = {scene.scene_id: lengths_of(scene, plan.settings, models, measured) for scene in plan.scenes}
     last: Source | None = None
     for wanted in every:
         if wanted.kind is OutputKind.CLIP:
@@ -108,7 +110,9 @@ def standings_of(plan: Plan, models: FilmModels, made: Mapping[str, Made], files
                 assert isinstance(wanted.item, PlannedShot)
                 own = sources.get(output_key(wanted.item_id, OutputKind.PICTURE))
                 first = last if wanted.item.first_frame is FirstFrame.PREVIOUS_CLIP else own
-                composed = composed_of(plan, models, wanted, files, first=first, measured=measured)
+                composed = composed_of(
+                    plan, models, wanted, files, first=first, measured=measured, lengths=lengths[wanted.scene.scene_id]
+                )
                 standings[wanted.key] = _standing(made.get(wanted.key), composed.basis)
             last = sources[wanted.key]
     return {wanted.key: standings[wanted.key] for wanted in every}
@@ -122,6 +126,7 @@ def composed_of(
     *,
     first: Source | None = None,
     measured: Mapping[str, float] | None = None,
+    lengths: SceneLengths | None = None,
 ) -> Composed:
     """Returns the request for an output; a clip's begins with `first` (see `compose_clip`)."""
     scene, item = wanted.scene, wanted.item
@@ -129,7 +134,7 @@ def composed_of(
         return compose_speech(plan, models, scene, item, files)
     if wanted.kind is OutputKind.PICTURE:
         return compose_picture(plan, models, scene, item, files)
-    return compose_clip(plan, models, scene, item, picture=first, measured=measured or {})
+    return compose_clip(plan, models, scene, item, picture=first, measured=measured or {}, lengths=lengths)
 
 
 def _standing(made: Made | None, basis: Basis) -> Standing:

@@ -79,15 +79,17 @@ def quote(
     """
     anew = _anew(plan, models, standings, redo)
     lengths = {scene.scene_id: lengths_of(scene, plan.settings, models, measured) for scene in plan.scenes}
+    unmeasured = {scene.scene_id for scene, line in plan.lines() if line.line_id not in measured}
     items: list[QuoteItem] = []
     for wanted in wanted_of(plan):
         if wanted.chosen is not None:
             continue
-        spec = composed_of(plan, models, wanted, files, measured=measured).spec
+        within = lengths[wanted.scene.scene_id]
+        spec = composed_of(plan, models, wanted, files, measured=measured, lengths=within).spec
         if wanted.kind is OutputKind.CLIP:
-            length = lengths[wanted.scene.scene_id].shots[_place(wanted)]
-            open_ended = any(line.line_id not in measured for line in wanted.scene.lines)
-            spec = replace(spec, duration_seconds=length.clip_longest if open_ended else length.clip_seconds)
+            length = within.shots[_place(wanted)]
+            seconds = length.clip_longest if wanted.scene.scene_id in unmeasured else length.clip_seconds
+            spec = replace(spec, duration_seconds=seconds)
         new = wanted.key in anew
         items.append(
             QuoteItem(
@@ -106,6 +108,13 @@ def _anew(plan: Plan, models: FilmModels, standings: Mapping[str, Standing], red
     """Returns the keys of all outputs that a run may make."""
     anew: set[str] = set()
     spoken: set[str] = set()
+    stretching = {
+        scene.scene_id: [
+            length.clip_shortest < length.clip_longest for length in lengths_of(scene, plan.settings, models, {}).shots
+        ]
+        for scene in plan.scenes
+    }
+    """By scene, of which of its shots the clip's length follows speech."""
     before = ""
     for wanted in wanted_of(plan):
         if wanted.chosen is None and renews(redo, standings[wanted.key]):
@@ -116,17 +125,11 @@ def _anew(plan: Plan, models: FilmModels, standings: Mapping[str, Standing], red
             assert isinstance(wanted.item, PlannedShot)
             previous = wanted.item.first_frame is FirstFrame.PREVIOUS_CLIP
             first = before if previous else output_key(wanted.item_id, OutputKind.PICTURE)
-            stretched = wanted.scene.scene_id in spoken and _may_stretch(plan, models, wanted)
+            stretched = wanted.scene.scene_id in spoken and stretching[wanted.scene.scene_id][_place(wanted)]
             if wanted.chosen is None and redo is not Redo.MISSING and (first in anew or stretched):
                 anew.add(wanted.key)
             before = wanted.key
     return anew
-
-
-def _may_stretch(plan: Plan, models: FilmModels, wanted: Wanted) -> bool:
-    """Returns whether a clip's length follows speech that is to be made."""
-    length = lengths_of(wanted.scene, plan.settings, models, {}).shots[_place(wanted)]
-    return length.clip_shortest < length.clip_longest
 
 
 def _place(wanted: Wanted) -> int:

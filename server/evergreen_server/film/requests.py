@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from evergreen_server.film.composing import Composed, compose_clip, compose_picture, compose_speech
-from evergreen_server.film.lengths import form_of
+from evergreen_server.film.lengths import form_of, lengths_of
 from evergreen_server.film.model import (
     FilmWarning,
     FirstFrame,
@@ -67,6 +67,7 @@ def request_warnings(plan: Plan, models: FilmModels) -> Iterator[FilmWarning]:
 def _composed(plan: Plan, models: FilmModels) -> Iterator[tuple[str, Composed]]:
     for index, scene in enumerate(plan.scenes):
         at = f"scenes[{index}]"
+        lengths = lengths_of(scene, plan.settings, models, {})
         yield from _speech(plan, models, scene, at)
         for number, shot in enumerate(scene.shots):
             where = f"{at}.shots[{number}]"
@@ -74,7 +75,7 @@ def _composed(plan: Plan, models: FilmModels) -> Iterator[tuple[str, Composed]]:
             if shot.first_frame is FirstFrame.PICTURE and OutputKind.PICTURE not in chosen:
                 yield where, compose_picture(plan, models, scene, shot, {})
             if form_of(shot, models) is not None and OutputKind.CLIP not in chosen:
-                yield where, compose_clip(plan, models, scene, shot, picture=None, measured={})
+                yield where, compose_clip(plan, models, scene, shot, picture=None, measured={}, lengths=lengths)
 
 
 def _speech(plan: Plan, models: FilmModels, scene: PlannedScene, at: str) -> Iterator[tuple[str, Composed]]:
