@@ -6,7 +6,7 @@ from typing import Final
 
 from evergreen_server.film.screenplay.source import squeezed
 
-__all__ = ["LEAST_SECONDS", "longest_seconds", "speech_seconds"]
+__all__ = ["LEAST_SECONDS", "longest_seconds", "speech_seconds", "voiced_seconds"]
 
 LEAST_SECONDS: Final = 4.0
 """No scene that follows its speech is shorter."""
@@ -27,14 +27,14 @@ _STOP: Final = re.compile("[.!?…؟۔।]+(?=[\\s\"'”’»)\\]]|$)|[。！？
 
 def speech_seconds(text: str) -> float:
     """Returns the seconds that a voice of 150 words a minute takes, with a pause at each stop; 0 for no text."""
+    return voiced_seconds(text) + len(_STOP.findall(squeezed(text))) * _STOP_SECONDS
+
+
+def voiced_seconds(text: str) -> float:
+    """Returns the same without the pauses."""
     spoken = squeezed(text)
     ideographs = len(_IDEOGRAPH.findall(spoken))
-    stops = len(_STOP.findall(spoken))
-    return (
-        (len(spoken) - ideographs) / _CHARACTERS_PER_SECOND
-        + ideographs / _IDEOGRAPHS_PER_SECOND
-        + stops * _STOP_SECONDS
-    )
+    return (len(spoken) - ideographs) / _CHARACTERS_PER_SECOND + ideographs / _IDEOGRAPHS_PER_SECOND
 
 
 def longest_seconds(estimate: float) -> int:
