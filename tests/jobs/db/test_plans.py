@@ -12,6 +12,8 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
 
+from evergreen_server.film.runs.run import FilmRun, RunState, Terms
+from evergreen_server.film.runs.store import RunStore
 from evergreen_server.jobs import commands
 from evergreen_server.jobs.admission import slots
 from evergreen_server.jobs.admission.durations import Durations
@@ -25,6 +27,7 @@ from evergreen_server.jobs.feed.window import Entry
 from evergreen_server.jobs.maintenance.janitor import beyond_clock
 from evergreen_server.jobs.maintenance.retention import Retention
 from evergreen_server.jobs.model.errors import JobNotFound
+from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.census import take_census
@@ -117,6 +120,24 @@ class Case:
             scale=1.0,
         ).all()
 
+    async def looked(self) -> None:
+        runs = RunStore(
+            database=self.database, jobs=self.store, clock=lambda: NOW, enqueue=lambda *_: None, replica_id="local"
+        )
+        run = FilmRun(
+            project_id="film-1",
+            film_id="lamp",
+            run=0,
+            plan_revision=1,
+            terms=Terms(),
+            money=Held(approved=0),
+            created_at=NOW,
+            updated_at=NOW,
+        )
+        begun = await runs.start(run, quote=0, confirm=lambda _db: None)
+        await runs.snapshot(begun)
+        await runs.change(begun, lambda old: old.ends(RunState.SUCCEEDED))
+
     async def missing(self) -> None:
         with pytest.raises(JobNotFound):
             await self.store.get("missing")
@@ -137,6 +158,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "ListVideos of all projects": lambda case: case.page(project_id=""),
     "ListVideos of all projects and a state": lambda case: case.page(project_id="", states=[State.FAILED]),
     "ListVideos of a caller's projects": lambda case: case.page(project_id="", projects=["film-1", "film-0", "none"]),
+    "a film's run, its jobs and outputs": lambda case: case.looked(),
     "a watch of a project": lambda case: case.watched(),
     "a watch of all that it ever had": lambda case: case.watched(include_finished=True),
     "a watch of jobs": lambda case: case.watched(frozenset({job_id_of(1), job_id_of(11)})),

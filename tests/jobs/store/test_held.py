@@ -217,16 +217,3 @@ async def test_a_provider_that_says_more_takes_it_from_what_is_held(database: Da
     await film.change(job, lambda current: replace(current, estimated_millicredits=told))
 
     assert await film.check() == Held(approved=20_000, held=held, reserved=told)
-
-
-async def test_the_jobs_of_a_film_are_found_by_an_index(database: Database) -> None:
-    query = sa.select(jobs.c.job_id).where(jobs.c.project_id == "film", jobs.c.film_id == "lamp")
-    text = str(query.compile(database.engine, compile_kwargs={"literal_binds": True}))
-
-    def plan(db: sa.Connection) -> str:
-        if database.shared:
-            db.execute(sa.text("SET LOCAL enable_seqscan = off"))
-            return "\n".join(row[0] for row in db.execute(sa.text(f"EXPLAIN {text}")))
-        return "\n".join(row[3] for row in db.execute(sa.text(f"EXPLAIN QUERY PLAN {text}")))
-
-    assert "jobs_by_film" in await database.write(plan)

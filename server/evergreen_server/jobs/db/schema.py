@@ -347,7 +347,6 @@ film_outputs = sa.Table(
     sa.Column("seconds", sa.Float),
     sa.Column("millicredits", sa.BigInteger, comment="What it cost."),
     sa.Column("made_at", sa.BigInteger),
-    sa.Index("film_outputs_by_job", "job_id"),
     comment="What the jobs of a film were asked for and have made; outlives the jobs.",
 )
 
