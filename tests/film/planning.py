@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from evergreen_server.film.choices import cast_of, models_of, settings_of
 from evergreen_server.film.digests import Redo
 from evergreen_server.film.model import OutputKind, Plan, PlannedLine, PlannedScene, PlannedShot
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.outputs import Made, composed_of, measured_of, standings_of, wanted_of
-from evergreen_server.film.plan import Planned, plan_film
+from evergreen_server.film.planning.choices import cast_of, models_of, settings_of
+from evergreen_server.film.planning.plan import Planned, plan_film
 from evergreen_server.film.quote import DailyLimits, Quote, quote
 from evergreen_server.film.screenplay.reading import read_script
 from evergreen_server.film.screenplay.speech import speech_seconds

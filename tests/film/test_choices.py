@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from evergreen_server.film.choices import cast_of, models_of, settings_of
 from evergreen_server.film.model import Actor, FilmSettings, Speech, Transition
+from evergreen_server.film.planning.choices import cast_of, models_of, settings_of
 from evergreen_server.film.profiles import suggested
 from evergreen_server.film.screenplay.reading import read_script
 from evergreen_server.film.screenplay.script import Timing, TransitionKind

@@ -5,9 +5,9 @@ from dataclasses import fields, replace
 
 import pytest
 
-from evergreen_server.film.basis import basis_of
-from evergreen_server.film.casting import tags_of
-from evergreen_server.film.composing import (
+from evergreen_server.film.composing.basis import basis_of
+from evergreen_server.film.composing.casting import tags_of
+from evergreen_server.film.composing.compose import (
     Composed,
     compose_clip,
     compose_picture,

@@ -8,20 +8,6 @@ from dataclasses import replace
 import pytest
 
 from evergreen_server.film.codec import from_document, to_document
-from evergreen_server.film.editing import (
-    DeleteScene,
-    Edit,
-    EditActor,
-    EditSettings,
-    InsertScene,
-    MoveScene,
-    RedoShot,
-    ReplaceScene,
-    ReplaceShot,
-    UseAsset,
-    edit,
-)
-from evergreen_server.film.faults import faults_of
 from evergreen_server.film.model import (
     Actor,
     Camera,
@@ -35,7 +21,21 @@ from evergreen_server.film.model import (
 )
 from evergreen_server.film.models import models_of
 from evergreen_server.film.outputs import standings_of
-from evergreen_server.film.plan import Changes, Planned
+from evergreen_server.film.planning.editing import (
+    DeleteScene,
+    Edit,
+    EditActor,
+    EditSettings,
+    InsertScene,
+    MoveScene,
+    RedoShot,
+    ReplaceScene,
+    ReplaceShot,
+    UseAsset,
+    edit,
+)
+from evergreen_server.film.planning.faults import faults_of
+from evergreen_server.film.planning.plan import Changes, Planned
 from evergreen_server.film.screenplay.script import Timing, TransitionKind
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from tests.film.planning import LAMP, ORCHARD, TABLE, Film, anew, files, film, line, made_by, scene, scenes_of, shot

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from evergreen_server.film.lengths import SceneLengths, lengths_of
+from evergreen_server.film.composing.lengths import SceneLengths, lengths_of
 from evergreen_server.film.model import PlannedScene, Speech
 from evergreen_server.film.screenplay.speech import speech_seconds
 from tests.film.planning import LAMP, ORCHARD, Film, film, line, scene, shot

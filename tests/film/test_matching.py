@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from evergreen_server.film.matching import continued, scene_ids
 from evergreen_server.film.model import PlannedLine, PlannedScene, PlannedShot
+from evergreen_server.film.planning.matching import continued, scene_ids
 
 PARTS = ("lam", "tor", "vel", "ki", "su", "mor", "pan", "ghe", "dra", "fo", "bil", "wen")
 WORDS = [first + second + third for first in PARTS for second in PARTS for third in ("ra", "to", "li", "nu", "ser")]

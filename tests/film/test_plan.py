@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from evergreen_server.film.choices import cast_of, models_of, settings_of
 from evergreen_server.film.model import Actor, Camera, FilmSettings, OnShotFailure, Plan, Speech, Transition
-from evergreen_server.film.plan import Changes, plan_film
+from evergreen_server.film.planning.choices import cast_of, models_of, settings_of
+from evergreen_server.film.planning.plan import Changes, plan_film
 from evergreen_server.film.screenplay.reading import read_script
 from evergreen_server.film.screenplay.script import InvalidScript, Timing, TransitionKind
 from evergreen_server.ports.specs import InvalidRequest

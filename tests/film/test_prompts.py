@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from evergreen_server.film.composing.prompts import clip_prompt, picture_prompt, shortened, utf16_units
 from evergreen_server.film.model import Actor, Camera
-from evergreen_server.film.prompts import clip_prompt, picture_prompt, shortened, utf16_units
 from tests.film.planning import line
 
 WORDS = ("A", "pier.", "fog", "🌊", "e\u0301", "海。", "x" * 50, "!", "\n", "Mr.")

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from evergreen_server.film.composing.lengths import lengths_of
 from evergreen_server.film.digests import Currency, Redo, Standing
-from evergreen_server.film.lengths import lengths_of
 from evergreen_server.film.model import FirstFrame, Plan
 from evergreen_server.film.outputs import composed_of, standings_of, wanted_of
 from evergreen_server.film.quote import DailyLimits, quote

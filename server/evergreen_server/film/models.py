@@ -179,8 +179,8 @@ class _Finder:
         spec = GenerationSpec(operation=Operation.TEXT_TO_SPEECH, model=name, prompt_text=_PROBE)
         spec = replace(spec, parameters={"voice": rule.voices[0]} if rule.voices else {})
         tags = [tag for tag in dict.fromkeys((language, language.partition("-")[0].lower())) if tag]
-        told = (replace(spec, parameters={**spec.parameters, "language": tag}) for tag in tags)
-        taken = (tag for tag, one in zip(tags, told, strict=True) if not self._wrong(one, "parameters.language"))
+        tagged = (replace(spec, parameters={**spec.parameters, "language": tag}) for tag in tags)
+        taken = (tag for tag, one in zip(tags, tagged, strict=True) if not self._wrong(one, "parameters.language"))
         return SpeechModel(
             model=name,
             text_most=rule.prompt_max_utf16,

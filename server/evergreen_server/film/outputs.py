@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from evergreen_server.film.composing import Composed, Files, compose_clip, compose_picture, compose_speech
+from evergreen_server.film.composing.compose import Composed, Files, compose_clip, compose_picture, compose_speech
+from evergreen_server.film.composing.lengths import SceneLengths, lengths_of
 from evergreen_server.film.digests import Basis, Currency, Standing
-from evergreen_server.film.lengths import SceneLengths, lengths_of
 from evergreen_server.film.model import (
     FirstFrame,
     OutputKind,

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from evergreen_server.film.composing import Files
+from evergreen_server.film.composing.compose import Files
+from evergreen_server.film.composing.lengths import lengths_of
+from evergreen_server.film.composing.prompts import utf16_units
 from evergreen_server.film.digests import Redo, Standing, renews
-from evergreen_server.film.lengths import lengths_of
 from evergreen_server.film.model import FilmWarning, FirstFrame, OutputKind, Plan, PlannedShot, output_key
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.outputs import Wanted, composed_of, wanted_of
-from evergreen_server.film.prompts import utf16_units
 from evergreen_server.ports.specs import GenerationSpec
 
 __all__ = ["DailyLimits", "Quote", "QuoteItem", "quote"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from evergreen_server.film.composing import File
+from evergreen_server.film.composing.compose import File
 from evergreen_server.film.model import OnShotFailure
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
 from evergreen_server.film.runs.leg import Leg

@@ -15,8 +15,8 @@ import numpy
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from evergreen_server.media.render.loudness import Levels, measured
 from evergreen_server.media.render.renderer import Renderer
+from evergreen_server.media.render.sound.loudness import Levels, measured
 from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderProgress
 from evergreen_server.ports.timeline import Profile, Source, Span, Timeline
 

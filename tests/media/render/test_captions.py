@@ -7,8 +7,8 @@ import av
 import numpy
 import pytest
 
-from evergreen_server.media.render import shaping
-from evergreen_server.media.render.lettering import Letters
+from evergreen_server.media.render.picture import shaping
+from evergreen_server.media.render.picture.lettering import Letters
 from evergreen_server.media.render.pieces import Shown
 from evergreen_server.ports.timeline import Caption, Captions, Span
 from tests.media.render.reel import SMALL, Cutting, Film, clip, of, texts

@@ -206,7 +206,7 @@ def statuses(items: Iterable[Item]) -> dict[str, Status]:
 
 
 class Statuses:
-    """How outputs stand, told one after the other: what one is made from may depend on how others stand."""
+    """How outputs stand, given one after the other: what one is made from may depend on how others stand."""
 
     def __init__(self) -> None:
         self.by_key: dict[str, Status] = {}

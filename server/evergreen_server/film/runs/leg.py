@@ -6,7 +6,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from evergreen_server.film.composing import files_of
+from evergreen_server.film.composing.compose import files_of
 from evergreen_server.film.model import OutputKind, Plan
 from evergreen_server.film.models import FilmModels, models_of
 from evergreen_server.film.runs.context import FilmContext
@@ -151,9 +151,9 @@ class Leg:
                 return True
             case Then.ASK:
                 troubles = tuple(self._troubles(decision.troubles, seen))
-                # A job that asks is heard once it is resolved; all else is for somebody to approve.
-                heard = any(trouble.asks for trouble in decision.troubles)
-                return not await self._change(lambda run: run.asks(troubles)) or heard
+                # The leg waits for jobs that ask to be resolved; all else is for somebody to approve.
+                waits = any(trouble.asks for trouble in decision.troubles)
+                return not await self._change(lambda run: run.asks(troubles)) or waits
             case Then.STORYBOARD_GATE:
                 return not await self._change(lambda run: run.awaits(FilmGate.STORYBOARD))
             case Then.CLIPS_GATE:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from evergreen_server.film.composing import Composed, File, Files
+from evergreen_server.film.composing.compose import Composed, File, Files
 from evergreen_server.film.digests import Standing, renews
 from evergreen_server.film.model import FirstFrame, OnShotFailure, OutputKind, Plan, PlannedShot, Speech, output_key
 from evergreen_server.film.models import FilmModels

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from functools import partial
 
-from evergreen_server.film.composing import File
+from evergreen_server.film.composing.compose import File
 from evergreen_server.film.runs.looking import Store
 from evergreen_server.film.runs.rows import FilmOutput
 from evergreen_server.runtime.threads import FileThreads

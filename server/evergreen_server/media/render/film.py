@@ -5,14 +5,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from evergreen_server.media.render import loudness
 from evergreen_server.media.render.copying import copies
-from evergreen_server.media.render.hearing import RATE
-from evergreen_server.media.render.lettering import Letters
 from evergreen_server.media.render.making import Making, short_clips
-from evergreen_server.media.render.mix import mix
 from evergreen_server.media.render.order import Attempt, Step
+from evergreen_server.media.render.picture.lettering import Letters
 from evergreen_server.media.render.segments import Segments
+from evergreen_server.media.render.sound import loudness
+from evergreen_server.media.render.sound.hearing import RATE
+from evergreen_server.media.render.sound.mix import mix
 from evergreen_server.media.render.stitch import stitch
 from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderRefused
 from evergreen_server.ports.timeline import Caption, Captions

@@ -5,10 +5,10 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from fractions import Fraction
 from threading import Lock
 
-from evergreen_server.media.render.conform import Conformer, named
-from evergreen_server.media.render.footage import seconds_of
-from evergreen_server.media.render.lettering import Letters
 from evergreen_server.media.render.order import Step
+from evergreen_server.media.render.picture.conform import Conformer, named
+from evergreen_server.media.render.picture.footage import seconds_of
+from evergreen_server.media.render.picture.lettering import Letters
 from evergreen_server.media.render.pieces import Piece, divide
 from evergreen_server.media.render.segments import Segments
 from evergreen_server.media.render.takes import Take

@@ -10,7 +10,7 @@ from PIL import Image
 from evergreen_server.media import pictures
 from evergreen_server.media.clips import Display
 from evergreen_server.media.limits import MediaLimits
-from evergreen_server.media.render.shaping import Picture, Shaper, planes
+from evergreen_server.media.render.picture.shaping import Picture, Shaper, planes
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import MediaRefused
 from evergreen_server.ports.timeline import Fit

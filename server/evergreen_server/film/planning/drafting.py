@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from evergreen_server.film.choices import timed
+from evergreen_server.film.composing.prompts import shortened
 from evergreen_server.film.model import (
     LONGEST_PROMPT,
     Actor,
@@ -14,7 +14,7 @@ from evergreen_server.film.model import (
     PlannedShot,
     Transition,
 )
-from evergreen_server.film.prompts import shortened
+from evergreen_server.film.planning.choices import timed
 from evergreen_server.film.screenplay.cast import Names
 from evergreen_server.film.screenplay.script import CastMember, ScriptScene, SpokenLine
 from evergreen_server.film.screenplay.splitter import SceneOutline, ShotOutline

@@ -12,8 +12,8 @@ import numpy
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from evergreen_server.media.render.picture.shaping import Picture, planes
 from evergreen_server.media.render.pieces import Shown
-from evergreen_server.media.render.shaping import Picture, planes
 
 Font: TypeAlias = ImageFont.FreeTypeFont
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Final
 
-from evergreen_server.film.choices import transition_fault
-from evergreen_server.film.lengths import form_of
+from evergreen_server.film.composing.lengths import form_of
 from evergreen_server.film.model import (
     LONGEST_PROMPT,
     LONGEST_TITLE,
@@ -26,7 +25,8 @@ from evergreen_server.film.model import (
     output_key,
 )
 from evergreen_server.film.models import FilmModels
-from evergreen_server.film.requests import request_faults, request_warnings
+from evergreen_server.film.planning.choices import transition_fault
+from evergreen_server.film.planning.requests import request_faults, request_warnings
 from evergreen_server.film.screenplay.cast import NARRATORS, is_name, is_picture, name_key
 from evergreen_server.film.screenplay.script import (
     MAX_CAST,
@@ -43,7 +43,7 @@ from evergreen_storage.keys import id_error, path_error
 __all__ = ["MAX_FAULTS", "faults_of", "scene_faults", "surveyed"]
 
 MAX_FAULTS: Final = 100
-"""Of a plan's faults the first are told."""
+"""Of a plan's faults the first are named."""
 _MAX_WARNINGS: Final = 50
 _MAX_CAPTIONS: Final = 20
 _LONGEST_CAPTION: Final = 500

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Final
 
-from evergreen_server.film.choices import timed
-from evergreen_server.film.lengths import spoken_seconds
+from evergreen_server.film.composing.lengths import spoken_seconds
 from evergreen_server.film.model import FilmSettings, PlannedScene
+from evergreen_server.film.planning.choices import timed
 from evergreen_server.film.screenplay.script import Timing
 from evergreen_server.film.screenplay.speech import LEAST_SECONDS
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy
 
-from evergreen_server.media.render.shaping import Picture, black
+from evergreen_server.media.render.picture.shaping import Picture, black
 from evergreen_server.ports.timeline import Blend
 
 _WHOLE = 256

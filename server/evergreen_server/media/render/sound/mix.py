@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy
 from numpy.typing import NDArray
 
-from evergreen_server.media.render.hearing import RATE, Samples, has_sound, heard, repeated
-from evergreen_server.media.render.loudness import Levels, Meter, measured
+from evergreen_server.media.render.sound.hearing import RATE, Samples, has_sound, heard, repeated
+from evergreen_server.media.render.sound.loudness import Levels, Meter, measured
 from evergreen_server.ports.media import MediaRefused
 from evergreen_server.ports.rendering import RenderRefused
 from evergreen_server.ports.timeline import Heard, Sound

@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Final, TypeAlias
 
-from evergreen_server.film.basis import basis_of
-from evergreen_server.film.casting import actors_of, references_of, tags_of, voice_of
+from evergreen_server.film.composing.basis import basis_of
+from evergreen_server.film.composing.casting import actors_of, references_of, tags_of, voice_of
+from evergreen_server.film.composing.lengths import SceneLengths, ShotLength, form_of, lengths_of
+from evergreen_server.film.composing.prompts import Prompt, clip_prompt, picture_prompt
 from evergreen_server.film.digests import Basis, base_digest
-from evergreen_server.film.lengths import SceneLengths, ShotLength, form_of, lengths_of
 from evergreen_server.film.model import (
     FilmWarning,
     FirstFrame,
@@ -23,7 +24,6 @@ from evergreen_server.film.model import (
 )
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.numbering import planned_seed
-from evergreen_server.film.prompts import Prompt, clip_prompt, picture_prompt
 from evergreen_server.film.screenplay.sentences import sentences_of
 from evergreen_server.film.screenplay.speech import speech_seconds
 from evergreen_server.ports.specs import GenerationSpec, Media, Operation, Role

@@ -19,9 +19,9 @@ def basis_of(spec: GenerationSpec, sha256: Callable[[Media], str], *, redone: in
         member = {Role.FIRST_FRAME: Member.FIRST_FRAME, Role.REFERENCE_AUDIO: Member.VOICE}.get(
             media.role, Member.REFERENCE
         )
-        told = {"role": str(media.role), "tag": media.tag, "subject": media.subject, "at": media.at_seconds}
+        facts = {"role": str(media.role), "tag": media.tag, "subject": media.subject, "at": media.at_seconds}
         files.setdefault(member, []).append(
-            {"sha256": sha256(media), **{key: value for key, value in told.items() if value}}
+            {"sha256": sha256(media), **{key: value for key, value in facts.items() if value}}
         )
     options, parameters = dict(spec.options), dict(spec.parameters)
     spoken = spec.operation is Operation.TEXT_TO_SPEECH

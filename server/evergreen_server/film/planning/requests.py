@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from evergreen_server.film.composing import Composed, compose_clip, compose_picture, compose_speech
-from evergreen_server.film.lengths import form_of, lengths_of
+from evergreen_server.film.composing.compose import Composed, compose_clip, compose_picture, compose_speech
+from evergreen_server.film.composing.lengths import form_of, lengths_of
 from evergreen_server.film.model import (
     FilmWarning,
     FirstFrame,

@@ -10,7 +10,7 @@ import av
 import numpy
 from av.audio.frame import AudioFrame
 
-from evergreen_server.media.render.hearing import RATE, Samples, heard, samples_of
+from evergreen_server.media.render.sound.hearing import RATE, Samples, heard, samples_of
 
 CEILING_DBTP = -1.0
 

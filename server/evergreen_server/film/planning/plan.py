@@ -4,11 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from evergreen_server.film.choices import header_digests
-from evergreen_server.film.drafting import Drafter
-from evergreen_server.film.faults import surveyed
-from evergreen_server.film.matching import continued, scene_ids
-from evergreen_server.film.merging import Merger, arranged
 from evergreen_server.film.model import (
     LONGEST_TITLE,
     Actor,
@@ -20,6 +15,11 @@ from evergreen_server.film.model import (
 )
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.numbering import numbered
+from evergreen_server.film.planning.choices import header_digests
+from evergreen_server.film.planning.drafting import Drafter
+from evergreen_server.film.planning.faults import surveyed
+from evergreen_server.film.planning.matching import continued, scene_ids
+from evergreen_server.film.planning.merging import Merger, arranged
 from evergreen_server.film.screenplay.script import Script
 from evergreen_server.film.screenplay.splitter import Limits, split
 

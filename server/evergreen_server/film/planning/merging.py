@@ -5,10 +5,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from evergreen_server.film.drafting import Drafter
-from evergreen_server.film.lengths import form_of
+from evergreen_server.film.composing.lengths import form_of
 from evergreen_server.film.model import Actor, FilmSettings, Plan, PlannedLine, PlannedScene, PlannedShot
 from evergreen_server.film.models import FilmModels
+from evergreen_server.film.planning.drafting import Drafter
 
 __all__ = ["Merger", "arranged"]
 

@@ -10,12 +10,12 @@ import av
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 
-from evergreen_server.media.render.blending import blended
-from evergreen_server.media.render.footage import footage, paced
-from evergreen_server.media.render.lettering import Letters
+from evergreen_server.media.render.picture.blending import blended
+from evergreen_server.media.render.picture.footage import footage, paced
+from evergreen_server.media.render.picture.lettering import Letters
+from evergreen_server.media.render.picture.shaping import Picture, Shaper, black
+from evergreen_server.media.render.picture.stills import Still
 from evergreen_server.media.render.pieces import Edge, Piece
-from evergreen_server.media.render.shaping import Picture, Shaper, black
-from evergreen_server.media.render.stills import Still
 from evergreen_server.ports.media import MediaRefused
 from evergreen_server.ports.rendering import RenderRefused
 from evergreen_server.ports.timeline import Blend, Profile, Span

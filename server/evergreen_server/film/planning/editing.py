@@ -5,8 +5,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, assert_never
 
-from evergreen_server.film.choices import models_of, settings_of
-from evergreen_server.film.edits import (
+from evergreen_server.film.model import Actor, OutputKind, Plan, PlannedLine, PlannedScene, PlannedShot, output_key
+from evergreen_server.film.models import FilmModels
+from evergreen_server.film.numbering import numbered
+from evergreen_server.film.planning.choices import models_of, settings_of
+from evergreen_server.film.planning.edits import (
     DeleteScene,
     Edit,
     EditActor,
@@ -18,13 +21,10 @@ from evergreen_server.film.edits import (
     ReplaceShot,
     UseAsset,
 )
-from evergreen_server.film.faults import faults_of, surveyed
-from evergreen_server.film.filling import filled, retimed_to
-from evergreen_server.film.matching import scene_ids
-from evergreen_server.film.model import Actor, OutputKind, Plan, PlannedLine, PlannedScene, PlannedShot, output_key
-from evergreen_server.film.models import FilmModels
-from evergreen_server.film.numbering import numbered
-from evergreen_server.film.plan import Planned, changes_of
+from evergreen_server.film.planning.faults import faults_of, surveyed
+from evergreen_server.film.planning.filling import filled, retimed_to
+from evergreen_server.film.planning.matching import scene_ids
+from evergreen_server.film.planning.plan import Planned, changes_of
 from evergreen_server.film.screenplay.cast import name_key
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_storage.keys import id_error, path_error
@@ -54,7 +54,7 @@ def edit(plan: Plan, edits: Sequence[Edit], models: FilmModels) -> Planned:
         raise InvalidRequest(editor.faults)
     after = editor.plan
     if found := faults_of(after, editor.models):
-        raise InvalidRequest([editor.told(fault) for fault in found])
+        raise InvalidRequest([editor.located(fault) for fault in found])
     return Planned(plan=after, changes=changes_of(plan, after), warnings=surveyed(after, editor.models))
 
 
@@ -91,7 +91,7 @@ class _Editor:
             case _:
                 assert_never(one)
 
-    def told(self, fault: FieldError) -> FieldError:
+    def located(self, fault: FieldError) -> FieldError:
         """Returns a fault of the plan at the edit that brought it."""
         parts = fault.field.split(".")
         place = re.fullmatch(r"(scenes|cast)\[(\d+)\]", parts[0])

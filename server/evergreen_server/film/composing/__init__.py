@@ -1,0 +1,1 @@
+"""The request for each output of a film, and what it is made from."""

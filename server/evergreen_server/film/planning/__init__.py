@@ -1,0 +1,1 @@
+"""From a script to a plan, and from a plan to the next one."""
