@@ -3,6 +3,7 @@ disk."""
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,13 @@ def run(url: str, *statements: str) -> None:
     with psycopg.connect(url, autocommit=True) as db:
         for statement in statements:
             db.execute(statement)
+
+
+def asked(url: str, query: str) -> str:
+    with psycopg.connect(url) as db:
+        row = db.execute(query).fetchone()
+    assert row is not None
+    return str(row[0])
 
 
 def as_role(url: str, role: str) -> str:
@@ -85,20 +93,27 @@ async def test_a_database_that_is_read_only_for_a_while_costs_no_job(
             f"ALTER SYSTEM SET default_transaction_read_only = {word}",
             "SELECT pg_reload_conf()",
         )
+        # A new connection has what the whole server has read. Until then any number of jobs could be made.
+        deadline = time.monotonic() + 60
+        while asked(url, "SHOW default_transaction_read_only") != word:
+            assert time.monotonic() < deadline, "the server does not read its settings"
 
     refused: list[tuple[grpc.StatusCode, str]] = []
     async with serving(tmp_path / "data", sandbox.url, EVERGREEN_DATABASE_URL=url) as api:
         made = [await api.generate() for _ in range(6)]
         await asyncio.to_thread(switch, "on")
         try:
-            until = asyncio.get_running_loop().time() + 4
             async with asyncio.timeout(60):
-                # Each process of the database reads its new settings when it comes to it.
-                while not refused or asyncio.get_running_loop().time() < until:
+                # Each process of the database reads its new settings when it comes to it. Until all have, hundreds
+                # could be made in a second, and all of them would have to end.
+                while not refused:
                     try:
                         made.append(await api.generate())
+                        await asyncio.sleep(0.1)
                     except grpc.aio.AioRpcError as error:
                         refused.append((error.code(), reason_of(error)))
+            # Those that are under way go on meanwhile, as far as they can.
+            await asyncio.sleep(4)
         finally:
             await asyncio.to_thread(switch, "off")
         async with asyncio.timeout(60):
