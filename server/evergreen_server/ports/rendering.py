@@ -69,8 +69,13 @@ class RenderProgress:
 
 
 class FilmRenderer(Protocol):
-    """Renders films, one at a time."""
+    """Renders few films at a time, in turns between their owners."""
 
-    async def render(self, order: RenderOrder, on_progress: Callable[[RenderProgress], None]) -> Rendered:
-        """Renders a film to its place; a cancelled call leaves nothing there. Raises RenderRefused."""
+    async def render(
+        self, order: RenderOrder, on_progress: Callable[[RenderProgress], None], *, owner: str
+    ) -> Rendered:
+        """Renders a film to its place when it is the owner's turn, for which it waits without a limit.
+
+        `owner` is any text, such as a project's id. A cancelled call leaves nothing there. Raises RenderRefused.
+        """
         ...

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -15,6 +15,7 @@ import numpy
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.media.render.sound.loudness import Levels, measured
 from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderProgress
@@ -138,7 +139,8 @@ class Cutting:
 
     folder: Path
     files: dict[str, Path] = field(default_factory=dict)
-    renderer: Renderer = field(default_factory=Renderer)
+    renderer: Renderer = field(default_factory=lambda: Renderer(RenderLimits()))
+    owner: str = "lighthouse"
     progress: list[RenderProgress] = field(default_factory=list)
     caption_font: str = ""
 
@@ -165,9 +167,12 @@ class Cutting:
             caption_font=self.caption_font,
         )
 
+    async def render(self, order: RenderOrder, on_progress: Callable[[RenderProgress], None]) -> Rendered:
+        return await self.renderer.render(order, on_progress, owner=self.owner)
+
     async def film(self, timeline: Timeline, profile: Profile = SMALL) -> "tuple[Rendered, Film]":
         order = self.order(timeline, profile)
-        made = await self.renderer.render(order, self.progress.append)
+        made = await self.render(order, self.progress.append)
         assert self.unfinished() == []
         return made, await asyncio.to_thread(Film.read, order.out)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.ports.rendering import RenderOrder, RenderProgress, RenderRefused
 from evergreen_server.ports.timeline import Profile, Span, Timeline
@@ -44,7 +45,7 @@ async def at_work(cutting: Cutting, order: RenderOrder) -> AsyncIterator["asynci
         if progress.done:
             begun.set()
 
-    task = asyncio.create_task(cutting.renderer.render(order, note))
+    task = asyncio.create_task(cutting.render(order, note))
     try:
         async with asyncio.timeout(MUST_NOT_HANG):
             await begun.wait()
@@ -75,7 +76,6 @@ async def test_a_render_that_is_cancelled_ends_its_process_and_leaves_no_film(cu
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.ports.timeline import Timeline
 from tests.media.render.reel import Cutting
 from tests.media.render.test_process import LARGE, long_film, renderers
@@ -87,7 +87,7 @@ async def main():
         if progress.done and not said:
             said.append(True)
             print(*renderers(), flush=True)
-    await cutting.renderer.render(cutting.order(long_film(cutting), LARGE), note)
+    await cutting.render(cutting.order(long_film(cutting), LARGE), note)
 
 asyncio.run(main())
 """
@@ -121,7 +121,7 @@ async def test_a_renderer_that_dies_is_begun_again_and_takes_no_half_segment(cut
     other.mkdir()
     fresh = Cutting(other, files=cutting.files)
     alone = fresh.order(timeline)
-    await fresh.renderer.render(alone, fresh.progress.append)
+    await fresh.render(alone, fresh.progress.append)
 
     assert made.frames == SPANS * 60
     assert picture_md5s(order.out) == picture_md5s(alone.out)
@@ -144,7 +144,7 @@ async def test_a_span_at_which_renderer_after_renderer_dies_is_named(cutting: Cu
     killed = iter(range(9))
 
     with pytest.raises(RenderRefused) as refused:
-        await cutting.renderer.render(order, deaths(killed))
+        await cutting.render(order, deaths(killed))
 
     assert (refused.value.code, refused.value.span) == ("RENDER_FAILED", 0)
     assert next(killed) == 3
@@ -153,11 +153,11 @@ async def test_a_span_at_which_renderer_after_renderer_dies_is_named(cutting: Cu
 
 
 async def test_a_renderer_that_takes_too_long_is_ended(cutting: Cutting) -> None:
-    cutting.renderer = Renderer(start_seconds=0.05, per_second=0.0)
+    cutting.renderer = Renderer(RenderLimits(start_seconds=0.05, per_second=0.0))
     order = cutting.order(long_film(cutting))
 
     with pytest.raises(RenderRefused) as refused:
-        await cutting.renderer.render(order, cutting.progress.append)
+        await cutting.render(order, cutting.progress.append)
 
     assert refused.value.code == "RENDER_FAILED"
     assert renderers() == []

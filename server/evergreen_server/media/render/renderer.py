@@ -1,4 +1,7 @@
-"""Has films rendered by a process for each, which is ended with the call, and begun again where it dies."""
+"""Has films rendered by a process for each, which is ended with the call, and begun again where it dies.
+
+Owners get their turns as those of decoders do: one who asks for many films delays another by one film at most.
+"""
 
 import asyncio
 import logging
@@ -8,9 +11,11 @@ from collections import Counter
 from collections.abc import Callable
 from uuid import uuid4
 
+from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.order import Answer, Attempt, Step, order_line, read_answer
 from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderProgress, RenderRefused
 from evergreen_server.runtime.processes import Process, bare_environment
+from evergreen_server.runtime.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -20,26 +25,23 @@ _DEATHS = 3
 """A span at which as many renderers died is at fault."""
 _STARTS = 6
 """How many renderers one film gets at most."""
-_START_SECONDS, _PER_SECOND = 30.0, 20.0
 
 
 class Renderer:
-    """Renders films one after the other; implements `FilmRenderer`. Made for one event loop.
+    """Renders films in processes of their own; implements `FilmRenderer`. Made for one event loop."""
 
-    `start_seconds` and `per_second` bound the time of a process: so many seconds, and so many for each of the film.
-    """
+    def __init__(self, limits: RenderLimits) -> None:
+        self._limits = limits
+        self._turns = Turns(limits.films_at_once)
 
-    def __init__(self, *, start_seconds: float = _START_SECONDS, per_second: float = _PER_SECOND) -> None:
-        self._start_seconds = start_seconds
-        self._per_second = per_second
-        self._turn = asyncio.Lock()
-
-    async def render(self, order: RenderOrder, on_progress: Callable[[RenderProgress], None]) -> Rendered:
-        """Renders a film to its place, when those before it are done; a cancelled call leaves no process.
+    async def render(
+        self, order: RenderOrder, on_progress: Callable[[RenderProgress], None], *, owner: str
+    ) -> Rendered:
+        """Renders a film to its place when it is the owner's turn; a cancelled call leaves no process.
 
         What is finished of a film stays in the cache for the next call. Raises RenderRefused.
         """
-        async with self._turn:
+        async with self._turns.of(owner):
             deaths: Counter[int] = Counter()
             for _ in range(_STARTS):
                 # After a death segments are made one by one: so it shows which of them is at fault.
@@ -60,7 +62,7 @@ class Renderer:
             )
 
     def _seconds(self, order: RenderOrder) -> float:
-        return self._start_seconds + self._per_second * order.timeline.frames / order.profile.fps
+        return self._limits.start_seconds + self._limits.per_second * order.timeline.frames / order.profile.fps
 
 
 class _Child:

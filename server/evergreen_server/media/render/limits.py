@@ -1,0 +1,14 @@
+"""What renderers take of the machine at most."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderLimits:
+    """The bounds of every renderer. Times are seconds."""
+
+    films_at_once: int = 1
+    """How many films are rendered at the same time, each by a process of its own."""
+    start_seconds: float = 30.0
+    per_second: float = 20.0
+    """A process may take so long, and so much longer for each second of its film."""
