@@ -13,6 +13,8 @@ from functools import partial
 from aiohttp.abc import AbstractResolver
 
 from evergreen_server.config import Config
+from evergreen_server.film.plans.door import Films
+from evergreen_server.film.plans.store import FilmStore
 from evergreen_server.ground import Gate, Ground, open_gate, open_ground
 from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.durations import Durations
@@ -41,21 +43,24 @@ from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections, connections_of, raise_file_limit
 from evergreen_server.rpc.messages.events import EventWire
 from evergreen_server.rpc.server import serve as serve_rpc
+from evergreen_server.rpc.services.film import FilmService
 from evergreen_server.rpc.services.scene import SceneService
 from evergreen_server.rpc.services.transfers import Transfers
 from evergreen_server.rpc.services.video import VideoService
 from evergreen_server.rpc.status_cache import StatusCache
-from evergreen_server.rpc.streams import MOST_WATCHES, Streams
+from evergreen_server.rpc.streams import MOST_PLANS, MOST_WATCHES, Streams
 from evergreen_server.runtime.background import Background
 from evergreen_server.runtime.clocks import SteadyClock
 from evergreen_server.runtime.ids import JobIds
 from evergreen_server.runtime.shield import ProtectedTasks
-from evergreen_server.runtime.threads import FileThreads
+from evergreen_server.runtime.threads import OwnThreads
 from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_server.scenes.writers import CountedWriters, RecordedWriters, SceneWriters
 
 FILES_AT_ONCE = 8
 """Threads for the files of all jobs."""
+SCRIPTS_AT_ONCE = 2
+"""Threads that read scripts and make plans: one for a project that asks for many, one for the others."""
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +104,8 @@ async def serve(
         jobs = await _jobs(stack, ground)
         await _background(stack, ground, jobs, gate)
         deletions = await _upkeep(stack, ground, jobs)
-        address = await _edge(stack, ground, jobs, deletions, gate)
+        films = await _films(stack, ground, deletions)
+        address = await _edge(stack, ground, jobs, deletions, films, gate)
         ready(address, ground.provider_url)
         await stop.wait()
 
@@ -168,7 +174,7 @@ async def _context(
     if (spread := ground.membership.restart_spread_seconds) is not None:
         pace = replace(pace, after_restart_spread_seconds=spread)
     grace_seconds = ground.membership.submission_grace_seconds(ground.create_seconds)
-    files = await stack.enter_async_context(FileThreads(FILES_AT_ONCE))
+    files = await stack.enter_async_context(OwnThreads(FILES_AT_ONCE, name="job-files"))
     # Left before the provider and the database close, so that a POST under way can still record its task.
     shield = await stack.enter_async_context(ProtectedTasks(grace_seconds=ground.config.grace_seconds))
     return StepContext(
@@ -256,7 +262,20 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> SceneDe
     return deletions
 
 
-async def _edge(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, deletions: SceneDeletions, gate: Gate) -> str:
+async def _films(stack: AsyncExitStack, ground: Ground, deletions: SceneDeletions) -> Films:
+    return Films(
+        store=FilmStore(database=ground.database, clock=ground.now),
+        scenes=ground.scenes,
+        deletions=deletions,
+        models=ground.models,
+        threads=await stack.enter_async_context(OwnThreads(SCRIPTS_AT_ONCE, name="scripts")),
+        clock=ground.now,
+    )
+
+
+async def _edge(
+    stack: AsyncExitStack, ground: Ground, jobs: _Jobs, deletions: SceneDeletions, films: Films, gate: Gate
+) -> str:
     """Serves gRPC; returns the address."""
     config, context, now = ground.config, jobs.context, ground.now
     connections = Connections(most=connections_of(raise_file_limit()), age_seconds=config.connection_age_seconds)
@@ -297,6 +316,7 @@ async def _edge(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, deletions: S
         listen=config.listen,
         video=video,
         scene=scene,
+        film=FilmService(films=films, calls=Streams(MOST_PLANS, of="calls about plans")),
         access=gate.access,
         certificates=gate.certificates,
         drain=jobs.hub.drain,

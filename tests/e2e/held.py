@@ -22,6 +22,7 @@ TRANSACTIONS = {
     "settle": ("INSERT INTO ledger", "SETTLE"),
     "clip": ("INSERT INTO job_files", ".mp4"),
     "poster": ("INSERT INTO job_files", ".jpg"),
+    "plan": ("INSERT INTO film_plans", ""),
 }
 """What each writes that no other does: a statement, and a word among its values."""
 KEY = "held"

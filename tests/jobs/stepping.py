@@ -30,7 +30,7 @@ from evergreen_server.ports.media import Clip, Fetched, Picture
 from evergreen_server.ports.provider import Read, Submission, Task, TaskState
 from evergreen_server.ports.specs import GenerationSpec, Media, PreparedMedia, Role
 from evergreen_server.runtime.shield import ProtectedTasks
-from evergreen_server.runtime.threads import FileThreads
+from evergreen_server.runtime.threads import OwnThreads
 from evergreen_storage import SceneStore
 from evergreen_storage.engines.disk import Traits
 from evergreen_storage.engines.local import LocalStorage
@@ -278,7 +278,7 @@ async def stepping(
     async with (
         open_database(f"sqlite:///{folder / 'jobs.sqlite'}") as database,
         ProtectedTasks(grace_seconds=20) as shield,
-        FileThreads(2) as files,
+        OwnThreads(2, name="job-files") as files,
         AsyncExitStack() as stack,
     ):
         storage = await LocalStorage.open(folder / "scenes", clock=now, traits=traits)

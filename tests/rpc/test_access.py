@@ -10,7 +10,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, empty_pb2
 from google.protobuf.descriptor import MethodDescriptor
 from grpc_reflection.v1alpha import reflection_pb2
 
-from evergreen.v1 import scene_pb2, video_pb2
+from evergreen.v1 import film_pb2, scene_pb2, video_pb2
 from evergreen_server.rpc.access.policy import RULES, Access, Right
 from evergreen_server.rpc.access.tokens import read_tokens
 from evergreen_server.rpc.handlers import service_handler
@@ -183,6 +183,18 @@ async def test_what_belongs_to_another_project_looks_like_what_does_not_exist(
             (api.scene.GetAssetUrl, scene_pb2.GetAssetUrlRequest(**{**CLIP, "scene_id": "@@@@@@@"})),
         ):
             await same(method, message, "scene-1", "scene-9")
+        script = "INT. HOUSE - DAY\n\nA door opens.\n"
+        settings = film_pb2.FilmSettings(scene_prefix="part")
+        plan = film_pb2.PlanFilmRequest(
+            project_id="film", film_id="movie-1", request_id="one", script=script, settings=settings
+        )
+        await api.film.PlanFilm(plan, metadata=ours)
+        for method, message in (
+            (api.film.GetFilm, film_pb2.GetFilmRequest(project_id="film", film_id="@@@@@@@")),
+            (api.film.EditFilm, film_pb2.EditFilmRequest(project_id="film", film_id="@@@@@@@", plan_revision=1)),
+            (api.film.DeleteFilm, film_pb2.DeleteFilmRequest(project_id="film", film_id="@@@@@@@")),
+        ):
+            await same(method, message, "movie-1", "movie-9")
 
         listed = (await api.video.ListVideos(video_pb2.ListVideosRequest(), metadata=theirs)).jobs
         assert [each.job_id for each in listed] == [mine.job_id]
@@ -197,6 +209,8 @@ async def test_what_belongs_to_another_project_looks_like_what_does_not_exist(
             api.scene.CreateScene(scene_pb2.CreateSceneRequest(**SCENE), metadata=theirs),
             api.scene.ListScenes(scene_pb2.ListScenesRequest(project_id="film"), metadata=theirs),
             api.scene.UploadAsset(iter([upload]), metadata=theirs),
+            api.film.PlanFilm(plan, metadata=theirs),
+            api.film.ListFilms(film_pb2.ListFilmsRequest(project_id="film"), metadata=theirs),
             api.video.GetAccount(video_pb2.GetAccountRequest(), metadata=theirs),
             api.video.GetAccount(video_pb2.GetAccountRequest(project_id="film"), metadata=theirs),
         ):

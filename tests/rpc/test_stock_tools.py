@@ -10,7 +10,7 @@ import pytest
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from evergreen.v1 import scene_pb2, video_pb2
+from evergreen.v1 import film_pb2, scene_pb2, video_pb2
 from tests.rpc.scenes import upload
 from tests.serving import SAMPLES, Api, Control, request
 
@@ -102,7 +102,27 @@ async def test_buf_curl_calls_every_scene_method(api: Api, method: str) -> None:
     assert code == (FAILED_PRECONDITION if method == "GetAssetUrl" else 0), answers
 
 
-@pytest.mark.parametrize("service", ["", "evergreen.v1.VideoService", "evergreen.v1.SceneService"])
+async def test_buf_curl_plans_edits_reads_lists_and_deletes_a_film(api: Api) -> None:
+    film = {"project_id": "film", "film_id": "lamp"}
+    script = (SAMPLES / "scripts" / "the-lamp.fountain").read_text()
+    edit = {"settings": {"style": "ink on paper"}}
+    bodies: dict[str, dict[str, object]] = {
+        "PlanFilm": {**film, "request_id": "one", "script": script},
+        "EditFilm": {**film, "plan_revision": 1, "edits": [edit]},
+        "GetFilm": film,
+        "ListFilms": {"project_id": "film"},
+        "DeleteFilm": film,
+    }
+
+    assert list(bodies) == [method.name for method in film_pb2.DESCRIPTOR.services_by_name["FilmService"].methods]
+    for method, body in bodies.items():
+        code, answers = await buf_curl(api.address, f"FilmService/{method}", body)
+        assert code == 0, answers
+
+
+@pytest.mark.parametrize(
+    "service", ["", "evergreen.v1.VideoService", "evergreen.v1.SceneService", "evergreen.v1.FilmService"]
+)
 async def test_the_standard_health_check_says_serving(api: Api, service: str) -> None:
     stub = health_pb2_grpc.HealthStub(api.channel)
 

@@ -10,6 +10,7 @@ import grpc
 from evergreen.calls import Calls
 from evergreen.channel import CHANNEL_OPTIONS, LOOPBACK_OPTIONS
 from evergreen.errors import CursorLost, job_error
+from evergreen.films import Films
 from evergreen.home import Home
 from evergreen.requests import VideoFields, video_request
 from evergreen.scenes import Scenes
@@ -26,6 +27,7 @@ from evergreen.specs import (
     spec_request,
     speech_request,
 )
+from evergreen.v1.film_pb2_grpc import FilmServiceStub
 from evergreen.v1.scene_pb2_grpc import SceneServiceStub
 from evergreen.v1.video_pb2 import (
     CancelVideoRequest,
@@ -61,6 +63,7 @@ class _Open:
     channel: grpc.aio.Channel
     videos: "VideoServiceAsyncStub"
     scenes: Scenes
+    films: Films
 
 
 class Client:
@@ -111,8 +114,10 @@ class Client:
         except BaseException:
             home.leave()
             raise
-        scenes = Scenes(SceneServiceStub(channel), calls=replace(self._calls, home=home), reconnect=self._reconnect)
-        self._opened = _Open(home=home, channel=channel, videos=VideoServiceStub(channel), scenes=scenes)
+        calls = replace(self._calls, home=home)
+        scenes = Scenes(SceneServiceStub(channel), calls=calls, reconnect=self._reconnect)
+        films = Films(FilmServiceStub(channel), calls=calls)
+        self._opened = _Open(home=home, channel=channel, videos=VideoServiceStub(channel), scenes=scenes, films=films)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -126,6 +131,11 @@ class Client:
     def scenes(self) -> Scenes:
         """Returns the calls for scenes: the folders that receive what jobs make, and the files in them."""
         return self._open.scenes
+
+    @property
+    def films(self) -> Films:
+        """Returns the calls for films: scripts that become plans, with a quote."""
+        return self._open.films
 
     async def generate(self, **fields: Unpack[VideoFields]) -> Job:
         """Requests a clip and returns its job as soon as the service has recorded it.

@@ -8,10 +8,15 @@ EvergreenError
     Unauthenticated       the caller is unknown: give a token or a certificate that the service knows
     PermissionDenied      the caller may not do this
     JobDeleted            the request was accepted long ago, and its job is no longer kept
+    PlanDeleted           the request was carried out long ago, and its plan is no longer kept
+    PlanChanged           the film's plan is another than the call names; read it, and decide again
+    SceneTaken            a scene of the film is another film's, or has jobs
     NotFound
       JobNotFound
       SceneNotFound
       AssetNotFound
+      FilmNotFound
+      PlanNotFound
     AssetExists           a file with this path exists; choose another name, or set `overwrite`
     PreconditionFailed
       NeedsResolution     the job needs attention; call `resolve`
@@ -107,7 +112,7 @@ class InvalidRequest(CallError):
 
 
 class RequestIdReused(CallError):
-    """The request_id was used with another body in this project; metadata `job_id` names its job."""
+    """The request_id was used with another body in this project; metadata `job_id` or `film_id` names what it made."""
 
 
 class Unauthenticated(CallError):
@@ -120,6 +125,18 @@ class PermissionDenied(CallError):
 
 class JobDeleted(CallError):
     """The request was accepted long ago, and its job, named in metadata `job_id`, is no longer kept."""
+
+
+class PlanDeleted(CallError):
+    """The request was carried out long ago, and the plan of the film in metadata `film_id` is no longer kept."""
+
+
+class PlanChanged(CallError):
+    """The film's plan is another than the call names; metadata `plan_revision` holds it. Read it, and decide again."""
+
+
+class SceneTaken(CallError):
+    """A scene of the film, in metadata `scene_id`, is another film's, or has jobs."""
 
 
 class NotFound(CallError):
@@ -136,6 +153,14 @@ class SceneNotFound(NotFound):
 
 class AssetNotFound(NotFound):
     """The scene has no such file."""
+
+
+class FilmNotFound(NotFound):
+    """No such film, or it is not yours."""
+
+
+class PlanNotFound(NotFound):
+    """The film has no such plan, or no longer keeps it."""
 
 
 class AssetExists(CallError):

@@ -5,8 +5,11 @@
  *       InvalidRequest        the request is invalid; `violations` lists every field error
  *       RequestIdReused       the requestId was used with another body; metadata `job_id` names its job
  *       JobDeleted            the request was accepted long ago, and its job is no longer kept
+ *       PlanDeleted           the request was carried out long ago, and its plan is no longer kept
+ *       PlanChanged           the film's plan is another than the call names; read it, and decide again
+ *       SceneTaken            a scene of the film is another film's, or has jobs
  *       NotFound
- *         JobNotFound, SceneNotFound, AssetNotFound
+ *         JobNotFound, SceneNotFound, AssetNotFound, FilmNotFound, PlanNotFound
  *       AssetExists           a file with this path exists; choose another name, or set `overwrite`
  *       PreconditionFailed
  *         NeedsResolution, NotResolvable, PriceUnknown, CreditsExceeded, ProjectCreditsExceeded,
@@ -83,6 +86,16 @@ export class JobNotFound extends NotFound {}
 export class SceneNotFound extends NotFound {}
 /** The scene has no such file. */
 export class AssetNotFound extends NotFound {}
+/** No such film, or it is not yours. */
+export class FilmNotFound extends NotFound {}
+/** The film has no such plan, or no longer keeps it. */
+export class PlanNotFound extends NotFound {}
+/** The film's plan is another than the call names; metadata `plan_revision` holds it. Read it, and decide again. */
+export class PlanChanged extends CallError {}
+/** The request was carried out long ago, and the plan of the film in metadata `film_id` is no longer kept. */
+export class PlanDeleted extends CallError {}
+/** A scene of the film, in metadata `scene_id`, is another film's, or has jobs. */
+export class SceneTaken extends CallError {}
 /** A file with this path exists, with other bytes; choose another name, or set `overwrite`. */
 export class AssetExists extends CallError {}
 /** The call is not possible in the current state of the job, scene or project. */

@@ -18,6 +18,7 @@ import {
   WatchProgressRequestSchema,
   type WatchProgressResponse,
 } from "./gen/evergreen/v1/video_pb.js";
+import { Films } from "./films.js";
 import { isFinal } from "./position.js";
 import { RECONNECT, type Reconnect } from "./reconnect.js";
 import { type VideoFields, videoRequest } from "./requests.js";
@@ -75,6 +76,8 @@ export interface Listed {
  * An idle client does not keep the process alive.
  */
 export class Client {
+  /** Films: plans of scripts, with a quote. */
+  readonly films: Films;
   /** Scenes and their files. */
   readonly scenes: Scenes;
   readonly #connection: Connection;
@@ -87,6 +90,7 @@ export class Client {
     this.#connection = connect(target, options);
     this.#calls = new Calls(options.timeoutMs ?? 30_000, this.#reconnect);
     this.#videos = createClient(VideoService, this.#connection.transport);
+    this.films = new Films(this.#connection.transport, this.#calls);
     this.scenes = new Scenes(this.#connection.transport, this.#calls, this.#reconnect);
   }
 

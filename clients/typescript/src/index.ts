@@ -5,7 +5,7 @@
  *     const { jobId } = await client.generate({ projectId: "p", sceneId: "s", model: "gen4_turbo", image: "a.jpg" });
  *     const job = await client.wait(jobId);
  *
- * Messages and enums are the generated ones; all of them are in `@evergreen/video/v1/video` and `/v1/scene`.
+ * Messages and enums are the generated ones; all of them are in `@evergreen/video/v1/video`, `/v1/scene` and `/v1/film`.
  */
 export { Client, type ClientOptions, type Listed, type Watched } from "./client.js";
 export type { Options } from "./calls.js";
@@ -21,6 +21,7 @@ export {
   TransferBroken,
   WatchInterrupted,
 } from "./errors.js";
+export type { EditFields, FilmName, Films, PlanFields } from "./films.js";
 export { FINAL_STATES, isFinal } from "./position.js";
 export type { Reconnect } from "./reconnect.js";
 export { type FileOrBytes, INLINE_LIMIT, inlineMedia, type JobFields, type VideoFields } from "./requests.js";
@@ -36,6 +37,7 @@ export {
 export type { AssetName, SceneName, Scenes } from "./scenes.js";
 export type { Moved, TransferOptions } from "./transfers.js";
 export type { Endpoint, TlsOptions, Token } from "./transport.js";
+export { type Film, FilmState, type FilmStatus, type PlanFilmResponse, ScriptFormat } from "./gen/evergreen/v1/film_pb.js";
 export type { Asset, Folder, Scene } from "./gen/evergreen/v1/scene_pb.js";
 export {
   CostBasis,

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import grpc
 from google.protobuf.internal import api_implementation
 
-from evergreen.v1 import scene_pb2, video_pb2
+from evergreen.v1 import film_pb2, scene_pb2, video_pb2
 from evergreen_server.rpc.access.policy import Access
 from evergreen_server.rpc.access.tls import Certificates
 from evergreen_server.rpc.arrivals import Arrivals
@@ -21,7 +21,7 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 CLIENT_KEEPALIVE_MS = 30_000
 """The interval that the documentation tells clients to use; half of it is permitted, for their jitter."""
 HEALTH_SECONDS = 1.0
-SERVICES = ("evergreen.v1.VideoService", "evergreen.v1.SceneService")
+SERVICES = ("evergreen.v1.VideoService", "evergreen.v1.SceneService", "evergreen.v1.FilmService")
 
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -53,6 +53,7 @@ async def serve(
     listen: str,
     video: object,
     scene: object,
+    film: object,
     access: Access,
     certificates: Certificates | None,
     drain: Callable[[], None],
@@ -76,6 +77,7 @@ async def serve(
     services = (
         (video_pb2.DESCRIPTOR.services_by_name["VideoService"], video),
         (scene_pb2.DESCRIPTOR.services_by_name["SceneService"], scene),
+        (film_pb2.DESCRIPTOR.services_by_name["FilmService"], film),
         (HEALTH, checks),
         (REFLECTION, Reflection((*SERVICES, HEALTH.full_name, REFLECTION.full_name), arrivals)),
     )

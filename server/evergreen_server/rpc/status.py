@@ -11,6 +11,15 @@ from uuid import uuid4
 
 import grpc
 
+from evergreen_server.film.plans.errors import (
+    FilmNotFound,
+    FilmRequestReused,
+    PlanChanged,
+    PlanDeleted,
+    PlanNotFound,
+    SceneTaken,
+    ScriptRefused,
+)
 from evergreen_server.jobs.commands import TaskUnusable
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
 from evergreen_server.jobs.feed.hub import CursorAhead, CursorCompacted, Draining, WatchAged
@@ -72,7 +81,7 @@ def _as(code: grpc.StatusCode, reason: str, *, retry: bool = False) -> Callable[
     return lambda exc: Status(code=code, message=str(exc), reason=reason, retry=retry)
 
 
-def _invalid(exc: InvalidRequest) -> Status:
+def _invalid(exc: InvalidRequest | ScriptRefused) -> Status:
     return Status(
         code=grpc.StatusCode.INVALID_ARGUMENT, message=str(exc), reason="INVALID_REQUEST", field_errors=exc.field_errors
     )
@@ -126,6 +135,31 @@ def _no_scene(exc: SceneNotFound) -> Status:
         reason="SCENE_NOT_FOUND",
         metadata={"project_id": exc.project_id, "scene_id": exc.scene_id},
     )
+
+
+def _no_film(exc: FilmNotFound) -> Status:
+    return Status(
+        code=grpc.StatusCode.NOT_FOUND,
+        message=str(exc),
+        reason="FILM_NOT_FOUND",
+        metadata={"project_id": exc.project_id, "film_id": exc.film_id},
+    )
+
+
+def _of_film(exc: FilmRequestReused | PlanDeleted) -> Status:
+    reason = "PLAN_DELETED" if isinstance(exc, PlanDeleted) else "REQUEST_ID_REUSED"
+    metadata = {"film_id": exc.film_id}
+    return Status(code=grpc.StatusCode.ALREADY_EXISTS, message=str(exc), reason=reason, metadata=metadata)
+
+
+def _plan_changed(exc: PlanChanged) -> Status:
+    metadata = {"plan_revision": str(exc.present)}
+    return Status(code=grpc.StatusCode.ABORTED, message=str(exc), reason="PLAN_CHANGED", metadata=metadata)
+
+
+def _taken(exc: SceneTaken) -> Status:
+    metadata = {"scene_id": exc.scene_id}
+    return Status(code=grpc.StatusCode.ALREADY_EXISTS, message=str(exc), reason="SCENE_TAKEN", metadata=metadata)
 
 
 def _busy(exc: SceneBusy) -> Status:
@@ -212,6 +246,13 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     Draining: _as(grpc.StatusCode.UNAVAILABLE, "DRAINING", retry=True),
     # Without a delay: the caller has no reason to wait.
     WatchAged: _as(grpc.StatusCode.UNAVAILABLE, "DRAINING"),
+    ScriptRefused: _invalid,
+    FilmNotFound: _no_film,
+    PlanNotFound: _as(grpc.StatusCode.NOT_FOUND, "PLAN_NOT_FOUND"),
+    FilmRequestReused: _of_film,
+    PlanDeleted: _of_film,
+    PlanChanged: _plan_changed,
+    SceneTaken: _taken,
     SceneBusy: _busy,
     QueueFull: _full,
     TooManyStreams: _as(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry=True),

@@ -1,4 +1,4 @@
-"""Blocking work on local files, in its own threads: the engine needs those of the loop to start jobs."""
+"""Blocking work, on files or by the processor, in its own threads: the engine needs those of the loop to start jobs."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from evergreen_server.runtime.turns import Turns
 T = TypeVar("T")
 
 
-class FileThreads:
+class OwnThreads:
     """A few threads, which owners get in turn: reads that hang delay only their own project's.
 
     A thread cannot be stopped. Work whose caller is gone keeps its thread and its owner's place until it ends, so it
     must not need what its caller removes. Open as a context.
     """
 
-    def __init__(self, at_once: int) -> None:
-        self._executor = ThreadPoolExecutor(at_once, thread_name_prefix="job-files")
+    def __init__(self, at_once: int, *, name: str) -> None:
+        self._executor = ThreadPoolExecutor(at_once, thread_name_prefix=name)
         self._turns = Turns(at_once)
 
     async def __aenter__(self) -> Self:

@@ -6,9 +6,10 @@ nothing can be added, and repeating it finishes it.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from datetime import datetime
+from functools import partial
 from typing import TypeAlias
 from weakref import WeakValueDictionary
 
@@ -75,6 +76,15 @@ class SceneDeletions:
         """Raises SceneBusy if a job that is not final needs this file now."""
         await self._database.read(lambda db: refuse_needed(db, project_id, scene_id, path))
 
+    async def check_idle(self, project_id: str, scene_ids: Collection[str]) -> None:
+        """Raises SceneBusy if one of several scenes, which are all to be deleted, could not be deleted now."""
+        for scene_id in scene_ids:
+            unfinished = await self._database.read(partial(under_way, project_id=project_id, scene_id=scene_id))
+            if unfinished:
+                raise _unfinished(project_id, scene_id, unfinished)
+            if writers := await self._writers.count(project_id, scene_id):
+                raise SceneBusy(f"{writers} files are being written to the scene {project_id}/{scene_id}")
+
     async def delete(self, project_id: str, scene_id: str, *, force: bool) -> Sequence[str]:
         """Deletes a scene with all its files; with `force` cancels its jobs first, and waits for them.
 
@@ -123,9 +133,7 @@ class SceneDeletions:
         check = self._lease_check()
         unfinished = await self._database.write(lambda db: self._mark(db, project_id, scene_id, force))
         if unfinished and not force:
-            job_id, count = next(iter(unfinished)), len(unfinished)
-            text = f"{count} jobs of the scene {project_id}/{scene_id} are not final, such as {job_id}"
-            raise SceneBusy(text, job_id=job_id)
+            raise _unfinished(project_id, scene_id, unfinished)
         try:
             await self._empty(project_id, scene_id, unfinished, force)
             if not still_owner(check):
@@ -214,6 +222,12 @@ def under_way(db: sa.Connection, project_id: str, scene_id: str) -> _States:
         job_needs.c.project_id == project_id, job_needs.c.scene_id == scene_id
     )
     return {row.job_id: State(row.state) for part in (own, needing) for row in db.execute(part)}
+
+
+def _unfinished(project_id: str, scene_id: str, unfinished: _States) -> SceneBusy:
+    job_id, count = next(iter(unfinished)), len(unfinished)
+    text = f"{count} jobs of the scene {project_id}/{scene_id} are not final, such as {job_id}"
+    return SceneBusy(text, job_id=job_id)
 
 
 def _check_attention(unfinished: _States) -> None:

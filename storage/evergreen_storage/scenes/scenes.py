@@ -5,13 +5,14 @@ then `scene.json`. So a crash leaves at most a file that no document names, and 
 """
 
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from evergreen_storage.keys import FOLDERS, Kind, id_error, path_error
+from evergreen_storage.parallel import map_concurrently
 from evergreen_storage.scenes.deleting import delete_files
 from evergreen_storage.scenes.description import describe
 from evergreen_storage.scenes.document import Document, add_assets, add_job, encode_sidecar, remove_asset
@@ -191,6 +192,11 @@ class SceneStore:
         """Returns whether a file has this name, whatever it is and whether scene.json knows it or not."""
         return await self._storage.stat(self.key(project_id, scene_id, path)) is not None
 
+    async def those_held(self, project_id: str, places: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+        """Returns those of some places, each a scene and a path in it, that have a file, as `holds` says."""
+        held = await map_concurrently(lambda place: self.holds(project_id, *place), places)
+        return frozenset(place for place, there in zip(places, held, strict=True) if there)
+
     async def adopt(self, project_id: str, scene_id: str, path: str, *, size_bytes: int, crc32c: int) -> Asset | None:
         """Finds a file that has just this content, by reading it through; None where the name has none or another."""
         meta = await self._storage.stat(self._own_key(project_id, scene_id, path))
@@ -254,6 +260,10 @@ class SceneStore:
         data = encode_sidecar(job_id, made, sidecar)
         await self._storage.put(f"{folder}metadata/{job_id}.json", data, content_type="application/json")
         await self._index.update(project_id, scene_id, change)
+
+    async def keep_document(self, project_id: str, scene_id: str, name: str, data: bytes, content_type: str) -> None:
+        """Stores a document of the service's own, `metadata/NAME`; one of this name is replaced."""
+        await self._storage.put(self.key(project_id, scene_id, f"metadata/{name}"), data, content_type=content_type)
 
     async def discard(self, project_id: str, scene_id: str, path: str) -> None:
         """Removes an asset, first its entry in scene.json, then the file; a missing one is no error."""

@@ -23,7 +23,7 @@ from evergreen_server.jobs.store.ledger import Totals
 from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.specs import MediaKind
 from evergreen_server.runtime.ids import JobIds
-from evergreen_server.runtime.threads import FileThreads
+from evergreen_server.runtime.threads import OwnThreads
 from evergreen_storage import SceneStore, open_storage
 from tests.film.planning import FILM, TABLE, Film, files, quoted
 from tests.jobs.tools import store_of
@@ -178,7 +178,7 @@ async def studio(path: Path, url: str) -> AsyncIterator[Studio]:
     async with (
         open_database(url) as database,
         open_storage((path / "data").as_uri(), clock=clock) as storage,
-        FileThreads(4) as threads,
+        OwnThreads(4, name="looks") as threads,
     ):
         scenes = SceneStore(storage, clock=clock)
         news = asyncio.Event()

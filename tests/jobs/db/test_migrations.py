@@ -201,9 +201,11 @@ def shape(db: sa.Connection) -> dict[str, dict[str, object]]:
 
 def back_to_the_first(db: sa.Connection) -> None:
     """Makes of a new database what the first version had."""
-    for table in ("job_files", "job_needs", "asset_claims", "film_runs"):
+    for table in ("films", "film_plans", "film_requests", "film_runs", "film_outputs", "film_takes"):
         db.execute(sa.text(f"DROP TABLE {table}"))
-    for table in ("scene_writers", "storage_locks", "replicas", "schema_version", "model_queues", "turns"):
+    for table in ("job_files", "job_needs", "asset_claims", "scene_writers", "storage_locks", "replicas"):
+        db.execute(sa.text(f"DROP TABLE {table}"))
+    for table in ("schema_version", "model_queues", "turns"):
         db.execute(sa.text(f"DROP TABLE {table}"))
     for index in (
         "jobs_by_slot",

@@ -12,7 +12,7 @@ import pytest
 
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.ports.specs import Media, Role
-from evergreen_server.runtime.threads import FileThreads
+from evergreen_server.runtime.threads import OwnThreads
 from tests.jobs.stepping import Script, Stepping, stepping, with_picture
 
 MANY = 40
@@ -142,7 +142,7 @@ async def test_reads_that_hang_keep_their_own_project_waiting_and_no_other() -> 
             both.set()
         released.wait(120)
 
-    async with FileThreads(4) as files:
+    async with OwnThreads(4, name="job-files") as files:
         hanging = [asyncio.create_task(files.run(hang, owner="greedy")) for _ in range(20)]
         assert await files.run(lambda: "read", owner="honest") == "read"
         assert await asyncio.to_thread(both.wait, 60)
@@ -162,7 +162,7 @@ async def test_reads_that_hang_keep_their_own_project_waiting_and_no_other() -> 
 
 
 async def test_a_read_that_fails_gives_its_place_back() -> None:
-    async with FileThreads(1) as files:
+    async with OwnThreads(1, name="job-files") as files:
         for _ in range(3):
             with pytest.raises(OSError, match="broken"):
                 await files.run(lambda: (_ for _ in ()).throw(OSError("broken")), owner="a")

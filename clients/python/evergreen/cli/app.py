@@ -9,6 +9,7 @@ from importlib.metadata import EntryPoint, entry_points
 import click
 
 from evergreen.cli.commands.completion import completion
+from evergreen.cli.commands.film import film
 from evergreen.cli.commands.jobs import job
 from evergreen.cli.commands.making import image, sound, speech
 from evergreen.cli.commands.models import models
@@ -44,7 +45,7 @@ def evergreen() -> None:
     """
 
 
-for _command in (video, image, speech, sound, job, scene, models, account, health, completion):
+for _command in (video, image, speech, sound, film, job, scene, models, account, health, completion):
     evergreen.add_command(_command)
 
 

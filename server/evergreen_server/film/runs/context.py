@@ -12,7 +12,7 @@ from evergreen_server.jobs.intake import Intake
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.catalog import ModelTable
-from evergreen_server.runtime.threads import FileThreads
+from evergreen_server.runtime.threads import OwnThreads
 
 
 class Plans(Protocol):
@@ -32,7 +32,7 @@ class FilmContext:
     surveyor: Surveyor
     table: ModelTable
     wakeups: Wakeups
-    threads: FileThreads
+    threads: OwnThreads
     """Where looks are taken, projects in turn."""
     clock: Callable[[], datetime]
     new_id: Callable[[], str]

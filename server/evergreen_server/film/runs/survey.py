@@ -7,7 +7,7 @@ from functools import partial
 from evergreen_server.film.composing.compose import File
 from evergreen_server.film.runs.looking import Store
 from evergreen_server.film.runs.rows import FilmOutput
-from evergreen_server.runtime.threads import FileThreads
+from evergreen_server.runtime.threads import OwnThreads
 from evergreen_storage import Meta, NotFound, SceneStore
 
 __all__ = ["Surveyor"]
@@ -16,7 +16,7 @@ __all__ = ["Surveyor"]
 class Surveyor:
     """Reads files of scenes. Projects get the threads for it in turn."""
 
-    def __init__(self, *, scenes: SceneStore, threads: FileThreads) -> None:
+    def __init__(self, *, scenes: SceneStore, threads: OwnThreads) -> None:
         self._scenes = scenes
         self._threads = threads
 

@@ -25,7 +25,7 @@ from evergreen_server.ports.provider import NotSent, Provider, Task
 from evergreen_server.ports.specs import MediaKind
 from evergreen_server.runtime.backoff import doubled
 from evergreen_server.runtime.shield import ProtectedTasks
-from evergreen_server.runtime.threads import FileThreads
+from evergreen_server.runtime.threads import OwnThreads
 from evergreen_server.runtime.turns import Turns
 from evergreen_storage import SceneStore
 
@@ -86,7 +86,7 @@ class StepContext:
     monotonic: Callable[[], float]
     shield: "ProtectedTasks"
     places: Places
-    files: FileThreads
+    files: OwnThreads
     temp_dir: Path
     lease_check: Callable[[], Callable[[], None]]
     """Called before something irrevocable is recorded; returns a check to be called just before that is sent.

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from evergreen_server.jobs.model.job import Pin
-from evergreen_server.runtime.threads import FileThreads
+from evergreen_server.runtime.threads import OwnThreads
 
 CHUNK_BYTES = 1024 * 1024
 
@@ -32,7 +32,7 @@ def spool(path: Path, data: bytes) -> Pin:
 class Source:
     """A local file that is read piece by piece from its start, more than once if needed, in turns of its owner."""
 
-    files: FileThreads
+    files: OwnThreads
     path: Path
     owner: str
     _size: int = 0

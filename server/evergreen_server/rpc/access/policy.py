@@ -63,7 +63,7 @@ class Scope(Enum):
     PROJECT = auto()
     """It has a project_id, which the gate checks; if it is empty, the method decides."""
     THING = auto()
-    """It names a job or a scene: the method treats those of other projects as unknown."""
+    """It names a job, a scene or a film: the method treats those of other projects as unknown."""
     STREAM = auto()
     """Its first message names it, which the method reads and checks."""
     ALL = auto()
@@ -99,6 +99,11 @@ RULES: Mapping[str, Rule] = {
     "evergreen.v1.SceneService.DownloadAsset": Rule(Right.READ, Scope.THING),
     "evergreen.v1.SceneService.DeleteAsset": Rule(Right.WRITE, Scope.THING),
     "evergreen.v1.SceneService.GetAssetUrl": Rule(Right.READ, Scope.THING),
+    "evergreen.v1.FilmService.PlanFilm": Rule(Right.WRITE, Scope.PROJECT),
+    "evergreen.v1.FilmService.EditFilm": Rule(Right.WRITE, Scope.THING),
+    "evergreen.v1.FilmService.GetFilm": Rule(Right.READ, Scope.THING),
+    "evergreen.v1.FilmService.ListFilms": Rule(Right.READ, Scope.PROJECT),
+    "evergreen.v1.FilmService.DeleteFilm": Rule(Right.WRITE, Scope.THING),
     # The contract is public, but unknown callers should make the server do as little as possible.
     "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": Rule(),
     # Load balancers and supervisors ask, and have no token.

@@ -1,0 +1,134 @@
+/** Films: scripts that become plans of scenes and shots, with a quote; the calls of `FilmService`. */
+import { randomUUID } from "node:crypto";
+
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { type Client, createClient, type Transport } from "@connectrpc/connect";
+
+import type { Calls, Options } from "./calls.js";
+import {
+  type CastMemberSchema,
+  EditFilmRequestSchema,
+  type EditFilmResponse,
+  type Film,
+  type FilmEditSchema,
+  FilmService,
+  type FilmSettingsSchema,
+  type FilmState,
+  type FilmStatus,
+  type GetFilmRequest,
+  GetFilmRequestSchema,
+  PlanFilmRequestSchema,
+  type PlanFilmResponse,
+  type ScriptFormat,
+} from "./gen/evergreen/v1/film_pb.js";
+
+/** Names a film. */
+export interface FilmName {
+  readonly projectId: string;
+  readonly filmId: string;
+}
+
+/** A script that is to be planned. */
+export interface PlanFields extends FilmName {
+  readonly script: string;
+  readonly settings?: MessageInitShape<typeof FilmSettingsSchema>;
+  readonly cast?: MessageInitShape<typeof CastMemberSchema>[];
+  /** Default: found out. */
+  readonly format?: ScriptFormat;
+  /** The plan that is replaced. Default 0: the film must be new. */
+  readonly planRevision?: number;
+  /** Default: a new one for each call; give your own to be able to repeat a call whose answer was lost. */
+  readonly requestId?: string;
+  readonly validateOnly?: boolean;
+}
+
+/** Edits of the plan that has been read. */
+export interface EditFields extends FilmName {
+  readonly planRevision: number;
+  readonly edits: MessageInitShape<typeof FilmEditSchema>[];
+  readonly validateOnly?: boolean;
+}
+
+/** The calls for films, available as `client.films`. None of them spends anything. */
+export class Films {
+  readonly #stub: Client<typeof FilmService>;
+  readonly #calls: Calls;
+
+  constructor(transport: Transport, calls: Calls) {
+    this.#stub = createClient(FilmService, transport);
+    this.#calls = calls;
+  }
+
+  /**
+   * Plans a script, and returns the film with its quote, and what the plan changes. Rejects with PlanChanged,
+   * SceneTaken, and InvalidRequest with every fault of the script.
+   */
+  async plan(fields: PlanFields, options?: Options): Promise<PlanFilmResponse> {
+    const request = create(PlanFilmRequestSchema, { requestId: randomUUID(), ...fields });
+    const answer = await this.#calls.call(this.#stub.planFilm, request, options);
+    await this.#complete(answer.film, answer.nextPageToken, asked(fields), options);
+    return answer;
+  }
+
+  /** Changes a plan by all of the edits or none. Rejects with PlanChanged if it is not the newest. */
+  async edit(fields: EditFields, options?: Options): Promise<EditFilmResponse> {
+    const request = create(EditFilmRequestSchema, fields);
+    const answer = await this.#calls.call(this.#stub.editFilm, request, options);
+    await this.#complete(answer.film, answer.nextPageToken, asked(fields), options);
+    return answer;
+  }
+
+  /** Returns a film, by default with its newest plan and all scenes. Fetches one page after the other. */
+  async get(
+    name: FilmName & { readonly planRevision?: number; readonly sceneIds?: readonly string[] },
+    options?: Options,
+  ): Promise<Film> {
+    const request = asked(name);
+    request.planRevision = name.planRevision ?? 0;
+    request.sceneIds = [...(name.sceneIds ?? [])];
+    const answer = await this.#calls.call(this.#stub.getFilm, request, options);
+    await this.#complete(answer.film, answer.nextPageToken, request, options);
+    if (answer.film === undefined) throw new Error("the service answered without the film");
+    return answer.film;
+  }
+
+  /** Yields a project's films in the order of their ids. Fetches one page after the other. */
+  async *list(
+    listed: { readonly projectId: string; readonly states?: readonly FilmState[]; readonly pageSize?: number },
+    options?: Options,
+  ): AsyncGenerator<FilmStatus, void, undefined> {
+    const { projectId, states = [], pageSize = 0 } = listed;
+    for (let pageToken = ""; ; ) {
+      const request = { projectId, states: [...states], pageSize, pageToken };
+      const page = await this.#calls.call(this.#stub.listFilms, request, options);
+      yield* page.films;
+      pageToken = page.nextPageToken;
+      if (pageToken === "") return;
+    }
+  }
+
+  /**
+   * Deletes a film; with `deleteScenes` also its folders with all files. This cannot be undone. Returns the paths,
+   * `{scene}/…`, of files that others put there and that the storage cannot remove.
+   */
+  async delete(
+    { projectId, filmId, deleteScenes = false }: FilmName & { readonly deleteScenes?: boolean },
+    options?: Options,
+  ): Promise<readonly string[]> {
+    return (await this.#calls.call(this.#stub.deleteFilm, { projectId, filmId, deleteScenes }, options)).left;
+  }
+
+  /** Adds the scenes of the pages that follow. */
+  async #complete(film: Film | undefined, next: string, request: GetFilmRequest, options?: Options): Promise<void> {
+    for (let pageToken = next; film !== undefined && pageToken !== ""; ) {
+      const page = await this.#calls.call(this.#stub.getFilm, { ...request, pageToken }, options);
+      film.scenes.push(...(page.film?.scenes ?? []));
+      film.quote?.items.push(...(page.film?.quote?.items ?? []));
+      pageToken = page.nextPageToken;
+    }
+  }
+}
+
+function asked({ projectId, filmId }: FilmName): GetFilmRequest {
+  return create(GetFilmRequestSchema, { projectId, filmId });
+}

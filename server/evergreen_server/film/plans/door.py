@@ -1,0 +1,184 @@
+"""The one door for films: plans, edits, reads, lists and deletes them. It spends nothing.
+
+Every edge calls it with values, whatever its wire. What it refuses is raised as one of these, and nothing is recorded:
+
+    InvalidRequest     fields break the contract, the models' rules or the plan; every one of them is named
+    ScriptRefused      the script has faults; each is named with its place
+    FilmRequestReused  the request_id belongs to another request
+    PlanDeleted        the request's plan is no longer kept
+    FilmNotFound       there is no such film
+    PlanNotFound       the film has no such plan, or no longer keeps it
+    PlanChanged        the plan is not the one that the caller has read
+    SceneTaken         a scene of the film belongs to another film, or to jobs
+    SceneBusy          a folder of the film is in use, or being deleted
+    StorageError       the storage does not answer
+"""
+
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime
+from functools import partial
+
+from evergreen_server.film.codec import to_document
+from evergreen_server.film.composing.compose import File, files_of
+from evergreen_server.film.model import Plan
+from evergreen_server.film.planning.plan import Planned
+from evergreen_server.film.plans.calls import EditRequest, PlanRequest, edit_errors, id_errors, plan_errors
+from evergreen_server.film.plans.errors import FilmNotFound, PlanChanged
+from evergreen_server.film.plans.judging import field_of, judge_edits, judge_script
+from evergreen_server.film.plans.removal import FilmRemoval
+from evergreen_server.film.plans.seen import Seen, seen_of
+from evergreen_server.film.plans.store import Film, FilmRequest, FilmState, FilmStore, StoredPlan
+from evergreen_server.ports.catalog import ModelTable
+from evergreen_server.ports.specs import FieldError, InvalidRequest, Json
+from evergreen_server.runtime.threads import OwnThreads
+from evergreen_server.scenes.deletion import SceneDeletions
+from evergreen_storage import SceneStore
+
+
+class Films:
+    """Plans films, and keeps their plans. What takes the processor long is done in threads, projects in turn."""
+
+    def __init__(
+        self,
+        *,
+        store: FilmStore,
+        scenes: SceneStore,
+        deletions: SceneDeletions,
+        models: ModelTable,
+        threads: OwnThreads,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._store = store
+        self._scenes = scenes
+        self._deletions = deletions
+        self._models = models
+        self._threads = threads
+        self._clock = clock
+        self._removal = FilmRemoval(store=store, deletions=deletions)
+
+    async def plan(self, request: PlanRequest) -> Seen:
+        """Records the plan of a script, or finds the one that an earlier call of the same request made.
+
+        With `validate_only` returns it as it would be. Raises what the module names.
+        """
+        key = FilmRequest(request_id=request.request_id, digest=request.digest)
+        before = None
+        if not any(plan_errors(request)):
+            known, before = await self._store.find(request.project_id, request.film_id, key)
+            if known is not None and not request.validate_only:
+                return await self._seen(known, await self._there(known))
+            _check_newest(before, request)
+        planned, document = await self._judged(partial(judge_script, request), request.project_id, before)
+        stored, there = await self._checked(request, planned, before)
+        if not request.validate_only:
+            # Held until the row is there, so that no deletion of the scene takes the script away between the two. A
+            # crash leaves a file that the same script finds again.
+            async with self._deletions.hold(request.project_id, request.film_id):
+                await self._keep_script(request, planned.plan)
+                stored = await self._store.record(request.project_id, planned, document, before=before, request=key)
+        return await self._seen(stored, there)
+
+    async def edit(self, request: EditRequest) -> Seen:
+        """Records the plan after some edits; with `validate_only` returns it as it would be.
+
+        Raises what the module names.
+        """
+        if errors := list(edit_errors(request)):
+            raise InvalidRequest(errors)
+        before = await self._store.get(request.project_id, request.film_id)
+        _check_newest(before, request)
+        planned, document = await self._judged(partial(judge_edits, request), request.project_id, before)
+        stored, there = await self._checked(request, planned, before)
+        if not request.validate_only:
+            stored = await self._store.record(request.project_id, planned, document, before=before)
+        return await self._seen(stored, there)
+
+    async def get(self, project_id: str, film_id: str, plan_revision: int = 0) -> Seen:
+        """Returns a film with a plan, by default its newest. Raises InvalidRequest, FilmNotFound, PlanNotFound."""
+        errors = list(id_errors(project_id, film_id))
+        if plan_revision < 0:
+            errors.append(FieldError(field="plan_revision", description="must not be negative"))
+        if errors:
+            raise InvalidRequest(errors)
+        stored = await self._store.get(project_id, film_id, plan_revision)
+        return await self._seen(stored, await self._there(stored))
+
+    async def page(self, project_id: str, *, states: Collection[FilmState], after: str, limit: int) -> Sequence[Film]:
+        """Lists up to `limit` films by rising film_id, those after `after`; no states match all."""
+        return await self._store.page(project_id, states=states, after=after, limit=limit)
+
+    async def delete(self, project_id: str, film_id: str, *, scenes: bool) -> Sequence[str]:
+        """Deletes a film, with `scenes` after its folders; returns the paths of files that cannot be removed.
+
+        Raises InvalidRequest, FilmNotFound, PlanChanged; SceneBusy, StorageError if it must be repeated.
+        """
+        if errors := list(id_errors(project_id, film_id)):
+            raise InvalidRequest(errors)
+        return await self._removal.delete(project_id, film_id, scenes=scenes)
+
+    async def _judged(
+        self, judge: Callable[[Plan | None, ModelTable], Planned], project_id: str, before: StoredPlan | None
+    ) -> tuple[Planned, dict[str, Json]]:
+        """Returns the plan that is asked for, also as JSON. Raises InvalidRequest, ScriptRefused."""
+
+        def work() -> tuple[Planned, dict[str, Json]]:
+            planned = judge(before.planned.plan if before else None, self._models)
+            return planned, to_document(planned.plan)
+
+        return await self._threads.run(work, owner=project_id)
+
+    async def _checked(
+        self, request: PlanRequest | EditRequest, planned: Planned, before: StoredPlan | None
+    ) -> tuple[StoredPlan, frozenset[File]]:
+        """Returns a plan as it would be stored now, and which of its files exist.
+
+        Raises InvalidRequest if a file that the plan before did not name does not exist: one that was there once and
+        is gone by now keeps nobody from changing something else. Raises SceneTaken.
+        """
+        stored = self._unstored(request.project_id, planned, before)
+        there = await self._there(stored)
+        known = {place for _, place in files_of(before.planned.plan)} if before else set[File]()
+        added = dict.fromkeys(place for _, place in files_of(planned.plan) if place not in known | there)
+        if added:
+            text = "the scene {} has no {!r}; upload it first"
+            raise InvalidRequest(
+                [FieldError(field=field_of(request, place), description=text.format(*place)) for place in added]
+            )
+        await self._store.check_free(request.project_id, planned.plan, before.planned.plan if before else None)
+        return stored, there
+
+    def _unstored(self, project_id: str, planned: Planned, before: StoredPlan | None) -> StoredPlan:
+        now, number = self._clock(), before.plan_revision + 1 if before else 1
+        film = Film(
+            project_id=project_id,
+            film_id=planned.plan.film_id,
+            title=planned.plan.title,
+            state=FilmState.PLANNED,
+            plan_revision=number,
+            created_at=before.film.created_at if before else now,
+            updated_at=now,
+        )
+        return StoredPlan(film=film, plan_revision=number, planned=planned)
+
+    async def _there(self, stored: StoredPlan) -> frozenset[File]:
+        """Returns which of the files that a plan names exist."""
+        wanted = {place for _, place in files_of(stored.planned.plan)}
+        return await self._scenes.those_held(stored.film.project_id, sorted(wanted))
+
+    async def _keep_script(self, request: PlanRequest, plan: Plan) -> None:
+        await self._scenes.create(request.project_id, request.film_id)
+        name = plan.script_asset.removeprefix("metadata/")
+        data = request.script.encode()
+        await self._scenes.keep_document(request.project_id, request.film_id, name, data, "text/plain")
+
+    async def _seen(self, stored: StoredPlan, there: frozenset[File]) -> Seen:
+        work = partial(seen_of, stored, table=self._models, there=there)
+        return await self._threads.run(work, owner=stored.film.project_id)
+
+
+def _check_newest(newest: StoredPlan | None, request: PlanRequest | EditRequest) -> None:
+    """Raises FilmNotFound, PlanChanged if the newest plan is not the one that the request names."""
+    if newest is None and request.plan_revision:
+        raise FilmNotFound(request.project_id, request.film_id)
+    if newest is not None and newest.plan_revision != request.plan_revision:
+        raise PlanChanged(request.film_id, expected=request.plan_revision, present=newest.plan_revision)

@@ -1,0 +1,50 @@
+"""The tables of films, in the schema of the one database."""
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.schema import metadata
+
+__all__ = ["film_plans", "film_requests", "films", "metadata"]
+
+films = sa.Table(
+    "films",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("film_id", sa.String, primary_key=True),
+    sa.Column("title", sa.String, nullable=False),
+    sa.Column("scene_prefix", sa.String, nullable=False, comment="In lower case."),
+    sa.Column("plan_revision", sa.Integer, nullable=False, comment="Of the newest plan."),
+    sa.Column("state", sa.String, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, nullable=False),
+    sa.Index("films_by_prefix", "project_id", "scene_prefix", unique=True),
+    sa.Index("films_by_state", "project_id", "state", "film_id"),
+)
+
+
+film_plans = sa.Table(
+    "film_plans",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("film_id", sa.String, primary_key=True),
+    sa.Column("plan_revision", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("plan", sa.JSON, nullable=False),
+    sa.Column("changes", sa.JSON, nullable=False, comment="From the plan before."),
+    sa.Column("warnings", sa.JSON, nullable=False),
+    sa.Column("request_id", sa.String, comment="Of the request that made it; null for edits."),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    comment="The newest plans of each film.",
+)
+
+
+film_requests = sa.Table(
+    "film_requests",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("request_id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, nullable=False),
+    sa.Column("film_id", sa.String, nullable=False),
+    sa.Column("plan_revision", sa.Integer, nullable=False, comment="That the request made."),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    comment="Outlives the film, so that a late retry can never make it again.",
+)
