@@ -48,6 +48,25 @@ class ProtectedTasks:
             raise
 
 
+async def run_to_end(work: Coroutine[object, object, T]) -> T:
+    """Runs `work`, which must soon end, though its caller is cancelled meanwhile, even twice; that counts afterwards.
+
+    Returns what `work` returns and raises what it raises.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as exc:
+            cancelled = exc
+    if cancelled is not None:
+        # So that no error is reported as unretrieved.
+        task.cancelled() or task.exception()
+        raise cancelled
+    return task.result()
+
+
 def _log_failure(task: "asyncio.Task[Any]") -> None:
     if not task.cancelled() and (exc := task.exception()) is not None:
         logger.warning("work failed", exc_info=exc, extra={"work": task.get_name()})

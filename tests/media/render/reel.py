@@ -146,7 +146,7 @@ class Cutting:
 
     def __post_init__(self) -> None:
         for name in ("cache", "scratch", "out"):
-            (self.folder / name).mkdir()
+            (self.folder / name).mkdir(exist_ok=True)
 
     def source(self, path: Path) -> Source:
         """Makes a file known. Its name stands for its content."""
@@ -171,9 +171,9 @@ class Cutting:
         return await self.renderer.render(order, on_progress, owner=self.owner)
 
     async def film(self, timeline: Timeline, profile: Profile = SMALL) -> "tuple[Rendered, Film]":
-        order = self.order(timeline, profile)
+        order, left = self.order(timeline, profile), self.unfinished()
         made = await self.render(order, self.progress.append)
-        assert self.unfinished() == []
+        assert self.unfinished() == left
         return made, await asyncio.to_thread(Film.read, order.out)
 
     def unfinished(self) -> list[Path]:

@@ -6,7 +6,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,11 +15,15 @@ import pytest
 from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.ports.rendering import RenderOrder, RenderProgress, RenderRefused
-from evergreen_server.ports.timeline import Profile, Span, Timeline
+from evergreen_server.ports.timeline import Profile, Timeline
 from tests.media.render.reel import Cutting, clip, picture_md5s
 
 MUST_NOT_HANG = 60
+HANGS_SECONDS = 5.0
+"""Longer than a small film takes on a busy machine."""
 SPANS = 6
+KILLED = (2, 120, 120)
+"""The lengths of segments, of which the first is whole long before the others."""
 LARGE = Profile(name="large", width=960, height=540)
 
 
@@ -30,10 +34,11 @@ def renderers() -> list[int]:
     return [pid for pid in pids if b"evergreen_server.media.render" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
 
-def long_film(cutting: Cutting) -> Timeline:
+def long_film(cutting: Cutting, *frames: int) -> Timeline:
     """A film whose segments take a while: each is a clip of its own, scaled up."""
-    clips = [clip(cutting.folder / f"{number}.mp4", turn=number / SPANS) for number in range(SPANS)]
-    return Timeline(spans=tuple(cutting.span(path, 60) for path in clips))
+    lengths = enumerate(frames or (60,) * SPANS)
+    clips = [(clip(cutting.folder / f"{number}.mp4", turn=number / SPANS), length) for number, length in lengths]
+    return Timeline(spans=tuple(cutting.span(path, length) for path, length in clips))
 
 
 @asynccontextmanager
@@ -55,13 +60,21 @@ async def at_work(cutting: Cutting, order: RenderOrder) -> AsyncIterator["asynci
         await asyncio.wait([task])
 
 
-async def test_a_render_that_is_cancelled_ends_its_process_and_leaves_no_film(cutting: Cutting) -> None:
+@pytest.mark.parametrize(("hung", "cancels"), [(False, 1), (True, 1), (False, 2)])
+async def test_a_render_that_is_cancelled_ends_its_process_and_leaves_no_film(
+    cutting: Cutting, hung: bool, cancels: int
+) -> None:
     order = cutting.order(long_film(cutting), LARGE)
 
     async with at_work(cutting, order) as task:
         (pid,) = renderers()
         process = os.pidfd_open(pid)
-        task.cancel()
+        if hung:
+            os.kill(pid, signal.SIGSTOP)
+        for _ in range(cancels):
+            task.cancel()
+            # The second one comes while the process is being ended.
+            await asyncio.sleep(0)
         with pytest.raises(asyncio.CancelledError):
             await task
 
@@ -76,78 +89,92 @@ async def test_a_render_that_is_cancelled_ends_its_process_and_leaves_no_film(cu
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from evergreen_server.ports.timeline import Timeline
 from tests.media.render.reel import Cutting
-from tests.media.render.test_process import LARGE, long_film, renderers
+from tests.media.render.test_process import KILLED, LARGE, long_film, renderers
 
 async def main():
     cutting = Cutting(Path(sys.argv[1]))
     said = []
     def note(progress):
-        if progress.done and not said:
+        if list(cutting.folder.glob("cache/*.mp4")) and not said:
             said.append(True)
             print(*renderers(), flush=True)
-    await cutting.render(cutting.order(long_film(cutting), LARGE), note)
+    await cutting.render(cutting.order(long_film(cutting, *KILLED), LARGE), note)
 
 asyncio.run(main())
 """
 
 
-def test_a_service_that_is_killed_in_the_middle_of_a_segment_leaves_no_renderer(tmp_path: Path) -> None:
+def kill_a_service(folder: Path) -> tuple[int, int]:
+    """Kills one whose renderer has made a segment, and is in the middle of another; waits for the renderer's end.
+
+    Returns how many segments are whole, and how many are not.
+    """
     with subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(tmp_path)],
+        [sys.executable, "-c", PARENT, str(folder)],
         env={"PYTHONPATH": ":".join([*sys.path, str(Path(__file__).parents[3])]), "PATH": os.environ["PATH"]},
         stdout=subprocess.PIPE,
     ) as service:
         assert service.stdout is not None
         renderer = os.pidfd_open(int(service.stdout.readline()))
         service.kill()
-
         ended, _, _ = select.select([renderer], [], [], MUST_NOT_HANG)
         os.close(renderer)
-
     assert ended == [renderer]
-    assert not list((tmp_path / "out").glob("*.mp4"))
+    assert not list(folder.glob("out/*.mp4"))
+    return len(list(folder.glob("cache/*.mp4"))), len(list(folder.glob("cache/*.part")))
 
 
-async def test_a_renderer_that_dies_is_begun_again_and_takes_no_half_segment(cutting: Cutting) -> None:
-    timeline = long_film(cutting)
-    order = cutting.order(timeline)
-    async with at_work(cutting, order) as task:
-        os.kill(renderers()[0], signal.SIGKILL)
-        made = await task
+async def test_a_service_that_is_killed_leaves_no_renderer_no_film_and_no_half_segment(tmp_path: Path) -> None:
+    whole, named = await asyncio.to_thread(kill_a_service, tmp_path)
 
-    other = cutting.folder / "other"
-    other.mkdir()
-    fresh = Cutting(other, files=cutting.files)
-    alone = fresh.order(timeline)
-    await fresh.render(alone, fresh.progress.append)
+    cutting = Cutting(tmp_path)
+    made, film = await cutting.film(long_film(cutting, *KILLED), LARGE)
 
-    assert made.frames == SPANS * 60
-    assert picture_md5s(order.out) == picture_md5s(alone.out)
-    assert cutting.unfinished() == []
+    assert named > whole >= 1
+    assert (made.segments_made, made.segments_reused) == (len(KILLED) - whole, whole)
+    assert len(film.pictures) == sum(KILLED)
 
 
-def deaths(pids: Iterator[int]) -> Callable[[RenderProgress], None]:
-    """Kills each renderer as soon as it has made some of its frames."""
+def deaths(most: int) -> Callable[[RenderProgress], None]:
+    """Kills so many renderers, one after the other, each as soon as it has made some of its frames."""
+    killed: set[int] = set()
 
     def note(progress: RenderProgress) -> None:
         for pid in renderers() if progress.done else ():
-            os.kill(pid, signal.SIGKILL)
-            next(pids, None)
+            if pid in killed or len(killed) < most:
+                killed.add(pid)
+                os.kill(pid, signal.SIGKILL)
 
     return note
 
 
+@pytest.mark.parametrize("killed", [1, 2])
+async def test_a_renderer_that_dies_is_begun_again_and_the_film_is_as_it_would_be(
+    cutting: Cutting, killed: int
+) -> None:
+    timeline = Timeline(spans=long_film(cutting).spans[:2])
+    order = cutting.order(timeline, LARGE)
+    made = await cutting.render(order, deaths(killed))
+
+    other = cutting.folder / "other"
+    other.mkdir()
+    fresh = Cutting(other, files=cutting.files)
+    alone = fresh.order(timeline, LARGE)
+    await fresh.render(alone, fresh.progress.append)
+
+    assert made.frames == 120
+    assert picture_md5s(order.out) == picture_md5s(alone.out)
+    assert cutting.unfinished() == []
+
+
 async def test_a_span_at_which_renderer_after_renderer_dies_is_named(cutting: Cutting) -> None:
     order = cutting.order(Timeline(spans=(cutting.span(clip(cutting.folder / "a.mp4"), 240),)), LARGE)
-    killed = iter(range(9))
 
     with pytest.raises(RenderRefused) as refused:
-        await cutting.render(order, deaths(killed))
+        await cutting.render(order, deaths(3))
 
     assert (refused.value.code, refused.value.span) == ("RENDER_FAILED", 0)
-    assert next(killed) == 3
     assert renderers() == []
     assert cutting.unfinished() == []
 
@@ -164,23 +191,18 @@ async def test_a_renderer_that_takes_too_long_is_ended(cutting: Cutting) -> None
     assert not order.out.exists()
 
 
-async def test_a_segment_that_is_not_whole_is_made_again(cutting: Cutting) -> None:
-    timeline = Timeline(spans=(Span(source=None, frames=30), long_film(cutting).spans[0]))
-    await cutting.film(timeline)
-    for segment in (cutting.folder / "cache").glob("*.mp4"):
-        segment.write_bytes(segment.read_bytes()[: segment.stat().st_size // 2])
+async def test_a_renderer_that_hangs_is_ended_at_its_bound_and_the_film_goes_on(cutting: Cutting) -> None:
+    cutting.renderer = Renderer(RenderLimits(start_seconds=HANGS_SECONDS, per_second=0.0))
+    order = cutting.order(Timeline(spans=long_film(cutting).spans[:1]))
+    stopped: list[int] = []
 
-    made, film = await cutting.film(timeline)
+    def note(progress: RenderProgress) -> None:
+        if not stopped:
+            stopped.extend(renderers())
+            os.kill(stopped[0], signal.SIGSTOP)
 
-    assert (made.segments_made, made.segments_reused) == (2, 0)
-    assert len(film.pictures) == 90
+    made = await cutting.render(order, note)
 
-
-async def test_what_is_there_of_a_film_is_not_made_again(cutting: Cutting) -> None:
-    timeline = long_film(cutting)
-    await cutting.film(timeline)
-    changed = (*timeline.spans[:-1], cutting.span(clip(cutting.folder / "new.mp4", turn=0.9), 60))
-
-    made, _ = await cutting.film(Timeline(spans=changed))
-
-    assert (made.segments_made, made.segments_reused) == (1, SPANS - 1)
+    assert made.frames == 60
+    assert stopped[0] not in renderers()
+    assert cutting.unfinished() == []

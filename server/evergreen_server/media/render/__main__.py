@@ -22,7 +22,6 @@ from evergreen_server.ports.rendering import RenderRefused
 
 _NICE = 10
 _TELL_SECONDS = 0.5
-_MEMORY_BYTES = 3 * 1024**3
 _PR_SET_PDEATHSIG = 1
 
 
@@ -31,6 +30,7 @@ def main() -> None:
     answers = os.dup(1)
     _confine(parent)
     order, attempt = read_order(sys.stdin.buffer.readline())
+    bound_memory(attempt.memory_bytes)
     Thread(target=_end_with_input, name="end of input", daemon=True).start()
     teller = _Teller(answers)
     answer: Answer
@@ -82,7 +82,6 @@ def _confine(parent: int) -> None:
     os.dup2(nobody, 2)
     warnings.simplefilter("ignore")
     Image.init()
-    bound_memory(_MEMORY_BYTES)
 
 
 if __name__ == "__main__":

@@ -31,13 +31,14 @@ def render(order: RenderOrder, attempt: Attempt, tell: Callable[[Step], None]) -
     timeline, profile = order.timeline, order.profile
     letters, captions, warnings = _captions(order)
     takes = copies(timeline, profile, order.files) if letters is None else None
+    segments = Segments(order.cache, attempt.mark)
     made = reused = 0
     if copied := takes is not None:
         tell(Step(done=timeline.frames, spans=()))
     else:
         warnings += short_clips(order)
-        making = Making(order, letters, Segments(order.cache, attempt.mark), tell)
-        takes, made, reused = making.make(attempt.at_once), making.made, making.reused
+        making = Making(order, letters, segments, tell)
+        takes, made, reused = making.make(attempt.segments_at_once), making.made, making.reused
     raw, sound = (order.scratch / f"{name}.{attempt.mark}.part" for name in ("mix", "sound"))
     film = order.out.with_name(f"{order.out.name}.{attempt.mark}.part")
     try:
@@ -52,7 +53,7 @@ def render(order: RenderOrder, attempt: Attempt, tell: Callable[[Step], None]) -
     finally:
         for path in (raw, sound, film):
             path.unlink(missing_ok=True)
-    Segments(order.cache, attempt.mark).keep_newest()
+    segments.keep_newest(attempt.cache_bytes)
     return Rendered(
         frames=timeline.frames,
         seconds=timeline.frames / profile.fps,

@@ -9,6 +9,12 @@ class RenderLimits:
 
     films_at_once: int = 1
     """How many films are rendered at the same time, each by a process of its own."""
+    segments_at_once: int = 2
+    """How many of a film's spans are encoded at the same time."""
     start_seconds: float = 30.0
     per_second: float = 20.0
     """A process may take so long, and so much longer for each second of its film."""
+    cache_bytes: int = 4 * 1024**3
+    """The segments that are kept for later films, in bytes."""
+    memory_bytes: int = 3 * 1024**3
+    """What a process may take, enforced by the system."""

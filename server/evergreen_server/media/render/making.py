@@ -86,7 +86,7 @@ class Making:
             self._at.add(piece.index)
             self._say()
         try:
-            self._conformer.make(piece, self._segments.unfinished(digest), self._on_frame)
+            self._conformer.make(piece, self._segments.own(digest), self._on_frame)
             take = self._segments.adopt(digest, piece.span.frames)
             if take is None:
                 raise RenderRefused("the segment is not whole", code="RENDER_FAILED", span=piece.index)

@@ -29,10 +29,13 @@ _LONGEST_TEXT = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One process for an order: how many segments it makes at the same time, and the mark of its unfinished files."""
+    """One process for an order."""
 
-    at_once: int
     mark: str
+    """In the names of its unfinished files."""
+    segments_at_once: int
+    cache_bytes: int
+    memory_bytes: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

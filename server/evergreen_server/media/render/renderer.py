@@ -15,12 +15,11 @@ from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.order import Answer, Attempt, Step, order_line, read_answer
 from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderProgress, RenderRefused
 from evergreen_server.runtime.processes import Process, bare_environment
+from evergreen_server.runtime.shield import run_to_end
 from evergreen_server.runtime.turns import Turns
 
 logger = logging.getLogger(__name__)
 
-_AT_ONCE = 2
-"""How many segments are made at the same time."""
 _DEATHS = 3
 """A span at which as many renderers died is at fault."""
 _STARTS = 6
@@ -42,10 +41,15 @@ class Renderer:
         What is finished of a film stays in the cache for the next call. Raises RenderRefused.
         """
         async with self._turns.of(owner):
-            deaths: Counter[int] = Counter()
+            limits, deaths = self._limits, Counter[int]()
             for _ in range(_STARTS):
-                # After a death segments are made one by one: so it shows which of them is at fault.
-                attempt = Attempt(at_once=1 if deaths else _AT_ONCE, mark=uuid4().hex)
+                attempt = Attempt(
+                    mark=uuid4().hex,
+                    # After a death segments are made one by one: so it shows which of them is at fault.
+                    segments_at_once=1 if deaths else limits.segments_at_once,
+                    cache_bytes=limits.cache_bytes,
+                    memory_bytes=limits.memory_bytes,
+                )
                 child = _Child(order, attempt, on_progress)
                 answer = await child.run(self._seconds(order))
                 if isinstance(answer, Rendered):
@@ -95,9 +99,12 @@ class _Child:
             return None
         finally:
             process.kill()
-            self.status = await process.wait()
-            process.close()
-            await asyncio.shield(asyncio.to_thread(self._sweep))
+            await run_to_end(self._end(process))
+
+    async def _end(self, process: Process) -> None:
+        self.status = await process.wait()
+        process.close()
+        await asyncio.to_thread(self._sweep)
 
     def _note(self, step: Step) -> None:
         self.spans = step.spans
