@@ -44,13 +44,13 @@ PICTURE, CLIP, SPEECH = OutputKind.PICTURE, OutputKind.CLIP, OutputKind.SPEECH
 
 
 def after(one: Film, *edits: Edit) -> Film:
-    planned = edit(one.plan, edits, one.models)
+    planned = edit(one.plan, edits, TABLE)
     return Film(planned=planned, models=models_of(planned.plan.settings, TABLE))
 
 
 def faults(one: Film, *edits: Edit) -> list[str]:
     with pytest.raises(InvalidRequest) as caught:
-        edit(one.plan, edits, one.models)
+        edit(one.plan, edits, TABLE)
     return [error.field for error in caught.value.field_errors]
 
 
@@ -260,7 +260,7 @@ def test_a_setting_that_shots_do_not_bear_is_told_at_the_setting() -> None:
     one = film(ORCHARD)
 
     with pytest.raises(InvalidRequest) as caught:
-        edit(one.plan, [EditSettings(settings={"clip_model": "veo3.1"})], one.models)
+        edit(one.plan, [EditSettings(settings={"clip_model": "veo3.1"})], TABLE)
 
     assert caught.value.field_errors[0].field == "edits[0].settings"
     assert caught.value.field_errors[0].description.startswith("scenes[0].shots[0].seconds: More than 0 and at most 8")
@@ -388,7 +388,7 @@ def wild(source: random.Random, one: Film) -> Edit:
 def tried(one: Film, edits: Sequence[Edit]) -> tuple[Planned | None, Sequence[FieldError]]:
     """What edits make of a film, or what is wrong with them."""
     try:
-        return edit(one.plan, edits, one.models), ()
+        return edit(one.plan, edits, TABLE), ()
     except InvalidRequest as exc:
         return None, exc.field_errors
 

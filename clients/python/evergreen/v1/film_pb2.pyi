@@ -93,7 +93,7 @@ class _CurrencyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Currency.Val
     CURRENCY_STALE: _Currency.ValueType  # 3
     """It was made from something else than the plan says now. It can be used, and is not renewed by itself."""
     CURRENCY_BLOCKED: _Currency.ValueType  # 4
-    """It is not known, since the storage cannot be read."""
+    """It is not known, since the storage cannot be read, or the models do not take the settings any more."""
 
 class Currency(_Currency, metaclass=_CurrencyEnumTypeWrapper):
     """How an output stands to the plan."""
@@ -107,7 +107,7 @@ CURRENCY_CURRENT: Currency.ValueType  # 2
 CURRENCY_STALE: Currency.ValueType  # 3
 """It was made from something else than the plan says now. It can be used, and is not renewed by itself."""
 CURRENCY_BLOCKED: Currency.ValueType  # 4
-"""It is not known, since the storage cannot be read."""
+"""It is not known, since the storage cannot be read, or the models do not take the settings any more."""
 Global___Currency: _TypeAlias = Currency  # noqa: Y015
 
 class _OnShotFailure:
@@ -989,7 +989,12 @@ class FilmStatus(_message.Message):
         """What of the plan is not as the script or the settings say, at most 100. `code` is one of a set that may grow:
 
         * `PROMPT_SHORTENED`: a prompt is longer than its model takes, and was cut at the end of a sentence.
-        * `REFERENCES_DROPPED`: a shot names more of the cast than its model takes pictures.
+        * `REFERENCES_DROPPED`: a shot shows more pictures of the cast than its model takes.
+        * `VOICE_SHARED`: a speaker has no voice in the cast, and speaks with the narrator's.
+        * `PRICE_UNKNOWN`: an output has no known price, so that there is no quote.
+        * `DAILY_LIMIT`: the film takes several days, by what the provider makes in a day.
+        * `SETTING_REFUSED`: since the plan was made, a model is no longer offered, or no longer takes what the settings
+          say. Until an edit changes that, there is no quote, and the currency of outputs is not known.
         """
 
     @_builtins.property
@@ -1325,7 +1330,8 @@ class FilmQuote(_message.Message):
     PROVIDER_DAYS_FIELD_NUMBER: _builtins.int
     credits: _builtins.float
     """The most that making it may cost, in credits: of every output that is to be made, one attempt of each. Absent if
-    the price of an output is not known; the `items` without `credits` say which.
+    the price of an output is not known; the `items` without `credits` say which. Absent with no items if the models
+    do not take the settings any more (`SETTING_REFUSED`).
     """
     reused_credits: _builtins.float
     """What the outputs that exist already would cost, in credits. They are reused and cost nothing."""

@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from evergreen_server.film.model import Actor, OutputKind, Plan, PlannedLine, PlannedScene, PlannedShot, output_key
-from evergreen_server.film.models import FilmModels
+from evergreen_server.film.models import models_of
 from evergreen_server.film.numbering import numbered
-from evergreen_server.film.planning.choices import models_of, settings_of
+from evergreen_server.film.planning.choices import settings_of
 from evergreen_server.film.planning.edits import (
     DeleteScene,
     Edit,
@@ -26,6 +26,7 @@ from evergreen_server.film.planning.filling import filled, retimed_to
 from evergreen_server.film.planning.matching import scene_ids
 from evergreen_server.film.planning.plan import Planned, changes_of
 from evergreen_server.film.screenplay.cast import name_key
+from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_storage.keys import id_error, path_error
 
@@ -40,33 +41,37 @@ MAX_EDITS: Final = 100
 _FOLDERS: Final = {OutputKind.PICTURE: "images/", OutputKind.CLIP: "videos/", OutputKind.SPEECH: "audio/"}
 
 
-def edit(plan: Plan, edits: Sequence[Edit], models: FilmModels) -> Planned:
+def edit(plan: Plan, edits: Sequence[Edit], table: ModelTable) -> Planned:
     """Returns the plan after all edits, one after the other. Raises InvalidRequest with every fault, at `edits[…].…`.
 
-    From 1 to 100 edits. After an edit of the settings the models may be others: `choices.models_of` tells them anew.
+    From 1 to 100 edits. Only the plan after the last one must fit its models, so that a model that has left the table
+    can be replaced.
     """
     if not 1 <= len(edits) <= MAX_EDITS:
         raise InvalidRequest([FieldError(field="edits", description=f"1 to {MAX_EDITS} edits at once.")])
-    editor = _Editor(plan, models)
+    editor = _Editor(plan)
     for index, one in enumerate(edits):
         editor.apply(one, f"edits[{index}]")
+    after = editor.plan
+    try:
+        models = models_of(after.settings, table)
+    except InvalidRequest as exc:
+        raise InvalidRequest([*editor.faults, *map(editor.located, exc.field_errors)]) from None
     if editor.faults:
         raise InvalidRequest(editor.faults)
-    after = editor.plan
-    if found := faults_of(after, editor.models):
+    if found := faults_of(after, models):
         raise InvalidRequest([editor.located(fault) for fault in found])
-    return Planned(plan=after, changes=changes_of(plan, after), warnings=surveyed(after, editor.models))
+    return Planned(plan=after, changes=changes_of(plan, after), warnings=surveyed(after, models))
 
 
 class _Editor:
     """Makes edits one after the other, and remembers which one each scene, actor and setting came from."""
 
-    def __init__(self, plan: Plan, models: FilmModels) -> None:
+    def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.models = models
         self.faults: list[FieldError] = []
         self._origins: dict[str, str] = {}
-        """By scene id, shot id, key of an actor's name or `settings`, the field of the edit."""
+        """By scene id, shot id, key of an actor's name, `settings` or `settings.{name}`, the field of the edit."""
 
     def apply(self, one: Edit, at: str) -> None:
         match one:
@@ -96,7 +101,7 @@ class _Editor:
         parts = fault.field.split(".")
         place = re.fullmatch(r"(scenes|cast)\[(\d+)\]", parts[0])
         if place is None:
-            at = self._origins.get(parts[0])
+            at = self._origins.get(fault.field, self._origins.get(parts[0]))
             return replace(fault, field=".".join((at, *parts[1:]))) if at else self._somewhere(fault)
         if place[1] == "cast":
             at = self._origins.get(name_key(self.plan.cast[int(place[2])].name))
@@ -120,13 +125,12 @@ class _Editor:
     def _edit_settings(self, one: EditSettings, at: str) -> None:
         try:
             settings = settings_of(one.settings, before=self.plan)
-            models = models_of(settings, self.models.table)
         except InvalidRequest as exc:
             self.faults += [replace(error, field=error.field.replace("settings", at, 1)) for error in exc.field_errors]
             return
         retimed = settings.timing is not self.plan.settings.timing
-        self.plan, self.models = replace(self.plan, settings=settings), models
-        self._origins["settings"] = at
+        self.plan = replace(self.plan, settings=settings)
+        self._origins |= dict.fromkeys(("settings", *(f"settings.{name}" for name in one.settings)), at)
         if retimed:
             self.plan = replace(self.plan, scenes=tuple(retimed_to(scene, settings) for scene in self.plan.scenes))
 

@@ -57,7 +57,7 @@ def judge_edits(request: EditRequest, before: Plan, table: ModelTable) -> Planne
     """Returns the plan after the edits. Raises InvalidRequest."""
     if errors := list(edit_errors(request)):
         raise InvalidRequest(errors)
-    planned = edit(before, request.edits, models_of(before.settings, table))
+    planned = edit(before, request.edits, table)
     if text := _prefix_error(planned.plan.settings.scene_prefix, request.film_id, before):
         number = max(number for number, each in enumerate(request.edits) if isinstance(each, EditSettings))
         raise InvalidRequest([FieldError(field=f"edits[{number}].settings.scene_prefix", description=text)])

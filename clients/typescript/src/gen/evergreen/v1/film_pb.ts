@@ -771,7 +771,12 @@ export type FilmStatus = Message<"evergreen.v1.FilmStatus"> & {
    * What of the plan is not as the script or the settings say, at most 100. `code` is one of a set that may grow:
    *
    * * `PROMPT_SHORTENED`: a prompt is longer than its model takes, and was cut at the end of a sentence.
-   * * `REFERENCES_DROPPED`: a shot names more of the cast than its model takes pictures.
+   * * `REFERENCES_DROPPED`: a shot shows more pictures of the cast than its model takes.
+   * * `VOICE_SHARED`: a speaker has no voice in the cast, and speaks with the narrator's.
+   * * `PRICE_UNKNOWN`: an output has no known price, so that there is no quote.
+   * * `DAILY_LIMIT`: the film takes several days, by what the provider makes in a day.
+   * * `SETTING_REFUSED`: since the plan was made, a model is no longer offered, or no longer takes what the settings
+   *   say. Until an edit changes that, there is no quote, and the currency of outputs is not known.
    *
    * @generated from field: repeated evergreen.v1.Warning warnings = 21;
    */
@@ -1139,7 +1144,8 @@ export const OutputStatusSchema: GenMessage<OutputStatus> = /*@__PURE__*/
 export type FilmQuote = Message<"evergreen.v1.FilmQuote"> & {
   /**
    * The most that making it may cost, in credits: of every output that is to be made, one attempt of each. Absent if
-   * the price of an output is not known; the `items` without `credits` say which.
+   * the price of an output is not known; the `items` without `credits` say which. Absent with no items if the models
+   * do not take the settings any more (`SETTING_REFUSED`).
    *
    * @generated from field: optional double credits = 1;
    */
@@ -1615,7 +1621,7 @@ export enum Currency {
   STALE = 3,
 
   /**
-   * It is not known, since the storage cannot be read.
+   * It is not known, since the storage cannot be read, or the models do not take the settings any more.
    *
    * @generated from enum value: CURRENCY_BLOCKED = 4;
    */
