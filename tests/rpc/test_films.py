@@ -277,23 +277,43 @@ async def test_the_prefix_of_a_films_scenes_stays(api: Api, project: str) -> Non
 
 async def test_edits_change_the_plan_that_was_read_all_or_none(api: Api, project: str) -> None:
     film = (await planned(api, project_id=project)).film
-    shot = film.scenes[0].scene.shots[0]
+    shot = film_pb2.ShotPlan()
+    shot.CopyFrom(film.scenes[0].scene.shots[0])
     shot.picture_prompt = "A silver kettle."
     good = film_pb2.FilmEdit(replace_shot=shot)
     bad = film_pb2.FilmEdit(delete_scene_id="scene-9")
 
-    faults = await invalid(edited(api, project, 1, good, bad, film_pb2.FilmEdit()))
+    unread = await invalid(edited(api, project, 1, good, bad, film_pb2.FilmEdit()))
+    wrong = await invalid(edited(api, project, 1, good, bad, film_pb2.FilmEdit(delete_scene_id="scene-8")))
     tried = await edited(api, project, 1, good, validate_only=True)
+    kept = await film_of(api, project)
     done = await edited(api, project, 1, good)
-    stale = await refused(edited(api, project, 1, good))
+    stale = await refusal(edited(api, project, 1, good))
 
-    assert list(faults) == ["edits[2]"] or "edits[1].delete_scene_id" in faults
-    assert tried.film.scenes[0].scene.shots[0].picture_prompt == "A silver kettle."
+    assert list(unread) == ["edits[2]"]
+    assert wrong == {
+        "edits[1].delete_scene_id": "The film has no scene 'scene-9'.",
+        "edits[2].delete_scene_id": "The film has no scene 'scene-8'.",
+    }
+    assert kept == film
     assert (tried.film.status.plan_revision, done.film.status.plan_revision) == (2, 2)
-    assert list(done.changes.changed) == ["scene-1"]
-    assert stale == CHANGED
+    for answer in (tried, done):
+        assert answer.film.scenes[0].scene.shots == [shot]
+        assert answer.film.scenes[1:] == film.scenes[1:]
+        assert answer.changes == film_pb2.FilmChanges(changed=["scene-1"], kept=["scene-2"])
+    assert (stale.code(), reason_of(stale), metadata_of(stale)) == (*CHANGED, {"plan_revision": "2"})
     assert await film_of(api, project) == done.film
+    assert await film_of(api, project, plan_revision=1) == _with_revision(film, 1, done.film)
     assert await refused(edited(api, project, 1, good, film_id="none")) == NO_FILM
+
+
+def _with_revision(film: film_pb2.Film, plan_revision: int, newest: film_pb2.Film) -> film_pb2.Film:
+    """An older plan of a film as it is read when there is a newer one."""
+    older = film_pb2.Film()
+    older.CopyFrom(film)
+    older.status.plan_revision = plan_revision
+    older.status.update_time.CopyFrom(newest.status.update_time)
+    return older
 
 
 async def test_an_edit_whose_output_or_enum_is_unknown_is_named(api: Api, project: str) -> None:
