@@ -22,7 +22,7 @@ MUST_NOT_HANG = 60
 HANGS_SECONDS = 5.0
 """Longer than a small film takes on a busy machine."""
 SPANS = 6
-KILLED = (2, 120, 120)
+KILLED = (12, 240)
 """The lengths of segments, of which the first is whole long before the others."""
 LARGE = Profile(name="large", width=960, height=540)
 
@@ -90,13 +90,14 @@ PARENT = """
 import asyncio, sys
 from pathlib import Path
 from tests.media.render.reel import Cutting
-from tests.media.render.test_process import KILLED, LARGE, long_film, renderers
+from tests.media.render.test_process import KILLED, LARGE, long_film, renderers, segments
 
 async def main():
     cutting = Cutting(Path(sys.argv[1]))
     said = []
     def note(progress):
-        if list(cutting.folder.glob("cache/*.mp4")) and not said:
+        whole, named = segments(cutting.folder)
+        if named > whole >= 1 and not said:
             said.append(True)
             print(*renderers(), flush=True)
     await cutting.render(cutting.order(long_film(cutting, *KILLED), LARGE), note)
@@ -105,11 +106,13 @@ asyncio.run(main())
 """
 
 
-def kill_a_service(folder: Path) -> tuple[int, int]:
-    """Kills one whose renderer has made a segment, and is in the middle of another; waits for the renderer's end.
+def segments(folder: Path) -> tuple[int, int]:
+    """Returns how many segments are whole, and how many have a name of the film's own, also those that are not."""
+    return len(list(folder.glob("cache/*.mp4"))), len(list(folder.glob("cache/*.part")))
 
-    Returns how many segments are whole, and how many are not.
-    """
+
+def kill_a_service(folder: Path) -> None:
+    """Kills one whose renderer has made a segment, and is in the middle of another; waits for the renderer's end."""
     with subprocess.Popen(
         [sys.executable, "-c", PARENT, str(folder)],
         env={"PYTHONPATH": ":".join([*sys.path, str(Path(__file__).parents[3])]), "PATH": os.environ["PATH"]},
@@ -122,18 +125,18 @@ def kill_a_service(folder: Path) -> tuple[int, int]:
         os.close(renderer)
     assert ended == [renderer]
     assert not list(folder.glob("out/*.mp4"))
-    return len(list(folder.glob("cache/*.mp4"))), len(list(folder.glob("cache/*.part")))
 
 
 async def test_a_service_that_is_killed_leaves_no_renderer_no_film_and_no_half_segment(tmp_path: Path) -> None:
-    whole, named = await asyncio.to_thread(kill_a_service, tmp_path)
+    await asyncio.to_thread(kill_a_service, tmp_path)
+    whole, named = segments(tmp_path)
 
     cutting = Cutting(tmp_path)
-    made, film = await cutting.film(long_film(cutting, *KILLED), LARGE)
+    made = await cutting.render(cutting.order(long_film(cutting, *KILLED), LARGE), cutting.progress.append)
 
     assert named > whole >= 1
     assert (made.segments_made, made.segments_reused) == (len(KILLED) - whole, whole)
-    assert len(film.pictures) == sum(KILLED)
+    assert made.frames == sum(KILLED)
 
 
 def deaths(most: int) -> Callable[[RenderProgress], None]:
