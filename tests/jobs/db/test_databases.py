@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from evergreen.v1 import video_pb2 as v1
 from evergreen_server.jobs.db.connect import DatabaseInUse, DatabaseUnusable, open_database
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
+from evergreen_server.jobs.db.postgres import postgres_engine
 from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.db.sqlite import check_sqlite, network_disk
 from tests.jobs.lives import check_lives
@@ -126,6 +127,20 @@ async def test_a_database_that_is_read_only_for_a_while_costs_no_job(
 
     assert set(refused) == {(grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")}
     assert {job.state for job in ended} == {v1.JOB_STATE_SUCCEEDED}
+
+
+def test_a_connection_that_has_read_a_snapshot_writes_only_where_the_server_lets_it(own: OwnPostgres) -> None:
+    engine = postgres_engine(own.create(), connections=1)
+    try:
+        for _ in range(2):
+            with engine.connect().execution_options(postgresql_readonly=True) as connection:
+                connection.execute(sa.text("SELECT 1"))
+        with engine.begin() as connection:
+            connection.execute(sa.text("SET default_transaction_read_only = on"))
+        with engine.connect() as connection, pytest.raises(TRANSIENT_ERRORS):
+            connection.execute(sa.text("CREATE TABLE written (id int)"))
+    finally:
+        engine.dispose()
 
 
 async def test_no_connection_is_made_to_a_standby(own: OwnPostgres) -> None:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
 
 import psycopg
 import sqlalchemy as sa
@@ -73,8 +74,12 @@ def postgres_engine(url: str, *, connections: int, timeouts: dict[str, str] | No
             raise InvalidatePoolError
 
     @event.listens_for(engine, "checkin")
-    def note(_connection: object, record: ConnectionPoolEntry) -> None:
+    def note(connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
         record.info[USED_AT] = time.monotonic()
+        plain = cast("psycopg.Connection[object] | None", connection)
+        if plain is not None and not plain.closed:
+            # After a snapshot SQLAlchemy leaves False, which says BEGIN READ WRITE: the server's own word is to hold.
+            plain.read_only = None
 
     @event.listens_for(engine, "handle_error", retval=True)
     def translate(context: ExceptionContext) -> BaseException | None:
