@@ -6,7 +6,7 @@ from enum import Enum
 from functools import cache
 from pathlib import Path
 
-from evergreen_server.film import digests, model
+from evergreen_server.film import digests, model, statuses
 from evergreen_server.film.runs import deciding, run
 from evergreen_server.film.screenplay import script
 from evergreen_server.jobs.model import states
@@ -48,7 +48,7 @@ def vocabulary() -> set[str]:
     """The members of our own enums, which are no reasons either."""
     enums = (
         kind
-        for module in (states, specs, provider, timeline, script, digests, model, deciding, run)
+        for module in (states, specs, provider, timeline, script, digests, model, statuses, run, deciding)
         for kind in vars(module).values()
         if isinstance(kind, type)
     )

@@ -15,11 +15,11 @@ from evergreen_server.film.runs.deciding import (
     FilmStage,
     Item,
     Run,
-    Status,
     Then,
     Trouble,
     decide,
 )
+from evergreen_server.film.statuses import Status
 from evergreen_server.jobs.model.held import FilmCreditsExceeded, Held
 
 PICTURE, CLIP, SPEECH = OutputKind.PICTURE, OutputKind.CLIP, OutputKind.SPEECH

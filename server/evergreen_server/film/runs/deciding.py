@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Final
 
 from evergreen_server.film.model import OnShotFailure, OutputKind
+from evergreen_server.film.statuses import Status
 
 __all__ = [
     "AT_ONCE",
@@ -19,7 +20,6 @@ __all__ = [
     "FilmStage",
     "Item",
     "Run",
-    "Status",
     "Statuses",
     "Then",
     "Trouble",
@@ -78,27 +78,6 @@ class Item:
     older: bool = False
     """An older output is there, which could stand in."""
     on_failure: OnShotFailure = OnShotFailure.ASK
-
-
-class Status(StrEnum):
-    WAITS = "WAITS"
-    READY = "READY"
-    OPEN = "OPEN"
-    ASKS = "ASKS"
-    THERE = "THERE"
-    """Made, or reused."""
-    OLDER = "OLDER"
-    """An older output stands in."""
-    STILL = "STILL"
-    """For a clip, its picture stands in."""
-    LEFT_OUT = "LEFT_OUT"
-    TROUBLE = "TROUBLE"
-    """It failed, and somebody is to say what becomes of it."""
-    FATAL = "FATAL"
-    """It failed, and the run with it."""
-    UNREACHABLE = "UNREACHABLE"
-    """Something that it is made from is in trouble."""
-    BLOCKED = "BLOCKED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

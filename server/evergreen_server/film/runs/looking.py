@@ -9,10 +9,11 @@ from evergreen_server.film.digests import Standing, renews
 from evergreen_server.film.model import FirstFrame, OnShotFailure, OutputKind, Plan, PlannedShot, Speech, output_key
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.outputs import Wanted, composed_of, wanted_of
-from evergreen_server.film.runs.deciding import Child, Item, Status, Statuses
+from evergreen_server.film.runs.deciding import Child, Item, Statuses
 from evergreen_server.film.runs.rows import FilmOutput
 from evergreen_server.film.runs.run import FilmRun
 from evergreen_server.film.screenplay.script import Timing
+from evergreen_server.film.statuses import Status
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.timeline import Source
