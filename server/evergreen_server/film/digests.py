@@ -24,6 +24,7 @@ __all__ = [
     "digest_of",
     "renews",
     "request_id",
+    "sha256_of",
     "stale_because",
 ]
 
@@ -117,7 +118,7 @@ def renews(redo: Redo, standing: Standing) -> bool:
 
 def base_digest(*, film: str, shot: str, output: str, basis: Basis) -> str:
     """Returns the SHA-256 (hex) of what an output is made from, the same for each of its takes."""
-    return _sha256(
+    return sha256_of(
         {"film": film, "shot": shot, "output": output, "basis": {str(member): value for member, value in basis.items()}}
     )
 
@@ -126,7 +127,7 @@ def digest_of(base: str, take: int) -> str:
     """Returns the SHA-256 (hex) of one take of an output; takes count from 1."""
     if take < 1:
         raise ValueError(f"takes count from 1, not {take}")
-    return _sha256({"base": base, "take": take})
+    return sha256_of({"base": base, "take": take})
 
 
 def request_id(digest: str) -> str:
@@ -134,7 +135,8 @@ def request_id(digest: str) -> str:
     return FILM_REQUESTS + digest
 
 
-def _sha256(value: Json) -> str:
+def sha256_of(value: Json) -> str:
+    """Returns the SHA-256 (hex) of a value as canonical JSON."""
     return hashlib.sha256(_canonical(value)).hexdigest()
 
 
