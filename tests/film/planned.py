@@ -1,7 +1,10 @@
 """Plans that are made by hand, for tests of what is done with one."""
 
+from datetime import UTC, datetime
+
 from evergreen_server.film.model import FilmSettings, Plan, PlannedScene, PlannedShot
 from evergreen_server.film.planning.plan import Changes, Planned
+from evergreen_server.film.plans.store import Film, FilmState, StoredPlan
 from evergreen_server.film.screenplay.script import ScriptFormat
 
 
@@ -30,3 +33,18 @@ def plan_of(film_id: str = "movie", *, scenes: int = 1, prefix: str = "scene", t
 
 def planned_of(plan: Plan) -> Planned:
     return Planned(plan=plan, changes=Changes(added=tuple(scene.scene_id for scene in plan.scenes)))
+
+
+def stored_of(plan: Plan) -> StoredPlan:
+    """A plan as it is read from its rows."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    film = Film(
+        project_id="film",
+        film_id=plan.film_id,
+        title=plan.title,
+        state=FilmState.PLANNED,
+        plan_revision=1,
+        created_at=now,
+        updated_at=now,
+    )
+    return StoredPlan(film=film, plan_revision=1, planned=planned_of(plan))

@@ -34,7 +34,7 @@ from evergreen_server.film.planning.editing import (
     UseAsset,
     edit,
 )
-from evergreen_server.film.planning.faults import faults_of
+from evergreen_server.film.planning.faults import MAX_PLAN_BYTES, MAX_SCENE_BYTES, faults_of
 from evergreen_server.film.planning.plan import Changes, Planned
 from evergreen_server.film.screenplay.script import Timing, TransitionKind
 from evergreen_server.ports.specs import FieldError, InvalidRequest
@@ -272,6 +272,31 @@ def test_a_scene_that_loses_the_one_before_it_cannot_begin_with_its_clip() -> No
 
     assert faults(two, DeleteScene(scene_id="scene-1")) == ["edits"]
     assert faults(two, MoveScene(scene_id="scene-2")) == ["edits"]
+
+
+def large(scene_id: str, count: int) -> PlannedScene:
+    """A scene of so many shots, each of 16,500 bytes by the measure of plans."""
+    return scene(scene_id, shots=(shot(picture_prompt="x" * 8_000, motion_prompt="ä" * 4_000),) * count)
+
+
+def test_a_scene_is_no_larger_than_a_caller_can_read_at_once() -> None:
+    one = film(scenes_of(2))
+    fitting, more = MAX_SCENE_BYTES // 16_500, MAX_SCENE_BYTES // 16_500 + 1
+
+    assert len(after(one, ReplaceScene(scene=large("scene-1", fitting))).plan.scenes[0].shots) == fitting
+    assert faults(one, ReplaceScene(scene=large("scene-1", more))) == ["edits[0].replace_scene"]
+    assert faults(one, InsertScene(scene=large("", more), after_id="")) == ["edits[0].insert_scene"]
+    options = {"a": [1] * 1_300}
+    heavy = scene("scene-1", shots=(shot(clip_options=options, picture_options=options),) * 100)
+    assert "edits[0].replace_scene" in faults(one, ReplaceScene(scene=heavy))
+
+
+def test_the_texts_of_a_whole_film_are_bounded() -> None:
+    one, third = film(scenes_of(4)), MAX_PLAN_BYTES // 16_500 // 3
+    two = after(one, *(ReplaceScene(scene=large(f"scene-{number}", third)) for number in (1, 2)))
+
+    assert faults(two, ReplaceScene(scene=large("scene-3", third + 3))) == ["edits"]
+    assert after(two, ReplaceScene(scene=large("scene-3", third - 3))).plan.scenes[2].shots
 
 
 def test_nothing_is_changed_where_anything_is_wrong() -> None:

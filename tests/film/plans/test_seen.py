@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
 
@@ -10,17 +9,15 @@ from evergreen_server.film.digests import Currency
 from evergreen_server.film.model import FilmSettings, Plan
 from evergreen_server.film.outputs import wanted_of
 from evergreen_server.film.planning.editing import EditSettings
-from evergreen_server.film.planning.plan import Changes, Planned
 from evergreen_server.film.plans.calls import EditRequest
 from evergreen_server.film.plans.judging import judge_edits
 from evergreen_server.film.plans.seen import Seen, seen_of
-from evergreen_server.film.plans.store import Film, FilmState, StoredPlan
 from evergreen_server.ports.catalog import ModelInfo, OperationInfo
 from evergreen_server.ports.specs import InvalidRequest, Json
 from evergreen_server.providers.runway.catalog.models import RunwayModels
+from tests.film.planned import stored_of
 from tests.film.planning import ORCHARD, TABLE, film
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Change = Callable[[ModelInfo], ModelInfo | None]
 
 
@@ -43,17 +40,7 @@ def ruled(model: str, change: Callable[[OperationInfo], OperationInfo]) -> Chang
 
 
 def seen(plan: Plan, table: RunwayModels) -> Seen:
-    row = Film(
-        project_id="film",
-        film_id=plan.film_id,
-        title=plan.title,
-        state=FilmState.PLANNED,
-        plan_revision=1,
-        created_at=NOW,
-        updated_at=NOW,
-    )
-    stored = StoredPlan(film=row, plan_revision=1, planned=Planned(plan=plan, changes=Changes()))
-    return seen_of(stored, table=table, there=frozenset())
+    return seen_of(stored_of(plan), table=table, there=frozenset())
 
 
 @pytest.mark.parametrize(

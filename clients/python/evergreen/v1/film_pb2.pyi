@@ -449,7 +449,9 @@ class EditFilmRequest(_message.Message):
     """Checks everything and quotes the changed plan, but stores nothing."""
     @_builtins.property
     def edits(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilmEdit]:
-        """The edits, carried out in this order; 1 to 100. If one is invalid, none is carried out."""
+        """The edits, carried out in this order; 1 to 100. If one is invalid, none is carried out. A plan has at most what
+        `PlanFilmRequest.script` says; its texts and options take at most 4 MiB, those of one scene 2 MiB.
+        """
 
     def __init__(
         self,

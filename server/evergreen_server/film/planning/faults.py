@@ -40,10 +40,17 @@ from evergreen_server.film.screenplay.source import refused_character
 from evergreen_server.ports.specs import FieldError, InvalidRequest, Json
 from evergreen_storage.keys import id_error, path_error
 
-__all__ = ["MAX_FAULTS", "faults_of", "scene_faults", "surveyed"]
+__all__ = ["MAX_FAULTS", "MAX_PLAN_BYTES", "MAX_SCENE_BYTES", "faults_of", "scene_bytes", "scene_faults", "surveyed"]
 
 MAX_FAULTS: Final = 100
 """Of a plan's faults the first are named."""
+MAX_SCENE_BYTES: Final = 2 * 1024 * 1024
+"""So that a caller can read a scene, with what is said of each of its outputs, in one message of 4 MiB."""
+MAX_PLAN_BYTES: Final = 4 * 1024 * 1024
+_ITEM_BYTES: Final = 500
+"""What a shot or a line takes besides its texts: ids, outputs and prices."""
+_JSON_BYTES: Final = 4
+"""What a character of JSON takes at most in a message: `[1, 1, …]` as doubles with their types."""
 _MAX_WARNINGS: Final = 50
 _MAX_CAPTIONS: Final = 20
 _LONGEST_CAPTION: Final = 500
@@ -86,6 +93,9 @@ def _of_plan(plan: Plan, models: FilmModels) -> Iterator[FieldError]:
         yield FieldError(field="scenes", description=f"A film has at most {MAX_LINES} spoken lines, not {lines}.")
     if seconds > MAX_SECONDS:
         yield FieldError(field="scenes", description=f"A film lasts at most {MAX_SECONDS // 60} minutes.")
+    if sum(map(scene_bytes, plan.scenes)) > MAX_PLAN_BYTES:
+        size = f"The texts and options of a film take at most {MAX_PLAN_BYTES >> 20} MiB."
+        yield FieldError(field="scenes", description=size)
     ids = Counter(
         [scene.scene_id for scene in plan.scenes]
         + [shot.shot_id for _, shot in plan.shots()]
@@ -120,10 +130,26 @@ def scene_faults(scene: PlannedScene, at: str, plan: Plan, models: FilmModels, n
         yield from transition_fault(scene.transition, f"{at}.transition")
     for number, line in enumerate(scene.lines):
         yield from _line_faults(line, f"{at}.lines[{number}]")
+    if scene_bytes(scene) > MAX_SCENE_BYTES:
+        text = f"The texts and options of a scene take at most {MAX_SCENE_BYTES >> 20} MiB."
+        yield FieldError(field=at, description=text)
     if not scene.shots:
         yield FieldError(field=f"{at}.shots", description="A scene has at least one shot.")
     for number, shot in enumerate(scene.shots):
         yield from _shot_faults(shot, f"{at}.shots[{number}]", plan, models, names)
+
+
+def scene_bytes(scene: PlannedScene) -> int:
+    """Returns the most bytes that a scene takes in a message, about."""
+    texts = [scene.title, scene.number, *scene.captions]
+    texts += [text for line in scene.lines for text in (line.speaker, line.text, line.direction)]
+    texts += [text for shot in scene.shots for text in (shot.picture_prompt, shot.motion_prompt, *shot.cast)]
+    options = (each for shot in scene.shots for each in (shot.picture_options, shot.clip_options) if each)
+    return (
+        sum(len(text.encode(errors="replace")) for text in texts)
+        + _JSON_BYTES * sum(len(json.dumps(each)) for each in options)
+        + _ITEM_BYTES * (len(scene.shots) + len(scene.lines))
+    )
 
 
 def _double(scene: PlannedScene, at: str, ids: Counter[str]) -> Iterator[FieldError]:

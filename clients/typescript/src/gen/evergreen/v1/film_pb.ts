@@ -159,7 +159,8 @@ export type EditFilmRequest = Message<"evergreen.v1.EditFilmRequest"> & {
   planRevision: number;
 
   /**
-   * The edits, carried out in this order; 1 to 100. If one is invalid, none is carried out.
+   * The edits, carried out in this order; 1 to 100. If one is invalid, none is carried out. A plan has at most what
+   * `PlanFilmRequest.script` says; its texts and options take at most 4 MiB, those of one scene 2 MiB.
    *
    * @generated from field: repeated evergreen.v1.FilmEdit edits = 4;
    */
