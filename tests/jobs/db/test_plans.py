@@ -12,6 +12,8 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
 
+from evergreen_server.film.codec import to_document
+from evergreen_server.film.plans.store import FilmRequest, FilmState, FilmStore
 from evergreen_server.film.runs.run import FilmRun, RunState, Terms
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.jobs import commands
@@ -21,6 +23,8 @@ from evergreen_server.jobs.admission.forecast import Forecasts
 from evergreen_server.jobs.cluster.notifier import cancelling
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.film_schema import film_plans, film_requests, films
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.feed.history import new_events
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.feed.window import Entry
@@ -37,6 +41,7 @@ from evergreen_server.jobs.store.percentages import Progress
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.scenes.deletion import under_way
+from tests.film.planned import plan_of, planned_of
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import request_at, store_of
 from tests.postgres import Postgres
@@ -44,7 +49,9 @@ from tests.postgres import Postgres
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 JOBS, PROJECTS = 20_000, 2
-LARGE = ("jobs", "job_events", "provider_tasks", "requests")
+FILMS = 5_000
+"""Of each project."""
+LARGE = ("jobs", "job_events", "provider_tasks", "requests", "films", "film_plans", "film_requests")
 MOST_ROWS = 2_500
 """That one question may look at: those of all jobs that have not ended, and of a few hundred others."""
 NOW = START + timedelta(days=1)
@@ -138,6 +145,23 @@ class Case:
         await runs.snapshot(begun)
         await runs.change(begun, lambda old: old.ends(RunState.SUCCEEDED))
 
+    @property
+    def films(self) -> FilmStore:
+        return FilmStore(database=self.database, clock=lambda: NOW)
+
+    async def planned(self) -> None:
+        """A new film of 300 scenes, then its next plan, and its end."""
+        plan = plan_of("new", scenes=300, prefix="new-part")
+        planned, document, key = planned_of(plan), to_document(plan), FilmRequest(request_id="new", digest="d")
+        await self.films.check_free("film-1", plan, None)
+        stored = await self.films.record("film-1", planned, document, before=None, request=key)
+        stored = await self.films.record("film-1", planned, document, before=stored)
+        await self.films.delete(stored.film)
+
+    async def listed(self, *states: FilmState) -> None:
+        found = await self.films.page("film-1", states=states, after=f"film-{FILMS // 2:05}", limit=200)
+        assert len(found) == 200
+
     async def missing(self) -> None:
         with pytest.raises(JobNotFound):
             await self.store.get("missing")
@@ -159,6 +183,13 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "ListVideos of all projects and a state": lambda case: case.page(project_id="", states=[State.FAILED]),
     "ListVideos of a caller's projects": lambda case: case.page(project_id="", projects=["film-1", "film-0", "none"]),
     "a film's run, its jobs and outputs": lambda case: case.looked(),
+    "GetFilm": lambda case: case.films.get("film-1", "film-00017"),
+    "PlanFilm": lambda case: case.planned(),
+    "PlanFilm again": lambda case: case.films.find(
+        "film-1", "film-00017", FilmRequest(request_id="film-00017", digest="d")
+    ),
+    "ListFilms": lambda case: case.listed(),
+    "ListFilms of a state": lambda case: case.listed(FilmState.PLANNED),
     "a watch of a project": lambda case: case.watched(),
     "a watch of all that it ever had": lambda case: case.watched(include_finished=True),
     "a watch of jobs": lambda case: case.watched(frozenset({job_id_of(1), job_id_of(11)})),
@@ -187,7 +218,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "progress": lambda case: case.flushed(),
     "retention": lambda case: case.retained(),
 }
-PAGED = ("ListVideos", "a watch")
+PAGED = ("ListVideos", "ListFilms", "a watch")
 """What is read by pages: each is to come from the index in order, without the rest being read to sort it."""
 COUNTED = {"the census": "jobs_by_state"}
 """What does look at all jobs, but in an index alone."""
@@ -197,10 +228,26 @@ def news(db: sa.Connection, cursors: dict[str, int]) -> None:
     assert new_events(db, cursors)
 
 
+def write_films(db: sa.Connection) -> None:
+    """Some thousand films of each project, of one small plan each."""
+    document, at = to_document(plan_of()), to_micros(NOW)
+    keys = [
+        {"project_id": f"film-{project}", "film_id": f"film-{number:05}", "plan_revision": 1, "created_at": at}
+        for project in range(PROJECTS)
+        for number in range(FILMS)
+    ]
+    state = {"title": "", "state": FilmState.PLANNED.value, "updated_at": at}
+    made = {"plan": document, "changes": {}, "warnings": []}
+    db.execute(films.insert(), [{**key, **state, "scene_prefix": f"part-{key['film_id']}"} for key in keys])
+    db.execute(film_plans.insert(), [{**key, **made, "request_id": key["film_id"]} for key in keys])
+    db.execute(film_requests.insert(), [{**key, "request_id": key["film_id"], "digest": "d"} for key in keys])
+
+
 @asynccontextmanager
 async def filled(url: str) -> AsyncIterator[Case]:
     async with open_database(url) as database:
         await database.write(partial(write_history, count=JOBS, projects_in_all=PROJECTS))
+        await database.write(write_films)
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
             if database.shared:
                 db.exec_driver_sql("VACUUM ANALYZE")
