@@ -15,6 +15,11 @@ from aiohttp.abc import AbstractResolver
 from evergreen_server.config import Config
 from evergreen_server.film.plans.door import Films
 from evergreen_server.film.plans.store import FilmStore
+from evergreen_server.film.runs.context import FilmContext
+from evergreen_server.film.runs.runner import FilmRunner
+from evergreen_server.film.runs.store import RunStore
+from evergreen_server.film.runs.survey import Surveyor
+from evergreen_server.film.runs.sweep import RunSweep
 from evergreen_server.ground import Gate, Ground, open_gate, open_ground
 from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.durations import Durations
@@ -59,6 +64,8 @@ from evergreen_server.scenes.writers import CountedWriters, RecordedWriters, Sce
 
 FILES_AT_ONCE = 8
 """Threads for the files of all jobs."""
+LOOKS_AT_ONCE = 2
+"""Threads that look at runs of films, and hash what those are made from, projects in turn."""
 SCRIPTS_AT_ONCE = 2
 """Threads that read scripts and make plans: one for a project that asks for many, one for the others."""
 
@@ -80,7 +87,20 @@ class _Jobs:
     writers: SceneWriters
     context: StepContext
     runner: Runner
+    intake: Intake
+    new_id: Callable[[], str]
     metrics: PrometheusMetrics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Runs:
+    """What runs films."""
+
+    plans: FilmStore
+    store: RunStore
+    surveyor: Surveyor
+    threads: OwnThreads
+    runner: FilmRunner
 
 
 async def serve(
@@ -102,9 +122,10 @@ async def serve(
         gate = open_gate(config)
         ground = await open_ground(stack, config, resolver, now)
         jobs = await _jobs(stack, ground)
-        await _background(stack, ground, jobs, gate)
-        deletions = await _upkeep(stack, ground, jobs)
-        films = await _films(stack, ground, deletions)
+        runs = await _runs(stack, ground, jobs)
+        await _background(stack, ground, jobs, runs, gate)
+        deletions = await _upkeep(stack, ground, jobs, runs)
+        films = await _films(stack, ground, runs, deletions)
         address = await _edge(stack, ground, jobs, deletions, films, gate)
         ready(address, ground.provider_url)
         await stop.wait()
@@ -149,6 +170,7 @@ async def _jobs(stack: AsyncExitStack, ground: Ground) -> _Jobs:
     ground.announcer.subscribe_here(scheduler.on_commit)
     await stack.enter_async_context(membership.open())
     context = await _context(stack, ground, store, scheduler, wakeups, metrics)
+    new_id = JobIds(now, newest=await store.newest()).new
     return _Jobs(
         store=store,
         engine=engine,
@@ -157,6 +179,8 @@ async def _jobs(stack: AsyncExitStack, ground: Ground) -> _Jobs:
         writers=writers,
         context=context,
         runner=Runner(context),
+        intake=Intake(store=store, models=ground.models, uris=ground.media, clock=now, new_id=new_id),
+        new_id=new_id,
         metrics=metrics,
     )
 
@@ -208,7 +232,35 @@ async def _context(
     )
 
 
-async def _background(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, gate: Gate) -> None:
+async def _runs(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> _Runs:
+    threads = await stack.enter_async_context(OwnThreads(LOOKS_AT_ONCE, name="films"))
+    plans = FilmStore(database=ground.database, clock=ground.now)
+    surveyor = Surveyor(scenes=ground.scenes, threads=threads)
+    store = RunStore(
+        database=ground.database,
+        jobs=jobs.store,
+        clock=ground.now,
+        enqueue=jobs.engine.enqueue_film,
+        replica_id=ground.membership.replica_id,
+    )
+    context = FilmContext(
+        runs=store,
+        plans=plans,
+        jobs=jobs.store,
+        intake=jobs.intake,
+        surveyor=surveyor,
+        table=ground.models,
+        wakeups=jobs.context.wakeups,
+        threads=threads,
+        clock=ground.now,
+        new_id=jobs.new_id,
+    )
+    runner = FilmRunner(context)
+    ground.announcer.subscribe(runner.on_changes)
+    return _Runs(plans=plans, store=store, surveyor=surveyor, threads=threads, runner=runner)
+
+
+async def _background(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Runs, gate: Gate) -> None:
     """Starts what jobs wait for, then the engine, which starts the jobs."""
     scheduler = jobs.context.scheduler
     background = await stack.enter_async_context(Background(failed=jobs.metrics.task_failed))
@@ -222,10 +274,10 @@ async def _background(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, gate: 
         *gate.tasks,
     ):
         background.start(work, name=name)
-    await stack.enter_async_context(jobs.engine.open(jobs.runner.run))
+    await stack.enter_async_context(jobs.engine.open(jobs.runner.run, runs.runner.run))
 
 
-async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> SceneDeletions:
+async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Runs) -> SceneDeletions:
     """Starts what repairs and removes. Of its own, so that it starts after the engine and ends before it."""
     config, metrics = ground.config, jobs.metrics
     deletions = SceneDeletions(
@@ -253,7 +305,13 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> SceneDe
     )
     upkeep = await stack.enter_async_context(Background(failed=metrics.task_failed))
     reaping = ground.membership.upkeep(jobs.engine, metrics.taken_over)
-    for name, work in (("retention", retention.run), ("sweep", janitor.run), *reaping):
+    sweep = RunSweep(runs=runs.store, running=lambda: runs.runner.running, clock=ground.now)
+    for name, work in (
+        ("retention", retention.run),
+        ("sweep", janitor.run),
+        ("sweep of runs", sweep.run),
+        *reaping,
+    ):
         upkeep.start(work, name=name)
     if config.metrics_listen:
         upkeep.start(metrics.watch_loop, name="loop lag")
@@ -262,9 +320,9 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> SceneDe
     return deletions
 
 
-async def _films(stack: AsyncExitStack, ground: Ground, deletions: SceneDeletions) -> Films:
+async def _films(stack: AsyncExitStack, ground: Ground, runs: _Runs, deletions: SceneDeletions) -> Films:
     return Films(
-        store=FilmStore(database=ground.database, clock=ground.now),
+        store=runs.plans,
         scenes=ground.scenes,
         deletions=deletions,
         models=ground.models,
@@ -286,13 +344,7 @@ async def _edge(
         provider=ground.provider,
         account=AccountReader(provider=ground.provider, shield=context.shield),
         models=ground.models,
-        intake=Intake(
-            store=jobs.store,
-            models=ground.models,
-            uris=ground.media,
-            clock=now,
-            new_id=JobIds(now, newest=await jobs.store.newest()).new,
-        ),
+        intake=jobs.intake,
         statuses=jobs.statuses,
         forecasts=Forecasts(
             database=ground.database,

@@ -76,6 +76,14 @@ def output_key(item_id: str, kind: OutputKind) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilmRequest:
+    """What tells a request about films from any other of its project."""
+
+    request_id: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FilmWarning:
     """What of a film is not as one might expect, by a code of the table of warnings; the message names the place."""
 

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import grpc
 
-from evergreen_server.film.plans.errors import (
+from evergreen_server.film.errors import (
     FilmNotFound,
     FilmRequestReused,
     PlanChanged,

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from evergreen_server.film.codec import to_document
-from evergreen_server.film.model import Plan
-from evergreen_server.film.plans.errors import (
+from evergreen_server.film.errors import (
     FilmNotFound,
     FilmRequestReused,
     PlanChanged,
@@ -18,6 +17,7 @@ from evergreen_server.film.plans.errors import (
     PlanNotFound,
     SceneTaken,
 )
+from evergreen_server.film.model import Plan
 from evergreen_server.film.plans.store import PLANS_KEPT, FilmRequest, FilmState, FilmStore, StoredPlan
 from evergreen_server.jobs.db.connect import open_database
 from tests.film.planned import plan_of, planned_of

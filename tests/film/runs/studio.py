@@ -7,7 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from evergreen_server.film.model import Plan
+import sqlalchemy as sa
+
+from evergreen_server.film.codec import to_document
+from evergreen_server.film.errors import FilmNotFound
+from evergreen_server.film.model import FilmRequest, Plan
+from evergreen_server.film.plans.store import FilmStore
 from evergreen_server.film.runs.context import FilmContext
 from evergreen_server.film.runs.leg import Leg
 from evergreen_server.film.runs.run import FilmRun, Terms
@@ -15,11 +20,14 @@ from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.film.screenplay.speech import speech_seconds
 from evergreen_server.jobs.db.connect import open_database
+from evergreen_server.jobs.db.database import insert_new
+from evergreen_server.jobs.db.film_schema import films
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.intake import Intake
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.job import Job, JobFailure, Output
 from evergreen_server.jobs.model.states import CostBasis, State
-from evergreen_server.jobs.store.ledger import Totals
+from evergreen_server.jobs.store.ledger import UNCAPPED, Caps, Totals
 from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.specs import MediaKind
 from evergreen_server.runtime.ids import JobIds
@@ -60,17 +68,23 @@ class Studio:
     """The run of a film, step by step."""
 
     context: FilmContext
+    films: FilmStore
     scenes: SceneStore
     clock: Clock
-    plans: dict[int, Plan] = field(default_factory=dict)
     legs: list[tuple[str, str, int, int]] = field(default_factory=list)
     leg: Leg | None = None
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by every change of a job or a run."""
 
-    async def plan(self, project_id: str, film_id: str, plan_revision: int) -> Plan:
-        assert (project_id, film_id) == (PROJECT, FILM)
-        return self.plans[plan_revision]
+    async def plan(self, film: Film) -> int:
+        """Records the next plan of the film; returns its revision."""
+        try:
+            before = await self.films.get(PROJECT, FILM)
+        except FilmNotFound:
+            before = None
+        stored = await self.films.record(PROJECT, film.planned, to_document(film.plan), before=before)
+        await self.cast(film.plan)
+        return stored.plan_revision
 
     async def start(
         self,
@@ -82,21 +96,21 @@ class Studio:
         **terms: object,
     ) -> FilmRun:
         """Begins a run of the plan, after what an earlier run has made of it."""
-        self.plans[len(self.plans) + 1] = film.plan
-        await self.cast(film.plan)
+        revision = await self.plan(film)
         whole = (quoted(film).millicredits or 0) if quote is None else quote
         run = FilmRun(
             project_id=PROJECT,
             film_id=FILM,
             run=0,
-            plan_revision=len(self.plans),
+            plan_revision=revision,
             terms=Terms(**terms),
             money=Held(approved=whole + spare),
             finish_by=finish_by,
             created_at=self.clock.at,
             updated_at=self.clock.at,
         )
-        await self.context.runs.start(run, quote=whole, confirm=lambda _db: None)
+        request = FilmRequest(request_id=f"plan {revision}", digest="")
+        await self.context.runs.start(run, quote=whole, request=request)
         return await self.claim()
 
     async def cast(self, plan: Plan) -> None:
@@ -171,8 +185,25 @@ class Studio:
         self.clock.at += timedelta(**times)
 
 
+def write_film(db: sa.Connection, project_id: str, film_id: str, plan_revision: int, at: datetime) -> None:
+    """Writes the row of a film whose newest plan is this one."""
+    now = to_micros(at)
+    row = {
+        "project_id": project_id,
+        "film_id": film_id,
+        "title": "",
+        "scene_prefix": "scene",
+        "state": "PLANNED",
+        "created_at": now,
+        "plan_revision": plan_revision,
+        "updated_at": now,
+    }
+    if not insert_new(db, films, row):
+        db.execute(films.update().values(plan_revision=plan_revision))
+
+
 @asynccontextmanager
-async def studio(path: Path, url: str) -> AsyncIterator[Studio]:
+async def studio(path: Path, url: str, *, caps: Caps = UNCAPPED) -> AsyncIterator[Studio]:
     """Opens a database, a storage and the threads of a run."""
     clock = Clock()
     async with (
@@ -182,8 +213,9 @@ async def studio(path: Path, url: str) -> AsyncIterator[Studio]:
     ):
         scenes = SceneStore(storage, clock=clock)
         news = asyncio.Event()
-        jobs = store_of(database, clock=clock, changed=lambda _changes: news.set())
+        jobs = store_of(database, clock=clock, changed=lambda _changes: news.set(), caps=caps)
         ids = JobIds(clock)
+        films_of = FilmStore(database=database, clock=clock)
         legs: list[tuple[str, str, int, int]] = []
         context = FilmContext(
             runs=RunStore(
@@ -193,7 +225,7 @@ async def studio(path: Path, url: str) -> AsyncIterator[Studio]:
                 enqueue=lambda _db, *leg: legs.append(leg),
                 replica_id="local",
             ),
-            plans=Plans(lambda: made),
+            plans=films_of,
             jobs=jobs,
             intake=Intake(store=jobs, models=TABLE, uris=Uris(), clock=clock, new_id=ids.new),
             surveyor=Surveyor(scenes=scenes, threads=threads),
@@ -203,15 +235,4 @@ async def studio(path: Path, url: str) -> AsyncIterator[Studio]:
             clock=clock,
             new_id=ids.new,
         )
-        made = Studio(context=context, scenes=scenes, clock=clock, legs=legs, news=news)
-        yield made
-
-
-@dataclass(frozen=True)
-class Plans:
-    """The plans that a studio has."""
-
-    of: Callable[[], Studio]
-
-    async def plan(self, project_id: str, film_id: str, plan_revision: int) -> Plan:
-        return await self.of().plan(project_id, film_id, plan_revision)
+        yield Studio(context=context, films=films_of, scenes=scenes, clock=clock, legs=legs, news=news)

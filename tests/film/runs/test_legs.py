@@ -153,9 +153,7 @@ async def approve(stand: Studio, *, quote: int, takes: dict[str, int] | None = N
     run = await stand.now()
     spent = run.money.spent + run.money.reserved
     approval = Approval(revision=run.revision, plan_revision=run.plan_revision, approved=spent + quote)
-    await stand.context.runs.command(
-        PROJECT, FILM, run.run, lambda old: old.approved(approval, quote=quote, takes=takes or {})
-    )
+    await stand.context.runs.approve(run, approval, quote=quote, takes=takes or {})
 
 
 async def test_one_failure_is_asked_about_once_all_else_is_made_and_then_tried_again(stand: Studio) -> None:
@@ -444,10 +442,10 @@ async def test_a_job_that_an_edited_plan_no_longer_wants_must_end_before_the_run
     await answers(stand, stray, State.RUNNING)
     await answers(stand, stray, State.NEEDS_ATTENTION)
     await stand.step()
-    stand.plans[2] = film(scenes_of(1), two.plan).plan
+    await stand.plan(film(scenes_of(1), two.plan))
     run = await stand.now()
     approval = Approval(revision=run.revision, plan_revision=2, approved=run.money.approved)
-    await stand.context.runs.command(PROJECT, FILM, 1, lambda old: old.approved(approval, quote=0, takes={}))
+    await stand.context.runs.approve(run, approval, quote=0, takes={})
     if not asks:
         await answers(stand, stray, State.RUNNING)
     await stand.claim()

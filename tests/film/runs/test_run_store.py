@@ -9,12 +9,21 @@ import pytest
 import sqlalchemy as sa
 
 from evergreen_server.film.digests import Member, digest_of, request_id
-from evergreen_server.film.model import OutputKind
+from evergreen_server.film.errors import (
+    FilmNotFound,
+    FilmRequestReused,
+    PlanChanged,
+    RunChanged,
+    RunDeleted,
+)
+from evergreen_server.film.model import FilmRequest, OutputKind
+from evergreen_server.film.runs.accepting import Accepting, NewChild
 from evergreen_server.film.runs.deciding import FilmGate
 from evergreen_server.film.runs.run import Approval, FilmRun, RunState, Terms
-from evergreen_server.film.runs.store import Accepting, FilmBusy, NewChild, RunStore
+from evergreen_server.film.runs.store import RunStore
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.film_schema import films
 from evergreen_server.jobs.db.schema import film_runs, jobs, requests
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.held import FilmCreditsExceeded, Held
@@ -22,6 +31,7 @@ from evergreen_server.jobs.model.job import Job, JobFailure, Output
 from evergreen_server.jobs.model.states import CostBasis, State
 from evergreen_server.jobs.store.ledger import Caps, ProjectCreditsExceeded, totals
 from evergreen_server.ports.timeline import Source
+from tests.film.runs.studio import write_film
 from tests.jobs.tools import request_at, store_of
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -48,9 +58,18 @@ class Stand:
             enqueue=lambda _db, *leg: self.enqueued.append(leg),
             replica_id="local",
         )
-        self._made = 0
+        self._made = self._asked = 0
 
-    async def start(self, *, approved: int = 50_000, quote: int = 50_000, **terms: object) -> FilmRun:
+    async def start(
+        self,
+        *,
+        approved: int = 50_000,
+        quote: int = 50_000,
+        request_id: str = "",
+        digest: str = "",
+        finish_by: datetime | None = None,
+        **terms: object,
+    ) -> FilmRun:
         run = FilmRun(
             project_id="film",
             film_id="lamp",
@@ -58,10 +77,17 @@ class Stand:
             plan_revision=1,
             terms=Terms(**terms),
             money=Held(approved=approved),
+            finish_by=finish_by,
             created_at=NOW,
             updated_at=NOW,
         )
-        return await self.runs.start(run, quote=quote, confirm=lambda _db: None)
+        await self.plan()
+        self._asked += 1
+        request = FilmRequest(request_id=request_id or f"request {self._asked}", digest=digest)
+        return await self.runs.start(run, quote=quote, request=request)
+
+    async def plan(self, revision: int = 1) -> None:
+        await self._database.write(lambda db: write_film(db, "film", "lamp", revision, NOW))
 
     async def begun(self, **fields: object) -> FilmRun:
         run = await self.start(**fields)
@@ -144,12 +170,8 @@ async def test_what_does_not_fit_under_the_cap_of_the_project_is_not_begun(datab
     assert stand.enqueued == []
 
 
-async def test_what_speaks_against_a_run_is_heard_under_the_lock(database: Database) -> None:
+async def test_a_run_is_of_the_newest_plan_of_the_film_that_was_read(database: Database) -> None:
     stand = Stand(database)
-
-    def refuse(_db: sa.Connection) -> None:
-        raise FilmBusy("the plan has changed")
-
     run = FilmRun(
         project_id="film",
         film_id="lamp",
@@ -160,10 +182,105 @@ async def test_what_speaks_against_a_run_is_heard_under_the_lock(database: Datab
         created_at=NOW,
         updated_at=NOW,
     )
-    with pytest.raises(FilmBusy, match="the plan has changed"):
-        await stand.runs.start(run, quote=0, confirm=refuse)
+    request = FilmRequest(request_id="request", digest="")
 
+    with pytest.raises(FilmNotFound):
+        await stand.runs.start(run, quote=0, request=request)
+    await stand.plan(2)
+    with pytest.raises(PlanChanged) as changed:
+        await stand.runs.start(run, quote=0, request=request)
+    await stand.plan(1)
+    with pytest.raises(PlanChanged):
+        # It was deleted and planned again after it was read.
+        await stand.runs.start(run, quote=0, request=request, planned_at=NOW - timedelta(seconds=1))
+
+    assert changed.value.present == 2
     assert await stand.runs.last("film", "lamp") is None
+    assert (await stand.runs.start(run, quote=0, request=request, planned_at=NOW)).run == 1
+
+
+async def test_a_request_begins_one_run_however_often_it_comes(database: Database) -> None:
+    stand = Stand(database)
+
+    answers = await asyncio.gather(*(stand.start(request_id="same") for _ in range(5)))
+
+    assert {answer.run for answer in answers} == {1}
+    assert len(stand.enqueued) == 1
+    assert await stand.money() == (Held(approved=50_000, held=50_000), 50_000)
+    with pytest.raises(FilmRequestReused):
+        await stand.start(request_id="same", digest="another")
+    run = await stand.claim(answers[0], "token")
+    await stand.runs.change(run, lambda old: old.ends(RunState.SUCCEEDED))
+    assert (await stand.start(request_id="same")).state is RunState.SUCCEEDED
+    assert (await stand.start()).run == 2
+
+
+async def test_a_request_of_a_film_that_was_deleted_begins_no_run_of_the_next_one(database: Database) -> None:
+    stand = Stand(database)
+    await stand.start(request_id="old")
+
+    def delete(db: sa.Connection) -> None:
+        for table in (film_runs, films):
+            db.execute(table.delete())
+
+    await database.write(delete)
+    assert (await stand.start(request_id="new")).run == 1
+    with pytest.raises(RunDeleted):
+        await stand.start(request_id="old")
+
+
+async def test_the_row_of_a_film_says_how_its_newest_run_is(database: Database) -> None:
+    stand = Stand(database)
+    query = sa.select(films.c.state, films.c.run)
+
+    async def shown() -> tuple[str, int]:
+        return tuple(await database.read(lambda db: db.execute(query).one()))
+
+    run = await stand.begun()
+    seen = [await shown()]
+    for edit in (
+        lambda old: old.asks(()),
+        lambda old: old.cancelling(),
+    ):
+        await stand.runs.command("film", "lamp", run.run, edit)
+        seen.append(await shown())
+    run = await stand.claim(await stand.runs.last("film", "lamp"), "token")
+    await stand.runs.change(run, lambda old: old.ends(RunState.CANCELLED))
+    seen.append(await shown())
+    await stand.start()
+    seen.append(await shown())
+
+    assert seen == [("RUNNING", 1), ("NEEDS_ATTENTION", 1), ("CANCELLING", 1), ("CANCELLED", 1), ("RUNNING", 2)]
+
+
+async def test_an_approval_counts_at_the_moment_for_which_it_was_given_alone(database: Database) -> None:
+    stand = Stand(database)
+    run = await stand.begun(gates=frozenset(FilmGate))
+    waiting = await stand.runs.change(run, lambda old: old.awaits(FilmGate.STORYBOARD))
+    approval = Approval(revision=waiting.revision, plan_revision=1, approved=60_000)
+
+    answers = await asyncio.gather(
+        *(stand.runs.approve(waiting, approval, quote=30_000, takes={}) for _ in range(3)),
+        stand.runs.approve(waiting, replace(approval, approved=70_000), quote=30_000, takes={}),
+        return_exceptions=True,
+    )
+
+    assert [type(answer) for answer in answers] == [FilmRun] * 3 + [RunChanged]
+    assert [leg for *_, leg in stand.enqueued] == [1, 2]
+    assert await stand.money() == (Held(approved=60_000, held=30_000), 30_000)
+    second = await stand.claim(answers[0], "next")
+    await stand.runs.change(second, lambda old: old.awaits(FilmGate.CLIPS))
+    # The same again, from a caller who had no answer, finds the run at its next gate.
+    late = await stand.runs.approve(waiting, approval, quote=30_000, takes={})
+    assert (late.gate, late.leg) == (FilmGate.CLIPS, 2)
+    with pytest.raises(RunChanged) as changed:
+        await stand.runs.approve(late, replace(approval, approved=61_000), quote=0, takes={})
+    assert changed.value.revision == late.revision
+    with pytest.raises(PlanChanged):
+        await stand.runs.approve(
+            late, Approval(revision=late.revision, plan_revision=2, approved=60_000), quote=0, takes={}
+        )
+    assert [leg for *_, leg in stand.enqueued] == [1, 2]
 
 
 async def test_of_two_executions_only_the_newer_one_changes_anything(database: Database) -> None:
@@ -188,8 +305,9 @@ async def test_a_leg_that_is_over_is_not_begun_again(database: Database) -> None
     assert await stand.runs.claim("film", "lamp", 1, leg=1, token="late") is None
 
     waiting = await stand.runs.last("film", "lamp")
+    await stand.plan(2)
     approval = Approval(revision=waiting.revision, plan_revision=2, approved=55_000)
-    on = await stand.runs.command("film", "lamp", 1, lambda old: old.approved(approval, quote=20_000, takes={}))
+    on = await stand.runs.approve(waiting, approval, quote=20_000, takes={})
     assert (on.state, on.leg, on.plan_revision, on.passed) == (RunState.RUNNING, 2, 2, {FilmGate.STORYBOARD})
     assert stand.enqueued[-1] == ("film", "lamp", 1, 2)
     assert await stand.money() == (Held(approved=55_000, held=20_000), 20_000)

@@ -92,7 +92,7 @@ async def test_a_fault_of_the_service_is_told_once_and_tried_again(stand: Studio
             faults -= 1
             if faults >= 0:
                 raise ZeroDivisionError("a bug, whose text might hold a prompt")
-            return await stand.plan(project_id, film_id, plan_revision)
+            return await stand.films.plan(project_id, film_id, plan_revision)
 
     runner = FilmRunner(replace(stand.context, plans=Plans()))
     async with running(runner):

@@ -30,6 +30,10 @@ def job(job_id: str, operation: Operation | None = None) -> Job:
     return Job(job_id=job_id, request=request, created_at=NOW, updated_at=NOW)
 
 
+async def no_films(_project_id: str, _film_id: str, _run: int, _leg: int) -> None:
+    raise AssertionError("no film was started")
+
+
 async def enqueue(database: Database, engine: Engine, job_id: str) -> None:
     await database.write(lambda db: engine.enqueue(db, job(job_id)))
 
@@ -47,10 +51,10 @@ async def test_a_run_that_was_stopped_goes_on_in_the_next_process(tmp_path: Path
 
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         engine = Engine(database, replica_id="local")
-        async with engine.open(run), asyncio.timeout(60):
+        async with engine.open(run, no_films), asyncio.timeout(60):
             await enqueue(database, engine, "job-1")
             await first.wait()
-        async with Engine(database, replica_id="local").open(run), asyncio.timeout(60):
+        async with Engine(database, replica_id="local").open(run, no_films), asyncio.timeout(60):
             await second.wait()
 
     assert started == [("job-1", 1, 0)] * 2
@@ -73,12 +77,12 @@ async def test_what_the_release_before_cannot_run_waits_in_a_queue_that_it_does_
 
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         engine = Engine(database, replica_id="local")
-        async with engine.open(run), asyncio.timeout(60):
+        async with engine.open(run, no_films), asyncio.timeout(60):
             await database.write(lambda db: engine.enqueue(db, job("job-1", Operation.TEXT_TO_IMAGE)))
             await first.wait()
             # Every process takes from each queue that stands in the table, also of workflows that it cannot run.
             assert await database.read(listed) == ({"jobs"}, {"generations"})
-        async with Engine(database, replica_id="local").open(run), asyncio.timeout(60):
+        async with Engine(database, replica_id="local").open(run, no_films), asyncio.timeout(60):
             await second.wait()
 
     assert started == [("job-1", 1, 0)] * 2
@@ -95,7 +99,7 @@ async def test_the_loops_threads_stay_the_loops_own(tmp_path: Path) -> None:
 
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         engine = Engine(database, replica_id="local")
-        async with engine.open(run), asyncio.timeout(60):
+        async with engine.open(run, no_films), asyncio.timeout(60):
             await enqueue(database, engine, "job-1")
             await began.wait()
             during = await thread()
@@ -128,14 +132,14 @@ async def test_what_is_taken_from_the_queue_while_the_engine_stops_is_left_for_t
 
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         engine = Engine(database, replica_id="local")
-        async with engine.open(run), asyncio.timeout(60):
+        async with engine.open(run, no_films), asyncio.timeout(60):
             await enqueue(database, engine, "job-1")
             await one_runs.wait()
         assert started == ["job-1"]
         started.clear()
         one_runs.clear()
         engine = Engine(database, replica_id="local")
-        async with engine.open(run), asyncio.timeout(60):
+        async with engine.open(run, no_films), asyncio.timeout(60):
             await two_runs.wait()
             await one_runs.wait()
 
@@ -155,7 +159,7 @@ async def test_ended_workflows_are_forgotten_and_the_others_kept(tmp_path: Path)
 
     async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
         engine = Engine(database, replica_id="local")
-        async with engine.open(run), asyncio.timeout(60):
+        async with engine.open(run, no_films), asyncio.timeout(60):
             for job_id in ("job-1", "job-2"):
                 await enqueue(database, engine, job_id)
             await ended.wait()
@@ -169,3 +173,66 @@ async def test_ended_workflows_are_forgotten_and_the_others_kept(tmp_path: Path)
 
     assert (early, late) == (0, 1)
     assert [workflow for workflow, _ in left] == ["job-2.1"]
+
+
+async def no_jobs(_job_id: str, _attempt: int, _restarts: int) -> None:
+    raise AssertionError("no job was accepted")
+
+
+async def test_a_leg_of_a_film_that_was_stopped_goes_on_in_the_next_process_or_in_another_replica(
+    database_url: str,
+) -> None:
+    legs: list[tuple[str, str, int, int]] = []
+    first, second = asyncio.Event(), asyncio.Event()
+
+    async def run(*leg: object) -> None:
+        legs.append(leg)
+        if len(legs) == 1:
+            first.set()
+            await asyncio.Event().wait()
+        second.set()
+
+    def listed(db: sa.Connection) -> tuple[set[str], set[str]]:
+        named = db.execute(sa.text(f"SELECT name FROM {schema}queues")).scalars()
+        return set(named), set(db.execute(sa.text(f"SELECT queue_name FROM {schema}workflow_status")).scalars())
+
+    async with open_database(database_url) as database:
+        schema = "dbos." if database.shared else ""
+        names = ("replica-1", "replica-2") if database.shared else ("local", "local")
+        engine = Engine(database, replica_id=names[0])
+        async with engine.open(no_jobs, run), asyncio.timeout(60):
+            await database.write(lambda db: engine.enqueue_film(db, "films", "lamp", 2, 3))
+            await first.wait()
+            # Nor does the release before take from it: that runs no films.
+            assert await database.read(listed) == ({"jobs"}, {"films"})
+        async with Engine(database, replica_id=names[1]).open(no_jobs, run), asyncio.timeout(60):
+            await second.wait()
+
+    assert legs == [("films", "lamp", 2, 3)] * 2
+
+
+async def test_a_leg_of_a_film_is_run_for_each_of_its_transactions_that_commits(tmp_path: Path) -> None:
+    """As of a film that was deleted and made again, whose runs count anew."""
+    legs: list[tuple[object, ...]] = []
+    all_began = asyncio.Event()
+
+    async def run(*leg: object) -> None:
+        legs.append(leg)
+        if len(legs) == 3:
+            all_began.set()
+
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        engine = Engine(database, replica_id="local")
+
+        def broken(db: sa.Connection) -> None:
+            engine.enqueue_film(db, "films", "lamp", 1, 7)
+            raise ZeroDivisionError
+
+        async with engine.open(no_jobs, run), asyncio.timeout(60):
+            for leg in (1, 1, 2):
+                with pytest.raises(ZeroDivisionError):
+                    await database.write(broken)
+                await database.write(lambda db, leg=leg: engine.enqueue_film(db, "films", "lamp", 1, leg))
+            await all_began.wait()
+
+    assert sorted(legs) == [("films", "lamp", 1, 1)] * 2 + [("films", "lamp", 1, 2)]

@@ -13,7 +13,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from evergreen_server.film.codec import to_document
-from evergreen_server.film.plans.store import FilmRequest, FilmState, FilmStore
+from evergreen_server.film.model import FilmRequest
+from evergreen_server.film.plans.store import FilmState, FilmStore
+from evergreen_server.film.runs.queries import expired, last_run, left_by
+from evergreen_server.film.runs.rows import run_row
 from evergreen_server.film.runs.run import FilmRun, RunState, Terms
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.jobs import commands
@@ -25,6 +28,7 @@ from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_plans, film_requests, films
 from evergreen_server.jobs.db.mapping import to_micros
+from evergreen_server.jobs.db.schema import film_runs
 from evergreen_server.jobs.feed.history import new_events
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.feed.window import Entry
@@ -42,6 +46,7 @@ from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.scenes.deletion import under_way
 from tests.film.planned import plan_of, planned_of
+from tests.film.runs.studio import write_film
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import request_at, store_of
 from tests.postgres import Postgres
@@ -51,7 +56,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 JOBS, PROJECTS = 20_000, 2
 FILMS = 5_000
 """Of each project."""
-LARGE = ("jobs", "job_events", "provider_tasks", "requests", "films", "film_plans", "film_requests")
+RUNS = 20_000
+LARGE = ("jobs", "job_events", "provider_tasks", "requests", "films", "film_plans", "film_requests", "film_runs")
 MOST_ROWS = 2_500
 """That one question may look at: those of all jobs that have not ended, and of a few hundred others."""
 NOW = START + timedelta(days=1)
@@ -141,7 +147,8 @@ class Case:
             created_at=NOW,
             updated_at=NOW,
         )
-        begun = await runs.start(run, quote=0, confirm=lambda _db: None)
+        await self.database.write(lambda db: write_film(db, "film-1", "lamp", 1, NOW))
+        begun = await runs.start(run, quote=0, request=FilmRequest(request_id="one", digest=""))
         await runs.snapshot(begun)
         await runs.change(begun, lambda old: old.ends(RunState.SUCCEEDED))
 
@@ -213,6 +220,9 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "the newest job": lambda case: case.store.newest(),
     "what nobody runs": lambda case: case.store.stranded(),
     "orphans": lambda case: case.tasks.orphans(older_than=timedelta(minutes=1)),
+    "runs that are overdue": lambda case: case.read(lambda db: db.execute(expired(NOW, most=100)).all()),
+    "runs that nobody runs": lambda case: case.read(lambda db: db.execute(left_by("local")).all()),
+    "the newest run of a film": lambda case: case.read(partial(last_run, project_id="film-1", film_id="film-7")),
     "what is overdue": lambda case: case.read(lambda db: beyond_clock(db, NOW, State.QUEUED, State.RUNNING)),
     "wishes to cancel": lambda case: case.read(cancelling),
     "progress": lambda case: case.flushed(),
@@ -248,12 +258,33 @@ async def filled(url: str) -> AsyncIterator[Case]:
     async with open_database(url) as database:
         await database.write(partial(write_history, count=JOBS, projects_in_all=PROJECTS))
         await database.write(write_films)
+        await database.write(lambda db: db.execute(film_runs.insert(), [*_runs()]))
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
             if database.shared:
                 db.exec_driver_sql("VACUUM ANALYZE")
         store = store_of(database, clock=lambda: NOW)
         hub = WatchHub(database=database, wire=Wire(), clock=lambda: NOW, on_events_read=_nothing)
         yield Case(database, store, hub, TaskRecords(database=database, store=store, clock=lambda: NOW))
+
+
+def _runs() -> Iterator[dict[str, object]]:
+    """Runs of films, of which each hundredth waits for people."""
+    for number in range(RUNS):
+        waits = number % 100 == 0
+        run = FilmRun(
+            project_id=f"film-{number % PROJECTS}",
+            film_id=f"film-{number // 20}",
+            run=number // PROJECTS % 10 + 1,
+            plan_revision=1,
+            terms=Terms(),
+            money=Held(approved=0),
+            state=RunState.AWAITING_APPROVAL if waits else RunState.SUCCEEDED,
+            finish_by=START + timedelta(days=number % 1_000),
+            ended_at=None if waits else START,
+            created_at=START,
+            updated_at=START,
+        )
+        yield run_row(run)
 
 
 def _nothing(_entries: list[Entry]) -> None:

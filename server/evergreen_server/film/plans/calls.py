@@ -11,7 +11,7 @@ from evergreen_server.jobs.intake import REQUEST_ID
 from evergreen_server.ports.specs import FieldError
 from evergreen_storage import id_error
 
-__all__ = ["EditRequest", "PlanRequest", "edit_errors", "id_errors", "plan_errors"]
+__all__ = ["EditRequest", "PlanRequest", "edit_errors", "id_errors", "plan_errors", "request_id_errors"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +57,17 @@ def id_errors(project_id: str, film_id: str) -> Iterator[FieldError]:
         yield FieldError(field="film_id", description=text.replace("the scene id", "the film id"))
 
 
+def request_id_errors(request_id: str) -> Iterator[FieldError]:
+    """Yields what is wrong with the id of a request."""
+    if not REQUEST_ID.fullmatch(request_id):
+        text = "required: 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
+        yield FieldError(field="request_id", description=text)
+
+
 def plan_errors(request: PlanRequest) -> Iterator[FieldError]:
     """Yields what is wrong with a request but for its script, its settings and its cast."""
     yield from id_errors(request.project_id, request.film_id)
-    if not REQUEST_ID.fullmatch(request.request_id):
-        text = "required: 1 to 128 of the characters A-Z a-z 0-9 . _ : -"
-        yield FieldError(field="request_id", description=text)
+    yield from request_id_errors(request.request_id)
     if request.plan_revision < 0:
         yield FieldError(field="plan_revision", description="must be 0 for a new film, else that of its plan")
     yield from request.unread

@@ -20,14 +20,14 @@ from functools import partial
 
 from evergreen_server.film.codec import to_document
 from evergreen_server.film.composing.compose import File, files_of
-from evergreen_server.film.model import Plan
+from evergreen_server.film.errors import FilmNotFound, PlanChanged
+from evergreen_server.film.model import FilmRequest, Plan
 from evergreen_server.film.planning.plan import Planned
 from evergreen_server.film.plans.calls import EditRequest, PlanRequest, edit_errors, id_errors, plan_errors
-from evergreen_server.film.plans.errors import FilmNotFound, PlanChanged
 from evergreen_server.film.plans.judging import field_of, judge_edits, judge_script
 from evergreen_server.film.plans.removal import FilmRemoval
 from evergreen_server.film.plans.seen import Seen, seen_of
-from evergreen_server.film.plans.store import Film, FilmRequest, FilmState, FilmStore, StoredPlan
+from evergreen_server.film.plans.store import Film, FilmState, FilmStore, StoredPlan
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import FieldError, InvalidRequest, Json
 from evergreen_server.runtime.threads import OwnThreads

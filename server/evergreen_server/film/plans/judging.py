@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TypeVar
 
 from evergreen_server.film.composing.compose import File
+from evergreen_server.film.errors import ScriptRefused
 from evergreen_server.film.model import Actor, Plan
 from evergreen_server.film.models import models_of
 from evergreen_server.film.planning.choices import cast_of, settings_of
 from evergreen_server.film.planning.editing import EditActor, EditSettings, UseAsset, edit
 from evergreen_server.film.planning.plan import Planned, plan_film
 from evergreen_server.film.plans.calls import EditRequest, PlanRequest, edit_errors, plan_errors
-from evergreen_server.film.plans.errors import ScriptRefused
 from evergreen_server.film.plans.taken import is_scene_of
 from evergreen_server.film.screenplay.reading import read_script
 from evergreen_server.film.screenplay.script import Header, InvalidScript, ScriptFormat

@@ -10,9 +10,9 @@ from typing import Final
 import sqlalchemy as sa
 
 from evergreen_server.film.codec import from_document
-from evergreen_server.film.model import FilmWarning, Plan
+from evergreen_server.film.errors import FilmNotFound, FilmRequestReused, PlanChanged, PlanDeleted, PlanNotFound
+from evergreen_server.film.model import FilmRequest, FilmWarning, Plan
 from evergreen_server.film.planning.plan import Changes, Planned
-from evergreen_server.film.plans.errors import FilmNotFound, FilmRequestReused, PlanChanged, PlanDeleted, PlanNotFound
 from evergreen_server.film.plans.taken import refuse_taken
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_plans, film_requests, films
@@ -25,9 +25,17 @@ PLANS_KEPT: Final = 20
 
 
 class FilmState(StrEnum):
-    """How far a film is."""
+    """How far a film is: as its newest run."""
 
     PLANNED = "PLANNED"
+    """It had no run yet."""
+    RUNNING = "RUNNING"
+    AWAITING_APPROVAL = "AWAITING_APPROVAL"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+    CANCELLING = "CANCELLING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +59,6 @@ class StoredPlan:
     film: Film
     plan_revision: int
     planned: Planned
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilmRequest:
-    """What tells a request from any other of its project."""
-
-    request_id: str
-    digest: str
 
 
 class FilmStore:
@@ -90,6 +90,10 @@ class FilmStore:
         return await self._database.read_in_turn(
             lambda db: _get(db, project_id, film_id, plan_revision), owner=project_id
         )
+
+    async def plan(self, project_id: str, film_id: str, plan_revision: int) -> Plan:
+        """Returns a plan of a film. Raises FilmNotFound, PlanNotFound."""
+        return (await self.get(project_id, film_id, plan_revision)).planned.plan
 
     async def present(self, project_id: str, film_id: str) -> Film:
         """Returns a film without its plan. Raises FilmNotFound."""

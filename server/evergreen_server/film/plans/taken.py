@@ -5,8 +5,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from evergreen_server.film.errors import SceneTaken
 from evergreen_server.film.model import Plan
-from evergreen_server.film.plans.errors import SceneTaken
 from evergreen_server.jobs.db.film_schema import films
 from evergreen_server.jobs.db.schema import jobs
 

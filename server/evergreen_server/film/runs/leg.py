@@ -9,12 +9,13 @@ from typing import Final
 from evergreen_server.film.composing.compose import files_of
 from evergreen_server.film.model import OutputKind, Plan
 from evergreen_server.film.models import FilmModels, models_of
+from evergreen_server.film.runs.accepting import NewChild
 from evergreen_server.film.runs.context import FilmContext
 from evergreen_server.film.runs.deciding import Child, Decision, FilmGate, Run, Then, Trouble, decide
 from evergreen_server.film.runs.looking import Look, Store, look
 from evergreen_server.film.runs.rows import FilmOutput
-from evergreen_server.film.runs.run import FilmRun, RunState, RunTrouble
-from evergreen_server.film.runs.store import NewChild, Snapshot
+from evergreen_server.film.runs.run import EXPIRED, FilmRun, RunState, RunTrouble
+from evergreen_server.film.runs.store import Snapshot
 from evergreen_server.jobs.commands import cancel
 from evergreen_server.jobs.intake import GenerationRequest
 from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongState
@@ -63,8 +64,7 @@ class Leg:
             return False
         expired = self.run.finish_by is not None and context.clock() >= self.run.finish_by
         if expired and self.run.state is not RunState.CANCELLING:
-            error = JobFailure(reason="FILM_EXPIRED", message="the run was not over by its finish_by")
-            await self._change(lambda run: run.cancelling(error))
+            await self._change(lambda run: run.cancelling(EXPIRED))
             return True
         plan, models = await self._planned()
         if await self._record(snapshot):

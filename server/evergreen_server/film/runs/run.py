@@ -15,6 +15,7 @@ from evergreen_server.jobs.model.states import OnUnknownSubmission
 
 __all__ = [
     "ENDED",
+    "EXPIRED",
     "MOVES",
     "WAITS_FOR_PEOPLE",
     "Approval",
@@ -46,6 +47,8 @@ class RunKind(StrEnum):
 ENDED: Final = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 WAITS_FOR_PEOPLE: Final = frozenset({RunState.AWAITING_APPROVAL, RunState.NEEDS_ATTENTION})
 """No workflow runs meanwhile."""
+
+EXPIRED: Final = JobFailure(reason="FILM_EXPIRED", message="the run was not over by its finish_by")
 
 MOVES: Final[Mapping[RunState, frozenset[RunState]]] = {
     RunState.RUNNING: frozenset(RunState),

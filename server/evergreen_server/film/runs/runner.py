@@ -6,7 +6,7 @@ each of its acts may be repeated.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 from uuid import uuid4
 
@@ -37,6 +37,11 @@ class FilmRunner:
         self._context = context
         self._legs: dict[str, Leg] = {}
         """By film, the newest leg that runs here."""
+
+    @property
+    def running(self) -> Collection[tuple[str, str, int, int]]:
+        """Returns the legs that run here, each as it was begun."""
+        return [(leg.run.project_id, leg.run.film_id, leg.run.run, leg.run.leg) for leg in self._legs.values()]
 
     def on_changes(self, changes: Iterable[Change]) -> None:
         """Wakes the runs whose jobs have changed."""

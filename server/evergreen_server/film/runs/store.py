@@ -1,73 +1,39 @@
 """Runs in their rows: each change with its money, its jobs and its next workflow in one transaction."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from functools import partial
 
 import sqlalchemy as sa
 
-from evergreen_server.film.digests import Basis, digest_of, request_id
-from evergreen_server.film.model import OutputKind
-from evergreen_server.film.runs.rows import FilmOutput, output_of, run_of, run_row
-from evergreen_server.film.runs.run import MOVES, FilmRun, RunState
-from evergreen_server.jobs.db.database import Database, insert_new
-from evergreen_server.jobs.db.mapping import job_from_row, to_micros
+from evergreen_server.film.errors import FilmBusy, RunChanged, RunNotFound
+from evergreen_server.film.model import FilmRequest
+from evergreen_server.film.runs import queries
+from evergreen_server.film.runs.accepting import Accepting, NewChild, accept_child
+from evergreen_server.film.runs.queries import Made, RunKey, check_plan, find_run, get_run, last_run, made_of, of_film
+from evergreen_server.film.runs.rows import FilmOutput, run_row
+from evergreen_server.film.runs.run import MOVES, WAITS_FOR_PEOPLE, Approval, FilmRun, RunState
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.film_schema import film_requests, films
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.queries import ADD_CREDITS
-from evergreen_server.jobs.db.schema import film_outputs, film_runs, film_takes, jobs, requests
+from evergreen_server.jobs.db.schema import film_outputs, film_runs
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobError, Superseded
-from evergreen_server.jobs.model.job import Job, JobRequest
-from evergreen_server.jobs.model.states import FINAL, State
 from evergreen_server.jobs.store import ledger
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.project_lock import lock_project
 
-__all__ = ["Accepting", "FilmBusy", "NewChild", "RunNotFound", "RunStore", "Snapshot"]
+__all__ = ["RunStore", "Snapshot"]
 
 Edit = Callable[[FilmRun], FilmRun]
 
 
-class RunNotFound(JobError):
-    """The film has no such run."""
-
-
-class FilmBusy(JobError):
-    """A run of the film is on."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NewChild:
-    """A job to be accepted for an output; its request is complete but for what names it."""
-
-    item_id: str
-    kind: OutputKind
-    base: str
-    basis: Basis
-    request: JobRequest
-    estimated_millicredits: int
-    job_id: str
-    """Of a job that must be made anew."""
-    lost: bool = False
-    """Whether the file of the newest take was found to be gone."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Accepting:
-    """What became of jobs that were to be accepted, in their order: so many were, and the next was refused."""
-
-    accepted: int
-    refused: JobError | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(Made):
     """A run, the outputs of its film by any run, and their jobs that are still kept."""
 
     run: FilmRun
-    outputs: tuple[FilmOutput, ...]
-    """Those whose file is there last, by the time when it came."""
-    jobs: Mapping[str, Job]
 
 
 class RunStore:
@@ -88,34 +54,51 @@ class RunStore:
         self._enqueue = enqueue
         self._replica_id = replica_id
 
-    async def start(self, run: FilmRun, *, quote: int, confirm: Callable[[sa.Connection], None]) -> FilmRun:
-        """Records a new run of a film, numbered after its last one, and holds the quote. `confirm` raises what speaks
-        against it under the lock.
+    async def start(
+        self, run: FilmRun, *, quote: int, request: FilmRequest, planned_at: datetime | None = None
+    ) -> FilmRun:
+        """Records a new run of a film's newest plan, numbered after its last one, and holds the quote; or finds the
+        run that the same request began before.
 
-        Raises FilmBusy, FilmCreditsExceeded, and ProjectCreditsExceeded by the project's cap.
+        `planned_at` is when the film was first planned. Raises FilmRequestReused, RunDeleted, FilmNotFound,
+        PlanChanged, FilmBusy, FilmCreditsExceeded, and ProjectCreditsExceeded by the project's cap.
         """
-        now = self._clock()
+        now, project_id = self._clock(), run.project_id
 
         def work(db: sa.Connection) -> tuple[FilmRun, list[Change]]:
-            lock_project(db, run.project_id, now)
-            confirm(db)
-            last = _last(db, run.project_id, run.film_id)
+            lock_project(db, project_id, now)
+            # Under the lock, so that of two that come at once the second finds the first one's run.
+            if (known := find_run(db, project_id, request)) is not None:
+                return known, []
+            check_plan(db, project_id, run.film_id, plan_revision=run.plan_revision, planned_at=planned_at)
+            last = last_run(db, project_id, run.film_id)
             if last is not None and not last.ended:
-                raise FilmBusy(f"run {last.run} of the film {run.film_id} is {last.state}")
+                raise FilmBusy(last.film_id, last.state)
             money = run.money.approve(run.money.approved, quote=quote)
-            ledger.check(self._jobs.cap(run.project_id), ledger.totals(db, run.project_id), money.held)
+            ledger.check(self._jobs.cap(project_id), ledger.totals(db, project_id), money.held)
             number = 1 if last is None else last.run + 1
             new = replace(run, run=number, money=money, revision=1, created_at=now, updated_at=now)
-            db.execute(film_runs.insert().values(run_row(new)))
-            _reserve(db, run.project_id, money.held)
-            self._enqueue(db, new.project_id, new.film_id, new.run, new.leg)
-            return new, [Change(project_id=new.project_id, job_id=new.key)]
+            db.execute(film_runs.insert().values({**run_row(new), "request_id": request.request_id}))
+            key = {"project_id": project_id, "film_id": run.film_id, "plan_revision": run.plan_revision}
+            db.execute(film_requests.insert().values(**key, **asdict(request), created_at=to_micros(now)))
+            _reserve(db, project_id, money.held)
+            _show(db, new)
+            self._enqueue(db, project_id, new.film_id, new.run, new.leg)
+            return new, [Change(project_id=project_id, job_id=new.key)]
 
-        return await self._jobs.write(work, project_id=run.project_id)
+        return await self._jobs.write(work, project_id=project_id)
+
+    async def find(self, project_id: str, request: FilmRequest) -> FilmRun | None:
+        """Returns the run that a request began; None if it began none. Raises FilmRequestReused, RunDeleted."""
+        return await self._database.fetch(lambda db: find_run(db, project_id, request))
 
     async def last(self, project_id: str, film_id: str) -> FilmRun | None:
         """Returns the newest run of a film; None if it has none."""
-        return await self._database.fetch(lambda db: _last(db, project_id, film_id))
+        return await self._database.fetch(lambda db: last_run(db, project_id, film_id))
+
+    async def get(self, project_id: str, film_id: str, run: int) -> FilmRun:
+        """Returns a run. Raises RunNotFound."""
+        return await self._database.fetch(lambda db: get_run(db, project_id, film_id, run))
 
     async def claim(self, project_id: str, film_id: str, run: int, *, leg: int, token: str) -> FilmRun | None:
         """Makes an execution the owner of a run's leg; returns the run, or None if nothing is left for it to do."""
@@ -130,21 +113,17 @@ class RunStore:
         except (Superseded, RunNotFound):
             return None
 
+    async def made(self, project_id: str, film_id: str) -> Made:
+        """Returns what the runs of a film had made, or are having made."""
+        return await self._database.read_in_turn(lambda db: made_of(db, project_id, film_id), owner=project_id)
+
     async def snapshot(self, run: FilmRun) -> Snapshot:
         """Returns the run as it is by now, with the outputs of its film and their jobs. Raises RunNotFound."""
 
         def read(db: sa.Connection) -> Snapshot:
-            query = sa.select(film_outputs).where(*_of(film_outputs, run.project_id, run.film_id))
-            outputs = [
-                output_of(row)
-                for row in db.execute(query.order_by(film_outputs.c.made_at, film_outputs.c.take)).mappings()
-            ]
-            # By the film's jobs, which an index has, and not by thousands of ids.
-            children = sa.select(jobs).where(jobs.c.project_id == run.project_id, jobs.c.film_id == run.film_id)
-            found = {row["job_id"]: job_from_row(row) for row in db.execute(children).mappings()}
-            present = _get(db, run.project_id, run.film_id, run.run)
-            outputs.sort(key=lambda output: output.source is not None)
-            return Snapshot(run=present, outputs=tuple(outputs), jobs=found)
+            found = made_of(db, run.project_id, run.film_id)
+            present = get_run(db, run.project_id, run.film_id, run.run)
+            return Snapshot(run=present, outputs=found.outputs, jobs=found.jobs)
 
         return await self._database.read_in_turn(read, owner=run.project_id)
 
@@ -157,7 +136,7 @@ class RunStore:
 
         def work(db: sa.Connection) -> tuple[Accepting, list[Change]]:
             lock_project(db, run.project_id, self._clock())
-            present = _get(db, run.project_id, run.film_id, run.run)
+            present = get_run(db, run.project_id, run.film_id, run.run)
             if (present.execution, present.leg) != (run.execution, run.leg):
                 raise Superseded(run.key)
             if present.state is not RunState.RUNNING:
@@ -165,49 +144,12 @@ class RunStore:
             changes: list[Change] = []
             for number, child in enumerate(children):
                 try:
-                    changes += self._accept(db, present, child)
+                    changes += accept_child(db, self._jobs, present, child)
                 except JobError as exc:
                     return Accepting(accepted=number, refused=exc), changes
             return Accepting(accepted=len(children)), changes
 
         return await self._jobs.write(work, project_id=run.project_id)
-
-    def _accept(self, db: sa.Connection, run: FilmRun, child: NewChild) -> list[Change]:
-        key = film_takes.c.project_id == run.project_id, film_takes.c.base == child.base
-        known = db.execute(sa.select(film_takes.c.take).where(*key)).scalar()
-        take = max((known or 1) + child.lost, run.takes.get(child.base, 1))
-        while not _usable(db, run.project_id, request_id(digest_of(child.base, take))):
-            take += 1
-        digest = digest_of(child.base, take)
-        request = replace(
-            child.request, request_id=request_id(digest), digest=digest, film_id=run.film_id, film_run=run.run
-        )
-        job, changes = self._jobs.accept_in(
-            db,
-            request=request,
-            job_id=child.job_id,
-            estimated_millicredits=child.estimated_millicredits,
-            inline={},
-        )
-        values = {"item_id": child.item_id, "output": child.kind.value, "base": child.base, "take": take}
-        row = {
-            **values,
-            "project_id": run.project_id,
-            "film_id": run.film_id,
-            "digest": digest,
-            "basis": {member.value: value for member, value in child.basis.items()},
-            "run": run.run,
-            "job_id": job.job_id,
-            "scene_id": request.scene_id,
-        }
-        if not insert_new(db, film_outputs, row):
-            again = (*_of(film_outputs, run.project_id, run.film_id), film_outputs.c.digest == digest)
-            db.execute(film_outputs.update().where(*again).values(run=run.run))
-        if known is None:
-            db.execute(film_takes.insert().values(project_id=run.project_id, base=child.base, take=take))
-        elif known != take:
-            db.execute(film_takes.update().where(*key).values(take=take))
-        return changes
 
     async def record(self, run: FilmRun, output: FilmOutput) -> None:
         """Records the file that an output's job has made, once it was read. The same again changes nothing."""
@@ -220,7 +162,7 @@ class RunStore:
             "millicredits": output.millicredits,
             "made_at": to_micros(self._clock()),
         }
-        one = (*_of(film_outputs, run.project_id, run.film_id), film_outputs.c.digest == output.digest)
+        one = (*of_film(film_outputs, run.project_id, run.film_id), film_outputs.c.digest == output.digest)
 
         def work(db: sa.Connection) -> None:
             db.execute(film_outputs.update().where(*one, film_outputs.c.asset.is_(None)).values(values))
@@ -240,38 +182,68 @@ class RunStore:
 
         return await self._write(run.project_id, run.film_id, run.run, fenced)
 
+    async def approve(self, run: FilmRun, approval: Approval, *, quote: int, takes: Mapping[str, int]) -> FilmRun:
+        """Has a run that waits for people go on, with one more leg; the same approval again changes nothing.
+
+        Raises RunChanged if it is not as it was at the approval's revision, PlanChanged, FilmNotFound,
+        FilmCreditsExceeded, and ProjectCreditsExceeded by the project's cap.
+        """
+
+        def work(db: sa.Connection) -> tuple[FilmRun, list[Change]]:
+            lock_project(db, run.project_id, self._clock())
+            old = get_run(db, run.project_id, run.film_id, run.run)
+            if old.approval == approval:
+                return old, []
+            if old.state not in WAITS_FOR_PEOPLE or old.revision != approval.revision:
+                raise RunChanged(old.film_id, run=old.run, state=old.state, revision=old.revision)
+            check_plan(db, run.project_id, run.film_id, plan_revision=approval.plan_revision)
+            return self._apply(db, old, old.approved(approval, quote=quote, takes=takes), external=True)
+
+        return await self._jobs.write(work, project_id=run.project_id)
+
     async def command(self, project_id: str, film_id: str, run: int, edit: Edit) -> FilmRun:
         """Changes a run for a caller of the API. Raises RunNotFound, ProjectCreditsExceeded, what `edit` raises."""
         return await self._write(project_id, film_id, run, edit, external=True)
 
+    async def expired(self, *, most: int) -> Collection[RunKey]:
+        """Returns up to so many runs that wait for people beyond their finish_by."""
+        query = queries.expired(self._clock(), most=most)
+        return await self._database.read(lambda db: [(*row,) for row in db.execute(query)])
+
+    async def left_here(self) -> Collection[tuple[str, str, int, int]]:
+        """Returns the runs, each with its leg, that should run here and do not wait for people."""
+        query = queries.left_by(self._replica_id)
+        return await self._database.read(lambda db: [(*row,) for row in db.execute(query)])
+
     async def _write(self, project_id: str, film_id: str, run: int, edit: Edit, *, external: bool = False) -> FilmRun:
-        work = partial(self._change, project_id=project_id, film_id=film_id, run=run, edit=edit, external=external)
+        def work(db: sa.Connection) -> tuple[FilmRun, list[Change]]:
+            lock_project(db, project_id, self._clock())
+            old = get_run(db, project_id, film_id, run)
+            return self._apply(db, old, edit(old), external=external)
+
         return await self._jobs.write(work, project_id=project_id)
 
-    def _change(
-        self, db: sa.Connection, *, project_id: str, film_id: str, run: int, edit: Edit, external: bool
-    ) -> tuple[FilmRun, list[Change]]:
-        now = self._clock()
-        lock_project(db, project_id, now)
-        old = _get(db, project_id, film_id, run)
-        new = edit(old)
+    def _apply(self, db: sa.Connection, old: FilmRun, new: FilmRun, *, external: bool) -> tuple[FilmRun, list[Change]]:
+        """Writes a changed run, whose project is locked."""
         if new == old:
             return old, []
         if new.state is not old.state and new.state not in MOVES[old.state]:
             raise ValueError(f"a run that is {old.state} cannot become {new.state}")
         more = new.money.held - old.money.held
         if more > 0:
-            ledger.check(self._jobs.cap(project_id), ledger.totals(db, project_id), more)
-        _reserve(db, project_id, more)
-        now = max(now, old.updated_at)
+            ledger.check(self._jobs.cap(old.project_id), ledger.totals(db, old.project_id), more)
+        _reserve(db, old.project_id, more)
+        now = max(self._clock(), old.updated_at)
         seen = replace(new, execution=old.execution, replica=old.replica) != old
         ended = now if new.ended and not old.ended else new.ended_at
         new = replace(new, revision=old.revision + seen, updated_at=now, ended_at=ended)
-        row = film_runs.c.run == run
-        db.execute(film_runs.update().where(*_of(film_runs, project_id, film_id), row).values(run_row(new)))
+        row = film_runs.c.run == old.run
+        db.execute(film_runs.update().where(*of_film(film_runs, old.project_id, old.film_id), row).values(run_row(new)))
+        if new.state is not old.state:
+            _show(db, new)
         if new.leg != old.leg:
-            self._enqueue(db, project_id, film_id, run, new.leg)
-        return new, [Change(project_id=project_id, job_id=new.key, external=external)]
+            self._enqueue(db, old.project_id, old.film_id, old.run, new.leg)
+        return new, [Change(project_id=old.project_id, job_id=new.key, external=external)]
 
 
 def _reserve(db: sa.Connection, project_id: str, millicredits: int) -> None:
@@ -281,31 +253,7 @@ def _reserve(db: sa.Connection, project_id: str, millicredits: int) -> None:
         db.execute(ADD_CREDITS, {"of_project": project_id, **amounts})
 
 
-def _usable(db: sa.Connection, project_id: str, request: str) -> bool:
-    """Returns whether this request may still make a job, or has made one that is under way or has made its file."""
-    query = sa.select(requests.c.job_id, jobs.c.state).select_from(
-        requests.outerjoin(jobs, jobs.c.job_id == requests.c.job_id)
-    )
-    row = db.execute(query.where(requests.c.project_id == project_id, requests.c.request_id == request)).one_or_none()
-    if row is None:
-        return True
-    # A job that is no longer kept has no state.
-    return row.state is not None and (row.state == State.SUCCEEDED or State(row.state) not in FINAL)
-
-
-def _last(db: sa.Connection, project_id: str, film_id: str) -> FilmRun | None:
-    query = sa.select(film_runs).where(*_of(film_runs, project_id, film_id)).order_by(film_runs.c.run.desc()).limit(1)
-    row = db.execute(query).mappings().one_or_none()
-    return None if row is None else run_of(row)
-
-
-def _get(db: sa.Connection, project_id: str, film_id: str, run: int) -> FilmRun:
-    query = sa.select(film_runs).where(*_of(film_runs, project_id, film_id), film_runs.c.run == run)
-    row = db.execute(query).mappings().one_or_none()
-    if row is None:
-        raise RunNotFound(f"the film {project_id}/{film_id} has no run {run}")
-    return run_of(row)
-
-
-def _of(table: sa.Table, project_id: str, film_id: str) -> "tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]":
-    return table.c.project_id == project_id, table.c.film_id == film_id
+def _show(db: sa.Connection, run: FilmRun) -> None:
+    """Has the film's row say how its newest run is."""
+    values = {"state": run.state.value, "run": run.run, "updated_at": to_micros(run.updated_at)}
+    db.execute(films.update().where(*of_film(films, run.project_id, run.film_id)).values(values))

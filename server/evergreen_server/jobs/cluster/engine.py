@@ -10,6 +10,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import ParamSpec
+from uuid import uuid4
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, DBOSPortableJSONSerializer, EnqueueOptions
@@ -22,10 +24,10 @@ from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.postgres import postgres_engine
 from evergreen_server.jobs.model.job import Job
 
-QUEUES = {"run_job": "jobs", "run_generation": "generations"}
+QUEUES = {"run_job": "jobs", "run_generation": "generations", "run_film": "films"}
 """The queue of each workflow. The release before knows the first workflow alone."""
-UNLISTED = "generations"
-"""The queue that stands in no table: every process takes from all that do, whether it knows their workflows or not."""
+UNLISTED = ("generations", "films")
+"""The queues that stand in no table: every process takes from all that do, whether it knows their workflows or not."""
 APPLICATION = "evergreen"
 VERSION = "1"
 """Constant over releases: a release whose workflow differs uses DBOS.patch, so that old jobs go on."""
@@ -39,11 +41,15 @@ CLIENT_CONNECTIONS = 2
 STOP_SECONDS = 10.0
 TIMEOUTS = {"idle_in_transaction_session_timeout": "60s"}
 
+P = ParamSpec("P")
+
 logger = logging.getLogger(__name__)
 
 
 RunJob = Callable[[str, int, int], Awaitable[None]]
 """Takes a job's id, attempt and restarts; returns when nothing is left to do."""
+RunFilm = Callable[[str, str, int, int], Awaitable[None]]
+"""Takes a project, a film, a run and its leg; returns when nothing is left to do, or somebody must decide."""
 
 
 class Engine:
@@ -68,6 +74,17 @@ class Engine:
             "app_version": VERSION,
         }
         self._opened().enqueue_in_transaction(db, options, job.job_id, job.attempt, job.restarts)
+
+    def enqueue_film(self, db: sa.Connection, project_id: str, film_id: str, run: int, leg: int) -> None:
+        """Starts the workflow of a leg of a film's run when the transaction of `db` commits."""
+        options: EnqueueOptions = {
+            "workflow_name": "run_film",
+            "queue_name": QUEUES["run_film"],
+            # A film that was deleted and made again counts its runs anew, and no id may be used twice.
+            "workflow_id": f"{project_id}/{film_id}.{run}.{leg}.{uuid4().hex[:12]}",
+            "app_version": VERSION,
+        }
+        self._opened().enqueue_in_transaction(db, options, project_id, film_id, run, leg)
 
     def pending(self, replica_ids: Sequence[str] | None) -> list[tuple[str, str]]:
         """Returns (workflow, replica) of what runs on these replicas, or on any. Blocks."""
@@ -106,29 +123,22 @@ class Engine:
         return self._client
 
     @asynccontextmanager
-    async def open(self, run_job: RunJob) -> AsyncIterator[None]:
+    async def open(self, run_job: RunJob, run_film: RunFilm) -> AsyncIterator[None]:
         """Starts the engine, which resumes what an earlier process left; on exit stops its workflows, then itself.
 
         On a shared database what it stopped goes back into the queue, for the other replicas.
         It records starts and ends of workflows in the loop's default executor, so nothing that may hang may run there.
         """
 
-        async def work(job_id: str, attempt: int, restarts: int) -> None:
-            if self._closing:
-                # Taken from the queue while the engine stops: left pending, for the next process to resume.
-                raise asyncio.CancelledError
-            task = asyncio.current_task()
-            assert task is not None
-            self._running.add(task)
-            try:
-                await run_job(job_id, attempt, restarts)
-            finally:
-                self._running.discard(task)
-
         try:
             await asyncio.to_thread(self._prepare)
-            for name in QUEUES:
-                DBOS.workflow(name=name, max_recovery_attempts=None)(_copy(work))
+            # DBOS keeps its registration on the function, so that each workflow has one of its own.
+            for name, work in (
+                ("run_job", self._owned(run_job)),
+                ("run_generation", self._owned(run_job)),
+                ("run_film", self._owned(run_film)),
+            ):
+                DBOS.workflow(name=name, max_recovery_attempts=None)(work)
             # In the loop's own thread, so that DBOS runs the workflows on this loop.
             DBOS.launch()
             yield
@@ -141,6 +151,23 @@ class Engine:
                 # What one of DBOS's threads has still taken out would go back to nobody, and stay open.
                 sa.event.listen(pool, "checkin", _shut)
                 pool.dispose()
+
+    def _owned(self, run: Callable[P, Awaitable[None]]) -> Callable[P, Awaitable[None]]:
+        """Returns a workflow that runs as a task which the engine stops."""
+
+        async def work(*args: P.args, **kwargs: P.kwargs) -> None:
+            if self._closing:
+                # Taken from the queue while the engine stops: left pending, for the next process to resume.
+                raise asyncio.CancelledError
+            task = asyncio.current_task()
+            assert task is not None
+            self._running.add(task)
+            try:
+                await run(*args, **kwargs)
+            finally:
+                self._running.discard(task)
+
+        return work
 
     async def leave(self) -> None:
         """Stops every workflow here, starts no more, and on a shared database hands all over; a second call waits.
@@ -195,10 +222,12 @@ class Engine:
             system_database_engine=clients,
         )
         # Before the launch, so that the queues are listened to at once.
-        for queue in set(QUEUES.values()) - {UNLISTED}:
+        for queue in set(QUEUES.values()).difference(UNLISTED):
             self._client.register_queue(queue, polling_interval_sec=QUEUE_POLL_SECONDS)
         # DBOS has no public call for a queue of one process; it makes those of its Kafka consumers so.
-        DBOS(config=config)._registry._register_internal_queue(UNLISTED, polling_interval_sec=QUEUE_POLL_SECONDS)
+        registry = DBOS(config=config)._registry
+        for queue in UNLISTED:
+            registry._register_internal_queue(queue, polling_interval_sec=QUEUE_POLL_SECONDS)
 
     async def _close(self) -> None:
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
@@ -246,15 +275,6 @@ class _Calm(logging.Filter):
             return False
         self._passed[kind] = now
         return True
-
-
-def _copy(run_job: RunJob) -> RunJob:
-    """Returns a function of its own: DBOS keeps its registration on the function."""
-
-    async def run(job_id: str, attempt: int, restarts: int) -> None:
-        await run_job(job_id, attempt, restarts)
-
-    return run
 
 
 def _workflow(job: Job) -> str:

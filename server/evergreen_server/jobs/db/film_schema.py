@@ -14,7 +14,8 @@ films = sa.Table(
     sa.Column("title", sa.String, nullable=False),
     sa.Column("scene_prefix", sa.String, nullable=False, comment="In lower case."),
     sa.Column("plan_revision", sa.Integer, nullable=False, comment="Of the newest plan."),
-    sa.Column("state", sa.String, nullable=False),
+    sa.Column("state", sa.String, nullable=False, comment="Of its newest run."),
+    sa.Column("run", sa.Integer, nullable=False, server_default="0", comment="The newest; 0 before the first."),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Index("films_by_prefix", "project_id", "scene_prefix", unique=True),
@@ -44,7 +45,7 @@ film_requests = sa.Table(
     sa.Column("request_id", sa.String, primary_key=True),
     sa.Column("digest", sa.String, nullable=False),
     sa.Column("film_id", sa.String, nullable=False),
-    sa.Column("plan_revision", sa.Integer, nullable=False, comment="That the request made."),
+    sa.Column("plan_revision", sa.Integer, nullable=False, comment="That the request made, or had carried out."),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     comment="Outlives the film, so that a late retry can never make it again.",
 )

@@ -323,7 +323,17 @@ film_runs = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("ended_at", sa.BigInteger),
+    sa.Column("request_id", sa.String, comment="Of the request that began it."),
     comment="Changed under the lock of the project alone.",
+)
+
+# Only runs that have not ended, which are few.
+sa.Index(
+    "film_runs_open",
+    film_runs.c.state,
+    film_runs.c.finish_by,
+    sqlite_where=film_runs.c.ended_at.is_(None),
+    postgresql_where=film_runs.c.ended_at.is_(None),
 )
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from evergreen.v1 import film_pb2
+from evergreen_server.film.errors import FilmNotFound
 from evergreen_server.film.model import PlannedScene
 from evergreen_server.film.plans.door import Films
-from evergreen_server.film.plans.errors import FilmNotFound
 from evergreen_server.film.plans.seen import Seen
 from evergreen_server.film.plans.store import FilmState
 from evergreen_server.ports.specs import FieldError, InvalidRequest

@@ -6,6 +6,10 @@ FilmError
   PlanChanged       the plan is not the one that the caller has read
   PlanDeleted       the request made a plan that is no longer kept
   FilmRequestReused the request_id belongs to another request
+  FilmBusy          a run of the film is on
+  RunNotFound       the film has no such run
+  RunDeleted        the request began a run that is no longer kept
+  RunChanged        the run is not as the caller has read it
   SceneTaken        a scene of the film belongs to another film, or to jobs
   ScriptRefused     the script has faults; each is named with its place
 """
@@ -61,6 +65,38 @@ class FilmRequestReused(FilmError):
     def __init__(self, film_id: str) -> None:
         super().__init__(f"request_id was used before with another request, for the film {film_id}")
         self.film_id = film_id
+
+
+class FilmBusy(FilmError):
+    """A run of the film is on."""
+
+    def __init__(self, film_id: str, state: str) -> None:
+        super().__init__(f"a run of the film {film_id} is {state}; wait for it, or cancel it")
+        self.film_id = film_id
+
+
+class RunNotFound(FilmError):
+    """The film has no such run."""
+
+    def __init__(self, film_id: str, run: int) -> None:
+        super().__init__(f"the film {film_id} has no run {run}")
+        self.run = run
+
+
+class RunDeleted(FilmError):
+    """The request was carried out before, and the run that it began was deleted with its film."""
+
+    def __init__(self, film_id: str) -> None:
+        super().__init__(f"the request began a run of the film {film_id}, which was deleted since")
+        self.film_id = film_id
+
+
+class RunChanged(FilmError):
+    """The run is not as the caller has read it. `revision` is the one that it has."""
+
+    def __init__(self, film_id: str, *, run: int, state: str, revision: int) -> None:
+        super().__init__(f"run {run} of the film {film_id} is {state} by now; read it, and decide again")
+        self.revision = revision
 
 
 class SceneTaken(FilmError):

@@ -1,0 +1,85 @@
+"""What a run may still cost: the price of every output that it may have made, by what is there now. Pure."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from evergreen_server.film.digests import Currency, Redo, Standing
+from evergreen_server.film.model import OutputKind, Plan
+from evergreen_server.film.models import FilmModels
+from evergreen_server.film.quote import DailyLimits, quote
+from evergreen_server.film.runs.deciding import FilmStage, Item, statuses
+from evergreen_server.film.runs.looking import Look, Store, look
+from evergreen_server.film.runs.queries import Made
+from evergreen_server.film.runs.run import FilmRun
+from evergreen_server.film.statuses import Status
+from evergreen_server.jobs.model.states import FINAL, State
+
+__all__ = ["Needed", "needed_by", "takes_after"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needed:
+    """What a run still needs, at the most."""
+
+    millicredits: int
+    unpriced: tuple[str, ...]
+    """The shots and lines of which an output has no known price."""
+    blocked: tuple[str, ...]
+    """The shots and lines of which nobody can tell whether an output is there."""
+
+
+def needed_by(run: FilmRun, plan: Plan, models: FilmModels, *, made: Made, store: Store) -> Needed:
+    """Returns what a run still needs for a plan. Takes up to half a second."""
+    seen = look(run, plan, models, outputs=made.outputs, jobs=made.jobs, store=store)
+    found = statuses(seen.items)
+    standings = {item.key: _standing(run, item, found[item.key]) for item in seen.items}
+    quoted = quote(
+        plan,
+        models,
+        standings,
+        measured=seen.measured,
+        spent={},
+        limits=DailyLimits(),
+        redo=run.terms.redo,
+        files=store.files,
+    )
+    of_run = [item for item in quoted.items if not item.reused and _makes(run, item.kind)]
+    return Needed(
+        millicredits=sum(item.millicredits or 0 for item in of_run),
+        unpriced=tuple(dict.fromkeys(item.item_id for item in of_run if item.millicredits is None)),
+        blocked=tuple(_blocked(seen, found)),
+    )
+
+
+def takes_after(run: FilmRun, made: Made) -> dict[str, int]:
+    """Returns by the base of what a run asks about, and whose job has ended, the take that an approval has it make."""
+    asked = {trouble.job_id for trouble in run.troubles if trouble.job_id}
+    ended = {job_id for job_id in asked if (job := made.jobs.get(job_id)) is None or _failed(job.state)}
+    return {output.base: output.take + 1 for output in made.outputs if output.job_id in ended}
+
+
+def _failed(state: State) -> bool:
+    return state in FINAL and state is not State.SUCCEEDED
+
+
+def _standing(run: FilmRun, item: Item, status: Status) -> Standing:
+    """Returns how an output stands for the quote: whether the run has a job accepted for it, as far as is known."""
+    match status:
+        case Status.READY:
+            return Standing(currency=Currency.MISSING)
+        case Status.WAITS:
+            # What is there is not made anew for what it is made from, where only what is missing is wanted.
+            kept = item.older and run.terms.redo is Redo.MISSING
+            return Standing(currency=Currency.STALE if kept else Currency.MISSING)
+        case _:
+            return Standing(currency=Currency.CURRENT)
+
+
+def _makes(run: FilmRun, kind: OutputKind) -> bool:
+    return kind is not OutputKind.CLIP or run.terms.stop_after is not FilmStage.STORYBOARD
+
+
+def _blocked(seen: Look, found: Mapping[str, Status]) -> Iterator[str]:
+    for item in seen.items:
+        if found[item.key] is Status.BLOCKED:
+            yield item.key.rpartition("/")[0]

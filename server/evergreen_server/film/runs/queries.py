@@ -1,0 +1,130 @@
+"""What is read of runs within a transaction, and how those of a film are found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+
+from evergreen_server.film.errors import FilmNotFound, FilmRequestReused, PlanChanged, RunDeleted, RunNotFound
+from evergreen_server.film.model import FilmRequest
+from evergreen_server.film.runs.rows import FilmOutput, output_of, run_of
+from evergreen_server.film.runs.run import ENDED, WAITS_FOR_PEOPLE, FilmRun, RunState
+from evergreen_server.jobs.db.film_schema import film_requests, films
+from evergreen_server.jobs.db.mapping import job_from_row, to_micros
+from evergreen_server.jobs.db.schema import film_outputs, film_runs, jobs
+from evergreen_server.jobs.model.job import Job
+
+__all__ = [
+    "Made",
+    "RunKey",
+    "check_plan",
+    "expired",
+    "find_run",
+    "get_run",
+    "last_run",
+    "left_by",
+    "made_of",
+    "of_film",
+]
+
+RunKey = tuple[str, str, int]
+
+_UNDER_WAY: Final = frozenset(RunState) - WAITS_FOR_PEOPLE - ENDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Made:
+    """The outputs of a film by any of its runs, and their jobs that are still kept."""
+
+    outputs: tuple[FilmOutput, ...]
+    """Those whose file is there last, by the time when it came."""
+    jobs: Mapping[str, Job]
+
+
+def made_of(db: sa.Connection, project_id: str, film_id: str) -> Made:
+    """Returns what the runs of a film had made, or are having made."""
+    query = sa.select(film_outputs).where(*of_film(film_outputs, project_id, film_id))
+    outputs = [
+        output_of(row) for row in db.execute(query.order_by(film_outputs.c.made_at, film_outputs.c.take)).mappings()
+    ]
+    # By the film's jobs, which an index has, and not by thousands of ids.
+    children = sa.select(jobs).where(jobs.c.project_id == project_id, jobs.c.film_id == film_id)
+    found = {row["job_id"]: job_from_row(row) for row in db.execute(children).mappings()}
+    outputs.sort(key=lambda output: output.source is not None)
+    return Made(outputs=tuple(outputs), jobs=found)
+
+
+def last_run(db: sa.Connection, project_id: str, film_id: str) -> FilmRun | None:
+    """Returns the newest run of a film; None if it has none."""
+    query = sa.select(film_runs).where(*of_film(film_runs, project_id, film_id)).order_by(film_runs.c.run.desc())
+    row = db.execute(query.limit(1)).mappings().one_or_none()
+    return None if row is None else run_of(row)
+
+
+def get_run(db: sa.Connection, project_id: str, film_id: str, run: int) -> FilmRun:
+    """Returns a run. Raises RunNotFound."""
+    query = sa.select(film_runs).where(*of_film(film_runs, project_id, film_id), film_runs.c.run == run)
+    row = db.execute(query).mappings().one_or_none()
+    if row is None:
+        raise RunNotFound(film_id, run)
+    return run_of(row)
+
+
+def find_run(db: sa.Connection, project_id: str, request: FilmRequest) -> FilmRun | None:
+    """Returns the run that a request has begun; None if it began none. Raises FilmRequestReused, RunDeleted."""
+    of_request = film_requests.c.project_id == project_id, film_requests.c.request_id == request.request_id
+    known = db.execute(sa.select(film_requests).where(*of_request)).one_or_none()
+    if known is None:
+        return None
+    if known.digest != request.digest:
+        raise FilmRequestReused(known.film_id)
+    # By the request, since a film that was deleted and made again counts its runs anew.
+    begun = film_runs.c.request_id == request.request_id
+    query = sa.select(film_runs).where(*of_film(film_runs, project_id, known.film_id), begun)
+    row = db.execute(query).mappings().one_or_none()
+    if row is None:
+        raise RunDeleted(known.film_id)
+    return run_of(row)
+
+
+def check_plan(
+    db: sa.Connection, project_id: str, film_id: str, *, plan_revision: int, planned_at: datetime | None = None
+) -> None:
+    """Raises FilmNotFound, or PlanChanged if the film's newest plan is another one.
+
+    `planned_at` is when the film was first planned: one that was deleted and made again is another.
+    """
+    row = db.execute(sa.select(films).where(*of_film(films, project_id, film_id))).one_or_none()
+    if row is None:
+        raise FilmNotFound(project_id, film_id)
+    again = planned_at is not None and row.created_at != to_micros(planned_at)
+    if again or row.plan_revision != plan_revision:
+        raise PlanChanged(film_id, expected=plan_revision, present=row.plan_revision)
+
+
+def expired(before: datetime, *, most: int) -> "sa.Select[str, str, int]":
+    """Returns the query for runs that wait for people, and that were to be over before a time; the oldest first."""
+    query = sa.select(film_runs.c.project_id, film_runs.c.film_id, film_runs.c.run).where(
+        # As the index says, word for word.
+        film_runs.c.ended_at.is_(None),
+        film_runs.c.finish_by.is_not(None),
+        film_runs.c.finish_by <= to_micros(before),
+        film_runs.c.state.in_([state.value for state in sorted(WAITS_FOR_PEOPLE)]),
+    )
+    return query.order_by(film_runs.c.finish_by).limit(most)
+
+
+def left_by(replica_id: str) -> "sa.Select[str, str, int, int]":
+    """Returns the query for the runs, with their legs, that should run on a replica and do not wait for people."""
+    return sa.select(film_runs.c.project_id, film_runs.c.film_id, film_runs.c.run, film_runs.c.leg).where(
+        film_runs.c.ended_at.is_(None),
+        film_runs.c.replica == replica_id,
+        film_runs.c.state.in_([state.value for state in sorted(_UNDER_WAY)]),
+    )
+
+
+def of_film(table: sa.Table, project_id: str, film_id: str) -> "Sequence[sa.ColumnElement[bool]]":
+    """Returns the conditions for the rows of a film."""
+    return table.c.project_id == project_id, table.c.film_id == film_id
