@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from evergreen.v1 import video_pb2
+from tests.rpc.refusals import metadata_of
 from tests.rpc.watching import PROGRESS, SNAPSHOT, changes, recorded, until_checkpoint, whole
 from tests.serving import FINAL, Api, Control, reason_of, request, violations_of
 
@@ -246,6 +247,8 @@ async def test_a_cursor_whose_history_was_dropped_is_out_of_range(api: Api, tmp_
 
     assert error.code() is grpc.StatusCode.OUT_OF_RANGE
     assert reason_of(error) == "CURSOR_COMPACTED"
+    # The oldest cursor with which the rest can be watched, as just now.
+    assert metadata_of(error) == {"compacted_revision": "3"}
     assert changes(kept) == recorded(tmp_path / "data", after=3)
 
 

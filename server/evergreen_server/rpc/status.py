@@ -203,6 +203,11 @@ def _mixed(exc: MixedProjects) -> Status:
     return _invalid(InvalidRequest([FieldError(field="job_ids", description=str(exc))]))
 
 
+def _compacted(exc: CursorCompacted) -> Status:
+    metadata = {"compacted_revision": str(exc.compacted)}
+    return Status(code=grpc.StatusCode.OUT_OF_RANGE, message=str(exc), reason="CURSOR_COMPACTED", metadata=metadata)
+
+
 def _full(exc: QueueFull) -> Status:
     return Status(
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -241,7 +246,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     CreditsExceeded: _over_limit,
     ProjectCreditsExceeded: _over_cap,
     CursorAhead: _as(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_AHEAD"),
-    CursorCompacted: _as(grpc.StatusCode.OUT_OF_RANGE, "CURSOR_COMPACTED"),
+    CursorCompacted: _compacted,
     MixedProjects: _mixed,
     Draining: _as(grpc.StatusCode.UNAVAILABLE, "DRAINING", retry=True),
     # Without a delay: the caller has no reason to wait.

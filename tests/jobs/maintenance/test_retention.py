@@ -187,8 +187,10 @@ async def test_old_events_go_in_batches_and_leave_no_gap(case: Case) -> None:
 
     assert (removed.events, again.events) == (10, 0)
     assert await case.watched(after=10, until="checkpoint") == ["CREATED new 11", "FAILED new 12", "checkpoint 12"]
-    with pytest.raises(CursorCompacted):
+    with pytest.raises(CursorCompacted) as refused:
         await case.watched(after=9, until="checkpoint")
+    # The oldest cursor that is valid.
+    assert refused.value.compacted == 10
 
 
 async def test_a_clock_set_back_keeps_an_event_that_would_leave_a_gap(case: Case) -> None:

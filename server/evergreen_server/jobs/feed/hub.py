@@ -40,7 +40,11 @@ class CursorAhead(JobError):
 
 
 class CursorCompacted(JobError):
-    """The history that the cursor needs is no longer kept."""
+    """The history that the cursor needs is no longer kept. `compacted` is the oldest cursor that is still valid."""
+
+    def __init__(self, compacted: int) -> None:
+        super().__init__(f"events up to revision {compacted} are no longer kept")
+        self.compacted = compacted
 
 
 class Draining(JobError):
@@ -292,4 +296,4 @@ async def _wake(watchers: Iterable[Watcher]) -> None:
 
 def _check_kept(cursor: int, compacted: int) -> None:
     if cursor < compacted:
-        raise CursorCompacted(f"events up to revision {compacted} are no longer kept")
+        raise CursorCompacted(compacted)
