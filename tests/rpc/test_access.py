@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 import grpc
@@ -111,6 +112,33 @@ async def test_every_method_of_every_service_asks_for_the_right_that_the_table_n
                 assert denied is (right is rule.right), (method.full_name, right)
             allowed, _ = await code_of(api, method, admin)
             assert allowed not in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+
+
+async def test_any_token_may_ask_who_it_is(tmp_path: Path, sandbox: Control, tokens: Tokens, admin: str) -> None:
+    few = tokens.give("few", projects=["other", "film"], rights="admin")
+    ask = video_pb2.GetCallerRequest()
+    async with serving(tmp_path / "data", sandbox.url, EVERGREEN_TOKENS_FILE=str(tokens.path)) as api:
+        limited = await api.video.GetCaller(ask, metadata=bearer(few))
+        operator = await api.video.GetCaller(ask, metadata=bearer(admin))
+
+    installed = version("evergreen-video")
+    assert limited == video_pb2.GetCallerResponse(
+        name="few", rights=["RIGHT_ADMIN"], projects=["film", "other"], tokens_required=True, version=installed
+    )
+    every = ["RIGHT_READ", "RIGHT_WRITE", "RIGHT_ADMIN"]
+    assert operator == video_pb2.GetCallerResponse(
+        name="operator", rights=every, all_projects=True, tokens_required=True, version=installed
+    )
+
+
+async def test_without_a_tokens_file_everybody_is_told_that_they_may_do_everything(
+    tmp_path: Path, sandbox: Control
+) -> None:
+    async with serving(tmp_path / "data", sandbox.url) as api:
+        told = await api.video.GetCaller(video_pb2.GetCallerRequest(), metadata=bearer("evg_whatever"))
+
+    assert (told.name, told.all_projects, told.tokens_required) == ("", True, False)
+    assert list(told.rights) == [number for number in video_pb2.Right.values() if number]
 
 
 async def test_a_method_that_is_not_in_the_table_is_refused_to_every_token(tokens: Tokens, admin: str) -> None:

@@ -64,6 +64,7 @@ async def test_buf_curl_generates_watches_and_reads_a_job(api: Api, sandbox: Con
         ("ListVideos", {"project_id": "film"}),
         ("ListModels", {}),
         ("GetAccount", {}),
+        ("GetCaller", {}),
     ):
         code, answers = await buf_curl(address, f"VideoService/{method}", body)
         assert code == 0, answers
@@ -136,5 +137,5 @@ def test_every_method_of_the_contract_is_tried_above() -> None:
 
     assert methods == {
         *("GenerateVideo", "GetStatus", "WatchProgress", "CancelVideo", "ListVideos"),
-        *("ResolveSubmission", "ListModels", "GetAccount", "Generate"),
+        *("ResolveSubmission", "ListModels", "GetAccount", "GetCaller", "Generate"),
     }

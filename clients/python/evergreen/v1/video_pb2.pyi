@@ -393,6 +393,34 @@ OPERATION_AVATAR_VIDEOS: Operation.ValueType  # 16
 """Lets an avatar speak: `GenerateRequest.avatar_video`."""
 Global___Operation: _TypeAlias = Operation  # noqa: Y015
 
+class _Right:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Right.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RIGHT_UNSPECIFIED: _Right.ValueType  # 0
+    """Never sent."""
+    RIGHT_READ: _Right.ValueType  # 1
+    """See jobs, scenes, films and models, watch, and download."""
+    RIGHT_WRITE: _Right.ValueType  # 2
+    """Request, cancel, upload, edit and delete."""
+    RIGHT_ADMIN: _Right.ValueType  # 3
+    """Resolve unknown submissions, and see the account."""
+
+class Right(_Right, metaclass=_RightEnumTypeWrapper):
+    """What a token may do in its projects. None includes another."""
+
+RIGHT_UNSPECIFIED: Right.ValueType  # 0
+"""Never sent."""
+RIGHT_READ: Right.ValueType  # 1
+"""See jobs, scenes, films and models, watch, and download."""
+RIGHT_WRITE: Right.ValueType  # 2
+"""Request, cancel, upload, edit and delete."""
+RIGHT_ADMIN: Right.ValueType  # 3
+"""Resolve unknown submissions, and see the account."""
+Global___Right: _TypeAlias = Right  # noqa: Y015
+
 class _MediaKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -2647,3 +2675,66 @@ class ModelUsage(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_daily) -> _WhichOneofReturnType__max_daily | None: ...
 
 Global___ModelUsage: _TypeAlias = ModelUsage  # noqa: Y015
+
+@_typing.final
+class GetCallerRequest(_message.Message):
+    """Request for `GetCaller`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCallerRequest: _TypeAlias = GetCallerRequest  # noqa: Y015
+
+@_typing.final
+class GetCallerResponse(_message.Message):
+    """Response of `GetCaller`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RIGHTS_FIELD_NUMBER: _builtins.int
+    ALL_PROJECTS_FIELD_NUMBER: _builtins.int
+    PROJECTS_FIELD_NUMBER: _builtins.int
+    TOKENS_REQUIRED_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The token's name in the server's tokens file. Empty if the server requires no tokens."""
+    all_projects: _builtins.bool
+    """Whether the caller's projects are all projects, those to come too. Then `projects` is empty."""
+    tokens_required: _builtins.bool
+    """Whether the server requires a token for every call. If it does not, everybody may do everything."""
+    version: _builtins.str
+    """The version of the server, such as `0.1.0`."""
+    @_builtins.property
+    def rights(self) -> _containers.RepeatedScalarFieldContainer[Global___Right.ValueType]:
+        """What the caller may do, in its projects. All rights if the server requires no tokens."""
+
+    @_builtins.property
+    def projects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The caller's projects, in order, whether they exist yet or not."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        rights: _abc.Iterable[Global___Right.ValueType] | None = ...,
+        all_projects: _builtins.bool = ...,
+        projects: _abc.Iterable[_builtins.str] | None = ...,
+        tokens_required: _builtins.bool = ...,
+        version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_projects", b"all_projects", "name", b"name", "projects", b"projects", "rights", b"rights", "tokens_required", b"tokens_required", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetCallerResponse: _TypeAlias = GetCallerResponse  # noqa: Y015

@@ -61,7 +61,7 @@ class VideoServiceStub(object):
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider rejects the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: it belongs to another project, or the data was restored | watch again without a cursor |
-    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
+    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept; metadata `compacted_revision` is the oldest cursor that is valid | watch again without a cursor, or from that one |
     | `UNAVAILABLE` | `DRAINING` | this server is stopping, or asks the client to reopen the watch | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call needs the provider, which does not answer | call again |
@@ -128,6 +128,11 @@ class VideoServiceStub(object):
                 request_serializer=evergreen_dot_v1_dot_video__pb2.GetAccountRequest.SerializeToString,
                 response_deserializer=evergreen_dot_v1_dot_video__pb2.GetAccountResponse.FromString,
                 _registered_method=True)
+        self.GetCaller = channel.unary_unary(
+                '/evergreen.v1.VideoService/GetCaller',
+                request_serializer=evergreen_dot_v1_dot_video__pb2.GetCallerRequest.SerializeToString,
+                response_deserializer=evergreen_dot_v1_dot_video__pb2.GetCallerResponse.FromString,
+                _registered_method=True)
 
 
 class VideoServiceServicer(object):
@@ -166,7 +171,7 @@ class VideoServiceServicer(object):
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider rejects the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: it belongs to another project, or the data was restored | watch again without a cursor |
-    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
+    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept; metadata `compacted_revision` is the oldest cursor that is valid | watch again without a cursor, or from that one |
     | `UNAVAILABLE` | `DRAINING` | this server is stopping, or asks the client to reopen the watch | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call needs the provider, which does not answer | call again |
@@ -333,6 +338,16 @@ class VideoServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetCaller(self, request, context):
+        """Returns who the caller is to this server: the token's name, its rights and its projects. Any token may ask.
+
+        * `UNAUTHENTICATED`, `TOKEN_REQUIRED` or `TOKEN_INVALID`: the server requires a token, and the call has none, or
+        none that is valid.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_VideoServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -381,6 +396,11 @@ def add_VideoServiceServicer_to_server(servicer, server):
                     request_deserializer=evergreen_dot_v1_dot_video__pb2.GetAccountRequest.FromString,
                     response_serializer=evergreen_dot_v1_dot_video__pb2.GetAccountResponse.SerializeToString,
             ),
+            'GetCaller': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCaller,
+                    request_deserializer=evergreen_dot_v1_dot_video__pb2.GetCallerRequest.FromString,
+                    response_serializer=evergreen_dot_v1_dot_video__pb2.GetCallerResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'evergreen.v1.VideoService', rpc_method_handlers)
@@ -425,7 +445,7 @@ class VideoService(object):
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider rejects the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: it belongs to another project, or the data was restored | watch again without a cursor |
-    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
+    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept; metadata `compacted_revision` is the oldest cursor that is valid | watch again without a cursor, or from that one |
     | `UNAVAILABLE` | `DRAINING` | this server is stopping, or asks the client to reopen the watch | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call needs the provider, which does not answer | call again |
@@ -674,6 +694,33 @@ class VideoService(object):
             '/evergreen.v1.VideoService/GetAccount',
             evergreen_dot_v1_dot_video__pb2.GetAccountRequest.SerializeToString,
             evergreen_dot_v1_dot_video__pb2.GetAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCaller(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/evergreen.v1.VideoService/GetCaller',
+            evergreen_dot_v1_dot_video__pb2.GetCallerRequest.SerializeToString,
+            evergreen_dot_v1_dot_video__pb2.GetCallerResponse.FromString,
             options,
             channel_credentials,
             insecure,

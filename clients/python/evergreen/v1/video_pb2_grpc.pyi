@@ -62,7 +62,7 @@ class VideoServiceStub:
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider rejects the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: it belongs to another project, or the data was restored | watch again without a cursor |
-    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
+    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept; metadata `compacted_revision` is the oldest cursor that is valid | watch again without a cursor, or from that one |
     | `UNAVAILABLE` | `DRAINING` | this server is stopping, or asks the client to reopen the watch | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call needs the provider, which does not answer | call again |
@@ -197,6 +197,12 @@ class VideoServiceStub:
       operator.
     * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: the provider does not answer; call again.
     """
+    GetCaller: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetCallerRequest, _video_pb2.GetCallerResponse]
+    """Returns who the caller is to this server: the token's name, its rights and its projects. Any token may ask.
+
+    * `UNAUTHENTICATED`, `TOKEN_REQUIRED` or `TOKEN_INVALID`: the server requires a token, and the call has none, or
+      none that is valid.
+    """
 
 @_typing.type_check_only
 class VideoServiceAsyncStub(VideoServiceStub):
@@ -235,7 +241,7 @@ class VideoServiceAsyncStub(VideoServiceStub):
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider rejects the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: it belongs to another project, or the data was restored | watch again without a cursor |
-    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
+    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept; metadata `compacted_revision` is the oldest cursor that is valid | watch again without a cursor, or from that one |
     | `UNAVAILABLE` | `DRAINING` | this server is stopping, or asks the client to reopen the watch | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call needs the provider, which does not answer | call again |
@@ -367,6 +373,12 @@ class VideoServiceAsyncStub(VideoServiceStub):
       operator.
     * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: the provider does not answer; call again.
     """
+    GetCaller: _aio.UnaryUnaryMultiCallable[_video_pb2.GetCallerRequest, _video_pb2.GetCallerResponse]  # type: ignore[assignment]
+    """Returns who the caller is to this server: the token's name, its rights and its projects. Any token may ask.
+
+    * `UNAUTHENTICATED`, `TOKEN_REQUIRED` or `TOKEN_INVALID`: the server requires a token, and the call has none, or
+      none that is valid.
+    """
 
 class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     """Generates videos, pictures, speech and sounds, and reports their progress.
@@ -404,7 +416,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     | `FAILED_PRECONDITION` | `PROVIDER_TASK_TAKEN` | the task belongs to another job | check the id |
     | `FAILED_PRECONDITION` | `PROVIDER_UNAUTHORIZED` | the provider rejects the service's key | tell the operator |
     | `OUT_OF_RANGE` | `CURSOR_AHEAD` | the cursor is ahead of the project: it belongs to another project, or the data was restored | watch again without a cursor |
-    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept | watch again without a cursor |
+    | `OUT_OF_RANGE` | `CURSOR_COMPACTED` | events after the cursor are no longer kept; metadata `compacted_revision` is the oldest cursor that is valid | watch again without a cursor, or from that one |
     | `UNAVAILABLE` | `DRAINING` | this server is stopping, or asks the client to reopen the watch | call again; a watch resumes from its cursor |
     | `UNAVAILABLE` | `STORAGE_UNAVAILABLE` | the database or the file storage does not answer | call again with the same request_id |
     | `UNAVAILABLE` | `PROVIDER_UNAVAILABLE` | the call needs the provider, which does not answer | call again |
@@ -587,6 +599,18 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider rejects the service's key; tell the
           operator.
         * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: the provider does not answer; call again.
+        """
+
+    @_abc_1.abstractmethod
+    def GetCaller(
+        self,
+        request: _video_pb2.GetCallerRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_video_pb2.GetCallerResponse, _abc.Awaitable[_video_pb2.GetCallerResponse]]:
+        """Returns who the caller is to this server: the token's name, its rights and its projects. Any token may ask.
+
+        * `UNAUTHENTICATED`, `TOKEN_REQUIRED` or `TOKEN_INVALID`: the server requires a token, and the call has none, or
+          none that is valid.
         """
 
 def add_VideoServiceServicer_to_server(servicer: VideoServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,7 +1,15 @@
-"""Checks the fields by which SceneService names scenes and assets."""
+"""Checks fields that several calls have: names of scenes and assets, and kinds of what is made."""
 
-from evergreen_server.ports.specs import FieldError
+from collections.abc import Mapping, Sequence
+
+from evergreen.v1 import video_pb2
+from evergreen_server.ports.specs import FieldError, MediaKind
 from evergreen_storage import id_error, path_error
+
+KINDS: Mapping[int, MediaKind] = {
+    number: MediaKind[name.removeprefix("MEDIA_KIND_")] for name, number in video_pb2.MediaKind.items() if number
+}
+VIDEOS = frozenset({MediaKind.VIDEO})
 
 
 def scene_errors(project_id: str, scene_id: str | None, *, prefix: str = "") -> list[FieldError]:
@@ -25,3 +33,14 @@ def asset_errors(
         text = "the folder metadata is written by the service alone"
         field_errors.append(FieldError(field=f"{prefix}path", description=text))
     return field_errors
+
+
+def read_kinds(numbers: Sequence[int], field_errors: list[FieldError]) -> frozenset[MediaKind]:
+    """Returns the kinds that are asked for: videos only, if none are; adds an error for each that is none."""
+    text = f"must be one of {', '.join(MediaKind)}"
+    field_errors += [
+        FieldError(field=f"kinds[{place}]", description=text)
+        for place, number in enumerate(numbers)
+        if number not in KINDS
+    ]
+    return frozenset(KINDS[number] for number in numbers if number in KINDS) or VIDEOS

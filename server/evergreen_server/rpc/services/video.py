@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import commands
@@ -17,19 +17,16 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.provider import Provider
-from evergreen_server.ports.specs import CLIPS, FieldError, InvalidRequest, MediaKind, Operation, kind_made
+from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.access.policy import Caller
 from evergreen_server.rpc.handlers import Context
-from evergreen_server.rpc.messages.convert import (
-    account_message,
-    forecast_message,
-    job_message,
-    model_message,
-)
+from evergreen_server.rpc.messages.convert import forecast_message, job_message
+from evergreen_server.rpc.messages.fields import VIDEOS, read_kinds
 from evergreen_server.rpc.messages.operations import named
 from evergreen_server.rpc.messages.paging import make_token, read_token
 from evergreen_server.rpc.messages.requests import read_generate_request, read_request
 from evergreen_server.rpc.messages.values import credits_of
+from evergreen_server.rpc.services.overview import OverviewMethods
 from evergreen_server.rpc.status_cache import StatusCache
 from evergreen_server.rpc.streams import Streams
 from evergreen_storage import id_error
@@ -42,14 +39,10 @@ MAX_WATCHED = 1000
 STATES: Mapping[int, State] = {
     number: State[name.removeprefix("JOB_STATE_")] for name, number in video_pb2.JobState.items() if number
 }
-KINDS: Mapping[int, MediaKind] = {
-    number: MediaKind[name.removeprefix("MEDIA_KIND_")] for name, number in video_pb2.MediaKind.items() if number
-}
-VIDEOS = frozenset({MediaKind.VIDEO})
 TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
-class VideoService:
+class VideoService(OverviewMethods):
     """The methods of evergreen.v1.VideoService; each may raise any exception of the error table."""
 
     def __init__(
@@ -67,12 +60,10 @@ class VideoService:
         watches: Streams,
         watch_seconds: Callable[[], float] = lambda: math.inf,
     ) -> None:
-        self._store = store
+        super().__init__(store=store, account=account, models=models)
         self._tasks = tasks
         self._hub = hub
         self._provider = provider
-        self._account = account
-        self._models = models
         self._intake = intake
         self._statuses = statuses
         self._forecasts = forecasts
@@ -148,7 +139,7 @@ class VideoService:
         after = message.after_revision if message.HasField("after_revision") else None
         if after is not None and after < 0:
             field_errors.append(FieldError(field="after_revision", description="must not be negative"))
-        kinds = _kinds(message.kinds, field_errors)
+        kinds = read_kinds(message.kinds, field_errors)
         if field_errors:
             raise InvalidRequest(field_errors)
         for job_id in message.job_ids:
@@ -188,7 +179,7 @@ class VideoService:
                 states.add(STATES[state])
             else:
                 field_errors.append(FieldError(field=f"states[{number}]", description="not a state"))
-        kinds = _kinds(message.kinds, field_errors)
+        kinds = read_kinds(message.kinds, field_errors)
         scope = f"{message.project_id}/{message.scene_id}/{','.join(sorted(states))}"
         if kinds != VIDEOS:
             scope += f"/{','.join(sorted(kinds))}"
@@ -249,34 +240,6 @@ class VideoService:
             message.provider_task_id,
         )
         return video_pb2.ResolveSubmissionResponse(job=job_message(job, whole=True))
-
-    async def ListModels(self, message: video_pb2.ListModelsRequest, _context: Context) -> video_pb2.ListModelsResponse:
-        field_errors: list[FieldError] = []
-        kinds = _kinds(message.kinds, field_errors)
-        if field_errors:
-            raise InvalidRequest(field_errors)
-        # Clients of the release before know no other video than a clip.
-        made = {operation for operation in Operation if kind_made(operation) in kinds} if message.kinds else CLIPS
-        models = [model_message(info, made) for info in self._models.models()]
-        return video_pb2.ListModelsResponse(models=[model for model in models if model.rules])
-
-    async def GetAccount(self, message: video_pb2.GetAccountRequest, _context: Context) -> video_pb2.GetAccountResponse:
-        project_id = message.project_id
-        if project_id and (text := id_error("project", project_id)):
-            raise InvalidRequest([FieldError(field="project_id", description=text)])
-        account, totals = await self._account.read(), await self._store.totals(project_id)
-        return account_message(account, totals, cap=self._store.cap(project_id) if project_id else None)
-
-
-def _kinds(numbers: Sequence[int], field_errors: list[FieldError]) -> frozenset[MediaKind]:
-    """Returns the kinds that are asked for: videos only, if none are; adds an error for each that is none."""
-    text = f"must be one of {', '.join(MediaKind)}"
-    field_errors += [
-        FieldError(field=f"kinds[{place}]", description=text)
-        for place, number in enumerate(numbers)
-        if number not in KINDS
-    ]
-    return frozenset(KINDS[number] for number in numbers if number in KINDS) or VIDEOS
 
 
 def _check_id(job_id: str) -> None:

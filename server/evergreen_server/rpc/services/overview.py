@@ -1,0 +1,58 @@
+"""What VideoService tells about itself and its caller, rather than about a job."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+
+from evergreen.v1 import video_pb2
+from evergreen_server.jobs.admission.account import AccountReader
+from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.ports.catalog import ModelTable
+from evergreen_server.ports.specs import CLIPS, FieldError, InvalidRequest, Operation, kind_made
+from evergreen_server.rpc.access.policy import ANYONE, Right
+from evergreen_server.rpc.handlers import Context
+from evergreen_server.rpc.messages.convert import account_message, model_message
+from evergreen_server.rpc.messages.fields import read_kinds
+from evergreen_storage import id_error
+
+DISTRIBUTION = "evergreen-video"
+RIGHTS: Mapping[Right, video_pb2.Right.ValueType] = {
+    right: video_pb2.Right.Value(f"RIGHT_{right.name}") for right in Right
+}
+
+
+class OverviewMethods:
+    """Methods of evergreen.v1.VideoService; each may raise any exception of the error table."""
+
+    def __init__(self, *, store: JobStore, account: AccountReader, models: ModelTable) -> None:
+        self._store = store
+        self._account = account
+        self._models = models
+        self._version = version(DISTRIBUTION)
+
+    async def ListModels(self, message: video_pb2.ListModelsRequest, _context: Context) -> video_pb2.ListModelsResponse:
+        field_errors: list[FieldError] = []
+        kinds = read_kinds(message.kinds, field_errors)
+        if field_errors:
+            raise InvalidRequest(field_errors)
+        # Clients of the release before know no other video than a clip.
+        made = {operation for operation in Operation if kind_made(operation) in kinds} if message.kinds else CLIPS
+        models = [model_message(info, made) for info in self._models.models()]
+        return video_pb2.ListModelsResponse(models=[model for model in models if model.rules])
+
+    async def GetAccount(self, message: video_pb2.GetAccountRequest, _context: Context) -> video_pb2.GetAccountResponse:
+        project_id = message.project_id
+        if project_id and (text := id_error("project", project_id)):
+            raise InvalidRequest([FieldError(field="project_id", description=text)])
+        account, totals = await self._account.read(), await self._store.totals(project_id)
+        return account_message(account, totals, cap=self._store.cap(project_id) if project_id else None)
+
+    async def GetCaller(self, _message: video_pb2.GetCallerRequest, context: Context) -> video_pb2.GetCallerResponse:
+        caller = context.caller
+        return video_pb2.GetCallerResponse(
+            name=caller.name,
+            rights=[RIGHTS[right] for right in Right if right in caller.rights],
+            all_projects=caller.projects is None,
+            projects=sorted(caller.projects or ()),
+            tokens_required=caller is not ANYONE,
+            version=self._version,
+        )
