@@ -6,7 +6,15 @@ from typing import Final
 
 from evergreen_server.film.model import MAX_PROFILES
 from evergreen_server.ports.specs import FieldError
-from evergreen_server.ports.timeline import Captions, Fit, Profile
+from evergreen_server.ports.timeline import (
+    FRAME_RATES,
+    LOUDNESS_LUFS,
+    RATE_FACTORS,
+    SIDES,
+    Captions,
+    Fit,
+    Profile,
+)
 from evergreen_storage.keys import id_error
 
 __all__ = ["KNOWN", "profiles_of", "shape_of", "suggested"]
@@ -21,10 +29,6 @@ KNOWN: Final[Mapping[str, tuple[int, int]]] = {
 }
 """Width and height in pixels."""
 
-_SIDES: Final = (64, 4096)
-_FPS: Final = (1, 60)
-_LUFS: Final = (-40.0, -5.0)
-_CRF: Final = (0, 51)
 _SHORT_SIDE: Final = 720
 
 
@@ -41,7 +45,7 @@ def suggested(aspect: str) -> Profile:
         if abs(width / height - shape_of(aspect)) < 0.01:
             return Profile(name=name, width=width, height=height)
     shape = shape_of(aspect)
-    long = min(_SIDES[1], 2 * round(_SHORT_SIDE * max(shape, 1 / shape) / 2))
+    long = min(SIDES[1], 2 * round(_SHORT_SIDE * max(shape, 1 / shape) / 2))
     if shape > 1:
         return Profile(name="wide", width=long, height=_SHORT_SIDE)
     return Profile(name="tall", width=_SHORT_SIDE, height=long)
@@ -99,9 +103,13 @@ def _faults(one: Mapping[str, object], at: str) -> Iterator[FieldError]:
             known = ", ".join(KNOWN)
             text = f"Required, unless the name is one of {known}."
             yield FieldError(field=f"{at}.{side}", description=text)
-        elif size and not (_SIDES[0] <= size <= _SIDES[1] and size % 2 == 0):
-            yield FieldError(field=f"{at}.{side}", description=f"An even number from {_SIDES[0]} to {_SIDES[1]}.")
-    for member, (low, high), whole in (("fps", _FPS, True), ("loudness_lufs", _LUFS, False), ("crf", _CRF, True)):
+        elif size and not (SIDES[0] <= size <= SIDES[1] and size % 2 == 0):
+            yield FieldError(field=f"{at}.{side}", description=f"An even number from {SIDES[0]} to {SIDES[1]}.")
+    for member, (low, high), whole in (
+        ("fps", FRAME_RATES, True),
+        ("loudness_lufs", LOUDNESS_LUFS, False),
+        ("crf", RATE_FACTORS, True),
+    ):
         value = _number(one, member)
         if not isfinite(value) or (value and not low <= value <= high) or (whole and not value.is_integer()):
             kind = "A whole number" if whole else "A number"

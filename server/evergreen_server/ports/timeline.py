@@ -2,6 +2,19 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+SIDES: Final = (64, 4096)
+FRAME_RATES: Final = (1, 60)
+LOUDNESS_LUFS: Final = (-40.0, -5.0)
+RATE_FACTORS: Final = (0, 51)
+"""The least and the most of a profile's values."""
+MOST_SECONDS: Final = 2 * 3600
+"""The length of a cut: an hour is planned at most, and pictures are held where speech takes longer."""
+MOST_SPANS: Final = 4_000
+MOST_SOUNDS: Final = 10_000
+MOST_CAPTIONS: Final = 20_000
+MOST_CAPTION_CHARACTERS: Final = 1_000
 
 
 class Fit(StrEnum):
@@ -46,7 +59,10 @@ class Heard(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """The form of an export. Sides are even, in pixels; frames a second are whole; loudness is in LUFS."""
+    """The form of an export. Sides are even, in pixels; frames a second are whole; loudness is in LUFS.
+
+    Its values lie within the bounds of this module.
+    """
 
     name: str
     width: int
@@ -113,7 +129,10 @@ class Caption:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """A whole cut. Spans follow one another without a gap; sounds and captions are in the order of their starts."""
+    """A whole cut, within the bounds of this module.
+
+    Spans follow one another without a gap; sounds and captions are in the order of their starts.
+    """
 
     spans: tuple[Span, ...]
     sounds: tuple[Sound, ...] = ()

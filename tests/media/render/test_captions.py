@@ -50,7 +50,7 @@ async def test_captions_that_come_late_in_a_long_film_are_in_the_track(cutting: 
     late = (Caption(start=29.0, end=29.5, lines=("At last",)),)
 
     _, film = await cutting.film(
-        of(Span(source=None, frames=24 * 30), captions=late), replace(TRACK, width=64, height=36)
+        of(Span(source=None, frames=24 * 30), captions=late), replace(TRACK, width=64, height=64)
     )
 
     assert texts(film.path) == [(29.0, 29.5, "At last")]

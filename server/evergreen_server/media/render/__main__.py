@@ -5,7 +5,6 @@ or with its parent, whose process id it is told.
 """
 
 import ctypes
-import errno
 import os
 import signal
 import sys
@@ -16,9 +15,9 @@ from threading import Lock, Thread
 from PIL import Image
 
 from evergreen_server.media.confinement import bound_memory
+from evergreen_server.media.render.faults import refusal_of
 from evergreen_server.media.render.film import render
 from evergreen_server.media.render.order import Answer, Step, answer_line, read_order
-from evergreen_server.ports.rendering import RenderRefused
 
 _NICE = 10
 _TELL_SECONDS = 0.5
@@ -36,13 +35,8 @@ def main() -> None:
     answer: Answer
     try:
         answer = render(order, attempt, teller.tell)
-    except RenderRefused as exc:
-        answer = exc
-    except OSError as exc:
-        text = "the disk is full" if exc.errno == errno.ENOSPC else f"the disk failed ({exc.strerror})"
-        answer = RenderRefused(text, code="RENDER_FAILED")
-    except MemoryError:
-        answer = RenderRefused("there is not enough memory", code="RENDER_FAILED")
+    except Exception as exc:
+        answer = refusal_of(exc)
     os.write(answers, answer_line(answer))
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from evergreen_server.media.render.copying import copies
+from evergreen_server.media.render.faults import is_full
 from evergreen_server.media.render.making import Making, short_clips
 from evergreen_server.media.render.order import Attempt, Step
 from evergreen_server.media.render.picture.lettering import Letters
@@ -13,8 +14,9 @@ from evergreen_server.media.render.segments import Segments
 from evergreen_server.media.render.sound import loudness
 from evergreen_server.media.render.sound.hearing import RATE
 from evergreen_server.media.render.sound.mix import mix
+from evergreen_server.media.render.sources import Sources
 from evergreen_server.media.render.stitch import stitch
-from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderRefused
+from evergreen_server.ports.rendering import Rendered, RenderOrder
 from evergreen_server.ports.timeline import Caption, Captions
 
 _LOUDNESS_OFF = 0.5
@@ -26,18 +28,35 @@ _NAMED = 20
 
 
 def render(order: RenderOrder, attempt: Attempt, tell: Callable[[Step], None]) -> Rendered:
-    """Renders a film; `tell` is called from several threads. Raises RenderRefused, and OSError of the disk."""
-    _check(order)
+    """Renders a film; `tell` is called from several threads. Raises RenderRefused, and OSError of the disk.
+
+    Where the disk is full, all segments are given up: a service needs room for more than films.
+    """
+    sources, segments = Sources(order), Segments(order.cache, attempt.mark)
+    kept = attempt.cache_bytes
+    try:
+        return _render(order, attempt, tell, sources, segments)
+    except Exception as exc:
+        kept = 0 if is_full(exc) else kept
+        # What is wrong with a file may be that it is another one by now.
+        sources.check()
+        raise
+    finally:
+        segments.keep_newest(kept)
+
+
+def _render(
+    order: RenderOrder, attempt: Attempt, tell: Callable[[Step], None], sources: Sources, segments: Segments
+) -> Rendered:
     timeline, profile = order.timeline, order.profile
     letters, captions, warnings = _captions(order)
     takes = copies(timeline, profile, order.files) if letters is None else None
-    segments = Segments(order.cache, attempt.mark)
     made = reused = 0
     if copied := takes is not None:
         tell(Step(done=timeline.frames, spans=()))
     else:
         warnings += short_clips(order)
-        making = Making(order, letters, segments, tell)
+        making = Making(order, letters, sources, segments, tell)
         takes, made, reused = making.make(attempt.segments_at_once), making.made, making.reused
     raw, sound = (order.scratch / f"{name}.{attempt.mark}.part" for name in ("mix", "sound"))
     film = order.out.with_name(f"{order.out.name}.{attempt.mark}.part")
@@ -48,44 +67,24 @@ def render(order: RenderOrder, attempt: Attempt, tell: Callable[[Step], None]) -
             asked = f"{profile.loudness_lufs:g} LUFS were asked for"
             warnings.append(f"LOUDNESS_MISSED: the film has {levels.lufs:.1f} LUFS, and {asked}")
         stitch(film, takes, sound, captions, timeline.language)
-        digest = _digest(film)
+        size, digest = film.stat().st_size, _digest(film)
+        sources.check()
         os.replace(film, order.out)
     finally:
         for path in (raw, sound, film):
             path.unlink(missing_ok=True)
-    segments.keep_newest(attempt.cache_bytes)
     return Rendered(
         frames=timeline.frames,
         seconds=timeline.frames / profile.fps,
         lufs=levels.lufs,
         peak_dbtp=levels.peak,
-        size_bytes=order.out.stat().st_size,
+        size_bytes=size,
         sha256=digest,
         copied=copied,
         segments_made=made,
         segments_reused=reused,
         warnings=tuple(warnings[:_WARNINGS]),
     )
-
-
-def _check(order: RenderOrder) -> None:
-    """Raises RenderRefused for a film without length, or a file that is not there."""
-    timeline, profile = order.timeline, order.profile
-    if not timeline.spans or min(span.frames for span in timeline.spans) < 1:
-        raise RenderRefused("every span must have a frame, and a film a span", code="RENDER_FAILED")
-    if profile.width % 2 or profile.height % 2:
-        raise RenderRefused("the sides of the picture must be even", code="RENDER_FAILED")
-    for index, span in enumerate(timeline.spans):
-        if span.source is not None and not _there(order, span.source.sha256):
-            raise RenderRefused(f"{span.source.asset} is not there", code="RENDER_FAILED", span=index)
-    for index, sound in enumerate(timeline.sounds):
-        if not _there(order, sound.source.sha256):
-            raise RenderRefused(f"{sound.source.asset} is not there", code="RENDER_FAILED", sound=index)
-
-
-def _there(order: RenderOrder, sha256: str) -> bool:
-    path = order.files.get(sha256)
-    return path is not None and path.is_file()
 
 
 def _captions(order: RenderOrder) -> tuple[Letters | None, tuple[Caption, ...], list[str]]:

@@ -1,16 +1,19 @@
 """Makes the pieces of a film that are not there yet, some at a time."""
 
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from fractions import Fraction
 from threading import Lock
 
+from evergreen_server.media.render.faults import refusal_of
 from evergreen_server.media.render.order import Step
 from evergreen_server.media.render.picture.conform import Conformer, named
 from evergreen_server.media.render.picture.footage import seconds_of
 from evergreen_server.media.render.picture.lettering import Letters
 from evergreen_server.media.render.pieces import Piece, divide
 from evergreen_server.media.render.segments import Segments
+from evergreen_server.media.render.sources import Sources
 from evergreen_server.media.render.takes import Take
 from evergreen_server.ports.rendering import RenderOrder, RenderRefused
 
@@ -20,16 +23,17 @@ _SHORT_FRAMES = 2
 
 def short_clips(order: RenderOrder) -> list[str]:
     """Returns a warning for each clip that is shorter than its span. Raises RenderRefused for one that is broken."""
-    lengths: dict[str, Fraction] = {}
+    fps, spans = order.profile.fps, enumerate(order.timeline.spans)
+    clips = [(index, span.source.sha256, span.frames) for index, span in spans if span.source and not span.still]
+    longest, lengths = Counter[str](), dict[str, Fraction]()
+    for _, sha256, frames in clips:
+        longest[sha256] = max(longest[sha256], frames)
     warnings = []
-    for index, span in enumerate(order.timeline.spans):
-        if span.source is None or span.still:
-            continue
-        sha256 = span.source.sha256
+    for index, sha256, frames in clips:
         if sha256 not in lengths:
             with named(index):
-                lengths[sha256] = seconds_of(order.files[sha256])
-        held = span.frames - round(lengths[sha256] * order.profile.fps)
+                lengths[sha256] = seconds_of(order.files[sha256], Fraction(longest[sha256], fps))
+        held = frames - round(lengths[sha256] * fps)
         if held > _SHORT_FRAMES:
             warnings.append(f"CLIP_SHORT: span {index}: the clip is {held} frames too short; its last one is held")
     return warnings
@@ -39,12 +43,18 @@ class Making:
     """The pieces of one film. `tell` is called from several threads, one at a time."""
 
     def __init__(
-        self, order: RenderOrder, letters: Letters | None, segments: Segments, tell: Callable[[Step], None]
+        self,
+        order: RenderOrder,
+        letters: Letters | None,
+        sources: Sources,
+        segments: Segments,
+        tell: Callable[[Step], None],
     ) -> None:
         self._conformer = Conformer(profile=order.profile, files=order.files, letters=letters)
         self._pieces = divide(order.timeline, order.profile.fps, burned=letters is not None)
         font = letters.digest if letters is not None else ""
         self._digests = [piece.digest(order.profile, font) for piece in self._pieces]
+        self._sources = sources
         self._segments = segments
         self._tell = tell
         self._lock = Lock()
@@ -87,11 +97,14 @@ class Making:
             self._say()
         try:
             self._conformer.make(piece, self._segments.own(digest), self._on_frame)
+            self._sources.check(piece.sources)
             take = self._segments.adopt(digest, piece.span.frames)
             if take is None:
                 raise RenderRefused("the segment is not whole", code="RENDER_FAILED", span=piece.index)
-        except MemoryError as exc:
-            raise RenderRefused("there is not enough memory", code="RENDER_FAILED", span=piece.index) from exc
+        except (_Stopped, OSError):
+            raise
+        except Exception as exc:
+            raise refusal_of(exc, span=piece.index) from exc
         with self._lock:
             self._at.discard(piece.index)
             self._say()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import av
 
-from evergreen_server.ports.timeline import Blend, Profile, Span, Timeline
+from evergreen_server.ports.timeline import Blend, Profile, Source, Span, Timeline
 
 VERSION = 1
 """Counts up whenever the same piece would be rendered in another way."""
@@ -45,6 +45,12 @@ class Piece:
     before: Edge | None
     after: Edge | None
     captions: tuple[Shown, ...]
+
+    @property
+    def sources(self) -> tuple[Source | None, ...]:
+        """Returns the files that it is made of; None for black."""
+        others = (edge.other for edge in (self.before, self.after) if edge is not None)
+        return (self.span.source, *(other.source for other in others if other is not None))
 
     def digest(self, profile: Profile, font: str) -> str:
         """Returns the SHA-256 of all that its frames depend on; `font` is that of the font's bytes."""

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from uuid import uuid4
 
+from evergreen_server.media.render.checking import check
 from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.order import Answer, Attempt, Step, order_line, read_answer
 from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderProgress, RenderRefused
@@ -40,6 +41,7 @@ class Renderer:
 
         What is finished of a film stays in the cache for the next call. Raises RenderRefused.
         """
+        check(order.timeline, order.profile)
         async with self._turns.of(owner):
             limits, deaths = self._limits, Counter[int]()
             for _ in range(_STARTS):

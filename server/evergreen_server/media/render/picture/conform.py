@@ -39,6 +39,19 @@ class Conformer:
 
         Raises RenderRefused for a clip that cannot be used, and OSError of the disk.
         """
+        try:
+            with named(piece.index):
+                pictures = self._whole(piece)
+                with _encoder(path, self._profile) as encode:
+                    for picture in pictures:
+                        encode(picture)
+                        on_frame()
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
+
+    def _whole(self, piece: Piece) -> Iterator[Picture]:
+        """Yields the pictures of a piece as they are seen, blended and with captions."""
         pictures = blended(
             self._pictures(piece.span),
             piece.span.frames,
@@ -48,14 +61,7 @@ class Conformer:
         )
         if self._letters is not None and piece.captions:
             pictures = self._letters.drawn(pictures, piece.captions)
-        try:
-            with named(piece.index), _encoder(path, self._profile) as encode:
-                for picture in pictures:
-                    encode(picture)
-                    on_frame()
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
+        return pictures
 
     def _edge(self, edge: Edge | None, index: int, *, last: bool) -> tuple[Blend, int, Picture | None] | None:
         if edge is None:

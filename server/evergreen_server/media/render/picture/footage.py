@@ -47,8 +47,8 @@ def footage(path: Path) -> Iterator[Footage]:
         yield Footage(shown=display_of(video, first), frames=_timed(chain([first], decoded), rate))
 
 
-def seconds_of(path: Path) -> Fraction:
-    """Returns how long a clip's picture is, by its packets. Raises MediaRefused."""
+def seconds_of(path: Path, enough: Fraction) -> Fraction:
+    """Returns how long a clip's picture is, by its packets, read until it is long enough. Raises MediaRefused."""
     begin, end = None, Fraction(0)
     with _faults(), open_container(path, _LIMITS) as (container, _):
         video = video_of(container, _LIMITS)
@@ -57,6 +57,8 @@ def seconds_of(path: Path) -> Fraction:
                 at = packet.pts * packet.time_base
                 begin = at if begin is None else min(begin, at)
                 end = max(end, at + (packet.duration or 0) * packet.time_base)
+                if end - begin >= enough:
+                    break
     return end - (begin or 0)
 
 
@@ -102,5 +104,7 @@ def _faults() -> Iterator[None]:
     """Turns what FFmpeg raises while it reads into what is told of the file."""
     try:
         yield
+    except av.MemoryError:
+        raise
     except av.FFmpegError as exc:
         raise MediaRefused(f"the video is broken ({exc.strerror})", reason="MEDIA_REFUSED") from exc

@@ -25,6 +25,8 @@ _LIMITS = MediaLimits()
 _BLOCK = RATE // 2
 _LATEST = 3600 * RATE
 """The latest beginning that is believed."""
+_RATES = (4_000, 768_000)
+"""The samples a second of sounds that are taken: of fewer, a single frame could last for hours."""
 _KEPT = 10 * RATE
 """A sound that is repeated is kept in memory up to this length."""
 
@@ -45,7 +47,9 @@ def heard(path: Path) -> Generator[Samples, None, None]:
         with open_container(path, _LIMITS) as (container, _):
             if not container.streams.audio:
                 raise refusal("the file holds no sound")
-            check_codec(container.streams.audio[0])
+            check_codec(sound := container.streams.audio[0])
+            if not _RATES[0] <= sound.rate <= _RATES[1]:
+                raise refusal(f"the sound has {sound.rate} samples a second; allowed is {_RATES[0]} to {_RATES[1]}")
             for block in _decoded(container):
                 made = True
                 yield block

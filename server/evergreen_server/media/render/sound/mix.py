@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,16 +62,19 @@ def _placed(
     """Returns the parts in the order of their starts, and when there is speech, in seconds."""
     parts: list[_Part] = []
     spoken: list[tuple[float, float]] = []
+    # Sounds are in the order of their starts, so that of a line said again no more is heard than the first time.
     lines: dict[str, tuple[float, int]] = {}
     for index, sound in enumerate(sounds):
         path, start, gain = files[sound.source.sha256], round(sound.start * RATE), _AT_REST[sound.heard]
         end = total if sound.seconds is None else min(total, start + round(sound.seconds * RATE))
+        if start >= end:
+            continue
         with _named(index):
             if sound.heard is Heard.CLIP and not has_sound(path):
                 continue
             if sound.heard is Heard.SPEECH:
                 if sound.source.sha256 not in lines:
-                    lines[sound.source.sha256] = _line(path)
+                    lines[sound.source.sha256] = _line(path, end - start)
                 louder, length = lines[sound.source.sha256]
                 gain += louder
                 end = min(end, start + length)
@@ -80,15 +83,18 @@ def _placed(
     return sorted(parts, key=lambda part: part.start), sorted(spoken)
 
 
-def _line(path: Path) -> tuple[float, int]:
-    """Returns by how much a line of speech is made louder, and its length."""
+def _line(path: Path, most: int) -> tuple[float, int]:
+    """Returns by how much a line of speech is made louder, and its length, as far as so many samples are heard."""
     length = 0
 
     def counted() -> Iterator[Samples]:
         nonlocal length
-        for block in heard(path):
-            length += block.shape[1]
-            yield block
+        with closing(heard(path)) as blocks:
+            for block in blocks:
+                yield block[:, : most - length]
+                length += block.shape[1]
+                if length >= most:
+                    return
 
     lufs = measured(counted()).lufs
     return 0.0 if lufs is None else min(_MOST_GAIN, _SPEECH_LUFS - lufs), length

@@ -1,0 +1,233 @@
+"""Files that no film can be made of are refused by the span or sound that they are for, within bounds."""
+
+import os
+import struct
+import wave
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import av
+import numpy
+import pytest
+from PIL import Image
+
+from evergreen_server.media.render.film import render
+from evergreen_server.media.render.order import Attempt, Step
+from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderRefused
+from evergreen_server.ports.timeline import Blend, Heard, Sound, Span
+from tests.media.render.reel import Cutting, clip, of, sound, tone
+from tests.media.test_pictures import bomb
+
+BLACK = Span(source=None, frames=24)
+
+
+def here(order: RenderOrder, tell: Callable[[Step], None] = lambda _: None) -> Rendered:
+    """Renders a film in this process."""
+    return render(order, Attempt(mark="m", segments_at_once=2, cache_bytes=2**30, memory_bytes=2**31), tell)
+
+
+def refusal(order: RenderOrder, tell: Callable[[Step], None] = lambda _: None) -> RenderRefused:
+    with pytest.raises(RenderRefused) as caught:
+        here(order, tell)
+    assert not order.out.exists()
+    return caught.value
+
+
+def half(path: Path) -> None:
+    """An MP4 whose index, at its end, is cut off."""
+    whole = clip(path).read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+
+
+def half_with_an_index(path: Path) -> None:
+    whole = clip(path.with_name("whole.mp4"))
+    with av.open(str(whole)) as source, av.open(str(path), "w", options={"movflags": "+faststart"}) as target:
+        track = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.size:
+                packet.stream = track
+                target.mux(packet)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+
+
+def only_sound(path: Path) -> None:
+    path.write_bytes(sound(path.with_suffix(".m4a"), tone(1, 0.1)).read_bytes())
+
+
+def no_frame(path: Path) -> None:
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        container.start_encoding()
+
+
+def no_frame_that_can_be_decoded(path: Path) -> None:
+    """An MP4 whose frames are random bytes."""
+    whole = bytearray(clip(path).read_bytes())
+    begin = whole.index(b"mdat") + 4
+    end = whole.index(b"moov") - 4
+    whole[begin:end] = numpy.random.default_rng(1).integers(0, 256, end - begin, numpy.uint8).tobytes()
+    path.write_bytes(whole)
+
+
+def vast(path: Path) -> None:
+    """A video whose frames are said to have 60,000 x 60,000 pixels."""
+    whole = clip(path.with_suffix(".mov"), codec="mjpeg", pixels="yuvj420p", frames=2).read_bytes()
+    said = struct.pack(">HH", 90, 160)
+    path.write_bytes(whole.replace(b"\xff\xc0\x00\x11\x08" + said, b"\xff\xc0\x00\x11\x08" + b"\xea\x60" * 2))
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def playlist(path: Path) -> None:
+    path.write_text("#EXTM3U\n#EXTINF:10,\nfile:///etc/passwd\n")
+
+
+def drawing(path: Path) -> None:
+    path.write_text('<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>')
+
+
+def still(path: Path) -> None:
+    Image.new("RGB", (160, 90)).save(path, format="PNG")
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (half, "broken or truncated"),
+        (half_with_an_index, "broken or truncated"),
+        (only_sound, "holds no video"),
+        (no_frame, "holds no video"),
+        (no_frame_that_can_be_decoded, "is broken"),
+        (vast, "is broken"),
+        (empty, "no known kind"),
+        (playlist, "not a video"),
+        (drawing, "not a video"),
+        (still, "not a video"),
+    ],
+)
+@pytest.mark.parametrize("at_the_edge", [False, True])
+def test_a_clip_that_is_none_is_refused_by_its_span(
+    cutting: Cutting, tmp_path: Path, make: Callable[[Path], object], told: str, at_the_edge: bool
+) -> None:
+    make(tmp_path / "bad.mp4")
+    span = cutting.span(tmp_path / "bad.mp4")
+    before = replace(BLACK, blend=Blend.DISSOLVE, blend_frames=8) if at_the_edge else BLACK
+
+    with pytest.raises(RenderRefused, match=told) as caught:
+        here(cutting.order(of(before, span)))
+
+    assert (caught.value.code, caught.value.span) == ("CLIP_UNSUPPORTED", 1)
+
+
+def noise(path: Path) -> None:
+    """A PNG of noise, cut off."""
+    Image.fromarray(numpy.random.default_rng(1).integers(0, 256, (90, 160, 3), numpy.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:9000])
+
+
+def vast_picture(path: Path) -> None:
+    path.write_bytes(bomb(20_000))
+
+
+def film_as_picture(path: Path) -> None:
+    path.write_bytes(clip(path.with_suffix(".mp4")).read_bytes())
+
+
+@pytest.mark.parametrize("make", [drawing, vast_picture, noise, film_as_picture, empty])
+def test_a_picture_that_is_none_is_refused_by_its_span(
+    cutting: Cutting, tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    make(tmp_path / "bad.png")
+
+    found = refusal(cutting.order(of(BLACK, cutting.span(tmp_path / "bad.png", still=True))))
+
+    assert (found.code, found.span) == ("CLIP_UNSUPPORTED", 1)
+
+
+def endless(path: Path, rate: int) -> Path:
+    """A WAV of a day or more, of which hardly anything lies on the disk."""
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 1, rate, 0, "NONE", ""))
+        file.writeframes(bytes(range(256)) * 256)
+    size = 2**32 - 2
+    with path.open("r+b") as data:
+        for at in (4, 40):
+            data.seek(at)
+            data.write((size - at - 4).to_bytes(4, "little"))
+        data.truncate(size)
+    return path
+
+
+@pytest.mark.parametrize("heard", [Heard.SPEECH, Heard.MUSIC, Heard.EFFECT])
+def test_of_a_sound_without_an_end_only_what_is_heard_is_read(cutting: Cutting, tmp_path: Path, heard: Heard) -> None:
+    source = cutting.source(endless(tmp_path / "a.wav", 8_000))
+
+    made = here(cutting.order(of(BLACK, sounds=(Sound(source=source, heard=heard, start=0),))))
+
+    assert (made.seconds, made.lufs is None) == (1.0, False)
+
+
+@pytest.mark.parametrize("rate", [1, 100, 2_000_000])
+@pytest.mark.parametrize("heard", [Heard.SPEECH, Heard.MUSIC])
+def test_a_sound_of_hardly_any_samples_a_second_or_too_many_is_refused(
+    cutting: Cutting, tmp_path: Path, rate: int, heard: Heard
+) -> None:
+    source = cutting.source(endless(tmp_path / "a.wav", rate))
+
+    found = refusal(cutting.order(of(BLACK, sounds=(Sound(source=source, heard=heard, start=0),))))
+
+    assert (found.code, found.sound) == ("CLIP_UNSUPPORTED", 0)
+    assert f"{rate} samples a second" in str(found)
+
+
+def test_a_sound_after_the_end_of_the_film_is_not_read(cutting: Cutting, tmp_path: Path) -> None:
+    source = cutting.source(endless(tmp_path / "a.wav", 1))
+
+    made = here(cutting.order(of(BLACK, sounds=(Sound(source=source, heard=Heard.SPEECH, start=1.0),))))
+
+    assert made.lufs is None
+
+
+def replaced(path: Path) -> None:
+    other = clip(path.with_name("other.mp4"), turn=0.5)
+    os.replace(other, path)
+
+
+def appended(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+@pytest.mark.parametrize("change", [replaced, appended, half, Path.unlink])
+@pytest.mark.parametrize("frames", [24, 23])
+def test_a_clip_that_changes_while_it_is_rendered_is_named_and_nothing_of_it_is_kept(
+    cutting: Cutting, tmp_path: Path, change: Callable[[Path], object], frames: int
+) -> None:
+    """Of 24 frames it is copied, of 23 encoded."""
+    path = clip(tmp_path / "a.mp4")
+    order = cutting.order(of(cutting.span(path, frames)))
+    done: list[Step] = []
+
+    def tell(step: Step) -> None:
+        if not done:
+            change(path)
+        done.append(step)
+
+    found = refusal(order, tell)
+
+    assert (found.code, found.span) == ("RENDER_FAILED", 0)
+    assert "a.mp4 was changed or removed" in str(found)
+    assert not list((tmp_path / "cache").glob("*.mp4"))
+
+
+def test_a_line_that_changes_while_it_is_rendered_is_named(cutting: Cutting, tmp_path: Path) -> None:
+    path = sound(tmp_path / "a.wav", tone(1, 0.1))
+    order = cutting.order(of(BLACK, sounds=(Sound(source=cutting.source(path), heard=Heard.SPEECH, start=0),)))
+
+    found = refusal(order, lambda _: path.write_bytes(b"RIFF"))
+
+    assert (found.code, found.span, found.sound) == ("RENDER_FAILED", None, 0)
