@@ -7,7 +7,7 @@ _SERVICE_CONFIG = {
         # The watch retries by itself, since only it knows the cursor.
         {"name": [{"service": "evergreen.v1.VideoService", "method": "WatchProgress"}]},
         {
-            "name": [{"service": "evergreen.v1.VideoService"}, {"service": "evergreen.v1.SceneService"}],
+            "name": [{"service": f"evergreen.v1.{name}"} for name in ("VideoService", "SceneService", "FilmService")],
             "retryPolicy": {
                 "maxAttempts": 5,
                 "initialBackoff": "0.2s",

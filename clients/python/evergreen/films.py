@@ -79,7 +79,10 @@ class Films:
         plan_revision: int,
         validate_only: bool = False,
     ) -> EditFilmResponse:
-        """Changes the plan that has been read, `plan_revision`, by all of the edits or none. Raises PlanChanged."""
+        """Changes the plan that has been read, `plan_revision`, by all of the edits or none.
+
+        Raises PlanChanged if it is not the newest: also where the edits were made, and the answer was lost on its way.
+        """
         request = EditFilmRequest(
             project_id=project_id,
             film_id=film_id,

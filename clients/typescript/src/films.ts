@@ -70,7 +70,10 @@ export class Films {
     return answer;
   }
 
-  /** Changes a plan by all of the edits or none. Rejects with PlanChanged if it is not the newest. */
+  /**
+   * Changes a plan by all of the edits or none. Rejects with PlanChanged if it is not the newest: also where the edits
+   * were made, and the answer was lost on its way.
+   */
   async edit(fields: EditFields, options?: Options): Promise<EditFilmResponse> {
     const request = create(EditFilmRequestSchema, fields);
     const answer = await this.#calls.call(this.#stub.editFilm, request, options);

@@ -7,6 +7,7 @@ import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { Client, type ClientOptions } from "@evergreen/video";
+import { FilmService } from "@evergreen/video/v1/film";
 import {
   EventKind,
   type JobState,
@@ -24,8 +25,11 @@ export async function scripted(
   t: TestContext,
   methods: Partial<ServiceImpl<typeof VideoService>>,
   options: ClientOptions = {},
+  films: Partial<ServiceImpl<typeof FilmService>> = {},
 ): Promise<Client> {
-  const routes = connectNodeAdapter({ routes: (router) => router.service(VideoService, methods) });
+  const routes = connectNodeAdapter({
+    routes: (router) => router.service(VideoService, methods).service(FilmService, films),
+  });
   const server = createServer(routes);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;

@@ -45,7 +45,7 @@ def film() -> None:
     metavar="NAME=PICTURE",
     help="A picture of one of the cast: a file, which is uploaded, or images/FILE in the film's scene. Repeatable.",
 )
-@click.option("--dry-run", is_flag=True, help="Check and quote, but keep no plan.")
+@click.option("--dry-run", is_flag=True, help="Check and quote, but keep no plan. Pictures are uploaded.")
 @global_options()
 @click.pass_context
 def plan(
