@@ -95,8 +95,8 @@ class Config:
     """EVERGREEN_JOB_RETENTION_DAYS: how long jobs that have ended are kept, and at least as long as their events,
     1 to 3650. Their files are not touched. Default 30."""
     request_retention_days: float | None
-    """EVERGREEN_REQUEST_RETENTION_DAYS: for how long after it was accepted it is known which request made a job that is
-    no longer kept, 1 to 36500; sent again after that it makes a new job. Default for ever."""
+    """EVERGREEN_REQUEST_RETENTION_DAYS: for how long after it was accepted it is known which request made a job or a
+    film's plan that is no longer kept, 1 to 36500; sent again after that it makes a new one. Default for ever."""
     metrics_listen: str
     """EVERGREEN_METRICS_LISTEN: host:port where /metrics is served for Prometheus; port 0 picks one. It
     has no authentication, so that beyond loopback `insecure` must be given. Default off."""

@@ -11,11 +11,16 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from evergreen_server.film.codec import to_document
+from evergreen_server.film.errors import PlanDeleted
+from evergreen_server.film.plans.store import FilmRequest, FilmStore, StoredPlan
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.film_schema import film_requests
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import job_files, metadata
 from evergreen_server.jobs.feed.hub import CursorCompacted, WatchHub
-from evergreen_server.jobs.maintenance.retention import Removed, Retention
+from evergreen_server.jobs.maintenance.retention import REQUESTS_AT_ONCE, Removed, Retention
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import CostBasis, EventKind, State
@@ -25,6 +30,7 @@ from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.ports.specs import GenerationSpec
 from evergreen_server.runtime.clocks import SteadyClock
 from evergreen_server.runtime.ids import JobIds
+from tests.film.planned import plan_of, planned_of
 from tests.jobs.tools import Said, away
 from tests.postgres import Postgres
 
@@ -314,6 +320,43 @@ async def test_requests_whose_jobs_are_gone_are_kept_for_ever_or_for_so_long(cas
     assert await case.store.find("film", old, "digest") is None
     with pytest.raises(JobDeleted):
         await case.store.find("film", young, "digest")
+
+
+async def test_requests_for_plans_that_are_gone_are_kept_for_so_long(case: Case) -> None:
+    """More than one batch of them, all of one moment, and among them those whose plans are still there."""
+    films = FilmStore(database=case.database, clock=case.clock)
+
+    async def planned(film_id: str) -> StoredPlan:
+        plan = plan_of(film_id, prefix=f"{film_id}-part")
+        key = FilmRequest(request_id=film_id, digest="d")
+        return await films.record("film", planned_of(plan), to_document(plan), before=None, request=key)
+
+    await planned("alive")
+    await films.delete((await planned("gone")).film)
+    row = {"project_id": "film", "film_id": "none", "plan_revision": 1, "digest": "d", "created_at": to_micros(START)}
+    many = [{**row, "request_id": f"r-{number:04}"} for number in range(2 * REQUESTS_AT_ONCE)]
+    await case.database.write(lambda db: db.execute(film_requests.insert(), many))
+    case.now += timedelta(days=100)
+    await films.delete((await planned("late")).film)
+    kept = Retention(
+        database=case.database,
+        workflows=NoWorkflows(),
+        clock=case.clock,
+        events_kept=timedelta(days=1),
+        jobs_kept=timedelta(days=3),
+        requests_kept=timedelta(days=90),
+        metrics=NullMetrics(),
+    )
+
+    await case.retention.run_once()
+    assert (await case.counts())["film_requests"] == 2 * REQUESTS_AT_ONCE + 3
+    assert (await kept.run_once()).requests == 2 * REQUESTS_AT_ONCE + 1
+
+    assert (await kept.run_once()).requests == 0
+    found = [await films.find("film", "none", FilmRequest(request_id=name, digest="d")) for name in ("alive", "gone")]
+    assert [known is not None for known, _ in found] == [True, False]
+    with pytest.raises(PlanDeleted):
+        await films.find("film", "none", FilmRequest(request_id="late", digest="d"))
 
 
 async def test_a_round_that_the_database_did_not_take_ends_nothing_and_the_next_removes_all(case: Case) -> None:

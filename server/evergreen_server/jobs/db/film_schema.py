@@ -47,5 +47,6 @@ film_requests = sa.Table(
     sa.Column("film_id", sa.String, nullable=False),
     sa.Column("plan_revision", sa.Integer, nullable=False, comment="That the request made, or had carried out."),
     sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Index("film_requests_by_age", "created_at", "project_id", "request_id"),
     comment="Outlives the film, so that a late retry can never make it again.",
 )

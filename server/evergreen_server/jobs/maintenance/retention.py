@@ -2,7 +2,8 @@
 
 Of a project's events, only the oldest are removed, so that no gap opens: a watch from before `compacted_revision` is
 refused. A job is removed only after its events. What a project spent stays in its sums; and the row of a request
-outlives its job, so that the request cannot start it again: for ever, or for as long as is configured.
+outlives its job, or its film's plan, so that the request cannot start it again: for ever, or for as long as is
+configured.
 
 Any number of replicas may do this at once: each batch locks what it removes.
 """
@@ -13,12 +14,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.film_schema import film_plans, film_requests
 from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import (
     inline_media,
@@ -44,6 +46,10 @@ WORKFLOWS_KEPT = timedelta(hours=1)
 INTERVAL_SECONDS = 600.0
 
 logger = logging.getLogger(__name__)
+
+
+_Place: TypeAlias = tuple[int, str, str]
+"""Of a film's request among all of them: when it came, its project and its id."""
 
 
 class Workflows(Protocol):
@@ -123,6 +129,10 @@ class Retention:
             work = partial(_delete_requests, after=after, before=before)
             number, after = await self._database.write(work)
             total, more = total + number, bool(after)
+        place: _Place | None = (0, "", "")
+        while place is not None:
+            number, place = await self._database.write(partial(_delete_film_requests, after=place, before=before))
+            total += number
         return total
 
     async def _compact(self, project_id: str, before: datetime) -> int:
@@ -205,3 +215,30 @@ def _delete_requests(db: sa.Connection, after: str, before: datetime) -> tuple[i
     if gone:
         db.execute(requests.delete().where(requests.c.job_id.in_(gone)))
     return len(gone), found[-1] if len(found) == REQUESTS_AT_ONCE else ""
+
+
+def _delete_film_requests(db: sa.Connection, after: _Place, before: datetime) -> tuple[int, _Place | None]:
+    """Deletes those of the next batch of old requests whose plans are gone.
+
+    Returns how many, and the place of the batch's last request; None if there are no more.
+    """
+    place = sa.tuple_(film_requests.c.created_at, film_requests.c.project_id, film_requests.c.request_id)
+    kept = sa.exists().where(
+        film_plans.c.project_id == film_requests.c.project_id,
+        film_plans.c.film_id == film_requests.c.film_id,
+        film_plans.c.plan_revision == film_requests.c.plan_revision,
+        film_plans.c.request_id == film_requests.c.request_id,
+    )
+    query = (
+        sa.select(*place.clauses, kept.label("kept"))
+        .where(film_requests.c.created_at < to_micros(before), place > sa.tuple_(*after))
+        .order_by(*place.clauses)
+        .limit(REQUESTS_AT_ONCE)
+    )
+    found = db.execute(query).all()
+    gone = [(row.project_id, row.request_id) for row in found if not row.kept]
+    if gone:
+        key = sa.tuple_(film_requests.c.project_id, film_requests.c.request_id)
+        db.execute(film_requests.delete().where(key.in_(gone)))
+    last = found[-1] if len(found) == REQUESTS_AT_ONCE else None
+    return len(gone), None if last is None else (last.created_at, last.project_id, last.request_id)
