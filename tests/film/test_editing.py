@@ -34,7 +34,7 @@ from evergreen_server.film.planning.editing import (
     UseAsset,
     edit,
 )
-from evergreen_server.film.planning.faults import MAX_PLAN_BYTES, MAX_SCENE_BYTES, faults_of
+from evergreen_server.film.planning.faults import MAX_NUMBERS, MAX_PLAN_BYTES, MAX_SCENE_BYTES, faults_of
 from evergreen_server.film.planning.plan import Changes, Planned
 from evergreen_server.film.screenplay.script import Timing, TransitionKind
 from evergreen_server.ports.specs import FieldError, InvalidRequest
@@ -289,6 +289,16 @@ def test_a_scene_is_no_larger_than_a_caller_can_read_at_once() -> None:
     options = {"a": [1] * 1_300}
     heavy = scene("scene-1", shots=(shot(clip_options=options, picture_options=options),) * 100)
     assert "edits[0].replace_scene" in faults(one, ReplaceScene(scene=heavy))
+
+
+def test_the_numbers_of_a_films_scenes_come_to_an_end() -> None:
+    one = film(scenes_of(2))
+    last = Film(planned=replace(one.planned, plan=replace(one.plan, numbers_used=MAX_NUMBERS - 1)), models=one.models)
+    full = after(last, InsertScene(scene=scene(), after_id=""))
+
+    assert ids(full.plan) == [f"scene-{MAX_NUMBERS}", "scene-1", "scene-2"]
+    assert faults(full, InsertScene(scene=scene(), after_id="")) == ["edits"]
+    assert ids(after(full, DeleteScene(scene_id="scene-1")).plan) == [f"scene-{MAX_NUMBERS}", "scene-2"]
 
 
 def test_the_texts_of_a_whole_film_are_bounded() -> None:

@@ -12,6 +12,7 @@ from evergreen.v1 import film_pb2
 from evergreen_server.rpc.streams import MOST_PLANS
 from tests.hostile.test_scripts import ATOMS, BEGINNINGS, filled
 from tests.rpc.films import SCRIPTS, films_of, plan_request
+from tests.rpc.refusals import refusal
 from tests.serving import Api, open_sandbox, reason_of, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -20,6 +21,7 @@ LARGEST = 512 * 1024
 SHARE = MOST_PLANS // 2
 OK = (grpc.StatusCode.OK, "")
 REFUSED = (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+FULL = (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -134,13 +136,19 @@ async def test_calls_beyond_a_callers_share_are_refused_and_others_are_not(api: 
     calls = [asyncio.create_task(answer_of(api, plan)) for plan in flood]
     first, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
 
+    for method, message in (
+        (api.film.GetFilm, film_pb2.GetFilmRequest(project_id="greedy", film_id="none")),
+        (api.film.EditFilm, film_pb2.EditFilmRequest(project_id="greedy", film_id="none", plan_revision=1)),
+        (api.film.DeleteFilm, film_pb2.DeleteFilmRequest(project_id="greedy", film_id="none")),
+    ):
+        refused = await refusal(method(message))
+        assert (refused.code(), reason_of(refused)) == FULL
     honest = await answer_of(api, plan_request(project_id="modest", validate_only=True))
     meanwhile = sum(call.result() == OK for call in calls if call.done())
     answers = await asyncio.gather(*calls)
 
-    full = (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
-    assert {call.result() for call in first} == {full}
+    assert {call.result() for call in first} == {FULL}
     assert honest == OK
     assert meanwhile <= 4
-    assert set(answers) == {OK, full}
+    assert set(answers) == {OK, FULL}
     assert answers.count(OK) >= SHARE

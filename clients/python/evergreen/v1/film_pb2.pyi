@@ -353,7 +353,8 @@ class PlanFilmRequest(_message.Message):
     """The caller's own id of this request, 1 to 128 characters of `A-Za-z0-9._:-`. Required. A UUID works well."""
     script: _builtins.str
     """The script, at most 512 KiB of UTF-8: a screenplay in Fountain, a two-column (A/V) script, a table, Markdown, or
-    plain paragraphs. Required. At most 300 scenes, 600 shots, 2,000 spoken lines and 60 minutes.
+    plain paragraphs. Required. At most 300 scenes, 600 shots, 2,000 spoken lines and 60 minutes; over all its plans a
+    film has at most 5,000 scenes.
     """
     format: Global___ScriptFormat.ValueType
     """The form of the script. Default: found out by its content."""

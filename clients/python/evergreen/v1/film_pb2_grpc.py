@@ -182,6 +182,7 @@ class FilmServiceServicer(object):
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: with `delete_scenes`, some jobs of its scenes, or jobs that name a file of
         them, are not final (metadata `job_id` names one), or files are being uploaded to them. Wait, or cancel them.
         * `ABORTED`, `PLAN_CHANGED`: another call made a new plan meanwhile. Read the film, and decide again.
+        * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made or read; call again later.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -113,6 +113,7 @@ class FilmServiceStub:
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: with `delete_scenes`, some jobs of its scenes, or jobs that name a file of
       them, are not final (metadata `job_id` names one), or files are being uploaded to them. Wait, or cancel them.
     * `ABORTED`, `PLAN_CHANGED`: another call made a new plan meanwhile. Read the film, and decide again.
+    * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made or read; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
     """
 
@@ -201,6 +202,7 @@ class FilmServiceAsyncStub(FilmServiceStub):
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: with `delete_scenes`, some jobs of its scenes, or jobs that name a file of
       them, are not final (metadata `job_id` names one), or files are being uploaded to them. Wait, or cancel them.
     * `ABORTED`, `PLAN_CHANGED`: another call made a new plan meanwhile. Read the film, and decide again.
+    * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made or read; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
     """
 
@@ -316,6 +318,7 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: with `delete_scenes`, some jobs of its scenes, or jobs that name a file of
           them, are not final (metadata `job_id` names one), or files are being uploaded to them. Wait, or cancel them.
         * `ABORTED`, `PLAN_CHANGED`: another call made a new plan meanwhile. Read the film, and decide again.
+        * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made or read; call again later.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
         """
 

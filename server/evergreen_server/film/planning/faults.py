@@ -40,13 +40,24 @@ from evergreen_server.film.screenplay.source import refused_character
 from evergreen_server.ports.specs import FieldError, InvalidRequest, Json
 from evergreen_storage.keys import id_error, path_error
 
-__all__ = ["MAX_FAULTS", "MAX_PLAN_BYTES", "MAX_SCENE_BYTES", "faults_of", "scene_bytes", "scene_faults", "surveyed"]
+__all__ = [
+    "MAX_FAULTS",
+    "MAX_NUMBERS",
+    "MAX_PLAN_BYTES",
+    "MAX_SCENE_BYTES",
+    "faults_of",
+    "scene_bytes",
+    "scene_faults",
+    "surveyed",
+]
 
 MAX_FAULTS: Final = 100
 """Of a plan's faults the first are named."""
 MAX_SCENE_BYTES: Final = 2 * 1024 * 1024
 """So that a caller can read a scene, with what is said of each of its outputs, in one message of 4 MiB."""
 MAX_PLAN_BYTES: Final = 4 * 1024 * 1024
+MAX_NUMBERS: Final = 5_000
+"""Scenes that a film ever had: whoever deletes it with its folders asks for each of them."""
 _ITEM_BYTES: Final = 500
 """What a shot or a line takes besides its texts: ids, outputs and prices."""
 _JSON_BYTES: Final = 4
@@ -96,6 +107,9 @@ def _of_plan(plan: Plan, models: FilmModels) -> Iterator[FieldError]:
     if sum(map(scene_bytes, plan.scenes)) > MAX_PLAN_BYTES:
         size = f"The texts and options of a film take at most {MAX_PLAN_BYTES >> 20} MiB."
         yield FieldError(field="scenes", description=size)
+    if plan.numbers_used > MAX_NUMBERS:
+        said = f"The film has had {MAX_NUMBERS} scenes, and there are no more numbers; plan it under another film_id."
+        yield FieldError(field="scenes", description=said)
     ids = Counter(
         [scene.scene_id for scene in plan.scenes]
         + [shot.shot_id for _, shot in plan.shots()]

@@ -91,8 +91,9 @@ class FilmService:
 
     async def DeleteFilm(self, message: film_pb2.DeleteFilmRequest, context: Context) -> film_pb2.DeleteFilmResponse:
         _check_sees(message, context)
-        left = await self._films.delete(message.project_id, message.film_id, scenes=message.delete_scenes)
-        return film_pb2.DeleteFilmResponse(left=left)
+        with self._calls.of(context.caller.owner(message.project_id)):
+            left = await self._films.delete(message.project_id, message.film_id, scenes=message.delete_scenes)
+            return film_pb2.DeleteFilmResponse(left=left)
 
 
 def _check_sees(

@@ -45,7 +45,8 @@ export type PlanFilmRequest = Message<"evergreen.v1.PlanFilmRequest"> & {
 
   /**
    * The script, at most 512 KiB of UTF-8: a screenplay in Fountain, a two-column (A/V) script, a table, Markdown, or
-   * plain paragraphs. Required. At most 300 scenes, 600 shots, 2,000 spoken lines and 60 minutes.
+   * plain paragraphs. Required. At most 300 scenes, 600 shots, 2,000 spoken lines and 60 minutes; over all its plans a
+   * film has at most 5,000 scenes.
    *
    * @generated from field: string script = 4;
    */
@@ -2069,6 +2070,7 @@ export const FilmService: GenService<{
    * * `FAILED_PRECONDITION`, `SCENE_BUSY`: with `delete_scenes`, some jobs of its scenes, or jobs that name a file of
    *   them, are not final (metadata `job_id` names one), or files are being uploaded to them. Wait, or cancel them.
    * * `ABORTED`, `PLAN_CHANGED`: another call made a new plan meanwhile. Read the film, and decide again.
+   * * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made or read; call again later.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: some files may be gone; call again.
    *
    * @generated from rpc evergreen.v1.FilmService.DeleteFilm
