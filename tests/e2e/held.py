@@ -23,6 +23,8 @@ TRANSACTIONS = {
     "clip": ("INSERT INTO job_files", ".mp4"),
     "poster": ("INSERT INTO job_files", ".jpg"),
     "plan": ("INSERT INTO film_plans", ""),
+    "unmark": ("DELETE FROM scene_deletions", ""),
+    "end": ("DELETE FROM films", ""),
 }
 """What each writes that no other does: a statement, and a word among its values."""
 KEY = "held"
