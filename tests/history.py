@@ -1,25 +1,28 @@
 """A database with the history of a service that has run for long: written at once, since nobody would wait for it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db.mapping import life_to_row, request_to_row, to_micros
-from evergreen_server.jobs.db.schema import job_events, jobs, projects, provider_tasks, requests
+from evergreen_server.jobs.db.schema import job_events, job_labels, jobs, projects, provider_tasks, requests
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Slot, Stage, State, TaskRole
+from evergreen_server.jobs.store.listing import labels_of
 from evergreen_server.ports.specs import GenerationSpec, Media, Role
 
 AT_ONCE = 2000
 START = datetime(2026, 1, 1, tzinfo=UTC)
-TABLES = ("jobs", "projects", "job_events", "provider_tasks", "requests")
+TABLES = ("jobs", "job_labels", "projects", "job_events", "provider_tasks", "requests")
 
 
 def job_id_of(number: int) -> str:
-    return f"01900000-0000-7000-8000-{number:012x}"
+    """The id of a job that was made so many seconds after the start."""
+    made = f"{to_micros(START + timedelta(seconds=number)) // 1000:012x}"
+    return f"{made[:8]}-{made[8:]}-7000-8000-{number:012x}"
 
 
 def write_history(
@@ -31,12 +34,17 @@ def write_history(
     open_every: int = 100,
     prompt: str = "",
     asset: str = "",
+    models: Sequence[str] = ("gen4.5",),
+    labels: Sequence[Mapping[str, str]] = ({},),
 ) -> None:
     """Writes so many jobs, each with an event and a task, of which every so manyeth has not ended: it waits or runs.
 
-    Job number N is of project `film-{N % projects}`, at its revision N // projects + 1.
+    Job number N is of project `film-{N % projects}`, at its revision N // projects + 1; models and labels are taken in
+    turn.
     """
-    columns = {name: {column["name"] for column in sa.inspect(db).get_columns(name)} for name in TABLES}
+    inspector = sa.inspect(db)
+    there = [name for name in TABLES if inspector.has_table(name)]
+    columns = {name: {column["name"] for column in inspector.get_columns(name)} for name in there}
 
     def insert(table: sa.Table, rows: Iterator[dict[str, object]]) -> None:
         while batch := list(islice(rows, AT_ONCE)):
@@ -51,11 +59,25 @@ def write_history(
             for number, revision in enumerate(revisions)
         ),
     )
-    made = [_job(number, projects_in_all, scenes, open_every, prompt, asset) for number in range(count)]
+    made = [
+        _job(
+            number,
+            projects_in_all,
+            scenes,
+            open_every,
+            prompt,
+            asset,
+            models[number % len(models)],
+            labels[number % len(labels)],
+        )
+        for number in range(count)
+    ]
     insert(
         jobs,
         ({"job_id": job.job_id, "slot": job.slot, **request_to_row(job.request), **life_to_row(job)} for job in made),
     )
+    if "job_labels" in columns:
+        insert(job_labels, (row for job in made for row in labels_of(job.job_id, job.request)))
     insert(
         requests,
         (
@@ -99,7 +121,16 @@ def write_history(
     )
 
 
-def _job(number: int, projects_in_all: int, scenes: int, open_every: int, prompt: str, asset: str) -> Job:
+def _job(
+    number: int,
+    projects_in_all: int,
+    scenes: int,
+    open_every: int,
+    prompt: str,
+    asset: str,
+    model: str,
+    labels: Mapping[str, str],
+) -> Job:
     at = START + timedelta(seconds=number)
     alive = number % open_every == 0
     state = (State.QUEUED if number % (2 * open_every) else State.RUNNING) if alive else State.SUCCEEDED
@@ -113,9 +144,10 @@ def _job(number: int, projects_in_all: int, scenes: int, open_every: int, prompt
             request_id=f"request-{number}",
             digest="",
             spec=GenerationSpec(
-                model="gen4.5", prompt_text=prompt or f"rocket {number} rises", media=media, duration_seconds=5
+                model=model, prompt_text=prompt or f"rocket {number} rises", media=media, duration_seconds=5
             ),
             start_by=at + timedelta(days=365),
+            labels=labels,
         ),
         state=state,
         stage=stage,

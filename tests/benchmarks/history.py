@@ -18,6 +18,7 @@ from evergreen_server.jobs.db.schema import jobs as jobs_table
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.listing import Listing
 from evergreen_server.jobs.store.percentages import Progress
 from evergreen_server.rpc.messages.events import EventWire
 from tests.benchmarks.machine import table
@@ -91,8 +92,7 @@ async def opened(case: Case, jobs: int) -> list[str]:
     beside, done = 0.0, asyncio.Event()
 
     async def listed() -> float:
-        asked = {"scene_id": "", "states": [], "after": "", "limit": 1}
-        return await seconds(case.store.page(project_id="film-1", **asked))
+        return await seconds(case.store.page(Listing(project_id="film-1"), after="", limit=1))
 
     async def neighbour() -> None:
         nonlocal beside

@@ -22,6 +22,7 @@ from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.store.census import take_census
 from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.listing import Listing
 from evergreen_server.jobs.store.percentages import Progress
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import store_of
@@ -135,7 +136,7 @@ async def check(case: Case, bad: Job) -> None:
     assert await case.store.get(BAD) == bad
     assert await case.forecasts() == {BAD, *GOOD}
     assert await case.watched() == [BAD, *GOOD]
-    page = await case.store.page(project_id="film-0", scene_id="", states=[], after="", limit=100)
+    page = await case.store.page(Listing(project_id="film-0"), after="", limit=100)
     assert [job.job_id for job in page.jobs] == [BAD, *GOOD]
     assert page.jobs[0] == bad
     assert len(await case.store.stranded()) == COUNT

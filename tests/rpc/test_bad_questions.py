@@ -4,6 +4,7 @@ import asyncio
 import base64
 
 import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen.v1 import scene_pb2, video_pb2
 from tests.rpc.refusals import invalid, metadata_of, refusal
@@ -32,9 +33,60 @@ async def test_a_page_token_serves_only_the_question_that_it_came_from(api: Api)
         {"project_id": ""},
         {"project_id": "film", "scene_id": "scene-1"},
         {"project_id": "film", "states": [video_pb2.JOB_STATE_FAILED]},
+        {"project_id": "film", "order": video_pb2.LIST_ORDER_NEWEST_FIRST},
+        {"project_id": "film", "labels": {"take": "1"}},
+        {"project_id": "film", "models": ["gen4_turbo"]},
+        {"project_id": "film", "kinds": [video_pb2.MEDIA_KIND_IMAGE]},
+        {"project_id": "film", "created_from": Timestamp(seconds=1)},
+        {"project_id": "film", "created_before": Timestamp(seconds=2**33)},
     ):
         message = video_pb2.ListVideosRequest(page_token=first.next_page_token, **other)
         assert set(await invalid(api.video.ListVideos(message))) == {"page_token"}, other
+
+
+async def test_a_page_token_of_one_filter_is_refused_by_every_other(api: Api) -> None:
+    for _ in range(2):
+        await api.generate(labels={"take": "1", 'a":"1"],["b': ""})
+    long = {f"{number:063}": "x" * 255 for number in range(32)}
+    filters: list[dict[str, object]] = [
+        {"labels": {"take": "1"}},
+        {"labels": {'a":"1"],["b': ""}},
+        {"labels": {"take": "1"}, "order": video_pb2.LIST_ORDER_NEWEST_FIRST},
+        {"models": ["gen4.5"]},
+        {"models": ["gen4.5", "gen4.5", "none"]},
+        {"created_from": Timestamp(seconds=1)},
+        {"created_from": Timestamp(seconds=1, nanos=1000)},
+        {"created_before": Timestamp(seconds=2**33)},
+    ]
+    tokens = []
+    for each in filters:
+        page = await api.video.ListVideos(video_pb2.ListVideosRequest(page_size=1, **each))
+        assert len(page.jobs) == 1, each
+        assert 0 < len(page.next_page_token) < 250
+        tokens.append(page.next_page_token)
+
+    for token, of in zip(tokens, filters, strict=True):
+        for each in [*filters, {"labels": long}, {"labels": {}}]:
+            call = api.video.ListVideos(video_pb2.ListVideosRequest(page_token=token, **each))
+            if each is of:
+                assert len((await call).jobs) == 1
+            else:
+                assert set(await invalid(call)) == {"page_token"}, (of, each)
+
+
+async def test_a_list_goes_from_the_newest_job_to_the_oldest_and_no_new_one_comes_between(api: Api) -> None:
+    made = [(await api.generate(labels={"take": str(number % 2)})).job_id for number in range(4)]
+    newest = {"project_id": "film", "order": video_pb2.LIST_ORDER_NEWEST_FIRST, "page_size": 3}
+    first = await api.video.ListVideos(video_pb2.ListVideosRequest(**newest))
+    await api.generate()
+    rest = await api.video.ListVideos(video_pb2.ListVideosRequest(**newest, page_token=first.next_page_token))
+    odd = await api.video.ListVideos(video_pb2.ListVideosRequest(labels={"take": "1"}))
+    since = await api.video.ListVideos(video_pb2.ListVideosRequest(created_from=first.jobs[0].create_time))
+
+    assert [[job.job_id for job in page.jobs] for page in (first, rest)] == [made[:0:-1], made[:1]]
+    assert not rest.next_page_token
+    assert [job.job_id for job in odd.jobs] == made[1::2]
+    assert [job.job_id for job in since.jobs][:1] == made[3:]
 
 
 async def test_a_token_that_was_never_given_is_refused(api: Api) -> None:
@@ -68,11 +120,30 @@ async def test_every_fault_of_a_list_is_named_at_once(api: Api) -> None:
                 states=[video_pb2.JOB_STATE_QUEUED, 0, 77],
                 page_size=-1,
                 page_token="?",
+                order=3,
+                labels={str(number): "" for number in range(33)},
+                models=["gen4_turbo"] * 33,
+                kinds=[9],
+                created_from=Timestamp(seconds=2**40),
+                created_before=Timestamp(seconds=1, nanos=-1),
             )
         )
     )
 
-    assert set(faults) == {"project_id", "scene_id", "states[1]", "states[2]", "page_size", "page_token"}
+    ids = {"project_id", "scene_id", "states[1]", "states[2]", "page_size", "page_token"}
+    assert set(faults) == ids | {"order", "labels", "models", "kinds[0]", "created_from", "created_before"}
+
+
+async def test_a_span_of_time_that_ends_before_it_begins_is_refused(api: Api) -> None:
+    for begin, end in ((2, 1), (1, 1)):
+        message = video_pb2.ListVideosRequest(
+            created_from=Timestamp(seconds=begin), created_before=Timestamp(seconds=end)
+        )
+        assert set(await invalid(api.video.ListVideos(message))) == {"created_before"}
+    far = video_pb2.ListVideosRequest(
+        created_from=Timestamp(seconds=-62135596800), created_before=Timestamp(seconds=253402300799)
+    )
+    assert not (await api.video.ListVideos(far)).jobs
     assert set(await invalid(api.scene.ListScenes(scene_pb2.ListScenesRequest(project_id="p", page_size=-1)))) == {
         "page_size"
     }

@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from evergreen_server.runtime.ids import JobIds
+from evergreen_server.runtime.ids import JobIds, first_at
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 
@@ -30,3 +30,13 @@ def test_ids_sort_behind_the_newest_that_is_known_from_before_a_restart() -> Non
     newest = JobIds(lambda: NOW + timedelta(days=1)).new()
 
     assert JobIds(lambda: NOW, newest=newest).new() > newest
+
+
+def test_the_first_id_of_a_time_lies_between_those_before_and_those_from_then_on() -> None:
+    before, then = JobIds(lambda: NOW - timedelta(milliseconds=1)).new(), JobIds(lambda: NOW).new()
+
+    assert before < first_at(NOW) < then
+    assert first_at(NOW - timedelta(hours=1), timedelta(hours=1)) == first_at(NOW)
+    for end, by in ((datetime.min, -1), (datetime.max, 1)):
+        edge = end.replace(tzinfo=UTC)
+        assert (first_at(edge, timedelta(days=by)) < before) is (by < 0), "beyond what a time can be"

@@ -28,3 +28,13 @@ class JobIds:
         self._last = max(self._last + 1, microseconds * TICKS // 1000)
         milliseconds, part = divmod(self._last, TICKS)
         return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | part << 64 | 2 << 62 | secrets.randbits(62)))
+
+
+def first_at(at: datetime, shift: timedelta = timedelta()) -> str:
+    """Returns a text that sorts after every id made before a time, and before all made from then on, by their clock.
+
+    `shift` is added to the time, which may lead beyond what a datetime can hold.
+    """
+    milliseconds = max(0, (at - EPOCH + shift) // timedelta(milliseconds=1))
+    digits = f"{milliseconds:012x}"
+    return f"{digits[:8]}-{digits[8:]}"

@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from evergreen_server.jobs.db.connect import DatabaseUnusable, open_database
 from evergreen_server.jobs.db.migrations import VERSION, schema_version
 from evergreen_server.jobs.db.schema import (
     job_events,
+    job_labels,
     job_needs,
     jobs,
     ledger,
@@ -18,7 +20,7 @@ from evergreen_server.jobs.db.schema import (
     provider_tasks,
     scene_deletions,
 )
-from tests.history import write_history
+from tests.history import job_id_of, write_history
 from tests.postgres import Postgres
 
 
@@ -63,6 +65,22 @@ async def test_a_text_that_the_database_cannot_read_back_does_not_keep_it_from_b
 
     async with open_database(url) as database:
         assert await database.read(durations) == {True: {None}, False: {5}}
+
+
+async def test_jobs_of_the_second_version_are_found_by_their_labels(url: str) -> None:
+    async with open_database(url):
+        pass
+    labels = ({"take": "1", "who": "ann"}, {}, {"take": "2\0"}, {"take": "\ud800"})
+    second(url, 3000, labels=labels)
+
+    async with open_database(url) as database:
+        found = await database.read(lambda db: db.execute(sa.select(job_labels)).mappings().all())
+
+    assert sorted(tuple(row[name] for name in ("job_id", "project_id", "name", "value")) for row in found) == [
+        (job_id_of(number), f"film-{number % 10}", name, value)
+        for number in range(0, 3000, 4)
+        for name, value in labels[0].items()
+    ]
 
 
 async def test_what_jobs_of_the_second_version_need_is_known(url: str) -> None:
@@ -150,6 +168,7 @@ THIRD_INDEXES = (
     "jobs_by_film",
     "jobs_by_project_state",
     "jobs_by_scene",
+    "jobs_by_model",
     "jobs_by_revision",
     "provider_tasks_unsettled",
     "requests_by_job",
@@ -157,7 +176,7 @@ THIRD_INDEXES = (
 SECOND = Path(__file__).with_name("schema_2.sql")
 
 
-def second(url: str, count: int, prompt: str = "", asset: str = "") -> None:
+def second(url: str, count: int, **history: Any) -> None:
     """Puts a database of the second version, with jobs in it, in the place of one of today."""
     parsed = sa.make_url(url)
     shared = parsed.get_backend_name() == "postgresql"
@@ -167,7 +186,7 @@ def second(url: str, count: int, prompt: str = "", asset: str = "") -> None:
         db.execute(sa.text("DROP TABLE schema_version"))
         for statement in SECOND.read_text().format(binary="BYTEA" if shared else "BLOB").split(";\n")[:-1]:
             db.exec_driver_sql(statement)
-        write_history(db, count, prompt=prompt, asset=asset)
+        write_history(db, count, **history)
     engine.dispose()
 
 
@@ -203,7 +222,7 @@ def back_to_the_first(db: sa.Connection) -> None:
     """Makes of a new database what the first version had."""
     for table in ("films", "film_plans", "film_requests", "film_runs", "film_outputs", "film_takes"):
         db.execute(sa.text(f"DROP TABLE {table}"))
-    for table in ("job_files", "job_needs", "asset_claims", "scene_writers", "storage_locks", "replicas"):
+    for table in ("job_files", "job_labels", "job_needs", "asset_claims", "scene_writers", "storage_locks", "replicas"):
         db.execute(sa.text(f"DROP TABLE {table}"))
     for table in ("schema_version", "model_queues", "turns"):
         db.execute(sa.text(f"DROP TABLE {table}"))

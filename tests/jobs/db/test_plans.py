@@ -40,6 +40,7 @@ from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.census import take_census
 from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.listing import Listing
 from evergreen_server.jobs.store.needs import refuse_needed
 from evergreen_server.jobs.store.percentages import Progress
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
@@ -57,10 +58,22 @@ JOBS, PROJECTS = 20_000, 2
 FILMS = 5_000
 """Of each project."""
 RUNS = 20_000
-LARGE = ("jobs", "job_events", "provider_tasks", "requests", "films", "film_plans", "film_requests", "film_runs")
+LARGE = (
+    "jobs",
+    "job_labels",
+    "job_events",
+    "provider_tasks",
+    "requests",
+    "films",
+    "film_plans",
+    "film_requests",
+    "film_runs",
+)
 MOST_ROWS = 2_500
 """That one question may look at: those of all jobs that have not ended, and of a few hundred others."""
 NOW = START + timedelta(days=1)
+MODELS = ("gen4.5", "gen4.5", "gen4.5", "veo3")
+LABELS = tuple({"made": "here", "take": str(take)} for take in range(50))
 
 
 class Workflows:
@@ -97,8 +110,15 @@ class Case:
             await self.hub.watch(tell, project_id="film-1", job_ids=job_ids, **{**usual, **asked})
 
     async def page(self, **asked: object) -> None:
-        usual = {"project_id": "film-1", "scene_id": "", "states": [], "after": job_id_of(JOBS // 2), "limit": 200}
-        await self.store.page(**{**usual, **asked})
+        usual = {"project_id": "film-1", "after": job_id_of(JOBS // 2), "limit": 200}
+        fields = {**usual, **asked}
+        await self.store.page(after=fields.pop("after"), limit=fields.pop("limit"), listing=Listing(**fields))
+
+    async def found(self, number: int, **asked: object) -> None:
+        """Reads the first page, newest first, which has so many jobs; if none, the list goes on all the same."""
+        page = await self.store.page(Listing(newest_first=True, **asked), after="", limit=200)
+        assert len(page.jobs) == number
+        assert number or page.more
 
     async def read(self, work: Callable[[sa.Connection], object]) -> None:
         await self.database.read(work)
@@ -188,6 +208,29 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "ListVideos of an empty scene": lambda case: case.page(scene_id="none", after=""),
     "ListVideos of all projects": lambda case: case.page(project_id=""),
     "ListVideos of all projects and a state": lambda case: case.page(project_id="", states=[State.FAILED]),
+    "ListVideos, newest first": lambda case: case.found(200, project_id="film-1"),
+    "ListVideos, newest first, of a state": lambda case: case.found(200, project_id="film-1", states=[State.SUCCEEDED]),
+    "ListVideos of a model": lambda case: case.found(200, project_id="film-1", models=["veo3"]),
+    "ListVideos of a model that no job has": lambda case: case.page(models=["none"]),
+    "ListVideos of all projects and a model": lambda case: case.found(200, models=["veo3"]),
+    "ListVideos of a label": lambda case: case.found(200, project_id="film-1", labels={"take": "7"}),
+    "ListVideos of a label of all projects": lambda case: case.found(200, labels={"take": "7"}),
+    "ListVideos of a label that no job has": lambda case: case.page(labels={"take": "none"}),
+    "ListVideos of labels that no job has both of": lambda case: case.found(
+        0, project_id="film-1", labels={"made": "here", "take": "none"}
+    ),
+    "ListVideos of a label that many have, and a state that few have": lambda case: case.found(
+        0, project_id="film-1", labels={"made": "here"}, states=[State.FAILED]
+    ),
+    "ListVideos of a state that many have, and a model that none has": lambda case: case.found(
+        0, project_id="film-1", states=[State.SUCCEEDED], models=["none"]
+    ),
+    "ListVideos of some minutes": lambda case: case.found(
+        100, project_id="film-1", created_from=at(10_000), created_before=at(10_200)
+    ),
+    "ListVideos of a label and some minutes": lambda case: case.found(
+        4, project_id="film-1", labels={"take": "7"}, created_from=at(10_000), created_before=at(10_200)
+    ),
     "ListVideos of a caller's projects": lambda case: case.page(project_id="", projects=["film-1", "film-0", "none"]),
     "a film's run, its jobs and outputs": lambda case: case.looked(),
     "GetFilm": lambda case: case.films.get("film-1", "film-00017"),
@@ -234,6 +277,10 @@ COUNTED = {"the census": "jobs_by_state"}
 """What does look at all jobs, but in an index alone."""
 
 
+def at(second: int) -> datetime:
+    return START + timedelta(seconds=second)
+
+
 def news(db: sa.Connection, cursors: dict[str, int]) -> None:
     assert new_events(db, cursors)
 
@@ -256,7 +303,7 @@ def write_films(db: sa.Connection) -> None:
 @asynccontextmanager
 async def filled(url: str) -> AsyncIterator[Case]:
     async with open_database(url) as database:
-        await database.write(partial(write_history, count=JOBS, projects_in_all=PROJECTS))
+        await database.write(partial(write_history, count=JOBS, projects_in_all=PROJECTS, models=MODELS, labels=LABELS))
         await database.write(write_films)
         await database.write(lambda db: db.execute(film_runs.insert(), [*_runs()]))
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:

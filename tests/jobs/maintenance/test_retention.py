@@ -25,6 +25,7 @@ from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import CostBasis, EventKind, State
 from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.jobs.store.listing import Listing
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.ports.specs import GenerationSpec
@@ -272,7 +273,7 @@ async def test_what_is_unfinished_or_unsettled_stays(case: Case) -> None:
     case.now += timedelta(days=400)
 
     assert (await case.retention.run_once()).jobs == 0
-    page = await case.store.page(project_id="", scene_id="", states=[], after="", limit=9)
+    page = await case.store.page(Listing(), after="", limit=9)
     assert [job.job_id for job in page.jobs] == [
         "alive",
         "surplus",

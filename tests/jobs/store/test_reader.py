@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -13,11 +14,13 @@ import sqlalchemy as sa
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.mapping import spec_to_row
+from evergreen_server.jobs.db.mapping import spec_to_row, to_micros
 from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
+from evergreen_server.jobs.store.listing import LOOKED_AT, Listing
 from evergreen_server.jobs.store.reader import PAGE_BYTES, JobReader
+from evergreen_server.ports.specs import MediaKind
 from evergreen_server.rpc.messages.convert import job_message
 from tests.history import START, job_id_of, write_history
 from tests.jobs.tools import store_of
@@ -37,13 +40,11 @@ def reader(database: Database) -> JobReader:
 
 async def pages(database: Database, *, limit: int = 200, **asked: object) -> list[list[Job]]:
     found: list[list[Job]] = []
-    after, more = "", True
-    while more:
-        usual = {"project_id": "", "scene_id": "", "states": []}
-        page = await reader(database).page(**{**usual, **asked}, after=after, limit=limit)
-        assert page.jobs or not page.more, "a page that others follow has something in it"
+    page = await reader(database).page(Listing(**asked), after="", limit=limit)
+    found.append(list(page.jobs))
+    while page.more:
+        page = await reader(database).page(Listing(**asked), after=page.more, limit=limit)
         found.append(list(page.jobs))
-        after, more = (page.jobs[-1].job_id if page.jobs else ""), page.more
     return found
 
 
@@ -103,6 +104,85 @@ async def test_filters_choose_the_same_jobs_by_index_as_by_looking_at_all(databa
             and (not states or job.state in states)
             and (projects is None or job.request.project_id in projects)
         ], asked
+
+
+MODELS = ("gen4.5", "veo3", "gen4.5", "aleph", "veo3")
+LABELS = ({}, {"take": "1"}, {"take": "1", "who": "ann"}, {"take": "2", "who": "ann"}, {"take": "1", "who": "ben"})
+ASKED: dict[str, list[object]] = {
+    "project_id": ["", "", "film-1"],
+    "projects": [None, None, [], ["film-1", "film-0", "none"]],
+    "states": [[], [], [State.QUEUED], [State.SUCCEEDED, State.RUNNING]],
+    "kinds": [frozenset(MediaKind), frozenset(MediaKind), {MediaKind.IMAGE}, {MediaKind.VIDEO, MediaKind.IMAGE}],
+    "models": [[], [], ["veo3"], ["aleph", "gen4.5", "none"]],
+    "labels": [{}, {}, {"take": "1"}, {"take": "1", "who": "ann"}, {"take": "none"}, {"who": "ben"}],
+    "created_from": [None, None, START + timedelta(seconds=20)],
+    "created_before": [None, None, START + timedelta(seconds=41), START],
+    "newest_first": [False, True],
+}
+
+
+async def test_every_filter_and_order_chooses_what_looking_at_all_jobs_does(database: Database) -> None:
+    def write(db: sa.Connection) -> None:
+        write_history(db, 60, projects_in_all=3, scenes=4, open_every=3, models=MODELS, labels=LABELS)
+        pictures = [job_id_of(number) for number in range(0, 60, 4)]
+        db.execute(sa.update(jobs).where(jobs.c.job_id.in_(pictures)).values(kind="IMAGE"))
+
+    await database.write(write)
+    (every,) = await pages(database)
+    made = {job.job_id: MediaKind.IMAGE if number % 4 == 0 else MediaKind.VIDEO for number, job in enumerate(every)}
+    chance = random.Random(15)
+    seen: set[int] = set()
+
+    for _ in range(250):
+        asked = {name: chance.choice(values) for name, values in ASKED.items()}
+        if asked["project_id"]:
+            asked["scene_id"] = chance.choice(["", "scene-1"])
+        listing = Listing(**asked)
+        found = [job.job_id for page in await pages(database, limit=7, **asked) for job in page]
+        wanted = [
+            job.job_id
+            for job in (reversed(every) if listing.newest_first else every)
+            if listing.project_id in ("", job.request.project_id)
+            and listing.scene_id in ("", job.request.scene_id)
+            and (listing.projects is None or job.request.project_id in listing.projects)
+            and (not listing.states or job.state in listing.states)
+            and made[job.job_id] in listing.kinds
+            and (not listing.models or job.request.spec.model in listing.models)
+            and listing.labels.items() <= job.request.labels.items()
+            and (listing.created_from is None or job.created_at >= listing.created_from)
+            and (listing.created_before is None or job.created_at < listing.created_before)
+        ]
+        assert found == wanted, asked
+        seen.add(len(found))
+    assert len(seen) > 10, "too few of the questions have answers"
+
+
+async def test_a_page_of_what_few_jobs_have_ends_early_and_the_list_goes_on(database: Database) -> None:
+    few = ({"take": "1", "made": "here"}, *[{"made": "here"}] * (LOOKED_AT - 1))
+    await database.write(partial(write_history, count=2 * LOOKED_AT + 10, projects_in_all=1, labels=few))
+
+    found = await pages(database, project_id="film-0", labels={"made": "here", "take": "1"})
+
+    assert [[job.job_id for job in page] for page in found] == [
+        [job_id_of(number)] for number in (0, LOOKED_AT, 2 * LOOKED_AT)
+    ]
+
+
+async def test_a_job_is_found_by_its_time_though_the_clock_was_set_back_after_its_id(database: Database) -> None:
+    def write(db: sa.Connection) -> None:
+        write_history(db, 3)
+        shifted = {1: timedelta(seconds=-30), 2: timedelta(seconds=30)}
+        for number, by in shifted.items():
+            at = to_micros(START + timedelta(seconds=number) + by)
+            db.execute(sa.update(jobs).where(jobs.c.job_id == job_id_of(number)).values(created_at=at))
+
+    await database.write(write)
+
+    early = await pages(database, created_before=START)
+    late = await pages(database, created_from=START + timedelta(seconds=32))
+
+    assert [job.job_id for (job,) in early] == [job_id_of(1)]
+    assert [job.job_id for (job,) in late] == [job_id_of(2)]
 
 
 async def test_the_sizes_are_of_what_is_stored(database: Database) -> None:

@@ -453,6 +453,30 @@ MEDIA_KIND_SOUND: MediaKind.ValueType  # 4
 """A sound other than speech."""
 Global___MediaKind: _TypeAlias = MediaKind  # noqa: Y015
 
+class _ListOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ListOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ListOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LIST_ORDER_UNSPECIFIED: _ListOrder.ValueType  # 0
+    """The same as `OLDEST_FIRST`."""
+    LIST_ORDER_OLDEST_FIRST: _ListOrder.ValueType  # 1
+    """What was created first comes first."""
+    LIST_ORDER_NEWEST_FIRST: _ListOrder.ValueType  # 2
+    """What was created last comes first."""
+
+class ListOrder(_ListOrder, metaclass=_ListOrderEnumTypeWrapper):
+    """The order of a list."""
+
+LIST_ORDER_UNSPECIFIED: ListOrder.ValueType  # 0
+"""The same as `OLDEST_FIRST`."""
+LIST_ORDER_OLDEST_FIRST: ListOrder.ValueType  # 1
+"""What was created first comes first."""
+LIST_ORDER_NEWEST_FIRST: ListOrder.ValueType  # 2
+"""What was created last comes first."""
+Global___ListOrder: _TypeAlias = ListOrder  # noqa: Y015
+
 class _PriceUnit:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -2127,24 +2151,51 @@ class ListVideosRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     SCENE_ID_FIELD_NUMBER: _builtins.int
     STATES_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    MODELS_FIELD_NUMBER: _builtins.int
+    CREATED_FROM_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """Only jobs of this project. Empty: of every project."""
     scene_id: _builtins.str
     """Only jobs of this scene; needs `project_id`. Empty: of every scene."""
     page_size: _builtins.int
     """The maximum number of jobs to return, ≥ 0; 0 means 50, more than 200 means 200. A page may hold fewer, even
-    if more follow.
+    none, if more follow: go by `next_page_token`.
     """
     page_token: _builtins.str
     """The `next_page_token` of the previous page; the rest of the request must be the same. Empty: the first
     page.
     """
+    order: Global___ListOrder.ValueType
+    """The order of the jobs, by their age."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___JobState.ValueType]:
         """Only jobs in one of these states. Empty: in any state."""
@@ -2152,6 +2203,22 @@ class ListVideosRequest(_message.Message):
     @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___MediaKind.ValueType]:
         """Only jobs that make one of these. Empty: videos only."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Only jobs that have all of these labels, with these values; at most 32. Empty: whatever their labels."""
+
+    @_builtins.property
+    def models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only jobs of one of these models; at most 32. Empty: of every model."""
+
+    @_builtins.property
+    def created_from(self) -> _timestamp_pb2.Timestamp:
+        """Only jobs whose `create_time` is this or later. Absent: from the first job on."""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """Only jobs whose `create_time` is before this; must be after `created_from`. Absent: up to the last job."""
 
     def __init__(
         self,
@@ -2162,10 +2229,15 @@ class ListVideosRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         kinds: _abc.Iterable[Global___MediaKind.ValueType] | None = ...,
+        order: Global___ListOrder.ValueType = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        models: _abc.Iterable[_builtins.str] | None = ...,
+        created_from: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_before", b"created_before", "created_from", b"created_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kinds", b"kinds", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "scene_id", b"scene_id", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_before", b"created_before", "created_from", b"created_from", "kinds", b"kinds", "labels", b"labels", "models", b"models", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "scene_id", b"scene_id", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -2183,7 +2255,7 @@ class ListVideosResponse(_message.Message):
     """The `page_token` of the next page. Empty: this was the last page."""
     @_builtins.property
     def jobs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Job]:
-        """The jobs, oldest first, each with its request."""
+        """The jobs in the order that was asked for, each with its request."""
 
     def __init__(
         self,

@@ -286,9 +286,10 @@ class VideoServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListVideos(self, request, context):
-        """Lists jobs, oldest first, each with its request.
+        """Lists jobs, oldest first or newest first, each with its request.
 
-        The order is stable: no job appears twice, and jobs created during paging appear at the end.
+        A job is listed if it meets all filters that are set. The order is stable: no job appears twice. Jobs created
+        during paging appear at the end; newest first, they do not appear.
 
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or was created with other filters;
         start again without a token.

@@ -161,9 +161,10 @@ class VideoServiceStub:
       `ResolveSubmission` with `ABANDON`.
     """
     ListVideos: _grpc.UnaryUnaryMultiCallable[_video_pb2.ListVideosRequest, _video_pb2.ListVideosResponse]
-    """Lists jobs, oldest first, each with its request.
+    """Lists jobs, oldest first or newest first, each with its request.
 
-    The order is stable: no job appears twice, and jobs created during paging appear at the end.
+    A job is listed if it meets all filters that are set. The order is stable: no job appears twice. Jobs created
+    during paging appear at the end; newest first, they do not appear.
 
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or was created with other filters;
       start again without a token.
@@ -337,9 +338,10 @@ class VideoServiceAsyncStub(VideoServiceStub):
       `ResolveSubmission` with `ABANDON`.
     """
     ListVideos: _aio.UnaryUnaryMultiCallable[_video_pb2.ListVideosRequest, _video_pb2.ListVideosResponse]  # type: ignore[assignment]
-    """Lists jobs, oldest first, each with its request.
+    """Lists jobs, oldest first or newest first, each with its request.
 
-    The order is stable: no job appears twice, and jobs created during paging appear at the end.
+    A job is listed if it meets all filters that are set. The order is stable: no job appears twice. Jobs created
+    during paging appear at the end; newest first, they do not appear.
 
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or was created with other filters;
       start again without a token.
@@ -546,9 +548,10 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _video_pb2.ListVideosRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_video_pb2.ListVideosResponse, _abc.Awaitable[_video_pb2.ListVideosResponse]]:
-        """Lists jobs, oldest first, each with its request.
+        """Lists jobs, oldest first or newest first, each with its request.
 
-        The order is stable: no job appears twice, and jobs created during paging appear at the end.
+        A job is listed if it meets all filters that are set. The order is stable: no job appears twice. Jobs created
+        during paging appear at the end; newest first, they do not appear.
 
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or was created with other filters;
           start again without a token.

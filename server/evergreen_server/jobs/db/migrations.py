@@ -3,12 +3,13 @@
 A new database gets all tables at once. Of replicas that start together the first one migrates, and the others wait.
 """
 
+import re
 from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db import film_schema
-from evergreen_server.jobs.db.queries import INSERT_NEEDS, UPDATE_JOB
+from evergreen_server.jobs.db.queries import INSERT_LABELS, INSERT_NEEDS, UPDATE_JOB
 from evergreen_server.jobs.db.schema import (
     job_events,
     jobs,
@@ -22,6 +23,9 @@ from evergreen_server.jobs.db.schema import (
 VERSION = 3
 LOCK = 0x65766572
 """The key of the advisory lock, on PostgreSQL; SQLite has one writer anyway."""
+
+JOBS_AT_ONCE = 1000
+UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 schema_version = sa.Table("schema_version", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False))
 
@@ -132,6 +136,25 @@ def _third(db: sa.Connection) -> None:
         db.execute(UPDATE_JOB, durations)
     if needs:
         db.execute(INSERT_NEEDS, needs)
+    _labels(db)
+
+
+def _labels(db: sa.Connection) -> None:
+    """Fills `job_labels` for the jobs that there are; those that an older server accepts later are left out."""
+    query = sa.select(jobs.c.job_id, jobs.c.project_id, jobs.c.labels)
+    query = query.where(sa.cast(jobs.c.labels, sa.Text) != "{}").order_by(jobs.c.job_id).limit(JOBS_AT_ONCE)
+    after = ""
+    while found := db.execute(query.where(jobs.c.job_id > after)).all():
+        after = found[-1].job_id
+        rows = [
+            {"job_id": row.job_id, "project_id": row.project_id, "name": name, "value": value}
+            for row in found
+            for name, value in row.labels.items()
+            # No request can ask for what no database can store as a text of its own.
+            if not UNSTORABLE.search(name + value)
+        ]
+        if rows:
+            db.execute(INSERT_LABELS, rows)
 
 
 STEPS: Mapping[int, Callable[[sa.Connection], None]] = {2: _second, 3: _third}

@@ -5,6 +5,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db.schema import (
     inline_media,
     job_events,
+    job_labels,
     job_needs,
     jobs,
     ledger,
@@ -56,6 +57,7 @@ INSERT_ENTRY = ledger.insert()
 INSERT_REQUEST = requests.insert()
 INSERT_INLINE = inline_media.insert()
 DELETE_INLINE = inline_media.delete().where(inline_media.c.job_id == sa.bindparam("of_job"))
+INSERT_LABELS = job_labels.insert()
 INSERT_NEEDS = job_needs.insert()
 DELETE_NEEDS = job_needs.delete().where(job_needs.c.job_id == sa.bindparam("of_job"))
 

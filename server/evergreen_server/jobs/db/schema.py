@@ -83,6 +83,7 @@ jobs = sa.Table(
     sa.Index("jobs_by_project", "project_id", "kind", "job_id"),
     sa.Index("jobs_by_project_state", "project_id", "state", "kind", "job_id"),
     sa.Index("jobs_by_scene", "project_id", "scene_id", "state", "kind", "job_id"),
+    sa.Index("jobs_by_model", "project_id", "model", "kind", "job_id"),
     sa.Index("jobs_by_revision", "project_id", "revision"),
     sa.Index("jobs_by_state", "state", "kind", "job_id"),
     sa.Index("jobs_by_end", "ended_at"),
@@ -278,6 +279,19 @@ job_needs = sa.Table(
     sa.Column("path", sa.String, primary_key=True, comment="In lower case."),
     sa.Column("job_id", sa.String, primary_key=True, index=True),
     comment="The files of the scene that the request of a job names, until the job is final.",
+)
+
+
+job_labels = sa.Table(
+    "job_labels",
+    metadata,
+    sa.Column("job_id", sa.String, primary_key=True),
+    sa.Column("name", sa.String, primary_key=True),
+    sa.Column("value", sa.String, nullable=False),
+    sa.Column("project_id", sa.String, nullable=False),
+    sa.Index("job_labels_by_project", "project_id", "name", "value", "job_id"),
+    sa.Index("job_labels_by_value", "name", "value", "job_id"),
+    comment="The labels of jobs, once more, for lists by label.",
 )
 
 

@@ -26,6 +26,7 @@ from evergreen_server.jobs.db.schema import (
     inline_media,
     job_events,
     job_files,
+    job_labels,
     job_needs,
     jobs,
     ledger,
@@ -36,6 +37,7 @@ from evergreen_server.jobs.db.schema import (
 from evergreen_server.jobs.model.states import FINAL, TaskRole
 from evergreen_server.jobs.store.project_lock import lock_project
 from evergreen_server.ports.metrics import Metrics
+from evergreen_server.runtime.ids import first_at
 
 EVENTS_AT_ONCE = 1000
 JOBS_AT_ONCE = 200
@@ -195,7 +197,7 @@ def _delete_jobs(db: sa.Connection, before: datetime) -> int:
     )
     found = list(db.execute(query).scalars())
     if found:
-        for table in (inline_media, job_files, job_needs, provider_tasks, ledger, jobs):
+        for table in (inline_media, job_files, job_labels, job_needs, provider_tasks, ledger, jobs):
             db.execute(table.delete().where(table.c.job_id.in_(found)))
     return len(found)
 
@@ -205,9 +207,7 @@ def _delete_requests(db: sa.Connection, after: str, before: datetime) -> tuple[i
 
     Returns how many, and the job id of the batch's last request; an empty one if there are no more.
     """
-    # An id begins with the milliseconds at which it was made.
-    oldest = f"{max(0, to_micros(before) // 1000):012x}"
-    old = requests.c.job_id > after, requests.c.job_id < f"{oldest[:8]}-{oldest[8:]}"
+    old = requests.c.job_id > after, requests.c.job_id < first_at(before)
     query = sa.select(requests.c.job_id).where(*old).order_by(requests.c.job_id).limit(REQUESTS_AT_ONCE)
     found = list(db.execute(query).scalars())
     kept = set(db.execute(sa.select(jobs.c.job_id).where(jobs.c.job_id.in_(found))).scalars()) if found else set()

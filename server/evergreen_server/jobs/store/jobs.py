@@ -27,6 +27,7 @@ from evergreen_server.jobs.model.transitions import Claim, take_ownership
 from evergreen_server.jobs.store import ledger
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.claims import ClaimBatcher, RowLocked
+from evergreen_server.jobs.store.listing import labels_of
 from evergreen_server.jobs.store.needs import named_by, needs_of
 from evergreen_server.jobs.store.percentages import MOST, Progress, write_percentages
 from evergreen_server.jobs.store.project_lock import lock_project, refuse_marked
@@ -116,6 +117,8 @@ class JobStore(JobReader):
         if inline:
             rows = [{"job_id": job_id, "digest": digest, "data": data} for digest, data in inline.items()]
             db.execute(queries.INSERT_INLINE, rows)
+        if labels := labels_of(job_id, request):
+            db.execute(queries.INSERT_LABELS, labels)
         if needs := needs_of(job_id, request):
             db.execute(queries.INSERT_NEEDS, needs)
         self._write_events(db, [(EventKind.CREATED, accepted)], now)

@@ -1,9 +1,7 @@
 """Reads jobs from their rows."""
 
-import heapq
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import sqlalchemy as sa
 
@@ -16,7 +14,7 @@ from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestR
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import UNFINISHED, State
 from evergreen_server.jobs.store import ledger
-from evergreen_server.ports.specs import MediaKind
+from evergreen_server.jobs.store.listing import Listing, list_ids
 
 PAGE_BYTES = 2 * 1024 * 1024
 """The most JSON of a page's jobs as stored: by default a client reads messages of 4 MiB at most."""
@@ -24,10 +22,11 @@ PAGE_BYTES = 2 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Jobs in the order of a list, and whether others follow."""
+    """Jobs in the order of a list."""
 
     jobs: Sequence[Job]
-    more: bool
+    more: str
+    """After which id the list goes on; empty if nothing follows."""
 
 
 class JobReader:
@@ -75,34 +74,23 @@ class JobReader:
         query = query.where(jobs.c.replica.not_in(other_live_replicas(self._replica_id)))
         return await self._database.read(lambda db: list(db.execute(query).scalars()))
 
-    async def page(
-        self,
-        *,
-        project_id: str,
-        scene_id: str,
-        states: Collection[State],
-        after: str,
-        limit: int,
-        kinds: Collection[MediaKind] = frozenset(MediaKind),
-        projects: Collection[str] | None = None,
-    ) -> Page:
-        """Lists jobs by rising job_id (so by age), those after `after`; empty filters match all.
+    async def page(self, listing: Listing, *, after: str, limit: int) -> Page:
+        """Returns the jobs of a list that come after `after`; the first ones, if that is empty.
 
-        With `projects` only jobs of these are listed, whatever the filters say. A page ends before `limit` if its jobs
-        together would exceed PAGE_BYTES; it has at least one job, if there is any.
+        A page ends before `limit` if its jobs together would exceed PAGE_BYTES, and if too many others would have to
+        be looked at.
         """
-        owners: Collection[str] | None = [project_id] if project_id else projects
-        if project_id and projects is not None and project_id not in projects:
-            owners = []
 
         def read(db: sa.Connection) -> Page:
-            found = list(islice(_listed(db, owners, scene_id, states, kinds, after, limit + 1), limit + 1))
-            taken = _within(db, found[:limit])
-            query = sa.select(jobs).where(jobs.c.job_id.in_(taken)).order_by(jobs.c.job_id)
+            found, more = list_ids(db, listing, after, limit)
+            taken = _within(db, found)
+            order = jobs.c.job_id.desc() if listing.newest_first else jobs.c.job_id
+            query = sa.select(jobs).where(jobs.c.job_id.in_(taken)).order_by(order)
             listed = [job_from_row(row) for row in db.execute(query).mappings()] if taken else []
-            return Page(jobs=listed, more=len(taken) < len(found))
+            return Page(jobs=listed, more=more if len(taken) == len(found) else taken[-1])
 
-        owner = project_id or ("*" if projects is None else " ".join(sorted(projects)))
+        projects = listing.projects
+        owner = listing.project_id or ("*" if projects is None else " ".join(sorted(projects)))
         return await self._database.read_in_turn(read, owner=owner)
 
     async def totals(self, project_id: str = "") -> ledger.Totals:
@@ -128,28 +116,6 @@ def find_request(db: sa.Connection, project_id: str, request_id: str, digest: st
         return get_job(db, known.job_id)
     except JobNotFound:
         raise JobDeleted(known.job_id) from None
-
-
-def _listed(
-    db: sa.Connection,
-    owners: Collection[str] | None,
-    scene_id: str,
-    states: Collection[State],
-    kinds: Collection[MediaKind],
-    after: str,
-    limit: int,
-) -> Iterator[str]:
-    """Yields ids of jobs in rising order, by one short index scan for each project, kind and, where given, state."""
-    query = sa.select(jobs.c.job_id).where(jobs.c.job_id > after).order_by(jobs.c.job_id).limit(limit)
-    # The index of a scene's jobs, like that of a state's jobs, is in order only within a state.
-    wanted = sorted(set(states)) or (list(State) if scene_id else [])
-    parts = [query.where(jobs.c.project_id == owner) for owner in sorted(owners)] if owners is not None else [query]
-    if scene_id:
-        parts = [part.where(jobs.c.scene_id == scene_id) for part in parts]
-    parts = [part.where(jobs.c.kind == kind.value) for part in parts for kind in sorted(set(kinds))]
-    if wanted:
-        parts = [part.where(jobs.c.state == state.value) for part in parts for state in wanted]
-    return heapq.merge(*(db.execute(part).scalars().all() for part in parts))
 
 
 def _within(db: sa.Connection, job_ids: Sequence[str]) -> Sequence[str]:

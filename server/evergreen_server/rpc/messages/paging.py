@@ -3,6 +3,8 @@
 import base64
 import binascii
 
+BAD_TOKEN = "not a token of an earlier answer to the same question"
+
 
 def make_token(last: str, scope: str) -> str:
     """Returns a page token that is valid only for the query `scope`."""

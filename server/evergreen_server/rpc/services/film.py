@@ -12,14 +12,13 @@ from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.film_requests import read_edit_request, read_plan_request
 from evergreen_server.rpc.messages.films import changes_message, film_page, page_scope, status_message
-from evergreen_server.rpc.messages.paging import make_token, read_token
+from evergreen_server.rpc.messages.paging import BAD_TOKEN, make_token, read_token
 from evergreen_server.rpc.streams import Streams
 from evergreen_storage import id_error
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 MAX_SCENES = 300
-BAD_TOKEN = "not a token of an earlier answer to the same question"
 
 STATES: Mapping[int, FilmState] = {
     number: FilmState[name.removeprefix("FILM_STATE_")] for name, number in film_pb2.FilmState.items() if number

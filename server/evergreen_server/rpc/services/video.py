@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import commands
@@ -12,7 +12,7 @@ from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.intake import Intake
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.job import Job
-from evergreen_server.jobs.model.states import Slot, State
+from evergreen_server.jobs.model.states import Slot
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.catalog import ModelTable
@@ -21,9 +21,10 @@ from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.access.policy import Caller
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import forecast_message, job_message
-from evergreen_server.rpc.messages.fields import VIDEOS, read_kinds
+from evergreen_server.rpc.messages.fields import read_kinds
+from evergreen_server.rpc.messages.listing import MAX_PAGE_SIZE, PAGE_SIZE, read_list_request
 from evergreen_server.rpc.messages.operations import named
-from evergreen_server.rpc.messages.paging import make_token, read_token
+from evergreen_server.rpc.messages.paging import make_token
 from evergreen_server.rpc.messages.requests import read_generate_request, read_request
 from evergreen_server.rpc.messages.values import credits_of
 from evergreen_server.rpc.services.overview import OverviewMethods
@@ -31,14 +32,7 @@ from evergreen_server.rpc.status_cache import StatusCache
 from evergreen_server.rpc.streams import Streams
 from evergreen_storage import id_error
 
-PAGE_SIZE = 50
-MAX_PAGE_SIZE = 200
 MAX_WATCHED = 1000
-
-
-STATES: Mapping[int, State] = {
-    number: State[name.removeprefix("JOB_STATE_")] for name, number in video_pb2.JobState.items() if number
-}
 TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -164,45 +158,10 @@ class VideoService(OverviewMethods):
         return video_pb2.CancelVideoResponse(job=job_message(job, whole=True))
 
     async def ListVideos(self, message: video_pb2.ListVideosRequest, context: Context) -> video_pb2.ListVideosResponse:
-        field_errors: list[FieldError] = []
-        if message.project_id and (text := id_error("project", message.project_id)):
-            field_errors.append(FieldError(field="project_id", description=text))
-        if message.scene_id and (text := id_error("scene", message.scene_id)):
-            field_errors.append(FieldError(field="scene_id", description=text))
-        if message.scene_id and not message.project_id:
-            field_errors.append(FieldError(field="project_id", description="required with a scene_id"))
-        if message.page_size < 0:
-            field_errors.append(FieldError(field="page_size", description=f"must be 1 to {MAX_PAGE_SIZE}"))
-        states: set[State] = set()
-        for number, state in enumerate(message.states):
-            if state in STATES:
-                states.add(STATES[state])
-            else:
-                field_errors.append(FieldError(field=f"states[{number}]", description="not a state"))
-        kinds = read_kinds(message.kinds, field_errors)
-        scope = f"{message.project_id}/{message.scene_id}/{','.join(sorted(states))}"
-        if kinds != VIDEOS:
-            scope += f"/{','.join(sorted(kinds))}"
-        after = ""
-        if message.page_token:
-            found = read_token(message.page_token, scope)
-            if found is None or id_error("job", found):
-                text = "not a token of an earlier answer to the same question"
-                field_errors.append(FieldError(field="page_token", description=text))
-            after = found or ""
-        if field_errors:
-            raise InvalidRequest(field_errors)
+        listing, scope, after = read_list_request(message, context.caller)
         size = min(message.page_size or PAGE_SIZE, MAX_PAGE_SIZE)
-        page = await self._store.page(
-            project_id=message.project_id,
-            scene_id=message.scene_id,
-            states=sorted(states),
-            after=after,
-            limit=size,
-            kinds=kinds,
-            projects=context.caller.projects,
-        )
-        token = make_token(page.jobs[-1].job_id, scope) if page.more else ""
+        page = await self._store.page(listing, after=after, limit=size)
+        token = make_token(page.more, scope) if page.more else ""
         messages = [job_message(job, whole=True) for job in page.jobs]
         if any(job.needs_slot for job in page.jobs):
             forecasts = await self._forecasts.all()

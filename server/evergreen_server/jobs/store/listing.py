@@ -1,0 +1,157 @@
+"""Lists jobs by filters, in the order of their ids, and so of their age.
+
+Candidates come from an index that is in this order; what it does not hold of the filters is then looked up for each.
+Where few of very many candidates match, a page ends early, so that no list reads a whole table.
+"""
+
+import heapq
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.mapping import to_micros
+from evergreen_server.jobs.db.schema import job_labels, jobs
+from evergreen_server.jobs.model.job import JobRequest
+from evergreen_server.jobs.model.states import State
+from evergreen_server.ports.specs import MediaKind
+from evergreen_server.runtime.ids import first_at
+
+LOOKED_AT = 2000
+"""How many candidates are looked at for one page."""
+AT_ONCE = 200
+ID_AHEAD = timedelta(minutes=1)
+"""An id is made before its job is accepted, or after by the clock if that was set back; by hardly more than this."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """Which jobs a list has, and in which order. Empty filters match all."""
+
+    project_id: str = ""
+    scene_id: str = ""
+    states: Collection[State] = ()
+    kinds: Collection[MediaKind] = frozenset(MediaKind)
+    models: Collection[str] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The job has all of them."""
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+    projects: Collection[str] | None = None
+    """Only jobs of these, whatever the other filters say; None for all."""
+    newest_first: bool = False
+
+    @property
+    def owners(self) -> Sequence[str] | None:
+        """Returns the projects that may have such jobs; None for any."""
+        if not self.project_id:
+            return None if self.projects is None else sorted(self.projects)
+        return [self.project_id] if self.projects is None or self.project_id in self.projects else []
+
+
+def labels_of(job_id: str, request: JobRequest) -> list[dict[str, str]]:
+    """Returns the rows by which a job is found by its labels."""
+    row = {"job_id": job_id, "project_id": request.project_id}
+    return [{**row, "name": name, "value": value} for name, value in request.labels.items()]
+
+
+def list_ids(db: sa.Connection, listing: Listing, after: str, limit: int) -> tuple[list[str], str]:
+    """Returns the next ids of a list, `limit` at most, and where to go on; that is empty if there are no more.
+
+    There may be fewer, even none, though others follow.
+    """
+    parts, wanted = _parts(listing)
+    step = AT_ONCE if wanted else limit + 1
+    scans = (_scan(db, part, wanted, listing, after, step) for part in parts)
+    found: list[str] = []
+    last = after
+    candidates = heapq.merge(*scans, reverse=listing.newest_first)
+    for looked, (job_id, matches) in enumerate(candidates):
+        if (matches and len(found) == limit) or (wanted and looked == LOOKED_AT):
+            return found, last
+        last = job_id
+        if matches:
+            found.append(job_id)
+    return found, ""
+
+
+Part = tuple["sa.Select[tuple[str]]", "sa.Column[str]"]
+"""A query for ids by one index, without its order and bounds, and their column."""
+
+
+def _parts(listing: Listing) -> tuple[Sequence[Part], Sequence[sa.ColumnElement[bool]]]:
+    """Returns what has the candidates, each in the order of an index, and what they are to meet besides."""
+    owners, kinds, states = listing.owners, sorted(set(listing.kinds)), sorted(set(listing.states))
+    models, labels = sorted(set(listing.models)), sorted(listing.labels.items())
+    wanted: list[sa.ColumnElement[bool]] = []
+    if listing.created_from is not None:
+        wanted.append(jobs.c.created_at >= to_micros(listing.created_from))
+    if listing.created_before is not None:
+        wanted.append(jobs.c.created_at < to_micros(listing.created_before))
+    if labels:
+        (name, value), *others = labels
+        query = sa.select(job_labels.c.job_id).where(job_labels.c.name == name, job_labels.c.value == value)
+        wanted += [_labelled(*other) for other in others]
+        if len(kinds) < len(MediaKind):
+            wanted.append(jobs.c.kind.in_(kinds))
+        if listing.scene_id:
+            wanted.append(jobs.c.scene_id == listing.scene_id)
+        if states:
+            wanted.append(jobs.c.state.in_(states))
+        if models:
+            wanted.append(jobs.c.model.in_(models))
+        return [(part, job_labels.c.job_id) for part in _each(query, job_labels.c.project_id, owners)], wanted
+    queries = _each(sa.select(jobs.c.job_id), jobs.c.project_id, owners)
+    if listing.scene_id:
+        queries = [query.where(jobs.c.scene_id == listing.scene_id) for query in queries]
+        # The index of a scene's jobs is in order only within a state.
+        states = states or sorted(State)
+    queries = [part for query in queries for part in _each(query, jobs.c.kind, kinds)]
+    if states:
+        queries = [part for query in queries for part in _each(query, jobs.c.state, states)]
+    elif models and owners is not None and len(owners) == 1:
+        return [(part, jobs.c.job_id) for query in queries for part in _each(query, jobs.c.model, models)], wanted
+    if models:
+        wanted.append(jobs.c.model.in_(models))
+    return [(query, jobs.c.job_id) for query in queries], wanted
+
+
+def _each(
+    query: "sa.Select[tuple[str]]", column: "sa.Column[str]", values: Sequence[str] | None
+) -> "Sequence[sa.Select[tuple[str]]]":
+    """Returns a query for each value of a column; the query itself for any value."""
+    return [query] if values is None else [query.where(column == value) for value in values]
+
+
+def _labelled(name: str, value: str) -> sa.ColumnElement[bool]:
+    return sa.exists().where(
+        job_labels.c.job_id == jobs.c.job_id, job_labels.c.name == name, job_labels.c.value == value
+    )
+
+
+def _scan(
+    db: sa.Connection,
+    part: Part,
+    wanted: Sequence[sa.ColumnElement[bool]],
+    listing: Listing,
+    after: str,
+    step: int,
+) -> Iterator[tuple[str, bool]]:
+    """Yields the candidates of one part in order, each with whether it matches, reading some at a time."""
+    query, column = part
+    if listing.created_from is not None:
+        query = query.where(column >= first_at(listing.created_from, -ID_AHEAD))
+    if listing.created_before is not None:
+        query = query.where(column < first_at(listing.created_before, ID_AHEAD))
+    query = query.order_by(column.desc() if listing.newest_first else column).limit(step)
+    while True:
+        beyond = column < after if listing.newest_first else column > after
+        found = [row.job_id for row in db.execute(query.where(beyond) if after else query)]
+        matching = set(found)
+        if wanted and found:
+            matching = set(db.execute(sa.select(jobs.c.job_id).where(jobs.c.job_id.in_(found), *wanted)).scalars())
+        yield from ((job_id, job_id in matching) for job_id in found)
+        if len(found) < step:
+            return
+        after = found[-1]
