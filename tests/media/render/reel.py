@@ -24,6 +24,8 @@ from evergreen_server.ports.timeline import Profile, Source, Span, Timeline
 RATE = 48_000
 STEP = 4
 """By how much each frame's mark is brighter than that of the one before."""
+OFTEN = RenderLimits(progress_seconds=0.01)
+"""So that a test may stop a renderer soon after it began."""
 SMALL = Profile(name="small", width=160, height=90)
 
 Rows = NDArray[numpy.uint8]
@@ -139,7 +141,7 @@ class Cutting:
 
     folder: Path
     files: dict[str, Path] = field(default_factory=dict)
-    renderer: Renderer = field(default_factory=lambda: Renderer(RenderLimits()))
+    renderer: Renderer = field(default_factory=lambda: Renderer(OFTEN))
     owner: str = "lighthouse"
     progress: list[RenderProgress] = field(default_factory=list)
     caption_font: str = ""

@@ -24,7 +24,8 @@ BLACK = Span(source=None, frames=24)
 
 def here(order: RenderOrder, tell: Callable[[Step], None] = lambda _: None) -> Rendered:
     """Renders a film in this process."""
-    return render(order, Attempt(mark="m", segments_at_once=2, cache_bytes=2**30, memory_bytes=2**31), tell)
+    attempt = Attempt(mark="m", segments_at_once=2, progress_seconds=0, cache_bytes=2**30, memory_bytes=2**31)
+    return render(order, attempt, tell)
 
 
 def refusal(order: RenderOrder, tell: Callable[[Step], None] = lambda _: None) -> RenderRefused:

@@ -8,15 +8,15 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.ports.rendering import RenderOrder, RenderProgress, RenderRefused
 from evergreen_server.ports.timeline import Profile, Timeline
-from tests.media.render.reel import Cutting, clip, picture_md5s
+from tests.media.render.reel import OFTEN, Cutting, clip, picture_md5s
 
 MUST_NOT_HANG = 60
 HANGS_SECONDS = 5.0
@@ -24,7 +24,9 @@ HANGS_SECONDS = 5.0
 SPANS = 6
 KILLED = (12, 240)
 """The lengths of segments, of which the first is whole long before the others."""
-LARGE = Profile(name="large", width=960, height=540)
+LONG = 1200
+"""As many frames as are never all made before a renderer is ended."""
+LARGE = Profile(name="large", width=480, height=270)
 
 
 def renderers() -> list[int]:
@@ -64,7 +66,7 @@ async def at_work(cutting: Cutting, order: RenderOrder) -> AsyncIterator["asynci
 async def test_a_render_that_is_cancelled_ends_its_process_and_leaves_no_film(
     cutting: Cutting, hung: bool, cancels: int
 ) -> None:
-    order = cutting.order(long_film(cutting), LARGE)
+    order = cutting.order(long_film(cutting, LONG, LONG), LARGE)
 
     async with at_work(cutting, order) as task:
         (pid,) = renderers()
@@ -89,7 +91,7 @@ async def test_a_render_that_is_cancelled_ends_its_process_and_leaves_no_film(
 PARENT = """
 import asyncio, sys
 from pathlib import Path
-from tests.media.render.reel import Cutting
+from tests.media.render.reel import OFTEN, Cutting
 from tests.media.render.test_process import KILLED, LARGE, long_film, renderers, segments
 
 async def main():
@@ -172,7 +174,7 @@ async def test_a_renderer_that_dies_is_begun_again_and_the_film_is_as_it_would_b
 
 
 async def test_a_span_at_which_renderer_after_renderer_dies_is_named(cutting: Cutting) -> None:
-    order = cutting.order(Timeline(spans=(cutting.span(clip(cutting.folder / "a.mp4"), 240),)), LARGE)
+    order = cutting.order(Timeline(spans=(cutting.span(clip(cutting.folder / "a.mp4"), LONG),)), LARGE)
 
     with pytest.raises(RenderRefused) as refused:
         await cutting.render(order, deaths(3))
@@ -183,7 +185,7 @@ async def test_a_span_at_which_renderer_after_renderer_dies_is_named(cutting: Cu
 
 
 async def test_a_renderer_that_takes_too_long_is_ended(cutting: Cutting) -> None:
-    cutting.renderer = Renderer(RenderLimits(start_seconds=0.05, per_second=0.0))
+    cutting.renderer = Renderer(replace(OFTEN, start_seconds=0.05, per_second=0.0))
     order = cutting.order(long_film(cutting))
 
     with pytest.raises(RenderRefused) as refused:
@@ -195,7 +197,7 @@ async def test_a_renderer_that_takes_too_long_is_ended(cutting: Cutting) -> None
 
 
 async def test_a_renderer_that_hangs_is_ended_at_its_bound_and_the_film_goes_on(cutting: Cutting) -> None:
-    cutting.renderer = Renderer(RenderLimits(start_seconds=HANGS_SECONDS, per_second=0.0))
+    cutting.renderer = Renderer(replace(OFTEN, start_seconds=HANGS_SECONDS, per_second=0.0))
     order = cutting.order(Timeline(spans=long_film(cutting).spans[:1]))
     stopped: list[int] = []
 

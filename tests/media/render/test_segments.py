@@ -6,10 +6,9 @@ import signal
 import time
 from dataclasses import replace
 
-from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.ports.timeline import Span, Timeline
-from tests.media.render.reel import SMALL, Cutting, clip
+from tests.media.render.reel import OFTEN, SMALL, Cutting, clip
 from tests.media.render.test_process import LARGE, SPANS, at_work, long_film, renderers
 
 
@@ -44,7 +43,7 @@ async def test_only_the_newest_segments_are_kept(cutting: Cutting) -> None:
     new = cutting.span(clip(cutting.folder / "new.mp4", turn=0.9), 60)
 
     most = max(sizes.values()) * 3
-    cutting.renderer = Renderer(RenderLimits(cache_bytes=most))
+    cutting.renderer = Renderer(replace(OFTEN, cache_bytes=most))
     await cutting.film(Timeline(spans=(new,)))
 
     left = set((cutting.folder / "cache").iterdir())
@@ -68,7 +67,7 @@ async def test_segments_that_a_film_under_way_needs_are_not_lost_to_it(cutting: 
     timeline = long_film(cutting)
     await cutting.film(Timeline(spans=timeline.spans[: SPANS // 2]), LARGE)
     order = cutting.order(timeline, LARGE)
-    other = Renderer(RenderLimits(cache_bytes=0))
+    other = Renderer(replace(OFTEN, cache_bytes=0))
 
     async with at_work(cutting, order) as task:
         (pid,) = renderers()

@@ -1,11 +1,12 @@
 """Whose film is rendered next: one who asks for many delays another by one of them."""
 
 import asyncio
+from dataclasses import replace
 
 from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.ports.timeline import Profile, Span
-from tests.media.render.reel import Cutting, of
+from tests.media.render.reel import OFTEN, Cutting, of
 
 TINY = Profile(name="tiny", width=64, height=64)
 
@@ -44,7 +45,7 @@ async def test_a_project_alone_has_its_films_rendered_one_after_the_other_though
 
 
 async def test_places_are_for_several_projects_and_never_all_for_one(cutting: Cutting) -> None:
-    cutting.renderer = Renderer(RenderLimits(films_at_once=2))
+    cutting.renderer = Renderer(replace(OFTEN, films_at_once=2))
     done: list[str] = []
 
     async with asyncio.TaskGroup() as tasks:
@@ -55,3 +56,11 @@ async def test_places_are_for_several_projects_and_never_all_for_one(cutting: Cu
             task.cancel()
 
     assert done.count("greedy") <= 1
+
+
+def test_large_frames_are_encoded_one_segment_at_a_time() -> None:
+    limits = RenderLimits()
+
+    sizes = [(64, 64), (1280, 720), (1920, 1080), (3840, 2160), (4096, 4096)]
+    assert [limits.segments_of(*size) for size in sizes] == [2, 2, 2, 1, 1]
+    assert RenderLimits(segments_at_once=9).segments_of(1920, 1080) == 4

@@ -18,9 +18,9 @@ from evergreen_server.media.confinement import bound_memory
 from evergreen_server.media.render.faults import refusal_of
 from evergreen_server.media.render.film import render
 from evergreen_server.media.render.order import Answer, Step, answer_line, read_order
+from evergreen_server.runtime.arenas import bound_arenas
 
 _NICE = 10
-_TELL_SECONDS = 0.5
 _PR_SET_PDEATHSIG = 1
 
 
@@ -31,7 +31,7 @@ def main() -> None:
     order, attempt = read_order(sys.stdin.buffer.readline())
     bound_memory(attempt.memory_bytes)
     Thread(target=_end_with_input, name="end of input", daemon=True).start()
-    teller = _Teller(answers)
+    teller = _Teller(answers, attempt.progress_seconds)
     answer: Answer
     try:
         answer = render(order, attempt, teller.tell)
@@ -41,9 +41,10 @@ def main() -> None:
 
 
 class _Teller:
-    """Writes steps at most twice a second, but at once where other spans are worked on."""
+    """Writes steps every so many seconds, but at once where other spans are worked on."""
 
-    def __init__(self, answers: int) -> None:
+    def __init__(self, answers: int, seconds: float) -> None:
+        self._seconds = seconds
         self._answers = answers
         self._lock = Lock()
         self._spans: tuple[int, ...] | None = None
@@ -52,7 +53,7 @@ class _Teller:
     def tell(self, step: Step) -> None:
         with self._lock:
             now = time.monotonic()
-            if step.spans != self._spans or now >= self._told + _TELL_SECONDS:
+            if step.spans != self._spans or now >= self._told + self._seconds:
                 self._spans, self._told = step.spans, now
                 os.write(self._answers, answer_line(step))
 
@@ -75,6 +76,7 @@ def _confine(parent: int) -> None:
     os.dup2(nobody, 1)
     os.dup2(nobody, 2)
     warnings.simplefilter("ignore")
+    bound_arenas()
     Image.init()
 
 

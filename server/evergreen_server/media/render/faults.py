@@ -8,6 +8,7 @@ import av
 
 from evergreen_server.ports.rendering import RenderRefused
 
+_PACKAGE = Path(__file__).parent
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -30,8 +31,11 @@ def _text(exc: Exception) -> str:
         return "there is not enough memory"
     if isinstance(exc, OSError):
         return f"the disk failed ({exc.strerror})"
+    if isinstance(exc, av.ExternalError):
+        # All that x264 says when it gets no memory.
+        return "an encoder failed; there may not be enough memory"
     # An error of ours: of what is being rendered nothing is told.
-    last = next(reversed(extract_tb(exc.__traceback__)), None)
-    at = "" if last is None else f" at {Path(last.filename).name}:{last.lineno}"
+    ours = [frame for frame in extract_tb(exc.__traceback__) if _PACKAGE in Path(frame.filename).parents]
+    at = f" at {Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else ""
     what = f"FFmpeg: {exc.strerror}" if isinstance(exc, av.FFmpegError) else type(exc).__name__
     return f"the renderer failed ({what}{at})"

@@ -34,6 +34,7 @@ class Attempt:
     mark: str
     """In the names of its unfinished files."""
     segments_at_once: int
+    progress_seconds: float
     cache_bytes: int
     memory_bytes: int
 

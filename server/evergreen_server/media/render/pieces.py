@@ -9,7 +9,7 @@ import av
 
 from evergreen_server.ports.timeline import Blend, Profile, Source, Span, Timeline
 
-VERSION = 1
+VERSION = 2
 """Counts up whenever the same piece would be rendered in another way."""
 
 _EPSILON = 1e-6

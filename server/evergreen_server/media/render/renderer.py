@@ -48,7 +48,8 @@ class Renderer:
                 attempt = Attempt(
                     mark=uuid4().hex,
                     # After a death segments are made one by one: so it shows which of them is at fault.
-                    segments_at_once=1 if deaths else limits.segments_at_once,
+                    segments_at_once=1 if deaths else limits.segments_of(order.profile.width, order.profile.height),
+                    progress_seconds=limits.progress_seconds,
                     cache_bytes=limits.cache_bytes,
                     memory_bytes=limits.memory_bytes,
                 )

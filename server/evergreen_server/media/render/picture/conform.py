@@ -21,6 +21,9 @@ from evergreen_server.ports.rendering import RenderRefused
 from evergreen_server.ports.timeline import Blend, Profile, Span
 
 _GROUP_SECONDS = 2
+_LOOKAHEAD, _LARGE_LOOKAHEAD = 40, 20
+"""How many frames the encoder keeps to look ahead: fewer of large ones, of which 40 would take 2 GiB."""
+_LARGE_PIXELS = 2560 * 1440
 _THREADS = 2
 """Pinned: the encoder's bytes depend on it."""
 
@@ -125,7 +128,8 @@ def named(index: int) -> Iterator[None]:
 def _encoder(path: Path, profile: Profile) -> Iterator[Callable[[Picture], None]]:
     size, numbers = (profile.width, profile.height), iter(range(2**31))
     # Each group of pictures is closed, and no header depends on what is seen: so pieces of one form can be stitched.
-    detail = f"stitchable=1:open-gop=0:keyint={_GROUP_SECONDS * profile.fps}"
+    ahead = _LARGE_LOOKAHEAD if size[0] * size[1] > _LARGE_PIXELS else _LOOKAHEAD
+    detail = f"stitchable=1:open-gop=0:keyint={_GROUP_SECONDS * profile.fps}:rc-lookahead={ahead}"
     with av.open(str(path), "w", format="mp4") as container:
         options = {"crf": str(profile.crf), "x264-params": detail}
         stream = container.add_stream("libx264", rate=profile.fps, options=options)
