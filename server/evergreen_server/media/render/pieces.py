@@ -7,10 +7,8 @@ from dataclasses import asdict, dataclass
 
 import av
 
+from evergreen_server.media.render.version import VERSION
 from evergreen_server.ports.timeline import Blend, Profile, Source, Span, Timeline
-
-VERSION = 2
-"""Counts up whenever the same piece would be rendered in another way."""
 
 _EPSILON = 1e-6
 """What is nearer to a frame than this, in frames, is meant to be on it."""
