@@ -1,11 +1,12 @@
 """A run with everything around it real but for the jobs, which the tests end by hand."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import sqlalchemy as sa
 
@@ -20,7 +21,7 @@ from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.film.screenplay.speech import speech_seconds
 from evergreen_server.jobs.db.connect import open_database
-from evergreen_server.jobs.db.database import insert_new
+from evergreen_server.jobs.db.database import Database, insert_new
 from evergreen_server.jobs.db.film_schema import films
 from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.intake import Intake
@@ -63,16 +64,26 @@ class Clock:
         return self.at
 
 
+async def words(job: Job) -> tuple[bytes, float]:
+    """A file that is none of its kind, and how long it would be."""
+    spec = job.request.spec
+    spoken = 0.9 * speech_seconds(spec.prompt_text) if spec.kind is MediaKind.SPEECH else 0.0
+    return f"{spec.kind} of {job.request.digest}".encode(), spec.duration_seconds or spoken
+
+
 @dataclass
 class Studio:
     """The run of a film, step by step."""
 
     context: FilmContext
+    database: Database
     films: FilmStore
     scenes: SceneStore
     clock: Clock
     legs: list[tuple[str, str, int, int]] = field(default_factory=list)
     leg: Leg | None = None
+    content: Callable[[Job], Awaitable[tuple[bytes, float]]] = field(default_factory=lambda: words)
+    """Returns the file that a job makes, and its seconds."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set by every change of a job or a run."""
 
@@ -122,7 +133,7 @@ class Studio:
     async def claim(self) -> FilmRun:
         """Begins the newest leg, as an engine does, also after a crash."""
         run = await self.now()
-        claimed = await self.context.runs.claim(PROJECT, FILM, run.run, leg=run.leg, token=f"token {id(run)}")
+        claimed = await self.context.runs.claim(PROJECT, FILM, run.run, leg=run.leg, token=uuid4().hex)
         assert claimed is not None
         self.leg = Leg(self.context, claimed)
         return claimed
@@ -159,9 +170,8 @@ class Studio:
             return await self.context.jobs.command(job.job_id, over)
         spec, request = job.request.spec, job.request
         name, content_type = NAMES[spec.kind]
-        data = f"{spec.kind} of {request.digest}".encode()
+        data, seconds = await self.content(job)
         asset = await self.scenes.add(PROJECT, request.scene_id, name.format(job.job_id), data, content_type)
-        seconds = spec.duration_seconds or (0.9 * speech_seconds(spec.prompt_text) if name[:5] == "audio" else 0)
         output = Output(
             path=asset.path,
             content_type=content_type,
@@ -235,4 +245,6 @@ async def studio(path: Path, url: str, *, caps: Caps = UNCAPPED) -> AsyncIterato
             clock=clock,
             new_id=ids.new,
         )
-        yield Studio(context=context, films=films_of, scenes=scenes, clock=clock, legs=legs, news=news)
+        yield Studio(
+            context=context, database=database, films=films_of, scenes=scenes, clock=clock, legs=legs, news=news
+        )
