@@ -220,7 +220,7 @@ def shape(db: sa.Connection) -> dict[str, dict[str, object]]:
 
 def back_to_the_first(db: sa.Connection) -> None:
     """Makes of a new database what the first version had."""
-    for table in ("films", "film_plans", "film_requests", "film_runs", "film_outputs", "film_takes"):
+    for table in ("films", "film_plans", "film_requests", "film_runs", "film_outputs", "film_takes", "film_exports"):
         db.execute(sa.text(f"DROP TABLE {table}"))
     for table in ("job_files", "job_labels", "job_needs", "asset_claims", "scene_writers", "storage_locks", "replicas"):
         db.execute(sa.text(f"DROP TABLE {table}"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from evergreen_server.film.assembling.assembler import Assembler
 from evergreen_server.film.model import Plan
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
@@ -36,5 +37,7 @@ class FilmContext:
     """Where looks are taken, projects in turn."""
     clock: Callable[[], datetime]
     new_id: Callable[[], str]
+    assembler: Assembler | None = None
+    """None where nothing is rendered."""
     films_of: dict[str, str] = field(default_factory=dict)
     """By job under way, the film whose run waits for it here."""

@@ -1,21 +1,24 @@
 """One leg of a run: from an approval to the next question, or to its end. A step looks, and does what follows."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Final
 
-from evergreen_server.film.composing.compose import files_of
-from evergreen_server.film.model import OutputKind, Plan
+from evergreen_server.film.assembling.material import FileLost
+from evergreen_server.film.composing.compose import File, files_of
+from evergreen_server.film.model import Plan
 from evergreen_server.film.models import FilmModels, models_of
 from evergreen_server.film.runs.accepting import NewChild
 from evergreen_server.film.runs.context import FilmContext
-from evergreen_server.film.runs.deciding import Child, Decision, FilmGate, Run, Then, Trouble, decide
+from evergreen_server.film.runs.deciding import Child, Decision, FilmGate, Run, Then, decide
+from evergreen_server.film.runs.finishing import finish, material_of
 from evergreen_server.film.runs.looking import Look, Store, look
 from evergreen_server.film.runs.rows import FilmOutput
 from evergreen_server.film.runs.run import EXPIRED, FilmRun, RunState, RunTrouble
 from evergreen_server.film.runs.store import Snapshot
+from evergreen_server.film.runs.troubles import troubles_of
 from evergreen_server.jobs.commands import cancel
 from evergreen_server.jobs.intake import GenerationRequest
 from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongState
@@ -42,6 +45,8 @@ class Leg:
         self._plan: Plan | None = None
         self._models: FilmModels | None = None
         self._store: Store | None = None
+        self._lost: set[File] = set()
+        """Files that no longer had their content when the film was to be made from them."""
         self._watched: set[str] = set()
 
     def close(self) -> None:
@@ -72,7 +77,8 @@ class Leg:
             snapshot = await context.runs.snapshot(self.run)
         if self._store is None:
             files = [place for _, place in files_of(plan)]
-            self._store = await context.surveyor.survey(self.run.project_id, files, snapshot.outputs)
+            found = await context.surveyor.survey(self.run.project_id, files, snapshot.outputs)
+            self._store = replace(found, gone=found.gone | self._lost)
         work = partial(
             look,
             self.run,
@@ -89,6 +95,8 @@ class Leg:
             gates=terms.gates,
             passed=self.run.passed,
             stop_after=terms.stop_after,
+            rendered=bool(self.run.exports),
+            published=self.run.published,
             ending=self.run.state is RunState.CANCELLING,
         )
         return await self._act(decide(facts, seen.items), seen, snapshot)
@@ -150,7 +158,7 @@ class Leg:
                 await self.warn("STORAGE_UNAVAILABLE", "a folder of its scenes cannot be listed")
                 return True
             case Then.ASK:
-                troubles = tuple(self._troubles(decision.troubles, seen))
+                troubles = tuple(troubles_of(decision.troubles, seen))
                 # The leg waits for jobs that ask to be resolved; all else is for somebody to approve.
                 waits = any(trouble.asks for trouble in decision.troubles)
                 return not await self._change(lambda run: run.asks(troubles)) or waits
@@ -167,7 +175,22 @@ class Leg:
                 state = RunState.FAILED if self.run.error else RunState.CANCELLED
                 return not await self._change(lambda run: run.ends(state, run.error))
             case Then.RENDER | Then.PUBLISH:
-                raise AssertionError("a run that goes on to the cut is not started")
+                return await self._finish(decision, seen, snapshot)
+
+    async def _finish(self, decision: Decision, seen: Look, snapshot: Snapshot) -> bool:
+        """Renders or publishes the film; returns whether the leg goes on."""
+        assert self._store is not None, "looked at by now"
+        plan, models = await self._planned()
+        material = material_of(
+            self.run, plan, models, decision.statuses, seen=seen, outputs=snapshot.outputs, files=self._store.files
+        )
+        try:
+            self.run = await finish(self._context, self.run, material)
+        except FileLost as exc:
+            # Looked for once more: it is made anew, if a job made it.
+            self._lost.add(exc.place)
+            self._store = None
+        return self.run.state is not RunState.NEEDS_ATTENTION
 
     async def _change(self, edit: Callable[[FilmRun], FilmRun]) -> bool:
         """Changes the run, unless somebody has changed its state since it was looked at; returns whether it did."""
@@ -267,22 +290,3 @@ class Leg:
             job_id=self._context.new_id(),
             lost=key in seen.lost,
         )
-
-    def _troubles(self, troubles: Sequence[Trouble], seen: Look) -> Iterator[RunTrouble]:
-        for trouble in troubles:
-            item_id, _, output = trouble.key.rpartition("/")
-            job = seen.jobs.get(trouble.key)
-            if job is not None and job.error is not None:
-                reason, message = job.error.reason, job.error.message
-            elif trouble.key in seen.missing:
-                places = ", ".join(f"{scene_id}/{asset}" for scene_id, asset in seen.missing[trouble.key])
-                reason, message = "ASSET_NOT_FOUND", f"what it is made from is not there: {places}"
-            else:
-                reason, message = (job.state.value if job else "INPUT_FAILED"), "what it is made from could not be made"
-            yield RunTrouble(
-                item_id=item_id,
-                output=OutputKind(output).value,
-                job_id=job.job_id if job else "",
-                reason=reason,
-                message=message,
-            )

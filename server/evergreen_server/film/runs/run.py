@@ -1,6 +1,6 @@
 """The run of a film: what was asked for, how far it is, and which changes of it are allowed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -16,6 +16,7 @@ from evergreen_server.jobs.model.states import OnUnknownSubmission
 __all__ = [
     "ENDED",
     "EXPIRED",
+    "MOST_WARNINGS",
     "MOVES",
     "WAITS_FOR_PEOPLE",
     "Approval",
@@ -49,6 +50,7 @@ WAITS_FOR_PEOPLE: Final = frozenset({RunState.AWAITING_APPROVAL, RunState.NEEDS_
 """No workflow runs meanwhile."""
 
 EXPIRED: Final = JobFailure(reason="FILM_EXPIRED", message="the run was not over by its finish_by")
+MOST_WARNINGS: Final = 500
 
 MOVES: Final[Mapping[RunState, frozenset[RunState]]] = {
     RunState.RUNNING: frozenset(RunState),
@@ -125,6 +127,12 @@ class FilmRun:
     troubles: tuple[RunTrouble, ...] = ()
     warnings: tuple[FilmWarning, ...] = ()
     error: JobFailure | None = None
+    frames: int = 0
+    """Of all its exports, once they are being rendered."""
+    frames_done: int = 0
+    exports: tuple[str, ...] = ()
+    """The digests of its exports, once all of them are rendered."""
+    published: bool = False
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None = None
@@ -144,6 +152,11 @@ class FilmRun:
             return self
         warning = FilmWarning(code=code, message=f"the run waits, or waited: {cause}")
         return replace(self, warnings=(*self.warnings, warning))
+
+    def warned(self, warnings: Iterable[FilmWarning]) -> Self:
+        """Returns the run with more warnings, each once; of very many with the first."""
+        told = dict.fromkeys((*self.warnings, *warnings))
+        return replace(self, warnings=tuple(told)[:MOST_WARNINGS])
 
     def awaits(self, gate: FilmGate) -> Self:
         """Returns the run waiting for approval at a gate."""

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db.schema import metadata
 
-__all__ = ["film_plans", "film_requests", "films", "metadata"]
+__all__ = ["film_exports", "film_plans", "film_requests", "films", "metadata"]
 
 films = sa.Table(
     "films",
@@ -49,4 +49,29 @@ film_requests = sa.Table(
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Index("film_requests_by_age", "created_at", "project_id", "request_id"),
     comment="Outlives the film, so that a late retry can never make it again.",
+)
+
+
+film_exports = sa.Table(
+    "film_exports",
+    metadata,
+    sa.Column("project_id", sa.String, primary_key=True),
+    sa.Column("film_id", sa.String, primary_key=True),
+    sa.Column("digest", sa.String, primary_key=True, comment="Of what it was made from."),
+    sa.Column("profile", sa.String, nullable=False),
+    sa.Column("run", sa.Integer, nullable=False, comment="That rendered it."),
+    sa.Column("plan_revision", sa.Integer, nullable=False),
+    sa.Column("asset", sa.String, nullable=False, comment="Recorded before the file gets this name."),
+    sa.Column("sha256", sa.String, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("crc32c", sa.BigInteger, nullable=False),
+    sa.Column("frames", sa.Integer, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+    sa.Column("loudness_lufs", sa.Float),
+    sa.Column("true_peak_dbtp", sa.Float),
+    sa.Column("copied", sa.Boolean, nullable=False),
+    sa.Column("warnings", sa.JSON, nullable=False, comment="Of the renderer."),
+    sa.Column("made_at", sa.BigInteger, nullable=False),
+    sa.Column("published_at", sa.BigInteger, comment="Null until all that lies beside it is there."),
+    comment="Written under the lock of the project, by the execution that owns the run.",
 )
