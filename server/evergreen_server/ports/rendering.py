@@ -37,7 +37,7 @@ class RenderOrder:
     scratch: Path
     """A folder for what is needed for this film alone: at most 23 MB for each minute of it, and its sound."""
     caption_font: str = ""
-    """The path of a font for captions that are drawn; empty is Pillow's own, which is Latin only."""
+    """The path of a font for captions that are drawn; empty is Pillow's own, which has hardly more than ASCII."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,6 +107,50 @@ async def test_letters_that_the_font_lacks_go_into_a_track(cutting: Cutting, bla
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [
+        ("Plain, isn't it? “Yes…”", ""),
+        ("Ähre", "Ä"),
+        ("A\u0308hre", "Ä"),
+        ("q\u0301", "\u0301"),
+        ("a\u20dd", "\u20dd"),
+        ("日本", "日本"),
+        ("\u0645\u0633", "\u0633\u0645"),
+        ("\u0939\u093f", "\u0939\u093f"),
+        ("heart\ufe0f, soft\u00adly\u200b\u202e", ""),
+    ],
+)
+def test_each_letter_and_mark_that_would_be_seen_as_a_box_is_missing(line: str, missing: str) -> None:
+    assert Letters(font="", size=(160, 90), shaping=True).missing([line]) == missing
+
+
+@pytest.mark.parametrize(
+    ("line", "unshaped"),
+    [
+        ("Hello", ""),
+        ("日本", ""),
+        ("\u0645\u0633", "\u0633\u0645"),
+        ("\u05e9\u05dc", "\u05dc\u05e9"),
+        ("\u0e17\u0e35", "\u0e35"),
+    ],
+)
+def test_letters_that_have_to_be_joined_or_turned_are_not_drawn_where_nothing_can_do_that(
+    line: str, unshaped: str
+) -> None:
+    assert Letters(font="", size=(160, 90), shaping=False).unshaped([line]) == unshaped
+    assert Letters(font="", size=(160, 90), shaping=True).unshaped([line]) == ""
+
+
+async def test_marks_that_the_font_lacks_are_named_by_their_numbers(cutting: Cutting, black: Span) -> None:
+    captions = (Caption(start=0, end=1, lines=("q\u0301" + "".join(map(chr, range(0x4E00, 0x4E20))),)),)
+
+    made, _ = await cutting.film(of(black, captions=captions), BURNED)
+
+    assert "has no U+0301 一" in made.warnings[0]
+    assert "and 13 more" in made.warnings[0]
+
+
 async def test_a_font_that_cannot_be_read_makes_a_track(cutting: Cutting, tmp_path: Path, black: Span) -> None:
     (tmp_path / "font.ttf").write_bytes(b"no font")
     cutting.caption_font = str(tmp_path / "font.ttf")
@@ -120,7 +164,7 @@ async def test_a_font_that_cannot_be_read_makes_a_track(cutting: Cutting, tmp_pa
 @pytest.mark.parametrize("size", [(1280, 720), (720, 1280), (64, 64), (4096, 64), (64, 4096)])
 @pytest.mark.parametrize("line", ["W" * 42, "W" * 400, "", "a\tb  \n c"])
 def test_any_line_has_room_in_any_frame(size: tuple[int, int], line: str) -> None:
-    letters = Letters(font="", size=size)
+    letters = Letters(font="", size=size, shaping=True)
     shown = [Shown(start=0, end=1, lines=(line, line), top=top) for top in (False, True)]
 
     (drawn,) = letters.drawn(iter([shaping.black(size)]), shown)

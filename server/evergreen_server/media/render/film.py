@@ -2,8 +2,11 @@
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+
+from PIL import features
 
 from evergreen_server.media.render.copying import copies
 from evergreen_server.media.render.faults import is_full
@@ -93,15 +96,28 @@ def _captions(order: RenderOrder) -> tuple[Letters | None, tuple[Caption, ...], 
     if profile.captions is not Captions.BURNED or not captions:
         return None, captions if profile.captions is Captions.TRACK else (), []
     instead = "the captions are in a track of the film instead"
+    lines = [line for caption in captions for line in caption.lines]
     try:
-        letters = Letters(font=order.caption_font, size=(profile.width, profile.height))
-        missing = letters.missing([line for caption in captions for line in caption.lines])
+        size = (profile.width, profile.height)
+        letters = Letters(font=order.caption_font, size=size, shaping=bool(features.check_feature("raqm")))
+        unshaped, missing = letters.unshaped(lines), letters.missing(lines)
     except OSError:
         return None, captions, [f"CAPTION_FONT_UNREADABLE: the font for captions cannot be read; {instead}"]
+    if unshaped:
+        text = f"FriBiDi, which is not installed, is needed for {_names(unshaped)}"
+        return None, captions, [f"CAPTION_SCRIPT_UNSUPPORTED: {text}; {instead}"]
     if missing:
-        named = " ".join(missing[:_NAMED])
-        return None, captions, [f"CAPTION_GLYPHS_MISSING: the font has no {named}; {instead}"]
+        return None, captions, [f"CAPTION_GLYPHS_MISSING: the font has no {_names(missing)}; {instead}"]
     return letters, (), []
+
+
+def _names(characters: str) -> str:
+    named = [
+        f"U+{ord(character):04X}" if unicodedata.category(character)[0] == "M" else character
+        for character in characters[:_NAMED]
+    ]
+    more = len(characters) - len(named)
+    return " ".join(named) + (f" and {more} more" if more else "")
 
 
 def _digest(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Draws captions into pictures."""
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -25,8 +26,10 @@ _OUTLINE = 12
 """The letters are so many times larger than their outline."""
 _SPACING = 1.25
 _NO_CHARACTER = "\U0010fffe"
-_UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp", "Mn", "Me")
-"""The kinds of characters that have no picture of their own, or only one that is joined to others."""
+_UNSEEN = ("Cc", "Cf", "Zs", "Zl", "Zp")
+"""The kinds of characters that have no picture."""
+_SELECTORS = re.compile("[\u034f\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]")
+"""Marks that have none either: they choose between pictures of the character before them."""
 _WHITE, _DARK, _GREY = 235, 16, 128
 
 
@@ -45,21 +48,31 @@ class _Plate:
 class Letters:
     """Draws captions in one font into pictures of one size."""
 
-    def __init__(self, *, font: str, size: tuple[int, int]) -> None:
-        """Raises OSError for a font that cannot be read."""
+    def __init__(self, *, font: str, size: tuple[int, int], shaping: bool) -> None:
+        """`shaping` says whether letters can be joined and ordered as their script wants it.
+
+        Raises OSError for a font that cannot be read.
+        """
         self._font = Path(font).read_bytes() if font else b""
         self._size = size
+        self._shaping = shaping
         self.digest = hashlib.sha256(self._font).hexdigest()
 
     def missing(self, lines: Sequence[str]) -> str:
         """Returns the characters for which the font has no picture."""
-        font = self._sized(24)
-        nothing = _drawn(font, _NO_CHARACTER)
-        seen = sorted({character for line in lines for character in line})
+        # Without joining letters: else a mark would be drawn with a ring for what it stands on, which is a picture.
+        font = self._sized(24, ImageFont.Layout.BASIC)
+        nothing = (_drawn(font, _NO_CHARACTER), _drawn(font, " "))
+        return "".join(character for character in _seen(lines) if _drawn(font, character) in nothing)
+
+    def unshaped(self, lines: Sequence[str]) -> str:
+        """Returns the characters that would stand beside one another in the wrong order or form."""
+        if self._shaping:
+            return ""
         return "".join(
             character
-            for character in seen
-            if unicodedata.category(character) not in _UNSEEN and _drawn(font, character) == nothing
+            for character in _seen(lines)
+            if unicodedata.bidirectional(character) in ("R", "AL", "AN") or unicodedata.category(character)[0] == "M"
         )
 
     def drawn(self, pictures: Iterator[Picture], captions: Sequence[Shown]) -> Iterator[Picture]:
@@ -82,7 +95,7 @@ class Letters:
 
     def _plate(self, caption: Shown) -> _Plate:
         width, height = self._size
-        lines = [" ".join(line.split()) for line in caption.lines]
+        lines = [unicodedata.normalize("NFC", " ".join(line.split())) for line in caption.lines]
         size = max(_SMALLEST, round(min(width, height) * _SHORT_SIDE_PART))
         font = self._sized(size)
         widest = max((font.getlength(line) for line in lines), default=0)
@@ -105,12 +118,12 @@ class Letters:
         thin = (cover[::2, ::2] + cover[1::2, ::2] + cover[::2, 1::2] + cover[1::2, 1::2]) // 4
         return _Plate(top=top, left=0, luma=luma, cover=cover + cover // 255, thin=thin + thin // 255)
 
-    def _sized(self, size: int) -> Font:
-        if not self._font:
-            made = ImageFont.load_default(size)
-            assert isinstance(made, ImageFont.FreeTypeFont), "Pillow was built with FreeType"
-            return made
-        return ImageFont.truetype(BytesIO(self._font), size)
+    def _sized(self, size: int, layout: ImageFont.Layout | None = None) -> Font:
+        if self._font:
+            return ImageFont.truetype(BytesIO(self._font), size, layout_engine=layout)
+        made = ImageFont.load_default(size)
+        assert isinstance(made, ImageFont.FreeTypeFont), "Pillow was built with FreeType"
+        return made if layout is None else made.font_variant(layout_engine=layout)
 
 
 def _blend(
@@ -118,6 +131,12 @@ def _blend(
 ) -> None:
     part = plane[top : top + cover.shape[0], left : left + cover.shape[1]]
     part[:] = (part * (256 - cover) + level * cover) >> 8
+
+
+def _seen(lines: Sequence[str]) -> list[str]:
+    """Returns all characters that are to be seen, composed with their marks where there is such a character."""
+    text = _SELECTORS.sub("", unicodedata.normalize("NFC", "".join(lines)))
+    return sorted({character for character in text if unicodedata.category(character) not in _UNSEEN})
 
 
 def _drawn(font: Font, character: str) -> bytes:
