@@ -27,6 +27,7 @@ from evergreen_server.providers.runway.rendering.clips import make_clip
 from evergreen_server.providers.runway.rendering.job import Job as Work
 from evergreen_server.providers.runway.rendering.pictures import make_picture
 from evergreen_server.providers.runway.rendering.sounds import make_speech
+from evergreen_server.scenes.writers import CountedWriters
 from evergreen_storage import Asset, SceneStore
 from tests.film.planning import FILM, Film, film, scenes_of
 from tests.film.runs.studio import PROJECT, Studio, studio
@@ -69,6 +70,7 @@ class Cinema:
     studio: Studio
     screen: Screen
     exports: ExportStore
+    writers: CountedWriters
     folder: Path
     work: Path
 
@@ -122,6 +124,7 @@ class Cinema:
     def assembler(self, scenes: SceneStore, **given: object) -> Assembler:
         values = {
             "scenes": scenes,
+            "writers": self.writers,
             "exports": self.exports,
             "tools": self.tools,
             "renderer": self.screen,
@@ -149,7 +152,10 @@ async def cinema(path: Path, url: str) -> AsyncIterator[Cinema]:
     ):
         exports = ExportStore(database=stand.database, clock=stand.clock)
         screen = Screen(Renderer(RenderLimits()))
-        made = Cinema(studio=stand, screen=screen, exports=exports, folder=path, work=work, tools=tools)
+        writers = CountedWriters(database=stand.database)
+        made = Cinema(
+            studio=stand, screen=screen, exports=exports, writers=writers, folder=path, work=work, tools=tools
+        )
         stand.content = filmed
         made.with_scenes(stand.scenes)
         yield made

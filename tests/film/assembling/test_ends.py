@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,10 +21,12 @@ from evergreen_server.film.runs.run import FilmRun, RunState
 from evergreen_server.film.statuses import Status
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.store.project_lock import mark
 from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderProgress, RenderRefused
 from evergreen_server.ports.specs import MediaKind
 from evergreen_server.ports.timeline import Source
 from evergreen_server.runtime.threads import OwnThreads
+from evergreen_storage import Asset, SceneStore, open_storage
 from tests.film.assembling.cinema import SMALL, Cinema, Render, cinema, filmed, short
 from tests.film.planning import FILM
 from tests.film.runs.studio import NOW, PROJECT
@@ -263,6 +267,38 @@ async def test_a_clip_that_vanished_before_it_was_rendered_is_made_anew(hall: Ci
 
 def place(hall: Cinema, job: Job) -> Path:
     return hall.folder / "data" / "projects" / PROJECT / job.request.scene_id / job.outputs[0].path
+
+
+async def test_a_film_waits_while_its_scene_is_being_deleted(hall: Cinema) -> None:
+    await hall.to_the_cut(short())
+    marks = partial(mark, project_id=PROJECT, scene_id=FILM, replica_id="", now=NOW)
+    await hall.studio.database.write(lambda db: marks(db))
+
+    assert await hall.studio.step()
+
+    run = await hall.studio.now()
+    assert (run.state, [warning.code for warning in run.warnings]) == (RunState.RUNNING, ["SCENE_BUSY"])
+    assert (hall.files(), hall.screen.made) == ({}, [])
+
+
+async def test_a_scene_is_not_deleted_while_a_film_is_put_into_it(hall: Cinema) -> None:
+    counts: list[int] = []
+
+    class Watched(SceneStore):
+        async def add_stream(self, *given: Any, **how: Any) -> Asset:
+            counts.append(await hall.writers.count(PROJECT, FILM))
+            return await super().add_stream(*given, **how)
+
+        async def add(self, *given: Any, **how: Any) -> Asset:
+            counts.append(await hall.writers.count(PROJECT, FILM))
+            return await super().add(*given, **how)
+
+    async with open_storage((hall.folder / "data").as_uri()) as storage:
+        hall.with_scenes(Watched(storage, clock=hall.studio.clock))
+        await hall.make(short())
+
+    assert counts == [1] * 5
+    assert await hall.writers.count(PROJECT, FILM) == 0
 
 
 async def test_a_film_without_its_music_is_asked_about_and_not_made_silently(hall: Cinema) -> None:

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 import av
 import pytest
 
+from evergreen_server.film.codec import from_document
+from evergreen_server.film.outputs import wanted_of
 from evergreen_server.film.runs.run import RunState
 from tests.film.assembling.cinema import SMALL, TALL, Cinema, cinema, short
 from tests.film.planning import FILM, LAMP, film
@@ -67,6 +69,22 @@ def _urls(value: object) -> list[str]:
     if isinstance(value, dict):
         return [str(value.get("target_url", "")), *(url for each in value.values() for url in _urls(each))]
     return [url for each in value for url in _urls(each)] if isinstance(value, list) else []
+
+
+async def test_the_document_of_the_film_tells_its_plan_its_outputs_and_its_exports(hall: Cinema) -> None:
+    one = short(2)
+
+    await hall.make(one)
+
+    scene = hall.folder / "data" / "projects" / PROJECT / FILM
+    told = json.loads((scene / "metadata" / "film.json").read_bytes())
+    assert from_document(told["plan"]) == one.plan
+    assert (told["run"], told["planRevision"]) == (1, 1)
+    wanted = {each.key for each in wanted_of(one.plan)}
+    assert set(told["outputs"]) == wanted
+    assert all(output["basis"]["MODEL"] and output["digest"] for output in told["outputs"].values())
+    [export] = told["exports"]
+    assert sha256((scene / export["asset"]).read_bytes()).hexdigest() == export["sha256"]
 
 
 async def test_the_same_film_again_is_not_rendered_again(hall: Cinema) -> None:

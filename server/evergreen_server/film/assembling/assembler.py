@@ -16,6 +16,7 @@ from typing import Final
 from uuid import uuid4
 
 from evergreen_server.film.assembling.files import LocalFiles
+from evergreen_server.film.assembling.index import NAME, index_of
 from evergreen_server.film.assembling.material import Claim, CutRefused, Material
 from evergreen_server.film.assembling.preparing import Prepared, prepare
 from evergreen_server.film.assembling.publishing import publish
@@ -27,6 +28,7 @@ from evergreen_server.ports.media import MediaTools
 from evergreen_server.ports.rendering import FilmRenderer, RenderOrder, RenderProgress, RenderRefused
 from evergreen_server.runtime.threads import OwnThreads
 from evergreen_server.runtime.turns import Turns
+from evergreen_server.scenes.writers import SceneWriters
 from evergreen_storage import AssetConflict, SceneStore
 
 __all__ = ["Assembled", "Assembler", "Progress"]
@@ -57,6 +59,7 @@ class Assembler:
         self,
         *,
         scenes: SceneStore,
+        writers: SceneWriters,
         exports: ExportStore,
         tools: MediaTools,
         renderer: FilmRenderer,
@@ -68,6 +71,7 @@ class Assembler:
         most_bytes: int = MOST_BYTES,
     ) -> None:
         self._scenes = scenes
+        self._writers = writers
         self._exports = exports
         self._tools = tools
         self._renderer = renderer
@@ -78,14 +82,22 @@ class Assembler:
         self._caption_font = caption_font
         self._most_bytes = most_bytes
         self._turns = Turns(1)
+        self._prepared: tuple[Claim, tuple[Prepared, ...]] | None = None
+        """What was rendered last, which is most often what is published next."""
 
     async def render(self, claim: Claim, material: Material, progress: Progress) -> Assembled:
         """Renders the film for each profile into its scene, but for those that are there; a cancelled call stops.
 
-        Raises FileLost, CutRefused, Superseded, and StorageError, MediaUnreachable and OSError, which may pass.
+        Raises FileLost, CutRefused, Superseded, and SceneBusy, StorageError, MediaUnreachable and OSError, which may
+        pass.
         """
-        async with self._opened(claim.project_id) as files:
+        async with (
+            self._opened(claim.project_id) as files,
+            # Before any work is spent on a scene that is being deleted, and until there is nothing more to lose.
+            self._writers.hold(claim.project_id, claim.film_id),
+        ):
             prepared = await self._prepare(claim, material, files)
+            self._prepared = claim, prepared
             known = await self._exports.find(claim.project_id, claim.film_id, [each.digest for each in prepared])
             total = sum(each.cut.timeline.frames for each in prepared)
             done, exports, warnings = 0, list[Export](), dict[FilmWarning, None]()
@@ -106,18 +118,28 @@ class Assembler:
 
         Raises as `render` does.
         """
-        async with self._opened(claim.project_id) as files:
-            prepared = await self._prepare(claim, material, files)
-            known = await self._exports.find(claim.project_id, claim.film_id, digests)
-            if [each.digest for each in prepared] != list(digests) or set(known) != set(digests):
-                return False
-            for each in prepared:
-                export = known[each.digest]
+        known = await self._exports.find(claim.project_id, claim.film_id, digests)
+        prepared = await self._again(claim, material)
+        if [each.digest for each in prepared] != list(digests) or set(known) != set(digests):
+            return False
+        exports = [known[digest] for digest in digests]
+        async with self._writers.hold(claim.project_id, claim.film_id):
+            for each, export in zip(prepared, exports, strict=True):
                 if not export.published:
                     if not await publish(self._scenes, self._threads, claim, material, each, export):
                         return False
                     await self._exports.publish(claim, export.digest)
-            return True
+            index = await self._threads.run(partial(index_of, claim, material, exports), owner=claim.project_id)
+            await self._scenes.keep_document(claim.project_id, claim.film_id, NAME, index, "application/json")
+        return True
+
+    async def _again(self, claim: Claim, material: Material) -> tuple[Prepared, ...]:
+        """Returns what was rendered, made anew after a restart."""
+        kept, self._prepared = self._prepared, None
+        if kept is not None and kept[0] == claim:
+            return kept[1]
+        async with self._opened(claim.project_id) as files:
+            return await self._prepare(claim, material, files)
 
     async def _prepare(self, claim: Claim, material: Material, files: LocalFiles) -> tuple[Prepared, ...]:
         owner, renderer = claim.project_id, self._version

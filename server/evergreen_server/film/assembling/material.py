@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from evergreen_server.film.composing.compose import File
 from evergreen_server.film.cut.cutting import Used
+from evergreen_server.film.digests import Basis
 from evergreen_server.film.model import Plan
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.statuses import Status
@@ -34,6 +35,8 @@ class Material:
     """By output; each is decided about."""
     used: Mapping[str, Used]
     """By output; the length of a file that the caller chose is not known yet."""
+    bases: Mapping[str, Basis] = field(default_factory=dict)
+    """By output, what its job was asked for; none of a file that the caller chose."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """By line, the seconds of its speech, as far as they are known."""
     music: Used | None = None

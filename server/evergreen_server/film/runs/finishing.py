@@ -18,6 +18,7 @@ from evergreen_server.film.runs.rows import FilmOutput
 from evergreen_server.film.runs.run import FilmRun, RunState, RunTrouble
 from evergreen_server.film.statuses import Status
 from evergreen_server.jobs.model.job import JobFailure
+from evergreen_server.jobs.store.project_lock import SceneBusy
 from evergreen_server.ports.timeline import Source
 
 __all__ = ["finish", "material_of"]
@@ -50,6 +51,7 @@ def material_of(
         models=models,
         statuses=statuses,
         used={key: _used(source, rows.get((key, source))) for key, source in seen.sources.items()},
+        bases={key: rows[key, source].basis for key, source in seen.sources.items() if (key, source) in rows},
         measured=seen.measured,
         music=music,
     )
@@ -102,6 +104,9 @@ class _Finishing:
                     await self._change(exports=exports, frames=self._frames[1], frames_done=self._frames[1])
         except CutRefused as exc:
             await self._ask(exc, material)
+        except SceneBusy as exc:
+            cause = str(exc)
+            await self._edit(lambda run: run.waits("SCENE_BUSY", cause))
         return self._run
 
     async def _attended(self, work: Coroutine[Any, Any, T]) -> T | None:
