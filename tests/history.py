@@ -12,6 +12,7 @@ from evergreen_server.jobs.db.schema import job_events, job_labels, jobs, projec
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Slot, Stage, State, TaskRole
 from evergreen_server.jobs.store.listing import labels_of
+from evergreen_server.jobs.store.projects import recount
 from evergreen_server.ports.specs import GenerationSpec, Media, Role
 
 AT_ONCE = 2000
@@ -76,6 +77,9 @@ def write_history(
         jobs,
         ({"job_id": job.job_id, "slot": job.slot, **request_to_row(job.request), **life_to_row(job)} for job in made),
     )
+    if "queued_jobs" in columns["projects"]:
+        for number in range(projects_in_all):
+            recount(db, f"film-{number}", START)
     if "job_labels" in columns:
         insert(job_labels, (row for job in made for row in labels_of(job.job_id, job.request)))
     insert(

@@ -1,7 +1,7 @@
 """Reads the whole life of jobs from the watch, and checks it against the contract's table, event by event."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -55,8 +55,18 @@ async def check_lives(api: Api, *projects: str) -> None:
                 assert message.revision == message.event.job.revision > last, "revisions must rise"
                 last = message.revision
                 lives[message.event.job.job_id].append(message.event)
+        await check_counters(api, project, message.revision, [events[-1].job for events in lives.values()])
         for events in lives.values():
             check_life(events)
+
+
+async def check_counters(api: Api, project_id: str, revision: int, jobs: Sequence[v1.Job]) -> None:
+    """Checks what a list of projects tells of one whose jobs are such at a revision, unless it has gone on since."""
+    listed = (await api.video.ListProjects(v1.ListProjectsRequest(page_size=1000))).projects
+    (project,) = [each for each in listed if each.project_id == project_id]
+    if project.revision == revision:
+        told = {each.state: each.count for each in project.job_counts}
+        assert told == Counter(job.state for job in jobs), "the counters of a project are not its jobs"
 
 
 def steps_of(events: Sequence[v1.Event]) -> list[str]:

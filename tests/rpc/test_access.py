@@ -15,6 +15,7 @@ from evergreen.v1 import film_pb2, scene_pb2, video_pb2
 from evergreen_server.rpc.access.policy import RULES, Access, Right
 from evergreen_server.rpc.access.tokens import read_tokens
 from evergreen_server.rpc.handlers import service_handler
+from evergreen_server.rpc.messages.paging import make_token
 from evergreen_server.runtime.reload import FileUnusable
 from tests.rpc.identities import REFUSED, TAKEN, Tokens, bearer, logged
 from tests.serving import Api, Control, reason_of, request, serving
@@ -112,6 +113,45 @@ async def test_every_method_of_every_service_asks_for_the_right_that_the_table_n
                 assert denied is (right is rule.right), (method.full_name, right)
             allowed, _ = await code_of(api, method, admin)
             assert allowed not in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
+
+
+async def test_a_caller_is_given_its_own_projects_and_no_other(
+    tmp_path: Path, sandbox: Control, tokens: Tokens, admin: str
+) -> None:
+    few = bearer(tokens.give("few", projects=["other", "third", "none"], rights="read"))
+    everything = bearer(admin)
+    changes = {"EVERGREEN_TOKENS_FILE": str(tokens.path), "EVERGREEN_PROJECT_CREDITS": '{"other": 500.5}'}
+    async with serving(tmp_path / "data", sandbox.url, **changes) as api:
+        made = [
+            (await api.video.GenerateVideo(request(project_id=name), metadata=everything)).job
+            for name in ("film", "other", "other", "third")
+        ]
+
+        async def pages(metadata: tuple[tuple[str, str], ...], size: int) -> list[video_pb2.Project]:
+            token, found = "", []
+            while True:
+                asked = video_pb2.ListProjectsRequest(page_size=size, page_token=token)
+                page = await api.video.ListProjects(asked, metadata=metadata)
+                assert len(page.projects) <= size
+                found += page.projects
+                token = page.next_page_token
+                if not token:
+                    return found
+
+        listed, seen = await pages(everything, 2), await pages(few, 1)
+        forged = video_pb2.ListProjectsRequest(page_token=make_token("film", "projects"))
+        beyond = (await api.video.ListProjects(forged, metadata=few)).projects
+        spent = await api.video.GetAccount(video_pb2.GetAccountRequest(project_id="other"), metadata=everything)
+
+    assert [project.project_id for project in listed] == ["film", "other", "third"]
+    assert [project.project_id for project in seen] == ["other", "third"]
+    assert [project.project_id for project in beyond] == ["other", "third"]
+    assert [sum(each.count for each in project.job_counts) for project in listed] == [1, 2, 1]
+    film, other, _ = listed
+    assert (other.cap_credits, film.HasField("cap_credits")) == (500.5, False)
+    assert other.reserved_credits + other.spent_credits == spent.reserved_credits + spent.spent_credits > 0
+    assert film.revision >= made[0].revision
+    assert film.create_time.ToDatetime() <= made[0].create_time.ToDatetime() <= film.update_time.ToDatetime()
 
 
 async def test_any_token_may_ask_who_it_is(tmp_path: Path, sandbox: Control, tokens: Tokens, admin: str) -> None:

@@ -7,6 +7,7 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen.v1 import scene_pb2, video_pb2
+from evergreen_server.rpc.messages.paging import make_token
 from tests.rpc.refusals import invalid, metadata_of, refusal
 from tests.serving import Api, Control, reason_of
 
@@ -87,6 +88,22 @@ async def test_a_list_goes_from_the_newest_job_to_the_oldest_and_no_new_one_come
     assert not rest.next_page_token
     assert [job.job_id for job in odd.jobs] == made[1::2]
     assert [job.job_id for job in since.jobs][:1] == made[3:]
+
+
+async def test_a_bad_page_of_projects_is_refused_with_every_fault(api: Api) -> None:
+    for name in ("film", "other"):
+        await api.generate(project_id=name)
+    videos = (await api.video.ListVideos(video_pb2.ListVideosRequest(page_size=1))).next_page_token
+    one = await api.video.ListProjects(video_pb2.ListProjectsRequest(page_size=1))
+    rest = await api.video.ListProjects(video_pb2.ListProjectsRequest(page_token=one.next_page_token))
+    assert [[project.project_id for project in page.projects] for page in (one, rest)] == [["film"], ["other"]]
+    assert not rest.next_page_token
+
+    for token in (videos, "nonsense", make_token("a/b", "projects"), make_token("", "projects"), "x" * 10_000):
+        asked = video_pb2.ListProjectsRequest(page_token=token, page_size=-1)
+        assert set(await invalid(api.video.ListProjects(asked))) == {"page_token", "page_size"}, token[:20]
+    swapped = video_pb2.ListVideosRequest(page_token=one.next_page_token)
+    assert set(await invalid(api.video.ListVideos(swapped))) == {"page_token"}
 
 
 async def test_a_token_that_was_never_given_is_refused(api: Api) -> None:

@@ -65,6 +65,7 @@ async def test_buf_curl_generates_watches_and_reads_a_job(api: Api, sandbox: Con
         ("ListModels", {}),
         ("GetAccount", {}),
         ("GetCaller", {}),
+        ("ListProjects", {}),
     ):
         code, answers = await buf_curl(address, f"VideoService/{method}", body)
         assert code == 0, answers
@@ -137,5 +138,5 @@ def test_every_method_of_the_contract_is_tried_above() -> None:
 
     assert methods == {
         *("GenerateVideo", "GetStatus", "WatchProgress", "CancelVideo", "ListVideos"),
-        *("ResolveSubmission", "ListModels", "GetAccount", "GetCaller", "Generate"),
+        *("ResolveSubmission", "ListModels", "GetAccount", "GetCaller", "ListProjects", "Generate"),
     }

@@ -1,6 +1,8 @@
 """The schema: brought up to date once, whoever starts first, and never downgraded."""
 
 import asyncio
+from collections import Counter
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db.connect import DatabaseUnusable, open_database
 from evergreen_server.jobs.db.migrations import VERSION, schema_version
 from evergreen_server.jobs.db.schema import (
+    COUNTERS,
     job_events,
     job_labels,
     job_needs,
@@ -20,7 +23,9 @@ from evergreen_server.jobs.db.schema import (
     provider_tasks,
     scene_deletions,
 )
-from tests.history import job_id_of, write_history
+from evergreen_server.jobs.model.states import State
+from evergreen_server.jobs.store.projects import list_projects, miscounted
+from tests.history import START, job_id_of, write_history
 from tests.postgres import Postgres
 
 
@@ -81,6 +86,23 @@ async def test_jobs_of_the_second_version_are_found_by_their_labels(url: str) ->
         for number in range(0, 3000, 4)
         for name, value in labels[0].items()
     ]
+
+
+async def test_jobs_of_the_second_version_are_counted_in_their_projects(url: str) -> None:
+    async with open_database(url):
+        pass
+    second(url, 300)
+
+    async with open_database(url) as database:
+        assert not await database.read(miscounted)
+        found = await database.read(lambda db: list_projects(db, "", 100, None))
+
+    every = Counter()
+    for project in found:
+        every.update(project.jobs)
+    assert +every == {State.RUNNING: 2, State.QUEUED: 1, State.SUCCEEDED: 297}
+    assert len(found) == 10
+    assert all(project.updated_at == START + timedelta(seconds=290 + at) for at, project in enumerate(found))
 
 
 async def test_what_jobs_of_the_second_version_need_is_known(url: str) -> None:
@@ -239,6 +261,7 @@ def back_to_the_first(db: sa.Connection) -> None:
     db.execute(sa.text("CREATE INDEX jobs_by_project ON jobs (project_id, job_id)"))
     db.execute(sa.text("CREATE INDEX jobs_by_state ON jobs (state, job_id)"))
     sums = (projects.c.reserved_millicredits, projects.c.confirmed_millicredits, projects.c.bounded_millicredits)
+    counted = (projects.c.updated_at, *COUNTERS.values())
     third = (
         jobs.c.pins,
         jobs.c.duration_seconds,
@@ -251,5 +274,5 @@ def back_to_the_first(db: sa.Connection) -> None:
         job_events.c.job_kind,
     )
     added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, *third)
-    for column in (*added, provider_tasks.c.role, scene_deletions.c.replica, *sums):
+    for column in (*added, provider_tasks.c.role, scene_deletions.c.replica, *sums, *counted):
         db.execute(sa.text(f"ALTER TABLE {column.table} DROP COLUMN {column.name}"))

@@ -43,6 +43,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.listing import Listing
 from evergreen_server.jobs.store.needs import refuse_needed
 from evergreen_server.jobs.store.percentages import Progress
+from evergreen_server.jobs.store.projects import miscounted
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.scenes.deletion import under_way
@@ -259,6 +260,9 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "forecasts": lambda case: case.forecast(),
     "the backlog": lambda case: case.read(partial(Backlog(JOBS).admit, project_id="film-1")),
     "the census": lambda case: take_census(case.database, lambda: NOW),
+    "ListProjects": lambda case: case.store.projects(after="", limit=1000, owned=None, owner="*"),
+    "ListProjects of a caller": lambda case: case.store.projects(after="", limit=9, owned=["film-1"], owner="me"),
+    "the counters": lambda case: case.read(miscounted),
     "GetAccount": lambda case: case.store.totals("film-1"),
     "the newest job": lambda case: case.store.newest(),
     "what nobody runs": lambda case: case.store.stranded(),
@@ -273,8 +277,14 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
 }
 PAGED = ("ListVideos", "ListFilms", "a watch")
 """What is read by pages: each is to come from the index in order, without the rest being read to sort it."""
-COUNTED = {"the census": "jobs_by_state"}
-"""What does look at all jobs, but in an index alone."""
+OF_PROJECTS_ALONE = ("GetAccount", "ListProjects", "ListProjects of a caller")
+"""What looks at no large table."""
+COUNTED = {"the census": "jobs_by_state", "the counters": "jobs"}
+"""What does look at all jobs, but in an index alone; of the counters, which are checked now and then, PostgreSQL does
+that only once the table is large.
+"""
+OF_FEW = ("provider_tasks_unsettled",)
+"""Indexes that hold only a few rows of their table."""
 
 
 def at(second: int) -> datetime:
@@ -396,10 +406,12 @@ async def test_a_question_that_is_asked_often_reads_no_table_as_a_whole(case: Ca
     with statements(case.database.engine) as plans:
         await QUESTIONS[name](case)
 
-    assert plans or name == "GetAccount", "no question was asked"
+    assert plans or name in OF_PROJECTS_ALONE, "no question was asked"
     for plan in plans:
         word, _, rest = plan.partition(" ")
-        whole = word == "SCAN" and any(rest.split()[:1] == [table] for table in LARGE)
+        large = any(rest.split()[:1] == [table] for table in LARGE)
+        assert not (large and name in OF_PROJECTS_ALONE), f"{name}: {plan}"
+        whole = word == "SCAN" and large and not any(index in plan for index in OF_FEW)
         assert not whole or COUNTED.get(name, "-") in plan, f"{name}: {plan}"
         rows = int(plan.partition("rows=")[2] or 0)
         assert rows <= MOST_ROWS or name in COUNTED, f"{name}: {plan}"

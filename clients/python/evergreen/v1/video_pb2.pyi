@@ -2749,6 +2749,150 @@ class ModelUsage(_message.Message):
 Global___ModelUsage: _TypeAlias = ModelUsage  # noqa: Y015
 
 @_typing.final
+class ListProjectsRequest(_message.Message):
+    """Request for `ListProjects`: one page of projects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The maximum number of projects to return, ≥ 0; 0 means 100, more than 1,000 means 1,000."""
+    page_token: _builtins.str
+    """The `next_page_token` of the previous page. Empty: the first page."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProjectsRequest: _TypeAlias = ListProjectsRequest  # noqa: Y015
+
+@_typing.final
+class ListProjectsResponse(_message.Message):
+    """Response of `ListProjects`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` of the next page. Empty: this was the last page."""
+    @_builtins.property
+    def projects(self) -> _containers.RepeatedCompositeFieldContainer[Global___Project]:
+        """The projects, in the order of their ids."""
+
+    def __init__(
+        self,
+        *,
+        projects: _abc.Iterable[Global___Project] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "projects", b"projects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListProjectsResponse: _TypeAlias = ListProjectsResponse  # noqa: Y015
+
+@_typing.final
+class Project(_message.Message):
+    """A project, without its jobs. All of it is as of one moment."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    JOB_COUNTS_FIELD_NUMBER: _builtins.int
+    RESERVED_CREDITS_FIELD_NUMBER: _builtins.int
+    SPENT_CREDITS_FIELD_NUMBER: _builtins.int
+    CAP_CREDITS_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project's id."""
+    revision: _builtins.int
+    """The revision of the last change of its jobs, from which `WatchProgress` can go on (`after_revision`). 0 before the
+    first.
+    """
+    reserved_credits: _builtins.float
+    """The most that attempts under way, or in `NEEDS_ATTENTION`, may still cost, and what runs of films hold, in credits."""
+    spent_credits: _builtins.float
+    """What ended attempts have cost, in credits, those of jobs too that are no longer kept. Where the true cost is not
+    known, the most that it can be.
+    """
+    cap_credits: _builtins.float
+    """The most that the project may have reserved and spent in total, in credits. Absent: no limit."""
+    @_builtins.property
+    def job_counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___JobCount]:
+        """How many jobs there are in each state, of all kinds, in the order of the states; states without jobs are left out.
+        Jobs that ended long ago and are no longer kept are not counted.
+        """
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When the project was first used, by the server's clock."""
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When one of its jobs last changed, by the server's clock; `create_time` before the first."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        job_counts: _abc.Iterable[Global___JobCount] | None = ...,
+        reserved_credits: _builtins.float = ...,
+        spent_credits: _builtins.float = ...,
+        cap_credits: _builtins.float | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cap_credits", b"_cap_credits", "cap_credits", b"cap_credits", "create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cap_credits", b"_cap_credits", "cap_credits", b"cap_credits", "create_time", b"create_time", "job_counts", b"job_counts", "project_id", b"project_id", "reserved_credits", b"reserved_credits", "revision", b"revision", "spent_credits", b"spent_credits", "update_time", b"update_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cap_credits: _TypeAlias = _typing.Literal["cap_credits"]  # noqa: Y015
+    _WhichOneofArgType__cap_credits: _TypeAlias = _typing.Literal["_cap_credits", b"_cap_credits"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cap_credits) -> _WhichOneofReturnType__cap_credits | None: ...
+
+Global___Project: _TypeAlias = Project  # noqa: Y015
+
+@_typing.final
+class JobCount(_message.Message):
+    """How many jobs are in a state."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    state: Global___JobState.ValueType
+    """The state. Never `UNSPECIFIED`."""
+    count: _builtins.int
+    """The number of jobs, ≥ 1."""
+    def __init__(
+        self,
+        *,
+        state: Global___JobState.ValueType = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobCount: _TypeAlias = JobCount  # noqa: Y015
+
+@_typing.final
 class GetCallerRequest(_message.Message):
     """Request for `GetCaller`."""
 

@@ -128,6 +128,11 @@ class VideoServiceStub(object):
                 request_serializer=evergreen_dot_v1_dot_video__pb2.GetAccountRequest.SerializeToString,
                 response_deserializer=evergreen_dot_v1_dot_video__pb2.GetAccountResponse.FromString,
                 _registered_method=True)
+        self.ListProjects = channel.unary_unary(
+                '/evergreen.v1.VideoService/ListProjects',
+                request_serializer=evergreen_dot_v1_dot_video__pb2.ListProjectsRequest.SerializeToString,
+                response_deserializer=evergreen_dot_v1_dot_video__pb2.ListProjectsResponse.FromString,
+                _registered_method=True)
         self.GetCaller = channel.unary_unary(
                 '/evergreen.v1.VideoService/GetCaller',
                 request_serializer=evergreen_dot_v1_dot_video__pb2.GetCallerRequest.SerializeToString,
@@ -339,6 +344,18 @@ class VideoServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListProjects(self, request, context):
+        """Lists the caller's projects, in the order of their ids, with their jobs counted by state and their credits.
+
+        A project is listed once a job, a scene or a film of it was requested, and for good. Reading a page costs the same
+        however many jobs the projects have.
+
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid; start again without a token.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetCaller(self, request, context):
         """Returns who the caller is to this server: the token's name, its rights and its projects. Any token may ask.
 
@@ -396,6 +413,11 @@ def add_VideoServiceServicer_to_server(servicer, server):
                     servicer.GetAccount,
                     request_deserializer=evergreen_dot_v1_dot_video__pb2.GetAccountRequest.FromString,
                     response_serializer=evergreen_dot_v1_dot_video__pb2.GetAccountResponse.SerializeToString,
+            ),
+            'ListProjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProjects,
+                    request_deserializer=evergreen_dot_v1_dot_video__pb2.ListProjectsRequest.FromString,
+                    response_serializer=evergreen_dot_v1_dot_video__pb2.ListProjectsResponse.SerializeToString,
             ),
             'GetCaller': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCaller,
@@ -695,6 +717,33 @@ class VideoService(object):
             '/evergreen.v1.VideoService/GetAccount',
             evergreen_dot_v1_dot_video__pb2.GetAccountRequest.SerializeToString,
             evergreen_dot_v1_dot_video__pb2.GetAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/evergreen.v1.VideoService/ListProjects',
+            evergreen_dot_v1_dot_video__pb2.ListProjectsRequest.SerializeToString,
+            evergreen_dot_v1_dot_video__pb2.ListProjectsResponse.FromString,
             options,
             channel_credentials,
             insecure,

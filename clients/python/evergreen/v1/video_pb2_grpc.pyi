@@ -198,6 +198,14 @@ class VideoServiceStub:
       operator.
     * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: the provider does not answer; call again.
     """
+    ListProjects: _grpc.UnaryUnaryMultiCallable[_video_pb2.ListProjectsRequest, _video_pb2.ListProjectsResponse]
+    """Lists the caller's projects, in the order of their ids, with their jobs counted by state and their credits.
+
+    A project is listed once a job, a scene or a film of it was requested, and for good. Reading a page costs the same
+    however many jobs the projects have.
+
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid; start again without a token.
+    """
     GetCaller: _grpc.UnaryUnaryMultiCallable[_video_pb2.GetCallerRequest, _video_pb2.GetCallerResponse]
     """Returns who the caller is to this server: the token's name, its rights and its projects. Any token may ask.
 
@@ -374,6 +382,14 @@ class VideoServiceAsyncStub(VideoServiceStub):
     * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider rejects the service's key; tell the
       operator.
     * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: the provider does not answer; call again.
+    """
+    ListProjects: _aio.UnaryUnaryMultiCallable[_video_pb2.ListProjectsRequest, _video_pb2.ListProjectsResponse]  # type: ignore[assignment]
+    """Lists the caller's projects, in the order of their ids, with their jobs counted by state and their credits.
+
+    A project is listed once a job, a scene or a film of it was requested, and for good. Reading a page costs the same
+    however many jobs the projects have.
+
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid; start again without a token.
     """
     GetCaller: _aio.UnaryUnaryMultiCallable[_video_pb2.GetCallerRequest, _video_pb2.GetCallerResponse]  # type: ignore[assignment]
     """Returns who the caller is to this server: the token's name, its rights and its projects. Any token may ask.
@@ -602,6 +618,20 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         * `FAILED_PRECONDITION`, `PROVIDER_UNAUTHORIZED`: the provider rejects the service's key; tell the
           operator.
         * `UNAVAILABLE`, `PROVIDER_UNAVAILABLE`: the provider does not answer; call again.
+        """
+
+    @_abc_1.abstractmethod
+    def ListProjects(
+        self,
+        request: _video_pb2.ListProjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_video_pb2.ListProjectsResponse, _abc.Awaitable[_video_pb2.ListProjectsResponse]]:
+        """Lists the caller's projects, in the order of their ids, with their jobs counted by state and their credits.
+
+        A project is listed once a job, a scene or a film of it was requested, and for good. Reading a page costs the same
+        however many jobs the projects have.
+
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid; start again without a token.
         """
 
     @_abc_1.abstractmethod

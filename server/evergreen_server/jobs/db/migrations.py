@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db import film_schema
-from evergreen_server.jobs.db.queries import INSERT_LABELS, INSERT_NEEDS, UPDATE_JOB
+from evergreen_server.jobs.db.queries import ADD_JOBS, COUNT_JOBS, INSERT_LABELS, INSERT_NEEDS, UPDATE_JOB
 from evergreen_server.jobs.db.schema import (
+    COUNTERS,
     job_events,
     jobs,
     ledger,
@@ -19,12 +20,16 @@ from evergreen_server.jobs.db.schema import (
     requests,
     scene_deletions,
 )
+from evergreen_server.jobs.model.states import State
 
 VERSION = 3
 LOCK = 0x65766572
 """The key of the advisory lock, on PostgreSQL; SQLite has one writer anyway."""
 
 JOBS_AT_ONCE = 1000
+SET_UPDATED = (
+    projects.update().where(projects.c.project_id == sa.bindparam("of_project")).values(updated_at=sa.bindparam("at"))
+)
 UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 schema_version = sa.Table("schema_version", sa.MetaData(), sa.Column("version", sa.Integer, nullable=False))
@@ -137,6 +142,22 @@ def _third(db: sa.Connection) -> None:
     if needs:
         db.execute(INSERT_NEEDS, needs)
     _labels(db)
+    _counters(db)
+
+
+def _counters(db: sa.Connection) -> None:
+    """Counts the jobs of each project by state, and fills in when the last of them changed."""
+    _add(db, projects.c.updated_at, *COUNTERS.values())
+    none = dict.fromkeys((counter.name for counter in COUNTERS.values()), 0)
+    numbers: list[dict[str, object]] = []
+    last: dict[str, int] = {}
+    # By one look at all jobs: the index of a project's jobs is made only after this.
+    for row in db.execute(COUNT_JOBS.add_columns(sa.func.max(jobs.c.updated_at).label("updated_at"))):
+        numbers.append({**none, "of_project": row.project_id, COUNTERS[State(row.state)].name: row.number})
+        last[row.project_id] = max(last.get(row.project_id, 0), row.updated_at)
+    if numbers:
+        db.execute(ADD_JOBS, numbers)
+        db.execute(SET_UPDATED, [{"of_project": project_id, "at": at} for project_id, at in last.items()])
 
 
 def _labels(db: sa.Connection) -> None:

@@ -3,6 +3,7 @@
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db.schema import (
+    COUNTERS,
     inline_media,
     job_events,
     job_labels,
@@ -30,7 +31,16 @@ FIND_MARK = sa.select(scene_deletions.c.project_id).where(
     scene_deletions.c.project_id == sa.bindparam("of_project"),
     scene_deletions.c.scene_id == sa.bindparam("of_scene"),
 )
-SET_REVISION = projects.update().where(_project).values(revision=sa.bindparam("revision"))
+SET_REVISION = (
+    projects.update().where(_project).values(revision=sa.bindparam("revision"), updated_at=sa.bindparam("updated_at"))
+)
+_MORE = {counter: counter + sa.bindparam(counter.name) for counter in COUNTERS.values()}
+ADD_JOBS = projects.update().where(_project).values(_MORE)
+"""Adds to the number of jobs in each state, by the counters' names."""
+SET_REVISION_AND_ADD_JOBS = SET_REVISION.values(_MORE)
+COUNT_JOBS = sa.select(jobs.c.project_id, jobs.c.state, sa.func.count().label("number")).group_by(
+    jobs.c.project_id, jobs.c.state
+)
 ADD_CREDITS = (
     projects.update()
     .where(_project)

@@ -1,6 +1,10 @@
 """The tables and their indexes."""
 
+from collections.abc import Mapping
+
 import sqlalchemy as sa
+
+from evergreen_server.jobs.model.states import State
 
 metadata = sa.MetaData()
 
@@ -15,7 +19,12 @@ projects = sa.Table(
     sa.Column("confirmed_millicredits", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("bounded_millicredits", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("updated_at", sa.BigInteger, comment="When a job of it last changed; null for one without jobs."),
+    *(sa.Column(f"{state.lower()}_jobs", sa.BigInteger, nullable=False, server_default="0") for state in State),
+    comment="Its jobs are counted by state, and its credits summed, under the lock of the row.",
 )
+
+COUNTERS: Mapping[State, "sa.Column[object]"] = {state: projects.c[f"{state.lower()}_jobs"] for state in State}
 
 
 jobs = sa.Table(

@@ -10,6 +10,7 @@ Any number of replicas may do this at once: each batch locks what it removes.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_plans, film_requests
 from evergreen_server.jobs.db.mapping import to_micros
+from evergreen_server.jobs.db.queries import ADD_JOBS, LOCK_PROJECTS
 from evergreen_server.jobs.db.schema import (
     inline_media,
     job_events,
@@ -34,8 +36,9 @@ from evergreen_server.jobs.db.schema import (
     provider_tasks,
     requests,
 )
-from evergreen_server.jobs.model.states import FINAL, TaskRole
+from evergreen_server.jobs.model.states import FINAL, State, TaskRole
 from evergreen_server.jobs.store.project_lock import lock_project
+from evergreen_server.jobs.store.projects import miscounted, moved, recount
 from evergreen_server.ports.metrics import Metrics
 from evergreen_server.runtime.ids import first_at
 
@@ -98,11 +101,18 @@ class Retention:
         """Runs at once, and then every ten minutes."""
         while True:
             try:
+                await self.set_counters_right()
                 await self.run_once()
             except SQLAlchemyError:
                 # The next run finds it again; the service must not end over it.
                 logger.exception("retention failed")
             await asyncio.sleep(INTERVAL_SECONDS)
+
+    async def set_counters_right(self) -> None:
+        """Counts anew the jobs of each project whose counters are not right."""
+        for project_id in await self._database.read(miscounted):
+            await self._database.write(partial(recount, project_id=project_id, now=self._clock()))
+            logger.warning("jobs of a project counted anew", extra={"project_id": project_id})
 
     async def run_once(self) -> Removed:
         """Removes everything that is too old by now, and returns how much that was."""
@@ -183,7 +193,7 @@ def _delete_jobs(db: sa.Connection, before: datetime) -> int:
         provider_tasks.c.role.in_([TaskRole.NEW.value, TaskRole.SURPLUS.value]),
     )
     query = (
-        sa.select(jobs.c.job_id)
+        sa.select(jobs.c.job_id, jobs.c.project_id, jobs.c.state)
         .join(projects, projects.c.project_id == jobs.c.project_id)
         .where(
             jobs.c.ended_at < to_micros(before),
@@ -191,14 +201,26 @@ def _delete_jobs(db: sa.Connection, before: datetime) -> int:
             jobs.c.revision <= projects.c.compacted_revision,
             ~unsettled,
         )
-        .order_by(jobs.c.ended_at)
-        .limit(JOBS_AT_ONCE)
-        .with_for_update(skip_locked=True, of=jobs)
     )
-    found = list(db.execute(query).scalars())
+    candidates = db.execute(query.order_by(jobs.c.ended_at).limit(JOBS_AT_ONCE)).all()
+    if not candidates:
+        return 0
+    # First the rows of the projects, which count their jobs, as with every other change.
+    db.execute(LOCK_PROJECTS, {"project_ids": sorted({row.project_id for row in candidates})})
+    still = query.where(jobs.c.job_id.in_([row.job_id for row in candidates]))
+    rows = db.execute(still.with_for_update(skip_locked=True, of=jobs)).all()
+    found = [row.job_id for row in rows]
     if found:
         for table in (inline_media, job_files, job_labels, job_needs, provider_tasks, ledger, jobs):
             db.execute(table.delete().where(table.c.job_id.in_(found)))
+        fewer = Counter((row.project_id, row.state) for row in rows)
+        db.execute(
+            ADD_JOBS,
+            [
+                {"of_project": project_id, **{name: number * by for name, by in moved(State(state), None).items()}}
+                for (project_id, state), number in fewer.items()
+            ],
+        )
     return len(found)
 
 

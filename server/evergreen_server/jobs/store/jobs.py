@@ -31,6 +31,7 @@ from evergreen_server.jobs.store.listing import labels_of
 from evergreen_server.jobs.store.needs import named_by, needs_of
 from evergreen_server.jobs.store.percentages import MOST, Progress, write_percentages
 from evergreen_server.jobs.store.project_lock import lock_project, refuse_marked
+from evergreen_server.jobs.store.projects import advance
 from evergreen_server.jobs.store.reader import JobReader, find_request, get_job
 
 T = TypeVar("T")
@@ -98,7 +99,6 @@ class JobStore(JobReader):
         existing = find_request(db, request.project_id, request.request_id, request.digest)
         if existing is not None:
             return existing, []
-        key = {"project_id": request.project_id, "request_id": request.request_id}
         for scene_id in sorted({request.scene_id, *(scene_id for scene_id, _ in named_by(request))}):
             refuse_marked(db, request.project_id, scene_id)
         self._refuse(db, request)
@@ -112,28 +112,26 @@ class JobStore(JobReader):
             created_at=now,
             updated_at=now,
         )
+        key = {"project_id": request.project_id, "request_id": request.request_id}
         db.execute(queries.INSERT_REQUEST, {**key, "digest": request.digest, "job_id": job_id})
         db.execute(queries.INSERT_JOB, {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)})
-        if inline:
-            rows = [{"job_id": job_id, "digest": digest, "data": data} for digest, data in inline.items()]
-            db.execute(queries.INSERT_INLINE, rows)
-        if labels := labels_of(job_id, request):
-            db.execute(queries.INSERT_LABELS, labels)
-        if needs := needs_of(job_id, request):
-            db.execute(queries.INSERT_NEEDS, needs)
-        self._write_events(db, [(EventKind.CREATED, accepted)], now)
+        rows = [{"job_id": job_id, "digest": digest, "data": data} for digest, data in inline.items()]
+        labels, needs = labels_of(job_id, request), needs_of(job_id, request)
+        inserts = (queries.INSERT_INLINE, rows), (queries.INSERT_LABELS, labels), (queries.INSERT_NEEDS, needs)
+        for insert, more in inserts:
+            if more:
+                db.execute(insert, more)
+        self._write_events(db, [(EventKind.CREATED, accepted)], now, was=None)
         ledger.reserve(db, accepted, now)
         self._enqueue(db, accepted)
         return accepted, [Change(project_id=request.project_id, job_id=job_id)]
 
     async def check_cap(self, project_id: str, estimated_millicredits: int | None) -> None:
         """Raises PriceUnknown, ProjectCreditsExceeded if a job of this price would be refused now."""
-        await self._database.read(lambda db: self._check_cap(db, project_id, estimated_millicredits))
-
-    def _check_cap(self, db: sa.Connection, project_id: str, estimate: int | None) -> None:
         cap = self._caps.of(project_id)
         if cap is not None:
-            ledger.check(cap, ledger.totals(db, project_id), estimate)
+            check = partial(ledger.check, cap, estimate=estimated_millicredits)
+            await self._database.read(lambda db: check(ledger.totals(db, project_id)))
 
     async def claim(self, job_id: str, *, attempt: int, restarts: int, fencing_token: str) -> Job | None:
         """Makes the execution of this token the owner of the job; returns the job, or None if nothing is left to do."""
@@ -262,8 +260,7 @@ class JobStore(JobReader):
             for number, (kind, job) in enumerate(events_between(old, new), start=1)
         ]
         if events:
-            new = events[-1][1]
-            self._write_events(db, events, now)
+            new = self._write_events(db, events, now, was=old.state)
         row, queue = life_to_row(new), ""
         given_back = old.slot is Slot.HELD and new.slot is Slot.WANTED
         if given_back or new.needs_slot is not old.needs_slot:
@@ -282,10 +279,13 @@ class JobStore(JobReader):
             db.execute(queries.SET_ROLE, {"of_task": new.task_id, "role": TaskRole.OWN.value})
         return new, [Change(project_id=project_id, job_id=job_id, external=external, queue=queue)]
 
-    def _write_events(self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime) -> None:
+    def _write_events(
+        self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime, *, was: State | None
+    ) -> Job:
         db.execute(queries.INSERT_EVENTS, [self._event_row(kind, job, now) for kind, job in events])
         last = events[-1][1]
-        db.execute(queries.SET_REVISION, {"of_project": last.request.project_id, "revision": last.revision})
+        advance(db, last, now, was=was)
+        return last
 
     def _event_row(self, kind: EventKind, job: Job, now: datetime) -> dict[str, object]:
         return {

@@ -83,6 +83,7 @@ def write_percentages(
         insert_all(db, job_events, events)
         update_all(db, jobs, "job_id", rows)
         touched = {change.project_id for change in changes}
-        last = [{"project_id": owner, "revision": revisions[owner]} for owner in sorted(touched)]
+        at = to_micros(now)
+        last = [{"project_id": owner, "revision": revisions[owner], "updated_at": at} for owner in sorted(touched)]
         update_all(db, projects, "project_id", last)
     return changes

@@ -1,6 +1,6 @@
 """Reads jobs from their rows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import UNFINISHED, State
 from evergreen_server.jobs.store import ledger
 from evergreen_server.jobs.store.listing import Listing, list_ids
+from evergreen_server.jobs.store.projects import Project, list_projects
 
 PAGE_BYTES = 2 * 1024 * 1024
 """The most JSON of a page's jobs as stored: by default a client reads messages of 4 MiB at most."""
@@ -92,6 +93,13 @@ class JobReader:
         projects = listing.projects
         owner = listing.project_id or ("*" if projects is None else " ".join(sorted(projects)))
         return await self._database.read_in_turn(read, owner=owner)
+
+    async def projects(self, *, after: str, limit: int, owned: Collection[str] | None, owner: str) -> Sequence[Project]:
+        """Returns the next projects in the order of their ids: of those that are owned, or of all.
+
+        `owner` is who reads, and takes turns with others.
+        """
+        return await self._database.read_in_turn(lambda db: list_projects(db, after, limit, owned), owner=owner)
 
     async def totals(self, project_id: str = "") -> ledger.Totals:
         """Returns what is reserved and what was spent: by a project, or by all."""

@@ -91,6 +91,8 @@ RULES: Mapping[str, Rule] = {
     "evergreen.v1.VideoService.ResolveSubmission": Rule(Right.ADMIN, Scope.THING),
     "evergreen.v1.VideoService.ListModels": Rule(Right.READ),
     "evergreen.v1.VideoService.GetAccount": Rule(Right.ADMIN, Scope.ALL),
+    # Lists the caller's projects and no other.
+    "evergreen.v1.VideoService.ListProjects": Rule(Right.READ),
     # Of itself alone, so that a token without the right of a call can say which it lacks.
     "evergreen.v1.VideoService.GetCaller": Rule(),
     "evergreen.v1.SceneService.CreateScene": Rule(Right.WRITE, Scope.PROJECT),

@@ -8,6 +8,7 @@ from evergreen_server.jobs.admission.forecast import Forecast
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.ledger import Totals
+from evergreen_server.jobs.store.projects import Project
 from evergreen_server.ports.catalog import ModelInfo, OperationInfo, PriceInfo, PriceUnit
 from evergreen_server.ports.provider import Account
 from evergreen_server.rpc.messages.accepted import generate_request_message, request_message
@@ -159,6 +160,23 @@ def account_message(account: Account, totals: Totals, *, cap: int | None) -> vid
             used_today=limits.used_today,
         )
     return message
+
+
+def project_message(project: Project, *, cap: int | None) -> video_pb2.Project:
+    return video_pb2.Project(
+        project_id=project.project_id,
+        revision=project.revision,
+        job_counts=[
+            video_pb2.JobCount(state=video_pb2.JobState.Value(f"JOB_STATE_{state.value}"), count=number)
+            for state, number in project.jobs.items()
+            if number
+        ],
+        reserved_credits=credits_of(project.totals.reserved),
+        spent_credits=credits_of(project.totals.spent),
+        cap_credits=None if cap is None else credits_of(cap),
+        create_time=timestamp(project.created_at),
+        update_time=timestamp(project.updated_at),
+    )
 
 
 async def scene_message(scene: Scene, files: Mapping[str, Mapping[str, Meta] | None]) -> scene_pb2.Scene:

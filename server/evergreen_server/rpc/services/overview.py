@@ -10,10 +10,14 @@ from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import CLIPS, FieldError, InvalidRequest, Operation, kind_made
 from evergreen_server.rpc.access.policy import ANYONE, Right
 from evergreen_server.rpc.handlers import Context
-from evergreen_server.rpc.messages.convert import account_message, model_message
+from evergreen_server.rpc.messages.convert import account_message, model_message, project_message
 from evergreen_server.rpc.messages.fields import read_kinds
+from evergreen_server.rpc.messages.paging import BAD_TOKEN, make_token, read_token
 from evergreen_storage import id_error
 
+USUAL_PROJECTS, MAX_PROJECTS = 100, 1000
+PROJECTS = "projects"
+"""The scope of page tokens."""
 DISTRIBUTION = "evergreen-video"
 RIGHTS: Mapping[Right, video_pb2.Right.ValueType] = {
     right: video_pb2.Right.Value(f"RIGHT_{right.name}") for right in Right
@@ -45,6 +49,27 @@ class OverviewMethods:
             raise InvalidRequest([FieldError(field="project_id", description=text)])
         account, totals = await self._account.read(), await self._store.totals(project_id)
         return account_message(account, totals, cap=self._store.cap(project_id) if project_id else None)
+
+    async def ListProjects(
+        self, message: video_pb2.ListProjectsRequest, context: Context
+    ) -> video_pb2.ListProjectsResponse:
+        field_errors: list[FieldError] = []
+        if message.page_size < 0:
+            field_errors.append(FieldError(field="page_size", description=f"must be 1 to {MAX_PROJECTS}"))
+        after = ""
+        if message.page_token:
+            after = read_token(message.page_token, PROJECTS) or ""
+            if id_error("project", after):
+                field_errors.append(FieldError(field="page_token", description=BAD_TOKEN))
+        if field_errors:
+            raise InvalidRequest(field_errors)
+        size = min(message.page_size or USUAL_PROJECTS, MAX_PROJECTS)
+        caller = context.caller
+        found = await self._store.projects(after=after, limit=size + 1, owned=caller.projects, owner=caller.owner("*"))
+        return video_pb2.ListProjectsResponse(
+            projects=[project_message(each, cap=self._store.cap(each.project_id)) for each in found[:size]],
+            next_page_token=make_token(found[size - 1].project_id, PROJECTS) if len(found) > size else "",
+        )
 
     async def GetCaller(self, _message: video_pb2.GetCallerRequest, context: Context) -> video_pb2.GetCallerResponse:
         caller = context.caller
