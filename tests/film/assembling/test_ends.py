@@ -254,10 +254,15 @@ async def test_a_clip_that_changed_since_it_was_made_is_made_anew(hall: Cinema) 
     assert len(hall.screen.made) == 2
 
 
-async def test_a_clip_that_vanished_before_it_was_rendered_is_made_anew(hall: Cinema) -> None:
+@pytest.mark.parametrize("how", ["changed", "gone"])
+async def test_a_clip_that_is_not_as_it_was_delivered_is_made_anew(hall: Cinema, how: str) -> None:
+    """The run has not read it yet."""
     await hall.to_the_cut(short(2))
     clip = next(job for job in await hall.studio.jobs() if is_clip(job))
-    place(hall, clip).unlink()
+    path = place(hall, clip)
+    path.write_bytes(path.read_bytes()[::-1])
+    if how == "gone":
+        path.unlink()
 
     await hall.studio.rest()
 

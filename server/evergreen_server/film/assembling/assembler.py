@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -162,12 +163,12 @@ class Assembler:
     ) -> Export:
         timeline = each.cut.timeline
         spans = (span.source for span in timeline.spans if span.source is not None)
-        needed = dict.fromkeys((*spans, *(sound.source for sound in timeline.sounds)))
+        sounds = (sound.source for sound in timeline.sounds)
         out = files.folder / "film.mp4"
         order = RenderOrder(
             timeline=timeline,
             profile=each.profile,
-            files={source.sha256: await files.path(source) for source in needed},
+            files=await files.paths(chain(spans, sounds)),
             out=out,
             cache=self._cache,
             scratch=files.folder,

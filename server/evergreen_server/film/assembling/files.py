@@ -1,7 +1,7 @@
 """Brings files of scenes to this machine's disk, each checked to be the one that was looked at."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from evergreen_server.film.assembling.material import CutRefused, FileLost
 from evergreen_server.ports.timeline import Source
 from evergreen_server.runtime.threads import OwnThreads
 from evergreen_storage import NotFound, SceneStore
+from evergreen_storage.parallel import map_concurrently
 
 __all__ = ["LocalFiles"]
 
@@ -36,8 +37,15 @@ class LocalFiles:
             self._paths[source.sha256] = await self._bring(source)
         return self._paths[source.sha256]
 
+    async def paths(self, sources: Iterable[Source]) -> Mapping[str, Path]:
+        """Returns the copies of many files, by their SHA-256. Raises what `path` raises."""
+        # Each content once, wherever it lies.
+        contents = {source.sha256: source for source in sources}
+        found = await map_concurrently(self.path, contents.values())
+        return dict(zip(contents, found, strict=True))
+
     async def _bring(self, source: Source) -> Path:
-        path, digest = self.folder / f"file-{len(self._paths)}", hashlib.sha256()
+        path, digest = self.folder / f"{source.sha256}.copy", hashlib.sha256()
         path.touch()
         try:
             async for chunk in self._scenes.open(self._project_id, source.scene_id, source.asset):

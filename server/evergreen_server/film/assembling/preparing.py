@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 from evergreen_server.film.assembling.files import LocalFiles
 from evergreen_server.film.assembling.material import CutRefused, Material
@@ -17,6 +18,9 @@ from evergreen_server.ports.timeline import Profile
 from evergreen_server.runtime.threads import OwnThreads
 
 __all__ = ["Prepared", "prepare"]
+
+
+_USED: Final = (Status.THERE, Status.OLDER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,15 +46,14 @@ async def prepare(
         raise CutRefused(f"its music is not there: {material.music.source.asset}", code="ASSET_NOT_FOUND")
     seconds = _Seconds(files, tools, project_id)
     used, measured, pauses = dict(material.used), dict(material.measured), dict[str, Pauses]()
-    for key, file in material.used.items():
-        item_id, _, kind = key.rpartition("/")
-        if material.statuses.get(key) not in (Status.THERE, Status.OLDER) or kind == OutputKind.PICTURE:
-            continue
-        used[key] = await seconds.of(file)
-        if kind == OutputKind.SPEECH:
-            if (length := used[key].seconds) is not None:
-                measured[item_id] = length
-            pauses[item_id] = await _pauses(file, files, tools, project_id)
+    heard = [key for key in used if not key.endswith(f"/{OutputKind.PICTURE}") and material.statuses.get(key) in _USED]
+    for key in heard:
+        used[key] = await seconds.of(used[key])
+    speech = {key.rpartition("/")[0]: used[key] for key in heard if key.endswith(f"/{OutputKind.SPEECH}")}
+    await files.paths(file.source for file in speech.values())
+    for line_id, file in speech.items():
+        measured |= {line_id: file.seconds} if file.seconds is not None else {}
+        pauses[line_id] = await _pauses(file, files, tools, project_id)
     music = await seconds.of(material.music) if material.music else None
     work = partial(_cuts, replace(material, used=used, measured=measured), pauses, music, renderer)
     return await threads.run(work, owner=project_id)

@@ -119,9 +119,9 @@ class Leg:
         return some
 
     async def _made(self, output: FilmOutput, job: Job) -> FilmOutput:
-        file = job.outputs[0]
-        sha256 = await self._context.surveyor.sha256(self.run.project_id, output.scene_id, file.path)
-        # One that somebody has removed meanwhile has no content: it was made, and is lost.
+        file, read = job.outputs[0], self._context.surveyor.sha256
+        sha256 = await read(self.run.project_id, output.scene_id, file.path, crc32c=file.crc32c)
+        # One that somebody has removed or changed meanwhile has no content: it was made, and is lost.
         return replace(
             output,
             source=Source(scene_id=output.scene_id, asset=file.path, sha256=sha256 or ""),

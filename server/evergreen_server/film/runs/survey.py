@@ -9,6 +9,7 @@ from evergreen_server.film.runs.looking import Store
 from evergreen_server.film.runs.rows import FilmOutput
 from evergreen_server.runtime.threads import OwnThreads
 from evergreen_storage import Meta, NotFound, SceneStore
+from evergreen_storage.checksums import extend_crc32c
 
 __all__ = ["Surveyor"]
 
@@ -40,15 +41,29 @@ class Surveyor:
                     gone.add(place)
         return Store(files=found, gone=frozenset(gone), unknown=frozenset(unknown))
 
-    async def sha256(self, project_id: str, scene_id: str, asset: str) -> str | None:
-        """Returns the SHA-256 (hex) of a file; None if there is none. Raises StorageError."""
-        digest = hashlib.sha256()
+    async def sha256(self, project_id: str, scene_id: str, asset: str, *, crc32c: int | None = None) -> str | None:
+        """Returns the SHA-256 (hex) of a file; None if there is none, or one of another checksum.
+
+        Raises StorageError.
+        """
+        content = _Content()
         try:
             async for chunk in self._scenes.open(project_id, scene_id, asset):
-                await self._threads.run(partial(digest.update, chunk), owner=project_id)
+                await self._threads.run(partial(content.read, chunk), owner=project_id)
         except NotFound:
             return None
-        return digest.hexdigest()
+        return content.digest.hexdigest() if crc32c in (None, content.crc32c) else None
+
+
+class _Content:
+    """What is known of the bytes that were read so far."""
+
+    def __init__(self) -> None:
+        self.digest, self.crc32c = hashlib.sha256(), 0
+
+    def read(self, chunk: bytes) -> None:
+        self.digest.update(chunk)
+        self.crc32c = extend_crc32c(self.crc32c, chunk)
 
 
 def _in_folder(listed: Mapping[str, Mapping[str, Meta] | None], asset: str) -> int | None:
