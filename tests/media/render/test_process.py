@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from evergreen_server.media.render.order import Attempt, order_line, read_answer
 from evergreen_server.media.render.renderer import Renderer
-from evergreen_server.ports.rendering import RenderOrder, RenderProgress, RenderRefused
-from evergreen_server.ports.timeline import Profile, Timeline
+from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderProgress, RenderRefused
+from evergreen_server.ports.timeline import Profile, Span, Timeline
 from tests.media.render.reel import OFTEN, Cutting, clip, picture_md5s
 
 MUST_NOT_HANG = 60
@@ -60,6 +61,23 @@ async def at_work(cutting: Cutting, order: RenderOrder) -> AsyncIterator["asynci
     finally:
         task.cancel()
         await asyncio.wait([task])
+
+
+def test_a_renderer_ends_well_when_it_has_answered_though_its_input_stays_open(cutting: Cutting) -> None:
+    order = cutting.order(Timeline(spans=(Span(source=None, frames=2),)))
+    attempt = Attempt(mark="m", segments_at_once=2, progress_seconds=0, cache_bytes=2**30, memory_bytes=2**31)
+    command = (sys.executable, "-P", "-m", "evergreen_server.media.render", str(os.getpid()))
+
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as renderer:
+        assert renderer.stdin is not None
+        assert renderer.stdout is not None
+        renderer.stdin.write(order_line(order, attempt))
+        renderer.stdin.flush()
+        answer = read_answer(renderer.stdout.read().splitlines()[-1])
+        status = renderer.wait(MUST_NOT_HANG)
+
+    assert isinstance(answer, Rendered)
+    assert status == 0
 
 
 @pytest.mark.parametrize(("hung", "cancels"), [(False, 1), (True, 1), (False, 2)])

@@ -34,6 +34,14 @@ async def test_what_is_there_of_a_film_is_not_made_again(cutting: Cutting) -> No
     assert (made.segments_made, made.segments_reused) == (1, SPANS - 1)
 
 
+async def test_progress_counts_a_clip_that_is_seen_twice_twice(cutting: Cutting) -> None:
+    span = cutting.span(clip(cutting.folder / "a.mp4"), 23)
+
+    for _ in range(2):
+        await cutting.film(Timeline(spans=(span, span, Span(source=None, frames=7))))
+        assert (cutting.progress[-1].done, cutting.progress[-1].total) == (53, 53)
+
+
 async def test_only_the_newest_segments_are_kept(cutting: Cutting) -> None:
     timeline = long_film(cutting)
     await cutting.film(timeline)

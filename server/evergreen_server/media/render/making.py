@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from fractions import Fraction
+from functools import partial
 from threading import Lock
 
 from evergreen_server.media.render.faults import refusal_of
@@ -54,6 +55,7 @@ class Making:
         self._pieces = divide(order.timeline, order.profile.fps, burned=letters is not None)
         font = letters.digest if letters is not None else ""
         self._digests = [piece.digest(order.profile, font) for piece in self._pieces]
+        self._seen = Counter(self._digests)
         self._sources = sources
         self._segments = segments
         self._tell = tell
@@ -96,7 +98,7 @@ class Making:
             self._at.add(piece.index)
             self._say()
         try:
-            self._conformer.make(piece, self._segments.own(digest), self._on_frame)
+            self._conformer.make(piece, self._segments.own(digest), partial(self._on_frame, self._seen[digest]))
             self._sources.check(piece.sources)
             take = self._segments.adopt(digest, piece.span.frames)
             if take is None:
@@ -110,11 +112,12 @@ class Making:
             self._say()
         return take
 
-    def _on_frame(self) -> None:
+    def _on_frame(self, seen: int) -> None:
+        """Notes a frame that is seen so many times in the film."""
         if self._stopped:
             raise _Stopped
         with self._lock:
-            self._done += 1
+            self._done += seen
             self._say()
 
     def _say(self) -> None:
