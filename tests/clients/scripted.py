@@ -167,6 +167,8 @@ for _method in (
         "ResolveSubmission",
         "ListModels",
         "GetAccount",
+        "GetCaller",
+        "ListProjects",
     ),
     *("CreateScene", "GetScene", "ListScenes", "DeleteScene"),
     *("PlanFilm", "EditFilm", "GetFilm", "ListFilms", "DeleteFilm"),

@@ -2,14 +2,16 @@ import asyncio
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 import evergreen
 from evergreen import (
+    ALL_KINDS,
     INLINE_LIMIT,
     CallError,
     Client,
@@ -34,10 +36,14 @@ from evergreen.v1.video_pb2 import (
     GenerateVideoRequest,
     GenerateVideoResponse,
     GetAccountResponse,
+    GetCallerResponse,
     GetStatusResponse,
     ListModelsResponse,
+    ListProjectsResponse,
+    ListVideosRequest,
     ListVideosResponse,
     Model,
+    Project,
     ResolveSubmissionResponse,
 )
 from tests.clients.scripted import UNAVAILABLE, Fault, ScriptedService, job
@@ -277,6 +283,7 @@ async def test_each_verb_sends_its_request_and_returns_its_answer(service: Scrip
     service.answers["ResolveSubmission"] = [ResolveSubmissionResponse(job=job(state="RUNNING"))]
     service.answers["ListModels"] = [ListModelsResponse(models=[Model(model="gen4_turbo")])]
     service.answers["GetAccount"] = [GetAccountResponse(credit_balance=7.5)]
+    service.answers["GetCaller"] = [GetCallerResponse(name="studio")]
     service.answers["CreateScene"] = [CreateSceneResponse(scene=Scene(scene_id="s"))]
     service.answers["GetScene"] = [GetSceneResponse(scene=Scene(scene_id="s", status="draft"))]
     service.answers["DeleteScene"] = [DeleteSceneResponse(left=["images/"])]
@@ -287,6 +294,7 @@ async def test_each_verb_sends_its_request_and_returns_its_answer(service: Scrip
     assert await client.resolve("job-1", attach, provider_task_id="t") == job()
     assert [model.model for model in await client.models()] == ["gen4_turbo"]
     assert (await client.account()).credit_balance == 7.5
+    assert (await client.caller()).name == "studio"
     assert (await client.scenes.create("p", "s")).scene_id == "s"
     assert (await client.scenes.show("p", "s")).status == "draft"
     assert await client.scenes.delete("p", "s") == ("images/",)
@@ -313,6 +321,46 @@ async def test_listing_goes_from_page_to_page_with_the_same_filters(service: Scr
     asked = service.requests["ListVideos"]
     assert [request.page_token for request in asked] == ["", "2", "3"]
     assert all((request.project_id, list(request.states), request.page_size) == ("p", [failed], 2) for request in asked)
+
+
+async def test_a_list_is_asked_for_by_every_filter_and_order(service: ScriptedService, client: Client) -> None:
+    service.answers["ListVideos"] = [ListVideosResponse(jobs=[job("a")]), ListVideosResponse()]
+    zone = timezone(timedelta(hours=2))
+
+    listed = client.list(
+        project_id="p",
+        labels={"take": "1"},
+        models=["gen4_turbo"],
+        created_from=datetime(1970, 1, 1, 2, tzinfo=zone),
+        created_before=datetime(1970, 1, 1, 2, 0, 1, tzinfo=zone),
+        newest_first=True,
+    )
+    assert [each.job_id async for each in listed] == ["a"]
+    assert [each async for each in client.list()] == []
+    filtered, plain = service.requests["ListVideos"]
+    assert filtered == ListVideosRequest(
+        project_id="p",
+        kinds=ALL_KINDS,
+        labels={"take": "1"},
+        models=["gen4_turbo"],
+        created_from=Timestamp(),
+        created_before=Timestamp(seconds=1),
+        order="LIST_ORDER_NEWEST_FIRST",
+    )
+    assert plain == ListVideosRequest(kinds=ALL_KINDS)
+    with pytest.raises(ValueError, match="created_from"):
+        client.list(created_from=datetime(2026, 1, 1))
+
+
+async def test_projects_are_listed_page_by_page(service: ScriptedService, client: Client) -> None:
+    service.answers["ListProjects"] = [
+        ListProjectsResponse(projects=[Project(project_id="a"), Project(project_id="b")], next_page_token="2"),
+        ListProjectsResponse(projects=[Project(project_id="c")]),
+    ]
+
+    assert [project.project_id async for project in client.projects(page_size=2)] == ["a", "b", "c"]
+    asked = service.requests["ListProjects"]
+    assert [(request.page_token, request.page_size) for request in asked] == [("", 2), ("2", 2)]
 
 
 @pytest.mark.parametrize(("answer", "healthy"), [(b"\x08\x01", True), (b"\x08\x02", False), (b"", False)])

@@ -63,6 +63,7 @@ from evergreen.errors import (
     WatchInterrupted,
 )
 from evergreen.films import Films
+from evergreen.listing import ListFields
 from evergreen.requests import INLINE_LIMIT, JobFields, VideoFields, inline_media
 from evergreen.scenes import Scenes
 from evergreen.security import Tls
@@ -89,6 +90,7 @@ from evergreen.v1.video_pb2 import (
     GenerateRequest,
     GenerateVideoRequest,
     GetAccountResponse,
+    GetCallerResponse,
     HdrSpec,
     ImageSpec,
     ImageUpscaleSpec,
@@ -104,6 +106,8 @@ from evergreen.v1.video_pb2 import (
     OperationRules,
     Output,
     PerformanceSpec,
+    Project,
+    Right,
     Shot,
     SoundSpec,
     SpeechSpec,
@@ -148,6 +152,7 @@ __all__ = [
     "GenerateRequest",
     "GenerateVideoRequest",
     "GetAccountResponse",
+    "GetCallerResponse",
     "HdrSpec",
     "ImageFields",
     "ImageSpec",
@@ -163,6 +168,7 @@ __all__ = [
     "JobNotFound",
     "JobStage",
     "JobState",
+    "ListFields",
     "Media",
     "MediaKind",
     "MediaRole",
@@ -186,6 +192,7 @@ __all__ = [
     "PlanNotFound",
     "PreconditionFailed",
     "PriceUnknown",
+    "Project",
     "ProjectCreditsExceeded",
     "ProviderTaskNotFound",
     "ProviderTaskTaken",
@@ -194,6 +201,7 @@ __all__ = [
     "QueueFull",
     "Reconnect",
     "RequestIdReused",
+    "Right",
     "Scene",
     "SceneBusy",
     "SceneNotFound",

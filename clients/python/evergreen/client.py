@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 import grpc
 
+from evergreen import listing
 from evergreen.calls import Calls
 from evergreen.channel import CHANNEL_OPTIONS, LOOPBACK_OPTIONS
 from evergreen.errors import CursorLost, job_error
 from evergreen.films import Films
 from evergreen.home import Home
+from evergreen.listing import ListFields
 from evergreen.requests import VideoFields, video_request
 from evergreen.scenes import Scenes
 from evergreen.security import Tls, Token, bearer, check_token_is_safe, is_loopback, open_channel
@@ -37,13 +39,14 @@ from evergreen.v1.video_pb2 import (
     GenerateVideoResponse,
     GetAccountRequest,
     GetAccountResponse,
+    GetCallerRequest,
+    GetCallerResponse,
     GetStatusRequest,
     Job,
-    JobState,
     ListModelsRequest,
-    ListVideosRequest,
     MediaKind,
     Model,
+    Project,
     ResolveSubmissionRequest,
     SubmissionResolution,
     WatchProgressRequest,
@@ -244,26 +247,20 @@ class Client:
         request = ResolveSubmissionRequest(job_id=job_id, resolution=resolution, provider_task_id=provider_task_id)
         return (await self._calls.unary(self._open.videos.ResolveSubmission, request)).job
 
-    async def list(
-        self,
-        *,
-        project_id: str = "",
-        scene_id: str = "",
-        states: Iterable[JobState.ValueType] = (),
-        kinds: Iterable[MediaKind.ValueType] = ALL_KINDS,
-        page_size: int = 0,
-    ) -> AsyncIterator[Job]:
-        """Yields jobs of all kinds, or of some, oldest first. Fetches one page after the other."""
-        request = ListVideosRequest(
-            project_id=project_id, scene_id=scene_id, states=states, kinds=kinds, page_size=page_size
-        )
-        while True:
-            page = await self._calls.unary(self._open.videos.ListVideos, request)
-            for job in page.jobs:
-                yield job
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
+    def list(self, **fields: Unpack[ListFields]) -> AsyncIterator[Job]:
+        """Yields jobs of all kinds, or of some, oldest first unless `newest_first`. Fetches one page after the other.
+
+        Takes the filters of `ListVideosRequest`. Raises ValueError for a time without a zone.
+        """
+        return listing.jobs(self._calls, self._open.videos, listing.list_request(**fields))
+
+    def projects(self, *, page_size: int = 0) -> AsyncIterator[Project]:
+        """Yields the caller's projects, in the order of their ids. Fetches one page after the other."""
+        return listing.projects(self._calls, self._open.videos, page_size)
+
+    async def caller(self) -> GetCallerResponse:
+        """Returns who the caller is to the service: its token's name, rights and projects, and the server's version."""
+        return await self._calls.unary(self._open.videos.GetCaller, GetCallerRequest())
 
     async def models(self, kinds: Iterable[MediaKind.ValueType] = ALL_KINDS) -> Sequence[Model]:
         """Returns the available models, or those that make some kinds, with their bounds and prices."""

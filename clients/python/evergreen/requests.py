@@ -87,9 +87,9 @@ def for_job(request: _Request, fields: JobFields) -> _Request:
         if (value := given.get(name)) is not None:
             setattr(request, name, value)
     if start_by := given.get("start_by"):
-        request.start_by.CopyFrom(_timestamp(start_by, "start_by"))
+        request.start_by.CopyFrom(timestamp(start_by, "start_by"))
     if finish_by := given.get("finish_by"):
-        request.finish_by.CopyFrom(_timestamp(finish_by, "finish_by"))
+        request.finish_by.CopyFrom(timestamp(finish_by, "finish_by"))
     request.labels.update(given.get("labels", {}))
     if options := given.get("options"):
         request.options.update(options)
@@ -131,9 +131,9 @@ def _too_large(what: str) -> MediaTooLarge:
     )
 
 
-def _timestamp(value: datetime, name: str) -> Timestamp:
+def timestamp(value: datetime, name: str) -> Timestamp:
     if value.tzinfo is None:
         raise ValueError(f"{name} must be timezone-aware")
-    timestamp = Timestamp()
-    timestamp.FromDatetime(value)
-    return timestamp
+    stamp = Timestamp()
+    stamp.FromDatetime(value)
+    return stamp

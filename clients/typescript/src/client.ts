@@ -1,5 +1,6 @@
 /** The client: one connection to the service, one method per call, and `watch` and `wait`, which combine several. */
 import { create } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Client as Stub, createClient } from "@connectrpc/connect";
 
 import { Calls, type Options } from "./calls.js";
@@ -9,10 +10,13 @@ import {
   type GenerateRequest,
   type GenerateVideoRequest,
   type GetAccountResponse,
+  type GetCallerResponse,
   type Job,
   type JobState,
+  ListOrder,
   type MediaKind,
   type Model,
+  type Project,
   type SubmissionResolution,
   VideoService,
   WatchProgressRequestSchema,
@@ -66,6 +70,16 @@ export interface Listed {
   readonly states?: readonly JobState[];
   /** Only jobs that make one of these. Default: all kinds. */
   readonly kinds?: readonly MediaKind[];
+  /** Only jobs of one of these models. */
+  readonly models?: readonly string[];
+  /** Only jobs that have all of these labels. */
+  readonly labels?: Readonly<Record<string, string>>;
+  /** Only jobs that were created at this time or later. */
+  readonly createdFrom?: Date;
+  /** Only jobs that were created before this time. */
+  readonly createdBefore?: Date;
+  /** Whether what was created last comes first. Default: oldest first. */
+  readonly newestFirst?: boolean;
   readonly pageSize?: number;
 }
 
@@ -207,16 +221,45 @@ export class Client {
     return present((await this.#calls.call(this.#videos.resolveSubmission, request, options)).job);
   }
 
-  /** Yields jobs of all kinds, or of some, oldest first. Fetches one page after the other. */
+  /** Yields jobs of all kinds, or of some, oldest first unless `newestFirst`. Fetches one page after the other. */
   async *list(listed: Listed = {}, options?: Options): AsyncGenerator<Job, void, undefined> {
-    const { projectId = "", sceneId = "", states = [], kinds = ALL_KINDS, pageSize = 0 } = listed;
+    const { createdFrom, createdBefore, newestFirst = false, states = [], kinds = ALL_KINDS, models = [] } = listed;
+    const request = {
+      projectId: listed.projectId ?? "",
+      sceneId: listed.sceneId ?? "",
+      states: [...states],
+      kinds: [...kinds],
+      models: [...models],
+      labels: { ...listed.labels },
+      ...(createdFrom !== undefined && { createdFrom: timestampFromDate(createdFrom) }),
+      ...(createdBefore !== undefined && { createdBefore: timestampFromDate(createdBefore) }),
+      order: newestFirst ? ListOrder.NEWEST_FIRST : ListOrder.UNSPECIFIED,
+      pageSize: listed.pageSize ?? 0,
+    };
     for (let pageToken = ""; ; ) {
-      const request = { projectId, sceneId, states: [...states], kinds: [...kinds], pageSize, pageToken };
-      const page = await this.#calls.call(this.#videos.listVideos, request, options);
+      const page = await this.#calls.call(this.#videos.listVideos, { ...request, pageToken }, options);
       yield* page.jobs;
       pageToken = page.nextPageToken;
       if (pageToken === "") return;
     }
+  }
+
+  /** Yields the caller's projects, in the order of their ids. Fetches one page after the other. */
+  async *projects(
+    { pageSize = 0 }: { readonly pageSize?: number } = {},
+    options?: Options,
+  ): AsyncGenerator<Project, void, undefined> {
+    for (let pageToken = ""; ; ) {
+      const page = await this.#calls.call(this.#videos.listProjects, { pageSize, pageToken }, options);
+      yield* page.projects;
+      pageToken = page.nextPageToken;
+      if (pageToken === "") return;
+    }
+  }
+
+  /** Returns who the caller is to the service: its token's name, rights and projects, and the server's version. */
+  async caller(options?: Options): Promise<GetCallerResponse> {
+    return this.#calls.call(this.#videos.getCaller, {}, options);
   }
 
   /** Returns the available models, or those that make some kinds, with their bounds and prices. */

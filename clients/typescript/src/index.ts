@@ -44,6 +44,7 @@ export {
   EventKind,
   type GenerateRequest,
   type GetAccountResponse,
+  type GetCallerResponse,
   type Job,
   JobStage,
   JobState,
@@ -54,6 +55,8 @@ export {
   OnUnknownSubmission,
   type OperationRules,
   type Output,
+  type Project,
+  Right,
   SubmissionResolution,
   type WatchProgressResponse,
 } from "./gen/evergreen/v1/video_pb.js";

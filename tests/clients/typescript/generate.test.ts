@@ -18,7 +18,12 @@ import {
   OnUnknownSubmission,
   type Spec,
 } from "@evergreen/video";
-import { type GenerateRequest, GenerateRequestSchema } from "@evergreen/video/v1/video";
+import {
+  type GenerateRequest,
+  GenerateRequestSchema,
+  ListOrder,
+  type ListVideosRequest,
+} from "@evergreen/video/v1/video";
 
 import { checkpoint, event, scripted, UNAVAILABLE } from "./scripted.js";
 
@@ -160,6 +165,42 @@ test("a request keeps its id over every retry, and inputs over the limit are ref
 
   assert.equal(ids.length, 4);
   assert.deepEqual([new Set(ids.slice(0, 3)).size, new Set(ids).size], [1, 2]);
+});
+
+test("a list asks by every filter and order, projects come page by page, and the caller is told", async (t) => {
+  const asked: ListVideosRequest[] = [];
+  const pages: [string, number][] = [];
+  const client = await scripted(t, {
+    listVideos: (request) => (asked.push(request), asked.length === 1 ? { nextPageToken: "2" } : {}),
+    listProjects: ({ pageToken, pageSize }) => {
+      pages.push([pageToken, pageSize]);
+      const projectId = `p${pages.length.toFixed()}`;
+      return { projects: [{ projectId }], nextPageToken: pages.length === 1 ? "2" : "" };
+    },
+    getCaller: () => ({ name: "studio", tokensRequired: true }),
+  });
+  const listed = {
+    projectId: "p",
+    models: ["gen4_turbo"],
+    labels: { take: "1" },
+    createdFrom: new Date(0),
+    createdBefore: new Date(1500),
+    newestFirst: true,
+  };
+
+  for await (const job of client.list(listed)) assert.fail(job.jobId);
+  const projects: string[] = [];
+  for await (const { projectId } of client.projects({ pageSize: 1 })) projects.push(projectId);
+  const { name, tokensRequired } = await client.caller();
+
+  assert.deepEqual(asked.map(({ pageToken }) => pageToken), ["", "2"]);
+  for (const { projectId, models, labels, order, createdFrom, createdBefore } of asked) {
+    assert.deepEqual([projectId, models, labels, order], ["p", ["gen4_turbo"], { take: "1" }, ListOrder.NEWEST_FIRST]);
+    assert.deepEqual([createdFrom?.seconds, createdFrom?.nanos], [0n, 0]);
+    assert.deepEqual([createdBefore?.seconds, createdBefore?.nanos], [1n, 500_000_000]);
+  }
+  assert.deepEqual([projects, pages], [["p1", "p2"], [["", 1], ["2", 1]]]);
+  assert.deepEqual([name, tokensRequired], ["studio", true]);
 });
 
 test("lists, watches and models ask for all kinds, or for some", async (t) => {

@@ -1,0 +1,79 @@
+"""Lists of jobs and projects: what is asked for, and page after page of it."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, TypedDict, Unpack
+
+from evergreen.calls import Calls
+from evergreen.requests import timestamp
+from evergreen.specs import ALL_KINDS
+from evergreen.v1.video_pb2 import (
+    Job,
+    JobState,
+    ListOrder,
+    ListProjectsRequest,
+    ListVideosRequest,
+    MediaKind,
+    Project,
+)
+
+if TYPE_CHECKING:
+    # Exists only in the stubs' type information.
+    from evergreen.v1.video_pb2_grpc import VideoServiceAsyncStub
+
+
+class ListFields(TypedDict, total=False):
+    """Which jobs a list has, and in which order. What is not given, or empty, matches all."""
+
+    project_id: str
+    scene_id: str
+    states: Iterable[JobState.ValueType]
+    kinds: Iterable[MediaKind.ValueType]
+    models: Iterable[str]
+    labels: Mapping[str, str]
+    """A job has all of them."""
+    created_from: datetime
+    created_before: datetime
+    newest_first: bool
+    page_size: int
+
+
+def list_request(**fields: Unpack[ListFields]) -> ListVideosRequest:
+    """Returns the request for the first page. Raises ValueError for a time without a zone."""
+    begin, end = fields.get("created_from"), fields.get("created_before")
+    newest, oldest = ListOrder.LIST_ORDER_NEWEST_FIRST, ListOrder.LIST_ORDER_UNSPECIFIED
+    return ListVideosRequest(
+        project_id=fields.get("project_id", ""),
+        scene_id=fields.get("scene_id", ""),
+        states=fields.get("states", ()),
+        kinds=fields.get("kinds", ALL_KINDS),
+        models=fields.get("models", ()),
+        labels=fields.get("labels", {}),
+        created_from=None if begin is None else timestamp(begin, "created_from"),
+        created_before=None if end is None else timestamp(end, "created_before"),
+        order=newest if fields.get("newest_first") else oldest,
+        page_size=fields.get("page_size", 0),
+    )
+
+
+async def jobs(calls: Calls, stub: "VideoServiceAsyncStub", request: ListVideosRequest) -> AsyncIterator[Job]:
+    """Yields jobs, fetching one page after the other."""
+    while True:
+        page = await calls.unary(stub.ListVideos, request)
+        for job in page.jobs:
+            yield job
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
+
+
+async def projects(calls: Calls, stub: "VideoServiceAsyncStub", page_size: int) -> AsyncIterator[Project]:
+    """Yields projects, fetching one page after the other."""
+    request = ListProjectsRequest(page_size=page_size)
+    while True:
+        page = await calls.unary(stub.ListProjects, request)
+        for project in page.projects:
+            yield project
+        if not page.next_page_token:
+            return
+        request.page_token = page.next_page_token
