@@ -12,6 +12,8 @@ import pytest_asyncio
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor
 
+from evergreen_server.film.assembling.material import Claim
+from evergreen_server.film.assembling.store import ExportStore
 from evergreen_server.film.codec import to_document
 from evergreen_server.film.model import FilmRequest
 from evergreen_server.film.plans.store import FilmState, FilmStore
@@ -26,7 +28,7 @@ from evergreen_server.jobs.admission.forecast import Forecasts
 from evergreen_server.jobs.cluster.notifier import cancelling
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.film_schema import film_plans, film_requests, films
+from evergreen_server.jobs.db.film_schema import film_exports, film_plans, film_requests, films
 from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import film_runs
 from evergreen_server.jobs.feed.history import new_events
@@ -69,6 +71,7 @@ LARGE = (
     "film_plans",
     "film_requests",
     "film_runs",
+    "film_exports",
 )
 MOST_ROWS = 2_500
 """That one question may look at: those of all jobs that have not ended, and of a few hundred others."""
@@ -173,6 +176,17 @@ class Case:
         await runs.snapshot(begun)
         await runs.change(begun, lambda old: old.ends(RunState.SUCCEEDED))
 
+    async def exported(self) -> None:
+        """An export that is found, recorded again, and published, by the owner of a run."""
+        exports, owner = ExportStore(database=self.database, clock=lambda: NOW), {"leg": 1, "execution": ""}
+        claim = Claim(project_id="film-1", film_id="film-7", run=1, **owner)
+        [found] = (await exports.find("film-1", "film-7", ["digest 7", "digest 9"])).values()
+        one = film_runs.c.film_id == "film-7", film_runs.c.run == 1
+        claimed = film_runs.update().where(film_runs.c.project_id == "film-1", *one).values(owner)
+        await self.database.write(lambda db: db.execute(claimed))
+        await exports.record(claim, found)
+        await exports.publish(claim, found.digest)
+
     @property
     def films(self) -> FilmStore:
         return FilmStore(database=self.database, clock=lambda: NOW)
@@ -234,6 +248,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     ),
     "ListVideos of a caller's projects": lambda case: case.page(project_id="", projects=["film-1", "film-0", "none"]),
     "a film's run, its jobs and outputs": lambda case: case.looked(),
+    "a film's exports": lambda case: case.exported(),
     "GetFilm": lambda case: case.films.get("film-1", "film-00017"),
     "PlanFilm": lambda case: case.planned(),
     "PlanFilm again": lambda case: case.films.find(
@@ -316,6 +331,7 @@ async def filled(url: str) -> AsyncIterator[Case]:
         await database.write(partial(write_history, count=JOBS, projects_in_all=PROJECTS, models=MODELS, labels=LABELS))
         await database.write(write_films)
         await database.write(lambda db: db.execute(film_runs.insert(), [*_runs()]))
+        await database.write(lambda db: db.execute(film_exports.insert(), [*_exports()]))
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
             if database.shared:
                 db.exec_driver_sql("VACUUM ANALYZE")
@@ -342,6 +358,15 @@ def _runs() -> Iterator[dict[str, object]]:
             updated_at=START,
         )
         yield run_row(run)
+
+
+def _exports() -> Iterator[dict[str, object]]:
+    """As many exports as there are runs, each of a film of its own."""
+    for number in range(RUNS):
+        row: dict[str, object] = dict.fromkeys(("size_bytes", "crc32c", "frames", "seconds", "made_at"), 0)
+        row |= {"project_id": f"film-{number % PROJECTS}", "film_id": f"film-{number}", "digest": f"digest {number}"}
+        row |= {"profile": "wide", "run": 1, "plan_revision": 1, "asset": "exports/a.mp4", "sha256": ""}
+        yield row | {"copied": False, "warnings": []}
 
 
 def _nothing(_entries: list[Entry]) -> None:

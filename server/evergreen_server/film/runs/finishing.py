@@ -123,6 +123,9 @@ class _Finishing:
         finally:
             task.cancel()
             await asyncio.wait([task])
+            if not task.cancelled():
+                # Whatever it raised after it was no longer wanted is of no interest.
+                task.exception()
 
     async def _goes_on(self) -> bool:
         """Records how far it is, and returns whether it goes on: nobody has ended the run, and it has time."""
