@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from evergreen import INLINE_LIMIT, MediaRole, OnUnknownSubmission, SubmissionResolution
+from evergreen import ALL_KINDS, INLINE_LIMIT, MediaRole, OnUnknownSubmission, SubmissionResolution
 from evergreen.cli.app import evergreen as root
 from evergreen.v1.scene_pb2 import Asset, CreateSceneResponse, Folder, GetSceneResponse, ListScenesResponse, Scene
 from evergreen.v1.video_pb2 import (
@@ -24,14 +24,19 @@ from evergreen.v1.video_pb2 import (
     CostBasis,
     GenerateVideoResponse,
     GetAccountResponse,
+    GetCallerResponse,
     GetStatusResponse,
+    JobCount,
     JobError,
     ListModelsResponse,
+    ListProjectsResponse,
+    ListVideosRequest,
     ListVideosResponse,
     Model,
     ModelUsage,
     Output,
     Price,
+    Project,
     ResolveSubmissionResponse,
 )
 from tests.clients.scripted import DRAINING, Fault, Hold, ScriptedService, checkpoint, event, job
@@ -403,6 +408,76 @@ async def test_jobs_are_shown_listed_cancelled_and_resolved(service: ScriptedSer
     assert request.resolution == SubmissionResolution.SUBMISSION_RESOLUTION_ATTACH
     assert request.provider_task_id == "task-9"
     assert unresolved.code == 2
+
+
+async def test_jobs_are_listed_by_every_filter_and_order(service: ScriptedService, evergreen: CommandLine) -> None:
+    service.answers["ListVideos"] = [ListVideosResponse(jobs=[job("b")])]
+    filters = [*("--label", "take=1", "--label", "who=ann"), *("--model", "veo3", "--model", "gen4.5"), "--newest"]
+    times = ["--created-from", "1970-01-01T00:00:01Z", "--created-before", "1970-01-01T02:00:02+02:00"]
+
+    listed = await evergreen("job", "list", *filters, *times, "--output", "json")
+    twice = await evergreen("job", "list", "--label", "take=1", "--label", "take=2")
+    unclear = await evergreen("job", "list", "--created-from", "yesterday")
+
+    assert [line["job_id"] for line in listed.lines] == ["b"]
+    assert service.requests["ListVideos"] == [
+        ListVideosRequest(
+            kinds=ALL_KINDS,
+            labels={"take": "1", "who": "ann"},
+            models=["veo3", "gen4.5"],
+            created_from=Timestamp(seconds=1),
+            created_before=Timestamp(seconds=2),
+            order="LIST_ORDER_NEWEST_FIRST",
+            page_size=50,
+        )
+    ]
+    assert (twice.code, unclear.code) == (2, 2)
+    assert "two values of the label 'take'" in twice.stderr
+
+
+async def test_projects_are_listed_with_their_jobs(service: ScriptedService, evergreen: CommandLine) -> None:
+    film = Project(
+        project_id="film",
+        job_counts=[JobCount(state="JOB_STATE_NEEDS_ATTENTION", count=1), JobCount(state=5, count=1200)],
+        reserved_credits=2.5,
+        spent_credits=1000,
+        cap_credits=5000,
+        update_time=Timestamp(seconds=60),
+    )
+    pages = [
+        ListProjectsResponse(projects=[film], next_page_token="2"),
+        ListProjectsResponse(projects=[Project(project_id="new", job_counts=[JobCount(state=99, count=1)])]),
+    ]
+    service.answers["ListProjects"] = [*pages, *pages]
+
+    shown = await evergreen("project", "list")
+    told = await evergreen("project", "list", "--output", "json")
+
+    rows = [re.split(" {2,}", line) for line in shown.stdout.splitlines()]
+    assert rows == [
+        ["PROJECT", "RESERVED", "SPENT", "LIMIT", "CHANGED", "JOBS"],
+        ["film", "2.5", "1,000", "5,000", "1970-01-01T00:01:00Z", "1 needs attention, 1,200 succeeded"],
+        ["new", "0", "0", "-", "-", "1 state 99"],
+    ]
+    assert [line["project_id"] for line in told.lines] == ["film", "new"]
+
+
+async def test_the_command_line_tells_whom_the_service_takes_one_for(
+    service: ScriptedService, evergreen: CommandLine
+) -> None:
+    limited = GetCallerResponse(
+        name="studio\x1b", rights=["RIGHT_READ", "RIGHT_WRITE", 9], projects=["film", "other"], tokens_required=True
+    )
+    anyone = GetCallerResponse(all_projects=True, rights=["RIGHT_READ"], version="0.1.0")
+    service.answers["GetCaller"] = [limited, anyone, limited]
+
+    first, second = await evergreen("whoami"), await evergreen("whoami")
+    third = await evergreen("whoami", "--output", "json")
+
+    assert first.stdout == "name      studio\ufffd\nrights    read write\nprojects  film other\n"
+    told = ["name      (the service requires no token)", "rights    read", "projects  (all)", "server    0.1.0"]
+    assert second.stdout.splitlines() == told
+    assert third.lines[0]["projects"] == ["film", "other"]
 
 
 async def test_scenes_models_and_the_account_are_shown(service: ScriptedService, evergreen: CommandLine) -> None:

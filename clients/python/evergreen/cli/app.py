@@ -13,8 +13,9 @@ from evergreen.cli.commands.film import film
 from evergreen.cli.commands.jobs import job
 from evergreen.cli.commands.making import image, sound, speech
 from evergreen.cli.commands.models import models
+from evergreen.cli.commands.project import project
 from evergreen.cli.commands.scene import scene
-from evergreen.cli.commands.service import account, health
+from evergreen.cli.commands.service import account, health, whoami
 from evergreen.cli.commands.video import video
 from evergreen.cli.exits import EXIT_CODES_HELP
 from evergreen.cli.session import global_options
@@ -45,7 +46,7 @@ def evergreen() -> None:
     """
 
 
-for _command in (video, image, speech, sound, film, job, scene, models, account, health, completion):
+for _command in (video, image, speech, sound, film, job, scene, project, models, account, whoami, health, completion):
     evergreen.add_command(_command)
 
 

@@ -1,9 +1,13 @@
 """`evergreen job`: the commands for jobs, whatever they make."""
 
 from collections.abc import Sequence
+from datetime import datetime
+from typing import TypedDict, Unpack
 
 import click
 
+from evergreen.cli.arguments import moment as at
+from evergreen.cli.arguments import pair
 from evergreen.cli.follow import Follower, tell_needs_attention
 from evergreen.cli.output import (
     KINDS,
@@ -20,10 +24,26 @@ from evergreen.cli.output import (
 )
 from evergreen.cli.session import Session, global_options, session
 from evergreen.client import Client
+from evergreen.listing import ListFields
 from evergreen.specs import ALL_KINDS
 from evergreen.v1.video_pb2 import Job, JobState, MediaKind, SubmissionResolution
 
 _STATES = {name.removeprefix("JOB_STATE_").lower(): value for name, value in JobState.items() if value}
+
+
+class _Listed(TypedDict):
+    """The options that say which jobs are listed, and in which order."""
+
+    project: str
+    scene: str
+    states: tuple[str, ...]
+    kinds: tuple[str, ...]
+    models: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+    created_from: datetime | None
+    created_before: datetime | None
+    newest: bool
+
 
 _kind_option = click.option(
     "--kind",
@@ -105,16 +125,27 @@ def cancel(context: click.Context, job_id: str) -> None:
     help="Only jobs in this state. Can be repeated.",
 )
 @_kind_option
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Only jobs of this model. Can be repeated.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    type=pair,
+    metavar="KEY=VALUE",
+    help="Only jobs with this label. Can be repeated; then only those with all of them.",
+)
+@click.option("--created-from", type=at, metavar="TIME", help="Only jobs created at this time or later.")
+@click.option("--created-before", type=at, metavar="TIME", help="Only jobs created before this time.")
+@click.option("--newest", is_flag=True, help="List what was created last first, instead of oldest first.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Maximum number of jobs.")
 @global_options()
 @click.pass_context
-def list_jobs(
-    context: click.Context, project: str, scene: str, states: tuple[str, ...], kinds: tuple[str, ...], limit: int
-) -> None:
-    """List jobs, oldest first."""
+def list_jobs(context: click.Context, limit: int, **given: Unpack[_Listed]) -> None:
+    """List jobs, oldest first, or newest first with --newest."""
     ours = session(context)
-    chosen = [_STATES[state] for state in states]
-    jobs = ours.run(lambda client: _list(client, project, scene, chosen, _kinds(kinds), limit))
+    fields = _fields(given)
+    fields["page_size"] = min(limit, 200)
+    jobs = ours.run(lambda client: _list(client, fields, limit))
     if ours.json:
         for job in jobs:
             write_json(job)
@@ -172,17 +203,30 @@ def _kinds(names: Sequence[str]) -> Sequence[MediaKind.ValueType]:
     return [KINDS[name] for name in names] or ALL_KINDS
 
 
-async def _list(
-    client: Client,
-    project: str,
-    scene: str,
-    states: Sequence[JobState.ValueType],
-    kinds: Sequence[MediaKind.ValueType],
-    limit: int,
-) -> list[Job]:
+def _fields(given: _Listed) -> ListFields:
+    labels = dict(given["labels"])
+    for name, value in given["labels"]:
+        if labels[name] != value:
+            raise click.UsageError(f"no job has two values of the label {name!r}")
+    fields: ListFields = {
+        "project_id": given["project"],
+        "scene_id": given["scene"],
+        "states": [_STATES[state] for state in given["states"]],
+        "kinds": _kinds(given["kinds"]),
+        "models": given["models"],
+        "labels": labels,
+        "newest_first": given["newest"],
+    }
+    if given["created_from"] is not None:
+        fields["created_from"] = given["created_from"]
+    if given["created_before"] is not None:
+        fields["created_before"] = given["created_before"]
+    return fields
+
+
+async def _list(client: Client, fields: ListFields, limit: int) -> list[Job]:
     jobs: list[Job] = []
-    listed = client.list(project_id=project, scene_id=scene, states=states, kinds=kinds, page_size=min(limit, 200))
-    async for job in listed:
+    async for job in client.list(**fields):
         jobs.append(job)
         if len(jobs) == limit:
             break

@@ -1,10 +1,11 @@
-"""`evergreen account` and `health`: the account of the service, and its health."""
+"""`evergreen account`, `whoami` and `health`: the account of the service, who the caller is to it, and its health."""
 
 import click
 
 from evergreen.cli.exits import ExitCode
 from evergreen.cli.output import number, write_facts, write_json, write_table
 from evergreen.cli.session import global_options, session
+from evergreen.v1.video_pb2 import Right
 
 
 @click.command()
@@ -49,6 +50,28 @@ def account(context: click.Context, project: str) -> None:
             )
             for each in told.usage
         ],
+    )
+
+
+@click.command()
+@global_options()
+@click.pass_context
+def whoami(context: click.Context) -> None:
+    """Show whom the service takes you for: your token's name, rights and projects."""
+    ours = session(context)
+    caller = ours.run(lambda client: client.caller())
+    if ours.json:
+        write_json(caller)
+        return
+    known = Right.values()
+    rights = [Right.Name(right).removeprefix("RIGHT_").lower() for right in caller.rights if right in known]
+    write_facts(
+        [
+            ("name", caller.name if caller.tokens_required else "(the service requires no token)"),
+            ("rights", " ".join(rights)),
+            ("projects", "(all)" if caller.all_projects else " ".join(caller.projects)),
+            ("server", caller.version),
+        ]
     )
 
 

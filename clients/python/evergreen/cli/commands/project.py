@@ -1,0 +1,55 @@
+"""`evergreen project`: the projects of the caller."""
+
+import click
+
+from evergreen.cli.output import moment, number, write_json, write_table
+from evergreen.cli.session import global_options, session
+from evergreen.client import Client
+from evergreen.v1.video_pb2 import JobState, Project
+
+
+@click.group()
+@global_options()
+def project() -> None:
+    """List projects, with their jobs and credits."""
+
+
+@project.command("list")
+@global_options()
+@click.pass_context
+def list_projects(context: click.Context) -> None:
+    """List your projects, with their jobs by state, their credits and their last change."""
+    ours = session(context)
+    projects = ours.run(_list)
+    if ours.json:
+        for each in projects:
+            write_json(each)
+        return
+    write_table(
+        ("PROJECT", "RESERVED", "SPENT", "LIMIT", "CHANGED", "JOBS"),
+        [
+            (
+                each.project_id,
+                number(each.reserved_credits),
+                number(each.spent_credits),
+                number(each.cap_credits) if each.HasField("cap_credits") else "",
+                moment(each.update_time),
+                _jobs(each),
+            )
+            for each in projects
+        ],
+    )
+
+
+async def _list(client: Client) -> list[Project]:
+    return [each async for each in client.projects(page_size=1000)]
+
+
+def _jobs(each: Project) -> str:
+    """Returns the numbers of jobs, such as `2 queued, 1,000 succeeded`."""
+    return ", ".join(f"{counted.count:,} {_state(counted.state)}" for counted in each.job_counts)
+
+
+def _state(state: JobState.ValueType) -> str:
+    known = state in JobState.values()
+    return JobState.Name(state).removeprefix("JOB_STATE_").lower().replace("_", " ") if known else f"state {state}"
