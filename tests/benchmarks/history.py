@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -17,17 +17,22 @@ from evergreen_server.jobs.db.schema import job_events, projects
 from evergreen_server.jobs.db.schema import jobs as jobs_table
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.listing import Listing
 from evergreen_server.jobs.store.percentages import Progress
+from evergreen_server.jobs.store.projects import miscounted
 from evergreen_server.rpc.messages.events import EventWire
 from tests.benchmarks.machine import table
-from tests.history import job_id_of
+from tests.history import START, job_id_of
 from tests.jobs.db.test_migrations import second
 from tests.postgres import any_postgres
 
 WATCHES, PROJECTS, PERCENTAGES = 100, 1000, 1000
 LOOK_SECONDS = 0.02
+TIMES = 20
+MODELS = ("gen4.5", "gen4.5", "veo3")
+LABELS = tuple({"made": "here", "take": str(take)} for take in range(100))
 
 
 class Case:
@@ -168,15 +173,47 @@ async def flushed(case: Case) -> tuple[float, float]:
     return together, await seconds(each())
 
 
+async def listed(case: Case, jobs: int) -> list[float]:
+    """Milliseconds of a page of 50 jobs, plain, then by what lists can be asked for; and of all projects."""
+
+    async def page(*, found: bool = True, **asked: object) -> float:
+        async def read() -> None:
+            jobs = (await case.store.page(Listing(project_id="film-1", **asked), after="", limit=50)).jobs
+            assert bool(jobs) is found, asked
+
+        return await best(read)
+
+    async def all_projects() -> None:
+        assert len(await case.store.projects(after="", limit=1000, owned=None, owner="*")) == 10
+
+    # Those of a project are ten seconds apart.
+    middle = START + timedelta(seconds=jobs // 2)
+    return [
+        await page(),
+        await page(newest_first=True),
+        await page(models=["veo3"]),
+        await page(labels={"take": "11"}),
+        await page(created_from=middle, created_before=middle + timedelta(hours=1), newest_first=True),
+        await page(labels={"made": "here"}, states=[State.FAILED], found=False),
+        await best(all_projects),
+        await best(lambda: case.database.read(miscounted)),
+    ]
+
+
+async def best(read: Callable[[], Awaitable[object]]) -> float:
+    """Milliseconds of the fastest of several."""
+    return min([await seconds(read()) for _ in range(TIMES)]) * 1e3
+
+
 async def measure(jobs: int) -> None:
-    migrations, watches, rest = [], [], []
+    migrations, watches, rest, lists = [], [], [], []
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         postgres = stack.enter_context(any_postgres())
         for name, url in (("SQLite", f"sqlite:///{folder / 'jobs.sqlite'}"), ("PostgreSQL", postgres.create())):
             async with open_database(url):
                 pass
-            await asyncio.to_thread(second, url, jobs)
+            await asyncio.to_thread(second, url, jobs, models=MODELS, labels=LABELS)
 
             async def opens(then: Callable[[Case], Awaitable[None]] | None = None, url: str = url) -> float:
                 begun = time.monotonic()
@@ -198,6 +235,7 @@ async def measure(jobs: int) -> None:
             async def look(case: Case, name: str = name) -> None:
                 if case.database.shared:
                     await case.database.write(lambda db: db.exec_driver_sql("ANALYZE"))
+                lists.append([name, *(f"{value:.1f}" for value in await listed(case, jobs))])
                 watches.append([name, *await opened(case, jobs), f"{await everything(case, jobs):.2f}"])
                 many, one = await changed(case)
                 together, apart = await flushed(case)
@@ -208,6 +246,23 @@ async def measure(jobs: int) -> None:
         f"history: seconds that a database of {jobs:,} jobs takes to open",
         ["", "of the release before", "of this one"],
         migrations,
+    )
+    table(
+        f"history: milliseconds of lists among {jobs:,} jobs, 50 of a project beside those of some",
+        [
+            "",
+            "a page",
+            "newest first",
+            "a model",
+            "a label",
+            "an hour",
+            "none matches",
+            "all projects",
+            "by counting",
+        ],
+        lists,
+        "aim: four times a page or less; where none matches, 2,000 are looked at and the list goes on; all projects at "
+        "a tenth of counting their jobs or less",
     )
     table(
         f"history: {WATCHES} watches of one project among {jobs:,} jobs, and a neighbour's list of one job meanwhile",

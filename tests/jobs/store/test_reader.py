@@ -15,7 +15,7 @@ from evergreen.v1 import video_pb2
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.mapping import spec_to_row, to_micros
-from evergreen_server.jobs.db.schema import jobs
+from evergreen_server.jobs.db.schema import job_labels, jobs, projects
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.listing import LOOKED_AT, Listing
@@ -91,10 +91,8 @@ async def test_filters_choose_the_same_jobs_by_index_as_by_looking_at_all(databa
     (every,) = await pages(database)
     assert len(every) == 60
 
-    for project, scene, states, projects in itertools.product(
-        ("", "film-1", "none"), ("", "scene-1"), STATES, PROJECTS
-    ):
-        asked = {"project_id": project, "scene_id": scene, "states": states, "projects": projects}
+    for project, scene, states, owned in itertools.product(("", "film-1", "none"), ("", "scene-1"), STATES, PROJECTS):
+        asked = {"project_id": project, "scene_id": scene, "states": states, "projects": owned}
         found = await pages(database, limit=7, **asked)
         assert [job for page in found for job in page] == [
             job
@@ -102,7 +100,7 @@ async def test_filters_choose_the_same_jobs_by_index_as_by_looking_at_all(databa
             if project in ("", job.request.project_id)
             and scene in ("", job.request.scene_id)
             and (not states or job.state in states)
-            and (projects is None or job.request.project_id in projects)
+            and (owned is None or job.request.project_id in owned)
         ], asked
 
 
@@ -166,6 +164,24 @@ async def test_a_page_of_what_few_jobs_have_ends_early_and_the_list_goes_on(data
     assert [[job.job_id for job in page] for page in found] == [
         [job_id_of(number)] for number in (0, LOOKED_AT, 2 * LOOKED_AT)
     ]
+
+
+async def test_labels_of_other_projects_cost_a_list_nothing(database: Database) -> None:
+    label = {"made": "here"}
+
+    def write(db: sa.Connection) -> None:
+        write_history(db, LOOKED_AT + 10, projects_in_all=1, labels=(label,))
+        ours = [job_id_of(number) for number in (0, LOOKED_AT)]
+        project = {"project_id": "ours", "revision": 0, "created_at": 0}
+        db.execute(projects.insert(), project)
+        for table in (jobs, job_labels):
+            db.execute(sa.update(table).where(table.c.job_id.in_(ours)).values(project_id="ours"))
+
+    await database.write(write)
+
+    for asked in ({"project_id": "ours"}, {"projects": ["ours"]}):
+        found = await pages(database, **asked, labels=label, states=[State.SUCCEEDED, State.RUNNING, State.QUEUED])
+        assert [[job.job_id for job in page] for page in found] == [[job_id_of(0), job_id_of(LOOKED_AT)]]
 
 
 async def test_a_job_is_found_by_its_time_though_the_clock_was_set_back_after_its_id(database: Database) -> None:
