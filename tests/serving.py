@@ -113,9 +113,11 @@ def detail_of(error, message):
 class Api:
     """The stubs of a running server, and the waits that tests need."""
 
-    def __init__(self, channel: grpc.aio.Channel, address: str) -> None:
+    def __init__(self, channel: grpc.aio.Channel, address: str, http: str = "") -> None:
+        """Takes the URL of the gateway, if there is one."""
         self.channel = channel
         self.address = address
+        self.http = http
         self.video = video_pb2_grpc.VideoServiceStub(channel)
         self.scene = scene_pb2_grpc.SceneServiceStub(channel)
         self._seen: dict[str, int] = {}
@@ -297,12 +299,12 @@ async def serving(
     stop, ready = asyncio.Event(), asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as group:
         group.create_task(
-            app.serve(config, stop=stop, ready=lambda address, _: ready.set_result(address), resolver=resolver, now=now)
+            app.serve(config, stop=stop, ready=lambda *found: ready.set_result(found), resolver=resolver, now=now)
         )
-        address = await asyncio.wait_for(ready, START_SECONDS)
+        address, _, http = await asyncio.wait_for(ready, START_SECONDS)
         try:
             async with grpc.aio.insecure_channel(address) as channel:
-                yield Api(channel, address)
+                yield Api(channel, address, http)
         finally:
             stop.set()
 
@@ -350,7 +352,8 @@ class ServerProcess:
         found = re.search(r"serves on ([^\s,]+)", line)
         assert found, f"the server did not start: {line!r}, see {self._log.name}"
         self._channel = grpc.aio.insecure_channel(found[1])
-        return Api(self._channel, found[1])
+        http = re.search(r"HTTP on ([^\s,]+)", line)
+        return Api(self._channel, found[1], http[1] if http else "")
 
     @property
     def pid(self) -> int:

@@ -79,6 +79,10 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "EVERGREEN_DATABASE_URL": f"sqlite:///{tmp_path}/jobs.db",
             "EVERGREEN_PROVIDER_SPEED": "50",
             "EVERGREEN_PICTURE_HOSTS": "Pictures.internal, 10.0.0.7:8080,[fd00::1]:80,fd00::2,",
+            "EVERGREEN_HTTP_LISTEN": "[::1]",
+            "EVERGREEN_HTTP_HOSTS": "Evergreen.internal., studio,",
+            "EVERGREEN_HTTP_ORIGINS": "https://studio.example, http://127.0.0.1:3000",
+            "EVERGREEN_HTTP_PROXIES": "10.0.0.0/8, ::1",
             "EVERGREEN_GRACE_SECONDS": "0.5",
             "EVERGREEN_LOG_LEVEL": "debug",
             "EVERGREEN_LOG_FORMAT": "text",
@@ -91,6 +95,10 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert config.storage_url == "memory://"
     assert config.provider_speed == 50
     assert config.picture_hosts == {"pictures.internal", "10.0.0.7:8080", "[fd00::1]:80", "fd00::2"}
+    assert config.http_listen == "[::1]:8080"
+    assert config.http_hosts == {"evergreen.internal", "studio"}
+    assert config.http_origins == {"https://studio.example", "http://127.0.0.1:3000"}
+    assert config.http_proxies == ["10.0.0.0/8", "::1"]
     assert config.grace_seconds == 0.5
     assert (config.log_level, config.log_format) == ("DEBUG", "text")
 
@@ -144,12 +152,34 @@ def test_every_fault_is_named_at_once_and_no_secret_is_repeated() -> None:
         ),
         ("EVERGREEN_STORAGE_URL", ["/scenes", "scenes", "s3:bucket"]),
         ("EVERGREEN_STORAGE_OPTIONS", ["[]", "{", "/no/such/file", "7"]),
+        ("EVERGREEN_HTTP_LISTEN", ["8080", "127.0.0.1:", "127.0.0.1:65536", "0.0.0.0:8080", "evergreen.internal:80"]),
+        ("EVERGREEN_HTTP_HOSTS", ["a:80", "*.example", "http://a", "a b", "[::1]"]),
+        (
+            "EVERGREEN_HTTP_ORIGINS",
+            ["*", "null", "studio.example", "https://studio.example/", "https://a@b", "https://*.example", "HTTPS://a"],
+        ),
+        ("EVERGREEN_HTTP_PROXIES", ["proxy", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.1:80", "*"]),
         ("EVERGREEN_PICTURE_HOSTS", ["a b", "host:port", "user@host", "a,host/path"]),
     ],
 )
 def test_a_value_out_of_its_bounds_is_named_by_its_variable(name: str, values: list[str]) -> None:
     for value in values:
         assert set(faults_of({"RUNWAYML_API_SECRET": KEY, name: value})) == {name}, value
+
+
+def test_http_beyond_loopback_needs_what_grpc_needs(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    beyond = {"RUNWAYML_API_SECRET": KEY, "EVERGREEN_HTTP_LISTEN": "0.0.0.0:8080"}
+    tls = {"EVERGREEN_TLS_CERT": str(file), "EVERGREEN_TLS_KEY": str(file)}
+
+    assert set(faults_of(beyond)) == {"EVERGREEN_HTTP_LISTEN"}
+    assert set(faults_of({**beyond, **tls})) == {"EVERGREEN_HTTP_LISTEN"}
+    assert set(faults_of({**beyond, "EVERGREEN_TOKENS_FILE": str(file)})) == {"EVERGREEN_HTTP_LISTEN"}
+    Config.from_env({**beyond, **tls, "EVERGREEN_TOKENS_FILE": str(file)})
+    Config.from_env(beyond, insecure=True)
+    assert Config.from_env({"RUNWAYML_API_SECRET": KEY}).http_listen == ""
+    assert Config.from_env(beyond, http="localhost").http_listen == "localhost:8080"
 
 
 def test_another_speed_than_real_time_is_for_a_provider_on_loopback_only() -> None:

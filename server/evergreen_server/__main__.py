@@ -29,8 +29,9 @@ BODY_LIMIT = 16 << 20
 @click.command()
 @click.option("--listen", metavar="HOST:PORT", help="Address of the gRPC server; port 0 picks one.")
 @click.option("--sandbox", is_flag=True, help="Use a local sandbox as the provider; needs no key.")
+@click.option("--http", metavar="HOST:PORT", help="Address of the HTTP gateway for browsers; port 0 picks one.")
 @click.option("--insecure", is_flag=True, help="Serve beyond this machine without tokens or TLS.")
-def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
+def serve(listen: str | None, sandbox: bool, http: str | None, insecure: bool) -> None:
     """Serve the gRPC API until SIGTERM or SIGINT."""
     bound_arenas()
     # Imported here, since the client's commands and every --help would otherwise wait for it.
@@ -40,12 +41,17 @@ def serve(listen: str | None, sandbox: bool, insecure: bool) -> None:
     from evergreen_server.runtime.reload import FileUnusable
     from evergreen_storage import StorageError
 
-    config = _config(sandbox=sandbox, insecure=insecure, listen=listen)
+    config = _config(sandbox=sandbox, insecure=insecure, listen=listen, http=http)
     set_up_logs(config.log_level, config.log_format)
 
-    def ready(address: str, provider_url: str) -> None:
+    def ready(address: str, provider_url: str, http_url: str) -> None:
         tune_gc()
-        click.echo(f"evergreen serves on {address}" + (f", sandbox on {provider_url}" if sandbox else ""))
+        parts = [f"evergreen serves on {address}"]
+        if http_url:
+            parts.append(f"HTTP on {http_url}")
+        if sandbox:
+            parts.append(f"sandbox on {provider_url}")
+        click.echo(", ".join(parts))
         sys.stdout.flush()
 
     try:
@@ -203,10 +209,10 @@ def call(method: str, path: str, body: IO[bytes] | None, yes: bool, timeout: flo
         raise SystemExit(1)
 
 
-def _config(*, sandbox: bool, insecure: bool, listen: str | None = None) -> Config:
+def _config(*, sandbox: bool, insecure: bool, listen: str | None = None, http: str | None = None) -> Config:
     """Returns the settings; ends the process if they are invalid, with every error."""
     try:
-        return Config.from_env(os.environ, sandbox=sandbox, listen=listen, insecure=insecure)
+        return Config.from_env(os.environ, sandbox=sandbox, listen=listen, insecure=insecure, http=http)
     except ConfigError as exc:
         for error in exc.errors:
             click.echo(error, err=True)

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 from aiohttp.abc import AbstractResolver
 
@@ -20,6 +21,7 @@ from evergreen_server.film.runs.runner import FilmRunner
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.film.runs.sweep import RunSweep
+from evergreen_server.gateway.server import serve as serve_http
 from evergreen_server.ground import Gate, Ground, open_gate, open_ground
 from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.durations import Durations
@@ -58,6 +60,7 @@ from evergreen_server.runtime.background import Background
 from evergreen_server.runtime.clocks import SteadyClock
 from evergreen_server.runtime.ids import JobIds
 from evergreen_server.runtime.shield import ProtectedTasks
+from evergreen_server.runtime.temp import socket_folder
 from evergreen_server.runtime.threads import OwnThreads
 from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_server.scenes.writers import CountedWriters, RecordedWriters, SceneWriters
@@ -107,11 +110,12 @@ async def serve(
     config: Config,
     *,
     stop: asyncio.Event,
-    ready: Callable[[str, str], None],
+    ready: Callable[[str, str, str], None],
     resolver: AbstractResolver | None = None,
     now: Callable[[], datetime] = utc_now,
 ) -> None:
-    """Serves until `stop`; calls `ready` with the gRPC address and the provider's URL once both answer.
+    """Serves until `stop`; calls `ready` with the gRPC address, the provider's URL and the gateway's, or "",
+    once all of them answer.
 
     `resolver` looks up the hosts of callers' URLs; without one the system does. `now` is the wall clock, which may be
     set at any moment: what must last so long is measured by the monotonic one.
@@ -126,8 +130,10 @@ async def serve(
         await _background(stack, ground, jobs, runs, gate)
         deletions = await _upkeep(stack, ground, jobs, runs)
         films = await _films(stack, ground, runs, deletions)
-        address = await _edge(stack, ground, jobs, deletions, films, gate)
-        ready(address, ground.provider_url)
+        local = stack.enter_context(socket_folder()) / "grpc" if config.http_listen else None
+        address = await _edge(stack, ground, jobs, deletions, films, gate, local)
+        url = await _gateway(stack, config, jobs, gate, local) if local is not None else ""
+        ready(address, ground.provider_url, url)
         await stop.wait()
 
 
@@ -332,9 +338,15 @@ async def _films(stack: AsyncExitStack, ground: Ground, runs: _Runs, deletions: 
 
 
 async def _edge(
-    stack: AsyncExitStack, ground: Ground, jobs: _Jobs, deletions: SceneDeletions, films: Films, gate: Gate
+    stack: AsyncExitStack,
+    ground: Ground,
+    jobs: _Jobs,
+    deletions: SceneDeletions,
+    films: Films,
+    gate: Gate,
+    local: Path | None,
 ) -> str:
-    """Serves gRPC; returns the address."""
+    """Serves gRPC, also at the path `local` for the gateway; returns the address."""
     config, context, now = ground.config, jobs.context, ground.now
     connections = Connections(most=connections_of(raise_file_limit()), age_seconds=config.connection_age_seconds)
     video = VideoService(
@@ -377,5 +389,22 @@ async def _edge(
         grace_seconds=config.grace_seconds,
         connections=connections,
         arrivals=Arrivals(),
+        local=f"unix:{local}" if local is not None else None,
+    )
+    return await stack.enter_async_context(serving)
+
+
+async def _gateway(stack: AsyncExitStack, config: Config, jobs: _Jobs, gate: Gate, local: Path) -> str:
+    """Serves HTTP for the gRPC server at the path `local`; returns the URL."""
+    serving = serve_http(
+        listen=config.http_listen,
+        target=f"unix:{local}",
+        tls=gate.http_tls.context if gate.http_tls is not None else None,
+        hosts=config.http_hosts,
+        origins=config.http_origins,
+        proxies=config.http_proxies,
+        files=raise_file_limit(),
+        grace_seconds=config.grace_seconds,
+        answered=jobs.metrics.http_answered,
     )
     return await stack.enter_async_context(serving)

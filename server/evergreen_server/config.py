@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
@@ -24,7 +25,7 @@ WAYS_OUT = (
 
 TLS_NAMES = ("EVERGREEN_TLS_CERT", "EVERGREEN_TLS_KEY", "EVERGREEN_TLS_CLIENT_CA")
 OPEN_TO_ALL = (
-    "EVERGREEN_LISTEN: {} can be reached from other machines; set EVERGREEN_TOKENS_FILE, EVERGREEN_TLS_CERT and "
+    "{}: {} can be reached from other machines; set EVERGREEN_TOKENS_FILE, EVERGREEN_TLS_CERT and "
     "EVERGREEN_TLS_KEY, or start with --insecure to let whoever reaches it do everything, unencrypted"
 )
 
@@ -97,6 +98,18 @@ class Config:
     request_retention_days: float | None
     """EVERGREEN_REQUEST_RETENTION_DAYS: for how long after it was accepted it is known which request made a job or a
     film's plan that is no longer kept, 1 to 36500; sent again after that it makes a new one. Default for ever."""
+    http_listen: str
+    """EVERGREEN_HTTP_LISTEN: host:port where HTTP is served for browsers; port 0 picks one. Beyond loopback it needs
+    what EVERGREEN_LISTEN needs, and the same files make its TLS. Default off."""
+    http_hosts: frozenset[str]
+    """EVERGREEN_HTTP_HOSTS: comma-separated names that HTTP requests may come by, beside IP addresses, localhost and
+    *.localhost. Default none."""
+    http_origins: frozenset[str]
+    """EVERGREEN_HTTP_ORIGINS: comma-separated origins, such as https://studio.example, whose pages may call over HTTP
+    with a token. Default none."""
+    http_proxies: Sequence[str]
+    """EVERGREEN_HTTP_PROXIES: comma-separated addresses or networks whose X-Forwarded-Proto, -Host and -For are
+    believed. Default none."""
     metrics_listen: str
     """EVERGREEN_METRICS_LISTEN: host:port where /metrics is served for Prometheus; port 0 picks one. It
     has no authentication, so that beyond loopback `insecure` must be given. Default off."""
@@ -113,7 +126,13 @@ class Config:
 
     @classmethod
     def from_env(
-        cls, environ: Mapping[str, str], *, sandbox: bool = False, listen: str | None = None, insecure: bool = False
+        cls,
+        environ: Mapping[str, str],
+        *,
+        sandbox: bool = False,
+        listen: str | None = None,
+        insecure: bool = False,
+        http: str | None = None,
     ) -> Self:
         """Reads the environment; options of the command line win. Raises ConfigError naming every error.
 
@@ -154,7 +173,17 @@ class Config:
         if any(environ.get(name) for name in TLS_NAMES):
             errors += [f"{name}: is not set, and TLS needs it" for name in TLS_NAMES[:2] if not environ.get(name)]
         if not insecure and not _on_loopback(f"//{address}") and not (tokens_file and environ.get(TLS_NAMES[0])):
-            errors.append(OPEN_TO_ALL.format(address))
+            errors.append(OPEN_TO_ALL.format("EVERGREEN_LISTEN", address))
+        if http is not None:
+            environ = {**environ, "EVERGREEN_HTTP_LISTEN": http}
+        http_listen = read("EVERGREEN_HTTP_LISTEN", "", lambda text: listen_address(text, port=8080) if text else "")
+        if (
+            http_listen
+            and not insecure
+            and not _on_loopback(f"//{http_listen}")
+            and not (tokens_file and environ.get(TLS_NAMES[0]))
+        ):
+            errors.append(OPEN_TO_ALL.format("EVERGREEN_HTTP_LISTEN", http_listen))
         metrics = read("EVERGREEN_METRICS_LISTEN", "", lambda text: listen_address(text) if text else "")
         if metrics and not insecure and not _on_loopback(f"//{metrics}"):
             errors.append(
@@ -180,6 +209,10 @@ class Config:
             event_retention_days=read("EVERGREEN_EVENT_RETENTION_DAYS", "7", _number(1, 3650)),
             job_retention_days=read("EVERGREEN_JOB_RETENTION_DAYS", "30", _number(1, 3650)),
             request_retention_days=read("EVERGREEN_REQUEST_RETENTION_DAYS", "", _days),
+            http_listen=http_listen,
+            http_hosts=frozenset(read("EVERGREEN_HTTP_HOSTS", "", _plain_hosts)),
+            http_origins=frozenset(read("EVERGREEN_HTTP_ORIGINS", "", _origins)),
+            http_proxies=read("EVERGREEN_HTTP_PROXIES", "", _networks),
             metrics_listen=metrics,
             grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", _number(0, 600)),
             connection_age_seconds=read("EVERGREEN_CONNECTION_AGE_SECONDS", "1800", _number(0, 604_800)),
@@ -291,6 +324,36 @@ def _names(text: str) -> list[str]:
     names = [name.strip().lower() for name in text.split(",") if name.strip()]
     if wrong := [name for name in names if not _HOST.fullmatch(name)]:
         raise ValueError(f"must be host or host:port names, not {', '.join(map(repr, wrong))}")
+    return names
+
+
+def _plain_hosts(text: str) -> list[str]:
+    names = [name.removesuffix(".") for name in _names(text)]
+    if wrong := [name for name in names if ":" in name or name.startswith("*")]:
+        raise ValueError(f"must be names without ports or wildcards, not {', '.join(map(repr, wrong))}")
+    return names
+
+
+def _origins(text: str) -> list[str]:
+    origins = [origin.strip() for origin in text.split(",") if origin.strip()]
+    for origin in origins:
+        parts = urlsplit(origin)
+        # A port out of range raises as it is read.
+        named = parts.hostname and "*" not in origin and parts.port != 0
+        if parts.scheme not in ("http", "https") or not named or origin != f"{parts.scheme}://{parts.netloc.lower()}":
+            raise ValueError(f"must be origins as browsers send them, such as https://studio.example, not {origin!r}")
+        if "@" in origin:
+            raise ValueError("an origin has no user or password")
+    return origins
+
+
+def _networks(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        try:
+            ip_network(name)
+        except ValueError:
+            raise ValueError(f"must be IP addresses or networks such as 10.0.0.0/8, not {name!r}") from None
     return names
 
 

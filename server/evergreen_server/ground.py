@@ -10,9 +10,11 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import grpc
 from aiohttp.abc import AbstractResolver
 
 from evergreen_server.config import Config
+from evergreen_server.gateway.tls import Tls
 from evergreen_server.jobs.announcer import Announcer
 from evergreen_server.jobs.cluster.membership import Membership, membership_of
 from evergreen_server.jobs.db.connect import open_database
@@ -44,6 +46,7 @@ class Gate:
 
     access: Access
     certificates: Certificates | None
+    http_tls: Tls | None
     tasks: Sequence[tuple[str, Work]]
 
 
@@ -66,7 +69,7 @@ class Ground:
 
 
 def open_gate(config: Config) -> Gate:
-    access, certificates, tasks = Access(None), None, list[tuple[str, Work]]()
+    access, certificates, http_tls, tasks = Access(None), None, None, list[tuple[str, Work]]()
     if config.tokens_file:
         tokens = ReloadableFile([config.tokens_file], read_tokens, secret=[config.tokens_file])
         access = Access(tokens.read())
@@ -76,8 +79,17 @@ def open_gate(config: Config) -> Gate:
             config.tls_files, partial(read_certificates, config.tls_files), secret=config.tls_files[1:2]
         )
         certificates = Certificates(pems.read(), client_ca=len(config.tls_files) > 2)
-        tasks.append(("certificates", partial(pems.watch, certificates.replace)))
-    return Gate(access=access, certificates=certificates, tasks=tasks)
+        http_tls = Tls(config.tls_files)
+        tasks.append(("certificates", partial(pems.watch, _replacing(certificates, http_tls))))
+    return Gate(access=access, certificates=certificates, http_tls=http_tls, tasks=tasks)
+
+
+def _replacing(certificates: Certificates, http_tls: Tls) -> Callable[[grpc.ServerCertificateConfiguration], None]:
+    def replace(newer: grpc.ServerCertificateConfiguration) -> None:
+        certificates.replace(newer)
+        http_tls.replace()
+
+    return replace
 
 
 async def open_ground(

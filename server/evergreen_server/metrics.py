@@ -66,6 +66,12 @@ class PrometheusMetrics:
         self._swept = Counter(
             "evergreen_swept", "What the sweep found and put right, or reported.", ["what"], registry=registry
         )
+        self._answers = Counter(
+            "evergreen_http_requests",
+            "Answers of the gateway, by route and status.",
+            ["route", "status"],
+            registry=registry,
+        )
         self._failed_tasks = Counter(
             "evergreen_background_failures",
             "Background tasks that failed and were begun again.",
@@ -91,6 +97,9 @@ class PrometheusMetrics:
 
     def swept(self, what: str, number: int) -> None:
         self._swept.labels(what).inc(number)
+
+    def http_answered(self, route: str, status: int) -> None:
+        self._answers.labels(route, str(status)).inc()
 
     def task_failed(self, name: str) -> None:
         self._failed_tasks.labels(name).inc()

@@ -19,7 +19,7 @@ async def main() -> None:
     set_up_logs(config.log_level, config.log_format)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
 
-    def ready(address: str, _provider_url: str) -> None:
+    def ready(address: str, _provider_url: str, _http_url: str) -> None:
         print(f"evergreen serves on {address}", flush=True)
 
     await app.serve(config, stop=stop, ready=ready, now=lambda: datetime.now(UTC) + AHEAD)

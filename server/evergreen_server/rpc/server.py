@@ -62,9 +62,11 @@ async def serve(
     grace_seconds: float,
     connections: Connections,
     arrivals: Arrivals,
+    local: str | None = None,
 ) -> AsyncIterator[str]:
     """Serves until the context ends and yields the address bound (port 0 picks one); over TLS with certificates.
 
+    `local` is a second address, such as unix:PATH, for this machine alone and so never over TLS.
     Health says SERVING while `healthy` does. At the end it says NOT_SERVING, `drain` ends the watches, calls under
     way get `grace_seconds`, and `leave` is awaited meanwhile.
     Raises SlowProtobuf, CannotListen.
@@ -91,6 +93,8 @@ async def serve(
             if certificates is None
             else server.add_secure_port(listen, certificates.credentials())
         )
+        if local is not None:
+            server.add_insecure_port(local)
     except RuntimeError as exc:
         raise CannotListen(
             f"cannot listen on {listen}: another process uses the port, or the host is not of this machine; "

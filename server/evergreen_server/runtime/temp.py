@@ -3,10 +3,15 @@
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from stat import S_ISDIR
 from uuid import uuid4
+
+LONGEST_PARENT = 40
+"""A socket's path may have 107 bytes: this, the user's number, 32 for the folder, and the socket's name."""
 
 
 @contextmanager
@@ -26,6 +31,22 @@ def temp_folder(parent: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(path, ignore_errors=True)
         os.close(lock)
+
+
+@contextmanager
+def socket_folder() -> Iterator[Path]:
+    """Makes a new folder that no other user can open, with a path short enough for a socket in it.
+
+    Raises PermissionError if another user made the folder that it stands in.
+    """
+    system = tempfile.gettempdir()
+    parent = Path(system if len(system) <= LONGEST_PARENT else "/tmp") / f"evergreen-{os.getuid()}"
+    parent.mkdir(mode=0o700, exist_ok=True)
+    stat = parent.lstat()
+    if stat.st_uid != os.getuid() or stat.st_mode & 0o77 or not S_ISDIR(stat.st_mode):
+        raise PermissionError(f"{parent} must be a folder of this user that nobody else can open; remove it")
+    with temp_folder(parent) as path:
+        yield path
 
 
 @contextmanager

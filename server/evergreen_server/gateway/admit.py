@@ -1,0 +1,273 @@
+"""The one door of the gateway: what every request must be before anything is done for it, and what every answer says.
+
+A browser sends cookies, and on an open server needs none, whichever page made it call. So a request that changes
+something must show that it comes from a page of ours, or carry a token of its own; and the name that it came by must be
+one that others cannot point here.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import grpc
+from aiohttp import web
+from aiohttp.typedefs import Middleware
+
+from evergreen_server.gateway.problems import Fault, Refused, problem, refused
+from evergreen_server.gateway.visitors import Visitor, Visitors, malformed, visitor_of
+
+__all__ = ["Door", "is_refused_host", "secure_headers"]
+
+HEAD_BYTES = 8 << 10
+OPEN_PATHS = ("/healthz", "/readyz")
+"""Supervisors ask by any name, also while the gateway drains."""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+METHODS = SAFE | {"POST", "PUT", "DELETE"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "media-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+ALLOWED = (
+    "authorization, content-type, idempotency-key, range, last-event-id, connect-protocol-version, connect-timeout-ms, "
+    "grpc-timeout, x-grpc-web, x-user-agent, x-request-id"
+)
+EXPOSED = (
+    "grpc-status, grpc-message, grpc-status-details-bin, content-range, etag, retry-after, x-request-id, "
+    "www-authenticate"
+)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """By which names requests may come, beside addresses and localhost, and which origins' pages may call."""
+
+    hosts: Collection[str]
+    origins: Collection[str]
+
+
+class Door:
+    """Admits requests, counts those under way, and logs each in one line. Used on one loop."""
+
+    def __init__(self, *, rules: Rules, visitors: Visitors, answered: Callable[[str, int], None]) -> None:
+        self._rules = rules
+        self._visitors = visitors
+        self._answered = answered
+        self._under_way = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.draining = False
+
+    async def drained(self, seconds: float) -> None:
+        """Refuses new requests from now on, and waits for those under way, so long at most."""
+        self.draining = True
+        try:
+            async with asyncio.timeout(seconds):
+                await self._idle.wait()
+        except TimeoutError:
+            logger.warning("requests cut off", extra={"requests": self._under_way})
+
+    def middleware(self) -> Middleware:
+        """Returns the outermost middleware."""
+
+        @web.middleware
+        async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+            began, status = time.monotonic(), 499
+            try:
+                response = await self._served(request, handler)
+                status = response.status
+                return response
+            finally:
+                self._note(request, status, time.monotonic() - began)
+
+        return admit
+
+    async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Completes the head of every answer."""
+        visitor = visitor_of(request)
+        secure_headers(response, https=visitor.https)
+        response.headers["X-Request-Id"] = visitor.request_id
+        response.headers.setdefault("Cache-Control", "no-store")
+        response.headers.setdefault("Vary", "Authorization, Cookie")
+        if self._rules.origins:
+            response.headers["Vary"] += ", Origin"
+            origins = request.headers.getall("Origin", [])
+            if len(origins) == 1 and origins[0] in self._rules.origins:
+                response.headers["Access-Control-Allow-Origin"] = origins[0]
+                response.headers["Access-Control-Expose-Headers"] = EXPOSED
+                response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+        if self.draining:
+            response.force_close()
+
+    async def _served(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            visitor = self._visitors.known(request)
+            self._check(request, visitor)
+            if request.method == "OPTIONS":
+                return self._preflight(request)
+            if request.path in OPEN_PATHS:
+                return await handler(request)
+            self._under_way += 1
+            self._idle.clear()
+            try:
+                return await handler(request)
+            finally:
+                self._under_way -= 1
+                if not self._under_way:
+                    self._idle.set()
+        except Refused as exc:
+            fault = exc.fault
+        except web.HTTPException as exc:
+            fault = _fault_of_http(exc)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as exc:
+            fault = internal(exc)
+        response = problem(fault, visitor_of(request).request_id)
+        if not request.content.is_eof():
+            # The rest of its body is not waited for.
+            response.force_close()
+        return response
+
+    def _check(self, request: web.Request, visitor: Visitor) -> None:
+        if sum(len(name) + len(value) + 4 for name, value in request.raw_headers) > HEAD_BYTES:
+            raise refused(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "HEAD_TOO_LARGE",
+                message=f"the header fields have more than {HEAD_BYTES} bytes in all",
+                status=431,
+            )
+        if len(request.raw_path) > HEAD_BYTES:
+            raise refused(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "HEAD_TOO_LARGE",
+                message=f"the target has more than {HEAD_BYTES} bytes",
+                status=414,
+            )
+        if not request.raw_path.startswith("/"):
+            raise malformed("the target must be a path")
+        if request.path in OPEN_PATHS:
+            return
+        if is_refused_host(visitor.host, self._rules.hosts):
+            raise refused(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "HOST_UNKNOWN",
+                message="this server is not known by that name; call it by its address, or list the name in "
+                "EVERGREEN_HTTP_HOSTS",
+                status=421,
+            )
+        if not visitor.by_header and (request.method not in SAFE or "Upgrade" in request.headers):
+            self._check_origin(request, visitor)
+        if self.draining:
+            raise refused(
+                grpc.StatusCode.UNAVAILABLE,
+                "DRAINING",
+                message="the server is stopping; call again",
+                retry_seconds=1,
+            )
+
+    def _check_origin(self, request: web.Request, visitor: Visitor) -> None:
+        sites, origins = request.headers.getall("Sec-Fetch-Site", []), request.headers.getall("Origin", [])
+        ours = sites == ["same-origin"] if sites else origins in ([], [visitor.origin])
+        if not ours or len(origins) > 1:
+            raise refused(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "ORIGIN_DENIED",
+                message="a page of another origin may call only with 'Authorization: Bearer TOKEN', and if it is "
+                "listed in EVERGREEN_HTTP_ORIGINS",
+            )
+
+    def _preflight(self, request: web.Request) -> web.StreamResponse:
+        origins = request.headers.getall("Origin", [])
+        if len(origins) != 1 or origins[0] not in self._rules.origins:
+            raise refused(
+                grpc.StatusCode.PERMISSION_DENIED,
+                "ORIGIN_DENIED",
+                message="pages of this origin may not call; EVERGREEN_HTTP_ORIGINS lists those that may",
+            )
+        headers = {
+            "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE",
+            "Access-Control-Allow-Headers": ALLOWED,
+            "Access-Control-Max-Age": "7200",
+        }
+        return web.Response(status=204, headers=headers)
+
+    def _note(self, request: web.Request, status: int, seconds: float) -> None:
+        resource = request.match_info.route.resource
+        route = resource.canonical if resource is not None else "none"
+        self._answered(route, status)
+        logger.log(
+            logging.DEBUG if route in OPEN_PATHS else logging.INFO,
+            "http request",
+            extra={
+                # Whatever else a client calls its method is not repeated.
+                "method": request.method if request.method in METHODS else "OTHER",
+                "route": route,
+                "status": status,
+                "milliseconds": round(seconds * 1000, 1),
+                "request_id": visitor_of(request).request_id,
+            },
+        )
+
+
+def is_refused_host(host: str, listed: Collection[str]) -> bool:
+    """Returns whether a request may not come by a name, given as in its Host field, with or without a port."""
+    try:
+        parts = urlsplit(f"//{host}")
+        name, _ = (parts.hostname or "").removesuffix("."), parts.port
+    except ValueError:
+        return True
+    if not name or parts.netloc != host or "@" in host:
+        return True
+    try:
+        ip_address(name)
+    except ValueError:
+        return not (name == "localhost" or name.endswith(".localhost") or name in listed)
+    return False
+
+
+def secure_headers(response: web.StreamResponse, *, https: bool) -> None:
+    """Sets what browsers must know of every answer, and takes away what nobody must."""
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if https:
+        response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
+    response.headers.popall("Server", None)
+
+
+def internal(exc: Exception) -> Fault:
+    """Logs an error of our own and returns its fault, which tells nothing but its id."""
+    error_id = uuid4().hex
+    logger.error("internal error", exc_info=exc, extra={"error_id": error_id})
+    return refused(
+        grpc.StatusCode.INTERNAL, "INTERNAL", message="internal error", metadata={"error_id": error_id}
+    ).fault
+
+
+def _fault_of_http(exc: web.HTTPException) -> Fault:
+    match exc.status:
+        case 404:
+            return refused(
+                grpc.StatusCode.UNIMPLEMENTED, "PATH_UNKNOWN", message="there is nothing at this path", status=404
+            ).fault
+        case 405:
+            return refused(
+                grpc.StatusCode.UNIMPLEMENTED,
+                "METHOD_NOT_ALLOWED",
+                message=f"this path takes {exc.headers.get('Allow', 'another method')}",
+                status=405,
+                headers={"Allow": exc.headers.get("Allow", "")},
+            ).fault
+    return refused(grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST", message=exc.reason, status=exc.status).fault

@@ -1,0 +1,184 @@
+"""Serves the gateway: builds its app, listens, and drains."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from typing import cast
+from uuid import uuid4
+
+import grpc
+from aiohttp import web
+from aiohttp.http import HttpProcessingError
+
+from evergreen_server.gateway.admit import Door, Rules, secure_headers
+from evergreen_server.gateway.bridge import Bridge
+from evergreen_server.gateway.places import Places
+from evergreen_server.gateway.problems import problem, refused
+from evergreen_server.gateway.upstream import Upstream
+from evergreen_server.gateway.visitors import Visitors
+from evergreen_server.runtime.addresses import listen_parts
+
+__all__ = ["CannotListen", "serve"]
+
+BACKLOG = 1024
+IDLE_SECONDS = 15.0
+"""For a head to come, and for a connection to stay open without a request."""
+READ_BYTES = 64 << 10
+"""How much of a head's line is read, so that the answer can say that it is too long."""
+SPARE_CONNECTIONS = 256
+"""Connections beyond the streams, so that others are still answered where all streams are taken."""
+LINGER_SECONDS = 3.0
+"""How long the rest of a refused body is read and dropped, so that its sender gets to the answer."""
+CUT_SECONDS = 0.5
+"""For handlers that were cut off to end."""
+
+logger = logging.getLogger(__name__)
+_NO_LOG = cast(logging.Logger, None)
+"""No access log of aiohttp's: it would repeat queries."""
+
+
+class CannotListen(OSError):
+    """The address cannot be bound; the text says what to do."""
+
+
+@asynccontextmanager
+async def serve(
+    *,
+    listen: str,
+    target: str,
+    tls: ssl.SSLContext | None,
+    hosts: Collection[str],
+    origins: Collection[str],
+    proxies: Collection[str],
+    files: int,
+    grace_seconds: float,
+    answered: Callable[[str, int], None],
+) -> AsyncIterator[str]:
+    """Serves HTTP for the gRPC server at `target` until the context ends, and yields the URL (port 0 picks one).
+
+    With `tls` only over TLS. `files` is how many files the process may have open; `answered` is told the route and the
+    status of each answer. At the end `/readyz` says 503, watches end with their checkpoint, and other requests get
+    `grace_seconds`. Raises CannotListen.
+    """
+    places = Places(files=files)
+    door = Door(rules=Rules(hosts=hosts, origins=origins), visitors=Visitors(proxies=proxies), answered=answered)
+    async with Upstream(target, streams=places.most) as upstream:
+        bridge = Bridge(upstream=upstream, places=places)
+        app = web.Application(middlewares=[door.middleware()])
+        app.on_response_prepare.append(door.prepare)
+        app.add_routes([*_health(door, upstream), *bridge.routes()])
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=CUT_SECONDS)
+        await runner.setup()
+        try:
+            async with _listening(runner, listen, tls, places.most + SPARE_CONNECTIONS) as port:
+                host, _, _ = listen.rpartition(":")
+                logger.info("http served", extra={"address": f"{host}:{port}", "most_streams": places.most})
+                try:
+                    yield f"{'http' if tls is None else 'https'}://{host}:{port}"
+                finally:
+                    bridge.drain()
+                    await door.drained(grace_seconds)
+        finally:
+            await runner.cleanup()
+
+
+def _health(door: Door, upstream: Upstream) -> list[web.RouteDef]:
+    async def alive(_: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def ready(_: web.Request) -> web.Response:
+        serving = not door.draining and await upstream.healthy()
+        return web.Response(status=200 if serving else 503, text="ready\n" if serving else "not ready\n")
+
+    return [web.get("/healthz", alive), web.get("/readyz", ready)]
+
+
+class _Brief(logging.LoggerAdapter[logging.Logger]):
+    """Logs what could not be read as HTTP in one line; our own errors with their traceback."""
+
+    def exception(self, msg: object, *args: object, exc_info: object = True, **more: object) -> None:
+        if isinstance(exc_info, HttpProcessingError):
+            self.logger.info("request not read", extra={"cause": type(exc_info).__name__})
+        else:
+            self.logger.error("internal error", exc_info=exc_info if isinstance(exc_info, BaseException) else True)
+
+
+class _Unrouted(web.Response):
+    """An answer to what no route was found for, which passes no signal."""
+
+    async def _prepare_headers(self) -> None:
+        await super()._prepare_headers()
+        self.headers.popall("Server", None)
+
+
+class _Connection(web.RequestHandler):
+    """A connection that answers also what is no HTTP as all else is answered."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        self.log_exception("request not read", exc_info=exc)
+        if status < 500:
+            refusal = refused(
+                grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST", message="not a request as HTTP/1.1 has it"
+            )
+        else:
+            refusal = refused(grpc.StatusCode.INTERNAL, "INTERNAL", message="internal error")
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer was begun already")
+        answer = problem(refusal.fault, uuid4().hex)
+        response = _Unrouted(status=answer.status, body=answer.body, headers=answer.headers)
+        response.headers["Cache-Control"] = "no-store"
+        secure_headers(response, https=request.secure)
+        response.force_close()
+        return response
+
+
+@asynccontextmanager
+async def _listening(runner: web.AppRunner, listen: str, tls: ssl.SSLContext | None, most: int) -> AsyncIterator[int]:
+    loop, server = asyncio.get_running_loop(), runner.server
+    assert server is not None
+    server.handler_cancellation = True
+
+    def connection() -> asyncio.Protocol:
+        if len(server.connections) >= most:
+            return _Full()
+        return _Connection(
+            server,
+            loop=loop,
+            access_log=_NO_LOG,
+            keepalive_timeout=IDLE_SECONDS,
+            lingering_time=LINGER_SECONDS,
+            auto_decompress=False,
+            max_line_size=READ_BYTES,
+            max_field_size=READ_BYTES,
+            logger=cast(logging.Logger, _Brief(logger)),
+        )
+
+    host, number = listen_parts(listen)
+    try:
+        listener = await loop.create_server(
+            connection, host, number, ssl=tls, backlog=BACKLOG, ssl_handshake_timeout=IDLE_SECONDS if tls else None
+        )
+    except OSError as exc:
+        raise CannotListen(
+            f"cannot listen on {listen}: another process uses the port, or the host is not of this machine; "
+            "choose another with --http or EVERGREEN_HTTP_LISTEN"
+        ) from exc
+    try:
+        yield int(listener.sockets[0].getsockname()[1])
+    finally:
+        listener.close()
+        server.pre_shutdown()
+        await server.shutdown(CUT_SECONDS)
+
+
+class _Full(asyncio.Protocol):
+    """Closes a connection for which there is no place."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport.close()
