@@ -14,9 +14,10 @@ from PIL import Image
 
 from evergreen_server.media.render.film import render
 from evergreen_server.media.render.order import Attempt, Step
+from evergreen_server.media.render.sound.hearing import heard
 from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderRefused
 from evergreen_server.ports.timeline import Blend, Heard, Sound, Span
-from tests.media.render.reel import Cutting, clip, of, sound, tone
+from tests.media.render.reel import RATE, Cutting, clip, of, sound, tone
 from tests.media.test_pictures import bomb
 
 BLACK = Span(source=None, frames=24)
@@ -63,6 +64,14 @@ def no_frame(path: Path) -> None:
         container.start_encoding()
 
 
+def no_fragment(path: Path) -> None:
+    """An MP4 whose frames would follow in fragments."""
+    with av.open(str(path), "w", options={"movflags": "frag_keyframe+empty_moov"}) as container:
+        stream = container.add_stream("libx264", rate=24)
+        stream.width, stream.height, stream.pix_fmt = 160, 90, "yuv420p"
+        container.start_encoding()
+
+
 def no_frame_that_can_be_decoded(path: Path) -> None:
     """An MP4 whose frames are random bytes."""
     whole = bytearray(clip(path).read_bytes())
@@ -102,6 +111,7 @@ def still(path: Path) -> None:
         (half_with_an_index, "broken or truncated"),
         (only_sound, "holds no video"),
         (no_frame, "holds no video"),
+        (no_fragment, "no frame"),
         (no_frame_that_can_be_decoded, "is broken"),
         (vast, "is broken"),
         (empty, "no known kind"),
@@ -183,6 +193,29 @@ def test_a_sound_of_hardly_any_samples_a_second_or_too_many_is_refused(
 
     assert (found.code, found.sound) == ("CLIP_UNSUPPORTED", 0)
     assert f"{rate} samples a second" in str(found)
+
+
+def bare(path: Path, rate: int, layout: str) -> bytes:
+    """Half a second of MP3 of one level, or nearly so, and nothing else."""
+    with av.open(str(path), "w", options={"write_xing": "0", "id3v2_version": "0"}) as container:
+        track = container.add_stream("libmp3lame", rate=rate, layout=layout)
+        level = numpy.full((track.codec_context.channels, 1152), 0.2, numpy.float32)
+        for _ in range(rate // 2304):
+            frame = av.AudioFrame.from_ndarray(level, "fltp", layout)
+            frame.sample_rate = rate
+            container.mux(track.encode(frame))
+        container.mux(track.encode())
+    return path.read_bytes()
+
+
+def test_a_sound_that_changes_its_form_is_heard_to_its_end(tmp_path: Path) -> None:
+    path = tmp_path / "joined.mp3"
+    forms = ((48_000, "mono"), (32_000, "stereo"), (44_100, "mono"))
+    path.write_bytes(b"".join(bare(tmp_path / "a.mp3", *form) for form in forms))
+
+    length = sum(block.shape[1] for block in heard(path))
+
+    assert length / RATE == pytest.approx(1.5, abs=0.15)
 
 
 def test_a_sound_after_the_end_of_the_film_is_not_read(cutting: Cutting, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 from av.packet import Packet
+from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from evergreen_server.media.clips import Display, display_of, open_container, video_of
@@ -63,7 +64,7 @@ def _take(path: Path, container: av.container.InputContainer, video: VideoStream
     coder, rate, step = video.codec_context, video.average_rate, _step(video)
     if container.streams.video[0] is not video or not rate or rate.denominator != 1 or not step:
         return None
-    times, begun = [], False
+    times, frames, begun = list[int](), list[VideoFrame](), False
     for packet in container.demux(video):
         if not packet.size:
             continue

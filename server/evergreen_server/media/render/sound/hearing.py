@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TypeAlias
 
@@ -48,8 +49,7 @@ def heard(path: Path) -> Generator[Samples, None, None]:
             if not container.streams.audio:
                 raise refusal("the file holds no sound")
             check_codec(sound := container.streams.audio[0])
-            if not _RATES[0] <= sound.rate <= _RATES[1]:
-                raise refusal(f"the sound has {sound.rate} samples a second; allowed is {_RATES[0]} to {_RATES[1]}")
+            _check_rate(sound.rate)
             for block in _decoded(container):
                 made = True
                 yield block
@@ -81,29 +81,42 @@ def repeated(path: Path) -> Generator[Samples, None, None]:
 
 def _decoded(container: InputContainer) -> Iterator[Samples]:
     sound, video = container.streams.audio[0], video_of(container, _LIMITS)
-    resampler = AudioResampler(format="fltp", layout="stereo", rate=RATE)
-    skipped: int | None = None
-    for frame in container.decode(sound):
-        if skipped is None:
-            begin = Fraction(0)
-            if video is not None and video.start_time is not None and video.time_base is not None:
-                begin = video.start_time * video.time_base
-            late = 0
-            if video is not None and frame.pts is not None and frame.time_base is not None:
-                late = min(_LATEST, round((frame.pts * frame.time_base - begin) * RATE))
-            for start in range(0, late, _BLOCK):
-                yield numpy.zeros((2, min(_BLOCK, late - start)), numpy.float32)
-            skipped = max(0, -late)
+    begin = Fraction(0)
+    if video is not None and video.start_time is not None and video.time_base is not None:
+        begin = video.start_time * video.time_base
+    frames = container.decode(sound)
+    first = next(frames, None)
+    if first is None:
+        return
+    late = 0
+    if video is not None and first.pts is not None and first.time_base is not None:
+        late = min(_LATEST, round((first.pts * first.time_base - begin) * RATE))
+    for start in range(0, late, _BLOCK):
+        yield numpy.zeros((2, min(_BLOCK, late - start)), numpy.float32)
+    early = max(0, -late)
+    for block in _resampled(chain([first], frames)):
+        if block.shape[1] > early:
+            yield block[:, early:]
+        early = max(0, early - block.shape[1])
+
+
+def _resampled(frames: Iterator[AudioFrame]) -> Iterator[Samples]:
+    """Yields the samples of frames, which may change their form: sounds are joined by appending files."""
+    form, resampler = None, AudioResampler(format="fltp", layout="stereo", rate=RATE)
+    for frame in frames:
+        if form != (form := (frame.format.name, frame.layout.name, frame.sample_rate)):
+            yield from map(samples_of, resampler.resample(None))
+            _check_rate(frame.sample_rate)
+            resampler = AudioResampler(format="fltp", layout="stereo", rate=RATE)
         # Times are not of interest any more, and gaps in them would be of use to nobody.
         frame.pts = None
-        for made in resampler.resample(frame):
-            block = samples_of(made)[:, skipped:]
-            skipped = max(0, skipped - made.samples)
-            if block.shape[1]:
-                yield block
-    for made in resampler.resample(None):
-        if made.samples > (skipped or 0):
-            yield samples_of(made)[:, skipped or 0 :]
+        yield from map(samples_of, resampler.resample(frame))
+    yield from map(samples_of, resampler.resample(None))
+
+
+def _check_rate(rate: int) -> None:
+    if not _RATES[0] <= rate <= _RATES[1]:
+        raise refusal(f"the sound has {rate} samples a second; allowed is {_RATES[0]} to {_RATES[1]}")
 
 
 def samples_of(frame: AudioFrame) -> Samples:
