@@ -15,6 +15,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from tests.benchmarks import (
     assets,
+    beside,
     client,
     decoding,
     delivery,
@@ -25,6 +26,7 @@ from tests.benchmarks import (
     polling,
     prepare,
     refusals,
+    renders,
     scene,
     scripts,
     status,
@@ -48,6 +50,8 @@ BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "assets": lambda quick: assets.run(quick=quick),
     "scene": lambda quick: scene.run(quick=quick),
     "scripts": lambda quick: scripts.run(quick=quick),
+    "renders": lambda quick: renders.run(quick=quick),
+    "beside": lambda quick: beside.run(quick=quick),
     "history": lambda quick: history.run(quick=quick),
     "refusals": lambda quick: refusals.run(quick=quick),
     "storage": lambda quick: storage.run(quick=quick),
