@@ -107,6 +107,48 @@ async def test_a_cancelled_run_ends_its_renderer_at_once_and_keeps_its_outputs(h
     assert list(hall.work.iterdir()) == []
 
 
+async def test_a_run_that_waits_for_its_turn_is_cancelled_at_once(hall: Cinema) -> None:
+    await hall.to_the_cut(short())
+    async with taken(hall):
+        step = asyncio.create_task(hall.studio.step())
+        wakeup = hall.studio.context.wakeups.of(f"{PROJECT}/{FILM}")
+        await command(hall, lambda run: run.cancelling())
+        async with asyncio.timeout(MUST_NOT_HANG):
+            assert await step
+        assert wakeup.is_set()
+        await hall.studio.rest()
+
+    assert (await hall.studio.now()).state is RunState.CANCELLED
+    assert (hall.screen.made, hall.files()) == ([], {})
+
+
+@asynccontextmanager
+async def taken(hall: Cinema) -> AsyncIterator[None]:
+    """Another project has the turn, and does not give it back."""
+    begun = asyncio.Event()
+
+    class Tools:
+        async def probe(self, _path: Path, *, owner: str) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        pauses = probe
+
+    assembler = hall.assembler(hall.studio.scenes, tools=Tools())
+    hall.studio.context = replace(hall.studio.context, assembler=assembler)
+    await copy_scenes(hall, "other")
+    other = replace(await material_of(hall, short()), measured={})
+    claim = Claim(project_id="other", film_id=FILM, run=1, leg=1, execution="")
+    task = asyncio.create_task(assembler.render(claim, other, lambda _done, _total: None))
+    try:
+        async with asyncio.timeout(MUST_NOT_HANG):
+            await begun.wait()
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def test_a_run_whose_time_is_over_ends_its_render(hall: Cinema) -> None:
     await hall.to_the_cut(short(), finish_by=NOW + timedelta(hours=1))
 
@@ -397,7 +439,7 @@ async def copy_scenes(hall: Cinema, project_id: str) -> None:
 
 async def material_of(hall: Cinema, one: object) -> Material:
     snapshot = await hall.studio.context.runs.snapshot(await hall.studio.now())
-    used = {row.key: Used(source=row.source, seconds=row.seconds) for row in snapshot.outputs}
+    used = {row.key: Used(source=row.source, seconds=row.seconds) for row in snapshot.outputs if row.source}
     return Material(
         plan=one.plan,
         plan_revision=1,

@@ -2,19 +2,26 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from urllib.parse import unquote
 
 import av
+import pysubs2
 import pytest
+import webvtt
 
 from evergreen_server.film.codec import from_document
+from evergreen_server.film.model import OnShotFailure
 from evergreen_server.film.outputs import wanted_of
 from evergreen_server.film.runs.run import RunState
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.ports.specs import MediaKind
 from tests.film.assembling.cinema import SMALL, TALL, Cinema, cinema, short
-from tests.film.planning import FILM, LAMP, film
+from tests.film.planning import FILM, LAMP, Film, film
 from tests.film.runs.studio import PROJECT
+from tests.media.render.reel import clip
 
 
 @pytest.fixture
@@ -139,3 +146,86 @@ async def test_each_profile_has_a_film_of_its_own(hall: Cinema) -> None:
     assert run.frames == wide.frames + tall.frames
     assert wide.seconds == pytest.approx(tall.seconds, abs=0.1)
     assert len(hall.files()) == 10
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "by", "shots"),
+    [(OnShotFailure.STILL, "STILL", ["scene-1.1", "scene-2.1"]), (OnShotFailure.SKIP, "LEFT_OUT", ["scene-1.1"])],
+)
+async def test_a_film_is_cut_without_a_clip_as_the_run_says_and_tells_so(
+    hall: Cinema, on_failure: OnShotFailure, by: str, shots: list[str]
+) -> None:
+    await hall.studio.start(short(2), quote=1_000_000, on_failure=on_failure)
+
+    await hall.studio.rest(lambda job: not (job.request.spec.kind is MediaKind.VIDEO and is_second(job)))
+
+    run = await hall.studio.now()
+    assert (run.state, {warning.code for warning in run.warnings}) == (RunState.SUCCEEDED, {"OUTPUT_REPLACED"})
+    told = json.loads(hall.path(".json").read_bytes())
+    assert [shot["shotId"] for shot in told["shots"]] == shots
+    assert {"itemId": "scene-2.1", "output": "clip", "by": by} in told["substitutions"]
+    [row] = await hall.rows()
+    with av.open(str(hall.path(".mp4"))) as container:
+        assert sum(1 for _ in container.decode(video=0)) == row.frames == sum(shot["frames"] for shot in told["shots"])
+
+
+def is_second(job: Job) -> bool:
+    return job.request.scene_id == "scene-2"
+
+
+async def test_an_older_clip_stands_in_where_the_new_one_cannot_be_made(hall: Cinema) -> None:
+    one = short(2)
+    await hall.make(one)
+    first = json.loads(hall.path(".json").read_bytes())
+    other = planned(one, clip_seed=7)
+
+    await hall.studio.start(other, quote=1_000_000, on_failure=OnShotFailure.LAST_GOOD)
+    await hall.studio.rest(lambda job: not is_second(job))
+
+    run = await hall.studio.now()
+    assert (run.state, [warning.code for warning in run.warnings]) == (RunState.SUCCEEDED, ["OUTPUT_REPLACED"])
+    second = json.loads(hall.path("r2-small-" + run.exports[0][:8] + ".json").read_bytes())
+    key = "scene-2.1/clip"
+    assert second["outputs"][key]["asset"] == first["outputs"][key]["asset"]
+    assert second["outputs"]["scene-1.1/clip"]["asset"] != first["outputs"]["scene-1.1/clip"]["asset"]
+
+
+def planned(one: Film, *, clip_seed: int) -> Film:
+    """The film with other movements in every shot."""
+    scenes = tuple(
+        replace(scene, shots=tuple(replace(shot, motion_prompt=f"Another wind, {clip_seed}.") for shot in scene.shots))
+        for scene in one.plan.scenes
+    )
+    return replace(one, planned=replace(one.planned, plan=replace(one.plan, scenes=scenes)))
+
+
+async def test_a_clip_that_the_caller_chose_is_measured_and_seen(hall: Cinema) -> None:
+    own = clip(hall.folder / "own.mp4", frames=24)
+    await hall.studio.scenes.add(PROJECT, FILM, "videos/own.mp4", own.read_bytes(), "video/mp4")
+    one = short()
+    chosen = replace(one.plan, chosen={"scene-1.1/clip": (FILM, "videos/own.mp4")})
+
+    run = await hall.make(replace(one, planned=replace(one.planned, plan=chosen)))
+
+    assert run.state is RunState.SUCCEEDED
+    assert not [job for job in await hall.studio.jobs() if job.request.spec.kind is MediaKind.VIDEO]
+    # It is far shorter than what is said over it.
+    assert "PICTURE_HELD" in {warning.code for warning in run.warnings}
+    told = json.loads(hall.path(".json").read_bytes())
+    assert told["outputs"]["scene-1.1/clip"]["seconds"] == pytest.approx(1.0, abs=0.05)
+
+
+async def test_captions_and_timeline_are_read_by_the_libraries_of_others(hall: Cinema) -> None:
+    one = short(2)
+
+    await hall.make(one)
+
+    said = [line.text for _, line in one.plan.lines()]
+    subtitles = pysubs2.load(str(hall.path(".srt")))
+    assert " ".join(event.plaintext.replace("\n", " ") for event in subtitles) == " ".join(said)
+    captions = webvtt.read(str(hall.path(".vtt")))
+    assert " ".join(caption.text.replace("\n", " ") for caption in captions) == " ".join(said)
+    told = json.loads(hall.path(".json").read_bytes())
+    first = next(sound["start"] for sound in told["sounds"] if sound["heard"] == "SPEECH")
+    # A voice begins when its line does, but for the silence at its edge.
+    assert 0 <= subtitles[0].start / 1000 - first < 0.3

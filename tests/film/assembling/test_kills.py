@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -44,13 +45,15 @@ class Fate:
     """Lets a run die once, at one moment."""
 
     after: str = ""
+    dice: random.Random | None = None
+    """Decides at each moment, if it is given."""
     seen: list[str] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     """Of the films that were to be stored."""
 
     def meet(self, event: str) -> None:
         self.seen.append(event)
-        if event == self.after:
+        if event == self.after or (self.dice and self.dice.random() < 0.3):
             self.after = ""
             raise Died(event)
 
@@ -158,6 +161,27 @@ async def test_a_run_that_dies_makes_each_file_once_when_it_is_begun_again(hall:
     assert hall.fate.seen.count("rendered") == 2 + (point in ("rendered", "created", "sealed"))
     assert await hall.studio.jobs() == jobs
     assert list(hall.work.iterdir()) == []
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_a_run_that_dies_again_and_again_makes_each_file_once(hall: Cinema, seed: int) -> None:
+    await hall.to_the_cut(short(profiles=[SMALL, TALL]))
+    deaths, hall.fate.dice = 0, random.Random(seed)
+    while True:
+        await hall.studio.claim()
+        try:
+            await hall.studio.rest()
+            break
+        except Died:
+            deaths += 1
+
+    rows, made = await hall.rows(), hall.files()
+    assert deaths > 3
+    assert len(made) == 10
+    assert [sha256(made[row.asset.removeprefix("exports/")]).hexdigest() for row in rows] == [
+        row.sha256 for row in rows
+    ]
+    assert {asset.path for asset in await hall.named()} == {f"exports/{name}" for name in made}
 
 
 async def test_another_file_of_the_name_is_left_alone(hall: Cinema) -> None:
