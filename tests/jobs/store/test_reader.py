@@ -166,6 +166,31 @@ async def test_a_page_of_what_few_jobs_have_ends_early_and_the_list_goes_on(data
     ]
 
 
+async def test_a_caller_of_very_many_projects_asks_no_more_of_the_database_for_a_filter(database: Database) -> None:
+    await database.write(partial(write_history, count=400, projects_in_all=100, models=MODELS))
+    asked = {
+        "projects": [f"film-{number}" for number in range(100)],
+        "states": [State.SUCCEEDED, State.QUEUED, State.FAILED],
+        "kinds": {MediaKind.VIDEO},
+    }
+    sent: list[str] = []
+
+    def count(_db: object, _cursor: object, statement: str, *_: object) -> None:
+        sent.append(statement)
+
+    sa.event.listen(database.engine, "before_cursor_execute", count)
+    try:
+        filtered = await pages(database, limit=50, models=["veo3"], created_from=START, **asked)
+    finally:
+        sa.event.remove(database.engine, "before_cursor_execute", count)
+    every = [job for page in await pages(database) for job in page]
+
+    assert [job for page in filtered for job in page] == [
+        job for job in every if job.state in asked["states"] and job.request.spec.model == "veo3"
+    ]
+    assert len(sent) < len(filtered) * 130, "one for each project, and few more"
+
+
 async def test_labels_of_other_projects_cost_a_list_nothing(database: Database) -> None:
     label = {"made": "here"}
 

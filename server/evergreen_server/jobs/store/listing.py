@@ -8,6 +8,7 @@ import heapq
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import islice
 
 import sqlalchemy as sa
 
@@ -21,6 +22,10 @@ from evergreen_server.runtime.ids import first_at
 LOOKED_AT = 2000
 """How many candidates are looked at for one page."""
 AT_ONCE = 200
+FEWEST = 20
+"""How many of one part are read at once, at least: a caller's projects and kinds may be many parts."""
+MOST_PARTS = 200
+"""Beyond these, states are looked up rather than read from an index of each."""
 ID_AHEAD = timedelta(minutes=1)
 """An id is made before its job is accepted, or after by the clock if that was set back; by hardly more than this."""
 
@@ -62,17 +67,18 @@ def list_ids(db: sa.Connection, listing: Listing, after: str, limit: int) -> tup
     There may be fewer, even none, though others follow.
     """
     parts, wanted = _parts(listing)
-    step = AT_ONCE if wanted else limit + 1
-    scans = (_scan(db, part, wanted, listing, after, step) for part in parts)
+    step = max(FEWEST, AT_ONCE // max(1, len(parts))) if wanted else limit + 1
+    candidates = heapq.merge(*(_scan(db, part, listing, after, step) for part in parts), reverse=listing.newest_first)
     found: list[str] = []
-    last = after
-    candidates = heapq.merge(*scans, reverse=listing.newest_first)
-    for looked, (job_id, matches) in enumerate(candidates):
-        if (matches and len(found) == limit) or (wanted and looked == LOOKED_AT):
-            return found, last
-        last = job_id
-        if matches:
-            found.append(job_id)
+    last, looked = after, 0
+    while some := list(islice(candidates, AT_ONCE)):
+        matching = _matching(db, some, wanted)
+        for job_id in some:
+            if (job_id in matching and len(found) == limit) or (wanted and looked == LOOKED_AT):
+                return found, last
+            last, looked = job_id, looked + 1
+            if job_id in matching:
+                found.append(job_id)
     return found, ""
 
 
@@ -108,8 +114,10 @@ def _parts(listing: Listing) -> tuple[Sequence[Part], Sequence[sa.ColumnElement[
         # The index of a scene's jobs is in order only within a state.
         states = states or sorted(State)
     queries = [part for query in queries for part in _each(query, jobs.c.kind, kinds)]
-    if states:
+    if states and (listing.scene_id or len(queries) * len(states) <= MOST_PARTS):
         queries = [part for query in queries for part in _each(query, jobs.c.state, states)]
+    elif states:
+        wanted.append(jobs.c.state.in_(states))
     elif models and owners is not None and len(owners) == 1:
         return [(part, jobs.c.job_id) for query in queries for part in _each(query, jobs.c.model, models)], wanted
     if models:
@@ -130,15 +138,17 @@ def _labelled(name: str, value: str) -> sa.ColumnElement[bool]:
     )
 
 
-def _scan(
-    db: sa.Connection,
-    part: Part,
-    wanted: Sequence[sa.ColumnElement[bool]],
-    listing: Listing,
-    after: str,
-    step: int,
-) -> Iterator[tuple[str, bool]]:
-    """Yields the candidates of one part in order, each with whether it matches, reading some at a time."""
+def _matching(
+    db: sa.Connection, candidates: Sequence[str], wanted: Sequence[sa.ColumnElement[bool]]
+) -> Collection[str]:
+    """Returns those of some jobs that meet every condition."""
+    if not wanted:
+        return set(candidates)
+    return set(db.execute(sa.select(jobs.c.job_id).where(jobs.c.job_id.in_(candidates), *wanted)).scalars())
+
+
+def _scan(db: sa.Connection, part: Part, listing: Listing, after: str, step: int) -> Iterator[str]:
+    """Yields the candidates of one part in order, reading some at a time, and of them nothing but the index."""
     query, column = part
     if listing.created_from is not None:
         query = query.where(column >= first_at(listing.created_from, -ID_AHEAD))
@@ -148,10 +158,7 @@ def _scan(
     while True:
         beyond = column < after if listing.newest_first else column > after
         found = [row.job_id for row in db.execute(query.where(beyond) if after else query)]
-        matching = set(found)
-        if wanted and found:
-            matching = set(db.execute(sa.select(jobs.c.job_id).where(jobs.c.job_id.in_(found), *wanted)).scalars())
-        yield from ((job_id, job_id in matching) for job_id in found)
+        yield from found
         if len(found) < step:
             return
         after = found[-1]
