@@ -116,7 +116,7 @@ def sandbox(
     "--right",
     "rights",
     multiple=True,
-    type=click.Choice(["read", "write", "admin"]),
+    type=click.Choice(["read", "write", "approve", "admin"]),
     help="A right of the token. Can be repeated. Default: read and write.",
 )
 @click.option(

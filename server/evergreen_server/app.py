@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver
 from evergreen_server.config import Config
 from evergreen_server.film.plans.door import Films
 from evergreen_server.film.plans.store import FilmStore
+from evergreen_server.film.running.door import FilmRuns
 from evergreen_server.film.runs.context import FilmContext
 from evergreen_server.film.runs.runner import FilmRunner
 from evergreen_server.film.runs.store import RunStore
@@ -326,15 +327,26 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Run
     return deletions
 
 
-async def _films(stack: AsyncExitStack, ground: Ground, runs: _Runs, deletions: SceneDeletions) -> Films:
-    return Films(
+async def _films(stack: AsyncExitStack, ground: Ground, runs: _Runs, deletions: SceneDeletions) -> FilmService:
+    films = Films(
         store=runs.plans,
+        runs=runs.store,
+        surveyor=runs.surveyor,
         scenes=ground.scenes,
         deletions=deletions,
         models=ground.models,
         threads=await stack.enter_async_context(OwnThreads(SCRIPTS_AT_ONCE, name="scripts")),
         clock=ground.now,
     )
+    door = FilmRuns(
+        films=runs.plans,
+        runs=runs.store,
+        surveyor=runs.surveyor,
+        models=ground.models,
+        threads=runs.threads,
+        clock=ground.now,
+    )
+    return FilmService(films=films, runs=door, calls=Streams(MOST_PLANS, of="calls about plans"))
 
 
 async def _edge(
@@ -342,7 +354,7 @@ async def _edge(
     ground: Ground,
     jobs: _Jobs,
     deletions: SceneDeletions,
-    films: Films,
+    films: FilmService,
     gate: Gate,
     local: Path | None,
 ) -> str:
@@ -380,7 +392,7 @@ async def _edge(
         listen=config.listen,
         video=video,
         scene=scene,
-        film=FilmService(films=films, calls=Streams(MOST_PLANS, of="calls about plans")),
+        film=films,
         access=gate.access,
         certificates=gate.certificates,
         drain=jobs.hub.drain,

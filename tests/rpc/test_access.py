@@ -110,7 +110,9 @@ async def test_every_method_of_every_service_asks_for_the_right_that_the_table_n
             for right, token in without.items():
                 lacking = await code_of(api, method, token)
                 denied = lacking == (grpc.StatusCode.PERMISSION_DENIED, "RIGHT_REQUIRED")
-                assert denied is (right is rule.right), (method.full_name, right)
+                # Included in `write`, where no token names it for the project by its id.
+                included = right is Right.APPROVE
+                assert denied is (right is rule.right and not included), (method.full_name, right)
             allowed, _ = await code_of(api, method, admin)
             assert allowed not in (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
 
@@ -165,7 +167,7 @@ async def test_any_token_may_ask_who_it_is(tmp_path: Path, sandbox: Control, tok
     assert limited == video_pb2.GetCallerResponse(
         name="few", rights=["RIGHT_ADMIN"], projects=["film", "other"], tokens_required=True, version=installed
     )
-    every = ["RIGHT_READ", "RIGHT_WRITE", "RIGHT_ADMIN"]
+    every = ["RIGHT_READ", "RIGHT_WRITE", "RIGHT_ADMIN", "RIGHT_APPROVE"]
     assert operator == video_pb2.GetCallerResponse(
         name="operator", rights=every, all_projects=True, tokens_required=True, version=installed
     )
@@ -179,6 +181,52 @@ async def test_without_a_tokens_file_everybody_is_told_that_they_may_do_everythi
 
     assert (told.name, told.all_projects, told.tokens_required) == ("", True, False)
     assert list(told.rights) == [number for number in video_pb2.Right.values() if number]
+
+
+async def test_whoever_may_write_approves_where_no_token_names_approving_by_the_project(
+    tmp_path: Path, sandbox: Control, tokens: Tokens, admin: str
+) -> None:
+    writer = tokens.give("writer", projects=["film", "other"], rights="read write")
+    everywhere = tokens.give("everywhere", projects=(), rights="read write")
+    reader = tokens.give("reader", projects=["film", "other"], rights="read")
+    approver = tokens.give("approver", projects=["film"], rights="approve")
+    stranger = tokens.give("stranger", projects=["third"], rights="read write approve")
+    no_film = (grpc.StatusCode.NOT_FOUND, "FILM_NOT_FOUND")
+    invalid = (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    lacks = (grpc.StatusCode.PERMISSION_DENIED, "RIGHT_REQUIRED")
+
+    async with serving(tmp_path / "data", sandbox.url, EVERGREEN_TOKENS_FILE=str(tokens.path)) as api:
+
+        async def told(token: str, project_id: str) -> set[tuple[grpc.StatusCode, str]]:
+            ids = {"project_id": project_id, "film_id": "movie"}
+            calls = (
+                api.film.StartFilm(film_pb2.StartFilmRequest(**ids), metadata=bearer(token)),
+                api.film.ApproveFilm(film_pb2.ApproveFilmRequest(**ids), metadata=bearer(token)),
+            )
+            return {(error.code(), reason_of(error)) for error in [await refused(call) for call in calls]}
+
+        async def rights(token: str) -> set[int]:
+            caller = await api.video.GetCaller(video_pb2.GetCallerRequest(), metadata=bearer(token))
+            return set(caller.rights)
+
+        # Of one token that names `film`, and one that names `third`.
+        assert await told(writer, "film") == {lacks}
+        assert await told(everywhere, "film") == {lacks}
+        assert await told(approver, "film") == {invalid}
+        assert await told(writer, "other") == {invalid}
+        assert await told(everywhere, "other") == {invalid}
+        assert await told(everywhere, "third") == {lacks}
+        assert await told(stranger, "third") == {invalid}
+        assert await told(reader, "film") == await told(reader, "other") == {lacks}
+        # Which projects there are, and which of them are guarded, a token for others does not learn.
+        assert await told(stranger, "film") == await told(stranger, "nowhere") == {no_film}
+        assert await told(approver, "other") == {no_film}
+        cancel = film_pb2.CancelFilmRequest(project_id="film", film_id="movie", run=1)
+        error = await refused(api.film.CancelFilm(cancel, metadata=bearer(writer)))
+        assert reason_of(error) == "RUN_NOT_FOUND"
+        assert await rights(writer) == {video_pb2.RIGHT_READ, video_pb2.RIGHT_WRITE}
+        assert await rights(approver) == {video_pb2.RIGHT_APPROVE}
+        assert await rights(reader) == {video_pb2.RIGHT_READ}
 
 
 async def test_a_method_that_is_not_in_the_table_is_refused_to_every_token(tokens: Tokens, admin: str) -> None:
@@ -261,6 +309,9 @@ async def test_what_belongs_to_another_project_looks_like_what_does_not_exist(
             (api.film.GetFilm, film_pb2.GetFilmRequest(project_id="film", film_id="@@@@@@@")),
             (api.film.EditFilm, film_pb2.EditFilmRequest(project_id="film", film_id="@@@@@@@", plan_revision=1)),
             (api.film.DeleteFilm, film_pb2.DeleteFilmRequest(project_id="film", film_id="@@@@@@@")),
+            (api.film.StartFilm, film_pb2.StartFilmRequest(project_id="film", film_id="@@@@@@@")),
+            (api.film.ApproveFilm, film_pb2.ApproveFilmRequest(project_id="film", film_id="@@@@@@@")),
+            (api.film.CancelFilm, film_pb2.CancelFilmRequest(project_id="film", film_id="@@@@@@@", run=1)),
         ):
             await same(method, message, "movie-1", "movie-9")
 

@@ -11,6 +11,7 @@ from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from evergreen.v1 import film_pb2, scene_pb2, video_pb2
+from tests.rpc.films import SHORT, film_until
 from tests.rpc.scenes import upload
 from tests.serving import SAMPLES, Api, Control, request
 
@@ -104,20 +105,33 @@ async def test_buf_curl_calls_every_scene_method(api: Api, method: str) -> None:
     assert code == (FAILED_PRECONDITION if method == "GetAssetUrl" else 0), answers
 
 
-async def test_buf_curl_plans_edits_reads_lists_and_deletes_a_film(api: Api) -> None:
-    film = {"project_id": "film", "film_id": "lamp"}
-    script = (SAMPLES / "scripts" / "the-lamp.fountain").read_text()
+async def test_buf_curl_plans_makes_and_deletes_a_film(api: Api) -> None:
+    film = {"project_id": "film", "film_id": "movie"}
     edit = {"settings": {"style": "ink on paper"}}
+    plan = {**film, "plan_revision": 2, "max_credits": 500}
     bodies: dict[str, dict[str, object]] = {
-        "PlanFilm": {**film, "request_id": "one", "script": script},
+        "PlanFilm": {**film, "request_id": "one", "script": SHORT},
         "EditFilm": {**film, "plan_revision": 1, "edits": [edit]},
         "GetFilm": film,
         "ListFilms": {"project_id": "film"},
+        "StartFilm": {
+            **plan,
+            "request_id": "two",
+            "gates": ["FILM_GATE_STORYBOARD"],
+            "stop_after": "FILM_STAGE_CLIPS",
+        },
+        "ApproveFilm": {**plan, "run": 1},
+        "CancelFilm": {**film, "run": 1},
         "DeleteFilm": film,
     }
 
     assert list(bodies) == [method.name for method in film_pb2.DESCRIPTOR.services_by_name["FilmService"].methods]
     for method, body in bodies.items():
+        if method == "ApproveFilm":
+            waiting = await film_until(api, "film", film_pb2.FILM_STATE_AWAITING_APPROVAL)
+            body["revision"] = waiting.status.revision
+        if method == "DeleteFilm":
+            await film_until(api, "film", film_pb2.FILM_STATE_CANCELLED, film_pb2.FILM_STATE_SUCCEEDED)
         code, answers = await buf_curl(api.address, f"FilmService/{method}", body)
         assert code == 0, answers
 

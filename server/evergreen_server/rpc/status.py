@@ -12,11 +12,15 @@ from uuid import uuid4
 import grpc
 
 from evergreen_server.film.errors import (
+    FilmBusy,
     FilmNotFound,
     FilmRequestReused,
     PlanChanged,
     PlanDeleted,
     PlanNotFound,
+    RunChanged,
+    RunDeleted,
+    RunNotFound,
     SceneTaken,
     ScriptRefused,
 )
@@ -26,6 +30,7 @@ from evergreen_server.jobs.feed.hub import CursorAhead, CursorCompacted, Drainin
 from evergreen_server.jobs.feed.starts import MixedProjects
 from evergreen_server.jobs.intake import CreditsExceeded
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestReused, WrongState
+from evergreen_server.jobs.model.held import FilmCreditsExceeded
 from evergreen_server.jobs.store.backlog import QueueFull
 from evergreen_server.jobs.store.ledger import PriceUnknown, ProjectCreditsExceeded
 from evergreen_server.jobs.store.project_lock import SceneBusy
@@ -146,8 +151,9 @@ def _no_film(exc: FilmNotFound) -> Status:
     )
 
 
-def _of_film(exc: FilmRequestReused | PlanDeleted) -> Status:
-    reason = "PLAN_DELETED" if isinstance(exc, PlanDeleted) else "REQUEST_ID_REUSED"
+def _of_film(exc: FilmRequestReused | PlanDeleted | RunDeleted) -> Status:
+    reasons = {PlanDeleted: "PLAN_DELETED", RunDeleted: "RUN_DELETED", FilmRequestReused: "REQUEST_ID_REUSED"}
+    reason = reasons[type(exc)]
     metadata = {"film_id": exc.film_id}
     return Status(code=grpc.StatusCode.ALREADY_EXISTS, message=str(exc), reason=reason, metadata=metadata)
 
@@ -155,6 +161,25 @@ def _of_film(exc: FilmRequestReused | PlanDeleted) -> Status:
 def _plan_changed(exc: PlanChanged) -> Status:
     metadata = {"plan_revision": str(exc.present)}
     return Status(code=grpc.StatusCode.ABORTED, message=str(exc), reason="PLAN_CHANGED", metadata=metadata)
+
+
+def _run_changed(exc: RunChanged) -> Status:
+    metadata = {"revision": str(exc.revision)}
+    return Status(code=grpc.StatusCode.ABORTED, message=str(exc), reason="FILM_CHANGED", metadata=metadata)
+
+
+def _film_busy(exc: FilmBusy) -> Status:
+    metadata = {"film_id": exc.film_id}
+    return Status(code=grpc.StatusCode.FAILED_PRECONDITION, message=str(exc), reason="FILM_BUSY", metadata=metadata)
+
+
+def _over_sum(exc: FilmCreditsExceeded) -> Status:
+    return Status(
+        code=grpc.StatusCode.FAILED_PRECONDITION,
+        message=str(exc),
+        reason="FILM_CREDITS_EXCEEDED",
+        metadata={"estimated_credits": f"{exc.estimate / 1000:.15g}", "left_credits": f"{exc.left / 1000:.15g}"},
+    )
 
 
 def _taken(exc: SceneTaken) -> Status:
@@ -258,6 +283,11 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     PlanDeleted: _of_film,
     PlanChanged: _plan_changed,
     SceneTaken: _taken,
+    FilmBusy: _film_busy,
+    RunNotFound: _as(grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND"),
+    RunDeleted: _of_film,
+    RunChanged: _run_changed,
+    FilmCreditsExceeded: _over_sum,
     SceneBusy: _busy,
     QueueFull: _full,
     TooManyStreams: _as(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry=True),

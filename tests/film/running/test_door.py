@@ -16,7 +16,7 @@ from evergreen_server.film.errors import (
     RunChanged,
     RunNotFound,
 )
-from evergreen_server.film.model import OnShotFailure, OutputKind
+from evergreen_server.film.model import FirstFrame, OnShotFailure, OutputKind
 from evergreen_server.film.running.calls import ApproveRequest, StartRequest
 from evergreen_server.film.running.door import FilmRuns
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
@@ -133,6 +133,8 @@ async def test_a_request_begins_one_run_whatever_has_become_of_its_rules(stand: 
 
     answers = await asyncio.gather(*(runs.start(request) for _ in range(4)))
     await stand.later(hours=2)
+    await stand.claim()
+    await stand.rest()
     await stand.plan(film(scenes_of(2), short.plan))
     late = await runs.start(request)
 
@@ -415,3 +417,15 @@ async def test_a_run_that_waits_at_a_gate_is_cancelled_by_a_leg_of_its_own(stand
     await stand.claim()
     await stand.rest()
     assert (await stand.now()).state is RunState.CANCELLED
+
+
+async def test_a_clip_that_would_begin_with_the_end_of_another_is_refused_by_its_name(stand: Studio) -> None:
+    short = film(SHORT)
+    shot = replace(short.plan.scenes[1].shots[0], first_frame=FirstFrame.PREVIOUS_CLIP)
+    scenes = (short.plan.scenes[0], replace(short.plan.scenes[1], shots=(shot,)), short.plan.scenes[2])
+    await stand.plan(replace(short, planned=replace(short.planned, plan=replace(short.plan, scenes=scenes))))
+
+    with pytest.raises(InvalidRequest, match="plan_revision") as refused:
+        await door(stand).start(asked())
+
+    assert "scene-2.1" in refused.value.field_errors[0].description

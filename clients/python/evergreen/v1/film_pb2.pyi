@@ -32,6 +32,20 @@ class _FilmStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmState.V
     """Never sent; rejected in a filter."""
     FILM_STATE_PLANNED: _FilmState.ValueType  # 1
     """It is planned, and nothing was started yet."""
+    FILM_STATE_RUNNING: _FilmState.ValueType  # 2
+    """A run is under way."""
+    FILM_STATE_AWAITING_APPROVAL: _FilmState.ValueType  # 3
+    """A run waits at a gate, for `ApproveFilm` or `CancelFilm`."""
+    FILM_STATE_NEEDS_ATTENTION: _FilmState.ValueType  # 4
+    """A run needs a decision about `troubles`, or about its sum."""
+    FILM_STATE_CANCELLING: _FilmState.ValueType  # 5
+    """A run is ending, and some of its jobs have not ended yet."""
+    FILM_STATE_SUCCEEDED: _FilmState.ValueType  # 6
+    """The newest run made everything that it was to make."""
+    FILM_STATE_FAILED: _FilmState.ValueType  # 7
+    """The newest run failed; see `error`. What it made stays."""
+    FILM_STATE_CANCELLED: _FilmState.ValueType  # 8
+    """The newest run was cancelled. What it made stays."""
 
 class FilmState(_FilmState, metaclass=_FilmStateEnumTypeWrapper):
     """How far a film is. The set will grow."""
@@ -40,7 +54,93 @@ FILM_STATE_UNSPECIFIED: FilmState.ValueType  # 0
 """Never sent; rejected in a filter."""
 FILM_STATE_PLANNED: FilmState.ValueType  # 1
 """It is planned, and nothing was started yet."""
+FILM_STATE_RUNNING: FilmState.ValueType  # 2
+"""A run is under way."""
+FILM_STATE_AWAITING_APPROVAL: FilmState.ValueType  # 3
+"""A run waits at a gate, for `ApproveFilm` or `CancelFilm`."""
+FILM_STATE_NEEDS_ATTENTION: FilmState.ValueType  # 4
+"""A run needs a decision about `troubles`, or about its sum."""
+FILM_STATE_CANCELLING: FilmState.ValueType  # 5
+"""A run is ending, and some of its jobs have not ended yet."""
+FILM_STATE_SUCCEEDED: FilmState.ValueType  # 6
+"""The newest run made everything that it was to make."""
+FILM_STATE_FAILED: FilmState.ValueType  # 7
+"""The newest run failed; see `error`. What it made stays."""
+FILM_STATE_CANCELLED: FilmState.ValueType  # 8
+"""The newest run was cancelled. What it made stays."""
 Global___FilmState: _TypeAlias = FilmState  # noqa: Y015
+
+class _FilmStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FilmStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILM_STAGE_UNSPECIFIED: _FilmStage.ValueType  # 0
+    """Never sent of a run."""
+    FILM_STAGE_STORYBOARD: _FilmStage.ValueType  # 1
+    """Pictures and speech are made."""
+    FILM_STAGE_CLIPS: _FilmStage.ValueType  # 2
+    """Clips are made."""
+
+class FilmStage(_FilmStage, metaclass=_FilmStageEnumTypeWrapper):
+    """How far a run is."""
+
+FILM_STAGE_UNSPECIFIED: FilmStage.ValueType  # 0
+"""Never sent of a run."""
+FILM_STAGE_STORYBOARD: FilmStage.ValueType  # 1
+"""Pictures and speech are made."""
+FILM_STAGE_CLIPS: FilmStage.ValueType  # 2
+"""Clips are made."""
+Global___FilmStage: _TypeAlias = FilmStage  # noqa: Y015
+
+class _FilmGate:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FilmGateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmGate.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILM_GATE_UNSPECIFIED: _FilmGate.ValueType  # 0
+    """Rejected."""
+    FILM_GATE_STORYBOARD: _FilmGate.ValueType  # 1
+    """After all pictures and speech, before the clips."""
+
+class FilmGate(_FilmGate, metaclass=_FilmGateEnumTypeWrapper):
+    """Where a run waits for approval."""
+
+FILM_GATE_UNSPECIFIED: FilmGate.ValueType  # 0
+"""Rejected."""
+FILM_GATE_STORYBOARD: FilmGate.ValueType  # 1
+"""After all pictures and speech, before the clips."""
+Global___FilmGate: _TypeAlias = FilmGate  # noqa: Y015
+
+class _FilmRedo:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FilmRedoEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmRedo.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILM_REDO_UNSPECIFIED: _FilmRedo.ValueType  # 0
+    """The same as `CHANGED`."""
+    FILM_REDO_CHANGED: _FilmRedo.ValueType  # 1
+    """What is missing, and what is `STALE`."""
+    FILM_REDO_CONTENT_CHANGED: _FilmRedo.ValueType  # 2
+    """As `CHANGED`, but another model or seed alone renews nothing."""
+    FILM_REDO_MISSING: _FilmRedo.ValueType  # 3
+    """What is missing."""
+
+class FilmRedo(_FilmRedo, metaclass=_FilmRedoEnumTypeWrapper):
+    """What a run makes anew."""
+
+FILM_REDO_UNSPECIFIED: FilmRedo.ValueType  # 0
+"""The same as `CHANGED`."""
+FILM_REDO_CHANGED: FilmRedo.ValueType  # 1
+"""What is missing, and what is `STALE`."""
+FILM_REDO_CONTENT_CHANGED: FilmRedo.ValueType  # 2
+"""As `CHANGED`, but another model or seed alone renews nothing."""
+FILM_REDO_MISSING: FilmRedo.ValueType  # 3
+"""What is missing."""
+Global___FilmRedo: _TypeAlias = FilmRedo  # noqa: Y015
 
 class _ScriptFormat:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -844,6 +944,242 @@ class ListFilmsResponse(_message.Message):
 Global___ListFilmsResponse: _TypeAlias = ListFilmsResponse  # noqa: Y015
 
 @_typing.final
+class StartFilmRequest(_message.Message):
+    """Request for `StartFilm`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    FILM_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    MAX_CREDITS_FIELD_NUMBER: _builtins.int
+    REDO_FIELD_NUMBER: _builtins.int
+    GATES_FIELD_NUMBER: _builtins.int
+    ON_SHOT_FAILURE_FIELD_NUMBER: _builtins.int
+    MAX_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    ON_UNKNOWN_SUBMISSION_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    FINISH_BY_FIELD_NUMBER: _builtins.int
+    STOP_AFTER_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project. Required."""
+    film_id: _builtins.str
+    """The film. Required."""
+    request_id: _builtins.str
+    """The caller's own id of this request, 1 to 128 characters of `A-Za-z0-9._:-`. Required. A UUID works well."""
+    plan_revision: _builtins.int
+    """The plan that is approved, by its revision; it must be the newest. Required."""
+    max_credits: _builtins.float
+    """The most that the whole run may cost, in credits, at least the film's quote. Required; 0 is a sum too, enough for a
+    run in which everything is reused.
+    """
+    redo: Global___FilmRedo.ValueType
+    """What is made anew. Default `CHANGED`."""
+    on_shot_failure: Global___OnShotFailure.ValueType
+    """What becomes of an output that could not be made, unless its shot says. Default `ASK`."""
+    max_attempts: _builtins.int
+    """How many attempts each job has, 1 to 10. Default 1."""
+    on_unknown_submission: _video_pb2.OnUnknownSubmission.ValueType
+    """As in `GenerateVideoRequest`, for each job."""
+    priority: _builtins.int
+    """As in `GenerateVideoRequest`, for each job; -100 to 100."""
+    stop_after: Global___FilmStage.ValueType
+    """The stage after which the run ends. Required: `STORYBOARD` or `CLIPS`."""
+    @_builtins.property
+    def gates(self) -> _containers.RepeatedScalarFieldContainer[Global___FilmGate.ValueType]:
+        """Where the run waits for approval."""
+
+    @_builtins.property
+    def finish_by(self) -> _timestamp_pb2.Timestamp:
+        """When the run ends with `FILM_EXPIRED` if it is not over, also while it waits for people. Default: never."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        film_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        plan_revision: _builtins.int = ...,
+        max_credits: _builtins.float | None = ...,
+        redo: Global___FilmRedo.ValueType = ...,
+        gates: _abc.Iterable[Global___FilmGate.ValueType] | None = ...,
+        on_shot_failure: Global___OnShotFailure.ValueType = ...,
+        max_attempts: _builtins.int = ...,
+        on_unknown_submission: _video_pb2.OnUnknownSubmission.ValueType = ...,
+        priority: _builtins.int = ...,
+        finish_by: _timestamp_pb2.Timestamp | None = ...,
+        stop_after: Global___FilmStage.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_credits", b"_max_credits", "finish_by", b"finish_by", "max_credits", b"max_credits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_credits", b"_max_credits", "film_id", b"film_id", "finish_by", b"finish_by", "gates", b"gates", "max_attempts", b"max_attempts", "max_credits", b"max_credits", "on_shot_failure", b"on_shot_failure", "on_unknown_submission", b"on_unknown_submission", "plan_revision", b"plan_revision", "priority", b"priority", "project_id", b"project_id", "redo", b"redo", "request_id", b"request_id", "stop_after", b"stop_after"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_credits: _TypeAlias = _typing.Literal["max_credits"]  # noqa: Y015
+    _WhichOneofArgType__max_credits: _TypeAlias = _typing.Literal["_max_credits", b"_max_credits"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_credits) -> _WhichOneofReturnType__max_credits | None: ...
+
+Global___StartFilmRequest: _TypeAlias = StartFilmRequest  # noqa: Y015
+
+@_typing.final
+class StartFilmResponse(_message.Message):
+    """Response of `StartFilm`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILM_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` with which `GetFilm` continues. Empty: `film` is complete."""
+    @_builtins.property
+    def film(self) -> Global___Film:
+        """The film with the run. Of a large one only the first scenes; see `next_page_token`."""
+
+    def __init__(
+        self,
+        *,
+        film: Global___Film | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["film", b"film"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["film", b"film", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartFilmResponse: _TypeAlias = StartFilmResponse  # noqa: Y015
+
+@_typing.final
+class ApproveFilmRequest(_message.Message):
+    """Request for `ApproveFilm`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    FILM_ID_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
+    PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    MAX_CREDITS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project. Required."""
+    film_id: _builtins.str
+    """The film. Required."""
+    run: _builtins.int
+    """The run. Required."""
+    plan_revision: _builtins.int
+    """The plan that is approved, by its revision; it must be the newest. Required."""
+    max_credits: _builtins.float
+    """The most that the whole run may cost, in credits, with what it has cost by now. Required."""
+    revision: _builtins.int
+    """`FilmStatus.revision` as it was read while the run waited. Required."""
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        film_id: _builtins.str = ...,
+        run: _builtins.int = ...,
+        plan_revision: _builtins.int = ...,
+        max_credits: _builtins.float | None = ...,
+        revision: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_credits", b"_max_credits", "max_credits", b"max_credits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_credits", b"_max_credits", "film_id", b"film_id", "max_credits", b"max_credits", "plan_revision", b"plan_revision", "project_id", b"project_id", "revision", b"revision", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__max_credits: _TypeAlias = _typing.Literal["max_credits"]  # noqa: Y015
+    _WhichOneofArgType__max_credits: _TypeAlias = _typing.Literal["_max_credits", b"_max_credits"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_credits) -> _WhichOneofReturnType__max_credits | None: ...
+
+Global___ApproveFilmRequest: _TypeAlias = ApproveFilmRequest  # noqa: Y015
+
+@_typing.final
+class ApproveFilmResponse(_message.Message):
+    """Response of `ApproveFilm`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILM_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` with which `GetFilm` continues. Empty: `film` is complete."""
+    @_builtins.property
+    def film(self) -> Global___Film:
+        """The film with the run. Of a large one only the first scenes; see `next_page_token`."""
+
+    def __init__(
+        self,
+        *,
+        film: Global___Film | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["film", b"film"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["film", b"film", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveFilmResponse: _TypeAlias = ApproveFilmResponse  # noqa: Y015
+
+@_typing.final
+class CancelFilmRequest(_message.Message):
+    """Request for `CancelFilm`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    FILM_ID_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project. Required."""
+    film_id: _builtins.str
+    """The film. Required."""
+    run: _builtins.int
+    """The run. Required."""
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        film_id: _builtins.str = ...,
+        run: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["film_id", b"film_id", "project_id", b"project_id", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelFilmRequest: _TypeAlias = CancelFilmRequest  # noqa: Y015
+
+@_typing.final
+class CancelFilmResponse(_message.Message):
+    """Response of `CancelFilm`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILM_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` with which `GetFilm` continues. Empty: `film` is complete."""
+    @_builtins.property
+    def film(self) -> Global___Film:
+        """The film with the run. Of a large one only the first scenes; see `next_page_token`."""
+
+    def __init__(
+        self,
+        *,
+        film: Global___Film | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["film", b"film"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["film", b"film", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelFilmResponse: _TypeAlias = CancelFilmResponse  # noqa: Y015
+
+@_typing.final
 class DeleteFilmRequest(_message.Message):
     """Request for `DeleteFilm`."""
 
@@ -973,23 +1309,80 @@ class FilmStatus(_message.Message):
 
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     FILM_ID_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    GATE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    SPEECH_FIELD_NUMBER: _builtins.int
+    CLIPS_FIELD_NUMBER: _builtins.int
+    MAX_CREDITS_FIELD_NUMBER: _builtins.int
+    RESERVED_CREDITS_FIELD_NUMBER: _builtins.int
+    SPENT_CREDITS_FIELD_NUMBER: _builtins.int
+    TROUBLES_FIELD_NUMBER: _builtins.int
+    TROUBLE_COUNT_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """The project that the film belongs to."""
     film_id: _builtins.str
     """The film's id, unique in its project."""
+    run: _builtins.int
+    """The number of its newest run, from 1; 0: it had none, and all fields about the run are empty."""
     state: Global___FilmState.ValueType
-    """The film's state. Never `UNSPECIFIED`."""
+    """The film's state: that of its newest run. Never `UNSPECIFIED`."""
+    stage: Global___FilmStage.ValueType
+    """How far the run is."""
+    gate: Global___FilmGate.ValueType
+    """The gate at which the run waits for approval, in `AWAITING_APPROVAL`."""
+    revision: _builtins.int
+    """Counts the changes of the run that callers can see. `ApproveFilm` names it."""
     plan_revision: _builtins.int
     """The revision of the plan, from 1: of the newest, or of the one that was asked for. With `validate_only` that of
     the plan if it were stored.
     """
+    max_credits: _builtins.float
+    """The sum that was approved for the run, in credits."""
+    reserved_credits: _builtins.float
+    """What the run has reserved, in credits: what it holds for jobs to come, and what its jobs under way may still cost."""
+    spent_credits: _builtins.float
+    """What its jobs have cost, in credits, as `GetAccount` counts."""
+    trouble_count: _builtins.int
+    """How many there are in all."""
+    @_builtins.property
+    def images(self) -> Global___FilmCounts:
+        """The pictures of the plan, and how the newest run is with them. Not in lists."""
+
+    @_builtins.property
+    def speech(self) -> Global___FilmCounts:
+        """The same for speech."""
+
+    @_builtins.property
+    def clips(self) -> Global___FilmCounts:
+        """The same for clips."""
+
+    @_builtins.property
+    def troubles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShotTrouble]:
+        """What somebody must decide about, in `NEEDS_ATTENTION`; the first 20, none in lists. A job in `NEEDS_ATTENTION` is
+        resolved by `ResolveSubmission`; all else by edits, `ApproveFilm` or `CancelFilm`.
+        """
+
+    @_builtins.property
+    def error(self) -> _video_pb2.JobError:
+        """Why the run failed, or asks: `FILM_EXPIRED`, `SHOT_FAILED`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the run ended."""
+
     @_builtins.property
     def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_video_pb2.Warning]:
-        """What of the plan is not as the script or the settings say, at most 100. `code` is one of a set that may grow:
+        """What of the plan is not as the script or the settings say, and what the run waits or has waited for, at most 100.
+        `code` is one of a set that may grow:
 
         * `PROMPT_SHORTENED`: a prompt is longer than its model takes, and was cut at the end of a sentence.
         * `REFERENCES_DROPPED`: a shot shows more pictures of the cast than its model takes.
@@ -998,6 +1391,8 @@ class FilmStatus(_message.Message):
         * `DAILY_LIMIT`: the film takes several days, by what the provider makes in a day.
         * `SETTING_REFUSED`: since the plan was made, a model is no longer offered, or no longer takes what the settings
           say. Until an edit changes that, there is no quote, and the currency of outputs is not known.
+        * `STORAGE_UNAVAILABLE`, `QUEUE_FULL`, `SCENE_BUSY`, `STEP_FAILED`: the run waits for this, or has; it goes on by
+          itself.
         """
 
     @_builtins.property
@@ -1009,18 +1404,106 @@ class FilmStatus(_message.Message):
         *,
         project_id: _builtins.str = ...,
         film_id: _builtins.str = ...,
+        run: _builtins.int = ...,
         state: Global___FilmState.ValueType = ...,
+        stage: Global___FilmStage.ValueType = ...,
+        gate: Global___FilmGate.ValueType = ...,
+        revision: _builtins.int = ...,
         plan_revision: _builtins.int = ...,
+        images: Global___FilmCounts | None = ...,
+        speech: Global___FilmCounts | None = ...,
+        clips: Global___FilmCounts | None = ...,
+        max_credits: _builtins.float = ...,
+        reserved_credits: _builtins.float = ...,
+        spent_credits: _builtins.float = ...,
+        troubles: _abc.Iterable[Global___ShotTrouble] | None = ...,
+        trouble_count: _builtins.int = ...,
+        error: _video_pb2.JobError | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
         warnings: _abc.Iterable[_video_pb2.Warning] | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "images", b"images", "speech", b"speech", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["film_id", b"film_id", "plan_revision", b"plan_revision", "project_id", b"project_id", "state", b"state", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "film_id", b"film_id", "gate", b"gate", "images", b"images", "max_credits", b"max_credits", "plan_revision", b"plan_revision", "project_id", b"project_id", "reserved_credits", b"reserved_credits", "revision", b"revision", "run", b"run", "speech", b"speech", "spent_credits", b"spent_credits", "stage", b"stage", "state", b"state", "trouble_count", b"trouble_count", "troubles", b"troubles", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FilmStatus: _TypeAlias = FilmStatus  # noqa: Y015
+
+@_typing.final
+class FilmCounts(_message.Message):
+    """How far a run is with the outputs of one kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    REUSED_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many the plan has, without those for which the caller chose a file."""
+    reused: _builtins.int
+    """How many exist from before the run."""
+    done: _builtins.int
+    """How many the run has made."""
+    running: _builtins.int
+    """How many have a job that is under way."""
+    failed: _builtins.int
+    """How many do not exist since their newest job failed."""
+    def __init__(
+        self,
+        *,
+        total: _builtins.int = ...,
+        reused: _builtins.int = ...,
+        done: _builtins.int = ...,
+        running: _builtins.int = ...,
+        failed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failed", b"failed", "reused", b"reused", "running", b"running", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilmCounts: _TypeAlias = FilmCounts  # noqa: Y015
+
+@_typing.final
+class ShotTrouble(_message.Message):
+    """An output that somebody must decide about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    shot_id: _builtins.str
+    """The shot, or the spoken line."""
+    output: _builtins.str
+    """`picture`, `clip` or `speech`."""
+    job_id: _builtins.str
+    """Its job. Empty if it has none, since what it is made from is not there."""
+    @_builtins.property
+    def error(self) -> _video_pb2.JobError:
+        """What is wrong."""
+
+    def __init__(
+        self,
+        *,
+        shot_id: _builtins.str = ...,
+        output: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        error: _video_pb2.JobError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "job_id", b"job_id", "output", b"output", "shot_id", b"shot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShotTrouble: _TypeAlias = ShotTrouble  # noqa: Y015
 
 @_typing.final
 class FilmScene(_message.Message):
@@ -1295,10 +1778,31 @@ class OutputStatus(_message.Message):
     OUTPUT_FIELD_NUMBER: _builtins.int
     CURRENCY_FIELD_NUMBER: _builtins.int
     STALE_BECAUSE_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    SCENE_ID_FIELD_NUMBER: _builtins.int
+    ASSET_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    TAKE_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    JOB_STATE_FIELD_NUMBER: _builtins.int
     output: _builtins.str
     """`picture`, `clip` or `speech`."""
     currency: Global___Currency.ValueType
     """How it stands to the plan."""
+    digest: _builtins.str
+    """Names what the file was made from, take for take: a hash of its request. Empty as long as there is no file."""
+    scene_id: _builtins.str
+    """The scene that has the file."""
+    asset: _builtins.str
+    """The path of the newest file in that scene, such as `videos/…mp4`. Empty as long as there is none."""
+    job_id: _builtins.str
+    """The newest job for the output. Empty if there was none, or it is no longer kept."""
+    take: _builtins.int
+    """The file's take, from 1: how often it was tried with the same request."""
+    seconds: _builtins.float
+    """The measured length of the file, of speech and clips."""
+    job_state: _video_pb2.JobState.ValueType
+    """The state of `job_id`."""
     @_builtins.property
     def stale_because(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What differs from what it was made from, if `currency` is `STALE`: `PROMPT`, `REFERENCE`, `FIRST_FRAME`, `TEXT`,
@@ -1311,12 +1815,21 @@ class OutputStatus(_message.Message):
         output: _builtins.str = ...,
         currency: Global___Currency.ValueType = ...,
         stale_because: _abc.Iterable[_builtins.str] | None = ...,
+        digest: _builtins.str = ...,
+        scene_id: _builtins.str = ...,
+        asset: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        take: _builtins.int = ...,
+        seconds: _builtins.float | None = ...,
+        job_state: _video_pb2.JobState.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "seconds", b"seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["currency", b"currency", "output", b"output", "stale_because", b"stale_because"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_seconds", b"_seconds", "asset", b"asset", "currency", b"currency", "digest", b"digest", "job_id", b"job_id", "job_state", b"job_state", "output", b"output", "scene_id", b"scene_id", "seconds", b"seconds", "stale_because", b"stale_because", "take", b"take"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__seconds: _TypeAlias = _typing.Literal["seconds"]  # noqa: Y015
+    _WhichOneofArgType__seconds: _TypeAlias = _typing.Literal["_seconds", b"_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__seconds) -> _WhichOneofReturnType__seconds | None: ...
 
 Global___OutputStatus: _TypeAlias = OutputStatus  # noqa: Y015
 

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class FilmServiceStub(object):
-    """Plans films: divides a script into scenes and shots, and says what it costs to make them. Nothing is spent here.
+    """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
+    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,
@@ -36,14 +37,22 @@ class FilmServiceStub(object):
     `images/`, music in `audio/`, and the script in `metadata/`. It may exist before the film does. Each scene of the
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
+    A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
     | code | reason | cause | what to do |
     |---|---|---|---|
     | `NOT_FOUND` | `FILM_NOT_FOUND` | no such film, or it is not yours | check the ids |
     | `NOT_FOUND` | `PLAN_NOT_FOUND` | the film has no such revision, or no longer keeps it | read the newest |
+    | `NOT_FOUND` | `RUN_NOT_FOUND` | the film has no run of this number | read the film |
     | `ALREADY_EXISTS` | `SCENE_TAKEN` | a scene of the film belongs to another film or has jobs (metadata `scene_id`) | choose another `film_id` or `scene_prefix` |
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
+    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
+    | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
+    | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
 
     A `request_id` of this service is unique among the requests of this service in its project;
@@ -76,6 +85,21 @@ class FilmServiceStub(object):
                 request_serializer=evergreen_dot_v1_dot_film__pb2.ListFilmsRequest.SerializeToString,
                 response_deserializer=evergreen_dot_v1_dot_film__pb2.ListFilmsResponse.FromString,
                 _registered_method=True)
+        self.StartFilm = channel.unary_unary(
+                '/evergreen.v1.FilmService/StartFilm',
+                request_serializer=evergreen_dot_v1_dot_film__pb2.StartFilmRequest.SerializeToString,
+                response_deserializer=evergreen_dot_v1_dot_film__pb2.StartFilmResponse.FromString,
+                _registered_method=True)
+        self.ApproveFilm = channel.unary_unary(
+                '/evergreen.v1.FilmService/ApproveFilm',
+                request_serializer=evergreen_dot_v1_dot_film__pb2.ApproveFilmRequest.SerializeToString,
+                response_deserializer=evergreen_dot_v1_dot_film__pb2.ApproveFilmResponse.FromString,
+                _registered_method=True)
+        self.CancelFilm = channel.unary_unary(
+                '/evergreen.v1.FilmService/CancelFilm',
+                request_serializer=evergreen_dot_v1_dot_film__pb2.CancelFilmRequest.SerializeToString,
+                response_deserializer=evergreen_dot_v1_dot_film__pb2.CancelFilmResponse.FromString,
+                _registered_method=True)
         self.DeleteFilm = channel.unary_unary(
                 '/evergreen.v1.FilmService/DeleteFilm',
                 request_serializer=evergreen_dot_v1_dot_film__pb2.DeleteFilmRequest.SerializeToString,
@@ -84,7 +108,8 @@ class FilmServiceStub(object):
 
 
 class FilmServiceServicer(object):
-    """Plans films: divides a script into scenes and shots, and says what it costs to make them. Nothing is spent here.
+    """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
+    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,
@@ -94,14 +119,22 @@ class FilmServiceServicer(object):
     `images/`, music in `audio/`, and the script in `metadata/`. It may exist before the film does. Each scene of the
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
+    A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
     | code | reason | cause | what to do |
     |---|---|---|---|
     | `NOT_FOUND` | `FILM_NOT_FOUND` | no such film, or it is not yours | check the ids |
     | `NOT_FOUND` | `PLAN_NOT_FOUND` | the film has no such revision, or no longer keeps it | read the newest |
+    | `NOT_FOUND` | `RUN_NOT_FOUND` | the film has no run of this number | read the film |
     | `ALREADY_EXISTS` | `SCENE_TAKEN` | a scene of the film belongs to another film or has jobs (metadata `scene_id`) | choose another `film_id` or `scene_prefix` |
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
+    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
+    | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
+    | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
 
     A `request_id` of this service is unique among the requests of this service in its project;
@@ -124,6 +157,8 @@ class FilmServiceServicer(object):
         * `ALREADY_EXISTS`, `PLAN_DELETED`: the request was carried out long ago. It is not carried out again.
         * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one, or the film exists and it is 0.
         * `NOT_FOUND`, `FILM_NOT_FOUND`: `plan_revision` is given, and there is no such film.
+        * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`. While it waits for people, its
+        plan may be changed.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: the film's scene folder is being deleted, or its deletion was interrupted.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
@@ -143,6 +178,7 @@ class FilmServiceServicer(object):
         * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours.
         * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
         * `ALREADY_EXISTS`, `SCENE_TAKEN`: the id of a scene that would be new is in use.
+        * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -172,13 +208,68 @@ class FilmServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartFilm(self, request, context):
+        """Starts a run of a film's newest plan, which makes what is missing or no longer stands for the plan. This is the
+        approval of that plan and of a sum, of which the run spends no credit more, whatever fails and is tried again.
+
+        What the run may cost is reserved at once; what it does not cost is given back by its end. The call is safe to
+        repeat: the same `request_id` with the same body returns the same run. Needs the right `approve`.
+
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+        * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours.
+        * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
+        * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
+        * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: the price of an output is not known; the text names the shots.
+        * `FAILED_PRECONDITION`, `FILM_CREDITS_EXCEEDED`: what is to be made may cost more than `max_credits`.
+        * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: it may take the project beyond its cap.
+        * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
+        * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+        * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+        * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nobody can tell what exists; call again with the same request_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveFilm(self, request, context):
+        """Has a run that waits go on: past its gate, or after what it asked about (`AWAITING_APPROVAL`, `NEEDS_ATTENTION`).
+        Outputs that failed are made once more, unless the plan was edited.
+
+        An approval is of one moment, the `revision` at which the caller read the film. Safe to repeat: the same approval
+        again changes nothing, also if the run waits at its next gate by then. Needs the right `approve`.
+
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+        * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
+        * `ABORTED`, `FILM_CHANGED`: the run does not wait, or is not as it was at `revision`.
+        * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
+        * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`.
+        * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+        * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelFilm(self, request, context):
+        """Cancels a run: its jobs are cancelled as `CancelVideo` does, what it holds is given back at once, and what was made
+        stays. Returns before the jobs have ended. Safe to repeat; a run that has ended is returned as it is.
+
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid.
+        * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
+        * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteFilm(self, request, context):
-        """Deletes a film with all its plans; with `delete_scenes` also its folders with everything below them. This cannot
+        """Deletes a film with all its plans and runs; with `delete_scenes` also its folders with everything below them. This cannot
         be undone. The jobs of its scenes remain readable.
 
         The film itself is deleted last. If the call fails after some of its folders are gone, call again to finish.
 
         * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours; an earlier call may have deleted it.
+        * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on; cancel it first.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: with `delete_scenes`, some jobs of its scenes, or jobs that name a file of
         them, are not final (metadata `job_id` names one), or files are being uploaded to them. Wait, or cancel them.
         * `ABORTED`, `PLAN_CHANGED`: another call made a new plan meanwhile. Read the film, and decide again.
@@ -212,6 +303,21 @@ def add_FilmServiceServicer_to_server(servicer, server):
                     request_deserializer=evergreen_dot_v1_dot_film__pb2.ListFilmsRequest.FromString,
                     response_serializer=evergreen_dot_v1_dot_film__pb2.ListFilmsResponse.SerializeToString,
             ),
+            'StartFilm': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartFilm,
+                    request_deserializer=evergreen_dot_v1_dot_film__pb2.StartFilmRequest.FromString,
+                    response_serializer=evergreen_dot_v1_dot_film__pb2.StartFilmResponse.SerializeToString,
+            ),
+            'ApproveFilm': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveFilm,
+                    request_deserializer=evergreen_dot_v1_dot_film__pb2.ApproveFilmRequest.FromString,
+                    response_serializer=evergreen_dot_v1_dot_film__pb2.ApproveFilmResponse.SerializeToString,
+            ),
+            'CancelFilm': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelFilm,
+                    request_deserializer=evergreen_dot_v1_dot_film__pb2.CancelFilmRequest.FromString,
+                    response_serializer=evergreen_dot_v1_dot_film__pb2.CancelFilmResponse.SerializeToString,
+            ),
             'DeleteFilm': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteFilm,
                     request_deserializer=evergreen_dot_v1_dot_film__pb2.DeleteFilmRequest.FromString,
@@ -226,7 +332,8 @@ def add_FilmServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class FilmService(object):
-    """Plans films: divides a script into scenes and shots, and says what it costs to make them. Nothing is spent here.
+    """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
+    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,
@@ -236,14 +343,22 @@ class FilmService(object):
     `images/`, music in `audio/`, and the script in `metadata/`. It may exist before the film does. Each scene of the
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
+    A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
     | code | reason | cause | what to do |
     |---|---|---|---|
     | `NOT_FOUND` | `FILM_NOT_FOUND` | no such film, or it is not yours | check the ids |
     | `NOT_FOUND` | `PLAN_NOT_FOUND` | the film has no such revision, or no longer keeps it | read the newest |
+    | `NOT_FOUND` | `RUN_NOT_FOUND` | the film has no run of this number | read the film |
     | `ALREADY_EXISTS` | `SCENE_TAKEN` | a scene of the film belongs to another film or has jobs (metadata `scene_id`) | choose another `film_id` or `scene_prefix` |
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
+    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
+    | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
+    | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
 
     A `request_id` of this service is unique among the requests of this service in its project;
@@ -348,6 +463,87 @@ class FilmService(object):
             '/evergreen.v1.FilmService/ListFilms',
             evergreen_dot_v1_dot_film__pb2.ListFilmsRequest.SerializeToString,
             evergreen_dot_v1_dot_film__pb2.ListFilmsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartFilm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/evergreen.v1.FilmService/StartFilm',
+            evergreen_dot_v1_dot_film__pb2.StartFilmRequest.SerializeToString,
+            evergreen_dot_v1_dot_film__pb2.StartFilmResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveFilm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/evergreen.v1.FilmService/ApproveFilm',
+            evergreen_dot_v1_dot_film__pb2.ApproveFilmRequest.SerializeToString,
+            evergreen_dot_v1_dot_film__pb2.ApproveFilmResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelFilm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/evergreen.v1.FilmService/CancelFilm',
+            evergreen_dot_v1_dot_film__pb2.CancelFilmRequest.SerializeToString,
+            evergreen_dot_v1_dot_film__pb2.CancelFilmResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FilmServiceStub:
-    """Plans films: divides a script into scenes and shots, and says what it costs to make them. Nothing is spent here.
+    """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
+    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,
@@ -37,14 +38,22 @@ class FilmServiceStub:
     `images/`, music in `audio/`, and the script in `metadata/`. It may exist before the film does. Each scene of the
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
+    A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
     | code | reason | cause | what to do |
     |---|---|---|---|
     | `NOT_FOUND` | `FILM_NOT_FOUND` | no such film, or it is not yours | check the ids |
     | `NOT_FOUND` | `PLAN_NOT_FOUND` | the film has no such revision, or no longer keeps it | read the newest |
+    | `NOT_FOUND` | `RUN_NOT_FOUND` | the film has no run of this number | read the film |
     | `ALREADY_EXISTS` | `SCENE_TAKEN` | a scene of the film belongs to another film or has jobs (metadata `scene_id`) | choose another `film_id` or `scene_prefix` |
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
+    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
+    | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
+    | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
 
     A `request_id` of this service is unique among the requests of this service in its project;
@@ -71,6 +80,8 @@ class FilmServiceStub:
     * `ALREADY_EXISTS`, `PLAN_DELETED`: the request was carried out long ago. It is not carried out again.
     * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one, or the film exists and it is 0.
     * `NOT_FOUND`, `FILM_NOT_FOUND`: `plan_revision` is given, and there is no such film.
+    * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`. While it waits for people, its
+      plan may be changed.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the film's scene folder is being deleted, or its deletion was interrupted.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
@@ -86,6 +97,7 @@ class FilmServiceStub:
     * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours.
     * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
     * `ALREADY_EXISTS`, `SCENE_TAKEN`: the id of a scene that would be new is in use.
+    * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
     """
     GetFilm: _grpc.UnaryUnaryMultiCallable[_film_pb2.GetFilmRequest, _film_pb2.GetFilmResponse]
@@ -103,13 +115,56 @@ class FilmServiceStub:
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or was created with other filters; start
       again without a token.
     """
+    StartFilm: _grpc.UnaryUnaryMultiCallable[_film_pb2.StartFilmRequest, _film_pb2.StartFilmResponse]
+    """Starts a run of a film's newest plan, which makes what is missing or no longer stands for the plan. This is the
+    approval of that plan and of a sum, of which the run spends no credit more, whatever fails and is tried again.
+
+    What the run may cost is reserved at once; what it does not cost is given back by its end. The call is safe to
+    repeat: the same `request_id` with the same body returns the same run. Needs the right `approve`.
+
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+    * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours.
+    * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
+    * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
+    * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: the price of an output is not known; the text names the shots.
+    * `FAILED_PRECONDITION`, `FILM_CREDITS_EXCEEDED`: what is to be made may cost more than `max_credits`.
+    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: it may take the project beyond its cap.
+    * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
+    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+    * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+    * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nobody can tell what exists; call again with the same request_id.
+    """
+    ApproveFilm: _grpc.UnaryUnaryMultiCallable[_film_pb2.ApproveFilmRequest, _film_pb2.ApproveFilmResponse]
+    """Has a run that waits go on: past its gate, or after what it asked about (`AWAITING_APPROVAL`, `NEEDS_ATTENTION`).
+    Outputs that failed are made once more, unless the plan was edited.
+
+    An approval is of one moment, the `revision` at which the caller read the film. Safe to repeat: the same approval
+    again changes nothing, also if the run waits at its next gate by then. Needs the right `approve`.
+
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+    * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
+    * `ABORTED`, `FILM_CHANGED`: the run does not wait, or is not as it was at `revision`.
+    * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
+    * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`.
+    * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+    * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
+    """
+    CancelFilm: _grpc.UnaryUnaryMultiCallable[_film_pb2.CancelFilmRequest, _film_pb2.CancelFilmResponse]
+    """Cancels a run: its jobs are cancelled as `CancelVideo` does, what it holds is given back at once, and what was made
+    stays. Returns before the jobs have ended. Safe to repeat; a run that has ended is returned as it is.
+
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid.
+    * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
+    * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+    """
     DeleteFilm: _grpc.UnaryUnaryMultiCallable[_film_pb2.DeleteFilmRequest, _film_pb2.DeleteFilmResponse]
-    """Deletes a film with all its plans; with `delete_scenes` also its folders with everything below them. This cannot
+    """Deletes a film with all its plans and runs; with `delete_scenes` also its folders with everything below them. This cannot
     be undone. The jobs of its scenes remain readable.
 
     The film itself is deleted last. If the call fails after some of its folders are gone, call again to finish.
 
     * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours; an earlier call may have deleted it.
+    * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on; cancel it first.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: with `delete_scenes`, some jobs of its scenes, or jobs that name a file of
       them, are not final (metadata `job_id` names one), or files are being uploaded to them. Wait, or cancel them.
     * `ABORTED`, `PLAN_CHANGED`: another call made a new plan meanwhile. Read the film, and decide again.
@@ -119,7 +174,8 @@ class FilmServiceStub:
 
 @_typing.type_check_only
 class FilmServiceAsyncStub(FilmServiceStub):
-    """Plans films: divides a script into scenes and shots, and says what it costs to make them. Nothing is spent here.
+    """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
+    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,
@@ -129,14 +185,22 @@ class FilmServiceAsyncStub(FilmServiceStub):
     `images/`, music in `audio/`, and the script in `metadata/`. It may exist before the film does. Each scene of the
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
+    A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
     | code | reason | cause | what to do |
     |---|---|---|---|
     | `NOT_FOUND` | `FILM_NOT_FOUND` | no such film, or it is not yours | check the ids |
     | `NOT_FOUND` | `PLAN_NOT_FOUND` | the film has no such revision, or no longer keeps it | read the newest |
+    | `NOT_FOUND` | `RUN_NOT_FOUND` | the film has no run of this number | read the film |
     | `ALREADY_EXISTS` | `SCENE_TAKEN` | a scene of the film belongs to another film or has jobs (metadata `scene_id`) | choose another `film_id` or `scene_prefix` |
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
+    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
+    | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
+    | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
 
     A `request_id` of this service is unique among the requests of this service in its project;
@@ -160,6 +224,8 @@ class FilmServiceAsyncStub(FilmServiceStub):
     * `ALREADY_EXISTS`, `PLAN_DELETED`: the request was carried out long ago. It is not carried out again.
     * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one, or the film exists and it is 0.
     * `NOT_FOUND`, `FILM_NOT_FOUND`: `plan_revision` is given, and there is no such film.
+    * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`. While it waits for people, its
+      plan may be changed.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the film's scene folder is being deleted, or its deletion was interrupted.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
@@ -175,6 +241,7 @@ class FilmServiceAsyncStub(FilmServiceStub):
     * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours.
     * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
     * `ALREADY_EXISTS`, `SCENE_TAKEN`: the id of a scene that would be new is in use.
+    * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
     """
     GetFilm: _aio.UnaryUnaryMultiCallable[_film_pb2.GetFilmRequest, _film_pb2.GetFilmResponse]  # type: ignore[assignment]
@@ -192,13 +259,56 @@ class FilmServiceAsyncStub(FilmServiceStub):
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the page token is invalid, or was created with other filters; start
       again without a token.
     """
+    StartFilm: _aio.UnaryUnaryMultiCallable[_film_pb2.StartFilmRequest, _film_pb2.StartFilmResponse]  # type: ignore[assignment]
+    """Starts a run of a film's newest plan, which makes what is missing or no longer stands for the plan. This is the
+    approval of that plan and of a sum, of which the run spends no credit more, whatever fails and is tried again.
+
+    What the run may cost is reserved at once; what it does not cost is given back by its end. The call is safe to
+    repeat: the same `request_id` with the same body returns the same run. Needs the right `approve`.
+
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+    * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours.
+    * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
+    * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
+    * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: the price of an output is not known; the text names the shots.
+    * `FAILED_PRECONDITION`, `FILM_CREDITS_EXCEEDED`: what is to be made may cost more than `max_credits`.
+    * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: it may take the project beyond its cap.
+    * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
+    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+    * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+    * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nobody can tell what exists; call again with the same request_id.
+    """
+    ApproveFilm: _aio.UnaryUnaryMultiCallable[_film_pb2.ApproveFilmRequest, _film_pb2.ApproveFilmResponse]  # type: ignore[assignment]
+    """Has a run that waits go on: past its gate, or after what it asked about (`AWAITING_APPROVAL`, `NEEDS_ATTENTION`).
+    Outputs that failed are made once more, unless the plan was edited.
+
+    An approval is of one moment, the `revision` at which the caller read the film. Safe to repeat: the same approval
+    again changes nothing, also if the run waits at its next gate by then. Needs the right `approve`.
+
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+    * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
+    * `ABORTED`, `FILM_CHANGED`: the run does not wait, or is not as it was at `revision`.
+    * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
+    * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`.
+    * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+    * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
+    """
+    CancelFilm: _aio.UnaryUnaryMultiCallable[_film_pb2.CancelFilmRequest, _film_pb2.CancelFilmResponse]  # type: ignore[assignment]
+    """Cancels a run: its jobs are cancelled as `CancelVideo` does, what it holds is given back at once, and what was made
+    stays. Returns before the jobs have ended. Safe to repeat; a run that has ended is returned as it is.
+
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid.
+    * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
+    * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+    """
     DeleteFilm: _aio.UnaryUnaryMultiCallable[_film_pb2.DeleteFilmRequest, _film_pb2.DeleteFilmResponse]  # type: ignore[assignment]
-    """Deletes a film with all its plans; with `delete_scenes` also its folders with everything below them. This cannot
+    """Deletes a film with all its plans and runs; with `delete_scenes` also its folders with everything below them. This cannot
     be undone. The jobs of its scenes remain readable.
 
     The film itself is deleted last. If the call fails after some of its folders are gone, call again to finish.
 
     * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours; an earlier call may have deleted it.
+    * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on; cancel it first.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: with `delete_scenes`, some jobs of its scenes, or jobs that name a file of
       them, are not final (metadata `job_id` names one), or files are being uploaded to them. Wait, or cancel them.
     * `ABORTED`, `PLAN_CHANGED`: another call made a new plan meanwhile. Read the film, and decide again.
@@ -207,7 +317,8 @@ class FilmServiceAsyncStub(FilmServiceStub):
     """
 
 class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Plans films: divides a script into scenes and shots, and says what it costs to make them. Nothing is spent here.
+    """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
+    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,
@@ -217,14 +328,22 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
     `images/`, music in `audio/`, and the script in `metadata/`. It may exist before the film does. Each scene of the
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
+    A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
     | code | reason | cause | what to do |
     |---|---|---|---|
     | `NOT_FOUND` | `FILM_NOT_FOUND` | no such film, or it is not yours | check the ids |
     | `NOT_FOUND` | `PLAN_NOT_FOUND` | the film has no such revision, or no longer keeps it | read the newest |
+    | `NOT_FOUND` | `RUN_NOT_FOUND` | the film has no run of this number | read the film |
     | `ALREADY_EXISTS` | `SCENE_TAKEN` | a scene of the film belongs to another film or has jobs (metadata `scene_id`) | choose another `film_id` or `scene_prefix` |
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
+    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
+    | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
+    | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
 
     A `request_id` of this service is unique among the requests of this service in its project;
@@ -252,6 +371,8 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
         * `ALREADY_EXISTS`, `PLAN_DELETED`: the request was carried out long ago. It is not carried out again.
         * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one, or the film exists and it is 0.
         * `NOT_FOUND`, `FILM_NOT_FOUND`: `plan_revision` is given, and there is no such film.
+        * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`. While it waits for people, its
+          plan may be changed.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: the film's scene folder is being deleted, or its deletion was interrupted.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
@@ -273,6 +394,7 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
         * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours.
         * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
         * `ALREADY_EXISTS`, `SCENE_TAKEN`: the id of a scene that would be new is in use.
+        * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
         """
 
@@ -304,17 +426,78 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def StartFilm(
+        self,
+        request: _film_pb2.StartFilmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_film_pb2.StartFilmResponse, _abc.Awaitable[_film_pb2.StartFilmResponse]]:
+        """Starts a run of a film's newest plan, which makes what is missing or no longer stands for the plan. This is the
+        approval of that plan and of a sum, of which the run spends no credit more, whatever fails and is tried again.
+
+        What the run may cost is reserved at once; what it does not cost is given back by its end. The call is safe to
+        repeat: the same `request_id` with the same body returns the same run. Needs the right `approve`.
+
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+        * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours.
+        * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
+        * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
+        * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: the price of an output is not known; the text names the shots.
+        * `FAILED_PRECONDITION`, `FILM_CREDITS_EXCEEDED`: what is to be made may cost more than `max_credits`.
+        * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: it may take the project beyond its cap.
+        * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
+        * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+        * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+        * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nobody can tell what exists; call again with the same request_id.
+        """
+
+    @_abc_1.abstractmethod
+    def ApproveFilm(
+        self,
+        request: _film_pb2.ApproveFilmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_film_pb2.ApproveFilmResponse, _abc.Awaitable[_film_pb2.ApproveFilmResponse]]:
+        """Has a run that waits go on: past its gate, or after what it asked about (`AWAITING_APPROVAL`, `NEEDS_ATTENTION`).
+        Outputs that failed are made once more, unless the plan was edited.
+
+        An approval is of one moment, the `revision` at which the caller read the film. Safe to repeat: the same approval
+        again changes nothing, also if the run waits at its next gate by then. Needs the right `approve`.
+
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+        * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
+        * `ABORTED`, `FILM_CHANGED`: the run does not wait, or is not as it was at `revision`.
+        * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
+        * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`.
+        * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+        * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelFilm(
+        self,
+        request: _film_pb2.CancelFilmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_film_pb2.CancelFilmResponse, _abc.Awaitable[_film_pb2.CancelFilmResponse]]:
+        """Cancels a run: its jobs are cancelled as `CancelVideo` does, what it holds is given back at once, and what was made
+        stays. Returns before the jobs have ended. Safe to repeat; a run that has ended is returned as it is.
+
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid.
+        * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
+        * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteFilm(
         self,
         request: _film_pb2.DeleteFilmRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_film_pb2.DeleteFilmResponse, _abc.Awaitable[_film_pb2.DeleteFilmResponse]]:
-        """Deletes a film with all its plans; with `delete_scenes` also its folders with everything below them. This cannot
+        """Deletes a film with all its plans and runs; with `delete_scenes` also its folders with everything below them. This cannot
         be undone. The jobs of its scenes remain readable.
 
         The film itself is deleted last. If the call fails after some of its folders are gone, call again to finish.
 
         * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours; an earlier call may have deleted it.
+        * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on; cancel it first.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: with `delete_scenes`, some jobs of its scenes, or jobs that name a file of
           them, are not final (metadata `job_id` names one), or files are being uploaded to them. Wait, or cancel them.
         * `ABORTED`, `PLAN_CHANGED`: another call made a new plan meanwhile. Read the film, and decide again.

@@ -407,6 +407,8 @@ class _RightEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Right.ValueType
     """Request, cancel, upload, edit and delete."""
     RIGHT_ADMIN: _Right.ValueType  # 3
     """Resolve unknown submissions, and see the account."""
+    RIGHT_APPROVE: _Right.ValueType  # 4
+    """Start films, and approve what they spend. Part of `WRITE` in a project for which no token names it."""
 
 class Right(_Right, metaclass=_RightEnumTypeWrapper):
     """What a token may do in its projects. None includes another."""
@@ -419,6 +421,8 @@ RIGHT_WRITE: Right.ValueType  # 2
 """Request, cancel, upload, edit and delete."""
 RIGHT_ADMIN: Right.ValueType  # 3
 """Resolve unknown submissions, and see the account."""
+RIGHT_APPROVE: Right.ValueType  # 4
+"""Start films, and approve what they spend. Part of `WRITE` in a project for which no token names it."""
 Global___Right: _TypeAlias = Right  # noqa: Y015
 
 class _MediaKind:
@@ -2662,7 +2666,9 @@ class GetAccountResponse(_message.Message):
     api_version: _builtins.str
     """The version of the provider's API in use."""
     reserved_credits: _builtins.float
-    """The most that attempts under way, or in `NEEDS_ATTENTION`, may still cost, in credits."""
+    """The most that attempts under way, or in `NEEDS_ATTENTION`, may still cost, and what runs of films hold for jobs to
+    come, in credits.
+    """
     spent_credits: _builtins.float
     """What ended attempts have cost, in credits: `spent_confirmed_credits` and `spent_upper_bound_credits`
     together.

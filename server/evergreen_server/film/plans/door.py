@@ -10,6 +10,7 @@ Every edge calls it with values, whatever its wire. What it refuses is raised as
     PlanNotFound       the film has no such plan, or no longer keeps it
     PlanChanged        the plan is not the one that the caller has read
     SceneTaken         a scene of the film belongs to another film, or to jobs
+    FilmBusy           a run of the film is on
     SceneBusy          a folder of the film is in use, or being deleted
     StorageError       the storage does not answer
 """
@@ -28,6 +29,8 @@ from evergreen_server.film.plans.judging import field_of, judge_edits, judge_scr
 from evergreen_server.film.plans.removal import FilmRemoval
 from evergreen_server.film.plans.seen import Seen, seen_of
 from evergreen_server.film.plans.store import Film, FilmState, FilmStore, StoredPlan
+from evergreen_server.film.runs.store import RunStore
+from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import FieldError, InvalidRequest, Json
 from evergreen_server.runtime.threads import OwnThreads
@@ -42,6 +45,8 @@ class Films:
         self,
         *,
         store: FilmStore,
+        runs: RunStore,
+        surveyor: Surveyor,
         scenes: SceneStore,
         deletions: SceneDeletions,
         models: ModelTable,
@@ -49,6 +54,8 @@ class Films:
         clock: Callable[[], datetime],
     ) -> None:
         self._store = store
+        self._runs = runs
+        self._surveyor = surveyor
         self._scenes = scenes
         self._deletions = deletions
         self._models = models
@@ -68,6 +75,8 @@ class Films:
             if known is not None and not request.validate_only:
                 return await self._seen(known, await self._there(known))
             _check_newest(before, request)
+            if before is not None and not request.validate_only:
+                before.film.check_plannable()
         planned, document = await self._judged(partial(judge_script, request), request.project_id, before)
         stored, there = await self._checked(request, planned, before)
         if not request.validate_only:
@@ -87,6 +96,8 @@ class Films:
             raise InvalidRequest(errors)
         before = await self._store.get(request.project_id, request.film_id)
         _check_newest(before, request)
+        if not request.validate_only:
+            before.film.check_plannable()
         planned, document = await self._judged(partial(judge_edits, request), request.project_id, before)
         stored, there = await self._checked(request, planned, before)
         if not request.validate_only:
@@ -153,8 +164,9 @@ class Films:
             project_id=project_id,
             film_id=planned.plan.film_id,
             title=planned.plan.title,
-            state=FilmState.PLANNED,
+            state=before.film.state if before else FilmState.PLANNED,
             plan_revision=number,
+            run=before.film.run if before else None,
             created_at=before.film.created_at if before else now,
             updated_at=now,
         )
@@ -172,8 +184,16 @@ class Films:
         await self._scenes.keep_document(request.project_id, request.film_id, name, data, "text/plain")
 
     async def _seen(self, stored: StoredPlan, there: frozenset[File]) -> Seen:
-        work = partial(seen_of, stored, table=self._models, there=there)
-        return await self._threads.run(work, owner=stored.film.project_id)
+        project_id, film = stored.film.project_id, stored.film
+        made = await self._runs.made(project_id, film.film_id)
+        store = None
+        if made.outputs:
+            places = [place for _, place in files_of(stored.planned.plan)]
+            # While a run is on, callers ask again and again, and it looks itself.
+            idle = film.run is None or film.run.ended
+            store = await self._surveyor.glance(project_id, places, made.outputs if idle else ())
+        work = partial(seen_of, stored, table=self._models, there=there, made=made, store=store)
+        return await self._threads.run(work, owner=project_id)
 
 
 def _check_newest(newest: StoredPlan | None, request: PlanRequest | EditRequest) -> None:

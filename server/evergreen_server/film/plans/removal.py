@@ -22,10 +22,11 @@ class FilmRemoval:
     async def delete(self, project_id: str, film_id: str, *, scenes: bool) -> Sequence[str]:
         """Deletes a film; returns the paths, at most 100, of files in its folders that the storage cannot remove.
 
-        Raises FilmNotFound; PlanChanged if it gets another plan meanwhile; SceneBusy, and nothing was deleted if it was
-        busy from the first; StorageError.
+        Raises FilmNotFound; FilmBusy while a run is on; PlanChanged if it gets another plan meanwhile; SceneBusy, and
+        nothing was deleted if it was busy from the first; StorageError.
         """
         stored = await self._store.get(project_id, film_id)
+        stored.film.check_over()
         left: list[str] = []
         if scenes:
             folders = _folders(stored.planned.plan)

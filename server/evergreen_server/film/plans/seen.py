@@ -5,15 +5,50 @@ from dataclasses import dataclass
 
 from evergreen_server.film.composing.compose import File
 from evergreen_server.film.digests import Currency, Standing
-from evergreen_server.film.model import FilmWarning, Plan
+from evergreen_server.film.model import FilmWarning, OutputKind, Plan
 from evergreen_server.film.models import models_of
-from evergreen_server.film.outputs import standings_of, wanted_of
+from evergreen_server.film.outputs import Made as MadeOutput
+from evergreen_server.film.outputs import measured_of, standings_of, wanted_of
 from evergreen_server.film.plans.store import StoredPlan
 from evergreen_server.film.quote import DailyLimits, Quote, quote
+from evergreen_server.film.runs.looking import Store, place_of
+from evergreen_server.film.runs.queries import Made
+from evergreen_server.film.runs.rows import FilmOutput
+from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 
-__all__ = ["Seen", "seen_of"]
+__all__ = ["Count", "Progress", "Seen", "seen_of"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a film has of one output."""
+
+    made: FilmOutput | None = None
+    """The newest take of which the file is there."""
+    job: Job | None = None
+    """Of the newest take, while it is kept."""
+
+    @property
+    def under_way(self) -> bool:
+        return self.job is not None and not self.job.final
+
+    @property
+    def failed(self) -> bool:
+        return self.job is not None and self.job.final and self.job.state is not State.SUCCEEDED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How many outputs of one kind there are, and how they are in the newest run."""
+
+    total: int = 0
+    reused: int = 0
+    done: int = 0
+    running: int = 0
+    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,25 +59,77 @@ class Seen:
     standings: Mapping[str, Standing]
     """By the key of each output."""
     quote: Quote
+    progress: Mapping[str, Progress]
+    """By the key of each output for which there was a job."""
+
+    def counts(self) -> Mapping[OutputKind, Count]:
+        """Returns how far the newest run is with the outputs of each kind that it makes."""
+        run, found = self.stored.film.run, dict.fromkeys(OutputKind, Count())
+        for wanted in wanted_of(self.stored.planned.plan):
+            if wanted.chosen is not None:
+                continue
+            known, count = self.progress.get(wanted.key, Progress()), found[wanted.kind]
+            there = known.made is not None and self.standings[wanted.key].currency is not Currency.MISSING
+            own = there and known.made is not None and run is not None and known.made.run == run.run
+            found[wanted.kind] = Count(
+                total=count.total + 1,
+                reused=count.reused + (there and not own and not known.under_way),
+                done=count.done + (own and not known.under_way),
+                running=count.running + known.under_way,
+                failed=count.failed + (known.failed and not there),
+            )
+        return found
 
 
-def seen_of(stored: StoredPlan, *, table: ModelTable, there: frozenset[File]) -> Seen:
-    """Returns a film as callers see it; `there` are those of its files that exist. Pure; up to half a second.
+def seen_of(
+    stored: StoredPlan,
+    *,
+    table: ModelTable,
+    there: frozenset[File],
+    made: Made | None = None,
+    store: Store | None = None,
+) -> Seen:
+    """Returns a film as callers see it; `there` are those of its files that exist, which `store` knows by content where
+    anything was made. Pure; up to half a second.
 
     A plan whose settings the models no longer take can still be read: then nobody can tell how outputs stand to it, or
     what they cost.
     """
-    plan = stored.planned.plan
+    plan, made, store = stored.planned.plan, made or Made(outputs=(), jobs={}), store or Store(files={})
+    progress = _progress(made, store)
     try:
         models = models_of(plan.settings, table)
     except InvalidRequest as exc:
         standings = {wanted.key: Standing(currency=Currency.BLOCKED) for wanted in wanted_of(plan)}
-        return Seen(stored=stored, standings=standings, quote=_unknown(plan, exc.field_errors))
-    # Nothing was made yet, so nothing is compared with the content of these files: that they are there is enough.
-    files = dict.fromkeys(there, "")
-    standings = standings_of(plan, models, {}, files)
-    quoted = quote(plan, models, standings, measured={}, spent={}, limits=DailyLimits(), files=files)
-    return Seen(stored=stored, standings=standings, quote=quoted)
+        unknown = _unknown(plan, exc.field_errors)
+        return Seen(stored=stored, standings=standings, quote=unknown, progress=progress)
+    # Where nothing was made, nothing is compared with the content of these files: that they are there is enough.
+    files = {**dict.fromkeys(there, ""), **store.files}
+    rows = {key: each.made for key, each in progress.items() if each.made is not None}
+    known = {key: _made(row, store) for key, row in rows.items()}
+    standings = standings_of(plan, models, known, files)
+    measured = measured_of(plan, known, standings)
+    spent = {key: row.millicredits or 0 for key, row in rows.items()}
+    quoted = quote(plan, models, standings, measured=measured, spent=spent, limits=DailyLimits(), files=files)
+    return Seen(stored=stored, standings=standings, quote=quoted, progress=progress)
+
+
+def _progress(made: Made, store: Store) -> dict[str, Progress]:
+    found: dict[str, Progress] = {}
+    newest: dict[str, str] = {}
+    for row in made.outputs:
+        before = found.get(row.key, Progress())
+        # Ids of jobs rise with time.
+        newest[row.key] = max(newest.get(row.key, ""), row.job_id)
+        is_there = row.source is not None and row.source.sha256 and place_of(row.source) not in store.gone
+        found[row.key] = Progress(made=row if is_there else before.made, job=made.jobs.get(newest[row.key]))
+    return found
+
+
+def _made(row: FilmOutput, store: Store) -> MadeOutput:
+    assert row.source is not None, "its file is there"
+    there = None if place_of(row.source) in store.unknown else True
+    return MadeOutput(basis=row.basis, source=row.source, there=there, seconds=row.seconds)
 
 
 def _unknown(plan: Plan, faults: Iterable[FieldError]) -> Quote:

@@ -10,13 +10,23 @@ from typing import Final
 import sqlalchemy as sa
 
 from evergreen_server.film.codec import from_document
-from evergreen_server.film.errors import FilmNotFound, FilmRequestReused, PlanChanged, PlanDeleted, PlanNotFound
+from evergreen_server.film.errors import (
+    FilmBusy,
+    FilmNotFound,
+    FilmRequestReused,
+    PlanChanged,
+    PlanDeleted,
+    PlanNotFound,
+)
 from evergreen_server.film.model import FilmRequest, FilmWarning, Plan
 from evergreen_server.film.planning.plan import Changes, Planned
 from evergreen_server.film.plans.taken import refuse_taken
+from evergreen_server.film.runs.queries import newest_runs
+from evergreen_server.film.runs.run import FilmRun
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_plans, film_requests, films
 from evergreen_server.jobs.db.mapping import from_micros, to_micros
+from evergreen_server.jobs.db.schema import film_outputs, film_runs
 from evergreen_server.jobs.store.project_lock import lock_project
 from evergreen_server.ports.specs import Json
 
@@ -48,8 +58,20 @@ class Film:
     state: FilmState
     plan_revision: int
     """Of its newest plan."""
+    run: FilmRun | None = None
+    """The newest; None before the first."""
     created_at: datetime
     updated_at: datetime
+
+    def check_plannable(self) -> None:
+        """Raises FilmBusy while a run is under way. While it waits for people, its plan may be changed."""
+        if self.state in (FilmState.RUNNING, FilmState.CANCELLING):
+            raise FilmBusy(self.film_id, self.state)
+
+    def check_over(self) -> None:
+        """Raises FilmBusy while a run is on, also while that waits for people."""
+        if self.run is not None and not self.run.ended:
+            raise FilmBusy(self.film_id, self.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +137,8 @@ class FilmStore:
         """Records the next plan of a film, or the first one of a new film, and the request that made it.
 
         `document` is the plan as JSON. The same request again returns the plan that it made. Of two calls that replace
-        the same plan one succeeds. Raises FilmRequestReused, PlanDeleted, PlanChanged, FilmNotFound, SceneTaken.
+        the same plan one succeeds. Raises FilmRequestReused, PlanDeleted, PlanChanged, FilmNotFound, SceneTaken,
+        FilmBusy.
         """
         plan, now = planned.plan, self._clock()
 
@@ -124,6 +147,8 @@ class FilmStore:
             if request is not None and (known := _find(db, project_id, request)) is not None:
                 return known
             number = _next(db, project_id, plan.film_id, before)
+            if before is not None:
+                _film(db, project_id, plan.film_id).check_plannable()
             refuse_taken(db, plan, before.planned.plan if before else None, project_id=project_id)
             film = _write(db, project_id, plan, number, now)
             key = {"project_id": project_id, "film_id": plan.film_id, "plan_revision": number}
@@ -137,8 +162,7 @@ class FilmStore:
                     created_at=to_micros(now),
                 )
             )
-            old = film_plans.c.plan_revision <= number - PLANS_KEPT
-            db.execute(film_plans.delete().where(*_of(film_plans, project_id, plan.film_id), old))
+            db.execute(_forget(project_id, plan.film_id, number - PLANS_KEPT))
             if request is not None:
                 db.execute(film_requests.insert().values(**key, **asdict(request), created_at=to_micros(now)))
             return StoredPlan(film=film, plan_revision=number, planned=planned)
@@ -153,20 +177,26 @@ class FilmStore:
         parts = [query.where(films.c.state == state.value) for state in sorted(states)] or [query]
 
         def read(db: sa.Connection) -> Sequence[Film]:
-            found = [_film_of(row) for part in parts for row in db.execute(part).mappings()]
-            return sorted(found, key=lambda film: film.film_id)[:limit]
+            found = [row for part in parts for row in db.execute(part).mappings()]
+            page = sorted(found, key=lambda row: row["film_id"])[:limit]
+            runs = newest_runs(db, project_id, [row["film_id"] for row in page])
+            return [_film_of(row, runs.get(row["film_id"])) for row in page]
 
         return await self._database.read_in_turn(read, owner=project_id)
 
     async def delete(self, film: Film) -> None:
-        """Removes the rows of a film but for its requests. Raises FilmNotFound, PlanChanged if it has a newer plan."""
+        """Removes the rows of a film but for its requests and its jobs.
+
+        Raises FilmNotFound, FilmBusy, PlanChanged if it has a newer plan.
+        """
 
         def work(db: sa.Connection) -> None:
             lock_project(db, film.project_id, self._clock())
-            present = _film(db, film.project_id, film.film_id).plan_revision
-            if present != film.plan_revision:
-                raise PlanChanged(film.film_id, expected=film.plan_revision, present=present)
-            for table in (film_plans, films):
+            present = _film(db, film.project_id, film.film_id)
+            present.check_over()
+            if present.plan_revision != film.plan_revision:
+                raise PlanChanged(film.film_id, expected=film.plan_revision, present=present.plan_revision)
+            for table in (film_outputs, film_runs, film_plans, films):
                 db.execute(table.delete().where(*_of(table, film.project_id, film.film_id)))
 
         await self._database.write(work, project_id=film.project_id)
@@ -239,16 +269,26 @@ def _film(db: sa.Connection, project_id: str, film_id: str) -> Film:
     row = db.execute(sa.select(films).where(*_of(films, project_id, film_id))).mappings().one_or_none()
     if row is None:
         raise FilmNotFound(project_id, film_id)
-    return _film_of(row)
+    return _film_of(row, newest_runs(db, project_id, [film_id]).get(film_id))
 
 
-def _film_of(row: sa.RowMapping) -> Film:
+def _forget(project_id: str, film_id: str, last: int) -> sa.Delete:
+    """Returns the statement that removes the plans of a film up to one, but for those that a run names."""
+    named = sa.exists().where(
+        *_of(film_runs, project_id, film_id), film_runs.c.plan_revision == film_plans.c.plan_revision
+    )
+    old = film_plans.c.plan_revision <= last
+    return film_plans.delete().where(*_of(film_plans, project_id, film_id), old, ~named)
+
+
+def _film_of(row: sa.RowMapping, run: FilmRun | None) -> Film:
     return Film(
         project_id=row["project_id"],
         film_id=row["film_id"],
         title=row["title"],
         state=FilmState(row["state"]),
         plan_revision=row["plan_revision"],
+        run=run,
         created_at=from_micros(row["created_at"]),
         updated_at=from_micros(row["updated_at"]),
     )

@@ -18,7 +18,7 @@ from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.timeline import Source
 
-__all__ = ["Look", "Store", "look"]
+__all__ = ["Look", "Store", "look", "place_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,5 +205,10 @@ class _Looking:
         return own or self._run.terms.on_failure
 
 
+def place_of(source: Source) -> File:
+    """Returns the scene of a file, and its path in there."""
+    return source.scene_id, source.asset
+
+
 def _place(row: FilmOutput) -> File | None:
-    return None if row.source is None else (row.source.scene_id, row.source.asset)
+    return None if row.source is None else place_of(row.source)

@@ -26,6 +26,7 @@ __all__ = [
     "last_run",
     "left_by",
     "made_of",
+    "newest_runs",
     "of_film",
 ]
 
@@ -61,6 +62,18 @@ def last_run(db: sa.Connection, project_id: str, film_id: str) -> FilmRun | None
     query = sa.select(film_runs).where(*of_film(film_runs, project_id, film_id)).order_by(film_runs.c.run.desc())
     row = db.execute(query.limit(1)).mappings().one_or_none()
     return None if row is None else run_of(row)
+
+
+def newest_runs(db: sa.Connection, project_id: str, film_ids: Sequence[str]) -> Mapping[str, FilmRun]:
+    """Returns by film the newest run of those that had one."""
+    same = sa.and_(
+        film_runs.c.project_id == films.c.project_id,
+        film_runs.c.film_id == films.c.film_id,
+        film_runs.c.run == films.c.run,
+    )
+    query = sa.select(film_runs).select_from(films.join(film_runs, same))
+    query = query.where(films.c.project_id == project_id, films.c.film_id.in_(film_ids))
+    return {row["film_id"]: run_of(row) for row in db.execute(query).mappings()}
 
 
 def get_run(db: sa.Connection, project_id: str, film_id: str, run: int) -> FilmRun:

@@ -49,10 +49,12 @@ class AccessChanged(AccessError):
 
 
 class Right(StrEnum):
-    """What a token may do in its projects. None includes another."""
+    """What a token may do in its projects. None includes another, but for `write`; see `Caller.guarded`."""
 
     READ = "read"
     WRITE = "write"
+    APPROVE = "approve"
+    """Have films spend."""
     ADMIN = "admin"
     """Resolve unknown submissions, and see the account."""
 
@@ -107,6 +109,9 @@ RULES: Mapping[str, Rule] = {
     "evergreen.v1.FilmService.EditFilm": Rule(Right.WRITE, Scope.THING),
     "evergreen.v1.FilmService.GetFilm": Rule(Right.READ, Scope.THING),
     "evergreen.v1.FilmService.ListFilms": Rule(Right.READ, Scope.PROJECT),
+    "evergreen.v1.FilmService.StartFilm": Rule(Right.APPROVE, Scope.THING),
+    "evergreen.v1.FilmService.ApproveFilm": Rule(Right.APPROVE, Scope.THING),
+    "evergreen.v1.FilmService.CancelFilm": Rule(Right.WRITE, Scope.THING),
     "evergreen.v1.FilmService.DeleteFilm": Rule(Right.WRITE, Scope.THING),
     # The contract is public, but unknown callers should make the server do as little as possible.
     "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": Rule(),
@@ -126,6 +131,14 @@ class Caller:
     projects: frozenset[str] | None
     rights: frozenset[Right]
     digest: bytes = field(repr=False)
+    guarded: frozenset[str] = frozenset()
+    """Those of its projects for which a token names `approve`, so that `write` does not include it there."""
+
+    def may(self, right: Right, project_id: str | None = None) -> bool:
+        """Returns whether the caller has a right: in a project, or in some of those that it sees."""
+        if right is Right.APPROVE and Right.WRITE in self.rights and project_id not in self.guarded:
+            return True
+        return right in self.rights
 
     def sees(self, project_id: str) -> bool:
         """Returns whether a project is one of the caller's."""
@@ -242,13 +255,16 @@ class Gate:
         if rule is None:
             text = f"no token is for {self._method}"
             raise AccessDenied(text, reason="RIGHT_REQUIRED", missing="a rule of this server for the method")
-        if rule.right is not None and rule.right not in caller.rights:
-            text = f"the token lacks the right {rule.right.value!r}"
-            raise AccessDenied(text, reason="RIGHT_REQUIRED", missing=rule.right.value)
+        if rule.right is not None and not caller.may(rule.right):
+            raise _lacks(rule.right)
         return caller
 
     def check(self, caller: Caller, message: object) -> None:
-        """Raises AccessDenied if the request is about a project that is not the caller's."""
+        """Raises AccessDenied for a project that is not the caller's, or in which it may not approve."""
+        if self._rule is not None and self._rule.right is Right.APPROVE:
+            project_id = getattr(message, "project_id")  # noqa: B009 - every request that needs this right has one
+            if not caller.may(Right.APPROVE, project_id):
+                raise _lacks(Right.APPROVE)
         if caller.projects is None or self._rule is None or self._rule.scope not in (Scope.PROJECT, Scope.ALL):
             return
         project_id = getattr(message, "project_id")  # noqa: B009 - every request of these scopes has one
@@ -256,3 +272,7 @@ class Gate:
             caller.check_project(project_id)
         elif self._rule.scope is Scope.ALL:
             raise AccessDenied("the token is not for all projects", reason="PROJECT_DENIED", missing="*")
+
+
+def _lacks(right: Right) -> AccessDenied:
+    return AccessDenied(f"the token lacks the right {right.value!r}", reason="RIGHT_REQUIRED", missing=right.value)

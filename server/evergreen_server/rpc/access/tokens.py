@@ -6,6 +6,7 @@ A token has 256 random bits, so that a plain SHA-256 of it cannot be reversed by
 import json
 import secrets
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 
 from evergreen_server.rpc.access.policy import Caller, Callers, Right
@@ -65,7 +66,18 @@ def read_tokens(contents: Sequence[bytes]) -> Callers:
     if errors:
         more = [f"and {len(errors) - MOST_ERRORS} more"] if len(errors) > MOST_ERRORS else []
         raise FileUnusable("; ".join(errors[:MOST_ERRORS] + more))
-    return callers
+    return _guarded(callers)
+
+
+def _guarded(callers: Callers) -> Callers:
+    """Returns the callers, each with those of its projects for which some token names `approve` by their id."""
+    named = (caller.projects or frozenset() for caller in callers.values() if Right.APPROVE in caller.rights)
+    guarded = frozenset[str]().union(*named)
+
+    def own(caller: Caller) -> frozenset[str]:
+        return guarded if caller.projects is None else guarded & caller.projects
+
+    return {digest: replace(caller, guarded=own(caller)) for digest, caller in callers.items()}
 
 
 def _caller(line: str) -> Caller:

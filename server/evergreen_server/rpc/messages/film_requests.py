@@ -49,7 +49,7 @@ class WireEnum(Protocol):
 
 def read_plan_request(message: film_pb2.PlanFilmRequest) -> PlanRequest:
     """Returns what a message says; `unread` names what is no value of ours. Never raises."""
-    reader = _Reader()
+    reader = Reader()
     return PlanRequest(
         project_id=message.project_id,
         film_id=message.film_id,
@@ -67,7 +67,7 @@ def read_plan_request(message: film_pb2.PlanFilmRequest) -> PlanRequest:
 
 def read_edit_request(message: film_pb2.EditFilmRequest) -> EditRequest:
     """Returns what a message says; `unread` names what is no value of ours. Never raises."""
-    reader = _Reader()
+    reader = Reader()
     edits = [reader.edit(edit, f"edits[{number}]") for number, edit in enumerate(message.edits)]
     return EditRequest(
         project_id=message.project_id,
@@ -86,7 +86,7 @@ def _digest_of(message: film_pb2.PlanFilmRequest) -> str:
     return hashlib.sha256(b"PlanFilm:" + canonical.SerializeToString(deterministic=True)).hexdigest()
 
 
-class _Reader:
+class Reader:
     """Reads the parts of a message, and collects what it cannot read."""
 
     def __init__(self) -> None:

@@ -2,11 +2,11 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from google.protobuf.json_format import ParseDict
 
-from evergreen.v1 import film_pb2
+from evergreen.v1 import film_pb2, video_pb2
 from evergreen_server.film.model import (
     Actor,
     FilmSettings,
@@ -21,11 +21,12 @@ from evergreen_server.film.planning.plan import Changes
 from evergreen_server.film.plans.seen import Seen
 from evergreen_server.film.plans.store import Film
 from evergreen_server.film.quote import Quote, QuoteItem
-from evergreen_server.rpc.messages.values import credits_of, timestamp
+from evergreen_server.rpc.messages.values import credits_of, set_time, timestamp
 
 PAGE_BYTES = 2 * 1024 * 1024
 """The most bytes of a page's scenes: by default a client reads messages of 4 MiB at most."""
 MOST_WARNINGS = 100
+MOST_TROUBLES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +51,9 @@ def film_page(seen: Seen, scenes: Sequence[PlannedScene]) -> FilmPage:
         create_time=timestamp(seen.stored.film.created_at),
     )
     message.status.plan_revision = seen.stored.plan_revision
-    for warning in (*seen.stored.planned.warnings, *seen.quote.warnings)[:MOST_WARNINGS]:
+    _add_run(message.status, seen)
+    left = MOST_WARNINGS - len(message.status.warnings)
+    for warning in (*seen.stored.planned.warnings, *seen.quote.warnings)[:left]:
         message.status.warnings.add(code=warning.code, message=warning.message)
     prices: dict[str, list[QuoteItem]] = {}
     for item in seen.quote.items:
@@ -67,14 +70,47 @@ def film_page(seen: Seen, scenes: Sequence[PlannedScene]) -> FilmPage:
 
 
 def status_message(film: Film) -> film_pb2.FilmStatus:
-    """Returns how far a film is."""
-    return film_pb2.FilmStatus(
+    """Returns how far a film is, as lists tell it."""
+    message = film_pb2.FilmStatus(
         project_id=film.project_id,
         film_id=film.film_id,
         state=film_pb2.FilmState.Value(f"FILM_STATE_{film.state.value}"),
         plan_revision=film.plan_revision,
         update_time=timestamp(film.updated_at),
     )
+    run = film.run
+    if run is not None:
+        message.run, message.revision, message.trouble_count = run.run, run.revision, len(run.troubles)
+        message.stage = film_pb2.FilmStage.Value(f"FILM_STAGE_{run.stage.value}")
+        if run.gate is not None:
+            message.gate = film_pb2.FilmGate.Value(f"FILM_GATE_{run.gate.value}")
+        message.max_credits = credits_of(run.money.approved)
+        message.reserved_credits = credits_of(run.money.held + run.money.reserved)
+        message.spent_credits = credits_of(run.money.spent)
+        if run.error is not None:
+            message.error.reason, message.error.message = run.error.reason, run.error.message
+        if run.ended_at is not None:
+            set_time(message.end_time, run.ended_at)
+    return message
+
+
+def _add_run(message: film_pb2.FilmStatus, seen: Seen) -> None:
+    """Adds what the status of a single film tells of its run."""
+    run = seen.stored.film.run
+    if run is None:
+        return
+    for warning in run.warnings:
+        message.warnings.add(code=warning.code, message=warning.message)
+    for trouble in run.troubles[:MOST_TROUBLES]:
+        error = video_pb2.JobError(reason=trouble.reason, message=trouble.message)
+        message.troubles.add(shot_id=trouble.item_id, output=trouble.output, job_id=trouble.job_id, error=error)
+    counts = seen.counts()
+    for counted, kind in (
+        (message.images, OutputKind.PICTURE),
+        (message.speech, OutputKind.SPEECH),
+        (message.clips, OutputKind.CLIP),
+    ):
+        counted.MergeFrom(film_pb2.FilmCounts(**asdict(counts[kind])))
 
 
 def changes_message(changes: Changes) -> film_pb2.FilmChanges:
@@ -101,16 +137,28 @@ def _film_scene(scene: PlannedScene, seen: Seen) -> film_pb2.FilmScene:
 
 
 def _outputs(item_id: str, kinds: Sequence[OutputKind], seen: Seen) -> list[film_pb2.OutputStatus]:
-    standings = {kind: seen.standings.get(output_key(item_id, kind)) for kind in kinds}
     return [
-        film_pb2.OutputStatus(
-            output=kind.value,
-            currency=film_pb2.Currency.Value(f"CURRENCY_{standing.currency.value}"),
-            stale_because=[member.value for member in standing.because],
-        )
-        for kind, standing in standings.items()
-        if standing is not None
+        _output(kind, output_key(item_id, kind), seen) for kind in kinds if output_key(item_id, kind) in seen.standings
     ]
+
+
+def _output(kind: OutputKind, key: str, seen: Seen) -> film_pb2.OutputStatus:
+    standing, known = seen.standings[key], seen.progress.get(key)
+    message = film_pb2.OutputStatus(
+        output=kind.value,
+        currency=film_pb2.Currency.Value(f"CURRENCY_{standing.currency.value}"),
+        stale_because=[member.value for member in standing.because],
+    )
+    if known is not None and known.job is not None:
+        message.job_id = known.job.job_id
+        message.job_state = video_pb2.JobState.Value(f"JOB_STATE_{known.job.state.value}")
+    if known is not None and known.made is not None and known.made.source is not None:
+        made, source = known.made, known.made.source
+        message.digest, message.take = made.digest, made.take
+        message.scene_id, message.asset = source.scene_id, source.asset
+        if made.seconds is not None:
+            message.seconds = made.seconds
+    return message
 
 
 def _scene_message(scene: PlannedScene) -> film_pb2.ScenePlan:

@@ -112,10 +112,10 @@ def _request(
         unread_media={number: item for number, item in enumerate(media) if isinstance(item, FieldError)},
         priority=message.priority,
         max_attempts=message.max_attempts or 1,
-        on_unknown_submission=_on_unknown(message.on_unknown_submission),
+        on_unknown_submission=read_on_unknown(message.on_unknown_submission),
         max_credits=message.max_credits if message.HasField("max_credits") else None,
-        start_by=_time(message.start_by, "start_by") if message.HasField("start_by") else None,
-        finish_by=_time(message.finish_by, "finish_by") if message.HasField("finish_by") else None,
+        start_by=read_time(message.start_by, "start_by") if message.HasField("start_by") else None,
+        finish_by=read_time(message.finish_by, "finish_by") if message.HasField("finish_by") else None,
         labels=dict(message.labels),
     )
 
@@ -166,7 +166,8 @@ def _media(path: str, role: Role, message: video_pb2.Media, inline: dict[str, by
     )
 
 
-def _on_unknown(number: int) -> OnUnknownSubmission | FieldError:
+def read_on_unknown(number: int) -> OnUnknownSubmission | FieldError:
+    """Returns what is to become of an unknown submission; an error for a number that is none of ours."""
     match number:
         case video_pb2.ON_UNKNOWN_SUBMISSION_RESUBMIT:
             return OnUnknownSubmission.RESUBMIT
@@ -176,7 +177,8 @@ def _on_unknown(number: int) -> OnUnknownSubmission | FieldError:
             return FieldError(field="on_unknown_submission", description="must be ASK or RESUBMIT")
 
 
-def _time(stamp: Timestamp, name: str) -> datetime | FieldError:
+def read_time(stamp: Timestamp, name: str) -> datetime | FieldError:
+    """Returns the time in a field; an error for one that no calendar has."""
     try:
         return parse_time(stamp)
     except (ValueError, OverflowError):

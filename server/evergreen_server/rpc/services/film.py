@@ -1,6 +1,7 @@
 """FilmService: converts requests, calls `film`, and answers. It decides nothing about a film."""
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from evergreen.v1 import film_pb2
 from evergreen_server.film.errors import FilmNotFound
@@ -8,17 +9,20 @@ from evergreen_server.film.model import PlannedScene
 from evergreen_server.film.plans.door import Films
 from evergreen_server.film.plans.seen import Seen
 from evergreen_server.film.plans.store import FilmState
+from evergreen_server.film.running.door import FilmRuns
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.film_requests import read_edit_request, read_plan_request
 from evergreen_server.rpc.messages.films import changes_message, film_page, page_scope, status_message
 from evergreen_server.rpc.messages.paging import BAD_TOKEN, make_token, read_token
+from evergreen_server.rpc.messages.run_requests import read_approve_request, read_start_request
 from evergreen_server.rpc.streams import Streams
 from evergreen_storage import id_error
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 MAX_SCENES = 300
+OfRun: TypeAlias = film_pb2.StartFilmRequest | film_pb2.ApproveFilmRequest | film_pb2.CancelFilmRequest
 
 STATES: Mapping[int, FilmState] = {
     number: FilmState[name.removeprefix("FILM_STATE_")] for name, number in film_pb2.FilmState.items() if number
@@ -28,9 +32,10 @@ STATES: Mapping[int, FilmState] = {
 class FilmService:
     """The methods of evergreen.v1.FilmService; each may raise any exception of the error table."""
 
-    def __init__(self, *, films: Films, calls: Streams) -> None:
+    def __init__(self, *, films: Films, runs: FilmRuns, calls: Streams) -> None:
         """`calls` bounds how many plans are made and read at a time, each of which holds a script or a plan."""
         self._films = films
+        self._runs = runs
         self._calls = calls
 
     async def PlanFilm(self, message: film_pb2.PlanFilmRequest, context: Context) -> film_pb2.PlanFilmResponse:
@@ -88,6 +93,31 @@ class FilmService:
         token = make_token(films[size - 1].film_id, scope) if len(films) > size else ""
         return film_pb2.ListFilmsResponse(films=map(status_message, films[:size]), next_page_token=token)
 
+    async def StartFilm(self, message: film_pb2.StartFilmRequest, context: Context) -> film_pb2.StartFilmResponse:
+        _check_sees(message, context)
+        with self._calls.of(context.caller.owner(message.project_id)):
+            await self._runs.start(read_start_request(message))
+            film, token = await self._present(message)
+            return film_pb2.StartFilmResponse(film=film, next_page_token=token)
+
+    async def ApproveFilm(self, message: film_pb2.ApproveFilmRequest, context: Context) -> film_pb2.ApproveFilmResponse:
+        _check_sees(message, context)
+        with self._calls.of(context.caller.owner(message.project_id)):
+            await self._runs.approve(read_approve_request(message))
+            film, token = await self._present(message)
+            return film_pb2.ApproveFilmResponse(film=film, next_page_token=token)
+
+    async def CancelFilm(self, message: film_pb2.CancelFilmRequest, context: Context) -> film_pb2.CancelFilmResponse:
+        _check_sees(message, context)
+        with self._calls.of(context.caller.owner(message.project_id)):
+            await self._runs.cancel(message.project_id, message.film_id, message.run)
+            film, token = await self._present(message)
+            return film_pb2.CancelFilmResponse(film=film, next_page_token=token)
+
+    async def _present(self, message: OfRun) -> tuple[film_pb2.Film, str]:
+        """Returns a film as it is by now."""
+        return _first_page(await self._films.get(message.project_id, message.film_id), stored=True)
+
     async def DeleteFilm(self, message: film_pb2.DeleteFilmRequest, context: Context) -> film_pb2.DeleteFilmResponse:
         _check_sees(message, context)
         with self._calls.of(context.caller.owner(message.project_id)):
@@ -96,7 +126,7 @@ class FilmService:
 
 
 def _check_sees(
-    message: film_pb2.EditFilmRequest | film_pb2.GetFilmRequest | film_pb2.DeleteFilmRequest, context: Context
+    message: film_pb2.EditFilmRequest | film_pb2.GetFilmRequest | film_pb2.DeleteFilmRequest | OfRun, context: Context
 ) -> None:
     """Raises FilmNotFound for a film of a project that is not the caller's."""
     if not context.caller.sees(message.project_id):

@@ -8,7 +8,7 @@ from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import CLIPS, FieldError, InvalidRequest, Operation, kind_made
-from evergreen_server.rpc.access.policy import ANYONE, Right
+from evergreen_server.rpc.access.policy import ANYONE, Caller, Right
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import account_message, model_message, project_message
 from evergreen_server.rpc.messages.fields import read_kinds
@@ -75,9 +75,14 @@ class OverviewMethods:
         caller = context.caller
         return video_pb2.GetCallerResponse(
             name=caller.name,
-            rights=[RIGHTS[right] for right in Right if right in caller.rights],
+            rights=sorted(RIGHTS[right] for right in Right if right in caller.rights or _includes(caller, right)),
             all_projects=caller.projects is None,
             projects=sorted(caller.projects or ()),
             tokens_required=caller is not ANYONE,
             version=self._version,
         )
+
+
+def _includes(caller: Caller, right: Right) -> bool:
+    """Returns whether the caller has a right in each of its projects, although its token does not name it."""
+    return not caller.guarded and caller.may(right)

@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Warning } from "./video_pb.js";
+import type { JobError, JobState, OnUnknownSubmission, Warning } from "./video_pb.js";
 import { file_evergreen_v1_video } from "./video_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file evergreen/v1/film.proto.
  */
 export const file_evergreen_v1_film: GenFile = /*@__PURE__*/
-  fileDesc("ChdldmVyZ3JlZW4vdjEvZmlsbS5wcm90bxIMZXZlcmdyZWVuLnYxIooCCg9QbGFuRmlsbVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdmaWxtX2lkGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDgoGc2NyaXB0GAQgASgJEioKBmZvcm1hdBgFIAEoDjIaLmV2ZXJncmVlbi52MS5TY3JpcHRGb3JtYXQSLAoIc2V0dGluZ3MYBiABKAsyGi5ldmVyZ3JlZW4udjEuRmlsbVNldHRpbmdzEhUKDXBsYW5fcmV2aXNpb24YCCABKAUSFQoNdmFsaWRhdGVfb25seRgJIAEoCBImCgRjYXN0GAogAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXIieQoQUGxhbkZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SKgoHY2hhbmdlcxgCIAEoCzIZLmV2ZXJncmVlbi52MS5GaWxtQ2hhbmdlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiiwEKD0VkaXRGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSFQoNcGxhbl9yZXZpc2lvbhgDIAEoBRIlCgVlZGl0cxgEIAMoCzIWLmV2ZXJncmVlbi52MS5GaWxtRWRpdBIVCg12YWxpZGF0ZV9vbmx5GAUgASgIInkKEEVkaXRGaWxtUmVzcG9uc2USIAoEZmlsbRgBIAEoCzISLmV2ZXJncmVlbi52MS5GaWxtEioKB2NoYW5nZXMYAiABKAsyGS5ldmVyZ3JlZW4udjEuRmlsbUNoYW5nZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIrEDCghGaWxtRWRpdBIuCghzZXR0aW5ncxgBIAEoCzIaLmV2ZXJncmVlbi52MS5GaWxtU2V0dGluZ3NIABIvCgxpbnNlcnRfc2NlbmUYAiABKAsyFy5ldmVyZ3JlZW4udjEuU2NlbmVQbGFuSAASMAoNcmVwbGFjZV9zY2VuZRgDIAEoCzIXLmV2ZXJncmVlbi52MS5TY2VuZVBsYW5IABIZCg9kZWxldGVfc2NlbmVfaWQYBCABKAlIABItCgptb3ZlX3NjZW5lGAUgASgLMhcuZXZlcmdyZWVuLnYxLlNjZW5lTW92ZUgAEi4KDHJlcGxhY2Vfc2hvdBgGIAEoCzIWLmV2ZXJncmVlbi52MS5TaG90UGxhbkgAEiYKBHJlZG8YByABKAsyFi5ldmVyZ3JlZW4udjEuU2hvdFJlZG9IABIsCgl1c2VfYXNzZXQYCCABKAsyFy5ldmVyZ3JlZW4udjEuU2hvdEFzc2V0SAASKAoEY2FzdBgJIAEoCzIYLmV2ZXJncmVlbi52MS5DYXN0TWVtYmVySAASEAoIYWZ0ZXJfaWQYDyABKAlCBgoEZWRpdCIdCglTY2VuZU1vdmUSEAoIc2NlbmVfaWQYASABKAkiKwoIU2hvdFJlZG8SDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkiTQoJU2hvdEFzc2V0Eg8KB3Nob3RfaWQYASABKAkSDgoGb3V0cHV0GAIgASgJEhAKCHNjZW5lX2lkGAMgASgJEg0KBWFzc2V0GAQgASgJIkwKC0ZpbG1DaGFuZ2VzEg0KBWFkZGVkGAEgAygJEg8KB2NoYW5nZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRIMCgRrZXB0GAQgAygJInMKDkdldEZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1wbGFuX3JldmlzaW9uGAMgASgFEhEKCXNjZW5lX2lkcxgEIAMoCRISCgpwYWdlX3Rva2VuGAUgASgJIkwKD0dldEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInYKEExpc3RGaWxtc1JlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRInCgZzdGF0ZXMYAiADKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YXRlEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIlUKEUxpc3RGaWxtc1Jlc3BvbnNlEicKBWZpbG1zGAEgAygLMhguZXZlcmdyZWVuLnYxLkZpbG1TdGF0dXMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIk8KEURlbGV0ZUZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1kZWxldGVfc2NlbmVzGAMgASgIIiIKEkRlbGV0ZUZpbG1SZXNwb25zZRIMCgRsZWZ0GAEgAygJIuACCgRGaWxtEigKBnN0YXR1cxgBIAEoCzIYLmV2ZXJncmVlbi52MS5GaWxtU3RhdHVzEg0KBXRpdGxlGAIgASgJEiwKCHNldHRpbmdzGAMgASgLMhouZXZlcmdyZWVuLnYxLkZpbG1TZXR0aW5ncxImCgRjYXN0GAQgAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXISJwoGc2NlbmVzGAUgAygLMhcuZXZlcmdyZWVuLnYxLkZpbG1TY2VuZRImCgVxdW90ZRgGIAEoCzIXLmV2ZXJncmVlbi52MS5GaWxtUXVvdGUSFAoMc2NyaXB0X2Fzc2V0GAcgASgJEjEKDXNjcmlwdF9mb3JtYXQYCCABKA4yGi5ldmVyZ3JlZW4udjEuU2NyaXB0Rm9ybWF0Ei8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLKAQoKRmlsbVN0YXR1cxISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSJgoFc3RhdGUYBSABKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YXRlEhUKDXBsYW5fcmV2aXNpb24YCSABKAUSJwoId2FybmluZ3MYFSADKAsyFS5ldmVyZ3JlZW4udjEuV2FybmluZxIvCgt1cGRhdGVfdGltZRgXIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihQEKCUZpbG1TY2VuZRImCgVzY2VuZRgBIAEoCzIXLmV2ZXJncmVlbi52MS5TY2VuZVBsYW4SJwoFc2hvdHMYAiADKAsyGC5ldmVyZ3JlZW4udjEuU2hvdFN0YXR1cxInCgVsaW5lcxgDIAMoCzIYLmV2ZXJncmVlbi52MS5MaW5lU3RhdHVzIoMCCglTY2VuZVBsYW4SEAoIc2NlbmVfaWQYASABKAkSDgoGbnVtYmVyGAIgASgJEg0KBXRpdGxlGAMgASgJEhMKC3NjcmlwdF9saW5lGAQgASgFEhQKB3NlY29uZHMYBSABKAFIAIgBARInCgVsaW5lcxgGIAMoCzIYLmV2ZXJncmVlbi52MS5TcG9rZW5MaW5lEhAKCGNhcHRpb25zGAcgAygJEiUKBXNob3RzGAggAygLMhYuZXZlcmdyZWVuLnYxLlNob3RQbGFuEiwKCnRyYW5zaXRpb24YCSABKAsyGC5ldmVyZ3JlZW4udjEuVHJhbnNpdGlvbkIKCghfc2Vjb25kcyLsAgoIU2hvdFBsYW4SDwoHc2hvdF9pZBgBIAEoCRIWCg5waWN0dXJlX3Byb21wdBgCIAEoCRIVCg1tb3Rpb25fcHJvbXB0GAMgASgJEg8KB3NlY29uZHMYBCABKAESDAoEY2FzdBgFIAMoCRItCgtmaXJzdF9mcmFtZRgGIAEoDjIYLmV2ZXJncmVlbi52MS5GaXJzdEZyYW1lEiQKBmNhbWVyYRgHIAEoDjIULmV2ZXJncmVlbi52MS5DYW1lcmESEQoEc2VlZBgIIAEoA0gAiAEBEi8KCm9uX2ZhaWx1cmUYCSABKA4yGy5ldmVyZ3JlZW4udjEuT25TaG90RmFpbHVyZRIwCg9waWN0dXJlX29wdGlvbnMYCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ei0KDGNsaXBfb3B0aW9ucxgLIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3RCBwoFX3NlZWQiTwoKU3Bva2VuTGluZRIPCgdsaW5lX2lkGAEgASgJEg8KB3NwZWFrZXIYAiABKAkSDAoEdGV4dBgDIAEoCRIRCglkaXJlY3Rpb24YBCABKAkiSgoKU2hvdFN0YXR1cxIPCgdzaG90X2lkGAEgASgJEisKB291dHB1dHMYAiADKAsyGi5ldmVyZ3JlZW4udjEuT3V0cHV0U3RhdHVzIkoKCkxpbmVTdGF0dXMSDwoHbGluZV9pZBgBIAEoCRIrCgdvdXRwdXRzGAIgAygLMhouZXZlcmdyZWVuLnYxLk91dHB1dFN0YXR1cyJfCgxPdXRwdXRTdGF0dXMSDgoGb3V0cHV0GAEgASgJEigKCGN1cnJlbmN5GAIgASgOMhYuZXZlcmdyZWVuLnYxLkN1cnJlbmN5EhUKDXN0YWxlX2JlY2F1c2UYAyADKAkilQEKCUZpbG1RdW90ZRIUCgdjcmVkaXRzGAEgASgBSACIAQESFgoOcmV1c2VkX2NyZWRpdHMYAiABKAESJgoFaXRlbXMYAyADKAsyFy5ldmVyZ3JlZW4udjEuUXVvdGVJdGVtEg8KB3NlY29uZHMYBCABKAESFQoNcHJvdmlkZXJfZGF5cxgGIAEoBUIKCghfY3JlZGl0cyJ/CglRdW90ZUl0ZW0SDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkSDQoFbW9kZWwYAyABKAkSEAoIcXVhbnRpdHkYBCABKAUSFAoHY3JlZGl0cxgFIAEoAUgAiAEBEg4KBnJldXNlZBgGIAEoCEIKCghfY3JlZGl0cyJjCgpDYXN0TWVtYmVyEgwKBG5hbWUYASABKAkSDgoGYXNzZXRzGAIgAygJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg0KBXZvaWNlGAQgASgJEhMKC3ZvaWNlX2Fzc2V0GAUgASgJIvoCCgxGaWxtU2V0dGluZ3MSFAoMc2NlbmVfcHJlZml4GAEgASgJEg4KBmFzcGVjdBgCIAEoCRIVCg1waWN0dXJlX21vZGVsGAMgASgJEhIKCmNsaXBfbW9kZWwYBCABKAkSFAoMc3BlZWNoX21vZGVsGAUgASgJEg0KBXN0eWxlGAYgASgJEhYKDm5hcnJhdG9yX3ZvaWNlGAcgASgJEhAKCGxhbmd1YWdlGAggASgJEiQKBnRpbWluZxgJIAEoDjIULmV2ZXJncmVlbi52MS5UaW1pbmcSJAoGc3BlZWNoGAogASgOMhQuZXZlcmdyZWVuLnYxLlNwZWVjaBINCgVtdXNpYxgLIAEoCRISCgpjYW5kaWRhdGVzGAwgASgFEiwKCnRyYW5zaXRpb24YDSABKAsyGC5ldmVyZ3JlZW4udjEuVHJhbnNpdGlvbhItCghwcm9maWxlcxgOIAMoCzIbLmV2ZXJncmVlbi52MS5FeHBvcnRQcm9maWxlIrcBCg1FeHBvcnRQcm9maWxlEgwKBG5hbWUYASABKAkSDQoFd2lkdGgYAiABKAUSDgoGaGVpZ2h0GAMgASgFEgsKA2ZwcxgEIAEoBRIeCgNmaXQYBSABKA4yES5ldmVyZ3JlZW4udjEuRml0EhUKDWxvdWRuZXNzX2x1ZnMYBiABKAESKAoIY2FwdGlvbnMYByABKA4yFi5ldmVyZ3JlZW4udjEuQ2FwdGlvbnMSCwoDY3JmGAggASgFIkkKClRyYW5zaXRpb24SKgoEa2luZBgBIAEoDjIcLmV2ZXJncmVlbi52MS5UcmFuc2l0aW9uS2luZBIPCgdzZWNvbmRzGAIgASgBKj8KCUZpbG1TdGF0ZRIaChZGSUxNX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSRklMTV9TVEFURV9QTEFOTkVEEAEqsAEKDFNjcmlwdEZvcm1hdBIdChlTQ1JJUFRfRk9STUFUX1VOU1BFQ0lGSUVEEAASGgoWU0NSSVBUX0ZPUk1BVF9GT1VOVEFJThABEhQKEFNDUklQVF9GT1JNQVRfQVYQAhIaChZTQ1JJUFRfRk9STUFUX0FWX1RBQkxFEAMSGgoWU0NSSVBUX0ZPUk1BVF9NQVJLRE9XThAEEhcKE1NDUklQVF9GT1JNQVRfUExBSU4QBSp6CghDdXJyZW5jeRIYChRDVVJSRU5DWV9VTlNQRUNJRklFRBAAEhQKEENVUlJFTkNZX01JU1NJTkcQARIUChBDVVJSRU5DWV9DVVJSRU5UEAISEgoOQ1VSUkVOQ1lfU1RBTEUQAxIUChBDVVJSRU5DWV9CTE9DS0VEEAQqtwEKDU9uU2hvdEZhaWx1cmUSHwobT05fU0hPVF9GQUlMVVJFX1VOU1BFQ0lGSUVEEAASFwoTT05fU0hPVF9GQUlMVVJFX0FTSxABEhkKFU9OX1NIT1RfRkFJTFVSRV9TVElMTBACEh0KGU9OX1NIT1RfRkFJTFVSRV9MQVNUX0dPT0QQAxIYChRPTl9TSE9UX0ZBSUxVUkVfU0tJUBAEEhgKFE9OX1NIT1RfRkFJTFVSRV9GQUlMEAUqRgoGVGltaW5nEhYKElRJTUlOR19VTlNQRUNJRklFRBAAEhEKDVRJTUlOR19TQ1JJUFQQARIRCg1USU1JTkdfU1BFRUNIEAIqWwoGU3BlZWNoEhYKElNQRUVDSF9VTlNQRUNJRklFRBAAEhQKEFNQRUVDSF9HRU5FUkFURUQQARISCg5TUEVFQ0hfSU5fQ0xJUBACEg8KC1NQRUVDSF9OT05FEAMqdwoKRmlyc3RGcmFtZRIbChdGSVJTVF9GUkFNRV9VTlNQRUNJRklFRBAAEhcKE0ZJUlNUX0ZSQU1FX1BJQ1RVUkUQARIdChlGSVJTVF9GUkFNRV9QUkVWSU9VU19DTElQEAISFAoQRklSU1RfRlJBTUVfTk9ORRADKjMKBkNhbWVyYRIWChJDQU1FUkFfVU5TUEVDSUZJRUQQABIRCg1DQU1FUkFfU1RBVElDEAEqQwoDRml0EhMKD0ZJVF9VTlNQRUNJRklFRBAAEgwKCEZJVF9DUk9QEAESCwoHRklUX1BBRBACEgwKCEZJVF9CTFVSEAMqYQoIQ2FwdGlvbnMSGAoUQ0FQVElPTlNfVU5TUEVDSUZJRUQQABISCg5DQVBUSU9OU19GSUxFUxABEhIKDkNBUFRJT05TX1RSQUNLEAISEwoPQ0FQVElPTlNfQlVSTkVEEAMqgwEKDlRyYW5zaXRpb25LaW5kEh8KG1RSQU5TSVRJT05fS0lORF9VTlNQRUNJRklFRBAAEhcKE1RSQU5TSVRJT05fS0lORF9DVVQQARIcChhUUkFOU0lUSU9OX0tJTkRfRElTU09MVkUQAhIZChVUUkFOU0lUSU9OX0tJTkRfQkxBQ0sQAzKKAwoLRmlsbVNlcnZpY2USSQoIUGxhbkZpbG0SHS5ldmVyZ3JlZW4udjEuUGxhbkZpbG1SZXF1ZXN0Gh4uZXZlcmdyZWVuLnYxLlBsYW5GaWxtUmVzcG9uc2USSQoIRWRpdEZpbG0SHS5ldmVyZ3JlZW4udjEuRWRpdEZpbG1SZXF1ZXN0Gh4uZXZlcmdyZWVuLnYxLkVkaXRGaWxtUmVzcG9uc2USRgoHR2V0RmlsbRIcLmV2ZXJncmVlbi52MS5HZXRGaWxtUmVxdWVzdBodLmV2ZXJncmVlbi52MS5HZXRGaWxtUmVzcG9uc2USTAoJTGlzdEZpbG1zEh4uZXZlcmdyZWVuLnYxLkxpc3RGaWxtc1JlcXVlc3QaHy5ldmVyZ3JlZW4udjEuTGlzdEZpbG1zUmVzcG9uc2USTwoKRGVsZXRlRmlsbRIfLmV2ZXJncmVlbi52MS5EZWxldGVGaWxtUmVxdWVzdBogLmV2ZXJncmVlbi52MS5EZWxldGVGaWxtUmVzcG9uc2ViBnByb3RvMw", [file_evergreen_v1_video, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChdldmVyZ3JlZW4vdjEvZmlsbS5wcm90bxIMZXZlcmdyZWVuLnYxIooCCg9QbGFuRmlsbVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdmaWxtX2lkGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDgoGc2NyaXB0GAQgASgJEioKBmZvcm1hdBgFIAEoDjIaLmV2ZXJncmVlbi52MS5TY3JpcHRGb3JtYXQSLAoIc2V0dGluZ3MYBiABKAsyGi5ldmVyZ3JlZW4udjEuRmlsbVNldHRpbmdzEhUKDXBsYW5fcmV2aXNpb24YCCABKAUSFQoNdmFsaWRhdGVfb25seRgJIAEoCBImCgRjYXN0GAogAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXIieQoQUGxhbkZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SKgoHY2hhbmdlcxgCIAEoCzIZLmV2ZXJncmVlbi52MS5GaWxtQ2hhbmdlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiiwEKD0VkaXRGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSFQoNcGxhbl9yZXZpc2lvbhgDIAEoBRIlCgVlZGl0cxgEIAMoCzIWLmV2ZXJncmVlbi52MS5GaWxtRWRpdBIVCg12YWxpZGF0ZV9vbmx5GAUgASgIInkKEEVkaXRGaWxtUmVzcG9uc2USIAoEZmlsbRgBIAEoCzISLmV2ZXJncmVlbi52MS5GaWxtEioKB2NoYW5nZXMYAiABKAsyGS5ldmVyZ3JlZW4udjEuRmlsbUNoYW5nZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIrEDCghGaWxtRWRpdBIuCghzZXR0aW5ncxgBIAEoCzIaLmV2ZXJncmVlbi52MS5GaWxtU2V0dGluZ3NIABIvCgxpbnNlcnRfc2NlbmUYAiABKAsyFy5ldmVyZ3JlZW4udjEuU2NlbmVQbGFuSAASMAoNcmVwbGFjZV9zY2VuZRgDIAEoCzIXLmV2ZXJncmVlbi52MS5TY2VuZVBsYW5IABIZCg9kZWxldGVfc2NlbmVfaWQYBCABKAlIABItCgptb3ZlX3NjZW5lGAUgASgLMhcuZXZlcmdyZWVuLnYxLlNjZW5lTW92ZUgAEi4KDHJlcGxhY2Vfc2hvdBgGIAEoCzIWLmV2ZXJncmVlbi52MS5TaG90UGxhbkgAEiYKBHJlZG8YByABKAsyFi5ldmVyZ3JlZW4udjEuU2hvdFJlZG9IABIsCgl1c2VfYXNzZXQYCCABKAsyFy5ldmVyZ3JlZW4udjEuU2hvdEFzc2V0SAASKAoEY2FzdBgJIAEoCzIYLmV2ZXJncmVlbi52MS5DYXN0TWVtYmVySAASEAoIYWZ0ZXJfaWQYDyABKAlCBgoEZWRpdCIdCglTY2VuZU1vdmUSEAoIc2NlbmVfaWQYASABKAkiKwoIU2hvdFJlZG8SDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkiTQoJU2hvdEFzc2V0Eg8KB3Nob3RfaWQYASABKAkSDgoGb3V0cHV0GAIgASgJEhAKCHNjZW5lX2lkGAMgASgJEg0KBWFzc2V0GAQgASgJIkwKC0ZpbG1DaGFuZ2VzEg0KBWFkZGVkGAEgAygJEg8KB2NoYW5nZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRIMCgRrZXB0GAQgAygJInMKDkdldEZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1wbGFuX3JldmlzaW9uGAMgASgFEhEKCXNjZW5lX2lkcxgEIAMoCRISCgpwYWdlX3Rva2VuGAUgASgJIkwKD0dldEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInYKEExpc3RGaWxtc1JlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRInCgZzdGF0ZXMYAiADKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YXRlEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIlUKEUxpc3RGaWxtc1Jlc3BvbnNlEicKBWZpbG1zGAEgAygLMhguZXZlcmdyZWVuLnYxLkZpbG1TdGF0dXMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJItUDChBTdGFydEZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXBsYW5fcmV2aXNpb24YBCABKAUSGAoLbWF4X2NyZWRpdHMYBSABKAFIAIgBARIkCgRyZWRvGAYgASgOMhYuZXZlcmdyZWVuLnYxLkZpbG1SZWRvEiUKBWdhdGVzGAcgAygOMhYuZXZlcmdyZWVuLnYxLkZpbG1HYXRlEjQKD29uX3Nob3RfZmFpbHVyZRgIIAEoDjIbLmV2ZXJncmVlbi52MS5PblNob3RGYWlsdXJlEhQKDG1heF9hdHRlbXB0cxgJIAEoBRJAChVvbl91bmtub3duX3N1Ym1pc3Npb24YCiABKA4yIS5ldmVyZ3JlZW4udjEuT25Vbmtub3duU3VibWlzc2lvbhIQCghwcmlvcml0eRgLIAEoBRItCglmaW5pc2hfYnkYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCnN0b3BfYWZ0ZXIYDSABKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YWdlQg4KDF9tYXhfY3JlZGl0cyJOChFTdGFydEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpkBChJBcHByb3ZlRmlsbVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdmaWxtX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIVCg1wbGFuX3JldmlzaW9uGAQgASgFEhgKC21heF9jcmVkaXRzGAUgASgBSACIAQESEAoIcmV2aXNpb24YBiABKANCDgoMX21heF9jcmVkaXRzIlAKE0FwcHJvdmVGaWxtUmVzcG9uc2USIAoEZmlsbRgBIAEoCzISLmV2ZXJncmVlbi52MS5GaWxtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJFChFDYW5jZWxGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSCwoDcnVuGAMgASgFIk8KEkNhbmNlbEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIk8KEURlbGV0ZUZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1kZWxldGVfc2NlbmVzGAMgASgIIiIKEkRlbGV0ZUZpbG1SZXNwb25zZRIMCgRsZWZ0GAEgAygJIuACCgRGaWxtEigKBnN0YXR1cxgBIAEoCzIYLmV2ZXJncmVlbi52MS5GaWxtU3RhdHVzEg0KBXRpdGxlGAIgASgJEiwKCHNldHRpbmdzGAMgASgLMhouZXZlcmdyZWVuLnYxLkZpbG1TZXR0aW5ncxImCgRjYXN0GAQgAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXISJwoGc2NlbmVzGAUgAygLMhcuZXZlcmdyZWVuLnYxLkZpbG1TY2VuZRImCgVxdW90ZRgGIAEoCzIXLmV2ZXJncmVlbi52MS5GaWxtUXVvdGUSFAoMc2NyaXB0X2Fzc2V0GAcgASgJEjEKDXNjcmlwdF9mb3JtYXQYCCABKA4yGi5ldmVyZ3JlZW4udjEuU2NyaXB0Rm9ybWF0Ei8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKTBQoKRmlsbVN0YXR1cxISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSCwoDcnVuGAMgASgFEiYKBXN0YXRlGAUgASgOMhcuZXZlcmdyZWVuLnYxLkZpbG1TdGF0ZRImCgVzdGFnZRgGIAEoDjIXLmV2ZXJncmVlbi52MS5GaWxtU3RhZ2USJAoEZ2F0ZRgHIAEoDjIWLmV2ZXJncmVlbi52MS5GaWxtR2F0ZRIQCghyZXZpc2lvbhgIIAEoAxIVCg1wbGFuX3JldmlzaW9uGAkgASgFEigKBmltYWdlcxgLIAEoCzIYLmV2ZXJncmVlbi52MS5GaWxtQ291bnRzEigKBnNwZWVjaBgMIAEoCzIYLmV2ZXJncmVlbi52MS5GaWxtQ291bnRzEicKBWNsaXBzGA0gASgLMhguZXZlcmdyZWVuLnYxLkZpbG1Db3VudHMSEwoLbWF4X2NyZWRpdHMYDyABKAESGAoQcmVzZXJ2ZWRfY3JlZGl0cxgQIAEoARIVCg1zcGVudF9jcmVkaXRzGBEgASgBEisKCHRyb3VibGVzGBMgAygLMhkuZXZlcmdyZWVuLnYxLlNob3RUcm91YmxlEhUKDXRyb3VibGVfY291bnQYGSABKAUSJQoFZXJyb3IYFiABKAsyFi5ldmVyZ3JlZW4udjEuSm9iRXJyb3ISLAoIZW5kX3RpbWUYGCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKCHdhcm5pbmdzGBUgAygLMhUuZXZlcmdyZWVuLnYxLldhcm5pbmcSLwoLdXBkYXRlX3RpbWUYFyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIloKCkZpbG1Db3VudHMSDQoFdG90YWwYASABKAUSDgoGcmV1c2VkGAIgASgFEgwKBGRvbmUYAyABKAUSDwoHcnVubmluZxgEIAEoBRIOCgZmYWlsZWQYBSABKAUiZQoLU2hvdFRyb3VibGUSDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkSDgoGam9iX2lkGAMgASgJEiUKBWVycm9yGAQgASgLMhYuZXZlcmdyZWVuLnYxLkpvYkVycm9yIoUBCglGaWxtU2NlbmUSJgoFc2NlbmUYASABKAsyFy5ldmVyZ3JlZW4udjEuU2NlbmVQbGFuEicKBXNob3RzGAIgAygLMhguZXZlcmdyZWVuLnYxLlNob3RTdGF0dXMSJwoFbGluZXMYAyADKAsyGC5ldmVyZ3JlZW4udjEuTGluZVN0YXR1cyKDAgoJU2NlbmVQbGFuEhAKCHNjZW5lX2lkGAEgASgJEg4KBm51bWJlchgCIAEoCRINCgV0aXRsZRgDIAEoCRITCgtzY3JpcHRfbGluZRgEIAEoBRIUCgdzZWNvbmRzGAUgASgBSACIAQESJwoFbGluZXMYBiADKAsyGC5ldmVyZ3JlZW4udjEuU3Bva2VuTGluZRIQCghjYXB0aW9ucxgHIAMoCRIlCgVzaG90cxgIIAMoCzIWLmV2ZXJncmVlbi52MS5TaG90UGxhbhIsCgp0cmFuc2l0aW9uGAkgASgLMhguZXZlcmdyZWVuLnYxLlRyYW5zaXRpb25CCgoIX3NlY29uZHMi7AIKCFNob3RQbGFuEg8KB3Nob3RfaWQYASABKAkSFgoOcGljdHVyZV9wcm9tcHQYAiABKAkSFQoNbW90aW9uX3Byb21wdBgDIAEoCRIPCgdzZWNvbmRzGAQgASgBEgwKBGNhc3QYBSADKAkSLQoLZmlyc3RfZnJhbWUYBiABKA4yGC5ldmVyZ3JlZW4udjEuRmlyc3RGcmFtZRIkCgZjYW1lcmEYByABKA4yFC5ldmVyZ3JlZW4udjEuQ2FtZXJhEhEKBHNlZWQYCCABKANIAIgBARIvCgpvbl9mYWlsdXJlGAkgASgOMhsuZXZlcmdyZWVuLnYxLk9uU2hvdEZhaWx1cmUSMAoPcGljdHVyZV9vcHRpb25zGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBItCgxjbGlwX29wdGlvbnMYCyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0QgcKBV9zZWVkIk8KClNwb2tlbkxpbmUSDwoHbGluZV9pZBgBIAEoCRIPCgdzcGVha2VyGAIgASgJEgwKBHRleHQYAyABKAkSEQoJZGlyZWN0aW9uGAQgASgJIkoKClNob3RTdGF0dXMSDwoHc2hvdF9pZBgBIAEoCRIrCgdvdXRwdXRzGAIgAygLMhouZXZlcmdyZWVuLnYxLk91dHB1dFN0YXR1cyJKCgpMaW5lU3RhdHVzEg8KB2xpbmVfaWQYASABKAkSKwoHb3V0cHV0cxgCIAMoCzIaLmV2ZXJncmVlbi52MS5PdXRwdXRTdGF0dXMi+wEKDE91dHB1dFN0YXR1cxIOCgZvdXRwdXQYASABKAkSKAoIY3VycmVuY3kYAiABKA4yFi5ldmVyZ3JlZW4udjEuQ3VycmVuY3kSFQoNc3RhbGVfYmVjYXVzZRgDIAMoCRIOCgZkaWdlc3QYBCABKAkSEAoIc2NlbmVfaWQYBSABKAkSDQoFYXNzZXQYBiABKAkSDgoGam9iX2lkGAcgASgJEgwKBHRha2UYCCABKAUSFAoHc2Vjb25kcxgKIAEoAUgAiAEBEikKCWpvYl9zdGF0ZRgLIAEoDjIWLmV2ZXJncmVlbi52MS5Kb2JTdGF0ZUIKCghfc2Vjb25kcyKVAQoJRmlsbVF1b3RlEhQKB2NyZWRpdHMYASABKAFIAIgBARIWCg5yZXVzZWRfY3JlZGl0cxgCIAEoARImCgVpdGVtcxgDIAMoCzIXLmV2ZXJncmVlbi52MS5RdW90ZUl0ZW0SDwoHc2Vjb25kcxgEIAEoARIVCg1wcm92aWRlcl9kYXlzGAYgASgFQgoKCF9jcmVkaXRzIn8KCVF1b3RlSXRlbRIPCgdzaG90X2lkGAEgASgJEg4KBm91dHB1dBgCIAEoCRINCgVtb2RlbBgDIAEoCRIQCghxdWFudGl0eRgEIAEoBRIUCgdjcmVkaXRzGAUgASgBSACIAQESDgoGcmV1c2VkGAYgASgIQgoKCF9jcmVkaXRzImMKCkNhc3RNZW1iZXISDAoEbmFtZRgBIAEoCRIOCgZhc3NldHMYAiADKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSDQoFdm9pY2UYBCABKAkSEwoLdm9pY2VfYXNzZXQYBSABKAki+gIKDEZpbG1TZXR0aW5ncxIUCgxzY2VuZV9wcmVmaXgYASABKAkSDgoGYXNwZWN0GAIgASgJEhUKDXBpY3R1cmVfbW9kZWwYAyABKAkSEgoKY2xpcF9tb2RlbBgEIAEoCRIUCgxzcGVlY2hfbW9kZWwYBSABKAkSDQoFc3R5bGUYBiABKAkSFgoObmFycmF0b3Jfdm9pY2UYByABKAkSEAoIbGFuZ3VhZ2UYCCABKAkSJAoGdGltaW5nGAkgASgOMhQuZXZlcmdyZWVuLnYxLlRpbWluZxIkCgZzcGVlY2gYCiABKA4yFC5ldmVyZ3JlZW4udjEuU3BlZWNoEg0KBW11c2ljGAsgASgJEhIKCmNhbmRpZGF0ZXMYDCABKAUSLAoKdHJhbnNpdGlvbhgNIAEoCzIYLmV2ZXJncmVlbi52MS5UcmFuc2l0aW9uEi0KCHByb2ZpbGVzGA4gAygLMhsuZXZlcmdyZWVuLnYxLkV4cG9ydFByb2ZpbGUitwEKDUV4cG9ydFByb2ZpbGUSDAoEbmFtZRgBIAEoCRINCgV3aWR0aBgCIAEoBRIOCgZoZWlnaHQYAyABKAUSCwoDZnBzGAQgASgFEh4KA2ZpdBgFIAEoDjIRLmV2ZXJncmVlbi52MS5GaXQSFQoNbG91ZG5lc3NfbHVmcxgGIAEoARIoCghjYXB0aW9ucxgHIAEoDjIWLmV2ZXJncmVlbi52MS5DYXB0aW9ucxILCgNjcmYYCCABKAUiSQoKVHJhbnNpdGlvbhIqCgRraW5kGAEgASgOMhwuZXZlcmdyZWVuLnYxLlRyYW5zaXRpb25LaW5kEg8KB3NlY29uZHMYAiABKAEq/wEKCUZpbG1TdGF0ZRIaChZGSUxNX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSRklMTV9TVEFURV9QTEFOTkVEEAESFgoSRklMTV9TVEFURV9SVU5OSU5HEAISIAocRklMTV9TVEFURV9BV0FJVElOR19BUFBST1ZBTBADEh4KGkZJTE1fU1RBVEVfTkVFRFNfQVRURU5USU9OEAQSGQoVRklMTV9TVEFURV9DQU5DRUxMSU5HEAUSGAoURklMTV9TVEFURV9TVUNDRUVERUQQBhIVChFGSUxNX1NUQVRFX0ZBSUxFRBAHEhgKFEZJTE1fU1RBVEVfQ0FOQ0VMTEVEEAgqWAoJRmlsbVN0YWdlEhoKFkZJTE1fU1RBR0VfVU5TUEVDSUZJRUQQABIZChVGSUxNX1NUQUdFX1NUT1JZQk9BUkQQARIUChBGSUxNX1NUQUdFX0NMSVBTEAIqPwoIRmlsbUdhdGUSGQoVRklMTV9HQVRFX1VOU1BFQ0lGSUVEEAASGAoURklMTV9HQVRFX1NUT1JZQk9BUkQQASpyCghGaWxtUmVkbxIZChVGSUxNX1JFRE9fVU5TUEVDSUZJRUQQABIVChFGSUxNX1JFRE9fQ0hBTkdFRBABEh0KGUZJTE1fUkVET19DT05URU5UX0NIQU5HRUQQAhIVChFGSUxNX1JFRE9fTUlTU0lORxADKrABCgxTY3JpcHRGb3JtYXQSHQoZU0NSSVBUX0ZPUk1BVF9VTlNQRUNJRklFRBAAEhoKFlNDUklQVF9GT1JNQVRfRk9VTlRBSU4QARIUChBTQ1JJUFRfRk9STUFUX0FWEAISGgoWU0NSSVBUX0ZPUk1BVF9BVl9UQUJMRRADEhoKFlNDUklQVF9GT1JNQVRfTUFSS0RPV04QBBIXChNTQ1JJUFRfRk9STUFUX1BMQUlOEAUqegoIQ3VycmVuY3kSGAoUQ1VSUkVOQ1lfVU5TUEVDSUZJRUQQABIUChBDVVJSRU5DWV9NSVNTSU5HEAESFAoQQ1VSUkVOQ1lfQ1VSUkVOVBACEhIKDkNVUlJFTkNZX1NUQUxFEAMSFAoQQ1VSUkVOQ1lfQkxPQ0tFRBAEKrcBCg1PblNob3RGYWlsdXJlEh8KG09OX1NIT1RfRkFJTFVSRV9VTlNQRUNJRklFRBAAEhcKE09OX1NIT1RfRkFJTFVSRV9BU0sQARIZChVPTl9TSE9UX0ZBSUxVUkVfU1RJTEwQAhIdChlPTl9TSE9UX0ZBSUxVUkVfTEFTVF9HT09EEAMSGAoUT05fU0hPVF9GQUlMVVJFX1NLSVAQBBIYChRPTl9TSE9UX0ZBSUxVUkVfRkFJTBAFKkYKBlRpbWluZxIWChJUSU1JTkdfVU5TUEVDSUZJRUQQABIRCg1USU1JTkdfU0NSSVBUEAESEQoNVElNSU5HX1NQRUVDSBACKlsKBlNwZWVjaBIWChJTUEVFQ0hfVU5TUEVDSUZJRUQQABIUChBTUEVFQ0hfR0VORVJBVEVEEAESEgoOU1BFRUNIX0lOX0NMSVAQAhIPCgtTUEVFQ0hfTk9ORRADKncKCkZpcnN0RnJhbWUSGwoXRklSU1RfRlJBTUVfVU5TUEVDSUZJRUQQABIXChNGSVJTVF9GUkFNRV9QSUNUVVJFEAESHQoZRklSU1RfRlJBTUVfUFJFVklPVVNfQ0xJUBACEhQKEEZJUlNUX0ZSQU1FX05PTkUQAyozCgZDYW1lcmESFgoSQ0FNRVJBX1VOU1BFQ0lGSUVEEAASEQoNQ0FNRVJBX1NUQVRJQxABKkMKA0ZpdBITCg9GSVRfVU5TUEVDSUZJRUQQABIMCghGSVRfQ1JPUBABEgsKB0ZJVF9QQUQQAhIMCghGSVRfQkxVUhADKmEKCENhcHRpb25zEhgKFENBUFRJT05TX1VOU1BFQ0lGSUVEEAASEgoOQ0FQVElPTlNfRklMRVMQARISCg5DQVBUSU9OU19UUkFDSxACEhMKD0NBUFRJT05TX0JVUk5FRBADKoMBCg5UcmFuc2l0aW9uS2luZBIfChtUUkFOU0lUSU9OX0tJTkRfVU5TUEVDSUZJRUQQABIXChNUUkFOU0lUSU9OX0tJTkRfQ1VUEAESHAoYVFJBTlNJVElPTl9LSU5EX0RJU1NPTFZFEAISGQoVVFJBTlNJVElPTl9LSU5EX0JMQUNLEAMy/QQKC0ZpbG1TZXJ2aWNlEkkKCFBsYW5GaWxtEh0uZXZlcmdyZWVuLnYxLlBsYW5GaWxtUmVxdWVzdBoeLmV2ZXJncmVlbi52MS5QbGFuRmlsbVJlc3BvbnNlEkkKCEVkaXRGaWxtEh0uZXZlcmdyZWVuLnYxLkVkaXRGaWxtUmVxdWVzdBoeLmV2ZXJncmVlbi52MS5FZGl0RmlsbVJlc3BvbnNlEkYKB0dldEZpbG0SHC5ldmVyZ3JlZW4udjEuR2V0RmlsbVJlcXVlc3QaHS5ldmVyZ3JlZW4udjEuR2V0RmlsbVJlc3BvbnNlEkwKCUxpc3RGaWxtcxIeLmV2ZXJncmVlbi52MS5MaXN0RmlsbXNSZXF1ZXN0Gh8uZXZlcmdyZWVuLnYxLkxpc3RGaWxtc1Jlc3BvbnNlEkwKCVN0YXJ0RmlsbRIeLmV2ZXJncmVlbi52MS5TdGFydEZpbG1SZXF1ZXN0Gh8uZXZlcmdyZWVuLnYxLlN0YXJ0RmlsbVJlc3BvbnNlElIKC0FwcHJvdmVGaWxtEiAuZXZlcmdyZWVuLnYxLkFwcHJvdmVGaWxtUmVxdWVzdBohLmV2ZXJncmVlbi52MS5BcHByb3ZlRmlsbVJlc3BvbnNlEk8KCkNhbmNlbEZpbG0SHy5ldmVyZ3JlZW4udjEuQ2FuY2VsRmlsbVJlcXVlc3QaIC5ldmVyZ3JlZW4udjEuQ2FuY2VsRmlsbVJlc3BvbnNlEk8KCkRlbGV0ZUZpbG0SHy5ldmVyZ3JlZW4udjEuRGVsZXRlRmlsbVJlcXVlc3QaIC5ldmVyZ3JlZW4udjEuRGVsZXRlRmlsbVJlc3BvbnNlYgZwcm90bzM", [file_evergreen_v1_video, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Request for `PlanFilm`: a script and what it does not say by itself.
@@ -601,6 +601,287 @@ export const ListFilmsResponseSchema: GenMessage<ListFilmsResponse> = /*@__PURE_
   messageDesc(file_evergreen_v1_film, 12);
 
 /**
+ * Request for `StartFilm`.
+ *
+ * @generated from message evergreen.v1.StartFilmRequest
+ */
+export type StartFilmRequest = Message<"evergreen.v1.StartFilmRequest"> & {
+  /**
+   * The project. Required.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * The film. Required.
+   *
+   * @generated from field: string film_id = 2;
+   */
+  filmId: string;
+
+  /**
+   * The caller's own id of this request, 1 to 128 characters of `A-Za-z0-9._:-`. Required. A UUID works well.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+
+  /**
+   * The plan that is approved, by its revision; it must be the newest. Required.
+   *
+   * @generated from field: int32 plan_revision = 4;
+   */
+  planRevision: number;
+
+  /**
+   * The most that the whole run may cost, in credits, at least the film's quote. Required; 0 is a sum too, enough for a
+   * run in which everything is reused.
+   *
+   * @generated from field: optional double max_credits = 5;
+   */
+  maxCredits?: number | undefined;
+
+  /**
+   * What is made anew. Default `CHANGED`.
+   *
+   * @generated from field: evergreen.v1.FilmRedo redo = 6;
+   */
+  redo: FilmRedo;
+
+  /**
+   * Where the run waits for approval.
+   *
+   * @generated from field: repeated evergreen.v1.FilmGate gates = 7;
+   */
+  gates: FilmGate[];
+
+  /**
+   * What becomes of an output that could not be made, unless its shot says. Default `ASK`.
+   *
+   * @generated from field: evergreen.v1.OnShotFailure on_shot_failure = 8;
+   */
+  onShotFailure: OnShotFailure;
+
+  /**
+   * How many attempts each job has, 1 to 10. Default 1.
+   *
+   * @generated from field: int32 max_attempts = 9;
+   */
+  maxAttempts: number;
+
+  /**
+   * As in `GenerateVideoRequest`, for each job.
+   *
+   * @generated from field: evergreen.v1.OnUnknownSubmission on_unknown_submission = 10;
+   */
+  onUnknownSubmission: OnUnknownSubmission;
+
+  /**
+   * As in `GenerateVideoRequest`, for each job; -100 to 100.
+   *
+   * @generated from field: int32 priority = 11;
+   */
+  priority: number;
+
+  /**
+   * When the run ends with `FILM_EXPIRED` if it is not over, also while it waits for people. Default: never.
+   *
+   * @generated from field: google.protobuf.Timestamp finish_by = 12;
+   */
+  finishBy?: Timestamp | undefined;
+
+  /**
+   * The stage after which the run ends. Required: `STORYBOARD` or `CLIPS`.
+   *
+   * @generated from field: evergreen.v1.FilmStage stop_after = 13;
+   */
+  stopAfter: FilmStage;
+};
+
+/**
+ * Describes the message evergreen.v1.StartFilmRequest.
+ * Use `create(StartFilmRequestSchema)` to create a new message.
+ */
+export const StartFilmRequestSchema: GenMessage<StartFilmRequest> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_film, 13);
+
+/**
+ * Response of `StartFilm`.
+ *
+ * @generated from message evergreen.v1.StartFilmResponse
+ */
+export type StartFilmResponse = Message<"evergreen.v1.StartFilmResponse"> & {
+  /**
+   * The film with the run. Of a large one only the first scenes; see `next_page_token`.
+   *
+   * @generated from field: evergreen.v1.Film film = 1;
+   */
+  film?: Film | undefined;
+
+  /**
+   * The `page_token` with which `GetFilm` continues. Empty: `film` is complete.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message evergreen.v1.StartFilmResponse.
+ * Use `create(StartFilmResponseSchema)` to create a new message.
+ */
+export const StartFilmResponseSchema: GenMessage<StartFilmResponse> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_film, 14);
+
+/**
+ * Request for `ApproveFilm`.
+ *
+ * @generated from message evergreen.v1.ApproveFilmRequest
+ */
+export type ApproveFilmRequest = Message<"evergreen.v1.ApproveFilmRequest"> & {
+  /**
+   * The project. Required.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * The film. Required.
+   *
+   * @generated from field: string film_id = 2;
+   */
+  filmId: string;
+
+  /**
+   * The run. Required.
+   *
+   * @generated from field: int32 run = 3;
+   */
+  run: number;
+
+  /**
+   * The plan that is approved, by its revision; it must be the newest. Required.
+   *
+   * @generated from field: int32 plan_revision = 4;
+   */
+  planRevision: number;
+
+  /**
+   * The most that the whole run may cost, in credits, with what it has cost by now. Required.
+   *
+   * @generated from field: optional double max_credits = 5;
+   */
+  maxCredits?: number | undefined;
+
+  /**
+   * `FilmStatus.revision` as it was read while the run waited. Required.
+   *
+   * @generated from field: int64 revision = 6;
+   */
+  revision: bigint;
+};
+
+/**
+ * Describes the message evergreen.v1.ApproveFilmRequest.
+ * Use `create(ApproveFilmRequestSchema)` to create a new message.
+ */
+export const ApproveFilmRequestSchema: GenMessage<ApproveFilmRequest> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_film, 15);
+
+/**
+ * Response of `ApproveFilm`.
+ *
+ * @generated from message evergreen.v1.ApproveFilmResponse
+ */
+export type ApproveFilmResponse = Message<"evergreen.v1.ApproveFilmResponse"> & {
+  /**
+   * The film with the run. Of a large one only the first scenes; see `next_page_token`.
+   *
+   * @generated from field: evergreen.v1.Film film = 1;
+   */
+  film?: Film | undefined;
+
+  /**
+   * The `page_token` with which `GetFilm` continues. Empty: `film` is complete.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message evergreen.v1.ApproveFilmResponse.
+ * Use `create(ApproveFilmResponseSchema)` to create a new message.
+ */
+export const ApproveFilmResponseSchema: GenMessage<ApproveFilmResponse> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_film, 16);
+
+/**
+ * Request for `CancelFilm`.
+ *
+ * @generated from message evergreen.v1.CancelFilmRequest
+ */
+export type CancelFilmRequest = Message<"evergreen.v1.CancelFilmRequest"> & {
+  /**
+   * The project. Required.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * The film. Required.
+   *
+   * @generated from field: string film_id = 2;
+   */
+  filmId: string;
+
+  /**
+   * The run. Required.
+   *
+   * @generated from field: int32 run = 3;
+   */
+  run: number;
+};
+
+/**
+ * Describes the message evergreen.v1.CancelFilmRequest.
+ * Use `create(CancelFilmRequestSchema)` to create a new message.
+ */
+export const CancelFilmRequestSchema: GenMessage<CancelFilmRequest> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_film, 17);
+
+/**
+ * Response of `CancelFilm`.
+ *
+ * @generated from message evergreen.v1.CancelFilmResponse
+ */
+export type CancelFilmResponse = Message<"evergreen.v1.CancelFilmResponse"> & {
+  /**
+   * The film with the run. Of a large one only the first scenes; see `next_page_token`.
+   *
+   * @generated from field: evergreen.v1.Film film = 1;
+   */
+  film?: Film | undefined;
+
+  /**
+   * The `page_token` with which `GetFilm` continues. Empty: `film` is complete.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message evergreen.v1.CancelFilmResponse.
+ * Use `create(CancelFilmResponseSchema)` to create a new message.
+ */
+export const CancelFilmResponseSchema: GenMessage<CancelFilmResponse> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_film, 18);
+
+/**
  * Request for `DeleteFilm`.
  *
  * @generated from message evergreen.v1.DeleteFilmRequest
@@ -633,7 +914,7 @@ export type DeleteFilmRequest = Message<"evergreen.v1.DeleteFilmRequest"> & {
  * Use `create(DeleteFilmRequestSchema)` to create a new message.
  */
 export const DeleteFilmRequestSchema: GenMessage<DeleteFilmRequest> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 13);
+  messageDesc(file_evergreen_v1_film, 19);
 
 /**
  * Response of `DeleteFilm`.
@@ -654,7 +935,7 @@ export type DeleteFilmResponse = Message<"evergreen.v1.DeleteFilmResponse"> & {
  * Use `create(DeleteFilmResponseSchema)` to create a new message.
  */
 export const DeleteFilmResponseSchema: GenMessage<DeleteFilmResponse> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 14);
+  messageDesc(file_evergreen_v1_film, 20);
 
 /**
  * A film, as it is planned.
@@ -732,7 +1013,7 @@ export type Film = Message<"evergreen.v1.Film"> & {
  * Use `create(FilmSchema)` to create a new message.
  */
 export const FilmSchema: GenMessage<Film> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 15);
+  messageDesc(file_evergreen_v1_film, 21);
 
 /**
  * How far a film is.
@@ -755,11 +1036,39 @@ export type FilmStatus = Message<"evergreen.v1.FilmStatus"> & {
   filmId: string;
 
   /**
-   * The film's state. Never `UNSPECIFIED`.
+   * The number of its newest run, from 1; 0: it had none, and all fields about the run are empty.
+   *
+   * @generated from field: int32 run = 3;
+   */
+  run: number;
+
+  /**
+   * The film's state: that of its newest run. Never `UNSPECIFIED`.
    *
    * @generated from field: evergreen.v1.FilmState state = 5;
    */
   state: FilmState;
+
+  /**
+   * How far the run is.
+   *
+   * @generated from field: evergreen.v1.FilmStage stage = 6;
+   */
+  stage: FilmStage;
+
+  /**
+   * The gate at which the run waits for approval, in `AWAITING_APPROVAL`.
+   *
+   * @generated from field: evergreen.v1.FilmGate gate = 7;
+   */
+  gate: FilmGate;
+
+  /**
+   * Counts the changes of the run that callers can see. `ApproveFilm` names it.
+   *
+   * @generated from field: int64 revision = 8;
+   */
+  revision: bigint;
 
   /**
    * The revision of the plan, from 1: of the newest, or of the one that was asked for. With `validate_only` that of
@@ -770,7 +1079,79 @@ export type FilmStatus = Message<"evergreen.v1.FilmStatus"> & {
   planRevision: number;
 
   /**
-   * What of the plan is not as the script or the settings say, at most 100. `code` is one of a set that may grow:
+   * The pictures of the plan, and how the newest run is with them. Not in lists.
+   *
+   * @generated from field: evergreen.v1.FilmCounts images = 11;
+   */
+  images?: FilmCounts | undefined;
+
+  /**
+   * The same for speech.
+   *
+   * @generated from field: evergreen.v1.FilmCounts speech = 12;
+   */
+  speech?: FilmCounts | undefined;
+
+  /**
+   * The same for clips.
+   *
+   * @generated from field: evergreen.v1.FilmCounts clips = 13;
+   */
+  clips?: FilmCounts | undefined;
+
+  /**
+   * The sum that was approved for the run, in credits.
+   *
+   * @generated from field: double max_credits = 15;
+   */
+  maxCredits: number;
+
+  /**
+   * What the run has reserved, in credits: what it holds for jobs to come, and what its jobs under way may still cost.
+   *
+   * @generated from field: double reserved_credits = 16;
+   */
+  reservedCredits: number;
+
+  /**
+   * What its jobs have cost, in credits, as `GetAccount` counts.
+   *
+   * @generated from field: double spent_credits = 17;
+   */
+  spentCredits: number;
+
+  /**
+   * What somebody must decide about, in `NEEDS_ATTENTION`; the first 20, none in lists. A job in `NEEDS_ATTENTION` is
+   * resolved by `ResolveSubmission`; all else by edits, `ApproveFilm` or `CancelFilm`.
+   *
+   * @generated from field: repeated evergreen.v1.ShotTrouble troubles = 19;
+   */
+  troubles: ShotTrouble[];
+
+  /**
+   * How many there are in all.
+   *
+   * @generated from field: int32 trouble_count = 25;
+   */
+  troubleCount: number;
+
+  /**
+   * Why the run failed, or asks: `FILM_EXPIRED`, `SHOT_FAILED`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`.
+   *
+   * @generated from field: evergreen.v1.JobError error = 22;
+   */
+  error?: JobError | undefined;
+
+  /**
+   * When the run ended.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 24;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * What of the plan is not as the script or the settings say, and what the run waits or has waited for, at most 100.
+   * `code` is one of a set that may grow:
    *
    * * `PROMPT_SHORTENED`: a prompt is longer than its model takes, and was cut at the end of a sentence.
    * * `REFERENCES_DROPPED`: a shot shows more pictures of the cast than its model takes.
@@ -779,6 +1160,8 @@ export type FilmStatus = Message<"evergreen.v1.FilmStatus"> & {
    * * `DAILY_LIMIT`: the film takes several days, by what the provider makes in a day.
    * * `SETTING_REFUSED`: since the plan was made, a model is no longer offered, or no longer takes what the settings
    *   say. Until an edit changes that, there is no quote, and the currency of outputs is not known.
+   * * `STORAGE_UNAVAILABLE`, `QUEUE_FULL`, `SCENE_BUSY`, `STEP_FAILED`: the run waits for this, or has; it goes on by
+   *   itself.
    *
    * @generated from field: repeated evergreen.v1.Warning warnings = 21;
    */
@@ -797,7 +1180,98 @@ export type FilmStatus = Message<"evergreen.v1.FilmStatus"> & {
  * Use `create(FilmStatusSchema)` to create a new message.
  */
 export const FilmStatusSchema: GenMessage<FilmStatus> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 16);
+  messageDesc(file_evergreen_v1_film, 22);
+
+/**
+ * How far a run is with the outputs of one kind.
+ *
+ * @generated from message evergreen.v1.FilmCounts
+ */
+export type FilmCounts = Message<"evergreen.v1.FilmCounts"> & {
+  /**
+   * How many the plan has, without those for which the caller chose a file.
+   *
+   * @generated from field: int32 total = 1;
+   */
+  total: number;
+
+  /**
+   * How many exist from before the run.
+   *
+   * @generated from field: int32 reused = 2;
+   */
+  reused: number;
+
+  /**
+   * How many the run has made.
+   *
+   * @generated from field: int32 done = 3;
+   */
+  done: number;
+
+  /**
+   * How many have a job that is under way.
+   *
+   * @generated from field: int32 running = 4;
+   */
+  running: number;
+
+  /**
+   * How many do not exist since their newest job failed.
+   *
+   * @generated from field: int32 failed = 5;
+   */
+  failed: number;
+};
+
+/**
+ * Describes the message evergreen.v1.FilmCounts.
+ * Use `create(FilmCountsSchema)` to create a new message.
+ */
+export const FilmCountsSchema: GenMessage<FilmCounts> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_film, 23);
+
+/**
+ * An output that somebody must decide about.
+ *
+ * @generated from message evergreen.v1.ShotTrouble
+ */
+export type ShotTrouble = Message<"evergreen.v1.ShotTrouble"> & {
+  /**
+   * The shot, or the spoken line.
+   *
+   * @generated from field: string shot_id = 1;
+   */
+  shotId: string;
+
+  /**
+   * `picture`, `clip` or `speech`.
+   *
+   * @generated from field: string output = 2;
+   */
+  output: string;
+
+  /**
+   * Its job. Empty if it has none, since what it is made from is not there.
+   *
+   * @generated from field: string job_id = 3;
+   */
+  jobId: string;
+
+  /**
+   * What is wrong.
+   *
+   * @generated from field: evergreen.v1.JobError error = 4;
+   */
+  error?: JobError | undefined;
+};
+
+/**
+ * Describes the message evergreen.v1.ShotTrouble.
+ * Use `create(ShotTroubleSchema)` to create a new message.
+ */
+export const ShotTroubleSchema: GenMessage<ShotTrouble> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_film, 24);
 
 /**
  * A scene of a plan, and what exists for it.
@@ -832,7 +1306,7 @@ export type FilmScene = Message<"evergreen.v1.FilmScene"> & {
  * Use `create(FilmSceneSchema)` to create a new message.
  */
 export const FilmSceneSchema: GenMessage<FilmScene> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 17);
+  messageDesc(file_evergreen_v1_film, 25);
 
 /**
  * A scene as planned.
@@ -910,7 +1384,7 @@ export type ScenePlan = Message<"evergreen.v1.ScenePlan"> & {
  * Use `create(ScenePlanSchema)` to create a new message.
  */
 export const ScenePlanSchema: GenMessage<ScenePlan> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 18);
+  messageDesc(file_evergreen_v1_film, 26);
 
 /**
  * A shot as planned: one picture and one clip.
@@ -1002,7 +1476,7 @@ export type ShotPlan = Message<"evergreen.v1.ShotPlan"> & {
  * Use `create(ShotPlanSchema)` to create a new message.
  */
 export const ShotPlanSchema: GenMessage<ShotPlan> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 19);
+  messageDesc(file_evergreen_v1_film, 27);
 
 /**
  * What is spoken at once.
@@ -1044,7 +1518,7 @@ export type SpokenLine = Message<"evergreen.v1.SpokenLine"> & {
  * Use `create(SpokenLineSchema)` to create a new message.
  */
 export const SpokenLineSchema: GenMessage<SpokenLine> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 20);
+  messageDesc(file_evergreen_v1_film, 28);
 
 /**
  * What exists for a shot.
@@ -1072,7 +1546,7 @@ export type ShotStatus = Message<"evergreen.v1.ShotStatus"> & {
  * Use `create(ShotStatusSchema)` to create a new message.
  */
 export const ShotStatusSchema: GenMessage<ShotStatus> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 21);
+  messageDesc(file_evergreen_v1_film, 29);
 
 /**
  * What exists for a spoken line.
@@ -1100,7 +1574,7 @@ export type LineStatus = Message<"evergreen.v1.LineStatus"> & {
  * Use `create(LineStatusSchema)` to create a new message.
  */
 export const LineStatusSchema: GenMessage<LineStatus> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 22);
+  messageDesc(file_evergreen_v1_film, 30);
 
 /**
  * What exists of one output, and how it stands to the plan.
@@ -1129,6 +1603,55 @@ export type OutputStatus = Message<"evergreen.v1.OutputStatus"> & {
    * @generated from field: repeated string stale_because = 3;
    */
   staleBecause: string[];
+
+  /**
+   * Names what the file was made from, take for take: a hash of its request. Empty as long as there is no file.
+   *
+   * @generated from field: string digest = 4;
+   */
+  digest: string;
+
+  /**
+   * The scene that has the file.
+   *
+   * @generated from field: string scene_id = 5;
+   */
+  sceneId: string;
+
+  /**
+   * The path of the newest file in that scene, such as `videos/…mp4`. Empty as long as there is none.
+   *
+   * @generated from field: string asset = 6;
+   */
+  asset: string;
+
+  /**
+   * The newest job for the output. Empty if there was none, or it is no longer kept.
+   *
+   * @generated from field: string job_id = 7;
+   */
+  jobId: string;
+
+  /**
+   * The file's take, from 1: how often it was tried with the same request.
+   *
+   * @generated from field: int32 take = 8;
+   */
+  take: number;
+
+  /**
+   * The measured length of the file, of speech and clips.
+   *
+   * @generated from field: optional double seconds = 10;
+   */
+  seconds?: number | undefined;
+
+  /**
+   * The state of `job_id`.
+   *
+   * @generated from field: evergreen.v1.JobState job_state = 11;
+   */
+  jobState: JobState;
 };
 
 /**
@@ -1136,7 +1659,7 @@ export type OutputStatus = Message<"evergreen.v1.OutputStatus"> & {
  * Use `create(OutputStatusSchema)` to create a new message.
  */
 export const OutputStatusSchema: GenMessage<OutputStatus> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 23);
+  messageDesc(file_evergreen_v1_film, 31);
 
 /**
  * What it costs to make a plan.
@@ -1187,7 +1710,7 @@ export type FilmQuote = Message<"evergreen.v1.FilmQuote"> & {
  * Use `create(FilmQuoteSchema)` to create a new message.
  */
 export const FilmQuoteSchema: GenMessage<FilmQuote> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 24);
+  messageDesc(file_evergreen_v1_film, 32);
 
 /**
  * What one output costs.
@@ -1243,7 +1766,7 @@ export type QuoteItem = Message<"evergreen.v1.QuoteItem"> & {
  * Use `create(QuoteItemSchema)` to create a new message.
  */
 export const QuoteItemSchema: GenMessage<QuoteItem> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 25);
+  messageDesc(file_evergreen_v1_film, 33);
 
 /**
  * One member of the cast.
@@ -1292,7 +1815,7 @@ export type CastMember = Message<"evergreen.v1.CastMember"> & {
  * Use `create(CastMemberSchema)` to create a new message.
  */
 export const CastMemberSchema: GenMessage<CastMember> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 26);
+  messageDesc(file_evergreen_v1_film, 34);
 
 /**
  * What holds for a whole film.
@@ -1405,7 +1928,7 @@ export type FilmSettings = Message<"evergreen.v1.FilmSettings"> & {
  * Use `create(FilmSettingsSchema)` to create a new message.
  */
 export const FilmSettingsSchema: GenMessage<FilmSettings> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 27);
+  messageDesc(file_evergreen_v1_film, 35);
 
 /**
  * The form of an export.
@@ -1476,7 +1999,7 @@ export type ExportProfile = Message<"evergreen.v1.ExportProfile"> & {
  * Use `create(ExportProfileSchema)` to create a new message.
  */
 export const ExportProfileSchema: GenMessage<ExportProfile> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 28);
+  messageDesc(file_evergreen_v1_film, 36);
 
 /**
  * How one scene becomes the next. It moves nothing in time.
@@ -1504,7 +2027,7 @@ export type Transition = Message<"evergreen.v1.Transition"> & {
  * Use `create(TransitionSchema)` to create a new message.
  */
 export const TransitionSchema: GenMessage<Transition> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 29);
+  messageDesc(file_evergreen_v1_film, 37);
 
 /**
  * How far a film is. The set will grow.
@@ -1525,6 +2048,55 @@ export enum FilmState {
    * @generated from enum value: FILM_STATE_PLANNED = 1;
    */
   PLANNED = 1,
+
+  /**
+   * A run is under way.
+   *
+   * @generated from enum value: FILM_STATE_RUNNING = 2;
+   */
+  RUNNING = 2,
+
+  /**
+   * A run waits at a gate, for `ApproveFilm` or `CancelFilm`.
+   *
+   * @generated from enum value: FILM_STATE_AWAITING_APPROVAL = 3;
+   */
+  AWAITING_APPROVAL = 3,
+
+  /**
+   * A run needs a decision about `troubles`, or about its sum.
+   *
+   * @generated from enum value: FILM_STATE_NEEDS_ATTENTION = 4;
+   */
+  NEEDS_ATTENTION = 4,
+
+  /**
+   * A run is ending, and some of its jobs have not ended yet.
+   *
+   * @generated from enum value: FILM_STATE_CANCELLING = 5;
+   */
+  CANCELLING = 5,
+
+  /**
+   * The newest run made everything that it was to make.
+   *
+   * @generated from enum value: FILM_STATE_SUCCEEDED = 6;
+   */
+  SUCCEEDED = 6,
+
+  /**
+   * The newest run failed; see `error`. What it made stays.
+   *
+   * @generated from enum value: FILM_STATE_FAILED = 7;
+   */
+  FAILED = 7,
+
+  /**
+   * The newest run was cancelled. What it made stays.
+   *
+   * @generated from enum value: FILM_STATE_CANCELLED = 8;
+   */
+  CANCELLED = 8,
 }
 
 /**
@@ -1532,6 +2104,108 @@ export enum FilmState {
  */
 export const FilmStateSchema: GenEnum<FilmState> = /*@__PURE__*/
   enumDesc(file_evergreen_v1_film, 0);
+
+/**
+ * How far a run is.
+ *
+ * @generated from enum evergreen.v1.FilmStage
+ */
+export enum FilmStage {
+  /**
+   * Never sent of a run.
+   *
+   * @generated from enum value: FILM_STAGE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * Pictures and speech are made.
+   *
+   * @generated from enum value: FILM_STAGE_STORYBOARD = 1;
+   */
+  STORYBOARD = 1,
+
+  /**
+   * Clips are made.
+   *
+   * @generated from enum value: FILM_STAGE_CLIPS = 2;
+   */
+  CLIPS = 2,
+}
+
+/**
+ * Describes the enum evergreen.v1.FilmStage.
+ */
+export const FilmStageSchema: GenEnum<FilmStage> = /*@__PURE__*/
+  enumDesc(file_evergreen_v1_film, 1);
+
+/**
+ * Where a run waits for approval.
+ *
+ * @generated from enum evergreen.v1.FilmGate
+ */
+export enum FilmGate {
+  /**
+   * Rejected.
+   *
+   * @generated from enum value: FILM_GATE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * After all pictures and speech, before the clips.
+   *
+   * @generated from enum value: FILM_GATE_STORYBOARD = 1;
+   */
+  STORYBOARD = 1,
+}
+
+/**
+ * Describes the enum evergreen.v1.FilmGate.
+ */
+export const FilmGateSchema: GenEnum<FilmGate> = /*@__PURE__*/
+  enumDesc(file_evergreen_v1_film, 2);
+
+/**
+ * What a run makes anew.
+ *
+ * @generated from enum evergreen.v1.FilmRedo
+ */
+export enum FilmRedo {
+  /**
+   * The same as `CHANGED`.
+   *
+   * @generated from enum value: FILM_REDO_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * What is missing, and what is `STALE`.
+   *
+   * @generated from enum value: FILM_REDO_CHANGED = 1;
+   */
+  CHANGED = 1,
+
+  /**
+   * As `CHANGED`, but another model or seed alone renews nothing.
+   *
+   * @generated from enum value: FILM_REDO_CONTENT_CHANGED = 2;
+   */
+  CONTENT_CHANGED = 2,
+
+  /**
+   * What is missing.
+   *
+   * @generated from enum value: FILM_REDO_MISSING = 3;
+   */
+  MISSING = 3,
+}
+
+/**
+ * Describes the enum evergreen.v1.FilmRedo.
+ */
+export const FilmRedoSchema: GenEnum<FilmRedo> = /*@__PURE__*/
+  enumDesc(file_evergreen_v1_film, 3);
 
 /**
  * The form of a script.
@@ -1586,7 +2260,7 @@ export enum ScriptFormat {
  * Describes the enum evergreen.v1.ScriptFormat.
  */
 export const ScriptFormatSchema: GenEnum<ScriptFormat> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 1);
+  enumDesc(file_evergreen_v1_film, 4);
 
 /**
  * How an output stands to the plan.
@@ -1634,7 +2308,7 @@ export enum Currency {
  * Describes the enum evergreen.v1.Currency.
  */
 export const CurrencySchema: GenEnum<Currency> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 2);
+  enumDesc(file_evergreen_v1_film, 5);
 
 /**
  * What becomes of a shot if an output could not be made.
@@ -1689,7 +2363,7 @@ export enum OnShotFailure {
  * Describes the enum evergreen.v1.OnShotFailure.
  */
 export const OnShotFailureSchema: GenEnum<OnShotFailure> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 3);
+  enumDesc(file_evergreen_v1_film, 6);
 
 /**
  * What the length of a scene follows.
@@ -1723,7 +2397,7 @@ export enum Timing {
  * Describes the enum evergreen.v1.Timing.
  */
 export const TimingSchema: GenEnum<Timing> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 4);
+  enumDesc(file_evergreen_v1_film, 7);
 
 /**
  * Where the spoken lines are heard.
@@ -1764,7 +2438,7 @@ export enum Speech {
  * Describes the enum evergreen.v1.Speech.
  */
 export const SpeechSchema: GenEnum<Speech> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 5);
+  enumDesc(file_evergreen_v1_film, 8);
 
 /**
  * What a clip begins with.
@@ -1805,7 +2479,7 @@ export enum FirstFrame {
  * Describes the enum evergreen.v1.FirstFrame.
  */
 export const FirstFrameSchema: GenEnum<FirstFrame> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 6);
+  enumDesc(file_evergreen_v1_film, 9);
 
 /**
  * What the camera does.
@@ -1832,7 +2506,7 @@ export enum Camera {
  * Describes the enum evergreen.v1.Camera.
  */
 export const CameraSchema: GenEnum<Camera> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 7);
+  enumDesc(file_evergreen_v1_film, 10);
 
 /**
  * How a picture of another shape fills the frame.
@@ -1873,7 +2547,7 @@ export enum Fit {
  * Describes the enum evergreen.v1.Fit.
  */
 export const FitSchema: GenEnum<Fit> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 8);
+  enumDesc(file_evergreen_v1_film, 11);
 
 /**
  * Where captions go, beside the files.
@@ -1914,7 +2588,7 @@ export enum Captions {
  * Describes the enum evergreen.v1.Captions.
  */
 export const CaptionsSchema: GenEnum<Captions> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 9);
+  enumDesc(file_evergreen_v1_film, 12);
 
 /**
  * The kind of a transition.
@@ -1955,10 +2629,11 @@ export enum TransitionKind {
  * Describes the enum evergreen.v1.TransitionKind.
  */
 export const TransitionKindSchema: GenEnum<TransitionKind> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 10);
+  enumDesc(file_evergreen_v1_film, 13);
 
 /**
- * Plans films: divides a script into scenes and shots, and says what it costs to make them. Nothing is spent here.
+ * Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
+ * approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
  *
  * A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
  * and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,
@@ -1968,14 +2643,22 @@ export const TransitionKindSchema: GenEnum<TransitionKind> = /*@__PURE__*/
  * `images/`, music in `audio/`, and the script in `metadata/`. It may exist before the film does. Each scene of the
  * plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
  *
+ * A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
+ * everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+ *
  * Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
  *
  * | code | reason | cause | what to do |
  * |---|---|---|---|
  * | `NOT_FOUND` | `FILM_NOT_FOUND` | no such film, or it is not yours | check the ids |
  * | `NOT_FOUND` | `PLAN_NOT_FOUND` | the film has no such revision, or no longer keeps it | read the newest |
+ * | `NOT_FOUND` | `RUN_NOT_FOUND` | the film has no run of this number | read the film |
  * | `ALREADY_EXISTS` | `SCENE_TAKEN` | a scene of the film belongs to another film or has jobs (metadata `scene_id`) | choose another `film_id` or `scene_prefix` |
  * | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
+ * | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
+ * | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+ * | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
+ * | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
  * | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
  *
  * A `request_id` of this service is unique among the requests of this service in its project;
@@ -2000,6 +2683,8 @@ export const FilmService: GenService<{
    * * `ALREADY_EXISTS`, `PLAN_DELETED`: the request was carried out long ago. It is not carried out again.
    * * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one, or the film exists and it is 0.
    * * `NOT_FOUND`, `FILM_NOT_FOUND`: `plan_revision` is given, and there is no such film.
+   * * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`. While it waits for people, its
+   *   plan may be changed.
    * * `FAILED_PRECONDITION`, `SCENE_BUSY`: the film's scene folder is being deleted, or its deletion was interrupted.
    * * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
    * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
@@ -2022,6 +2707,7 @@ export const FilmService: GenService<{
    * * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours.
    * * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
    * * `ALREADY_EXISTS`, `SCENE_TAKEN`: the id of a scene that would be new is in use.
+   * * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`.
    * * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
    *
    * @generated from rpc evergreen.v1.FilmService.EditFilm
@@ -2061,12 +2747,76 @@ export const FilmService: GenService<{
     output: typeof ListFilmsResponseSchema;
   },
   /**
-   * Deletes a film with all its plans; with `delete_scenes` also its folders with everything below them. This cannot
+   * Starts a run of a film's newest plan, which makes what is missing or no longer stands for the plan. This is the
+   * approval of that plan and of a sum, of which the run spends no credit more, whatever fails and is tried again.
+   *
+   * What the run may cost is reserved at once; what it does not cost is given back by its end. The call is safe to
+   * repeat: the same `request_id` with the same body returns the same run. Needs the right `approve`.
+   *
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+   * * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours.
+   * * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
+   * * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
+   * * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`: the price of an output is not known; the text names the shots.
+   * * `FAILED_PRECONDITION`, `FILM_CREDITS_EXCEEDED`: what is to be made may cost more than `max_credits`.
+   * * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: it may take the project beyond its cap.
+   * * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
+   * * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+   * * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+   * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nobody can tell what exists; call again with the same request_id.
+   *
+   * @generated from rpc evergreen.v1.FilmService.StartFilm
+   */
+  startFilm: {
+    methodKind: "unary";
+    input: typeof StartFilmRequestSchema;
+    output: typeof StartFilmResponseSchema;
+  },
+  /**
+   * Has a run that waits go on: past its gate, or after what it asked about (`AWAITING_APPROVAL`, `NEEDS_ATTENTION`).
+   * Outputs that failed are made once more, unless the plan was edited.
+   *
+   * An approval is of one moment, the `revision` at which the caller read the film. Safe to repeat: the same approval
+   * again changes nothing, also if the run waits at its next gate by then. Needs the right `approve`.
+   *
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+   * * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
+   * * `ABORTED`, `FILM_CHANGED`: the run does not wait, or is not as it was at `revision`.
+   * * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
+   * * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`.
+   * * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+   * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
+   *
+   * @generated from rpc evergreen.v1.FilmService.ApproveFilm
+   */
+  approveFilm: {
+    methodKind: "unary";
+    input: typeof ApproveFilmRequestSchema;
+    output: typeof ApproveFilmResponseSchema;
+  },
+  /**
+   * Cancels a run: its jobs are cancelled as `CancelVideo` does, what it holds is given back at once, and what was made
+   * stays. Returns before the jobs have ended. Safe to repeat; a run that has ended is returned as it is.
+   *
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid.
+   * * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
+   * * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+   *
+   * @generated from rpc evergreen.v1.FilmService.CancelFilm
+   */
+  cancelFilm: {
+    methodKind: "unary";
+    input: typeof CancelFilmRequestSchema;
+    output: typeof CancelFilmResponseSchema;
+  },
+  /**
+   * Deletes a film with all its plans and runs; with `delete_scenes` also its folders with everything below them. This cannot
    * be undone. The jobs of its scenes remain readable.
    *
    * The film itself is deleted last. If the call fails after some of its folders are gone, call again to finish.
    *
    * * `NOT_FOUND`, `FILM_NOT_FOUND`: no such film, or it is not yours; an earlier call may have deleted it.
+   * * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on; cancel it first.
    * * `FAILED_PRECONDITION`, `SCENE_BUSY`: with `delete_scenes`, some jobs of its scenes, or jobs that name a file of
    *   them, are not final (metadata `job_id` names one), or files are being uploaded to them. Wait, or cancel them.
    * * `ABORTED`, `PLAN_CHANGED`: another call made a new plan meanwhile. Read the film, and decide again.
