@@ -14,6 +14,8 @@ from pathlib import Path
 from aiohttp.abc import AbstractResolver
 
 from evergreen_server.config import Config
+from evergreen_server.film.assembling.assembler import Assembler
+from evergreen_server.film.assembling.store import ExportStore
 from evergreen_server.film.plans.door import Films
 from evergreen_server.film.plans.store import FilmStore
 from evergreen_server.film.running.door import FilmRuns
@@ -45,6 +47,9 @@ from evergreen_server.jobs.store.ledger import Caps
 from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.wakeups import Wakeups
+from evergreen_server.media.render.limits import RenderLimits
+from evergreen_server.media.render.renderer import Renderer
+from evergreen_server.media.render.version import renderer_version
 from evergreen_server.metrics import PrometheusMetrics, serve_metrics
 from evergreen_server.ports.specs import MediaKind
 from evergreen_server.rpc.arrivals import Arrivals
@@ -102,6 +107,7 @@ class _Runs:
 
     plans: FilmStore
     store: RunStore
+    exports: ExportStore
     surveyor: Surveyor
     threads: OwnThreads
     runner: FilmRunner
@@ -250,6 +256,21 @@ async def _runs(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> _Runs:
         enqueue=jobs.engine.enqueue_film,
         replica_id=ground.membership.replica_id,
     )
+    work, cache = ground.temp_dir / "films", ground.config.data_dir / "state" / "render"
+    for folder in (work, cache):
+        folder.mkdir(parents=True, exist_ok=True)
+    exports = ExportStore(database=ground.database, clock=ground.now)
+    assembler = Assembler(
+        scenes=ground.scenes,
+        exports=exports,
+        tools=ground.media,
+        writers=jobs.writers,
+        renderer=Renderer(RenderLimits()),
+        version=renderer_version(),
+        threads=threads,
+        work=work,
+        cache=cache,
+    )
     context = FilmContext(
         runs=store,
         plans=plans,
@@ -261,10 +282,11 @@ async def _runs(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> _Runs:
         threads=threads,
         clock=ground.now,
         new_id=jobs.new_id,
+        assembler=assembler,
     )
     runner = FilmRunner(context)
     ground.announcer.subscribe(runner.on_changes)
-    return _Runs(plans=plans, store=store, surveyor=surveyor, threads=threads, runner=runner)
+    return _Runs(plans=plans, store=store, exports=exports, surveyor=surveyor, threads=threads, runner=runner)
 
 
 async def _background(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Runs, gate: Gate) -> None:
@@ -331,6 +353,7 @@ async def _films(stack: AsyncExitStack, ground: Ground, runs: _Runs, deletions: 
     films = Films(
         store=runs.plans,
         runs=runs.store,
+        exports=runs.exports,
         surveyor=runs.surveyor,
         scenes=ground.scenes,
         deletions=deletions,

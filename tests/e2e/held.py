@@ -25,6 +25,13 @@ TRANSACTIONS = {
     "plan": ("INSERT INTO film_plans", ""),
     "unmark": ("DELETE FROM scene_deletions", ""),
     "end": ("DELETE FROM films", ""),
+    "start": ("INSERT INTO film_runs", ""),
+    "children": ("INSERT INTO film_outputs", ""),
+    "output": ("UPDATE film_outputs SET asset", ""),
+    "gate": ("UPDATE film_runs", "AWAITING_APPROVAL"),
+    "approval": ("UPDATE film_runs", "approved"),
+    "over": ("UPDATE film_runs", "SUCCEEDED"),
+    "export": ("INSERT INTO film_exports", ""),
 }
 """What each writes that no other does: a statement, and a word among its values."""
 KEY = "held"

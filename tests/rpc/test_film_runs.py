@@ -114,6 +114,29 @@ async def test_a_film_is_made_into_its_folders_and_then_costs_nothing_more(place
     assert (listed.state, listed.run, listed.end_time) == (SUCCEEDED, 2, same.status.end_time)
 
 
+async def test_a_film_is_cut_into_its_exports_and_the_same_film_is_not_cut_again(place: Place, project: str) -> None:
+    api = place.api
+    settings = film_pb2.FilmSettings(profiles=[film_pb2.ExportProfile(name="small", width=160, height=90)])
+    await planned(api, project_id=project, script=script_of(project), settings=settings)
+
+    await started(api, project, stop_after=0, gates=[film_pb2.FILM_GATE_CLIPS])
+    waiting = (await film_until(api, project, AWAITS)).status
+    assert (waiting.gate, list(waiting.exports), waiting.clips.done) == (film_pb2.FILM_GATE_CLIPS, [], 2)
+    await approved(api, waiting)
+    status = (await film_until(api, project, SUCCEEDED)).status
+    await started(api, project, stop_after=0, max_credits=0)
+    again = (await film_until(api, project, SUCCEEDED)).status
+
+    assert (status.stage, status.progress, again.run) == (film_pb2.FILM_STAGE_PUBLISHING, 1.0, 2)
+    (export,) = status.exports
+    assert list(again.exports) == [export]
+    folder = place.projects / project / "movie" / "exports"
+    assert (folder.parent / export.asset).stat().st_size == export.size_bytes
+    assert (export.width, export.height) == (160, 90)
+    assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".mp4", ".otio", ".srt", ".vtt"]
+    assert (await api.film.DeleteFilm(film_pb2.DeleteFilmRequest(project_id=project, film_id="movie"))).left == []
+
+
 async def test_a_gate_is_passed_once_by_an_approval_that_comes_twice(place: Place, project: str) -> None:
     api = place.api
     await planned(api, project_id=project, script=script_of(project))
@@ -248,7 +271,6 @@ async def test_every_refusal_is_named(place: Place, project: str) -> None:
         "request_id",
         "plan_revision",
         "max_credits",
-        "stop_after",
         "gates[0]",
         "gates[1]",
         "redo",

@@ -160,7 +160,7 @@ async def test_a_request_begins_one_run_whatever_has_become_of_its_rules(stand: 
         ({"max_attempts": 11}, {"max_attempts"}),
         ({"priority": -101}, {"priority"}),
         ({"finish_by": NOW}, {"finish_by"}),
-        ({"stop_after": None}, {"stop_after"}),
+        ({"stop_after": FilmStage.ASSEMBLING}, {"stop_after"}),
         ({"stop_after": FilmStage.PUBLISHING}, {"stop_after"}),
         ({"gates": frozenset({FilmGate.CLIPS})}, {"gates"}),
         ({"gates": frozenset({FilmGate.STORYBOARD}), "stop_after": FilmStage.STORYBOARD}, {"gates"}),

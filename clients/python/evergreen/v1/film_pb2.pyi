@@ -82,6 +82,10 @@ class _FilmStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmStage.V
     """Pictures and speech are made."""
     FILM_STAGE_CLIPS: _FilmStage.ValueType  # 2
     """Clips are made."""
+    FILM_STAGE_ASSEMBLING: _FilmStage.ValueType  # 3
+    """The cut is rendered."""
+    FILM_STAGE_PUBLISHING: _FilmStage.ValueType  # 4
+    """What lies beside the cut is written: captions, the timeline and its description."""
 
 class FilmStage(_FilmStage, metaclass=_FilmStageEnumTypeWrapper):
     """How far a run is."""
@@ -92,6 +96,10 @@ FILM_STAGE_STORYBOARD: FilmStage.ValueType  # 1
 """Pictures and speech are made."""
 FILM_STAGE_CLIPS: FilmStage.ValueType  # 2
 """Clips are made."""
+FILM_STAGE_ASSEMBLING: FilmStage.ValueType  # 3
+"""The cut is rendered."""
+FILM_STAGE_PUBLISHING: FilmStage.ValueType  # 4
+"""What lies beside the cut is written: captions, the timeline and its description."""
 Global___FilmStage: _TypeAlias = FilmStage  # noqa: Y015
 
 class _FilmGate:
@@ -104,6 +112,8 @@ class _FilmGateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmGate.Val
     """Rejected."""
     FILM_GATE_STORYBOARD: _FilmGate.ValueType  # 1
     """After all pictures and speech, before the clips."""
+    FILM_GATE_CLIPS: _FilmGate.ValueType  # 2
+    """After all clips, before the cut."""
 
 class FilmGate(_FilmGate, metaclass=_FilmGateEnumTypeWrapper):
     """Where a run waits for approval."""
@@ -112,6 +122,8 @@ FILM_GATE_UNSPECIFIED: FilmGate.ValueType  # 0
 """Rejected."""
 FILM_GATE_STORYBOARD: FilmGate.ValueType  # 1
 """After all pictures and speech, before the clips."""
+FILM_GATE_CLIPS: FilmGate.ValueType  # 2
+"""After all clips, before the cut."""
 Global___FilmGate: _TypeAlias = FilmGate  # noqa: Y015
 
 class _FilmRedo:
@@ -985,7 +997,10 @@ class StartFilmRequest(_message.Message):
     priority: _builtins.int
     """As in `GenerateVideoRequest`, for each job; -100 to 100."""
     stop_after: Global___FilmStage.ValueType
-    """The stage after which the run ends. Required: `STORYBOARD` or `CLIPS`."""
+    """The stage after which the run ends: `STORYBOARD` or `CLIPS`. Default: the cut is rendered for each of the film's
+    profiles, and lies in the `exports/` of the film's scene folder with its captions, its timeline (OTIO) and a
+    description (JSON).
+    """
     @_builtins.property
     def gates(self) -> _containers.RepeatedScalarFieldContainer[Global___FilmGate.ValueType]:
         """Where the run waits for approval."""
@@ -1315,6 +1330,7 @@ class FilmStatus(_message.Message):
     GATE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
     IMAGES_FIELD_NUMBER: _builtins.int
     SPEECH_FIELD_NUMBER: _builtins.int
     CLIPS_FIELD_NUMBER: _builtins.int
@@ -1323,6 +1339,7 @@ class FilmStatus(_message.Message):
     SPENT_CREDITS_FIELD_NUMBER: _builtins.int
     TROUBLES_FIELD_NUMBER: _builtins.int
     TROUBLE_COUNT_FIELD_NUMBER: _builtins.int
+    EXPORTS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     END_TIME_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
@@ -1345,6 +1362,8 @@ class FilmStatus(_message.Message):
     """The revision of the plan, from 1: of the newest, or of the one that was asked for. With `validate_only` that of
     the plan if it were stored.
     """
+    progress: _builtins.float
+    """How far the run is, from 0 to 1, by how long each part of it usually takes. Not in lists."""
     max_credits: _builtins.float
     """The sum that was approved for the run, in credits."""
     reserved_credits: _builtins.float
@@ -1369,6 +1388,12 @@ class FilmStatus(_message.Message):
     def troubles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShotTrouble]:
         """What somebody must decide about, in `NEEDS_ATTENTION`; the first 20, none in lists. A job in `NEEDS_ATTENTION` is
         resolved by `ResolveSubmission`; all else by edits, `ApproveFilm` or `CancelFilm`.
+        """
+
+    @_builtins.property
+    def exports(self) -> _containers.RepeatedCompositeFieldContainer[_video_pb2.Output]:
+        """The cuts that the run has rendered, in the order of the film's profiles: files in the film's scene folder. Not in
+        lists.
         """
 
     @_builtins.property
@@ -1410,6 +1435,7 @@ class FilmStatus(_message.Message):
         gate: Global___FilmGate.ValueType = ...,
         revision: _builtins.int = ...,
         plan_revision: _builtins.int = ...,
+        progress: _builtins.float = ...,
         images: Global___FilmCounts | None = ...,
         speech: Global___FilmCounts | None = ...,
         clips: Global___FilmCounts | None = ...,
@@ -1418,6 +1444,7 @@ class FilmStatus(_message.Message):
         spent_credits: _builtins.float = ...,
         troubles: _abc.Iterable[Global___ShotTrouble] | None = ...,
         trouble_count: _builtins.int = ...,
+        exports: _abc.Iterable[_video_pb2.Output] | None = ...,
         error: _video_pb2.JobError | None = ...,
         end_time: _timestamp_pb2.Timestamp | None = ...,
         warnings: _abc.Iterable[_video_pb2.Warning] | None = ...,
@@ -1425,7 +1452,7 @@ class FilmStatus(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "images", b"images", "speech", b"speech", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "film_id", b"film_id", "gate", b"gate", "images", b"images", "max_credits", b"max_credits", "plan_revision", b"plan_revision", "project_id", b"project_id", "reserved_credits", b"reserved_credits", "revision", b"revision", "run", b"run", "speech", b"speech", "spent_credits", b"spent_credits", "stage", b"stage", "state", b"state", "trouble_count", b"trouble_count", "troubles", b"troubles", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "exports", b"exports", "film_id", b"film_id", "gate", b"gate", "images", b"images", "max_credits", b"max_credits", "plan_revision", b"plan_revision", "progress", b"progress", "project_id", b"project_id", "reserved_credits", b"reserved_credits", "revision", b"revision", "run", b"run", "speech", b"speech", "spent_credits", b"spent_credits", "stage", b"stage", "state", b"state", "trouble_count", b"trouble_count", "troubles", b"troubles", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

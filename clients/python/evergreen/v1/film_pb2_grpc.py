@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class FilmServiceStub(object):
     """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
-    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
+    approval has the jobs of all pictures, speech and clips run, and cuts the film. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,
@@ -109,7 +109,7 @@ class FilmServiceStub(object):
 
 class FilmServiceServicer(object):
     """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
-    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
+    approval has the jobs of all pictures, speech and clips run, and cuts the film. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,
@@ -333,7 +333,7 @@ def add_FilmServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class FilmService(object):
     """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
-    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
+    approval has the jobs of all pictures, speech and clips run, and cuts the film. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,

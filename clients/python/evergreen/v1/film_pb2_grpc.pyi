@@ -28,7 +28,7 @@ GRPC_VERSION: str
 
 class FilmServiceStub:
     """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
-    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
+    approval has the jobs of all pictures, speech and clips run, and cuts the film. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,
@@ -175,7 +175,7 @@ class FilmServiceStub:
 @_typing.type_check_only
 class FilmServiceAsyncStub(FilmServiceStub):
     """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
-    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
+    approval has the jobs of all pictures, speech and clips run, and cuts the film. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,
@@ -318,7 +318,7 @@ class FilmServiceAsyncStub(FilmServiceStub):
 
 class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
     """Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an
-    approval has the jobs of all pictures, speech and clips run. Only `StartFilm` and `ApproveFilm` lead to spending.
+    approval has the jobs of all pictures, speech and clips run, and cuts the film. Only `StartFilm` and `ApproveFilm` lead to spending.
 
     A *film* is a script, settings, a cast and a *plan*. The plan has *scenes*, and each scene has *shots* (one picture
     and one clip) and spoken *lines*. An *output* is what one job makes of it: the `picture` and the `clip` of a shot,

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
+from evergreen_server.film.assembling.store import Export
 from evergreen_server.film.composing.compose import File
 from evergreen_server.film.digests import Currency, Standing
 from evergreen_server.film.model import FilmWarning, OutputKind, Plan
@@ -14,12 +16,19 @@ from evergreen_server.film.quote import DailyLimits, Quote, quote
 from evergreen_server.film.runs.looking import Store, place_of
 from evergreen_server.film.runs.queries import Made
 from evergreen_server.film.runs.rows import FilmOutput
+from evergreen_server.film.runs.run import RunState
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 
 __all__ = ["Count", "Progress", "Seen", "seen_of"]
+
+
+SECONDS: Final[Mapping[OutputKind, float]] = {OutputKind.PICTURE: 5.0, OutputKind.SPEECH: 3.0, OutputKind.CLIP: 60.0}
+"""How long one usually takes."""
+RENDER_SECONDS: Final = 0.5
+"""How long a second of film takes to be rendered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +70,22 @@ class Seen:
     quote: Quote
     progress: Mapping[str, Progress]
     """By the key of each output for which there was a job."""
+    exports: tuple[Export, ...] = ()
+    """Of its newest run, once all of them are rendered; in the order of the plan's profiles."""
+
+    def progress_of_run(self) -> float:
+        """Returns how far the newest run is, from 0 to 1, by how long each part of it usually takes."""
+        run = self.stored.film.run
+        if run is None or run.state is RunState.SUCCEEDED:
+            return 0.0 if run is None else 1.0
+        counts = self.counts()
+        stages = [kind for kind in OutputKind if kind is not OutputKind.CLIP or run.terms.stop_after != "STORYBOARD"]
+        total = sum(counts[kind].total * SECONDS[kind] for kind in stages)
+        done = sum((counts[kind].done + counts[kind].reused) * SECONDS[kind] for kind in stages)
+        if run.terms.stop_after is None:
+            rendering = self.quote.seconds * RENDER_SECONDS
+            total, done = total + rendering, done + rendering * run.frames_done / max(1, run.frames)
+        return min(1.0, done / total) if total else 0.0
 
     def counts(self) -> Mapping[OutputKind, Count]:
         """Returns how far the newest run is with the outputs of each kind that it makes."""
@@ -88,6 +113,7 @@ def seen_of(
     there: frozenset[File],
     made: Made | None = None,
     store: Store | None = None,
+    exports: tuple[Export, ...] = (),
 ) -> Seen:
     """Returns a film as callers see it; `there` are those of its files that exist, which `store` knows by content where
     anything was made. Pure; up to half a second.
@@ -102,7 +128,7 @@ def seen_of(
     except InvalidRequest as exc:
         standings = {wanted.key: Standing(currency=Currency.BLOCKED) for wanted in wanted_of(plan)}
         unknown = _unknown(plan, exc.field_errors)
-        return Seen(stored=stored, standings=standings, quote=unknown, progress=progress)
+        return Seen(stored=stored, standings=standings, quote=unknown, progress=progress, exports=exports)
     # Where nothing was made, nothing is compared with the content of these files: that they are there is enough.
     files = {**dict.fromkeys(there, ""), **store.files}
     rows = {key: each.made for key, each in progress.items() if each.made is not None}
@@ -111,7 +137,7 @@ def seen_of(
     measured = measured_of(plan, known, standings)
     spent = {key: row.millicredits or 0 for key, row in rows.items()}
     quoted = quote(plan, models, standings, measured=measured, spent=spent, limits=DailyLimits(), files=files)
-    return Seen(stored=stored, standings=standings, quote=quoted, progress=progress)
+    return Seen(stored=stored, standings=standings, quote=quoted, progress=progress, exports=exports)
 
 
 def _progress(made: Made, store: Store) -> dict[str, Progress]:

@@ -24,7 +24,7 @@ from evergreen_server.film.plans.taken import refuse_taken
 from evergreen_server.film.runs.queries import newest_runs
 from evergreen_server.film.runs.run import FilmRun
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.film_schema import film_plans, film_requests, films
+from evergreen_server.jobs.db.film_schema import film_exports, film_plans, film_requests, films
 from evergreen_server.jobs.db.mapping import from_micros, to_micros
 from evergreen_server.jobs.db.schema import film_outputs, film_runs
 from evergreen_server.jobs.store.project_lock import lock_project
@@ -196,7 +196,7 @@ class FilmStore:
             present.check_over()
             if present.plan_revision != film.plan_revision:
                 raise PlanChanged(film.film_id, expected=film.plan_revision, present=present.plan_revision)
-            for table in (film_outputs, film_runs, film_plans, films):
+            for table in (film_exports, film_outputs, film_runs, film_plans, films):
                 db.execute(table.delete().where(*_of(table, film.project_id, film.film_id)))
 
         await self._database.write(work, project_id=film.project_id)

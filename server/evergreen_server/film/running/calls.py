@@ -14,8 +14,8 @@ from evergreen_server.ports.specs import FieldError
 
 __all__ = ["ApproveRequest", "StartRequest", "approve_errors", "cancel_errors", "key_errors", "start_errors"]
 
-_MADE: Final = frozenset({FilmStage.STORYBOARD, FilmStage.CLIPS})
-"""The stages that a run can end with."""
+_ENDS: Final = frozenset({None, FilmStage.STORYBOARD, FilmStage.CLIPS})
+"""The stages after which a run can end; None: once the cut is published."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,9 +66,8 @@ def start_errors(request: StartRequest, now: datetime) -> Iterator[FieldError]:
         yield FieldError(field="priority", description=f"must be -{MAX_PRIORITY} to {MAX_PRIORITY}")
     if request.finish_by is not None and request.finish_by <= now:
         yield FieldError(field="finish_by", description="must lie in the future")
-    if terms.stop_after not in _MADE:
-        text = "required: STORYBOARD or CLIPS; this version does not assemble the cut"
-        yield FieldError(field="stop_after", description=text)
+    if terms.stop_after not in _ENDS:
+        yield FieldError(field="stop_after", description="must be STORYBOARD or CLIPS; not set, the cut is made")
     for gate in sorted(terms.gates):
         if (gate, terms.stop_after) in _NEVER_REACHED:
             yield FieldError(

@@ -104,6 +104,19 @@ def _add_run(message: film_pb2.FilmStatus, seen: Seen) -> None:
     for trouble in run.troubles[:MOST_TROUBLES]:
         error = video_pb2.JobError(reason=trouble.reason, message=trouble.message)
         message.troubles.add(shot_id=trouble.item_id, output=trouble.output, job_id=trouble.job_id, error=error)
+    message.progress = seen.progress_of_run()
+    sizes = {profile.name: profile for profile in seen.stored.planned.plan.settings.profiles}
+    for export in seen.exports:
+        profile = sizes.get(export.profile)
+        message.exports.add(
+            asset=export.asset,
+            content_type="video/mp4",
+            size_bytes=export.size_bytes,
+            crc32c=export.crc32c,
+            width=profile.width if profile else 0,
+            height=profile.height if profile else 0,
+            duration_seconds=export.seconds,
+        )
     counts = seen.counts()
     for counted, kind in (
         (message.images, OutputKind.PICTURE),
