@@ -36,6 +36,17 @@ def test_a_full_disk_is_told_and_the_cache_is_given_up(cutting: Cutting, tmp_pat
     assert not list(cutting.folder.glob("out/*"))
 
 
+@pytest.mark.parametrize("folder", ["cache", "scratch", "out"])
+async def test_a_folder_that_is_not_there_is_a_refusal(cutting: Cutting, folder: str) -> None:
+    order = cutting.order(of(Span(source=None, frames=2)))
+    (cutting.folder / folder).rmdir()
+
+    with pytest.raises(RenderRefused, match="the disk failed"):
+        await cutting.render(order, cutting.progress.append)
+
+    assert cutting.unfinished() == []
+
+
 async def test_a_renderer_whose_files_may_not_grow_leaves_nothing_behind(cutting: Cutting) -> None:
     order = cutting.order(long_film(cutting, 120, 120), LARGE)
 

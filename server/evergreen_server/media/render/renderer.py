@@ -9,6 +9,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from uuid import uuid4
 
 from evergreen_server.media.render.checking import check
@@ -118,9 +119,11 @@ class _Child:
     def _sweep(self) -> None:
         """Removes what a process that was ended has left unfinished."""
         for folder in {self._order.cache, self._order.scratch, self._order.out.parent}:
-            for name in os.listdir(folder):
-                if name.endswith(f".{self._attempt.mark}.part"):
-                    (folder / name).unlink(missing_ok=True)
+            # A disk that fails must not hide what was answered.
+            with suppress(OSError):
+                for name in os.listdir(folder):
+                    if name.endswith(f".{self._attempt.mark}.part"):
+                        (folder / name).unlink(missing_ok=True)
 
 
 async def _read(process: Process) -> Answer | None:
