@@ -9,10 +9,12 @@ from collections.abc import Callable, Mapping
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db import film_schema
-from evergreen_server.jobs.db.queries import ADD_JOBS, COUNT_JOBS, INSERT_LABELS, INSERT_NEEDS, UPDATE_JOB
+from evergreen_server.jobs.db.bulk import insert_all
+from evergreen_server.jobs.db.queries import ADD_JOBS, COUNT_JOBS, INSERT_NEEDS, UPDATE_JOB
 from evergreen_server.jobs.db.schema import (
     COUNTERS,
     job_events,
+    job_labels,
     jobs,
     ledger,
     projects,
@@ -175,7 +177,7 @@ def _labels(db: sa.Connection) -> None:
             if not UNSTORABLE.search(name + value)
         ]
         if rows:
-            db.execute(INSERT_LABELS, rows)
+            insert_all(db, job_labels, rows)
 
 
 STEPS: Mapping[int, Callable[[sa.Connection], None]] = {2: _second, 3: _third}
