@@ -23,9 +23,9 @@ from tests.media.test_pictures import bomb
 BLACK = Span(source=None, frames=24)
 
 
-def here(order: RenderOrder, tell: Callable[[Step], None] = lambda _: None) -> Rendered:
-    """Renders a film in this process."""
-    attempt = Attempt(mark="m", segments_at_once=2, progress_seconds=0, cache_bytes=2**30, memory_bytes=2**31)
+def here(order: RenderOrder, tell: Callable[[Step], None] = lambda _: None, mark: str = "m") -> Rendered:
+    """Renders a film in this process, each in a folder with another mark."""
+    attempt = Attempt(mark=mark, segments_at_once=2, progress_seconds=0, cache_bytes=2**30, memory_bytes=2**31)
     return render(order, attempt, tell)
 
 
@@ -265,3 +265,28 @@ def test_a_line_that_changes_while_it_is_rendered_is_named(cutting: Cutting, tmp
     found = refusal(order, lambda _: path.write_bytes(b"RIFF"))
 
     assert (found.code, found.span, found.sound) == ("RENDER_FAILED", None, 0)
+
+
+@pytest.mark.parametrize("kind", ["clip", "mp3", "wav"])
+def test_a_file_of_which_bytes_were_changed_is_a_film_or_a_refusal(cutting: Cutting, tmp_path: Path, kind: str) -> None:
+    chance = numpy.random.default_rng(3)
+    made = clip(tmp_path / "a.mp4", sound=0.1) if kind == "clip" else sound(tmp_path / f"a.{kind}", tone(1, 0.2))
+    whole, told = made.read_bytes(), list[tuple[str, int]]()
+
+    for number in range(16):
+        data, path = bytearray(whole), tmp_path / f"{number}"
+        for place in chance.integers(0, len(data), (1, 3, 10, 40)[number % 4]):
+            # The headers at the beginning and at the end are looked at more than what is between.
+            where = (place, place % 600, len(data) - 1 - place % 1500)[chance.integers(3)]
+            data[where] = chance.integers(256)
+        path.write_bytes(data)
+        span = cutting.span(path, 23) if kind == "clip" else BLACK
+        heard_as = Heard.CLIP if kind == "clip" else Heard.SPEECH
+        order = cutting.order(of(span, BLACK, sounds=(Sound(source=cutting.source(path), heard=heard_as, start=0),)))
+        try:
+            here(order, mark=f"m{number}")
+        except RenderRefused as exc:
+            told.append((exc.code, exc.span or exc.sound or 0))
+
+    assert set(told) == {("CLIP_UNSUPPORTED", 0)}
+    assert len(told) < 16
