@@ -156,4 +156,32 @@ MUTANTS = (
         new="        if False:",
         tests=("tests/jobs/model/test_states.py",),
     ),
+    Mutant(
+        guard="a caller is given no project of others",
+        path=f"{JOBS}/store/projects.py",
+        old="    if owned is None:",
+        new="    if True:",
+        tests=("tests/jobs/store/test_projects.py", "-k", "very_many and sqlite"),
+    ),
+    Mutant(
+        guard="a project counts no job that was removed",
+        path=f"{JOBS}/maintenance/retention.py",
+        old="**{name: number * by for name, by in moved(State(state), None).items()}",
+        new="**{name: 0 for name in moved(State(state), None)}",
+        tests=("tests/jobs/store/test_projects.py", "-k", "removed and sqlite"),
+    ),
+    Mutant(
+        guard="a page token is good for its own filters",
+        path="server/evergreen_server/rpc/messages/listing.py",
+        old="    if rest != [False, [], [], [None, None]]:",
+        new="    if False:",
+        tests=("tests/rpc/test_bad_questions.py::test_a_page_token_of_one_filter_is_refused_by_every_other",),
+    ),
+    Mutant(
+        guard="no filter looks at all jobs",
+        path=f"{JOBS}/store/listing.py",
+        old="or (wanted and looked == LOOKED_AT)",
+        new="or False",
+        tests=("tests/jobs/store/test_reader.py", "-k", "ends_early and sqlite"),
+    ),
 )
