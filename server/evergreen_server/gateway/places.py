@@ -1,8 +1,8 @@
-"""What callers share: calls at once, streams, and bodies on their way; each with its bound."""
+"""What callers share: calls at once, streams, bodies on their way, and tries to log in; each with its bound."""
 
 import asyncio
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 import grpc
@@ -10,7 +10,7 @@ import grpc
 from evergreen_server.gateway.problems import refused
 from evergreen_server.runtime.turns import Turns
 
-__all__ = ["Places"]
+__all__ = ["Logins", "Places"]
 
 CALLS = 200
 """Calls with one answer; one caller alone gets half of them, and more of its calls wait."""
@@ -20,6 +20,9 @@ STREAMS = 10_000
 STREAMS_EACH = 2000
 KEPT_FILES = 512
 WAIT_SECONDS = 30.0
+FAILURES = 10
+FAILURE_SECONDS = 60.0
+MOST_ADDRESSES = 10_000
 
 
 class Places:
@@ -56,6 +59,37 @@ class Places:
             self._streams[owner] -= 1
             if not self._streams[owner]:
                 del self._streams[owner]
+
+
+class Logins:
+    """Counts tries to log in that failed, by address: ten a minute, then none until the oldest is a minute old."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
+
+    def begin(self, address: str) -> None:
+        """Counts a try, which fails unless `succeeded` is called. Raises Refused after too many."""
+        now = self._monotonic()
+        failed = self._failed.setdefault(address, deque(maxlen=FAILURES))
+        self._failed.move_to_end(address)
+        while failed and now - failed[0] >= FAILURE_SECONDS:
+            failed.popleft()
+        if len(failed) == FAILURES:
+            raise refused(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "TOO_MANY_LOGINS",
+                message=f"{FAILURES} tries to log in failed within a minute; wait before the next",
+                retry_seconds=max(1, round(FAILURE_SECONDS - (now - failed[0]))),
+            )
+        failed.append(now)
+        if len(self._failed) > MOST_ADDRESSES:
+            self._failed.popitem(last=False)
+
+    def succeeded(self, address: str) -> None:
+        """Takes the newest try back."""
+        if failed := self._failed.get(address):
+            failed.pop()
 
 
 @asynccontextmanager

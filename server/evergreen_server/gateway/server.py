@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import cast
@@ -14,8 +15,9 @@ from aiohttp.http import HttpProcessingError
 
 from evergreen_server.gateway.admit import Door, Rules, secure_headers
 from evergreen_server.gateway.bridge import Bridge
-from evergreen_server.gateway.places import Places
+from evergreen_server.gateway.places import Logins, Places
 from evergreen_server.gateway.problems import problem, refused
+from evergreen_server.gateway.session import Sessions
 from evergreen_server.gateway.upstream import Upstream
 from evergreen_server.gateway.visitors import Visitors
 from evergreen_server.runtime.addresses import listen_parts
@@ -66,9 +68,10 @@ async def serve(
     door = Door(rules=Rules(hosts=hosts, origins=origins), visitors=Visitors(proxies=proxies), answered=answered)
     async with Upstream(target, streams=places.most) as upstream:
         bridge = Bridge(upstream=upstream, places=places)
+        sessions = Sessions(upstream=upstream, places=places, logins=Logins(time.monotonic))
         app = web.Application(middlewares=[door.middleware()])
         app.on_response_prepare.append(door.prepare)
-        app.add_routes([*_health(door, upstream), *bridge.routes()])
+        app.add_routes([*_health(door, upstream), *sessions.routes(), *bridge.routes()])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=CUT_SECONDS)
         await runner.setup()
         try:
