@@ -42,7 +42,7 @@ def read_json(kind: type[M], data: bytes) -> M:
 def read_object(data: bytes) -> dict[str, object]:
     """Parses one object, bounded in its number of values; nothing stands for an empty one. Raises Refused."""
     try:
-        document = json.loads(data or b"{}", object_pairs_hook=_Objects().one, parse_constant=_no_constant)
+        document = json.loads(data.decode() or "{}", object_pairs_hook=_Objects().one, parse_constant=_no_constant)
         if not isinstance(document, dict):
             raise ValueError("it is no object")
         _bound(document)

@@ -1,0 +1,195 @@
+"""A server behind the gateway that breaks off, comes back, or is read slowly; faked at the wire."""
+
+import asyncio
+import json
+import struct
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from tempfile import TemporaryDirectory
+
+import aiohttp
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+
+from evergreen.v1 import scene_pb2, video_pb2
+from evergreen_server.gateway.server import serve
+from tests.gateway.gateways import VIDEO, head, raw
+
+SCENE = "/evergreen.v1.SceneService"
+STREAM = {"Content-Type": "application/connect+proto"}
+EMPTY = struct.pack(">BI", 0, 0)
+CHUNK = bytes(64 << 10)
+
+
+class Fake(grpc.GenericRpcHandler):
+    """A server of one watch, one download and nothing else."""
+
+    def __init__(self) -> None:
+        self.written = 0
+        self.stalled = asyncio.Event()
+        self.cancelled = asyncio.Event()
+        self.metadata: dict[str, str] = {}
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        match details.method.rpartition("/")[2]:
+            case "Check":
+                return grpc.unary_unary_rpc_method_handler(self.check)
+            case "GetCaller":
+                return grpc.unary_unary_rpc_method_handler(self.caller)
+            case "WatchProgress":
+                return grpc.unary_stream_rpc_method_handler(self.watch)
+            case "DownloadAsset":
+                return grpc.unary_stream_rpc_method_handler(self.download)
+        return None
+
+    async def check(self, _: bytes, _call: object) -> bytes:
+        status = health_pb2.HealthCheckResponse.SERVING
+        return health_pb2.HealthCheckResponse(status=status).SerializeToString()
+
+    async def caller(self, _: bytes, call: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        self.metadata = {str(name): str(value) for name, value in call.invocation_metadata() or ()}
+        return video_pb2.GetCallerResponse(name="fake").SerializeToString()
+
+    async def watch(self, _: bytes, call: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        await call.write(video_pb2.WatchProgressResponse(revision=7, checkpoint={}).SerializeToString())
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+
+    async def download(self, _: bytes, call: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        data = scene_pb2.DownloadAssetResponse(chunk=CHUNK).SerializeToString()
+        while True:
+            try:
+                async with asyncio.timeout(2):
+                    await call.write(data)
+            except TimeoutError:
+                self.stalled.set()
+                return
+            self.written += len(data)
+
+
+@asynccontextmanager
+async def fake_at(path: str) -> AsyncIterator[Fake]:
+    fake = Fake()
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((fake,))
+    server.add_insecure_port(f"unix:{path}")
+    await server.start()
+    try:
+        yield fake
+    finally:
+        await server.stop(0)
+
+
+@pytest.fixture
+def path() -> Iterator[str]:
+    with TemporaryDirectory(dir="/tmp") as folder:
+        yield f"{folder}/grpc"
+
+
+@asynccontextmanager
+async def gateway_to(path: str) -> AsyncIterator[str]:
+    async with serve(
+        listen="127.0.0.1:0",
+        target=f"unix:{path}",
+        tls=None,
+        hosts=(),
+        origins=(),
+        proxies=(),
+        files=1000,
+        grace_seconds=1,
+        answered=lambda _route, _status: None,
+    ) as url:
+        yield url
+
+
+async def test_a_server_that_breaks_off_and_comes_back(path: str) -> None:
+    async with gateway_to(path) as url, aiohttp.ClientSession(url) as session:
+        async with fake_at(path):
+            assert (await raw(url, head("GET", "/readyz"))).status == 200
+            watch = await session.post(f"{VIDEO}/WatchProgress", data=EMPTY, headers=STREAM)
+            first = await watch.content.readexactly(5)
+            await watch.content.readexactly(int.from_bytes(first[1:], "big"))
+        rest = await watch.content.read()
+        down = await raw(url, head("GET", "/readyz"))
+        async with session.post(f"{VIDEO}/GetCaller", json={}) as answer:
+            status, retry, text = answer.status, answer.headers["Retry-After"], await answer.text()
+        async with fake_at(path):
+            async with asyncio.timeout(30):
+                while (await raw(url, head("GET", "/readyz"))).status != 200:
+                    pass
+            async with session.post(f"{VIDEO}/GetCaller", json={}) as answer:
+                again = await answer.json()
+
+    assert rest[0] == 2
+    error = json.loads(rest[5:])["error"]
+    assert error["code"] == json.loads(text)["code"] == "unavailable"
+    assert error["details"][0]["type"] == "google.rpc.ErrorInfo"
+    assert path not in rest.decode() + text
+    assert (down.status, status, retry) == (503, 503, "1")
+    assert again["name"] == "fake"
+
+
+async def test_a_reader_that_stands_still_holds_its_server_up_and_no_memory(path: str) -> None:
+    async with fake_at(path) as fake, gateway_to(path) as url:
+        reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"), limit=1)
+        fields = ("Content-Type: application/connect+proto", "Content-Length: 5")
+        writer.write(head("POST", f"{SCENE}/DownloadAsset", *fields) + EMPTY)
+
+        await asyncio.wait_for(fake.stalled.wait(), 60)
+
+        # What sockets, windows of HTTP/2 and the gateway itself hold, whatever there is to read.
+        assert fake.written < 16 << 20
+        writer.transport.abort()
+        assert not reader.at_eof()
+
+
+async def test_a_caller_that_leaves_ends_its_call(path: str) -> None:
+    async with fake_at(path) as fake, gateway_to(path) as url, aiohttp.ClientSession(url) as session:
+        watch = await session.post(f"{VIDEO}/WatchProgress", data=EMPTY, headers=STREAM)
+        await watch.content.readexactly(5)
+        watch.close()
+
+        await asyncio.wait_for(fake.cancelled.wait(), 30)
+
+
+async def test_only_token_id_and_trace_go_on(path: str) -> None:
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    sent = {
+        "Authorization": "Bearer evg_x",
+        "X-Request-Id": "known",
+        "Traceparent": trace,
+        "Cookie": "evergreen=other",
+        "X-Secret": "sesame",
+        "Grpc-Metadata-X": "sesame",
+        "X-Data-Bin": "c2VzYW1l",
+    }
+    async with fake_at(path) as fake, gateway_to(path) as url, aiohttp.ClientSession(url) as session:
+        async with session.post(f"{VIDEO}/GetCaller", json={}, headers=sent) as answer:
+            assert answer.status == 200
+        passed = {name: value for name, value in fake.metadata.items() if name != "user-agent"}
+        async with session.post(f"{VIDEO}/GetCaller", json={}, headers={"Traceparent": "nonsense"}) as answer:
+            assert answer.status == 200
+        bare = set(fake.metadata) - {"user-agent"}
+
+    assert passed == {"authorization": "Bearer evg_x", "x-request-id": "known", "traceparent": trace}
+    assert bare == {"x-request-id"}
+
+
+async def test_a_port_in_use_says_what_to_do(path: str) -> None:
+    async with gateway_to(path) as url:
+        with pytest.raises(OSError, match="--http"):
+            async with serve(
+                listen=url.removeprefix("http://"),
+                target=f"unix:{path}",
+                tls=None,
+                hosts=(),
+                origins=(),
+                proxies=(),
+                files=1000,
+                grace_seconds=0,
+                answered=lambda _route, _status: None,
+            ):
+                raise AssertionError("both listen")
