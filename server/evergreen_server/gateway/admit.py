@@ -110,6 +110,7 @@ class Door:
                 response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         if self.draining:
             response.force_close()
+            response.headers["Connection"] = "close"
 
     async def _served(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
