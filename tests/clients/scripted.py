@@ -171,7 +171,7 @@ for _method in (
         "ListProjects",
     ),
     *("CreateScene", "GetScene", "ListScenes", "DeleteScene"),
-    *("PlanFilm", "EditFilm", "GetFilm", "ListFilms", "DeleteFilm"),
+    *("PlanFilm", "EditFilm", "GetFilm", "ListFilms", "DeleteFilm", "StartFilm", "ApproveFilm", "CancelFilm"),
 ):
     setattr(ScriptedService, _method, _scripted(_method))
 

@@ -204,6 +204,7 @@ async def test_a_script_is_planned_with_its_settings_and_cast(
         ["shots", "2"],
         ["seconds", "13"],
         ["credits", "≤ 9"],
+        ["state", "UNSPECIFIED"],
         ["spent", "0"],
         ["added", "1 scenes"],
         ["removed", "1 scenes"],

@@ -11,12 +11,15 @@ EvergreenError
     PlanDeleted           the request was carried out long ago, and its plan is no longer kept
     PlanChanged           the film's plan is another than the call names; read it, and decide again
     SceneTaken            a scene of the film is another film's, or has jobs
+    RunDeleted            the request was carried out before, and its run was deleted with its film
+    FilmChanged           the film's run is not as it was read; read it, and decide again
     NotFound
       JobNotFound
       SceneNotFound
       AssetNotFound
       FilmNotFound
       PlanNotFound
+      RunNotFound
     AssetExists           a file with this path exists; choose another name, or set `overwrite`
     PreconditionFailed
       NeedsResolution     the job needs attention; call `resolve`
@@ -24,6 +27,8 @@ EvergreenError
       PriceUnknown        a limit on credits is set and the model's price is not known
       CreditsExceeded     the quote is above `max_credits`
       ProjectCreditsExceeded   the quote is above what is left of the project's limit
+      FilmBusy            a run of the film is on
+      FilmCreditsExceeded what is to be made may cost more than is left of the sum
       ProviderTaskNotFound
       ProviderTaskTaken   the task belongs to another job
       ProviderUnauthorized
@@ -135,6 +140,14 @@ class PlanChanged(CallError):
     """The film's plan is another than the call names; metadata `plan_revision` holds it. Read it, and decide again."""
 
 
+class RunDeleted(CallError):
+    """The request was carried out before, and its run was deleted with the film in metadata `film_id`."""
+
+
+class FilmChanged(CallError):
+    """The film's run is not as it was read; metadata `revision` holds the present one. Read it, and decide again."""
+
+
 class SceneTaken(CallError):
     """A scene of the film, in metadata `scene_id`, is another film's, or has jobs."""
 
@@ -163,6 +176,10 @@ class PlanNotFound(NotFound):
     """The film has no such plan, or no longer keeps it."""
 
 
+class RunNotFound(NotFound):
+    """The film has no such run."""
+
+
 class AssetExists(CallError):
     """A file with this path exists, with other bytes; choose another name, or set `overwrite`."""
 
@@ -185,6 +202,14 @@ class PriceUnknown(PreconditionFailed):
 
 class CreditsExceeded(PreconditionFailed):
     """The quote, in metadata `estimated_credits`, is above `max_credits`."""
+
+
+class FilmBusy(PreconditionFailed):
+    """A run of the film is on: wait for it, or cancel it."""
+
+
+class FilmCreditsExceeded(PreconditionFailed):
+    """What is to be made may cost more (`estimated_credits`) than is left of the sum (metadata `left_credits`)."""
 
 
 class ProjectCreditsExceeded(PreconditionFailed):

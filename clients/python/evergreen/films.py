@@ -1,26 +1,39 @@
-"""Films: scripts that become plans of scenes and shots, with a quote."""
+"""Films: scripts that become plans of scenes and shots with a quote, and runs that make them."""
 
 from collections.abc import AsyncIterator, Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from evergreen.calls import Calls
+from evergreen.requests import timestamp
 from evergreen.v1.film_pb2 import (
+    ApproveFilmRequest,
+    ApproveFilmResponse,
+    CancelFilmRequest,
+    CancelFilmResponse,
     CastMember,
     DeleteFilmRequest,
     EditFilmRequest,
     EditFilmResponse,
     Film,
     FilmEdit,
+    FilmGate,
+    FilmRedo,
     FilmSettings,
+    FilmStage,
     FilmState,
     FilmStatus,
     GetFilmRequest,
     ListFilmsRequest,
+    OnShotFailure,
     PlanFilmRequest,
     PlanFilmResponse,
     ScriptFormat,
+    StartFilmRequest,
+    StartFilmResponse,
 )
+from evergreen.v1.video_pb2 import OnUnknownSubmission
 
 if TYPE_CHECKING:
     # Exists only in the stubs' type information.
@@ -28,7 +41,7 @@ if TYPE_CHECKING:
 
 
 class Films:
-    """The calls for films, available as `Client.films`. None of them spends anything."""
+    """The calls for films, available as `Client.films`. Only `start` and `approve` lead to spending."""
 
     def __init__(self, stub: "FilmServiceAsyncStub", *, calls: Calls) -> None:
         self._stub = stub
@@ -120,6 +133,69 @@ class Films:
                 return
             request.page_token = page.next_page_token
 
+    async def start(
+        self,
+        project_id: str,
+        film_id: str,
+        *,
+        plan_revision: int,
+        max_credits: float,
+        gates: Iterable[FilmGate.ValueType] = (),
+        stop_after: FilmStage.ValueType = FilmStage.FILM_STAGE_UNSPECIFIED,
+        redo: FilmRedo.ValueType = FilmRedo.FILM_REDO_UNSPECIFIED,
+        on_shot_failure: OnShotFailure.ValueType = OnShotFailure.ON_SHOT_FAILURE_UNSPECIFIED,
+        max_attempts: int = 0,
+        on_unknown_submission: OnUnknownSubmission.ValueType = OnUnknownSubmission.ON_UNKNOWN_SUBMISSION_UNSPECIFIED,
+        priority: int = 0,
+        finish_by: datetime | None = None,
+        request_id: str = "",
+    ) -> Film:
+        """Starts a run of the plan that has been read, for at most `max_credits`; returns the film with the run.
+
+        `finish_by` is in a time zone. If no request_id is given, each call creates one; to be able to repeat a call
+        whose answer was lost, give your own. Raises PlanChanged, FilmBusy, FilmCreditsExceeded,
+        ProjectCreditsExceeded, PriceUnknown.
+        """
+        request = StartFilmRequest(
+            project_id=project_id,
+            film_id=film_id,
+            request_id=request_id or uuid4().hex,
+            plan_revision=plan_revision,
+            max_credits=max_credits,
+            gates=gates,
+            stop_after=stop_after,
+            redo=redo,
+            on_shot_failure=on_shot_failure,
+            max_attempts=max_attempts,
+            on_unknown_submission=on_unknown_submission,
+            priority=priority,
+        )
+        if finish_by is not None:
+            request.finish_by.CopyFrom(timestamp(finish_by, "finish_by"))
+        return await self._whole(await self._calls.unary(self._stub.StartFilm, request))
+
+    async def approve(self, status: FilmStatus, *, max_credits: float, plan_revision: int = 0) -> Film:
+        """Has the run of a film go on that waited as `status` says; returns the film.
+
+        `max_credits` is the most that the whole run may cost, with what it has cost by now. `plan_revision` is the plan
+        that is approved, by default that of `status`. The same approval again changes nothing. Raises FilmChanged if
+        the run is not as it was, PlanChanged, FilmCreditsExceeded, ProjectCreditsExceeded, PriceUnknown.
+        """
+        request = ApproveFilmRequest(
+            project_id=status.project_id,
+            film_id=status.film_id,
+            run=status.run,
+            plan_revision=plan_revision or status.plan_revision,
+            max_credits=max_credits,
+            revision=status.revision,
+        )
+        return await self._whole(await self._calls.unary(self._stub.ApproveFilm, request))
+
+    async def cancel(self, project_id: str, film_id: str, run: int) -> Film:
+        """Has a run end; what was made stays. One that ends, or has ended, is left as it is. Raises RunNotFound."""
+        request = CancelFilmRequest(project_id=project_id, film_id=film_id, run=run)
+        return await self._whole(await self._calls.unary(self._stub.CancelFilm, request))
+
     async def delete(self, project_id: str, film_id: str, *, delete_scenes: bool = False) -> tuple[str, ...]:
         """Deletes a film; with `delete_scenes` also its folders with all files.
 
@@ -127,6 +203,12 @@ class Films:
         """
         request = DeleteFilmRequest(project_id=project_id, film_id=film_id, delete_scenes=delete_scenes)
         return tuple((await self._calls.unary(self._stub.DeleteFilm, request)).left)
+
+    async def _whole(self, answer: StartFilmResponse | ApproveFilmResponse | CancelFilmResponse) -> Film:
+        status = answer.film.status
+        request = GetFilmRequest(project_id=status.project_id, film_id=status.film_id)
+        await self._complete(answer.film, answer.next_page_token, request)
+        return answer.film
 
     async def _complete(self, film: Film, page_token: str, request: GetFilmRequest) -> None:
         """Adds the scenes of the pages that follow."""

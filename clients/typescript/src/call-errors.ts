@@ -8,11 +8,13 @@
  *       PlanDeleted           the request was carried out long ago, and its plan is no longer kept
  *       PlanChanged           the film's plan is another than the call names; read it, and decide again
  *       SceneTaken            a scene of the film is another film's, or has jobs
+ *       RunDeleted            the request was carried out before, and its run was deleted with its film
+ *       FilmChanged           the film's run is not as it was read; read it, and decide again
  *       NotFound
- *         JobNotFound, SceneNotFound, AssetNotFound, FilmNotFound, PlanNotFound
+ *         JobNotFound, SceneNotFound, AssetNotFound, FilmNotFound, PlanNotFound, RunNotFound
  *       AssetExists           a file with this path exists; choose another name, or set `overwrite`
  *       PreconditionFailed
- *         NeedsResolution, NotResolvable, PriceUnknown, CreditsExceeded, ProjectCreditsExceeded,
+ *         NeedsResolution, NotResolvable, PriceUnknown, CreditsExceeded, ProjectCreditsExceeded, FilmBusy, FilmCreditsExceeded,
  *         ProviderTaskNotFound, ProviderTaskTaken, ProviderUnauthorized, SceneUnsupported, SceneBusy, UrlUnsupported, ObjectTooLarge
  *       CursorLost            events may have been missed; watch again without a cursor
  *         CursorAhead, CursorCompacted
@@ -90,6 +92,12 @@ export class AssetNotFound extends NotFound {}
 export class FilmNotFound extends NotFound {}
 /** The film has no such plan, or no longer keeps it. */
 export class PlanNotFound extends NotFound {}
+/** The film has no such run. */
+export class RunNotFound extends NotFound {}
+/** The request was carried out before, and its run was deleted with the film in metadata `film_id`. */
+export class RunDeleted extends CallError {}
+/** The film's run is not as it was read; metadata `revision` holds the present one. Read it, and decide again. */
+export class FilmChanged extends CallError {}
 /** The film's plan is another than the call names; metadata `plan_revision` holds it. Read it, and decide again. */
 export class PlanChanged extends CallError {}
 /** The request was carried out long ago, and the plan of the film in metadata `film_id` is no longer kept. */
@@ -108,6 +116,10 @@ export class NotResolvable extends PreconditionFailed {}
 export class PriceUnknown extends PreconditionFailed {}
 /** The quote, in metadata `estimated_credits`, is above `maxCredits`. */
 export class CreditsExceeded extends PreconditionFailed {}
+/** A run of the film is on: wait for it, or cancel it. */
+export class FilmBusy extends PreconditionFailed {}
+/** What is to be made may cost more (`estimated_credits`) than is left of the sum (metadata `left_credits`). */
+export class FilmCreditsExceeded extends PreconditionFailed {}
 /** The quote exceeds the project's limit; metadata `cap`, `reserved`, `spent` and `estimate` hold the credits. */
 export class ProjectCreditsExceeded extends PreconditionFailed {}
 /** The provider has no task with this id. */

@@ -1,26 +1,34 @@
-/** Films: scripts that become plans of scenes and shots, with a quote; the calls of `FilmService`. */
+/** Films: scripts that become plans of scenes and shots with a quote, and runs; the calls of `FilmService`. */
 import { randomUUID } from "node:crypto";
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 
 import type { Calls, Options } from "./calls.js";
 import {
+  ApproveFilmRequestSchema,
   type CastMemberSchema,
   EditFilmRequestSchema,
   type EditFilmResponse,
   type Film,
   type FilmEditSchema,
+  type FilmGate,
+  type FilmRedo,
   FilmService,
   type FilmSettingsSchema,
+  type FilmStage,
   type FilmState,
   type FilmStatus,
   type GetFilmRequest,
   GetFilmRequestSchema,
+  type OnShotFailure,
   PlanFilmRequestSchema,
   type PlanFilmResponse,
   type ScriptFormat,
+  StartFilmRequestSchema,
 } from "./gen/evergreen/v1/film_pb.js";
+import type { OnUnknownSubmission } from "./gen/evergreen/v1/video_pb.js";
 
 /** Names a film. */
 export interface FilmName {
@@ -49,7 +57,26 @@ export interface EditFields extends FilmName {
   readonly validateOnly?: boolean;
 }
 
-/** The calls for films, available as `client.films`. None of them spends anything. */
+/** A run that is to be started. */
+export interface StartFields extends FilmName {
+  /** The plan that has been read. */
+  readonly planRevision: number;
+  /** The most that the whole run may cost. */
+  readonly maxCredits: number;
+  readonly gates?: FilmGate[];
+  /** Default: the cut is made. */
+  readonly stopAfter?: FilmStage;
+  readonly redo?: FilmRedo;
+  readonly onShotFailure?: OnShotFailure;
+  readonly maxAttempts?: number;
+  readonly onUnknownSubmission?: OnUnknownSubmission;
+  readonly priority?: number;
+  readonly finishBy?: Date;
+  /** Default: a new one for each call; give your own to be able to repeat a call whose answer was lost. */
+  readonly requestId?: string;
+}
+
+/** The calls for films, available as `client.films`. Only `start` and `approve` lead to spending. */
 export class Films {
   readonly #stub: Client<typeof FilmService>;
   readonly #calls: Calls;
@@ -111,6 +138,40 @@ export class Films {
   }
 
   /**
+   * Starts a run of the plan that has been read, for at most `maxCredits`; returns the film with the run. Rejects with
+   * PlanChanged, FilmBusy, FilmCreditsExceeded, ProjectCreditsExceeded, PriceUnknown.
+   */
+  async start({ finishBy, ...fields }: StartFields, options?: Options): Promise<Film> {
+    const times = finishBy === undefined ? {} : { finishBy: timestampFromDate(finishBy) };
+    const request = create(StartFilmRequestSchema, { requestId: randomUUID(), ...fields, ...times });
+    return await this.#whole(await this.#calls.call(this.#stub.startFilm, request, options), fields, options);
+  }
+
+  /**
+   * Has the run of a film go on that waited as `status` says, for at most `maxCredits` in all; returns the film. The
+   * same approval again changes nothing. `planRevision` is the plan that is approved, by default that of `status`.
+   * Rejects with FilmChanged if the run is not as it was, PlanChanged, FilmCreditsExceeded, ProjectCreditsExceeded.
+   */
+  async approve(
+    { status, maxCredits, planRevision = status.planRevision }: {
+      readonly status: FilmStatus;
+      readonly maxCredits: number;
+      readonly planRevision?: number;
+    },
+    options?: Options,
+  ): Promise<Film> {
+    const { projectId, filmId, run, revision } = status;
+    const request = create(ApproveFilmRequestSchema, { projectId, filmId, run, planRevision, maxCredits, revision });
+    return await this.#whole(await this.#calls.call(this.#stub.approveFilm, request, options), status, options);
+  }
+
+  /** Has a run end; what was made stays. One that ends, or has ended, is left as it is. Rejects with RunNotFound. */
+  async cancel({ projectId, filmId, run }: FilmName & { readonly run: number }, options?: Options): Promise<Film> {
+    const answer = await this.#calls.call(this.#stub.cancelFilm, { projectId, filmId, run }, options);
+    return await this.#whole(answer, { projectId, filmId }, options);
+  }
+
+  /**
    * Deletes a film; with `deleteScenes` also its folders with all files. This cannot be undone. Returns the paths,
    * `{scene}/…`, of files that others put there and that the storage cannot remove.
    */
@@ -119,6 +180,16 @@ export class Films {
     options?: Options,
   ): Promise<readonly string[]> {
     return (await this.#calls.call(this.#stub.deleteFilm, { projectId, filmId, deleteScenes }, options)).left;
+  }
+
+  async #whole(
+    answer: { readonly film?: Film | undefined; readonly nextPageToken: string },
+    name: FilmName,
+    options?: Options,
+  ): Promise<Film> {
+    await this.#complete(answer.film, answer.nextPageToken, asked(name), options);
+    if (answer.film === undefined) throw new Error("the service answered without the film");
+    return answer.film;
   }
 
   /** Adds the scenes of the pages that follow. */

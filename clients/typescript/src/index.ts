@@ -21,7 +21,7 @@ export {
   TransferBroken,
   WatchInterrupted,
 } from "./errors.js";
-export type { EditFields, FilmName, Films, PlanFields } from "./films.js";
+export type { EditFields, FilmName, Films, PlanFields, StartFields } from "./films.js";
 export { FINAL_STATES, isFinal } from "./position.js";
 export type { Reconnect } from "./reconnect.js";
 export { type FileOrBytes, INLINE_LIMIT, inlineMedia, type JobFields, type VideoFields } from "./requests.js";
@@ -37,7 +37,17 @@ export {
 export type { AssetName, SceneName, Scenes } from "./scenes.js";
 export type { Moved, TransferOptions } from "./transfers.js";
 export type { Endpoint, TlsOptions, Token } from "./transport.js";
-export { type Film, FilmState, type FilmStatus, type PlanFilmResponse, ScriptFormat } from "./gen/evergreen/v1/film_pb.js";
+export {
+  type Film,
+  FilmGate,
+  FilmRedo,
+  FilmStage,
+  FilmState,
+  type FilmStatus,
+  OnShotFailure,
+  type PlanFilmResponse,
+  ScriptFormat,
+} from "./gen/evergreen/v1/film_pb.js";
 export type { Asset, Folder, Scene } from "./gen/evergreen/v1/scene_pb.js";
 export {
   CostBasis,

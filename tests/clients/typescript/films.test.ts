@@ -5,14 +5,19 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { Client, FilmNotFound, FilmState, InvalidRequest, PlanChanged } from "@evergreen/video";
+import { timestampFromDate } from "@bufbuild/protobuf/wkt";
+import { Client, FilmGate, FilmNotFound, FilmStage, FilmState, InvalidRequest, PlanChanged } from "@evergreen/video";
 import {
+  type ApproveFilmRequest,
+  ApproveFilmRequestSchema,
   type EditFilmRequest,
   type FilmSchema,
   type GetFilmRequest,
   type ListFilmsRequest,
   type PlanFilmRequest,
   PlanFilmRequestSchema,
+  type StartFilmRequest,
+  StartFilmRequestSchema,
 } from "@evergreen/video/v1/film";
 
 import { Rig, ROOT } from "./rig.js";
@@ -115,6 +120,43 @@ test("films are listed page by page, and what a deletion left is told", async (t
   ]);
   assert.deepEqual(await client.films.delete(FILM), []);
   assert.deepEqual(await client.films.delete({ ...FILM, deleteScenes: true }), ["f/images/locked.png"]);
+});
+
+test("a run is started for a sum, approved as it was read, and cancelled", async (t) => {
+  const started: StartFilmRequest[] = [];
+  const approved: ApproveFilmRequest[] = [];
+  const first = { scenes: [{ scene: { sceneId: "scene-1" } }] };
+  const status = { ...FILM, run: 2, revision: 7n, planRevision: 3, state: FilmState.AWAITING_APPROVAL };
+  const client = await scripted(t, {}, {}, {
+    startFilm: (request) => {
+      started.push(request);
+      if (started.length < 3) throw UNAVAILABLE();
+      return { film: { ...first, status }, nextPageToken: "1" };
+    },
+    approveFilm: (request) => {
+      approved.push(request);
+      return { film: { ...first, status } };
+    },
+    cancelFilm: ({ run }) => ({ film: { ...first, status: { ...status, run } } }),
+    getFilm: () => ({ film: page(2) }),
+  });
+
+  const finishBy = new Date("2030-01-01T00:00:00Z");
+  const fields = { ...FILM, planRevision: 3, maxCredits: 0, gates: [FilmGate.STORYBOARD], stopAfter: FilmStage.CLIPS };
+  const film = await client.films.start({ ...fields, finishBy });
+  await client.films.approve({ status: film.status!, maxCredits: 300 });
+  const cancelled = await client.films.cancel({ ...FILM, run: 2 });
+
+  assert.deepEqual(film.scenes.map((each) => each.scene?.sceneId), ["scene-1", "scene-2"]);
+  assert.deepEqual(started[0], started[2]);
+  const requestId = started[0]!.requestId;
+  const expected = create(StartFilmRequestSchema, { ...fields, requestId, finishBy: timestampFromDate(finishBy) });
+  assert.deepEqual(started[0], expected);
+  const { run, revision, planRevision } = status;
+  assert.deepEqual(approved, [
+    create(ApproveFilmRequestSchema, { ...FILM, run, revision, planRevision, maxCredits: 300 }),
+  ]);
+  assert.equal(cancelled.status?.run, 2);
 });
 
 test("a script becomes a film, which is edited, listed and deleted", async () => {

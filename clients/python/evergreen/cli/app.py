@@ -10,6 +10,7 @@ import click
 
 from evergreen.cli.commands.completion import completion
 from evergreen.cli.commands.film import film
+from evergreen.cli.commands.film_runs import approve, cancel, start
 from evergreen.cli.commands.jobs import job
 from evergreen.cli.commands.making import image, sound, speech
 from evergreen.cli.commands.models import models
@@ -46,6 +47,8 @@ def evergreen() -> None:
     """
 
 
+for _command in (start, approve, cancel):
+    film.add_command(_command)
 for _command in (video, image, speech, sound, film, job, scene, project, models, account, whoami, health, completion):
     evergreen.add_command(_command)
 

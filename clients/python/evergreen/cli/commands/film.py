@@ -1,4 +1,4 @@
-"""`evergreen film`: plans films, shows, lists and deletes them. None of these commands spends anything."""
+"""`evergreen film`: plans films, shows, lists and deletes them; see `film_runs` for those commands that spend."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,8 +16,10 @@ from evergreen.v1.film_pb2 import (
     CastMember,
     Film,
     FilmChanges,
+    FilmGate,
     FilmScene,
     FilmSettings,
+    FilmStage,
     FilmState,
     FilmStatus,
     PlanFilmResponse,
@@ -29,7 +31,7 @@ film_option = click.option("--film", "film_id", required=True, metavar="ID", hel
 @click.group()
 @global_options()
 def film() -> None:
-    """Plan films: scripts become scenes and shots, with a quote."""
+    """Plan and make films: scripts become scenes and shots with a quote, and those a cut."""
 
 
 @film.command()
@@ -176,10 +178,33 @@ def _write_film(shown: Film) -> None:
             ("seconds", number(quote.seconds)),
             ("credits", f"≤ {number(quote.credits)}" if quote.HasField("credits") else "not known"),
             ("reused", number(quote.reused_credits) if quote.reused_credits else ""),
-            ("spent", "0"),
         ]
     )
-    for warning in shown.status.warnings:
+    write_status(shown.status)
+
+
+def write_status(status: FilmStatus) -> None:
+    """Writes how far a film is, what it has cost, and what somebody must decide about."""
+    # A service newer than this client may have others.
+    stage = FilmStage.Name(status.stage) if status.stage in FilmStage.values() else str(status.stage)
+    gate = FilmGate.Name(status.gate) if status.gate in FilmGate.values() else str(status.gate)
+    made = (("pictures", status.images), ("speech", status.speech), ("clips", status.clips))
+    write_facts(
+        [
+            ("state", _state(status)),
+            ("run", str(status.run) if status.run else ""),
+            ("stage", stage.removeprefix("FILM_STAGE_").lower() if status.stage else ""),
+            ("waits at", gate.removeprefix("FILM_GATE_").lower() if status.gate else ""),
+            *((name, f"{count.done + count.reused} of {count.total}") for name, count in made if count.total),
+            ("spent", number(status.spent_credits)),
+            ("up to", number(status.max_credits) if status.run else ""),
+            ("error", f"{status.error.reason}: {status.error.message}" if status.error.reason else ""),
+            *(("export", f"{status.film_id}/{export.asset}") for export in status.exports),
+        ]
+    )
+    for trouble in status.troubles:
+        say(f"{trouble.shot_id} {trouble.output}: {trouble.error.reason}: {trouble.error.message}")
+    for warning in status.warnings:
         say(f"{warning.code}: {warning.message}")
 
 
