@@ -41,7 +41,7 @@ async def raw(url: str, data: bytes, *, seconds: float = 30.0) -> Answer:
             first, *lines = head.decode("latin-1").splitlines()
             pairs = [line.split(": ", 1) for line in lines if line]
             headers = {name.lower(): value for name, value in pairs}
-            length = "0" if " 204 " in first else headers.get("content-length")
+            length = "0" if first.split()[1] in ("100", "204") else headers.get("content-length")
             body = await (reader.readexactly(int(length)) if length is not None else reader.read())
     finally:
         writer.close()

@@ -79,6 +79,17 @@ async def test_every_method_of_every_service_has_a_route_or_a_reason(http: aioht
             assert b'"invalid_argument"' in body
 
 
+async def test_answers_are_counted_by_route_and_status(http: aiohttp.ClientSession) -> None:
+    await sent(http, f"{VIDEO}/GetStatus", b'{"jobId": "counted"}', "application/json")
+    await sent(http, "/counted/nowhere", b"", "application/json")
+
+    async with aiohttp.ClientSession() as session, session.get(f"http://{METRICS}/metrics") as answer:
+        text = await answer.text()
+    assert f'evergreen_http_requests_total{{route="{VIDEO}/GetStatus",status="404"}}' in text
+    assert 'evergreen_http_requests_total{route="none",status="404"}' in text
+    assert "counted" not in text
+
+
 async def test_every_status_of_grpc_has_its_http() -> None:
     assert set(HTTP) == set(grpc.StatusCode)
 

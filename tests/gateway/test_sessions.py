@@ -1,6 +1,7 @@
 """Tokens traded for cookies, and what becomes of both."""
 
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
@@ -86,6 +87,19 @@ async def test_a_session_does_what_its_token_may_and_ends_with_it(site: Site) ->
     assert by_header.status == 401
     assert (gone.status, json.loads(gone.body)["reason"]) == (401, "TOKEN_INVALID")
     assert SimpleCookie(gone.cookies[0])["evergreen"]["max-age"] == "0"
+
+
+async def test_the_log_names_the_token_and_never_tells_it(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    token = await given(site, "logged")
+    caplog.set_level(logging.INFO, "evergreen_server.gateway")
+
+    await site.send("POST", f"{VIDEO}/ListModels", f"Authorization: Bearer {token}", body={})
+    await site.send("POST", f"{VIDEO}/ListModels", f"Cookie: evergreen={token}", body={})
+    await site.send("POST", f"{VIDEO}/ListModels", f"Authorization: Bearer {GUESS}", body={})
+
+    lines = [vars(record) for record in caplog.records if record.message == "http request"]
+    assert [(line["caller"], line["status"]) for line in lines] == [("logged", 200), ("logged", 200), ("", 401)]
+    assert "evg_" not in str([vars(record) for record in caplog.records])
 
 
 async def test_over_https_the_cookie_is_secure_and_cannot_be_planted(site: Site) -> None:

@@ -256,6 +256,34 @@ async def test_half_a_body_is_no_call(api: Api) -> None:
     assert (await api.finished(job.job_id)).state == video_pb2.JOB_STATE_SUCCEEDED
 
 
+async def test_a_call_that_asks_for_another_protocol_is_a_call_of_this_one(api: Api) -> None:
+    for upgrade in ("h2c", "websocket"):
+        answer = await sent(api, f"{VIDEO}/GetCaller", b"{}", "Connection: Upgrade", f"Upgrade: {upgrade}")
+
+        assert answer.status in (200, 400, 415), upgrade
+    fields = ("Connection: Upgrade", "Upgrade: websocket", "Sec-Fetch-Site: same-site")
+    refused = await raw(api.http, head("GET", "/session", *fields))
+    assert (refused.status, reason(refused)) == (403, "ORIGIN_DENIED")
+    odd = await sent(api, f"{VIDEO}/GetCaller", b"{}", "Expect: the-unexpected")
+    assert (odd.status, reason(odd)) == (417, "MALFORMED_REQUEST")
+
+
+async def test_a_body_is_asked_for_only_when_all_else_is_in_order(api: Api) -> None:
+    fields = ("Content-Length: 2", "Expect: 100-continue")
+    asked = await raw(api.http, head("POST", f"{VIDEO}/GetCaller", "Content-Type: application/json", *fields))
+    for more, status in (
+        (["Content-Type: text/html"], 415),
+        (["Content-Type: application/json", "Origin: http://evil.example"], 403),
+        (["Content-Type: application/json", "Content-Encoding: br"], 415),
+    ):
+        refused = await raw(api.http, head("POST", f"{VIDEO}/GetCaller", *fields, *more))
+        assert refused.status == status
+    unrouted = await raw(api.http, head("POST", "/nowhere", "Expect: the-unexpected", "Content-Length: 0"))
+
+    assert asked.status == 100
+    assert (unrouted.status, "server" in unrouted.headers) == (417, False)
+
+
 async def test_broken_chunks_are_refused(api: Api) -> None:
     fields = ("Content-Type: application/json", "Transfer-Encoding: chunked")
     for body in (b"zz\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}\r\n0\r\n\r\n", b"2\r\n{}{}\r\n0\r\n\r\n"):

@@ -10,7 +10,9 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import ip_address
+from typing import Protocol
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -19,7 +21,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from evergreen_server.gateway.problems import Fault, Refused, problem, refused
-from evergreen_server.gateway.visitors import Visitor, Visitors, malformed, visitor_of
+from evergreen_server.gateway.visitors import Visitor, Visitors, malformed, only, visitor_of
 
 __all__ = ["Door", "is_refused_host", "secure_headers"]
 
@@ -58,12 +60,21 @@ class Rules:
     origins: Collection[str]
 
 
+class Known(Protocol):
+    """The names of tokens."""
+
+    def known(self, visitor: Visitor) -> str: ...
+
+    async def ask(self, visitor: Visitor) -> str: ...
+
+
 class Door:
     """Admits requests, counts those under way, and logs each in one line. Used on one loop."""
 
-    def __init__(self, *, rules: Rules, visitors: Visitors, answered: Callable[[str, int], None]) -> None:
+    def __init__(self, *, rules: Rules, visitors: Visitors, names: Known, answered: Callable[[str, int], None]) -> None:
         self._rules = rules
         self._visitors = visitors
+        self._names = names
         self._answered = answered
         self._under_way = 0
         self._idle = asyncio.Event()
@@ -88,6 +99,8 @@ class Door:
             try:
                 response = await self._served(request, handler)
                 status = response.status
+                if status != HTTPStatus.UNAUTHORIZED:
+                    await self._names.ask(visitor_of(request))
                 return response
             finally:
                 self._note(request, status, time.monotonic() - began)
@@ -96,7 +109,7 @@ class Door:
 
     async def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         """Completes the head of every answer."""
-        visitor = visitor_of(request)
+        visitor = self._visitors.seen(request)
         secure_headers(response, https=visitor.https)
         response.headers["X-Request-Id"] = visitor.request_id
         response.headers.setdefault("Cache-Control", "no-store")
@@ -159,6 +172,13 @@ class Door:
             )
         if not request.raw_path.startswith("/"):
             raise malformed("the target must be a path")
+        if only(request, "Expect").lower() not in ("", "100-continue"):
+            raise refused(
+                grpc.StatusCode.INVALID_ARGUMENT,
+                "MALFORMED_REQUEST",
+                message="nothing is expected here but 100-continue",
+                status=417,
+            )
         if request.path in OPEN_PATHS:
             return
         if is_refused_host(visitor.host, self._rules.hosts):
@@ -218,6 +238,7 @@ class Door:
                 "route": route,
                 "status": status,
                 "milliseconds": round(seconds * 1000, 1),
+                "caller": self._names.known(visitor_of(request)),
                 "request_id": visitor_of(request).request_id,
             },
         )

@@ -26,6 +26,10 @@ async def read_body(request: web.Request, most: int, places: Places) -> bytes:
     """Returns the body. Raises Refused if it is longer than `most` bytes, not whole, or not there in time."""
     if (announced := request.content_length) is not None and announced > most:
         raise _too_large(most)
+    if request.headers.get("Expect"):
+        # Only now, when all else is in order.
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
     chunks = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):

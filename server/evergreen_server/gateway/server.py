@@ -15,6 +15,7 @@ from aiohttp.http import HttpProcessingError
 
 from evergreen_server.gateway.admit import Door, Rules, secure_headers
 from evergreen_server.gateway.bridge import Bridge
+from evergreen_server.gateway.names import Names
 from evergreen_server.gateway.places import Logins, Places
 from evergreen_server.gateway.problems import problem, refused
 from evergreen_server.gateway.session import Sessions
@@ -65,13 +66,21 @@ async def serve(
     `grace_seconds`. Raises CannotListen.
     """
     places = Places(files=files)
-    door = Door(rules=Rules(hosts=hosts, origins=origins), visitors=Visitors(proxies=proxies), answered=answered)
     async with Upstream(target, streams=places.most) as upstream:
+        door = Door(
+            rules=Rules(hosts=hosts, origins=origins),
+            visitors=Visitors(proxies=proxies),
+            names=Names(upstream=upstream, monotonic=time.monotonic),
+            answered=answered,
+        )
         bridge = Bridge(upstream=upstream, places=places)
         sessions = Sessions(upstream=upstream, places=places, logins=Logins(time.monotonic))
         app = web.Application(middlewares=[door.middleware()])
         app.on_response_prepare.append(door.prepare)
-        app.add_routes([*_health(door, upstream), *sessions.routes(), *bridge.routes()])
+        routes = (*_health(door, upstream), *sessions.routes(), *bridge.routes())
+        for route in routes:
+            kwargs = {**route.kwargs, "expect_handler": _later}
+            app.add_routes([web.RouteDef(route.method, route.path, route.handler, kwargs)])
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=CUT_SECONDS)
         await runner.setup()
         try:
@@ -85,6 +94,10 @@ async def serve(
                     await door.drained(grace_seconds)
         finally:
             await runner.cleanup()
+
+
+async def _later(_: web.Request) -> None:
+    """Leaves it to whoever reads a body to say that it may come."""
 
 
 def _health(door: Door, upstream: Upstream) -> list[web.RouteDef]:

@@ -9,6 +9,7 @@ from aiohttp import web
 from evergreen.v1 import video_pb2
 from evergreen_server.gateway.bodies import read_body, refuse_compression
 from evergreen_server.gateway.messages import read_object, to_json
+from evergreen_server.gateway.names import CALLER
 from evergreen_server.gateway.places import Logins, Places
 from evergreen_server.gateway.problems import Refused, fault_of, invalid, problem, refused
 from evergreen_server.gateway.upstream import Metadata, Upstream
@@ -17,7 +18,6 @@ from evergreen_server.gateway.visitors import TOKEN, Visitor, only, visitor_of
 __all__ = ["Sessions"]
 
 PATH = "/session"
-CALLER = "/evergreen.v1.VideoService/GetCaller"
 COOKIE_SECONDS = 43_200
 BODY_BYTES = 8 << 10
 CALLER_SECONDS = 10.0

@@ -103,6 +103,10 @@ class Visitors:
         request[_VISITOR] = visitor
         return visitor
 
+    def seen(self, request: web.Request) -> Visitor:
+        """Returns the sender of a request, whether or not it came as far as to be admitted."""
+        return visitor_of(request) if _VISITOR in request else self.request_only(request)
+
     def request_only(self, request: web.Request) -> Visitor:
         """Returns what is known of the sender whatever it says."""
         peer = request.remote or ""
