@@ -131,7 +131,7 @@ async def test_a_killed_replicas_films_are_taken_over(
         first = await killed.start()
         await planned(first, project_id="film", script=SHORT)
         await _start(first, start_request("film"))
-        await sandbox.called("create")
+        await sandbox.called("text_to_image", times=2)
         second = await other.start()
 
         await killed.end(signal.SIGKILL)
