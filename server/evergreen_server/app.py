@@ -20,10 +20,12 @@ from evergreen_server.film.plans.door import Films
 from evergreen_server.film.plans.store import FilmStore
 from evergreen_server.film.running.door import FilmRuns
 from evergreen_server.film.runs.context import FilmContext
+from evergreen_server.film.runs.events import FilmEvents
 from evergreen_server.film.runs.runner import FilmRunner
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.film.runs.sweep import RunSweep
+from evergreen_server.film.runs.watching import WatchedFilms
 from evergreen_server.gateway.server import serve as serve_http
 from evergreen_server.ground import Gate, Ground, open_gate, open_ground
 from evergreen_server.jobs.admission.account import AccountReader
@@ -150,7 +152,12 @@ async def _jobs(stack: AsyncExitStack, ground: Ground) -> _Jobs:
     statuses = StatusCache(final_only=membership.replicated)
     metrics = PrometheusMetrics(census=partial(take_census, database, now), watchers=lambda: hub.watchers)
     hub = WatchHub(
-        database=database, wire=wire, clock=now, on_events_read=statuses.on_events_read, on_sent=metrics.events_sent
+        database=database,
+        wire=wire,
+        clock=now,
+        on_events_read=statuses.on_events_read,
+        films=WatchedFilms(wire=wire, clock=now),
+        on_sent=metrics.events_sent,
     )
     engine = Engine(database, replica_id=membership.replica_id)
     writers: SceneWriters = CountedWriters(database=database)
@@ -247,13 +254,15 @@ async def _context(
 
 async def _runs(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> _Runs:
     threads = await stack.enter_async_context(OwnThreads(LOOKS_AT_ONCE, name="films"))
-    plans = FilmStore(database=ground.database, clock=ground.now)
+    events = FilmEvents(EventWire())
+    plans = FilmStore(database=ground.database, jobs=jobs.store, clock=ground.now, events=events)
     surveyor = Surveyor(scenes=ground.scenes, threads=threads)
     store = RunStore(
         database=ground.database,
         jobs=jobs.store,
         clock=ground.now,
         enqueue=jobs.engine.enqueue_film,
+        events=events,
         replica_id=ground.membership.replica_id,
     )
     work, cache = ground.temp_dir / "films", ground.config.data_dir / "state" / "render"

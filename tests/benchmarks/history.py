@@ -26,6 +26,7 @@ from evergreen_server.rpc.messages.events import EventWire
 from tests.benchmarks.machine import table
 from tests.history import START, job_id_of
 from tests.jobs.db.test_migrations import second
+from tests.jobs.feed.films import GivenFilms
 from tests.postgres import any_postgres
 
 WATCHES, PROJECTS, PERCENTAGES = 100, 1000, 1000
@@ -42,6 +43,7 @@ class Case:
         self.database = database
         self.hub = WatchHub(
             database=database,
+            films=GivenFilms(),
             wire=EventWire(),
             clock=_now,
             on_events_read=lambda _: None,

@@ -32,6 +32,7 @@ from evergreen_server.rpc.streams import MOST_WATCHES, Streams
 from evergreen_server.runtime.gc import tune_gc
 from evergreen_server.runtime.ids import JobIds
 from tests.benchmarks.commanded import obey, paced
+from tests.jobs.feed.films import GivenFilms
 
 EXECUTION = "benchmark"
 
@@ -69,7 +70,9 @@ async def main(jobs: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         async with open_database(f"sqlite:///{Path(folder) / 'watched.sqlite'}") as database:
             statuses, wire, ids = StatusCache(), EventWire(), JobIds(now)
-            hub = WatchHub(database=database, wire=wire, clock=now, on_events_read=statuses.on_events_read)
+            hub = WatchHub(
+                database=database, films=GivenFilms(), wire=wire, clock=now, on_events_read=statuses.on_events_read
+            )
 
             def changed(changes: Sequence[Change]) -> None:
                 statuses.on_commit(changes)

@@ -26,19 +26,15 @@ from evergreen.v1.film_pb2 import (
     CancelFilmRequest,
     CancelFilmResponse,
     Film,
-    FilmCounts,
     FilmQuote,
     FilmScene,
-    FilmState,
-    FilmStatus,
     GetFilmResponse,
     OnShotFailure,
     ScenePlan,
-    ShotTrouble,
     StartFilmRequest,
     StartFilmResponse,
 )
-from evergreen.v1.video_pb2 import JobError
+from evergreen.v1.video_pb2 import FilmCounts, FilmState, FilmStatus, JobError, ShotTrouble
 from tests.clients.scripted import UNAVAILABLE, Fault, ScriptedService
 from tests.clients.test_cli import CommandLine
 from tests.serving import SAMPLES, Api, open_sandbox, serving

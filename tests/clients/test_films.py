@@ -21,8 +21,6 @@ from evergreen.v1.film_pb2 import (
     FilmQuote,
     FilmScene,
     FilmSettings,
-    FilmState,
-    FilmStatus,
     GetFilmRequest,
     GetFilmResponse,
     ListFilmsRequest,
@@ -37,6 +35,7 @@ from evergreen.v1.film_pb2 import (
     Transition,
     TransitionKind,
 )
+from evergreen.v1.video_pb2 import FilmState, FilmStatus
 from tests.clients.scripted import UNAVAILABLE, Fault, ScriptedService
 from tests.clients.test_cli import CommandLine
 from tests.serving import SAMPLES, Api, open_sandbox, serving

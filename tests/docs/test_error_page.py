@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from evergreen_server.film import digests, model, statuses
-from evergreen_server.film.runs import deciding, run
+from evergreen_server.film.runs import deciding, events, run
 from evergreen_server.film.screenplay import script
 from evergreen_server.jobs.model import states
 from evergreen_server.ports import provider, specs, timeline
@@ -48,7 +48,7 @@ def vocabulary() -> set[str]:
     """The members of our own enums, which are no reasons either."""
     enums = (
         kind
-        for module in (states, specs, provider, timeline, script, digests, model, statuses, run, deciding)
+        for module in (states, specs, provider, timeline, script, digests, model, statuses, run, deciding, events)
         for kind in vars(module).values()
         if isinstance(kind, type)
     )

@@ -13,8 +13,8 @@ from tests.postgres import Postgres
 from tests.rpc.films import SHORT, approved, film_until, outputs_of, planned, start_request
 from tests.serving import ALL_KINDS, Api, Control, ServerProcess
 
-SUCCEEDED = film_pb2.FILM_STATE_SUCCEEDED
-AWAITS = film_pb2.FILM_STATE_AWAITING_APPROVAL
+SUCCEEDED = video_pb2.FILM_STATE_SUCCEEDED
+AWAITS = video_pb2.FILM_STATE_AWAITING_APPROVAL
 MOMENTS = (
     "start committed",
     "children committed",
@@ -70,7 +70,7 @@ async def test_a_server_killed_anywhere_in_a_film_leaves_it_to_the_next(
         for moment in MOMENTS:
             project = moment.replace(" ", "-")
             film = (await planned(api, project_id=project, script=SHORT)).film
-            start = start_request(project, max_credits=film.quote.credits, gates=[film_pb2.FILM_GATE_STORYBOARD])
+            start = start_request(project, max_credits=film.quote.credits, gates=[video_pb2.FILM_GATE_STORYBOARD])
             if moment.startswith(("approval", "over")):
                 await _start(api, start)
                 waiting = (await film_until(api, project, AWAITS)).status
@@ -101,7 +101,7 @@ async def test_a_server_killed_anywhere_on_the_way_to_the_exports_makes_each_onc
         for moment in CUT:
             project = moment.replace(" ", "-").replace(".", "")
             await planned(api, project_id=project, script=SHORT, settings=SMALL)
-            start = start_request(project, stop_after=0, gates=[film_pb2.FILM_GATE_CLIPS])
+            start = start_request(project, stop_after=0, gates=[video_pb2.FILM_GATE_CLIPS])
             await _start(api, start)
             waiting = (await film_until(api, project, AWAITS)).status
             holds.at(moment)

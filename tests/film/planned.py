@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 
 from evergreen_server.film.model import FilmSettings, Plan, PlannedScene, PlannedShot
 from evergreen_server.film.planning.plan import Changes, Planned
-from evergreen_server.film.plans.store import Film, FilmState, StoredPlan
+from evergreen_server.film.plans.store import StoredPlan
+from evergreen_server.film.runs.films import Film, FilmState
 from evergreen_server.film.screenplay.script import ScriptFormat
 
 
@@ -43,6 +44,7 @@ def stored_of(plan: Plan) -> StoredPlan:
         film_id=plan.film_id,
         title=plan.title,
         state=FilmState.PLANNED,
+        revision=0,
         plan_revision=1,
         created_at=now,
         updated_at=now,

@@ -25,6 +25,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.listing import Listing
 from evergreen_server.jobs.store.percentages import Progress
 from tests.history import START, job_id_of, write_history
+from tests.jobs.feed.films import GivenFilms
 from tests.jobs.tools import store_of
 from tests.postgres import Postgres
 
@@ -114,7 +115,9 @@ class Case:
                 raise _Seen
             found.append(message.decode())
 
-        hub = WatchHub(database=self.database, wire=Wire(), clock=lambda: NOW, on_events_read=lambda _: None)
+        hub = WatchHub(
+            database=self.database, films=GivenFilms(), wire=Wire(), clock=lambda: NOW, on_events_read=lambda _: None
+        )
         with pytest.raises(_Seen):
             await hub.watch(tell, project_id="film-0", job_ids=frozenset(), after=None, include_finished=True)
         return found

@@ -3,7 +3,7 @@
 import asyncio
 from uuid import uuid4
 
-from evergreen.v1 import film_pb2
+from evergreen.v1 import film_pb2, video_pb2
 from tests.serving import SAMPLES, WAIT_SECONDS, Api
 
 SCRIPTS = SAMPLES / "scripts"
@@ -46,7 +46,7 @@ async def film_of(api: Api, project_id: str, **fields: object) -> film_pb2.Film:
     return (await api.film.GetFilm(film_pb2.GetFilmRequest(**{**usual, **fields}))).film
 
 
-async def films_of(api: Api, project_id: str, **fields: object) -> list[film_pb2.FilmStatus]:
+async def films_of(api: Api, project_id: str, **fields: object) -> list[video_pb2.FilmStatus]:
     return list((await api.film.ListFilms(film_pb2.ListFilmsRequest(project_id=project_id, **fields))).films)
 
 
@@ -62,16 +62,16 @@ def start_request(project_id: str, **fields: object) -> film_pb2.StartFilmReques
         "request_id": uuid4().hex,
         "plan_revision": 1,
         "max_credits": 500,
-        "stop_after": film_pb2.FILM_STAGE_CLIPS,
+        "stop_after": video_pb2.FILM_STAGE_CLIPS,
     }
     return film_pb2.StartFilmRequest(**{**usual, **fields})
 
 
-async def started(api: Api, project_id: str, **fields: object) -> film_pb2.FilmStatus:
+async def started(api: Api, project_id: str, **fields: object) -> video_pb2.FilmStatus:
     return (await api.film.StartFilm(start_request(project_id, **fields))).film.status
 
 
-async def approved(api: Api, status: film_pb2.FilmStatus, **fields: object) -> film_pb2.FilmStatus:
+async def approved(api: Api, status: video_pb2.FilmStatus, **fields: object) -> video_pb2.FilmStatus:
     """The film after an approval of its run as it was read."""
     read = {
         "project_id": status.project_id,
@@ -84,12 +84,12 @@ async def approved(api: Api, status: film_pb2.FilmStatus, **fields: object) -> f
     return (await api.film.ApproveFilm(film_pb2.ApproveFilmRequest(**{**read, **fields}))).film.status
 
 
-async def cancelled(api: Api, status: film_pb2.FilmStatus) -> film_pb2.FilmStatus:
+async def cancelled(api: Api, status: video_pb2.FilmStatus) -> video_pb2.FilmStatus:
     run = {"project_id": status.project_id, "film_id": status.film_id, "run": status.run}
     return (await api.film.CancelFilm(film_pb2.CancelFilmRequest(**run))).film.status
 
 
-async def film_until(api: Api, project_id: str, *states: film_pb2.FilmState.ValueType) -> film_pb2.Film:
+async def film_until(api: Api, project_id: str, *states: video_pb2.FilmState.ValueType) -> film_pb2.Film:
     """The film once it is in one of some states."""
     async with asyncio.timeout(WAIT_SECONDS):
         # Nothing tells of a film yet but to whoever asks.

@@ -32,6 +32,7 @@ from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_server.scenes.writers import CountedWriters
 from evergreen_storage import Json, Meta, SceneStore, Storage, Unavailable, open_storage
+from tests.jobs.feed.films import GivenFilms
 from tests.serving import WAIT_SECONDS
 
 
@@ -136,7 +137,7 @@ async def scene_serving(
         media = await enter(Media(private_hosts=(), limits=MediaLimits(), temp_dir=data / "temp"))
         scenes = SceneStore(ScriptedStorage(storage, script), clock=now)
         wire = EventWire()
-        hub = WatchHub(database=database, wire=wire, clock=now, on_events_read=lambda _: None)
+        hub = WatchHub(database=database, films=GivenFilms(), wire=wire, clock=now, on_events_read=lambda _: None)
         news = asyncio.Event()
 
         def changed(changes: Sequence[Change]) -> None:

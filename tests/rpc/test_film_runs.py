@@ -29,8 +29,12 @@ from tests.serving import Api, Control, open_sandbox, reason_of, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SUCCEEDED, FAILED, CANCELLED = film_pb2.FILM_STATE_SUCCEEDED, film_pb2.FILM_STATE_FAILED, film_pb2.FILM_STATE_CANCELLED
-AWAITS, ASKS = film_pb2.FILM_STATE_AWAITING_APPROVAL, film_pb2.FILM_STATE_NEEDS_ATTENTION
+SUCCEEDED, FAILED, CANCELLED = (
+    video_pb2.FILM_STATE_SUCCEEDED,
+    video_pb2.FILM_STATE_FAILED,
+    video_pb2.FILM_STATE_CANCELLED,
+)
+AWAITS, ASKS = video_pb2.FILM_STATE_AWAITING_APPROVAL, video_pb2.FILM_STATE_NEEDS_ATTENTION
 BUSY = (grpc.StatusCode.FAILED_PRECONDITION, "FILM_BUSY")
 
 
@@ -92,7 +96,7 @@ async def test_a_film_is_made_into_its_folders_and_then_costs_nothing_more(place
     again = await started(api, project, max_credits=0)
     same = await film_until(api, project, SUCCEEDED)
 
-    assert (first.run, first.max_credits, first.stage) == (1, quote, film_pb2.FILM_STAGE_STORYBOARD)
+    assert (first.run, first.max_credits, first.stage) == (1, quote, video_pb2.FILM_STAGE_STORYBOARD)
     status, outputs = film.status, outputs_of(film)
     assert {key.rpartition("/")[2] for key in outputs} == {"picture", "clip", "speech"}
     for key, output in outputs.items():
@@ -119,15 +123,15 @@ async def test_a_film_is_cut_into_its_exports_and_the_same_film_is_not_cut_again
     settings = film_pb2.FilmSettings(profiles=[film_pb2.ExportProfile(name="small", width=160, height=90)])
     await planned(api, project_id=project, script=script_of(project), settings=settings)
 
-    await started(api, project, stop_after=0, gates=[film_pb2.FILM_GATE_CLIPS])
+    await started(api, project, stop_after=0, gates=[video_pb2.FILM_GATE_CLIPS])
     waiting = (await film_until(api, project, AWAITS)).status
-    assert (waiting.gate, list(waiting.exports), waiting.clips.done) == (film_pb2.FILM_GATE_CLIPS, [], 2)
+    assert (waiting.gate, list(waiting.exports), waiting.clips.done) == (video_pb2.FILM_GATE_CLIPS, [], 2)
     await approved(api, waiting)
     status = (await film_until(api, project, SUCCEEDED)).status
     await started(api, project, stop_after=0, max_credits=0)
     again = (await film_until(api, project, SUCCEEDED)).status
 
-    assert (status.stage, status.progress, again.run) == (film_pb2.FILM_STAGE_PUBLISHING, 1.0, 2)
+    assert (status.stage, status.progress, again.run) == (video_pb2.FILM_STAGE_PUBLISHING, 1.0, 2)
     (export,) = status.exports
     assert list(again.exports) == [export]
     folder = place.projects / project / "movie" / "exports"
@@ -140,9 +144,9 @@ async def test_a_film_is_cut_into_its_exports_and_the_same_film_is_not_cut_again
 async def test_a_gate_is_passed_once_by_an_approval_that_comes_twice(place: Place, project: str) -> None:
     api = place.api
     await planned(api, project_id=project, script=script_of(project))
-    await started(api, project, gates=[film_pb2.FILM_GATE_STORYBOARD])
+    await started(api, project, gates=[video_pb2.FILM_GATE_STORYBOARD])
     waiting = (await film_until(api, project, AWAITS)).status
-    assert waiting.gate == film_pb2.FILM_GATE_STORYBOARD
+    assert waiting.gate == video_pb2.FILM_GATE_STORYBOARD
     assert waiting.clips.running == 0
     before = len(await place.sandbox.tasks(project))
     await place.sandbox.fault(
@@ -191,7 +195,7 @@ async def test_a_run_is_cancelled_with_its_jobs(place: Place, project: str) -> N
     film = await film_until(api, project, CANCELLED)
     again = await cancelled(api, running)
 
-    assert cancelling.state in (film_pb2.FILM_STATE_CANCELLING, CANCELLED)
+    assert cancelling.state in (video_pb2.FILM_STATE_CANCELLING, CANCELLED)
     assert (film.status.reserved_credits, film.status.spent_credits) == (0, 0)
     assert (again.state, again.run) == (CANCELLED, 1)
     jobs = (await api.video.ListVideos(video_pb2.ListVideosRequest(project_id=project, kinds=[2, 3]))).jobs
@@ -224,7 +228,7 @@ async def test_a_film_is_not_changed_while_it_is_made(place: Place, project: str
 async def test_a_plan_may_be_edited_at_a_gate_and_is_approved_as_it_is_then(place: Place, project: str) -> None:
     api = place.api
     await planned(api, project_id=project, script=script_of(project))
-    await started(api, project, gates=[film_pb2.FILM_GATE_STORYBOARD])
+    await started(api, project, gates=[video_pb2.FILM_GATE_STORYBOARD])
     waiting = (await film_until(api, project, AWAITS)).status
 
     await edited(api, project, 1, film_pb2.FilmEdit(delete_scene_id="scene-2"))
@@ -239,7 +243,7 @@ async def test_a_plan_may_be_edited_at_a_gate_and_is_approved_as_it_is_then(plac
 async def test_the_same_start_again_is_the_same_run_also_beyond_its_end(place: Place, project: str) -> None:
     api = place.api
     await planned(api, project_id=project, script=script_of(project))
-    request = start_request(project, stop_after=film_pb2.FILM_STAGE_STORYBOARD)
+    request = start_request(project, stop_after=video_pb2.FILM_STAGE_STORYBOARD)
 
     answers = await asyncio.gather(*(api.film.StartFilm(request) for _ in range(4)))
     await film_until(api, project, SUCCEEDED)
@@ -281,7 +285,7 @@ async def test_every_refusal_is_named(place: Place, project: str) -> None:
     error = await refusal(started(api, project, max_credits=1))
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.FAILED_PRECONDITION, "FILM_CREDITS_EXCEEDED")
     assert metadata_of(error) == {"estimated_credits": f"{film.quote.credits:g}", "left_credits": "1"}
-    status = film_pb2.FilmStatus(project_id=project, film_id="movie", run=1, revision=1, plan_revision=1)
+    status = video_pb2.FilmStatus(project_id=project, film_id="movie", run=1, revision=1, plan_revision=1)
     assert await refused(approved(api, status)) == (grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND")
     assert await refused(cancelled(api, status)) == (grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND")
     assert (await film_of(api, project)).status.run == 0

@@ -9,7 +9,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from evergreen.v1 import film_pb2, scene_pb2
+from evergreen.v1 import film_pb2, scene_pb2, video_pb2
 from tests.postgres import Postgres
 from tests.rpc.films import (
     LAMP,
@@ -76,7 +76,7 @@ async def test_a_sample_is_planned_quoted_and_kept(place: Place, project: str, n
     film = answer.film
     assert film.quote.credits == credits
     assert list(answer.changes.added) == scene_ids_of(film) == [f"scene-{number}" for number in range(1, 6)]
-    assert (film.status.state, film.status.plan_revision) == (film_pb2.FILM_STATE_PLANNED, 1)
+    assert (film.status.state, film.status.plan_revision) == (video_pb2.FILM_STATE_PLANNED, 1)
     assert (place.projects / project / "movie" / film.script_asset).read_text() == script
     assert film.script_asset.startswith("metadata/script-")
     assert sum(item.credits for item in film.quote.items) == credits
@@ -88,8 +88,8 @@ async def test_a_sample_is_planned_quoted_and_kept(place: Place, project: str, n
     assert await place.sandbox.tasks() == []
 
 
-def _listed(film: film_pb2.Film) -> film_pb2.FilmStatus:
-    status = film_pb2.FilmStatus()
+def _listed(film: film_pb2.Film) -> video_pb2.FilmStatus:
+    status = video_pb2.FilmStatus()
     status.CopyFrom(film.status)
     status.ClearField("warnings")
     return status
@@ -359,7 +359,7 @@ async def test_films_are_listed_in_pages(api: Api, project: str) -> None:
     for _ in range(3):
         page = await api.film.ListFilms(
             film_pb2.ListFilmsRequest(
-                project_id=project, page_size=2, page_token=token, states=[film_pb2.FILM_STATE_PLANNED]
+                project_id=project, page_size=2, page_token=token, states=[video_pb2.FILM_STATE_PLANNED]
             )
         )
         found += [film.film_id for film in page.films]

@@ -128,10 +128,10 @@ async def test_buf_curl_plans_makes_and_deletes_a_film(api: Api) -> None:
     assert list(bodies) == [method.name for method in film_pb2.DESCRIPTOR.services_by_name["FilmService"].methods]
     for method, body in bodies.items():
         if method == "ApproveFilm":
-            waiting = await film_until(api, "film", film_pb2.FILM_STATE_AWAITING_APPROVAL)
+            waiting = await film_until(api, "film", video_pb2.FILM_STATE_AWAITING_APPROVAL)
             body["revision"] = waiting.status.revision
         if method == "DeleteFilm":
-            await film_until(api, "film", film_pb2.FILM_STATE_CANCELLED, film_pb2.FILM_STATE_SUCCEEDED)
+            await film_until(api, "film", video_pb2.FILM_STATE_CANCELLED, video_pb2.FILM_STATE_SUCCEEDED)
         code, answers = await buf_curl(api.address, f"FilmService/{method}", body)
         assert code == 0, answers
 

@@ -18,12 +18,8 @@ from evergreen.v1.film_pb2 import (
     EditFilmResponse,
     Film,
     FilmEdit,
-    FilmGate,
     FilmRedo,
     FilmSettings,
-    FilmStage,
-    FilmState,
-    FilmStatus,
     GetFilmRequest,
     ListFilmsRequest,
     OnShotFailure,
@@ -33,7 +29,7 @@ from evergreen.v1.film_pb2 import (
     StartFilmRequest,
     StartFilmResponse,
 )
-from evergreen.v1.video_pb2 import OnUnknownSubmission
+from evergreen.v1.video_pb2 import FilmGate, FilmStage, FilmState, FilmStatus, OnUnknownSubmission
 
 if TYPE_CHECKING:
     # Exists only in the stubs' type information.

@@ -6,28 +6,8 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 
 import type { Calls, Options } from "./calls.js";
-import {
-  ApproveFilmRequestSchema,
-  type CastMemberSchema,
-  EditFilmRequestSchema,
-  type EditFilmResponse,
-  type Film,
-  type FilmEditSchema,
-  type FilmGate,
-  type FilmRedo,
-  FilmService,
-  type FilmSettingsSchema,
-  type FilmStage,
-  type FilmState,
-  type FilmStatus,
-  type GetFilmRequest,
-  GetFilmRequestSchema,
-  type OnShotFailure,
-  PlanFilmRequestSchema,
-  type PlanFilmResponse,
-  type ScriptFormat,
-  StartFilmRequestSchema,
-} from "./gen/evergreen/v1/film_pb.js";
+import { ApproveFilmRequestSchema, type CastMemberSchema, EditFilmRequestSchema, type EditFilmResponse, type Film, type FilmEditSchema, type FilmRedo, FilmService, type FilmSettingsSchema, type GetFilmRequest, GetFilmRequestSchema, type OnShotFailure, PlanFilmRequestSchema, type PlanFilmResponse, type ScriptFormat, StartFilmRequestSchema } from "./gen/evergreen/v1/film_pb.js";
+import { type FilmGate, type FilmStage, type FilmState, type FilmStatus } from "./gen/evergreen/v1/video_pb.js";
 import type { OnUnknownSubmission } from "./gen/evergreen/v1/video_pb.js";
 
 /** Names a film. */

@@ -18,9 +18,11 @@ from evergreen_server.film.errors import (
     SceneTaken,
 )
 from evergreen_server.film.model import Plan
-from evergreen_server.film.plans.store import PLANS_KEPT, FilmRequest, FilmState, FilmStore, StoredPlan
+from evergreen_server.film.plans.store import PLANS_KEPT, FilmRequest, FilmStore, StoredPlan
+from evergreen_server.film.runs.films import FilmState
 from evergreen_server.jobs.db.connect import open_database
 from tests.film.planned import plan_of, planned_of
+from tests.film.stores import film_store_of
 from tests.jobs.tools import away, request_at, store_of
 from tests.postgres import Postgres
 
@@ -49,7 +51,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 async def store(url: str) -> AsyncIterator[FilmStore]:
     async with open_database(url) as database:
-        yield FilmStore(database=database, clock=Clock())
+        yield film_store_of(database, Clock())
 
 
 async def record(
@@ -138,7 +140,7 @@ async def test_of_two_films_none_shares_a_scene(store: FilmStore) -> None:
 
 async def test_only_scenes_that_are_new_must_be_free_of_jobs(url: str) -> None:
     async with open_database(url) as database:
-        store = FilmStore(database=database, clock=Clock())
+        store = film_store_of(database, Clock())
         stored = await record(store, plan_of(prefix="scene"))
         jobs = store_of(database, clock=lambda: NOW)
         await jobs.accept(request_at(NOW), job_id="job", estimated_millicredits=1, inline={})
@@ -155,7 +157,7 @@ async def test_servers_that_replace_one_plan_at_once_agree_on_the_winner(postgre
     url = postgres.create()
     async with AsyncExitStack() as stack:
         databases = [await stack.enter_async_context(open_database(url)) for _ in range(3)]
-        stores = [FilmStore(database=database, clock=Clock()) for database in databases]
+        stores = [film_store_of(database, Clock()) for database in databases]
         first = await asyncio.gather(*(record(store, plan_of()) for store in stores), return_exceptions=True)
         winner = next(result for result in first if isinstance(result, StoredPlan))
         seen = await stores[0].get("film", "movie")
@@ -175,7 +177,7 @@ async def test_servers_that_replace_one_plan_at_once_agree_on_the_winner(postgre
 
 async def test_a_database_that_is_away_keeps_nothing(url: str) -> None:
     async with open_database(url) as database:
-        store = FilmStore(database=database, clock=Clock())
+        store = film_store_of(database, Clock())
         with away(database), pytest.raises(Exception, match="no server"):
             await record(store, plan_of())
 

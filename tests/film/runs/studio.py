@@ -35,6 +35,7 @@ from evergreen_server.runtime.ids import JobIds
 from evergreen_server.runtime.threads import OwnThreads
 from evergreen_storage import SceneStore, open_storage
 from tests.film.planning import FILM, TABLE, Film, files, quoted
+from tests.film.stores import film_events, film_store_of
 from tests.jobs.tools import store_of
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -225,7 +226,7 @@ async def studio(path: Path, url: str, *, caps: Caps = UNCAPPED) -> AsyncIterato
         news = asyncio.Event()
         jobs = store_of(database, clock=clock, changed=lambda _changes: news.set(), caps=caps)
         ids = JobIds(clock)
-        films_of = FilmStore(database=database, clock=clock)
+        films_of = film_store_of(database, clock)
         legs: list[tuple[str, str, int, int]] = []
         context = FilmContext(
             runs=RunStore(
@@ -233,6 +234,7 @@ async def studio(path: Path, url: str, *, caps: Caps = UNCAPPED) -> AsyncIterato
                 jobs=jobs,
                 clock=clock,
                 enqueue=lambda _db, *leg: legs.append(leg),
+                events=film_events(),
                 replica_id="local",
             ),
             plans=films_of,

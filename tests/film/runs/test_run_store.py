@@ -32,6 +32,7 @@ from evergreen_server.jobs.model.states import CostBasis, State
 from evergreen_server.jobs.store.ledger import Caps, ProjectCreditsExceeded, totals
 from evergreen_server.ports.timeline import Source
 from tests.film.runs.studio import write_film
+from tests.film.stores import film_events
 from tests.jobs.tools import request_at, store_of
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
@@ -56,6 +57,7 @@ class Stand:
             jobs=self.jobs,
             clock=lambda: NOW,
             enqueue=lambda _db, *leg: self.enqueued.append(leg),
+            events=film_events(),
             replica_id="local",
         )
         self._made = self._asked = 0

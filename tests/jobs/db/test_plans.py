@@ -16,7 +16,8 @@ from evergreen_server.film.assembling.material import Claim
 from evergreen_server.film.assembling.store import ExportStore
 from evergreen_server.film.codec import to_document
 from evergreen_server.film.model import FilmRequest
-from evergreen_server.film.plans.store import FilmState, FilmStore
+from evergreen_server.film.plans.store import FilmStore
+from evergreen_server.film.runs.films import FilmState
 from evergreen_server.film.runs.queries import expired, last_run, left_by
 from evergreen_server.film.runs.rows import run_row
 from evergreen_server.film.runs.run import FilmRun, RunState, Terms
@@ -51,7 +52,9 @@ from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.scenes.deletion import under_way
 from tests.film.planned import plan_of, planned_of
 from tests.film.runs.studio import write_film
+from tests.film.stores import film_store_of
 from tests.history import START, job_id_of, write_history
+from tests.jobs.feed.films import GivenFilms
 from tests.jobs.tools import request_at, store_of
 from tests.postgres import Postgres
 
@@ -189,7 +192,7 @@ class Case:
 
     @property
     def films(self) -> FilmStore:
-        return FilmStore(database=self.database, clock=lambda: NOW)
+        return film_store_of(self.database, lambda: NOW)
 
     async def planned(self) -> None:
         """A new film of 300 scenes, then its next plan, and its end."""
@@ -336,7 +339,7 @@ async def filled(url: str) -> AsyncIterator[Case]:
             if database.shared:
                 db.exec_driver_sql("VACUUM ANALYZE")
         store = store_of(database, clock=lambda: NOW)
-        hub = WatchHub(database=database, wire=Wire(), clock=lambda: NOW, on_events_read=_nothing)
+        hub = WatchHub(database=database, films=GivenFilms(), wire=Wire(), clock=lambda: NOW, on_events_read=_nothing)
         yield Case(database, store, hub, TaskRecords(database=database, store=store, clock=lambda: NOW))
 
 

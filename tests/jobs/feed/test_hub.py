@@ -17,6 +17,7 @@ from evergreen_server.jobs.db.schema import job_events, projects
 from evergreen_server.jobs.feed.hub import CursorCompacted, WatchHub
 from evergreen_server.jobs.feed.window import AT_ONCE, WINDOW, Entry
 from evergreen_server.jobs.model.change import Change
+from tests.jobs.feed.films import GivenFilms
 
 JOB = "01900000-0000-7000-8000-000000000001"
 
@@ -43,7 +44,12 @@ class Scene:
         self._revisions: dict[str, int] = {}
         self.found: list[tuple[str, int]] = []
         self.hub = WatchHub(
-            database=database, wire=Plain(), clock=now, on_events_read=self._note, checkpoint_seconds=checkpoint_seconds
+            database=database,
+            films=GivenFilms(),
+            wire=Plain(),
+            clock=now,
+            on_events_read=self._note,
+            checkpoint_seconds=checkpoint_seconds,
         )
 
     def _note(self, entries: Iterable[Entry]) -> None:

@@ -19,6 +19,7 @@ from evergreen_server.jobs.feed.window import AT_ONCE, Entry
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job
 from tests.history import START, job_id_of, write_history
+from tests.jobs.feed.films import GivenFilms
 from tests.jobs.tools import away
 from tests.postgres import Postgres
 
@@ -93,6 +94,7 @@ async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
     async with open_database(url) as database:
         hub = WatchHub(
             database=database,
+            films=GivenFilms(),
             wire=Wire(),
             clock=lambda: START,
             on_events_read=lambda entries: opened.on_events_read(entries),

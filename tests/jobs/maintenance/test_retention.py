@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from evergreen_server.film.codec import to_document
 from evergreen_server.film.errors import PlanDeleted
-from evergreen_server.film.plans.store import FilmRequest, FilmStore, StoredPlan
+from evergreen_server.film.plans.store import FilmRequest, StoredPlan
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_requests
@@ -32,6 +32,8 @@ from evergreen_server.ports.specs import GenerationSpec
 from evergreen_server.runtime.clocks import SteadyClock
 from evergreen_server.runtime.ids import JobIds
 from tests.film.planned import plan_of, planned_of
+from tests.film.stores import film_store_of
+from tests.jobs.feed.films import GivenFilms
 from tests.jobs.tools import Said, away
 from tests.postgres import Postgres
 
@@ -71,7 +73,9 @@ class Case:
         self.database = database
         self.now = START
         self.steady: Callable[[], datetime] = self.clock
-        self.hub = WatchHub(database=database, wire=Plain(), clock=self.clock, on_events_read=lambda _: None)
+        self.hub = WatchHub(
+            database=database, films=GivenFilms(), wire=Plain(), clock=self.clock, on_events_read=lambda _: None
+        )
         self.store = JobStore(
             database=database,
             clock=self.clock,
@@ -325,7 +329,7 @@ async def test_requests_whose_jobs_are_gone_are_kept_for_ever_or_for_so_long(cas
 
 async def test_requests_for_plans_that_are_gone_are_kept_for_so_long(case: Case) -> None:
     """More than one batch of them, all of one moment, and among them those whose plans are still there."""
-    films = FilmStore(database=case.database, clock=case.clock)
+    films = film_store_of(case.database, case.clock)
 
     async def planned(film_id: str) -> StoredPlan:
         plan = plan_of(film_id, prefix=f"{film_id}-part")

@@ -22,110 +22,6 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _FilmState:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _FilmStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmState.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    FILM_STATE_UNSPECIFIED: _FilmState.ValueType  # 0
-    """Never sent; rejected in a filter."""
-    FILM_STATE_PLANNED: _FilmState.ValueType  # 1
-    """It is planned, and nothing was started yet."""
-    FILM_STATE_RUNNING: _FilmState.ValueType  # 2
-    """A run is under way."""
-    FILM_STATE_AWAITING_APPROVAL: _FilmState.ValueType  # 3
-    """A run waits at a gate, for `ApproveFilm` or `CancelFilm`."""
-    FILM_STATE_NEEDS_ATTENTION: _FilmState.ValueType  # 4
-    """A run needs a decision about `troubles`, or about its sum."""
-    FILM_STATE_CANCELLING: _FilmState.ValueType  # 5
-    """A run is ending, and some of its jobs have not ended yet."""
-    FILM_STATE_SUCCEEDED: _FilmState.ValueType  # 6
-    """The newest run made everything that it was to make."""
-    FILM_STATE_FAILED: _FilmState.ValueType  # 7
-    """The newest run failed; see `error`. What it made stays."""
-    FILM_STATE_CANCELLED: _FilmState.ValueType  # 8
-    """The newest run was cancelled. What it made stays."""
-
-class FilmState(_FilmState, metaclass=_FilmStateEnumTypeWrapper):
-    """How far a film is. The set will grow."""
-
-FILM_STATE_UNSPECIFIED: FilmState.ValueType  # 0
-"""Never sent; rejected in a filter."""
-FILM_STATE_PLANNED: FilmState.ValueType  # 1
-"""It is planned, and nothing was started yet."""
-FILM_STATE_RUNNING: FilmState.ValueType  # 2
-"""A run is under way."""
-FILM_STATE_AWAITING_APPROVAL: FilmState.ValueType  # 3
-"""A run waits at a gate, for `ApproveFilm` or `CancelFilm`."""
-FILM_STATE_NEEDS_ATTENTION: FilmState.ValueType  # 4
-"""A run needs a decision about `troubles`, or about its sum."""
-FILM_STATE_CANCELLING: FilmState.ValueType  # 5
-"""A run is ending, and some of its jobs have not ended yet."""
-FILM_STATE_SUCCEEDED: FilmState.ValueType  # 6
-"""The newest run made everything that it was to make."""
-FILM_STATE_FAILED: FilmState.ValueType  # 7
-"""The newest run failed; see `error`. What it made stays."""
-FILM_STATE_CANCELLED: FilmState.ValueType  # 8
-"""The newest run was cancelled. What it made stays."""
-Global___FilmState: _TypeAlias = FilmState  # noqa: Y015
-
-class _FilmStage:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _FilmStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmStage.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    FILM_STAGE_UNSPECIFIED: _FilmStage.ValueType  # 0
-    """Never sent of a run."""
-    FILM_STAGE_STORYBOARD: _FilmStage.ValueType  # 1
-    """Pictures and speech are made."""
-    FILM_STAGE_CLIPS: _FilmStage.ValueType  # 2
-    """Clips are made."""
-    FILM_STAGE_ASSEMBLING: _FilmStage.ValueType  # 3
-    """The cut is rendered."""
-    FILM_STAGE_PUBLISHING: _FilmStage.ValueType  # 4
-    """What lies beside the cut is written: captions, the timeline and its description."""
-
-class FilmStage(_FilmStage, metaclass=_FilmStageEnumTypeWrapper):
-    """How far a run is."""
-
-FILM_STAGE_UNSPECIFIED: FilmStage.ValueType  # 0
-"""Never sent of a run."""
-FILM_STAGE_STORYBOARD: FilmStage.ValueType  # 1
-"""Pictures and speech are made."""
-FILM_STAGE_CLIPS: FilmStage.ValueType  # 2
-"""Clips are made."""
-FILM_STAGE_ASSEMBLING: FilmStage.ValueType  # 3
-"""The cut is rendered."""
-FILM_STAGE_PUBLISHING: FilmStage.ValueType  # 4
-"""What lies beside the cut is written: captions, the timeline and its description."""
-Global___FilmStage: _TypeAlias = FilmStage  # noqa: Y015
-
-class _FilmGate:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _FilmGateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmGate.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    FILM_GATE_UNSPECIFIED: _FilmGate.ValueType  # 0
-    """Rejected."""
-    FILM_GATE_STORYBOARD: _FilmGate.ValueType  # 1
-    """After all pictures and speech, before the clips."""
-    FILM_GATE_CLIPS: _FilmGate.ValueType  # 2
-    """After all clips, before the cut."""
-
-class FilmGate(_FilmGate, metaclass=_FilmGateEnumTypeWrapper):
-    """Where a run waits for approval."""
-
-FILM_GATE_UNSPECIFIED: FilmGate.ValueType  # 0
-"""Rejected."""
-FILM_GATE_STORYBOARD: FilmGate.ValueType  # 1
-"""After all pictures and speech, before the clips."""
-FILM_GATE_CLIPS: FilmGate.ValueType  # 2
-"""After all clips, before the cut."""
-Global___FilmGate: _TypeAlias = FilmGate  # noqa: Y015
-
 class _FilmRedo:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -908,14 +804,14 @@ class ListFilmsRequest(_message.Message):
     page_token: _builtins.str
     """The `next_page_token` of the previous page; the rest of the request must be the same. Empty: the first page."""
     @_builtins.property
-    def states(self) -> _containers.RepeatedScalarFieldContainer[Global___FilmState.ValueType]:
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_video_pb2.FilmState.ValueType]:
         """The states to list; at most all of them. Empty: films in any state."""
 
     def __init__(
         self,
         *,
         project_id: _builtins.str = ...,
-        states: _abc.Iterable[Global___FilmState.ValueType] | None = ...,
+        states: _abc.Iterable[_video_pb2.FilmState.ValueType] | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
     ) -> None: ...
@@ -938,13 +834,13 @@ class ListFilmsResponse(_message.Message):
     next_page_token: _builtins.str
     """The `page_token` of the next page. Empty: this was the last page."""
     @_builtins.property
-    def films(self) -> _containers.RepeatedCompositeFieldContainer[Global___FilmStatus]:
+    def films(self) -> _containers.RepeatedCompositeFieldContainer[_video_pb2.FilmStatus]:
         """The films, in the order of their ids, without their warnings."""
 
     def __init__(
         self,
         *,
-        films: _abc.Iterable[Global___FilmStatus] | None = ...,
+        films: _abc.Iterable[_video_pb2.FilmStatus] | None = ...,
         next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
@@ -996,13 +892,13 @@ class StartFilmRequest(_message.Message):
     """As in `GenerateVideoRequest`, for each job."""
     priority: _builtins.int
     """As in `GenerateVideoRequest`, for each job; -100 to 100."""
-    stop_after: Global___FilmStage.ValueType
+    stop_after: _video_pb2.FilmStage.ValueType
     """The stage after which the run ends: `STORYBOARD` or `CLIPS`. Default: the cut is rendered for each of the film's
     profiles, and lies in the `exports/` of the film's scene folder with its captions, its timeline (OTIO) and a
     description (JSON).
     """
     @_builtins.property
-    def gates(self) -> _containers.RepeatedScalarFieldContainer[Global___FilmGate.ValueType]:
+    def gates(self) -> _containers.RepeatedScalarFieldContainer[_video_pb2.FilmGate.ValueType]:
         """Where the run waits for approval."""
 
     @_builtins.property
@@ -1018,13 +914,13 @@ class StartFilmRequest(_message.Message):
         plan_revision: _builtins.int = ...,
         max_credits: _builtins.float | None = ...,
         redo: Global___FilmRedo.ValueType = ...,
-        gates: _abc.Iterable[Global___FilmGate.ValueType] | None = ...,
+        gates: _abc.Iterable[_video_pb2.FilmGate.ValueType] | None = ...,
         on_shot_failure: Global___OnShotFailure.ValueType = ...,
         max_attempts: _builtins.int = ...,
         on_unknown_submission: _video_pb2.OnUnknownSubmission.ValueType = ...,
         priority: _builtins.int = ...,
         finish_by: _timestamp_pb2.Timestamp | None = ...,
-        stop_after: Global___FilmStage.ValueType = ...,
+        stop_after: _video_pb2.FilmStage.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_credits", b"_max_credits", "finish_by", b"finish_by", "max_credits", b"max_credits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1272,7 +1168,7 @@ class Film(_message.Message):
     script_format: Global___ScriptFormat.ValueType
     """The form in which the script was read."""
     @_builtins.property
-    def status(self) -> Global___FilmStatus:
+    def status(self) -> _video_pb2.FilmStatus:
         """How far it is."""
 
     @_builtins.property
@@ -1298,7 +1194,7 @@ class Film(_message.Message):
     def __init__(
         self,
         *,
-        status: Global___FilmStatus | None = ...,
+        status: _video_pb2.FilmStatus | None = ...,
         title: _builtins.str = ...,
         settings: Global___FilmSettings | None = ...,
         cast: _abc.Iterable[Global___CastMember] | None = ...,
@@ -1315,222 +1211,6 @@ class Film(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Film: _TypeAlias = Film  # noqa: Y015
-
-@_typing.final
-class FilmStatus(_message.Message):
-    """How far a film is."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PROJECT_ID_FIELD_NUMBER: _builtins.int
-    FILM_ID_FIELD_NUMBER: _builtins.int
-    RUN_FIELD_NUMBER: _builtins.int
-    STATE_FIELD_NUMBER: _builtins.int
-    STAGE_FIELD_NUMBER: _builtins.int
-    GATE_FIELD_NUMBER: _builtins.int
-    REVISION_FIELD_NUMBER: _builtins.int
-    PLAN_REVISION_FIELD_NUMBER: _builtins.int
-    PROGRESS_FIELD_NUMBER: _builtins.int
-    IMAGES_FIELD_NUMBER: _builtins.int
-    SPEECH_FIELD_NUMBER: _builtins.int
-    CLIPS_FIELD_NUMBER: _builtins.int
-    MAX_CREDITS_FIELD_NUMBER: _builtins.int
-    RESERVED_CREDITS_FIELD_NUMBER: _builtins.int
-    SPENT_CREDITS_FIELD_NUMBER: _builtins.int
-    TROUBLES_FIELD_NUMBER: _builtins.int
-    TROUBLE_COUNT_FIELD_NUMBER: _builtins.int
-    EXPORTS_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
-    END_TIME_FIELD_NUMBER: _builtins.int
-    WARNINGS_FIELD_NUMBER: _builtins.int
-    UPDATE_TIME_FIELD_NUMBER: _builtins.int
-    project_id: _builtins.str
-    """The project that the film belongs to."""
-    film_id: _builtins.str
-    """The film's id, unique in its project."""
-    run: _builtins.int
-    """The number of its newest run, from 1; 0: it had none, and all fields about the run are empty."""
-    state: Global___FilmState.ValueType
-    """The film's state: that of its newest run. Never `UNSPECIFIED`."""
-    stage: Global___FilmStage.ValueType
-    """How far the run is."""
-    gate: Global___FilmGate.ValueType
-    """The gate at which the run waits for approval, in `AWAITING_APPROVAL`."""
-    revision: _builtins.int
-    """Counts the changes of the run that callers can see. `ApproveFilm` names it."""
-    plan_revision: _builtins.int
-    """The revision of the plan, from 1: of the newest, or of the one that was asked for. With `validate_only` that of
-    the plan if it were stored.
-    """
-    progress: _builtins.float
-    """How far the run is, from 0 to 1, by how long each part of it usually takes. Not in lists."""
-    max_credits: _builtins.float
-    """The sum that was approved for the run, in credits."""
-    reserved_credits: _builtins.float
-    """What the run has reserved, in credits: what it holds for jobs to come, and what its jobs under way may still cost."""
-    spent_credits: _builtins.float
-    """What its jobs have cost, in credits, as `GetAccount` counts."""
-    trouble_count: _builtins.int
-    """How many there are in all."""
-    @_builtins.property
-    def images(self) -> Global___FilmCounts:
-        """The pictures of the plan, and how the newest run is with them. Not in lists."""
-
-    @_builtins.property
-    def speech(self) -> Global___FilmCounts:
-        """The same for speech."""
-
-    @_builtins.property
-    def clips(self) -> Global___FilmCounts:
-        """The same for clips."""
-
-    @_builtins.property
-    def troubles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShotTrouble]:
-        """What somebody must decide about, in `NEEDS_ATTENTION`; the first 20, none in lists. A job in `NEEDS_ATTENTION` is
-        resolved by `ResolveSubmission`; all else by edits, `ApproveFilm` or `CancelFilm`.
-        """
-
-    @_builtins.property
-    def exports(self) -> _containers.RepeatedCompositeFieldContainer[_video_pb2.Output]:
-        """The cuts that the run has rendered, in the order of the film's profiles: files in the film's scene folder. Not in
-        lists.
-        """
-
-    @_builtins.property
-    def error(self) -> _video_pb2.JobError:
-        """Why the run failed, or asks: `FILM_EXPIRED`, `SHOT_FAILED`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`."""
-
-    @_builtins.property
-    def end_time(self) -> _timestamp_pb2.Timestamp:
-        """When the run ended."""
-
-    @_builtins.property
-    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[_video_pb2.Warning]:
-        """What of the plan is not as the script or the settings say, and what the run waits or has waited for, at most 100.
-        `code` is one of a set that may grow:
-
-        * `PROMPT_SHORTENED`: a prompt is longer than its model takes, and was cut at the end of a sentence.
-        * `REFERENCES_DROPPED`: a shot shows more pictures of the cast than its model takes.
-        * `VOICE_SHARED`: a speaker has no voice in the cast, and speaks with the narrator's.
-        * `PRICE_UNKNOWN`: an output has no known price, so that there is no quote.
-        * `DAILY_LIMIT`: the film takes several days, by what the provider makes in a day.
-        * `SETTING_REFUSED`: since the plan was made, a model is no longer offered, or no longer takes what the settings
-          say. Until an edit changes that, there is no quote, and the currency of outputs is not known.
-        * `STORAGE_UNAVAILABLE`, `QUEUE_FULL`, `SCENE_BUSY`, `STEP_FAILED`: the run waits for this, or has; it goes on by
-          itself.
-        """
-
-    @_builtins.property
-    def update_time(self) -> _timestamp_pb2.Timestamp:
-        """When the film last changed."""
-
-    def __init__(
-        self,
-        *,
-        project_id: _builtins.str = ...,
-        film_id: _builtins.str = ...,
-        run: _builtins.int = ...,
-        state: Global___FilmState.ValueType = ...,
-        stage: Global___FilmStage.ValueType = ...,
-        gate: Global___FilmGate.ValueType = ...,
-        revision: _builtins.int = ...,
-        plan_revision: _builtins.int = ...,
-        progress: _builtins.float = ...,
-        images: Global___FilmCounts | None = ...,
-        speech: Global___FilmCounts | None = ...,
-        clips: Global___FilmCounts | None = ...,
-        max_credits: _builtins.float = ...,
-        reserved_credits: _builtins.float = ...,
-        spent_credits: _builtins.float = ...,
-        troubles: _abc.Iterable[Global___ShotTrouble] | None = ...,
-        trouble_count: _builtins.int = ...,
-        exports: _abc.Iterable[_video_pb2.Output] | None = ...,
-        error: _video_pb2.JobError | None = ...,
-        end_time: _timestamp_pb2.Timestamp | None = ...,
-        warnings: _abc.Iterable[_video_pb2.Warning] | None = ...,
-        update_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "images", b"images", "speech", b"speech", "update_time", b"update_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "exports", b"exports", "film_id", b"film_id", "gate", b"gate", "images", b"images", "max_credits", b"max_credits", "plan_revision", b"plan_revision", "progress", b"progress", "project_id", b"project_id", "reserved_credits", b"reserved_credits", "revision", b"revision", "run", b"run", "speech", b"speech", "spent_credits", b"spent_credits", "stage", b"stage", "state", b"state", "trouble_count", b"trouble_count", "troubles", b"troubles", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___FilmStatus: _TypeAlias = FilmStatus  # noqa: Y015
-
-@_typing.final
-class FilmCounts(_message.Message):
-    """How far a run is with the outputs of one kind."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    TOTAL_FIELD_NUMBER: _builtins.int
-    REUSED_FIELD_NUMBER: _builtins.int
-    DONE_FIELD_NUMBER: _builtins.int
-    RUNNING_FIELD_NUMBER: _builtins.int
-    FAILED_FIELD_NUMBER: _builtins.int
-    total: _builtins.int
-    """How many the plan has, without those for which the caller chose a file."""
-    reused: _builtins.int
-    """How many exist from before the run."""
-    done: _builtins.int
-    """How many the run has made."""
-    running: _builtins.int
-    """How many have a job that is under way."""
-    failed: _builtins.int
-    """How many do not exist since their newest job failed."""
-    def __init__(
-        self,
-        *,
-        total: _builtins.int = ...,
-        reused: _builtins.int = ...,
-        done: _builtins.int = ...,
-        running: _builtins.int = ...,
-        failed: _builtins.int = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failed", b"failed", "reused", b"reused", "running", b"running", "total", b"total"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___FilmCounts: _TypeAlias = FilmCounts  # noqa: Y015
-
-@_typing.final
-class ShotTrouble(_message.Message):
-    """An output that somebody must decide about."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    SHOT_ID_FIELD_NUMBER: _builtins.int
-    OUTPUT_FIELD_NUMBER: _builtins.int
-    JOB_ID_FIELD_NUMBER: _builtins.int
-    ERROR_FIELD_NUMBER: _builtins.int
-    shot_id: _builtins.str
-    """The shot, or the spoken line."""
-    output: _builtins.str
-    """`picture`, `clip` or `speech`."""
-    job_id: _builtins.str
-    """Its job. Empty if it has none, since what it is made from is not there."""
-    @_builtins.property
-    def error(self) -> _video_pb2.JobError:
-        """What is wrong."""
-
-    def __init__(
-        self,
-        *,
-        shot_id: _builtins.str = ...,
-        output: _builtins.str = ...,
-        job_id: _builtins.str = ...,
-        error: _video_pb2.JobError | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "job_id", b"job_id", "output", b"output", "shot_id", b"shot_id"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ShotTrouble: _TypeAlias = ShotTrouble  # noqa: Y015
 
 @_typing.final
 class FilmScene(_message.Message):

@@ -517,6 +517,186 @@ PRICE_UNIT_TASK: PriceUnit.ValueType  # 5
 """Tasks, whatever they make."""
 Global___PriceUnit: _TypeAlias = PriceUnit  # noqa: Y015
 
+class _FilmState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FilmStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILM_STATE_UNSPECIFIED: _FilmState.ValueType  # 0
+    """Never sent; rejected in a filter."""
+    FILM_STATE_PLANNED: _FilmState.ValueType  # 1
+    """It is planned, and nothing was started yet."""
+    FILM_STATE_RUNNING: _FilmState.ValueType  # 2
+    """A run is under way."""
+    FILM_STATE_AWAITING_APPROVAL: _FilmState.ValueType  # 3
+    """A run waits at a gate, for `ApproveFilm` or `CancelFilm`."""
+    FILM_STATE_NEEDS_ATTENTION: _FilmState.ValueType  # 4
+    """A run needs a decision about `troubles`, or about its sum."""
+    FILM_STATE_CANCELLING: _FilmState.ValueType  # 5
+    """A run is ending, and some of its jobs have not ended yet."""
+    FILM_STATE_SUCCEEDED: _FilmState.ValueType  # 6
+    """The newest run made everything that it was to make."""
+    FILM_STATE_FAILED: _FilmState.ValueType  # 7
+    """The newest run failed; see `error`. What it made stays."""
+    FILM_STATE_CANCELLED: _FilmState.ValueType  # 8
+    """The newest run was cancelled. What it made stays."""
+
+class FilmState(_FilmState, metaclass=_FilmStateEnumTypeWrapper):
+    """How far a film is. The set will grow."""
+
+FILM_STATE_UNSPECIFIED: FilmState.ValueType  # 0
+"""Never sent; rejected in a filter."""
+FILM_STATE_PLANNED: FilmState.ValueType  # 1
+"""It is planned, and nothing was started yet."""
+FILM_STATE_RUNNING: FilmState.ValueType  # 2
+"""A run is under way."""
+FILM_STATE_AWAITING_APPROVAL: FilmState.ValueType  # 3
+"""A run waits at a gate, for `ApproveFilm` or `CancelFilm`."""
+FILM_STATE_NEEDS_ATTENTION: FilmState.ValueType  # 4
+"""A run needs a decision about `troubles`, or about its sum."""
+FILM_STATE_CANCELLING: FilmState.ValueType  # 5
+"""A run is ending, and some of its jobs have not ended yet."""
+FILM_STATE_SUCCEEDED: FilmState.ValueType  # 6
+"""The newest run made everything that it was to make."""
+FILM_STATE_FAILED: FilmState.ValueType  # 7
+"""The newest run failed; see `error`. What it made stays."""
+FILM_STATE_CANCELLED: FilmState.ValueType  # 8
+"""The newest run was cancelled. What it made stays."""
+Global___FilmState: _TypeAlias = FilmState  # noqa: Y015
+
+class _FilmStage:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FilmStageEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmStage.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILM_STAGE_UNSPECIFIED: _FilmStage.ValueType  # 0
+    """Never sent of a run."""
+    FILM_STAGE_STORYBOARD: _FilmStage.ValueType  # 1
+    """Pictures and speech are made."""
+    FILM_STAGE_CLIPS: _FilmStage.ValueType  # 2
+    """Clips are made."""
+    FILM_STAGE_ASSEMBLING: _FilmStage.ValueType  # 3
+    """The cut is rendered."""
+    FILM_STAGE_PUBLISHING: _FilmStage.ValueType  # 4
+    """What lies beside the cut is written: captions, the timeline and its description."""
+
+class FilmStage(_FilmStage, metaclass=_FilmStageEnumTypeWrapper):
+    """How far a run is."""
+
+FILM_STAGE_UNSPECIFIED: FilmStage.ValueType  # 0
+"""Never sent of a run."""
+FILM_STAGE_STORYBOARD: FilmStage.ValueType  # 1
+"""Pictures and speech are made."""
+FILM_STAGE_CLIPS: FilmStage.ValueType  # 2
+"""Clips are made."""
+FILM_STAGE_ASSEMBLING: FilmStage.ValueType  # 3
+"""The cut is rendered."""
+FILM_STAGE_PUBLISHING: FilmStage.ValueType  # 4
+"""What lies beside the cut is written: captions, the timeline and its description."""
+Global___FilmStage: _TypeAlias = FilmStage  # noqa: Y015
+
+class _FilmGate:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FilmGateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmGate.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILM_GATE_UNSPECIFIED: _FilmGate.ValueType  # 0
+    """Rejected."""
+    FILM_GATE_STORYBOARD: _FilmGate.ValueType  # 1
+    """After all pictures and speech, before the clips."""
+    FILM_GATE_CLIPS: _FilmGate.ValueType  # 2
+    """After all clips, before the cut."""
+
+class FilmGate(_FilmGate, metaclass=_FilmGateEnumTypeWrapper):
+    """Where a run waits for approval."""
+
+FILM_GATE_UNSPECIFIED: FilmGate.ValueType  # 0
+"""Rejected."""
+FILM_GATE_STORYBOARD: FilmGate.ValueType  # 1
+"""After all pictures and speech, before the clips."""
+FILM_GATE_CLIPS: FilmGate.ValueType  # 2
+"""After all clips, before the cut."""
+Global___FilmGate: _TypeAlias = FilmGate  # noqa: Y015
+
+class _FilmEventKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FilmEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmEventKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILM_EVENT_KIND_UNSPECIFIED: _FilmEventKind.ValueType  # 0
+    """Never sent."""
+    FILM_EVENT_KIND_SNAPSHOT: _FilmEventKind.ValueType  # 1
+    """Nothing new: the film as it was when the watch was opened."""
+    FILM_EVENT_KIND_PLANNED: _FilmEventKind.ValueType  # 2
+    """The film has its first plan, or a new one."""
+    FILM_EVENT_KIND_STARTED: _FilmEventKind.ValueType  # 3
+    """A run began."""
+    FILM_EVENT_KIND_PROGRESS: _FilmEventKind.ValueType  # 4
+    """`progress` or a count changed. The only kind that may be skipped."""
+    FILM_EVENT_KIND_OUTPUT_READY: _FilmEventKind.ValueType  # 5
+    """A picture, a speech or a clip was made."""
+    FILM_EVENT_KIND_STAGE_CHANGED: _FilmEventKind.ValueType  # 6
+    """`stage` changed."""
+    FILM_EVENT_KIND_WARNING: _FilmEventKind.ValueType  # 7
+    """`warnings` has a new entry."""
+    FILM_EVENT_KIND_AWAITING_APPROVAL: _FilmEventKind.ValueType  # 8
+    """The run waits at a gate for `ApproveFilm`."""
+    FILM_EVENT_KIND_APPROVED: _FilmEventKind.ValueType  # 9
+    """The run goes on by an approval."""
+    FILM_EVENT_KIND_NEEDS_ATTENTION: _FilmEventKind.ValueType  # 10
+    """Somebody must decide: see `troubles` and `error`."""
+    FILM_EVENT_KIND_RESOLVED: _FilmEventKind.ValueType  # 11
+    """What the run asked about is decided, and it goes on."""
+    FILM_EVENT_KIND_CANCELLING: _FilmEventKind.ValueType  # 12
+    """Cancellation was requested, or the run's time is over."""
+    FILM_EVENT_KIND_SUCCEEDED: _FilmEventKind.ValueType  # 13
+    """The run is over, and everything that was asked for is there."""
+    FILM_EVENT_KIND_FAILED: _FilmEventKind.ValueType  # 14
+    """The run is over: see `error`."""
+    FILM_EVENT_KIND_CANCELLED: _FilmEventKind.ValueType  # 15
+    """The run is over: cancelled as requested."""
+
+class FilmEventKind(_FilmEventKind, metaclass=_FilmEventKindEnumTypeWrapper):
+    """What happened to a film."""
+
+FILM_EVENT_KIND_UNSPECIFIED: FilmEventKind.ValueType  # 0
+"""Never sent."""
+FILM_EVENT_KIND_SNAPSHOT: FilmEventKind.ValueType  # 1
+"""Nothing new: the film as it was when the watch was opened."""
+FILM_EVENT_KIND_PLANNED: FilmEventKind.ValueType  # 2
+"""The film has its first plan, or a new one."""
+FILM_EVENT_KIND_STARTED: FilmEventKind.ValueType  # 3
+"""A run began."""
+FILM_EVENT_KIND_PROGRESS: FilmEventKind.ValueType  # 4
+"""`progress` or a count changed. The only kind that may be skipped."""
+FILM_EVENT_KIND_OUTPUT_READY: FilmEventKind.ValueType  # 5
+"""A picture, a speech or a clip was made."""
+FILM_EVENT_KIND_STAGE_CHANGED: FilmEventKind.ValueType  # 6
+"""`stage` changed."""
+FILM_EVENT_KIND_WARNING: FilmEventKind.ValueType  # 7
+"""`warnings` has a new entry."""
+FILM_EVENT_KIND_AWAITING_APPROVAL: FilmEventKind.ValueType  # 8
+"""The run waits at a gate for `ApproveFilm`."""
+FILM_EVENT_KIND_APPROVED: FilmEventKind.ValueType  # 9
+"""The run goes on by an approval."""
+FILM_EVENT_KIND_NEEDS_ATTENTION: FilmEventKind.ValueType  # 10
+"""Somebody must decide: see `troubles` and `error`."""
+FILM_EVENT_KIND_RESOLVED: FilmEventKind.ValueType  # 11
+"""What the run asked about is decided, and it goes on."""
+FILM_EVENT_KIND_CANCELLING: FilmEventKind.ValueType  # 12
+"""Cancellation was requested, or the run's time is over."""
+FILM_EVENT_KIND_SUCCEEDED: FilmEventKind.ValueType  # 13
+"""The run is over, and everything that was asked for is there."""
+FILM_EVENT_KIND_FAILED: FilmEventKind.ValueType  # 14
+"""The run is over: see `error`."""
+FILM_EVENT_KIND_CANCELLED: FilmEventKind.ValueType  # 15
+"""The run is over: cancelled as requested."""
+Global___FilmEventKind: _TypeAlias = FilmEventKind  # noqa: Y015
+
 @_typing.final
 class Job(_message.Message):
     """The generation of one clip: its state, its costs and its results."""
@@ -569,6 +749,7 @@ class Job(_message.Message):
     ESTIMATED_START_TIME_FIELD_NUMBER: _builtins.int
     ESTIMATED_END_TIME_FIELD_NUMBER: _builtins.int
     GENERATE_REQUEST_FIELD_NUMBER: _builtins.int
+    FILM_ID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """The job's id, a UUIDv7 in lower case. Ids sort by time of acceptance."""
@@ -608,6 +789,8 @@ class Job(_message.Message):
     priority. Set by `GetStatus` and `ListVideos` while the stage is `WAITING`, up to a second old; absent
     otherwise.
     """
+    film_id: _builtins.str
+    """The film that the job was made for, by `FilmService.StartFilm`. Empty for all others."""
     kind: Global___MediaKind.ValueType
     """What the job makes."""
     @_builtins.property
@@ -696,11 +879,12 @@ class Job(_message.Message):
         estimated_start_time: _timestamp_pb2.Timestamp | None = ...,
         estimated_end_time: _timestamp_pb2.Timestamp | None = ...,
         generate_request: Global___GenerateRequest | None = ...,
+        film_id: _builtins.str = ...,
         kind: Global___MediaKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "_estimated_credits", b"_estimated_credits", "_queue_position", b"_queue_position", "charged_credits", b"charged_credits", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimated_credits", b"estimated_credits", "estimated_end_time", b"estimated_end_time", "estimated_start_time", b"estimated_start_time", "generate_request", b"generate_request", "queue_position", b"queue_position", "request", b"request", "start_time", b"start_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "_estimated_credits", b"_estimated_credits", "_queue_position", b"_queue_position", "attempt", b"attempt", "charged_credits", b"charged_credits", "cost_basis", b"cost_basis", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimated_credits", b"estimated_credits", "estimated_end_time", b"estimated_end_time", "estimated_start_time", b"estimated_start_time", "generate_request", b"generate_request", "job_id", b"job_id", "kind", b"kind", "labels", b"labels", "outputs", b"outputs", "progress", b"progress", "project_id", b"project_id", "provider_task_id", b"provider_task_id", "queue_position", b"queue_position", "request", b"request", "request_id", b"request_id", "revision", b"revision", "scene_id", b"scene_id", "stage", b"stage", "start_time", b"start_time", "state", b"state", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits", "_estimated_credits", b"_estimated_credits", "_queue_position", b"_queue_position", "attempt", b"attempt", "charged_credits", b"charged_credits", "cost_basis", b"cost_basis", "create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimated_credits", b"estimated_credits", "estimated_end_time", b"estimated_end_time", "estimated_start_time", b"estimated_start_time", "film_id", b"film_id", "generate_request", b"generate_request", "job_id", b"job_id", "kind", b"kind", "labels", b"labels", "outputs", b"outputs", "progress", b"progress", "project_id", b"project_id", "provider_task_id", b"provider_task_id", "queue_position", b"queue_position", "request", b"request", "request_id", b"request_id", "revision", b"revision", "scene_id", b"scene_id", "stage", b"stage", "start_time", b"start_time", "state", b"state", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__charged_credits: _TypeAlias = _typing.Literal["charged_credits"]  # noqa: Y015
     _WhichOneofArgType__charged_credits: _TypeAlias = _typing.Literal["_charged_credits", b"_charged_credits"]  # noqa: Y015
@@ -1974,6 +2158,8 @@ class WatchProgressRequest(_message.Message):
     JOB_IDS_FIELD_NUMBER: _builtins.int
     AFTER_REVISION_FIELD_NUMBER: _builtins.int
     INCLUDE_FINISHED_FIELD_NUMBER: _builtins.int
+    FILM_IDS_FIELD_NUMBER: _builtins.int
+    INCLUDE_FILMS_FIELD_NUMBER: _builtins.int
     KINDS_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """Watch all jobs of this project, including future ones. With `job_ids`, the project that they must belong
@@ -1984,14 +2170,25 @@ class WatchProgressRequest(_message.Message):
     replay from the first event, while it is still kept.
     """
     include_finished: _builtins.bool
-    """Without a cursor and without `job_ids`: send snapshots of final jobs too. Otherwise no effect."""
+    """Without a cursor and without `job_ids` or `film_ids`: send snapshots of final jobs and films too. Otherwise no
+    effect.
+    """
+    include_films: _builtins.bool
+    """Without `job_ids` and `film_ids`: send the events of the project's films too."""
     @_builtins.property
     def job_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Watch only these jobs, up to 1,000, all of one project."""
 
     @_builtins.property
+    def film_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Watch only these films, up to 100, and the jobs of `job_ids`; `project_id` is required. Films tell their own events
+        alone: watch the project for those of all their jobs. A film is final while its newest run is; the watch ends when
+        everything that is named is final.
+        """
+
+    @_builtins.property
     def kinds(self) -> _containers.RepeatedScalarFieldContainer[Global___MediaKind.ValueType]:
-        """Without `job_ids`: only jobs that make one of these. Empty: videos only. Jobs that are named are watched
+        """Without `job_ids` and `film_ids`: only jobs that make one of these. Empty: videos only. Jobs that are named are watched
         whatever they make.
         """
 
@@ -2002,11 +2199,13 @@ class WatchProgressRequest(_message.Message):
         job_ids: _abc.Iterable[_builtins.str] | None = ...,
         after_revision: _builtins.int | None = ...,
         include_finished: _builtins.bool = ...,
+        film_ids: _abc.Iterable[_builtins.str] | None = ...,
+        include_films: _builtins.bool = ...,
         kinds: _abc.Iterable[Global___MediaKind.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision", "include_finished", b"include_finished", "job_ids", b"job_ids", "kinds", b"kinds", "project_id", b"project_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision", "after_revision", b"after_revision", "film_ids", b"film_ids", "include_films", b"include_films", "include_finished", b"include_finished", "job_ids", b"job_ids", "kinds", b"kinds", "project_id", b"project_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__after_revision: _TypeAlias = _typing.Literal["after_revision"]  # noqa: Y015
     _WhichOneofArgType__after_revision: _TypeAlias = _typing.Literal["_after_revision", b"_after_revision"]  # noqa: Y015
@@ -2022,6 +2221,7 @@ class WatchProgressResponse(_message.Message):
 
     EVENT_FIELD_NUMBER: _builtins.int
     CHECKPOINT_FIELD_NUMBER: _builtins.int
+    FILM_EVENT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """The project revision of this message; use it as `after_revision` to resume."""
@@ -2033,18 +2233,23 @@ class WatchProgressResponse(_message.Message):
     def checkpoint(self) -> Global___Checkpoint:
         """Everything in this watch up to `revision` was sent."""
 
+    @_builtins.property
+    def film_event(self) -> Global___FilmEvent:
+        """Something happened to a film. Sent only to those who ask for films."""
+
     def __init__(
         self,
         *,
         event: Global___Event | None = ...,
         checkpoint: Global___Checkpoint | None = ...,
+        film_event: Global___FilmEvent | None = ...,
         revision: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "checkpoint", b"checkpoint", "event", b"event"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "checkpoint", b"checkpoint", "event", b"event", "film_event", b"film_event"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "checkpoint", b"checkpoint", "event", b"event", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "checkpoint", b"checkpoint", "event", b"event", "film_event", b"film_event", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["event", "checkpoint"]  # noqa: Y015
+    _WhichOneofReturnType_body: _TypeAlias = _typing.Literal["event", "checkpoint", "film_event"]  # noqa: Y015
     _WhichOneofArgType_body: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_body) -> _WhichOneofReturnType_body | None: ...
 
@@ -2083,6 +2288,40 @@ class Event(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Event: _TypeAlias = Event  # noqa: Y015
+
+@_typing.final
+class FilmEvent(_message.Message):
+    """Something that happened to a film."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    FILM_FIELD_NUMBER: _builtins.int
+    kind: Global___FilmEventKind.ValueType
+    """What happened. A client that does not know a value should go by `film.state`."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When it happened, by the server's clock."""
+
+    @_builtins.property
+    def film(self) -> Global___FilmStatus:
+        """The film as of this event."""
+
+    def __init__(
+        self,
+        *,
+        kind: Global___FilmEventKind.ValueType = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        film: Global___FilmStatus | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["film", b"film", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["film", b"film", "kind", b"kind", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilmEvent: _TypeAlias = FilmEvent  # noqa: Y015
 
 @_typing.final
 class Checkpoint(_message.Message):
@@ -2960,3 +3199,219 @@ class GetCallerResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetCallerResponse: _TypeAlias = GetCallerResponse  # noqa: Y015
+
+@_typing.final
+class FilmStatus(_message.Message):
+    """How far a film is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    FILM_ID_FIELD_NUMBER: _builtins.int
+    RUN_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    STAGE_FIELD_NUMBER: _builtins.int
+    GATE_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    PROGRESS_FIELD_NUMBER: _builtins.int
+    IMAGES_FIELD_NUMBER: _builtins.int
+    SPEECH_FIELD_NUMBER: _builtins.int
+    CLIPS_FIELD_NUMBER: _builtins.int
+    MAX_CREDITS_FIELD_NUMBER: _builtins.int
+    RESERVED_CREDITS_FIELD_NUMBER: _builtins.int
+    SPENT_CREDITS_FIELD_NUMBER: _builtins.int
+    TROUBLES_FIELD_NUMBER: _builtins.int
+    TROUBLE_COUNT_FIELD_NUMBER: _builtins.int
+    EXPORTS_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    WARNINGS_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project that the film belongs to."""
+    film_id: _builtins.str
+    """The film's id, unique in its project."""
+    run: _builtins.int
+    """The number of its newest run, from 1; 0: it had none, and all fields about the run are empty."""
+    state: Global___FilmState.ValueType
+    """The film's state: that of its newest run. Never `UNSPECIFIED`."""
+    stage: Global___FilmStage.ValueType
+    """How far the run is."""
+    gate: Global___FilmGate.ValueType
+    """The gate at which the run waits for approval, in `AWAITING_APPROVAL`."""
+    revision: _builtins.int
+    """Counts the changes of the run that callers can see. `ApproveFilm` names it."""
+    plan_revision: _builtins.int
+    """The revision of the plan, from 1: of the newest, or of the one that was asked for. With `validate_only` that of
+    the plan if it were stored.
+    """
+    progress: _builtins.float
+    """How far the run is, from 0 to 1, by how long each part of it usually takes."""
+    max_credits: _builtins.float
+    """The sum that was approved for the run, in credits."""
+    reserved_credits: _builtins.float
+    """What the run has reserved, in credits: what it holds for jobs to come, and what its jobs under way may still cost."""
+    spent_credits: _builtins.float
+    """What its jobs have cost, in credits, as `GetAccount` counts."""
+    trouble_count: _builtins.int
+    """How many there are in all."""
+    @_builtins.property
+    def images(self) -> Global___FilmCounts:
+        """The pictures that the newest run is to have, and how it is with them."""
+
+    @_builtins.property
+    def speech(self) -> Global___FilmCounts:
+        """The same for speech."""
+
+    @_builtins.property
+    def clips(self) -> Global___FilmCounts:
+        """The same for clips."""
+
+    @_builtins.property
+    def troubles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShotTrouble]:
+        """What somebody must decide about, in `NEEDS_ATTENTION`; the first 20. A job in `NEEDS_ATTENTION` is
+        resolved by `ResolveSubmission`; all else by edits, `ApproveFilm` or `CancelFilm`.
+        """
+
+    @_builtins.property
+    def exports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Output]:
+        """The cuts that the run has rendered, in the order of the film's profiles: files in the film's scene folder. From
+        `GetFilm` alone.
+        """
+
+    @_builtins.property
+    def error(self) -> Global___JobError:
+        """Why the run failed, or asks: `FILM_EXPIRED`, `SHOT_FAILED`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When the run ended."""
+
+    @_builtins.property
+    def warnings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Warning]:
+        """What of the plan is not as the script or the settings say, and what the run waits or has waited for, at most 100.
+        `code` is one of a set that may grow:
+
+        * `PROMPT_SHORTENED`: a prompt is longer than its model takes, and was cut at the end of a sentence.
+        * `REFERENCES_DROPPED`: a shot shows more pictures of the cast than its model takes.
+        * `VOICE_SHARED`: a speaker has no voice in the cast, and speaks with the narrator's.
+        * `PRICE_UNKNOWN`: an output has no known price, so that there is no quote.
+        * `DAILY_LIMIT`: the film takes several days, by what the provider makes in a day.
+        * `SETTING_REFUSED`: since the plan was made, a model is no longer offered, or no longer takes what the settings
+          say. Until an edit changes that, there is no quote, and the currency of outputs is not known.
+        * `STORAGE_UNAVAILABLE`, `QUEUE_FULL`, `SCENE_BUSY`, `STEP_FAILED`: the run waits for this, or has; it goes on by
+          itself.
+        """
+
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When the film last changed."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        film_id: _builtins.str = ...,
+        run: _builtins.int = ...,
+        state: Global___FilmState.ValueType = ...,
+        stage: Global___FilmStage.ValueType = ...,
+        gate: Global___FilmGate.ValueType = ...,
+        revision: _builtins.int = ...,
+        plan_revision: _builtins.int = ...,
+        progress: _builtins.float = ...,
+        images: Global___FilmCounts | None = ...,
+        speech: Global___FilmCounts | None = ...,
+        clips: Global___FilmCounts | None = ...,
+        max_credits: _builtins.float = ...,
+        reserved_credits: _builtins.float = ...,
+        spent_credits: _builtins.float = ...,
+        troubles: _abc.Iterable[Global___ShotTrouble] | None = ...,
+        trouble_count: _builtins.int = ...,
+        exports: _abc.Iterable[Global___Output] | None = ...,
+        error: Global___JobError | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        warnings: _abc.Iterable[Global___Warning] | None = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "images", b"images", "speech", b"speech", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "exports", b"exports", "film_id", b"film_id", "gate", b"gate", "images", b"images", "max_credits", b"max_credits", "plan_revision", b"plan_revision", "progress", b"progress", "project_id", b"project_id", "reserved_credits", b"reserved_credits", "revision", b"revision", "run", b"run", "speech", b"speech", "spent_credits", b"spent_credits", "stage", b"stage", "state", b"state", "trouble_count", b"trouble_count", "troubles", b"troubles", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilmStatus: _TypeAlias = FilmStatus  # noqa: Y015
+
+@_typing.final
+class FilmCounts(_message.Message):
+    """How far a run is with the outputs of one kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOTAL_FIELD_NUMBER: _builtins.int
+    REUSED_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    FAILED_FIELD_NUMBER: _builtins.int
+    total: _builtins.int
+    """How many it is to have."""
+    reused: _builtins.int
+    """How many exist from before the run."""
+    done: _builtins.int
+    """How many the run has made."""
+    running: _builtins.int
+    """How many have a job that is under way."""
+    failed: _builtins.int
+    """How many do not exist since their newest job failed."""
+    def __init__(
+        self,
+        *,
+        total: _builtins.int = ...,
+        reused: _builtins.int = ...,
+        done: _builtins.int = ...,
+        running: _builtins.int = ...,
+        failed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "failed", b"failed", "reused", b"reused", "running", b"running", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilmCounts: _TypeAlias = FilmCounts  # noqa: Y015
+
+@_typing.final
+class ShotTrouble(_message.Message):
+    """An output that somebody must decide about."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SHOT_ID_FIELD_NUMBER: _builtins.int
+    OUTPUT_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    shot_id: _builtins.str
+    """The shot, or the spoken line."""
+    output: _builtins.str
+    """`picture`, `clip` or `speech`."""
+    job_id: _builtins.str
+    """Its job. Empty if it has none, since what it is made from is not there."""
+    @_builtins.property
+    def error(self) -> Global___JobError:
+        """What is wrong."""
+
+    def __init__(
+        self,
+        *,
+        shot_id: _builtins.str = ...,
+        output: _builtins.str = ...,
+        job_id: _builtins.str = ...,
+        error: Global___JobError | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "job_id", b"job_id", "output", b"output", "shot_id", b"shot_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ShotTrouble: _TypeAlias = ShotTrouble  # noqa: Y015

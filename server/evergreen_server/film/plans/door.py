@@ -29,7 +29,8 @@ from evergreen_server.film.plans.calls import EditRequest, PlanRequest, edit_err
 from evergreen_server.film.plans.judging import field_of, judge_edits, judge_script
 from evergreen_server.film.plans.removal import FilmRemoval
 from evergreen_server.film.plans.seen import Seen, seen_of
-from evergreen_server.film.plans.store import Film, FilmState, FilmStore, StoredPlan
+from evergreen_server.film.plans.store import FilmStore, StoredPlan
+from evergreen_server.film.runs.films import Film, FilmState
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.ports.catalog import ModelTable
@@ -170,6 +171,7 @@ class Films:
             state=before.film.state if before else FilmState.PLANNED,
             plan_revision=number,
             run=before.film.run if before else None,
+            revision=before.film.revision if before else 0,
             created_at=before.film.created_at if before else now,
             updated_at=now,
         )

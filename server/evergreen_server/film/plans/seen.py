@@ -2,12 +2,11 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 from evergreen_server.film.assembling.store import Export
 from evergreen_server.film.composing.compose import File
 from evergreen_server.film.digests import Currency, Standing
-from evergreen_server.film.model import FilmWarning, OutputKind, Plan
+from evergreen_server.film.model import FilmWarning, Plan
 from evergreen_server.film.models import models_of
 from evergreen_server.film.outputs import Made as MadeOutput
 from evergreen_server.film.outputs import measured_of, standings_of, wanted_of
@@ -16,19 +15,11 @@ from evergreen_server.film.quote import DailyLimits, Quote, quote
 from evergreen_server.film.runs.looking import Store, place_of
 from evergreen_server.film.runs.queries import Made
 from evergreen_server.film.runs.rows import FilmOutput
-from evergreen_server.film.runs.run import RunState
 from evergreen_server.jobs.model.job import Job
-from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 
-__all__ = ["Count", "Progress", "Seen", "seen_of"]
-
-
-SECONDS: Final[Mapping[OutputKind, float]] = {OutputKind.PICTURE: 5.0, OutputKind.SPEECH: 3.0, OutputKind.CLIP: 60.0}
-"""How long one usually takes."""
-RENDER_SECONDS: Final = 0.5
-"""How long a second of film takes to be rendered."""
+__all__ = ["Progress", "Seen", "seen_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,25 +30,6 @@ class Progress:
     """The newest take of which the file is there."""
     job: Job | None = None
     """Of the newest take, while it is kept."""
-
-    @property
-    def under_way(self) -> bool:
-        return self.job is not None and not self.job.final
-
-    @property
-    def failed(self) -> bool:
-        return self.job is not None and self.job.final and self.job.state is not State.SUCCEEDED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
-    """How many outputs of one kind there are, and how they are in the newest run."""
-
-    total: int = 0
-    reused: int = 0
-    done: int = 0
-    running: int = 0
-    failed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,38 +44,6 @@ class Seen:
     """By the key of each output for which there was a job."""
     exports: tuple[Export, ...] = ()
     """Of its newest run, once all of them are rendered; in the order of the plan's profiles."""
-
-    def progress_of_run(self) -> float:
-        """Returns how far the newest run is, from 0 to 1, by how long each part of it usually takes."""
-        run = self.stored.film.run
-        if run is None or run.state is RunState.SUCCEEDED:
-            return 0.0 if run is None else 1.0
-        counts = self.counts()
-        stages = [kind for kind in OutputKind if kind is not OutputKind.CLIP or run.terms.stop_after != "STORYBOARD"]
-        total = sum(counts[kind].total * SECONDS[kind] for kind in stages)
-        done = sum((counts[kind].done + counts[kind].reused) * SECONDS[kind] for kind in stages)
-        if run.terms.stop_after is None:
-            rendering = self.quote.seconds * RENDER_SECONDS
-            total, done = total + rendering, done + rendering * run.frames_done / max(1, run.frames)
-        return min(1.0, done / total) if total else 0.0
-
-    def counts(self) -> Mapping[OutputKind, Count]:
-        """Returns how far the newest run is with the outputs of each kind that it makes."""
-        run, found = self.stored.film.run, dict.fromkeys(OutputKind, Count())
-        for wanted in wanted_of(self.stored.planned.plan):
-            if wanted.chosen is not None:
-                continue
-            known, count = self.progress.get(wanted.key, Progress()), found[wanted.kind]
-            there = known.made is not None and self.standings[wanted.key].currency is not Currency.MISSING
-            own = there and known.made is not None and run is not None and known.made.run == run.run
-            found[wanted.kind] = Count(
-                total=count.total + 1,
-                reused=count.reused + (there and not own and not known.under_way),
-                done=count.done + (own and not known.under_way),
-                running=count.running + known.under_way,
-                failed=count.failed + (known.failed and not there),
-            )
-        return found
 
 
 def seen_of(

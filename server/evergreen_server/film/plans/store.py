@@ -1,17 +1,14 @@
 """Films as rows: each change of one with its plan and its request in one transaction, under the project's lock."""
 
-import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Final
 
 import sqlalchemy as sa
 
 from evergreen_server.film.codec import from_document
 from evergreen_server.film.errors import (
-    FilmBusy,
     FilmNotFound,
     FilmRequestReused,
     PlanChanged,
@@ -21,57 +18,21 @@ from evergreen_server.film.errors import (
 from evergreen_server.film.model import FilmRequest, FilmWarning, Plan
 from evergreen_server.film.planning.plan import Changes, Planned
 from evergreen_server.film.plans.taken import refuse_taken
+from evergreen_server.film.runs.events import FilmEventKind, FilmEvents
+from evergreen_server.film.runs.films import Film, FilmState, film_in, film_of
 from evergreen_server.film.runs.queries import newest_runs
-from evergreen_server.film.runs.run import FilmRun
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_exports, film_plans, film_requests, films
-from evergreen_server.jobs.db.mapping import from_micros, to_micros
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import film_outputs, film_runs
+from evergreen_server.jobs.feed.films import subject_of
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.project_lock import lock_project
 from evergreen_server.ports.specs import Json
 
 PLANS_KEPT: Final = 20
 """The newest plans of a film."""
-
-
-class FilmState(StrEnum):
-    """How far a film is: as its newest run."""
-
-    PLANNED = "PLANNED"
-    """It had no run yet."""
-    RUNNING = "RUNNING"
-    AWAITING_APPROVAL = "AWAITING_APPROVAL"
-    NEEDS_ATTENTION = "NEEDS_ATTENTION"
-    CANCELLING = "CANCELLING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Film:
-    """A film as its row says."""
-
-    project_id: str
-    film_id: str
-    title: str
-    state: FilmState
-    plan_revision: int
-    """Of its newest plan."""
-    run: FilmRun | None = None
-    """The newest; None before the first."""
-    created_at: datetime
-    updated_at: datetime
-
-    def check_plannable(self) -> None:
-        """Raises FilmBusy while a run is under way. While it waits for people, its plan may be changed."""
-        if self.state in (FilmState.RUNNING, FilmState.CANCELLING):
-            raise FilmBusy(self.film_id, self.state)
-
-    def check_over(self) -> None:
-        """Raises FilmBusy while a run is on, also while that waits for people."""
-        if self.run is not None and not self.run.ended:
-            raise FilmBusy(self.film_id, self.state)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +47,13 @@ class StoredPlan:
 class FilmStore:
     """Reads and writes films. Each method is one snapshot or one transaction."""
 
-    def __init__(self, *, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self, *, database: Database, jobs: JobStore, clock: Callable[[], datetime], events: FilmEvents
+    ) -> None:
         self._database = database
+        self._jobs = jobs
         self._clock = clock
+        self._events = events
 
     async def find(
         self, project_id: str, film_id: str, request: FilmRequest
@@ -119,7 +84,7 @@ class FilmStore:
 
     async def present(self, project_id: str, film_id: str) -> Film:
         """Returns a film without its plan. Raises FilmNotFound."""
-        return await self._database.fetch(lambda db: _film(db, project_id, film_id))
+        return await self._database.fetch(lambda db: film_in(db, project_id, film_id))
 
     async def check_free(self, project_id: str, plan: Plan, before: Plan | None) -> None:
         """Raises SceneTaken if scenes that the plan before did not have are another film's, or have jobs, by now."""
@@ -142,15 +107,17 @@ class FilmStore:
         """
         plan, now = planned.plan, self._clock()
 
-        def work(db: sa.Connection) -> StoredPlan:
+        def work(db: sa.Connection) -> tuple[StoredPlan, list[Change]]:
             lock_project(db, project_id, now)
             if request is not None and (known := _find(db, project_id, request)) is not None:
-                return known
+                return known, []
             number = _next(db, project_id, plan.film_id, before)
             if before is not None:
-                _film(db, project_id, plan.film_id).check_plannable()
+                film_in(db, project_id, plan.film_id).check_plannable()
             refuse_taken(db, plan, before.planned.plan if before else None, project_id=project_id)
-            film = _write(db, project_id, plan, number, now)
+            _write(db, project_id, plan, number, now)
+            self._events.record(db, project_id, plan.film_id, FilmEventKind.PLANNED, now)
+            film = film_in(db, project_id, plan.film_id)
             key = {"project_id": project_id, "film_id": plan.film_id, "plan_revision": number}
             db.execute(
                 film_plans.insert().values(
@@ -165,9 +132,10 @@ class FilmStore:
             db.execute(_forget(project_id, plan.film_id, number - PLANS_KEPT))
             if request is not None:
                 db.execute(film_requests.insert().values(**key, **asdict(request), created_at=to_micros(now)))
-            return StoredPlan(film=film, plan_revision=number, planned=planned)
+            stored = StoredPlan(film=film, plan_revision=number, planned=planned)
+            return stored, [Change(project_id=project_id, job_id=subject_of(plan.film_id))]
 
-        return await asyncio.shield(self._database.write(work, project_id=project_id))
+        return await self._jobs.write(work, project_id=project_id)
 
     async def page(self, project_id: str, *, states: Collection[FilmState], after: str, limit: int) -> Sequence[Film]:
         """Lists up to `limit` films by rising film_id, those after `after`; no states match all."""
@@ -180,7 +148,7 @@ class FilmStore:
             found = [row for part in parts for row in db.execute(part).mappings()]
             page = sorted(found, key=lambda row: row["film_id"])[:limit]
             runs = newest_runs(db, project_id, [row["film_id"] for row in page])
-            return [_film_of(row, runs.get(row["film_id"])) for row in page]
+            return [film_of(row, runs.get(row["film_id"])) for row in page]
 
         return await self._database.read_in_turn(read, owner=project_id)
 
@@ -192,7 +160,7 @@ class FilmStore:
 
         def work(db: sa.Connection) -> None:
             lock_project(db, film.project_id, self._clock())
-            present = _film(db, film.project_id, film.film_id)
+            present = film_in(db, film.project_id, film.film_id)
             present.check_over()
             if present.plan_revision != film.plan_revision:
                 raise PlanChanged(film.film_id, expected=film.plan_revision, present=present.plan_revision)
@@ -216,7 +184,7 @@ def _next(db: sa.Connection, project_id: str, film_id: str, before: StoredPlan |
     return expected + 1
 
 
-def _write(db: sa.Connection, project_id: str, plan: Plan, number: int, now: datetime) -> Film:
+def _write(db: sa.Connection, project_id: str, plan: Plan, number: int, now: datetime) -> None:
     values = {"title": plan.title, "plan_revision": number, "updated_at": to_micros(now)}
     if number == 1:
         row = {
@@ -224,12 +192,12 @@ def _write(db: sa.Connection, project_id: str, plan: Plan, number: int, now: dat
             "film_id": plan.film_id,
             "scene_prefix": plan.settings.scene_prefix.lower(),
             "state": FilmState.PLANNED.value,
+            "revision": 0,
             "created_at": to_micros(now),
         }
         db.execute(films.insert().values(**row, **values))
     else:
         db.execute(films.update().where(*_of(films, project_id, plan.film_id)).values(values))
-    return _film(db, project_id, plan.film_id)
 
 
 def _find(db: sa.Connection, project_id: str, request: FilmRequest) -> StoredPlan | None:
@@ -251,7 +219,7 @@ def _get(
     db: sa.Connection, project_id: str, film_id: str, plan_revision: int, *, request_id: str | None = None
 ) -> StoredPlan:
     """Returns a film with a plan; with a request_id only if that request made it, and not one before the film's end."""
-    film = _film(db, project_id, film_id)
+    film = film_in(db, project_id, film_id)
     number = plan_revision or film.plan_revision
     query = sa.select(film_plans).where(*_of(film_plans, project_id, film_id), film_plans.c.plan_revision == number)
     row = db.execute(query).one_or_none()
@@ -265,13 +233,6 @@ def _get(
     return StoredPlan(film=film, plan_revision=number, planned=planned)
 
 
-def _film(db: sa.Connection, project_id: str, film_id: str) -> Film:
-    row = db.execute(sa.select(films).where(*_of(films, project_id, film_id))).mappings().one_or_none()
-    if row is None:
-        raise FilmNotFound(project_id, film_id)
-    return _film_of(row, newest_runs(db, project_id, [film_id]).get(film_id))
-
-
 def _forget(project_id: str, film_id: str, last: int) -> sa.Delete:
     """Returns the statement that removes the plans of a film up to one, but for those that a run names."""
     named = sa.exists().where(
@@ -279,19 +240,6 @@ def _forget(project_id: str, film_id: str, last: int) -> sa.Delete:
     )
     old = film_plans.c.plan_revision <= last
     return film_plans.delete().where(*_of(film_plans, project_id, film_id), old, ~named)
-
-
-def _film_of(row: sa.RowMapping, run: FilmRun | None) -> Film:
-    return Film(
-        project_id=row["project_id"],
-        film_id=row["film_id"],
-        title=row["title"],
-        state=FilmState(row["state"]),
-        plan_revision=row["plan_revision"],
-        run=run,
-        created_at=from_micros(row["created_at"]),
-        updated_at=from_micros(row["updated_at"]),
-    )
 
 
 def _of(table: sa.Table, project_id: str, film_id: str) -> "tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]":

@@ -8,16 +8,17 @@ from typing import Final
 
 from evergreen_server.film.assembling.material import FileLost
 from evergreen_server.film.composing.compose import File, files_of
-from evergreen_server.film.model import Plan
+from evergreen_server.film.model import OutputKind, Plan
 from evergreen_server.film.models import FilmModels, models_of
 from evergreen_server.film.runs.accepting import NewChild
 from evergreen_server.film.runs.context import FilmContext
-from evergreen_server.film.runs.deciding import Child, Decision, FilmGate, Run, Then, decide
+from evergreen_server.film.runs.deciding import Child, Decision, FilmGate, FilmStage, Run, Then, decide
 from evergreen_server.film.runs.finishing import finish, material_of
 from evergreen_server.film.runs.looking import Look, Store, look
 from evergreen_server.film.runs.rows import FilmOutput
 from evergreen_server.film.runs.run import EXPIRED, FilmRun, RunState, RunTrouble
 from evergreen_server.film.runs.store import Snapshot
+from evergreen_server.film.runs.tally import tally
 from evergreen_server.film.runs.troubles import troubles_of
 from evergreen_server.jobs.commands import cancel
 from evergreen_server.jobs.intake import GenerationRequest
@@ -141,7 +142,10 @@ class Leg:
 
     async def _act(self, decision: Decision, seen: Look, snapshot: Snapshot) -> bool:
         """Does what was decided; returns whether the leg goes on."""
-        await self._change(lambda run: replace(run, stage=decision.stage))
+        no_clips = self.run.terms.stop_after is FilmStage.STORYBOARD
+        wanted = [item for item in seen.items if not (no_clips and item.kind is OutputKind.CLIP)]
+        far = tally(wanted, decision.statuses, jobs=seen.jobs, made=seen.made)
+        await self._change(lambda run: replace(run, stage=decision.stage, tally=far))
         strays = self._strays(seen, snapshot)
         for job in [seen.jobs[key] for key in decision.cancel] + strays:
             await self._cancel(job)

@@ -49,6 +49,8 @@ class Look:
     """By line, the seconds of its speech."""
     missing: dict[str, tuple[File, ...]] = field(default_factory=dict)
     """By key, the callers' files that it is made from and that are not there."""
+    made: set[str] = field(default_factory=set)
+    """Outputs whose file the run itself had made."""
     lost: set[str] = field(default_factory=set)
     """Outputs whose newest take was made, and whose file is gone."""
 
@@ -188,6 +190,8 @@ class _Looking:
         if row is None or row.source is None:
             return
         self._look.sources[wanted.key] = row.source
+        if row.run == self._run.run:
+            self._look.made.add(wanted.key)
         if wanted.kind is OutputKind.SPEECH and row.seconds is not None:
             self._look.measured[wanted.item_id] = row.seconds
 

@@ -8,6 +8,7 @@ from evergreen_server.film.digests import Basis, Member, Redo
 from evergreen_server.film.model import FilmWarning, OnShotFailure, OutputKind, output_key
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
 from evergreen_server.film.runs.run import Approval, FilmRun, RunKind, RunState, RunTrouble, Terms
+from evergreen_server.film.runs.tally import Count, Tally
 from evergreen_server.jobs.db.mapping import from_micros, to_micros
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.job import JobFailure
@@ -98,6 +99,10 @@ def run_row(run: FilmRun) -> dict[str, object]:
         "troubles": [asdict(trouble) for trouble in run.troubles],
         "warnings": [asdict(warning) for warning in run.warnings],
         "error": asdict(run.error) if run.error else None,
+        "tally": {
+            "counts": {kind.value: asdict(count) for kind, count in run.tally.counts.items()},
+            "share": run.tally.share,
+        },
         "frames": run.frames,
         "frames_done": run.frames_done,
         "exports": list(run.exports),
@@ -147,6 +152,10 @@ def run_of(row: sa.RowMapping) -> FilmRun:
         troubles=tuple(RunTrouble(**trouble) for trouble in row["troubles"]),
         warnings=tuple(FilmWarning(**warning) for warning in row["warnings"]),
         error=JobFailure(**row["error"]) if row["error"] else None,
+        tally=Tally(
+            counts={OutputKind(kind): Count(**count) for kind, count in row["tally"]["counts"].items()},
+            share=row["tally"]["share"],
+        ),
         frames=row["frames"],
         frames_done=row["frames_done"],
         exports=tuple(row["exports"]),

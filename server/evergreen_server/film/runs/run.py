@@ -9,6 +9,7 @@ from typing import Final, Self
 from evergreen_server.film.digests import Redo
 from evergreen_server.film.model import FilmWarning, OnShotFailure
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
+from evergreen_server.film.runs.tally import Tally
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.job import JobFailure
 from evergreen_server.jobs.model.states import OnUnknownSubmission
@@ -133,6 +134,8 @@ class FilmRun:
     exports: tuple[str, ...] = ()
     """The digests of its exports, once all of them are rendered."""
     published: bool = False
+    tally: Tally = field(default_factory=Tally)
+    """How far its jobs are, by its last look."""
     created_at: datetime
     updated_at: datetime
     ended_at: datetime | None = None

@@ -10,6 +10,7 @@ from evergreen_server.film.errors import FilmBusy, RunChanged, RunNotFound
 from evergreen_server.film.model import FilmRequest
 from evergreen_server.film.runs import queries
 from evergreen_server.film.runs.accepting import Accepting, NewChild, accept_child
+from evergreen_server.film.runs.events import FilmEventKind, FilmEvents, kind_of
 from evergreen_server.film.runs.queries import Made, RunKey, check_plan, find_run, get_run, last_run, made_of, of_film
 from evergreen_server.film.runs.rows import FilmOutput, run_row
 from evergreen_server.film.runs.run import MOVES, WAITS_FOR_PEOPLE, Approval, FilmRun, RunState
@@ -46,12 +47,14 @@ class RunStore:
         jobs: JobStore,
         clock: Callable[[], datetime],
         enqueue: Callable[[sa.Connection, str, str, int, int], None],
+        events: FilmEvents,
         replica_id: str,
     ) -> None:
         self._database = database
         self._jobs = jobs
         self._clock = clock
         self._enqueue = enqueue
+        self._events = events
         self._replica_id = replica_id
 
     async def start(
@@ -83,6 +86,7 @@ class RunStore:
             db.execute(film_requests.insert().values(**key, **asdict(request), created_at=to_micros(now)))
             _reserve(db, project_id, money.held)
             _show(db, new)
+            self._events.record(db, project_id, new.film_id, FilmEventKind.STARTED, now)
             self._enqueue(db, project_id, new.film_id, new.run, new.leg)
             return new, [Change(project_id=project_id, job_id=new.key)]
 
@@ -234,13 +238,17 @@ class RunStore:
             ledger.check(self._jobs.cap(old.project_id), ledger.totals(db, old.project_id), more)
         _reserve(db, old.project_id, more)
         now = max(self._clock(), old.updated_at)
-        seen = replace(new, execution=old.execution, replica=old.replica) != old
+        seen = replace(new, execution=old.execution, replica=old.replica)
         ended = now if new.ended and not old.ended else new.ended_at
-        new = replace(new, revision=old.revision + seen, updated_at=now, ended_at=ended)
+        # How far it is does not matter to who approves it.
+        steps = replace(seen, tally=old.tally, frames=old.frames, frames_done=old.frames_done) != old
+        new = replace(new, revision=old.revision + steps, updated_at=now, ended_at=ended)
         row = film_runs.c.run == old.run
         db.execute(film_runs.update().where(*of_film(film_runs, old.project_id, old.film_id), row).values(run_row(new)))
         if new.state is not old.state:
             _show(db, new)
+        if seen != old:
+            self._events.record(db, old.project_id, old.film_id, kind_of(old, new), now)
         if new.leg != old.leg:
             self._enqueue(db, old.project_id, old.film_id, old.run, new.leg)
         return new, [Change(project_id=old.project_id, job_id=new.key, external=external)]

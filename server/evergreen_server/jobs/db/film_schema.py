@@ -16,10 +16,14 @@ films = sa.Table(
     sa.Column("plan_revision", sa.Integer, nullable=False, comment="Of the newest plan."),
     sa.Column("state", sa.String, nullable=False, comment="Of its newest run."),
     sa.Column("run", sa.Integer, nullable=False, server_default="0", comment="The newest; 0 before the first."),
+    sa.Column(
+        "revision", sa.BigInteger, nullable=False, server_default="0", comment="Of the project, at its last event."
+    ),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Index("films_by_prefix", "project_id", "scene_prefix", unique=True),
     sa.Index("films_by_state", "project_id", "state", "film_id"),
+    sa.Index("films_by_revision", "project_id", "revision"),
 )
 
 

@@ -343,6 +343,7 @@ film_runs = sa.Table(
     sa.Column("troubles", sa.JSON, nullable=False),
     sa.Column("warnings", sa.JSON, nullable=False),
     sa.Column("error", sa.JSON),
+    sa.Column("tally", sa.JSON, nullable=False, comment="How far its jobs are, by its last look."),
     sa.Column("frames", sa.Integer, nullable=False, comment="Of all its exports, once they are being rendered."),
     sa.Column("frames_done", sa.Integer, nullable=False),
     sa.Column("exports", sa.JSON, nullable=False, comment="Their digests, once all are rendered."),

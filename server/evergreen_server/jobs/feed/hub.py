@@ -9,7 +9,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
@@ -17,9 +17,11 @@ from itertools import chain, islice
 from typing import Protocol
 
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database
+from evergreen_server.jobs.feed.films import FILM, FilmRows, FilmSnapshots
 from evergreen_server.jobs.feed.history import most_of_each, new_events, old_events
+from evergreen_server.jobs.feed.opening import Openings
 from evergreen_server.jobs.feed.snapshots import Snapshots
-from evergreen_server.jobs.feed.starts import WatchStart, WatchStarts
+from evergreen_server.jobs.feed.starts import WatchStarts
 from evergreen_server.jobs.feed.window import AT_ONCE, Entry, ProjectWindow, Watcher, select_for
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobError
@@ -78,6 +80,7 @@ class WatchHub:
         wire: Wire,
         clock: Callable[[], datetime],
         on_events_read: Callable[[Sequence[Entry]], None],
+        films: FilmRows,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
         on_sent: Callable[[float], None] = lambda _: None,
     ) -> None:
@@ -88,7 +91,10 @@ class WatchHub:
         self._checkpoint_seconds = checkpoint_seconds
         self._on_sent = on_sent
         self._starts = WatchStarts(database=database, snapshot=self._snapshot)
-        self._project_snapshots = Snapshots(database=database, snapshot=self._snapshot)
+        self._films = FilmSnapshots(database=database, rows=films)
+        self._openings = Openings(
+            jobs=Snapshots(database=database, snapshot=self._snapshot), films=self._films, on_read=on_events_read
+        )
         self._windows: dict[str, ProjectWindow] = {}
         self._dirty: set[str] = set()
         self._news = asyncio.Event()
@@ -158,11 +164,14 @@ class WatchHub:
         after: int | None,
         include_finished: bool,
         kinds: Collection[MediaKind] = frozenset(MediaKind),
+        films: bool = False,
+        subjects: frozenset[str] = frozenset(),
         projects: Collection[str] | None = None,
         seconds: float = math.inf,
     ) -> None:
-        """Sends the events of a project's jobs of these kinds, or those of some of its jobs, whatever they make, and
-        returns when all of those are final.
+        """Sends the events of a project's jobs of these kinds, and with `films` those of its films; or, by `job_ids`
+        and `subjects`, those of some of its jobs and films, and returns when all of these are final: a film when the
+        run is that was its last, or any later one.
 
         With `projects`, jobs of other projects are treated as if they did not exist. After `seconds` it ends with a
         checkpoint and WatchAged.
@@ -184,27 +193,32 @@ class WatchHub:
             # What was committed since that read went unnoticed, and must not wait for the next change.
             self._dirty.add(project_id)
             self._news.set()
-        watcher, made = Watcher(job_ids, time.monotonic()), frozenset(kind.value for kind in kinds)
+        own = job_ids | subjects
+        watcher, made = Watcher(own, time.monotonic()), {kind.value for kind in kinds} | ({FILM} if films else set())
         window.join(watcher)
         aging = None if seconds == math.inf else asyncio.get_running_loop().call_later(seconds, watcher.age)
         try:
-            remaining = set(job_ids)
-            async with aclosing(self._snapshots(start, job_ids, after, include_finished)) as snapshots:
+            named = await self._films.named(project_id, subjects)
+            # A film's run may end and be followed by another, which this watch is about.
+            since = {entry.job_id: entry.revision for entry in named}
+            remaining = set(own)
+            opening = self._openings.of(start, named, after, films=films, include_finished=include_finished)
+            async with aclosing(opening) as snapshots:
                 async for entry in snapshots:
-                    if not job_ids and entry.kind not in made:
+                    if not own and entry.kind not in made:
                         continue
                     await send(entry.data)
                     if entry.final:
                         remaining.discard(entry.job_id)
             del start
             caught_up = False
-            while remaining or not job_ids:
-                entries, cursor = window.after(cursor) or await self._read_missed(project_id, cursor, job_ids)
-                for entry in select_for(entries, job_ids, made):
+            while remaining or not own:
+                entries, cursor = window.after(cursor) or await self._read_missed(project_id, cursor, own)
+                for entry in select_for(entries, own, made):
                     await send(entry.data)
-                    if entry.final:
+                    if entry.final and entry.revision >= since.get(entry.job_id, 0):
                         remaining.discard(entry.job_id)
-                if job_ids and not remaining:
+                if own and not remaining:
                     return
                 if cursor < window.revision:
                     continue
@@ -226,22 +240,6 @@ class WatchHub:
             window.leave(watcher)
             if not window.watchers and self._windows.get(project_id) is window:
                 del self._windows[project_id]
-
-    async def _snapshots(
-        self, start: WatchStart, job_ids: frozenset[str], after: int | None, include_finished: bool
-    ) -> AsyncGenerator[Entry, None]:
-        """Yields the snapshots to send first: after a cursor, only those of watched jobs without a later event."""
-        if job_ids:
-            for entry in start.snapshots:
-                if after is None or (entry.final and entry.revision <= after):
-                    yield entry
-        elif after is None:
-            pages = self._project_snapshots.of(start.project_id, start.revision, include_finished=include_finished)
-            async with aclosing(pages):
-                async for entries in pages:
-                    self._on_events_read(entries)
-                    for entry in entries:
-                        yield entry
 
     def _snapshot(self, job: Job) -> Entry:
         data = self._wire.event(EventKind.SNAPSHOT, job, self._clock())

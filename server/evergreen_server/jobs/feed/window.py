@@ -15,10 +15,11 @@ class Entry:
 
     revision: int
     job_id: str
+    """The job, or `film/` and the id of a film."""
     progress: bool
     final: bool
     kind: str
-    """What the job makes."""
+    """What the job makes, or FILM."""
     data: bytes
 
 
@@ -103,7 +104,7 @@ class ProjectWindow:
         return entries, entries[-1].revision
 
 
-def select_for(entries: Sequence[Entry], job_ids: frozenset[str], kinds: frozenset[str]) -> Iterable[Entry]:
+def select_for(entries: Sequence[Entry], job_ids: frozenset[str], kinds: Collection[str]) -> Iterable[Entry]:
     """Returns the events to send to a watch, without a percentage that a later event of the same job follows.
 
     They are those of the jobs, or without any, those of jobs of these kinds.

@@ -45,6 +45,7 @@ def fill_job(message: video_pb2.Job, job: Job) -> None:
     message.attempt = job.attempt
     message.provider_task_id = job.task_id
     message.kind = video_pb2.MediaKind.Value(f"MEDIA_KIND_{job.request.spec.kind.value}")
+    message.film_id = job.request.film_id
     message.labels.update(job.request.labels)
     set_time(message.create_time, job.created_at)
     set_time(message.update_time, job.updated_at)

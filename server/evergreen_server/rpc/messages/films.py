@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from google.protobuf.json_format import ParseDict
 
@@ -19,14 +19,13 @@ from evergreen_server.film.model import (
 )
 from evergreen_server.film.planning.plan import Changes
 from evergreen_server.film.plans.seen import Seen
-from evergreen_server.film.plans.store import Film
 from evergreen_server.film.quote import Quote, QuoteItem
-from evergreen_server.rpc.messages.values import credits_of, set_time, timestamp
+from evergreen_server.rpc.messages.film_status import status_message
+from evergreen_server.rpc.messages.values import credits_of, timestamp
 
 PAGE_BYTES = 2 * 1024 * 1024
 """The most bytes of a page's scenes: by default a client reads messages of 4 MiB at most."""
 MOST_WARNINGS = 100
-MOST_TROUBLES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +50,7 @@ def film_page(seen: Seen, scenes: Sequence[PlannedScene]) -> FilmPage:
         create_time=timestamp(seen.stored.film.created_at),
     )
     message.status.plan_revision = seen.stored.plan_revision
-    _add_run(message.status, seen)
+    _add_exports(message.status, seen)
     left = MOST_WARNINGS - len(message.status.warnings)
     for warning in (*seen.stored.planned.warnings, *seen.quote.warnings)[:left]:
         message.status.warnings.add(code=warning.code, message=warning.message)
@@ -69,42 +68,7 @@ def film_page(seen: Seen, scenes: Sequence[PlannedScene]) -> FilmPage:
     return FilmPage(film=message, next_id="")
 
 
-def status_message(film: Film) -> film_pb2.FilmStatus:
-    """Returns how far a film is, as lists tell it."""
-    message = film_pb2.FilmStatus(
-        project_id=film.project_id,
-        film_id=film.film_id,
-        state=film_pb2.FilmState.Value(f"FILM_STATE_{film.state.value}"),
-        plan_revision=film.plan_revision,
-        update_time=timestamp(film.updated_at),
-    )
-    run = film.run
-    if run is not None:
-        message.run, message.revision, message.trouble_count = run.run, run.revision, len(run.troubles)
-        message.stage = film_pb2.FilmStage.Value(f"FILM_STAGE_{run.stage.value}")
-        if run.gate is not None:
-            message.gate = film_pb2.FilmGate.Value(f"FILM_GATE_{run.gate.value}")
-        message.max_credits = credits_of(run.money.approved)
-        message.reserved_credits = credits_of(run.money.held + run.money.reserved)
-        message.spent_credits = credits_of(run.money.spent)
-        if run.error is not None:
-            message.error.reason, message.error.message = run.error.reason, run.error.message
-        if run.ended_at is not None:
-            set_time(message.end_time, run.ended_at)
-    return message
-
-
-def _add_run(message: film_pb2.FilmStatus, seen: Seen) -> None:
-    """Adds what the status of a single film tells of its run."""
-    run = seen.stored.film.run
-    if run is None:
-        return
-    for warning in run.warnings:
-        message.warnings.add(code=warning.code, message=warning.message)
-    for trouble in run.troubles[:MOST_TROUBLES]:
-        error = video_pb2.JobError(reason=trouble.reason, message=trouble.message)
-        message.troubles.add(shot_id=trouble.item_id, output=trouble.output, job_id=trouble.job_id, error=error)
-    message.progress = seen.progress_of_run()
+def _add_exports(message: video_pb2.FilmStatus, seen: Seen) -> None:
     sizes = {profile.name: profile for profile in seen.stored.planned.plan.settings.profiles}
     for export in seen.exports:
         profile = sizes.get(export.profile)
@@ -117,13 +81,6 @@ def _add_run(message: film_pb2.FilmStatus, seen: Seen) -> None:
             height=profile.height if profile else 0,
             duration_seconds=export.seconds,
         )
-    counts = seen.counts()
-    for counted, kind in (
-        (message.images, OutputKind.PICTURE),
-        (message.speech, OutputKind.SPEECH),
-        (message.clips, OutputKind.CLIP),
-    ):
-        counted.MergeFrom(film_pb2.FilmCounts(**asdict(counts[kind])))
 
 
 def changes_message(changes: Changes) -> film_pb2.FilmChanges:

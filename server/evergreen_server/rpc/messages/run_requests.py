@@ -2,7 +2,7 @@
 
 import hashlib
 
-from evergreen.v1 import film_pb2
+from evergreen.v1 import film_pb2, video_pb2
 from evergreen_server.film.digests import Redo
 from evergreen_server.film.model import OnShotFailure
 from evergreen_server.film.running.calls import ApproveRequest, StartRequest
@@ -18,7 +18,7 @@ def read_start_request(message: film_pb2.StartFilmRequest) -> StartRequest:
     """Returns what a message says; `unread` names what is no value of ours. Never raises."""
     reader = Reader()
     gates = [
-        reader.enum(FilmGate, film_pb2.FilmGate, gate, f"gates[{number}]") for number, gate in enumerate(message.gates)
+        reader.enum(FilmGate, video_pb2.FilmGate, gate, f"gates[{number}]") for number, gate in enumerate(message.gates)
     ]
     reader.errors += [
         FieldError(field=f"gates[{number}]", description=f"must be one of {', '.join(FilmGate)}")
@@ -35,7 +35,7 @@ def read_start_request(message: film_pb2.StartFilmRequest) -> StartRequest:
         max_attempts=message.max_attempts or 1,
         on_unknown_submission=OnUnknownSubmission.ASK if isinstance(on_unknown, FieldError) else on_unknown,
         priority=message.priority,
-        stop_after=reader.enum(FilmStage, film_pb2.FilmStage, message.stop_after, "stop_after"),
+        stop_after=reader.enum(FilmStage, video_pb2.FilmStage, message.stop_after, "stop_after"),
     )
     return StartRequest(
         project_id=message.project_id,

@@ -3,17 +3,18 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from evergreen.v1 import film_pb2
+from evergreen.v1 import film_pb2, video_pb2
 from evergreen_server.film.errors import FilmNotFound
 from evergreen_server.film.model import PlannedScene
 from evergreen_server.film.plans.door import Films
 from evergreen_server.film.plans.seen import Seen
-from evergreen_server.film.plans.store import FilmState
 from evergreen_server.film.running.door import FilmRuns
+from evergreen_server.film.runs.films import FilmState
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.film_requests import read_edit_request, read_plan_request
-from evergreen_server.rpc.messages.films import changes_message, film_page, page_scope, status_message
+from evergreen_server.rpc.messages.film_status import status_message
+from evergreen_server.rpc.messages.films import changes_message, film_page, page_scope
 from evergreen_server.rpc.messages.paging import BAD_TOKEN, make_token, read_token
 from evergreen_server.rpc.messages.run_requests import read_approve_request, read_start_request
 from evergreen_server.rpc.streams import Streams
@@ -25,7 +26,7 @@ MAX_SCENES = 300
 OfRun: TypeAlias = film_pb2.StartFilmRequest | film_pb2.ApproveFilmRequest | film_pb2.CancelFilmRequest
 
 STATES: Mapping[int, FilmState] = {
-    number: FilmState[name.removeprefix("FILM_STATE_")] for name, number in film_pb2.FilmState.items() if number
+    number: FilmState[name.removeprefix("FILM_STATE_")] for name, number in video_pb2.FilmState.items() if number
 }
 
 

@@ -2,12 +2,13 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import commands
 from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.forecast import Forecasts
+from evergreen_server.jobs.feed.films import subject_of
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.intake import Intake
 from evergreen_server.jobs.model.errors import JobNotFound
@@ -33,6 +34,7 @@ from evergreen_server.rpc.streams import Streams
 from evergreen_storage import id_error
 
 MAX_WATCHED = 1000
+MAX_WATCHED_FILMS = 100
 TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
@@ -134,6 +136,7 @@ class VideoService(OverviewMethods):
         if after is not None and after < 0:
             field_errors.append(FieldError(field="after_revision", description="must not be negative"))
         kinds = read_kinds(message.kinds, field_errors)
+        field_errors += _film_errors(message)
         if field_errors:
             raise InvalidRequest(field_errors)
         for job_id in message.job_ids:
@@ -146,6 +149,8 @@ class VideoService(OverviewMethods):
                 after=after,
                 include_finished=message.include_finished,
                 kinds=kinds,
+                films=message.include_films,
+                subjects=frozenset(map(subject_of, message.film_ids)),
                 projects=context.caller.projects,
                 seconds=self._watch_seconds(),
             )
@@ -212,3 +217,13 @@ def _accepted(job: Job) -> video_pb2.GenerateVideoResponse:
     if job.estimated_millicredits is not None:
         message.estimated_credits = credits_of(job.estimated_millicredits)
     return message
+
+
+def _film_errors(message: video_pb2.WatchProgressRequest) -> Iterator[FieldError]:
+    if message.film_ids and not message.project_id:
+        yield FieldError(field="project_id", description="required with film_ids")
+    if len(message.film_ids) > MAX_WATCHED_FILMS:
+        yield FieldError(field="film_ids", description=f"at most {MAX_WATCHED_FILMS}")
+    for number, film_id in enumerate(message.film_ids[:MAX_WATCHED_FILMS]):
+        if text := id_error("scene", film_id):
+            yield FieldError(field=f"film_ids[{number}]", description=text.replace("the scene id", "the film id"))

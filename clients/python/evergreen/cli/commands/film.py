@@ -12,18 +12,8 @@ from evergreen.cli.output import moment, number, write_facts, write_json, write_
 from evergreen.cli.session import global_options, say, session
 from evergreen.client import Client
 from evergreen.errors import FilmNotFound
-from evergreen.v1.film_pb2 import (
-    CastMember,
-    Film,
-    FilmChanges,
-    FilmGate,
-    FilmScene,
-    FilmSettings,
-    FilmStage,
-    FilmState,
-    FilmStatus,
-    PlanFilmResponse,
-)
+from evergreen.v1.film_pb2 import CastMember, Film, FilmChanges, FilmScene, FilmSettings, PlanFilmResponse
+from evergreen.v1.video_pb2 import FilmGate, FilmStage, FilmState, FilmStatus
 
 film_option = click.option("--film", "film_id", required=True, metavar="ID", help="The film.")
 

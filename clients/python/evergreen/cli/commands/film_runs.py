@@ -6,7 +6,8 @@ from evergreen.cli.commands.assets import project_option
 from evergreen.cli.commands.film import film_option, write_status
 from evergreen.cli.output import number, write_json
 from evergreen.cli.session import Session, global_options, session
-from evergreen.v1.film_pb2 import Film, FilmGate, FilmRedo, FilmStage, OnShotFailure
+from evergreen.v1.film_pb2 import Film, FilmRedo, OnShotFailure
+from evergreen.v1.video_pb2 import FilmGate, FilmStage
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 

@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { JobError, JobState, OnUnknownSubmission, Output, Warning } from "./video_pb.js";
+import type { FilmGate, FilmStage, FilmState, FilmStatus, JobState, OnUnknownSubmission } from "./video_pb.js";
 import { file_evergreen_v1_video } from "./video_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file evergreen/v1/film.proto.
  */
 export const file_evergreen_v1_film: GenFile = /*@__PURE__*/
-  fileDesc("ChdldmVyZ3JlZW4vdjEvZmlsbS5wcm90bxIMZXZlcmdyZWVuLnYxIooCCg9QbGFuRmlsbVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdmaWxtX2lkGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDgoGc2NyaXB0GAQgASgJEioKBmZvcm1hdBgFIAEoDjIaLmV2ZXJncmVlbi52MS5TY3JpcHRGb3JtYXQSLAoIc2V0dGluZ3MYBiABKAsyGi5ldmVyZ3JlZW4udjEuRmlsbVNldHRpbmdzEhUKDXBsYW5fcmV2aXNpb24YCCABKAUSFQoNdmFsaWRhdGVfb25seRgJIAEoCBImCgRjYXN0GAogAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXIieQoQUGxhbkZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SKgoHY2hhbmdlcxgCIAEoCzIZLmV2ZXJncmVlbi52MS5GaWxtQ2hhbmdlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiiwEKD0VkaXRGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSFQoNcGxhbl9yZXZpc2lvbhgDIAEoBRIlCgVlZGl0cxgEIAMoCzIWLmV2ZXJncmVlbi52MS5GaWxtRWRpdBIVCg12YWxpZGF0ZV9vbmx5GAUgASgIInkKEEVkaXRGaWxtUmVzcG9uc2USIAoEZmlsbRgBIAEoCzISLmV2ZXJncmVlbi52MS5GaWxtEioKB2NoYW5nZXMYAiABKAsyGS5ldmVyZ3JlZW4udjEuRmlsbUNoYW5nZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIrEDCghGaWxtRWRpdBIuCghzZXR0aW5ncxgBIAEoCzIaLmV2ZXJncmVlbi52MS5GaWxtU2V0dGluZ3NIABIvCgxpbnNlcnRfc2NlbmUYAiABKAsyFy5ldmVyZ3JlZW4udjEuU2NlbmVQbGFuSAASMAoNcmVwbGFjZV9zY2VuZRgDIAEoCzIXLmV2ZXJncmVlbi52MS5TY2VuZVBsYW5IABIZCg9kZWxldGVfc2NlbmVfaWQYBCABKAlIABItCgptb3ZlX3NjZW5lGAUgASgLMhcuZXZlcmdyZWVuLnYxLlNjZW5lTW92ZUgAEi4KDHJlcGxhY2Vfc2hvdBgGIAEoCzIWLmV2ZXJncmVlbi52MS5TaG90UGxhbkgAEiYKBHJlZG8YByABKAsyFi5ldmVyZ3JlZW4udjEuU2hvdFJlZG9IABIsCgl1c2VfYXNzZXQYCCABKAsyFy5ldmVyZ3JlZW4udjEuU2hvdEFzc2V0SAASKAoEY2FzdBgJIAEoCzIYLmV2ZXJncmVlbi52MS5DYXN0TWVtYmVySAASEAoIYWZ0ZXJfaWQYDyABKAlCBgoEZWRpdCIdCglTY2VuZU1vdmUSEAoIc2NlbmVfaWQYASABKAkiKwoIU2hvdFJlZG8SDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkiTQoJU2hvdEFzc2V0Eg8KB3Nob3RfaWQYASABKAkSDgoGb3V0cHV0GAIgASgJEhAKCHNjZW5lX2lkGAMgASgJEg0KBWFzc2V0GAQgASgJIkwKC0ZpbG1DaGFuZ2VzEg0KBWFkZGVkGAEgAygJEg8KB2NoYW5nZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRIMCgRrZXB0GAQgAygJInMKDkdldEZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1wbGFuX3JldmlzaW9uGAMgASgFEhEKCXNjZW5lX2lkcxgEIAMoCRISCgpwYWdlX3Rva2VuGAUgASgJIkwKD0dldEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInYKEExpc3RGaWxtc1JlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRInCgZzdGF0ZXMYAiADKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YXRlEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIlUKEUxpc3RGaWxtc1Jlc3BvbnNlEicKBWZpbG1zGAEgAygLMhguZXZlcmdyZWVuLnYxLkZpbG1TdGF0dXMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJItUDChBTdGFydEZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXBsYW5fcmV2aXNpb24YBCABKAUSGAoLbWF4X2NyZWRpdHMYBSABKAFIAIgBARIkCgRyZWRvGAYgASgOMhYuZXZlcmdyZWVuLnYxLkZpbG1SZWRvEiUKBWdhdGVzGAcgAygOMhYuZXZlcmdyZWVuLnYxLkZpbG1HYXRlEjQKD29uX3Nob3RfZmFpbHVyZRgIIAEoDjIbLmV2ZXJncmVlbi52MS5PblNob3RGYWlsdXJlEhQKDG1heF9hdHRlbXB0cxgJIAEoBRJAChVvbl91bmtub3duX3N1Ym1pc3Npb24YCiABKA4yIS5ldmVyZ3JlZW4udjEuT25Vbmtub3duU3VibWlzc2lvbhIQCghwcmlvcml0eRgLIAEoBRItCglmaW5pc2hfYnkYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCnN0b3BfYWZ0ZXIYDSABKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YWdlQg4KDF9tYXhfY3JlZGl0cyJOChFTdGFydEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpkBChJBcHByb3ZlRmlsbVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdmaWxtX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIVCg1wbGFuX3JldmlzaW9uGAQgASgFEhgKC21heF9jcmVkaXRzGAUgASgBSACIAQESEAoIcmV2aXNpb24YBiABKANCDgoMX21heF9jcmVkaXRzIlAKE0FwcHJvdmVGaWxtUmVzcG9uc2USIAoEZmlsbRgBIAEoCzISLmV2ZXJncmVlbi52MS5GaWxtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJFChFDYW5jZWxGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSCwoDcnVuGAMgASgFIk8KEkNhbmNlbEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIk8KEURlbGV0ZUZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1kZWxldGVfc2NlbmVzGAMgASgIIiIKEkRlbGV0ZUZpbG1SZXNwb25zZRIMCgRsZWZ0GAEgAygJIuACCgRGaWxtEigKBnN0YXR1cxgBIAEoCzIYLmV2ZXJncmVlbi52MS5GaWxtU3RhdHVzEg0KBXRpdGxlGAIgASgJEiwKCHNldHRpbmdzGAMgASgLMhouZXZlcmdyZWVuLnYxLkZpbG1TZXR0aW5ncxImCgRjYXN0GAQgAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXISJwoGc2NlbmVzGAUgAygLMhcuZXZlcmdyZWVuLnYxLkZpbG1TY2VuZRImCgVxdW90ZRgGIAEoCzIXLmV2ZXJncmVlbi52MS5GaWxtUXVvdGUSFAoMc2NyaXB0X2Fzc2V0GAcgASgJEjEKDXNjcmlwdF9mb3JtYXQYCCABKA4yGi5ldmVyZ3JlZW4udjEuU2NyaXB0Rm9ybWF0Ei8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCLMBQoKRmlsbVN0YXR1cxISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSCwoDcnVuGAMgASgFEiYKBXN0YXRlGAUgASgOMhcuZXZlcmdyZWVuLnYxLkZpbG1TdGF0ZRImCgVzdGFnZRgGIAEoDjIXLmV2ZXJncmVlbi52MS5GaWxtU3RhZ2USJAoEZ2F0ZRgHIAEoDjIWLmV2ZXJncmVlbi52MS5GaWxtR2F0ZRIQCghyZXZpc2lvbhgIIAEoAxIVCg1wbGFuX3JldmlzaW9uGAkgASgFEhAKCHByb2dyZXNzGAogASgBEigKBmltYWdlcxgLIAEoCzIYLmV2ZXJncmVlbi52MS5GaWxtQ291bnRzEigKBnNwZWVjaBgMIAEoCzIYLmV2ZXJncmVlbi52MS5GaWxtQ291bnRzEicKBWNsaXBzGA0gASgLMhguZXZlcmdyZWVuLnYxLkZpbG1Db3VudHMSEwoLbWF4X2NyZWRpdHMYDyABKAESGAoQcmVzZXJ2ZWRfY3JlZGl0cxgQIAEoARIVCg1zcGVudF9jcmVkaXRzGBEgASgBEisKCHRyb3VibGVzGBMgAygLMhkuZXZlcmdyZWVuLnYxLlNob3RUcm91YmxlEhUKDXRyb3VibGVfY291bnQYGSABKAUSJQoHZXhwb3J0cxgUIAMoCzIULmV2ZXJncmVlbi52MS5PdXRwdXQSJQoFZXJyb3IYFiABKAsyFi5ldmVyZ3JlZW4udjEuSm9iRXJyb3ISLAoIZW5kX3RpbWUYGCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEicKCHdhcm5pbmdzGBUgAygLMhUuZXZlcmdyZWVuLnYxLldhcm5pbmcSLwoLdXBkYXRlX3RpbWUYFyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIloKCkZpbG1Db3VudHMSDQoFdG90YWwYASABKAUSDgoGcmV1c2VkGAIgASgFEgwKBGRvbmUYAyABKAUSDwoHcnVubmluZxgEIAEoBRIOCgZmYWlsZWQYBSABKAUiZQoLU2hvdFRyb3VibGUSDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkSDgoGam9iX2lkGAMgASgJEiUKBWVycm9yGAQgASgLMhYuZXZlcmdyZWVuLnYxLkpvYkVycm9yIoUBCglGaWxtU2NlbmUSJgoFc2NlbmUYASABKAsyFy5ldmVyZ3JlZW4udjEuU2NlbmVQbGFuEicKBXNob3RzGAIgAygLMhguZXZlcmdyZWVuLnYxLlNob3RTdGF0dXMSJwoFbGluZXMYAyADKAsyGC5ldmVyZ3JlZW4udjEuTGluZVN0YXR1cyKDAgoJU2NlbmVQbGFuEhAKCHNjZW5lX2lkGAEgASgJEg4KBm51bWJlchgCIAEoCRINCgV0aXRsZRgDIAEoCRITCgtzY3JpcHRfbGluZRgEIAEoBRIUCgdzZWNvbmRzGAUgASgBSACIAQESJwoFbGluZXMYBiADKAsyGC5ldmVyZ3JlZW4udjEuU3Bva2VuTGluZRIQCghjYXB0aW9ucxgHIAMoCRIlCgVzaG90cxgIIAMoCzIWLmV2ZXJncmVlbi52MS5TaG90UGxhbhIsCgp0cmFuc2l0aW9uGAkgASgLMhguZXZlcmdyZWVuLnYxLlRyYW5zaXRpb25CCgoIX3NlY29uZHMi7AIKCFNob3RQbGFuEg8KB3Nob3RfaWQYASABKAkSFgoOcGljdHVyZV9wcm9tcHQYAiABKAkSFQoNbW90aW9uX3Byb21wdBgDIAEoCRIPCgdzZWNvbmRzGAQgASgBEgwKBGNhc3QYBSADKAkSLQoLZmlyc3RfZnJhbWUYBiABKA4yGC5ldmVyZ3JlZW4udjEuRmlyc3RGcmFtZRIkCgZjYW1lcmEYByABKA4yFC5ldmVyZ3JlZW4udjEuQ2FtZXJhEhEKBHNlZWQYCCABKANIAIgBARIvCgpvbl9mYWlsdXJlGAkgASgOMhsuZXZlcmdyZWVuLnYxLk9uU2hvdEZhaWx1cmUSMAoPcGljdHVyZV9vcHRpb25zGAogASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBItCgxjbGlwX29wdGlvbnMYCyABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0QgcKBV9zZWVkIk8KClNwb2tlbkxpbmUSDwoHbGluZV9pZBgBIAEoCRIPCgdzcGVha2VyGAIgASgJEgwKBHRleHQYAyABKAkSEQoJZGlyZWN0aW9uGAQgASgJIkoKClNob3RTdGF0dXMSDwoHc2hvdF9pZBgBIAEoCRIrCgdvdXRwdXRzGAIgAygLMhouZXZlcmdyZWVuLnYxLk91dHB1dFN0YXR1cyJKCgpMaW5lU3RhdHVzEg8KB2xpbmVfaWQYASABKAkSKwoHb3V0cHV0cxgCIAMoCzIaLmV2ZXJncmVlbi52MS5PdXRwdXRTdGF0dXMi+wEKDE91dHB1dFN0YXR1cxIOCgZvdXRwdXQYASABKAkSKAoIY3VycmVuY3kYAiABKA4yFi5ldmVyZ3JlZW4udjEuQ3VycmVuY3kSFQoNc3RhbGVfYmVjYXVzZRgDIAMoCRIOCgZkaWdlc3QYBCABKAkSEAoIc2NlbmVfaWQYBSABKAkSDQoFYXNzZXQYBiABKAkSDgoGam9iX2lkGAcgASgJEgwKBHRha2UYCCABKAUSFAoHc2Vjb25kcxgKIAEoAUgAiAEBEikKCWpvYl9zdGF0ZRgLIAEoDjIWLmV2ZXJncmVlbi52MS5Kb2JTdGF0ZUIKCghfc2Vjb25kcyKVAQoJRmlsbVF1b3RlEhQKB2NyZWRpdHMYASABKAFIAIgBARIWCg5yZXVzZWRfY3JlZGl0cxgCIAEoARImCgVpdGVtcxgDIAMoCzIXLmV2ZXJncmVlbi52MS5RdW90ZUl0ZW0SDwoHc2Vjb25kcxgEIAEoARIVCg1wcm92aWRlcl9kYXlzGAYgASgFQgoKCF9jcmVkaXRzIn8KCVF1b3RlSXRlbRIPCgdzaG90X2lkGAEgASgJEg4KBm91dHB1dBgCIAEoCRINCgVtb2RlbBgDIAEoCRIQCghxdWFudGl0eRgEIAEoBRIUCgdjcmVkaXRzGAUgASgBSACIAQESDgoGcmV1c2VkGAYgASgIQgoKCF9jcmVkaXRzImMKCkNhc3RNZW1iZXISDAoEbmFtZRgBIAEoCRIOCgZhc3NldHMYAiADKAkSEwoLZGVzY3JpcHRpb24YAyABKAkSDQoFdm9pY2UYBCABKAkSEwoLdm9pY2VfYXNzZXQYBSABKAki+gIKDEZpbG1TZXR0aW5ncxIUCgxzY2VuZV9wcmVmaXgYASABKAkSDgoGYXNwZWN0GAIgASgJEhUKDXBpY3R1cmVfbW9kZWwYAyABKAkSEgoKY2xpcF9tb2RlbBgEIAEoCRIUCgxzcGVlY2hfbW9kZWwYBSABKAkSDQoFc3R5bGUYBiABKAkSFgoObmFycmF0b3Jfdm9pY2UYByABKAkSEAoIbGFuZ3VhZ2UYCCABKAkSJAoGdGltaW5nGAkgASgOMhQuZXZlcmdyZWVuLnYxLlRpbWluZxIkCgZzcGVlY2gYCiABKA4yFC5ldmVyZ3JlZW4udjEuU3BlZWNoEg0KBW11c2ljGAsgASgJEhIKCmNhbmRpZGF0ZXMYDCABKAUSLAoKdHJhbnNpdGlvbhgNIAEoCzIYLmV2ZXJncmVlbi52MS5UcmFuc2l0aW9uEi0KCHByb2ZpbGVzGA4gAygLMhsuZXZlcmdyZWVuLnYxLkV4cG9ydFByb2ZpbGUitwEKDUV4cG9ydFByb2ZpbGUSDAoEbmFtZRgBIAEoCRINCgV3aWR0aBgCIAEoBRIOCgZoZWlnaHQYAyABKAUSCwoDZnBzGAQgASgFEh4KA2ZpdBgFIAEoDjIRLmV2ZXJncmVlbi52MS5GaXQSFQoNbG91ZG5lc3NfbHVmcxgGIAEoARIoCghjYXB0aW9ucxgHIAEoDjIWLmV2ZXJncmVlbi52MS5DYXB0aW9ucxILCgNjcmYYCCABKAUiSQoKVHJhbnNpdGlvbhIqCgRraW5kGAEgASgOMhwuZXZlcmdyZWVuLnYxLlRyYW5zaXRpb25LaW5kEg8KB3NlY29uZHMYAiABKAEq/wEKCUZpbG1TdGF0ZRIaChZGSUxNX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSRklMTV9TVEFURV9QTEFOTkVEEAESFgoSRklMTV9TVEFURV9SVU5OSU5HEAISIAocRklMTV9TVEFURV9BV0FJVElOR19BUFBST1ZBTBADEh4KGkZJTE1fU1RBVEVfTkVFRFNfQVRURU5USU9OEAQSGQoVRklMTV9TVEFURV9DQU5DRUxMSU5HEAUSGAoURklMTV9TVEFURV9TVUNDRUVERUQQBhIVChFGSUxNX1NUQVRFX0ZBSUxFRBAHEhgKFEZJTE1fU1RBVEVfQ0FOQ0VMTEVEEAgqjgEKCUZpbG1TdGFnZRIaChZGSUxNX1NUQUdFX1VOU1BFQ0lGSUVEEAASGQoVRklMTV9TVEFHRV9TVE9SWUJPQVJEEAESFAoQRklMTV9TVEFHRV9DTElQUxACEhkKFUZJTE1fU1RBR0VfQVNTRU1CTElORxADEhkKFUZJTE1fU1RBR0VfUFVCTElTSElORxAEKlQKCEZpbG1HYXRlEhkKFUZJTE1fR0FURV9VTlNQRUNJRklFRBAAEhgKFEZJTE1fR0FURV9TVE9SWUJPQVJEEAESEwoPRklMTV9HQVRFX0NMSVBTEAIqcgoIRmlsbVJlZG8SGQoVRklMTV9SRURPX1VOU1BFQ0lGSUVEEAASFQoRRklMTV9SRURPX0NIQU5HRUQQARIdChlGSUxNX1JFRE9fQ09OVEVOVF9DSEFOR0VEEAISFQoRRklMTV9SRURPX01JU1NJTkcQAyqwAQoMU2NyaXB0Rm9ybWF0Eh0KGVNDUklQVF9GT1JNQVRfVU5TUEVDSUZJRUQQABIaChZTQ1JJUFRfRk9STUFUX0ZPVU5UQUlOEAESFAoQU0NSSVBUX0ZPUk1BVF9BVhACEhoKFlNDUklQVF9GT1JNQVRfQVZfVEFCTEUQAxIaChZTQ1JJUFRfRk9STUFUX01BUktET1dOEAQSFwoTU0NSSVBUX0ZPUk1BVF9QTEFJThAFKnoKCEN1cnJlbmN5EhgKFENVUlJFTkNZX1VOU1BFQ0lGSUVEEAASFAoQQ1VSUkVOQ1lfTUlTU0lORxABEhQKEENVUlJFTkNZX0NVUlJFTlQQAhISCg5DVVJSRU5DWV9TVEFMRRADEhQKEENVUlJFTkNZX0JMT0NLRUQQBCq3AQoNT25TaG90RmFpbHVyZRIfChtPTl9TSE9UX0ZBSUxVUkVfVU5TUEVDSUZJRUQQABIXChNPTl9TSE9UX0ZBSUxVUkVfQVNLEAESGQoVT05fU0hPVF9GQUlMVVJFX1NUSUxMEAISHQoZT05fU0hPVF9GQUlMVVJFX0xBU1RfR09PRBADEhgKFE9OX1NIT1RfRkFJTFVSRV9TS0lQEAQSGAoUT05fU0hPVF9GQUlMVVJFX0ZBSUwQBSpGCgZUaW1pbmcSFgoSVElNSU5HX1VOU1BFQ0lGSUVEEAASEQoNVElNSU5HX1NDUklQVBABEhEKDVRJTUlOR19TUEVFQ0gQAipbCgZTcGVlY2gSFgoSU1BFRUNIX1VOU1BFQ0lGSUVEEAASFAoQU1BFRUNIX0dFTkVSQVRFRBABEhIKDlNQRUVDSF9JTl9DTElQEAISDwoLU1BFRUNIX05PTkUQAyp3CgpGaXJzdEZyYW1lEhsKF0ZJUlNUX0ZSQU1FX1VOU1BFQ0lGSUVEEAASFwoTRklSU1RfRlJBTUVfUElDVFVSRRABEh0KGUZJUlNUX0ZSQU1FX1BSRVZJT1VTX0NMSVAQAhIUChBGSVJTVF9GUkFNRV9OT05FEAMqMwoGQ2FtZXJhEhYKEkNBTUVSQV9VTlNQRUNJRklFRBAAEhEKDUNBTUVSQV9TVEFUSUMQASpDCgNGaXQSEwoPRklUX1VOU1BFQ0lGSUVEEAASDAoIRklUX0NST1AQARILCgdGSVRfUEFEEAISDAoIRklUX0JMVVIQAyphCghDYXB0aW9ucxIYChRDQVBUSU9OU19VTlNQRUNJRklFRBAAEhIKDkNBUFRJT05TX0ZJTEVTEAESEgoOQ0FQVElPTlNfVFJBQ0sQAhITCg9DQVBUSU9OU19CVVJORUQQAyqDAQoOVHJhbnNpdGlvbktpbmQSHwobVFJBTlNJVElPTl9LSU5EX1VOU1BFQ0lGSUVEEAASFwoTVFJBTlNJVElPTl9LSU5EX0NVVBABEhwKGFRSQU5TSVRJT05fS0lORF9ESVNTT0xWRRACEhkKFVRSQU5TSVRJT05fS0lORF9CTEFDSxADMv0ECgtGaWxtU2VydmljZRJJCghQbGFuRmlsbRIdLmV2ZXJncmVlbi52MS5QbGFuRmlsbVJlcXVlc3QaHi5ldmVyZ3JlZW4udjEuUGxhbkZpbG1SZXNwb25zZRJJCghFZGl0RmlsbRIdLmV2ZXJncmVlbi52MS5FZGl0RmlsbVJlcXVlc3QaHi5ldmVyZ3JlZW4udjEuRWRpdEZpbG1SZXNwb25zZRJGCgdHZXRGaWxtEhwuZXZlcmdyZWVuLnYxLkdldEZpbG1SZXF1ZXN0Gh0uZXZlcmdyZWVuLnYxLkdldEZpbG1SZXNwb25zZRJMCglMaXN0RmlsbXMSHi5ldmVyZ3JlZW4udjEuTGlzdEZpbG1zUmVxdWVzdBofLmV2ZXJncmVlbi52MS5MaXN0RmlsbXNSZXNwb25zZRJMCglTdGFydEZpbG0SHi5ldmVyZ3JlZW4udjEuU3RhcnRGaWxtUmVxdWVzdBofLmV2ZXJncmVlbi52MS5TdGFydEZpbG1SZXNwb25zZRJSCgtBcHByb3ZlRmlsbRIgLmV2ZXJncmVlbi52MS5BcHByb3ZlRmlsbVJlcXVlc3QaIS5ldmVyZ3JlZW4udjEuQXBwcm92ZUZpbG1SZXNwb25zZRJPCgpDYW5jZWxGaWxtEh8uZXZlcmdyZWVuLnYxLkNhbmNlbEZpbG1SZXF1ZXN0GiAuZXZlcmdyZWVuLnYxLkNhbmNlbEZpbG1SZXNwb25zZRJPCgpEZWxldGVGaWxtEh8uZXZlcmdyZWVuLnYxLkRlbGV0ZUZpbG1SZXF1ZXN0GiAuZXZlcmdyZWVuLnYxLkRlbGV0ZUZpbG1SZXNwb25zZWIGcHJvdG8z", [file_evergreen_v1_video, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChdldmVyZ3JlZW4vdjEvZmlsbS5wcm90bxIMZXZlcmdyZWVuLnYxIooCCg9QbGFuRmlsbVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdmaWxtX2lkGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDgoGc2NyaXB0GAQgASgJEioKBmZvcm1hdBgFIAEoDjIaLmV2ZXJncmVlbi52MS5TY3JpcHRGb3JtYXQSLAoIc2V0dGluZ3MYBiABKAsyGi5ldmVyZ3JlZW4udjEuRmlsbVNldHRpbmdzEhUKDXBsYW5fcmV2aXNpb24YCCABKAUSFQoNdmFsaWRhdGVfb25seRgJIAEoCBImCgRjYXN0GAogAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXIieQoQUGxhbkZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SKgoHY2hhbmdlcxgCIAEoCzIZLmV2ZXJncmVlbi52MS5GaWxtQ2hhbmdlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiiwEKD0VkaXRGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSFQoNcGxhbl9yZXZpc2lvbhgDIAEoBRIlCgVlZGl0cxgEIAMoCzIWLmV2ZXJncmVlbi52MS5GaWxtRWRpdBIVCg12YWxpZGF0ZV9vbmx5GAUgASgIInkKEEVkaXRGaWxtUmVzcG9uc2USIAoEZmlsbRgBIAEoCzISLmV2ZXJncmVlbi52MS5GaWxtEioKB2NoYW5nZXMYAiABKAsyGS5ldmVyZ3JlZW4udjEuRmlsbUNoYW5nZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIrEDCghGaWxtRWRpdBIuCghzZXR0aW5ncxgBIAEoCzIaLmV2ZXJncmVlbi52MS5GaWxtU2V0dGluZ3NIABIvCgxpbnNlcnRfc2NlbmUYAiABKAsyFy5ldmVyZ3JlZW4udjEuU2NlbmVQbGFuSAASMAoNcmVwbGFjZV9zY2VuZRgDIAEoCzIXLmV2ZXJncmVlbi52MS5TY2VuZVBsYW5IABIZCg9kZWxldGVfc2NlbmVfaWQYBCABKAlIABItCgptb3ZlX3NjZW5lGAUgASgLMhcuZXZlcmdyZWVuLnYxLlNjZW5lTW92ZUgAEi4KDHJlcGxhY2Vfc2hvdBgGIAEoCzIWLmV2ZXJncmVlbi52MS5TaG90UGxhbkgAEiYKBHJlZG8YByABKAsyFi5ldmVyZ3JlZW4udjEuU2hvdFJlZG9IABIsCgl1c2VfYXNzZXQYCCABKAsyFy5ldmVyZ3JlZW4udjEuU2hvdEFzc2V0SAASKAoEY2FzdBgJIAEoCzIYLmV2ZXJncmVlbi52MS5DYXN0TWVtYmVySAASEAoIYWZ0ZXJfaWQYDyABKAlCBgoEZWRpdCIdCglTY2VuZU1vdmUSEAoIc2NlbmVfaWQYASABKAkiKwoIU2hvdFJlZG8SDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkiTQoJU2hvdEFzc2V0Eg8KB3Nob3RfaWQYASABKAkSDgoGb3V0cHV0GAIgASgJEhAKCHNjZW5lX2lkGAMgASgJEg0KBWFzc2V0GAQgASgJIkwKC0ZpbG1DaGFuZ2VzEg0KBWFkZGVkGAEgAygJEg8KB2NoYW5nZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRIMCgRrZXB0GAQgAygJInMKDkdldEZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1wbGFuX3JldmlzaW9uGAMgASgFEhEKCXNjZW5lX2lkcxgEIAMoCRISCgpwYWdlX3Rva2VuGAUgASgJIkwKD0dldEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInYKEExpc3RGaWxtc1JlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRInCgZzdGF0ZXMYAiADKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YXRlEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIlUKEUxpc3RGaWxtc1Jlc3BvbnNlEicKBWZpbG1zGAEgAygLMhguZXZlcmdyZWVuLnYxLkZpbG1TdGF0dXMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJItUDChBTdGFydEZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXBsYW5fcmV2aXNpb24YBCABKAUSGAoLbWF4X2NyZWRpdHMYBSABKAFIAIgBARIkCgRyZWRvGAYgASgOMhYuZXZlcmdyZWVuLnYxLkZpbG1SZWRvEiUKBWdhdGVzGAcgAygOMhYuZXZlcmdyZWVuLnYxLkZpbG1HYXRlEjQKD29uX3Nob3RfZmFpbHVyZRgIIAEoDjIbLmV2ZXJncmVlbi52MS5PblNob3RGYWlsdXJlEhQKDG1heF9hdHRlbXB0cxgJIAEoBRJAChVvbl91bmtub3duX3N1Ym1pc3Npb24YCiABKA4yIS5ldmVyZ3JlZW4udjEuT25Vbmtub3duU3VibWlzc2lvbhIQCghwcmlvcml0eRgLIAEoBRItCglmaW5pc2hfYnkYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCnN0b3BfYWZ0ZXIYDSABKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YWdlQg4KDF9tYXhfY3JlZGl0cyJOChFTdGFydEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpkBChJBcHByb3ZlRmlsbVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdmaWxtX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIVCg1wbGFuX3JldmlzaW9uGAQgASgFEhgKC21heF9jcmVkaXRzGAUgASgBSACIAQESEAoIcmV2aXNpb24YBiABKANCDgoMX21heF9jcmVkaXRzIlAKE0FwcHJvdmVGaWxtUmVzcG9uc2USIAoEZmlsbRgBIAEoCzISLmV2ZXJncmVlbi52MS5GaWxtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJFChFDYW5jZWxGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSCwoDcnVuGAMgASgFIk8KEkNhbmNlbEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIk8KEURlbGV0ZUZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1kZWxldGVfc2NlbmVzGAMgASgIIiIKEkRlbGV0ZUZpbG1SZXNwb25zZRIMCgRsZWZ0GAEgAygJIuACCgRGaWxtEigKBnN0YXR1cxgBIAEoCzIYLmV2ZXJncmVlbi52MS5GaWxtU3RhdHVzEg0KBXRpdGxlGAIgASgJEiwKCHNldHRpbmdzGAMgASgLMhouZXZlcmdyZWVuLnYxLkZpbG1TZXR0aW5ncxImCgRjYXN0GAQgAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXISJwoGc2NlbmVzGAUgAygLMhcuZXZlcmdyZWVuLnYxLkZpbG1TY2VuZRImCgVxdW90ZRgGIAEoCzIXLmV2ZXJncmVlbi52MS5GaWxtUXVvdGUSFAoMc2NyaXB0X2Fzc2V0GAcgASgJEjEKDXNjcmlwdF9mb3JtYXQYCCABKA4yGi5ldmVyZ3JlZW4udjEuU2NyaXB0Rm9ybWF0Ei8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKFAQoJRmlsbVNjZW5lEiYKBXNjZW5lGAEgASgLMhcuZXZlcmdyZWVuLnYxLlNjZW5lUGxhbhInCgVzaG90cxgCIAMoCzIYLmV2ZXJncmVlbi52MS5TaG90U3RhdHVzEicKBWxpbmVzGAMgAygLMhguZXZlcmdyZWVuLnYxLkxpbmVTdGF0dXMigwIKCVNjZW5lUGxhbhIQCghzY2VuZV9pZBgBIAEoCRIOCgZudW1iZXIYAiABKAkSDQoFdGl0bGUYAyABKAkSEwoLc2NyaXB0X2xpbmUYBCABKAUSFAoHc2Vjb25kcxgFIAEoAUgAiAEBEicKBWxpbmVzGAYgAygLMhguZXZlcmdyZWVuLnYxLlNwb2tlbkxpbmUSEAoIY2FwdGlvbnMYByADKAkSJQoFc2hvdHMYCCADKAsyFi5ldmVyZ3JlZW4udjEuU2hvdFBsYW4SLAoKdHJhbnNpdGlvbhgJIAEoCzIYLmV2ZXJncmVlbi52MS5UcmFuc2l0aW9uQgoKCF9zZWNvbmRzIuwCCghTaG90UGxhbhIPCgdzaG90X2lkGAEgASgJEhYKDnBpY3R1cmVfcHJvbXB0GAIgASgJEhUKDW1vdGlvbl9wcm9tcHQYAyABKAkSDwoHc2Vjb25kcxgEIAEoARIMCgRjYXN0GAUgAygJEi0KC2ZpcnN0X2ZyYW1lGAYgASgOMhguZXZlcmdyZWVuLnYxLkZpcnN0RnJhbWUSJAoGY2FtZXJhGAcgASgOMhQuZXZlcmdyZWVuLnYxLkNhbWVyYRIRCgRzZWVkGAggASgDSACIAQESLwoKb25fZmFpbHVyZRgJIAEoDjIbLmV2ZXJncmVlbi52MS5PblNob3RGYWlsdXJlEjAKD3BpY3R1cmVfb3B0aW9ucxgKIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLQoMY2xpcF9vcHRpb25zGAsgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIHCgVfc2VlZCJPCgpTcG9rZW5MaW5lEg8KB2xpbmVfaWQYASABKAkSDwoHc3BlYWtlchgCIAEoCRIMCgR0ZXh0GAMgASgJEhEKCWRpcmVjdGlvbhgEIAEoCSJKCgpTaG90U3RhdHVzEg8KB3Nob3RfaWQYASABKAkSKwoHb3V0cHV0cxgCIAMoCzIaLmV2ZXJncmVlbi52MS5PdXRwdXRTdGF0dXMiSgoKTGluZVN0YXR1cxIPCgdsaW5lX2lkGAEgASgJEisKB291dHB1dHMYAiADKAsyGi5ldmVyZ3JlZW4udjEuT3V0cHV0U3RhdHVzIvsBCgxPdXRwdXRTdGF0dXMSDgoGb3V0cHV0GAEgASgJEigKCGN1cnJlbmN5GAIgASgOMhYuZXZlcmdyZWVuLnYxLkN1cnJlbmN5EhUKDXN0YWxlX2JlY2F1c2UYAyADKAkSDgoGZGlnZXN0GAQgASgJEhAKCHNjZW5lX2lkGAUgASgJEg0KBWFzc2V0GAYgASgJEg4KBmpvYl9pZBgHIAEoCRIMCgR0YWtlGAggASgFEhQKB3NlY29uZHMYCiABKAFIAIgBARIpCglqb2Jfc3RhdGUYCyABKA4yFi5ldmVyZ3JlZW4udjEuSm9iU3RhdGVCCgoIX3NlY29uZHMilQEKCUZpbG1RdW90ZRIUCgdjcmVkaXRzGAEgASgBSACIAQESFgoOcmV1c2VkX2NyZWRpdHMYAiABKAESJgoFaXRlbXMYAyADKAsyFy5ldmVyZ3JlZW4udjEuUXVvdGVJdGVtEg8KB3NlY29uZHMYBCABKAESFQoNcHJvdmlkZXJfZGF5cxgGIAEoBUIKCghfY3JlZGl0cyJ/CglRdW90ZUl0ZW0SDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkSDQoFbW9kZWwYAyABKAkSEAoIcXVhbnRpdHkYBCABKAUSFAoHY3JlZGl0cxgFIAEoAUgAiAEBEg4KBnJldXNlZBgGIAEoCEIKCghfY3JlZGl0cyJjCgpDYXN0TWVtYmVyEgwKBG5hbWUYASABKAkSDgoGYXNzZXRzGAIgAygJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg0KBXZvaWNlGAQgASgJEhMKC3ZvaWNlX2Fzc2V0GAUgASgJIvoCCgxGaWxtU2V0dGluZ3MSFAoMc2NlbmVfcHJlZml4GAEgASgJEg4KBmFzcGVjdBgCIAEoCRIVCg1waWN0dXJlX21vZGVsGAMgASgJEhIKCmNsaXBfbW9kZWwYBCABKAkSFAoMc3BlZWNoX21vZGVsGAUgASgJEg0KBXN0eWxlGAYgASgJEhYKDm5hcnJhdG9yX3ZvaWNlGAcgASgJEhAKCGxhbmd1YWdlGAggASgJEiQKBnRpbWluZxgJIAEoDjIULmV2ZXJncmVlbi52MS5UaW1pbmcSJAoGc3BlZWNoGAogASgOMhQuZXZlcmdyZWVuLnYxLlNwZWVjaBINCgVtdXNpYxgLIAEoCRISCgpjYW5kaWRhdGVzGAwgASgFEiwKCnRyYW5zaXRpb24YDSABKAsyGC5ldmVyZ3JlZW4udjEuVHJhbnNpdGlvbhItCghwcm9maWxlcxgOIAMoCzIbLmV2ZXJncmVlbi52MS5FeHBvcnRQcm9maWxlIrcBCg1FeHBvcnRQcm9maWxlEgwKBG5hbWUYASABKAkSDQoFd2lkdGgYAiABKAUSDgoGaGVpZ2h0GAMgASgFEgsKA2ZwcxgEIAEoBRIeCgNmaXQYBSABKA4yES5ldmVyZ3JlZW4udjEuRml0EhUKDWxvdWRuZXNzX2x1ZnMYBiABKAESKAoIY2FwdGlvbnMYByABKA4yFi5ldmVyZ3JlZW4udjEuQ2FwdGlvbnMSCwoDY3JmGAggASgFIkkKClRyYW5zaXRpb24SKgoEa2luZBgBIAEoDjIcLmV2ZXJncmVlbi52MS5UcmFuc2l0aW9uS2luZBIPCgdzZWNvbmRzGAIgASgBKnIKCEZpbG1SZWRvEhkKFUZJTE1fUkVET19VTlNQRUNJRklFRBAAEhUKEUZJTE1fUkVET19DSEFOR0VEEAESHQoZRklMTV9SRURPX0NPTlRFTlRfQ0hBTkdFRBACEhUKEUZJTE1fUkVET19NSVNTSU5HEAMqsAEKDFNjcmlwdEZvcm1hdBIdChlTQ1JJUFRfRk9STUFUX1VOU1BFQ0lGSUVEEAASGgoWU0NSSVBUX0ZPUk1BVF9GT1VOVEFJThABEhQKEFNDUklQVF9GT1JNQVRfQVYQAhIaChZTQ1JJUFRfRk9STUFUX0FWX1RBQkxFEAMSGgoWU0NSSVBUX0ZPUk1BVF9NQVJLRE9XThAEEhcKE1NDUklQVF9GT1JNQVRfUExBSU4QBSp6CghDdXJyZW5jeRIYChRDVVJSRU5DWV9VTlNQRUNJRklFRBAAEhQKEENVUlJFTkNZX01JU1NJTkcQARIUChBDVVJSRU5DWV9DVVJSRU5UEAISEgoOQ1VSUkVOQ1lfU1RBTEUQAxIUChBDVVJSRU5DWV9CTE9DS0VEEAQqtwEKDU9uU2hvdEZhaWx1cmUSHwobT05fU0hPVF9GQUlMVVJFX1VOU1BFQ0lGSUVEEAASFwoTT05fU0hPVF9GQUlMVVJFX0FTSxABEhkKFU9OX1NIT1RfRkFJTFVSRV9TVElMTBACEh0KGU9OX1NIT1RfRkFJTFVSRV9MQVNUX0dPT0QQAxIYChRPTl9TSE9UX0ZBSUxVUkVfU0tJUBAEEhgKFE9OX1NIT1RfRkFJTFVSRV9GQUlMEAUqRgoGVGltaW5nEhYKElRJTUlOR19VTlNQRUNJRklFRBAAEhEKDVRJTUlOR19TQ1JJUFQQARIRCg1USU1JTkdfU1BFRUNIEAIqWwoGU3BlZWNoEhYKElNQRUVDSF9VTlNQRUNJRklFRBAAEhQKEFNQRUVDSF9HRU5FUkFURUQQARISCg5TUEVFQ0hfSU5fQ0xJUBACEg8KC1NQRUVDSF9OT05FEAMqdwoKRmlyc3RGcmFtZRIbChdGSVJTVF9GUkFNRV9VTlNQRUNJRklFRBAAEhcKE0ZJUlNUX0ZSQU1FX1BJQ1RVUkUQARIdChlGSVJTVF9GUkFNRV9QUkVWSU9VU19DTElQEAISFAoQRklSU1RfRlJBTUVfTk9ORRADKjMKBkNhbWVyYRIWChJDQU1FUkFfVU5TUEVDSUZJRUQQABIRCg1DQU1FUkFfU1RBVElDEAEqQwoDRml0EhMKD0ZJVF9VTlNQRUNJRklFRBAAEgwKCEZJVF9DUk9QEAESCwoHRklUX1BBRBACEgwKCEZJVF9CTFVSEAMqYQoIQ2FwdGlvbnMSGAoUQ0FQVElPTlNfVU5TUEVDSUZJRUQQABISCg5DQVBUSU9OU19GSUxFUxABEhIKDkNBUFRJT05TX1RSQUNLEAISEwoPQ0FQVElPTlNfQlVSTkVEEAMqgwEKDlRyYW5zaXRpb25LaW5kEh8KG1RSQU5TSVRJT05fS0lORF9VTlNQRUNJRklFRBAAEhcKE1RSQU5TSVRJT05fS0lORF9DVVQQARIcChhUUkFOU0lUSU9OX0tJTkRfRElTU09MVkUQAhIZChVUUkFOU0lUSU9OX0tJTkRfQkxBQ0sQAzL9BAoLRmlsbVNlcnZpY2USSQoIUGxhbkZpbG0SHS5ldmVyZ3JlZW4udjEuUGxhbkZpbG1SZXF1ZXN0Gh4uZXZlcmdyZWVuLnYxLlBsYW5GaWxtUmVzcG9uc2USSQoIRWRpdEZpbG0SHS5ldmVyZ3JlZW4udjEuRWRpdEZpbG1SZXF1ZXN0Gh4uZXZlcmdyZWVuLnYxLkVkaXRGaWxtUmVzcG9uc2USRgoHR2V0RmlsbRIcLmV2ZXJncmVlbi52MS5HZXRGaWxtUmVxdWVzdBodLmV2ZXJncmVlbi52MS5HZXRGaWxtUmVzcG9uc2USTAoJTGlzdEZpbG1zEh4uZXZlcmdyZWVuLnYxLkxpc3RGaWxtc1JlcXVlc3QaHy5ldmVyZ3JlZW4udjEuTGlzdEZpbG1zUmVzcG9uc2USTAoJU3RhcnRGaWxtEh4uZXZlcmdyZWVuLnYxLlN0YXJ0RmlsbVJlcXVlc3QaHy5ldmVyZ3JlZW4udjEuU3RhcnRGaWxtUmVzcG9uc2USUgoLQXBwcm92ZUZpbG0SIC5ldmVyZ3JlZW4udjEuQXBwcm92ZUZpbG1SZXF1ZXN0GiEuZXZlcmdyZWVuLnYxLkFwcHJvdmVGaWxtUmVzcG9uc2USTwoKQ2FuY2VsRmlsbRIfLmV2ZXJncmVlbi52MS5DYW5jZWxGaWxtUmVxdWVzdBogLmV2ZXJncmVlbi52MS5DYW5jZWxGaWxtUmVzcG9uc2USTwoKRGVsZXRlRmlsbRIfLmV2ZXJncmVlbi52MS5EZWxldGVGaWxtUmVxdWVzdBogLmV2ZXJncmVlbi52MS5EZWxldGVGaWxtUmVzcG9uc2ViBnByb3RvMw", [file_evergreen_v1_video, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Request for `PlanFilm`: a script and what it does not say by itself.
@@ -1018,279 +1018,6 @@ export const FilmSchema: GenMessage<Film> = /*@__PURE__*/
   messageDesc(file_evergreen_v1_film, 21);
 
 /**
- * How far a film is.
- *
- * @generated from message evergreen.v1.FilmStatus
- */
-export type FilmStatus = Message<"evergreen.v1.FilmStatus"> & {
-  /**
-   * The project that the film belongs to.
-   *
-   * @generated from field: string project_id = 1;
-   */
-  projectId: string;
-
-  /**
-   * The film's id, unique in its project.
-   *
-   * @generated from field: string film_id = 2;
-   */
-  filmId: string;
-
-  /**
-   * The number of its newest run, from 1; 0: it had none, and all fields about the run are empty.
-   *
-   * @generated from field: int32 run = 3;
-   */
-  run: number;
-
-  /**
-   * The film's state: that of its newest run. Never `UNSPECIFIED`.
-   *
-   * @generated from field: evergreen.v1.FilmState state = 5;
-   */
-  state: FilmState;
-
-  /**
-   * How far the run is.
-   *
-   * @generated from field: evergreen.v1.FilmStage stage = 6;
-   */
-  stage: FilmStage;
-
-  /**
-   * The gate at which the run waits for approval, in `AWAITING_APPROVAL`.
-   *
-   * @generated from field: evergreen.v1.FilmGate gate = 7;
-   */
-  gate: FilmGate;
-
-  /**
-   * Counts the changes of the run that callers can see. `ApproveFilm` names it.
-   *
-   * @generated from field: int64 revision = 8;
-   */
-  revision: bigint;
-
-  /**
-   * The revision of the plan, from 1: of the newest, or of the one that was asked for. With `validate_only` that of
-   * the plan if it were stored.
-   *
-   * @generated from field: int32 plan_revision = 9;
-   */
-  planRevision: number;
-
-  /**
-   * How far the run is, from 0 to 1, by how long each part of it usually takes. Not in lists.
-   *
-   * @generated from field: double progress = 10;
-   */
-  progress: number;
-
-  /**
-   * The pictures of the plan, and how the newest run is with them. Not in lists.
-   *
-   * @generated from field: evergreen.v1.FilmCounts images = 11;
-   */
-  images?: FilmCounts | undefined;
-
-  /**
-   * The same for speech.
-   *
-   * @generated from field: evergreen.v1.FilmCounts speech = 12;
-   */
-  speech?: FilmCounts | undefined;
-
-  /**
-   * The same for clips.
-   *
-   * @generated from field: evergreen.v1.FilmCounts clips = 13;
-   */
-  clips?: FilmCounts | undefined;
-
-  /**
-   * The sum that was approved for the run, in credits.
-   *
-   * @generated from field: double max_credits = 15;
-   */
-  maxCredits: number;
-
-  /**
-   * What the run has reserved, in credits: what it holds for jobs to come, and what its jobs under way may still cost.
-   *
-   * @generated from field: double reserved_credits = 16;
-   */
-  reservedCredits: number;
-
-  /**
-   * What its jobs have cost, in credits, as `GetAccount` counts.
-   *
-   * @generated from field: double spent_credits = 17;
-   */
-  spentCredits: number;
-
-  /**
-   * What somebody must decide about, in `NEEDS_ATTENTION`; the first 20, none in lists. A job in `NEEDS_ATTENTION` is
-   * resolved by `ResolveSubmission`; all else by edits, `ApproveFilm` or `CancelFilm`.
-   *
-   * @generated from field: repeated evergreen.v1.ShotTrouble troubles = 19;
-   */
-  troubles: ShotTrouble[];
-
-  /**
-   * How many there are in all.
-   *
-   * @generated from field: int32 trouble_count = 25;
-   */
-  troubleCount: number;
-
-  /**
-   * The cuts that the run has rendered, in the order of the film's profiles: files in the film's scene folder. Not in
-   * lists.
-   *
-   * @generated from field: repeated evergreen.v1.Output exports = 20;
-   */
-  exports: Output[];
-
-  /**
-   * Why the run failed, or asks: `FILM_EXPIRED`, `SHOT_FAILED`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`.
-   *
-   * @generated from field: evergreen.v1.JobError error = 22;
-   */
-  error?: JobError | undefined;
-
-  /**
-   * When the run ended.
-   *
-   * @generated from field: google.protobuf.Timestamp end_time = 24;
-   */
-  endTime?: Timestamp | undefined;
-
-  /**
-   * What of the plan is not as the script or the settings say, and what the run waits or has waited for, at most 100.
-   * `code` is one of a set that may grow:
-   *
-   * * `PROMPT_SHORTENED`: a prompt is longer than its model takes, and was cut at the end of a sentence.
-   * * `REFERENCES_DROPPED`: a shot shows more pictures of the cast than its model takes.
-   * * `VOICE_SHARED`: a speaker has no voice in the cast, and speaks with the narrator's.
-   * * `PRICE_UNKNOWN`: an output has no known price, so that there is no quote.
-   * * `DAILY_LIMIT`: the film takes several days, by what the provider makes in a day.
-   * * `SETTING_REFUSED`: since the plan was made, a model is no longer offered, or no longer takes what the settings
-   *   say. Until an edit changes that, there is no quote, and the currency of outputs is not known.
-   * * `STORAGE_UNAVAILABLE`, `QUEUE_FULL`, `SCENE_BUSY`, `STEP_FAILED`: the run waits for this, or has; it goes on by
-   *   itself.
-   *
-   * @generated from field: repeated evergreen.v1.Warning warnings = 21;
-   */
-  warnings: Warning[];
-
-  /**
-   * When the film last changed.
-   *
-   * @generated from field: google.protobuf.Timestamp update_time = 23;
-   */
-  updateTime?: Timestamp | undefined;
-};
-
-/**
- * Describes the message evergreen.v1.FilmStatus.
- * Use `create(FilmStatusSchema)` to create a new message.
- */
-export const FilmStatusSchema: GenMessage<FilmStatus> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 22);
-
-/**
- * How far a run is with the outputs of one kind.
- *
- * @generated from message evergreen.v1.FilmCounts
- */
-export type FilmCounts = Message<"evergreen.v1.FilmCounts"> & {
-  /**
-   * How many the plan has, without those for which the caller chose a file.
-   *
-   * @generated from field: int32 total = 1;
-   */
-  total: number;
-
-  /**
-   * How many exist from before the run.
-   *
-   * @generated from field: int32 reused = 2;
-   */
-  reused: number;
-
-  /**
-   * How many the run has made.
-   *
-   * @generated from field: int32 done = 3;
-   */
-  done: number;
-
-  /**
-   * How many have a job that is under way.
-   *
-   * @generated from field: int32 running = 4;
-   */
-  running: number;
-
-  /**
-   * How many do not exist since their newest job failed.
-   *
-   * @generated from field: int32 failed = 5;
-   */
-  failed: number;
-};
-
-/**
- * Describes the message evergreen.v1.FilmCounts.
- * Use `create(FilmCountsSchema)` to create a new message.
- */
-export const FilmCountsSchema: GenMessage<FilmCounts> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 23);
-
-/**
- * An output that somebody must decide about.
- *
- * @generated from message evergreen.v1.ShotTrouble
- */
-export type ShotTrouble = Message<"evergreen.v1.ShotTrouble"> & {
-  /**
-   * The shot, or the spoken line.
-   *
-   * @generated from field: string shot_id = 1;
-   */
-  shotId: string;
-
-  /**
-   * `picture`, `clip` or `speech`.
-   *
-   * @generated from field: string output = 2;
-   */
-  output: string;
-
-  /**
-   * Its job. Empty if it has none, since what it is made from is not there.
-   *
-   * @generated from field: string job_id = 3;
-   */
-  jobId: string;
-
-  /**
-   * What is wrong.
-   *
-   * @generated from field: evergreen.v1.JobError error = 4;
-   */
-  error?: JobError | undefined;
-};
-
-/**
- * Describes the message evergreen.v1.ShotTrouble.
- * Use `create(ShotTroubleSchema)` to create a new message.
- */
-export const ShotTroubleSchema: GenMessage<ShotTrouble> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 24);
-
-/**
  * A scene of a plan, and what exists for it.
  *
  * @generated from message evergreen.v1.FilmScene
@@ -1323,7 +1050,7 @@ export type FilmScene = Message<"evergreen.v1.FilmScene"> & {
  * Use `create(FilmSceneSchema)` to create a new message.
  */
 export const FilmSceneSchema: GenMessage<FilmScene> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 25);
+  messageDesc(file_evergreen_v1_film, 22);
 
 /**
  * A scene as planned.
@@ -1401,7 +1128,7 @@ export type ScenePlan = Message<"evergreen.v1.ScenePlan"> & {
  * Use `create(ScenePlanSchema)` to create a new message.
  */
 export const ScenePlanSchema: GenMessage<ScenePlan> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 26);
+  messageDesc(file_evergreen_v1_film, 23);
 
 /**
  * A shot as planned: one picture and one clip.
@@ -1493,7 +1220,7 @@ export type ShotPlan = Message<"evergreen.v1.ShotPlan"> & {
  * Use `create(ShotPlanSchema)` to create a new message.
  */
 export const ShotPlanSchema: GenMessage<ShotPlan> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 27);
+  messageDesc(file_evergreen_v1_film, 24);
 
 /**
  * What is spoken at once.
@@ -1535,7 +1262,7 @@ export type SpokenLine = Message<"evergreen.v1.SpokenLine"> & {
  * Use `create(SpokenLineSchema)` to create a new message.
  */
 export const SpokenLineSchema: GenMessage<SpokenLine> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 28);
+  messageDesc(file_evergreen_v1_film, 25);
 
 /**
  * What exists for a shot.
@@ -1563,7 +1290,7 @@ export type ShotStatus = Message<"evergreen.v1.ShotStatus"> & {
  * Use `create(ShotStatusSchema)` to create a new message.
  */
 export const ShotStatusSchema: GenMessage<ShotStatus> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 29);
+  messageDesc(file_evergreen_v1_film, 26);
 
 /**
  * What exists for a spoken line.
@@ -1591,7 +1318,7 @@ export type LineStatus = Message<"evergreen.v1.LineStatus"> & {
  * Use `create(LineStatusSchema)` to create a new message.
  */
 export const LineStatusSchema: GenMessage<LineStatus> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 30);
+  messageDesc(file_evergreen_v1_film, 27);
 
 /**
  * What exists of one output, and how it stands to the plan.
@@ -1676,7 +1403,7 @@ export type OutputStatus = Message<"evergreen.v1.OutputStatus"> & {
  * Use `create(OutputStatusSchema)` to create a new message.
  */
 export const OutputStatusSchema: GenMessage<OutputStatus> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 31);
+  messageDesc(file_evergreen_v1_film, 28);
 
 /**
  * What it costs to make a plan.
@@ -1727,7 +1454,7 @@ export type FilmQuote = Message<"evergreen.v1.FilmQuote"> & {
  * Use `create(FilmQuoteSchema)` to create a new message.
  */
 export const FilmQuoteSchema: GenMessage<FilmQuote> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 32);
+  messageDesc(file_evergreen_v1_film, 29);
 
 /**
  * What one output costs.
@@ -1783,7 +1510,7 @@ export type QuoteItem = Message<"evergreen.v1.QuoteItem"> & {
  * Use `create(QuoteItemSchema)` to create a new message.
  */
 export const QuoteItemSchema: GenMessage<QuoteItem> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 33);
+  messageDesc(file_evergreen_v1_film, 30);
 
 /**
  * One member of the cast.
@@ -1832,7 +1559,7 @@ export type CastMember = Message<"evergreen.v1.CastMember"> & {
  * Use `create(CastMemberSchema)` to create a new message.
  */
 export const CastMemberSchema: GenMessage<CastMember> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 34);
+  messageDesc(file_evergreen_v1_film, 31);
 
 /**
  * What holds for a whole film.
@@ -1945,7 +1672,7 @@ export type FilmSettings = Message<"evergreen.v1.FilmSettings"> & {
  * Use `create(FilmSettingsSchema)` to create a new message.
  */
 export const FilmSettingsSchema: GenMessage<FilmSettings> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 35);
+  messageDesc(file_evergreen_v1_film, 32);
 
 /**
  * The form of an export.
@@ -2016,7 +1743,7 @@ export type ExportProfile = Message<"evergreen.v1.ExportProfile"> & {
  * Use `create(ExportProfileSchema)` to create a new message.
  */
 export const ExportProfileSchema: GenMessage<ExportProfile> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 36);
+  messageDesc(file_evergreen_v1_film, 33);
 
 /**
  * How one scene becomes the next. It moves nothing in time.
@@ -2044,165 +1771,7 @@ export type Transition = Message<"evergreen.v1.Transition"> & {
  * Use `create(TransitionSchema)` to create a new message.
  */
 export const TransitionSchema: GenMessage<Transition> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 37);
-
-/**
- * How far a film is. The set will grow.
- *
- * @generated from enum evergreen.v1.FilmState
- */
-export enum FilmState {
-  /**
-   * Never sent; rejected in a filter.
-   *
-   * @generated from enum value: FILM_STATE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED = 0,
-
-  /**
-   * It is planned, and nothing was started yet.
-   *
-   * @generated from enum value: FILM_STATE_PLANNED = 1;
-   */
-  PLANNED = 1,
-
-  /**
-   * A run is under way.
-   *
-   * @generated from enum value: FILM_STATE_RUNNING = 2;
-   */
-  RUNNING = 2,
-
-  /**
-   * A run waits at a gate, for `ApproveFilm` or `CancelFilm`.
-   *
-   * @generated from enum value: FILM_STATE_AWAITING_APPROVAL = 3;
-   */
-  AWAITING_APPROVAL = 3,
-
-  /**
-   * A run needs a decision about `troubles`, or about its sum.
-   *
-   * @generated from enum value: FILM_STATE_NEEDS_ATTENTION = 4;
-   */
-  NEEDS_ATTENTION = 4,
-
-  /**
-   * A run is ending, and some of its jobs have not ended yet.
-   *
-   * @generated from enum value: FILM_STATE_CANCELLING = 5;
-   */
-  CANCELLING = 5,
-
-  /**
-   * The newest run made everything that it was to make.
-   *
-   * @generated from enum value: FILM_STATE_SUCCEEDED = 6;
-   */
-  SUCCEEDED = 6,
-
-  /**
-   * The newest run failed; see `error`. What it made stays.
-   *
-   * @generated from enum value: FILM_STATE_FAILED = 7;
-   */
-  FAILED = 7,
-
-  /**
-   * The newest run was cancelled. What it made stays.
-   *
-   * @generated from enum value: FILM_STATE_CANCELLED = 8;
-   */
-  CANCELLED = 8,
-}
-
-/**
- * Describes the enum evergreen.v1.FilmState.
- */
-export const FilmStateSchema: GenEnum<FilmState> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 0);
-
-/**
- * How far a run is.
- *
- * @generated from enum evergreen.v1.FilmStage
- */
-export enum FilmStage {
-  /**
-   * Never sent of a run.
-   *
-   * @generated from enum value: FILM_STAGE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED = 0,
-
-  /**
-   * Pictures and speech are made.
-   *
-   * @generated from enum value: FILM_STAGE_STORYBOARD = 1;
-   */
-  STORYBOARD = 1,
-
-  /**
-   * Clips are made.
-   *
-   * @generated from enum value: FILM_STAGE_CLIPS = 2;
-   */
-  CLIPS = 2,
-
-  /**
-   * The cut is rendered.
-   *
-   * @generated from enum value: FILM_STAGE_ASSEMBLING = 3;
-   */
-  ASSEMBLING = 3,
-
-  /**
-   * What lies beside the cut is written: captions, the timeline and its description.
-   *
-   * @generated from enum value: FILM_STAGE_PUBLISHING = 4;
-   */
-  PUBLISHING = 4,
-}
-
-/**
- * Describes the enum evergreen.v1.FilmStage.
- */
-export const FilmStageSchema: GenEnum<FilmStage> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 1);
-
-/**
- * Where a run waits for approval.
- *
- * @generated from enum evergreen.v1.FilmGate
- */
-export enum FilmGate {
-  /**
-   * Rejected.
-   *
-   * @generated from enum value: FILM_GATE_UNSPECIFIED = 0;
-   */
-  UNSPECIFIED = 0,
-
-  /**
-   * After all pictures and speech, before the clips.
-   *
-   * @generated from enum value: FILM_GATE_STORYBOARD = 1;
-   */
-  STORYBOARD = 1,
-
-  /**
-   * After all clips, before the cut.
-   *
-   * @generated from enum value: FILM_GATE_CLIPS = 2;
-   */
-  CLIPS = 2,
-}
-
-/**
- * Describes the enum evergreen.v1.FilmGate.
- */
-export const FilmGateSchema: GenEnum<FilmGate> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 2);
+  messageDesc(file_evergreen_v1_film, 34);
 
 /**
  * What a run makes anew.
@@ -2243,7 +1812,7 @@ export enum FilmRedo {
  * Describes the enum evergreen.v1.FilmRedo.
  */
 export const FilmRedoSchema: GenEnum<FilmRedo> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 3);
+  enumDesc(file_evergreen_v1_film, 0);
 
 /**
  * The form of a script.
@@ -2298,7 +1867,7 @@ export enum ScriptFormat {
  * Describes the enum evergreen.v1.ScriptFormat.
  */
 export const ScriptFormatSchema: GenEnum<ScriptFormat> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 4);
+  enumDesc(file_evergreen_v1_film, 1);
 
 /**
  * How an output stands to the plan.
@@ -2346,7 +1915,7 @@ export enum Currency {
  * Describes the enum evergreen.v1.Currency.
  */
 export const CurrencySchema: GenEnum<Currency> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 5);
+  enumDesc(file_evergreen_v1_film, 2);
 
 /**
  * What becomes of a shot if an output could not be made.
@@ -2401,7 +1970,7 @@ export enum OnShotFailure {
  * Describes the enum evergreen.v1.OnShotFailure.
  */
 export const OnShotFailureSchema: GenEnum<OnShotFailure> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 6);
+  enumDesc(file_evergreen_v1_film, 3);
 
 /**
  * What the length of a scene follows.
@@ -2435,7 +2004,7 @@ export enum Timing {
  * Describes the enum evergreen.v1.Timing.
  */
 export const TimingSchema: GenEnum<Timing> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 7);
+  enumDesc(file_evergreen_v1_film, 4);
 
 /**
  * Where the spoken lines are heard.
@@ -2476,7 +2045,7 @@ export enum Speech {
  * Describes the enum evergreen.v1.Speech.
  */
 export const SpeechSchema: GenEnum<Speech> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 8);
+  enumDesc(file_evergreen_v1_film, 5);
 
 /**
  * What a clip begins with.
@@ -2517,7 +2086,7 @@ export enum FirstFrame {
  * Describes the enum evergreen.v1.FirstFrame.
  */
 export const FirstFrameSchema: GenEnum<FirstFrame> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 9);
+  enumDesc(file_evergreen_v1_film, 6);
 
 /**
  * What the camera does.
@@ -2544,7 +2113,7 @@ export enum Camera {
  * Describes the enum evergreen.v1.Camera.
  */
 export const CameraSchema: GenEnum<Camera> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 10);
+  enumDesc(file_evergreen_v1_film, 7);
 
 /**
  * How a picture of another shape fills the frame.
@@ -2585,7 +2154,7 @@ export enum Fit {
  * Describes the enum evergreen.v1.Fit.
  */
 export const FitSchema: GenEnum<Fit> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 11);
+  enumDesc(file_evergreen_v1_film, 8);
 
 /**
  * Where captions go, beside the files.
@@ -2626,7 +2195,7 @@ export enum Captions {
  * Describes the enum evergreen.v1.Captions.
  */
 export const CaptionsSchema: GenEnum<Captions> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 12);
+  enumDesc(file_evergreen_v1_film, 9);
 
 /**
  * The kind of a transition.
@@ -2667,7 +2236,7 @@ export enum TransitionKind {
  * Describes the enum evergreen.v1.TransitionKind.
  */
 export const TransitionKindSchema: GenEnum<TransitionKind> = /*@__PURE__*/
-  enumDesc(file_evergreen_v1_film, 13);
+  enumDesc(file_evergreen_v1_film, 10);
 
 /**
  * Plans films and makes them: divides a script into scenes and shots, says what it costs to make them, and after an

@@ -1,0 +1,93 @@
+"""Events of films: written with the change that they are about, among those of the project's jobs."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Protocol
+
+import sqlalchemy as sa
+
+from evergreen_server.film.runs.films import Film, film_in
+from evergreen_server.film.runs.queries import of_film
+from evergreen_server.film.runs.run import WAITS_FOR_PEOPLE, FilmRun, RunState
+from evergreen_server.jobs.db import queries
+from evergreen_server.jobs.db.film_schema import films
+from evergreen_server.jobs.db.mapping import to_micros
+from evergreen_server.jobs.feed.films import FILM, subject_of
+from evergreen_server.jobs.store.project_lock import lock_project
+
+__all__ = ["FilmEventKind", "FilmEvents", "FilmWire", "kind_of"]
+
+
+class FilmEventKind(StrEnum):
+    """What happened to a film. PROGRESS alone may be left out, if a later event of the same film follows."""
+
+    SNAPSHOT = "SNAPSHOT"
+    PLANNED = "PLANNED"
+    STARTED = "STARTED"
+    PROGRESS = "PROGRESS"
+    OUTPUT_READY = "OUTPUT_READY"
+    STAGE_CHANGED = "STAGE_CHANGED"
+    WARNING = "WARNING"
+    AWAITING_APPROVAL = "AWAITING_APPROVAL"
+    APPROVED = "APPROVED"
+    NEEDS_ATTENTION = "NEEDS_ATTENTION"
+    RESOLVED = "RESOLVED"
+    CANCELLING = "CANCELLING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+
+_OF_STATE: Final[Mapping[RunState, FilmEventKind]] = {
+    state: FilmEventKind(state.value) for state in RunState if state is not RunState.RUNNING
+}
+
+
+class FilmWire(Protocol):
+    """Encodes events of films as the bytes that go on the wire."""
+
+    def film_event(self, kind: FilmEventKind, film: Film, revision: int, at: datetime) -> bytes: ...
+
+
+class FilmEvents:
+    """Writes them."""
+
+    def __init__(self, wire: FilmWire) -> None:
+        self._wire = wire
+
+    def record(self, db: sa.Connection, project_id: str, film_id: str, kind: FilmEventKind, now: datetime) -> None:
+        """Writes what has become of a film within the transaction that changes it, as the project's next event."""
+        revision = lock_project(db, project_id, now) + 1
+        row = films.update().where(*of_film(films, project_id, film_id))
+        db.execute(row.values(revision=revision, updated_at=to_micros(now)))
+        film = film_in(db, project_id, film_id)
+        event = {
+            "project_id": project_id,
+            "revision": revision,
+            "job_id": subject_of(film_id),
+            "kind": kind.value,
+            "job_kind": FILM,
+            "state": film.state.value,
+            "event": self._wire.film_event(kind, film, revision, now),
+            "created_at": to_micros(now),
+        }
+        db.execute(queries.INSERT_EVENTS, event)
+        at = to_micros(now)
+        db.execute(queries.SET_REVISION, {"of_project": project_id, "revision": revision, "updated_at": at})
+
+
+def kind_of(old: FilmRun, new: FilmRun) -> FilmEventKind:
+    """Returns what a change of a run is to those who watch it."""
+    if new.state is not old.state:
+        back = FilmEventKind.APPROVED if new.approval != old.approval else FilmEventKind.RESOLVED
+        return _OF_STATE.get(new.state, back)
+    if new.stage is not old.stage:
+        return FilmEventKind.STAGE_CHANGED
+    if new.state in WAITS_FOR_PEOPLE and (new.troubles, new.error) != (old.troubles, old.error):
+        return FilmEventKind.NEEDS_ATTENTION
+    if new.warnings != old.warnings:
+        return FilmEventKind.WARNING
+    if any(count.done > old.tally.counts.get(kind, count).done for kind, count in new.tally.counts.items()):
+        return FilmEventKind.OUTPUT_READY
+    return FilmEventKind.PROGRESS
