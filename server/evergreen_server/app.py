@@ -268,17 +268,18 @@ async def _runs(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> _Runs:
     work, cache = ground.temp_dir / "films", ground.config.data_dir / "state" / "render"
     for folder in (work, cache):
         folder.mkdir(parents=True, exist_ok=True)
-    exports = ExportStore(database=ground.database, clock=ground.now)
+    exports, font = ExportStore(database=ground.database, clock=ground.now), ground.config.caption_font
     assembler = Assembler(
         scenes=ground.scenes,
         exports=exports,
         tools=ground.media,
         writers=jobs.writers,
         renderer=Renderer(RenderLimits()),
-        version=renderer_version(),
+        version=await asyncio.to_thread(renderer_version, font),
         threads=threads,
         work=work,
         cache=cache,
+        caption_font=str(font or ""),
     )
     context = FilmContext(
         runs=store,

@@ -82,6 +82,9 @@ class Config:
     """
     picture_hosts: frozenset[str]
     """EVERGREEN_PICTURE_HOSTS: comma-separated private host or host:port names that media may be fetched from."""
+    caption_font: Path | None
+    """EVERGREEN_CAPTION_FONT: the file of a font for captions that are drawn into films. Default Pillow's own, which
+    has Latin letters only."""
     project_credits: Mapping[str, float | None]
     """EVERGREEN_PROJECT_CREDITS: the most credits that a project may have reserved and spent in all: a number for every
     project, or a JSON object (or a file of one) by project, with "*" for all others and null for no limit. Every
@@ -204,6 +207,7 @@ class Config:
             sandbox=sandbox,
             provider_speed=speed,
             picture_hosts=frozenset(read("EVERGREEN_PICTURE_HOSTS", "", _names)),
+            caption_font=read("EVERGREEN_CAPTION_FONT", "", _file),
             project_credits=read("EVERGREEN_PROJECT_CREDITS", "{}", _project_credits),
             max_queued=read("EVERGREEN_MAX_QUEUED", "20000", _whole(1, 10_000_000)),
             event_retention_days=read("EVERGREEN_EVENT_RETENTION_DAYS", "7", _number(1, 3650)),
