@@ -19,7 +19,7 @@ ARGS ?=
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + min(4, os.cpu_count() or 1))')
 
 .PHONY: help setup proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
-	test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos outages run demo \
+	test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos outages run demo film \
 	bench build locks clean
 
 help: ## List the targets
@@ -169,6 +169,9 @@ run: setup ## Serve on 127.0.0.1:50051 with the sandbox as provider
 
 demo: setup ## Turn a picture into a clip, watched live; needs no key
 	$(PY) examples/demo.py $(ARGS)
+
+film: setup ## Turn a script into a finished cut, watched live; needs no key
+	$(PY) examples/film.py $(ARGS)
 
 bench: setup ## Run the benchmarks; ARGS="takeover flight" selects
 	$(PY) -m tests.benchmarks $(ARGS)

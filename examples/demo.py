@@ -4,38 +4,21 @@ Starts `evergreen serve --sandbox` on a free port, runs `evergreen video generat
 that the clip is a playable H.264 MP4 of the requested ratio and duration.
 """
 
-import os
-import re
-import subprocess
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import av
+from served import DATA, ROOT, evergreen, served
 
-ROOT = Path(__file__).resolve().parent.parent
 PICTURE = Path("tests", "samples", "rocket.jpg")
-DATA = ROOT / "evergreen-data"
 WHERE = ["--project", "demo", "--scene", "scene-1"]
 RATIO, SECONDS = "1280:720", 5
-EVERGREEN = Path(sys.executable).with_name("evergreen")
 
 
 def main() -> int:
-    environ = {**os.environ, "EVERGREEN_DATA_DIR": str(DATA), "EVERGREEN_LOG_LEVEL": "WARNING"}
-    command = [str(EVERGREEN), "serve", "--sandbox", "--listen", "127.0.0.1:0"]
-    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stdout is not None
-            line = server.stdout.readline()
-            found = re.search(r"serves on (\S+?),", line)
-            if found is None:
-                print("the server did not start", file=sys.stderr)
-                return 1
-            print(line, end="", flush=True)
-            return generate(found[1])
-        finally:
-            server.terminate()
+    with served() as endpoint:
+        return generate(endpoint)
 
 
 def generate(endpoint: str) -> int:
@@ -58,13 +41,6 @@ def generate(endpoint: str) -> int:
     if not right:
         print(f"the clip is not h264 of {RATIO} and {SECONDS} s", file=sys.stderr)
     return 0 if right else 1
-
-
-def evergreen(endpoint: str, *words: str) -> "subprocess.CompletedProcess[str]":
-    """Runs one command; its stderr goes to the screen, its stdout is captured."""
-    print("$ evergreen", *words, flush=True)
-    command = [str(EVERGREEN), "--endpoint", endpoint, *words]
-    return subprocess.run(command, check=False, timeout=80, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
 def look_at(clip: Path) -> tuple[str, bool]:

@@ -34,7 +34,15 @@ from evergreen.v1.film_pb2 import (
     StartFilmRequest,
     StartFilmResponse,
 )
-from evergreen.v1.video_pb2 import FilmCounts, FilmState, FilmStatus, JobError, ShotTrouble
+from evergreen.v1.video_pb2 import (
+    FilmCounts,
+    FilmEvent,
+    FilmState,
+    FilmStatus,
+    JobError,
+    ShotTrouble,
+    WatchProgressResponse,
+)
 from tests.clients.scripted import UNAVAILABLE, Fault, ScriptedService
 from tests.clients.test_cli import CommandLine
 from tests.serving import SAMPLES, Api, open_sandbox, serving
@@ -207,3 +215,43 @@ async def test_a_script_becomes_pictures_by_the_command_line(api: Api, tmp_path:
     assert json.loads(cancelled.stdout)["status"]["state"] == "FILM_STATE_SUCCEEDED"
     assert "SUCCEEDED" in shown.stdout
     assert len(list((tmp_path / "data" / "projects" / "p").glob("scene-*/images/*.png"))) == film.status.images.total
+
+
+async def test_a_film_is_followed_to_its_gate_and_to_its_end(api: Api, tmp_path: Path) -> None:
+    evergreen, script = CommandLine(api.address), tmp_path / "short.fountain"
+    script.write_text("Title: Short\nAuthor: A\n\nINT. KITCHEN - DAY\n\nA kettle boils over.\n\nANNA\nIt is time.\n")
+
+    await evergreen("film", "plan", str(script), *WHERE)
+    gate = ("--gate", "storyboard", "--stop-after", "clips")
+    begun = await evergreen("film", "start", *WHERE, "--max-credits", "100", *gate, "--yes", "--watch")
+    approved = await evergreen("film", "approve", *WHERE, "--yes", "--watch", "--output", "json")
+    again = await evergreen("film", "watch", *WHERE)
+    missing = await evergreen("film", "watch", "--project", "p", "--film", "none")
+
+    assert begun.code == 4, begun.stderr
+    assert f"film approve {' '.join(WHERE)}" in begun.stderr
+    assert "RUNNING" in begun.stderr
+    assert approved.code == again.code == 0, approved.stderr + again.stderr
+    events = [json.loads(line) for line in approved.stdout.splitlines()]
+    assert events[-1]["film_event"]["film"]["state"] == "FILM_STATE_SUCCEEDED"
+    revisions = [int(event["revision"]) for event in events]
+    assert revisions == sorted(set(revisions))
+    assert "SUCCEEDED" in again.stdout
+    assert missing.code == 1
+    assert "there is no film" in missing.stderr
+
+
+async def test_a_watch_of_a_film_survives_the_loss_of_its_stream(service: ScriptedService, client: Client) -> None:
+    def event(revision: int, state: FilmState.ValueType) -> WatchProgressResponse:
+        status = FilmStatus(**NAME, run=1, state=state)
+        return WatchProgressResponse(revision=revision, film_event=FilmEvent(film=status))
+
+    running, done = FilmState.FILM_STATE_RUNNING, FilmState.FILM_STATE_SUCCEEDED
+    service.streams += [[event(4, running), event(5, done), event(6, running), UNAVAILABLE], [event(7, done)]]
+
+    told = [message.revision async for message in client.watch(project_id="p", film_ids=["f"], after_revision=0)]
+
+    assert told == [4, 5, 6, 7]
+    first, second = service.watches
+    assert (first.film_ids, first.after_revision) == (["f"], 0)
+    assert (second.film_ids, second.after_revision) == (["f"], 6)

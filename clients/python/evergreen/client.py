@@ -192,14 +192,18 @@ class Client:
         after_revision: int | None = None,
         include_finished: bool = False,
         kinds: Iterable[MediaKind.ValueType] = ALL_KINDS,
+        film_ids: Iterable[str] = (),
+        include_films: bool = False,
         on_gap: OnGap | None = None,
     ) -> AsyncGenerator[WatchProgressResponse, None]:
-        """Yields the events and checkpoints of a project, or of some jobs, across lost connections and restarts.
+        """Yields the events and checkpoints of a project, or of some jobs and films, across lost connections and
+        restarts.
 
-        Each message is yielded once, in order of revision. With `job_ids`, the watch ends after the final state of all
-        of them; without, it never ends. To resume later, pass the revision of the last processed message as
-        `after_revision`. Leaving the loop cancels no job. If you leave it early, wrap the watch in
-        `contextlib.aclosing` to end the stream at once. `kinds` selects the jobs of a project by what they make.
+        Each message is yielded once, in order of revision. With `job_ids` or `film_ids`, the watch ends after the final
+        state of all of them; without, it never ends. A project's films are told with `include_films`. To resume later,
+        pass the revision of the last processed message as `after_revision`. Leaving the loop cancels no job. If you
+        leave it early, wrap the watch in `contextlib.aclosing` to end the stream at once. `kinds` selects the jobs of a
+        project by what they make.
 
         If the service no longer keeps the next events, the watch calls `on_gap` and continues with the current state
         of every job that has changed meanwhile, finished or not. Without `on_gap` it raises CursorCompacted, since a
@@ -212,8 +216,10 @@ class Client:
             job_ids=job_ids,
             after_revision=after_revision,
             include_finished=include_finished,
+            film_ids=film_ids,
+            include_films=include_films,
         )
-        if not request.job_ids:
+        if not request.job_ids and not request.film_ids:
             request.kinds.extend(kinds)
         videos, calls = self._open.videos, self._calls
         return resilient_watch(

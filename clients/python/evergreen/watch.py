@@ -92,12 +92,20 @@ class _Position:
 
     @property
     def complete(self) -> bool:
-        return bool(self._request.job_ids) and not self._pending
+        """Whether every watched job is final, if jobs alone are watched."""
+        return bool(self._request.job_ids) and not self._pending and not self._request.film_ids
+
+    @property
+    def ends(self) -> bool:
+        """Whether a stream that ends well ends the watch: the service alone knows which run of a film is its last."""
+        return bool(self._request.film_ids) and not self._pending
 
     def resume(self) -> WatchProgressRequest:
         return WatchProgressRequest(
             project_id=self._request.project_id,
             job_ids=self._pending,
+            film_ids=self._request.film_ids,
+            include_films=self._request.include_films,
             after_revision=None if self.gap else self.cursor,
             # A job may have ended in the gap, and its final state is never left out.
             include_finished=self.gap or self._request.include_finished,
@@ -126,7 +134,7 @@ class _Position:
 async def resilient_watch(
     open_stream: OpenStream, request: WatchProgressRequest, *, reconnect: Reconnect, on_gap: OnGap | None = None
 ) -> AsyncGenerator[WatchProgressResponse, None]:
-    """Yields the events and checkpoints of a watch; ends after the final state of all watched jobs.
+    """Yields the events and checkpoints of a watch; ends after the final state of all watched jobs and films.
 
     Raises CursorCompacted without `on_gap`, other CallErrors if reconnecting cannot help, and WatchInterrupted if
     reconnecting did not succeed for too long.
@@ -150,6 +158,8 @@ async def resilient_watch(
                     position.passed(message)
                     if position.complete:
                         return
+            if position.ends:
+                return
             raise _BrokenStream("the stream ended before every watched job was final")
         except CursorCompacted as fault:
             if on_gap is None or position.gap:

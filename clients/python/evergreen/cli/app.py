@@ -10,7 +10,7 @@ import click
 
 from evergreen.cli.commands.completion import completion
 from evergreen.cli.commands.film import film
-from evergreen.cli.commands.film_runs import approve, cancel, start
+from evergreen.cli.commands.film_runs import approve, cancel, start, watch
 from evergreen.cli.commands.jobs import job
 from evergreen.cli.commands.making import image, sound, speech
 from evergreen.cli.commands.models import models
@@ -47,7 +47,7 @@ def evergreen() -> None:
     """
 
 
-for _command in (start, approve, cancel):
+for _command in (start, watch, approve, cancel):
     film.add_command(_command)
 for _command in (video, image, speech, sound, film, job, scene, project, models, account, whoami, health, completion):
     evergreen.add_command(_command)

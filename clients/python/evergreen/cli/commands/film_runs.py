@@ -1,15 +1,19 @@
-"""`evergreen film start|approve|cancel`: makes films, for a sum that is confirmed."""
+"""`evergreen film start|watch|approve|cancel`: makes films, for a sum that is confirmed."""
+
+import sys
 
 import click
 
 from evergreen.cli.commands.assets import project_option
 from evergreen.cli.commands.film import film_option, write_status
+from evergreen.cli.follow_film import exit_code, follow_film
 from evergreen.cli.output import number, write_json
 from evergreen.cli.session import Session, global_options, session
 from evergreen.v1.film_pb2 import Film, FilmRedo, OnShotFailure
 from evergreen.v1.video_pb2 import FilmGate, FilmStage
 
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+watch_option = click.option("--watch", "watched", is_flag=True, help="Follow the film until it is over or waits.")
 
 
 @click.command()
@@ -35,6 +39,7 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmati
 @click.option("--attempts", type=click.IntRange(1, 10), default=1, help="Attempts for each job. Default: 1.")
 @click.option("--request-id", default="", metavar="ID", help="Repeating the command with the same id starts one run.")
 @yes_option
+@watch_option
 @global_options()
 @click.pass_context
 def start(
@@ -49,6 +54,7 @@ def start(
     attempts: int,
     request_id: str,
     yes: bool,
+    watched: bool,
 ) -> None:
     """Make a film by its newest plan, for at most --max-credits."""
     ours = session(context)
@@ -70,7 +76,18 @@ def start(
             request_id=request_id,
         )
     )
-    _write(ours, begun)
+    _end(ours, begun, watched=watched)
+
+
+@click.command()
+@project_option
+@film_option
+@global_options()
+@click.pass_context
+def watch(context: click.Context, project: str, film_id: str) -> None:
+    """Follow a film until its run is over or waits for somebody."""
+    ours = session(context)
+    _end(ours, ours.run(lambda client: client.films.get(project, film_id)), watched=True)
 
 
 @click.command()
@@ -78,16 +95,19 @@ def start(
 @film_option
 @click.option("--max-credits", type=click.FloatRange(min=0), help="A new sum for all of the run. Default: as it is.")
 @yes_option
+@watch_option
 @global_options()
 @click.pass_context
-def approve(context: click.Context, project: str, film_id: str, max_credits: float | None, yes: bool) -> None:
+def approve(
+    context: click.Context, project: str, film_id: str, max_credits: float | None, yes: bool, watched: bool
+) -> None:
     """Have a film go on that waits at a gate, or that asks about what failed."""
     ours = session(context)
     status = ours.run(lambda client: client.films.get(project, film_id)).status
     sum_of_all = status.max_credits if max_credits is None else max_credits
     spent = number(status.spent_credits)
     _confirm(yes, f"{project}/{film_id} has spent {spent} credits. Spend up to {number(sum_of_all)} in all?")
-    _write(ours, ours.run(lambda client: client.films.approve(status, max_credits=sum_of_all)))
+    _end(ours, ours.run(lambda client: client.films.approve(status, max_credits=sum_of_all)), watched=watched)
 
 
 @click.command()
@@ -100,6 +120,19 @@ def cancel(context: click.Context, project: str, film_id: str) -> None:
     ours = session(context)
     status = ours.run(lambda client: client.films.get(project, film_id)).status
     _write(ours, ours.run(lambda client: client.films.cancel(project, film_id, status.run)))
+
+
+def _end(ours: Session, film: Film, *, watched: bool) -> None:
+    """Writes a film, after its run has come to an end or waits if it is watched; exits by what it came to."""
+    if not watched:
+        _write(ours, film)
+        return
+    status = film.status
+    seen = ours.run(lambda client: follow_film(client, ours, status.project_id, status.film_id))
+    if not ours.json:
+        write_status(seen.status)
+    if code := exit_code(ours, seen.status):
+        sys.exit(code)
 
 
 def _confirm(yes: bool, question: str) -> None:

@@ -1,0 +1,38 @@
+"""A server with the sandbox as its provider, and commands against it, as a user would run them. Needs no key."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = ROOT / "evergreen-data"
+EVERGREEN = Path(sys.executable).with_name("evergreen")
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """Yields the address of a server on a free port. Exits if it does not start."""
+    environ = {**os.environ, "EVERGREEN_DATA_DIR": str(DATA), "EVERGREEN_LOG_LEVEL": "WARNING"}
+    command = [str(EVERGREEN), "serve", "--sandbox", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            line = server.stdout.readline()
+            found = re.search(r"serves on (\S+?),", line)
+            if found is None:
+                raise SystemExit("the server did not start")
+            print(line, end="", flush=True)
+            yield found[1]
+        finally:
+            server.terminate()
+
+
+def evergreen(endpoint: str, *words: str, seconds: float = 80) -> "subprocess.CompletedProcess[str]":
+    """Runs one command; its stderr goes to the screen, its stdout is captured."""
+    print("$ evergreen", *words, flush=True)
+    command = [str(EVERGREEN), "--endpoint", endpoint, *words]
+    return subprocess.run(command, check=False, timeout=seconds, cwd=ROOT, stdout=subprocess.PIPE, text=True)
