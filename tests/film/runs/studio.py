@@ -121,7 +121,7 @@ class Studio:
             created_at=self.clock.at,
             updated_at=self.clock.at,
         )
-        request = FilmRequest(request_id=f"plan {revision}", digest="")
+        request = FilmRequest(request_id=f"leg {len(self.legs)} of plan {revision}", digest="")
         await self.context.runs.start(run, quote=whole, request=request)
         return await self.claim()
 

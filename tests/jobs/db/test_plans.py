@@ -52,7 +52,7 @@ from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.scenes.deletion import under_way
 from tests.film.planned import plan_of, planned_of
 from tests.film.runs.studio import write_film
-from tests.film.stores import film_store_of
+from tests.film.stores import film_events, film_store_of
 from tests.history import START, job_id_of, write_history
 from tests.jobs.feed.films import GivenFilms
 from tests.jobs.tools import request_at, store_of
@@ -162,7 +162,12 @@ class Case:
 
     async def looked(self) -> None:
         runs = RunStore(
-            database=self.database, jobs=self.store, clock=lambda: NOW, enqueue=lambda *_: None, replica_id="local"
+            database=self.database,
+            jobs=self.store,
+            events=film_events(),
+            clock=lambda: NOW,
+            enqueue=lambda *_: None,
+            replica_id="local",
         )
         run = FilmRun(
             project_id="film-1",

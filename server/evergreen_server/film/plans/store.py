@@ -147,7 +147,7 @@ class FilmStore:
         def read(db: sa.Connection) -> Sequence[Film]:
             found = [row for part in parts for row in db.execute(part).mappings()]
             page = sorted(found, key=lambda row: row["film_id"])[:limit]
-            runs = newest_runs(db, project_id, [row["film_id"] for row in page])
+            runs = newest_runs(db, project_id, {row["film_id"]: row["run"] for row in page})
             return [film_of(row, runs.get(row["film_id"])) for row in page]
 
         return await self._database.read_in_turn(read, owner=project_id)

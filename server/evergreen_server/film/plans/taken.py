@@ -1,4 +1,4 @@
-"""Which scenes a film may have: none of another film, and none that had jobs before it."""
+"""Which scenes a film may have: none of another film, and none that had jobs of others before it."""
 
 import re
 from typing import Final
@@ -37,8 +37,10 @@ def refuse_taken(db: sa.Connection, plan: Plan, before: Plan | None, *, project_
     other = db.execute(sa.select(films.c.film_id).where(*ours, films.c.film_id.in_(added)).limit(1)).scalar()
     if other is not None:
         raise SceneTaken(other, "it is the folder of another film")
-    query = sa.select(jobs.c.scene_id).where(jobs.c.project_id == project_id, jobs.c.scene_id.in_(added)).limit(1)
-    if (used := db.execute(query).scalar()) is not None:
+    query = sa.select(jobs.c.scene_id).where(jobs.c.project_id == project_id, jobs.c.scene_id.in_(added))
+    # Those of the same film, which was deleted and is made again, are its own.
+    foreign = sa.or_(jobs.c.film_id.is_(None), jobs.c.film_id != plan.film_id)
+    if (used := db.execute(query.where(foreign).limit(1)).scalar()) is not None:
         raise SceneTaken(used, "it has jobs")
 
 

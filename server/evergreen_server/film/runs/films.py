@@ -62,7 +62,7 @@ def film_in(db: sa.Connection, project_id: str, film_id: str) -> Film:
     row = db.execute(sa.select(films).where(*of_film(films, project_id, film_id))).mappings().one_or_none()
     if row is None:
         raise FilmNotFound(project_id, film_id)
-    return film_of(row, newest_runs(db, project_id, [film_id]).get(film_id))
+    return film_of(row, newest_runs(db, project_id, {film_id: row["run"]}).get(film_id))
 
 
 def film_of(row: sa.RowMapping, run: FilmRun | None) -> Film:

@@ -49,7 +49,7 @@ class WatchedFilms:
 
     def _read(self, db: sa.Connection, project_id: str, query: "sa.Select[tuple[object, ...]]") -> Sequence[Entry]:
         rows = db.execute(query).mappings().all()
-        runs = newest_runs(db, project_id, [row["film_id"] for row in rows])
+        runs = newest_runs(db, project_id, {row["film_id"]: row["run"] for row in rows})
         return [self._entry(film_of(row, runs.get(row["film_id"]))) for row in rows]
 
     def _entry(self, film: Film) -> Entry:
