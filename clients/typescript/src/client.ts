@@ -49,10 +49,13 @@ export interface ClientOptions extends Endpoint {
   readonly reconnect?: Partial<Reconnect>;
 }
 
-/** Selects what to watch; at least one of `projectId` and `jobIds` is needed. */
+/** Selects what to watch; at least one of `projectId` and `jobIds` is needed, and `projectId` with `filmIds`. */
 export interface Watched {
   readonly projectId?: string;
   readonly jobIds?: readonly string[];
+  readonly filmIds?: readonly string[];
+  /** Whether to tell of the project's films too; only without `jobIds` and `filmIds`. */
+  readonly includeFilms?: boolean;
   /** The revision of the last processed message. Absent: start with snapshots; 0: from the first event. */
   readonly afterRevision?: number | bigint;
   /** Whether to send snapshots of final jobs too; only without `jobIds` and `afterRevision`. */
@@ -162,20 +165,27 @@ export class Client {
   }
 
   /**
-   * Yields the events and checkpoints of a project, or of some jobs, across lost connections and restarts.
+   * Yields the events and checkpoints of a project, or of some jobs and films, across lost connections and restarts.
    *
-   * Each message is yielded once, in order of revision. With `jobIds`, the watch ends after the final state of all of
-   * them; without, it never ends. To resume later, pass the revision of the last processed message as `afterRevision`.
-   * Leaving the loop, or aborting the signal, cancels no job. Throws CursorLost, WatchInterrupted and other errors of a
-   * call.
+   * Each message is yielded once, in order of revision. With `jobIds` or `filmIds`, the watch ends after the final state
+   * of all of them; without, it never ends. A project's films are told with `includeFilms`. To resume later, pass the
+   * revision of the last processed message as `afterRevision`. Leaving the loop, or aborting the signal, cancels no job.
+   * Throws CursorLost, WatchInterrupted and other errors of a call.
    *
    * If events after the cursor are no longer kept, throws CursorCompacted. With `onGap`, calls it instead and continues
    * with snapshots of the current state.
    */
   watch(watched: Watched, { signal }: Options = {}): AsyncGenerator<WatchProgressResponse, void, undefined> {
-    const { projectId = "", jobIds = [], afterRevision, includeFinished = false, onGap } = watched;
-    const kinds = jobIds.length > 0 ? [] : [...(watched.kinds ?? ALL_KINDS)];
-    const request = create(WatchProgressRequestSchema, { projectId, jobIds: [...jobIds], includeFinished, kinds });
+    const { projectId = "", jobIds = [], filmIds = [], afterRevision, includeFinished = false, onGap } = watched;
+    const kinds = jobIds.length > 0 || filmIds.length > 0 ? [] : [...(watched.kinds ?? ALL_KINDS)];
+    const request = create(WatchProgressRequestSchema, {
+      projectId,
+      jobIds: [...jobIds],
+      filmIds: [...filmIds],
+      includeFilms: watched.includeFilms ?? false,
+      includeFinished,
+      kinds,
+    });
     if (afterRevision !== undefined) request.afterRevision = BigInt(afterRevision);
     return resilientWatch(this.#videos.watchProgress, request, { reconnect: this.#reconnect, signal, onGap });
   }

@@ -38,7 +38,7 @@ export type { AssetName, SceneName, Scenes } from "./scenes.js";
 export type { Moved, TransferOptions } from "./transfers.js";
 export type { Endpoint, TlsOptions, Token } from "./transport.js";
 export { type Film, FilmRedo, OnShotFailure, type PlanFilmResponse, ScriptFormat } from "./gen/evergreen/v1/film_pb.js";
-export { FilmGate, FilmStage, FilmState, type FilmStatus } from "./gen/evergreen/v1/video_pb.js";
+export { type FilmEvent, FilmEventKind, FilmGate, FilmStage, FilmState, type FilmStatus } from "./gen/evergreen/v1/video_pb.js";
 export type { Asset, Folder, Scene } from "./gen/evergreen/v1/scene_pb.js";
 export {
   CostBasis,

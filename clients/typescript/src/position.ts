@@ -38,9 +38,14 @@ export class Position {
     return this.#cursor;
   }
 
-  /** Whether every watched job was received in a final state; always false for a whole project. */
+  /** Whether every watched job was received in a final state, if jobs alone are watched. */
   get complete(): boolean {
-    return this.#request.jobIds.length > 0 && this.#pending.size === 0;
+    return this.#request.jobIds.length > 0 && this.#pending.size === 0 && this.#request.filmIds.length === 0;
+  }
+
+  /** Whether a stream that ends well ends the watch: the service alone knows which run of a film is its last. */
+  get ends(): boolean {
+    return this.#request.filmIds.length > 0 && this.#pending.size === 0;
   }
 
   /** Whether the next stream starts without a cursor. */
@@ -58,6 +63,8 @@ export class Position {
     return create(WatchProgressRequestSchema, {
       projectId: this.#request.projectId,
       jobIds: [...this.#pending],
+      filmIds: this.#request.filmIds,
+      includeFilms: this.#request.includeFilms,
       // A job may have ended in the gap, and its final state is never left out.
       includeFinished: this.#gap || this.#request.includeFinished,
       kinds: this.#request.kinds,
@@ -67,6 +74,7 @@ export class Position {
 
   isNews(message: WatchProgressResponse): boolean {
     const cursor = this.#cursor ?? -1n;
+    if (message.body.case === "filmEvent") return message.revision > cursor;
     if (message.body.case !== "event") return message.revision >= cursor;
     // After a resume, the service sends the final state of a watched job again, even from before the cursor.
     const job = message.body.value.job;

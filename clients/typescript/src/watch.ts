@@ -24,7 +24,7 @@ export interface Keeping {
 }
 
 /**
- * Yields the events and checkpoints of a watch; ends after the final state of all watched jobs.
+ * Yields the events and checkpoints of a watch; ends after the final state of all watched jobs and films.
  *
  * Throws CursorCompacted without `onGap`, other CallErrors if reconnecting cannot help, and WatchInterrupted if
  * reconnecting did not succeed for too long.
@@ -52,6 +52,7 @@ export async function* resilientWatch(
         position.passed(message);
         if (position.complete) return;
       }
+      if (position.ends) return;
       fault = new StreamBroken("the stream ended before every watched job was final");
     } catch (error) {
       if (error instanceof CursorCompacted && onGap !== undefined && !position.gap) {

@@ -10,6 +10,7 @@ import { Client, type ClientOptions } from "@evergreen/video";
 import { FilmService } from "@evergreen/video/v1/film";
 import {
   EventKind,
+  type FilmState,
   type JobState,
   JobSchema,
   VideoService,
@@ -46,6 +47,11 @@ export const UNAVAILABLE = (): ConnectError => new ConnectError("as scripted", C
 export function event(revision: number, jobId: string, state: JobState): WatchProgressResponse {
   const job = create(JobSchema, { jobId, state, revision: BigInt(revision) });
   const body = { case: "event" as const, value: { kind: EventKind.STAGE_CHANGED, job } };
+  return create(WatchProgressResponseSchema, { revision: BigInt(revision), body });
+}
+
+export function filmEvent(revision: number, filmId: string, state: FilmState): WatchProgressResponse {
+  const body = { case: "filmEvent" as const, value: { film: { filmId, state } } };
   return create(WatchProgressResponseSchema, { revision: BigInt(revision), body });
 }
 

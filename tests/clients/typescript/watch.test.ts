@@ -4,11 +4,11 @@ import { test, type TestContext } from "node:test";
 
 import { Code } from "@connectrpc/connect";
 import * as evergreen from "@evergreen/video";
-import { JobState } from "@evergreen/video";
+import { FilmState, JobState } from "@evergreen/video";
 import type { WatchProgressRequest, WatchProgressResponse } from "@evergreen/video/v1/video";
 
 import { refusal } from "./refusals.js";
-import { checkpoint, event, left, QUICK, scripted, UNAVAILABLE } from "./scripted.js";
+import { checkpoint, event, filmEvent, left, QUICK, scripted, UNAVAILABLE } from "./scripted.js";
 
 type Step = WatchProgressResponse | Error | "hold";
 
@@ -108,6 +108,19 @@ test("a gap is told to who asks for it, and the watch goes on with what is now",
 
   assert.deepEqual([seen, gaps], [[8, 9], ["CURSOR_COMPACTED"]]);
   assert.deepEqual(asked.map((each) => each.afterRevision), [3n, undefined, 8n]);
+});
+
+test("a watch of a film ends when the service ends it, and not with an earlier run", async (t) => {
+  const { RUNNING: runs, SUCCEEDED: done } = FilmState;
+  const { client, asked } = await service(t, [
+    [filmEvent(4, "a", runs), filmEvent(5, "a", done), filmEvent(6, "a", runs), UNAVAILABLE()],
+    [filmEvent(6, "a", runs), filmEvent(7, "a", done)],
+  ]);
+
+  const seen = await revisions(client.watch({ projectId: "p", filmIds: ["a"], afterRevision: 0 }));
+
+  assert.deepEqual(seen, [4, 5, 6, 7]);
+  assert.deepEqual(asked.map((each) => [each.filmIds, each.afterRevision]), [[["a"], 0n], [["a"], 6n]]);
 });
 
 test("leaving the loop, or aborting, ends the stream", async (t) => {

@@ -22,6 +22,7 @@ from evergreen_server.film.runs.queries import expired, last_run, left_by
 from evergreen_server.film.runs.rows import run_row
 from evergreen_server.film.runs.run import FilmRun, RunState, Terms
 from evergreen_server.film.runs.store import RunStore
+from evergreen_server.film.runs.watching import WatchedFilms
 from evergreen_server.jobs import commands
 from evergreen_server.jobs.admission import slots
 from evergreen_server.jobs.admission.durations import Durations
@@ -32,6 +33,7 @@ from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_exports, film_plans, film_requests, films
 from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import film_runs
+from evergreen_server.jobs.feed.films import subject_of
 from evergreen_server.jobs.feed.history import new_events
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.feed.window import Entry
@@ -49,6 +51,7 @@ from evergreen_server.jobs.store.percentages import Progress
 from evergreen_server.jobs.store.projects import miscounted
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.metrics import NullMetrics
+from evergreen_server.rpc.messages.events import EventWire
 from evergreen_server.scenes.deletion import under_way
 from tests.film.planned import plan_of, planned_of
 from tests.film.runs.studio import write_film
@@ -208,6 +211,15 @@ class Case:
         stored = await self.films.record("film-1", planned, document, before=stored)
         await self.films.delete(stored.film)
 
+    async def shown(self, *film_ids: str, include_finished: bool = False) -> None:
+        """As many of the films as a watch reads at once."""
+        films_of = WatchedFilms(wire=EventWire(), clock=lambda: NOW)
+        work = partial(films_of.named, project_id="film-1", subjects=[*map(subject_of, film_ids)])
+        if not film_ids:
+            asked = {"after": FILMS // 2, "upto": FILMS, "include_finished": include_finished, "limit": 100}
+            work = partial(films_of.page, project_id="film-1", **asked)
+        assert len(await self.database.read(work)) == (len(film_ids) or 100)
+
     async def listed(self, *states: FilmState) -> None:
         found = await self.films.page("film-1", states=states, after=f"film-{FILMS // 2:05}", limit=200)
         assert len(found) == 200
@@ -264,6 +276,9 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     ),
     "ListFilms": lambda case: case.listed(),
     "ListFilms of a state": lambda case: case.listed(FilmState.PLANNED),
+    "a watch's films by name": lambda case: case.shown("film-00017", "film-00018"),
+    "a watch's films": lambda case: case.shown(),
+    "a watch's films with those that are over": lambda case: case.shown(include_finished=True),
     "a watch of a project": lambda case: case.watched(),
     "a watch of all that it ever had": lambda case: case.watched(include_finished=True),
     "a watch of jobs": lambda case: case.watched(frozenset({job_id_of(1), job_id_of(11)})),
@@ -328,7 +343,14 @@ def write_films(db: sa.Connection) -> None:
     ]
     state = {"title": "", "state": FilmState.PLANNED.value, "updated_at": at}
     made = {"plan": document, "changes": {}, "warnings": []}
-    db.execute(films.insert(), [{**key, **state, "scene_prefix": f"part-{key['film_id']}"} for key in keys])
+    rows = [
+        {**key, **state, "scene_prefix": f"part-{key['film_id']}", "revision": number % FILMS + 1}
+        for number, key in enumerate(keys)
+    ]
+    # Most of them are over, and none of these is looked at for those that are not.
+    for row in rows[::2]:
+        row["state"] = FilmState.SUCCEEDED.value
+    db.execute(films.insert(), rows)
     db.execute(film_plans.insert(), [{**key, **made, "request_id": key["film_id"]} for key in keys])
     db.execute(film_requests.insert(), [{**key, "request_id": key["film_id"], "digest": "d"} for key in keys])
 

@@ -3282,7 +3282,9 @@ class FilmStatus(_message.Message):
 
     @_builtins.property
     def error(self) -> Global___JobError:
-        """Why the run failed, or asks: `FILM_EXPIRED`, `SHOT_FAILED`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`."""
+        """Why the run failed, or asks: `FILM_EXPIRED`, `SHOT_FAILED`, `FILM_CREDITS_EXCEEDED`, `PROJECT_CREDITS_EXCEEDED`, or
+        for a cut that cannot be rendered `RENDER_FAILED`, `CLIP_UNSUPPORTED` or `ASSET_NOT_FOUND`.
+        """
 
     @_builtins.property
     def end_time(self) -> _timestamp_pb2.Timestamp:

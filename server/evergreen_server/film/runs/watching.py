@@ -10,7 +10,7 @@ from evergreen_server.film.errors import FilmNotFound
 from evergreen_server.film.runs.events import FilmEventKind, FilmWire
 from evergreen_server.film.runs.films import Film, FilmState, film_of
 from evergreen_server.film.runs.queries import newest_runs
-from evergreen_server.jobs.db.film_schema import films
+from evergreen_server.jobs.db.film_schema import NOT_OVER, films
 from evergreen_server.jobs.feed.films import FILM, id_of, subject_of
 from evergreen_server.jobs.feed.window import Entry
 
@@ -44,7 +44,7 @@ class WatchedFilms:
         query = sa.select(films).where(films.c.project_id == project_id)
         query = query.where(films.c.revision > after, films.c.revision <= upto)
         if not include_finished:
-            query = query.where(films.c.state.not_in([state.value for state in ENDED]))
+            query = query.where(NOT_OVER)
         return self._read(db, project_id, query.order_by(films.c.revision).limit(limit))
 
     def _read(self, db: sa.Connection, project_id: str, query: "sa.Select[tuple[object, ...]]") -> Sequence[Entry]:

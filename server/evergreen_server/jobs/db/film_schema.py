@@ -27,6 +27,11 @@ films = sa.Table(
 )
 
 
+NOT_OVER = films.c.state.not_in([sa.literal_column(f"'{state}'") for state in ("CANCELLED", "FAILED", "SUCCEEDED")])
+"""Films without a run, or with one that is on. Spelled as in the index, which is found by that alone."""
+sa.Index("films_not_over", films.c.project_id, films.c.revision, sqlite_where=NOT_OVER, postgresql_where=NOT_OVER)
+
+
 film_plans = sa.Table(
     "film_plans",
     metadata,

@@ -2862,7 +2862,8 @@ export type FilmStatus = Message<"evergreen.v1.FilmStatus"> & {
   exports: Output[];
 
   /**
-   * Why the run failed, or asks: `FILM_EXPIRED`, `SHOT_FAILED`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`.
+   * Why the run failed, or asks: `FILM_EXPIRED`, `SHOT_FAILED`, `FILM_CREDITS_EXCEEDED`, `PROJECT_CREDITS_EXCEEDED`, or
+   * for a cut that cannot be rendered `RENDER_FAILED`, `CLIP_UNSUPPORTED` or `ASSET_NOT_FOUND`.
    *
    * @generated from field: evergreen.v1.JobError error = 22;
    */
