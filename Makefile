@@ -141,8 +141,8 @@ coverage-sample: setup ## Report what the tests of jobs and storage reach of the
 mutants: setup ## Remove guards in a copy, one by one, and report those that no test misses; ARGS=balance selects
 	$(PY) -m tests.mutants $(ARGS)
 
-e2e: setup ## Run only the tests with real processes
-	$(PY) -m pytest tests/e2e $(ARGS)
+e2e: setup ## Run only the tests with real processes, with every moment of the kills of films on both databases
+	$(PY) -m pytest tests/e2e --every-moment $(ARGS)
 
 # An S3 server that is no emulator. Two tests are not for it: one sends a session token that nobody issued, the other
 # takes out of requests, on their way, conditions that are part of what is signed.

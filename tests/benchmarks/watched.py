@@ -41,6 +41,7 @@ class Nothing:
     """Stands for what the calls measured here never ask; any other call fails loudly."""
 
     CreateScene = GetScene = ListScenes = DeleteScene = UploadAsset = DownloadAsset = DeleteAsset = GetAssetUrl = None
+    PlanFilm = EditFilm = GetFilm = ListFilms = StartFilm = ApproveFilm = CancelFilm = DeleteFilm = None
 
 
 def now() -> datetime:
@@ -120,6 +121,7 @@ async def main(jobs: int) -> None:
                 listen="127.0.0.1:0",
                 video=video,
                 scene=Nothing(),
+                film=Nothing(),
                 access=Access(None),
                 certificates=None,
                 drain=hub.drain,

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from evergreen.v1 import film_pb2, video_pb2
+from tests.e2e.conftest import SomeMoments
 from tests.e2e.holds import PROGRAM, Holds
 from tests.postgres import Postgres
 from tests.rpc.films import SHORT, approved, film_until, outputs_of, planned, start_request
@@ -59,7 +60,12 @@ async def check(api: Api, sandbox: Control, project: str, film: film_pb2.Film) -
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 async def test_a_server_killed_anywhere_in_a_film_leaves_it_to_the_next(
-    tmp_path: Path, sandbox: Control, holds: Holds, request: pytest.FixtureRequest, database: str
+    tmp_path: Path,
+    sandbox: Control,
+    holds: Holds,
+    request: pytest.FixtureRequest,
+    database: str,
+    moments: SomeMoments[str],
 ) -> None:
     data, changes = tmp_path / "data", {"HELD": str(tmp_path / "held")}
     if database == "postgresql":
@@ -67,7 +73,7 @@ async def test_a_server_killed_anywhere_in_a_film_leaves_it_to_the_next(
         changes |= {"EVERGREEN_DATABASE_URL": postgres.create(), "EVERGREEN_STORAGE_URL": data.as_uri()}
     async with ServerProcess(data, sandbox.url, changes, program=PROGRAM) as server:
         api = await server.start()
-        for moment in MOMENTS:
+        for moment in moments(MOMENTS, database):
             project = moment.replace(" ", "-")
             film = (await planned(api, project_id=project, script=SHORT)).film
             start = start_request(project, max_credits=film.quote.credits, gates=[video_pb2.FILM_GATE_STORYBOARD])

@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from evergreen.v1 import film_pb2, scene_pb2
+from tests.e2e.conftest import SomeMoments
 from tests.e2e.holds import PROGRAM, Holds
 from tests.postgres import Postgres
 from tests.rpc.films import LAMP, edited, film_of, films_of, plan_request, planned
@@ -23,6 +24,8 @@ MOMENTS = {
 """Where the server dies. Beside each, whether the script is there by then, and whether the plan is."""
 
 
+EDITS = {"plan whole": False, "plan committed": True}
+"""Beside each, whether the edit is made by then."""
 ENDS = ("unmark whole", "unmark committed", "end whole", "end committed")
 """The first folder is gone, and its mark is not yet; it is; the film's rows are still there; they are not."""
 
@@ -48,12 +51,18 @@ async def _plan(api: Api, plan: film_pb2.PlanFilmRequest) -> film_pb2.PlanFilmRe
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 async def test_a_server_killed_between_any_two_steps_of_a_plan_makes_it_once(
-    tmp_path: Path, sandbox: Control, holds: Holds, request: pytest.FixtureRequest, database: str
+    tmp_path: Path,
+    sandbox: Control,
+    holds: Holds,
+    request: pytest.FixtureRequest,
+    database: str,
+    moments: SomeMoments[str],
 ) -> None:
     data, changes = tmp_path / "data", _changes(tmp_path, request, database)
     async with ServerProcess(data, sandbox.url, changes, program=PROGRAM) as server:
         api = await server.start()
-        for moment, (written, recorded) in MOMENTS.items():
+        for moment in moments(MOMENTS, database):
+            written, recorded = MOMENTS[moment]
             project = moment.replace(" ", "-").replace(".", "")
             plan = plan_request(project_id=project, script=LAMP)
             holds.at(moment)
@@ -78,13 +87,19 @@ async def test_a_server_killed_between_any_two_steps_of_a_plan_makes_it_once(
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 async def test_a_server_killed_in_an_edit_has_made_all_of_it_or_nothing(
-    tmp_path: Path, sandbox: Control, holds: Holds, request: pytest.FixtureRequest, database: str
+    tmp_path: Path,
+    sandbox: Control,
+    holds: Holds,
+    request: pytest.FixtureRequest,
+    database: str,
+    moments: SomeMoments[str],
 ) -> None:
     edits = [film_pb2.FilmEdit(delete_scene_id="scene-1"), film_pb2.FilmEdit(move_scene={"scene_id": "scene-5"})]
     changes = _changes(tmp_path, request, database)
     async with ServerProcess(tmp_path / "data", sandbox.url, changes, program=PROGRAM) as server:
         api = await server.start()
-        for moment, done in (("plan whole", False), ("plan committed", True)):
+        for moment in moments(EDITS, database):
+            done = EDITS[moment]
             project = moment.replace(" ", "-")
             await planned(api, project_id=project, script=LAMP)
             holds.at(moment)
@@ -110,12 +125,17 @@ async def test_a_server_killed_in_an_edit_has_made_all_of_it_or_nothing(
 
 @pytest.mark.parametrize("database", ["sqlite", "postgresql"])
 async def test_a_deletion_of_a_film_that_is_killed_is_finished_by_the_next_call(
-    tmp_path: Path, sandbox: Control, holds: Holds, request: pytest.FixtureRequest, database: str
+    tmp_path: Path,
+    sandbox: Control,
+    holds: Holds,
+    request: pytest.FixtureRequest,
+    database: str,
+    moments: SomeMoments[str],
 ) -> None:
     changes = _changes(tmp_path, request, database)
     async with ServerProcess(tmp_path / "data", sandbox.url, changes, program=PROGRAM) as server:
         api = await server.start()
-        for moment in ENDS:
+        for moment in moments(ENDS, database):
             project = moment.replace(" ", "-")
             folder = tmp_path / "data" / "projects" / project
             await planned(api, project_id=project, script=LAMP)

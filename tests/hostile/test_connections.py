@@ -10,7 +10,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from evergreen.v1 import scene_pb2, video_pb2, video_pb2_grpc
+from evergreen.v1 import film_pb2, scene_pb2, video_pb2, video_pb2_grpc
 from evergreen_server.rpc.access.policy import Access, Caller, Right
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import KEPT_FILES, Connections, connections_of, raise_file_limit
@@ -42,7 +42,7 @@ class Service:
             await context.call.write(bytes(1000))  # type: ignore[attr-defined]
 
 
-for described in (video_pb2.DESCRIPTOR, scene_pb2.DESCRIPTOR):
+for described in (video_pb2.DESCRIPTOR, scene_pb2.DESCRIPTOR, film_pb2.DESCRIPTOR):
     for service in described.services_by_name.values():
         for method in service.methods:
             if not hasattr(Service, method.name):
@@ -67,6 +67,7 @@ async def bare_server(
         listen="127.0.0.1:0",
         video=Service(),
         scene=Service(),
+        film=Service(),
         access=access,
         certificates=None,
         drain=lambda: None,

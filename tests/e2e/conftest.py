@@ -1,0 +1,24 @@
+"""What the tests with real processes share."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+SomeMoments = Callable[[Iterable[T], str], Sequence[T]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--every-moment", action="store_true", help="kill at every moment on PostgreSQL too, not at some")
+
+
+@pytest.fixture
+def moments(request: pytest.FixtureRequest) -> "SomeMoments[T]":
+    """Which of the moments at which a server may die are tried: all on SQLite, on PostgreSQL each third.
+
+    What is done between two moments is the same on both; `make e2e` tries all on both.
+    """
+    every = request.config.getoption("--every-moment", default=False)
+    return lambda named, database: [*named] if every or database == "sqlite" else [*named][1::3]
