@@ -43,14 +43,16 @@ def script_of(project: str) -> str:
 
 
 async def watched(
-    api: Api, project: str, *, events: int | None = None, **fields: object
+    api: Api, project: str, *, events: int | None = None, opened: asyncio.Event | None = None, **fields: object
 ) -> list[video_pb2.WatchProgressResponse]:
-    """What a watch is sent: to its end, or up to so many events."""
+    """What a watch is sent: to its end, or up to so many events. `opened` is set by its first message."""
     request = video_pb2.WatchProgressRequest(project_id=project, **fields)
     call, got = api.video.WatchProgress(request), list[video_pb2.WatchProgressResponse]()
     async with asyncio.timeout(WAIT_SECONDS):
         async for message in call:
             got.append(message)
+            if opened is not None:
+                opened.set()
             if events is not None and sum(one.HasField("film_event") for one in got) == events:
                 break
     call.cancel()
@@ -64,7 +66,9 @@ def kinds_of(messages: list[video_pb2.WatchProgressResponse]) -> list[str]:
 
 async def test_a_run_is_watched_from_its_start_to_its_end(api: Api, project: str) -> None:
     await planned(api, project_id=project, script=script_of(project))
-    watching = asyncio.create_task(watched(api, project, film_ids=["movie"]))
+    opened = asyncio.Event()
+    watching = asyncio.create_task(watched(api, project, opened=opened, film_ids=["movie"]))
+    await opened.wait()
     status = await started(api, project, gates=[STORYBOARD])
     waiting = await film_until(api, project, video_pb2.FILM_STATE_AWAITING_APPROVAL)
     await approved(api, waiting.status)
