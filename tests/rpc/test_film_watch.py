@@ -161,6 +161,21 @@ async def test_every_fault_of_a_watch_of_films_is_named(api: Api, project: str) 
     assert (error.code(), reason_of(error)) == (grpc.StatusCode.NOT_FOUND, "FILM_NOT_FOUND")
 
 
+async def test_a_watch_of_a_film_that_is_deleted_ends(api: Api, project: str) -> None:
+    await planned(api, project_id=project, script=script_of(project))
+    opened = asyncio.Event()
+    watching = asyncio.create_task(watched(api, project, opened=opened, film_ids=["movie"]))
+    await opened.wait()
+    await api.film.DeleteFilm(film_pb2.DeleteFilmRequest(project_id=project, film_id="movie"))
+    messages = await watching
+    late = video_pb2.WatchProgressRequest(project_id=project, film_ids=["movie"], after_revision=messages[0].revision)
+    error = await refusal(api.video.WatchProgress(late).read())
+
+    assert kinds_of(messages) == ["SNAPSHOT", "DELETED"]
+    assert messages[-1].film_event.film.film_id == "movie"
+    assert (error.code(), reason_of(error)) == (grpc.StatusCode.NOT_FOUND, "FILM_NOT_FOUND")
+
+
 async def test_a_watch_that_is_left_leaves_its_film_alone(api: Api, project: str) -> None:
     await planned(api, project_id=project, script=script_of(project))
     await started(api, project)

@@ -36,6 +36,7 @@ from evergreen_server.jobs.db.schema import film_runs
 from evergreen_server.jobs.feed.films import subject_of
 from evergreen_server.jobs.feed.history import new_events
 from evergreen_server.jobs.feed.hub import WatchHub
+from evergreen_server.jobs.feed.snapshots import Page
 from evergreen_server.jobs.feed.window import Entry
 from evergreen_server.jobs.maintenance.janitor import beyond_clock
 from evergreen_server.jobs.maintenance.retention import Retention
@@ -216,8 +217,8 @@ class Case:
         films_of = WatchedFilms(wire=EventWire(), clock=lambda: NOW)
         work = partial(films_of.named, project_id="film-1", subjects=[*map(subject_of, film_ids)])
         if not film_ids:
-            asked = {"after": FILMS // 2, "upto": FILMS, "include_finished": include_finished, "limit": 100}
-            work = partial(films_of.page, project_id="film-1", **asked)
+            page = Page(project_id="film-1", after=FILMS // 2, upto=FILMS, include_finished=include_finished)
+            work = partial(films_of.page, page=page)
         assert len(await self.database.read(work)) == (len(film_ids) or 100)
 
     async def listed(self, *states: FilmState) -> None:

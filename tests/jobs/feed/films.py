@@ -4,7 +4,8 @@ from collections.abc import Collection, Sequence
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.feed.window import Entry
+from evergreen_server.jobs.feed.snapshots import Page
+from evergreen_server.jobs.feed.window import AT_ONCE, Entry
 from evergreen_server.jobs.model.errors import JobNotFound
 
 
@@ -20,10 +21,7 @@ class GivenFilms:
             raise JobNotFound(f"{project_id}: {', '.join(sorted(missing))}")
         return found
 
-    def page(
-        self, _db: sa.Connection, *, project_id: str, after: int, upto: int, include_finished: bool, limit: int
-    ) -> Sequence[Entry]:
-        assert project_id
-        found = [entry for entry in self.entries if after < entry.revision <= upto]
-        found = [entry for entry in found if include_finished or not entry.final]
-        return sorted(found, key=lambda entry: entry.revision)[:limit]
+    def page(self, _db: sa.Connection, page: Page) -> Sequence[Entry]:
+        found = [entry for entry in self.entries if page.after < entry.revision <= page.upto]
+        found = [entry for entry in found if page.include_finished or not entry.final]
+        return sorted(found, key=lambda entry: entry.revision)[:AT_ONCE]

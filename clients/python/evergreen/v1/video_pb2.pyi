@@ -638,7 +638,7 @@ class _FilmEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmEve
     FILM_EVENT_KIND_PROGRESS: _FilmEventKind.ValueType  # 4
     """`progress` or a count changed. The only kind that may be skipped."""
     FILM_EVENT_KIND_OUTPUT_READY: _FilmEventKind.ValueType  # 5
-    """A picture, a speech or a clip was made."""
+    """Pictures, speech or clips were made. Also seen by the counts of `STAGE_CHANGED`, if the stage changed with them."""
     FILM_EVENT_KIND_STAGE_CHANGED: _FilmEventKind.ValueType  # 6
     """`stage` changed."""
     FILM_EVENT_KIND_WARNING: _FilmEventKind.ValueType  # 7
@@ -659,6 +659,8 @@ class _FilmEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmEve
     """The run is over: see `error`."""
     FILM_EVENT_KIND_CANCELLED: _FilmEventKind.ValueType  # 15
     """The run is over: cancelled as requested."""
+    FILM_EVENT_KIND_DELETED: _FilmEventKind.ValueType  # 16
+    """The film was deleted, and is shown as it was. A watch of it ends."""
 
 class FilmEventKind(_FilmEventKind, metaclass=_FilmEventKindEnumTypeWrapper):
     """What happened to a film."""
@@ -674,7 +676,7 @@ FILM_EVENT_KIND_STARTED: FilmEventKind.ValueType  # 3
 FILM_EVENT_KIND_PROGRESS: FilmEventKind.ValueType  # 4
 """`progress` or a count changed. The only kind that may be skipped."""
 FILM_EVENT_KIND_OUTPUT_READY: FilmEventKind.ValueType  # 5
-"""A picture, a speech or a clip was made."""
+"""Pictures, speech or clips were made. Also seen by the counts of `STAGE_CHANGED`, if the stage changed with them."""
 FILM_EVENT_KIND_STAGE_CHANGED: FilmEventKind.ValueType  # 6
 """`stage` changed."""
 FILM_EVENT_KIND_WARNING: FilmEventKind.ValueType  # 7
@@ -695,6 +697,8 @@ FILM_EVENT_KIND_FAILED: FilmEventKind.ValueType  # 14
 """The run is over: see `error`."""
 FILM_EVENT_KIND_CANCELLED: FilmEventKind.ValueType  # 15
 """The run is over: cancelled as requested."""
+FILM_EVENT_KIND_DELETED: FilmEventKind.ValueType  # 16
+"""The film was deleted, and is shown as it was. A watch of it ends."""
 Global___FilmEventKind: _TypeAlias = FilmEventKind  # noqa: Y015
 
 @_typing.final
@@ -3270,7 +3274,7 @@ class FilmStatus(_message.Message):
 
     @_builtins.property
     def troubles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ShotTrouble]:
-        """What somebody must decide about, in `NEEDS_ATTENTION`; the first 20. A job in `NEEDS_ATTENTION` is
+        """What somebody must decide about, in `NEEDS_ATTENTION`; the first 20, none in lists. A job in `NEEDS_ATTENTION` is
         resolved by `ResolveSubmission`; all else by edits, `ApproveFilm` or `CancelFilm`.
         """
 

@@ -157,17 +157,20 @@ class FilmStore:
 
         Raises FilmNotFound, FilmBusy, PlanChanged if it has a newer plan.
         """
+        now = self._clock()
 
-        def work(db: sa.Connection) -> None:
-            lock_project(db, film.project_id, self._clock())
+        def work(db: sa.Connection) -> tuple[None, list[Change]]:
+            lock_project(db, film.project_id, now)
             present = film_in(db, film.project_id, film.film_id)
             present.check_over()
             if present.plan_revision != film.plan_revision:
                 raise PlanChanged(film.film_id, expected=film.plan_revision, present=present.plan_revision)
+            self._events.record(db, film.project_id, film.film_id, FilmEventKind.DELETED, now)
             for table in (film_exports, film_outputs, film_runs, film_plans, films):
                 db.execute(table.delete().where(*_of(table, film.project_id, film.film_id)))
+            return None, [Change(project_id=film.project_id, job_id=subject_of(film.film_id))]
 
-        await self._database.write(work, project_id=film.project_id)
+        await self._jobs.write(work, project_id=film.project_id)
 
 
 def _next(db: sa.Connection, project_id: str, film_id: str, before: StoredPlan | None) -> int:

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import sqlalchemy as sa
 
-from evergreen_server.film.runs.films import Film, film_in
+from evergreen_server.film.runs.films import Film, FilmState, film_in
 from evergreen_server.film.runs.queries import of_film
 from evergreen_server.film.runs.run import WAITS_FOR_PEOPLE, FilmRun, RunState
 from evergreen_server.jobs.db import queries
@@ -37,6 +37,7 @@ class FilmEventKind(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
+    DELETED = "DELETED"
 
 
 _OF_STATE: Final[Mapping[RunState, FilmEventKind]] = {
@@ -68,7 +69,8 @@ class FilmEvents:
             "job_id": subject_of(film_id),
             "kind": kind.value,
             "job_kind": FILM,
-            "state": film.state.value,
+            # After a film's deletion nothing follows, also of one that had no run: a watch of it ends.
+            "state": (FilmState.CANCELLED if kind is FilmEventKind.DELETED else film.state).value,
             "event": self._wire.film_event(kind, film, revision, now),
             "created_at": to_micros(now),
         }

@@ -2,21 +2,19 @@
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
-from typing import Final
 
 import sqlalchemy as sa
 
 from evergreen_server.film.errors import FilmNotFound
 from evergreen_server.film.runs.events import FilmEventKind, FilmWire
-from evergreen_server.film.runs.films import Film, FilmState, film_of
+from evergreen_server.film.runs.films import Film, film_of
 from evergreen_server.film.runs.queries import newest_runs
 from evergreen_server.jobs.db.film_schema import NOT_OVER, films
 from evergreen_server.jobs.feed.films import FILM, id_of, subject_of
-from evergreen_server.jobs.feed.window import Entry
+from evergreen_server.jobs.feed.snapshots import Page
+from evergreen_server.jobs.feed.window import AT_ONCE, Entry
 
 __all__ = ["WatchedFilms"]
-
-ENDED: Final = frozenset({FilmState.SUCCEEDED, FilmState.FAILED, FilmState.CANCELLED})
 
 
 class WatchedFilms:
@@ -37,15 +35,13 @@ class WatchedFilms:
                 raise FilmNotFound(project_id, film_id)
         return found
 
-    def page(
-        self, db: sa.Connection, *, project_id: str, after: int, upto: int, include_finished: bool, limit: int
-    ) -> Sequence[Entry]:
-        """Returns the project's films of revisions above `after` up to `upto`, by revision."""
-        query = sa.select(films).where(films.c.project_id == project_id)
-        query = query.where(films.c.revision > after, films.c.revision <= upto)
-        if not include_finished:
+    def page(self, db: sa.Connection, page: Page) -> Sequence[Entry]:
+        """Returns a page of the project's films."""
+        query = sa.select(films).where(films.c.project_id == page.project_id)
+        query = query.where(films.c.revision > page.after, films.c.revision <= page.upto)
+        if not page.include_finished:
             query = query.where(NOT_OVER)
-        return self._read(db, project_id, query.order_by(films.c.revision).limit(limit))
+        return self._read(db, page.project_id, query.order_by(films.c.revision).limit(AT_ONCE))
 
     def _read(self, db: sa.Connection, project_id: str, query: "sa.Select[tuple[object, ...]]") -> Sequence[Entry]:
         rows = db.execute(query).mappings().all()
@@ -54,4 +50,5 @@ class WatchedFilms:
 
     def _entry(self, film: Film) -> Entry:
         data = self._wire.film_event(FilmEventKind.SNAPSHOT, film, film.revision, self._clock())
-        return Entry(film.revision, subject_of(film.film_id), False, film.state in ENDED, FILM, data)
+        over = film.run is not None and film.run.ended
+        return Entry(film.revision, subject_of(film.film_id), False, over, FILM, data)

@@ -17,10 +17,10 @@ from itertools import chain, islice
 from typing import Protocol
 
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database
-from evergreen_server.jobs.feed.films import FILM, FilmRows, FilmSnapshots
+from evergreen_server.jobs.feed.films import FILM, FilmRows, films_named
 from evergreen_server.jobs.feed.history import most_of_each, new_events, old_events
 from evergreen_server.jobs.feed.opening import Openings
-from evergreen_server.jobs.feed.snapshots import Snapshots
+from evergreen_server.jobs.feed.snapshots import Snapshots, read_jobs
 from evergreen_server.jobs.feed.starts import WatchStarts
 from evergreen_server.jobs.feed.window import AT_ONCE, Entry, ProjectWindow, Watcher, select_for
 from evergreen_server.jobs.model.change import Change
@@ -91,9 +91,11 @@ class WatchHub:
         self._checkpoint_seconds = checkpoint_seconds
         self._on_sent = on_sent
         self._starts = WatchStarts(database=database, snapshot=self._snapshot)
-        self._films = FilmSnapshots(database=database, rows=films)
+        self._films = films
         self._openings = Openings(
-            jobs=Snapshots(database=database, snapshot=self._snapshot), films=self._films, on_read=on_events_read
+            jobs=Snapshots(database=database, read=partial(read_jobs, snapshot=self._snapshot)),
+            films=Snapshots(database=database, read=films.page),
+            on_read=on_events_read,
         )
         self._windows: dict[str, ProjectWindow] = {}
         self._dirty: set[str] = set()
@@ -198,7 +200,7 @@ class WatchHub:
         window.join(watcher)
         aging = None if seconds == math.inf else asyncio.get_running_loop().call_later(seconds, watcher.age)
         try:
-            named = await self._films.named(project_id, subjects)
+            named = await films_named(self._database, self._films, project_id, subjects)
             # A film's run may end and be followed by another, which this watch is about.
             since = {entry.job_id: entry.revision for entry in named}
             remaining = set(own)

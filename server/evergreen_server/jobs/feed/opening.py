@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from itertools import chain
 
-from evergreen_server.jobs.feed.films import FilmSnapshots
 from evergreen_server.jobs.feed.snapshots import Snapshots
 from evergreen_server.jobs.feed.starts import WatchStart
 from evergreen_server.jobs.feed.window import Entry
@@ -13,7 +12,7 @@ from evergreen_server.jobs.feed.window import Entry
 class Openings:
     """Reads them. `on_read` is called with those of jobs before they are sent."""
 
-    def __init__(self, *, jobs: Snapshots, films: FilmSnapshots, on_read: Callable[[Sequence[Entry]], None]) -> None:
+    def __init__(self, *, jobs: Snapshots, films: Snapshots, on_read: Callable[[Sequence[Entry]], None]) -> None:
         self._jobs = jobs
         self._films = films
         self._on_read = on_read

@@ -1,4 +1,4 @@
-"""Snapshots of all jobs of a project, a page at a time: shared by all watches that open at the same revision."""
+"""Snapshots of a project, a page at a time: shared by all watches that open at the same revision."""
 
 import asyncio
 from collections import OrderedDict
@@ -16,12 +16,11 @@ from evergreen_server.jobs.model.job import Job
 KEPT = 16
 """Pages kept for later watches, of AT_ONCE jobs each."""
 
-# Without the request, which no event contains, and which is most of a row.
-_COLUMNS = [column for column in jobs.c if column not in {jobs.c.spec, jobs.c.spec_more}]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Page:
+class Page:
+    """Up to AT_ONCE of what a project has, by rising revision, above `after` and up to `upto`."""
+
     project_id: str
     after: int
     upto: int
@@ -29,48 +28,54 @@ class _Page:
 
 
 class Snapshots:
-    """Reads snapshots. What two watches ask for at the same time is read once."""
+    """Reads snapshots of jobs or of films. What two watches ask for at the same time is read once."""
 
-    def __init__(self, *, database: Database, snapshot: Callable[[Job], Entry]) -> None:
+    def __init__(self, *, database: Database, read: Callable[[sa.Connection, Page], Sequence[Entry]]) -> None:
         self._database = database
-        self._snapshot = snapshot
-        self._pages: OrderedDict[_Page, asyncio.Future[Sequence[Entry]]] = OrderedDict()
+        self._read_page = read
+        self._pages: OrderedDict[Page, asyncio.Future[Sequence[Entry]]] = OrderedDict()
 
     async def of(
         self, project_id: str, revision: int, *, include_finished: bool
     ) -> AsyncGenerator[Sequence[Entry], None]:
-        """Yields the project's jobs by rising revision, up to `revision`, that have not ended, or all.
+        """Yields what the project has by rising revision, up to `revision`, and has not ended, or all.
 
-        A job that changes meanwhile may leave this range: then its event is sent instead. For the same reason a page
-        that was read for an earlier watch is as good: whatever changed since is sent to both.
+        What changes meanwhile may leave this range: then its event is sent instead. For the same reason a page that was
+        read for an earlier watch is as good: whatever changed since is sent to both.
         """
         reached = 0
         while True:
-            page = _Page(project_id=project_id, after=reached, upto=revision, include_finished=include_finished)
+            page = Page(project_id=project_id, after=reached, upto=revision, include_finished=include_finished)
             entries = await self._read(page)
             yield entries
             if len(entries) < AT_ONCE:
                 return
             reached = entries[-1].revision
 
-    async def _read(self, page: _Page) -> Sequence[Entry]:
+    async def _read(self, page: Page) -> Sequence[Entry]:
         reading = self._pages.get(page)
         if reading is None or (reading.done() and (reading.cancelled() or reading.exception())):
-            reading = self._database.read_in_turn(lambda db: self._entries(db, page), owner=page.project_id)
+            reading = self._database.read_in_turn(lambda db: self._read_page(db, page), owner=page.project_id)
             self._pages[page] = reading
             if len(self._pages) > KEPT:
                 self._pages.popitem(last=False)
         # The watch that asked first may end while others wait for the same page.
         return await asyncio.shield(reading)
 
-    def _entries(self, db: sa.Connection, page: _Page) -> Sequence[Entry]:
-        query = (
-            sa.select(*_COLUMNS)
-            .where(jobs.c.project_id == page.project_id)
-            .where(jobs.c.revision > page.after, jobs.c.revision <= page.upto)
-            .order_by(jobs.c.revision)
-            .limit(AT_ONCE)
-        )
-        if not page.include_finished:
-            query = query.where(jobs.c.ended_at.is_(None))
-        return [self._snapshot(job_from_row(row)) for row in db.execute(query).mappings()]
+
+# Without the request, which no event contains, and which is most of a row.
+_COLUMNS = [column for column in jobs.c if column not in {jobs.c.spec, jobs.c.spec_more}]
+
+
+def read_jobs(db: sa.Connection, page: Page, *, snapshot: Callable[[Job], Entry]) -> Sequence[Entry]:
+    """Returns a page of the project's jobs."""
+    query = (
+        sa.select(*_COLUMNS)
+        .where(jobs.c.project_id == page.project_id)
+        .where(jobs.c.revision > page.after, jobs.c.revision <= page.upto)
+        .order_by(jobs.c.revision)
+        .limit(AT_ONCE)
+    )
+    if not page.include_finished:
+        query = query.where(jobs.c.ended_at.is_(None))
+    return [snapshot(job_from_row(row)) for row in db.execute(query).mappings()]

@@ -11,19 +11,26 @@ from evergreen_server.film.runs.tally import Tally
 from evergreen_server.rpc.messages.values import credits_of, set_time
 
 MOST_TROUBLES: Final = 20
+MOST_WARNINGS: Final = 100
 _OF_JOBS: Final = 0.9
 """The share that jobs have in a run that goes on to the cut."""
 
 
-def status_message(film: Film) -> video_pb2.FilmStatus:
-    """Returns the status of a film with its newest run."""
+def listed_status(film: Film) -> video_pb2.FilmStatus:
+    """Returns the status of a film with its newest run, without troubles and warnings, for which lists have no room."""
     message = video_pb2.FilmStatus()
-    fill_status(message, film)
+    _fill(message, film)
     return message
 
 
 def fill_status(message: video_pb2.FilmStatus, film: Film) -> None:
-    """Sets all fields of an empty message."""
+    """Sets all fields of an empty message but for the exports."""
+    _fill(message, film)
+    if film.run is not None:
+        _add_told(message, film.run)
+
+
+def _fill(message: video_pb2.FilmStatus, film: Film) -> None:
     message.project_id = film.project_id
     message.film_id = film.film_id
     message.state = video_pb2.FilmState.Value(f"FILM_STATE_{film.state.value}")
@@ -43,15 +50,18 @@ def _add_run(message: video_pb2.FilmStatus, run: FilmRun) -> None:
     message.max_credits = credits_of(run.money.approved)
     message.reserved_credits = credits_of(run.money.held + run.money.reserved)
     message.spent_credits = credits_of(run.money.spent)
-    for trouble in run.troubles[:MOST_TROUBLES]:
-        error = video_pb2.JobError(reason=trouble.reason, message=trouble.message)
-        message.troubles.add(shot_id=trouble.item_id, output=trouble.output, job_id=trouble.job_id, error=error)
-    for warning in run.warnings:
-        message.warnings.add(code=warning.code, message=warning.message)
     if run.error is not None:
         message.error.reason, message.error.message = run.error.reason, run.error.message
     if run.ended_at is not None:
         set_time(message.end_time, run.ended_at)
+
+
+def _add_told(message: video_pb2.FilmStatus, run: FilmRun) -> None:
+    for trouble in run.troubles[:MOST_TROUBLES]:
+        error = video_pb2.JobError(reason=trouble.reason, message=trouble.message)
+        message.troubles.add(shot_id=trouble.item_id, output=trouble.output, job_id=trouble.job_id, error=error)
+    for warning in run.warnings[:MOST_WARNINGS]:
+        message.warnings.add(code=warning.code, message=warning.message)
 
 
 def _add_counts(message: video_pb2.FilmStatus, tally: Tally) -> None:

@@ -20,12 +20,11 @@ from evergreen_server.film.model import (
 from evergreen_server.film.planning.plan import Changes
 from evergreen_server.film.plans.seen import Seen
 from evergreen_server.film.quote import Quote, QuoteItem
-from evergreen_server.rpc.messages.film_status import status_message
+from evergreen_server.rpc.messages.film_status import MOST_WARNINGS, fill_status
 from evergreen_server.rpc.messages.values import credits_of, timestamp
 
 PAGE_BYTES = 2 * 1024 * 1024
 """The most bytes of a page's scenes: by default a client reads messages of 4 MiB at most."""
-MOST_WARNINGS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +39,6 @@ def film_page(seen: Seen, scenes: Sequence[PlannedScene]) -> FilmPage:
     """Returns a film with the first of these scenes, as many as fit into a page; at least one, if there is any."""
     plan = seen.stored.planned.plan
     message = film_pb2.Film(
-        status=status_message(seen.stored.film),
         title=plan.title,
         settings=_settings_message(plan.settings),
         cast=[_actor_message(actor) for actor in plan.cast],
@@ -49,6 +47,7 @@ def film_page(seen: Seen, scenes: Sequence[PlannedScene]) -> FilmPage:
         script_format=film_pb2.ScriptFormat.Value(f"SCRIPT_FORMAT_{plan.script_format.value}"),
         create_time=timestamp(seen.stored.film.created_at),
     )
+    fill_status(message.status, seen.stored.film)
     message.status.plan_revision = seen.stored.plan_revision
     _add_exports(message.status, seen)
     left = MOST_WARNINGS - len(message.status.warnings)

@@ -13,7 +13,7 @@ from evergreen_server.film.runs.films import FilmState
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.film_requests import read_edit_request, read_plan_request
-from evergreen_server.rpc.messages.film_status import status_message
+from evergreen_server.rpc.messages.film_status import listed_status
 from evergreen_server.rpc.messages.films import changes_message, film_page, page_scope
 from evergreen_server.rpc.messages.paging import BAD_TOKEN, make_token, read_token
 from evergreen_server.rpc.messages.run_requests import read_approve_request, read_start_request
@@ -92,7 +92,7 @@ class FilmService:
         size = min(message.page_size or PAGE_SIZE, MAX_PAGE_SIZE)
         films = await self._films.page(message.project_id, states=states, after=after, limit=size + 1)
         token = make_token(films[size - 1].film_id, scope) if len(films) > size else ""
-        return film_pb2.ListFilmsResponse(films=map(status_message, films[:size]), next_page_token=token)
+        return film_pb2.ListFilmsResponse(films=map(listed_status, films[:size]), next_page_token=token)
 
     async def StartFilm(self, message: film_pb2.StartFilmRequest, context: Context) -> film_pb2.StartFilmResponse:
         _check_sees(message, context)
