@@ -61,9 +61,9 @@ async def serve(
 ) -> AsyncIterator[str]:
     """Serves HTTP for the gRPC server at `target` until the context ends, and yields the URL (port 0 picks one).
 
-    With `tls` only over TLS. `files` is how many files the process may have open; `answered` is told the route and the
-    status of each answer. At the end `/readyz` says 503, watches end with their checkpoint, and other requests get
-    `grace_seconds`. Raises CannotListen.
+    With `tls` only over TLS. `files` is how many files the process may have open; `answered` is called with the route
+    and the status of each answer. At the end `/readyz` says 503, watches end with their checkpoint, and other requests
+    get `grace_seconds`. Raises CannotListen.
     """
     places = Places(files=files)
     async with Upstream(target, streams=places.most) as upstream:

@@ -75,7 +75,7 @@ def _cuts(material: Material, pauses: Mapping[str, Pauses], music: Used | None, 
 
 
 class _Seconds:
-    """Measures files of which no job has told how long they are: those that callers chose."""
+    """Measures files whose length no job has recorded: those that callers chose."""
 
     def __init__(self, files: LocalFiles, tools: MediaTools, owner: str) -> None:
         self._files, self._tools, self._owner = files, tools, owner

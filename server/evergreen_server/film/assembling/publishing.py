@@ -51,7 +51,7 @@ def _texts(material: Material, each: Prepared, export: Export) -> Iterator[tuple
     yield "vtt", "text/vtt", vtt(captions)
     yield "srt", "application/x-subrip", srt(captions)
     yield "otio", "application/json", otio(each.cut, files, title=material.plan.title, profile=each.profile)
-    told = ExportFile(
+    cut = ExportFile(
         asset=export.asset,
         sha256=export.sha256,
         size_bytes=export.size_bytes,
@@ -67,7 +67,7 @@ def _texts(material: Material, each: Prepared, export: Export) -> Iterator[tuple
         material.plan,
         warned,
         each.used,
-        told,
+        cut,
         profile=each.profile,
         run=export.run,
         plan_revision=export.plan_revision,

@@ -158,8 +158,8 @@ class FilmRun:
 
     def warned(self, warnings: Iterable[FilmWarning]) -> Self:
         """Returns the run with more warnings, each once; of very many with the first."""
-        told = dict.fromkeys((*self.warnings, *warnings))
-        return replace(self, warnings=tuple(told)[:MOST_WARNINGS])
+        every = dict.fromkeys((*self.warnings, *warnings))
+        return replace(self, warnings=tuple(every)[:MOST_WARNINGS])
 
     def awaits(self, gate: FilmGate) -> Self:
         """Returns the run waiting for approval at a gate."""

@@ -57,8 +57,8 @@ def order_line(order: RenderOrder, attempt: Attempt) -> bytes:
 
 def read_order(line: bytes) -> tuple[RenderOrder, Attempt]:
     """Reads what `order_line` returned."""
-    told = json.loads(line)
-    order, timeline, profile = told["order"], told["order"]["timeline"], told["order"]["profile"]
+    message = json.loads(line)
+    order, timeline, profile = message["order"], message["order"]["timeline"], message["order"]["profile"]
     made = RenderOrder(
         timeline=Timeline(
             spans=tuple(
@@ -81,20 +81,20 @@ def read_order(line: bytes) -> tuple[RenderOrder, Attempt]:
         scratch=Path(order["scratch"]),
         caption_font=order["caption_font"],
     )
-    return made, Attempt(**told["attempt"])
+    return made, Attempt(**message["attempt"])
 
 
 def answer_line(answer: Answer) -> bytes:
     """Returns an answer as a line."""
     match answer:
         case Step():
-            told: Mapping[str, object] = asdict(answer)
+            message: Mapping[str, object] = asdict(answer)
         case Rendered():
-            told = {"rendered": asdict(answer)}
+            message = {"rendered": asdict(answer)}
         case RenderRefused():
             text = str(answer)[:_LONGEST_TEXT]
-            told = {"refused": {"code": answer.code, "span": answer.span, "sound": answer.sound, "text": text}}
-    return json.dumps(told).encode() + b"\n"
+            message = {"refused": {"code": answer.code, "span": answer.span, "sound": answer.sound, "text": text}}
+    return json.dumps(message).encode() + b"\n"
 
 
 def read_answer(line: bytes) -> Answer:
@@ -105,9 +105,9 @@ def read_answer(line: bytes) -> Answer:
         raise ValueError("no answer of a renderer") from exc
 
 
-def _answer(told: Mapping[str, Any]) -> Answer:
-    if "rendered" in told:
-        made = told["rendered"]
+def _answer(message: Mapping[str, Any]) -> Answer:
+    if "rendered" in message:
+        made = message["rendered"]
         return Rendered(
             frames=int(made["frames"]),
             seconds=float(made["seconds"]),
@@ -120,23 +120,23 @@ def _answer(told: Mapping[str, Any]) -> Answer:
             segments_reused=int(made["segments_reused"]),
             warnings=tuple(str(warning)[:_LONGEST_TEXT] for warning in made["warnings"]),
         )
-    if "refused" in told:
-        why = told["refused"]
+    if "refused" in message:
+        why = message["refused"]
         if why["code"] not in _CODES:
             raise ValueError("no code of a renderer")
         return RenderRefused(
             str(why["text"])[:_LONGEST_TEXT], code=why["code"], span=_index(why["span"]), sound=_index(why["sound"])
         )
-    return Step(done=int(told["done"]), spans=tuple(int(index) for index in told["spans"]))
+    return Step(done=int(message["done"]), spans=tuple(int(index) for index in message["spans"]))
 
 
-def _source(told: Mapping[str, str] | None) -> Source | None:
-    return None if told is None else Source(**told)
+def _source(message: Mapping[str, str] | None) -> Source | None:
+    return None if message is None else Source(**message)
 
 
-def _number(told: object) -> float | None:
-    return None if told is None else float(str(told))
+def _number(message: object) -> float | None:
+    return None if message is None else float(str(message))
 
 
-def _index(told: object) -> int | None:
-    return None if told is None else int(str(told))
+def _index(message: object) -> int | None:
+    return None if message is None else int(str(message))

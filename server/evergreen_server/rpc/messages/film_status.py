@@ -27,7 +27,7 @@ def fill_status(message: video_pb2.FilmStatus, film: Film) -> None:
     """Sets all fields of an empty message but for the exports."""
     _fill(message, film)
     if film.run is not None:
-        _add_told(message, film.run)
+        _add_reports(message, film.run)
 
 
 def _fill(message: video_pb2.FilmStatus, film: Film) -> None:
@@ -56,7 +56,7 @@ def _add_run(message: video_pb2.FilmStatus, run: FilmRun) -> None:
         set_time(message.end_time, run.ended_at)
 
 
-def _add_told(message: video_pb2.FilmStatus, run: FilmRun) -> None:
+def _add_reports(message: video_pb2.FilmStatus, run: FilmRun) -> None:
     for trouble in run.troubles[:MOST_TROUBLES]:
         error = video_pb2.JobError(reason=trouble.reason, message=trouble.message)
         message.troubles.add(shot_id=trouble.item_id, output=trouble.output, job_id=trouble.job_id, error=error)
