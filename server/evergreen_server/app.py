@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -139,7 +140,7 @@ async def serve(
         await _background(stack, ground, jobs, runs, gate)
         deletions = await _upkeep(stack, ground, jobs, runs)
         films = await _films(stack, ground, runs, deletions)
-        local = stack.enter_context(socket_folder()) / "grpc" if config.http_listen else None
+        local = stack.enter_context(socket_folder(tempfile.gettempdir())) / "grpc" if config.http_listen else None
         address = await _edge(stack, ground, jobs, deletions, films, gate, local)
         url = await _gateway(stack, config, jobs, gate, local) if local is not None else ""
         ready(address, ground.provider_url, url)

@@ -3,7 +3,6 @@
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,12 +33,12 @@ def temp_folder(parent: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def socket_folder() -> Iterator[Path]:
-    """Makes a new folder that no other user can open, with a path short enough for a socket in it.
+def socket_folder(system: str) -> Iterator[Path]:
+    """Makes a new folder that no other user can open, with a path short enough for a socket in it: in `system`, the
+    folder for temporary files, or in /tmp if its path is too long.
 
     Raises PermissionError if another user made the folder that it stands in.
     """
-    system = tempfile.gettempdir()
     parent = Path(system if len(system) <= LONGEST_PARENT else "/tmp") / f"evergreen-{os.getuid()}"
     parent.mkdir(mode=0o700, exist_ok=True)
     stat = parent.lstat()
