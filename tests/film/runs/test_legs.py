@@ -270,6 +270,36 @@ async def test_a_run_whose_time_is_over_ends_as_expired(stand: Studio) -> None:
     assert (await stand.project()).reserved == 0
 
 
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_run_that_asks_while_it_ends_keeps_the_reason_for_its_end(stand: Studio, late: bool) -> None:
+    await stand.start(film(SHORT), stop_after=FilmStage.STORYBOARD, finish_by=NOW + timedelta(hours=1))
+    await stand.step()
+    asking, *others = await stand.jobs()
+    await answers(stand, asking, State.RUNNING)
+    await answers(stand, asking, State.NEEDS_ATTENTION)
+    if late:
+        await stand.later(hours=2)
+    else:
+        await stand.context.runs.command(PROJECT, FILM, 1, lambda run: run.cancelling())
+    for _ in range(2):
+        assert await stand.step()
+    for job in others:
+        await stand.context.jobs.command(job.job_id, lambda old: old.ended(State.CANCELLED))
+    for _ in range(3):
+        assert await stand.step()
+    run = await stand.now()
+    reason = "FILM_EXPIRED" if late else None
+    assert (run.state, run.error and run.error.reason) == (RunState.CANCELLING, reason)
+    assert [trouble.job_id for trouble in run.troubles] == [asking.job_id]
+
+    await stand.context.jobs.command(asking.job_id, lambda old: old.charged(0, CostBasis.CONFIRMED).failed(FAILURE))
+    assert not await stand.step()
+
+    run, end = await stand.now(), RunState.FAILED if late else RunState.CANCELLED
+    assert (run.state, run.error and run.error.reason) == (end, reason)
+    assert (run.troubles, run.money.held, run.money.reserved) == ((), 0, 0)
+
+
 async def test_a_job_that_asks_is_heard_once_it_is_resolved(stand: Studio) -> None:
     await stand.start(film(SHORT), stop_after=FilmStage.STORYBOARD)
     await stand.step()

@@ -166,9 +166,13 @@ class FilmRun:
         return replace(self, state=RunState.AWAITING_APPROVAL, gate=gate, troubles=())
 
     def asks(self, troubles: tuple[RunTrouble, ...], error: JobFailure | None = None) -> Self:
-        """Returns the run waiting for somebody to decide about outputs, or about its sum."""
-        state = self.state if self.state is RunState.CANCELLING else RunState.NEEDS_ATTENTION
-        return replace(self, state=state, troubles=troubles, error=error)
+        """Returns the run waiting for somebody to decide about outputs, or about its sum.
+
+        One that is ending goes on ending, and for the same reason.
+        """
+        if self.state is RunState.CANCELLING:
+            return replace(self, troubles=troubles)
+        return replace(self, state=RunState.NEEDS_ATTENTION, troubles=troubles, error=error)
 
     def approved(self, approval: Approval, *, quote: int, takes: Mapping[str, int]) -> Self:
         """Returns the run going on, with one more leg, with the quote of what is still to be made held.
@@ -204,5 +208,5 @@ class FilmRun:
         )
 
     def ends(self, state: RunState, error: JobFailure | None = None) -> Self:
-        """Returns the run in a final state. What it still held is released."""
-        return replace(self, state=state, gate=None, money=self.money.release(), error=error)
+        """Returns the run in a final state, with nothing left to decide. What it still held is released."""
+        return replace(self, state=state, gate=None, troubles=(), money=self.money.release(), error=error)
