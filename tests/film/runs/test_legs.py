@@ -368,6 +368,42 @@ async def test_a_sum_that_is_too_small_is_asked_about_once_what_it_paid_for_is_o
     assert all(job.final for job in await stand.jobs())
 
 
+async def test_a_sum_that_is_too_small_is_asked_about_though_a_job_asks_as_well(stand: Studio) -> None:
+    await stand.start(film(SHORT), quote=11_000, stop_after=FilmStage.STORYBOARD)
+    await stand.step()
+    asking, *others = await stand.jobs()
+    for job in others:
+        await stand.end(job, made=True)
+    await answers(stand, asking, State.RUNNING)
+    await answers(stand, asking, State.NEEDS_ATTENTION)
+
+    for _ in range(9):
+        if not await stand.step():
+            break
+        for job in await stand.jobs():
+            if not job.final and job.job_id != asking.job_id:
+                await stand.end(job, made=True)
+
+    run = await stand.now()
+    assert (run.state, run.error and run.error.reason) == (RunState.NEEDS_ATTENTION, "FILM_CREDITS_EXCEEDED")
+    assert [trouble.job_id for trouble in run.troubles] == [asking.job_id]
+    assert run.money.held + run.money.reserved + run.money.spent <= run.money.approved == 11_000
+
+    approval = Approval(revision=run.revision, plan_revision=1, approved=400_000)
+    await stand.context.runs.approve(run, approval, quote=300_000, takes={})
+    await stand.claim()
+    while (await stand.now()).state is RunState.RUNNING:
+        assert await stand.step()
+        for job in await stand.jobs():
+            if not job.final and job.job_id != asking.job_id:
+                await stand.end(job, made=True)
+    run = await stand.now()
+    assert (run.state, run.error, len(run.troubles)) == (RunState.NEEDS_ATTENTION, None, 1)
+    await stand.end(await answers(stand, asking, State.RUNNING), made=True)
+    assert not await stand.step()
+    assert (await stand.now()).state is RunState.SUCCEEDED
+
+
 async def test_a_run_that_is_cancelled_between_a_look_and_its_acts_is_ended(stand: Studio) -> None:
     await stand.start(film(SHORT), stop_after=CLIPS)
     look = stand.context.runs.snapshot

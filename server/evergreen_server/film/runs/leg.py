@@ -156,7 +156,7 @@ class Leg:
             await self._change(lambda run: replace(run, state=RunState.RUNNING, troubles=(), error=None))
         match decision.then:
             case Then.WAIT:
-                return not decision.accept or await self._accept(decision.accept, seen)
+                return not decision.accept or await self._accept(decision, seen)
             case Then.STORE:
                 self._store = None
                 await self.warn("STORAGE_UNAVAILABLE", "a folder of its scenes cannot be listed")
@@ -244,21 +244,22 @@ class Leg:
             # It is over, or asks by now: the next look sees it.
             return
 
-    async def _accept(self, keys: Sequence[str], seen: Look) -> bool:
+    async def _accept(self, decision: Decision, seen: Look) -> bool:
         """Accepts jobs; returns whether the leg goes on. One for which there is no money is asked about once no other
-        is under way, whose end may free some.
+        is under way, whose end may free some, and with it the jobs that ask.
         """
-        accepting = await self._context.runs.accept(self.run, [self._child(key, seen) for key in keys])
+        accepting = await self._context.runs.accept(self.run, [self._child(key, seen) for key in decision.accept])
         match accepting.refused:
             case None:
                 return True
             case FilmCreditsExceeded() | ProjectCreditsExceeded() as exc:
-                if accepting.accepted or self._watched:
+                if accepting.accepted or any(item.child is Child.OPEN for item in seen.items):
                     return True
+                asking = tuple(troubles_of((trouble for trouble in decision.troubles if trouble.asks), seen))
                 of_film = isinstance(exc, FilmCreditsExceeded)
                 reason = "FILM_CREDITS_EXCEEDED" if of_film else "PROJECT_CREDITS_EXCEEDED"
                 failure = JobFailure(reason=reason, message=str(exc))
-                return not await self._change(lambda run: run.asks((), failure))
+                return not await self._change(lambda run: run.asks(asking, failure))
             case QueueFull() as exc:
                 await self.warn("QUEUE_FULL", str(exc))
             case SceneBusy() as exc:
