@@ -149,6 +149,31 @@ async def taken(hall: Cinema) -> AsyncIterator[None]:
         await asyncio.wait([task])
 
 
+async def test_a_film_that_is_rendered_is_published_while_the_next_one_renders(hall: Cinema) -> None:
+    await hall.to_the_cut(short())
+    while not (await hall.studio.now()).exports:
+        assert await hall.studio.step()
+    await copy_scenes(hall, "other")
+    other = await material_of(hall, short())
+    held = Held(asyncio.Event())
+    hall.screen.instead = held.render
+    assembler = hall.studio.context.assembler
+    assert assembler is not None
+    # Without a row: it is never recorded.
+    claim = Claim(project_id="other", film_id=FILM, run=1, leg=1, execution="")
+    task = asyncio.create_task(assembler.render(claim, other, lambda _done, _total: None))
+    try:
+        async with asyncio.timeout(MUST_NOT_HANG):
+            await held.begun.wait()
+            await hall.studio.rest()
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+    assert (await hall.studio.now()).state is RunState.SUCCEEDED
+    assert len(hall.screen.made) == 1
+
+
 async def test_a_run_whose_time_is_over_ends_its_render(hall: Cinema) -> None:
     await hall.to_the_cut(short(), finish_by=NOW + timedelta(hours=1))
 

@@ -36,6 +36,8 @@ __all__ = ["Assembled", "Assembler", "Progress"]
 
 MOST_BYTES: Final = 40 * 1024**3
 """What the files of one film may take of the disk, beside the film itself."""
+_MOST_PREPARED: Final = 8
+"""Films that were rendered and are not published yet whose cuts are remembered."""
 _CHUNK_BYTES: Final = 1024 * 1024
 _SPAN: Final = re.compile(r"span (\d+)(?=:)")
 
@@ -83,8 +85,8 @@ class Assembler:
         self._caption_font = caption_font
         self._most_bytes = most_bytes
         self._turns = Turns(1)
-        self._prepared: tuple[Claim, tuple[Prepared, ...]] | None = None
-        """What was rendered last, which is most often what is published next."""
+        self._prepared: dict[Claim, tuple[Prepared, ...]] = {}
+        """What was rendered last and is published next, without another turn: the next film has it by then."""
 
     async def render(self, claim: Claim, material: Material, progress: Progress) -> Assembled:
         """Renders the film for each profile into its scene, but for those that are there; a cancelled call stops.
@@ -98,7 +100,7 @@ class Assembler:
             self._writers.hold(claim.project_id, claim.film_id),
         ):
             prepared = await self._prepare(claim, material, files)
-            self._prepared = claim, prepared
+            self._remember(claim, prepared)
             known = await self._exports.find(claim.project_id, claim.film_id, [each.digest for each in prepared])
             total = sum(each.cut.timeline.frames for each in prepared)
             done, exports, warnings = 0, list[Export](), dict[FilmWarning, None]()
@@ -136,11 +138,16 @@ class Assembler:
 
     async def _again(self, claim: Claim, material: Material) -> tuple[Prepared, ...]:
         """Returns what was rendered, made anew after a restart."""
-        kept, self._prepared = self._prepared, None
-        if kept is not None and kept[0] == claim:
-            return kept[1]
+        if (kept := self._prepared.pop(claim, None)) is not None:
+            return kept
         async with self._opened(claim.project_id) as files:
             return await self._prepare(claim, material, files)
+
+    def _remember(self, claim: Claim, prepared: tuple[Prepared, ...]) -> None:
+        self._prepared[claim] = prepared
+        if len(self._prepared) > _MOST_PREPARED:
+            # The oldest, whose run was most likely ended.
+            del self._prepared[next(iter(self._prepared))]
 
     async def _prepare(self, claim: Claim, material: Material, files: LocalFiles) -> tuple[Prepared, ...]:
         owner, renderer = claim.project_id, self._version
