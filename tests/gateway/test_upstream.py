@@ -2,9 +2,10 @@
 
 import asyncio
 import json
+import logging
 import struct
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
 from tempfile import TemporaryDirectory
 
 import aiohttp
@@ -13,7 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from evergreen.v1 import scene_pb2, video_pb2
-from evergreen_server.gateway.server import serve
+from evergreen_server.gateway.server import STALL_SECONDS, serve
 from tests.gateway.gateways import VIDEO, head, raw
 
 SCENE = "/evergreen.v1.SceneService"
@@ -29,6 +30,7 @@ class Fake(grpc.GenericRpcHandler):
         self.written = 0
         self.stalled = asyncio.Event()
         self.cancelled = asyncio.Event()
+        self.name = "fake"
         self.metadata: dict[str, str] = {}
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
@@ -49,7 +51,7 @@ class Fake(grpc.GenericRpcHandler):
 
     async def caller(self, _: bytes, call: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         self.metadata = {str(name): str(value) for name, value in call.invocation_metadata() or ()}
-        return video_pb2.GetCallerResponse(name="fake").SerializeToString()
+        return video_pb2.GetCallerResponse(name=self.name).SerializeToString()
 
     async def watch(self, _: bytes, call: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         await call.write(video_pb2.WatchProgressResponse(revision=7, checkpoint={}).SerializeToString())
@@ -90,7 +92,11 @@ def path() -> Iterator[str]:
 
 
 @asynccontextmanager
-async def gateway_to(path: str) -> AsyncIterator[str]:
+async def gateway_to(
+    path: str,
+    answered: Callable[[str, int], None] = lambda _route, _status: None,
+    stall_seconds: float = STALL_SECONDS,
+) -> AsyncIterator[str]:
     async with serve(
         listen="127.0.0.1:0",
         target=f"unix:{path}",
@@ -100,7 +106,8 @@ async def gateway_to(path: str) -> AsyncIterator[str]:
         proxies=(),
         files=1000,
         grace_seconds=1,
-        answered=lambda _route, _status: None,
+        answered=answered,
+        stall_seconds=stall_seconds,
     ) as url:
         yield url
 
@@ -144,6 +151,43 @@ async def test_a_reader_that_stands_still_holds_its_server_up_and_no_memory(path
         assert fake.written < 16 << 20
         writer.transport.abort()
         assert not reader.at_eof()
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "number"),
+    [
+        # More than what sockets hold in all: some large answers to requests sent at once, and a stream.
+        (f"{VIDEO}/GetCaller", "application/proto", 8),
+        (f"{VIDEO}/GetCaller", "application/grpc-web+proto", 8),
+        (f"{SCENE}/DownloadAsset", "application/connect+proto", 1),
+    ],
+)
+async def test_an_answer_that_nobody_takes_is_cut_off(
+    path: str, method: str, kind: str, number: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "evergreen_server.gateway")
+    body = EMPTY if "+" in kind else b""
+    cut = asyncio.Event()
+
+    def answered(_: str, status: int) -> None:
+        if status == 499:
+            cut.set()
+
+    async with fake_at(path) as fake, gateway_to(path, answered, stall_seconds=1) as url:
+        fake.name = "n" * (4 << 20)
+        reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"), limit=1)
+        request = head("POST", method, f"Content-Type: {kind}", f"Content-Length: {len(body)}") + body
+        writer.write(request * number)
+
+        await asyncio.wait_for(cut.wait(), 30)
+
+        async with asyncio.timeout(30):
+            with suppress(ConnectionError):
+                while await reader.read(1 << 20):
+                    pass
+        writer.close()
+    ours = {record.message for record in caplog.records if record.name.startswith("evergreen_server")}
+    assert ours == {"http served", "http request"}
 
 
 async def test_a_caller_that_leaves_ends_its_call(path: str) -> None:

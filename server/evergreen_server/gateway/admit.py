@@ -20,7 +20,8 @@ import grpc
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from evergreen_server.gateway.problems import Fault, Refused, problem, refused
+from evergreen_server.gateway.problems import Fault, Refused, fault_of_http, problem, refused
+from evergreen_server.gateway.readers import taken
 from evergreen_server.gateway.visitors import Visitor, Visitors, malformed, only, visitor_of
 
 __all__ = ["Door", "is_refused_host", "secure_headers"]
@@ -71,11 +72,20 @@ class Known(Protocol):
 class Door:
     """Admits requests, counts those under way, and logs each in one line. Used on one loop."""
 
-    def __init__(self, *, rules: Rules, visitors: Visitors, names: Known, answered: Callable[[str, int], None]) -> None:
+    def __init__(
+        self,
+        *,
+        rules: Rules,
+        visitors: Visitors,
+        names: Known,
+        answered: Callable[[str, int], None],
+        stall_seconds: float,
+    ) -> None:
         self._rules = rules
         self._visitors = visitors
         self._names = names
         self._answered = answered
+        self._stall_seconds = stall_seconds
         self._under_way = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -98,9 +108,12 @@ class Door:
             began, status = time.monotonic(), 499
             try:
                 response = await self._served(request, handler)
-                status = response.status
-                if status != HTTPStatus.UNAUTHORIZED:
+                if response.status != HTTPStatus.UNAUTHORIZED:
                     await self._names.ask(visitor_of(request))
+                async with taken(request, self._stall_seconds):
+                    await response.prepare(request)
+                    await response.write_eof()
+                status = response.status
                 return response
             finally:
                 self._note(request, status, time.monotonic() - began)
@@ -144,7 +157,7 @@ class Door:
         except Refused as exc:
             fault = exc.fault
         except web.HTTPException as exc:
-            fault = _fault_of_http(exc)
+            fault = fault_of_http(exc)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as exc:
@@ -276,20 +289,3 @@ def internal(exc: Exception) -> Fault:
     return refused(
         grpc.StatusCode.INTERNAL, "INTERNAL", message="internal error", metadata={"error_id": error_id}
     ).fault
-
-
-def _fault_of_http(exc: web.HTTPException) -> Fault:
-    match exc.status:
-        case 404:
-            return refused(
-                grpc.StatusCode.UNIMPLEMENTED, "PATH_UNKNOWN", message="there is nothing at this path", status=404
-            ).fault
-        case 405:
-            return refused(
-                grpc.StatusCode.UNIMPLEMENTED,
-                "METHOD_NOT_ALLOWED",
-                message=f"this path takes {exc.headers.get('Allow', 'another method')}",
-                status=405,
-                headers={"Allow": exc.headers.get("Allow", "")},
-            ).fault
-    return refused(grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST", message=exc.reason, status=exc.status).fault

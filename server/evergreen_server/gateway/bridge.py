@@ -21,6 +21,7 @@ from evergreen_server.gateway.bodies import JSON_BYTES, MESSAGE_BYTES, read_body
 from evergreen_server.gateway.messages import read_json, to_json
 from evergreen_server.gateway.places import Places
 from evergreen_server.gateway.problems import Fault, Refused, fault_of, refused
+from evergreen_server.gateway.readers import taken
 from evergreen_server.gateway.upstream import Upstream
 from evergreen_server.gateway.visitors import visitor_of
 from evergreen_server.gateway.wires import (
@@ -38,8 +39,6 @@ __all__ = ["Bridge", "Method", "methods"]
 
 CALL_SECONDS = 300.0
 """The longest that a call with one answer may take, also where its caller names no limit."""
-STALL_SECONDS = 60.0
-"""How long a reader may take nothing."""
 FILES: Sequence[FileDescriptor] = (video_pb2.DESCRIPTOR, scene_pb2.DESCRIPTOR, film_pb2.DESCRIPTOR)
 
 
@@ -75,9 +74,10 @@ def methods() -> Mapping[str, Method]:
 class Bridge:
     """The handlers of all methods. Used on one loop."""
 
-    def __init__(self, *, upstream: Upstream, places: Places) -> None:
+    def __init__(self, *, upstream: Upstream, places: Places, stall_seconds: float) -> None:
         self._upstream = upstream
         self._places = places
+        self._stall_seconds = stall_seconds
         self._watches: set[_Watch] = set()
         self._draining = False
 
@@ -146,7 +146,7 @@ class Bridge:
             fault = _fault(exc)
         if not response.prepared:
             await response.prepare(request)
-        await _write(request, response, end_of_stream(wire, fault))
+        await self._write(request, response, end_of_stream(wire, fault))
         return response
 
     async def _pass_on(
@@ -165,12 +165,12 @@ class Bridge:
                     watch.end()
             async for data in call:
                 watch.passed(data, method)
-                await _write(request, response, _written(data, method, wire))
+                await self._write(request, response, _written(data, method, wire))
         except asyncio.CancelledError:
             if not watch.ended or _cancelled_too():
                 raise
             if (checkpoint := watch.checkpoint(method)) is not None:
-                await _write(request, response, _written(checkpoint, method, wire))
+                await self._write(request, response, _written(checkpoint, method, wire))
             raise refused(
                 grpc.StatusCode.UNAVAILABLE,
                 "DRAINING",
@@ -180,6 +180,11 @@ class Bridge:
         finally:
             self._watches.discard(watch)
             call.cancel()
+
+    async def _write(self, request: web.Request, response: web.StreamResponse, data: bytes) -> None:
+        """Writes, and waits while much is unread, so that nothing heaps up here. Raises ConnectionError."""
+        async with taken(request, self._stall_seconds):
+            await response.write(data)
 
     async def _asked(self, request: web.Request, method: Method, wire: Wire) -> tuple[float | None, bytes]:
         """Returns how long the caller waits, and its message."""
@@ -224,18 +229,6 @@ class _Watch:
 
 def _written(data: bytes, method: Method, wire: Wire) -> bytes:
     return envelope(to_json(method.response.FromString(data)) if wire.json else data)
-
-
-async def _write(request: web.Request, response: web.StreamResponse, data: bytes) -> None:
-    """Writes, and waits while much is unread, so that nothing heaps up here. Raises ConnectionError."""
-    try:
-        async with asyncio.timeout(STALL_SECONDS):
-            await response.write(data)
-    except TimeoutError:
-        if request.transport is not None:
-            # Closed, it would wait for the reader as well.
-            request.transport.abort()
-        raise ConnectionAbortedError("the reader stands still") from None
 
 
 def _cancelled_too() -> bool:

@@ -14,7 +14,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-__all__ = ["HTTP", "Fault", "Refused", "fault_of", "invalid", "problem", "refused"]
+__all__ = ["HTTP", "Fault", "Refused", "fault_of", "fault_of_http", "invalid", "problem", "refused"]
 
 DOMAIN = "evergreen.v1"
 DETAILS = "grpc-status-details-bin"
@@ -140,6 +140,24 @@ def fault_of(error: grpc.aio.AioRpcError) -> Fault:
             retry_seconds=1,
         ).fault
     return Fault(code=error.code(), message=error.details() or "")
+
+
+def fault_of_http(exc: web.HTTPException) -> Fault:
+    """Returns the fault of a request that no handler was found for, or that one could not be read for."""
+    match exc.status:
+        case 404:
+            return refused(
+                grpc.StatusCode.UNIMPLEMENTED, "PATH_UNKNOWN", message="there is nothing at this path", status=404
+            ).fault
+        case 405:
+            return refused(
+                grpc.StatusCode.UNIMPLEMENTED,
+                "METHOD_NOT_ALLOWED",
+                message=f"this path takes {exc.headers.get('Allow', 'another method')}",
+                status=405,
+                headers={"Allow": exc.headers.get("Allow", "")},
+            ).fault
+    return refused(grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST", message=exc.reason, status=exc.status).fault
 
 
 def problem(fault: Fault, request_id: str) -> web.Response:

@@ -32,6 +32,8 @@ READ_BYTES = 64 << 10
 """How much of a head's line is read, so that the answer can say that it is too long."""
 SPARE_CONNECTIONS = 256
 """Connections beyond the streams, so that others are still answered where all streams are taken."""
+STALL_SECONDS = 60.0
+"""How long a reader may leave an answer unread, or a message of a stream."""
 LINGER_SECONDS = 3.0
 """How long the rest of a refused body is read and dropped, so that its sender gets to the answer."""
 CUT_SECONDS = 0.5
@@ -58,12 +60,13 @@ async def serve(
     files: int,
     grace_seconds: float,
     answered: Callable[[str, int], None],
+    stall_seconds: float = STALL_SECONDS,
 ) -> AsyncIterator[str]:
     """Serves HTTP for the gRPC server at `target` until the context ends, and yields the URL (port 0 picks one).
 
     With `tls` only over TLS. `files` is how many files the process may have open; `answered` is called with the route
-    and the status of each answer. At the end `/readyz` says 503, watches end with their checkpoint, and other requests
-    get `grace_seconds`. Raises CannotListen.
+    and the status of each answer, 499 if it was not taken within `stall_seconds`. At the end `/readyz` says 503,
+    watches end with their checkpoint, and other requests get `grace_seconds`. Raises CannotListen.
     """
     places = Places(files=files)
     async with Upstream(target, streams=places.most) as upstream:
@@ -72,8 +75,9 @@ async def serve(
             visitors=Visitors(proxies=proxies),
             names=Names(upstream=upstream, monotonic=time.monotonic),
             answered=answered,
+            stall_seconds=stall_seconds,
         )
-        bridge = Bridge(upstream=upstream, places=places)
+        bridge = Bridge(upstream=upstream, places=places, stall_seconds=stall_seconds)
         sessions = Sessions(upstream=upstream, places=places, logins=Logins(time.monotonic))
         app = web.Application(middlewares=[door.middleware()])
         app.on_response_prepare.append(door.prepare)
@@ -137,6 +141,9 @@ class _Connection(web.RequestHandler):
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
+        if isinstance(exc, ConnectionError):
+            # Nobody is there for an answer.
+            raise exc
         self.log_exception("request not read", exc_info=exc)
         if status < 500:
             refusal = refused(
