@@ -14,6 +14,7 @@ import pytest
 from grpc_health.v1 import health_pb2
 
 from evergreen.v1 import scene_pb2, video_pb2
+from evergreen_server.gateway.places import CALLS
 from evergreen_server.gateway.server import STALL_SECONDS, serve
 from tests.gateway.gateways import VIDEO, head, raw
 
@@ -31,6 +32,7 @@ class Fake(grpc.GenericRpcHandler):
         self.stalled = asyncio.Event()
         self.cancelled = asyncio.Event()
         self.name = "fake"
+        self.hangs = False
         self.metadata: dict[str, str] = {}
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
@@ -51,6 +53,8 @@ class Fake(grpc.GenericRpcHandler):
 
     async def caller(self, _: bytes, call: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         self.metadata = {str(name): str(value) for name, value in call.invocation_metadata() or ()}
+        if self.hangs:
+            await asyncio.Event().wait()
         return video_pb2.GetCallerResponse(name=self.name).SerializeToString()
 
     async def watch(self, _: bytes, call: grpc.aio.ServicerContext[bytes, bytes]) -> None:
@@ -188,6 +192,24 @@ async def test_an_answer_that_nobody_takes_is_cut_off(
         writer.close()
     ours = {record.message for record in caplog.records if record.name.startswith("evergreen_server")}
     assert ours == {"http served", "http request"}
+
+
+async def test_a_deadline_passes_also_while_a_call_waits_for_a_place(path: str) -> None:
+    async with fake_at(path) as fake, gateway_to(path) as url:
+        fake.hangs = True
+        sent = head("POST", f"{VIDEO}/GetCaller", "Content-Type: application/proto", "Content-Length: 0")
+        writers = []
+        for _ in range(CALLS):
+            _, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"))
+            writer.write(sent)
+            writers.append(writer)
+
+        bounded = sent.replace(b"Content-Length", b"Connect-Timeout-Ms: 200\r\nContent-Length")
+        answer = await raw(url, bounded, seconds=15)
+
+        for writer in writers:
+            writer.close()
+    assert answer.status == 429
 
 
 async def test_a_caller_that_leaves_ends_its_call(path: str) -> None:

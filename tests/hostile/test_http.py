@@ -305,14 +305,37 @@ async def test_a_greedy_caller_leaves_places_to_others() -> None:
     held = [asyncio.create_task(hold(places, "greedy")) for _ in range(3 * CALLS)]
     await asyncio.sleep(0)
 
-    async with asyncio.timeout(1), places.call("honest"):
+    async with asyncio.timeout(1), places.call("honest", 60):
         for task in held:
             task.cancel()
         await asyncio.wait(held)
 
 
-async def hold(places: Places, owner: str) -> None:
-    async with places.call(owner):
+async def test_a_call_that_waits_for_a_place_waits_no_longer_than_its_caller() -> None:
+    places = Places(files=100_000)
+    held = [asyncio.create_task(hold(places, "greedy")) for _ in range(CALLS)]
+    await asyncio.sleep(0)
+
+    async with asyncio.timeout(10):
+        for seconds in (0.0, 0.05):
+            with pytest.raises(Refused):
+                await hold(places, "greedy", seconds)
+        waiting = asyncio.create_task(left_after_waiting(places, "greedy"))
+        await asyncio.sleep(0)
+        for task in held:
+            task.cancel()
+        await asyncio.wait(held)
+
+        assert 0 < await waiting < 60
+
+
+async def left_after_waiting(places: Places, owner: str) -> float:
+    async with places.call(owner, 60) as left:
+        return left
+
+
+async def hold(places: Places, owner: str, seconds: float = 60) -> None:
+    async with places.call(owner, seconds):
         await asyncio.Event().wait()
 
 

@@ -112,9 +112,9 @@ class Bridge:
         try:
             seconds, message = await self._asked(request, method, wire)
             visitor = visitor_of(request)
-            async with self._places.call(visitor.owner):
-                bound = CALL_SECONDS if seconds is None else min(seconds, CALL_SECONDS)
-                answer = await self._upstream.call(method.path, message, visitor.metadata(), bound)
+            bound = CALL_SECONDS if seconds is None else min(seconds, CALL_SECONDS)
+            async with self._places.call(visitor.owner, bound) as left:
+                answer = await self._upstream.call(method.path, message, visitor.metadata(), left)
             if wire.json:
                 answer = to_json(method.response.FromString(answer))
         except Exception as exc:

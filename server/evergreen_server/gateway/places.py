@@ -36,15 +36,19 @@ class Places:
         self._streams: Counter[str] = Counter()
 
     @asynccontextmanager
-    async def call(self, owner: str) -> AsyncIterator[None]:
-        """Waits for a place of a call with one answer. Raises Refused after half a minute."""
-        async with _in_time(self._calls, owner, "calls"):
-            yield
+    async def call(self, owner: str, seconds: float) -> AsyncIterator[float]:
+        """Waits for a place of a call with one answer that is to end within so many seconds; yields how many are left.
+
+        Raises Refused after half a minute, or when none are left.
+        """
+        ends = asyncio.get_running_loop().time() + seconds
+        async with _in_time(self._calls, owner, "calls", min(seconds, WAIT_SECONDS)):
+            yield max(0.0, ends - asyncio.get_running_loop().time())
 
     @asynccontextmanager
     async def body(self, address: str) -> AsyncIterator[None]:
         """Waits for a place of a large body. Raises Refused after half a minute."""
-        async with _in_time(self._bodies, address, "bodies"):
+        async with _in_time(self._bodies, address, "bodies", WAIT_SECONDS):
             yield
 
     @contextmanager
@@ -93,11 +97,11 @@ class Logins:
 
 
 @asynccontextmanager
-async def _in_time(turns: Turns, owner: str, what: str) -> AsyncIterator[None]:
+async def _in_time(turns: Turns, owner: str, what: str, seconds: float) -> AsyncIterator[None]:
     place = turns.ask(owner)
     try:
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(seconds):
                 await place
         except TimeoutError:
             raise _full(what) from None

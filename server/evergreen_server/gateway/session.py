@@ -81,8 +81,8 @@ class Sessions:
 
     async def _caller(self, visitor: Visitor, metadata: Metadata) -> video_pb2.GetCallerResponse:
         try:
-            async with self._places.call(visitor.owner or visitor.address):
-                data = await self._upstream.call(CALLER, b"", metadata, CALLER_SECONDS)
+            async with self._places.call(visitor.owner or visitor.address, CALLER_SECONDS) as left:
+                data = await self._upstream.call(CALLER, b"", metadata, left)
         except grpc.aio.AioRpcError as exc:
             raise Refused(fault_of(exc)) from None
         return video_pb2.GetCallerResponse.FromString(data)
