@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from evergreen_server.media.tools import Media
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import MediaRefused, MediaUnreachable
 from tests.media.test_clips import video
+from tests.started import started
 
 ANY = PictureRule()
 
@@ -39,19 +40,8 @@ def endless(folder: Path, name: str = "endless.png") -> Path:
 
 
 def decoders() -> list[int]:
-    """Returns the processes that this one has started, as the system lists them."""
-    found: list[int] = []
-    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
-        # A thread, like a process, may end while it is looked at.
-        with suppress(FileNotFoundError, ProcessLookupError):
-            found += map(int, (task / "children").read_text().split())
-    return [pid for pid in found if _is_decoder(pid)]
-
-
-def _is_decoder(pid: int) -> bool:
-    with suppress(FileNotFoundError, ProcessLookupError):
-        return b"media.decoder" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    return False
+    """Returns the decoders that this process has started."""
+    return started(b"media.decoder")
 
 
 async def begun(pipe: Path) -> int:

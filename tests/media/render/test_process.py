@@ -18,6 +18,7 @@ from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderProgress, RenderRefused
 from evergreen_server.ports.timeline import Profile, Span, Timeline
 from tests.media.render.reel import OFTEN, Cutting, clip, picture_md5s
+from tests.started import started
 
 MUST_NOT_HANG = 60
 HANGS_SECONDS = 5.0
@@ -32,9 +33,7 @@ LARGE = Profile(name="large", width=480, height=270)
 
 def renderers() -> list[int]:
     """The renderers that this process has started."""
-    children = (task / "children" for task in Path("/proc/self/task").iterdir())
-    pids = [int(pid) for path in children for pid in path.read_text().split()]
-    return [pid for pid in pids if b"evergreen_server.media.render" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return started(b"evergreen_server.media.render")
 
 
 def long_film(cutting: Cutting, *frames: int) -> Timeline:
