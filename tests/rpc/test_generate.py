@@ -33,7 +33,9 @@ def asked(fields: dict[str, object], **more: object) -> video_pb2.GenerateReques
 
 
 async def made(api: Api, fields: dict[str, object], **more: object) -> video_pb2.Job:
-    answer = await api.video.Generate(asked(fields, **more))
+    request = asked(fields, **more)
+    answer, again = await api.video.Generate(request), await api.video.Generate(request)
+    assert (answer.known, again.known, again.job.job_id) == (False, True, answer.job.job_id)
     done = await api.finished(answer.job.job_id)
     assert done.state == video_pb2.JOB_STATE_SUCCEEDED, done.error
     assert done.charged_credits <= answer.estimated_credits

@@ -41,4 +41,5 @@ async def test_twenty_equal_requests_at_once_make_one_job_and_one_task(api: Api,
     await api.finished(answers[0].job.job_id)
 
     assert len({answer.job.job_id for answer in answers}) == 1
+    assert sorted(answer.known for answer in answers) == [False] + [True] * 19
     assert len(await sandbox.tasks("only one")) == 1

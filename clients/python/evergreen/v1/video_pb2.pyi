@@ -1311,8 +1311,11 @@ class GenerateVideoResponse(_message.Message):
 
     JOB_FIELD_NUMBER: _builtins.int
     ESTIMATED_CREDITS_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
     estimated_credits: _builtins.float
     """The quote: the most that one attempt may cost, in credits. Absent if the model's price is not known."""
+    known: _builtins.bool
+    """Whether an earlier call with the same `request_id` had made the job."""
     @_builtins.property
     def job(self) -> Global___Job:
         """The job. Absent with `validate_only`."""
@@ -1322,10 +1325,11 @@ class GenerateVideoResponse(_message.Message):
         *,
         job: Global___Job | None = ...,
         estimated_credits: _builtins.float | None = ...,
+        known: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits", "estimated_credits", b"estimated_credits", "job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits", "estimated_credits", b"estimated_credits", "job", b"job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits", "estimated_credits", b"estimated_credits", "job", b"job", "known", b"known"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__estimated_credits: _TypeAlias = _typing.Literal["estimated_credits"]  # noqa: Y015
     _WhichOneofArgType__estimated_credits: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits"]  # noqa: Y015
@@ -1538,8 +1542,11 @@ class GenerateResponse(_message.Message):
 
     JOB_FIELD_NUMBER: _builtins.int
     ESTIMATED_CREDITS_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
     estimated_credits: _builtins.float
     """The quote: the most that one attempt may cost, in credits. Absent if the price is not known."""
+    known: _builtins.bool
+    """Whether an earlier call with the same `request_id` had made the job."""
     @_builtins.property
     def job(self) -> Global___Job:
         """The job. Absent with `validate_only`."""
@@ -1549,10 +1556,11 @@ class GenerateResponse(_message.Message):
         *,
         job: Global___Job | None = ...,
         estimated_credits: _builtins.float | None = ...,
+        known: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits", "estimated_credits", b"estimated_credits", "job", b"job"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits", "estimated_credits", b"estimated_credits", "job", b"job"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits", "estimated_credits", b"estimated_credits", "job", b"job", "known", b"known"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__estimated_credits: _TypeAlias = _typing.Literal["estimated_credits"]  # noqa: Y015
     _WhichOneofArgType__estimated_credits: _TypeAlias = _typing.Literal["_estimated_credits", b"_estimated_credits"]  # noqa: Y015

@@ -10,7 +10,7 @@ from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.forecast import Forecasts
 from evergreen_server.jobs.feed.films import subject_of
 from evergreen_server.jobs.feed.hub import WatchHub
-from evergreen_server.jobs.intake import Intake
+from evergreen_server.jobs.intake import Accepted, Intake
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Slot
@@ -75,8 +75,7 @@ class VideoService(OverviewMethods):
             quote = await self._intake.quote(request)
             estimated = None if quote is None else credits_of(quote)
             return video_pb2.GenerateVideoResponse(estimated_credits=estimated)
-        accepted = await self._intake.accept(request)
-        return _accepted(accepted.job)
+        return _accepted(await self._intake.accept(request))
 
     async def Generate(self, message: video_pb2.GenerateRequest, _context: Context) -> video_pb2.GenerateResponse:
         self._hub.check_draining()
@@ -85,12 +84,14 @@ class VideoService(OverviewMethods):
             if message.validate_only:
                 quote = await self._intake.quote(request)
                 return video_pb2.GenerateResponse(estimated_credits=None if quote is None else credits_of(quote))
-            job = (await self._intake.accept(request)).job
+            accepted = await self._intake.accept(request)
         except InvalidRequest as exc:
             raise InvalidRequest(named(exc.field_errors, message)) from None
-        estimate = job.estimated_millicredits
+        estimate = accepted.job.estimated_millicredits
         return video_pb2.GenerateResponse(
-            job=job_message(job, whole=True), estimated_credits=None if estimate is None else credits_of(estimate)
+            job=job_message(accepted.job, whole=True),
+            estimated_credits=None if estimate is None else credits_of(estimate),
+            known=accepted.known,
         )
 
     async def GetStatus(self, message: video_pb2.GetStatusRequest, context: Context) -> bytes:
@@ -212,8 +213,9 @@ def _check_id(job_id: str) -> None:
         raise JobNotFound(job_id)
 
 
-def _accepted(job: Job) -> video_pb2.GenerateVideoResponse:
-    message = video_pb2.GenerateVideoResponse(job=job_message(job, whole=True))
+def _accepted(accepted: Accepted) -> video_pb2.GenerateVideoResponse:
+    job = accepted.job
+    message = video_pb2.GenerateVideoResponse(job=job_message(job, whole=True), known=accepted.known)
     if job.estimated_millicredits is not None:
         message.estimated_credits = credits_of(job.estimated_millicredits)
     return message
