@@ -2,20 +2,25 @@
 
 import json
 import re
-from typing import TypeVar
+import string
+from typing import TypeVar, cast
 
 from google.protobuf import json_format
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from evergreen_server.gateway.problems import invalid
 
-__all__ = ["read_json", "read_object", "to_json"]
+__all__ = ["read_document", "read_json", "read_object", "to_json"]
 
 M = TypeVar("M", bound=Message)
 
 MOST_VALUES = 20_000
 """Of one document. Each costs the loop some microseconds."""
-_UNKNOWN = re.compile(r'has no field named "([^"]*)"')
+PACKAGE = "evergreen.v1"
+BASE64 = (string.ascii_letters + string.digits + "+/-_").encode()
+_FIELDS = re.compile(r"Failed to parse (\w+) field: ")
+_WITHIN = re.compile(r' at "?[A-Za-z]+\.([\w.\[\]]+?)"?\.*$')
 TOO_MANY = f"it has more than {MOST_VALUES} values"
 
 
@@ -27,13 +32,22 @@ def to_json(message: Message) -> bytes:
 
 def read_json(kind: type[M], data: bytes) -> M:
     """Parses a message; both spellings of names are taken, and unknown ones refused. Raises Refused."""
-    document = read_object(data)
+    return read_document(kind, read_object(data))
+
+
+def read_document(kind: type[M], document: dict[str, object]) -> M:
+    """Makes a message of an object. Raises Refused, with the field where it is known."""
+    message = kind()
+    _check(document, cast(Descriptor, message.DESCRIPTOR), "")
     try:
-        return json_format.ParseDict(document, kind())
+        return json_format.ParseDict(document, message)
     except (json_format.ParseError, ValueError, RecursionError) as exc:
-        if unknown := _UNKNOWN.search(str(exc)):
-            raise invalid(unknown[1][:100], "the message has no such field") from None
-        raise _wrong(_cause(exc)) from None
+        text = _cause(exc)
+        within = _WITHIN.search(text)
+        field = within[1] if within else ".".join(_FIELDS.findall(text))
+        if not field:
+            raise _wrong(text) from None
+        raise invalid(field[:100], _WITHIN.sub("", _FIELDS.sub("", text)).rstrip(".")) from None
     except (TypeError, AttributeError, OverflowError):
         # The parser itself stumbles over some values of the wrong kind.
         raise _wrong("a value is of the wrong kind") from None
@@ -49,6 +63,36 @@ def read_object(data: bytes) -> dict[str, object]:
         return document
     except (ValueError, RecursionError) as exc:
         raise _wrong(_cause(exc)) from None
+
+
+def _check(document: dict[str, object], kind: Descriptor, at: str) -> None:
+    """Raises Refused for members that the parser would refuse without their place, or not at all."""
+    fields = {name: field for field in kind.fields for name in (field.name, field.json_name)}
+    for name, value in document.items():
+        field, where = fields.get(name), f"{at}{name}"
+        if field is None:
+            raise invalid(where[:100].encode(errors="replace").decode(), "the message has no such field")
+        if name != field.json_name and field.json_name in document:
+            raise invalid(where, "stands twice, in both spellings")
+        inner = field.message_type
+        for number, each in enumerate(value if field.is_repeated and isinstance(value, list) else [value]):
+            place = f"{where}[{number}]" if field.is_repeated else where
+            if inner is None and field.type == FieldDescriptor.TYPE_BYTES and not _is_base64(each):
+                raise invalid(place, "must be base64")
+            if inner is None or inner.file.package != PACKAGE or inner.GetOptions().map_entry or each is None:
+                continue
+            if not isinstance(each, dict):
+                raise invalid(place, "must be an object")
+            _check(each, inner, f"{place}.")
+
+
+def _is_base64(value: object) -> bool:
+    """Returns whether all of a text means something: the parser would pass over what does not."""
+    if not isinstance(value, str):
+        return value is None
+    digits = value.rstrip("=")
+    padded, whole = len(value) - len(digits), len(digits) % 4 != 1
+    return padded <= 2 and whole and digits.isascii() and not digits.encode().translate(None, BASE64)
 
 
 def _wrong(cause: str) -> Exception:
