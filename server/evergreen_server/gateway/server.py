@@ -18,6 +18,8 @@ from evergreen_server.gateway.bridge import Bridge
 from evergreen_server.gateway.names import Names
 from evergreen_server.gateway.places import Logins, Places
 from evergreen_server.gateway.problems import problem, refused
+from evergreen_server.gateway.rest.calls import Calls
+from evergreen_server.gateway.rest.transcoder import Rest
 from evergreen_server.gateway.session import Sessions
 from evergreen_server.gateway.upstream import Upstream
 from evergreen_server.gateway.visitors import Visitors
@@ -81,7 +83,8 @@ async def serve(
         sessions = Sessions(upstream=upstream, places=places, logins=Logins(time.monotonic))
         app = web.Application(middlewares=[door.middleware()])
         app.on_response_prepare.append(door.prepare)
-        routes = (*_health(door, upstream), *sessions.routes(), *bridge.routes())
+        rest = Rest(calls=Calls(upstream=upstream, places=places), places=places)
+        routes = (*_health(door, upstream), *sessions.routes(), *bridge.routes(), *rest.routes())
         for route in routes:
             kwargs = {**route.kwargs, "expect_handler": _later}
             app.add_routes([web.RouteDef(route.method, route.path, route.handler, kwargs)])
