@@ -1,4 +1,4 @@
-"""A minute in which the server is killed every two seconds: its watchers are told every change, once, and the end."""
+"""The server is killed every two seconds for a while: its watchers are told every change, once, and the end."""
 
 import asyncio
 import signal
@@ -10,7 +10,7 @@ from tests.clients.node import watched_by_node
 from tests.clients.restarts import PROJECT, Change, ask_for, change, patient, restarting, settle
 from tests.serving import SPEED, WAIT_SECONDS, Control
 
-SECONDS, EVERY = 60.0, 2.0
+SECONDS, EVERY = 24.0, 2.0
 
 
 async def watched(client: Client, **chosen: object) -> list[Change]:
@@ -33,10 +33,10 @@ async def watched_project(client: Client, told: list[Change], news: asyncio.Even
             news.set()
 
 
-async def test_killed_every_two_seconds_for_a_minute_a_watch_tells_every_change_once_and_the_end(
+async def test_killed_every_two_seconds_a_watch_tells_every_change_once_and_the_end(
     tmp_path: Path, sandbox: Control
 ) -> None:
-    # These two outlive the minute; the short ones change all through it.
+    # These two outlive the kills; the short ones change all through them.
     await sandbox.fault("throttle", operation="create", prompt="long", seconds=(SECONDS + 1) * SPEED, count=2)
     async with restarting(tmp_path, sandbox) as server, patient(server.address) as client:
         long = [(await ask_for(client, f"long {number}")).job_id for number in range(2)]

@@ -53,7 +53,7 @@ async def pictures() -> AsyncIterator[PictureHost]:
         yield host
 
 
-BACKENDS = {"sqlite": 1, "postgres-1": 1, "postgres-3": 3}
+BACKENDS = {"sqlite": 1, "postgres-3": 3}
 """The databases, and how many servers share each."""
 
 

@@ -67,7 +67,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 JOBS, PROJECTS = 20_000, 2
 FILMS = 5_000
 """Of each project."""
-RUNS = 20_000
+RUNS = 10_000
 LARGE = (
     "jobs",
     "job_labels",
