@@ -31,7 +31,8 @@ async def test_what_happens_is_counted(tmp_path: Path, sandbox: Control, caplog:
                 async with session.get(f"http://{address}/metrics") as answer:
                     kind, text = answer.content_type, await answer.text()
                 assert (answer.status, kind) == (200, "text/plain")
-                found = {name: float(value) for name, value in re.findall(r"^(evergreen\S+) (\S+)$", text, re.MULTILINE)}
+                lines = re.findall(r"^(evergreen\S+) (\S+)$", text, re.MULTILINE)
+                found = {name: float(value) for name, value in lines}
                 if found["evergreen_watchers"] == 0:
                     break
 
