@@ -34,6 +34,8 @@ VERSION = "1"
 
 QUEUE_POLL_SECONDS = 0.25
 """Each time DBOS counts all that runs here: with thousands of jobs ten times a second would be a tenth of a core."""
+NOTICE_POLL_SECONDS = 0.1
+"""Of messages to workflows, of which we send none: to stop takes so long on SQLite, and DBOS's own is a second."""
 THREADS = 4
 CONNECTIONS = 8
 CLIENT_CONNECTIONS = 2
@@ -208,6 +210,7 @@ class Engine:
             "system_database_engine": own,
             "log_level": "WARNING",
             "scheduler_polling_interval_sec": 3600.0,
+            "notification_listener_polling_interval_sec": NOTICE_POLL_SECONDS,
         }
         try:
             DBOS.migrate(self._database.url)
