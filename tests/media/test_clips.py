@@ -192,7 +192,7 @@ async def test_damage_of_any_kind_ends_in_an_answer_or_a_refusal(media: Media, t
             for _ in range(chance.randint(1, 30)):
                 damaged[chance.randrange(len(damaged))] = chance.randrange(256)
             path.write_bytes(damaged)
-            for work in (media.probe, media.poster):
+            for work in (media.probe, media.poster, media.last_frame):
                 try:
                     await work(path, owner="p")
                 except MediaRefused:

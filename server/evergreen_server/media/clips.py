@@ -249,15 +249,20 @@ def _jpeg(frame: VideoFrame, shown: Display) -> bytes:
     height = max(1, round(shown.height * width / shown.width))
     size = (height, width) if shown.transposed else (width, height)
     image: Image.Image = frame.to_image(width=size[0], height=size[1])  # type: ignore[no-untyped-call]  # so in its stubs
+    target = io.BytesIO()
+    upright(image, shown).save(target, format="JPEG", quality=_POSTER_QUALITY)
+    return target.getvalue()
+
+
+def upright(image: Image.Image, shown: Display) -> Image.Image:
+    """Returns a frame's picture as it is shown."""
     if shown.transposed:
         image = image.transpose(Image.Transpose.TRANSPOSE)
     if shown.mirrored:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     if shown.upside_down:
         image = image.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
-    target = io.BytesIO()
-    image.save(target, format="JPEG", quality=_POSTER_QUALITY)
-    return target.getvalue()
+    return image
 
 
 def refusal(message: str) -> MediaRefused:

@@ -18,12 +18,12 @@ from typing import assert_never
 
 from PIL import AvifImagePlugin, Image, PngImagePlugin
 
-from evergreen_server.media import clips, pauses, pictures, sounds
+from evergreen_server.media import clips, frames, pauses, pictures, sounds
 from evergreen_server.media.confinement import bound_memory
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.orders import Answer, Order, Work
 from evergreen_server.media.signatures import HEAD_BYTES, sniff
-from evergreen_server.ports.media import MediaRefused
+from evergreen_server.ports.media import MediaRefused, Picture
 
 _ORPHAN_SECONDS = 5.0
 """How long after its parent would have ended it the system does, in case the parent is gone."""
@@ -63,13 +63,7 @@ def carry_out(order: Order, limits: MediaLimits) -> Answer:
         match order.work:
             case Work.PICTURE:
                 picture = pictures.prepare(data, order.rule, limits)
-                made = picture.data
-                answer = Answer(
-                    content_type=picture.content_type,
-                    width=picture.width,
-                    height=picture.height,
-                    warnings=picture.warnings,
-                )
+                made, answer = picture.data, _described(picture)
             case Work.MEASURE:
                 answer = Answer(**asdict(pictures.measure(data, limits)))
             case Work.PROBE:
@@ -80,6 +74,9 @@ def carry_out(order: Order, limits: MediaLimits) -> Answer:
                 answer = Answer(pauses=pauses.find(source, limits))
             case Work.POSTER:
                 made, answer = clips.poster(source, limits), Answer()
+            case Work.LAST_FRAME:
+                picture = frames.last(source, limits)
+                made, answer = picture.data, _described(picture)
             case _:
                 assert_never(order.work)
     except MediaRefused as exc:
@@ -98,6 +95,12 @@ def carry_out(order: Order, limits: MediaLimits) -> Answer:
     except OSError as exc:
         return Answer(errno=exc.errno or 1)
     return answer
+
+
+def _described(picture: Picture) -> Answer:
+    return Answer(
+        content_type=picture.content_type, width=picture.width, height=picture.height, warnings=picture.warnings
+    )
 
 
 @contextmanager

@@ -23,6 +23,7 @@ class Work(Enum):
     HEAR = "hear"
     PAUSES = "pauses"
     POSTER = "poster"
+    LAST_FRAME = "last frame"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

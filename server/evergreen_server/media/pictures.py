@@ -95,7 +95,7 @@ def prepare(data: bytes, rule: PictureRule, limits: MediaLimits) -> Picture:
         warnings.append("PICTURE_PROFILE_IGNORED: the colour profile is broken; the colours are taken as sRGB")
     if orientation in _UPRIGHT:
         image = image.transpose(_UPRIGHT[orientation])
-    encoded, encoded_type = _encode(image, lossless=content_type in _LOSSLESS, limit=limits.picture_bytes)
+    encoded, encoded_type = encode(image, lossless=content_type in _LOSSLESS, limit=limits.picture_bytes)
     return Picture(data=encoded, content_type=encoded_type, width=width, height=height, warnings=tuple(warnings))
 
 
@@ -238,7 +238,10 @@ def _digest(image: Image.Image) -> int:
     return crc
 
 
-def _encode(image: Image.Image, *, lossless: bool, limit: int) -> tuple[bytes, str]:
+def encode(image: Image.Image, *, lossless: bool, limit: int) -> tuple[bytes, str]:
+    """Returns a picture in so many bytes at most, with its type: a PNG where that fits and nothing may be lost, else a
+    JPEG. Raises MediaRefused.
+    """
     if lossless:
         with suppress(_Full):
             return _save(image, limit, format="PNG"), "image/png"

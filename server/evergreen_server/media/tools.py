@@ -99,8 +99,15 @@ class Media:
         async with AsyncExitStack() as stack:
             if isinstance(source, bytes):
                 source = await stack.enter_async_context(self._file(source))
-            made = await stack.enter_async_context(self._file(b""))
-            order = Order(work=Work.PICTURE, source=str(source), target=str(made), rule=rule)
+            return await self._picture(Work.PICTURE, source, rule, owner)
+
+    async def last_frame(self, path: Path, *, owner: str) -> Picture:
+        """Takes the last frame out of a clip. Raises MediaRefused; MediaUnreachable when too busy."""
+        return await self._picture(Work.LAST_FRAME, path, PictureRule(), owner)
+
+    async def _picture(self, work: Work, source: Path, rule: PictureRule, owner: str) -> Picture:
+        async with self._file(b"") as made:
+            order = Order(work=work, source=str(source), target=str(made), rule=rule)
             answer = await self._decoders.run(order, owner=owner)
             data = await self._in_thread(made.read_bytes)
         return Picture(

@@ -114,6 +114,13 @@ class MediaTools(Protocol):
         """Makes a JPEG of a frame near the start. Raises MediaRefused if no frame decodes."""
         ...
 
+    async def last_frame(self, path: Path, *, owner: str) -> Picture:
+        """Returns the last frame of a clip as it is shown: a PNG, or a JPEG where that would be too large.
+
+        Raises MediaRefused if no frame decodes, or it is HDR.
+        """
+        ...
+
 
 class MediaError(Exception):
     """A caller's media failed. The text names the cause and is safe to show to the caller.

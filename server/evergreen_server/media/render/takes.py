@@ -10,8 +10,8 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from evergreen_server.media.clips import Display, display_of, open_container, video_of
+from evergreen_server.media.frames import is_hdr
 from evergreen_server.media.limits import MediaLimits
-from evergreen_server.media.render.picture.footage import is_hdr
 from evergreen_server.ports.media import MediaRefused
 
 _LIMITS = MediaLimits()

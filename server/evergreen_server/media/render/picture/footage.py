@@ -10,15 +10,13 @@ from pathlib import Path
 
 import av
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorTrc
-from av.video.stream import VideoStream
 
 from evergreen_server.media.clips import Display, display_of, open_container, refusal, video_of
+from evergreen_server.media.frames import is_hdr
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.ports.media import MediaRefused
 
 _LIMITS = MediaLimits()
-_HDR = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,11 +58,6 @@ def seconds_of(path: Path, enough: Fraction) -> Fraction:
                 if end - begin >= enough:
                     break
     return end - (begin or 0)
-
-
-def is_hdr(video: VideoStream, first: VideoFrame) -> bool:
-    """Returns whether a video, or its first frame, says that it is HDR."""
-    return first.color_trc in _HDR or video.codec_context.color_trc in _HDR
 
 
 def paced(frames: Iterator[tuple[Fraction, VideoFrame]], fps: int) -> Iterator[VideoFrame]:

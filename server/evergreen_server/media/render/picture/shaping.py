@@ -7,33 +7,21 @@ from typing import TypeAlias
 
 import numpy
 from av.video.frame import VideoFrame
-from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from evergreen_server.media.clips import Display
+from evergreen_server.media.frames import SCALING, matrix_of
 from evergreen_server.ports.timeline import Fit
 
 Picture: TypeAlias = NDArray[numpy.uint8]
 """The planes Y, U and V of a frame in 4:2:0, one after the other."""
 
-_HD_LINES = 720
-"""From so many lines on, a video that does not say so is in BT.709."""
 _SHRUNK = 8
 _BLUR = 4.0
 """The radius of the blur of a picture that is shrunk eight times; in pixels."""
 _BLACK = (16, 128, 128)
-_SCALING = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
-# The numbers of H.273, which frames carry, and FFmpeg's names for their tables.
-_MATRICES = {
-    1: Colorspace.ITU709,
-    4: Colorspace.FCC,
-    5: Colorspace.ITU624,
-    6: Colorspace.SMPTE170M,
-    7: Colorspace.SMPTE240M,
-    9: Colorspace.BT2020,
-    10: Colorspace.BT2020,
-}
 
 
 def planes(picture: Picture, size: tuple[int, int]) -> tuple[Picture, Picture, Picture]:
@@ -90,14 +78,13 @@ class Shaper:
         """Scales a frame so that it has these sides once it is turned, and turns it."""
         shown = self._shown
         sides = (wide[1], wide[0]) if shown.transposed else wide
-        supposed = 1 if frame.height >= _HD_LINES else 6
         made = scaler.reformat(
             frame,
             width=sides[0],
             height=sides[1],
             format="yuv420p",
-            interpolation=_SCALING,
-            src_colorspace=_MATRICES.get(frame.colorspace, _MATRICES[supposed]),
+            interpolation=SCALING,
+            src_colorspace=matrix_of(frame),
             dst_colorspace=Colorspace.ITU709,
             src_color_range=frame.color_range or None,
             dst_color_range=ColorRange.MPEG,
