@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver
 
 from evergreen_server.config import Config
 from evergreen_server.film.assembling.assembler import Assembler
+from evergreen_server.film.assembling.beginnings import Beginnings
 from evergreen_server.film.assembling.store import ExportStore
 from evergreen_server.film.plans.door import Films
 from evergreen_server.film.plans.store import FilmStore
@@ -288,6 +289,9 @@ async def _runs(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> _Runs:
         jobs=jobs.store,
         intake=jobs.intake,
         surveyor=surveyor,
+        beginnings=Beginnings(
+            scenes=ground.scenes, writers=jobs.writers, tools=ground.media, threads=threads, work=work
+        ),
         table=ground.models,
         wakeups=jobs.context.wakeups,
         threads=threads,

@@ -1,11 +1,11 @@
 """Films for the tests of plans: scripts read, planned and quoted by the real table of models."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from evergreen_server.film.digests import Redo
-from evergreen_server.film.model import OutputKind, Plan, PlannedLine, PlannedScene, PlannedShot
+from evergreen_server.film.model import FirstFrame, OutputKind, Plan, PlannedLine, PlannedScene, PlannedShot
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.outputs import Made, composed_of, measured_of, standings_of, wanted_of
 from evergreen_server.film.planning.choices import cast_of, models_of, settings_of
@@ -56,6 +56,22 @@ def scenes_of(count: int, *, changed: Mapping[int, str] | None = None, header: s
             f"**Narrator**: {line}\n\n**Ada**: I counted them, all {number}.\n"
         )
     return "\n".join(parts)
+
+
+def continued(one: Film, *numbers: int, **given: object) -> Film:
+    """Has the clips of some shots, counted from 1 over the film, begin where the one before ends."""
+    wanted = [shot.shot_id for number, (_, shot) in enumerate(one.plan.shots(), 1) if number in numbers]
+    scenes = tuple(
+        replace(
+            scene,
+            shots=tuple(
+                replace(shot, first_frame=FirstFrame.PREVIOUS_CLIP, **given) if shot.shot_id in wanted else shot
+                for shot in scene.shots
+            ),
+        )
+        for scene in one.plan.scenes
+    )
+    return replace(one, planned=replace(one.planned, plan=replace(one.plan, scenes=scenes)))
 
 
 def files(plan: Plan) -> dict[tuple[str, str], str]:

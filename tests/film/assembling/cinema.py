@@ -13,6 +13,7 @@ from typing import Any
 import av
 
 from evergreen_server.film.assembling.assembler import Assembler
+from evergreen_server.film.assembling.beginnings import Beginnings
 from evergreen_server.film.assembling.store import Export, ExportStore
 from evergreen_server.film.runs.run import FilmRun
 from evergreen_server.jobs.model.job import Job
@@ -157,6 +158,10 @@ async def cinema(path: Path, url: str) -> AsyncIterator[Cinema]:
             studio=stand, screen=screen, exports=exports, writers=writers, folder=path, work=work, tools=tools
         )
         stand.content = filmed
+        beginnings = Beginnings(
+            scenes=stand.scenes, writers=writers, tools=tools, threads=stand.context.threads, work=work
+        )
+        stand.context = replace(stand.context, beginnings=beginnings)
         made.with_scenes(stand.scenes)
         yield made
 

@@ -4,22 +4,26 @@ import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import unquote
 
 import av
+import numpy as np
 import pysubs2
 import pytest
 import webvtt
+from PIL import Image
 
 from evergreen_server.film.codec import from_document
 from evergreen_server.film.model import OnShotFailure
 from evergreen_server.film.outputs import wanted_of
 from evergreen_server.film.runs.run import RunState
 from evergreen_server.jobs.model.job import Job
+from evergreen_server.media.frames import matrix_of
 from evergreen_server.ports.specs import MediaKind
 from tests.film.assembling.cinema import SMALL, TALL, Cinema, cinema, short
-from tests.film.planning import FILM, LAMP, Film, film
+from tests.film.planning import FILM, LAMP, Film, continued, film
 from tests.film.runs.studio import PROJECT
 from tests.media.render.reel import clip
 
@@ -229,3 +233,18 @@ async def test_captions_and_timeline_are_read_by_the_libraries_of_others(hall: C
     first = next(sound["start"] for sound in told["sounds"] if sound["heard"] == "SPEECH")
     # A voice begins when its line does, but for the silence at its edge.
     assert 0 <= subtitles[0].start / 1000 - first < 0.3
+
+
+async def test_a_clip_that_goes_on_from_another_begins_with_its_very_last_frame(hall: Cinema) -> None:
+    run = await hall.make(continued(short(3), 2, 3))
+
+    assert (run.state, run.published) == (RunState.SUCCEEDED, True)
+    clips = [job for job in await hall.studio.jobs() if job.request.spec.kind is MediaKind.VIDEO]
+    tree = hall.folder / "data" / "projects" / PROJECT
+    for before, after in pairwise(clips):
+        with av.open(str(tree / before.request.scene_id / before.outputs[0].path)) as container:
+            *_, last = container.decode(video=0)
+        with Image.open(tree / after.request.scene_id / (after.request.spec.media[0].asset or "")) as picture:
+            assert (picture.format, picture.size) == ("PNG", (last.width, last.height))
+            shown = np.asarray(picture).astype(int)
+        assert np.abs(shown - last.to_ndarray(format="rgb24", src_colorspace=matrix_of(last)).astype(int)).mean() < 2

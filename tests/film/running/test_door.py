@@ -16,7 +16,7 @@ from evergreen_server.film.errors import (
     RunChanged,
     RunNotFound,
 )
-from evergreen_server.film.model import FirstFrame, OnShotFailure, OutputKind
+from evergreen_server.film.model import OnShotFailure, OutputKind
 from evergreen_server.film.running.calls import ApproveRequest, StartRequest
 from evergreen_server.film.running.door import FilmRuns
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
@@ -26,7 +26,7 @@ from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.store.ledger import Caps, PriceUnknown, ProjectCreditsExceeded
 from evergreen_server.ports.specs import InvalidRequest, MediaKind
 from evergreen_storage import Meta, Unavailable
-from tests.film.planning import FILM, LAMP, ORCHARD, TABLE, Film, film, quoted, scenes_of
+from tests.film.planning import FILM, LAMP, ORCHARD, TABLE, Film, continued, film, quoted, scenes_of
 from tests.film.runs.studio import NOW, PROJECT, Studio, studio
 
 SHORT = scenes_of(3)
@@ -419,13 +419,24 @@ async def test_a_run_that_waits_at_a_gate_is_cancelled_by_a_leg_of_its_own(stand
     assert (await stand.now()).state is RunState.CANCELLED
 
 
-async def test_a_clip_that_would_begin_with_the_end_of_another_is_refused_by_its_name(stand: Studio) -> None:
-    short = film(SHORT)
-    shot = replace(short.plan.scenes[1].shots[0], first_frame=FirstFrame.PREVIOUS_CLIP)
-    scenes = (short.plan.scenes[0], replace(short.plan.scenes[1], shots=(shot,)), short.plan.scenes[2])
-    await stand.plan(replace(short, planned=replace(short.planned, plan=replace(short.plan, scenes=scenes))))
+@pytest.mark.parametrize(("redo", "anew"), [("scene-1.1/clip", 3), ("scene-2.1/clip", 2), ("scene-3.1/clip", 1)])
+async def test_of_clips_that_go_on_from_one_another_a_run_holds_what_comes_after_the_one_made_anew(
+    stand: Studio, redo: str, anew: int
+) -> None:
+    chain, runs = continued(film(SHORT), 2, 3), door(stand)
+    await stand.plan(chain)
+    await runs.start(asked())
+    await stand.claim()
+    before = await stand.rest()
+    assert (await stand.now()).state is RunState.SUCCEEDED
+    again = replace(chain.plan, redone={redo: 1})
+    revision = await stand.plan(replace(chain, planned=replace(chain.planned, plan=again)))
 
-    with pytest.raises(InvalidRequest, match="plan_revision") as refused:
-        await door(stand).start(asked())
+    run = await runs.start(asked(request_id="again", plan_revision=revision))
 
-    assert "scene-2.1" in refused.value.field_errors[0].description
+    await stand.claim()
+    new = (await stand.rest())[len(before) :]
+    assert len(new) == anew
+    assert run.money.held == sum(job.estimated_millicredits or 0 for job in new)
+    ended = await stand.now()
+    assert (ended.state, ended.money.spent) == (RunState.SUCCEEDED, run.money.held)

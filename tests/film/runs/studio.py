@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import sqlalchemy as sa
 
+from evergreen_server.film.assembling.beginnings import Beginnings
 from evergreen_server.film.codec import to_document
 from evergreen_server.film.errors import FilmNotFound
 from evergreen_server.film.model import FilmRequest, Plan
@@ -30,9 +31,11 @@ from evergreen_server.jobs.model.job import Job, JobFailure, Output
 from evergreen_server.jobs.model.states import CostBasis, State
 from evergreen_server.jobs.store.ledger import UNCAPPED, Caps, Totals
 from evergreen_server.jobs.wakeups import Wakeups
+from evergreen_server.ports.media import MediaRefused, Picture
 from evergreen_server.ports.specs import MediaKind
 from evergreen_server.runtime.ids import JobIds
 from evergreen_server.runtime.threads import OwnThreads
+from evergreen_server.scenes.writers import CountedWriters
 from evergreen_storage import SceneStore, open_storage
 from tests.film.planning import FILM, TABLE, Film, files, quoted
 from tests.film.stores import film_events, film_store_of
@@ -65,6 +68,18 @@ class Clock:
         return self.at
 
 
+class Ends:
+    """Takes the last frame out of a clip that is none, unless its content is one that has none."""
+
+    frameless: bytes = b""
+
+    async def last_frame(self, path: Path, *, owner: str) -> Picture:
+        data = await asyncio.to_thread(path.read_bytes)
+        if data == self.frameless:
+            raise MediaRefused("no frame of the video can be decoded", reason="MEDIA_REFUSED")
+        return Picture(data=b"the end of " + data, content_type="image/png", width=16, height=9)
+
+
 async def words(job: Job) -> tuple[bytes, float]:
     """A file that is none of its kind, and how long it would be."""
     spec = job.request.spec
@@ -81,6 +96,7 @@ class Studio:
     films: FilmStore
     scenes: SceneStore
     clock: Clock
+    ends: Ends
     legs: list[tuple[str, str, int, int]] = field(default_factory=list)
     leg: Leg | None = None
     content: Callable[[Job], Awaitable[tuple[bytes, float]]] = field(default_factory=lambda: words)
@@ -228,6 +244,8 @@ async def studio(path: Path, url: str, *, caps: Caps = UNCAPPED) -> AsyncIterato
         ids = JobIds(clock)
         films_of = film_store_of(database, clock)
         legs: list[tuple[str, str, int, int]] = []
+        ends, work = Ends(), path / "beginnings"
+        work.mkdir()
         context = FilmContext(
             runs=RunStore(
                 database=database,
@@ -241,6 +259,9 @@ async def studio(path: Path, url: str, *, caps: Caps = UNCAPPED) -> AsyncIterato
             jobs=jobs,
             intake=Intake(store=jobs, models=TABLE, uris=Uris(), clock=clock, new_id=ids.new),
             surveyor=Surveyor(scenes=scenes, threads=threads),
+            beginnings=Beginnings(
+                scenes=scenes, writers=CountedWriters(database=database), tools=ends, threads=threads, work=work
+            ),
             table=TABLE,
             wakeups=Wakeups(),
             threads=threads,
@@ -248,5 +269,12 @@ async def studio(path: Path, url: str, *, caps: Caps = UNCAPPED) -> AsyncIterato
             new_id=ids.new,
         )
         yield Studio(
-            context=context, database=database, films=films_of, scenes=scenes, clock=clock, legs=legs, news=news
+            context=context,
+            database=database,
+            films=films_of,
+            scenes=scenes,
+            clock=clock,
+            ends=ends,
+            legs=legs,
+            news=news,
         )

@@ -217,7 +217,9 @@ class _FirstFrameEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FirstFrame
     FIRST_FRAME_PICTURE: _FirstFrame.ValueType  # 1
     """The shot's picture."""
     FIRST_FRAME_PREVIOUS_CLIP: _FirstFrame.ValueType  # 2
-    """The last frame of the clip before it."""
+    """The last frame of the clip before it, which is kept in `images/` of the shot's scene. The clip is made once that one
+    is there, and anew whenever that one is. Without that one, it fails by the shot's `on_failure`.
+    """
     FIRST_FRAME_NONE: _FirstFrame.ValueType  # 3
     """Nothing: the clip is made from its prompt alone."""
 
@@ -229,7 +231,9 @@ FIRST_FRAME_UNSPECIFIED: FirstFrame.ValueType  # 0
 FIRST_FRAME_PICTURE: FirstFrame.ValueType  # 1
 """The shot's picture."""
 FIRST_FRAME_PREVIOUS_CLIP: FirstFrame.ValueType  # 2
-"""The last frame of the clip before it."""
+"""The last frame of the clip before it, which is kept in `images/` of the shot's scene. The clip is made once that one
+is there, and anew whenever that one is. Without that one, it fails by the shot's `on_failure`.
+"""
 FIRST_FRAME_NONE: FirstFrame.ValueType  # 3
 """Nothing: the clip is made from its prompt alone."""
 Global___FirstFrame: _TypeAlias = FirstFrame  # noqa: Y015

@@ -4,9 +4,7 @@ Each step may be repeated after a crash: an export is found again by the digest 
 its file has the size and the checksum that were recorded before it got its name.
 """
 
-import asyncio
 import re
-import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -14,9 +12,8 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
-from evergreen_server.film.assembling.files import LocalFiles
+from evergreen_server.film.assembling.files import LocalFiles, local_files
 from evergreen_server.film.assembling.index import NAME, index_of
 from evergreen_server.film.assembling.material import Claim, CutRefused, Material
 from evergreen_server.film.assembling.preparing import Prepared, prepare
@@ -240,19 +237,17 @@ class Assembler:
     @asynccontextmanager
     async def _opened(self, project_id: str) -> AsyncIterator[LocalFiles]:
         """Waits for the project's turn, and gives its film a folder for as long as the context lasts."""
-        async with self._turns.of(project_id):
-            folder = self._work / f"film-{uuid4().hex}"
-            folder.mkdir()
-            try:
-                yield LocalFiles(
-                    scenes=self._scenes,
-                    threads=self._threads,
-                    project_id=project_id,
-                    folder=folder,
-                    most_bytes=self._most_bytes,
-                )
-            finally:
-                await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+        async with (
+            self._turns.of(project_id),
+            local_files(
+                scenes=self._scenes,
+                threads=self._threads,
+                project_id=project_id,
+                work=self._work,
+                most_bytes=self._most_bytes,
+            ) as files,
+        ):
+            yield files
 
 
 def _tell(progress: Progress, before: int, total: int, now: RenderProgress) -> None:

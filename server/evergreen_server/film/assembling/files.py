@@ -1,9 +1,13 @@
 """Brings files of scenes to this machine's disk, each checked to be the one that was looked at."""
 
+import asyncio
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 from evergreen_server.film.assembling.material import CutRefused, FileLost
 from evergreen_server.ports.timeline import Source
@@ -11,7 +15,20 @@ from evergreen_server.runtime.threads import OwnThreads
 from evergreen_storage import NotFound, SceneStore
 from evergreen_storage.parallel import map_concurrently
 
-__all__ = ["LocalFiles"]
+__all__ = ["LocalFiles", "local_files"]
+
+
+@asynccontextmanager
+async def local_files(
+    *, scenes: SceneStore, threads: OwnThreads, project_id: str, work: Path, most_bytes: int
+) -> "AsyncIterator[LocalFiles]":
+    """Opens a folder for copies within `work`, which lasts as long as the context."""
+    folder = work / f"film-{uuid4().hex}"
+    folder.mkdir()
+    try:
+        yield LocalFiles(scenes=scenes, threads=threads, project_id=project_id, folder=folder, most_bytes=most_bytes)
+    finally:
+        await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
 
 class LocalFiles:

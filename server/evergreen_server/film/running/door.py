@@ -16,7 +16,7 @@ Every edge calls it with values, whatever its wire. What it refuses is raised as
     StorageError             the storage does not answer, so that nobody can tell what is to be made
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -24,9 +24,8 @@ from typing import Final
 
 from evergreen_server.film.composing.compose import files_of
 from evergreen_server.film.errors import PlanChanged, RunChanged
-from evergreen_server.film.model import FilmRequest, FirstFrame, OutputKind, Plan, PlannedShot
+from evergreen_server.film.model import FilmRequest, Plan
 from evergreen_server.film.models import models_of
-from evergreen_server.film.outputs import wanted_of
 from evergreen_server.film.plans.store import FilmStore, StoredPlan
 from evergreen_server.film.running.calls import (
     ApproveRequest,
@@ -44,7 +43,7 @@ from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.store.ledger import PriceUnknown
 from evergreen_server.ports.catalog import ModelTable
-from evergreen_server.ports.specs import FieldError, InvalidRequest
+from evergreen_server.ports.specs import InvalidRequest
 from evergreen_server.runtime.threads import OwnThreads
 from evergreen_storage import Unavailable
 
@@ -141,9 +140,6 @@ class FilmRuns:
 
     async def _needed(self, run: FilmRun, plan: Plan, made: Made) -> int:
         """Returns what a run may still cost, in millicredits. Raises InvalidRequest, PriceUnknown, StorageError."""
-        if unmade := tuple(_continuing(plan)):
-            text = f"no clip can begin with the end of another yet; give another first frame to {_named(unmade)}"
-            raise InvalidRequest([FieldError(field="plan_revision", description=text)])
         store = await self._surveyor.survey(run.project_id, [place for _, place in files_of(plan)], made.outputs)
         models = models_of(plan.settings, self._models)
         work = partial(needed_by, run, plan, models, made=made, store=store)
@@ -168,15 +164,6 @@ class FilmRuns:
             created_at=now,
             updated_at=now,
         )
-
-
-def _continuing(plan: Plan) -> Iterator[str]:
-    """Yields the shots whose clip would begin with the last frame of the one before it."""
-    for wanted in wanted_of(plan):
-        shot = wanted.item
-        made = wanted.chosen is None and wanted.kind is OutputKind.CLIP
-        if made and isinstance(shot, PlannedShot) and shot.first_frame is FirstFrame.PREVIOUS_CLIP:
-            yield shot.shot_id
 
 
 def _named(ids: tuple[str, ...]) -> str:

@@ -1,22 +1,30 @@
 """Accepts the job of an output within a transaction, as the next take that can deliver its file."""
 
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
 
 import sqlalchemy as sa
 
+from evergreen_server.film.composing.compose import Composed
 from evergreen_server.film.digests import Basis, digest_of, request_id
 from evergreen_server.film.model import OutputKind
+from evergreen_server.film.outputs import Wanted
 from evergreen_server.film.runs.queries import of_film
 from evergreen_server.film.runs.run import FilmRun
 from evergreen_server.jobs.db.database import insert_new
 from evergreen_server.jobs.db.schema import film_outputs, film_takes, jobs, requests
+from evergreen_server.jobs.intake import GenerationRequest, Intake
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobError
 from evergreen_server.jobs.model.job import JobRequest
 from evergreen_server.jobs.model.states import FINAL, State
 from evergreen_server.jobs.store.jobs import JobStore
 
-__all__ = ["Accepting", "NewChild", "accept_child"]
+__all__ = ["Accepting", "NewChild", "accept_child", "new_child"]
+
+FINISH_WITHIN: Final = timedelta(days=30)
+"""Until then a job of a film may wait, where the run has no end: a film may take longer than the provider's day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,36 @@ class Accepting:
 
     accepted: int
     refused: JobError | None = None
+
+
+def new_child(
+    run: FilmRun, wanted: Wanted, composed: Composed, *, intake: Intake, now: datetime, job_id: str, lost: bool
+) -> NewChild:
+    """Returns the job for an output of a run, as its request is composed."""
+    request = GenerationRequest(
+        project_id=run.project_id,
+        scene_id=wanted.scene.scene_id,
+        request_id=composed.base,
+        digest=composed.base,
+        spec=composed.spec,
+        priority=run.terms.priority,
+        max_attempts=run.terms.max_attempts,
+        on_unknown_submission=run.terms.on_unknown_submission,
+        start_by=run.finish_by or now + FINISH_WITHIN,
+        finish_by=run.finish_by,
+    )
+    stored, estimate = intake.judge(request)
+    assert estimate is not None, "a film with an unknown price is not started"
+    return NewChild(
+        item_id=wanted.item_id,
+        kind=wanted.kind,
+        base=composed.base,
+        basis=composed.basis,
+        request=stored,
+        estimated_millicredits=estimate,
+        job_id=job_id,
+        lost=lost,
+    )
 
 
 def accept_child(db: sa.Connection, store: JobStore, run: FilmRun, child: NewChild) -> list[Change]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from evergreen_server.film.assembling.assembler import Assembler
+from evergreen_server.film.assembling.beginnings import Beginnings
 from evergreen_server.film.model import Plan
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
@@ -31,6 +32,7 @@ class FilmContext:
     jobs: JobStore
     intake: Intake
     surveyor: Surveyor
+    beginnings: Beginnings
     table: ModelTable
     wakeups: Wakeups
     threads: OwnThreads

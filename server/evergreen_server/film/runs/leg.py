@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
-from typing import Final
 
 from evergreen_server.film.assembling.material import FileLost
 from evergreen_server.film.composing.compose import File, files_of
 from evergreen_server.film.model import OutputKind, Plan
 from evergreen_server.film.models import FilmModels, models_of
-from evergreen_server.film.runs.accepting import NewChild
+from evergreen_server.film.runs.accepting import NewChild, new_child
 from evergreen_server.film.runs.context import FilmContext
 from evergreen_server.film.runs.deciding import Child, Decision, FilmGate, FilmStage, Run, Then, decide
 from evergreen_server.film.runs.finishing import finish, material_of
@@ -21,7 +19,6 @@ from evergreen_server.film.runs.store import Snapshot
 from evergreen_server.film.runs.tally import tally
 from evergreen_server.film.runs.troubles import troubles_of
 from evergreen_server.jobs.commands import cancel
-from evergreen_server.jobs.intake import GenerationRequest
 from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongState
 from evergreen_server.jobs.model.held import FilmCreditsExceeded
 from evergreen_server.jobs.model.job import Job, JobFailure
@@ -29,12 +26,10 @@ from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.backlog import QueueFull
 from evergreen_server.jobs.store.ledger import ProjectCreditsExceeded
 from evergreen_server.jobs.store.project_lock import SceneBusy
+from evergreen_server.ports.media import MediaRefused
 from evergreen_server.ports.timeline import Source
 
 __all__ = ["Leg"]
-
-FINISH_WITHIN: Final = timedelta(days=30)
-"""Until then a job of a film may wait, where the run has no end: a film may take longer than the provider's day."""
 
 
 class Leg:
@@ -48,6 +43,8 @@ class Leg:
         self._store: Store | None = None
         self._lost: set[File] = set()
         """Files that no longer had their content when the film was to be made from them."""
+        self._frameless: dict[str, str] = {}
+        """By the SHA-256 of clips, why none of their frames can be taken."""
         self._watched: set[str] = set()
 
     def close(self) -> None:
@@ -88,6 +85,7 @@ class Leg:
             outputs=snapshot.outputs,
             jobs=snapshot.jobs,
             store=self._store,
+            frameless=self._frameless,
         )
         seen = await context.threads.run(work, owner=self.run.project_id)
         self._watch(seen)
@@ -248,12 +246,14 @@ class Leg:
         """Accepts jobs; returns whether the leg goes on. One for which there is no money is asked about once no other
         is under way, whose end may free some, and with it the jobs that ask.
         """
-        accepting = await self._context.runs.accept(self.run, [self._child(key, seen) for key in decision.accept])
+        children = [child for key in decision.accept if (child := await self._child(key, seen)) is not None]
+        accepting = await self._context.runs.accept(self.run, children)
         match accepting.refused:
             case None:
                 return True
             case FilmCreditsExceeded() | ProjectCreditsExceeded() as exc:
-                if accepting.accepted or any(item.child is Child.OPEN for item in seen.items):
+                more = accepting.accepted or len(children) < len(decision.accept)
+                if more or any(item.child is Child.OPEN for item in seen.items):
                     return True
                 asking = tuple(troubles_of((trouble for trouble in decision.troubles if trouble.asks), seen))
                 of_film = isinstance(exc, FilmCreditsExceeded)
@@ -268,30 +268,29 @@ class Leg:
                 raise unexpected
         return True
 
-    def _child(self, key: str, seen: Look) -> NewChild:
-        wanted, composed, run = seen.wanted[key], seen.composed[key], self.run
-        now = self._context.clock()
-        request = GenerationRequest(
-            project_id=run.project_id,
-            scene_id=wanted.scene.scene_id,
-            request_id=composed.base,
-            digest=composed.base,
-            spec=composed.spec,
-            priority=run.terms.priority,
-            max_attempts=run.terms.max_attempts,
-            on_unknown_submission=run.terms.on_unknown_submission,
-            start_by=run.finish_by or now + FINISH_WITHIN,
-            finish_by=run.finish_by,
-        )
-        stored, estimate = self._context.intake.judge(request)
-        assert estimate is not None, "a film with an unknown price is not started"
-        return NewChild(
-            item_id=wanted.item_id,
-            kind=wanted.kind,
-            base=composed.base,
-            basis=composed.basis,
-            request=stored,
-            estimated_millicredits=estimate,
-            job_id=self._context.new_id(),
+    async def _child(self, key: str, seen: Look) -> NewChild | None:
+        """Returns the job for an output; None if it is to go on from another clip whose last frame is not to be had."""
+        wanted, composed, context = seen.wanted[key], seen.composed[key], self._context
+        if (clip := seen.continued.get(key)) is not None:
+            try:
+                composed = await context.beginnings.of(composed, clip, self.run.project_id, wanted.scene.scene_id)
+            except FileLost as exc:
+                self._lost.add(exc.place)
+                self._store = None
+                return None
+            except MediaRefused as exc:
+                # The next look has it fail, as its policy says.
+                self._frameless[clip.sha256] = str(exc)
+                return None
+            except SceneBusy as exc:
+                await self.warn("SCENE_BUSY", str(exc))
+                return None
+        return new_child(
+            self.run,
+            wanted,
+            composed,
+            intake=context.intake,
+            now=context.clock(),
+            job_id=context.new_id(),
             lost=key in seen.lost,
         )

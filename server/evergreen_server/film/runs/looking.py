@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from evergreen_server.film.composing.compose import Composed, File, Files
 from evergreen_server.film.digests import Standing, renews
@@ -19,6 +20,8 @@ from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.timeline import Source
 
 __all__ = ["Look", "Store", "look", "place_of"]
+
+_NONE: Final[Mapping[str, str]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +56,10 @@ class Look:
     """Outputs whose file the run itself had made."""
     lost: set[str] = field(default_factory=set)
     """Outputs whose newest take was made, and whose file is gone."""
+    continued: dict[str, Source] = field(default_factory=dict)
+    """By key of a clip that begins with the last frame of another one: that other one."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """By key of such a clip, why the other one has no frame to begin with."""
 
 
 def look(
@@ -63,9 +70,15 @@ def look(
     outputs: Sequence[FilmOutput],
     jobs: Mapping[str, Job],
     store: Store,
+    frameless: Mapping[str, str] = _NONE,
 ) -> Look:
-    """Returns how the outputs of a plan stand for a run, by the rows of its film and by what the store has."""
-    return _Looking(run=run, plan=plan, models=models, outputs=outputs, jobs=jobs, store=store).done()
+    """Returns how the outputs of a plan stand for a run, by the rows of its film and by what the store has.
+
+    `frameless` says by the SHA-256 of clips why none of their frames can be taken.
+    """
+    return _Looking(
+        run=run, plan=plan, models=models, outputs=outputs, jobs=jobs, store=store, frameless=frameless
+    ).done()
 
 
 class _Looking:
@@ -78,8 +91,10 @@ class _Looking:
         outputs: Sequence[FilmOutput],
         jobs: Mapping[str, Job],
         store: Store,
+        frameless: Mapping[str, str],
     ) -> None:
         self._run, self._plan, self._models, self._jobs, self._store = run, plan, models, jobs, store
+        self._frameless = frameless
         self._rows: defaultdict[str, list[FilmOutput]] = defaultdict(list)
         for output in outputs:
             self._rows[output.key].append(output)
@@ -157,6 +172,10 @@ class _Looking:
         if composed.missing:
             self._look.missing[item.key] = composed.missing
             return replace(item, make=True, child=Child.FAILED)
+        clip = self._look.continued.get(item.key)
+        if clip is not None and clip.sha256 in self._frameless:
+            self._look.refused[item.key] = self._frameless[clip.sha256]
+            return replace(item, make=True, child=Child.FAILED)
         if newest is not None and due == 1:
             standing = Standing.of(made=newest.basis, wanted=composed.basis, there=True)
             if not renews(self._run.terms.redo, standing):
@@ -183,6 +202,9 @@ class _Looking:
         if wanted.kind is OutputKind.CLIP:
             shown = (key for key in after if not key.endswith(f"/{OutputKind.SPEECH}"))
             first = next((self._look.sources.get(key) for key in shown), None)
+            shot = wanted.item
+            if first is not None and isinstance(shot, PlannedShot) and shot.first_frame is FirstFrame.PREVIOUS_CLIP:
+                self._look.continued[wanted.key] = first
         return composed_of(self._plan, self._models, wanted, files, first=first, measured=self._look.measured)
 
     def _take(self, wanted: Wanted, row: FilmOutput | None) -> None:

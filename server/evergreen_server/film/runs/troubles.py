@@ -20,6 +20,11 @@ def troubles_of(troubles: Iterable[Trouble], seen: Look) -> Iterator[RunTrouble]
         elif trouble.key in seen.missing:
             places = ", ".join(f"{scene_id}/{asset}" for scene_id, asset in seen.missing[trouble.key])
             reason, message = "ASSET_NOT_FOUND", f"what it is made from is not there: {places}"
+        elif trouble.key in seen.refused:
+            reason, message = (
+                "CLIP_UNSUPPORTED",
+                f"no frame of the clip before it can be taken: {seen.refused[trouble.key]}",
+            )
         else:
             reason, message = (job.state.value if job else "INPUT_FAILED"), "what it is made from could not be made"
         yield RunTrouble(

@@ -2068,7 +2068,8 @@ export enum FirstFrame {
   PICTURE = 1,
 
   /**
-   * The last frame of the clip before it.
+   * The last frame of the clip before it, which is kept in `images/` of the shot's scene. The clip is made once that one
+   * is there, and anew whenever that one is. Without that one, it fails by the shot's `on_failure`.
    *
    * @generated from enum value: FIRST_FRAME_PREVIOUS_CLIP = 2;
    */
