@@ -14,9 +14,9 @@ PY := $(BIN)/python
 NPM_BIN := node_modules/.bin
 LOCKS := $(wildcard requirements/*.txt) package-lock.json
 ARGS ?=
-# How many tests run at a time: one more than there are cores, since many tests wait more than they compute. No more than
-# five, each with its servers, since a container may show all cores of its host and lend only a few.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print(1 + min(4, os.cpu_count() or 1))')
+# How many tests run at a time: two more than there are cores, since tests wait twice as long as they compute. No more than
+# six, each with its servers, since a container may show all cores of its host and lend only a few.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1))')
 
 .PHONY: help setup proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
 	test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos outages run demo film \
