@@ -48,7 +48,11 @@ def carry_out(order: Order, limits: MediaLimits) -> Answer:
     source, target = Path(order.source), Path(order.target)
     reason = "PICTURE_INVALID" if order.work is Work.PICTURE else "MEDIA_REFUSED"
     # Pictures are read whole, and up to this length; of anything else FFmpeg reads what it needs.
-    most = {Work.PICTURE: limits.picture_bytes, Work.MEASURE: limits.measured_bytes}.get(order.work)
+    most = {
+        Work.PICTURE: limits.picture_bytes,
+        Work.MEASURE: limits.measured_bytes,
+        Work.THUMBNAIL: limits.picture_bytes,
+    }.get(order.work)
     try:
         with source.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -77,6 +81,8 @@ def carry_out(order: Order, limits: MediaLimits) -> Answer:
             case Work.LAST_FRAME:
                 picture = frames.last(source, limits)
                 made, answer = picture.data, _described(picture)
+            case Work.THUMBNAIL:
+                made, answer = pictures.thumbnail(data, order.width, limits), Answer()
             case _:
                 assert_never(order.work)
     except MediaRefused as exc:

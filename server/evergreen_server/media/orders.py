@@ -24,16 +24,18 @@ class Work(Enum):
     PAUSES = "pauses"
     POSTER = "poster"
     LAST_FRAME = "last frame"
+    THUMBNAIL = "thumbnail"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One file to decode. `target` is where the resulting picture is written."""
+    """One file to decode. `target` is where the resulting picture is written, `width` how wide a thumbnail may be."""
 
     work: Work
     source: str
     target: str = ""
     rule: PictureRule = field(default_factory=PictureRule)
+    width: int = 0
 
     def line(self) -> bytes:
         return json.dumps({**asdict(self), "work": self.work.value}).encode() + b"\n"

@@ -34,6 +34,9 @@ _FORMATS = {
 _LOSSLESS = ("image/png", "image/bmp", "image/gif")
 _ANIMATED = ("PNG", "WEBP", "AVIF", "GIF")
 _JPEG_QUALITIES = (92, 82, 72, 60)
+_THUMBNAIL_QUALITY = 80
+_TALLEST = 3
+"""How much higher than wide a thumbnail may be."""
 _MAX_SIDE = 65_500
 """The longest side that can be encoded as JPEG."""
 _ORIENTATION = 0x0112
@@ -107,6 +110,19 @@ def measure(data: bytes, limits: MediaLimits) -> Clip:
     content_type = _format(data)
     image, _, _ = _load(data, content_type, limits)
     return Clip(content_type=content_type, width=image.width, height=image.height, duration_seconds=0.0, codec="")
+
+
+def thumbnail(data: bytes, width: int, limits: MediaLimits) -> bytes:
+    """Makes a JPEG of a picture's first frame, upright and on white, at most `width` pixels wide and thrice as high.
+
+    Never larger than the picture. Blocks; raises MediaRefused, and for a broken file whatever the decoders raise.
+    """
+    image, orientation, _ = _load(data, _format(data), limits)
+    small, _ = opaque_srgb(image, (0, 0, image.width, image.height))
+    if orientation in _UPRIGHT:
+        small = small.transpose(_UPRIGHT[orientation])
+    small.thumbnail((width, _TALLEST * width), Image.Resampling.LANCZOS)
+    return _save(small, limits.picture_bytes, format="JPEG", quality=_THUMBNAIL_QUALITY)
 
 
 def _format(data: bytes) -> str:

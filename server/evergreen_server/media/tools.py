@@ -1,4 +1,4 @@
-"""The entry to this package: fetches, pictures and clips, as the protocol `MediaTools`."""
+"""The entry to this package: fetches, pictures and clips, as the protocol `MediaTools`, and thumbnails."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -22,11 +22,13 @@ from evergreen_server.media.urls import UrlPolicy
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import Clip, Fetched, MediaRefused, Pauses, Picture
 from evergreen_server.ports.specs import Kind
+from evergreen_server.runtime.threads import OwnThreads
 
 T = TypeVar("T")
 
 _FILE_THREADS = 4
 _NAME_THREADS = 8
+_THUMBNAIL_THREADS = 2
 
 
 class Media:
@@ -163,3 +165,38 @@ class Media:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._files, work)
+
+
+class Thumbnailer:
+    """Makes thumbnails in processes of its own, so that no job waits for those who look at pictures. Open as a context.
+
+    `temp_dir` must exist; each picture lies there while it is worked on.
+    """
+
+    def __init__(self, *, limits: MediaLimits, temp_dir: Path) -> None:
+        self._limits = limits
+        self._temp_dir = temp_dir
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            self._threads = await stack.enter_async_context(OwnThreads(_THUMBNAIL_THREADS, name="thumbnails"))
+            self._decoders = await stack.enter_async_context(Decoders(self._limits))
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def thumbnail(self, data: bytes, width: int, *, owner: str) -> bytes:
+        """Returns a JPEG at most `width` pixels wide. Raises MediaRefused; MediaUnreachable when too busy."""
+        source, made = (self._temp_dir / f"thumbnail-{uuid4().hex}" for _ in range(2))
+        try:
+            await self._threads.run(partial(source.write_bytes, data), owner=owner)
+            order = Order(work=Work.THUMBNAIL, source=str(source), target=str(made), width=width)
+            await self._decoders.run(order, owner=owner)
+            return await self._threads.run(made.read_bytes, owner=owner)
+        finally:
+            for path in (source, made):
+                await asyncio.shield(self._threads.run(partial(path.unlink, missing_ok=True), owner=owner))
