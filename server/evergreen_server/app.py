@@ -51,9 +51,11 @@ from evergreen_server.jobs.store.ledger import Caps
 from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.wakeups import Wakeups
+from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.media.render.version import renderer_version
+from evergreen_server.media.tools import Thumbnailer
 from evergreen_server.metrics import PrometheusMetrics, serve_metrics
 from evergreen_server.ports.specs import MediaKind
 from evergreen_server.rpc.arrivals import Arrivals
@@ -81,6 +83,9 @@ LOOKS_AT_ONCE = 2
 """Threads that look at runs of films, and hash what those are made from, projects in turn."""
 SCRIPTS_AT_ONCE = 2
 """Threads that read scripts and make plans: one for a project that asks for many, one for the others."""
+
+THUMBNAIL_LIMITS = MediaLimits(decoders_at_once=2, work_seconds=10.0, wait_seconds=10.0)
+"""Somebody looks at a page and waits."""
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +148,7 @@ async def serve(
         films = await _films(stack, ground, runs, deletions)
         local = stack.enter_context(socket_folder(tempfile.gettempdir())) / "grpc" if config.http_listen else None
         address = await _edge(stack, ground, jobs, deletions, films, gate, local)
-        url = await _gateway(stack, config, jobs, gate, local) if local is not None else ""
+        url = await _gateway(stack, ground, jobs, gate, local) if local is not None else ""
         ready(address, ground.provider_url, url)
         await stop.wait()
 
@@ -444,8 +449,10 @@ async def _edge(
     return await stack.enter_async_context(serving)
 
 
-async def _gateway(stack: AsyncExitStack, config: Config, jobs: _Jobs, gate: Gate, local: Path) -> str:
+async def _gateway(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, gate: Gate, local: Path) -> str:
     """Serves HTTP for the gRPC server at the path `local`; returns the URL."""
+    config = ground.config
+    thumbnailer = await stack.enter_async_context(Thumbnailer(limits=THUMBNAIL_LIMITS, temp_dir=ground.temp_dir))
     serving = serve_http(
         listen=config.http_listen,
         target=f"unix:{local}",
@@ -456,5 +463,6 @@ async def _gateway(stack: AsyncExitStack, config: Config, jobs: _Jobs, gate: Gat
         files=raise_file_limit(),
         grace_seconds=config.grace_seconds,
         answered=jobs.metrics.http_answered,
+        thumbnailer=thumbnailer,
     )
     return await stack.enter_async_context(serving)

@@ -54,6 +54,13 @@ def head(method: str, path: str, *fields: str, host: str = "127.0.0.1") -> bytes
     return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *fields, "", ""]).encode("latin-1")
 
 
+class NoThumbnails:
+    """Makes none."""
+
+    async def thumbnail(self, data: bytes, width: int, *, owner: str) -> bytes:
+        raise AssertionError("nobody asked for a thumbnail")
+
+
 async def called(api: Api, method: str, body: object = None, **headers: str) -> tuple[int, dict[str, object]]:
     """Calls a method by Connect's JSON."""
     async with (

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2
 from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.gateway.places import CALLS
 from evergreen_server.gateway.server import STALL_SECONDS, serve
-from tests.gateway.gateways import VIDEO, head, raw
+from tests.gateway.gateways import VIDEO, NoThumbnails, head, raw
 
 SCENE = "/evergreen.v1.SceneService"
 STREAM = {"Content-Type": "application/connect+proto"}
@@ -111,6 +111,7 @@ async def gateway_to(
         files=1000,
         grace_seconds=1,
         answered=answered,
+        thumbnailer=NoThumbnails(),
         stall_seconds=stall_seconds,
     ) as url:
         yield url
@@ -257,5 +258,6 @@ async def test_a_port_in_use_says_what_to_do(path: str) -> None:
                 files=1000,
                 grace_seconds=0,
                 answered=lambda _route, _status: None,
+                thumbnailer=NoThumbnails(),
             ):
                 raise AssertionError("both listen")

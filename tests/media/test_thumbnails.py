@@ -2,7 +2,6 @@
 
 import io
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio

@@ -12,7 +12,7 @@ from evergreen_server.gateway.problems import refused
 from evergreen_server.gateway.upstream import MAX_MESSAGE_BYTES
 from evergreen_server.gateway.visitors import malformed, only, visitor_of
 
-__all__ = ["JSON_BYTES", "MESSAGE_BYTES", "read_body", "refuse_compression"]
+__all__ = ["JSON_BYTES", "MESSAGE_BYTES", "invite", "read_body", "refuse_compression"]
 
 MESSAGE_BYTES = MAX_MESSAGE_BYTES
 JSON_BYTES = 5_600_000
@@ -26,10 +26,7 @@ async def read_body(request: web.Request, most: int, places: Places) -> bytes:
     """Returns the body. Raises Refused if it is longer than `most` bytes, not whole, or not there in time."""
     if (announced := request.content_length) is not None and announced > most:
         raise _too_large(most)
-    if request.headers.get("Expect"):
-        # Only now, when all else is in order.
-        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        request.writer.output_size = 0
+    await invite(request)
     chunks = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
@@ -44,6 +41,13 @@ async def read_body(request: web.Request, most: int, places: Places) -> bytes:
     except (ClientPayloadError, HttpProcessingError, ValueError):
         raise malformed("the body is not as its header fields say") from None
     return bytes(chunks)
+
+
+async def invite(request: web.Request) -> None:
+    """Tells a sender that waits for it that its body may come: only now, when all else is in order."""
+    if request.headers.get("Expect"):
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0
 
 
 async def _read(request: web.Request, chunks: bytearray, most: int) -> bool:

@@ -16,10 +16,17 @@ CALLS = 200
 """Calls with one answer; one caller alone gets half of them, and more of its calls wait."""
 BODIES = 32
 """Bodies beyond `SMALL_BYTES` in memory. By address, since whoever sends one may have no token yet."""
+TRANSFERS = 36
+"""Of the server's 48 transfers, so that callers over gRPC find one free. One caller alone gets half of them."""
+SLICES = 64
+"""Parts of files in memory, 2 MiB each, of which one caller alone gets half."""
+THUMBNAILS = 4
+"""Pictures in memory that thumbnails are made of, 16 MiB each."""
 STREAMS = 10_000
 STREAMS_EACH = 2000
 KEPT_FILES = 512
 WAIT_SECONDS = 30.0
+TRANSFER_SECONDS = 10.0
 FAILURES = 10
 FAILURE_SECONDS = 60.0
 MOST_ADDRESSES = 10_000
@@ -28,11 +35,15 @@ MOST_ADDRESSES = 10_000
 class Places:
     """Places for the requests of one gateway that may have `files` files open. Used on one loop."""
 
-    def __init__(self, *, files: int) -> None:
+    def __init__(self, *, files: int, transfer_seconds: float = TRANSFER_SECONDS) -> None:
+        self._transfer_seconds = transfer_seconds
         self.most = max(16, min(STREAMS, files - KEPT_FILES))
         """The most streams, and about as many connections."""
         self._calls = Turns(CALLS)
         self._bodies = Turns(BODIES)
+        self._transfers = Turns(TRANSFERS)
+        self._slices = Turns(SLICES)
+        self._thumbnails = Turns(THUMBNAILS)
         self._streams: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -49,6 +60,24 @@ class Places:
     async def body(self, address: str) -> AsyncIterator[None]:
         """Waits for a place of a large body. Raises Refused after half a minute."""
         async with _in_time(self._bodies, address, "bodies", WAIT_SECONDS):
+            yield
+
+    @asynccontextmanager
+    async def transfer(self, owner: str) -> AsyncIterator[None]:
+        """Waits for a place of a call that moves a file. Raises Refused after 10 s."""
+        async with _in_time(self._transfers, owner, "files are on their way", self._transfer_seconds, busy=_busy):
+            yield
+
+    @asynccontextmanager
+    async def slice(self, owner: str) -> AsyncIterator[None]:
+        """Waits for a place of a part of a file in memory. Raises Refused after 10 s."""
+        async with _in_time(self._slices, owner, "files are being read", self._transfer_seconds, busy=_busy):
+            yield
+
+    @asynccontextmanager
+    async def thumbnail(self, owner: str) -> AsyncIterator[None]:
+        """Waits for a place of a thumbnail that is being made. Raises Refused after 10 s."""
+        async with _in_time(self._thumbnails, owner, "thumbnails are being made", self._transfer_seconds, busy=_busy):
             yield
 
     @contextmanager
@@ -97,14 +126,16 @@ class Logins:
 
 
 @asynccontextmanager
-async def _in_time(turns: Turns, owner: str, what: str, seconds: float) -> AsyncIterator[None]:
+async def _in_time(
+    turns: Turns, owner: str, what: str, seconds: float, *, busy: Callable[[str], Exception] | None = None
+) -> AsyncIterator[None]:
     place = turns.ask(owner)
     try:
         try:
             async with asyncio.timeout(seconds):
                 await place
         except TimeoutError:
-            raise _full(what) from None
+            raise (busy or _full)(what) from None
         yield
     finally:
         turns.give_back(owner, place)
@@ -115,5 +146,15 @@ def _full(what: str) -> Exception:
         grpc.StatusCode.RESOURCE_EXHAUSTED,
         "QUEUE_FULL",
         message=f"too many {what} are open; close some, or try again later",
+        retry_seconds=1,
+    )
+
+
+def _busy(what: str) -> Exception:
+    return refused(
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "TOO_MANY_TRANSFERS",
+        message=f"too many {what}; try again later",
+        status=503,
         retry_seconds=1,
     )

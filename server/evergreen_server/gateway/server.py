@@ -18,8 +18,12 @@ from evergreen_server.gateway.bridge import Bridge
 from evergreen_server.gateway.names import Names
 from evergreen_server.gateway.places import Logins, Places
 from evergreen_server.gateway.problems import problem, refused
+from evergreen_server.gateway.rest.assets import Assets
 from evergreen_server.gateway.rest.calls import Calls
+from evergreen_server.gateway.rest.files import Files
+from evergreen_server.gateway.rest.thumbnails import Thumbnailer, Thumbnails
 from evergreen_server.gateway.rest.transcoder import Rest
+from evergreen_server.gateway.rest.uploads import Uploads
 from evergreen_server.gateway.session import Sessions
 from evergreen_server.gateway.upstream import Upstream
 from evergreen_server.gateway.visitors import Visitors
@@ -62,6 +66,7 @@ async def serve(
     files: int,
     grace_seconds: float,
     answered: Callable[[str, int], None],
+    thumbnailer: Thumbnailer,
     stall_seconds: float = STALL_SECONDS,
 ) -> AsyncIterator[str]:
     """Serves HTTP for the gRPC server at `target` until the context ends, and yields the URL (port 0 picks one).
@@ -83,8 +88,15 @@ async def serve(
         sessions = Sessions(upstream=upstream, places=places, logins=Logins(time.monotonic))
         app = web.Application(middlewares=[door.middleware()])
         app.on_response_prepare.append(door.prepare)
-        rest = Rest(calls=Calls(upstream=upstream, places=places), places=places)
-        routes = (*_health(door, upstream), *sessions.routes(), *bridge.routes(), *rest.routes())
+        calls, assets = Calls(upstream=upstream, places=places), Assets(upstream=upstream, places=places)
+        thumbnails = Thumbnails(assets=assets, calls=calls, places=places, thumbnailer=thumbnailer)
+        rest = (
+            Rest(calls=calls, places=places),
+            Files(assets=assets, thumbnails=thumbnails, places=places, stall_seconds=stall_seconds),
+            Uploads(upstream=upstream, places=places, stall_seconds=stall_seconds),
+        )
+        served = (sessions, bridge, *rest)
+        routes = (*_health(door, upstream), *(route for each in served for route in each.routes()))
         for route in routes:
             kwargs = {**route.kwargs, "expect_handler": _later}
             app.add_routes([web.RouteDef(route.method, route.path, route.handler, kwargs)])

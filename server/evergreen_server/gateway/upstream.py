@@ -30,7 +30,7 @@ OPTIONS: list[tuple[str, int]] = [
 
 
 class Upstream:
-    """Channels to one server: one for calls with one answer, and as many as needed for up to `streams` streams."""
+    """Channels to one server: for calls with one answer, for uploads, and as many as `streams` streams need."""
 
     def __init__(self, target: str, *, streams: int) -> None:
         self._target = target
@@ -40,6 +40,7 @@ class Upstream:
     async def __aenter__(self) -> Self:
         self._stack = AsyncExitStack()
         self._calls = await self._open()
+        self._uploads = await self._open()
         self._streams = [await self._open() for _ in range(self._number)]
         self._open_streams = [0] * self._number
         return self
@@ -72,6 +73,11 @@ class Upstream:
 
         call.add_done_callback(ended)
         return call
+
+    def upload(self, path: str, metadata: Metadata) -> "grpc.aio.StreamUnaryCall[bytes, bytes]":
+        """Returns a call to which messages are written; to be cancelled at the end, whatever happens."""
+        method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = self._uploads.stream_unary(path)
+        return method(metadata=metadata)
 
     async def healthy(self) -> bool:
         """Returns whether the server says that it is serving; one question for all who ask meanwhile."""

@@ -15,7 +15,7 @@ from evergreen_server.gateway.problems import invalid, refused
 from evergreen_server.gateway.rest.routes import Binding
 from evergreen_server.gateway.visitors import malformed, only
 
-__all__ = ["json_body", "message_of", "refuse_body"]
+__all__ = ["SWITCHES", "json_body", "matches", "message_of", "path_of", "refuse_body"]
 
 M = TypeVar("M", bound=Message)
 KEY = "Idempotency-Key"
@@ -70,6 +70,12 @@ def refuse_body(request: web.Request) -> None:
     """Raises Refused for a body where nothing would read it."""
     if request.body_exists:
         raise malformed(f"a {request.method} takes no body here")
+
+
+def matches(request: web.Request, tag: str) -> bool:
+    """Returns whether the caller has what this ETag names."""
+    tags = [each.strip() for line in request.headers.getall("If-None-Match", []) for each in line.split(",")]
+    return tag in (each.removeprefix("W/") for each in tags) or "*" in tags
 
 
 def _query(request: web.Request, fields: Mapping[str, FieldDescriptor]) -> dict[str, object]:

@@ -14,11 +14,11 @@ from evergreen_server.gateway.messages import to_json
 from evergreen_server.gateway.places import Places
 from evergreen_server.gateway.rest.accounts import Accounts
 from evergreen_server.gateway.rest.calls import Calls
-from evergreen_server.gateway.rest.reading import message_of
+from evergreen_server.gateway.rest.reading import matches, message_of
 from evergreen_server.gateway.rest.routes import BINDINGS, ROOT, Binding, By
 from evergreen_server.gateway.visitors import visitor_of
 
-__all__ = ["Rest", "matches"]
+__all__ = ["Rest"]
 
 ACCOUNT_SECONDS = 25.0
 """Less than those wait who share the answer."""
@@ -66,12 +66,6 @@ class Rest:
                 lambda: self._calls.ask(visitor, method.path, message, account, seconds=ACCOUNT_SECONDS),
             )
         return await self._calls.ask(visitor, method.path, message, method.response)
-
-
-def matches(request: web.Request, tag: str) -> bool:
-    """Returns whether the caller has what this ETag names."""
-    tags = [each.strip() for line in request.headers.getall("If-None-Match", []) for each in line.split(",")]
-    return tag in (each.removeprefix("W/") for each in tags) or "*" in tags
 
 
 def _tagged(request: web.Request, response: web.Response) -> web.Response:

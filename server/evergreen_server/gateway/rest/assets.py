@@ -1,0 +1,76 @@
+"""Reads assets from the server, as the gateway needs them: what a file is, and parts of it whole in memory.
+
+A part is read whole before any of it is sent, so that a reader that pauses, as players do, holds none of the server's
+transfers meanwhile.
+"""
+
+import grpc
+from google.protobuf.message import Message
+
+from evergreen.v1 import scene_pb2
+from evergreen_server.gateway.places import Places
+from evergreen_server.gateway.problems import Refused, fault_of, refused
+from evergreen_server.gateway.upstream import Upstream
+from evergreen_server.gateway.visitors import Visitor
+
+__all__ = ["SLICE_BYTES", "Assets", "tag_of"]
+
+DOWNLOAD = "/evergreen.v1.SceneService/DownloadAsset"
+SLICE_BYTES = 2 << 20
+SLICE_SECONDS = 60.0
+
+Asked = scene_pb2.DownloadAssetRequest
+
+
+class Assets:
+    """Files as visitors may see them. Used on one loop."""
+
+    def __init__(self, *, upstream: Upstream, places: Places) -> None:
+        self._upstream = upstream
+        self._places = places
+
+    async def stat(self, visitor: Visitor, where: Asked) -> scene_pb2.Asset:
+        """Returns what a file is. Raises Refused."""
+        info, _ = await self._read(visitor, where, 0, 1)
+        return info
+
+    async def part(self, visitor: Visitor, where: Asked, asset: scene_pb2.Asset, start: int, end: int) -> bytes:
+        """Returns a part of a file as it was when `stat` returned `asset`. Raises Refused, also if it was replaced."""
+        if start == end:
+            return b""
+        info, data = await self._read(visitor, where, start, end - start)
+        if info != asset or len(data) != end - start:
+            raise refused(
+                grpc.StatusCode.UNAVAILABLE,
+                "STORAGE_UNAVAILABLE",
+                message="the file was replaced while it was read; call again",
+                retry_seconds=1,
+            )
+        return data
+
+    async def _read(self, visitor: Visitor, where: Asked, offset: int, limit: int) -> tuple[scene_pb2.Asset, bytes]:
+        message: Message = Asked(
+            project_id=where.project_id, scene_id=where.scene_id, path=where.path, offset=offset, limit=limit
+        )
+        async with self._places.transfer(visitor.owner):
+            call = self._upstream.stream(DOWNLOAD, message.SerializeToString(), visitor.metadata(), SLICE_SECONDS)
+            info, chunks = scene_pb2.Asset(), []
+            try:
+                async for data in call:
+                    answer = scene_pb2.DownloadAssetResponse.FromString(data)
+                    if answer.HasField("info"):
+                        info = answer.info
+                    else:
+                        chunks.append(answer.chunk)
+            except grpc.aio.AioRpcError as exc:
+                raise Refused(fault_of(exc)) from None
+            finally:
+                call.cancel()
+        return info, chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+def tag_of(asset: scene_pb2.Asset) -> str:
+    """Returns a file's ETag: strong where its checksum is known."""
+    if asset.HasField("crc32c"):
+        return f'"{asset.crc32c}-{asset.size_bytes}"'
+    return f'W/"{asset.create_time.ToNanoseconds()}-{asset.size_bytes}"'
