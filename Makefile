@@ -18,7 +18,7 @@ ARGS ?=
 # six, each with its servers, since a container may show all cores of its host and lend only a few.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1))')
 
-.PHONY: help setup proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
+.PHONY: help setup browser proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
 	test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos outages run demo film \
 	bench build locks clean
 
@@ -55,6 +55,14 @@ setup: .make/project node_modules/.package-lock.json ## Create .venv and node_mo
 # The packages' own install scripts are not run: none of them is needed.
 node_modules/.package-lock.json: package.json package-lock.json clients/typescript/package.json
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+# A real browser for the tests, from the locked package; CHROMIUM=/usr/bin/chromium names another.
+CHROMIUM ?=
+browser: $(if $(CHROMIUM),,.make/chromium/chromium) ## Unpack the browser of the tests
+
+.make/chromium/chromium: node_modules/.package-lock.json scripts/unpack-browser.mjs
+	node scripts/unpack-browser.mjs $(@D)
 	@touch $@
 
 ## The contract.
@@ -120,7 +128,7 @@ typescript: setup ## Compile the TypeScript client, its example and its tests
 	$(NPM_BIN)/tsc -p examples/scene --outDir .make/typescript/scene
 	$(NPM_BIN)/tsc -p tests/clients/typescript
 
-test-typescript: typescript ## Run the tests of the TypeScript client
+test-typescript: typescript browser ## Run the tests of the TypeScript client
 	node --test --test-concurrency=$(WORKERS) --test-reporter=spec .make/typescript/*.test.js
 
 # Every process writes what it reached, and none knows whether all did: the summary checks it.
