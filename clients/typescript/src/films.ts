@@ -1,6 +1,4 @@
 /** Films: scripts that become plans of scenes and shots with a quote, and runs; the calls of `FilmService`. */
-import { randomUUID } from "node:crypto";
-
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
@@ -9,6 +7,7 @@ import type { Calls, Options } from "./calls.js";
 import { ApproveFilmRequestSchema, type CastMemberSchema, EditFilmRequestSchema, type EditFilmResponse, type Film, type FilmEditSchema, type FilmRedo, FilmService, type FilmSettingsSchema, type GetFilmRequest, GetFilmRequestSchema, type OnShotFailure, PlanFilmRequestSchema, type PlanFilmResponse, type ScriptFormat, StartFilmRequestSchema } from "./gen/evergreen/v1/film_pb.js";
 import { type FilmGate, type FilmStage, type FilmState, type FilmStatus } from "./gen/evergreen/v1/video_pb.js";
 import type { OnUnknownSubmission } from "./gen/evergreen/v1/video_pb.js";
+import { newId } from "./ids.js";
 
 /** Names a film. */
 export interface FilmName {
@@ -71,7 +70,7 @@ export class Films {
    * SceneTaken, and InvalidRequest with every fault of the script.
    */
   async plan(fields: PlanFields, options?: Options): Promise<PlanFilmResponse> {
-    const request = create(PlanFilmRequestSchema, { requestId: randomUUID(), ...fields });
+    const request = create(PlanFilmRequestSchema, { requestId: newId(), ...fields });
     const answer = await this.#calls.call(this.#stub.planFilm, request, options);
     await this.#complete(answer.film, answer.nextPageToken, asked(fields), options);
     return answer;
@@ -123,7 +122,7 @@ export class Films {
    */
   async start({ finishBy, ...fields }: StartFields, options?: Options): Promise<Film> {
     const times = finishBy === undefined ? {} : { finishBy: timestampFromDate(finishBy) };
-    const request = create(StartFilmRequestSchema, { requestId: randomUUID(), ...fields, ...times });
+    const request = create(StartFilmRequestSchema, { requestId: newId(), ...fields, ...times });
     return await this.#whole(await this.#calls.call(this.#stub.startFilm, request, options), fields, options);
   }
 

@@ -1,15 +1,13 @@
 /**
- * Builds the request for a clip from plain values, and reads inputs from files.
+ * Builds the request for a clip from plain values. How inputs are read is for whoever calls: Node has files, a page has blobs.
  *
  * Only what could not be sent is validated here: the service knows the models and reports every field error.
  */
-import { randomUUID } from "node:crypto";
-import { open } from "node:fs/promises";
-
 import { create, type JsonObject, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 
 import { MediaTooLarge } from "./errors.js";
+import type { FileOrBytes } from "./node/files.js";
 import {
   type GenerateVideoRequest,
   GenerateVideoRequestSchema,
@@ -18,12 +16,13 @@ import {
   MediaSchema,
   type OnUnknownSubmission,
 } from "./gen/evergreen/v1/video_pb.js";
+import { newId } from "./ids.js";
 
 /** The maximum number of bytes of all inputs that are sent as bytes, together. */
 export const INLINE_LIMIT = 3 * 1024 * 1024;
 
-/** The path of a file, or bytes. */
-export type FileOrBytes = string | URL | Uint8Array;
+/** Returns at most `limit` bytes of a source; all of those that are in memory already. */
+export type Read<S> = (source: S, limit: number) => Promise<Uint8Array>;
 
 /**
  * The fields that all requests have, whatever they generate.
@@ -46,20 +45,20 @@ export interface JobFields {
 }
 
 /** The fields of `GenerateVideoRequest`, and `image`: the first frame, as a file's path or as bytes. */
-export interface VideoFields extends JobFields {
+export interface VideoFields<S = FileOrBytes> extends JobFields {
   readonly model: string;
   readonly promptText?: string;
-  readonly image?: FileOrBytes;
+  readonly image?: S;
   readonly media?: readonly MessageInitShape<typeof MediaSchema>[];
   readonly ratio?: string;
   readonly resolution?: string;
   readonly durationSeconds?: number;
 }
 
-/** Returns the request; reads the image's file. Throws MediaTooLarge, and the errors of reading a file. */
-export async function videoRequest(fields: VideoFields): Promise<GenerateVideoRequest> {
+/** Returns the request; reads the image. Throws MediaTooLarge, and the errors of reading. */
+export async function videoRequest<S>(fields: VideoFields<S>, read: Read<S>): Promise<GenerateVideoRequest> {
   const { image, media = [], ...rest } = fields;
-  const first = image === undefined ? [] : [await inlineMedia(image, MediaRole.FIRST_FRAME)];
+  const first = image === undefined ? [] : [await inlineFrom(read, image, MediaRole.FIRST_FRAME)];
   const inputs = [...first, ...media.map((each) => create(MediaSchema, each))];
   checkInline(inputs);
   return create(GenerateVideoRequestSchema, { ...forJob(rest), media: inputs });
@@ -67,7 +66,7 @@ export async function videoRequest(fields: VideoFields): Promise<GenerateVideoRe
 
 /** Returns the fields that all requests have, as messages hold them, and the others as they are. */
 export function forJob<T extends JobFields>(fields: T) {
-  const { seed, startBy, finishBy, labels = {}, requestId = randomUUID(), ...rest } = fields;
+  const { seed, startBy, finishBy, labels = {}, requestId = newId(), ...rest } = fields;
   return {
     ...rest,
     requestId,
@@ -78,39 +77,15 @@ export function forJob<T extends JobFields>(fields: T) {
   };
 }
 
-/**
- * Returns an input with the bytes of a file, or with the given bytes. Throws MediaTooLarge, and file errors.
- *
- * Only inputs of clips need a role.
- */
-export async function inlineMedia(
-  source: FileOrBytes,
-  role = MediaRole.UNSPECIFIED,
-  atSeconds?: number,
-): Promise<Media> {
-  const data = source instanceof Uint8Array ? source : await head(source, INLINE_LIMIT + 1);
+/** Returns an input with the bytes of a source. Throws MediaTooLarge, and the errors of reading. */
+export async function inlineFrom<S>(read: Read<S>, source: S, role = MediaRole.UNSPECIFIED, atSeconds?: number): Promise<Media> {
+  const data = await read(source, INLINE_LIMIT + 1);
   if (data.length > INLINE_LIMIT) {
-    throw tooLarge(`${source instanceof Uint8Array ? "the input" : source} is larger than that`);
+    throw tooLarge(`${typeof source === "string" || source instanceof URL ? source : "the input"} is larger than that`);
   }
   const media = create(MediaSchema, { source: { case: "data", value: data }, role });
   if (atSeconds !== undefined) media.atSeconds = atSeconds;
   return media;
-}
-
-/** Reads at most `limit` bytes, so that a wrong path to a huge file costs nothing. */
-async function head(path: string | URL, limit: number): Promise<Uint8Array> {
-  const file = await open(path);
-  try {
-    const buffer = Buffer.alloc(Math.min((await file.stat()).size, limit));
-    let length = 0;
-    for (;;) {
-      const { bytesRead } = await file.read(buffer, length, buffer.length - length);
-      length += bytesRead;
-      if (bytesRead === 0 || length === buffer.length) return buffer.subarray(0, length);
-    }
-  } finally {
-    await file.close();
-  }
 }
 
 /** Throws MediaTooLarge if inputs have more bytes together than one request may have. */

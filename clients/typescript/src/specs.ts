@@ -1,6 +1,7 @@
 /** Builds the requests for pictures, speech, sounds and all else that is no clip, from specs or plain values. */
 import { create, isMessage, type MessageInitShape } from "@bufbuild/protobuf";
 
+import type { FileOrBytes } from "./node/files.js";
 import {
   type GenerateRequest,
   GenerateRequestSchema,
@@ -8,42 +9,42 @@ import {
   MediaKind,
   MediaSchema,
 } from "./gen/evergreen/v1/video_pb.js";
-import { checkInline, type FileOrBytes, forJob, inlineMedia, type JobFields } from "./requests.js";
+import { checkInline, forJob, inlineFrom, type JobFields, type Read } from "./requests.js";
 
 /** What jobs make. A service that is asked for no kinds names videos only. */
 export const ALL_KINDS = [MediaKind.VIDEO, MediaKind.IMAGE, MediaKind.SPEECH, MediaKind.SOUND] as const;
 
 /** A file's path, bytes, or a `Media` with a URL or an asset. */
-export type Input = FileOrBytes | MessageInitShape<typeof MediaSchema>;
+export type Input<S = FileOrBytes> = S | MessageInitShape<typeof MediaSchema>;
 
 /** What is to be made: the name of a spec and the spec, such as `{ case: "hdr", value: { video } }`. */
 export type Spec = NonNullable<MessageInitShape<typeof GenerateRequestSchema>["operation"]>;
 
 /** The fields of a picture. `references` that have names are mentioned in the prompt as `@name`. */
-export interface ImageFields extends JobFields {
+export interface ImageFields<S = FileOrBytes> extends JobFields {
   readonly model: string;
   readonly promptText: string;
   readonly ratio?: string;
   readonly outputCount?: number;
-  readonly references?: readonly Input[] | Readonly<Record<string, Input>>;
+  readonly references?: readonly Input<S>[] | Readonly<Record<string, Input<S>>>;
 }
 
 /** The fields of speech. */
-export interface SpeechFields extends JobFields {
+export interface SpeechFields<S = FileOrBytes> extends JobFields {
   readonly model: string;
   readonly text: string;
   readonly voice?: string;
-  readonly voiceReference?: Input;
+  readonly voiceReference?: Input<S>;
   readonly language?: string;
 }
 
 /** The fields of a sound. */
-export interface SoundFields extends JobFields {
+export interface SoundFields<S = FileOrBytes> extends JobFields {
   readonly model: string;
   readonly promptText: string;
   readonly durationSeconds?: number;
   readonly loop?: boolean;
-  readonly references?: readonly Input[];
+  readonly references?: readonly Input<S>[];
   readonly outputCount?: number;
 }
 
@@ -53,25 +54,25 @@ export interface SpecFields extends JobFields {
   readonly operation: Spec;
 }
 
-/** Returns the request for a picture; reads files. Throws MediaTooLarge, and file errors. */
-export async function imageRequest(fields: ImageFields): Promise<GenerateRequest> {
+/** Returns the request for a picture; reads inputs. Throws MediaTooLarge, and the errors of reading. */
+export async function imageRequest<S>(fields: ImageFields<S>, read: Read<S>): Promise<GenerateRequest> {
   const { promptText, ratio = "", outputCount = 0, references, ...rest } = fields;
-  const value = { promptText, ratio, outputCount, references: await inputsOf(references) };
+  const value = { promptText, ratio, outputCount, references: await inputsOf(references, read) };
   return specRequest({ ...rest, operation: { case: "image", value } });
 }
 
-/** Returns the request for speech; reads files. Throws MediaTooLarge, and file errors. */
-export async function speechRequest(fields: SpeechFields): Promise<GenerateRequest> {
+/** Returns the request for speech; reads inputs. Throws MediaTooLarge, and the errors of reading. */
+export async function speechRequest<S>(fields: SpeechFields<S>, read: Read<S>): Promise<GenerateRequest> {
   const { text, voice = "", voiceReference, language = "", ...rest } = fields;
-  const sound = voiceReference === undefined ? {} : { voiceReference: await input(voiceReference) };
+  const sound = voiceReference === undefined ? {} : { voiceReference: await input(voiceReference, read) };
   return specRequest({ ...rest, operation: { case: "speech", value: { text, voice, language, ...sound } } });
 }
 
-/** Returns the request for a sound; reads files. Throws MediaTooLarge, and file errors. */
-export async function soundRequest(fields: SoundFields): Promise<GenerateRequest> {
+/** Returns the request for a sound; reads inputs. Throws MediaTooLarge, and the errors of reading. */
+export async function soundRequest<S>(fields: SoundFields<S>, read: Read<S>): Promise<GenerateRequest> {
   const { promptText, durationSeconds, loop = false, references, outputCount = 0, ...rest } = fields;
   const length = durationSeconds === undefined ? {} : { durationSeconds };
-  const value = { promptText, loop, outputCount, references: await inputsOf(references), ...length };
+  const value = { promptText, loop, outputCount, references: await inputsOf(references, read), ...length };
   return specRequest({ ...rest, operation: { case: "sound", value } });
 }
 
@@ -82,17 +83,20 @@ export function specRequest(fields: SpecFields): GenerateRequest {
   return request;
 }
 
-async function inputsOf(sources: ImageFields["references"] = []): Promise<Media[]> {
-  if (isList(sources)) return Promise.all(sources.map((source) => input(source)));
-  return Promise.all(Object.entries(sources).map(([tag, source]) => input(source, tag)));
+async function inputsOf<S>(sources: ImageFields<S>["references"] = [], read: Read<S>): Promise<Media[]> {
+  if (isList(sources)) return Promise.all(sources.map((source) => input(source, read)));
+  return Promise.all(Object.entries(sources).map(([tag, source]) => input(source, read, tag)));
 }
 
 /** Returns an input of the request's own. */
-async function input(source: Input, tag?: string): Promise<Media> {
-  const isFile = typeof source === "string" || source instanceof URL || source instanceof Uint8Array;
-  const media = isFile ? await inlineMedia(source) : create(MediaSchema, { ...source });
+async function input<S>(source: Input<S>, read: Read<S>, tag?: string): Promise<Media> {
+  const media = isBytes(source) ? await inlineFrom(read, source) : create(MediaSchema, { ...source });
   if (tag !== undefined) media.tag = tag;
   return media;
+}
+
+function isBytes<S>(source: Input<S>): source is S {
+  return typeof source === "string" || [URL, Uint8Array, Blob].some((kind) => source instanceof kind);
 }
 
 function isList<T>(sources: readonly T[] | Readonly<Record<string, T>>): sources is readonly T[] {

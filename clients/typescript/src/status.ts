@@ -63,7 +63,7 @@ const BY_CODE: ReadonlyMap<Code, Kind> = new Map<Code, Kind>([
   [Code.DeadlineExceeded, errors.DeadlineExceeded],
 ]);
 
-// The codes with which connect-node reports a connection that was lost, refused, or cut within a message.
+// The codes with which Connect reports a connection that was lost, refused, or cut within a message.
 const LOST: ReadonlySet<Code> = new Set([
   Code.Aborted,
   Code.Canceled,
@@ -72,13 +72,20 @@ const LOST: ReadonlySet<Code> = new Set([
   Code.Unknown,
 ]);
 
+const ANSWERED = ["grpc-status", "content-type"] as const;
+
 // How it reports an HTTP answer without a gRPC status. Temporary ones already have the code of a lost connection.
 const HTTP_STATUS = /^HTTP (\d{3})$/;
 
 /** Returns the typed error of a failed call, with the original as its cause. */
 export function callError(failure: unknown): errors.CallError {
+  if (failure instanceof errors.CallError) return failure;
   const error = ConnectError.from(failure);
-  const details = read(error);
+  return toldError(error, read(error));
+}
+
+/** Returns the error of what the service told. */
+export function toldError(error: ConnectError, details: errors.CallDetails): errors.CallError {
   const kind = BY_REASON.get(details.reason) ?? BY_CODE.get(details.code) ?? errors.CallError;
   return new kind(error, details);
 }
@@ -110,6 +117,8 @@ function ofProxy(error: ConnectError): string | undefined {
 
 /** Returns whether no status arrived at all, so that a new connection may help. */
 function isLost(error: ConnectError): boolean {
-  if (error.metadata.has("grpc-status") || HTTP_STATUS.test(error.rawMessage)) return false;
+  // What a service told has details, or the headers of its answer; a broken connection has neither.
+  if (error.details.length > 0 || ANSWERED.some((name) => error.metadata.has(name))) return false;
+  if (HTTP_STATUS.test(error.rawMessage)) return false;
   return LOST.has(error.code) || error.rawMessage.startsWith("http/2 ");
 }

@@ -99,22 +99,53 @@ export class Proxy {
   }
 }
 
+/** How a rig is built. */
+export interface RigOptions {
+  readonly http?: boolean;
+  readonly speed?: string;
+  readonly environ?: Readonly<Record<string, string>>;
+}
+
 /** The server, which can be killed and started again, its sandbox, which lives on, and the way to it. */
 export class Rig {
   readonly proxy = new Proxy();
+  /** The gateway's URL, the same after a restart; empty without one. */
+  http = "";
+  readonly #http: boolean;
+  readonly #speed: string;
+  readonly #environ: Readonly<Record<string, string>>;
   #folder = "";
   #url = "";
   #key = "";
   #sandbox: ChildProcess | undefined;
   #server: ChildProcess | undefined;
 
+  /** Takes whether to serve HTTP too, simulated seconds per real one, and more variables of the server. */
+  constructor({ http = false, speed = SPEED, environ = {} }: RigOptions = {}) {
+    this.#http = http;
+    this.#speed = speed;
+    this.#environ = environ;
+  }
+
   get address(): string {
     return `127.0.0.1:${this.proxy.port}`;
   }
 
+  /** Asks the sandbox's control API. */
+  async sandbox(method: string, path: string, body?: unknown): Promise<unknown> {
+    const answer = await fetch(`${this.#url}/sandbox/${path}`, {
+      method,
+      headers: { "content-type": "application/json" },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    if (!answer.ok) throw new Error(await answer.text());
+    const text = await answer.text();
+    return text === "" ? undefined : JSON.parse(text);
+  }
+
   async open(): Promise<void> {
     this.#folder = await mkdtemp(join(tmpdir(), "evergreen-ts-"));
-    const args = ["sandbox", "--listen", "127.0.0.1:0", "--speed", SPEED, "--render-scale", "0.1"];
+    const args = ["sandbox", "--listen", "127.0.0.1:0", "--speed", this.#speed, "--render-scale", "0.1"];
     const { child, line } = await launch(args, process.env);
     this.#sandbox = child;
     const found = /on (\S+), key (\S+)/.exec(line);
@@ -125,16 +156,19 @@ export class Rig {
   }
 
   async start(): Promise<void> {
-    const { child, line } = await launch(["serve", "--listen", "127.0.0.1:0"], {
+    const http = this.#http ? ["--http", this.http.replace("http://", "") || "127.0.0.1:0"] : [];
+    const { child, line } = await launch(["serve", "--listen", "127.0.0.1:0", ...http], {
       ...process.env,
+      ...this.#environ,
       EVERGREEN_DATA_DIR: resolve(this.#folder, "data"),
-      EVERGREEN_PROVIDER_SPEED: SPEED,
+      EVERGREEN_PROVIDER_SPEED: this.#speed,
       RUNWAYML_BASE_URL: this.#url,
       RUNWAYML_API_SECRET: this.#key,
     });
     // A server whose log nobody reads stops when the pipe is full.
     child.stdout?.resume();
     this.#server = child;
+    this.http = /HTTP on ([^\s,]+)/.exec(line)?.[1] ?? "";
     this.proxy.target = Number(/serves on \S+:(\d+)/.exec(line)?.[1]);
   }
 

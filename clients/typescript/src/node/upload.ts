@@ -4,20 +4,20 @@ import { open } from "node:fs/promises";
 import { create } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 
-import { InternalError, TooManyTransfers, TransferStalled, Unavailable } from "./call-errors.js";
-import { Checksum } from "./checksums.js";
-import { TransferBroken } from "./errors.js";
+import { InternalError, TooManyTransfers, TransferStalled, Unavailable } from "../call-errors.js";
+import { Checksum } from "../checksums.js";
+import { TransferBroken } from "../errors.js";
+import type { FileOrBytes } from "./files.js";
 import {
   type Asset,
   type SceneService,
   type UploadAssetRequest,
   UploadAssetRequestSchema,
   type UploadInfo,
-} from "./gen/evergreen/v1/scene_pb.js";
-import { delayMs, type Reconnect, sleep } from "./reconnect.js";
-import type { FileOrBytes } from "./requests.js";
-import { callError } from "./status.js";
-import { compare, type TransferOptions } from "./transfers.js";
+} from "../gen/evergreen/v1/scene_pb.js";
+import { delayMs, type Reconnect, sleep } from "../reconnect.js";
+import { callError } from "../status.js";
+import { compare, type TransferOptions } from "../transfers.js";
 
 const CHUNK_BYTES = 512 * 1024;
 const TRIES = 8;

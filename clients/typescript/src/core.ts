@@ -1,7 +1,7 @@
-/** The client: one connection to the service, one method per call, and `watch` and `wait`, which combine several. */
+/** What every client has, whatever carries its calls: one method per call, and `watch` and `wait`, which combine several. */
 import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { type Client as Stub, createClient } from "@connectrpc/connect";
+import { type Client as Stub, createClient, type Transport } from "@connectrpc/connect";
 
 import { Calls, type Options } from "./calls.js";
 import { type CursorCompacted, CursorLost } from "./call-errors.js";
@@ -24,9 +24,8 @@ import {
 } from "./gen/evergreen/v1/video_pb.js";
 import { Films } from "./films.js";
 import { isFinal } from "./position.js";
-import { RECONNECT, type Reconnect } from "./reconnect.js";
-import { type VideoFields, videoRequest } from "./requests.js";
-import { Scenes } from "./scenes.js";
+import type { Reconnect } from "./reconnect.js";
+import { type Read, type VideoFields, videoRequest } from "./requests.js";
 import {
   ALL_KINDS,
   type ImageFields,
@@ -38,16 +37,7 @@ import {
   specRequest,
   speechRequest,
 } from "./specs.js";
-import { connect, type Connection, type Endpoint } from "./transport.js";
 import { resilientWatch } from "./watch.js";
-
-/** Options of a client. */
-export interface ClientOptions extends Endpoint {
-  /** Limits each call except watches and transfers, including retries. Default: 30 s. */
-  readonly timeoutMs?: number;
-  /** How watches and transfers are resumed; overrides individual defaults. */
-  readonly reconnect?: Partial<Reconnect>;
-}
 
 /** Selects what to watch; at least one of `projectId` and `jobIds` is needed, and `projectId` with `filmIds`. */
 export interface Watched {
@@ -86,34 +76,21 @@ export interface Listed {
   readonly pageSize?: number;
 }
 
-/**
- * Connects to one Evergreen service at `host:port`.
- *
- * Calls reject with a `CallError`. They are retried while the service is unavailable, since each call is safe to repeat.
- * An idle client does not keep the process alive.
- */
-export class Client {
+/** The calls of a client whose inputs are read from sources of a kind. */
+export abstract class Core<S> {
   /** Films: plans of scripts, with a quote. */
   readonly films: Films;
-  /** Scenes and their files. */
-  readonly scenes: Scenes;
-  readonly #connection: Connection;
   readonly #calls: Calls;
   readonly #videos: Stub<typeof VideoService>;
   readonly #reconnect: Reconnect;
+  readonly #read: Read<S>;
 
-  constructor(target = "127.0.0.1:50051", options: ClientOptions = {}) {
-    this.#reconnect = { ...RECONNECT, ...options.reconnect };
-    this.#connection = connect(target, options);
-    this.#calls = new Calls(options.timeoutMs ?? 30_000, this.#reconnect);
-    this.#videos = createClient(VideoService, this.#connection.transport);
-    this.films = new Films(this.#connection.transport, this.#calls);
-    this.scenes = new Scenes(this.#connection.transport, this.#calls, this.#reconnect);
-  }
-
-  /** Closes the connection, and ends all calls and watches that use it. */
-  close(): void {
-    this.#connection.close();
+  protected constructor(transport: Transport, calls: Calls, reconnect: Reconnect, read: Read<S>) {
+    this.#calls = calls;
+    this.#reconnect = reconnect;
+    this.#read = read;
+    this.#videos = createClient(VideoService, transport);
+    this.films = new Films(transport, calls);
   }
 
   /**
@@ -122,24 +99,24 @@ export class Client {
    * If no requestId is given, each call creates one; to be able to repeat a call whose answer was lost, give your own.
    * Rejects with MediaTooLarge before anything is sent.
    */
-  async generate(fields: VideoFields, options?: Options): Promise<Job> {
-    const request = await videoRequest(fields);
+  async generate(fields: VideoFields<S>, options?: Options): Promise<Job> {
+    const request = await videoRequest(fields, this.#read);
     return present((await this.#calls.call(this.#videos.generateVideo, request, options)).job);
   }
 
   /** Requests pictures and returns the job. Takes the fields of `ImageSpec`, with files as `references`. */
-  async generateImage(fields: ImageFields, options?: Options): Promise<Job> {
-    return this.#generate(await imageRequest(fields), options);
+  async generateImage(fields: ImageFields<S>, options?: Options): Promise<Job> {
+    return this.#generate(await imageRequest(fields, this.#read), options);
   }
 
   /** Requests speech and returns the job. Takes the fields of `SpeechSpec`. */
-  async generateSpeech(fields: SpeechFields, options?: Options): Promise<Job> {
-    return this.#generate(await speechRequest(fields), options);
+  async generateSpeech(fields: SpeechFields<S>, options?: Options): Promise<Job> {
+    return this.#generate(await speechRequest(fields, this.#read), options);
   }
 
   /** Requests a sound and returns the job. Takes the fields of `SoundSpec`. */
-  async generateSound(fields: SoundFields, options?: Options): Promise<Job> {
-    return this.#generate(await soundRequest(fields), options);
+  async generateSound(fields: SoundFields<S>, options?: Options): Promise<Job> {
+    return this.#generate(await soundRequest(fields, this.#read), options);
   }
 
   /** Requests what a spec says, such as `{ case: "hdr", value }`, and returns the job. Files: see `inlineMedia`. */
@@ -154,8 +131,8 @@ export class Client {
   }
 
   /** Returns the most that one attempt may cost, in credits. Validates the request and creates no job. */
-  async quote(fields: VideoFields, options?: Options): Promise<number | undefined> {
-    const request: GenerateVideoRequest = { ...(await videoRequest(fields)), validateOnly: true };
+  async quote(fields: VideoFields<S>, options?: Options): Promise<number | undefined> {
+    const request: GenerateVideoRequest = { ...(await videoRequest(fields, this.#read)), validateOnly: true };
     return (await this.#calls.call(this.#videos.generateVideo, request, options)).estimatedCredits;
   }
 

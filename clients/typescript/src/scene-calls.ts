@@ -1,23 +1,18 @@
-/** Scenes and their files: the calls of `SceneService`. */
+/** Scenes and their files: the calls of `SceneService` that need no file of this machine. */
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 
 import type { Calls, Options } from "./calls.js";
-import { download, read } from "./download.js";
 import {
-  type Asset,
   DownloadAssetRequestSchema,
   type DownloadAssetResponse,
   type GetAssetUrlResponse,
   type Scene,
   SceneService,
-  UploadInfoSchema,
 } from "./gen/evergreen/v1/scene_pb.js";
+import { read } from "./reading.js";
 import type { Reconnect } from "./reconnect.js";
-import type { FileOrBytes } from "./requests.js";
-import type { TransferOptions } from "./transfers.js";
-import { upload } from "./upload.js";
 
 /** Names a scene. */
 export interface SceneName {
@@ -30,26 +25,26 @@ export interface AssetName extends SceneName {
   readonly path: string;
 }
 
-/** The calls for scenes, available as `client.scenes`. */
-export class Scenes {
-  readonly #stub: Client<typeof SceneService>;
+/** The calls for scenes that every client has. */
+export class SceneCalls {
+  protected readonly stub: Client<typeof SceneService>;
+  protected readonly reconnect: Reconnect;
   readonly #calls: Calls;
-  readonly #reconnect: Reconnect;
 
   constructor(transport: Transport, calls: Calls, reconnect: Reconnect) {
-    this.#stub = createClient(SceneService, transport);
+    this.stub = createClient(SceneService, transport);
     this.#calls = calls;
-    this.#reconnect = reconnect;
+    this.reconnect = reconnect;
   }
 
   /** Creates a scene, and its project if needed, and returns it. Returns an existing scene unchanged. */
   async create({ projectId, sceneId }: SceneName, options?: Options): Promise<Scene> {
-    return present((await this.#calls.call(this.#stub.createScene, { projectId, sceneId }, options)).scene);
+    return present((await this.#calls.call(this.stub.createScene, { projectId, sceneId }, options)).scene);
   }
 
   /** Returns a scene with all its assets. */
   async show({ projectId, sceneId }: SceneName, options?: Options): Promise<Scene> {
-    return present((await this.#calls.call(this.#stub.getScene, { projectId, sceneId }, options)).scene);
+    return present((await this.#calls.call(this.stub.getScene, { projectId, sceneId }, options)).scene);
   }
 
   /** Yields a project's scenes in the order of their ids, without their assets. */
@@ -58,7 +53,7 @@ export class Scenes {
     options?: Options,
   ): AsyncGenerator<Scene, void, undefined> {
     for (let pageToken = ""; ; ) {
-      const page = await this.#calls.call(this.#stub.listScenes, { projectId, pageSize, pageToken }, options);
+      const page = await this.#calls.call(this.stub.listScenes, { projectId, pageSize, pageToken }, options);
       yield* page.scenes;
       pageToken = page.nextPageToken;
       if (pageToken === "") return;
@@ -73,25 +68,7 @@ export class Scenes {
     { projectId, sceneId, force = false }: SceneName & { readonly force?: boolean },
     options?: Options,
   ): Promise<readonly string[]> {
-    return (await this.#calls.call(this.#stub.deleteScene, { projectId, sceneId, force }, options)).left;
-  }
-
-  /** Writes a file or bytes to a scene; sends them again if the connection is lost. Throws TransferBroken. */
-  async upload(
-    name: AssetName & { readonly contentType?: string; readonly overwrite?: boolean },
-    source: FileOrBytes,
-    options: TransferOptions = {},
-  ): Promise<Asset> {
-    const { projectId, sceneId, path, contentType = "", overwrite = false } = name;
-    const info = create(UploadInfoSchema, { projectId, sceneId, path, contentType, overwrite });
-    return upload(this.#stub, info, source, this.#reconnect, options);
-  }
-
-  /** Reads an asset into a file, which appears when it is complete. Throws TransferBroken. */
-  async download(name: AssetName, target: string, options: TransferOptions = {}): Promise<Asset> {
-    const { projectId, sceneId, path } = name;
-    const request = create(DownloadAssetRequestSchema, { projectId, sceneId, path });
-    return download(this.#stub, request, target, this.#reconnect, options);
+    return (await this.#calls.call(this.stub.deleteScene, { projectId, sceneId, force }, options)).left;
   }
 
   /** Yields an asset's description, then its bytes, across lost connections. A `limit` of 0 means no limit. */
@@ -102,12 +79,12 @@ export class Scenes {
     const { projectId, sceneId, path, offset = 0n, limit = 0n } = name;
     const part = { offset: BigInt(offset), limit: BigInt(limit) };
     const request = create(DownloadAssetRequestSchema, { projectId, sceneId, path, ...part });
-    return read(this.#stub, request, this.#reconnect, signal);
+    return read(this.stub, request, this.reconnect, signal);
   }
 
   /** Deletes a file of a scene. This cannot be undone. */
   async deleteAsset({ projectId, sceneId, path }: AssetName, options?: Options): Promise<void> {
-    await this.#calls.call(this.#stub.deleteAsset, { projectId, sceneId, path }, options);
+    await this.#calls.call(this.stub.deleteAsset, { projectId, sceneId, path }, options);
   }
 
   /** Returns a URL that reads an asset until it expires, by default after 15 minutes. Keep it out of logs. */
@@ -116,7 +93,7 @@ export class Scenes {
     options?: Options,
   ): Promise<GetAssetUrlResponse> {
     const lifetime = lifetimeMs === undefined ? {} : { lifetime: durationFromMs(lifetimeMs) };
-    return this.#calls.call(this.#stub.getAssetUrl, { projectId, sceneId, path, ...lifetime }, options);
+    return this.#calls.call(this.stub.getAssetUrl, { projectId, sceneId, path, ...lifetime }, options);
   }
 }
 

@@ -1,11 +1,10 @@
 /** The client's transport: one HTTP/2 connection with keepalive, and with TLS and a token if they are given. */
-import { isIPv4 } from "node:net";
 import type { SecureClientSessionOptions } from "node:http2";
 
-import type { Interceptor, Transport } from "@connectrpc/connect";
+import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
-import { InsecureToken } from "./errors.js";
+import { bearer, guardToken, type Token } from "../endpoint.js";
 
 /** TLS settings. Omitted settings have Node's own defaults. */
 export interface TlsOptions {
@@ -18,9 +17,6 @@ export interface TlsOptions {
   /** The name that the service's certificate must contain, if it differs from the host's. */
   readonly serverName?: string;
 }
-
-/** The token, or a function that returns the current one for each call, so that it can be replaced. */
-export type Token = string | (() => string | Promise<string>);
 
 /** How to reach the service. */
 export interface Endpoint {
@@ -49,10 +45,7 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
 /** Prepares the connection to `host:port`; the first call opens it. Throws InsecureToken. */
 export function connect(target: string, { tls = false, token, insecure = false }: Endpoint): Connection {
   const baseUrl = `${tls ? "https" : "http"}://${target}`;
-  const { hostname } = new URL(baseUrl);
-  if (token !== undefined && !tls && !insecure && !isLoopback(hostname)) {
-    throw new InsecureToken(`the token would reach ${hostname} unencrypted: set tls, or insecure to send it so`);
-  }
+  guardToken(new URL(baseUrl), token, insecure);
   const sessionManager = new Http2SessionManager(
     baseUrl,
     { pingIntervalMs: PING_INTERVAL_MS, pingTimeoutMs: PING_TIMEOUT_MS },
@@ -64,7 +57,7 @@ export function connect(target: string, { tls = false, token, insecure = false }
     readMaxBytes: READ_MAX_BYTES,
     // Clips are already compressed.
     acceptCompression: [],
-    interceptors: token === undefined ? [] : [bearer(token)],
+    interceptors: bearer(token),
   });
   return { transport, close: () => sessionManager.abort() };
 }
@@ -84,16 +77,4 @@ function sessionOptions(tls: boolean | TlsOptions): SecureClientSessionOptions {
 
 function bytes(pem: string | Uint8Array): string | Buffer {
   return typeof pem === "string" ? pem : Buffer.from(pem);
-}
-
-function bearer(token: Token): Interceptor {
-  return (next) => async (request) => {
-    const value = typeof token === "string" ? token : await token();
-    request.header.set("authorization", `Bearer ${value}`);
-    return next(request);
-  };
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === "localhost" || hostname === "[::1]" || (isIPv4(hostname) && hostname.startsWith("127."));
 }

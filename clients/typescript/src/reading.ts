@@ -1,13 +1,8 @@
-/** Reads files of scenes. An interrupted download resumes where it stopped. */
-import { randomUUID } from "node:crypto";
-import { open, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-
+/** Reads files of scenes as streams. An interrupted one resumes where it stopped. */
 import { create } from "@bufbuild/protobuf";
 import type { Client } from "@connectrpc/connect";
 
 import { TooManyTransfers, TransferStalled, Unavailable } from "./call-errors.js";
-import { Checksum } from "./checksums.js";
 import { StreamBroken, TransferBroken } from "./errors.js";
 import {
   type Asset,
@@ -18,9 +13,6 @@ import {
 } from "./gen/evergreen/v1/scene_pb.js";
 import { delayMs, type Reconnect, sleep } from "./reconnect.js";
 import { receive } from "./streams.js";
-import { compare, type TransferOptions } from "./transfers.js";
-
-type Stub = Client<typeof SceneService>;
 
 /**
  * Yields an asset's description, then its bytes, across lost connections and restarts.
@@ -28,7 +20,7 @@ type Stub = Client<typeof SceneService>;
  * Throws CallError, and TransferBroken if the file was replaced meanwhile.
  */
 export async function* read(
-  stub: Stub,
+  stub: Client<typeof SceneService>,
   request: DownloadAssetRequest,
   reconnect: Reconnect,
   signal: AbortSignal | undefined,
@@ -64,40 +56,6 @@ export async function* read(
       if (performance.now() + delay - movedAt > reconnect.patienceMs) throw broken(fault);
       await sleep(delay, signal);
     }
-  }
-}
-
-/** Fetches an asset into a file, which appears when it is complete. Throws CallError, TransferBroken. */
-export async function download(
-  stub: Stub,
-  request: DownloadAssetRequest,
-  target: string,
-  reconnect: Reconnect,
-  { signal, moved }: TransferOptions,
-): Promise<Asset> {
-  let asset: Asset | undefined;
-  let received = 0;
-  const checksum = new Checksum();
-  const part = join(dirname(target), `.${basename(target)}.${randomUUID().slice(0, 8)}.part`);
-  const file = await open(part, "wx");
-  try {
-    for await (const { body } of read(stub, request, reconnect, signal)) {
-      if (body.case === "info") asset = body.value;
-      if (body.case === "chunk") {
-        await file.writeFile(body.value);
-        checksum.extend(body.value);
-        received += body.value.length;
-      }
-      moved?.(received, Number(asset?.sizeBytes ?? 0n));
-    }
-    if (asset === undefined) throw new TransferBroken(`nothing came of ${request.path}`);
-    compare(asset, received, checksum);
-    await file.close();
-    await rename(part, target);
-    return asset;
-  } finally {
-    await file.close();
-    await rm(part, { force: true });
   }
 }
 

@@ -1,0 +1,11 @@
+/**
+ * Client of Evergreen for pages: the same calls as `@evergreen/video` has, over Connect, through the gateway.
+ *
+ *     const client = new Client();
+ *     const { jobId } = await client.generate({ projectId: "p", sceneId: "s", model: "gen4_turbo", image: input.files[0] });
+ *     const job = await client.wait(jobId);
+ */
+export { type BlobOrBytes, Client, type WebOptions } from "./client.js";
+export type { Scenes } from "./scenes.js";
+export type { WebEndpoint } from "./transport.js";
+export * from "../shared.js";

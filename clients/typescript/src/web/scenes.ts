@@ -1,0 +1,68 @@
+/** Scenes and their files, for a page: files go by plain HTTP, so that `<img>` and `<video>` take them too. */
+import { fromJson, type JsonValue } from "@bufbuild/protobuf";
+import type { Transport } from "@connectrpc/connect";
+
+import type { Calls } from "../calls.js";
+import { Checksum } from "../checksums.js";
+import { type Asset, AssetSchema } from "../gen/evergreen/v1/scene_pb.js";
+import type { Reconnect } from "../reconnect.js";
+import { type AssetName, SceneCalls } from "../scene-calls.js";
+import { callError } from "../status.js";
+import { compare } from "../transfers.js";
+import { problemError } from "./problems.js";
+import type { WebConnection } from "./transport.js";
+
+/** What is larger is compared by its length alone: to read it twice would take longer than to send it. */
+const CHECKED_BYTES = 64 * 1024 * 1024;
+
+/** The calls for scenes, available as `client.scenes`. */
+export class Scenes extends SceneCalls {
+  readonly #connection: WebConnection;
+
+  constructor(transport: Transport, calls: Calls, reconnect: Reconnect, connection: WebConnection) {
+    super(transport, calls, reconnect);
+    this.#connection = connection;
+  }
+
+  /** Returns the address of an asset, for `<img>`, `<video>` and links of a page of the same origin. */
+  assetHref({ projectId, sceneId, path }: AssetName, { width }: { readonly width?: number } = {}): string {
+    return `${this.#connection.baseUrl}${pathOf(projectId, sceneId, path)}${width === undefined ? "" : `?w=${width}`}`;
+  }
+
+  /**
+   * Writes a blob or bytes to a scene. Rejects with AssetExists without `overwrite` where other bytes have the name, with
+   * other CallErrors, and with TransferBroken.
+   */
+  async upload(
+    name: AssetName & { readonly contentType?: string; readonly overwrite?: boolean },
+    source: Blob | Uint8Array,
+    { signal }: { readonly signal?: AbortSignal } = {},
+  ): Promise<Asset> {
+    const { projectId, sceneId, path, overwrite = false } = name;
+    const body = source instanceof Blob ? source : new Blob([source as Uint8Array<ArrayBuffer>]);
+    const contentType = name.contentType || body.type || "application/octet-stream";
+    const asset = await this.#put(`${pathOf(projectId, sceneId, path)}?overwrite=${overwrite}`, body, contentType, signal);
+    const checksum = new Checksum();
+    if (body.size <= CHECKED_BYTES) checksum.extend(new Uint8Array(await body.arrayBuffer()));
+    else if (asset.crc32c !== undefined) delete asset.crc32c;
+    compare(asset, body.size, checksum);
+    return asset;
+  }
+
+  async #put(path: string, body: Blob, contentType: string, signal: AbortSignal | undefined): Promise<Asset> {
+    try {
+      const headers = { "content-type": contentType };
+      const answer = await this.#connection.get(path, { method: "PUT", body, headers, ...(signal && { signal }) });
+      if (!answer.ok) throw await problemError(answer);
+      return fromJson(AssetSchema, (await answer.json()) as JsonValue, { ignoreUnknownFields: true });
+    } catch (failure) {
+      signal?.throwIfAborted();
+      throw failure instanceof TypeError ? callError(failure) : failure;
+    }
+  }
+}
+
+function pathOf(projectId: string, sceneId: string, path: string): string {
+  const parts = path.split("/").map(encodeURIComponent).join("/");
+  return `/api/v1/projects/${encodeURIComponent(projectId)}/scenes/${encodeURIComponent(sceneId)}/assets/${parts}`;
+}

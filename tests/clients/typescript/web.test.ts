@@ -1,0 +1,100 @@
+/** The client for pages: what is in it, and what it does in Node and in a real Chromium, against the real gateway. */
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { after, before, test } from "node:test";
+
+import { buildSync } from "esbuild";
+import type { Browser } from "playwright-core";
+
+import { Client, EventKind, InvalidRequest, JobNotFound, JobState, Unavailable } from "@evergreen/video/web";
+
+import { openBrowser } from "./browser.js";
+import { Rig, ROCKET } from "./rig.js";
+
+const rig = new Rig({ http: true });
+const reconnect = { firstDelayMs: 50, maxDelayMs: 500, silenceMs: 20_000, patienceMs: 60_000 };
+const CLIP = { projectId: "web", sceneId: "scene-1", model: "gen4_turbo", ratio: "1280:720", durationSeconds: 5 };
+let browser: Browser;
+
+before(async () => {
+  await rig.open();
+  browser = await openBrowser();
+});
+after(async () => {
+  await browser?.close();
+  await rig.close();
+});
+
+function bundled() {
+  const stdin = { contents: 'export * from "@evergreen/video/web"; export * from "@evergreen/video/v1/video";', resolveDir: process.cwd() };
+  return buildSync({ stdin, bundle: true, write: false, metafile: true, minify: true, platform: "browser", format: "iife", globalName: "evergreen" });
+}
+
+test("nothing of Node is in what a page gets", () => {
+  const { metafile } = bundled();
+
+  const inputs = Object.keys(metafile.inputs);
+  const imported = Object.values(metafile.inputs).flatMap((input) => input.imports.map((each) => each.path));
+  assert.deepEqual(inputs.filter((path) => /\/dist\/node\/|connect-node/.test(path)), []);
+  assert.deepEqual(imported.filter((path) => path.startsWith("node:")), []);
+  assert.ok(inputs.some((path) => path.includes("connect-web")));
+});
+
+test("in Node it makes a clip, watches it over a killed server, and tells faults by their classes", async () => {
+  const client = new Client(rig.http, { reconnect });
+  const image = new Blob([await readFile(ROCKET)]);
+
+  const job = await client.generate({ ...CLIP, promptText: "a clip", image });
+  const told: [bigint, EventKind][] = [];
+  let killed = false;
+  for await (const { revision, body } of client.watch({ jobIds: [job.jobId], afterRevision: 0 })) {
+    if (body.case !== "event") continue;
+    told.push([revision, body.value.kind]);
+    // Not before: a server that is killed while it submits asks somebody.
+    if (body.value.kind === EventKind.PROGRESS && !killed) {
+      killed = true;
+      await rig.stop("SIGKILL");
+      await rig.start();
+    }
+  }
+
+  const all: typeof told = [];
+  for await (const { revision, body } of client.watch({ jobIds: [job.jobId], afterRevision: 0 })) {
+    if (body.case === "event") all.push([revision, body.value.kind]);
+  }
+  const changes = (events: typeof told) => events.filter(([, kind]) => kind !== EventKind.PROGRESS);
+  assert.deepEqual(changes(told), changes(all).filter(([revision]) => revision <= told.at(-1)![0]));
+  assert.equal(told.at(-1)?.[1], EventKind.SUCCEEDED);
+  assert.ok(killed);
+  await assert.rejects(client.status("0190b0a0-0000-7000-8000-000000000000"), (error) => error instanceof JobNotFound && error.code === 5);
+  await assert.rejects(client.quote({ ...CLIP, durationSeconds: 99 }), (error) => {
+    return error instanceof InvalidRequest && error.code === 3 && error.violations.some(({ field }) => field === "duration_seconds");
+  });
+  client.close();
+});
+
+test("where nobody listens, a call ends as unavailable", async () => {
+  const client = new Client("http://127.0.0.1:9", { timeoutMs: 300 });
+
+  await assert.rejects(client.caller(), Unavailable);
+});
+
+test("in Chromium it makes a clip from a blob and watches it to its end", async () => {
+  const page = await browser.newPage();
+  await page.goto(`${rig.http}/healthz`);
+  await page.evaluate(`${bundled().outputFiles[0]!.text}; globalThis.evergreen = evergreen;`);
+
+  const told = await page.evaluate(`(async () => {
+    const { Client, JobNotFound, EventKind } = evergreen;
+    const client = new Client();
+    const job = await client.generate({ ...${JSON.stringify(CLIP)}, promptText: "from a page", image: new Blob([Uint8Array.from(${JSON.stringify([...(await readFile(ROCKET))])})]) });
+    const kinds = [];
+    for await (const { body } of client.watch({ jobIds: [job.jobId], afterRevision: 0 }))
+      if (body.case === "event") kinds.push(body.value.kind);
+    const fault = await client.status("0190b0a0-0000-7000-8000-000000000000").catch((error) => error);
+    return { state: (await client.status(job.jobId)).state, first: kinds[0], last: kinds.at(-1), fault: fault instanceof JobNotFound };
+  })()`);
+
+  assert.deepEqual(told, { state: JobState.SUCCEEDED, first: EventKind.CREATED, last: EventKind.SUCCEEDED, fault: true });
+  await page.close();
+});
