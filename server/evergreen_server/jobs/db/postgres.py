@@ -13,6 +13,8 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import InvalidatePoolError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from evergreen_server.jobs.db.documents import read_json
+
 TRUSTED_SECONDS = 1.0
 """A connection that was used within this time is assumed to be alive."""
 USED_AT = "used_at"
@@ -52,6 +54,7 @@ def postgres_engine(url: str, *, connections: int, timeouts: dict[str, str] | No
         max_overflow=0,
         pool_timeout=10,
         hide_parameters=True,
+        json_deserializer=read_json,
         connect_args={**ARGUMENTS, **_own(url)},
     )
     limits = ", ".join(f"set_config('{name}', '{value}', false)" for name, value in (timeouts or TIMEOUTS).items())

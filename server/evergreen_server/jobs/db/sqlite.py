@@ -10,6 +10,8 @@ from sqlalchemy import event
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import OperationalError
 
+from evergreen_server.jobs.db.documents import read_json
+
 MOUNTS = Path("/proc/self/mountinfo")
 NETWORK = (
     "nfs",
@@ -74,7 +76,9 @@ def unusable(path: Path) -> str | None:
 def sqlite_engine(path: Path) -> sa.Engine:
     """Returns an engine in WAL mode that loses no commit on power loss (synchronous=FULL)."""
     # Errors show the statement only: its parameters hold prompts, and errors are logged.
-    engine = sa.create_engine(f"sqlite:///{path}", pool_size=6, max_overflow=0, hide_parameters=True)
+    engine = sa.create_engine(
+        f"sqlite:///{path}", pool_size=6, max_overflow=0, hide_parameters=True, json_deserializer=read_json
+    )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: DBAPIConnection, _record: object) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db import queries
-from evergreen_server.jobs.db.bulk import insert_all, update_all
+from evergreen_server.jobs.db.bulk import insert_all, one_of, update_all
 from evergreen_server.jobs.db.mapping import job_from_row, to_micros
 from evergreen_server.jobs.db.schema import job_events, jobs, projects
 from evergreen_server.jobs.model.change import Change
@@ -31,7 +31,7 @@ _SPEC = ("spec", "spec_more", "duration_seconds")
 _COLUMNS = [column for column in jobs.c if column.name not in (*_LEFT_OUT, *_SPEC)]
 LOCK_JOBS = (
     sa.select(*_COLUMNS)
-    .where(jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True)), jobs.c.state == State.RUNNING.value)
+    .where(jobs.c.state == State.RUNNING.value)
     .order_by(jobs.c.project_id, jobs.c.job_id)
     .with_for_update()
 )
@@ -60,7 +60,7 @@ def write_percentages(
     changes: list[Change] = []
     rows: list[dict[str, object]] = []
     events: list[dict[str, object]] = []
-    found = db.execute(LOCK_JOBS, {"job_ids": list(news)})
+    found = db.execute(LOCK_JOBS.where(one_of(db, jobs.c.job_id, news)))
     names = tuple(found.keys())
     for values in found:
         # A mapping of SQLAlchemy's would take as long to read as the job takes to build.
