@@ -4,7 +4,8 @@ import re
 
 __all__ = ["Unsatisfiable", "span_of"]
 
-_RANGE = re.compile(r"bytes=[ \t]*([0-9]*)-([0-9]*)[ \t]*", re.IGNORECASE)
+_RANGE = re.compile(r"bytes=[ \t]*([0-9]{0,100})-([0-9]{0,100})[ \t]*", re.IGNORECASE)
+"""Of numbers with more than some thousand digits Python makes none."""
 
 
 class Unsatisfiable(Exception):
