@@ -8,6 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
+from evergreen_server.gateway.server import serve
 from tests.serving import Api, Control, serving
 
 VIDEO = "/evergreen.v1.VideoService"
@@ -19,6 +20,24 @@ async def gateway(data_dir: Path, sandbox: Control, **changes: str) -> AsyncIter
     """The service with its gateway; `http` of it is the gateway's URL."""
     async with serving(data_dir, sandbox.url, EVERGREEN_HTTP_LISTEN="127.0.0.1:0", **changes) as api:
         yield api
+
+
+@asynccontextmanager
+async def gateway_to(path: str, **changes: object) -> AsyncIterator[str]:
+    """A gateway alone, before whatever serves gRPC at a path; gives its URL."""
+    usual: dict[str, object] = {
+        "listen": "127.0.0.1:0",
+        "target": f"unix:{path}",
+        "tls": None,
+        "hosts": (),
+        "origins": (),
+        "proxies": (),
+        "files": 1000,
+        "grace_seconds": 1,
+        "answered": lambda _route, _status: None,
+    }
+    async with serve(**{**usual, **changes}) as url:
+        yield url
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +71,6 @@ async def raw(url: str, data: bytes, *, seconds: float = 30.0) -> Answer:
 def head(method: str, path: str, *fields: str, host: str = "127.0.0.1") -> bytes:
     """The head of a request."""
     return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *fields, "", ""]).encode("latin-1")
-
-
-class NoThumbnails:
-    """Makes none."""
-
-    async def thumbnail(self, data: bytes, width: int, *, owner: str) -> bytes:
-        raise AssertionError("nobody asked for a thumbnail")
 
 
 async def called(api: Api, method: str, body: object = None, **headers: str) -> tuple[int, dict[str, object]]:

@@ -4,9 +4,8 @@ import asyncio
 import json
 import logging
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from tempfile import TemporaryDirectory
 
 import aiohttp
 import grpc
@@ -15,8 +14,8 @@ from grpc_health.v1 import health_pb2
 
 from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.gateway.places import CALLS
-from evergreen_server.gateway.server import STALL_SECONDS, serve
-from tests.gateway.gateways import VIDEO, NoThumbnails, head, raw
+from evergreen_server.gateway.server import serve
+from tests.gateway.gateways import VIDEO, gateway_to, head, raw
 
 SCENE = "/evergreen.v1.SceneService"
 STREAM = {"Content-Type": "application/connect+proto"}
@@ -89,34 +88,6 @@ async def fake_at(path: str) -> AsyncIterator[Fake]:
         await server.stop(0)
 
 
-@pytest.fixture
-def path() -> Iterator[str]:
-    with TemporaryDirectory(dir="/tmp") as folder:
-        yield f"{folder}/grpc"
-
-
-@asynccontextmanager
-async def gateway_to(
-    path: str,
-    answered: Callable[[str, int], None] = lambda _route, _status: None,
-    stall_seconds: float = STALL_SECONDS,
-) -> AsyncIterator[str]:
-    async with serve(
-        listen="127.0.0.1:0",
-        target=f"unix:{path}",
-        tls=None,
-        hosts=(),
-        origins=(),
-        proxies=(),
-        files=1000,
-        grace_seconds=1,
-        answered=answered,
-        thumbnailer=NoThumbnails(),
-        stall_seconds=stall_seconds,
-    ) as url:
-        yield url
-
-
 async def test_a_server_that_breaks_off_and_comes_back(path: str) -> None:
     async with gateway_to(path) as url, aiohttp.ClientSession(url) as session:
         async with fake_at(path):
@@ -178,7 +149,7 @@ async def test_an_answer_that_nobody_takes_is_cut_off(
         if status == 499:
             cut.set()
 
-    async with fake_at(path) as fake, gateway_to(path, answered, stall_seconds=1) as url:
+    async with fake_at(path) as fake, gateway_to(path, answered=answered, stall_seconds=1) as url:
         fake.name = "n" * (4 << 20)
         reader, writer = await asyncio.open_connection(*url.removeprefix("http://").split(":"), limit=1)
         request = head("POST", method, f"Content-Type: {kind}", f"Content-Length: {len(body)}") + body
@@ -258,6 +229,5 @@ async def test_a_port_in_use_says_what_to_do(path: str) -> None:
                 files=1000,
                 grace_seconds=0,
                 answered=lambda _route, _status: None,
-                thumbnailer=NoThumbnails(),
             ):
                 raise AssertionError("both listen")

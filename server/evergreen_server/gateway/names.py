@@ -5,15 +5,18 @@ from collections.abc import Callable
 
 import grpc
 
-from evergreen.v1 import video_pb2
-from evergreen_server.gateway.upstream import Upstream
+from evergreen.v1.video_pb2 import GetCallerResponse
+from evergreen_server.gateway.places import Places
+from evergreen_server.gateway.problems import Refused, fault_of
+from evergreen_server.gateway.upstream import Metadata, Upstream
 from evergreen_server.gateway.visitors import Visitor
 
-__all__ = ["CALLER", "Names"]
+__all__ = ["CALLER", "Names", "caller_of"]
 
 CALLER = "/evergreen.v1.VideoService/GetCaller"
 KEPT_SECONDS = 60.0
 ASK_SECONDS = 2.0
+CALLER_SECONDS = 10.0
 MOST = 1000
 
 
@@ -40,9 +43,19 @@ class Names:
             data = await self._upstream.call(CALLER, b"", visitor.metadata(), ASK_SECONDS)
         except grpc.aio.AioRpcError:
             return ""
-        name = video_pb2.GetCallerResponse.FromString(data).name
+        name = GetCallerResponse.FromString(data).name
         self._known[visitor.owner] = name, self._monotonic()
         self._known.move_to_end(visitor.owner)
         if len(self._known) > MOST:
             self._known.popitem(last=False)
         return name
+
+
+async def caller_of(upstream: Upstream, places: Places, visitor: Visitor, metadata: Metadata) -> GetCallerResponse:
+    """Asks the server whose token it is, in a place of the visitor's. Raises Refused."""
+    try:
+        async with places.call(visitor.owner or visitor.address, CALLER_SECONDS) as left:
+            data = await upstream.call(CALLER, b"", metadata, left)
+    except grpc.aio.AioRpcError as exc:
+        raise Refused(fault_of(exc)) from None
+    return GetCallerResponse.FromString(data)

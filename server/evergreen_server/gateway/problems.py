@@ -14,7 +14,7 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-__all__ = ["HTTP", "Fault", "Refused", "fault_of", "fault_of_http", "invalid", "problem", "refused"]
+__all__ = ["HTTP", "Fault", "Refused", "fault_of", "fault_of_http", "invalid", "problem", "problem_members", "refused"]
 
 DOMAIN = "evergreen.v1"
 DETAILS = "grpc-status-details-bin"
@@ -61,6 +61,12 @@ class Fault:
         """Returns the stable word for it, empty if it has none."""
         info = error_details_pb2.ErrorInfo()
         return str(info.reason) if self.detail(info) else ""
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Returns what it is about, by name."""
+        info = error_details_pb2.ErrorInfo()
+        return dict(info.metadata) if self.detail(info) else {}
 
     def detail(self, message: Message) -> bool:
         """Fills a message from the detail of its type; returns whether there is one."""
@@ -162,6 +168,15 @@ def fault_of_http(exc: web.HTTPException) -> Fault:
 
 def problem(fault: Fault, request_id: str) -> web.Response:
     """Returns a fault as `application/problem+json`."""
+    return web.Response(
+        status=fault.http,
+        body=json.dumps(problem_members(fault, request_id), ensure_ascii=False).encode(),
+        headers={**fault.all_headers(), "Content-Type": "application/problem+json"},
+    )
+
+
+def problem_members(fault: Fault, request_id: str) -> dict[str, object]:
+    """Returns the members of a fault's problem."""
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
     body: dict[str, object] = {"type": "about:blank", "title": _phrase(fault.http), "status": fault.http}
     if fault.detail(info):
@@ -173,11 +188,7 @@ def problem(fault: Fault, request_id: str) -> web.Response:
     if fault.detail(bad):
         body["errors"] = [{"field": json_name(each.field), "detail": each.description} for each in bad.field_violations]
     body["requestId"] = request_id
-    return web.Response(
-        status=fault.http,
-        body=json.dumps(body, ensure_ascii=False).encode(),
-        headers={**fault.all_headers(), "Content-Type": "application/problem+json"},
-    )
+    return body
 
 
 def json_name(path: str) -> str:

@@ -9,9 +9,9 @@ from aiohttp import web
 from evergreen.v1 import video_pb2
 from evergreen_server.gateway.bodies import read_body, refuse_compression
 from evergreen_server.gateway.messages import read_object, to_json
-from evergreen_server.gateway.names import CALLER
+from evergreen_server.gateway.names import caller_of
 from evergreen_server.gateway.places import Logins, Places
-from evergreen_server.gateway.problems import Refused, fault_of, invalid, problem, refused
+from evergreen_server.gateway.problems import Refused, invalid, problem, refused
 from evergreen_server.gateway.upstream import Metadata, Upstream
 from evergreen_server.gateway.visitors import TOKEN, Visitor, only, visitor_of
 
@@ -20,7 +20,6 @@ __all__ = ["Sessions"]
 PATH = "/session"
 COOKIE_SECONDS = 43_200
 BODY_BYTES = 8 << 10
-CALLER_SECONDS = 10.0
 
 
 class Sessions:
@@ -80,12 +79,7 @@ class Sessions:
         return response
 
     async def _caller(self, visitor: Visitor, metadata: Metadata) -> video_pb2.GetCallerResponse:
-        try:
-            async with self._places.call(visitor.owner or visitor.address, CALLER_SECONDS) as left:
-                data = await self._upstream.call(CALLER, b"", metadata, left)
-        except grpc.aio.AioRpcError as exc:
-            raise Refused(fault_of(exc)) from None
-        return video_pb2.GetCallerResponse.FromString(data)
+        return await caller_of(self._upstream, self._places, visitor, metadata)
 
     async def _token(self, request: web.Request) -> str:
         if only(request, "Content-Type").partition(";")[0].strip().lower() != "application/json":
