@@ -35,6 +35,7 @@ async def gateway_to(path: str, **changes: object) -> AsyncIterator[str]:
         "files": 1000,
         "grace_seconds": 1,
         "answered": lambda _route, _status: None,
+        "thumbnailer": NoThumbnails(),
     }
     async with serve(**{**usual, **changes}) as url:
         yield url
@@ -71,6 +72,13 @@ async def raw(url: str, data: bytes, *, seconds: float = 30.0) -> Answer:
 def head(method: str, path: str, *fields: str, host: str = "127.0.0.1") -> bytes:
     """The head of a request."""
     return "\r\n".join([f"{method} {path} HTTP/1.1", f"Host: {host}", *fields, "", ""]).encode("latin-1")
+
+
+class NoThumbnails:
+    """Makes none."""
+
+    async def thumbnail(self, data: bytes, width: int, *, owner: str) -> bytes:
+        raise AssertionError("nobody asked for a thumbnail")
 
 
 async def called(api: Api, method: str, body: object = None, **headers: str) -> tuple[int, dict[str, object]]:

@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2
 from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.gateway.places import CALLS
 from evergreen_server.gateway.server import serve
-from tests.gateway.gateways import VIDEO, gateway_to, head, raw
+from tests.gateway.gateways import VIDEO, NoThumbnails, gateway_to, head, raw
 
 SCENE = "/evergreen.v1.SceneService"
 STREAM = {"Content-Type": "application/connect+proto"}
@@ -229,5 +229,6 @@ async def test_a_port_in_use_says_what_to_do(path: str) -> None:
                 files=1000,
                 grace_seconds=0,
                 answered=lambda _route, _status: None,
+                thumbnailer=NoThumbnails(),
             ):
                 raise AssertionError("both listen")

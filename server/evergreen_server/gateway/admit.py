@@ -129,9 +129,8 @@ class Door:
         response.headers.setdefault("Vary", "Authorization, Cookie")
         if self._rules.origins:
             response.headers["Vary"] += ", Origin"
-            origins = request.headers.getall("Origin", [])
-            if len(origins) == 1 and origins[0] in self._rules.origins:
-                response.headers["Access-Control-Allow-Origin"] = origins[0]
+            if self._is_listed(request):
+                response.headers["Access-Control-Allow-Origin"] = request.headers["Origin"]
                 response.headers["Access-Control-Expose-Headers"] = EXPOSED
                 response.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
         if self.draining:
@@ -215,7 +214,12 @@ class Door:
     def _check_origin(self, request: web.Request, visitor: Visitor) -> None:
         sites, origins = request.headers.getall("Sec-Fetch-Site", []), request.headers.getall("Origin", [])
         ours = sites == ["same-origin"] if sites else origins in ([], [visitor.origin])
-        if not ours or len(origins) > 1:
+        if ours and len(origins) < 2:
+            return
+        if request.method == "GET" and self._is_listed(request):
+            # A page cannot set the header of a socket, so it says its token first.
+            self._visitors.greeting(request)
+        else:
             raise refused(
                 grpc.StatusCode.PERMISSION_DENIED,
                 "ORIGIN_DENIED",
@@ -223,9 +227,13 @@ class Door:
                 "listed in EVERGREEN_HTTP_ORIGINS",
             )
 
-    def _preflight(self, request: web.Request) -> web.StreamResponse:
+    def _is_listed(self, request: web.Request) -> bool:
+        """Returns whether a page of an origin sent it that may call."""
         origins = request.headers.getall("Origin", [])
-        if len(origins) != 1 or origins[0] not in self._rules.origins:
+        return len(origins) == 1 and origins[0] in self._rules.origins
+
+    def _preflight(self, request: web.Request) -> web.StreamResponse:
+        if not self._is_listed(request):
             raise refused(
                 grpc.StatusCode.PERMISSION_DENIED,
                 "ORIGIN_DENIED",

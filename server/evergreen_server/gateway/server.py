@@ -15,6 +15,11 @@ from aiohttp.http import HttpProcessingError
 
 from evergreen_server.gateway.admit import Door, Rules, secure_headers
 from evergreen_server.gateway.bridge import Bridge
+from evergreen_server.gateway.live.hub import CATCHING_UP, TOPICS, Hub
+from evergreen_server.gateway.live.hub import LINGER_SECONDS as LINGER_OF_TOPICS_SECONDS
+from evergreen_server.gateway.live.sockets import Sockets
+from evergreen_server.gateway.live.streams import Streams
+from evergreen_server.gateway.live.sweeping import Sweep
 from evergreen_server.gateway.names import Names
 from evergreen_server.gateway.places import Logins, Places
 from evergreen_server.gateway.problems import problem, refused
@@ -40,6 +45,8 @@ SPARE_CONNECTIONS = 256
 """Connections beyond the streams, so that others are still answered where all streams are taken."""
 STALL_SECONDS = 60.0
 """How long a reader may leave an answer unread, or a message of a stream."""
+EVENT_STALL_SECONDS = 30.0
+"""The same of an event, after which one may go on from a cursor."""
 LINGER_SECONDS = 3.0
 """How long the rest of a refused body is read and dropped, so that its sender gets to the answer."""
 CUT_SECONDS = 0.5
@@ -68,6 +75,8 @@ async def serve(
     answered: Callable[[str, int], None],
     thumbnailer: Thumbnailer,
     stall_seconds: float = STALL_SECONDS,
+    event_stall_seconds: float = EVENT_STALL_SECONDS,
+    linger_seconds: float = LINGER_OF_TOPICS_SECONDS,
 ) -> AsyncIterator[str]:
     """Serves HTTP for the gRPC server at `target` until the context ends, and yields the URL (port 0 picks one).
 
@@ -76,7 +85,11 @@ async def serve(
     watches end with their checkpoint, and other requests get `grace_seconds`. Raises CannotListen.
     """
     places = Places(files=files)
-    async with Upstream(target, streams=places.most) as upstream:
+    async with (
+        Upstream(target, streams=places.most + TOPICS + CATCHING_UP) as upstream,
+        Hub(upstream=upstream, linger_seconds=linger_seconds) as hub,
+        Sweep() as sweep,
+    ):
         door = Door(
             rules=Rules(hosts=hosts, origins=origins),
             visitors=Visitors(proxies=proxies),
@@ -95,7 +108,11 @@ async def serve(
             Files(assets=assets, thumbnails=thumbnails, places=places, stall_seconds=stall_seconds),
             Uploads(upstream=upstream, places=places, stall_seconds=stall_seconds),
         )
-        served = (sessions, bridge, *rest)
+        live = (
+            Sockets(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
+            Streams(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
+        )
+        served = (sessions, bridge, *rest, *live)
         routes = (*_health(door, upstream), *(route for each in served for route in each.routes()))
         for route in routes:
             kwargs = {**route.kwargs, "expect_handler": _later}
@@ -110,6 +127,7 @@ async def serve(
                     yield f"{'http' if tls is None else 'https'}://{host}:{port}"
                 finally:
                     bridge.drain()
+                    hub.drain()
                     await door.drained(grace_seconds)
         finally:
             await runner.cleanup()

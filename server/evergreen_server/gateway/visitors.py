@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 from uuid import uuid4
@@ -36,6 +36,8 @@ class Visitor:
     request_id: str
     authorization: str = field(default="", repr=False)
     by_header: bool = False
+    greets: bool = False
+    """Whether a socket of a listed origin's page was let in, which must show a token of its own first."""
     trace: str = ""
 
     @property
@@ -102,6 +104,10 @@ class Visitors:
         )
         request[_VISITOR] = visitor
         return visitor
+
+    def greeting(self, request: web.Request) -> None:
+        """Keeps the sender of a request as one that has shown no token yet, whatever cookie came along."""
+        request[_VISITOR] = replace(visitor_of(request), authorization="", greets=True)
 
     def seen(self, request: web.Request) -> Visitor:
         """Returns the sender of a request, whether or not it came as far as to be admitted."""

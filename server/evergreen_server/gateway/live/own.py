@@ -1,0 +1,56 @@
+"""A watch of its own, for what no topic has at hand: old cursors, jobs that have ended."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import grpc
+
+from evergreen.v1 import video_pb2
+from evergreen_server.gateway.live.hub import Hub
+from evergreen_server.gateway.live.topics import RETRIED, SILENCE_SECONDS, WATCH, broken_off, pause_seconds
+from evergreen_server.gateway.problems import Refused, fault_of
+from evergreen_server.gateway.visitors import Visitor
+
+__all__ = ["own_watch"]
+
+TRIES = 6
+"""How often it is opened anew without having told anything; about six seconds."""
+
+
+async def own_watch(
+    hub: Hub, visitor: Visitor, request: video_pb2.WatchProgressRequest
+) -> AsyncGenerator[video_pb2.WatchProgressResponse, None]:
+    """Yields what a watch says, over as many streams as needed, until it ends with all jobs of the request final.
+
+    Raises Refused for what the server says it is refused for, or if it cannot be reached.
+    """
+    request = video_pb2.WatchProgressRequest.FromString(request.SerializeToString())
+    settled, tries = request.HasField("after_revision"), 0
+    async with hub.catching_up(visitor):
+        while True:
+            call = hub.upstream.stream(WATCH, request.SerializeToString(), visitor.metadata(), None)
+            messages = call.__aiter__()
+            fault = broken_off()
+            try:
+                while True:
+                    async with asyncio.timeout(SILENCE_SECONDS):
+                        data = await anext(messages, None)
+                    if data is None:
+                        return
+                    response = video_pb2.WatchProgressResponse.FromString(data)
+                    yield response
+                    tries = 0
+                    # Before the first checkpoint there may be more snapshots to come, of older jobs than this one.
+                    settled = settled or response.HasField("checkpoint")
+                    if settled:
+                        request.after_revision = response.revision
+            except TimeoutError:
+                pass
+            except grpc.aio.AioRpcError as exc:
+                fault = fault_of(exc)
+            finally:
+                call.cancel()
+            tries += 1
+            if fault.code not in RETRIED or tries >= TRIES:
+                raise Refused(fault)
+            await asyncio.sleep(pause_seconds(tries))
