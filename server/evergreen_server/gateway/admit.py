@@ -108,13 +108,12 @@ class Door:
             began, status = time.monotonic(), 499
             try:
                 response = await self._served(request, handler)
+                if response.status != HTTPStatus.UNAUTHORIZED and request.path not in OPEN_PATHS:
+                    await self._names.ask(visitor_of(request))
                 async with taken(request, self._stall_seconds):
                     await response.prepare(request)
                     await response.write_eof()
                 status = response.status
-                if status != HTTPStatus.UNAUTHORIZED and request.path not in OPEN_PATHS:
-                    # For the log alone, so that no answer waits for it.
-                    await self._names.ask(visitor_of(request))
                 return response
             finally:
                 self._note(request, status, time.monotonic() - began)

@@ -15,7 +15,8 @@ __all__ = ["CALLER", "Names", "caller_of"]
 
 CALLER = "/evergreen.v1.VideoService/GetCaller"
 KEPT_SECONDS = 60.0
-ASK_SECONDS = 2.0
+ASK_SECONDS = 0.5
+"""An answer waits for it, since its sender may be gone as soon as it has it; a log without a name is still a log."""
 CALLER_SECONDS = 10.0
 MOST = 1000
 
