@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from evergreen_server.film.digests import Redo
 from evergreen_server.film.errors import (
     FilmBusy,
     FilmNotFound,
@@ -17,6 +18,7 @@ from evergreen_server.film.errors import (
     RunNotFound,
 )
 from evergreen_server.film.model import OnShotFailure, OutputKind
+from evergreen_server.film.plans.seen import seen_of
 from evergreen_server.film.running.calls import ApproveRequest, StartRequest
 from evergreen_server.film.running.door import FilmRuns
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
@@ -440,3 +442,63 @@ async def test_of_clips_that_go_on_from_one_another_a_run_holds_what_comes_after
     assert run.money.held == sum(job.estimated_millicredits or 0 for job in new)
     ended = await stand.now()
     assert (ended.state, ended.money.spent) == (RunState.SUCCEEDED, run.money.held)
+
+
+def in_scene(one: Film, number: int, **changed: object) -> Film:
+    """The film with something else in one of its scenes."""
+    scenes = list(one.plan.scenes)
+    scenes[number - 1] = replace(scenes[number - 1], **changed)
+    return replace(one, planned=replace(one.planned, plan=replace(one.plan, scenes=tuple(scenes))))
+
+
+def said(one: Film, number: int, text: str) -> Film:
+    first, *others = one.plan.scenes[number - 1].lines
+    return in_scene(one, number, lines=(replace(first, text=text), *others))
+
+
+def shown(one: Film, number: int, **changed: object) -> Film:
+    (shot,) = one.plan.scenes[number - 1].shots
+    return in_scene(one, number, shots=(replace(shot, **changed),))
+
+
+def redone(one: Film, key: str) -> Film:
+    return replace(one, planned=replace(one.planned, plan=replace(one.plan, redone={key: 1})))
+
+
+BRIEF = film("## Pier\n\n*A pier.*\n\n**Ada**: Look.\n\n## Dune\n\n*A dune.*\n\n## Sea\n\n*The sea.*\n")
+"""Three scenes of the shortest length, whatever is said in them."""
+EDITS = {
+    "a short line": lambda one: said(one, 1, "Look there."),
+    "a long line": lambda one: said(one, 1, "Look how far out it goes, and how still it lies. " * 3),
+    "a picture": lambda one: shown(one, 2, picture_prompt="A dune at night."),
+    "a line anew": lambda one: redone(one, "scene-1.line-1/speech"),
+    "a clip that goes on": lambda one: continued(one, 3),
+}
+
+
+@pytest.mark.parametrize(
+    ("edit", "redo"),
+    [*((edit, Redo.CHANGED) for edit in EDITS), ("a short line", Redo.CONTENT_CHANGED), ("a short line", Redo.MISSING)],
+)
+async def test_a_run_holds_what_its_film_was_quoted_and_no_job_goes_beyond_it(
+    stand: Studio, edit: str, redo: Redo
+) -> None:
+    runs, changed = door(stand), EDITS[edit](BRIEF)
+    await stand.plan(BRIEF)
+    await runs.start(asked())
+    await stand.claim()
+    await stand.rest()
+    revision = await stand.plan(changed)
+    stored, made = await stand.films.get(PROJECT, FILM), await stand.context.runs.made(PROJECT, FILM)
+    store = await stand.context.surveyor.survey(PROJECT, [], made.outputs)
+    seen = seen_of(stored, table=TABLE, there=frozenset(), made=made, store=store).quote.millicredits
+
+    run = await runs.start(asked((seen or 0) / 1000, request_id="again", plan_revision=revision, redo=redo))
+
+    if redo is Redo.CHANGED:
+        assert run.money.held == seen
+    await stand.claim()
+    await stand.rest()
+    ended = await stand.now()
+    assert (ended.state, ended.money.held) == (RunState.SUCCEEDED, 0)
+    assert ended.money.spent <= run.money.held

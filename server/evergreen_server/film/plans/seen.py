@@ -19,7 +19,7 @@ from evergreen_server.jobs.model.job import Job
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 
-__all__ = ["Progress", "Seen", "seen_of"]
+__all__ = ["Progress", "Seen", "known_of", "progress_of", "seen_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +62,7 @@ def seen_of(
     what they cost.
     """
     plan, made, store = stored.planned.plan, made or Made(outputs=(), jobs={}), store or Store(files={})
-    progress = _progress(made, store)
+    progress = progress_of(made, store)
     try:
         models = models_of(plan.settings, table)
     except InvalidRequest as exc:
@@ -72,7 +72,7 @@ def seen_of(
     # Where nothing was made, nothing is compared with the content of these files: that they are there is enough.
     files = {**dict.fromkeys(there, ""), **store.files}
     rows = {key: each.made for key, each in progress.items() if each.made is not None}
-    known = {key: _made(row, store) for key, row in rows.items()}
+    known = known_of(progress, store)
     standings = standings_of(plan, models, known, files)
     measured = measured_of(plan, known, standings)
     spent = {key: row.millicredits or 0 for key, row in rows.items()}
@@ -80,7 +80,13 @@ def seen_of(
     return Seen(stored=stored, standings=standings, quote=quoted, progress=progress, exports=exports)
 
 
-def _progress(made: Made, store: Store) -> dict[str, Progress]:
+def known_of(progress: Mapping[str, Progress], store: Store) -> dict[str, MadeOutput]:
+    """Returns by key what is known of the newest take of each output of which the file is there."""
+    return {key: _made(each.made, store) for key, each in progress.items() if each.made is not None}
+
+
+def progress_of(made: Made, store: Store) -> dict[str, Progress]:
+    """Returns by key what a film has of each output for which there was a job."""
     found: dict[str, Progress] = {}
     newest: dict[str, str] = {}
     for row in made.outputs:

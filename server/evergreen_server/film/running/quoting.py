@@ -3,9 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from evergreen_server.film.digests import Currency, Redo, Standing
+from evergreen_server.film.digests import Currency, Standing
 from evergreen_server.film.model import OutputKind, Plan
 from evergreen_server.film.models import FilmModels
+from evergreen_server.film.outputs import standings_of
+from evergreen_server.film.plans.seen import known_of, progress_of
 from evergreen_server.film.quote import DailyLimits, quote
 from evergreen_server.film.runs.deciding import FilmStage, Item, statuses
 from evergreen_server.film.runs.looking import Look, Store, look
@@ -32,7 +34,8 @@ def needed_by(run: FilmRun, plan: Plan, models: FilmModels, *, made: Made, store
     """Returns what a run still needs for a plan. Takes up to half a second."""
     seen = look(run, plan, models, outputs=made.outputs, jobs=made.jobs, store=store)
     found = statuses(seen.items)
-    standings = {item.key: _standing(run, item, found[item.key]) for item in seen.items}
+    present = standings_of(plan, models, known_of(progress_of(made, store), store), store.files)
+    standings = {item.key: _standing(item, found, present[item.key]) for item in seen.items}
     quoted = quote(
         plan,
         models,
@@ -62,15 +65,18 @@ def _failed(state: State) -> bool:
     return state in FINAL and state is not State.SUCCEEDED
 
 
-def _standing(run: FilmRun, item: Item, status: Status) -> Standing:
-    """Returns how an output stands for the quote: whether the run has a job accepted for it, as far as is known."""
-    match status:
+def _standing(item: Item, found: Mapping[str, Status], present: Standing) -> Standing:
+    """Returns how an output stands for the quote: whether the run has a job accepted for it, as far as is known.
+
+    One that waits for others stands as it does to what is there of those; the quote knows what their change may change.
+    """
+    match found[item.key]:
         case Status.READY:
             return Standing(currency=Currency.MISSING)
         case Status.WAITS:
-            # What is there is not made anew for what it is made from, where only what is missing is wanted.
-            kept = item.older and run.terms.redo is Redo.MISSING
-            return Standing(currency=Currency.STALE if kept else Currency.MISSING)
+            # What comes of jobs that are under way nobody can tell.
+            unknown = any(found[key] in (Status.OPEN, Status.ASKS) for key in item.after)
+            return Standing(currency=Currency.MISSING) if unknown else present
         case _:
             return Standing(currency=Currency.CURRENT)
 
