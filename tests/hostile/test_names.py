@@ -61,6 +61,8 @@ RESERVED = [
     "exports/FILM-R12-TALL-0a1b2c3d.srt",
     "exports/a_film-2-r1.otio",
     "exports/f-r1",
+    "images/scene-2.1-first-0123456789abcdef.png",
+    "images/Scene-2.1-FIRST-0123456789ABCDEFa.JPG",
 ]
 FREE = [
     "images/hero.png",
@@ -72,6 +74,7 @@ FREE = [
     "exports/final.mp4",
     "exports/cut-rough.mp4",
     "images/film-r1-wide.png",
+    "images/my-first-picture.png",
 ]
 MALFORMED = [
     f"Videos/{JOB}-1-1.mp4",
