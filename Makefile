@@ -19,7 +19,8 @@ ARGS ?=
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1))')
 
 .PHONY: help setup browser proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
-	test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos outages run demo film \
+	fuzz-http test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos outages \
+	run demo film \
 	bench build locks clean
 
 help: ## List the targets
@@ -67,13 +68,15 @@ browser: $(if $(CHROMIUM),,.make/chromium/chromium) ## Unpack the browser of the
 
 ## The contract.
 
-proto: .make/proto node_modules/.package-lock.json ## Generate the Python and TypeScript stubs and docs/reference.md
+proto: .make/proto node_modules/.package-lock.json ## Generate the stubs, docs/reference.md and the OpenAPI document
 	rm -f clients/python/evergreen/v1/*_pb2*
 	scripts/stubs .
 	scripts/reference docs/reference.md
+	scripts/openapi server/evergreen_server/gateway/static/openapi.json
 
-docs: .make/proto setup ## Generate docs/reference.md and docs/state-machine.md
+docs: .make/proto setup ## Generate docs/reference.md, the OpenAPI document and docs/state-machine.md
 	scripts/reference docs/reference.md
+	scripts/openapi server/evergreen_server/gateway/static/openapi.json
 	$(PY) docs/make_state_machine.py >docs/state-machine.md
 
 check-proto: .make/proto node_modules/.package-lock.json ## Lint the contract, compare it with main, check that the stubs are current
@@ -127,6 +130,9 @@ typescript: setup ## Compile the TypeScript client, its example and its tests
 	$(NPM_BIN)/tsc -p examples/worker --outDir .make/typescript/worker
 	$(NPM_BIN)/tsc -p examples/scene --outDir .make/typescript/scene
 	$(NPM_BIN)/tsc -p tests/clients/typescript
+
+fuzz-http: setup ## Drive a server by its OpenAPI document, ARGS=… examples for each call
+	$(PY) -m tests.gateway.rest.fuzzing $(or $(ARGS),100)
 
 test-typescript: typescript browser ## Run the tests of the TypeScript client
 	node --test --test-concurrency=$(WORKERS) --test-reporter=spec .make/typescript/*.test.js

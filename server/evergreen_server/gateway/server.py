@@ -25,6 +25,7 @@ from evergreen_server.gateway.places import Logins, Places
 from evergreen_server.gateway.problems import problem, refused
 from evergreen_server.gateway.rest.assets import Assets
 from evergreen_server.gateway.rest.calls import Calls
+from evergreen_server.gateway.rest.document import OpenApi
 from evergreen_server.gateway.rest.files import Files
 from evergreen_server.gateway.rest.thumbnails import Thumbnailer, Thumbnails
 from evergreen_server.gateway.rest.transcoder import Rest
@@ -107,6 +108,7 @@ async def serve(
             Rest(calls=calls, places=places),
             Files(assets=assets, thumbnails=thumbnails, places=places, stall_seconds=stall_seconds),
             Uploads(upstream=upstream, places=places, stall_seconds=stall_seconds),
+            OpenApi(),
         )
         live = (
             Sockets(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),

@@ -1,5 +1,6 @@
 """Reads requests of REST: a path, a query and a body become one message; what none of them may say is refused."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import TypeVar, cast
 
@@ -15,7 +16,7 @@ from evergreen_server.gateway.problems import invalid, refused
 from evergreen_server.gateway.rest.routes import Binding
 from evergreen_server.gateway.visitors import malformed, only
 
-__all__ = ["SWITCHES", "json_body", "matches", "message_of", "path_of", "refuse_body"]
+__all__ = ["SWITCHES", "json_body", "matches", "message_of", "path_of", "refuse_body", "tag_of_bytes"]
 
 M = TypeVar("M", bound=Message)
 KEY = "Idempotency-Key"
@@ -76,6 +77,11 @@ def matches(request: web.Request, tag: str) -> bool:
     """Returns whether the caller has what this ETag names."""
     tags = [each.strip() for line in request.headers.getall("If-None-Match", []) for each in line.split(",")]
     return tag in (each.removeprefix("W/") for each in tags) or "*" in tags
+
+
+def tag_of_bytes(body: bytes) -> str:
+    """Returns the ETag of a body: a digest of it."""
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 def _query(request: web.Request, fields: Mapping[str, FieldDescriptor]) -> dict[str, object]:

@@ -1,6 +1,5 @@
 """Carries out the table's calls with one answer: a request of HTTP becomes a message, and the answer JSON."""
 
-import hashlib
 import time
 from collections.abc import Iterable
 
@@ -14,7 +13,7 @@ from evergreen_server.gateway.messages import to_json
 from evergreen_server.gateway.places import Places
 from evergreen_server.gateway.rest.accounts import Accounts
 from evergreen_server.gateway.rest.calls import Calls
-from evergreen_server.gateway.rest.reading import matches, message_of
+from evergreen_server.gateway.rest.reading import matches, message_of, tag_of_bytes
 from evergreen_server.gateway.rest.routes import BINDINGS, ROOT, Binding, By
 from evergreen_server.gateway.visitors import visitor_of
 
@@ -71,7 +70,7 @@ class Rest:
 def _tagged(request: web.Request, response: web.Response) -> web.Response:
     """Returns an answer with the digest of its body: places and estimates change without a revision."""
     assert isinstance(response.body, bytes)
-    tag = f'"{hashlib.sha256(response.body).hexdigest()[:32]}"'
+    tag = tag_of_bytes(response.body)
     if matches(request, tag):
         response = web.Response(status=304)
     response.headers.update({"ETag": tag, "Cache-Control": "private, no-cache"})
