@@ -203,7 +203,8 @@ class Door:
             )
         if not visitor.by_header and (request.method not in SAFE or "Upgrade" in request.headers):
             self._check_origin(request, visitor)
-        if self.draining:
+        # An EventSource that comes again would give up at 503: its handler tells it when to come once more.
+        if self.draining and not (request.method == "GET" and "Last-Event-ID" in request.headers):
             raise refused(
                 grpc.StatusCode.UNAVAILABLE,
                 "DRAINING",

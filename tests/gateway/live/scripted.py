@@ -9,6 +9,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from evergreen.v1 import video_pb2
+from tests.serving import FINAL
 
 PROGRESS = video_pb2.EVENT_KIND_PROGRESS
 Message = video_pb2.WatchProgressResponse
@@ -67,12 +68,22 @@ class Scripted(grpc.GenericRpcHandler):
         match details.method.rpartition("/")[2]:
             case "GetCaller":
                 return grpc.unary_unary_rpc_method_handler(self._caller)
+            case "GetStatus":
+                return grpc.unary_unary_rpc_method_handler(self._status)
             case "WatchProgress":
                 return grpc.unary_stream_rpc_method_handler(self._watch)
         return None
 
     async def _caller(self, _: bytes, _call: object) -> bytes:
         return video_pb2.GetCallerResponse(name="scripted").SerializeToString()
+
+    async def _status(self, data: bytes, call: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        job_id = video_pb2.GetStatusRequest.FromString(data).job_id
+        for message in reversed(self.events):
+            if message.event.job.job_id == job_id:
+                return video_pb2.GetStatusResponse(job=message.event.job).SerializeToString()
+        await self._abort(call, grpc.StatusCode.NOT_FOUND, "JOB_NOT_FOUND")
+        raise AssertionError("it was aborted")
 
     async def _watch(self, data: bytes, call: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         request = video_pb2.WatchProgressRequest.FromString(data)
@@ -87,21 +98,34 @@ class Scripted(grpc.GenericRpcHandler):
                 after = self.revision
                 newest = {m.event.job.job_id: m for m in self.events if m.HasField("event")}
                 for message in sorted(newest.values(), key=lambda message: message.revision):
-                    if self._wanted(message, request) and message.event.job.state == video_pb2.JOB_STATE_RUNNING:
+                    wanted = request.job_ids or request.include_finished or not _is_final(message)
+                    if self._wanted(message, request) and wanted:
                         told = Message.FromString(message.SerializeToString())
                         told.event.kind = video_pb2.EVENT_KIND_SNAPSHOT
                         await call.write(told.SerializeToString())
             elif after > self.revision:
                 await self._abort(call, grpc.StatusCode.OUT_OF_RANGE, "CURSOR_AHEAD")
+            ended = [m.event.job.job_id for m in self.events if _is_final(m) and m.revision <= after]
+            remaining = set(request.job_ids) - set(ended)
+            if request.HasField("after_revision"):
+                for message in self.events:
+                    if _is_final(message) and message.event.job.job_id in set(ended) & set(request.job_ids):
+                        await call.write(message.SerializeToString())
             place = next((i for i, m in enumerate(self.events) if m.revision > after), len(self.events))
             first = True
             while broken == self._broken:
                 await self._check(call)
+                if request.job_ids and not remaining:
+                    return
                 while place < len(self.events):
                     message = self.events[place]
                     place += 1
                     if message.HasField("checkpoint") or self._wanted(message, request):
                         await call.write(message.SerializeToString())
+                        if _is_final(message):
+                            remaining.discard(message.event.job.job_id)
+                if request.job_ids and not remaining:
+                    return
                 if first:
                     first = False
                     await call.write(Message(revision=self.revision, checkpoint={}).SerializeToString())
@@ -124,6 +148,10 @@ class Scripted(grpc.GenericRpcHandler):
         status = status_pb2.Status(code=getattr(code_pb2, code.name), message=reason)
         status.details.add().Pack(error_details_pb2.ErrorInfo(reason=reason, domain="evergreen.v1"))
         await call.abort_with_status(rpc_status.to_status(status))
+
+
+def _is_final(message: Message) -> bool:
+    return message.HasField("event") and message.event.job.state in FINAL
 
 
 @asynccontextmanager

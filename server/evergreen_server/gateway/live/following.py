@@ -213,7 +213,7 @@ class Following:
         It is about everything, or `only` about some of the jobs, beside which the place in the window stays.
         """
         request = self._request(after, include_finished, only)
-        settled = after is not None
+        settled = False
         try:
             async with aclosing(own_watch(self._hub, self._visitor, request)) as watch:
                 async for response in watch:
@@ -222,7 +222,8 @@ class Following:
                         await self._send([item])
                     elif item is not None and item.final:
                         await self._end([item.subject])
-                    settled = settled or response.HasField("checkpoint")
+                    # What comes first may be the ends of jobs from before the cursor.
+                    settled |= response.HasField("checkpoint") or (after is not None and response.revision > after)
                     if settled and only is None and self._took_over(topic, response.revision):
                         return
                     if response.HasField("checkpoint"):
