@@ -116,7 +116,6 @@ class _Runs:
 
     plans: FilmStore
     store: RunStore
-    exports: ExportStore
     surveyor: Surveyor
     threads: OwnThreads
     runner: FilmRunner
@@ -306,7 +305,7 @@ async def _runs(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> _Runs:
     )
     runner = FilmRunner(context)
     ground.announcer.subscribe(runner.on_changes)
-    return _Runs(plans=plans, store=store, exports=exports, surveyor=surveyor, threads=threads, runner=runner)
+    return _Runs(plans=plans, store=store, surveyor=surveyor, threads=threads, runner=runner)
 
 
 async def _background(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Runs, gate: Gate) -> None:
@@ -373,7 +372,6 @@ async def _films(stack: AsyncExitStack, ground: Ground, runs: _Runs, deletions: 
     films = Films(
         store=runs.plans,
         runs=runs.store,
-        exports=runs.exports,
         surveyor=runs.surveyor,
         scenes=ground.scenes,
         deletions=deletions,

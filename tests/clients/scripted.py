@@ -171,7 +171,17 @@ for _method in (
         "ListProjects",
     ),
     *("CreateScene", "GetScene", "ListScenes", "DeleteScene"),
-    *("PlanFilm", "EditFilm", "GetFilm", "ListFilms", "DeleteFilm", "StartFilm", "ApproveFilm", "CancelFilm"),
+    *(
+        "PlanFilm",
+        "EditFilm",
+        "GetFilm",
+        "ListFilms",
+        "DeleteFilm",
+        "StartFilm",
+        "ExportFilm",
+        "ApproveFilm",
+        "CancelFilm",
+    ),
 ):
     setattr(ScriptedService, _method, _scripted(_method))
 

@@ -17,6 +17,7 @@ from evergreen import (
     FilmGate,
     FilmRedo,
     FilmStage,
+    OutputMissing,
     RunDeleted,
     RunNotFound,
 )
@@ -25,6 +26,10 @@ from evergreen.v1.film_pb2 import (
     ApproveFilmResponse,
     CancelFilmRequest,
     CancelFilmResponse,
+    Captions,
+    ExportFilmRequest,
+    ExportFilmResponse,
+    ExportProfile,
     Film,
     FilmQuote,
     FilmScene,
@@ -127,10 +132,39 @@ async def test_an_approval_is_of_the_film_that_was_read(service: ScriptedService
     assert service.requests["CancelFilm"] == [CancelFilmRequest(**NAME, run=2)]
 
 
+async def test_an_export_reaches_the_wire_with_its_forms(
+    service: ScriptedService, client: Client, evergreen: CommandLine
+) -> None:
+    tall = ExportProfile(name="tall", captions=Captions.CAPTIONS_BURNED, crf=23)
+    own = ExportProfile(name="poster", width=1080, height=1350, captions=Captions.CAPTIONS_BURNED, crf=23)
+    service.answers["ExportFilm"] = [UNAVAILABLE, *[ExportFilmResponse(film=FILM)] * 3]
+    service.answers["GetFilm"] = [GetFilmResponse(film=FILM)]
+
+    await client.films.export("p", "f", plan_revision=2, profiles=[tall])
+    form = ("--captions", "burned", "--crf", "23", "--missing", "last-good")
+    told = await evergreen("film", "export", *WHERE, "--profile", "tall", "--profile", "poster=1080x1350", *form)
+    older = await evergreen("film", "export", *WHERE, "--revision", "1", "--request-id", "mine")
+    refused = [
+        await evergreen("film", "export", *WHERE, *arguments)
+        for arguments in (("--crf", "23"), ("--profile", "poster=1080"), ("--profile", "wide", "--fps", "61"))
+    ]
+
+    first, again, asked, last = service.requests["ExportFilm"]
+    assert first == again == ExportFilmRequest(**NAME, request_id=first.request_id, plan_revision=2, profiles=[tall])
+    assert told.code == older.code == 0, told.stderr + older.stderr
+    last_good = OnShotFailure.ON_SHOT_FAILURE_LAST_GOOD
+    assert asked == ExportFilmRequest(
+        **NAME, request_id=asked.request_id, plan_revision=3, profiles=[tall, own], missing=last_good
+    )
+    assert (last.request_id, last.plan_revision, list(last.profiles)) == ("mine", 1, [])
+    assert [ended.code for ended in refused] == [2, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("code", "reason", "error"),
     [
         (grpc.StatusCode.FAILED_PRECONDITION, "FILM_BUSY", FilmBusy),
+        (grpc.StatusCode.FAILED_PRECONDITION, "OUTPUT_MISSING", OutputMissing),
         (grpc.StatusCode.FAILED_PRECONDITION, "FILM_CREDITS_EXCEEDED", FilmCreditsExceeded),
         (grpc.StatusCode.ABORTED, "FILM_CHANGED", FilmChanged),
         (grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND", RunNotFound),

@@ -310,6 +310,7 @@ async def test_what_belongs_to_another_project_looks_like_what_does_not_exist(
             (api.film.EditFilm, film_pb2.EditFilmRequest(project_id="film", film_id="@@@@@@@", plan_revision=1)),
             (api.film.DeleteFilm, film_pb2.DeleteFilmRequest(project_id="film", film_id="@@@@@@@")),
             (api.film.StartFilm, film_pb2.StartFilmRequest(project_id="film", film_id="@@@@@@@")),
+            (api.film.ExportFilm, film_pb2.ExportFilmRequest(project_id="film", film_id="@@@@@@@")),
             (api.film.ApproveFilm, film_pb2.ApproveFilmRequest(project_id="film", film_id="@@@@@@@")),
             (api.film.CancelFilm, film_pb2.CancelFilmRequest(project_id="film", film_id="@@@@@@@", run=1)),
         ):

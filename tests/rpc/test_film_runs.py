@@ -35,6 +35,7 @@ SUCCEEDED, FAILED, CANCELLED = (
     video_pb2.FILM_STATE_CANCELLED,
 )
 AWAITS, ASKS = video_pb2.FILM_STATE_AWAITING_APPROVAL, video_pb2.FILM_STATE_NEEDS_ATTENTION
+PRODUCE = video_pb2.FILM_RUN_KIND_PRODUCE
 BUSY = (grpc.StatusCode.FAILED_PRECONDITION, "FILM_BUSY")
 
 
@@ -138,6 +139,20 @@ async def test_a_film_is_cut_into_its_exports_and_the_same_film_is_not_cut_again
     assert (folder.parent / export.asset).stat().st_size == export.size_bytes
     assert (export.width, export.height) == (160, 90)
     assert sorted(path.suffix for path in folder.iterdir()) == [".json", ".mp4", ".otio", ".srt", ".vtt"]
+
+    whole = film_pb2.ExportFilmRequest(project_id=project, film_id="movie", request_id="thin", plan_revision=1)
+    whole.profiles.add(name="thin", width=90, height=160, captions=film_pb2.CAPTIONS_BURNED)
+    begun = (await api.film.ExportFilm(whole)).film.status
+    watch = api.video.WatchProgress(video_pb2.WatchProgressRequest(project_id=project, film_ids=["movie"]))
+    told = [message.film_event.film async for message in watch if message.HasField("film_event")]
+    thin = (await film_until(api, project, SUCCEEDED)).status
+
+    assert (begun.run, begun.run_kind, again.run_kind) == (3, video_pb2.FILM_RUN_KIND_EXPORT, PRODUCE)
+    assert (thin.run, thin.progress, thin.max_credits, thin.spent_credits) == (3, 1.0, 0, 0)
+    assert [(each.width, each.height) for each in thin.exports] == [(90, 160)]
+    assert list(told[-1].exports) == list(thin.exports)
+    assert (await api.film.ExportFilm(whole)).film.status.run == 3
+    assert (folder.parent / export.asset).is_file()
     assert (await api.film.DeleteFilm(film_pb2.DeleteFilmRequest(project_id=project, film_id="movie"))).left == []
 
 
@@ -280,6 +295,18 @@ async def test_every_refusal_is_named(place: Place, project: str) -> None:
         "redo",
         "on_shot_failure",
     }
+    export = film_pb2.ExportFilmRequest(
+        project_id=project, film_id="movie", profiles=[film_pb2.ExportProfile(name="x", fit=9)], missing=9
+    )
+    assert set(await invalid(api.film.ExportFilm(export))) == {
+        *("request_id", "plan_revision", "profiles[0].width", "profiles[0].height", "profiles[0].fit", "missing")
+    }
+    whole = film_pb2.ExportFilmRequest(project_id=project, film_id="movie", request_id="x", plan_revision=1)
+    missing = await refusal(api.film.ExportFilm(whole))
+    assert (missing.code(), reason_of(missing)) == (grpc.StatusCode.FAILED_PRECONDITION, "OUTPUT_MISSING")
+    assert metadata_of(missing) == {"film_id": "movie"}
+    whole.plan_revision = 7
+    assert await refused(api.film.ExportFilm(whole)) == (grpc.StatusCode.NOT_FOUND, "PLAN_NOT_FOUND")
     error = await refusal(started(api, project, plan_revision=7))
     assert (reason_of(error), metadata_of(error)) == ("PLAN_CHANGED", {"plan_revision": "1"})
     error = await refusal(started(api, project, max_credits=1))

@@ -121,7 +121,8 @@ async def test_buf_curl_plans_makes_and_deletes_a_film(api: Api) -> None:
             "stop_after": "FILM_STAGE_CLIPS",
         },
         "ApproveFilm": {**plan, "run": 1},
-        "CancelFilm": {**film, "run": 1},
+        "ExportFilm": {**film, "request_id": "three", "plan_revision": 2, "profiles": [{"name": "tall"}]},
+        "CancelFilm": {**film, "run": 2},
         "DeleteFilm": film,
     }
 
@@ -130,6 +131,8 @@ async def test_buf_curl_plans_makes_and_deletes_a_film(api: Api) -> None:
         if method == "ApproveFilm":
             waiting = await film_until(api, "film", video_pb2.FILM_STATE_AWAITING_APPROVAL)
             body["revision"] = waiting.status.revision
+        if method == "ExportFilm":
+            await film_until(api, "film", video_pb2.FILM_STATE_SUCCEEDED)
         if method == "DeleteFilm":
             await film_until(api, "film", video_pb2.FILM_STATE_CANCELLED, video_pb2.FILM_STATE_SUCCEEDED)
         code, answers = await buf_curl(api.address, f"FilmService/{method}", body)

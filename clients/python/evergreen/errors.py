@@ -28,6 +28,7 @@ EvergreenError
       CreditsExceeded     the quote is above `max_credits`
       ProjectCreditsExceeded   the quote is above what is left of the project's limit
       FilmBusy            a run of the film is on
+      OutputMissing       an export needs outputs that are not there
       FilmCreditsExceeded what is to be made may cost more than is left of the sum
       ProviderTaskNotFound
       ProviderTaskTaken   the task belongs to another job
@@ -206,6 +207,10 @@ class CreditsExceeded(PreconditionFailed):
 
 class FilmBusy(PreconditionFailed):
     """A run of the film is on: wait for it, or cancel it."""
+
+
+class OutputMissing(PreconditionFailed):
+    """An export needs outputs that are not there, or no longer stand for the plan; the text names them."""
 
 
 class FilmCreditsExceeded(PreconditionFailed):

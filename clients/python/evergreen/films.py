@@ -16,6 +16,9 @@ from evergreen.v1.film_pb2 import (
     DeleteFilmRequest,
     EditFilmRequest,
     EditFilmResponse,
+    ExportFilmRequest,
+    ExportFilmResponse,
+    ExportProfile,
     Film,
     FilmEdit,
     FilmRedo,
@@ -187,6 +190,32 @@ class Films:
         )
         return await self._whole(await self._calls.unary(self._stub.ApproveFilm, request))
 
+    async def export(
+        self,
+        project_id: str,
+        film_id: str,
+        *,
+        plan_revision: int,
+        profiles: Iterable[ExportProfile] = (),
+        missing: OnShotFailure.ValueType = OnShotFailure.ON_SHOT_FAILURE_UNSPECIFIED,
+        request_id: str = "",
+    ) -> Film:
+        """Starts a run that makes cuts of what is there, and spends nothing; returns the film with the run.
+
+        `profiles` are by default those of the plan; `missing` says what stands in for an output that is not there or is
+        stale. If no request_id is given, each call creates a new one, which stays the same for all of its retries.
+        Raises OutputMissing, PlanNotFound, FilmBusy.
+        """
+        request = ExportFilmRequest(
+            project_id=project_id,
+            film_id=film_id,
+            request_id=request_id or str(uuid4()),
+            plan_revision=plan_revision,
+            profiles=profiles,
+            missing=missing,
+        )
+        return await self._whole(await self._calls.unary(self._stub.ExportFilm, request))
+
     async def cancel(self, project_id: str, film_id: str, run: int) -> Film:
         """Has a run end; what was made stays. One that ends, or has ended, is left as it is. Raises RunNotFound."""
         request = CancelFilmRequest(project_id=project_id, film_id=film_id, run=run)
@@ -200,7 +229,9 @@ class Films:
         request = DeleteFilmRequest(project_id=project_id, film_id=film_id, delete_scenes=delete_scenes)
         return tuple((await self._calls.unary(self._stub.DeleteFilm, request)).left)
 
-    async def _whole(self, answer: StartFilmResponse | ApproveFilmResponse | CancelFilmResponse) -> Film:
+    async def _whole(
+        self, answer: StartFilmResponse | ExportFilmResponse | ApproveFilmResponse | CancelFilmResponse
+    ) -> Film:
         status = answer.film.status
         request = GetFilmRequest(project_id=status.project_id, film_id=status.film_id)
         await self._complete(answer.film, answer.next_page_token, request)

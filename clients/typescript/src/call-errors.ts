@@ -14,7 +14,7 @@
  *         JobNotFound, SceneNotFound, AssetNotFound, FilmNotFound, PlanNotFound, RunNotFound
  *       AssetExists           a file with this path exists; choose another name, or set `overwrite`
  *       PreconditionFailed
- *         NeedsResolution, NotResolvable, PriceUnknown, CreditsExceeded, ProjectCreditsExceeded, FilmBusy, FilmCreditsExceeded,
+ *         NeedsResolution, NotResolvable, PriceUnknown, CreditsExceeded, ProjectCreditsExceeded, FilmBusy, OutputMissing, FilmCreditsExceeded,
  *         ProviderTaskNotFound, ProviderTaskTaken, ProviderUnauthorized, SceneUnsupported, SceneBusy, UrlUnsupported, ObjectTooLarge
  *       CursorLost            events may have been missed; watch again without a cursor
  *         CursorAhead, CursorCompacted
@@ -118,6 +118,9 @@ export class PriceUnknown extends PreconditionFailed {}
 export class CreditsExceeded extends PreconditionFailed {}
 /** A run of the film is on: wait for it, or cancel it. */
 export class FilmBusy extends PreconditionFailed {}
+
+/** An export needs outputs that are not there, or no longer stand for the plan; the text names them. */
+export class OutputMissing extends PreconditionFailed {}
 /** What is to be made may cost more (`estimated_credits`) than is left of the sum (metadata `left_credits`). */
 export class FilmCreditsExceeded extends PreconditionFailed {}
 /** The quote exceeds the project's limit; metadata `cap`, `reserved`, `spent` and `estimate` hold the credits. */

@@ -4,7 +4,7 @@ import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 
 import type { Calls, Options } from "./calls.js";
-import { ApproveFilmRequestSchema, type CastMemberSchema, EditFilmRequestSchema, type EditFilmResponse, type Film, type FilmEditSchema, type FilmRedo, FilmService, type FilmSettingsSchema, type GetFilmRequest, GetFilmRequestSchema, type OnShotFailure, PlanFilmRequestSchema, type PlanFilmResponse, type ScriptFormat, StartFilmRequestSchema } from "./gen/evergreen/v1/film_pb.js";
+import { ApproveFilmRequestSchema, type CastMemberSchema, EditFilmRequestSchema, type EditFilmResponse, ExportFilmRequestSchema, type ExportProfileSchema, type Film, type FilmEditSchema, type FilmRedo, FilmService, type FilmSettingsSchema, type GetFilmRequest, GetFilmRequestSchema, type OnShotFailure, PlanFilmRequestSchema, type PlanFilmResponse, type ScriptFormat, StartFilmRequestSchema } from "./gen/evergreen/v1/film_pb.js";
 import { type FilmGate, type FilmStage, type FilmState, type FilmStatus } from "./gen/evergreen/v1/video_pb.js";
 import type { OnUnknownSubmission } from "./gen/evergreen/v1/video_pb.js";
 import { newId } from "./ids.js";
@@ -51,6 +51,18 @@ export interface StartFields extends FilmName {
   readonly onUnknownSubmission?: OnUnknownSubmission;
   readonly priority?: number;
   readonly finishBy?: Date;
+  /** Default: a new one for each call; give your own to be able to repeat a call whose answer was lost. */
+  readonly requestId?: string;
+}
+
+/** Cuts that are to be made of what is there. */
+export interface ExportFields extends FilmName {
+  /** The newest plan, or an older one that is kept. */
+  readonly planRevision: number;
+  /** Default: those of the plan. */
+  readonly profiles?: MessageInitShape<typeof ExportProfileSchema>[];
+  /** What stands in for an output that is not there or is stale. Default: nothing, and the request is refused. */
+  readonly missing?: OnShotFailure;
   /** Default: a new one for each call; give your own to be able to repeat a call whose answer was lost. */
   readonly requestId?: string;
 }
@@ -142,6 +154,15 @@ export class Films {
     const { projectId, filmId, run, revision } = status;
     const request = create(ApproveFilmRequestSchema, { projectId, filmId, run, planRevision, maxCredits, revision });
     return await this.#whole(await this.#calls.call(this.#stub.approveFilm, request, options), status, options);
+  }
+
+  /**
+   * Starts a run that makes cuts of what is there, and spends nothing; returns the film with the run. Rejects with
+   * OutputMissing, PlanNotFound, FilmBusy.
+   */
+  async export(fields: ExportFields, options?: Options): Promise<Film> {
+    const request = create(ExportFilmRequestSchema, { requestId: newId(), ...fields });
+    return await this.#whole(await this.#calls.call(this.#stub.exportFilm, request, options), fields, options);
   }
 
   /** Has a run end; what was made stays. One that ends, or has ended, is left as it is. Rejects with RunNotFound. */

@@ -14,7 +14,7 @@ export {
   TransferBroken,
   WatchInterrupted,
 } from "./errors.js";
-export type { EditFields, FilmName, Films, PlanFields, StartFields } from "./films.js";
+export type { EditFields, ExportFields, FilmName, Films, PlanFields, StartFields } from "./films.js";
 export { FINAL_STATES, isFinal } from "./position.js";
 export type { Reconnect } from "./reconnect.js";
 export { INLINE_LIMIT, type JobFields, type VideoFields } from "./requests.js";
@@ -29,8 +29,8 @@ export {
 } from "./specs.js";
 export type { AssetName, SceneName } from "./scene-calls.js";
 export type { Moved, TransferOptions } from "./transfers.js";
-export { type Film, FilmRedo, OnShotFailure, type PlanFilmResponse, ScriptFormat } from "./gen/evergreen/v1/film_pb.js";
-export { type FilmEvent, FilmEventKind, FilmGate, FilmStage, FilmState, type FilmStatus } from "./gen/evergreen/v1/video_pb.js";
+export { Captions, type Film, FilmRedo, Fit, OnShotFailure, type PlanFilmResponse, ScriptFormat } from "./gen/evergreen/v1/film_pb.js";
+export { type FilmEvent, FilmEventKind, FilmGate, FilmRunKind, FilmStage, FilmState, type FilmStatus } from "./gen/evergreen/v1/video_pb.js";
 export type { Asset, Folder, Scene } from "./gen/evergreen/v1/scene_pb.js";
 export {
   CostBasis,

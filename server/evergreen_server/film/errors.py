@@ -7,6 +7,7 @@ FilmError
   PlanDeleted       the request made a plan that is no longer kept
   FilmRequestReused the request_id belongs to another request
   FilmBusy          a run of the film is on
+  OutputsMissing    an export needs outputs that are not there
   RunNotFound       the film has no such run
   RunDeleted        the request began a run that is no longer kept
   RunChanged        the run is not as the caller has read it
@@ -72,6 +73,16 @@ class FilmBusy(FilmError):
 
     def __init__(self, film_id: str, state: str) -> None:
         super().__init__(f"a run of the film {film_id} is {state}; wait for it, or cancel it")
+        self.film_id = film_id
+
+
+class OutputsMissing(FilmError):
+    """An export needs outputs that are not there, or no longer stand for the plan."""
+
+    def __init__(self, film_id: str, named: str) -> None:
+        super().__init__(
+            f"the film {film_id} cannot be exported: an output of these is not there, or is stale: {named}"
+        )
         self.film_id = film_id
 
 

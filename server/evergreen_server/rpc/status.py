@@ -15,6 +15,7 @@ from evergreen_server.film.errors import (
     FilmBusy,
     FilmNotFound,
     FilmRequestReused,
+    OutputsMissing,
     PlanChanged,
     PlanDeleted,
     PlanNotFound,
@@ -173,6 +174,13 @@ def _film_busy(exc: FilmBusy) -> Status:
     return Status(code=grpc.StatusCode.FAILED_PRECONDITION, message=str(exc), reason="FILM_BUSY", metadata=metadata)
 
 
+def _outputs_missing(exc: OutputsMissing) -> Status:
+    metadata = {"film_id": exc.film_id}
+    return Status(
+        code=grpc.StatusCode.FAILED_PRECONDITION, message=str(exc), reason="OUTPUT_MISSING", metadata=metadata
+    )
+
+
 def _over_sum(exc: FilmCreditsExceeded) -> Status:
     return Status(
         code=grpc.StatusCode.FAILED_PRECONDITION,
@@ -284,6 +292,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     PlanChanged: _plan_changed,
     SceneTaken: _taken,
     FilmBusy: _film_busy,
+    OutputsMissing: _outputs_missing,
     RunNotFound: _as(grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND"),
     RunDeleted: _of_film,
     RunChanged: _run_changed,

@@ -6,11 +6,13 @@ import { after, before, test } from "node:test";
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { Client, FilmGate, FilmNotFound, FilmStage, FilmState, InvalidRequest, PlanChanged } from "@evergreen/video";
+import { Captions, Client, FilmGate, FilmNotFound, FilmStage, FilmState, InvalidRequest, OnShotFailure, PlanChanged } from "@evergreen/video";
 import {
   type ApproveFilmRequest,
   ApproveFilmRequestSchema,
   type EditFilmRequest,
+  type ExportFilmRequest,
+  ExportFilmRequestSchema,
   type FilmSchema,
   type GetFilmRequest,
   type ListFilmsRequest,
@@ -120,6 +122,27 @@ test("films are listed page by page, and what a deletion left is told", async (t
   ]);
   assert.deepEqual(await client.films.delete(FILM), []);
   assert.deepEqual(await client.films.delete({ ...FILM, deleteScenes: true }), ["f/images/locked.png"]);
+});
+
+test("an export names its forms, and keeps its request id over a retry", async (t) => {
+  const asked: ExportFilmRequest[] = [];
+  const client = await scripted(t, {}, {}, {
+    exportFilm: (request) => {
+      asked.push(request);
+      if (asked.length === 1) throw UNAVAILABLE();
+      return { film: page(1), nextPageToken: "1" };
+    },
+    getFilm: () => ({ film: page(2) }),
+  });
+
+  const profiles = [{ name: "tall", captions: Captions.BURNED, crf: 23 }];
+  const fields = { ...FILM, planRevision: 3, profiles, missing: OnShotFailure.STILL };
+  const film = await client.films.export(fields);
+
+  assert.deepEqual(film.scenes.map((each) => each.scene?.sceneId), ["scene-1", "scene-2"]);
+  assert.deepEqual(asked[0], asked[1]);
+  assert.deepEqual(asked[1], create(ExportFilmRequestSchema, { ...fields, requestId: asked[0]!.requestId }));
+  assert.match(asked[0]!.requestId, /^[0-9a-f-]{36}$/);
 });
 
 test("a run is started for a sum, approved as it was read, and cancelled", async (t) => {

@@ -72,10 +72,10 @@ async def rendering(hall: Cinema) -> AsyncIterator[tuple["asyncio.Task[bool]", H
         await asyncio.wait([step])
 
 
-async def command(hall: Cinema, edit: Callable[[FilmRun], FilmRun]) -> None:
-    run = await hall.studio.context.runs.command(PROJECT, FILM, 1, edit)
+async def command(hall: Cinema, edit: Callable[[FilmRun], FilmRun], run: int = 1) -> None:
+    now = await hall.studio.context.runs.command(PROJECT, FILM, run, edit)
     # As the service's own announcements do.
-    hall.studio.context.wakeups.wake(run.key)
+    hall.studio.context.wakeups.wake(now.key)
 
 
 async def test_a_cancelled_run_ends_its_renderer_at_once_and_keeps_its_outputs(hall: Cinema) -> None:

@@ -394,7 +394,9 @@ def _runs() -> Iterator[dict[str, object]]:
 def _exports() -> Iterator[dict[str, object]]:
     """As many exports as there are runs, each of a film of its own."""
     for number in range(RUNS):
-        row: dict[str, object] = dict.fromkeys(("size_bytes", "crc32c", "frames", "seconds", "made_at"), 0)
+        row: dict[str, object] = dict.fromkeys(
+            ("size_bytes", "crc32c", "width", "height", "frames", "seconds", "made_at"), 0
+        )
         row |= {"project_id": f"film-{number % PROJECTS}", "film_id": f"film-{number}", "digest": f"digest {number}"}
         row |= {"profile": "wide", "run": 1, "plan_revision": 1, "asset": "exports/a.mp4", "sha256": ""}
         yield row | {"copied": False, "warnings": []}

@@ -10,6 +10,8 @@ import click
 
 from evergreen.cli.commands.completion import completion
 from evergreen.cli.commands.film import film
+from evergreen.cli.commands.film_edit import edit
+from evergreen.cli.commands.film_export import export
 from evergreen.cli.commands.film_runs import approve, cancel, start, watch
 from evergreen.cli.commands.jobs import job
 from evergreen.cli.commands.making import image, sound, speech
@@ -47,7 +49,7 @@ def evergreen() -> None:
     """
 
 
-for _command in (start, watch, approve, cancel):
+for _command in (edit, start, watch, approve, cancel, export):
     film.add_command(_command)
 for _command in (video, image, speech, sound, film, job, scene, project, models, account, whoami, health, completion):
     evergreen.add_command(_command)

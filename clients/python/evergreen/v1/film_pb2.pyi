@@ -965,6 +965,80 @@ class StartFilmResponse(_message.Message):
 Global___StartFilmResponse: _TypeAlias = StartFilmResponse  # noqa: Y015
 
 @_typing.final
+class ExportFilmRequest(_message.Message):
+    """Request for `ExportFilm`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    FILM_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PLAN_REVISION_FIELD_NUMBER: _builtins.int
+    PROFILES_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    project_id: _builtins.str
+    """The project. Required."""
+    film_id: _builtins.str
+    """The film. Required."""
+    request_id: _builtins.str
+    """The caller's own id of this request, 1 to 128 characters of `A-Za-z0-9._:-`. Required. A UUID works well."""
+    plan_revision: _builtins.int
+    """The plan that is exported, by its revision: the newest, or an older one that is kept. Required."""
+    missing: Global___OnShotFailure.ValueType
+    """What becomes of a shot whose output is not there or is `STALE`, unless the shot says: `STILL`, `LAST_GOOD` or
+    `SKIP`. What stands in is a warning. Default (or `FAIL`): the request is refused.
+    """
+    @_builtins.property
+    def profiles(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportProfile]:
+        """The forms of the exports, at most 8. Empty: those of the plan."""
+
+    def __init__(
+        self,
+        *,
+        project_id: _builtins.str = ...,
+        film_id: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        plan_revision: _builtins.int = ...,
+        profiles: _abc.Iterable[Global___ExportProfile] | None = ...,
+        missing: Global___OnShotFailure.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["film_id", b"film_id", "missing", b"missing", "plan_revision", b"plan_revision", "profiles", b"profiles", "project_id", b"project_id", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportFilmRequest: _TypeAlias = ExportFilmRequest  # noqa: Y015
+
+@_typing.final
+class ExportFilmResponse(_message.Message):
+    """Response of `ExportFilm`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FILM_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """The `page_token` with which `GetFilm` continues. Empty: `film` is complete."""
+    @_builtins.property
+    def film(self) -> Global___Film:
+        """The film with the run. Of a large one only the first scenes; see `next_page_token`."""
+
+    def __init__(
+        self,
+        *,
+        film: Global___Film | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["film", b"film"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["film", b"film", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportFilmResponse: _TypeAlias = ExportFilmResponse  # noqa: Y015
+
+@_typing.final
 class ApproveFilmRequest(_message.Message):
     """Request for `ApproveFilm`."""
 

@@ -38,7 +38,8 @@ class FilmServiceStub(object):
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
     A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
-    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval. A run that
+    exports makes cuts of what is there, and spends nothing.
 
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
@@ -51,6 +52,7 @@ class FilmServiceStub(object):
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
     | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
     | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `OUTPUT_MISSING` | an export needs outputs that are not there or are stale (metadata `film_id`); the text names shots and lines | start a run, or say what becomes of them by `missing` |
     | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
     | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
@@ -95,6 +97,11 @@ class FilmServiceStub(object):
                 request_serializer=evergreen_dot_v1_dot_film__pb2.ApproveFilmRequest.SerializeToString,
                 response_deserializer=evergreen_dot_v1_dot_film__pb2.ApproveFilmResponse.FromString,
                 _registered_method=True)
+        self.ExportFilm = channel.unary_unary(
+                '/evergreen.v1.FilmService/ExportFilm',
+                request_serializer=evergreen_dot_v1_dot_film__pb2.ExportFilmRequest.SerializeToString,
+                response_deserializer=evergreen_dot_v1_dot_film__pb2.ExportFilmResponse.FromString,
+                _registered_method=True)
         self.CancelFilm = channel.unary_unary(
                 '/evergreen.v1.FilmService/CancelFilm',
                 request_serializer=evergreen_dot_v1_dot_film__pb2.CancelFilmRequest.SerializeToString,
@@ -120,7 +127,8 @@ class FilmServiceServicer(object):
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
     A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
-    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval. A run that
+    exports makes cuts of what is there, and spends nothing.
 
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
@@ -133,6 +141,7 @@ class FilmServiceServicer(object):
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
     | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
     | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `OUTPUT_MISSING` | an export needs outputs that are not there or are stale (metadata `film_id`); the text names shots and lines | start a run, or say what becomes of them by `missing` |
     | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
     | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
@@ -250,6 +259,27 @@ class FilmServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportFilm(self, request, context):
+        """Makes cuts of what is there, in the forms that the request names: the other shape, burned-in captions, another
+        quality. Begins a run of the kind `EXPORT`, which has no jobs and spends nothing; it is watched, cancelled and asks
+        as other runs do. A cut that was rendered before is found again, and not rendered twice.
+
+        The call is safe to repeat: the same `request_id` with the same body returns the same run. Needs the right `write`.
+
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+        * `NOT_FOUND`, `FILM_NOT_FOUND` or `PLAN_NOT_FOUND`: no such film, or it is not yours, or it has no such plan any
+        more.
+        * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
+        * `FAILED_PRECONDITION`, `OUTPUT_MISSING`: a shot or line lacks an output, and `missing` lets nothing stand in.
+        * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
+        * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+        * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+        * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CancelFilm(self, request, context):
         """Cancels a run: its jobs are cancelled as `CancelVideo` does, what it holds is given back at once, and what was made
         stays. Returns before the jobs have ended. Safe to repeat; a run that has ended is returned as it is.
@@ -313,6 +343,11 @@ def add_FilmServiceServicer_to_server(servicer, server):
                     request_deserializer=evergreen_dot_v1_dot_film__pb2.ApproveFilmRequest.FromString,
                     response_serializer=evergreen_dot_v1_dot_film__pb2.ApproveFilmResponse.SerializeToString,
             ),
+            'ExportFilm': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportFilm,
+                    request_deserializer=evergreen_dot_v1_dot_film__pb2.ExportFilmRequest.FromString,
+                    response_serializer=evergreen_dot_v1_dot_film__pb2.ExportFilmResponse.SerializeToString,
+            ),
             'CancelFilm': grpc.unary_unary_rpc_method_handler(
                     servicer.CancelFilm,
                     request_deserializer=evergreen_dot_v1_dot_film__pb2.CancelFilmRequest.FromString,
@@ -344,7 +379,8 @@ class FilmService(object):
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
     A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
-    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval. A run that
+    exports makes cuts of what is there, and spends nothing.
 
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
@@ -357,6 +393,7 @@ class FilmService(object):
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
     | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
     | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `OUTPUT_MISSING` | an export needs outputs that are not there or are stale (metadata `film_id`); the text names shots and lines | start a run, or say what becomes of them by `missing` |
     | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
     | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
@@ -517,6 +554,33 @@ class FilmService(object):
             '/evergreen.v1.FilmService/ApproveFilm',
             evergreen_dot_v1_dot_film__pb2.ApproveFilmRequest.SerializeToString,
             evergreen_dot_v1_dot_film__pb2.ApproveFilmResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportFilm(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/evergreen.v1.FilmService/ExportFilm',
+            evergreen_dot_v1_dot_film__pb2.ExportFilmRequest.SerializeToString,
+            evergreen_dot_v1_dot_film__pb2.ExportFilmResponse.FromString,
             options,
             channel_credentials,
             insecure,

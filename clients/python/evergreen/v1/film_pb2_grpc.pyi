@@ -39,7 +39,8 @@ class FilmServiceStub:
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
     A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
-    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval. A run that
+    exports makes cuts of what is there, and spends nothing.
 
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
@@ -52,6 +53,7 @@ class FilmServiceStub:
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
     | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
     | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `OUTPUT_MISSING` | an export needs outputs that are not there or are stale (metadata `film_id`); the text names shots and lines | start a run, or say what becomes of them by `missing` |
     | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
     | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
@@ -149,6 +151,23 @@ class FilmServiceStub:
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
     """
+    ExportFilm: _grpc.UnaryUnaryMultiCallable[_film_pb2.ExportFilmRequest, _film_pb2.ExportFilmResponse]
+    """Makes cuts of what is there, in the forms that the request names: the other shape, burned-in captions, another
+    quality. Begins a run of the kind `EXPORT`, which has no jobs and spends nothing; it is watched, cancelled and asks
+    as other runs do. A cut that was rendered before is found again, and not rendered twice.
+
+    The call is safe to repeat: the same `request_id` with the same body returns the same run. Needs the right `write`.
+
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+    * `NOT_FOUND`, `FILM_NOT_FOUND` or `PLAN_NOT_FOUND`: no such film, or it is not yours, or it has no such plan any
+      more.
+    * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
+    * `FAILED_PRECONDITION`, `OUTPUT_MISSING`: a shot or line lacks an output, and `missing` lets nothing stand in.
+    * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
+    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+    * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+    * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
+    """
     CancelFilm: _grpc.UnaryUnaryMultiCallable[_film_pb2.CancelFilmRequest, _film_pb2.CancelFilmResponse]
     """Cancels a run: its jobs are cancelled as `CancelVideo` does, what it holds is given back at once, and what was made
     stays. Returns before the jobs have ended. Safe to repeat; a run that has ended is returned as it is.
@@ -186,7 +205,8 @@ class FilmServiceAsyncStub(FilmServiceStub):
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
     A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
-    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval. A run that
+    exports makes cuts of what is there, and spends nothing.
 
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
@@ -199,6 +219,7 @@ class FilmServiceAsyncStub(FilmServiceStub):
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
     | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
     | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `OUTPUT_MISSING` | an export needs outputs that are not there or are stale (metadata `film_id`); the text names shots and lines | start a run, or say what becomes of them by `missing` |
     | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
     | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
@@ -293,6 +314,23 @@ class FilmServiceAsyncStub(FilmServiceStub):
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
     """
+    ExportFilm: _aio.UnaryUnaryMultiCallable[_film_pb2.ExportFilmRequest, _film_pb2.ExportFilmResponse]  # type: ignore[assignment]
+    """Makes cuts of what is there, in the forms that the request names: the other shape, burned-in captions, another
+    quality. Begins a run of the kind `EXPORT`, which has no jobs and spends nothing; it is watched, cancelled and asks
+    as other runs do. A cut that was rendered before is found again, and not rendered twice.
+
+    The call is safe to repeat: the same `request_id` with the same body returns the same run. Needs the right `write`.
+
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+    * `NOT_FOUND`, `FILM_NOT_FOUND` or `PLAN_NOT_FOUND`: no such film, or it is not yours, or it has no such plan any
+      more.
+    * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
+    * `FAILED_PRECONDITION`, `OUTPUT_MISSING`: a shot or line lacks an output, and `missing` lets nothing stand in.
+    * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
+    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+    * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+    * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
+    """
     CancelFilm: _aio.UnaryUnaryMultiCallable[_film_pb2.CancelFilmRequest, _film_pb2.CancelFilmResponse]  # type: ignore[assignment]
     """Cancels a run: its jobs are cancelled as `CancelVideo` does, what it holds is given back at once, and what was made
     stays. Returns before the jobs have ended. Safe to repeat; a run that has ended is returned as it is.
@@ -329,7 +367,8 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
     plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
 
     A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
-    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+    everything else. It never spends more than the approved sum. A *gate* is where it waits for approval. A run that
+    exports makes cuts of what is there, and spends nothing.
 
     Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
 
@@ -342,6 +381,7 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
     | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
     | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+    | `FAILED_PRECONDITION` | `OUTPUT_MISSING` | an export needs outputs that are not there or are stale (metadata `film_id`); the text names shots and lines | start a run, or say what becomes of them by `missing` |
     | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
     | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
     | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
@@ -469,6 +509,29 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
         * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
+        """
+
+    @_abc_1.abstractmethod
+    def ExportFilm(
+        self,
+        request: _film_pb2.ExportFilmRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_film_pb2.ExportFilmResponse, _abc.Awaitable[_film_pb2.ExportFilmResponse]]:
+        """Makes cuts of what is there, in the forms that the request names: the other shape, burned-in captions, another
+        quality. Begins a run of the kind `EXPORT`, which has no jobs and spends nothing; it is watched, cancelled and asks
+        as other runs do. A cut that was rendered before is found again, and not rendered twice.
+
+        The call is safe to repeat: the same `request_id` with the same body returns the same run. Needs the right `write`.
+
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+        * `NOT_FOUND`, `FILM_NOT_FOUND` or `PLAN_NOT_FOUND`: no such film, or it is not yours, or it has no such plan any
+          more.
+        * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
+        * `FAILED_PRECONDITION`, `OUTPUT_MISSING`: a shot or line lacks an output, and `missing` lets nothing stand in.
+        * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
+        * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+        * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+        * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
         """
 
     @_abc_1.abstractmethod

@@ -597,6 +597,30 @@ FILM_STAGE_PUBLISHING: FilmStage.ValueType  # 4
 """What lies beside the cut is written: captions, the timeline and its description."""
 Global___FilmStage: _TypeAlias = FilmStage  # noqa: Y015
 
+class _FilmRunKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FilmRunKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmRunKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FILM_RUN_KIND_UNSPECIFIED: _FilmRunKind.ValueType  # 0
+    """Without a run."""
+    FILM_RUN_KIND_PRODUCE: _FilmRunKind.ValueType  # 1
+    """It makes a plan's outputs, and the cut of them (`StartFilm`)."""
+    FILM_RUN_KIND_EXPORT: _FilmRunKind.ValueType  # 2
+    """It makes cuts of what is there (`ExportFilm`)."""
+
+class FilmRunKind(_FilmRunKind, metaclass=_FilmRunKindEnumTypeWrapper):
+    """What a run is for."""
+
+FILM_RUN_KIND_UNSPECIFIED: FilmRunKind.ValueType  # 0
+"""Without a run."""
+FILM_RUN_KIND_PRODUCE: FilmRunKind.ValueType  # 1
+"""It makes a plan's outputs, and the cut of them (`StartFilm`)."""
+FILM_RUN_KIND_EXPORT: FilmRunKind.ValueType  # 2
+"""It makes cuts of what is there (`ExportFilm`)."""
+Global___FilmRunKind: _TypeAlias = FilmRunKind  # noqa: Y015
+
 class _FilmGate:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -638,7 +662,7 @@ class _FilmEventKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FilmEve
     FILM_EVENT_KIND_PROGRESS: _FilmEventKind.ValueType  # 4
     """`progress` or a count changed. The only kind that may be skipped."""
     FILM_EVENT_KIND_OUTPUT_READY: _FilmEventKind.ValueType  # 5
-    """Pictures, speech or clips were made. Also seen by the counts of `STAGE_CHANGED`, if the stage changed with them."""
+    """Pictures, speech or clips were made, or all exports are rendered. Also seen by the counts of `STAGE_CHANGED`, if the stage changed with them."""
     FILM_EVENT_KIND_STAGE_CHANGED: _FilmEventKind.ValueType  # 6
     """`stage` changed."""
     FILM_EVENT_KIND_WARNING: _FilmEventKind.ValueType  # 7
@@ -676,7 +700,7 @@ FILM_EVENT_KIND_STARTED: FilmEventKind.ValueType  # 3
 FILM_EVENT_KIND_PROGRESS: FilmEventKind.ValueType  # 4
 """`progress` or a count changed. The only kind that may be skipped."""
 FILM_EVENT_KIND_OUTPUT_READY: FilmEventKind.ValueType  # 5
-"""Pictures, speech or clips were made. Also seen by the counts of `STAGE_CHANGED`, if the stage changed with them."""
+"""Pictures, speech or clips were made, or all exports are rendered. Also seen by the counts of `STAGE_CHANGED`, if the stage changed with them."""
 FILM_EVENT_KIND_STAGE_CHANGED: FilmEventKind.ValueType  # 6
 """`stage` changed."""
 FILM_EVENT_KIND_WARNING: FilmEventKind.ValueType  # 7
@@ -3221,6 +3245,7 @@ class FilmStatus(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     FILM_ID_FIELD_NUMBER: _builtins.int
     RUN_FIELD_NUMBER: _builtins.int
+    RUN_KIND_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
     STAGE_FIELD_NUMBER: _builtins.int
     GATE_FIELD_NUMBER: _builtins.int
@@ -3246,6 +3271,8 @@ class FilmStatus(_message.Message):
     """The film's id, unique in its project."""
     run: _builtins.int
     """The number of its newest run, from 1; 0: it had none, and all fields about the run are empty."""
+    run_kind: Global___FilmRunKind.ValueType
+    """What the run is for. `UNSPECIFIED` without a run."""
     state: Global___FilmState.ValueType
     """The film's state: that of its newest run. Never `UNSPECIFIED`."""
     stage: Global___FilmStage.ValueType
@@ -3288,8 +3315,8 @@ class FilmStatus(_message.Message):
 
     @_builtins.property
     def exports(self) -> _containers.RepeatedCompositeFieldContainer[Global___Output]:
-        """The cuts that the run has rendered, in the order of the film's profiles: files in the film's scene folder. From
-        `GetFilm` alone.
+        """The cuts of the run, once all of them are rendered, in the order of its profiles: files in the film's scene folder.
+        None in lists.
         """
 
     @_builtins.property
@@ -3328,6 +3355,7 @@ class FilmStatus(_message.Message):
         project_id: _builtins.str = ...,
         film_id: _builtins.str = ...,
         run: _builtins.int = ...,
+        run_kind: Global___FilmRunKind.ValueType = ...,
         state: Global___FilmState.ValueType = ...,
         stage: Global___FilmStage.ValueType = ...,
         gate: Global___FilmGate.ValueType = ...,
@@ -3350,7 +3378,7 @@ class FilmStatus(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "images", b"images", "speech", b"speech", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "exports", b"exports", "film_id", b"film_id", "gate", b"gate", "images", b"images", "max_credits", b"max_credits", "plan_revision", b"plan_revision", "progress", b"progress", "project_id", b"project_id", "reserved_credits", b"reserved_credits", "revision", b"revision", "run", b"run", "speech", b"speech", "spent_credits", b"spent_credits", "stage", b"stage", "state", b"state", "trouble_count", b"trouble_count", "troubles", b"troubles", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clips", b"clips", "end_time", b"end_time", "error", b"error", "exports", b"exports", "film_id", b"film_id", "gate", b"gate", "images", b"images", "max_credits", b"max_credits", "plan_revision", b"plan_revision", "progress", b"progress", "project_id", b"project_id", "reserved_credits", b"reserved_credits", "revision", b"revision", "run", b"run", "run_kind", b"run_kind", "speech", b"speech", "spent_credits", b"spent_credits", "stage", b"stage", "state", b"state", "trouble_count", b"trouble_count", "troubles", b"troubles", "update_time", b"update_time", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

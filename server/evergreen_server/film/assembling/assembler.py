@@ -191,6 +191,8 @@ class Assembler:
             sha256=made.sha256,
             size_bytes=made.size_bytes,
             crc32c=0,
+            width=each.profile.width,
+            height=each.profile.height,
             frames=made.frames,
             seconds=made.seconds,
             loudness_lufs=made.lufs,

@@ -9,6 +9,7 @@ from evergreen_server.film.digests import Basis
 from evergreen_server.film.model import Plan
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.statuses import Status
+from evergreen_server.ports.timeline import Profile
 
 __all__ = ["Claim", "CutRefused", "FileLost", "Material"]
 
@@ -41,6 +42,8 @@ class Material:
     """By line, the seconds of its speech, as far as they are known."""
     music: Used | None = None
     """Without a SHA-256 if it is not there."""
+    profiles: tuple[Profile, ...] = ()
+    """The forms that are asked for; none are those of the plan."""
 
 
 class FileLost(Exception):

@@ -65,7 +65,7 @@ def _cuts(material: Material, pauses: Mapping[str, Pauses], music: Used | None, 
         scene.scene_id: lengths_of(scene, plan.settings, material.models, material.measured) for scene in plan.scenes
     }
     prepared = []
-    for profile in plan.settings.profiles or (suggested(plan.settings.aspect),):
+    for profile in material.profiles or plan.settings.profiles or (suggested(plan.settings.aspect),):
         made = cut(plan, lengths, material.statuses, used, profile=profile, pauses=pauses, music=music)
         if not made.timeline.spans:
             raise CutRefused("all of its shots were left out, so that there is nothing to see", code="RENDER_FAILED")

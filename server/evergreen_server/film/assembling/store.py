@@ -15,7 +15,7 @@ from evergreen_server.jobs.db.schema import film_runs
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.store.project_lock import lock_project
 
-__all__ = ["Export", "ExportStore"]
+__all__ = ["Export", "ExportStore", "exports_in"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class Export:
     sha256: str
     size_bytes: int
     crc32c: int
+    width: int
+    height: int
     frames: int
     seconds: float
     loudness_lufs: float | None
@@ -55,13 +57,7 @@ class ExportStore:
 
     async def find(self, project_id: str, film_id: str, digests: Collection[str]) -> dict[str, Export]:
         """Returns those exports of a film that have these digests, by digest."""
-        some = sorted(set(digests))
-
-        def read(db: sa.Connection) -> dict[str, Export]:
-            query = sa.select(film_exports).where(*_of(project_id, film_id), film_exports.c.digest.in_(some))
-            return {row["digest"]: _export(row) for row in db.execute(query).mappings()}
-
-        return await self._database.fetch(read) if some else {}
+        return await self._database.fetch(lambda db: exports_in(db, project_id, film_id, digests)) if digests else {}
 
     async def record(self, claim: Claim, export: Export) -> None:
         """Records an export, in place of an earlier one of its digest. Raises Superseded."""
@@ -97,6 +93,13 @@ class ExportStore:
         )
         if db.execute(owner).one_or_none() != (claim.leg, claim.execution):
             raise Superseded(f"{claim.project_id}/{claim.film_id}")
+
+
+def exports_in(db: sa.Connection, project_id: str, film_id: str, digests: Collection[str]) -> dict[str, Export]:
+    """Returns those exports of a film that have these digests, by digest."""
+    some = film_exports.c.digest.in_(sorted(set(digests)))
+    query = sa.select(film_exports).where(*_of(project_id, film_id), some)
+    return {row["digest"]: _export(row) for row in db.execute(query).mappings()}
 
 
 def _export(row: sa.RowMapping) -> Export:

@@ -19,7 +19,6 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
 
-from evergreen_server.film.assembling.store import Export, ExportStore
 from evergreen_server.film.codec import to_document
 from evergreen_server.film.composing.compose import File, files_of
 from evergreen_server.film.errors import FilmNotFound, PlanChanged
@@ -48,7 +47,6 @@ class Films:
         *,
         store: FilmStore,
         runs: RunStore,
-        exports: ExportStore,
         surveyor: Surveyor,
         scenes: SceneStore,
         deletions: SceneDeletions,
@@ -58,7 +56,6 @@ class Films:
     ) -> None:
         self._store = store
         self._runs = runs
-        self._exports = exports
         self._surveyor = surveyor
         self._scenes = scenes
         self._deletions = deletions
@@ -174,6 +171,7 @@ class Films:
             revision=before.film.revision if before else 0,
             created_at=before.film.created_at if before else now,
             updated_at=now,
+            exports=before.film.exports if before else (),
         )
         return StoredPlan(film=film, plan_revision=number, planned=planned)
 
@@ -197,11 +195,7 @@ class Films:
             # While a run is on, callers ask again and again, and it looks itself.
             idle = film.run is None or film.run.ended
             store = await self._surveyor.glance(project_id, places, made.outputs if idle else ())
-        exports: Sequence[Export] = ()
-        if film.run is not None and film.run.exports:
-            found = await self._exports.find(project_id, film.film_id, film.run.exports)
-            exports = [found[digest] for digest in film.run.exports if digest in found]
-        work = partial(seen_of, stored, table=self._models, there=there, made=made, store=store, exports=tuple(exports))
+        work = partial(seen_of, stored, table=self._models, there=there, made=made, store=store)
         return await self._threads.run(work, owner=project_id)
 
 

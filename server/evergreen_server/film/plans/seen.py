@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from evergreen_server.film.assembling.store import Export
 from evergreen_server.film.composing.compose import File
 from evergreen_server.film.digests import Currency, Standing
 from evergreen_server.film.model import FilmWarning, Plan
@@ -42,8 +41,6 @@ class Seen:
     quote: Quote
     progress: Mapping[str, Progress]
     """By the key of each output for which there was a job."""
-    exports: tuple[Export, ...] = ()
-    """Of its newest run, once all of them are rendered; in the order of the plan's profiles."""
 
 
 def seen_of(
@@ -53,7 +50,6 @@ def seen_of(
     there: frozenset[File],
     made: Made | None = None,
     store: Store | None = None,
-    exports: tuple[Export, ...] = (),
 ) -> Seen:
     """Returns a film as callers see it; `there` are those of its files that exist, which `store` knows by content where
     anything was made. Pure; up to half a second.
@@ -68,7 +64,7 @@ def seen_of(
     except InvalidRequest as exc:
         standings = {wanted.key: Standing(currency=Currency.BLOCKED) for wanted in wanted_of(plan)}
         unknown = _unknown(plan, exc.field_errors)
-        return Seen(stored=stored, standings=standings, quote=unknown, progress=progress, exports=exports)
+        return Seen(stored=stored, standings=standings, quote=unknown, progress=progress)
     # Where nothing was made, nothing is compared with the content of these files: that they are there is enough.
     files = {**dict.fromkeys(there, ""), **store.files}
     rows = {key: each.made for key, each in progress.items() if each.made is not None}
@@ -77,7 +73,7 @@ def seen_of(
     measured = measured_of(plan, known, standings)
     spent = {key: row.millicredits or 0 for key, row in rows.items()}
     quoted = quote(plan, models, standings, measured=measured, spent=spent, limits=DailyLimits(), files=files)
-    return Seen(stored=stored, standings=standings, quote=quoted, progress=progress, exports=exports)
+    return Seen(stored=stored, standings=standings, quote=quoted, progress=progress)
 
 
 def known_of(progress: Mapping[str, Progress], store: Store) -> dict[str, MadeOutput]:

@@ -19,7 +19,7 @@ from evergreen_server.film.model import FilmRequest, FilmWarning, Plan
 from evergreen_server.film.planning.plan import Changes, Planned
 from evergreen_server.film.plans.taken import refuse_taken
 from evergreen_server.film.runs.events import FilmEventKind, FilmEvents
-from evergreen_server.film.runs.films import Film, FilmState, film_in, film_of
+from evergreen_server.film.runs.films import Film, FilmState, film_in, film_of, with_exports
 from evergreen_server.film.runs.queries import newest_runs
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_exports, film_plans, film_requests, films
@@ -117,7 +117,7 @@ class FilmStore:
             refuse_taken(db, plan, before.planned.plan if before else None, project_id=project_id)
             _write(db, project_id, plan, number, now)
             self._events.record(db, project_id, plan.film_id, FilmEventKind.PLANNED, now)
-            film = film_in(db, project_id, plan.film_id)
+            film = with_exports(db, film_in(db, project_id, plan.film_id))
             key = {"project_id": project_id, "film_id": plan.film_id, "plan_revision": number}
             db.execute(
                 film_plans.insert().values(
@@ -222,7 +222,7 @@ def _get(
     db: sa.Connection, project_id: str, film_id: str, plan_revision: int, *, request_id: str | None = None
 ) -> StoredPlan:
     """Returns a film with a plan; with a request_id only if that request made it, and not one before the film's end."""
-    film = film_in(db, project_id, film_id)
+    film = with_exports(db, film_in(db, project_id, film_id))
     number = plan_revision or film.plan_revision
     query = sa.select(film_plans).where(*_of(film_plans, project_id, film_id), film_plans.c.plan_revision == number)
     row = db.execute(query).one_or_none()

@@ -1,18 +1,29 @@
 """What callers ask of runs, in values that nobody has checked, and what is wrong with them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from evergreen_server.film.model import OnShotFailure
 from evergreen_server.film.plans.calls import id_errors, request_id_errors
+from evergreen_server.film.profiles import profiles_of
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
 from evergreen_server.film.runs.run import Terms
 from evergreen_server.jobs.intake import MAX_ATTEMPTS, MAX_CREDITS, MAX_PRIORITY
-from evergreen_server.ports.specs import FieldError
+from evergreen_server.ports.specs import FieldError, InvalidRequest
 
-__all__ = ["ApproveRequest", "StartRequest", "approve_errors", "cancel_errors", "key_errors", "start_errors"]
+__all__ = [
+    "ApproveRequest",
+    "ExportRequest",
+    "StartRequest",
+    "approve_errors",
+    "cancel_errors",
+    "export_terms",
+    "key_errors",
+    "start_errors",
+]
 
 _ENDS: Final = frozenset({None, FilmStage.STORYBOARD, FilmStage.CLIPS})
 """The stages after which a run can end; None: once the cut is published."""
@@ -48,7 +59,24 @@ class ApproveRequest:
     revision: int
 
 
-def key_errors(request: StartRequest) -> Iterator[FieldError]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRequest:
+    """Exports that are to be made of what is there. `digest` tells the request from any other under its request_id."""
+
+    project_id: str
+    film_id: str
+    request_id: str
+    digest: str
+    plan_revision: int
+    profiles: Sequence[Mapping[str, object]]
+    """Each by the fields of an ExportProfile, as `profiles_of` takes them; none are those of the plan."""
+    missing: OnShotFailure | None
+    """What becomes of a shot whose output is not there, or no longer stands for the plan. None refuses the request."""
+    unread: Sequence[FieldError] = ()
+    """What an edge could not read."""
+
+
+def key_errors(request: StartRequest | ExportRequest) -> Iterator[FieldError]:
     """Yields what is wrong with the ids by which an earlier request is looked up."""
     yield from id_errors(request.project_id, request.film_id)
     yield from request_id_errors(request.request_id)
@@ -82,6 +110,18 @@ _NEVER_REACHED: Final = frozenset(
         (FilmGate.CLIPS, FilmStage.CLIPS),
     }
 )
+
+
+def export_terms(request: ExportRequest) -> Terms:
+    """Returns the terms of an export. Raises InvalidRequest with everything that is wrong with it but its ids."""
+    faults = [*request.unread, *_plan_errors(request.plan_revision)]
+    profiles = profiles_of(request.profiles, faults)
+    if request.missing is OnShotFailure.ASK:
+        text = "must be STILL, LAST_GOOD, SKIP or FAIL: nothing is made that somebody could be asked about"
+        faults.append(FieldError(field="missing", description=text))
+    if faults:
+        raise InvalidRequest(faults)
+    return Terms(on_failure=request.missing or OnShotFailure.FAIL, profiles=profiles)
 
 
 def approve_errors(request: ApproveRequest) -> Iterator[FieldError]:

@@ -1,4 +1,4 @@
-"""The one door for runs of films: starts, approves and cancels them.
+"""The one door for runs of films: starts, approves and cancels them, and has exports made of what is there.
 
 Every edge calls it with values, whatever its wire. What it refuses is raised as one of these, and nothing is recorded:
 
@@ -10,6 +10,8 @@ Every edge calls it with values, whatever its wire. What it refuses is raised as
     RunNotFound              the film has no such run
     RunChanged               the run is not as the caller has read it
     FilmBusy                 a run of the film is on
+    PlanNotFound             the film has no plan of this revision, or no longer keeps it
+    OutputsMissing           an export needs outputs that are not there
     PriceUnknown             the price of an output is not known
     FilmCreditsExceeded      what is to be made may cost more than the sum that is approved
     ProjectCreditsExceeded   what is to be made may take the project beyond its cap
@@ -23,21 +25,24 @@ from functools import partial
 from typing import Final
 
 from evergreen_server.film.composing.compose import files_of
-from evergreen_server.film.errors import PlanChanged, RunChanged
+from evergreen_server.film.errors import OutputsMissing, PlanChanged, RunChanged
 from evergreen_server.film.model import FilmRequest, Plan
 from evergreen_server.film.models import models_of
 from evergreen_server.film.plans.store import FilmStore, StoredPlan
 from evergreen_server.film.running.calls import (
     ApproveRequest,
+    ExportRequest,
     StartRequest,
     approve_errors,
     cancel_errors,
+    export_terms,
     key_errors,
     start_errors,
 )
 from evergreen_server.film.running.quoting import needed_by, takes_after
+from evergreen_server.film.runs.deciding import FilmStage
 from evergreen_server.film.runs.queries import Made
-from evergreen_server.film.runs.run import WAITS_FOR_PEOPLE, Approval, FilmRun, RunState
+from evergreen_server.film.runs.run import WAITS_FOR_PEOPLE, Approval, FilmRun, RunKind, RunState, Terms
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.jobs.model.held import Held
@@ -87,10 +92,30 @@ class FilmRuns:
         if errors:
             raise InvalidRequest(errors)
         stored = await self._newest(request.project_id, request.film_id, request.plan_revision)
-        run = self._new(request)
+        money = Held(approved=round((request.max_credits or 0) * 1000))
+        run = replace(self._new(request, request.terms), money=money, finish_by=request.finish_by)
         made = await self._runs.made(request.project_id, request.film_id)
         quoted = await self._needed(run, stored.planned.plan, made)
         return await self._runs.start(run, quote=quoted, request=key, planned_at=stored.film.created_at)
+
+    async def export(self, request: ExportRequest) -> FilmRun:
+        """Begins a run that makes exports of what is there, of a plan that is kept, or finds the one that an earlier
+        call of the same request began.
+
+        It has no jobs and costs nothing. Raises what the module names.
+        """
+        key = FilmRequest(request_id=request.request_id, digest=request.digest)
+        wrong_key = list(key_errors(request))
+        if not wrong_key and (known := await self._runs.find(request.project_id, key)) is not None:
+            return known
+        terms = export_terms(replace(request, unread=(*wrong_key, *request.unread)))
+        project_id, film_id = request.project_id, request.film_id
+        stored = await self._films.get(project_id, film_id, request.plan_revision)
+        stored.film.check_over()
+        run = replace(self._new(request, terms), kind=RunKind.EXPORT, stage=FilmStage.ASSEMBLING)
+        made = await self._runs.made(project_id, film_id)
+        await self._needed(run, stored.planned.plan, made)
+        return await self._runs.start(run, quote=0, request=key, planned_at=stored.film.created_at)
 
     async def approve(self, request: ApproveRequest) -> FilmRun:
         """Has a run that waits for people go on: from its gate, or after what it asked about.
@@ -147,20 +172,21 @@ class FilmRuns:
         if needed.blocked:
             # A fault of the storage must not become a bill.
             raise Unavailable(f"nobody can tell whether the outputs of these are there: {_named(needed.blocked)}")
+        if needed.lacking:
+            raise OutputsMissing(run.film_id, _named(needed.lacking))
         if needed.unpriced:
             raise PriceUnknown(f"the price of an output of these is not known: {_named(needed.unpriced)}")
         return needed.millicredits
 
-    def _new(self, request: StartRequest) -> FilmRun:
+    def _new(self, request: StartRequest | ExportRequest, terms: Terms) -> FilmRun:
         now = self._clock()
         return FilmRun(
             project_id=request.project_id,
             film_id=request.film_id,
             run=0,
             plan_revision=request.plan_revision,
-            terms=request.terms,
-            money=Held(approved=round((request.max_credits or 0) * 1000)),
-            finish_by=request.finish_by,
+            terms=terms,
+            money=Held(approved=0),
             created_at=now,
             updated_at=now,
         )

@@ -1,7 +1,8 @@
 """What a run may still cost: the price of every output that it may have made, by what is there now. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from evergreen_server.film.digests import Currency, Standing
 from evergreen_server.film.model import OutputKind, Plan
@@ -12,11 +13,14 @@ from evergreen_server.film.quote import DailyLimits, quote
 from evergreen_server.film.runs.deciding import FilmStage, Item, statuses
 from evergreen_server.film.runs.looking import Look, Store, look
 from evergreen_server.film.runs.queries import Made
-from evergreen_server.film.runs.run import FilmRun
+from evergreen_server.film.runs.run import FilmRun, RunKind
 from evergreen_server.film.statuses import Status
 from evergreen_server.jobs.model.states import FINAL, State
 
 __all__ = ["Needed", "needed_by", "takes_after"]
+
+_BLOCKED: Final = frozenset({Status.BLOCKED})
+_LACKS: Final = frozenset({Status.TROUBLE, Status.FATAL})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,12 +32,18 @@ class Needed:
     """The shots and lines of which an output has no known price."""
     blocked: tuple[str, ...]
     """The shots and lines of which nobody can tell whether an output is there."""
+    lacking: tuple[str, ...] = ()
+    """The shots and lines of which an export lacks an output that nothing may stand in for."""
 
 
 def needed_by(run: FilmRun, plan: Plan, models: FilmModels, *, made: Made, store: Store) -> Needed:
     """Returns what a run still needs for a plan. Takes up to half a second."""
     seen = look(run, plan, models, outputs=made.outputs, jobs=made.jobs, store=store)
     found = statuses(seen.items)
+    if run.kind is RunKind.EXPORT:
+        return Needed(
+            millicredits=0, unpriced=(), blocked=_with(_BLOCKED, seen, found), lacking=_with(_LACKS, seen, found)
+        )
     present = standings_of(plan, models, known_of(progress_of(made, store), store), store.files)
     standings = {item.key: _standing(item, found, present[item.key]) for item in seen.items}
     quoted = quote(
@@ -50,7 +60,7 @@ def needed_by(run: FilmRun, plan: Plan, models: FilmModels, *, made: Made, store
     return Needed(
         millicredits=sum(item.millicredits or 0 for item in of_run),
         unpriced=tuple(dict.fromkeys(item.item_id for item in of_run if item.millicredits is None)),
-        blocked=tuple(_blocked(seen, found)),
+        blocked=_with(_BLOCKED, seen, found),
     )
 
 
@@ -85,7 +95,6 @@ def _makes(run: FilmRun, kind: OutputKind) -> bool:
     return kind is not OutputKind.CLIP or run.terms.stop_after is not FilmStage.STORYBOARD
 
 
-def _blocked(seen: Look, found: Mapping[str, Status]) -> Iterator[str]:
-    for item in seen.items:
-        if found[item.key] is Status.BLOCKED:
-            yield item.key.rpartition("/")[0]
+def _with(some: Collection[Status], seen: Look, found: Mapping[str, Status]) -> tuple[str, ...]:
+    """Returns the shots and lines with an output that stands so."""
+    return tuple(dict.fromkeys(item.key.rpartition("/")[0] for item in seen.items if found[item.key] in some))

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 import sqlalchemy as sa
 
-from evergreen_server.film.runs.films import Film, FilmState, film_in
+from evergreen_server.film.runs.films import Film, FilmState, film_in, with_exports
 from evergreen_server.film.runs.queries import of_film
 from evergreen_server.film.runs.run import WAITS_FOR_PEOPLE, FilmRun, RunState
 from evergreen_server.jobs.db import queries
@@ -62,7 +62,7 @@ class FilmEvents:
         revision = lock_project(db, project_id, now) + 1
         row = films.update().where(*of_film(films, project_id, film_id))
         db.execute(row.values(revision=revision, updated_at=to_micros(now)))
-        film = film_in(db, project_id, film_id)
+        film = with_exports(db, film_in(db, project_id, film_id))
         event = {
             "project_id": project_id,
             "revision": revision,
@@ -90,6 +90,8 @@ def kind_of(old: FilmRun, new: FilmRun) -> FilmEventKind:
         return FilmEventKind.NEEDS_ATTENTION
     if new.warnings != old.warnings:
         return FilmEventKind.WARNING
+    if len(new.exports) > len(old.exports):
+        return FilmEventKind.OUTPUT_READY
     if any(count.done > old.tally.counts.get(kind, count).done for kind, count in new.tally.counts.items()):
         return FilmEventKind.OUTPUT_READY
     return FilmEventKind.PROGRESS

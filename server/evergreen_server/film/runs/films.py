@@ -1,18 +1,19 @@
 """Films as their rows say, each with its newest run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 import sqlalchemy as sa
 
+from evergreen_server.film.assembling.store import Export, exports_in
 from evergreen_server.film.errors import FilmBusy, FilmNotFound
 from evergreen_server.film.runs.queries import newest_runs, of_film
 from evergreen_server.film.runs.run import FilmRun
 from evergreen_server.jobs.db.film_schema import films
 from evergreen_server.jobs.db.mapping import from_micros
 
-__all__ = ["Film", "FilmState", "film_in", "film_of"]
+__all__ = ["Film", "FilmState", "film_in", "film_of", "with_exports"]
 
 
 class FilmState(StrEnum):
@@ -45,6 +46,8 @@ class Film:
     """Of the project, at its last event."""
     created_at: datetime
     updated_at: datetime
+    exports: tuple[Export, ...] = ()
+    """Of the newest run once all of them are rendered, in the order of its profiles; empty where nobody looked."""
 
     def check_plannable(self) -> None:
         """Raises FilmBusy while a run is under way. While it waits for people, its plan may be changed."""
@@ -63,6 +66,14 @@ def film_in(db: sa.Connection, project_id: str, film_id: str) -> Film:
     if row is None:
         raise FilmNotFound(project_id, film_id)
     return film_of(row, newest_runs(db, project_id, {film_id: row["run"]}).get(film_id))
+
+
+def with_exports(db: sa.Connection, film: Film) -> Film:
+    """Returns a film with the exports of its newest run."""
+    if film.run is None or not film.run.exports:
+        return film
+    found = exports_in(db, film.project_id, film.film_id, film.run.exports)
+    return replace(film, exports=tuple(found[digest] for digest in film.run.exports if digest in found))
 
 
 def film_of(row: sa.RowMapping, run: FilmRun | None) -> Film:

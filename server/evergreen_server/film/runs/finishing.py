@@ -54,6 +54,7 @@ def material_of(
         bases={key: rows[key, source].basis for key, source in seen.sources.items() if (key, source) in rows},
         measured=seen.measured,
         music=music,
+        profiles=run.terms.profiles,
     )
 
 

@@ -12,7 +12,7 @@ from evergreen_server.film.models import FilmModels
 from evergreen_server.film.outputs import Wanted, composed_of, wanted_of
 from evergreen_server.film.runs.deciding import Child, Item, Statuses
 from evergreen_server.film.runs.rows import FilmOutput
-from evergreen_server.film.runs.run import FilmRun
+from evergreen_server.film.runs.run import FilmRun, RunKind
 from evergreen_server.film.screenplay.script import Timing
 from evergreen_server.film.statuses import Status
 from evergreen_server.jobs.model.job import Job
@@ -105,7 +105,7 @@ class _Looking:
         before = ""
         for wanted in wanted_of(self._plan):
             after = tuple(self._needs(wanted, before))
-            item = self._item(wanted, after)
+            item = self._for_run(self._item(wanted, after))
             self._look.wanted[item.key] = wanted
             self._look.items.append(item)
             status = self._statuses.add(item)
@@ -154,6 +154,11 @@ class _Looking:
         if any(_place(row) in self._store.unknown for row in self._rows[key]):
             return replace(item, blocked=True)
         return self._standing(wanted, composed, item, newest)
+
+    def _for_run(self, item: Item) -> Item:
+        """Returns an item as its run may have it made: an export makes nothing, so what is not there failed."""
+        absent = item.make is True and item.child is None and not item.blocked
+        return replace(item, child=Child.FAILED) if absent and self._run.kind is RunKind.EXPORT else item
 
     def _standing(self, wanted: Wanted, composed: Composed, item: Item, newest: FilmOutput | None) -> Item:
         """Returns an item as it stands to what its job would be asked for now."""

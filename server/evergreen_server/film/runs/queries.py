@@ -7,11 +7,18 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from evergreen_server.film.errors import FilmNotFound, FilmRequestReused, PlanChanged, RunDeleted, RunNotFound
+from evergreen_server.film.errors import (
+    FilmNotFound,
+    FilmRequestReused,
+    PlanChanged,
+    PlanNotFound,
+    RunDeleted,
+    RunNotFound,
+)
 from evergreen_server.film.model import FilmRequest
 from evergreen_server.film.runs.rows import FilmOutput, output_of, run_of
 from evergreen_server.film.runs.run import ENDED, WAITS_FOR_PEOPLE, FilmRun, RunState
-from evergreen_server.jobs.db.film_schema import film_requests, films
+from evergreen_server.jobs.db.film_schema import film_plans, film_requests, films
 from evergreen_server.jobs.db.mapping import job_from_row, to_micros
 from evergreen_server.jobs.db.schema import film_outputs, film_runs, jobs
 from evergreen_server.jobs.model.job import Job
@@ -19,6 +26,7 @@ from evergreen_server.jobs.model.job import Job
 __all__ = [
     "Made",
     "RunKey",
+    "check_kept",
     "check_plan",
     "expired",
     "find_run",
@@ -103,12 +111,30 @@ def check_plan(
 
     `planned_at` is when the film was first planned: one that was deleted and made again is another.
     """
+    present = _newest_plan(db, project_id, film_id, planned_at)
+    if present != plan_revision:
+        raise PlanChanged(film_id, expected=plan_revision, present=abs(present))
+
+
+def check_kept(
+    db: sa.Connection, project_id: str, film_id: str, *, plan_revision: int, planned_at: datetime | None = None
+) -> None:
+    """Raises FilmNotFound, or PlanNotFound if the film no longer keeps a plan; `planned_at` as for `check_plan`."""
+    newest = _newest_plan(db, project_id, film_id, planned_at)
+    number = film_plans.c.plan_revision
+    query = sa.select(number).where(*of_film(film_plans, project_id, film_id), number == plan_revision)
+    if newest < 0 or db.execute(query).scalar() is None:
+        raise PlanNotFound(film_id, plan_revision)
+
+
+def _newest_plan(db: sa.Connection, project_id: str, film_id: str, planned_at: datetime | None) -> int:
+    """Returns the revision of a film's newest plan; below 0 if that was made again since."""
     row = db.execute(sa.select(films).where(*of_film(films, project_id, film_id))).one_or_none()
     if row is None:
         raise FilmNotFound(project_id, film_id)
     again = planned_at is not None and row.created_at != to_micros(planned_at)
-    if again or row.plan_revision != plan_revision:
-        raise PlanChanged(film_id, expected=plan_revision, present=row.plan_revision)
+    newest: int = row.plan_revision
+    return -newest if again else newest
 
 
 def expired(before: datetime, *, most: int) -> "sa.Select[str, str, int]":

@@ -1,6 +1,8 @@
 """Runs and outputs to rows and back."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -13,7 +15,7 @@ from evergreen_server.jobs.db.mapping import from_micros, to_micros
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.job import JobFailure
 from evergreen_server.jobs.model.states import OnUnknownSubmission
-from evergreen_server.ports.timeline import Source
+from evergreen_server.ports.timeline import Captions, Fit, Profile, Source
 
 __all__ = ["FilmOutput", "output_of", "run_of", "run_row"]
 
@@ -84,6 +86,7 @@ def run_row(run: FilmRun) -> dict[str, object]:
             "on_unknown_submission": terms.on_unknown_submission.value,
             "priority": terms.priority,
             "stop_after": terms.stop_after.value if terms.stop_after else None,
+            "profiles": [asdict(profile) for profile in terms.profiles],
         },
         "passed": sorted(run.passed),
         "takes": dict(run.takes),
@@ -130,6 +133,7 @@ def run_of(row: sa.RowMapping) -> FilmRun:
             on_unknown_submission=OnUnknownSubmission(terms["on_unknown_submission"]),
             priority=terms["priority"],
             stop_after=FilmStage(terms["stop_after"]) if terms["stop_after"] else None,
+            profiles=tuple(map(_profile, terms["profiles"])),
         ),
         money=Held(
             approved=row["approved_millicredits"],
@@ -164,3 +168,7 @@ def run_of(row: sa.RowMapping) -> FilmRun:
         updated_at=from_micros(row["updated_at"]),
         ended_at=from_micros(row["ended_at"]) if row["ended_at"] is not None else None,
     )
+
+
+def _profile(values: Mapping[str, Any]) -> Profile:
+    return Profile(**{**values, "fit": Fit(values["fit"]), "captions": Captions(values["captions"])})

@@ -13,6 +13,7 @@ from evergreen_server.film.runs.tally import Tally
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.job import JobFailure
 from evergreen_server.jobs.model.states import OnUnknownSubmission
+from evergreen_server.ports.timeline import Profile
 
 __all__ = [
     "ENDED",
@@ -44,6 +45,7 @@ class RunState(StrEnum):
 class RunKind(StrEnum):
     PRODUCE = "PRODUCE"
     EXPORT = "EXPORT"
+    """It makes the cut of what is there, and has no jobs."""
 
 
 ENDED: Final = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
@@ -75,6 +77,8 @@ class Terms:
     on_unknown_submission: OnUnknownSubmission = OnUnknownSubmission.ASK
     priority: int = 0
     stop_after: FilmStage | None = None
+    profiles: tuple[Profile, ...] = ()
+    """The forms of an export; none are those of the plan."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

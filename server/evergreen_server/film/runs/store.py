@@ -11,9 +11,19 @@ from evergreen_server.film.model import FilmRequest
 from evergreen_server.film.runs import queries
 from evergreen_server.film.runs.accepting import Accepting, NewChild, accept_child
 from evergreen_server.film.runs.events import FilmEventKind, FilmEvents, kind_of
-from evergreen_server.film.runs.queries import Made, RunKey, check_plan, find_run, get_run, last_run, made_of, of_film
+from evergreen_server.film.runs.queries import (
+    Made,
+    RunKey,
+    check_kept,
+    check_plan,
+    find_run,
+    get_run,
+    last_run,
+    made_of,
+    of_film,
+)
 from evergreen_server.film.runs.rows import FilmOutput, run_row
-from evergreen_server.film.runs.run import MOVES, WAITS_FOR_PEOPLE, Approval, FilmRun, RunState
+from evergreen_server.film.runs.run import MOVES, WAITS_FOR_PEOPLE, Approval, FilmRun, RunKind, RunState
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_requests, films
 from evergreen_server.jobs.db.mapping import to_micros
@@ -60,11 +70,11 @@ class RunStore:
     async def start(
         self, run: FilmRun, *, quote: int, request: FilmRequest, planned_at: datetime | None = None
     ) -> FilmRun:
-        """Records a new run of a film's newest plan, numbered after its last one, and holds the quote; or finds the
-        run that the same request began before.
+        """Records a new run of a film's newest plan, of an export of any that is kept, numbered after its last one, and
+        holds the quote; or finds the run that the same request began before.
 
         `planned_at` is when the film was first planned. Raises FilmRequestReused, RunDeleted, FilmNotFound,
-        PlanChanged, FilmBusy, FilmCreditsExceeded, and ProjectCreditsExceeded by the project's cap.
+        PlanChanged, PlanNotFound, FilmBusy, FilmCreditsExceeded, and ProjectCreditsExceeded by the project's cap.
         """
         now, project_id = self._clock(), run.project_id
 
@@ -73,7 +83,8 @@ class RunStore:
             # Under the lock, so that of two that come at once the second finds the first one's run.
             if (known := find_run(db, project_id, request)) is not None:
                 return known, []
-            check_plan(db, project_id, run.film_id, plan_revision=run.plan_revision, planned_at=planned_at)
+            check = check_kept if run.kind is RunKind.EXPORT else check_plan
+            check(db, project_id, run.film_id, plan_revision=run.plan_revision, planned_at=planned_at)
             last = last_run(db, project_id, run.film_id)
             if last is not None and not last.ended:
                 raise FilmBusy(last.film_id, last.state)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from evergreen_server.film.errors import FilmNotFound
 from evergreen_server.film.runs.events import FilmEventKind, FilmWire
-from evergreen_server.film.runs.films import Film, film_of
+from evergreen_server.film.runs.films import Film, film_of, with_exports
 from evergreen_server.film.runs.queries import newest_runs
 from evergreen_server.jobs.db.film_schema import NOT_OVER, films
 from evergreen_server.jobs.feed.films import FILM, id_of, subject_of
@@ -46,7 +46,8 @@ class WatchedFilms:
     def _read(self, db: sa.Connection, project_id: str, query: "sa.Select[tuple[object, ...]]") -> Sequence[Entry]:
         rows = db.execute(query).mappings().all()
         runs = newest_runs(db, project_id, {row["film_id"]: row["run"] for row in rows})
-        return [self._entry(film_of(row, runs.get(row["film_id"]))) for row in rows]
+        films_of = [film_of(row, runs.get(row["film_id"])) for row in rows]
+        return [self._entry(with_exports(db, film)) for film in films_of]
 
     def _entry(self, film: Film) -> Entry:
         data = self._wire.film_event(FilmEventKind.SNAPSHOT, film, film.revision, self._clock())

@@ -84,6 +84,7 @@ BINDINGS: Sequence[Binding] = (
     Binding(verb="GET", path=f"{PROJECT}/films", call="FilmService/ListFilms"),
     Binding(verb="POST", path=f"{FILM}:start", call="FilmService/StartFilm"),
     Binding(verb="POST", path=f"{FILM}:approve", call="FilmService/ApproveFilm"),
+    Binding(verb="POST", path=f"{FILM}:export", call="FilmService/ExportFilm"),
     Binding(verb="POST", path=f"{FILM}:cancel", call="FilmService/CancelFilm"),
     Binding(verb="DELETE", path=FILM, call="FilmService/DeleteFilm"),
 )

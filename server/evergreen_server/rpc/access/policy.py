@@ -111,6 +111,7 @@ RULES: Mapping[str, Rule] = {
     "evergreen.v1.FilmService.ListFilms": Rule(Right.READ, Scope.PROJECT),
     "evergreen.v1.FilmService.StartFilm": Rule(Right.APPROVE, Scope.THING),
     "evergreen.v1.FilmService.ApproveFilm": Rule(Right.APPROVE, Scope.THING),
+    "evergreen.v1.FilmService.ExportFilm": Rule(Right.WRITE, Scope.THING),
     "evergreen.v1.FilmService.CancelFilm": Rule(Right.WRITE, Scope.THING),
     "evergreen.v1.FilmService.DeleteFilm": Rule(Right.WRITE, Scope.THING),
     # The contract is public, but unknown callers should make the server do as little as possible.

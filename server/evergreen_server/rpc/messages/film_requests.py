@@ -112,14 +112,14 @@ class Reader:
             "timing": self.enum(Timing, film_pb2.Timing, message.timing, f"{path}.timing"),
             "speech": self.enum(Speech, film_pb2.Speech, message.speech, f"{path}.speech"),
             "profiles": tuple(
-                self._profile(profile, f"{path}.profiles[{number}]") for number, profile in enumerate(message.profiles)
+                self.profile(profile, f"{path}.profiles[{number}]") for number, profile in enumerate(message.profiles)
             ),
         }
         if message.HasField("transition"):
             given["transition"] = self._transition(message.transition, f"{path}.transition")
         return given
 
-    def _profile(self, message: film_pb2.ExportProfile, path: str) -> dict[str, object]:
+    def profile(self, message: film_pb2.ExportProfile, path: str) -> dict[str, object]:
         return {
             "name": message.name,
             "width": message.width,

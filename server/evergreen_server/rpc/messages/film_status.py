@@ -6,7 +6,7 @@ from typing import Final
 from evergreen.v1 import video_pb2
 from evergreen_server.film.model import OutputKind
 from evergreen_server.film.runs.films import Film
-from evergreen_server.film.runs.run import FilmRun, RunState
+from evergreen_server.film.runs.run import FilmRun, RunKind, RunState
 from evergreen_server.film.runs.tally import Tally
 from evergreen_server.rpc.messages.values import credits_of, set_time
 
@@ -17,17 +17,27 @@ _OF_JOBS: Final = 0.9
 
 
 def listed_status(film: Film) -> video_pb2.FilmStatus:
-    """Returns the status of a film with its newest run, without troubles and warnings, for which lists have no room."""
+    """Returns the status of a film with its newest run, without what lists have no room for."""
     message = video_pb2.FilmStatus()
     _fill(message, film)
     return message
 
 
 def fill_status(message: video_pb2.FilmStatus, film: Film) -> None:
-    """Sets all fields of an empty message but for the exports."""
+    """Sets all fields of an empty message."""
     _fill(message, film)
     if film.run is not None:
         _add_reports(message, film.run)
+    for export in film.exports:
+        message.exports.add(
+            asset=export.asset,
+            content_type="video/mp4",
+            size_bytes=export.size_bytes,
+            crc32c=export.crc32c,
+            width=export.width,
+            height=export.height,
+            duration_seconds=export.seconds,
+        )
 
 
 def _fill(message: video_pb2.FilmStatus, film: Film) -> None:
@@ -42,6 +52,7 @@ def _fill(message: video_pb2.FilmStatus, film: Film) -> None:
 
 def _add_run(message: video_pb2.FilmStatus, run: FilmRun) -> None:
     message.run, message.revision, message.trouble_count = run.run, run.revision, len(run.troubles)
+    message.run_kind = video_pb2.FilmRunKind.Value(f"FILM_RUN_KIND_{run.kind.value}")
     message.stage = video_pb2.FilmStage.Value(f"FILM_STAGE_{run.stage.value}")
     message.progress = _progress(run)
     if run.gate is not None:
@@ -79,4 +90,7 @@ def _progress(run: FilmRun) -> float:
         return 1.0
     if run.terms.stop_after is not None:
         return run.tally.share
-    return _OF_JOBS * run.tally.share + (1.0 - _OF_JOBS) * (run.frames_done / run.frames if run.frames else 0.0)
+    rendered = run.frames_done / run.frames if run.frames else 0.0
+    if run.kind is RunKind.EXPORT:
+        return rendered
+    return _OF_JOBS * run.tally.share + (1.0 - _OF_JOBS) * rendered

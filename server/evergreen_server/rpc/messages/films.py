@@ -49,7 +49,6 @@ def film_page(seen: Seen, scenes: Sequence[PlannedScene]) -> FilmPage:
     )
     fill_status(message.status, seen.stored.film)
     message.status.plan_revision = seen.stored.plan_revision
-    _add_exports(message.status, seen)
     left = MOST_WARNINGS - len(message.status.warnings)
     for warning in (*seen.stored.planned.warnings, *seen.quote.warnings)[:left]:
         message.status.warnings.add(code=warning.code, message=warning.message)
@@ -65,21 +64,6 @@ def film_page(seen: Seen, scenes: Sequence[PlannedScene]) -> FilmPage:
         message.scenes.append(listed)
         message.quote.items.extend(items)
     return FilmPage(film=message, next_id="")
-
-
-def _add_exports(message: video_pb2.FilmStatus, seen: Seen) -> None:
-    sizes = {profile.name: profile for profile in seen.stored.planned.plan.settings.profiles}
-    for export in seen.exports:
-        profile = sizes.get(export.profile)
-        message.exports.add(
-            asset=export.asset,
-            content_type="video/mp4",
-            size_bytes=export.size_bytes,
-            crc32c=export.crc32c,
-            width=profile.width if profile else 0,
-            height=profile.height if profile else 0,
-            duration_seconds=export.seconds,
-        )
 
 
 def changes_message(changes: Changes) -> film_pb2.FilmChanges:

@@ -5,7 +5,7 @@ import hashlib
 from evergreen.v1 import film_pb2, video_pb2
 from evergreen_server.film.digests import Redo
 from evergreen_server.film.model import OnShotFailure
-from evergreen_server.film.running.calls import ApproveRequest, StartRequest
+from evergreen_server.film.running.calls import ApproveRequest, ExportRequest, StartRequest
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
 from evergreen_server.film.runs.run import Terms
 from evergreen_server.jobs.model.states import OnUnknownSubmission
@@ -46,6 +46,22 @@ def read_start_request(message: film_pb2.StartFilmRequest) -> StartRequest:
         max_credits=message.max_credits if message.HasField("max_credits") else None,
         terms=terms,
         finish_by=None if isinstance(finish_by, FieldError) else finish_by,
+        unread=reader.errors,
+    )
+
+
+def read_export_request(message: film_pb2.ExportFilmRequest) -> ExportRequest:
+    """Returns what a message says; `unread` names what is no value of ours. Never raises."""
+    reader = Reader()
+    profiles = [reader.profile(profile, f"profiles[{number}]") for number, profile in enumerate(message.profiles)]
+    return ExportRequest(
+        project_id=message.project_id,
+        film_id=message.film_id,
+        request_id=message.request_id,
+        digest=hashlib.sha256(b"ExportFilm:" + message.SerializeToString(deterministic=True)).hexdigest(),
+        plan_revision=message.plan_revision,
+        profiles=profiles,
+        missing=reader.enum(OnShotFailure, film_pb2.OnShotFailure, message.missing, "missing"),
         unread=reader.errors,
     )
 

@@ -16,14 +16,16 @@ from evergreen_server.rpc.messages.film_requests import read_edit_request, read_
 from evergreen_server.rpc.messages.film_status import listed_status
 from evergreen_server.rpc.messages.films import changes_message, film_page, page_scope
 from evergreen_server.rpc.messages.paging import BAD_TOKEN, make_token, read_token
-from evergreen_server.rpc.messages.run_requests import read_approve_request, read_start_request
+from evergreen_server.rpc.messages.run_requests import read_approve_request, read_export_request, read_start_request
 from evergreen_server.rpc.streams import Streams
 from evergreen_storage import id_error
 
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 MAX_SCENES = 300
-OfRun: TypeAlias = film_pb2.StartFilmRequest | film_pb2.ApproveFilmRequest | film_pb2.CancelFilmRequest
+OfRun: TypeAlias = (
+    film_pb2.StartFilmRequest | film_pb2.ExportFilmRequest | film_pb2.ApproveFilmRequest | film_pb2.CancelFilmRequest
+)
 
 STATES: Mapping[int, FilmState] = {
     number: FilmState[name.removeprefix("FILM_STATE_")] for name, number in video_pb2.FilmState.items() if number
@@ -100,6 +102,13 @@ class FilmService:
             await self._runs.start(read_start_request(message))
             film, token = await self._present(message)
             return film_pb2.StartFilmResponse(film=film, next_page_token=token)
+
+    async def ExportFilm(self, message: film_pb2.ExportFilmRequest, context: Context) -> film_pb2.ExportFilmResponse:
+        _check_sees(message, context)
+        with self._calls.of(context.caller.owner(message.project_id)):
+            await self._runs.export(read_export_request(message))
+            film, token = await self._present(message)
+            return film_pb2.ExportFilmResponse(film=film, next_page_token=token)
 
     async def ApproveFilm(self, message: film_pb2.ApproveFilmRequest, context: Context) -> film_pb2.ApproveFilmResponse:
         _check_sees(message, context)

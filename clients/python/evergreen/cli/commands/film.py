@@ -83,8 +83,8 @@ def plan(
     if ours.json:
         write_json(answer)
         return
-    _write_film(answer.film)
-    _write_changes(answer.changes)
+    write_film(answer.film)
+    write_changes(answer.changes)
 
 
 @film.command()
@@ -100,7 +100,7 @@ def show(context: click.Context, project: str, film_id: str, revision: int | Non
     if ours.json:
         write_json(shown)
     else:
-        _write_film(shown)
+        write_film(shown)
 
 
 @film.command("list")
@@ -141,7 +141,8 @@ async def _list(client: Client, project: str) -> list[FilmStatus]:
     return [each async for each in client.films.list(project)]
 
 
-def _write_film(shown: Film) -> None:
+def write_film(shown: Film) -> None:
+    """Writes the scenes of a plan, and what it costs."""
     write_table(
         ("SCENE", "NUMBER", "TITLE", "SHOTS", "LINES", "SECONDS"),
         [
@@ -198,7 +199,8 @@ def write_status(status: FilmStatus) -> None:
         say(f"{warning.code}: {warning.message}")
 
 
-def _write_changes(changes: FilmChanges) -> None:
+def write_changes(changes: FilmChanges) -> None:
+    """Writes what a plan changed."""
     told = [
         (name, ids)
         for name, ids in (("added", changes.added), ("changed", changes.changed), ("removed", changes.removed))

@@ -76,7 +76,7 @@ def start(
             request_id=request_id,
         )
     )
-    _end(ours, begun, watched=watched)
+    end(ours, begun, watched=watched)
 
 
 @click.command()
@@ -87,7 +87,7 @@ def start(
 def watch(context: click.Context, project: str, film_id: str) -> None:
     """Follow a film until its run is over or waits for somebody."""
     ours = session(context)
-    _end(ours, ours.run(lambda client: client.films.get(project, film_id)), watched=True)
+    end(ours, ours.run(lambda client: client.films.get(project, film_id)), watched=True)
 
 
 @click.command()
@@ -107,7 +107,7 @@ def approve(
     sum_of_all = status.max_credits if max_credits is None else max_credits
     spent = number(status.spent_credits)
     _confirm(yes, f"{project}/{film_id} has spent {spent} credits. Spend up to {number(sum_of_all)} in all?")
-    _end(ours, ours.run(lambda client: client.films.approve(status, max_credits=sum_of_all)), watched=watched)
+    end(ours, ours.run(lambda client: client.films.approve(status, max_credits=sum_of_all)), watched=watched)
 
 
 @click.command()
@@ -122,7 +122,7 @@ def cancel(context: click.Context, project: str, film_id: str) -> None:
     _write(ours, ours.run(lambda client: client.films.cancel(project, film_id, status.run)))
 
 
-def _end(ours: Session, film: Film, *, watched: bool) -> None:
+def end(ours: Session, film: Film, *, watched: bool) -> None:
     """Writes a film, after its run has come to an end or waits if it is watched; exits by what it came to."""
     if not watched:
         _write(ours, film)

@@ -14,7 +14,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file evergreen/v1/film.proto.
  */
 export const file_evergreen_v1_film: GenFile = /*@__PURE__*/
-  fileDesc("ChdldmVyZ3JlZW4vdjEvZmlsbS5wcm90bxIMZXZlcmdyZWVuLnYxIooCCg9QbGFuRmlsbVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdmaWxtX2lkGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDgoGc2NyaXB0GAQgASgJEioKBmZvcm1hdBgFIAEoDjIaLmV2ZXJncmVlbi52MS5TY3JpcHRGb3JtYXQSLAoIc2V0dGluZ3MYBiABKAsyGi5ldmVyZ3JlZW4udjEuRmlsbVNldHRpbmdzEhUKDXBsYW5fcmV2aXNpb24YCCABKAUSFQoNdmFsaWRhdGVfb25seRgJIAEoCBImCgRjYXN0GAogAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXIieQoQUGxhbkZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SKgoHY2hhbmdlcxgCIAEoCzIZLmV2ZXJncmVlbi52MS5GaWxtQ2hhbmdlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiiwEKD0VkaXRGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSFQoNcGxhbl9yZXZpc2lvbhgDIAEoBRIlCgVlZGl0cxgEIAMoCzIWLmV2ZXJncmVlbi52MS5GaWxtRWRpdBIVCg12YWxpZGF0ZV9vbmx5GAUgASgIInkKEEVkaXRGaWxtUmVzcG9uc2USIAoEZmlsbRgBIAEoCzISLmV2ZXJncmVlbi52MS5GaWxtEioKB2NoYW5nZXMYAiABKAsyGS5ldmVyZ3JlZW4udjEuRmlsbUNoYW5nZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIrEDCghGaWxtRWRpdBIuCghzZXR0aW5ncxgBIAEoCzIaLmV2ZXJncmVlbi52MS5GaWxtU2V0dGluZ3NIABIvCgxpbnNlcnRfc2NlbmUYAiABKAsyFy5ldmVyZ3JlZW4udjEuU2NlbmVQbGFuSAASMAoNcmVwbGFjZV9zY2VuZRgDIAEoCzIXLmV2ZXJncmVlbi52MS5TY2VuZVBsYW5IABIZCg9kZWxldGVfc2NlbmVfaWQYBCABKAlIABItCgptb3ZlX3NjZW5lGAUgASgLMhcuZXZlcmdyZWVuLnYxLlNjZW5lTW92ZUgAEi4KDHJlcGxhY2Vfc2hvdBgGIAEoCzIWLmV2ZXJncmVlbi52MS5TaG90UGxhbkgAEiYKBHJlZG8YByABKAsyFi5ldmVyZ3JlZW4udjEuU2hvdFJlZG9IABIsCgl1c2VfYXNzZXQYCCABKAsyFy5ldmVyZ3JlZW4udjEuU2hvdEFzc2V0SAASKAoEY2FzdBgJIAEoCzIYLmV2ZXJncmVlbi52MS5DYXN0TWVtYmVySAASEAoIYWZ0ZXJfaWQYDyABKAlCBgoEZWRpdCIdCglTY2VuZU1vdmUSEAoIc2NlbmVfaWQYASABKAkiKwoIU2hvdFJlZG8SDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkiTQoJU2hvdEFzc2V0Eg8KB3Nob3RfaWQYASABKAkSDgoGb3V0cHV0GAIgASgJEhAKCHNjZW5lX2lkGAMgASgJEg0KBWFzc2V0GAQgASgJIkwKC0ZpbG1DaGFuZ2VzEg0KBWFkZGVkGAEgAygJEg8KB2NoYW5nZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRIMCgRrZXB0GAQgAygJInMKDkdldEZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1wbGFuX3JldmlzaW9uGAMgASgFEhEKCXNjZW5lX2lkcxgEIAMoCRISCgpwYWdlX3Rva2VuGAUgASgJIkwKD0dldEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInYKEExpc3RGaWxtc1JlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRInCgZzdGF0ZXMYAiADKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YXRlEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIlUKEUxpc3RGaWxtc1Jlc3BvbnNlEicKBWZpbG1zGAEgAygLMhguZXZlcmdyZWVuLnYxLkZpbG1TdGF0dXMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJItUDChBTdGFydEZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXBsYW5fcmV2aXNpb24YBCABKAUSGAoLbWF4X2NyZWRpdHMYBSABKAFIAIgBARIkCgRyZWRvGAYgASgOMhYuZXZlcmdyZWVuLnYxLkZpbG1SZWRvEiUKBWdhdGVzGAcgAygOMhYuZXZlcmdyZWVuLnYxLkZpbG1HYXRlEjQKD29uX3Nob3RfZmFpbHVyZRgIIAEoDjIbLmV2ZXJncmVlbi52MS5PblNob3RGYWlsdXJlEhQKDG1heF9hdHRlbXB0cxgJIAEoBRJAChVvbl91bmtub3duX3N1Ym1pc3Npb24YCiABKA4yIS5ldmVyZ3JlZW4udjEuT25Vbmtub3duU3VibWlzc2lvbhIQCghwcmlvcml0eRgLIAEoBRItCglmaW5pc2hfYnkYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCnN0b3BfYWZ0ZXIYDSABKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YWdlQg4KDF9tYXhfY3JlZGl0cyJOChFTdGFydEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpkBChJBcHByb3ZlRmlsbVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdmaWxtX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIVCg1wbGFuX3JldmlzaW9uGAQgASgFEhgKC21heF9jcmVkaXRzGAUgASgBSACIAQESEAoIcmV2aXNpb24YBiABKANCDgoMX21heF9jcmVkaXRzIlAKE0FwcHJvdmVGaWxtUmVzcG9uc2USIAoEZmlsbRgBIAEoCzISLmV2ZXJncmVlbi52MS5GaWxtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJFChFDYW5jZWxGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSCwoDcnVuGAMgASgFIk8KEkNhbmNlbEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIk8KEURlbGV0ZUZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1kZWxldGVfc2NlbmVzGAMgASgIIiIKEkRlbGV0ZUZpbG1SZXNwb25zZRIMCgRsZWZ0GAEgAygJIuACCgRGaWxtEigKBnN0YXR1cxgBIAEoCzIYLmV2ZXJncmVlbi52MS5GaWxtU3RhdHVzEg0KBXRpdGxlGAIgASgJEiwKCHNldHRpbmdzGAMgASgLMhouZXZlcmdyZWVuLnYxLkZpbG1TZXR0aW5ncxImCgRjYXN0GAQgAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXISJwoGc2NlbmVzGAUgAygLMhcuZXZlcmdyZWVuLnYxLkZpbG1TY2VuZRImCgVxdW90ZRgGIAEoCzIXLmV2ZXJncmVlbi52MS5GaWxtUXVvdGUSFAoMc2NyaXB0X2Fzc2V0GAcgASgJEjEKDXNjcmlwdF9mb3JtYXQYCCABKA4yGi5ldmVyZ3JlZW4udjEuU2NyaXB0Rm9ybWF0Ei8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKFAQoJRmlsbVNjZW5lEiYKBXNjZW5lGAEgASgLMhcuZXZlcmdyZWVuLnYxLlNjZW5lUGxhbhInCgVzaG90cxgCIAMoCzIYLmV2ZXJncmVlbi52MS5TaG90U3RhdHVzEicKBWxpbmVzGAMgAygLMhguZXZlcmdyZWVuLnYxLkxpbmVTdGF0dXMigwIKCVNjZW5lUGxhbhIQCghzY2VuZV9pZBgBIAEoCRIOCgZudW1iZXIYAiABKAkSDQoFdGl0bGUYAyABKAkSEwoLc2NyaXB0X2xpbmUYBCABKAUSFAoHc2Vjb25kcxgFIAEoAUgAiAEBEicKBWxpbmVzGAYgAygLMhguZXZlcmdyZWVuLnYxLlNwb2tlbkxpbmUSEAoIY2FwdGlvbnMYByADKAkSJQoFc2hvdHMYCCADKAsyFi5ldmVyZ3JlZW4udjEuU2hvdFBsYW4SLAoKdHJhbnNpdGlvbhgJIAEoCzIYLmV2ZXJncmVlbi52MS5UcmFuc2l0aW9uQgoKCF9zZWNvbmRzIuwCCghTaG90UGxhbhIPCgdzaG90X2lkGAEgASgJEhYKDnBpY3R1cmVfcHJvbXB0GAIgASgJEhUKDW1vdGlvbl9wcm9tcHQYAyABKAkSDwoHc2Vjb25kcxgEIAEoARIMCgRjYXN0GAUgAygJEi0KC2ZpcnN0X2ZyYW1lGAYgASgOMhguZXZlcmdyZWVuLnYxLkZpcnN0RnJhbWUSJAoGY2FtZXJhGAcgASgOMhQuZXZlcmdyZWVuLnYxLkNhbWVyYRIRCgRzZWVkGAggASgDSACIAQESLwoKb25fZmFpbHVyZRgJIAEoDjIbLmV2ZXJncmVlbi52MS5PblNob3RGYWlsdXJlEjAKD3BpY3R1cmVfb3B0aW9ucxgKIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLQoMY2xpcF9vcHRpb25zGAsgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIHCgVfc2VlZCJPCgpTcG9rZW5MaW5lEg8KB2xpbmVfaWQYASABKAkSDwoHc3BlYWtlchgCIAEoCRIMCgR0ZXh0GAMgASgJEhEKCWRpcmVjdGlvbhgEIAEoCSJKCgpTaG90U3RhdHVzEg8KB3Nob3RfaWQYASABKAkSKwoHb3V0cHV0cxgCIAMoCzIaLmV2ZXJncmVlbi52MS5PdXRwdXRTdGF0dXMiSgoKTGluZVN0YXR1cxIPCgdsaW5lX2lkGAEgASgJEisKB291dHB1dHMYAiADKAsyGi5ldmVyZ3JlZW4udjEuT3V0cHV0U3RhdHVzIvsBCgxPdXRwdXRTdGF0dXMSDgoGb3V0cHV0GAEgASgJEigKCGN1cnJlbmN5GAIgASgOMhYuZXZlcmdyZWVuLnYxLkN1cnJlbmN5EhUKDXN0YWxlX2JlY2F1c2UYAyADKAkSDgoGZGlnZXN0GAQgASgJEhAKCHNjZW5lX2lkGAUgASgJEg0KBWFzc2V0GAYgASgJEg4KBmpvYl9pZBgHIAEoCRIMCgR0YWtlGAggASgFEhQKB3NlY29uZHMYCiABKAFIAIgBARIpCglqb2Jfc3RhdGUYCyABKA4yFi5ldmVyZ3JlZW4udjEuSm9iU3RhdGVCCgoIX3NlY29uZHMilQEKCUZpbG1RdW90ZRIUCgdjcmVkaXRzGAEgASgBSACIAQESFgoOcmV1c2VkX2NyZWRpdHMYAiABKAESJgoFaXRlbXMYAyADKAsyFy5ldmVyZ3JlZW4udjEuUXVvdGVJdGVtEg8KB3NlY29uZHMYBCABKAESFQoNcHJvdmlkZXJfZGF5cxgGIAEoBUIKCghfY3JlZGl0cyJ/CglRdW90ZUl0ZW0SDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkSDQoFbW9kZWwYAyABKAkSEAoIcXVhbnRpdHkYBCABKAUSFAoHY3JlZGl0cxgFIAEoAUgAiAEBEg4KBnJldXNlZBgGIAEoCEIKCghfY3JlZGl0cyJjCgpDYXN0TWVtYmVyEgwKBG5hbWUYASABKAkSDgoGYXNzZXRzGAIgAygJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg0KBXZvaWNlGAQgASgJEhMKC3ZvaWNlX2Fzc2V0GAUgASgJIvoCCgxGaWxtU2V0dGluZ3MSFAoMc2NlbmVfcHJlZml4GAEgASgJEg4KBmFzcGVjdBgCIAEoCRIVCg1waWN0dXJlX21vZGVsGAMgASgJEhIKCmNsaXBfbW9kZWwYBCABKAkSFAoMc3BlZWNoX21vZGVsGAUgASgJEg0KBXN0eWxlGAYgASgJEhYKDm5hcnJhdG9yX3ZvaWNlGAcgASgJEhAKCGxhbmd1YWdlGAggASgJEiQKBnRpbWluZxgJIAEoDjIULmV2ZXJncmVlbi52MS5UaW1pbmcSJAoGc3BlZWNoGAogASgOMhQuZXZlcmdyZWVuLnYxLlNwZWVjaBINCgVtdXNpYxgLIAEoCRISCgpjYW5kaWRhdGVzGAwgASgFEiwKCnRyYW5zaXRpb24YDSABKAsyGC5ldmVyZ3JlZW4udjEuVHJhbnNpdGlvbhItCghwcm9maWxlcxgOIAMoCzIbLmV2ZXJncmVlbi52MS5FeHBvcnRQcm9maWxlIrcBCg1FeHBvcnRQcm9maWxlEgwKBG5hbWUYASABKAkSDQoFd2lkdGgYAiABKAUSDgoGaGVpZ2h0GAMgASgFEgsKA2ZwcxgEIAEoBRIeCgNmaXQYBSABKA4yES5ldmVyZ3JlZW4udjEuRml0EhUKDWxvdWRuZXNzX2x1ZnMYBiABKAESKAoIY2FwdGlvbnMYByABKA4yFi5ldmVyZ3JlZW4udjEuQ2FwdGlvbnMSCwoDY3JmGAggASgFIkkKClRyYW5zaXRpb24SKgoEa2luZBgBIAEoDjIcLmV2ZXJncmVlbi52MS5UcmFuc2l0aW9uS2luZBIPCgdzZWNvbmRzGAIgASgBKnIKCEZpbG1SZWRvEhkKFUZJTE1fUkVET19VTlNQRUNJRklFRBAAEhUKEUZJTE1fUkVET19DSEFOR0VEEAESHQoZRklMTV9SRURPX0NPTlRFTlRfQ0hBTkdFRBACEhUKEUZJTE1fUkVET19NSVNTSU5HEAMqsAEKDFNjcmlwdEZvcm1hdBIdChlTQ1JJUFRfRk9STUFUX1VOU1BFQ0lGSUVEEAASGgoWU0NSSVBUX0ZPUk1BVF9GT1VOVEFJThABEhQKEFNDUklQVF9GT1JNQVRfQVYQAhIaChZTQ1JJUFRfRk9STUFUX0FWX1RBQkxFEAMSGgoWU0NSSVBUX0ZPUk1BVF9NQVJLRE9XThAEEhcKE1NDUklQVF9GT1JNQVRfUExBSU4QBSp6CghDdXJyZW5jeRIYChRDVVJSRU5DWV9VTlNQRUNJRklFRBAAEhQKEENVUlJFTkNZX01JU1NJTkcQARIUChBDVVJSRU5DWV9DVVJSRU5UEAISEgoOQ1VSUkVOQ1lfU1RBTEUQAxIUChBDVVJSRU5DWV9CTE9DS0VEEAQqtwEKDU9uU2hvdEZhaWx1cmUSHwobT05fU0hPVF9GQUlMVVJFX1VOU1BFQ0lGSUVEEAASFwoTT05fU0hPVF9GQUlMVVJFX0FTSxABEhkKFU9OX1NIT1RfRkFJTFVSRV9TVElMTBACEh0KGU9OX1NIT1RfRkFJTFVSRV9MQVNUX0dPT0QQAxIYChRPTl9TSE9UX0ZBSUxVUkVfU0tJUBAEEhgKFE9OX1NIT1RfRkFJTFVSRV9GQUlMEAUqRgoGVGltaW5nEhYKElRJTUlOR19VTlNQRUNJRklFRBAAEhEKDVRJTUlOR19TQ1JJUFQQARIRCg1USU1JTkdfU1BFRUNIEAIqWwoGU3BlZWNoEhYKElNQRUVDSF9VTlNQRUNJRklFRBAAEhQKEFNQRUVDSF9HRU5FUkFURUQQARISCg5TUEVFQ0hfSU5fQ0xJUBACEg8KC1NQRUVDSF9OT05FEAMqdwoKRmlyc3RGcmFtZRIbChdGSVJTVF9GUkFNRV9VTlNQRUNJRklFRBAAEhcKE0ZJUlNUX0ZSQU1FX1BJQ1RVUkUQARIdChlGSVJTVF9GUkFNRV9QUkVWSU9VU19DTElQEAISFAoQRklSU1RfRlJBTUVfTk9ORRADKjMKBkNhbWVyYRIWChJDQU1FUkFfVU5TUEVDSUZJRUQQABIRCg1DQU1FUkFfU1RBVElDEAEqQwoDRml0EhMKD0ZJVF9VTlNQRUNJRklFRBAAEgwKCEZJVF9DUk9QEAESCwoHRklUX1BBRBACEgwKCEZJVF9CTFVSEAMqYQoIQ2FwdGlvbnMSGAoUQ0FQVElPTlNfVU5TUEVDSUZJRUQQABISCg5DQVBUSU9OU19GSUxFUxABEhIKDkNBUFRJT05TX1RSQUNLEAISEwoPQ0FQVElPTlNfQlVSTkVEEAMqgwEKDlRyYW5zaXRpb25LaW5kEh8KG1RSQU5TSVRJT05fS0lORF9VTlNQRUNJRklFRBAAEhcKE1RSQU5TSVRJT05fS0lORF9DVVQQARIcChhUUkFOU0lUSU9OX0tJTkRfRElTU09MVkUQAhIZChVUUkFOU0lUSU9OX0tJTkRfQkxBQ0sQAzL9BAoLRmlsbVNlcnZpY2USSQoIUGxhbkZpbG0SHS5ldmVyZ3JlZW4udjEuUGxhbkZpbG1SZXF1ZXN0Gh4uZXZlcmdyZWVuLnYxLlBsYW5GaWxtUmVzcG9uc2USSQoIRWRpdEZpbG0SHS5ldmVyZ3JlZW4udjEuRWRpdEZpbG1SZXF1ZXN0Gh4uZXZlcmdyZWVuLnYxLkVkaXRGaWxtUmVzcG9uc2USRgoHR2V0RmlsbRIcLmV2ZXJncmVlbi52MS5HZXRGaWxtUmVxdWVzdBodLmV2ZXJncmVlbi52MS5HZXRGaWxtUmVzcG9uc2USTAoJTGlzdEZpbG1zEh4uZXZlcmdyZWVuLnYxLkxpc3RGaWxtc1JlcXVlc3QaHy5ldmVyZ3JlZW4udjEuTGlzdEZpbG1zUmVzcG9uc2USTAoJU3RhcnRGaWxtEh4uZXZlcmdyZWVuLnYxLlN0YXJ0RmlsbVJlcXVlc3QaHy5ldmVyZ3JlZW4udjEuU3RhcnRGaWxtUmVzcG9uc2USUgoLQXBwcm92ZUZpbG0SIC5ldmVyZ3JlZW4udjEuQXBwcm92ZUZpbG1SZXF1ZXN0GiEuZXZlcmdyZWVuLnYxLkFwcHJvdmVGaWxtUmVzcG9uc2USTwoKQ2FuY2VsRmlsbRIfLmV2ZXJncmVlbi52MS5DYW5jZWxGaWxtUmVxdWVzdBogLmV2ZXJncmVlbi52MS5DYW5jZWxGaWxtUmVzcG9uc2USTwoKRGVsZXRlRmlsbRIfLmV2ZXJncmVlbi52MS5EZWxldGVGaWxtUmVxdWVzdBogLmV2ZXJncmVlbi52MS5EZWxldGVGaWxtUmVzcG9uc2ViBnByb3RvMw", [file_evergreen_v1_video, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChdldmVyZ3JlZW4vdjEvZmlsbS5wcm90bxIMZXZlcmdyZWVuLnYxIooCCg9QbGFuRmlsbVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdmaWxtX2lkGAIgASgJEhIKCnJlcXVlc3RfaWQYAyABKAkSDgoGc2NyaXB0GAQgASgJEioKBmZvcm1hdBgFIAEoDjIaLmV2ZXJncmVlbi52MS5TY3JpcHRGb3JtYXQSLAoIc2V0dGluZ3MYBiABKAsyGi5ldmVyZ3JlZW4udjEuRmlsbVNldHRpbmdzEhUKDXBsYW5fcmV2aXNpb24YCCABKAUSFQoNdmFsaWRhdGVfb25seRgJIAEoCBImCgRjYXN0GAogAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXIieQoQUGxhbkZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SKgoHY2hhbmdlcxgCIAEoCzIZLmV2ZXJncmVlbi52MS5GaWxtQ2hhbmdlcxIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkiiwEKD0VkaXRGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSFQoNcGxhbl9yZXZpc2lvbhgDIAEoBRIlCgVlZGl0cxgEIAMoCzIWLmV2ZXJncmVlbi52MS5GaWxtRWRpdBIVCg12YWxpZGF0ZV9vbmx5GAUgASgIInkKEEVkaXRGaWxtUmVzcG9uc2USIAoEZmlsbRgBIAEoCzISLmV2ZXJncmVlbi52MS5GaWxtEioKB2NoYW5nZXMYAiABKAsyGS5ldmVyZ3JlZW4udjEuRmlsbUNoYW5nZXMSFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJIrEDCghGaWxtRWRpdBIuCghzZXR0aW5ncxgBIAEoCzIaLmV2ZXJncmVlbi52MS5GaWxtU2V0dGluZ3NIABIvCgxpbnNlcnRfc2NlbmUYAiABKAsyFy5ldmVyZ3JlZW4udjEuU2NlbmVQbGFuSAASMAoNcmVwbGFjZV9zY2VuZRgDIAEoCzIXLmV2ZXJncmVlbi52MS5TY2VuZVBsYW5IABIZCg9kZWxldGVfc2NlbmVfaWQYBCABKAlIABItCgptb3ZlX3NjZW5lGAUgASgLMhcuZXZlcmdyZWVuLnYxLlNjZW5lTW92ZUgAEi4KDHJlcGxhY2Vfc2hvdBgGIAEoCzIWLmV2ZXJncmVlbi52MS5TaG90UGxhbkgAEiYKBHJlZG8YByABKAsyFi5ldmVyZ3JlZW4udjEuU2hvdFJlZG9IABIsCgl1c2VfYXNzZXQYCCABKAsyFy5ldmVyZ3JlZW4udjEuU2hvdEFzc2V0SAASKAoEY2FzdBgJIAEoCzIYLmV2ZXJncmVlbi52MS5DYXN0TWVtYmVySAASEAoIYWZ0ZXJfaWQYDyABKAlCBgoEZWRpdCIdCglTY2VuZU1vdmUSEAoIc2NlbmVfaWQYASABKAkiKwoIU2hvdFJlZG8SDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkiTQoJU2hvdEFzc2V0Eg8KB3Nob3RfaWQYASABKAkSDgoGb3V0cHV0GAIgASgJEhAKCHNjZW5lX2lkGAMgASgJEg0KBWFzc2V0GAQgASgJIkwKC0ZpbG1DaGFuZ2VzEg0KBWFkZGVkGAEgAygJEg8KB2NoYW5nZWQYAiADKAkSDwoHcmVtb3ZlZBgDIAMoCRIMCgRrZXB0GAQgAygJInMKDkdldEZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1wbGFuX3JldmlzaW9uGAMgASgFEhEKCXNjZW5lX2lkcxgEIAMoCRISCgpwYWdlX3Rva2VuGAUgASgJIkwKD0dldEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJInYKEExpc3RGaWxtc1JlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRInCgZzdGF0ZXMYAiADKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YXRlEhEKCXBhZ2Vfc2l6ZRgDIAEoBRISCgpwYWdlX3Rva2VuGAQgASgJIlUKEUxpc3RGaWxtc1Jlc3BvbnNlEicKBWZpbG1zGAEgAygLMhguZXZlcmdyZWVuLnYxLkZpbG1TdGF0dXMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJItUDChBTdGFydEZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRISCgpyZXF1ZXN0X2lkGAMgASgJEhUKDXBsYW5fcmV2aXNpb24YBCABKAUSGAoLbWF4X2NyZWRpdHMYBSABKAFIAIgBARIkCgRyZWRvGAYgASgOMhYuZXZlcmdyZWVuLnYxLkZpbG1SZWRvEiUKBWdhdGVzGAcgAygOMhYuZXZlcmdyZWVuLnYxLkZpbG1HYXRlEjQKD29uX3Nob3RfZmFpbHVyZRgIIAEoDjIbLmV2ZXJncmVlbi52MS5PblNob3RGYWlsdXJlEhQKDG1heF9hdHRlbXB0cxgJIAEoBRJAChVvbl91bmtub3duX3N1Ym1pc3Npb24YCiABKA4yIS5ldmVyZ3JlZW4udjEuT25Vbmtub3duU3VibWlzc2lvbhIQCghwcmlvcml0eRgLIAEoBRItCglmaW5pc2hfYnkYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKCnN0b3BfYWZ0ZXIYDSABKA4yFy5ldmVyZ3JlZW4udjEuRmlsbVN0YWdlQg4KDF9tYXhfY3JlZGl0cyJOChFTdGFydEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIsABChFFeHBvcnRGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSEgoKcmVxdWVzdF9pZBgDIAEoCRIVCg1wbGFuX3JldmlzaW9uGAQgASgFEi0KCHByb2ZpbGVzGAUgAygLMhsuZXZlcmdyZWVuLnYxLkV4cG9ydFByb2ZpbGUSLAoHbWlzc2luZxgGIAEoDjIbLmV2ZXJncmVlbi52MS5PblNob3RGYWlsdXJlIk8KEkV4cG9ydEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIpkBChJBcHByb3ZlRmlsbVJlcXVlc3QSEgoKcHJvamVjdF9pZBgBIAEoCRIPCgdmaWxtX2lkGAIgASgJEgsKA3J1bhgDIAEoBRIVCg1wbGFuX3JldmlzaW9uGAQgASgFEhgKC21heF9jcmVkaXRzGAUgASgBSACIAQESEAoIcmV2aXNpb24YBiABKANCDgoMX21heF9jcmVkaXRzIlAKE0FwcHJvdmVGaWxtUmVzcG9uc2USIAoEZmlsbRgBIAEoCzISLmV2ZXJncmVlbi52MS5GaWxtEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJFChFDYW5jZWxGaWxtUmVxdWVzdBISCgpwcm9qZWN0X2lkGAEgASgJEg8KB2ZpbG1faWQYAiABKAkSCwoDcnVuGAMgASgFIk8KEkNhbmNlbEZpbG1SZXNwb25zZRIgCgRmaWxtGAEgASgLMhIuZXZlcmdyZWVuLnYxLkZpbG0SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIk8KEURlbGV0ZUZpbG1SZXF1ZXN0EhIKCnByb2plY3RfaWQYASABKAkSDwoHZmlsbV9pZBgCIAEoCRIVCg1kZWxldGVfc2NlbmVzGAMgASgIIiIKEkRlbGV0ZUZpbG1SZXNwb25zZRIMCgRsZWZ0GAEgAygJIuACCgRGaWxtEigKBnN0YXR1cxgBIAEoCzIYLmV2ZXJncmVlbi52MS5GaWxtU3RhdHVzEg0KBXRpdGxlGAIgASgJEiwKCHNldHRpbmdzGAMgASgLMhouZXZlcmdyZWVuLnYxLkZpbG1TZXR0aW5ncxImCgRjYXN0GAQgAygLMhguZXZlcmdyZWVuLnYxLkNhc3RNZW1iZXISJwoGc2NlbmVzGAUgAygLMhcuZXZlcmdyZWVuLnYxLkZpbG1TY2VuZRImCgVxdW90ZRgGIAEoCzIXLmV2ZXJncmVlbi52MS5GaWxtUXVvdGUSFAoMc2NyaXB0X2Fzc2V0GAcgASgJEjEKDXNjcmlwdF9mb3JtYXQYCCABKA4yGi5ldmVyZ3JlZW4udjEuU2NyaXB0Rm9ybWF0Ei8KC2NyZWF0ZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKFAQoJRmlsbVNjZW5lEiYKBXNjZW5lGAEgASgLMhcuZXZlcmdyZWVuLnYxLlNjZW5lUGxhbhInCgVzaG90cxgCIAMoCzIYLmV2ZXJncmVlbi52MS5TaG90U3RhdHVzEicKBWxpbmVzGAMgAygLMhguZXZlcmdyZWVuLnYxLkxpbmVTdGF0dXMigwIKCVNjZW5lUGxhbhIQCghzY2VuZV9pZBgBIAEoCRIOCgZudW1iZXIYAiABKAkSDQoFdGl0bGUYAyABKAkSEwoLc2NyaXB0X2xpbmUYBCABKAUSFAoHc2Vjb25kcxgFIAEoAUgAiAEBEicKBWxpbmVzGAYgAygLMhguZXZlcmdyZWVuLnYxLlNwb2tlbkxpbmUSEAoIY2FwdGlvbnMYByADKAkSJQoFc2hvdHMYCCADKAsyFi5ldmVyZ3JlZW4udjEuU2hvdFBsYW4SLAoKdHJhbnNpdGlvbhgJIAEoCzIYLmV2ZXJncmVlbi52MS5UcmFuc2l0aW9uQgoKCF9zZWNvbmRzIuwCCghTaG90UGxhbhIPCgdzaG90X2lkGAEgASgJEhYKDnBpY3R1cmVfcHJvbXB0GAIgASgJEhUKDW1vdGlvbl9wcm9tcHQYAyABKAkSDwoHc2Vjb25kcxgEIAEoARIMCgRjYXN0GAUgAygJEi0KC2ZpcnN0X2ZyYW1lGAYgASgOMhguZXZlcmdyZWVuLnYxLkZpcnN0RnJhbWUSJAoGY2FtZXJhGAcgASgOMhQuZXZlcmdyZWVuLnYxLkNhbWVyYRIRCgRzZWVkGAggASgDSACIAQESLwoKb25fZmFpbHVyZRgJIAEoDjIbLmV2ZXJncmVlbi52MS5PblNob3RGYWlsdXJlEjAKD3BpY3R1cmVfb3B0aW9ucxgKIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLQoMY2xpcF9vcHRpb25zGAsgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdEIHCgVfc2VlZCJPCgpTcG9rZW5MaW5lEg8KB2xpbmVfaWQYASABKAkSDwoHc3BlYWtlchgCIAEoCRIMCgR0ZXh0GAMgASgJEhEKCWRpcmVjdGlvbhgEIAEoCSJKCgpTaG90U3RhdHVzEg8KB3Nob3RfaWQYASABKAkSKwoHb3V0cHV0cxgCIAMoCzIaLmV2ZXJncmVlbi52MS5PdXRwdXRTdGF0dXMiSgoKTGluZVN0YXR1cxIPCgdsaW5lX2lkGAEgASgJEisKB291dHB1dHMYAiADKAsyGi5ldmVyZ3JlZW4udjEuT3V0cHV0U3RhdHVzIvsBCgxPdXRwdXRTdGF0dXMSDgoGb3V0cHV0GAEgASgJEigKCGN1cnJlbmN5GAIgASgOMhYuZXZlcmdyZWVuLnYxLkN1cnJlbmN5EhUKDXN0YWxlX2JlY2F1c2UYAyADKAkSDgoGZGlnZXN0GAQgASgJEhAKCHNjZW5lX2lkGAUgASgJEg0KBWFzc2V0GAYgASgJEg4KBmpvYl9pZBgHIAEoCRIMCgR0YWtlGAggASgFEhQKB3NlY29uZHMYCiABKAFIAIgBARIpCglqb2Jfc3RhdGUYCyABKA4yFi5ldmVyZ3JlZW4udjEuSm9iU3RhdGVCCgoIX3NlY29uZHMilQEKCUZpbG1RdW90ZRIUCgdjcmVkaXRzGAEgASgBSACIAQESFgoOcmV1c2VkX2NyZWRpdHMYAiABKAESJgoFaXRlbXMYAyADKAsyFy5ldmVyZ3JlZW4udjEuUXVvdGVJdGVtEg8KB3NlY29uZHMYBCABKAESFQoNcHJvdmlkZXJfZGF5cxgGIAEoBUIKCghfY3JlZGl0cyJ/CglRdW90ZUl0ZW0SDwoHc2hvdF9pZBgBIAEoCRIOCgZvdXRwdXQYAiABKAkSDQoFbW9kZWwYAyABKAkSEAoIcXVhbnRpdHkYBCABKAUSFAoHY3JlZGl0cxgFIAEoAUgAiAEBEg4KBnJldXNlZBgGIAEoCEIKCghfY3JlZGl0cyJjCgpDYXN0TWVtYmVyEgwKBG5hbWUYASABKAkSDgoGYXNzZXRzGAIgAygJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEg0KBXZvaWNlGAQgASgJEhMKC3ZvaWNlX2Fzc2V0GAUgASgJIvoCCgxGaWxtU2V0dGluZ3MSFAoMc2NlbmVfcHJlZml4GAEgASgJEg4KBmFzcGVjdBgCIAEoCRIVCg1waWN0dXJlX21vZGVsGAMgASgJEhIKCmNsaXBfbW9kZWwYBCABKAkSFAoMc3BlZWNoX21vZGVsGAUgASgJEg0KBXN0eWxlGAYgASgJEhYKDm5hcnJhdG9yX3ZvaWNlGAcgASgJEhAKCGxhbmd1YWdlGAggASgJEiQKBnRpbWluZxgJIAEoDjIULmV2ZXJncmVlbi52MS5UaW1pbmcSJAoGc3BlZWNoGAogASgOMhQuZXZlcmdyZWVuLnYxLlNwZWVjaBINCgVtdXNpYxgLIAEoCRISCgpjYW5kaWRhdGVzGAwgASgFEiwKCnRyYW5zaXRpb24YDSABKAsyGC5ldmVyZ3JlZW4udjEuVHJhbnNpdGlvbhItCghwcm9maWxlcxgOIAMoCzIbLmV2ZXJncmVlbi52MS5FeHBvcnRQcm9maWxlIrcBCg1FeHBvcnRQcm9maWxlEgwKBG5hbWUYASABKAkSDQoFd2lkdGgYAiABKAUSDgoGaGVpZ2h0GAMgASgFEgsKA2ZwcxgEIAEoBRIeCgNmaXQYBSABKA4yES5ldmVyZ3JlZW4udjEuRml0EhUKDWxvdWRuZXNzX2x1ZnMYBiABKAESKAoIY2FwdGlvbnMYByABKA4yFi5ldmVyZ3JlZW4udjEuQ2FwdGlvbnMSCwoDY3JmGAggASgFIkkKClRyYW5zaXRpb24SKgoEa2luZBgBIAEoDjIcLmV2ZXJncmVlbi52MS5UcmFuc2l0aW9uS2luZBIPCgdzZWNvbmRzGAIgASgBKnIKCEZpbG1SZWRvEhkKFUZJTE1fUkVET19VTlNQRUNJRklFRBAAEhUKEUZJTE1fUkVET19DSEFOR0VEEAESHQoZRklMTV9SRURPX0NPTlRFTlRfQ0hBTkdFRBACEhUKEUZJTE1fUkVET19NSVNTSU5HEAMqsAEKDFNjcmlwdEZvcm1hdBIdChlTQ1JJUFRfRk9STUFUX1VOU1BFQ0lGSUVEEAASGgoWU0NSSVBUX0ZPUk1BVF9GT1VOVEFJThABEhQKEFNDUklQVF9GT1JNQVRfQVYQAhIaChZTQ1JJUFRfRk9STUFUX0FWX1RBQkxFEAMSGgoWU0NSSVBUX0ZPUk1BVF9NQVJLRE9XThAEEhcKE1NDUklQVF9GT1JNQVRfUExBSU4QBSp6CghDdXJyZW5jeRIYChRDVVJSRU5DWV9VTlNQRUNJRklFRBAAEhQKEENVUlJFTkNZX01JU1NJTkcQARIUChBDVVJSRU5DWV9DVVJSRU5UEAISEgoOQ1VSUkVOQ1lfU1RBTEUQAxIUChBDVVJSRU5DWV9CTE9DS0VEEAQqtwEKDU9uU2hvdEZhaWx1cmUSHwobT05fU0hPVF9GQUlMVVJFX1VOU1BFQ0lGSUVEEAASFwoTT05fU0hPVF9GQUlMVVJFX0FTSxABEhkKFU9OX1NIT1RfRkFJTFVSRV9TVElMTBACEh0KGU9OX1NIT1RfRkFJTFVSRV9MQVNUX0dPT0QQAxIYChRPTl9TSE9UX0ZBSUxVUkVfU0tJUBAEEhgKFE9OX1NIT1RfRkFJTFVSRV9GQUlMEAUqRgoGVGltaW5nEhYKElRJTUlOR19VTlNQRUNJRklFRBAAEhEKDVRJTUlOR19TQ1JJUFQQARIRCg1USU1JTkdfU1BFRUNIEAIqWwoGU3BlZWNoEhYKElNQRUVDSF9VTlNQRUNJRklFRBAAEhQKEFNQRUVDSF9HRU5FUkFURUQQARISCg5TUEVFQ0hfSU5fQ0xJUBACEg8KC1NQRUVDSF9OT05FEAMqdwoKRmlyc3RGcmFtZRIbChdGSVJTVF9GUkFNRV9VTlNQRUNJRklFRBAAEhcKE0ZJUlNUX0ZSQU1FX1BJQ1RVUkUQARIdChlGSVJTVF9GUkFNRV9QUkVWSU9VU19DTElQEAISFAoQRklSU1RfRlJBTUVfTk9ORRADKjMKBkNhbWVyYRIWChJDQU1FUkFfVU5TUEVDSUZJRUQQABIRCg1DQU1FUkFfU1RBVElDEAEqQwoDRml0EhMKD0ZJVF9VTlNQRUNJRklFRBAAEgwKCEZJVF9DUk9QEAESCwoHRklUX1BBRBACEgwKCEZJVF9CTFVSEAMqYQoIQ2FwdGlvbnMSGAoUQ0FQVElPTlNfVU5TUEVDSUZJRUQQABISCg5DQVBUSU9OU19GSUxFUxABEhIKDkNBUFRJT05TX1RSQUNLEAISEwoPQ0FQVElPTlNfQlVSTkVEEAMqgwEKDlRyYW5zaXRpb25LaW5kEh8KG1RSQU5TSVRJT05fS0lORF9VTlNQRUNJRklFRBAAEhcKE1RSQU5TSVRJT05fS0lORF9DVVQQARIcChhUUkFOU0lUSU9OX0tJTkRfRElTU09MVkUQAhIZChVUUkFOU0lUSU9OX0tJTkRfQkxBQ0sQAzLOBQoLRmlsbVNlcnZpY2USSQoIUGxhbkZpbG0SHS5ldmVyZ3JlZW4udjEuUGxhbkZpbG1SZXF1ZXN0Gh4uZXZlcmdyZWVuLnYxLlBsYW5GaWxtUmVzcG9uc2USSQoIRWRpdEZpbG0SHS5ldmVyZ3JlZW4udjEuRWRpdEZpbG1SZXF1ZXN0Gh4uZXZlcmdyZWVuLnYxLkVkaXRGaWxtUmVzcG9uc2USRgoHR2V0RmlsbRIcLmV2ZXJncmVlbi52MS5HZXRGaWxtUmVxdWVzdBodLmV2ZXJncmVlbi52MS5HZXRGaWxtUmVzcG9uc2USTAoJTGlzdEZpbG1zEh4uZXZlcmdyZWVuLnYxLkxpc3RGaWxtc1JlcXVlc3QaHy5ldmVyZ3JlZW4udjEuTGlzdEZpbG1zUmVzcG9uc2USTAoJU3RhcnRGaWxtEh4uZXZlcmdyZWVuLnYxLlN0YXJ0RmlsbVJlcXVlc3QaHy5ldmVyZ3JlZW4udjEuU3RhcnRGaWxtUmVzcG9uc2USUgoLQXBwcm92ZUZpbG0SIC5ldmVyZ3JlZW4udjEuQXBwcm92ZUZpbG1SZXF1ZXN0GiEuZXZlcmdyZWVuLnYxLkFwcHJvdmVGaWxtUmVzcG9uc2USTwoKRXhwb3J0RmlsbRIfLmV2ZXJncmVlbi52MS5FeHBvcnRGaWxtUmVxdWVzdBogLmV2ZXJncmVlbi52MS5FeHBvcnRGaWxtUmVzcG9uc2USTwoKQ2FuY2VsRmlsbRIfLmV2ZXJncmVlbi52MS5DYW5jZWxGaWxtUmVxdWVzdBogLmV2ZXJncmVlbi52MS5DYW5jZWxGaWxtUmVzcG9uc2USTwoKRGVsZXRlRmlsbRIfLmV2ZXJncmVlbi52MS5EZWxldGVGaWxtUmVxdWVzdBogLmV2ZXJncmVlbi52MS5EZWxldGVGaWxtUmVzcG9uc2ViBnByb3RvMw", [file_evergreen_v1_video, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Request for `PlanFilm`: a script and what it does not say by itself.
@@ -737,6 +737,91 @@ export const StartFilmResponseSchema: GenMessage<StartFilmResponse> = /*@__PURE_
   messageDesc(file_evergreen_v1_film, 14);
 
 /**
+ * Request for `ExportFilm`.
+ *
+ * @generated from message evergreen.v1.ExportFilmRequest
+ */
+export type ExportFilmRequest = Message<"evergreen.v1.ExportFilmRequest"> & {
+  /**
+   * The project. Required.
+   *
+   * @generated from field: string project_id = 1;
+   */
+  projectId: string;
+
+  /**
+   * The film. Required.
+   *
+   * @generated from field: string film_id = 2;
+   */
+  filmId: string;
+
+  /**
+   * The caller's own id of this request, 1 to 128 characters of `A-Za-z0-9._:-`. Required. A UUID works well.
+   *
+   * @generated from field: string request_id = 3;
+   */
+  requestId: string;
+
+  /**
+   * The plan that is exported, by its revision: the newest, or an older one that is kept. Required.
+   *
+   * @generated from field: int32 plan_revision = 4;
+   */
+  planRevision: number;
+
+  /**
+   * The forms of the exports, at most 8. Empty: those of the plan.
+   *
+   * @generated from field: repeated evergreen.v1.ExportProfile profiles = 5;
+   */
+  profiles: ExportProfile[];
+
+  /**
+   * What becomes of a shot whose output is not there or is `STALE`, unless the shot says: `STILL`, `LAST_GOOD` or
+   * `SKIP`. What stands in is a warning. Default (or `FAIL`): the request is refused.
+   *
+   * @generated from field: evergreen.v1.OnShotFailure missing = 6;
+   */
+  missing: OnShotFailure;
+};
+
+/**
+ * Describes the message evergreen.v1.ExportFilmRequest.
+ * Use `create(ExportFilmRequestSchema)` to create a new message.
+ */
+export const ExportFilmRequestSchema: GenMessage<ExportFilmRequest> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_film, 15);
+
+/**
+ * Response of `ExportFilm`.
+ *
+ * @generated from message evergreen.v1.ExportFilmResponse
+ */
+export type ExportFilmResponse = Message<"evergreen.v1.ExportFilmResponse"> & {
+  /**
+   * The film with the run. Of a large one only the first scenes; see `next_page_token`.
+   *
+   * @generated from field: evergreen.v1.Film film = 1;
+   */
+  film?: Film | undefined;
+
+  /**
+   * The `page_token` with which `GetFilm` continues. Empty: `film` is complete.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message evergreen.v1.ExportFilmResponse.
+ * Use `create(ExportFilmResponseSchema)` to create a new message.
+ */
+export const ExportFilmResponseSchema: GenMessage<ExportFilmResponse> = /*@__PURE__*/
+  messageDesc(file_evergreen_v1_film, 16);
+
+/**
  * Request for `ApproveFilm`.
  *
  * @generated from message evergreen.v1.ApproveFilmRequest
@@ -790,7 +875,7 @@ export type ApproveFilmRequest = Message<"evergreen.v1.ApproveFilmRequest"> & {
  * Use `create(ApproveFilmRequestSchema)` to create a new message.
  */
 export const ApproveFilmRequestSchema: GenMessage<ApproveFilmRequest> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 15);
+  messageDesc(file_evergreen_v1_film, 17);
 
 /**
  * Response of `ApproveFilm`.
@@ -818,7 +903,7 @@ export type ApproveFilmResponse = Message<"evergreen.v1.ApproveFilmResponse"> & 
  * Use `create(ApproveFilmResponseSchema)` to create a new message.
  */
 export const ApproveFilmResponseSchema: GenMessage<ApproveFilmResponse> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 16);
+  messageDesc(file_evergreen_v1_film, 18);
 
 /**
  * Request for `CancelFilm`.
@@ -853,7 +938,7 @@ export type CancelFilmRequest = Message<"evergreen.v1.CancelFilmRequest"> & {
  * Use `create(CancelFilmRequestSchema)` to create a new message.
  */
 export const CancelFilmRequestSchema: GenMessage<CancelFilmRequest> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 17);
+  messageDesc(file_evergreen_v1_film, 19);
 
 /**
  * Response of `CancelFilm`.
@@ -881,7 +966,7 @@ export type CancelFilmResponse = Message<"evergreen.v1.CancelFilmResponse"> & {
  * Use `create(CancelFilmResponseSchema)` to create a new message.
  */
 export const CancelFilmResponseSchema: GenMessage<CancelFilmResponse> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 18);
+  messageDesc(file_evergreen_v1_film, 20);
 
 /**
  * Request for `DeleteFilm`.
@@ -916,7 +1001,7 @@ export type DeleteFilmRequest = Message<"evergreen.v1.DeleteFilmRequest"> & {
  * Use `create(DeleteFilmRequestSchema)` to create a new message.
  */
 export const DeleteFilmRequestSchema: GenMessage<DeleteFilmRequest> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 19);
+  messageDesc(file_evergreen_v1_film, 21);
 
 /**
  * Response of `DeleteFilm`.
@@ -937,7 +1022,7 @@ export type DeleteFilmResponse = Message<"evergreen.v1.DeleteFilmResponse"> & {
  * Use `create(DeleteFilmResponseSchema)` to create a new message.
  */
 export const DeleteFilmResponseSchema: GenMessage<DeleteFilmResponse> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 20);
+  messageDesc(file_evergreen_v1_film, 22);
 
 /**
  * A film, as it is planned.
@@ -1015,7 +1100,7 @@ export type Film = Message<"evergreen.v1.Film"> & {
  * Use `create(FilmSchema)` to create a new message.
  */
 export const FilmSchema: GenMessage<Film> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 21);
+  messageDesc(file_evergreen_v1_film, 23);
 
 /**
  * A scene of a plan, and what exists for it.
@@ -1050,7 +1135,7 @@ export type FilmScene = Message<"evergreen.v1.FilmScene"> & {
  * Use `create(FilmSceneSchema)` to create a new message.
  */
 export const FilmSceneSchema: GenMessage<FilmScene> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 22);
+  messageDesc(file_evergreen_v1_film, 24);
 
 /**
  * A scene as planned.
@@ -1128,7 +1213,7 @@ export type ScenePlan = Message<"evergreen.v1.ScenePlan"> & {
  * Use `create(ScenePlanSchema)` to create a new message.
  */
 export const ScenePlanSchema: GenMessage<ScenePlan> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 23);
+  messageDesc(file_evergreen_v1_film, 25);
 
 /**
  * A shot as planned: one picture and one clip.
@@ -1220,7 +1305,7 @@ export type ShotPlan = Message<"evergreen.v1.ShotPlan"> & {
  * Use `create(ShotPlanSchema)` to create a new message.
  */
 export const ShotPlanSchema: GenMessage<ShotPlan> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 24);
+  messageDesc(file_evergreen_v1_film, 26);
 
 /**
  * What is spoken at once.
@@ -1262,7 +1347,7 @@ export type SpokenLine = Message<"evergreen.v1.SpokenLine"> & {
  * Use `create(SpokenLineSchema)` to create a new message.
  */
 export const SpokenLineSchema: GenMessage<SpokenLine> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 25);
+  messageDesc(file_evergreen_v1_film, 27);
 
 /**
  * What exists for a shot.
@@ -1290,7 +1375,7 @@ export type ShotStatus = Message<"evergreen.v1.ShotStatus"> & {
  * Use `create(ShotStatusSchema)` to create a new message.
  */
 export const ShotStatusSchema: GenMessage<ShotStatus> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 26);
+  messageDesc(file_evergreen_v1_film, 28);
 
 /**
  * What exists for a spoken line.
@@ -1318,7 +1403,7 @@ export type LineStatus = Message<"evergreen.v1.LineStatus"> & {
  * Use `create(LineStatusSchema)` to create a new message.
  */
 export const LineStatusSchema: GenMessage<LineStatus> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 27);
+  messageDesc(file_evergreen_v1_film, 29);
 
 /**
  * What exists of one output, and how it stands to the plan.
@@ -1403,7 +1488,7 @@ export type OutputStatus = Message<"evergreen.v1.OutputStatus"> & {
  * Use `create(OutputStatusSchema)` to create a new message.
  */
 export const OutputStatusSchema: GenMessage<OutputStatus> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 28);
+  messageDesc(file_evergreen_v1_film, 30);
 
 /**
  * What it costs to make a plan.
@@ -1454,7 +1539,7 @@ export type FilmQuote = Message<"evergreen.v1.FilmQuote"> & {
  * Use `create(FilmQuoteSchema)` to create a new message.
  */
 export const FilmQuoteSchema: GenMessage<FilmQuote> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 29);
+  messageDesc(file_evergreen_v1_film, 31);
 
 /**
  * What one output costs.
@@ -1510,7 +1595,7 @@ export type QuoteItem = Message<"evergreen.v1.QuoteItem"> & {
  * Use `create(QuoteItemSchema)` to create a new message.
  */
 export const QuoteItemSchema: GenMessage<QuoteItem> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 30);
+  messageDesc(file_evergreen_v1_film, 32);
 
 /**
  * One member of the cast.
@@ -1559,7 +1644,7 @@ export type CastMember = Message<"evergreen.v1.CastMember"> & {
  * Use `create(CastMemberSchema)` to create a new message.
  */
 export const CastMemberSchema: GenMessage<CastMember> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 31);
+  messageDesc(file_evergreen_v1_film, 33);
 
 /**
  * What holds for a whole film.
@@ -1672,7 +1757,7 @@ export type FilmSettings = Message<"evergreen.v1.FilmSettings"> & {
  * Use `create(FilmSettingsSchema)` to create a new message.
  */
 export const FilmSettingsSchema: GenMessage<FilmSettings> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 32);
+  messageDesc(file_evergreen_v1_film, 34);
 
 /**
  * The form of an export.
@@ -1743,7 +1828,7 @@ export type ExportProfile = Message<"evergreen.v1.ExportProfile"> & {
  * Use `create(ExportProfileSchema)` to create a new message.
  */
 export const ExportProfileSchema: GenMessage<ExportProfile> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 33);
+  messageDesc(file_evergreen_v1_film, 35);
 
 /**
  * How one scene becomes the next. It moves nothing in time.
@@ -1771,7 +1856,7 @@ export type Transition = Message<"evergreen.v1.Transition"> & {
  * Use `create(TransitionSchema)` to create a new message.
  */
 export const TransitionSchema: GenMessage<Transition> = /*@__PURE__*/
-  messageDesc(file_evergreen_v1_film, 34);
+  messageDesc(file_evergreen_v1_film, 36);
 
 /**
  * What a run makes anew.
@@ -2252,7 +2337,8 @@ export const TransitionKindSchema: GenEnum<TransitionKind> = /*@__PURE__*/
  * plan is a scene of the project with a folder of its own, `{scene_prefix}-1`, `{scene_prefix}-2`, ….
  *
  * A *run* makes what is missing of a plan, or no longer stands for it, by ordinary jobs, which `VideoService` shows with
- * everything else. It never spends more than the approved sum. A *gate* is where it waits for approval.
+ * everything else. It never spends more than the approved sum. A *gate* is where it waits for approval. A run that
+ * exports makes cuts of what is there, and spends nothing.
  *
  * Ids, credits, errors and limits on messages are described at `VideoService`. These reasons occur only here:
  *
@@ -2265,6 +2351,7 @@ export const TransitionKindSchema: GenEnum<TransitionKind> = /*@__PURE__*/
  * | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
  * | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
  * | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
+ * | `FAILED_PRECONDITION` | `OUTPUT_MISSING` | an export needs outputs that are not there or are stale (metadata `film_id`); the text names shots and lines | start a run, or say what becomes of them by `missing` |
  * | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
  * | `ABORTED` | `FILM_CHANGED` | the run is not as the caller has read it; metadata `revision` holds the present one | read the film, and decide again |
  * | `ABORTED` | `PLAN_CHANGED` | the plan is not the one that the call names; metadata `plan_revision` holds the present one, 0 if there is none | read the film, and decide again |
@@ -2401,6 +2488,30 @@ export const FilmService: GenService<{
     methodKind: "unary";
     input: typeof ApproveFilmRequestSchema;
     output: typeof ApproveFilmResponseSchema;
+  },
+  /**
+   * Makes cuts of what is there, in the forms that the request names: the other shape, burned-in captions, another
+   * quality. Begins a run of the kind `EXPORT`, which has no jobs and spends nothing; it is watched, cancelled and asks
+   * as other runs do. A cut that was rendered before is found again, and not rendered twice.
+   *
+   * The call is safe to repeat: the same `request_id` with the same body returns the same run. Needs the right `write`.
+   *
+   * * `INVALID_ARGUMENT`, `INVALID_REQUEST`: a field is missing or invalid. Every one is listed.
+   * * `NOT_FOUND`, `FILM_NOT_FOUND` or `PLAN_NOT_FOUND`: no such film, or it is not yours, or it has no such plan any
+   *   more.
+   * * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
+   * * `FAILED_PRECONDITION`, `OUTPUT_MISSING`: a shot or line lacks an output, and `missing` lets nothing stand in.
+   * * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
+   * * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+   * * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
+   * * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
+   *
+   * @generated from rpc evergreen.v1.FilmService.ExportFilm
+   */
+  exportFilm: {
+    methodKind: "unary";
+    input: typeof ExportFilmRequestSchema;
+    output: typeof ExportFilmResponseSchema;
   },
   /**
    * Cancels a run: its jobs are cancelled as `CancelVideo` does, what it holds is given back at once, and what was made
