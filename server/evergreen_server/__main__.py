@@ -1,4 +1,4 @@
-"""The commands `evergreen serve`, `sandbox`, `token` and `provider`. Data goes to stdout, all else to stderr."""
+"""The commands `evergreen serve`, `gateway`, `sandbox`, `token` and `provider`. Data goes to stdout, else to stderr."""
 
 import asyncio
 import json
@@ -13,6 +13,8 @@ from typing import IO, TYPE_CHECKING
 import click
 import uvloop
 
+from evergreen.cli.session import global_options, session
+from evergreen.security import check_token_is_safe
 from evergreen_server.config import Config, ConfigError
 from evergreen_server.runtime.addresses import listen_parts
 from evergreen_server.runtime.arenas import bound_arenas
@@ -57,6 +59,56 @@ def serve(listen: str | None, sandbox: bool, http: str | None, insecure: bool) -
     try:
         _run(lambda stop: app.serve(config, stop=stop, ready=ready))
     except (DatabaseUnusable, StorageError, CannotListen, FileUnusable, SlowProtobuf, OSError) as exc:
+        raise click.ClickException(str(exc)) from exc
+
+
+@click.command()
+@click.option("--http", metavar="HOST:PORT", help="Where to serve; port 0 picks one. Default: 127.0.0.1:8080.")
+@global_options()
+@click.pass_context
+def gateway(context: click.Context, http: str | None) -> None:
+    """Serve HTTP for the gRPC server at --endpoint until SIGTERM or SIGINT.
+
+    It is what `evergreen serve --http` serves, as a process of its own. With --insecure also beyond this machine
+    without TLS, and for a server that requires no tokens or that is called over the network without TLS.
+    """
+    import grpc
+
+    from evergreen_server import gateway_app
+    from evergreen_server.gateway.server import CannotListen
+    from evergreen_server.runtime.reload import FileUnusable
+
+    chosen = session(context)
+    config = _config(
+        sandbox=True, insecure=True, http=http or os.environ.get("EVERGREEN_HTTP_LISTEN") or "127.0.0.1:8080"
+    )
+    set_up_logs(config.log_level, config.log_format)
+    try:
+        tls = chosen.trust()
+        check_token_is_safe(chosen.endpoint, plaintext=tls is None, insecure=chosen.insecure)
+    except (OSError, ValueError) as exc:
+        raise click.UsageError(str(exc)) from exc
+    credentials = None
+    if tls is not None:
+        credentials = grpc.ssl_channel_credentials(tls.root_certificates, tls.private_key, tls.certificate_chain)
+
+    def ready(url: str) -> None:
+        tune_gc()
+        click.echo(f"evergreen gateway on {url}, for {chosen.endpoint}")
+        sys.stdout.flush()
+
+    try:
+        _run(
+            lambda stop: gateway_app.serve(
+                config,
+                target=chosen.endpoint,
+                credentials=credentials,
+                insecure=chosen.insecure,
+                stop=stop,
+                ready=ready,
+            )
+        )
+    except (CannotListen, FileUnusable, gateway_app.NotSafe, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
 
 
@@ -254,6 +306,7 @@ def main() -> None:
 
 
 main.add_command(serve)
+main.add_command(gateway)
 main.add_command(sandbox)
 main.add_command(token)
 main.add_command(provider)

@@ -29,7 +29,7 @@ from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.film.runs.sweep import RunSweep
 from evergreen_server.film.runs.watching import WatchedFilms
 from evergreen_server.gateway.server import serve as serve_http
-from evergreen_server.ground import Gate, Ground, open_gate, open_ground
+from evergreen_server.ground import THUMBNAIL_LIMITS, Gate, Ground, open_gate, open_ground
 from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.admission.forecast import Forecasts
@@ -51,7 +51,6 @@ from evergreen_server.jobs.store.ledger import Caps
 from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.wakeups import Wakeups
-from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.media.render.version import renderer_version
@@ -83,9 +82,6 @@ LOOKS_AT_ONCE = 2
 """Threads that look at runs of films, and hash what those are made from, projects in turn."""
 SCRIPTS_AT_ONCE = 2
 """Threads that read scripts and make plans: one for a project that asks for many, one for the others."""
-
-THUMBNAIL_LIMITS = MediaLimits(decoders_at_once=2, work_seconds=10.0, wait_seconds=10.0)
-"""Somebody looks at a page and waits."""
 
 logger = logging.getLogger(__name__)
 

@@ -39,6 +39,9 @@ from evergreen_storage import SceneStore, open_storage
 BODIES_AT_ONCE = 16
 """Files on their way into a bucket: what callers upload, and what jobs keep. Each holds up to 20 MiB."""
 
+THUMBNAIL_LIMITS = MediaLimits(decoders_at_once=2, work_seconds=10.0, wait_seconds=10.0)
+"""Somebody looks at a page and waits."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gate:

@@ -18,14 +18,53 @@ LOOP_SECONDS = 0.5
 LAGS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
-class PrometheusMetrics:
-    """The metrics of one server, in a registry of its own; implements `ports.metrics.Metrics`."""
+class ProcessMetrics:
+    """What every process counts, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = registry = CollectorRegistry()
+        self._loop_lag = Histogram(
+            "evergreen_loop_lag_seconds", "Seconds by which the event loop is late.", buckets=LAGS, registry=registry
+        )
+        self._answers = Counter(
+            "evergreen_http_requests",
+            "Answers of the gateway, by route and status.",
+            ["route", "status"],
+            registry=registry,
+        )
+        self._failed_tasks = Counter(
+            "evergreen_background_failures",
+            "Background tasks that failed and were begun again.",
+            ["task"],
+            registry=registry,
+        )
+
+    def http_answered(self, route: str, status: int) -> None:
+        self._answers.labels(route, str(status)).inc()
+
+    def task_failed(self, name: str) -> None:
+        self._failed_tasks.labels(name).inc()
+
+    async def watch_loop(self) -> None:
+        """Measures how late the event loop resumes after a wait."""
+        while True:
+            due = time.monotonic() + LOOP_SECONDS
+            await asyncio.sleep(LOOP_SECONDS)
+            self._loop_lag.observe(max(0.0, time.monotonic() - due))
+
+    async def text(self) -> bytes:
+        """Returns everything in Prometheus' format."""
+        return generate_latest(self._registry)
+
+
+class PrometheusMetrics(ProcessMetrics):
+    """The metrics of one server; implements `ports.metrics.Metrics`."""
 
     def __init__(self, *, census: Callable[[], Awaitable[Census]], watchers: Callable[[], int]) -> None:
+        super().__init__()
         self._census = census
         self._counted_at = float("-inf")
-        self._turn = asyncio.Lock()
-        self._registry = registry = CollectorRegistry()
+        self._turn, registry = asyncio.Lock(), self._registry
         self._jobs = Gauge("evergreen_jobs", "Jobs in the database by state.", ["state"], registry=registry)
         self._waiting = Gauge("evergreen_queue_depth", "Jobs that wait to be submitted.", registry=registry)
         self._oldest = Gauge(
@@ -57,26 +96,11 @@ class PrometheusMetrics:
             buckets=LAGS,
             registry=registry,
         )
-        self._loop_lag = Histogram(
-            "evergreen_loop_lag_seconds", "Seconds by which the event loop is late.", buckets=LAGS, registry=registry
-        )
         self._removed = Counter(
             "evergreen_removed", "Old rows that were removed, by what they are.", ["what"], registry=registry
         )
         self._swept = Counter(
             "evergreen_swept", "What the sweep found and put right, or reported.", ["what"], registry=registry
-        )
-        self._answers = Counter(
-            "evergreen_http_requests",
-            "Answers of the gateway, by route and status.",
-            ["route", "status"],
-            registry=registry,
-        )
-        self._failed_tasks = Counter(
-            "evergreen_background_failures",
-            "Background tasks that failed and were begun again.",
-            ["task"],
-            registry=registry,
         )
         Gauge("evergreen_watchers", "Watches that are open here.", registry=registry).set_function(watchers)
 
@@ -98,26 +122,13 @@ class PrometheusMetrics:
     def swept(self, what: str, number: int) -> None:
         self._swept.labels(what).inc(number)
 
-    def http_answered(self, route: str, status: int) -> None:
-        self._answers.labels(route, str(status)).inc()
-
-    def task_failed(self, name: str) -> None:
-        self._failed_tasks.labels(name).inc()
-
-    async def watch_loop(self) -> None:
-        """Measures how late the event loop resumes after a wait."""
-        while True:
-            due = time.monotonic() + LOOP_SECONDS
-            await asyncio.sleep(LOOP_SECONDS)
-            self._loop_lag.observe(max(0.0, time.monotonic() - due))
-
     async def text(self) -> bytes:
         """Returns everything in Prometheus' format; the counts of rows are a few seconds old at most."""
         async with self._turn:
             if time.monotonic() - self._counted_at > CENSUS_SECONDS:
                 self._take(await self._census())
                 self._counted_at = time.monotonic()
-        return generate_latest(self._registry)
+        return await super().text()
 
     def _take(self, census: Census) -> None:
         for state, number in census.by_state.items():
@@ -130,7 +141,7 @@ class PrometheusMetrics:
 
 
 @asynccontextmanager
-async def serve_metrics(listen: str, metrics: PrometheusMetrics) -> AsyncIterator[str]:
+async def serve_metrics(listen: str, metrics: ProcessMetrics) -> AsyncIterator[str]:
     """Serves `/metrics` over HTTP on this loop and yields the address bound. Raises OSError if it cannot be bound."""
 
     async def answer(_: web.Request) -> web.Response:

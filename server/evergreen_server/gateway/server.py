@@ -75,19 +75,21 @@ async def serve(
     grace_seconds: float,
     answered: Callable[[str, int], None],
     thumbnailer: Thumbnailer,
+    credentials: grpc.ChannelCredentials | None = None,
     stall_seconds: float = STALL_SECONDS,
     event_stall_seconds: float = EVENT_STALL_SECONDS,
     linger_seconds: float = LINGER_OF_TOPICS_SECONDS,
 ) -> AsyncIterator[str]:
     """Serves HTTP for the gRPC server at `target` until the context ends, and yields the URL (port 0 picks one).
 
-    With `tls` only over TLS. `files` is how many files the process may have open; `answered` is called with the route
-    and the status of each answer, 499 if it was not taken within `stall_seconds`. At the end `/readyz` says 503,
-    watches end with their checkpoint, and other requests get `grace_seconds`. Raises CannotListen.
+    With `tls` only over TLS, and by `credentials` the server is called over TLS. `files` is how many files the process
+    may have open; `answered` is called with the route and the status of each answer, 499 if it was not taken within
+    `stall_seconds`. At the end `/readyz` says 503, watches end with their checkpoint, and other requests get
+    `grace_seconds`. Raises CannotListen.
     """
     places = Places(files=files)
     async with (
-        Upstream(target, streams=places.most + TOPICS + CATCHING_UP) as upstream,
+        Upstream(target, streams=places.most + TOPICS + CATCHING_UP, credentials=credentials) as upstream,
         Hub(upstream=upstream, linger_seconds=linger_seconds) as hub,
         Sweep() as sweep,
     ):

@@ -26,14 +26,20 @@ OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_reconnect_backoff_ms", 2000),
     # An intent to pay must not be sent twice behind the caller's back.
     ("grpc.enable_retries", 0),
+    # Of a server that is gone without a word a quiet watch would never hear.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.max_pings_without_data", 0),
 ]
 
 
 class Upstream:
     """Channels to one server: for calls with one answer, for uploads, and as many as `streams` streams need."""
 
-    def __init__(self, target: str, *, streams: int) -> None:
+    def __init__(self, target: str, *, streams: int, credentials: grpc.ChannelCredentials | None = None) -> None:
+        """Takes the credentials of TLS; without, there is none."""
         self._target = target
+        self._credentials = credentials
         self._number = -(-streams // STREAMS_OF_A_CHANNEL)
         self._asking: asyncio.Task[bool] | None = None
 
@@ -94,4 +100,8 @@ class Upstream:
         return answer.status == health_pb2.HealthCheckResponse.SERVING
 
     async def _open(self) -> grpc.aio.Channel:
-        return await self._stack.enter_async_context(grpc.aio.insecure_channel(self._target, options=OPTIONS))
+        if self._credentials is None:
+            channel = grpc.aio.insecure_channel(self._target, options=OPTIONS)
+        else:
+            channel = grpc.aio.secure_channel(self._target, self._credentials, options=OPTIONS)
+        return await self._stack.enter_async_context(channel)

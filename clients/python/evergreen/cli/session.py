@@ -50,7 +50,7 @@ class Session:
         """Runs `work` with a client; on an error, ends the process with the matching exit code."""
 
         try:
-            tls = self._tls()
+            tls = self.trust()
         except (OSError, ValueError) as error:
             raise click.UsageError(f"TLS: {error}") from error
 
@@ -72,7 +72,8 @@ class Session:
         except OSError as error:
             raise click.ClickException(plain(f"{error.filename or 'a file'}: {error.strerror or error}")) from error
 
-    def _tls(self) -> Tls | None:
+    def trust(self) -> Tls | None:
+        """Returns the settings of TLS, None to go without. Raises OSError, ValueError."""
         files = (self.tls_ca, self.tls_client_cert, self.tls_client_key)
         if not self.tls and not any(files):
             return None

@@ -1,0 +1,98 @@
+"""The gateway alone, before a gRPC server that runs elsewhere: builds it as `app` builds the whole service."""
+
+import asyncio
+import logging
+import tempfile
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import grpc
+
+from evergreen_server.config import Config
+from evergreen_server.gateway.asking import Unreachable, requires_tokens
+from evergreen_server.gateway.server import serve as serve_http
+from evergreen_server.ground import THUMBNAIL_LIMITS, open_gate
+from evergreen_server.media.tools import Thumbnailer
+from evergreen_server.metrics import ProcessMetrics, serve_metrics
+from evergreen_server.rpc.connections import raise_file_limit
+from evergreen_server.runtime.addresses import listen_parts, on_loopback
+from evergreen_server.runtime.background import Background
+from evergreen_server.runtime.temp import socket_folder
+
+__all__ = ["NotSafe", "serve"]
+
+logger = logging.getLogger(__name__)
+
+
+class NotSafe(Exception):
+    """Others could do everything here; the text says what to do."""
+
+
+async def serve(
+    config: Config,
+    *,
+    target: str,
+    credentials: grpc.ChannelCredentials | None,
+    insecure: bool,
+    stop: asyncio.Event,
+    ready: Callable[[str], None],
+) -> None:
+    """Serves HTTP until `stop` for the gRPC server at `target`; calls `ready` with the URL.
+
+    That server may come and go meanwhile. Unless `insecure`, only a server that requires tokens is served over TLS
+    beyond loopback. Raises NotSafe, and what else keeps it from starting.
+    """
+    if not insecure and not on_loopback(listen_parts(config.http_listen)[0]):
+        await _check(config, target, credentials)
+    async with AsyncExitStack() as stack:
+        metrics = ProcessMetrics()
+        # Tokens are for the server to judge.
+        gate = open_gate(replace(config, tokens_file=None))
+        background = await stack.enter_async_context(Background(failed=metrics.task_failed))
+        for name, work in gate.tasks:
+            background.start(work, name=name)
+        if config.metrics_listen:
+            address = await stack.enter_async_context(serve_metrics(config.metrics_listen, metrics))
+            logger.info("metrics served", extra={"address": address})
+        temp_dir = stack.enter_context(socket_folder(tempfile.gettempdir()))
+        url = await stack.enter_async_context(
+            serve_http(
+                listen=config.http_listen,
+                target=target,
+                credentials=credentials,
+                tls=gate.http_tls.context if gate.http_tls is not None else None,
+                hosts=config.http_hosts,
+                origins=config.http_origins,
+                proxies=config.http_proxies,
+                files=raise_file_limit(),
+                grace_seconds=config.grace_seconds,
+                answered=metrics.http_answered,
+                thumbnailer=await _thumbnailer(stack, temp_dir),
+            )
+        )
+        ready(url)
+        await stop.wait()
+
+
+async def _thumbnailer(stack: AsyncExitStack, temp_dir: Path) -> Thumbnailer:
+    return await stack.enter_async_context(Thumbnailer(limits=THUMBNAIL_LIMITS, temp_dir=temp_dir))
+
+
+async def _check(config: Config, target: str, credentials: grpc.ChannelCredentials | None) -> None:
+    listen, wanted = config.http_listen, "give --insecure if the network is safe"
+    if not config.tls_files:
+        raise NotSafe(
+            f"on {listen} others could read every token on its way: set EVERGREEN_TLS_CERT and EVERGREEN_TLS_KEY, or "
+            f"{wanted}"
+        )
+    try:
+        required = await requires_tokens(target, credentials)
+    except Unreachable as exc:
+        raise NotSafe(f"{target} must be asked whether it requires tokens, and does not say ({exc})") from None
+    if not required:
+        raise NotSafe(
+            f"{target} requires no tokens, so that on {listen} everybody could do everything: give that server "
+            f"EVERGREEN_TOKENS_FILE, or {wanted}"
+        )
