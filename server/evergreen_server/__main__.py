@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -79,9 +80,8 @@ def gateway(context: click.Context, http: str | None) -> None:
     from evergreen_server.runtime.reload import FileUnusable
 
     chosen = session(context)
-    config = _config(
-        sandbox=True, insecure=True, http=http or os.environ.get("EVERGREEN_HTTP_LISTEN") or "127.0.0.1:8080"
-    )
+    found = _config(sandbox=True, insecure=True, http=http)
+    config = replace(found, http_listen=found.http_listen or "127.0.0.1:8080")
     set_up_logs(config.log_level, config.log_format)
     try:
         tls = chosen.trust()
