@@ -15,6 +15,9 @@ from aiohttp.http import HttpProcessingError
 
 from evergreen_server.gateway.admit import Door, Rules, secure_headers
 from evergreen_server.gateway.bridge import Bridge
+from evergreen_server.gateway.compat.first import First
+from evergreen_server.gateway.compat.folders import Folders
+from evergreen_server.gateway.compat.jobs import Jobs
 from evergreen_server.gateway.live.hub import CATCHING_UP, TOPICS, Hub
 from evergreen_server.gateway.live.hub import LINGER_SECONDS as LINGER_OF_TOPICS_SECONDS
 from evergreen_server.gateway.live.sockets import Sockets
@@ -106,17 +109,20 @@ async def serve(
         app.on_response_prepare.append(door.prepare)
         calls, assets = Calls(upstream=upstream, places=places), Assets(upstream=upstream, places=places)
         thumbnails = Thumbnails(assets=assets, calls=calls, places=places, thumbnailer=thumbnailer)
+        uploads = Uploads(upstream=upstream, places=places, stall_seconds=stall_seconds)
         rest = (
             Rest(calls=calls, places=places),
             Files(assets=assets, thumbnails=thumbnails, places=places, stall_seconds=stall_seconds),
-            Uploads(upstream=upstream, places=places, stall_seconds=stall_seconds),
+            uploads,
             OpenApi(),
         )
+        jobs = Jobs(calls=calls, uploads=uploads)
+        first = First(jobs=jobs, folders=Folders(calls=calls), places=places)
         live = (
             Sockets(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
             Streams(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
         )
-        served = (sessions, bridge, *rest, *live)
+        served = (sessions, bridge, *rest, first, *live)
         routes = (*_health(door, upstream), *(route for each in served for route in each.routes()))
         for route in routes:
             kwargs = {**route.kwargs, "expect_handler": _later}

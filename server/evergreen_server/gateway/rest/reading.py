@@ -16,7 +16,16 @@ from evergreen_server.gateway.problems import invalid, refused
 from evergreen_server.gateway.rest.routes import Binding
 from evergreen_server.gateway.visitors import malformed, only
 
-__all__ = ["SWITCHES", "json_body", "matches", "message_of", "path_of", "refuse_body", "tag_of_bytes"]
+__all__ = [
+    "SWITCHES",
+    "idempotency_key",
+    "json_body",
+    "matches",
+    "message_of",
+    "path_of",
+    "refuse_body",
+    "tag_of_bytes",
+]
 
 M = TypeVar("M", bound=Message)
 KEY = "Idempotency-Key"
@@ -37,10 +46,15 @@ async def message_of(request: web.Request, binding: Binding, kind: type[M], plac
         document = await json_body(request, places)
     for name, value in path_of(request, binding).items():
         _set(document, fields[name], value, "the path")
-    if "request_id" in fields and (key := only(request, KEY)):
-        # Some write it in quotes, as a structured field.
-        _set(document, fields["request_id"], key.removeprefix('"').removesuffix('"'), KEY)
+    if "request_id" in fields and (key := idempotency_key(request)):
+        _set(document, fields["request_id"], key, KEY)
     return read_document(kind, document)
+
+
+def idempotency_key(request: web.Request) -> str:
+    """Returns the id of a request in its head, empty if it has none. Raises Refused if it came twice."""
+    # Some write it in quotes, as a structured field.
+    return only(request, KEY).removeprefix('"').removesuffix('"')
 
 
 def path_of(request: web.Request, binding: Binding) -> dict[str, str]:
