@@ -69,7 +69,8 @@ Frame = Hello | Subscribe | Unsubscribe | Ping
 def read_document(data: bytes) -> dict[str, object]:
     """Parses a frame as far as its type. Raises Refused for what nobody can make sense of."""
     document = read_object(data)
-    if document.get("type") not in MEMBERS:
+    kind = document.get("type")
+    if not isinstance(kind, str) or kind not in MEMBERS:
         raise malformed(f"type must be one of {', '.join(MEMBERS)}")
     return document
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -56,6 +57,8 @@ CODES: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: 4429,
 }
 TOO_SLOW = 4408
+
+logger = logging.getLogger(__name__)
 
 
 class Sockets:
@@ -162,10 +165,13 @@ class _Socket:
         try:
             async with self._until:
                 self._talking = True
-                async with self._hub.told(self):
-                    await self._admit(held)
-                    while (data := await self._next()) is not None:
-                        await self._hear(data)
+                try:
+                    async with self._hub.told(self):
+                        await self._admit(held)
+                        while (data := await self._next()) is not None:
+                            await self._hear(data)
+                finally:
+                    self._talking = False
         except TimeoutError:
             if not self._until.expired():
                 raise
@@ -173,8 +179,6 @@ class _Socket:
             self._end_by(exc.fault)
         except ConnectionError:
             pass
-        finally:
-            self._talking = False
 
     async def _admit(self, held: ExitStack) -> None:
         visitor = self._visitor
@@ -343,6 +347,10 @@ class _Socket:
 
     async def _close(self) -> None:
         """Says why, and waits a little for the other side."""
+        logger.info(
+            "socket ended",
+            extra={"code": self._code or 1000, "reason": self._reason, "request_id": self._visitor.request_id},
+        )
         try:
             async with asyncio.timeout(LAST_SECONDS if self._code == TOO_SLOW else CLOSE_SECONDS):
                 await self._response.close(code=self._code or 1000, message=self._reason.encode()[:100])
