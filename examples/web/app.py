@@ -1,45 +1,40 @@
-"""A web service that generates clips, and relays their progress to browsers as server-sent events.
+"""A web service of your own before Evergreen's HTTP side: its users make clips, watch them live, and seek in them.
 
-Start `evergreen serve --sandbox`, then this, and open http://127.0.0.1:8000:
+Start `evergreen serve --sandbox --http 127.0.0.1:8080`, then this, and open http://127.0.0.1:8000:
 
     uvicorn --factory app:create_app --app-dir examples/web --timeout-graceful-shutdown 3
 
-It keeps no state: the id of each event is the watch's cursor, and a browser that reconnects sends the last one
-back. Anyone who knows a job's id can see the job here; a service with several users must authenticate them.
+It keeps no state and reads no event: events and ranges of files pass through as they are, so that a page that comes
+back, after a lost connection or a restart of anything, goes on where it was. Evergreen's token stays here. Anyone who
+knows a job's id can see the job; a service with several users must authenticate them.
 """
 
 import json
 import os
-from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
-from pathlib import Path
-from typing import Annotated, TypedDict
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path as FilePath
+from typing import Annotated, Any, TypedDict
 from uuid import uuid4
 
-from fastapi import Depends, FastAPI, Header, Request
-from fastapi.responses import FileResponse, JSONResponse, StreamingResponse
+import aiohttp
+from fastapi import Depends, FastAPI, Header, Path, Request
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, Field
 
-from evergreen import (
-    CallError,
-    Client,
-    CursorLost,
-    InvalidRequest,
-    NotFound,
-    RequestIdReused,
-    Unavailable,
-    WatchInterrupted,
-)
-from evergreen.v1.video_pb2 import Job, JobState
-
-PAGE = Path(__file__).with_name("index.html")
+PAGE = FilePath(__file__).with_name("index.html")
 PROJECT, SCENE, MODEL = "web", "scene-1", "gen4.5"
+ASKED = ("last-event-id", "range", "if-range", "if-none-match", "sec-fetch-dest")
+"""What a browser says that Evergreen must hear, and no more: its cookies and addresses are none of its business."""
+ANSWERED = ("content-type", "content-length", "content-range", "accept-ranges", "etag", "cache-control", "retry-after")
+LIMITS = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=60)
+"""A stream of events lasts as long as its job, and says something every 15 seconds."""
 
 
 class State(TypedDict):
     """The state of the running app."""
 
-    client: Client
+    evergreen: aiohttp.ClientSession
 
 
 class Wish(BaseModel):
@@ -48,109 +43,102 @@ class Wish(BaseModel):
     prompt: str = Field(min_length=1, max_length=1000)
 
 
-def create_app(endpoint: str | None = None) -> FastAPI:
-    """Returns the app. The service's address is `endpoint`, or EVERGREEN_ENDPOINT, or 127.0.0.1:50051."""
+def create_app(address: str | None = None) -> FastAPI:
+    """Returns the app. Evergreen's HTTP side is at `address`, or at EVERGREEN_HTTP, or at http://127.0.0.1:8080."""
+    base = address or os.environ.get("EVERGREEN_HTTP", "http://127.0.0.1:8080")
+    token = os.environ.get("EVERGREEN_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        async with Client(endpoint or os.environ.get("EVERGREEN_ENDPOINT", "127.0.0.1:50051")) as client:
-            yield State(client=client)
+        async with aiohttp.ClientSession(base, headers=headers, timeout=LIMITS, auto_decompress=False) as evergreen:
+            yield State(evergreen=evergreen)
 
     app = FastAPI(lifespan=lifespan)
-    app.add_exception_handler(CallError, refused)
+    app.add_exception_handler(aiohttp.ClientError, away)
+    app.add_exception_handler(TimeoutError, away)
     app.add_api_route("/", page)
-    app.add_api_route("/clips", submit, methods=["POST"], status_code=202)
+    app.add_api_route("/clips", recent)
+    app.add_api_route("/clips", submit, methods=["POST"])
     app.add_api_route("/clips/{job_id}/events", follow)
-    app.add_api_route("/clips/{job_id}/video", video)
+    app.add_api_route("/clips/{job_id}/video", video, methods=["GET", "HEAD"])
     return app
 
 
-def client_of(request: Request) -> Client:
-    """Returns the app's client."""
-    client: Client = request.state.client
-    return client
+def evergreen_of(request: Request) -> aiohttp.ClientSession:
+    """Returns the app's session with Evergreen."""
+    evergreen: aiohttp.ClientSession = request.state.evergreen
+    return evergreen
 
 
-Evergreen = Annotated[Client, Depends(client_of)]
+Evergreen = Annotated[aiohttp.ClientSession, Depends(evergreen_of)]
+JobId = Annotated[str, Path(pattern=r"^[A-Za-z0-9-]{1,64}$")]
 
 
 async def page() -> FileResponse:
     return FileResponse(PAGE)
 
 
-async def submit(wish: Wish, client: Evergreen, idempotency_key: Annotated[str, Header()] = "") -> dict[str, str]:
+async def recent(request: Request, evergreen: Evergreen) -> Response:
+    """Returns the newest clips, so that a page that is loaded again shows what it showed."""
+    query = {"projectId": PROJECT, "order": "LIST_ORDER_NEWEST_FIRST", "pageSize": "20"}
+    return await relayed(request, evergreen, "/api/v1/videos", query)
+
+
+async def submit(wish: Wish, evergreen: Evergreen, idempotency_key: Annotated[str, Header()] = "") -> Response:
     """Requests a clip. A browser that repeats a request with the same Idempotency-Key gets the same job."""
-    job = await client.generate(
-        project_id=PROJECT,
-        scene_id=SCENE,
-        model=MODEL,
-        ratio="1280:720",
-        duration_seconds=5,
-        prompt_text=wish.prompt,
-        request_id=idempotency_key or uuid4().hex,
-    )
-    return {"job_id": job.job_id}
-
-
-async def follow(job_id: str, client: Evergreen, last_event_id: Annotated[str, Header()] = "") -> StreamingResponse:
-    """Streams the events of a job that come after the last one that the browser has seen."""
-    await client.status(job_id)  # an unknown job is a 404, not an interrupted stream
-    after = int(last_event_id) if last_event_id.isdecimal() else None
-    return StreamingResponse(
-        events(client, job_id, after), media_type="text/event-stream", headers={"Cache-Control": "no-store"}
-    )
-
-
-async def events(client: Client, job_id: str, after: int | None) -> AsyncIterator[str]:
-    """Yields a watch as server-sent events. The client handles lost connections and restarts of the service."""
-    while True:
-        try:
-            async with aclosing(client.watch(job_ids=[job_id], after_revision=after)) as messages:
-                async for message in messages:
-                    # A checkpoint has no data: it moves the browser's cursor and keeps proxies from closing the stream.
-                    data = f"data: {json.dumps(told(message.event.job))}\n" if message.HasField("event") else ""
-                    yield f"id: {message.revision}\n{data}\n"
-            yield "event: end\ndata: {}\n\n"
-            return
-        except CursorLost:
-            after = None
-        except WatchInterrupted:
-            return  # the browser reconnects, with its cursor
-
-
-def told(job: Job) -> dict[str, object]:
-    """Returns what a browser needs to know about a job."""
-    return {
-        "state": JobState.Name(job.state).removeprefix("JOB_STATE_"),
-        "progress": job.progress,
-        "error": job.error.message,
-        "files": [output.asset for output in job.outputs],
+    clip = {
+        "sceneId": SCENE,
+        "model": MODEL,
+        "ratio": "1280:720",
+        "durationSeconds": 5,
+        "promptText": wish.prompt,
     }
+    key = {"Idempotency-Key": idempotency_key or uuid4().hex}
+    async with evergreen.post(f"/api/v1/projects/{PROJECT}/videos", json=clip, headers=key) as answer:
+        # A refusal says in `detail` and `errors` what is wrong, in words that users can read.
+        return Response(await answer.read(), answer.status, picked(answer.headers, ANSWERED))
 
 
-async def video(job_id: str, client: Evergreen) -> StreamingResponse:
-    """Relays a finished clip, without holding all of it in memory."""
-    job = await client.status(job_id)
-    if not job.outputs:
-        return StreamingResponse(iter(()), status_code=404)
-    output = job.outputs[0]
-    return StreamingResponse(
-        chunks(client, job, output.asset),
-        media_type=output.content_type,
-        headers={"Content-Length": str(output.size_bytes)},
-    )
+async def follow(job_id: JobId, request: Request, evergreen: Evergreen) -> Response:
+    """Relays the events of a job that come after the last one that the browser has seen."""
+    return await relayed(request, evergreen, f"/api/v1/videos/{job_id}/events", request.query_params)
 
 
-async def chunks(client: Client, job: Job, asset: str) -> AsyncIterator[bytes]:
-    async with aclosing(client.scenes.read(job.project_id, job.scene_id, asset)) as blocks:
-        async for block in blocks:
+async def video(job_id: JobId, request: Request, evergreen: Evergreen) -> Response:
+    """Relays a finished clip, or the range of it that the player asks for."""
+    async with evergreen.get(f"/api/v1/videos/{job_id}") as answer:
+        job: dict[str, Any] = json.loads(await answer.read()).get("job", {})
+    if answer.status != 200 or job["projectId"] != PROJECT or not job["outputs"]:
+        return JSONResponse({"detail": "there is no such clip yet"}, 404)
+    scene = f"/api/v1/projects/{PROJECT}/scenes/{job['sceneId']}"
+    return await relayed(request, evergreen, f"{scene}/assets/{job['outputs'][0]['asset']}")
+
+
+async def relayed(
+    request: Request, evergreen: aiohttp.ClientSession, path: str, query: Mapping[str, str] | None = None
+) -> Response:
+    """Returns Evergreen's answer as it comes, none of it held."""
+    asked = picked(request.headers, ASKED)
+    answer = await evergreen.request(request.method, path, params=query, headers=asked)
+    return StreamingResponse(blocks(answer), answer.status, picked(answer.headers, ANSWERED))
+
+
+async def blocks(answer: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    try:
+        async for block in answer.content.iter_any():
             yield block
+    except aiohttp.ClientError:
+        # Too late for a status: the answer ends too early, and the browser asks again.
+        return
+    finally:
+        answer.close()
 
 
-async def refused(_: Request, error: Exception) -> JSONResponse:
-    """Returns the service's error as JSON; any unexpected error is a 502."""
-    assert isinstance(error, CallError)
-    codes = {InvalidRequest: 422, NotFound: 404, RequestIdReused: 409, Unavailable: 503}
-    code = next((code for kind, code in codes.items() if isinstance(error, kind)), 502)
-    faults = [{"field": each.field, "text": each.description} for each in error.violations]
-    return JSONResponse({"reason": error.reason, "message": error.message, "faults": faults}, code)
+def picked(headers: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    return {name: headers[name] for name in names if name in headers}
+
+
+async def away(_: Request, _error: Exception) -> JSONResponse:
+    """Returns the answer while Evergreen cannot be reached."""
+    return JSONResponse({"detail": "the service cannot be reached; try again"}, 503, {"Retry-After": "1"})
