@@ -51,6 +51,7 @@ from evergreen_server.jobs.store.ledger import Caps
 from evergreen_server.jobs.store.progress_buffer import ProgressBuffer
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.wakeups import Wakeups
+from evergreen_server.media.provenance.signer import Signer
 from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.media.render.version import renderer_version
@@ -282,6 +283,7 @@ async def _runs(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> _Runs:
         work=work,
         cache=cache,
         caption_font=str(font or ""),
+        signer=await _signer(ground.config),
     )
     context = FilmContext(
         runs=store,
@@ -362,6 +364,16 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Run
         address = await stack.enter_async_context(serve_metrics(config.metrics_listen, metrics))
         logger.info("metrics served", extra={"address": address})
     return deletions
+
+
+async def _signer(config: Config) -> Signer | None:
+    """Returns what signs exports, where keys are given. Raises FileUnusable."""
+    if config.c2pa_files is None:
+        return None
+    certificates, key = config.c2pa_files
+    signer = Signer(certificates=certificates, key=key)
+    await signer.check()
+    return signer
 
 
 async def _films(stack: AsyncExitStack, ground: Ground, runs: _Runs, deletions: SceneDeletions) -> FilmService:

@@ -23,6 +23,7 @@ WAYS_OUT = (
     "or start with --sandbox to try everything without one"
 )
 
+C2PA_NAMES = ("EVERGREEN_C2PA_CERT", "EVERGREEN_C2PA_KEY")
 TLS_NAMES = ("EVERGREEN_TLS_CERT", "EVERGREEN_TLS_KEY", "EVERGREEN_TLS_CLIENT_CA")
 OPEN_TO_ALL = (
     "{}: {} can be reached from other machines; set EVERGREEN_TOKENS_FILE, EVERGREEN_TLS_CERT and "
@@ -85,6 +86,9 @@ class Config:
     caption_font: Path | None
     """EVERGREEN_CAPTION_FONT: the file of a font for captions that are drawn into films. Default Pillow's own, which
     has Latin letters only."""
+    c2pa_files: tuple[Path, Path] | None
+    """EVERGREEN_C2PA_CERT, EVERGREEN_C2PA_KEY: PEM files of a certificate chain and its key, with which exports of
+    films are signed (extra `provenance`). Default none: they are not signed."""
     project_credits: Mapping[str, float | None]
     """EVERGREEN_PROJECT_CREDITS: the most credits that a project may have reserved and spent in all: a number for every
     project, or a JSON object (or a file of one) by project, with "*" for all others and null for no limit. Every
@@ -192,6 +196,9 @@ class Config:
             errors.append(
                 "EVERGREEN_METRICS_LISTEN: has no authentication, so it must be on loopback, or --insecure given"
             )
+        c2pa = [read(name, "", _file) for name in C2PA_NAMES]
+        if any(environ.get(name) for name in C2PA_NAMES) and not all(environ.get(name) for name in C2PA_NAMES):
+            errors.append(f"{' and '.join(C2PA_NAMES)}: are needed together")
         config = cls(
             listen=address,
             tokens_file=tokens_file,
@@ -208,6 +215,7 @@ class Config:
             provider_speed=speed,
             picture_hosts=frozenset(read("EVERGREEN_PICTURE_HOSTS", "", _names)),
             caption_font=read("EVERGREEN_CAPTION_FONT", "", _file),
+            c2pa_files=(c2pa[0], c2pa[1]) if c2pa[0] and c2pa[1] else None,
             project_credits=read("EVERGREEN_PROJECT_CREDITS", "{}", _project_credits),
             max_queued=read("EVERGREEN_MAX_QUEUED", "20000", _whole(1, 10_000_000)),
             event_retention_days=read("EVERGREEN_EVENT_RETENTION_DAYS", "7", _number(1, 3650)),

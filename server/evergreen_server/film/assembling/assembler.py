@@ -18,12 +18,14 @@ from evergreen_server.film.assembling.index import NAME, index_of
 from evergreen_server.film.assembling.material import Claim, CutRefused, Material
 from evergreen_server.film.assembling.preparing import Prepared, prepare
 from evergreen_server.film.assembling.publishing import publish
+from evergreen_server.film.assembling.signing import signed
 from evergreen_server.film.assembling.store import Export, ExportStore
 from evergreen_server.film.cut.exports import export_asset
 from evergreen_server.film.model import FilmWarning
 from evergreen_server.jobs.model.names import choices
 from evergreen_server.ports.media import MediaTools
 from evergreen_server.ports.rendering import FilmRenderer, RenderOrder, RenderProgress, RenderRefused
+from evergreen_server.ports.signing import FilmSigner
 from evergreen_server.runtime.threads import OwnThreads
 from evergreen_server.runtime.turns import Turns
 from evergreen_server.scenes.writers import SceneWriters
@@ -53,6 +55,7 @@ class Assembler:
     """Made for one event loop. `work` and `cache` must exist; `version` names what renders.
 
     `work` is for files of one film at a time, which are removed with it; in `cache` the renderer keeps its segments.
+    With a `signer` exports are signed; one that could not be is there unsigned, and is made again when it is asked for.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class Assembler:
         work: Path,
         cache: Path,
         caption_font: str = "",
+        signer: FilmSigner | None = None,
         most_bytes: int = MOST_BYTES,
     ) -> None:
         self._scenes = scenes
@@ -80,6 +84,7 @@ class Assembler:
         self._work = work
         self._cache = cache
         self._caption_font = caption_font
+        self._signer = signer
         self._most_bytes = most_bytes
         self._turns = Turns(1)
         self._prepared: dict[Claim, tuple[Prepared, ...]] = {}
@@ -104,7 +109,8 @@ class Assembler:
             for each in prepared:
                 progress(done, total)
                 export = known.get(each.digest)
-                if export is None or not await self._is_there(claim, export):
+                unsigned = self._signer is not None and export is not None and not export.claim
+                if export is None or unsigned or not await self._is_there(claim, export):
                     tell = partial(_tell, progress, done, total)
                     export = await self._render(claim, material, each, files, tell)
                 exports.append(export)
@@ -200,6 +206,8 @@ class Assembler:
             copied=made.copied,
             warnings=tuple(_warning(text, each) for text in made.warnings),
         )
+        if self._signer is not None:
+            export, out = await signed(self._signer, export, out, timeline=timeline, files=order.files)
         return await self._keep(claim, export, out)
 
     async def _keep(self, claim: Claim, export: Export, path: Path) -> Export:

@@ -61,6 +61,7 @@ def _texts(material: Material, each: Prepared, export: Export) -> Iterator[tuple
         loudness_lufs=export.loudness_lufs,
         true_peak_dbtp=export.true_peak_dbtp,
         copied=export.copied,
+        claim=export.claim or None,
     )
     warned = replace(each.cut, warnings=(*each.cut.warnings, *export.warnings))
     document = sidecar(

@@ -42,6 +42,8 @@ class Export:
     true_peak_dbtp: float | None
     copied: bool
     """The picture was not encoded again."""
+    claim: str = ""
+    """The label of its C2PA manifest; empty where it is not signed."""
     warnings: tuple[FilmWarning, ...] = ()
     """Of the renderer."""
     published: bool = False

@@ -1,7 +1,8 @@
 """What lies beside an export as JSON: what it was made of, what that cost, and what is not as planned.
 
     schemaVersion  filmId  title  run  planRevision  scriptAsset  language
-    export         {asset, sha256, sizeBytes, digest, frames, seconds, loudnessLufs, truePeakDbtp, copied, profile}
+    export         {asset, sha256, sizeBytes, digest, frames, seconds, loudnessLufs, truePeakDbtp, copied, claim,
+                   profile}; the claim is the label of its C2PA manifest
     shots          [{shotId, start, frames, still, sceneId, asset}]
     sounds         [{heard, itemId, start, sceneId, asset}]
     substitutions  [{itemId, output, by}]
@@ -44,6 +45,8 @@ class ExportFile:
     true_peak_dbtp: float | None
     copied: bool
     """The picture was not encoded again."""
+    claim: str | None = None
+    """The label of its C2PA manifest."""
 
 
 def sidecar(

@@ -81,6 +81,7 @@ film_exports = sa.Table(
     sa.Column("loudness_lufs", sa.Float),
     sa.Column("true_peak_dbtp", sa.Float),
     sa.Column("copied", sa.Boolean, nullable=False),
+    sa.Column("claim", sa.String, nullable=False, server_default="", comment="Of its C2PA manifest; empty: unsigned."),
     sa.Column("warnings", sa.JSON, nullable=False, comment="Of the renderer."),
     sa.Column("made_at", sa.BigInteger, nullable=False),
     sa.Column("published_at", sa.BigInteger, comment="Null until all that lies beside it is there."),

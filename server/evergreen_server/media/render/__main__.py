@@ -4,9 +4,7 @@ Runs as `python -m evergreen_server.media.render PARENT`, reads the order from i
 or with its parent, whose process id it is told.
 """
 
-import ctypes
 import os
-import signal
 import sys
 import time
 import warnings
@@ -14,14 +12,11 @@ from threading import Lock, Thread
 
 from PIL import Image
 
-from evergreen_server.media.confinement import bound_memory
+from evergreen_server.media.confinement import bound_memory, end_with
 from evergreen_server.media.render.faults import refusal_of
 from evergreen_server.media.render.film import render
 from evergreen_server.media.render.order import Answer, Step, answer_line, read_order
 from evergreen_server.runtime.arenas import bound_arenas
-
-_NICE = 10
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
@@ -67,16 +62,8 @@ def _end_with_input() -> None:
 
 def _confine(parent: int) -> None:
     """Bounds this process, and makes sure that it does not outlive its parent."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        # It may have ended before it was watched.
-        if os.getppid() != parent:
-            os._exit(0)
-    os.nice(_NICE)
     # Answers alone go to the service; libraries print too.
-    nobody = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nobody, 1)
-    os.dup2(nobody, 2)
+    end_with(parent)
     warnings.simplefilter("ignore")
     bound_arenas()
     Image.init()
