@@ -11,6 +11,7 @@ from evergreen import listing
 from evergreen.calls import Calls
 from evergreen.channel import CHANNEL_OPTIONS, LOOPBACK_OPTIONS
 from evergreen.errors import CursorLost, job_error
+from evergreen.fields import check_lists
 from evergreen.films import Films
 from evergreen.home import Home
 from evergreen.listing import ListFields
@@ -145,7 +146,7 @@ class Client:
 
         Takes the fields of `GenerateVideoRequest`, and `image`: the first frame, as a file or as bytes. If no
         request_id is given, each call creates one; to be able to repeat a call whose answer was lost, give your own.
-        Raises MediaTooLarge before anything is sent.
+        Raises TypeError for a field that there is not, and MediaTooLarge, before anything is sent.
         """
         return (await self._generate_video(await video_request(**fields))).job
 
@@ -211,6 +212,7 @@ class Client:
 
         Raises CursorLost, WatchInterrupted and other errors of a call.
         """
+        check_lists(job_ids=job_ids, film_ids=film_ids, kinds=kinds)
         request = WatchProgressRequest(
             project_id=project_id,
             job_ids=job_ids,

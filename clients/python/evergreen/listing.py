@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from evergreen.calls import Calls
+from evergreen.fields import check_fields
 from evergreen.requests import timestamp
 from evergreen.specs import ALL_KINDS
 from evergreen.v1.video_pb2 import (
@@ -39,7 +40,8 @@ class ListFields(TypedDict, total=False):
 
 
 def list_request(**fields: Unpack[ListFields]) -> ListVideosRequest:
-    """Returns the request for the first page. Raises ValueError for a time without a zone."""
+    """Returns the request for the first page. Raises TypeError, and ValueError for a time without a zone."""
+    check_fields(ListFields, fields)
     begin, end = fields.get("created_from"), fields.get("created_before")
     newest, oldest = ListOrder.LIST_ORDER_NEWEST_FIRST, ListOrder.LIST_ORDER_UNSPECIFIED
     return ListVideosRequest(

@@ -13,6 +13,7 @@ from uuid import uuid4
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen.errors import MediaTooLarge
+from evergreen.fields import check_fields
 from evergreen.v1.video_pb2 import GenerateRequest, GenerateVideoRequest, Media, MediaRole, OnUnknownSubmission
 
 INLINE_LIMIT = 3 * 1024 * 1024
@@ -59,7 +60,8 @@ _Request = TypeVar("_Request", GenerateVideoRequest, GenerateRequest)
 
 
 async def video_request(**fields: Unpack[VideoFields]) -> GenerateVideoRequest:
-    """Returns the request; reads the image's file. Raises MediaTooLarge, OSError, ValueError."""
+    """Returns the request; reads the image's file. Raises MediaTooLarge, OSError, TypeError, ValueError."""
+    check_fields(VideoFields, fields)
     media = list(fields.get("media", ()))
     if "image" in fields:
         media.insert(0, await asyncio.to_thread(inline_media, fields["image"], MediaRole.MEDIA_ROLE_FIRST_FRAME))

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Required, TypeAlias, Unpack
 
+from evergreen.fields import check_fields
 from evergreen.requests import FileOrBytes, JobFields, check_inline, for_job, inline_media
 from evergreen.v1.video_pb2 import (
     AvatarVideoSpec,
@@ -82,7 +83,8 @@ class SpecFields(JobFields, total=False):
 
 
 async def image_request(**fields: Unpack[ImageFields]) -> GenerateRequest:
-    """Returns the request for a picture; reads files. Raises MediaTooLarge, OSError, ValueError."""
+    """Returns the request for a picture; reads files. Raises MediaTooLarge, OSError, TypeError, ValueError."""
+    check_fields(ImageFields, fields)
     spec = ImageSpec(
         prompt_text=fields["prompt_text"],
         ratio=fields.get("ratio", ""),
@@ -93,7 +95,8 @@ async def image_request(**fields: Unpack[ImageFields]) -> GenerateRequest:
 
 
 async def speech_request(**fields: Unpack[SpeechFields]) -> GenerateRequest:
-    """Returns the request for speech; reads files. Raises MediaTooLarge, OSError, ValueError."""
+    """Returns the request for speech; reads files. Raises MediaTooLarge, OSError, TypeError, ValueError."""
+    check_fields(SpeechFields, fields)
     sound = fields.get("voice_reference")
     spec = SpeechSpec(
         text=fields["text"],
@@ -105,7 +108,8 @@ async def speech_request(**fields: Unpack[SpeechFields]) -> GenerateRequest:
 
 
 async def sound_request(**fields: Unpack[SoundFields]) -> GenerateRequest:
-    """Returns the request for a sound; reads files. Raises MediaTooLarge, OSError, ValueError."""
+    """Returns the request for a sound; reads files. Raises MediaTooLarge, OSError, TypeError, ValueError."""
+    check_fields(SoundFields, fields)
     spec = SoundSpec(
         prompt_text=fields["prompt_text"],
         duration_seconds=fields.get("duration_seconds"),
@@ -117,7 +121,8 @@ async def sound_request(**fields: Unpack[SoundFields]) -> GenerateRequest:
 
 
 def spec_request(spec: Spec, **fields: Unpack[SpecFields]) -> GenerateRequest:
-    """Returns the request for what the spec says. Raises MediaTooLarge, ValueError."""
+    """Returns the request for what the spec says. Raises MediaTooLarge, TypeError, ValueError."""
+    check_fields(SpecFields, fields)
     return _request(spec, fields.get("model", ""), fields)
 
 

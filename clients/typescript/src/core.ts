@@ -25,6 +25,7 @@ import {
 import { Films } from "./films.js";
 import { isFinal } from "./position.js";
 import type { Reconnect } from "./reconnect.js";
+import { checkNames, type Names } from "./names.js";
 import { type Read, type VideoFields, videoRequest } from "./requests.js";
 import {
   ALL_KINDS,
@@ -77,6 +78,29 @@ export interface Listed {
 }
 
 /** The calls of a client whose inputs are read from sources of a kind. */
+const WATCHED_NAMES: Names<Watched> = {
+  projectId: true,
+  jobIds: true,
+  filmIds: true,
+  includeFilms: true,
+  afterRevision: true,
+  includeFinished: true,
+  kinds: true,
+  onGap: true,
+};
+const LISTED_NAMES: Names<Listed> = {
+  projectId: true,
+  sceneId: true,
+  states: true,
+  kinds: true,
+  models: true,
+  labels: true,
+  createdFrom: true,
+  createdBefore: true,
+  newestFirst: true,
+  pageSize: true,
+};
+
 export abstract class Core<S> {
   /** Films: plans of scripts, with a quote. */
   readonly films: Films;
@@ -97,7 +121,7 @@ export abstract class Core<S> {
    * Requests a clip and returns its job as soon as the service has recorded it.
    *
    * If no requestId is given, each call creates one; to be able to repeat a call whose answer was lost, give your own.
-   * Rejects with MediaTooLarge before anything is sent.
+   * Rejects with TypeError for a name that there is not, and with MediaTooLarge, before anything is sent.
    */
   async generate(fields: VideoFields<S>, options?: Options): Promise<Job> {
     const request = await videoRequest(fields, this.#read);
@@ -153,6 +177,7 @@ export abstract class Core<S> {
    * with snapshots of the current state.
    */
   watch(watched: Watched, { signal }: Options = {}): AsyncGenerator<WatchProgressResponse, void, undefined> {
+    checkNames(watched, WATCHED_NAMES);
     const { projectId = "", jobIds = [], filmIds = [], afterRevision, includeFinished = false, onGap } = watched;
     const kinds = jobIds.length > 0 || filmIds.length > 0 ? [] : [...(watched.kinds ?? ALL_KINDS)];
     const request = create(WatchProgressRequestSchema, {
@@ -210,6 +235,7 @@ export abstract class Core<S> {
 
   /** Yields jobs of all kinds, or of some, oldest first unless `newestFirst`. Fetches one page after the other. */
   async *list(listed: Listed = {}, options?: Options): AsyncGenerator<Job, void, undefined> {
+    checkNames(listed, LISTED_NAMES);
     const { createdFrom, createdBefore, newestFirst = false, states = [], kinds = ALL_KINDS, models = [] } = listed;
     const request = {
       projectId: listed.projectId ?? "",

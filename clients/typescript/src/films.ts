@@ -8,6 +8,7 @@ import { ApproveFilmRequestSchema, type CastMemberSchema, EditFilmRequestSchema,
 import { type FilmGate, type FilmStage, type FilmState, type FilmStatus } from "./gen/evergreen/v1/video_pb.js";
 import type { OnUnknownSubmission } from "./gen/evergreen/v1/video_pb.js";
 import { newId } from "./ids.js";
+import { checkNames, type Names } from "./names.js";
 
 /** Names a film. */
 export interface FilmName {
@@ -67,6 +68,40 @@ export interface ExportFields extends FilmName {
   readonly requestId?: string;
 }
 
+const FILM_NAMES: Names<FilmName> = { projectId: true, filmId: true };
+const PLAN_NAMES: Names<PlanFields> = {
+  ...FILM_NAMES,
+  script: true,
+  settings: true,
+  cast: true,
+  format: true,
+  planRevision: true,
+  requestId: true,
+  validateOnly: true,
+};
+const EDIT_NAMES: Names<EditFields> = { ...FILM_NAMES, planRevision: true, edits: true, validateOnly: true };
+const START_NAMES: Names<StartFields> = {
+  ...FILM_NAMES,
+  planRevision: true,
+  maxCredits: true,
+  gates: true,
+  stopAfter: true,
+  redo: true,
+  onShotFailure: true,
+  maxAttempts: true,
+  onUnknownSubmission: true,
+  priority: true,
+  finishBy: true,
+  requestId: true,
+};
+const EXPORT_NAMES: Names<ExportFields> = {
+  ...FILM_NAMES,
+  planRevision: true,
+  profiles: true,
+  missing: true,
+  requestId: true,
+};
+
 /** The calls for films, available as `client.films`. Only `start` and `approve` lead to spending. */
 export class Films {
   readonly #stub: Client<typeof FilmService>;
@@ -82,6 +117,7 @@ export class Films {
    * SceneTaken, and InvalidRequest with every fault of the script.
    */
   async plan(fields: PlanFields, options?: Options): Promise<PlanFilmResponse> {
+    checkNames(fields, PLAN_NAMES);
     const request = create(PlanFilmRequestSchema, { requestId: newId(), ...fields });
     const answer = await this.#calls.call(this.#stub.planFilm, request, options);
     await this.#complete(answer.film, answer.nextPageToken, asked(fields), options);
@@ -93,6 +129,7 @@ export class Films {
    * were made, and the answer was lost on its way.
    */
   async edit(fields: EditFields, options?: Options): Promise<EditFilmResponse> {
+    checkNames(fields, EDIT_NAMES);
     const request = create(EditFilmRequestSchema, fields);
     const answer = await this.#calls.call(this.#stub.editFilm, request, options);
     await this.#complete(answer.film, answer.nextPageToken, asked(fields), options);
@@ -132,7 +169,9 @@ export class Films {
    * Starts a run of the plan that has been read, for at most `maxCredits`; returns the film with the run. Rejects with
    * PlanChanged, FilmBusy, FilmCreditsExceeded, ProjectCreditsExceeded, PriceUnknown.
    */
-  async start({ finishBy, ...fields }: StartFields, options?: Options): Promise<Film> {
+  async start(started: StartFields, options?: Options): Promise<Film> {
+    checkNames(started, START_NAMES);
+    const { finishBy, ...fields } = started;
     const times = finishBy === undefined ? {} : { finishBy: timestampFromDate(finishBy) };
     const request = create(StartFilmRequestSchema, { requestId: newId(), ...fields, ...times });
     return await this.#whole(await this.#calls.call(this.#stub.startFilm, request, options), fields, options);
@@ -161,6 +200,7 @@ export class Films {
    * OutputMissing, PlanNotFound, FilmBusy.
    */
   async export(fields: ExportFields, options?: Options): Promise<Film> {
+    checkNames(fields, EXPORT_NAMES);
     const request = create(ExportFilmRequestSchema, { requestId: newId(), ...fields });
     return await this.#whole(await this.#calls.call(this.#stub.exportFilm, request, options), fields, options);
   }

@@ -17,6 +17,7 @@ import {
   type OnUnknownSubmission,
 } from "./gen/evergreen/v1/video_pb.js";
 import { newId } from "./ids.js";
+import { checkNames, type Names } from "./names.js";
 
 /** The maximum number of bytes of all inputs that are sent as bytes, together. */
 export const INLINE_LIMIT = 3 * 1024 * 1024;
@@ -55,8 +56,35 @@ export interface VideoFields<S = FileOrBytes> extends JobFields {
   readonly durationSeconds?: number;
 }
 
-/** Returns the request; reads the image. Throws MediaTooLarge, and the errors of reading. */
+/** The names of the fields that all requests have. */
+export const JOB_NAMES: Names<JobFields> = {
+  projectId: true,
+  sceneId: true,
+  requestId: true,
+  seed: true,
+  options: true,
+  maxCredits: true,
+  maxAttempts: true,
+  onUnknownSubmission: true,
+  priority: true,
+  startBy: true,
+  finishBy: true,
+  labels: true,
+};
+const VIDEO_NAMES: Names<VideoFields> = {
+  ...JOB_NAMES,
+  model: true,
+  promptText: true,
+  image: true,
+  media: true,
+  ratio: true,
+  resolution: true,
+  durationSeconds: true,
+};
+
+/** Returns the request; reads the image. Throws MediaTooLarge, TypeError, and the errors of reading. */
 export async function videoRequest<S>(fields: VideoFields<S>, read: Read<S>): Promise<GenerateVideoRequest> {
+  checkNames(fields, VIDEO_NAMES);
   const { image, media = [], ...rest } = fields;
   const first = image === undefined ? [] : [await inlineFrom(read, image, MediaRole.FIRST_FRAME)];
   const inputs = [...first, ...media.map((each) => create(MediaSchema, each))];

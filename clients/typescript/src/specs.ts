@@ -9,7 +9,8 @@ import {
   MediaKind,
   MediaSchema,
 } from "./gen/evergreen/v1/video_pb.js";
-import { checkInline, forJob, inlineFrom, type JobFields, type Read } from "./requests.js";
+import { checkNames, type Names } from "./names.js";
+import { checkInline, forJob, inlineFrom, JOB_NAMES, type JobFields, type Read } from "./requests.js";
 
 /** What jobs make. A service that is asked for no kinds names videos only. */
 export const ALL_KINDS = [MediaKind.VIDEO, MediaKind.IMAGE, MediaKind.SPEECH, MediaKind.SOUND] as const;
@@ -54,30 +55,61 @@ export interface SpecFields extends JobFields {
   readonly operation: Spec;
 }
 
-/** Returns the request for a picture; reads inputs. Throws MediaTooLarge, and the errors of reading. */
+const SPEC_NAMES: Names<SpecFields> = { ...JOB_NAMES, model: true, operation: true };
+const IMAGE_NAMES: Names<ImageFields> = {
+  ...JOB_NAMES,
+  model: true,
+  promptText: true,
+  ratio: true,
+  outputCount: true,
+  references: true,
+};
+const SPEECH_NAMES: Names<SpeechFields> = {
+  ...JOB_NAMES,
+  model: true,
+  text: true,
+  voice: true,
+  voiceReference: true,
+  language: true,
+};
+const SOUND_NAMES: Names<SoundFields> = {
+  ...JOB_NAMES,
+  model: true,
+  promptText: true,
+  durationSeconds: true,
+  loop: true,
+  references: true,
+  outputCount: true,
+};
+
+/** Returns the request for a picture; reads inputs. Throws MediaTooLarge, TypeError, and the errors of reading. */
 export async function imageRequest<S>(fields: ImageFields<S>, read: Read<S>): Promise<GenerateRequest> {
+  checkNames(fields, IMAGE_NAMES);
   const { promptText, ratio = "", outputCount = 0, references, ...rest } = fields;
   const value = { promptText, ratio, outputCount, references: await inputsOf(references, read) };
   return specRequest({ ...rest, operation: { case: "image", value } });
 }
 
-/** Returns the request for speech; reads inputs. Throws MediaTooLarge, and the errors of reading. */
+/** Returns the request for speech; reads inputs. Throws MediaTooLarge, TypeError, and the errors of reading. */
 export async function speechRequest<S>(fields: SpeechFields<S>, read: Read<S>): Promise<GenerateRequest> {
+  checkNames(fields, SPEECH_NAMES);
   const { text, voice = "", voiceReference, language = "", ...rest } = fields;
   const sound = voiceReference === undefined ? {} : { voiceReference: await input(voiceReference, read) };
   return specRequest({ ...rest, operation: { case: "speech", value: { text, voice, language, ...sound } } });
 }
 
-/** Returns the request for a sound; reads inputs. Throws MediaTooLarge, and the errors of reading. */
+/** Returns the request for a sound; reads inputs. Throws MediaTooLarge, TypeError, and the errors of reading. */
 export async function soundRequest<S>(fields: SoundFields<S>, read: Read<S>): Promise<GenerateRequest> {
+  checkNames(fields, SOUND_NAMES);
   const { promptText, durationSeconds, loop = false, references, outputCount = 0, ...rest } = fields;
   const length = durationSeconds === undefined ? {} : { durationSeconds };
   const value = { promptText, loop, outputCount, references: await inputsOf(references, read), ...length };
   return specRequest({ ...rest, operation: { case: "sound", value } });
 }
 
-/** Returns the request for what the spec says. Throws MediaTooLarge. */
+/** Returns the request for what the spec says. Throws MediaTooLarge, TypeError. */
 export function specRequest(fields: SpecFields): GenerateRequest {
+  checkNames(fields, SPEC_NAMES);
   const request = create(GenerateRequestSchema, forJob(fields));
   checkInline(within(request.operation.value));
   return request;

@@ -232,3 +232,28 @@ test("lists, watches and models ask for all kinds, or for some", async (t) => {
   assert.deepEqual(watched, [[...ALL_KINDS], [...ALL_KINDS], []]);
   assert.deepEqual([0, ...ALL_KINDS], Object.values(MediaKind).filter((value) => typeof value === "number"));
 });
+
+test("a misspelt name is refused with the nearest that there is, and nothing is sent", async (t) => {
+  const { client, asked } = await accepting(t);
+  // What the compiler refuses, and plain JavaScript does not.
+  const misspelt = { ...WHERE, model: "gen4.5", promtText: "a rocket", maxCredit: 1, requestID: "order-42", zzz: 1 };
+  const nearest = [
+    'there is no "promtText" (did you mean "promptText"?)',
+    'there is no "maxCredit" (did you mean "maxCredits"?)',
+    'there is no "requestID" (did you mean "requestId"?)',
+    'there is no "zzz"',
+  ].join("; ");
+  const others = nearest.slice(nearest.indexOf('there is no "maxCredit"'));
+  const given = misspelt as never;
+
+  await assert.rejects(client.generate(given), new TypeError(nearest));
+  await assert.rejects(client.quote(given), new TypeError(nearest));
+  for (const verb of [client.generateImage, client.generateSpeech, client.generateSound, client.generateSpec]) {
+    await assert.rejects(verb.call(client, given), (error: Error) => error instanceof TypeError && error.message.includes(others));
+  }
+  assert.throws(() => client.watch({ projectId: "p", afterRevison: 3 } as never), /did you mean "afterRevision"/);
+  await assert.rejects(client.list({ newest: true } as never).next(), /there is no "newest"/);
+  await assert.rejects(client.films.plan({ projectId: "p", filmId: "f", script: "", settngs: {} } as never), /"settings"/);
+  await assert.rejects(client.films.start({ projectId: "p", filmId: "f", maxCredit: 1 } as never), /"maxCredits"/);
+  assert.equal(asked.length, 0);
+});

@@ -1,0 +1,84 @@
+"""What a verb may be given by keyword: what it does not know is refused, and nothing is sent."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+import pytest
+
+from evergreen import Client
+from evergreen.v1.video_pb2 import HdrSpec
+from tests.clients.scripted import ScriptedService
+
+CLIP = {"project_id": "p", "scene_id": "s", "model": "gen4.5"}
+VERBS: Mapping[str, Callable[..., Awaitable[object]]] = {
+    "generate": Client.generate,
+    "quote": Client.quote,
+    "generate_image": Client.generate_image,
+    "generate_speech": Client.generate_speech,
+    "generate_sound": Client.generate_sound,
+    "generate_spec": lambda client, **fields: client.generate_spec(HdrSpec(), **fields),
+    "quote_spec": lambda client, **fields: client.quote_spec(HdrSpec(), **fields),
+}
+
+
+async def refused(call: Callable[[], object]) -> str:
+    async def answered() -> None:
+        result = call()
+        if isinstance(result, Awaitable):
+            await result
+
+    with pytest.raises(TypeError) as caught:
+        await answered()
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+async def test_every_unknown_field_is_named_with_the_nearest_known_one(
+    service: ScriptedService, client: Client, verb: str
+) -> None:
+    text = await refused(lambda: VERBS[verb](client, **CLIP, max_credit=1, requestId="order-42", zzz=1, finishBy=None))
+
+    assert "there is no 'max_credit' (did you mean 'max_credits'?)" in text
+    assert "there is no 'requestId' (did you mean 'request_id'?)" in text
+    assert "there is no 'zzz';" in text
+    assert "there is no 'finishBy' (did you mean 'finish_by'?)" in text
+    assert not service.requests
+
+
+@pytest.mark.parametrize(
+    ("verb", "missing"),
+    [
+        ("generate", ("model", "project_id", "scene_id")),
+        ("generate_image", ("model", "project_id", "prompt_text", "scene_id")),
+        ("generate_speech", ("model", "project_id", "scene_id", "text")),
+        ("generate_sound", ("model", "project_id", "prompt_text", "scene_id")),
+        ("generate_spec", ("project_id", "scene_id")),
+    ],
+)
+async def test_every_missing_field_is_named(client: Client, verb: str, missing: tuple[str, ...]) -> None:
+    assert await refused(lambda: VERBS[verb](client)) == "; ".join(f"{name!r} is missing" for name in missing)
+
+
+@pytest.mark.parametrize(
+    ("fields", "fault"),
+    [
+        ({"media": "picture.jpg"}, "'media' must be a list, not str: write ['picture.jpg']"),
+        ({"labels": {"take": 1}}, "'labels' must hold texts alone, and 'take' is 1"),
+        ({"labels": {1: "take"}}, "'labels' must hold texts alone, and 1 is 'take'"),
+        ({"labels": "take"}, "'labels' must be a mapping of texts, not str"),
+        ({"labels": ["take"]}, "'labels' must be a mapping of texts, not list"),
+    ],
+)
+async def test_what_has_the_wrong_shape_is_said_in_one_sentence(
+    service: ScriptedService, client: Client, fields: dict[str, object], fault: str
+) -> None:
+    assert await refused(lambda: client.generate(**CLIP, **fields)) == fault
+    assert not service.requests
+
+
+async def test_a_string_is_no_list_of_ids_or_models(service: ScriptedService, client: Client) -> None:
+    assert "'job_ids' must be a list" in await refused(lambda: client.watch(job_ids="01a2"))
+    assert "'film_ids' must be a list" in await refused(lambda: client.watch(film_ids="harbour"))
+    assert "'models' must be a list" in await refused(lambda: client.list(models="gen4.5"))
+    assert "did you mean 'newest_first'?" in await refused(lambda: client.list(newestFirst=True))
+    assert not service.watches
+    assert not service.requests
