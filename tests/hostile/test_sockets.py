@@ -267,6 +267,31 @@ async def test_readers_that_take_nothing_are_closed_with_4408_and_cost_no_memory
         sockets.setLevel(level)
 
 
+async def test_what_is_followed_no_more_takes_nothing_else_along_on_a_slow_socket(path: str) -> None:
+    """Both wait for the reader when one of them is dropped."""
+    number = 160
+    async with (
+        scripted_at(f"{path}.two") as upstream,
+        gateway_to(f"{path}.two") as url,
+        page(url) as quick,
+        page(url) as one,
+    ):
+        await one.follow(projectId="left")
+        await one.follow(projectId="kept")
+        await quick.follow(projectId="kept")
+        for revision in range(1, number + 1):
+            project = ("kept", "left")[revision % 2]
+            await upstream.tell(event(revision, "a", project_id=project, labels={"x": "y" * 100_000}))
+        await quick.until("event", revision=str(number))
+        await one.say("unsubscribe", projectId="left")
+        told = await one.until("event", revision=str(number))
+
+    states = [each["job"] for each in told if each["type"] == "event"]
+    kept = [each for each in told if each["type"] == "event" and each["job"]["projectId"] == "kept"]
+    assert len(states) > len(kept)
+    assert [int(str(each["revision"])) for each in kept] == list(range(2, number + 1, 2))
+
+
 async def test_a_thousand_sockets_are_all_told(url: str, upstream: Scripted) -> None:
     """They open at once, on one machine, and none is left out."""
     number = 1000

@@ -16,7 +16,7 @@ Message = video_pb2.WatchProgressResponse
 
 
 def event(revision: int, job: str, kind: int = video_pb2.EVENT_KIND_STAGE_CHANGED, **state: object) -> Message:
-    """An event of a job that runs, unless `state` says otherwise."""
+    """An event of a job that runs, unless `state` says otherwise; of every project, unless that names one."""
     told = {"job_id": job, "project_id": "film", "revision": revision, "state": video_pb2.JOB_STATE_RUNNING, **state}
     told.setdefault("kind", video_pb2.MEDIA_KIND_VIDEO)
     return Message(revision=revision, event=video_pb2.Event(kind=kind, job=video_pb2.Job(**told)))
@@ -138,7 +138,9 @@ class Scripted(grpc.GenericRpcHandler):
             await asyncio.shield(self._change())
 
     def _wanted(self, message: Message, request: video_pb2.WatchProgressRequest) -> bool:
-        return message.HasField("event") and (not request.job_ids or message.event.job.job_id in request.job_ids)
+        job = message.event.job
+        named = not request.job_ids or job.job_id in request.job_ids
+        return message.HasField("event") and named and job.project_id in ("film", request.project_id)
 
     async def _check(self, call: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         if self.refusal is not None:

@@ -3,8 +3,9 @@
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 import grpc
@@ -26,7 +27,7 @@ from evergreen_server.gateway.live.frames import (
 from evergreen_server.gateway.live.hub import Draining, Hub
 from evergreen_server.gateway.live.items import Item, end_item
 from evergreen_server.gateway.live.lookup import project_of
-from evergreen_server.gateway.live.sweeping import Sweep, Writing, bound_buffer
+from evergreen_server.gateway.live.sweeping import BUFFER_BYTES, Sweep, Writing, bound_buffers
 from evergreen_server.gateway.live.wishes import Wish
 from evergreen_server.gateway.names import caller_of
 from evergreen_server.gateway.places import Places
@@ -76,10 +77,16 @@ class Sockets:
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
         response = web.WebSocketResponse(
-            timeout=CLOSE_SECONDS, autoping=False, compress=False, max_msg_size=FRAME_BYTES, decode_text=False
+            timeout=LAST_SECONDS,
+            autoping=False,
+            compress=False,
+            max_msg_size=FRAME_BYTES,
+            # It would wait for the reader on behalf of whoever writes, and take a cancelled wait for a lost connection.
+            writer_limit=sys.maxsize,
+            decode_text=False,
         )
         await response.prepare(request)
-        bound_buffer(request)
+        bound_buffers(request)
         socket = _Socket(request, response, hub=self._hub, places=self._places, stall_seconds=self._stall_seconds)
         with self._sweep.of(socket):
             await socket.run()
@@ -99,7 +106,8 @@ class _Socket:
         stall_seconds: float,
     ) -> None:
         self._response = response
-        self._transport = request.transport
+        self._transport, self._writer = request.transport, request.writer
+        self._taking: asyncio.Task[None] | None = None
         self._visitor = visitor_of(request)
         self._hub = hub
         self._places = places
@@ -122,6 +130,8 @@ class _Socket:
                         await asyncio.wait([task for _, task in self._followings.values()], timeout=DRAIN_SECONDS)
                     for _, task in self._followings.values():
                         task.cancel()
+                    if self._taking is not None:
+                        self._taking.cancel()
         finally:
             await self._close()
 
@@ -145,9 +155,21 @@ class _Socket:
     async def send(self, item: Item) -> None:
         self._writing.begin(self._loop.time())
         try:
+            while self._transport is not None and self._transport.get_write_buffer_size() > BUFFER_BYTES:
+                await self._taken()
             await self._response.send_frame(item.data, WSMsgType.TEXT)
         finally:
             self._writing.end(self._loop.time())
+
+    async def _taken(self) -> None:
+        """Waits until the reader has taken most of it, once for all who wait, any of whom may be cancelled."""
+        if self._taking is None or self._taking.done():
+            self._taking = self._tasks.create_task(self._drained(), name="reader")
+        await asyncio.shield(self._taking)
+
+    async def _drained(self) -> None:
+        with suppress(ConnectionError):
+            await self._writer.drain()
 
     async def ended(self, job_ids: Sequence[str]) -> None:
         await self.send(end_item(job_ids))
@@ -353,7 +375,7 @@ class _Socket:
         )
         try:
             async with asyncio.timeout(LAST_SECONDS if self._code == TOO_SLOW else CLOSE_SECONDS):
-                await self._response.close(code=self._code or 1000, message=self._reason.encode()[:100])
+                await self._response.close(code=self._code or 1000, message=self._reason.encode()[:100], drain=False)
         except TimeoutError:
             pass
         finally:

@@ -11,7 +11,7 @@ from evergreen_server.gateway.live.frames import MOST_JOBS, kinds_of, revision_o
 from evergreen_server.gateway.live.hub import Draining, Hub
 from evergreen_server.gateway.live.items import FILM, Item, end_item
 from evergreen_server.gateway.live.lookup import project_of
-from evergreen_server.gateway.live.sweeping import Sweep, Writing, bound_buffer
+from evergreen_server.gateway.live.sweeping import Sweep, Writing, bound_buffers
 from evergreen_server.gateway.live.wishes import Wish
 from evergreen_server.gateway.places import Places
 from evergreen_server.gateway.problems import Fault, Refused, invalid, refused
@@ -131,7 +131,7 @@ class _Stream:
         try:
             if not self.response.prepared:
                 await self.response.prepare(self._request)
-                bound_buffer(self._request)
+                bound_buffers(self._request)
                 if not self._lines:
                     await self.response.write(RETRY)
             await self.response.write(item.data + b"\n" if self._lines else _event(item))

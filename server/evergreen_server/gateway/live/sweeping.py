@@ -12,11 +12,13 @@ from typing import Protocol, Self
 
 from aiohttp import web
 
-__all__ = ["SWEEP_SECONDS", "Sweep", "Swept", "Writing"]
+__all__ = ["BUFFER_BYTES", "Sweep", "Swept", "Writing", "bound_buffers"]
 
 SWEEP_SECONDS = 1.0
 SEND_BUFFER_BYTES = 256 << 10
 """Otherwise the kernel takes megabytes for a reader that has long been asleep."""
+
+BUFFER_BYTES = 64 << 10
 
 
 class Swept(Protocol):
@@ -84,7 +86,9 @@ class Writing:
         return now - self._since if self._number else 0.0
 
 
-def bound_buffer(request: web.Request) -> None:
-    """Bounds what the kernel keeps for a reader that takes nothing."""
-    if request.transport is not None and (found := request.transport.get_extra_info("socket")) is not None:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+def bound_buffers(request: web.Request) -> None:
+    """Bounds what is kept for a reader that takes nothing, by the kernel and here."""
+    if request.transport is not None:
+        request.transport.set_write_buffer_limits(high=BUFFER_BYTES)
+        if (found := request.transport.get_extra_info("socket")) is not None:
+            found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
