@@ -85,6 +85,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "EVERGREEN_HTTP_LISTEN": "[::1]",
             "EVERGREEN_HTTP_HOSTS": "Evergreen.internal., studio,",
             "EVERGREEN_HTTP_ORIGINS": "https://studio.example, http://127.0.0.1:3000",
+            "EVERGREEN_HTTP_MODELS": '{"sora-2": "gen4.5"}',
             "EVERGREEN_HTTP_PROXIES": "10.0.0.0/8, ::1",
             "EVERGREEN_GRACE_SECONDS": "0.5",
             "EVERGREEN_LOG_LEVEL": "debug",
@@ -102,6 +103,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert config.c2pa_files == (Path(__file__), Path(__file__))
     assert config.http_listen == "[::1]:8080"
     assert config.http_hosts == {"evergreen.internal", "studio"}
+    assert config.http_models == {"sora-2": "gen4.5"}
     assert config.http_origins == {"https://studio.example", "http://127.0.0.1:3000"}
     assert config.http_proxies == ["10.0.0.0/8", "::1"]
     assert config.grace_seconds == 0.5
@@ -166,6 +168,7 @@ def test_every_fault_is_named_at_once_and_no_secret_is_repeated() -> None:
             "EVERGREEN_HTTP_ORIGINS",
             ["*", "null", "studio.example", "https://studio.example/", "https://a@b", "https://*.example", "HTTPS://a"],
         ),
+        ("EVERGREEN_HTTP_MODELS", ["[]", "{", "sora-2", '{"sora-2": 1}', '{"sora-2": ""}', '{"": "gen4.5"}']),
         ("EVERGREEN_HTTP_PROXIES", ["proxy", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.1:80", "*"]),
         ("EVERGREEN_PICTURE_HOSTS", ["a b", "host:port", "user@host", "a,host/path"]),
     ],

@@ -466,6 +466,7 @@ async def _gateway(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, gate: Gat
         hosts=config.http_hosts,
         origins=config.http_origins,
         proxies=config.http_proxies,
+        models=config.http_models,
         files=raise_file_limit(),
         grace_seconds=config.grace_seconds,
         answered=jobs.metrics.http_answered,

@@ -117,6 +117,9 @@ class Config:
     http_proxies: Sequence[str]
     """EVERGREEN_HTTP_PROXIES: comma-separated addresses or networks whose X-Forwarded-Proto, -Host and -For are
     believed. Default none."""
+    http_models: Mapping[str, str]
+    """EVERGREEN_HTTP_MODELS: our models by the names that callers of /v1/videos use, as a JSON object (or a file of
+    one) with "*" for all others, such as {"sora-2": "gen4.5"}. Default none: names are taken as they are."""
     metrics_listen: str
     """EVERGREEN_METRICS_LISTEN: host:port where /metrics is served for Prometheus; port 0 picks one. It
     has no authentication, so that beyond loopback `insecure` must be given. Default off."""
@@ -225,6 +228,7 @@ class Config:
             http_hosts=frozenset(read("EVERGREEN_HTTP_HOSTS", "", _plain_hosts)),
             http_origins=frozenset(read("EVERGREEN_HTTP_ORIGINS", "", _origins)),
             http_proxies=read("EVERGREEN_HTTP_PROXIES", "", _networks),
+            http_models=read("EVERGREEN_HTTP_MODELS", "{}", _models),
             metrics_listen=metrics,
             grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", _number(0, 600)),
             connection_age_seconds=read("EVERGREEN_CONNECTION_AGE_SECONDS", "1800", _number(0, 604_800)),
@@ -318,6 +322,13 @@ def _options(text: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
         raise ValueError("must be a JSON object, or the path of a file that holds one")
     return value
+
+
+def _models(text: str) -> Mapping[str, str]:
+    found = _options(text)
+    if not all(name and isinstance(model, str) and model for name, model in found.items()):
+        raise ValueError('must be a JSON object of names, such as {"sora-2": "gen4.5"}')
+    return found
 
 
 def _project_credits(text: str) -> Mapping[str, float | None]:

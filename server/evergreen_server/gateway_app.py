@@ -66,6 +66,7 @@ async def serve(
                 hosts=config.http_hosts,
                 origins=config.http_origins,
                 proxies=config.http_proxies,
+                models=config.http_models,
                 files=raise_file_limit(),
                 grace_seconds=config.grace_seconds,
                 answered=metrics.http_answered,

@@ -32,6 +32,7 @@ async def gateway_to(path: str, **changes: object) -> AsyncIterator[str]:
         "hosts": (),
         "origins": (),
         "proxies": (),
+        "models": {},
         "files": 1000,
         "grace_seconds": 1,
         "answered": lambda _route, _status: None,

@@ -226,6 +226,7 @@ async def test_a_port_in_use_says_what_to_do(path: str) -> None:
                 hosts=(),
                 origins=(),
                 proxies=(),
+                models={},
                 files=1000,
                 grace_seconds=0,
                 answered=lambda _route, _status: None,

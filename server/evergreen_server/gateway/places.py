@@ -22,6 +22,8 @@ SLICES = 64
 """Parts of files in memory, 2 MiB each, of which one caller alone gets half."""
 THUMBNAILS = 4
 """Pictures in memory that thumbnails are made of, 16 MiB each."""
+FORMS = 8
+"""Forms beyond `SMALL_BYTES` in memory, up to 20 MiB each; by address, as bodies."""
 STREAMS = 10_000
 STREAMS_EACH = 2000
 KEPT_FILES = 512
@@ -41,6 +43,7 @@ class Places:
         """The most streams, and about as many connections."""
         self._calls = Turns(CALLS)
         self._bodies = Turns(BODIES)
+        self._forms = Turns(FORMS)
         self._transfers = Turns(TRANSFERS)
         self._slices = Turns(SLICES)
         self._thumbnails = Turns(THUMBNAILS)
@@ -60,6 +63,12 @@ class Places:
     async def body(self, address: str) -> AsyncIterator[None]:
         """Waits for a place of a large body. Raises Refused after half a minute."""
         async with _in_time(self._bodies, address, "bodies", WAIT_SECONDS):
+            yield
+
+    @asynccontextmanager
+    async def form(self, address: str) -> AsyncIterator[None]:
+        """Waits for a place of a large form. Raises Refused after half a minute."""
+        async with _in_time(self._forms, address, "forms", WAIT_SECONDS):
             yield
 
     @asynccontextmanager

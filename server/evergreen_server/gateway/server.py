@@ -4,8 +4,10 @@ import asyncio
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
 from typing import cast
 from uuid import uuid4
 
@@ -18,6 +20,9 @@ from evergreen_server.gateway.bridge import Bridge
 from evergreen_server.gateway.compat.first import First
 from evergreen_server.gateway.compat.folders import Folders
 from evergreen_server.gateway.compat.jobs import Jobs
+from evergreen_server.gateway.compat.openai import OpenAi
+from evergreen_server.gateway.compat.pages import Pages
+from evergreen_server.gateway.compat.retries import Retries
 from evergreen_server.gateway.live.hub import CATCHING_UP, TOPICS, Hub
 from evergreen_server.gateway.live.hub import LINGER_SECONDS as LINGER_OF_TOPICS_SECONDS
 from evergreen_server.gateway.live.sockets import Sockets
@@ -74,6 +79,7 @@ async def serve(
     hosts: Collection[str],
     origins: Collection[str],
     proxies: Collection[str],
+    models: Mapping[str, str],
     files: int,
     grace_seconds: float,
     answered: Callable[[str, int], None],
@@ -85,10 +91,10 @@ async def serve(
 ) -> AsyncIterator[str]:
     """Serves HTTP for the gRPC server at `target` until the context ends, and yields the URL (port 0 picks one).
 
-    With `tls` only over TLS, and by `credentials` the server is called over TLS. `files` is how many files the process
-    may have open; `answered` is called with the route and the status of each answer, 499 if it was not taken within
-    `stall_seconds`. At the end `/readyz` says 503, watches end with their checkpoint, and other requests get
-    `grace_seconds`. Raises CannotListen.
+    With `tls` only over TLS, and by `credentials` the server is called over TLS. `models` are ours by the names of
+    `/v1/videos`; `files` is how many files the process may have open; `answered` is called with the route and the
+    status of each answer, 499 if it was not taken within `stall_seconds`. At the end `/readyz` says 503, watches end
+    with their checkpoint, and other requests get `grace_seconds`. Raises CannotListen.
     """
     places = Places(files=files)
     async with (
@@ -110,19 +116,26 @@ async def serve(
         calls, assets = Calls(upstream=upstream, places=places), Assets(upstream=upstream, places=places)
         thumbnails = Thumbnails(assets=assets, calls=calls, places=places, thumbnailer=thumbnailer)
         uploads = Uploads(upstream=upstream, places=places, stall_seconds=stall_seconds)
-        rest = (
-            Rest(calls=calls, places=places),
-            Files(assets=assets, thumbnails=thumbnails, places=places, stall_seconds=stall_seconds),
-            uploads,
-            OpenApi(),
+        downloads = Files(assets=assets, thumbnails=thumbnails, places=places, stall_seconds=stall_seconds)
+        rest = (Rest(calls=calls, places=places), downloads, uploads, OpenApi())
+        jobs, now = Jobs(calls=calls, uploads=uploads), partial(datetime.now, UTC)
+        compat = (
+            First(jobs=jobs, folders=Folders(calls=calls), places=places),
+            OpenAi(
+                jobs=jobs,
+                pages=Pages(calls=calls, jobs=jobs),
+                retries=Retries(calls=calls, monotonic=time.monotonic, now=now),
+                files=downloads,
+                places=places,
+                models=models,
+                now=now,
+            ),
         )
-        jobs = Jobs(calls=calls, uploads=uploads)
-        first = First(jobs=jobs, folders=Folders(calls=calls), places=places)
         live = (
             Sockets(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
             Streams(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
         )
-        served = (sessions, bridge, *rest, first, *live)
+        served = (sessions, bridge, *rest, *compat, *live)
         routes = (*_health(door, upstream), *(route for each in served for route in each.routes()))
         for route in routes:
             kwargs = {**route.kwargs, "expect_handler": _later}

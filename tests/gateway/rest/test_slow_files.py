@@ -95,6 +95,7 @@ async def files_at(
             hosts=(),
             origins=(),
             proxies=(),
+            models={},
             files=1000,
             grace_seconds=1,
             answered=answered,

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from evergreen_server.gateway.problems import invalid
 
-__all__ = ["number_of", "refuse_others", "text_of"]
+__all__ = ["number_of", "refuse_others", "text_of", "whole_of"]
 
 
 def refuse_others(document: Mapping[str, object], known: Collection[str]) -> None:
@@ -34,3 +34,11 @@ def number_of(document: Mapping[str, object], name: str, default: float) -> floa
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 10_000:
         raise invalid(name, "must be a number above 0")
     return value
+
+
+def whole_of(document: Mapping[str, object], name: str) -> int:
+    """Returns a whole number, which may come as a text. Raises Refused for what is none, or not above 0."""
+    value = number_of(document, name, 0)
+    if value != int(value):
+        raise invalid(name, "must be a whole number")
+    return int(value)

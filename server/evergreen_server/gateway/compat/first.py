@@ -1,7 +1,5 @@
 """The first endpoints, as this service was first asked for them; each is one call of the contract."""
 
-import base64
-import binascii
 import json
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -12,7 +10,7 @@ from aiohttp import web
 from evergreen.v1 import video_pb2
 from evergreen_server.gateway.compat.fields import number_of, refuse_others, text_of
 from evergreen_server.gateway.compat.folders import Folders
-from evergreen_server.gateway.compat.jobs import ENDED, Jobs, clip_of, percent_of
+from evergreen_server.gateway.compat.jobs import ENDED, Jobs, clip_of, percent_of, picture_in
 from evergreen_server.gateway.places import Places
 from evergreen_server.gateway.problems import Fault, Refused, invalid, problem_members
 from evergreen_server.gateway.rest.reading import idempotency_key, json_body, refuse_body
@@ -44,7 +42,6 @@ CAMERAS: Mapping[str, str] = {
 INTENSITIES: Mapping[str, str] = {"low": "Slow, subtle motion.", "medium": "", "high": "Fast, dynamic motion."}
 NAMES: Mapping[str, str] = {"promptText": "prompt", "durationSeconds": "duration", "requestId": "Idempotency-Key"}
 """The contract's fields as they are called here; those of media are the picture's."""
-_DATA = re.compile(r"data:(image/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,([A-Za-z0-9+/=]*)", re.ASCII)
 _ASSET = re.compile(rf"(?:{ROOT}/projects/([^/?#]+)/scenes/([^/?#]+)/assets/)?([a-z]+/[^/?#]+)")
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -88,16 +85,8 @@ class First:
         self, request: web.Request, message: video_pb2.GenerateVideoRequest, url: str
     ) -> video_pb2.Media:
         if url.startswith("data:"):
-            found = _DATA.fullmatch(url)
-            try:
-                data = base64.b64decode(found[2], validate=True) if found else b""
-            except binascii.Error:
-                data = b""
-            if not found or not data:
-                raise invalid("imageUrl", "a data URL must be of a picture in base64")
-            return await self._jobs.first_frame(
-                request, message.project_id, message.scene_id, data, (found[1] or "").lower()
-            )
+            data, kind = picture_in(url, "imageUrl")
+            return await self._jobs.first_frame(request, message.project_id, message.scene_id, data, kind)
         if asset := _ASSET.fullmatch(url):
             if asset[1] not in (None, message.project_id):
                 raise invalid("imageUrl", "must be a file of the same project")

@@ -1,22 +1,27 @@
 """What these shapes share: a clip's job, its place and its progress, and a picture that comes with a request."""
 
+import base64
+import binascii
 import hashlib
+import re
 from collections.abc import AsyncIterator, Mapping
 
 from aiohttp import web
 
 from evergreen.v1 import scene_pb2, video_pb2
+from evergreen_server.gateway.problems import invalid
 from evergreen_server.gateway.rest.calls import Calls
 from evergreen_server.gateway.rest.routes import ROOT
 from evergreen_server.gateway.rest.uploads import CHUNK_BYTES, Uploads
 from evergreen_server.gateway.visitors import Visitor
 
-__all__ = ["ENDED", "VIDEO", "Jobs", "clip_of", "percent_of"]
+__all__ = ["ENDED", "VIDEO", "Jobs", "clip_of", "percent_of", "picture_in"]
 
 VIDEO = "/evergreen.v1.VideoService"
 INLINE_BYTES = 3 << 20
 """What a request may have in it; a larger picture is kept as an asset first."""
 SUFFIXES: Mapping[str, str] = {"image/png": ".png", "image/jpeg": ".jpg", "image/webp": ".webp"}
+_DATA = re.compile(r"data:(image/[\w.+-]+)?(?:;[\w=.+-]+)*;base64,([A-Za-z0-9+/=]*)", re.ASCII)
 ENDED = frozenset({video_pb2.JOB_STATE_FAILED, video_pb2.JOB_STATE_CANCELLED, video_pb2.JOB_STATE_EXPIRED})
 """Final states without a clip."""
 
@@ -38,6 +43,11 @@ class Jobs:
         message = video_pb2.GetStatusRequest(job_id=job_id)
         return (await self._calls.ask(visitor, f"{VIDEO}/GetStatus", message, video_pb2.GetStatusResponse)).job
 
+    async def cancel(self, visitor: Visitor, job_id: str) -> None:
+        """Requests a job's cancellation."""
+        message = video_pb2.CancelVideoRequest(job_id=job_id)
+        await self._calls.ask(visitor, f"{VIDEO}/CancelVideo", message, video_pb2.CancelVideoResponse)
+
     async def first_frame(
         self, request: web.Request, project_id: str, scene_id: str, data: bytes, content_type: str
     ) -> video_pb2.Media:
@@ -55,6 +65,18 @@ class Jobs:
 async def _pieces(data: bytes) -> AsyncIterator[bytes]:
     for at in range(0, len(data), CHUNK_BYTES):
         yield data[at : at + CHUNK_BYTES]
+
+
+def picture_in(url: str, field: str) -> tuple[bytes, str]:
+    """Returns the bytes and the type of a picture in a data URL. Raises Refused, naming the field."""
+    found = _DATA.fullmatch(url)
+    try:
+        data = base64.b64decode(found[2], validate=True) if found else b""
+    except binascii.Error:
+        data = b""
+    if not found or not data:
+        raise invalid(field, "a data URL must be of a picture in base64")
+    return data, (found[1] or "").lower()
 
 
 def clip_of(job: video_pb2.Job) -> str:

@@ -3,7 +3,7 @@
 What callers have uploaded is hostile: only what no browser runs is shown in place, and all of it in a sandbox.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import grpc
 from aiohttp import web
@@ -60,13 +60,17 @@ class Files:
         refuse_body(request)
         if unknown := sorted(request.query.keys() - {"w"}):
             raise invalid(unknown[0][:100].encode(errors="replace").decode(), "this call has no such parameter")
+        return await self.send(request, where, widths=request.query.getall("w", []))
+
+    async def send(self, request: web.Request, where: Asked, *, widths: Sequence[str] = ()) -> web.StreamResponse:
+        """Answers a GET or HEAD of a file, or with a width of its thumbnail. Raises Refused."""
         visitor = visitor_of(request)
         asset = await self._assets.stat(visitor, where)
         tag = tag_of(asset)
         # What a job made never changes.
         headers = {"Cache-Control": FOREVER if asset.job_id else "private, no-cache", **HOSTILE}
-        if "w" in request.query:
-            thumbnail = await self._thumbnails.of(visitor, where, asset, request.query.getall("w"))
+        if widths:
+            thumbnail = await self._thumbnails.of(visitor, where, asset, widths)
             headers |= {"ETag": thumbnail.tag, "Content-Type": "image/jpeg", "Content-Disposition": "inline"}
             if matches(request, thumbnail.tag):
                 return web.Response(status=304, headers=headers)
@@ -75,9 +79,9 @@ class Files:
         if matches(request, tag):
             del headers["Content-Type"]
             return web.Response(status=304, headers=headers)
-        return await self._send(request, where, asset, headers)
+        return await self._sent(request, where, asset, headers)
 
-    async def _send(
+    async def _sent(
         self, request: web.Request, where: Asked, asset: scene_pb2.Asset, headers: dict[str, str]
     ) -> web.StreamResponse:
         size, span = asset.size_bytes, _span(request, asset)

@@ -1,7 +1,7 @@
 """Thumbnails of pictures, and of clips by their posters: made when asked for, a few at a time, and kept for a while."""
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -51,7 +51,7 @@ class Thumbnails:
         self._kept: OrderedDict[str, bytes] = OrderedDict()
         self._kept_bytes = 0
 
-    async def of(self, visitor: Visitor, where: Asked, asset: scene_pb2.Asset, asked: list[str]) -> Thumbnail:
+    async def of(self, visitor: Visitor, where: Asked, asset: scene_pb2.Asset, asked: Sequence[str]) -> Thumbnail:
         """Returns the thumbnail of a file that the visitor has just read. Raises Refused."""
         width = _width(asked)
         if asset.content_type.startswith("video/") and asset.job_id:
@@ -110,7 +110,7 @@ class Thumbnails:
             self._kept_bytes -= len(self._kept.popitem(last=False)[1])
 
 
-def _width(asked: list[str]) -> int:
+def _width(asked: Sequence[str]) -> int:
     text = asked[0] if len(asked) == 1 else ""
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and 1 <= int(text) <= WIDTHS[-1]):
         raise invalid("w", f"must be 1 to {WIDTHS[-1]}, once")
