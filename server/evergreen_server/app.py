@@ -21,6 +21,7 @@ from evergreen_server.film.assembling.store import ExportStore
 from evergreen_server.film.plans.door import Films
 from evergreen_server.film.plans.store import FilmStore
 from evergreen_server.film.running.door import FilmRuns
+from evergreen_server.film.runs.census import take_film_census
 from evergreen_server.film.runs.context import FilmContext
 from evergreen_server.film.runs.events import FilmEvents
 from evergreen_server.film.runs.runner import FilmRunner
@@ -153,7 +154,11 @@ async def _jobs(stack: AsyncExitStack, ground: Ground) -> _Jobs:
     config, database, now, membership = ground.config, ground.database, ground.now, ground.membership
     wire, wakeups = EventWire(), Wakeups()
     statuses = StatusCache(final_only=membership.replicated)
-    metrics = PrometheusMetrics(census=partial(take_census, database, now), watchers=lambda: hub.watchers)
+    metrics = PrometheusMetrics(
+        census=partial(take_census, database, now),
+        films=partial(take_film_census, database, now),
+        watchers=lambda: hub.watchers,
+    )
     hub = WatchHub(
         database=database,
         wire=wire,
@@ -284,6 +289,7 @@ async def _runs(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> _Runs:
         cache=cache,
         caption_font=str(font or ""),
         signer=await _signer(ground.config),
+        metrics=jobs.metrics,
     )
     context = FilmContext(
         runs=store,

@@ -9,6 +9,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
+from evergreen_server.film.runs.census import FilmCensus
 from evergreen_server.jobs.store.census import Census
 from evergreen_server.runtime.addresses import listen_address, listen_parts
 from evergreen_server.runtime.doors import BACKLOG, http_runner, refuse_long_heads
@@ -60,9 +61,15 @@ class ProcessMetrics:
 class PrometheusMetrics(ProcessMetrics):
     """The metrics of one server; implements `ports.metrics.Metrics`."""
 
-    def __init__(self, *, census: Callable[[], Awaitable[Census]], watchers: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        *,
+        census: Callable[[], Awaitable[Census]],
+        films: Callable[[], Awaitable[FilmCensus]],
+        watchers: Callable[[], int],
+    ) -> None:
         super().__init__()
-        self._census = census
+        self._census, self._film_census = census, films
         self._counted_at = float("-inf")
         self._turn, registry = asyncio.Lock(), self._registry
         self._jobs = Gauge("evergreen_jobs", "Jobs in the database by state.", ["state"], registry=registry)
@@ -102,6 +109,22 @@ class PrometheusMetrics(ProcessMetrics):
         self._swept = Counter(
             "evergreen_swept", "What the sweep found and put right, or reported.", ["what"], registry=registry
         )
+        self._films = Gauge("evergreen_films", "Films in the database by state.", ["state"], registry=registry)
+        self._approvals = Gauge(
+            "evergreen_film_approvals", "Runs of films that wait at a gate, or with a question.", registry=registry
+        )
+        self._oldest_approval = Gauge(
+            "evergreen_film_approvals_oldest_seconds",
+            "Seconds since the run that has waited longest for people has changed; 0 where none waits.",
+            registry=registry,
+        )
+        self._held = Gauge(
+            "evergreen_film_credits_held", "Credits that runs of films hold for jobs to come.", registry=registry
+        )
+        self._renders = Counter(
+            "evergreen_film_renders", "Exports of films that came to an end here.", ["outcome"], registry=registry
+        )
+        self._rendering = Gauge("evergreen_film_renders_running", "Exports that are rendered here.", registry=registry)
         Gauge("evergreen_watchers", "Watches that are open here.", registry=registry).set_function(watchers)
 
     def poll_failed(self, kind: str) -> None:
@@ -122,11 +145,21 @@ class PrometheusMetrics(ProcessMetrics):
     def swept(self, what: str, number: int) -> None:
         self._swept.labels(what).inc(number)
 
+    def render_began(self) -> None:
+        self._rendering.inc()
+
+    def render_ended(self) -> None:
+        self._rendering.dec()
+
+    def film_exported(self, outcome: str) -> None:
+        self._renders.labels(outcome).inc()
+
     async def text(self) -> bytes:
         """Returns everything in Prometheus' format; the counts of rows are a few seconds old at most."""
         async with self._turn:
             if time.monotonic() - self._counted_at > CENSUS_SECONDS:
                 self._take(await self._census())
+                self._take_films(await self._film_census())
                 self._counted_at = time.monotonic()
         return await super().text()
 
@@ -138,6 +171,13 @@ class PrometheusMetrics(ProcessMetrics):
         self._reserved.set(census.totals.reserved / 1000)
         self._spent.labels("CONFIRMED").set(census.totals.confirmed / 1000)
         self._spent.labels("UPPER_BOUND").set(census.totals.bounded / 1000)
+
+    def _take_films(self, census: FilmCensus) -> None:
+        for state, number in census.by_state.items():
+            self._films.labels(state.value).set(number)
+        self._approvals.set(census.waiting)
+        self._oldest_approval.set(census.longest_wait_seconds)
+        self._held.set(census.held_millicredits / 1000)
 
 
 @asynccontextmanager

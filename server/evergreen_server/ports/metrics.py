@@ -22,6 +22,16 @@ class Metrics(Protocol):
 
     def swept(self, what: str, number: int) -> None: ...
 
+    def render_began(self) -> None:
+        """Records that an export is being rendered, until `render_ended`."""
+        ...
+
+    def render_ended(self) -> None: ...
+
+    def film_exported(self, outcome: str) -> None:
+        """Records what an export came to: RENDERED, REUSED, UNSIGNED or REFUSED."""
+        ...
+
 
 class NullMetrics:
     """Counts nothing."""
@@ -37,6 +47,12 @@ class NullMetrics:
     def removed(self, what: str, number: int) -> None: ...
 
     def swept(self, what: str, number: int) -> None: ...
+
+    def render_began(self) -> None: ...
+
+    def render_ended(self) -> None: ...
+
+    def film_exported(self, outcome: str) -> None: ...
 
 
 def error_kind(exc: ProviderError) -> str:

@@ -22,6 +22,7 @@ from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.media.render.version import renderer_version
 from evergreen_server.media.tools import Media
+from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.ports.rendering import FilmRenderer, Rendered, RenderOrder, RenderProgress
 from evergreen_server.ports.specs import MediaKind
 from evergreen_server.providers.runway.rendering.clips import make_clip
@@ -133,6 +134,7 @@ class Cinema:
             "threads": self.studio.context.threads,
             "work": self.work,
             "cache": self.folder / "cache",
+            "metrics": NullMetrics(),
         }
         return Assembler(**{**values, **given})
 

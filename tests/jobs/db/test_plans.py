@@ -17,6 +17,7 @@ from evergreen_server.film.assembling.store import ExportStore
 from evergreen_server.film.codec import to_document
 from evergreen_server.film.model import FilmRequest
 from evergreen_server.film.plans.store import FilmStore
+from evergreen_server.film.runs.census import take_film_census
 from evergreen_server.film.runs.films import FilmState
 from evergreen_server.film.runs.queries import expired, last_run, left_by
 from evergreen_server.film.runs.rows import run_row
@@ -299,6 +300,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "forecasts": lambda case: case.forecast(),
     "the backlog": lambda case: case.read(partial(Backlog(JOBS).admit, project_id="film-1")),
     "the census": lambda case: take_census(case.database, lambda: NOW),
+    "the census of films": lambda case: take_film_census(case.database, lambda: NOW),
     "ListProjects": lambda case: case.store.projects(after="", limit=1000, owned=None, owner="*"),
     "ListProjects of a caller": lambda case: case.store.projects(after="", limit=9, owned=["film-1"], owner="me"),
     "the counters": lambda case: case.read(miscounted),
@@ -318,11 +320,11 @@ PAGED = ("ListVideos", "ListFilms", "a watch")
 """What is read by pages: each is to come from the index in order, without the rest being read to sort it."""
 OF_PROJECTS_ALONE = ("GetAccount", "ListProjects", "ListProjects of a caller")
 """What looks at no large table."""
-COUNTED = {"the census": "jobs_by_state", "the counters": "jobs"}
-"""What does look at all jobs, but in an index alone; of the counters, which are checked now and then, PostgreSQL does
-that only once the table is large.
+COUNTED = {"the census": "jobs_by_state", "the census of films": "films", "the counters": "jobs"}
+"""What does look at all jobs, but in an index alone, or at all films; of the counters, which are checked now and then,
+PostgreSQL does the former only once the table is large.
 """
-OF_FEW = ("provider_tasks_unsettled",)
+OF_FEW = ("provider_tasks_unsettled", "film_runs_open")
 """Indexes that hold only a few rows of their table."""
 
 

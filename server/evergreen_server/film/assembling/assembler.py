@@ -24,6 +24,7 @@ from evergreen_server.film.cut.exports import export_asset
 from evergreen_server.film.model import FilmWarning
 from evergreen_server.jobs.model.names import choices
 from evergreen_server.ports.media import MediaTools
+from evergreen_server.ports.metrics import Metrics
 from evergreen_server.ports.rendering import FilmRenderer, RenderOrder, RenderProgress, RenderRefused
 from evergreen_server.ports.signing import FilmSigner
 from evergreen_server.runtime.threads import OwnThreads
@@ -72,6 +73,7 @@ class Assembler:
         cache: Path,
         caption_font: str = "",
         signer: FilmSigner | None = None,
+        metrics: Metrics,
         most_bytes: int = MOST_BYTES,
     ) -> None:
         self._scenes = scenes
@@ -85,6 +87,7 @@ class Assembler:
         self._cache = cache
         self._caption_font = caption_font
         self._signer = signer
+        self._metrics = metrics
         self._most_bytes = most_bytes
         self._turns = Turns(1)
         self._prepared: dict[Claim, tuple[Prepared, ...]] = {}
@@ -113,6 +116,8 @@ class Assembler:
                 if export is None or unsigned or not await self._is_there(claim, export):
                     tell = partial(_tell, progress, done, total)
                     export = await self._render(claim, material, each, files, tell)
+                else:
+                    self._metrics.film_exported("REUSED")
                 exports.append(export)
                 warnings |= dict.fromkeys((*each.cut.warnings, *export.warnings))
                 done += each.cut.timeline.frames
@@ -184,10 +189,14 @@ class Assembler:
             scratch=files.folder,
             caption_font=self._caption_font,
         )
+        self._metrics.render_began()
         try:
             made = await self._renderer.render(order, tell, owner=claim.project_id)
         except RenderRefused as exc:
+            self._metrics.film_exported("REFUSED")
             raise CutRefused(str(exc), code=exc.code, item_id=_at_fault(each, exc)) from exc
+        finally:
+            self._metrics.render_ended()
         export = Export(
             digest=each.digest,
             profile=each.profile.name,
@@ -208,7 +217,9 @@ class Assembler:
         )
         if self._signer is not None:
             export, out = await signed(self._signer, export, out, timeline=timeline, files=order.files)
-        return await self._keep(claim, export, out)
+        kept = await self._keep(claim, export, out)
+        self._metrics.film_exported("UNSIGNED" if self._signer is not None and not kept.claim else "RENDERED")
+        return kept
 
     async def _keep(self, claim: Claim, export: Export, path: Path) -> Export:
         """Puts a film into its scene, under the next name where the first is another file's."""
