@@ -238,6 +238,37 @@ def test_a_proxy_that_cannot_be_spoken_to_is_named_without_its_password(name: st
     assert "secret" not in faults[name]
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("EVERGREEN_STOARGE_URL", "EVERGREEN_STORAGE_URL"),
+        ("EVERGREEN_TOKENS_FILES", "EVERGREEN_TOKENS_FILE"),
+        ("EVERGREEN_PROJECTS_CREDITS", "EVERGREEN_PROJECT_CREDITS"),
+        ("EVERGREEN_HTTP_ORIGIN", "EVERGREEN_HTTP_ORIGINS"),
+        ("EVERGREEN_LOGLEVEL", "EVERGREEN_LOG_LEVEL"),
+    ],
+)
+def test_a_misspelt_setting_is_named_with_the_one_that_was_meant(name: str, meant: str) -> None:
+    faults = faults_of({"RUNWAYML_API_SECRET": KEY, name: "secret"})
+
+    assert set(faults) == {name}
+    assert f"did you mean {meant}?" in faults[name]
+    assert "secret" not in faults[name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("EVERGREEN_ENDPOINT", "EVERGREEN_TOKEN", "EVERGREEN_TOKEN_FILE", "EVERGREEN_TLS", "EVERGREEN_TLS_CA"),
+        *("EVERGREEN_TLS_CLIENT_CERT", "EVERGREEN_TLS_CLIENT_KEY"),
+        # Of a cluster, for a service of this name.
+        *("EVERGREEN_PORT", "EVERGREEN_SERVICE_HOST", "EVERGREEN_PORT_50051_TCP_ADDR"),
+    ],
+)
+def test_what_others_read_is_no_misspelt_setting(name: str) -> None:
+    Config.from_env({"RUNWAYML_API_SECRET": KEY, name: "x"})
+
+
 def test_the_secret_is_not_in_the_text_of_the_settings() -> None:
     assert KEY not in repr(Config.from_env({"RUNWAYML_API_SECRET": KEY}))
 

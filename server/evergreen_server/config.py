@@ -2,8 +2,9 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
@@ -25,6 +26,8 @@ WAYS_OUT = (
 
 C2PA_NAMES = ("EVERGREEN_C2PA_CERT", "EVERGREEN_C2PA_KEY")
 TLS_NAMES = ("EVERGREEN_TLS_CERT", "EVERGREEN_TLS_KEY", "EVERGREEN_TLS_CLIENT_CA")
+OF_CLIENTS = frozenset({"ENDPOINT", "TOKEN", "TOKEN_FILE", "TLS", "TLS_CA", "TLS_CLIENT_CERT", "TLS_CLIENT_KEY"})
+"""What the command line reads, in whose environment a server may be started."""
 OPEN_TO_ALL = (
     "{}: {} can be reached from other machines; set EVERGREEN_TOKENS_FILE, EVERGREEN_TLS_CERT and "
     "EVERGREEN_TLS_KEY, or start with --insecure to let whoever reaches it do everything, unencrypted"
@@ -149,8 +152,10 @@ class Config:
         Unless `insecure`, only a server with TLS and tokens may listen on other addresses than loopback.
         """
         errors: list[str] = []
+        known: set[str] = set()
 
         def read(name: str, default: str, parse: Callable[[str], T]) -> T:
+            known.add(name)
             try:
                 return parse(environ.get(name) or default)
             except ValueError as exc:
@@ -235,9 +240,18 @@ class Config:
             log_level=read("EVERGREEN_LOG_LEVEL", "INFO", _level),
             log_format=read("EVERGREEN_LOG_FORMAT", "json", _format),
         )
+        errors += _misspelt(environ, known)
         if errors:
             raise ConfigError(errors)
         return config
+
+
+def _misspelt(environ: Mapping[str, str], known: Collection[str]) -> Iterator[str]:
+    """Yields a fault for each variable that is almost a setting. What is nothing like one is another program's."""
+    for name in environ:
+        if name.startswith("EVERGREEN_") and name not in known and name.removeprefix("EVERGREEN_") not in OF_CLIENTS:
+            for near in get_close_matches(name, known, n=1, cutoff=0.9):
+                yield f"{name}: is no setting; did you mean {near}?"
 
 
 def _number(low: float, high: float) -> Callable[[str], float]:

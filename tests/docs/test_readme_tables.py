@@ -6,7 +6,7 @@ from pathlib import Path
 from evergreen_server.rpc.access.policy import RULES
 
 ROOT = Path(__file__).parents[2]
-SETTING = re.compile(r"(?:EVERGREEN|RUNWAYML)_[A-Z_]*[A-Z]")
+SETTING = re.compile(r"(?:EVERGREEN|RUNWAYML)_[A-Z0-9_]*[A-Z]")
 
 
 def rows(heading: str) -> list[list[str]]:
