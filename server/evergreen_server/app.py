@@ -142,7 +142,7 @@ async def serve(
         runs = await _runs(stack, ground, jobs)
         await _background(stack, ground, jobs, runs, gate)
         deletions = await _upkeep(stack, ground, jobs, runs)
-        films = await _films(stack, ground, runs, deletions)
+        films = await _films(stack, ground, jobs, runs, deletions)
         local = stack.enter_context(socket_folder(tempfile.gettempdir())) / "grpc" if config.http_listen else None
         address = await _edge(stack, ground, jobs, deletions, films, gate, local)
         url = await _gateway(stack, ground, jobs, gate, local) if local is not None else ""
@@ -382,7 +382,10 @@ async def _signer(config: Config) -> Signer | None:
     return signer
 
 
-async def _films(stack: AsyncExitStack, ground: Ground, runs: _Runs, deletions: SceneDeletions) -> FilmService:
+async def _films(
+    stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Runs, deletions: SceneDeletions
+) -> FilmService:
+    scheduler = jobs.context.scheduler
     films = Films(
         store=runs.plans,
         runs=runs.store,
@@ -390,6 +393,7 @@ async def _films(stack: AsyncExitStack, ground: Ground, runs: _Runs, deletions: 
         scenes=ground.scenes,
         deletions=deletions,
         models=ground.models,
+        account=lambda: scheduler.account,
         threads=await stack.enter_async_context(OwnThreads(SCRIPTS_AT_ONCE, name="scripts")),
         clock=ground.now,
     )

@@ -33,6 +33,7 @@ from evergreen_server.film.runs.films import Film, FilmState
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.ports.catalog import ModelTable
+from evergreen_server.ports.provider import Account
 from evergreen_server.ports.specs import FieldError, InvalidRequest, Json
 from evergreen_server.runtime.threads import OwnThreads
 from evergreen_server.scenes.deletion import SceneDeletions
@@ -51,6 +52,7 @@ class Films:
         scenes: SceneStore,
         deletions: SceneDeletions,
         models: ModelTable,
+        account: Callable[[], Account | None],
         threads: OwnThreads,
         clock: Callable[[], datetime],
     ) -> None:
@@ -60,6 +62,7 @@ class Films:
         self._scenes = scenes
         self._deletions = deletions
         self._models = models
+        self._account = account
         self._threads = threads
         self._clock = clock
         self._removal = FilmRemoval(store=store, deletions=deletions)
@@ -195,7 +198,8 @@ class Films:
             # While a run is on, callers ask again and again, and it looks itself.
             idle = film.run is None or film.run.ended
             store = await self._surveyor.glance(project_id, places, made.outputs if idle else ())
-        work = partial(seen_of, stored, table=self._models, there=there, made=made, store=store)
+        account = self._account()
+        work = partial(seen_of, stored, table=self._models, there=there, made=made, store=store, account=account)
         return await self._threads.run(work, owner=project_id)
 
 

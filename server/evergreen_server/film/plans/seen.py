@@ -1,11 +1,11 @@
 """A film as callers see it: its plan, how each output stands to it, and what it costs to make."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evergreen_server.film.composing.compose import File
 from evergreen_server.film.digests import Currency, Standing
-from evergreen_server.film.model import FilmWarning, Plan
+from evergreen_server.film.model import FilmSettings, FilmWarning, Plan
 from evergreen_server.film.models import models_of
 from evergreen_server.film.outputs import Made as MadeOutput
 from evergreen_server.film.outputs import measured_of, standings_of, wanted_of
@@ -16,6 +16,7 @@ from evergreen_server.film.runs.queries import Made
 from evergreen_server.film.runs.rows import FilmOutput
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.ports.catalog import ModelTable
+from evergreen_server.ports.provider import Account
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 
 __all__ = ["Progress", "Seen", "known_of", "progress_of", "seen_of"]
@@ -50,9 +51,10 @@ def seen_of(
     there: frozenset[File],
     made: Made | None = None,
     store: Store | None = None,
+    account: Account | None = None,
 ) -> Seen:
     """Returns a film as callers see it; `there` are those of its files that exist, which `store` knows by content where
-    anything was made. Pure; up to half a second.
+    anything was made, and `account` is the provider's as it was last known. Pure; up to half a second.
 
     A plan whose settings the models no longer take can still be read: then nobody can tell how outputs stand to it, or
     what they cost.
@@ -72,8 +74,29 @@ def seen_of(
     standings = standings_of(plan, models, known, files)
     measured = measured_of(plan, known, standings)
     spent = {key: row.millicredits or 0 for key, row in rows.items()}
-    quoted = quote(plan, models, standings, measured=measured, spent=spent, limits=DailyLimits(), files=files)
-    return Seen(stored=stored, standings=standings, quote=quoted, progress=progress)
+    limits = _daily(plan.settings, account)
+    quoted = quote(plan, models, standings, measured=measured, spent=spent, limits=limits, files=files)
+    return Seen(stored=stored, standings=standings, quote=_paid(quoted, account), progress=progress)
+
+
+def _daily(settings: FilmSettings, account: Account | None) -> DailyLimits:
+    """Returns how many outputs of each kind the account's tier makes in a day, of the film's models."""
+    if account is None:
+        return DailyLimits()
+    most = {model: limits.max_daily for model, limits in account.limits.items()}
+    return DailyLimits(
+        pictures=most.get(settings.picture_model),
+        speech=most.get(settings.speech_model),
+        clips=most.get(settings.clip_model),
+    )
+
+
+def _paid(quoted: Quote, account: Account | None) -> Quote:
+    """Returns a quote with a warning if the account cannot pay for it. How much it has is for others to know."""
+    if account is None or (quoted.millicredits or 0) <= account.balance_millicredits:
+        return quoted
+    text = "The provider's account has fewer credits left than it may cost to make this film."
+    return replace(quoted, warnings=(*quoted.warnings, FilmWarning(code="BALANCE_LOW", message=text)))
 
 
 def known_of(progress: Mapping[str, Progress], store: Store) -> dict[str, MadeOutput]:

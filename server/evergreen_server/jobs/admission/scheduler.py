@@ -91,6 +91,11 @@ class SlotScheduler:
         """Serves the queues that a commit of this replica changed."""
         self.schedule(change.queue for change in changes if change.queue)
 
+    @property
+    def account(self) -> Account | None:
+        """Returns the provider's last answer about its account, asked every minute; None before the first."""
+        return None if self._account is None else self._account[0]
+
     def limits_for(self, model: str) -> slots.SlotLimits:
         """Returns what the account allows for a model, by the provider's last answer."""
         if self._account is None:

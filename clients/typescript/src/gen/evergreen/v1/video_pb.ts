@@ -2906,6 +2906,7 @@ export type FilmStatus = Message<"evergreen.v1.FilmStatus"> & {
    * * `VOICE_SHARED`: a speaker has no voice in the cast, and speaks with the narrator's.
    * * `PRICE_UNKNOWN`: an output has no known price, so that there is no quote.
    * * `DAILY_LIMIT`: the film takes several days, by what the provider makes in a day.
+   * * `BALANCE_LOW`: the provider's account has fewer credits left than it may cost to make the film.
    * * `SETTING_REFUSED`: since the plan was made, a model is no longer offered, or no longer takes what the settings
    *   say. Until an edit changes that, there is no quote, and the currency of outputs is not known.
    * * `STORAGE_UNAVAILABLE`, `QUEUE_FULL`, `SCENE_BUSY`, `STEP_FAILED`: the run waits for this, or has; it goes on by
