@@ -1,7 +1,8 @@
 """Serves, and stops for ever at the moment that a test waits for to kill it.
 
-That is within a transaction of the database, or right before a file gets its name. The file that HELD names says which
-transaction and where in it, or `publish` and how the file's name ends; and then the port at which the test is told.
+That is within a transaction of the database, right before a file gets its name, or within a renderer that it has
+started. The file that PYTEST_HELD names says which transaction and where in it, `publish` and how the file's name ends,
+or `render` and where; then the port at which the test is told which process it is.
 """
 
 import os
@@ -39,7 +40,10 @@ PUBLISH = "publish"
 NAMING = ("os.link", "os.rename")
 """What Python tells its audit hooks when a hidden file, whole by then, gets its name."""
 
-wanted = Path(os.environ["HELD"])
+RENDERING = Path(__file__).with_name("rendering")
+"""What each renderer loads first, which learns by its environment what the test waits for."""
+
+wanted = Path(os.environ["PYTEST_HELD"])
 
 
 def asked() -> Sequence[str]:
@@ -55,6 +59,7 @@ def hold(moment: str) -> None:
     _, wanted_moment, port = asked()
     if moment == wanted_moment:
         with socket.create_connection(("127.0.0.1", int(port))) as test:
+            test.sendall(b"%d\n" % os.getpid())
             test.recv(1)
 
 
@@ -87,5 +92,6 @@ def returned(_connection: object, record: ConnectionPoolEntry) -> None:
 
 
 if __name__ == "__main__":
+    os.environ |= {"PYTHONPATH": str(RENDERING), "PYTHONHELD": str(wanted)}
     sys.addaudithook(publishing)
     main(["serve"])

@@ -16,9 +16,11 @@ class Holds:
     def __init__(self, wanted: Path) -> None:
         self._wanted = wanted
         self._reached = asyncio.Event()
+        self._pid = 0
         self.port = 0
 
     async def _told(self, reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        self._pid = int(await reader.readline())
         self._reached.set()
         # Closed by the end of the process alone.
         await reader.read()
@@ -36,6 +38,8 @@ class Holds:
         whole.write_text(f"{moment} {self.port}")
         whole.replace(self._wanted)
 
-    async def reached(self) -> None:
+    async def reached(self) -> int:
+        """Waits for it, and returns the id of the server's process, whose renderer it may be that has stopped."""
         await asyncio.wait_for(self._reached.wait(), 60)
         self._wanted.unlink()
+        return self._pid

@@ -37,7 +37,7 @@ async def holds(tmp_path: Path) -> AsyncIterator[Holds]:
 
 
 def _changes(tmp_path: Path, request: pytest.FixtureRequest, database: str) -> dict[str, str]:
-    changes = {"HELD": str(tmp_path / "held")}
+    changes = {"PYTEST_HELD": str(tmp_path / "held")}
     if database == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
         url = (tmp_path / "data").as_uri()
