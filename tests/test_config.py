@@ -142,7 +142,7 @@ def test_every_fault_is_named_at_once_and_no_secret_is_repeated() -> None:
     assert "https" in faults["RUNWAYML_BASE_URL"]
     assert "HOST:PORT" in faults["EVERGREEN_LISTEN"]
     assert "file:///FOLDER" in faults["EVERGREEN_STORAGE_URL"]
-    assert "sqlite:///PATH" in faults["EVERGREEN_DATABASE_URL"]
+    assert "sqlite:////PATH" in faults["EVERGREEN_DATABASE_URL"]
     assert "1 to 1000" in faults["EVERGREEN_PROVIDER_SPEED"]
     assert "a number" in faults["EVERGREEN_GRACE_SECONDS"]
     assert "DEBUG, INFO" in faults["EVERGREEN_LOG_LEVEL"]
@@ -239,6 +239,30 @@ def test_a_proxy_that_cannot_be_spoken_to_is_named_without_its_password(name: st
 
 
 @pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("EVERGREEN_DATABASE_URL", "sqlite:///srv/jobs.sqlite", "must be absolute, with four slashes: sqlite:////PATH"),
+        ("EVERGREEN_DATABASE_URL", "sqlite:///", "must be absolute"),
+        ("EVERGREEN_DATABASE_URL", "sqlite:////", "must be absolute"),
+        ("EVERGREEN_STORAGE_OPTIONS", "[1]", "must be a JSON object, or the path of a file"),
+        ("EVERGREEN_STORAGE_OPTIONS", "zz", "must be a JSON object, or the path of a file"),
+        ("EVERGREEN_PROJECT_CREDITS", "many", "must be a JSON object, or the path of a file"),
+        ("EVERGREEN_PROJECT_CREDITS", '{"my film": 5}', "'my film': the project id must be 1 to 63"),
+        ("EVERGREEN_PROJECT_CREDITS", '{"CON": 5}', "device name"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_is_said_in_words(name: str, value: str, fault: str) -> None:
+    faults = faults_of({"RUNWAYML_API_SECRET": KEY, name: value})
+
+    assert set(faults) == {name}
+    assert fault in faults[name]
+
+
+def test_the_form_of_the_log_is_taken_in_any_case() -> None:
+    assert Config.from_env({"RUNWAYML_API_SECRET": KEY, "EVERGREEN_LOG_FORMAT": "TEXT"}).log_format == "text"
+
+
+@pytest.mark.parametrize(
     ("name", "meant"),
     [
         ("EVERGREEN_STOARGE_URL", "EVERGREEN_STORAGE_URL"),
@@ -281,6 +305,19 @@ def test_serve_without_a_key_ends_with_2_and_tells_both_ways_out(tmp_path: Path)
     assert "--sandbox" in err
     assert len(err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [(("--listen", "0.0.0.0:0"), "--insecure"), (("--listen", "::"), "--insecure"), (("--speed", "0"), "--speed")],
+)
+def test_a_sandbox_serves_this_machine_alone_and_its_time_passes(
+    tmp_path: Path, options: tuple[str, str], word: str
+) -> None:
+    code, out, err = run("sandbox", *options, cwd=tmp_path)
+
+    assert (code, out) == (2, "")
+    assert word in err
 
 
 def test_serve_names_every_fault_on_a_line_of_its_own_and_no_secret(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import uvloop
 from evergreen.cli.session import global_options, session
 from evergreen.security import check_token_is_safe
 from evergreen_server.config import Config, ConfigError
-from evergreen_server.runtime.addresses import listen_parts
+from evergreen_server.runtime.addresses import listen_parts, on_loopback
 from evergreen_server.runtime.arenas import bound_arenas
 from evergreen_server.runtime.gc import tune_gc
 from evergreen_server.runtime.logs import set_up_logs
@@ -114,13 +114,26 @@ def gateway(context: click.Context, http: str | None) -> None:
 
 @click.command()
 @click.option("--listen", default="127.0.0.1:50052", metavar="HOST:PORT", show_default=True, help="Port 0 picks one.")
-@click.option("--speed", default=1.0, show_default=True, help="Simulated seconds per real second.")
+@click.option(
+    "--speed",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    help="Simulated seconds per real second.",
+)
 @click.option("--state-dir", type=click.Path(path_type=Path), help="Folder that keeps tasks across restarts.")
 @click.option("--tier", default=5, show_default=True, type=click.IntRange(1, 5), help="The account's tier.")
 @click.option("--render-scale", default=1.0, show_default=True, help="Output pixels per requested pixel, per side.")
 @click.option("--api-key", "keys", multiple=True, metavar="KEY", help="Take this key, of any form. Can be repeated.")
+@click.option("--insecure", is_flag=True, help="Listen beyond this machine, for whoever reaches it.")
 def sandbox(
-    listen: str, speed: float, state_dir: Path | None, tier: int, render_scale: float, keys: tuple[str, ...]
+    listen: str,
+    speed: float,
+    state_dir: Path | None,
+    tier: int,
+    render_scale: float,
+    keys: tuple[str, ...],
+    insecure: bool,
 ) -> None:
     """Run a local Runway for tests: its API, real MP4s, scripted faults."""
     from aiohttp import ThreadedResolver
@@ -132,6 +145,10 @@ def sandbox(
     set_up_logs("INFO", "text")
     try:
         host, port = listen_parts(listen, port=50052)
+        if not insecure and not on_loopback(host):
+            raise ValueError(
+                f"{listen} can be reached from other machines, and fetches what its callers name: --insecure"
+            )
         check_speed(speed)
         settings = Settings(render_scale=render_scale)
     except ValueError as exc:

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
 from evergreen_server.runtime.addresses import listen_address, on_loopback, proxy_url
+from evergreen_storage import id_error
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ WAYS_OUT = (
     "or start with --sandbox to try everything without one"
 )
 
+AN_OBJECT = "must be a JSON object, or the path of a file that holds one"
 C2PA_NAMES = ("EVERGREEN_C2PA_CERT", "EVERGREEN_C2PA_KEY")
 TLS_NAMES = ("EVERGREEN_TLS_CERT", "EVERGREEN_TLS_KEY", "EVERGREEN_TLS_CLIENT_CA")
 OF_CLIENTS = frozenset({"ENDPOINT", "TOKEN", "TOKEN_FILE", "TLS", "TLS_CA", "TLS_CLIENT_CERT", "TLS_CLIENT_KEY"})
@@ -67,7 +69,7 @@ class Config:
     storage_environ: Mapping[str, str] = field(repr=False)
     """AWS_*, GOOGLE_*, AZURE_*: the vendors' own variables, for storages that need credentials."""
     database_url: str = field(repr=False)
-    """EVERGREEN_DATABASE_URL: of jobs and events: sqlite:///PATH for one server, or postgresql://USER:PASSWORD@HOST/NAME
+    """EVERGREEN_DATABASE_URL: of jobs and events: sqlite:////PATH for one server, or postgresql://USER:PASSWORD@HOST/NAME
     for several. Default state/evergreen.sqlite in the data folder."""
     api_secret: str = field(repr=False)
     """RUNWAYML_API_SECRET: the Runway API key. No default; not needed with --sandbox."""
@@ -310,11 +312,14 @@ def _on_loopback(url: str) -> bool:
 
 def _database_url(text: str) -> str:
     # The URL is not repeated: it may hold a password.
-    if text.startswith("sqlite:///") and text != "sqlite:///":
-        return f"sqlite:///{Path(text.removeprefix('sqlite:///')).absolute()}"
+    if text.startswith("sqlite:///"):
+        # A path of the working folder would be another database wherever the server is started next.
+        if not text.startswith("sqlite:////") or text == "sqlite:////":
+            raise ValueError("the path of an SQLite database must be absolute, with four slashes: sqlite:////PATH")
+        return text
     parts = urlsplit(text)
     if parts.scheme not in ("postgresql", "postgres") or not parts.path.strip("/"):
-        raise ValueError("must be sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME")
+        raise ValueError("must be sqlite:////PATH or postgresql://USER:PASSWORD@HOST/NAME")
     return "postgresql:" + text.partition(":")[2]
 
 
@@ -330,11 +335,11 @@ def _options(text: str) -> Mapping[str, Any]:
     try:
         value = json.loads(text if text.lstrip().startswith("{") else Path(text).read_text())
     except OSError as exc:
-        raise ValueError(f"the file cannot be read: {exc.strerror}") from None
+        raise ValueError(f"{AN_OBJECT}, and no file of this name can be read: {exc.strerror}") from None
     except ValueError:
-        raise ValueError("must be a JSON object, or the path of a file that holds one") from None
+        raise ValueError(AN_OBJECT) from None
     if not isinstance(value, dict):
-        raise ValueError("must be a JSON object, or the path of a file that holds one")
+        raise ValueError(AN_OBJECT)
     return value
 
 
@@ -351,6 +356,8 @@ def _project_credits(text: str) -> Mapping[str, float | None]:
     except ValueError:
         found = _options(text)
     for project, amount in found.items():
+        if project != "*" and (wrong := id_error("project", project)):
+            raise ValueError(f"{project[:200]!r}: {wrong}")
         number = isinstance(amount, int | float) and not isinstance(amount, bool)
         if amount is not None and not (number and 0 <= amount <= MOST_CREDITS):
             raise ValueError(f"{project}: must be 0 to {MOST_CREDITS} credits, or null for no limit")
@@ -402,7 +409,7 @@ def _level(text: str) -> Literal["DEBUG", "INFO", "WARNING", "ERROR"]:
 
 
 def _format(text: str) -> Literal["json", "text"]:
-    match text:
-        case "json" | "text":
-            return text
+    match text.lower():
+        case "json" | "text" as form:
+            return form
     raise ValueError("must be json or text")

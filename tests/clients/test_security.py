@@ -210,3 +210,33 @@ async def test_a_refused_caller_is_told_so_and_a_watch_is_not_repeated(
     with pytest.raises(error):
         await asyncio.wait_for(client.wait("job-1"), 60)
     assert len(service.watches) == 1
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("", "127.0.0.1", "localhost", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:99999", "host:abc", ":50051"),
+        *("http://127.0.0.1:50051", "https://host:443", "http:50051/", "host:50051/path", "::1:50051", "[]:50051"),
+        *("unix:", "dns:///", f"host:{'9' * 5000}", "host:٣"),
+    ],
+)
+def test_what_is_no_address_of_a_service_is_said_in_one_sentence(target: str) -> None:
+    with pytest.raises(ValueError, match="must be HOST:PORT, such as"):
+        Client(target)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("127.0.0.1:50051", "localhost:1", "evergreen.example:65535", "[::1]:50051", "unix:/run/evergreen"),
+        *(
+            "unix:///run/evergreen",
+            "dns:///evergreen:50051",
+            "dns://8.8.8.8/evergreen:50051",
+            "ipv4:10.0.0.1:1,10.0.0.2:1",
+        ),
+        *("ipv4:10.0.0.1:1,10.0.0.2:1", "ipv6:[::1]:50051", "xds:///evergreen", "unix-abstract:evergreen"),
+    ],
+)
+def test_every_way_to_name_a_service_is_taken(target: str) -> None:
+    Client(target)

@@ -17,7 +17,7 @@ from evergreen.home import Home
 from evergreen.listing import ListFields
 from evergreen.requests import VideoFields, video_request
 from evergreen.scenes import Scenes
-from evergreen.security import Tls, Token, bearer, check_token_is_safe, is_loopback, open_channel
+from evergreen.security import Tls, Token, bearer, check_target, check_token_is_safe, is_loopback, open_channel
 from evergreen.specs import (
     ALL_KINDS,
     ImageFields,
@@ -79,7 +79,7 @@ class Client:
     client's own.
 
     Calls raise `CallError`. They are retried while the service is unavailable, since each call is safe to repeat.
-    Raises ValueError for a token that may not, or cannot, be sent.
+    Raises ValueError for a target that is none, and a token that may not, or cannot, be sent.
 
     A client belongs to the process and the event loop that opened it; elsewhere it raises RuntimeError. A process that
     was forked while a client was open cannot open one: close all clients before a fork, or start processes with
@@ -97,6 +97,7 @@ class Client:
         options: Sequence[tuple[str, str | int]] = (),
         reconnect: Reconnect | None = None,
     ) -> None:
+        check_target(target)
         if token is not None:
             check_token_is_safe(target, plaintext=tls is None, insecure=insecure)
             if isinstance(token, str):

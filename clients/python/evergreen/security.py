@@ -13,6 +13,10 @@ Token: TypeAlias = str | Callable[[], str]
 """A bearer token, or a function that returns the current one before each call; it must return at once."""
 
 
+SCHEMES = frozenset({"dns", "ipv4", "ipv6", "unix", "unix-abstract", "vsock", "xds"})
+"""Of gRPC's own names of targets (its naming.md)."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
     """TLS settings; certificates and keys are PEM. `Tls()` trusts the root certificates that gRPC includes.
@@ -75,6 +79,17 @@ def check_token_is_safe(target: str, *, plaintext: bool, insecure: bool) -> None
             f"a token is not sent to {target} without TLS, where anyone on the way can read it: give `tls`, or "
             "`insecure=True` if the way is safe"
         )
+
+
+def check_target(target: str) -> None:
+    """Raises ValueError with one sentence for what is neither HOST:PORT nor a gRPC target with one of its schemes."""
+    scheme, _, rest = target.partition(":")
+    if scheme in SCHEMES and rest.strip("/"):
+        return
+    host, _, port = target.rpartition(":")
+    wrong = not host.strip("[]") or not port.isascii() or not port.isdigit() or not 1 <= int(port[:6]) <= 65_535
+    if wrong or "/" in target or (":" in host and not host.startswith("[")):
+        raise ValueError(f"the service's address must be HOST:PORT, such as 127.0.0.1:50051, not {target[:200]!r}")
 
 
 def is_loopback(target: str) -> bool:

@@ -35,7 +35,7 @@ class DatabaseInUse(DatabaseUnusable):
 
 @asynccontextmanager
 async def open_database(url: str) -> AsyncIterator[Database]:
-    """Opens the database at `sqlite:///PATH` (created if it does not exist) or `postgresql://…`, and migrates it.
+    """Opens the database at `sqlite:////PATH` (created if it does not exist) or `postgresql://…`, and migrates it.
 
     Raises DatabaseInUse if another process has the SQLite file open, DatabaseUnusable if the database cannot be
     opened or written.
