@@ -309,7 +309,7 @@ def test_serve_without_a_key_ends_with_2_and_tells_both_ways_out(tmp_path: Path)
 
 @pytest.mark.parametrize(
     ("options", "word"),
-    [(("--listen", "0.0.0.0:0"), "--insecure"), (("--listen", "::"), "--insecure"), (("--speed", "0"), "--speed")],
+    [(("--listen", "0.0.0.0:0"), "--insecure"), (("--listen", "[::]:0"), "--insecure"), (("--speed", "0"), "--speed")],
 )
 def test_a_sandbox_serves_this_machine_alone_and_its_time_passes(
     tmp_path: Path, options: tuple[str, str], word: str
