@@ -12,8 +12,9 @@ from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.gateway.problems import invalid
 from evergreen_server.gateway.rest.calls import Calls
 from evergreen_server.gateway.rest.routes import ROOT
-from evergreen_server.gateway.rest.uploads import CHUNK_BYTES, Uploads
+from evergreen_server.gateway.rest.uploads import Uploads
 from evergreen_server.gateway.visitors import Visitor
+from evergreen_server.runtime.chunks import CHUNK_BYTES
 
 __all__ = ["ENDED", "VIDEO", "Jobs", "clip_of", "percent_of", "picture_in"]
 

@@ -12,6 +12,7 @@ from evergreen_server.gateway.places import Places
 from evergreen_server.gateway.problems import Refused, fault_of, refused
 from evergreen_server.gateway.upstream import Upstream
 from evergreen_server.gateway.visitors import Visitor
+from evergreen_server.runtime.chunks import chunk_of
 
 __all__ = ["SLICE_BYTES", "Assets", "tag_of"]
 
@@ -34,39 +35,43 @@ class Assets:
         info, _ = await self._read(visitor, where, 0, 1)
         return info
 
-    async def part(self, visitor: Visitor, where: Asked, asset: scene_pb2.Asset, start: int, end: int) -> bytes:
-        """Returns a part of a file as it was when `stat` returned `asset`. Raises Refused, also if it was replaced."""
+    async def part(self, visitor: Visitor, where: Asked, asset: scene_pb2.Asset, start: int, end: int) -> list[bytes]:
+        """Returns a part of a file, in pieces, as it was when `stat` returned `asset`.
+
+        Raises Refused, also if it was replaced since.
+        """
         if start == end:
-            return b""
-        info, data = await self._read(visitor, where, start, end - start)
-        if info != asset or len(data) != end - start:
+            return []
+        info, pieces = await self._read(visitor, where, start, end - start)
+        if info != asset or sum(map(len, pieces)) != end - start:
             raise refused(
                 grpc.StatusCode.UNAVAILABLE,
                 "STORAGE_UNAVAILABLE",
                 message="the file was replaced while it was read; call again",
                 retry_seconds=1,
             )
-        return data
+        return pieces
 
-    async def _read(self, visitor: Visitor, where: Asked, offset: int, limit: int) -> tuple[scene_pb2.Asset, bytes]:
+    async def _read(
+        self, visitor: Visitor, where: Asked, offset: int, limit: int
+    ) -> tuple[scene_pb2.Asset, list[bytes]]:
         message: Message = Asked(
             project_id=where.project_id, scene_id=where.scene_id, path=where.path, offset=offset, limit=limit
         )
         async with self._places.transfer(visitor.owner):
             call = self._upstream.stream(DOWNLOAD, message.SerializeToString(), visitor.metadata(), SLICE_SECONDS)
-            info, chunks = scene_pb2.Asset(), []
+            info, pieces = scene_pb2.Asset(), list[bytes]()
             try:
                 async for data in call:
-                    answer = scene_pb2.DownloadAssetResponse.FromString(data)
-                    if answer.HasField("info"):
-                        info = answer.info
+                    if (piece := chunk_of(data)) is not None:
+                        pieces.append(piece)
                     else:
-                        chunks.append(answer.chunk)
+                        info = scene_pb2.DownloadAssetResponse.FromString(data).info
             except grpc.aio.AioRpcError as exc:
                 raise Refused(fault_of(exc)) from None
             finally:
                 call.cancel()
-        return info, chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return info, pieces
 
 
 def tag_of(asset: scene_pb2.Asset) -> str:

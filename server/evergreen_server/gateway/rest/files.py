@@ -99,10 +99,11 @@ class Files:
         for at in range(start, end, SLICE_BYTES):
             try:
                 async with self._places.slice(visitor.owner):
-                    data = await self._assets.part(visitor, where, asset, at, min(end, at + SLICE_BYTES))
+                    pieces = await self._assets.part(visitor, where, asset, at, min(end, at + SLICE_BYTES))
                     if not response.prepared:
                         await response.prepare(request)
-                    await self._write(request, response, data)
+                    for piece in pieces:
+                        await self._write(request, response, piece)
             except Refused:
                 if not response.prepared:
                     raise

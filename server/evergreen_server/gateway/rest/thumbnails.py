@@ -90,7 +90,7 @@ class Thumbnails:
         try:
             async with self._places.thumbnail(owner):
                 source = await self._assets.part(visitor, where, asset, 0, asset.size_bytes)
-                return await self._thumbnailer.thumbnail(source, width, owner=owner)
+                return await self._thumbnailer.thumbnail(b"".join(source), width, owner=owner)
         except MediaRefused as exc:
             raise invalid("w", str(exc)) from None
         except MediaUnreachable as exc:

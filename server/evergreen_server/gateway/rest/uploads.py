@@ -20,12 +20,12 @@ from evergreen_server.gateway.rest.reading import SWITCHES, path_of
 from evergreen_server.gateway.rest.routes import BINDINGS, Binding, By
 from evergreen_server.gateway.upstream import Upstream
 from evergreen_server.gateway.visitors import malformed, only, visitor_of
+from evergreen_server.runtime.chunks import CHUNK_BYTES, chunk_messages
 
 __all__ = ["Uploads"]
 
 UPLOAD = "/evergreen.v1.SceneService/UploadAsset"
 CHECKSUM = "X-Evergreen-Crc32c"
-CHUNK_BYTES = 512 << 10
 STALL_SECONDS = 60.0
 """How long a sender may stand still."""
 ANSWER_SECONDS = 300.0
@@ -87,7 +87,8 @@ async def _sent(
             # What the server refuses, it refuses at any time.
             if call.done():
                 break
-            await call.write(scene_pb2.UploadAssetRequest(chunk=piece).SerializeToString())
+            for message in chunk_messages(piece):
+                await call.write(message)
         await call.done_writing()
     except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
         # Ended meanwhile; the answer says why.

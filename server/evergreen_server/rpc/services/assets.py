@@ -10,10 +10,10 @@ from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import asset_message
 from evergreen_server.rpc.messages.fields import asset_errors
 from evergreen_server.rpc.messages.values import timestamp
-from evergreen_server.rpc.services.chunks import chunk_messages
 from evergreen_server.rpc.services.transfers import Transfers
 from evergreen_server.rpc.services.uploads import Messages, Uploads
 from evergreen_server.rpc.status import Precondition
+from evergreen_server.runtime.chunks import chunk_messages
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_storage import Asset, SceneStore

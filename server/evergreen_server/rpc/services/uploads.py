@@ -22,8 +22,8 @@ from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.access.policy import AccessDenied, Caller
 from evergreen_server.rpc.handlers import read_message
 from evergreen_server.rpc.messages.fields import asset_errors
-from evergreen_server.rpc.services.chunks import chunk_of
 from evergreen_server.rpc.services.transfers import BrokenOff, TooManyTransfers, Transfers, Waiting
+from evergreen_server.runtime.chunks import chunk_of
 from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_storage import Asset, AssetConflict, AssetNotFound, SceneNotFound, SceneStore, StorageError
 from evergreen_storage.content_types import UNKNOWN_TYPE, content_type_of, is_run

@@ -5,11 +5,10 @@ UploadAssetRequest and DownloadAssetResponse have the same field for them.
 
 from collections.abc import Iterator
 
-from evergreen.v1 import scene_pb2
-
 CHUNK_BYTES = 512 * 1024
 
-_TAG = scene_pb2.DownloadAssetResponse.CHUNK_FIELD_NUMBER << 3 | 2
+_TAG = 2 << 3 | 2
+"""Of field 2, whose value has a length."""
 _LONGEST_LENGTH = 10
 
 
