@@ -77,12 +77,12 @@ class FilmBusy(FilmError):
 
 
 class OutputsMissing(FilmError):
-    """An export needs outputs that are not there, or no longer stand for the plan."""
+    """A cut needs outputs that are not there, no longer stand for the plan, or (`unusable`) were refused."""
 
-    def __init__(self, film_id: str, named: str) -> None:
-        super().__init__(
-            f"the film {film_id} cannot be exported: an output of these is not there, or is stale: {named}"
-        )
+    def __init__(self, film_id: str, named: str, *, unusable: bool = False) -> None:
+        lacking = f"cannot be exported: an output of these is not there, or is stale: {named}"
+        refused = f"cannot be cut with the files that these have still: {named}; change that by an edit first"
+        super().__init__(f"the film {film_id} {refused if unusable else lacking}")
         self.film_id = film_id
 
 

@@ -147,7 +147,10 @@ class FilmServiceStub:
     * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
     * `ABORTED`, `FILM_CHANGED`: the run does not wait, or is not as it was at `revision`.
     * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
-    * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`.
+    * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`; the
+      sum must also cover what is spent by now.
+    * `FAILED_PRECONDITION`, `OUTPUT_MISSING`: the run asks about a file that cannot be used, and no edit has changed it;
+      or it is an export that lacks an output.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
     """
@@ -310,7 +313,10 @@ class FilmServiceAsyncStub(FilmServiceStub):
     * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
     * `ABORTED`, `FILM_CHANGED`: the run does not wait, or is not as it was at `revision`.
     * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
-    * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`.
+    * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`; the
+      sum must also cover what is spent by now.
+    * `FAILED_PRECONDITION`, `OUTPUT_MISSING`: the run asks about a file that cannot be used, and no edit has changed it;
+      or it is an export that lacks an output.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
     """
@@ -506,7 +512,10 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
         * `NOT_FOUND`, `FILM_NOT_FOUND` or `RUN_NOT_FOUND`: no such film, or it is not yours, or it has no such run.
         * `ABORTED`, `FILM_CHANGED`: the run does not wait, or is not as it was at `revision`.
         * `ABORTED`, `PLAN_CHANGED`: `plan_revision` is not the present one.
-        * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`.
+        * `FAILED_PRECONDITION`, `PRICE_UNKNOWN`, `FILM_CREDITS_EXCEEDED` or `PROJECT_CREDITS_EXCEEDED`: as `StartFilm`; the
+          sum must also cover what is spent by now.
+        * `FAILED_PRECONDITION`, `OUTPUT_MISSING`: the run asks about a file that cannot be used, and no edit has changed it;
+          or it is an export that lacks an output.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again.
         """

@@ -172,6 +172,8 @@ class FilmRuns:
         if needed.blocked:
             # A fault of the storage must not become a bill.
             raise Unavailable(f"nobody can tell whether the outputs of these are there: {_named(needed.blocked)}")
+        if needed.unusable:
+            raise OutputsMissing(run.film_id, _named(needed.unusable), unusable=True)
         if needed.lacking:
             raise OutputsMissing(run.film_id, _named(needed.lacking))
         if needed.unpriced:

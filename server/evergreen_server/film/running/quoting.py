@@ -1,11 +1,11 @@
 """What a run may still cost: the price of every output that it may have made, by what is there now. Pure."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from evergreen_server.film.digests import Currency, Standing
-from evergreen_server.film.model import OutputKind, Plan
+from evergreen_server.film.model import OutputKind, Plan, output_key
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.outputs import standings_of
 from evergreen_server.film.plans.seen import known_of, progress_of
@@ -34,15 +34,22 @@ class Needed:
     """The shots and lines of which nobody can tell whether an output is there."""
     lacking: tuple[str, ...] = ()
     """The shots and lines of which an export lacks an output that nothing may stand in for."""
+    unusable: tuple[str, ...] = ()
+    """The shots and lines that a run asks about, whose file was refused and would be taken again."""
 
 
 def needed_by(run: FilmRun, plan: Plan, models: FilmModels, *, made: Made, store: Store) -> Needed:
     """Returns what a run still needs for a plan. Takes up to half a second."""
     seen = look(run, plan, models, outputs=made.outputs, jobs=made.jobs, store=store)
     found = statuses(seen.items)
+    unusable = tuple(_unusable(run, seen))
     if run.kind is RunKind.EXPORT:
         return Needed(
-            millicredits=0, unpriced=(), blocked=_with(_BLOCKED, seen, found), lacking=_with(_LACKS, seen, found)
+            millicredits=0,
+            unpriced=(),
+            blocked=_with(_BLOCKED, seen, found),
+            lacking=_with(_LACKS, seen, found),
+            unusable=unusable,
         )
     present = standings_of(plan, models, known_of(progress_of(made, store), store), store.files)
     standings = {item.key: _standing(item, found, present[item.key]) for item in seen.items}
@@ -61,6 +68,7 @@ def needed_by(run: FilmRun, plan: Plan, models: FilmModels, *, made: Made, store
         millicredits=sum(item.millicredits or 0 for item in of_run),
         unpriced=tuple(dict.fromkeys(item.item_id for item in of_run if item.millicredits is None)),
         blocked=_with(_BLOCKED, seen, found),
+        unusable=unusable,
     )
 
 
@@ -68,7 +76,8 @@ def takes_after(run: FilmRun, made: Made) -> dict[str, int]:
     """Returns by the base of what a run asks about, and whose job has ended, the take that an approval has it make."""
     asked = {trouble.job_id for trouble in run.troubles if trouble.job_id}
     ended = {job_id for job_id in asked if (job := made.jobs.get(job_id)) is None or _failed(job.state)}
-    return {output.base: output.take + 1 for output in made.outputs if output.job_id in ended}
+    # One that has its file was made, whether its job is still kept or not.
+    return {output.base: output.take + 1 for output in made.outputs if output.job_id in ended and not output.source}
 
 
 def _failed(state: State) -> bool:
@@ -93,6 +102,13 @@ def _standing(item: Item, found: Mapping[str, Status], present: Standing) -> Sta
 
 def _makes(run: FilmRun, kind: OutputKind) -> bool:
     return kind is not OutputKind.CLIP or run.terms.stop_after is not FilmStage.STORYBOARD
+
+
+def _unusable(run: FilmRun, seen: Look) -> Iterator[str]:
+    for trouble in run.troubles:
+        source = seen.sources.get(output_key(trouble.item_id, OutputKind(trouble.output)))
+        if trouble.sha256 and source is not None and source.sha256 == trouble.sha256:
+            yield trouble.item_id
 
 
 def _with(some: Collection[Status], seen: Look, found: Mapping[str, Status]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from evergreen_server.film.models import FilmModels
 from evergreen_server.film.runs.context import FilmContext
 from evergreen_server.film.runs.looking import Look
 from evergreen_server.film.runs.rows import FilmOutput
-from evergreen_server.film.runs.run import FilmRun, RunState, RunTrouble
+from evergreen_server.film.runs.run import FilmRun, RunKind, RunState, RunTrouble
 from evergreen_server.film.statuses import Status
 from evergreen_server.jobs.model.job import JobFailure
 from evergreen_server.jobs.store.project_lock import SceneBusy
@@ -24,6 +24,9 @@ from evergreen_server.ports.timeline import Source
 __all__ = ["finish", "material_of"]
 
 T = TypeVar("T")
+
+_UNUSABLE: Final = "CLIP_UNSUPPORTED"
+"""Of a file that is refused whenever it is tried."""
 
 TELL_SECONDS: Final = 5.0
 """The shortest between two records of how far a film is rendered."""
@@ -150,12 +153,20 @@ class _Finishing:
                 output=kind.value,
                 job_id=used.job_id if used else "",
                 reason=refused.code,
-                message=str(refused),
+                message=f"{refused}; {self._advice(refused)}",
+                sha256=used.source.sha256 if used and refused.code == _UNUSABLE else "",
             )
             await self._edit(lambda run: run.asks((trouble,)))
         else:
             failure = JobFailure(reason=refused.code, message=str(refused))
             await self._edit(lambda run: run.asks((), failure))
+
+    def _advice(self, refused: CutRefused) -> str:
+        if refused.code != _UNUSABLE:
+            return "an approval tries it once more, with the same file unless an edit says otherwise"
+        if self._run.kind is RunKind.EXPORT:
+            return "put another file in its place by the edit use_asset and approve then, or cancel and redo it"
+        return "have it made anew by the edit redo, or put another file in its place by use_asset, and approve then"
 
     async def _edit(self, edit: Callable[[FilmRun], FilmRun]) -> None:
         """Changes the run unless it is not on any more."""

@@ -91,6 +91,8 @@ class RunTrouble:
     job_id: str
     reason: str
     message: str
+    sha256: str = ""
+    """Of the file that cannot be used, whatever is approved, where there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,15 @@ __all__ = ["FilmCreditsExceeded", "Held"]
 
 
 class FilmCreditsExceeded(JobError):
-    """What is asked for may cost more than is left of the sum that was approved for a film. In millicredits."""
+    """What is asked for may cost more than is left of the sum that was approved for a film. In millicredits.
+
+    `left` is below 0 where a sum does not even cover what was spent.
+    """
 
     def __init__(self, *, estimate: int, left: int) -> None:
-        super().__init__(
-            f"{estimate / 1000:g} credits may be needed, and {left / 1000:g} are left of the sum that was approved"
-        )
+        over = f"{-left / 1000:g} credits more than the sum are spent or reserved by now"
+        needed = f"{estimate / 1000:g} credits may be needed, and {left / 1000:g} are left of the sum that was approved"
+        super().__init__(over if left < 0 else needed)
         self.estimate = estimate
         self.left = left
 
@@ -68,12 +71,12 @@ class Held:
     def approve(self, approved: int, *, quote: int) -> "Held":
         """Returns the money after a sum was approved, with the quote of all that is still to be made held of it.
 
-        Raises FilmCreditsExceeded if the quote does not fit.
+        Raises FilmCreditsExceeded if the quote, or what is spent by now, does not fit.
         """
-        after = replace(self, approved=approved, keeps=True)
-        if quote > after.left:
-            raise FilmCreditsExceeded(estimate=quote, left=after.left)
-        return replace(after, held=quote)
+        left = approved - self.reserved - self.spent
+        if quote > left:
+            raise FilmCreditsExceeded(estimate=quote, left=left)
+        return replace(self, approved=approved, keeps=True, held=quote)
 
     def release(self) -> "Held":
         """Returns the money of a run that makes nothing more."""
