@@ -4,7 +4,8 @@ import type { Transport } from "@connectrpc/connect";
 
 import type { Calls } from "../calls.js";
 import { Checksum } from "../checksums.js";
-import { type Asset, AssetSchema } from "../gen/evergreen/v1/scene_pb.js";
+import { TransferBroken } from "../errors.js";
+import { type Asset, UploadAssetResponseSchema } from "../gen/evergreen/v1/scene_pb.js";
 import type { Reconnect } from "../reconnect.js";
 import { type AssetName, SceneCalls } from "../scene-calls.js";
 import { callError } from "../status.js";
@@ -54,7 +55,9 @@ export class Scenes extends SceneCalls {
       const headers = { "content-type": contentType };
       const answer = await this.#connection.get(path, { method: "PUT", body, headers, ...(signal && { signal }) });
       if (!answer.ok) throw await problemError(answer);
-      return fromJson(AssetSchema, (await answer.json()) as JsonValue, { ignoreUnknownFields: true });
+      const { asset } = fromJson(UploadAssetResponseSchema, (await answer.json()) as JsonValue, { ignoreUnknownFields: true });
+      if (asset === undefined) throw new TransferBroken(`the service says nothing of ${path}`);
+      return asset;
     } catch (failure) {
       signal?.throwIfAborted();
       throw failure instanceof TypeError ? callError(failure) : failure;
