@@ -18,7 +18,7 @@ ARGS ?=
 # six, each with its servers, since a container may show all cores of its host and lend only a few.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1))')
 
-.PHONY: help setup browser proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
+.PHONY: help setup browser dashboard check-dashboard test-dashboard picture proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
 	fuzz-http test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos outages \
 	run demo film \
 	bench build locks clean
@@ -68,11 +68,12 @@ browser: $(if $(CHROMIUM),,.make/chromium/chromium) ## Unpack the browser of the
 
 ## The contract.
 
-proto: .make/proto node_modules/.package-lock.json ## Generate the stubs, docs/reference.md and the OpenAPI document
+proto: .make/proto node_modules/.package-lock.json ## Generate the stubs, docs/reference.md, the OpenAPI document and the dashboard
 	rm -f clients/python/evergreen/v1/*_pb2*
 	scripts/stubs .
 	scripts/reference docs/reference.md
 	scripts/openapi server/evergreen_server/gateway/static/openapi.json
+	@$(MAKE) dashboard
 
 docs: .make/proto setup ## Generate docs/reference.md, the OpenAPI document and docs/state-machine.md
 	scripts/reference docs/reference.md
@@ -81,6 +82,20 @@ docs: .make/proto setup ## Generate docs/reference.md, the OpenAPI document and 
 
 check-proto: .make/proto node_modules/.package-lock.json ## Lint the contract, compare it with main, check that the stubs are current
 	@scripts/check-proto
+
+## The dashboard.
+
+dashboard: node_modules/.package-lock.json ## Build the dashboard into the server's package
+	$(NPM_BIN)/tsc -p clients/typescript
+	$(NPM_BIN)/tsc -p dashboard
+	node dashboard/build.mjs server/evergreen_server/gateway/static
+
+check-dashboard: node_modules/.package-lock.json ## Check that the built dashboard is current, and not too large
+	$(NPM_BIN)/tsc -p clients/typescript
+	$(NPM_BIN)/tsc -p dashboard
+	node dashboard/build.mjs .make/static
+	@diff -rq --exclude=openapi.json .make/static server/evergreen_server/gateway/static || { echo "Run \`make dashboard\`." >&2; exit 1; }
+	@size=$$(cat .make/static/*.js | gzip -9 | wc -c); test $$size -le 90000 || { echo "The script has $$size bytes, gzipped." >&2; exit 1; }
 
 ## Checks of the code.
 
@@ -98,6 +113,7 @@ types: setup ## Check types, Python and TypeScript
 	$(BIN)/mypy
 	$(NPM_BIN)/tsc -p clients/typescript
 	$(NPM_BIN)/tsc --noEmit -p tests/clients/typescript
+	$(NPM_BIN)/tsc --noEmit -p tests/dashboard
 	$(NPM_BIN)/tsc --noEmit -p examples/worker
 	$(NPM_BIN)/tsc --noEmit -p examples/scene
 
@@ -113,13 +129,13 @@ check-deploy: setup ## Lint the Dockerfile, and check compose.yaml against the C
 check-catalog: setup ## Compare the table of models with the types of the provider's SDK
 	$(PY) scripts/compare_sdk.py
 
-check: lint types check-proto check-locks check-deploy check-catalog ## Run every check that is not a test
+check: lint types check-proto check-dashboard check-locks check-deploy check-catalog ## Run every check that is not a test
 
 ## Running it.
 
 test: setup typescript ## Run all tests, WORKERS=… at a time; ARGS="-k watch" selects Python tests
 	$(PY) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
-	@$(MAKE) test-typescript
+	@$(MAKE) test-typescript test-dashboard
 
 # The pytest that watches from Node runs what is compiled here too.
 typescript: setup ## Compile the TypeScript client, its example and its tests
@@ -136,6 +152,15 @@ fuzz-http: setup ## Drive a server by its OpenAPI document, ARGS=… examples fo
 
 test-typescript: typescript browser ## Run the tests of the TypeScript client
 	node --test --test-concurrency=$(WORKERS) --test-reporter=spec .make/typescript/*.test.js
+
+test-dashboard: typescript browser ## Test the dashboard in a real browser, and leave pictures of its screens in .make/screens
+	rm -rf .make/dashboard .make/screens
+	$(NPM_BIN)/tsc -p tests/dashboard
+	node --test --test-concurrency=2 --test-reporter=spec .make/dashboard/dashboard/*.test.js
+
+picture: typescript browser ## Make the README's picture of the dashboard
+	$(NPM_BIN)/tsc -p tests/dashboard
+	node .make/dashboard/dashboard/picture.js docs/dashboard.png
 
 # Every process writes what it reached, and none knows whether all did: the summary checks it.
 coverage: setup typescript ## Run all Python tests and report the lines and branches that they reach, in all processes

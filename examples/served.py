@@ -17,7 +17,7 @@ EVERGREEN = Path(sys.executable).with_name("evergreen")
 def served() -> Iterator[str]:
     """Yields the address of a server on a free port. Exits if it does not start."""
     environ = {**os.environ, "EVERGREEN_DATA_DIR": str(DATA), "EVERGREEN_LOG_LEVEL": "WARNING"}
-    command = [str(EVERGREEN), "serve", "--sandbox", "--listen", "127.0.0.1:0"]
+    command = [str(EVERGREEN), "serve", "--sandbox", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as server:
         try:
             assert server.stdout is not None
@@ -26,6 +26,8 @@ def served() -> Iterator[str]:
             if found is None:
                 raise SystemExit("the server did not start")
             print(line, end="", flush=True)
+            if page := re.search(r"HTTP on ([^\s,]+)", line):
+                print(f"the dashboard, while this runs: {page[1]}", flush=True)
             yield found[1]
         finally:
             server.terminate()

@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -49,6 +50,16 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subprocess.run([UV, "build", *options, ROOT], check=True, timeout=180, env=clean_environment())
     [built] = folder.glob("*.whl")
     return built
+
+
+def test_the_wheel_has_the_dashboard_as_it_is_built_here(wheel: Path) -> None:
+    static = ROOT / "server" / "evergreen_server" / "gateway" / "static"
+
+    with ZipFile(wheel) as archive:
+        packed = {Path(name).name: archive.read(name) for name in archive.namelist() if "/gateway/static/" in name}
+
+    assert packed == {file.name: file.read_bytes() for file in static.iterdir()}
+    assert "index.html" in packed
 
 
 async def installed(wheel: Path, folder: Path, *options: str) -> Path:

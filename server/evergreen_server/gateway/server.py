@@ -29,6 +29,7 @@ from evergreen_server.gateway.live.sockets import Sockets
 from evergreen_server.gateway.live.streams import Streams
 from evergreen_server.gateway.live.sweeping import Sweep
 from evergreen_server.gateway.names import Names
+from evergreen_server.gateway.pages import Dashboard
 from evergreen_server.gateway.places import Logins, Places
 from evergreen_server.gateway.problems import problem, refused
 from evergreen_server.gateway.rest.assets import Assets
@@ -135,7 +136,7 @@ async def serve(
             Sockets(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
             Streams(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
         )
-        served = (sessions, bridge, *rest, *compat, *live)
+        served = (sessions, bridge, *rest, *compat, *live, Dashboard())
         routes = (*_health(door, upstream), *(route for each in served for route in each.routes()))
         for route in routes:
             kwargs = {**route.kwargs, "expect_handler": _later}

@@ -1,0 +1,69 @@
+/** The dashboard: enters, and shows the screen of the place. */
+import { useSignal } from "@preact/signals";
+import { render } from "preact";
+import { useEffect } from "preact/hooks";
+
+import { enter, type Fault, faultOf, session } from "./api.js";
+import { Failed } from "./parts.js";
+import { place } from "./router.js";
+import { AccountScreen } from "./screens/account.js";
+import { AttentionScreen } from "./screens/attention.js";
+import { ClipDialog } from "./screens/clip.js";
+import { JobScreen } from "./screens/job.js";
+import { JobsScreen } from "./screens/jobs.js";
+import { LoginScreen } from "./screens/login.js";
+import { ScenesScreen } from "./screens/scenes.js";
+import { project, Shell, useOutside } from "./shell.js";
+import { begin, end, follow, recount } from "./store.js";
+
+function Screen() {
+  const { parts } = place.value;
+  if (parts[0] === "attention") return <AttentionScreen chosen={parts[1] ?? ""} />;
+  if (parts[0] === "account") return <AccountScreen />;
+  const [screen = "jobs", id = ""] = parts.slice(2);
+  if (screen === "scenes") return <ScenesScreen key={project.value} projectId={project.value} sceneId={id} />;
+  if (screen === "jobs" && id !== "") return <JobScreen key={id} jobId={id} />;
+  return (
+    <>
+      <JobsScreen key={project.value} projectId={project.value} />
+      {screen === "new" && <ClipDialog key={location.hash} projectId={project.value} />}
+    </>
+  );
+}
+
+function Inside() {
+  useOutside();
+  useEffect(() => {
+    begin();
+    recount(0);
+    return end;
+  }, []);
+  useEffect(() => follow(project.value), [project.value]);
+  return (
+    <Shell>
+      <Screen />
+    </Shell>
+  );
+}
+
+const root = document.getElementById("app")!;
+
+function App() {
+  const fault = useSignal<Fault | undefined>(undefined);
+  const ask = () => {
+    fault.value = undefined;
+    enter().catch((error: unknown) => (fault.value = faultOf(error)));
+  };
+  useEffect(ask, []);
+  const { is } = session.value;
+  useEffect(() => void root.classList.toggle("inside", is === "in"), [is]);
+  if (is === "in") return <Inside />;
+  if (is === "out") return <LoginScreen />;
+  return fault.value ? (
+    <main class="alone">
+      <Failed fault={fault.value} again={ask} />
+    </main>
+  ) : null;
+}
+
+render(<App />, root);

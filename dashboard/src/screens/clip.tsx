@@ -1,0 +1,299 @@
+/** The form of a new clip: its quote while one writes, faults at their fields, and one job for one click, however often it comes. */
+import { CallError, InvalidRequest, MediaKind, MediaRole, type Model, type VideoFields } from "@evergreen/video/web";
+import { create } from "@bufbuild/protobuf";
+import { GenerateVideoRequestSchema } from "@evergreen/video/v1/video";
+import { useSignal, useSignalEffect } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect, useMemo } from "preact/hooks";
+
+import { client, faultOf, said } from "../api.js";
+import { count, number } from "../format.js";
+import { useLoad } from "../loading.js";
+import { Dialog, Failed, Icon, tell } from "../parts.js";
+import { go, place, to } from "../router.js";
+import { useTitle } from "../shell.js";
+import { find, put, recount } from "../store.js";
+import { Code } from "./job.js";
+import { FirstFrame, type Frame } from "./picture.js";
+
+const QUOTE_MS = 300;
+const TAKES = 20;
+
+/** A random id that one form has, so that a click twice, or again after a lost answer, is one request. */
+function formId(): string {
+  return `web-${[...crypto.getRandomValues(new Uint8Array(9))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+interface Form {
+  readonly sceneId: string;
+  readonly prompt: string;
+  readonly model: string;
+  readonly ratio: string;
+  readonly seconds: string;
+  readonly takes: string;
+  readonly most: string;
+  readonly seed: string;
+  readonly attempts: string;
+  readonly priority: string;
+  readonly labels: string;
+}
+
+const FRESH: Form = { sceneId: "scene-1", prompt: "", model: "", ratio: "", seconds: "", takes: "1", most: "", seed: "", attempts: "", priority: "", labels: "" };
+
+/** Returns a number that was written, or what makes the server say which it wants. */
+function written(text: string): number | undefined {
+  return text.trim() === "" ? undefined : Number(text.replace(",", "."));
+}
+
+function fieldsOf(projectId: string, form: Form, frame: Frame | undefined): VideoFields<Blob> {
+  const [seconds, most, seed, attempts, priority] = [form.seconds, form.most, form.seed, form.attempts, form.priority].map(written);
+  const pairs = form.labels.split(",").map((each) => each.split(":").map((part) => part.trim())).filter(([key]) => key);
+  return {
+    projectId,
+    sceneId: form.sceneId.trim(),
+    model: form.model,
+    promptText: form.prompt,
+    ...(form.ratio && { ratio: form.ratio }),
+    ...(seconds !== undefined && { durationSeconds: seconds }),
+    ...(most !== undefined && { maxCredits: most }),
+    ...(seed !== undefined && { seed }),
+    ...(attempts !== undefined && { maxAttempts: attempts }),
+    ...(priority !== undefined && { priority }),
+    ...(pairs.length > 0 && { labels: Object.fromEntries(pairs.map(([key, value = ""]) => [key, value])) }),
+    ...(frame && { media: [{ role: MediaRole.FIRST_FRAME, source: { case: "asset" as const, value: frame.path }, ...(frame.sceneId !== form.sceneId && { sceneId: frame.sceneId }) }] }),
+  };
+}
+
+/** Which field of the form shows a fault of the request. */
+const PLACES: Readonly<Record<string, string>> = {
+  scene_id: "sceneId", prompt_text: "prompt", model: "model", ratio: "ratio", duration_seconds: "seconds", max_credits: "most",
+  seed: "seed", max_attempts: "attempts", priority: "priority", labels: "labels", media: "frame",
+};
+
+interface Told {
+  readonly quote: number | undefined;
+  readonly faults: Readonly<Record<string, string>>;
+  readonly other: string;
+}
+
+function toldBy(error: unknown): Told {
+  if (error instanceof InvalidRequest) {
+    const faults: Record<string, string> = {};
+    const other: string[] = [];
+    for (const { field, description } of error.violations) {
+      const at = PLACES[field.split(/[.[]/)[0] ?? ""];
+      if (at === undefined) other.push(`${field}: ${description}`);
+      else faults[at] ??= description;
+    }
+    return { quote: undefined, faults, other: other.join("; ") };
+  }
+  const isSum = error instanceof CallError && /CREDITS_EXCEEDED|PRICE_UNKNOWN/.test(error.reason);
+  return { quote: undefined, faults: isSum ? { most: said(error) } : {}, other: isSum ? "" : faultOf(error).text };
+}
+
+function Field({ name, fault, hint, children }: { readonly name: string; readonly fault: string | undefined; readonly hint?: string | undefined; readonly children: ComponentChildren }) {
+  return (
+    <label class="field">
+      <span>{name}</span>
+      {children}
+      {(fault || hint) && <span class={fault ? "hint bad" : "hint num"}>{fault || hint}</span>}
+    </label>
+  );
+}
+
+export function ClipDialog({ projectId }: { readonly projectId: string }) {
+  const { query } = place.peek();
+  const id = useMemo(formId, []);
+  const form = useSignal<Form>({ ...FRESH, sceneId: query.get("scene") ?? FRESH.sceneId });
+  const frame = useSignal<Frame | undefined>(query.get("image") ? { sceneId: query.get("scene") ?? "", path: query.get("image") ?? "" } : undefined);
+  const told = useSignal<Told>({ quote: undefined, faults: {}, other: "" });
+  const touched = useSignal(false);
+  const busy = useSignal(false);
+  const code = useSignal(false);
+  useTitle(() => "New clip");
+  const models = useLoad("models", (signal) => client.models({ kinds: [MediaKind.VIDEO], signal }));
+  const set = (name: keyof Form) => (event: { readonly currentTarget: { readonly value: string } }) => {
+    touched.value = true;
+    form.value = { ...form.peek(), [name]: event.currentTarget.value };
+  };
+
+  useEffect(() => {
+    const from = query.get("from");
+    if (from === null) return;
+    client.status(from).then((job) => {
+      const { request } = job;
+      if (request === undefined) return;
+      const first = request.media[0];
+      if (first?.source.case === "asset") frame.value = { sceneId: first.sceneId || job.sceneId, path: first.source.value };
+      touched.value = true;
+      form.value = { ...form.peek(), sceneId: job.sceneId, prompt: request.promptText, model: request.model, ratio: request.ratio, seconds: String(request.durationSeconds ?? ""), most: String(request.maxCredits ?? ""), labels: Object.entries(request.labels).map(([key, value]) => `${key}: ${value}`).join(", ") };
+    }, (error: unknown) => (told.value = toldBy(error)));
+  }, []);
+
+  const model = models.value.value?.find((each) => each.model === form.value.model);
+  useEffect(() => {
+    const found = models.value.value;
+    if (found === undefined || form.peek().model) return;
+    choose(found.find(({ model }) => model === "gen4.5") ?? found[0], { first: true });
+  }, [models.value.value]);
+
+  /** Takes a model; what does not fit it is chosen anew, but for what somebody has written while models were loaded. */
+  function choose(next: Model | undefined, { first = false } = {}): void {
+    if (next === undefined) return;
+    const { ratio, seconds } = form.peek();
+    const lengths = next.durationsSeconds.map(String);
+    const keeps = lengths.length === 0 || lengths.includes(seconds) || (first && seconds !== "");
+    const usual = lengths.includes("5") ? "5" : (lengths[0] ?? "");
+    form.value = { ...form.peek(), model: next.model, ratio: next.ratios.includes(ratio) ? ratio : (next.ratios[0] ?? ""), seconds: keeps ? seconds : usual };
+  }
+
+  // The quote, 300 ms after the last key; an answer that something newer has overtaken is dropped.
+  useSignalEffect(() => {
+    const [asked, first] = [form.value, frame.value];
+    // A form that nobody has begun is not wrong yet.
+    if (asked.model === "" || (!touched.value && asked.prompt === "" && first === undefined)) return;
+    const controller = new AbortController();
+    const timer = setTimeout(() => {
+      client.quote({ ...fieldsOf(projectId, asked, first), requestId: `${id}-1` }, { signal: controller.signal }).then(
+        (quote) => (told.value = { quote, faults: {}, other: "" }),
+        (error: unknown) => {
+          if (!controller.signal.aborted) told.value = toldBy(error);
+        },
+      );
+    }, QUOTE_MS);
+    return () => {
+      clearTimeout(timer);
+      controller.abort();
+    };
+  });
+
+  const close = () => {
+    if (place.peek().parts[2] === "new") go(to(["p", projectId, "jobs"]));
+  };
+  const takes = Math.min(Math.max(Math.trunc(written(form.value.takes) || 1), 1), TAKES);
+  const submit = async (event: Event) => {
+    event.preventDefault();
+    touched.value = true;
+    if (busy.value) return;
+    busy.value = true;
+    try {
+      let last = "";
+      for (let take = 1; take <= takes; take += 1) {
+        const job = await client.generate({ ...fieldsOf(projectId, form.value, frame.value), requestId: `${id}-${take}` });
+        // The answer has no request where an older event came first.
+        if ((find(job.jobId)?.peek().revision ?? -1n) <= job.revision) put(job);
+        last = job.jobId;
+      }
+      recount(0);
+      tell(`${count(takes, "clip")} on the way`);
+      go(takes === 1 ? to(["p", projectId, "jobs", last]) : to(["p", projectId, "jobs"]));
+    } catch (error) {
+      told.value = toldBy(error);
+    }
+    busy.value = false;
+  };
+
+  const { faults, quote, other } = told.value;
+  const shown = (name: string) => (touched.value || name === "most" ? faults[name] : undefined);
+  const mark = (name: string) => (shown(name) ? { "aria-invalid": true as const } : {});
+  const lengths = model?.durationsSeconds ?? [];
+  const request = create(GenerateVideoRequestSchema, { ...(fieldsOf(projectId, form.value, frame.value) as object), requestId: `${id}-1`, seed: undefined } as never);
+  return (
+    <Dialog title="New clip" side={<span class="dim">{projectId}</span>} onClose={close}>
+      {models.fault.value ? (
+        <Failed fault={models.fault.value} again={models.again} />
+      ) : (
+        <form onSubmit={(event) => void submit(event)} noValidate>
+          <div class="form">
+            <div class="stack">
+              <Field name="Prompt" fault={shown("prompt")} hint={model?.promptMaxUtf16 ? `${number(form.value.prompt.length)} of ${number(model.promptMaxUtf16)}` : undefined}>
+                <textarea class="in" name="prompt" rows={4} autofocus placeholder="Wide shot of a fjord harbour at dusk, slow push in" value={form.value.prompt} onInput={set("prompt")} {...mark("prompt")} />
+              </Field>
+              <div class="three">
+                <Field name="Model" fault={shown("model")}>
+                  <select class="in" name="model" value={form.value.model} onChange={(event) => choose(models.value.value?.find((each) => each.model === event.currentTarget.value))} {...mark("model")}>
+                    {models.value.value?.map((each) => (
+                      <option key={each.model}>{each.model}</option>
+                    ))}
+                  </select>
+                </Field>
+                <Field name="Shape" fault={shown("ratio")}>
+                  <select class="in" name="ratio" value={form.value.ratio} onChange={set("ratio")} {...mark("ratio")}>
+                    {(model?.ratios.length ?? 0) === 0 && <option value="">the model's own</option>}
+                    {model?.ratios.map((each) => (
+                      <option key={each}>{each}</option>
+                    ))}
+                  </select>
+                </Field>
+                <Field name="Seconds" fault={shown("seconds")}>
+                  <input class="in num" name="seconds" inputMode="numeric" list="lengths" value={form.value.seconds} placeholder={lengths.length > 0 ? `${lengths[0]} to ${lengths.at(-1)}` : "the model's own"} onInput={set("seconds")} {...mark("seconds")} />
+                </Field>
+                <datalist id="lengths">
+                  {lengths.map((each) => (
+                    <option key={each} value={each} />
+                  ))}
+                </datalist>
+              </div>
+              <div class="three">
+                <Field name="Takes" fault={undefined}>
+                  <input class="in num" name="takes" inputMode="numeric" value={form.value.takes} onInput={set("takes")} />
+                </Field>
+                <Field name="At most, credits" fault={shown("most")}>
+                  <input class="in num" name="most" inputMode="decimal" placeholder="no limit" value={form.value.most} onInput={set("most")} {...mark("most")} />
+                </Field>
+                <Field name="Scene" fault={shown("sceneId")}>
+                  <input class="in" name="scene" value={form.value.sceneId} onInput={set("sceneId")} {...mark("sceneId")} />
+                </Field>
+              </div>
+              <details>
+                <summary>More: seed, attempts, priority, labels</summary>
+                <div class="three">
+                  <Field name="Seed" fault={shown("seed")}>
+                    <input class="in num" name="seed" inputMode="numeric" placeholder="random" value={form.value.seed} onInput={set("seed")} {...mark("seed")} />
+                  </Field>
+                  <Field name="Attempts" fault={shown("attempts")}>
+                    <input class="in num" name="attempts" inputMode="numeric" placeholder="1" value={form.value.attempts} onInput={set("attempts")} {...mark("attempts")} />
+                  </Field>
+                  <Field name="Priority" fault={shown("priority")}>
+                    <input class="in num" name="priority" inputMode="numeric" placeholder="0" value={form.value.priority} onInput={set("priority")} {...mark("priority")} />
+                  </Field>
+                </div>
+                <Field name="Labels" fault={shown("labels")}>
+                  <input class="in" name="labels" placeholder="take: 2, shot: 03-b" value={form.value.labels} onInput={set("labels")} {...mark("labels")} />
+                </Field>
+              </details>
+            </div>
+            <div class="stack">
+              <FirstFrame projectId={projectId} sceneId={form.value.sceneId.trim()} frame={frame} fault={shown("frame")} />
+            </div>
+          </div>
+          {code.value && <Code request={request} />}
+          <footer>
+            <span class="quote" role="status">
+              {quote !== undefined ? (
+                <>
+                  <b class="num">
+                    {takes > 1 && `${takes} × `}
+                    {number(quote)}
+                  </b>{" "}
+                  credits at most
+                </>
+              ) : (
+                (touched.value && other) || "The price is said as soon as the request is whole."
+              )}
+            </span>
+            <div class="end">
+              <button class="btn hide-s" type="button" aria-pressed={code.value} onClick={() => (code.value = !code.value)}>
+                <Icon name="copy" />
+                As code
+              </button>
+              <button class="btn primary" type="submit" disabled={busy.value}>
+                {busy.value ? "Asking…" : `Make ${takes === 1 ? "the clip" : `${takes} clips`}`}
+              </button>
+            </div>
+          </footer>
+        </form>
+      )}
+    </Dialog>
+  );
+}

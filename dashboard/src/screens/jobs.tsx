@@ -1,0 +1,383 @@
+/** The live list: who needs somebody, what is in flight, what waits, what has ended. */
+import { type GetAccountResponse, type Job, JobState, Right } from "@evergreen/video/web";
+import { computed, type Signal, signal, useComputed, useSignal } from "@preact/signals";
+import { useEffect, useRef } from "preact/hooks";
+
+import { client, faultOf, may, said } from "../api.js";
+import { ago, clock, count, date, now, number, span } from "../format.js";
+import { canCancel, costOf, isOpen, lengthOf, modelOf, phaseOf, titleOf } from "../jobs.js";
+import { useLoad } from "../loading.js";
+import { Confirm, Cost, Empty, Failed, Icon, Skeleton, Slots, tell, Thumb, Way } from "../parts.js";
+import { go, place, to } from "../router.js";
+import { counted, LiveDot, useTitle } from "../shell.js";
+import { all, feed, find, loaded, put, putAll, recount } from "../store.js";
+
+const { QUEUED, RUNNING, NEEDS_ATTENTION, CANCELLING, SUCCEEDED, FAILED, CANCELLED, EXPIRED } = JobState;
+const PAGE = 50;
+const FINISHED_SHOWN = 8;
+
+const TABS: Readonly<Record<string, { readonly name: string; readonly states: readonly JobState[] }>> = {
+  "": { name: "Unfinished", states: [NEEDS_ATTENTION, RUNNING, CANCELLING, QUEUED] },
+  running: { name: "Running", states: [RUNNING, CANCELLING] },
+  queued: { name: "Queued", states: [QUEUED] },
+  attention: { name: "Attention", states: [NEEDS_ATTENTION] },
+  succeeded: { name: "Succeeded", states: [SUCCEEDED] },
+  failed: { name: "Failed", states: [FAILED, EXPIRED] },
+  cancelled: { name: "Cancelled", states: [CANCELLED] },
+};
+
+const selecting = signal(false);
+const chosen = signal<ReadonlySet<string>>(new Set());
+
+function toggle(jobId: string): void {
+  const next = new Set(chosen.value);
+  if (!next.delete(jobId)) next.add(jobId);
+  chosen.value = next;
+}
+
+function matches(job: Job, words: readonly string[]): boolean {
+  const labels = Object.entries(job.labels).map(([key, value]) => `${key}:${value}`);
+  const text = [titleOf(job), job.jobId, job.sceneId, modelOf(job), job.requestId, ...labels].join(" ").toLowerCase();
+  return words.every((word) => text.includes(word));
+}
+
+export function Row({ job: source }: { readonly job: Signal<Job> }) {
+  const job = source.value;
+  const seconds = lengthOf(job);
+  const cancel = async () => {
+    await client.cancel(job.jobId).then(put, (error: unknown) => tell(said(error)));
+  };
+  return (
+    <li class={`job ${job.state === NEEDS_ATTENTION ? "attention" : ""}`} data-job={job.jobId}>
+      <Thumb job={job} />
+      <div class="what">
+        <a href={job.state === NEEDS_ATTENTION ? to(["attention", job.jobId]) : to(["p", job.projectId, "jobs", job.jobId])}>{titleOf(job)}</a>
+        <p class="meta">
+          <b>{job.sceneId}</b>
+          <span>{modelOf(job)}</span>
+          {seconds !== undefined && seconds > 0 && <span>{number(seconds)} s</span>}
+        </p>
+      </div>
+      <Way job={job} />
+      <Cost job={job} />
+      {selecting.value && canCancel(job) ? (
+        <input class="more tick" type="checkbox" aria-label={`Choose ${titleOf(job)}`} checked={chosen.value.has(job.jobId)} onChange={() => toggle(job.jobId)} />
+      ) : canCancel(job) && may(Right.WRITE) ? (
+        <button class="btn plain more" type="button" aria-label={`Cancel ${titleOf(job)}`} title="Cancel" onClick={() => void cancel()}>
+          <Icon name="x" />
+        </button>
+      ) : (
+        <span />
+      )}
+    </li>
+  );
+}
+
+function Group({ title, note, jobs }: { readonly title: string; readonly note?: string; readonly jobs: readonly Signal<Job>[] }) {
+  if (jobs.length === 0) return null;
+  return (
+    <>
+      <div class="group">
+        <h2>{title}</h2>
+        <span class="faint">{note}</span>
+      </div>
+      <ul class="jobs">
+        {jobs.map((job) => (
+          <Row key={job.peek().jobId} job={job} />
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function Tiles({ account, open }: { readonly account: GetAccountResponse | undefined; readonly open: readonly Signal<Job>[] }) {
+  const jobs = open.map((each) => each.peek());
+  const running = jobs.filter(({ state }) => state === RUNNING || state === CANCELLING);
+  const waiting = jobs.filter(({ state }) => state === QUEUED);
+  const unsure = jobs.filter(({ state }) => state === NEEDS_ATTENTION);
+  const models = new Set(running.map(modelOf));
+  const most = (account?.usage ?? []).filter(({ model }) => models.has(model)).reduce((sum, each) => sum + (each.maxConcurrent ?? 0), 0);
+  const next = waiting.map((job) => date(job.estimatedStartTime)?.getTime() ?? 0).filter((time) => time > now.value).sort((a, b) => a - b)[0];
+  const atStake = unsure.reduce((sum, job) => sum + (job.estimatedCredits ?? 0), 0);
+  const ended = counted(SUCCEEDED) + counted(FAILED, EXPIRED);
+  return (
+    <section class="tiles" aria-label="Now" tabIndex={0}>
+      <div class="tile">
+        <h2>In flight</h2>
+        <b class="num">
+          {number(running.length)} {most > 0 && <small>of {number(most)} slots</small>}
+        </b>
+        {most > 0 ? <Slots used={running.length} most={most} /> : <span class="of">{running.length === 0 ? "nothing is being made" : "being made now"}</span>}
+      </div>
+      <div class="tile">
+        <h2>Waiting</h2>
+        <b class="num">{number(waiting.length)}</b>
+        <span class="of">{next === undefined ? "in line for a slot" : `next in ≈ ${span(next - now.value)}`}</span>
+      </div>
+      <a class={unsure.length > 0 ? "tile hot" : "tile"} href={to(["attention"])}>
+        <h2>Need you</h2>
+        <b class="num">{number(unsure.length)}</b>
+        <span class="of">{unsure.length > 0 ? `up to ${number(atStake)} credits unsure` : "nothing to decide"}</span>
+      </a>
+      <div class="tile">
+        <h2>Credits</h2>
+        <b class="num">{account ? number(account.creditBalance) : "–"}</b>
+        <span class="of num">{account ? `${number(account.reservedCredits)} reserved` : may(Right.ADMIN) ? "not known now" : "the right admin sees them"}</span>
+      </div>
+      <div class="tile">
+        <h2>Made</h2>
+        <b class="num">
+          {number(counted(SUCCEEDED))} <small>in all</small>
+        </b>
+        <span class="of num">{ended > 0 ? `${Math.round((counted(SUCCEEDED) / ended) * 100)} % of what was tried` : "nothing yet"}</span>
+      </div>
+    </section>
+  );
+}
+
+function Rail({ account, open }: { readonly account: GetAccountResponse | undefined; readonly open: readonly Signal<Job>[] }) {
+  const jobs = open.map((each) => each.peek());
+  const models = [...new Set(jobs.map(modelOf))].filter(Boolean).sort();
+  return (
+    <aside class="rail" aria-label="Beside the list">
+      <section class="card">
+        <h2>
+          Activity
+          <LiveDot />
+        </h2>
+        {feed.value.length === 0 && <p class="faint">What happens from now on stands here.</p>}
+        <ul class="feed">
+          {feed.value.slice(0, 8).map(({ revision, time, job }) => {
+            const { word, tone, icon } = phaseOf(job);
+            return (
+              <li key={`${job.projectId}${revision}`}>
+                <time>{clock(time)}</time>
+                <span>
+                  <span class={`state ${tone}`}>
+                    <Icon name={icon} />
+                    {word}
+                  </span>
+                  <span class="faint">
+                    {job.sceneId} · {titleOf(find(job.jobId)?.value ?? job)}
+                  </span>
+                </span>
+              </li>
+            );
+          })}
+        </ul>
+      </section>
+      {models.length > 0 && (
+        <section class="card">
+          <h2>Slots by model</h2>
+          <dl class="facts">
+            {models.map((model) => {
+              const most = account?.usage.find((each) => each.model === model)?.maxConcurrent;
+              const busy = jobs.filter((job) => modelOf(job) === model && job.state === RUNNING).length;
+              const waits = jobs.filter((job) => modelOf(job) === model && job.state === QUEUED).length;
+              return (
+                <div key={model}>
+                  <dt>{model}</dt>
+                  <dd class="num">
+                    {number(busy)}
+                    {most !== undefined && ` of ${number(most)}`}
+                    {waits > 0 && ` · ${number(waits)} wait`}
+                  </dd>
+                </div>
+              );
+            })}
+          </dl>
+        </section>
+      )}
+    </aside>
+  );
+}
+
+/** The jobs of a tab that the server lists: they are put into the store, and more are asked for page by page. */
+function useListed(projectId: string, tab: string) {
+  const more = useSignal<(() => Promise<void>) | undefined>(undefined);
+  const states = TABS[tab]?.states ?? [];
+  const load = useLoad(`${projectId} ${tab}`, async (signal) => {
+    if (projectId === "") return true;
+    const wanted = tab === "" ? [] : states;
+    const source = client.list({ projectId, states: wanted, newestFirst: true, pageSize: PAGE }, { signal });
+    const page = async () => {
+      const jobs: Job[] = [];
+      for (let index = 0; index < PAGE; index += 1) {
+        const next = await source.next();
+        if (next.done) {
+          more.value = undefined;
+          break;
+        }
+        jobs.push(next.value);
+      }
+      putAll(jobs);
+    };
+    more.value = page;
+    await page();
+    return true;
+  });
+  return { ...load, more };
+}
+
+function useKeys(box: { readonly current: HTMLInputElement | null }, projectId: string): void {
+  useEffect(() => {
+    const press = (event: KeyboardEvent) => {
+      const target = event.target as HTMLElement;
+      if (event.metaKey || event.ctrlKey || event.altKey || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName) || document.querySelector("dialog[open]")) return;
+      const links = [...document.querySelectorAll<HTMLAnchorElement>(".job .what a")];
+      const at = links.indexOf(document.activeElement as HTMLAnchorElement);
+      if (event.key === "/") box.current?.focus();
+      else if (event.key === "n" && may(Right.WRITE)) go(to(["p", projectId || "default", "new"]));
+      else if (event.key === "j") links[Math.min(at + 1, links.length - 1)]?.focus();
+      else if (event.key === "k") links[Math.max(at - 1, 0)]?.focus();
+      else return;
+      event.preventDefault();
+    };
+    addEventListener("keydown", press);
+    return () => removeEventListener("keydown", press);
+  }, [projectId]);
+}
+
+export function JobsScreen({ projectId }: { readonly projectId: string }) {
+  const box = useRef<HTMLInputElement>(null);
+  const asking = useSignal(false);
+  const tab = place.value.query.get("state") ?? "";
+  const query = place.value.query.get("q") ?? "";
+  const { value, fault, again, more } = useListed(projectId, tab);
+  const account = useLoad("account", async (signal) => (may(Right.ADMIN) ? client.account({}, { signal, timeoutMs: 8000 }).catch(() => undefined) : undefined));
+  const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+  const mine = useComputed(() => all.value.filter((each) => each.peek().projectId === projectId)).value;
+  const open = mine.filter((each) => isOpen(each.peek()));
+  const shown = mine.filter((each) => matches(each.peek(), words));
+  const within = (...states: JobState[]) => shown.filter((each) => states.includes(each.peek().state));
+  useTitle(() => (open.length > 0 ? `${number(open.length)} unfinished` : "Jobs"));
+  useKeys(box, projectId);
+  useEffect(() => () => void ((selecting.value = false), (chosen.value = new Set())), []);
+
+  const address = (changes: Record<string, string | undefined>) => to(["p", projectId, "jobs"], { state: tab, q: query, ...changes });
+  const cancelAll = async () => {
+    asking.value = false;
+    let done = 0;
+    for (const jobId of chosen.value) await client.cancel(jobId).then((job) => (put(job), (done += 1)), faultOf);
+    tell(`${count(done, "job")} asked to stop`);
+    chosen.value = new Set();
+    selecting.value = false;
+    recount(0);
+  };
+  const ready = value.value !== undefined || open.length > 0 || loaded.value.has(projectId);
+  const finished = within(SUCCEEDED, FAILED, CANCELLED, EXPIRED);
+  const pickable = shown.filter((each) => canCancel(each.peek()) && (TABS[tab]?.states ?? []).includes(each.peek().state));
+  return (
+    <>
+      <header class="top">
+        <h1>Jobs</h1>
+        <LiveDot />
+        <div class="end">
+          {may(Right.WRITE) && pickable.length > 0 && !selecting.value && (
+            <button class="btn hide-s" type="button" onClick={() => (selecting.value = true)}>
+              <Icon name="check" />
+              Select
+            </button>
+          )}
+          {selecting.value && (
+            <>
+              <button class="btn" type="button" onClick={() => (chosen.value = new Set(pickable.map((each) => each.peek().jobId)))}>
+                All {number(pickable.length)}
+              </button>
+              <button class="btn danger" type="button" disabled={chosen.value.size === 0} onClick={() => (asking.value = true)}>
+                Cancel {number(chosen.value.size)}
+              </button>
+              <button class="btn plain" type="button" onClick={() => ((selecting.value = false), (chosen.value = new Set()))}>
+                Done
+              </button>
+            </>
+          )}
+          {may(Right.WRITE) && (
+            <a class="btn primary" href={to(["p", projectId || "default", "new"])}>
+              <Icon name="plus" />
+              New clip
+            </a>
+          )}
+        </div>
+      </header>
+      <Tiles account={account.value.value} open={open} />
+      <div class="bar">
+        <nav class="tabs" aria-label="State">
+          {Object.entries(TABS).map(([key, { name, states }]) => (
+            <a key={key} href={address({ state: key })} aria-current={key === tab ? "true" : undefined}>
+              {name}
+              <span>{number(key === "" || states.some((state) => state <= CANCELLING) ? open.filter((each) => states.includes(each.peek().state)).length : counted(...states))}</span>
+            </a>
+          ))}
+        </nav>
+        <div class="end">
+          <label class="search">
+            <Icon name="search" />
+            <input
+              ref={box}
+              class="in"
+              type="search"
+              placeholder="Prompt, id, label   ( / )"
+              aria-label="Search"
+              value={query}
+              onInput={(event) => go(address({ q: event.currentTarget.value }), { replace: true })}
+            />
+          </label>
+        </div>
+      </div>
+      <div class="split">
+        <div>
+          {fault.value && <Failed fault={fault.value} again={again} />}
+          {!fault.value && !ready && <Skeleton />}
+          {!fault.value && ready && (
+            <>
+              {tab === "" ? (
+                <>
+                  <Group title="Need you" jobs={within(NEEDS_ATTENTION)} />
+                  <Group title="In flight" jobs={within(RUNNING, CANCELLING)} />
+                  <Group title="Waiting" note="by priority, then by whose project has least under way" jobs={within(QUEUED).reverse()} />
+                  <Group title="Just finished" jobs={words.length > 0 ? finished : finished.slice(0, FINISHED_SHOWN)} />
+                </>
+              ) : (
+                <Group title={TABS[tab]?.name ?? ""} jobs={within(...(TABS[tab]?.states ?? []))} />
+              )}
+              {more.value && tab !== "" && (
+                <p class="after">
+                  <button class="btn" type="button" onClick={() => void more.value?.()}>
+                    Older ones
+                  </button>
+                </p>
+              )}
+              {shown.length === 0 && words.length > 0 && (
+                <Empty icon="search" title="Nothing here has these words">
+                  <p class="dim">{count(mine.length, "job")} of this project {mine.length === 1 ? "is" : "are"} on this page.</p>
+                </Empty>
+              )}
+              {words.length === 0 && (tab === "" ? shown.length === 0 : within(...(TABS[tab]?.states ?? [])).length === 0) && (
+                <Empty icon="film" title={tab === "" ? "No clips yet" : `None ${(TABS[tab]?.name ?? "").toLowerCase()}`}>
+                  {tab === "" && <p class="dim">A clip needs a sentence, or a picture to begin from. What it costs at most is said before anything is spent.</p>}
+                  {tab === "" && may(Right.WRITE) && (
+                    <a class="btn primary" href={to(["p", projectId || "default", "new"])}>
+                      <Icon name="plus" />
+                      Make the first clip
+                    </a>
+                  )}
+                </Empty>
+              )}
+            </>
+          )}
+        </div>
+        <Rail account={account.value.value} open={open} />
+      </div>
+      {asking.value && (
+        <Confirm
+          title={`Cancel ${count(chosen.value.size, "job")}?`}
+          say="What waits is dropped. What is being made is stopped where the provider allows it; nothing that is paid for already is thrown away."
+          act={`Cancel ${count(chosen.value.size, "job")}`}
+          onYes={() => void cancelAll()}
+          onNo={() => (asking.value = false)}
+        />
+      )}
+    </>
+  );
+}
