@@ -19,7 +19,7 @@ ARGS ?=
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1))')
 
 .PHONY: help setup browser dashboard check-dashboard test-dashboard picture proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
-	fuzz-http test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos outages \
+	fuzz-http test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos chaos-http outages \
 	run demo film \
 	bench build locks clean
 
@@ -199,6 +199,9 @@ check-sandbox: setup .make/sdk/pyproject.toml ## Check the sandbox by the vendor
 
 chaos: setup ## Kill servers KILLS=500 times with SEED=1, and report what was lost, paid twice, torn or missed
 	$(PY) -m tests.chaos --kills $(KILLS) --seed $(SEED) $(ARGS)
+
+chaos-http: setup ## Kill a server KILLS=500 times under 100 pages and event sources, with SEED=1: is each change told once?
+	$(PY) -m tests.gateway.live.kills --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 outages: setup ## Take away database, storage, provider and disk for 30 to 60 s each, and report the effect
 	$(PY) -m tests.chaos.outages $(ARGS)
