@@ -376,6 +376,20 @@ async def test_a_waiting_job_shows_its_place_and_its_times(service: ScriptedServ
     assert "WAITING 3" in listed.stdout
 
 
+async def test_a_full_disk_is_told_in_a_sentence(service: ScriptedService, evergreen: CommandLine) -> None:
+    service.answers["ListModels"] = [ListModelsResponse(models=[Model(model="gen4.5")])]
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", f"{sys.executable} -m evergreen.cli models > /dev/full"),
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "EVERGREEN_ENDPOINT": service.target},
+    )
+
+    ended = await evergreen.end(process)
+
+    assert ended.code == 1
+    assert ended.stderr.splitlines() == ["Error: the output cannot be written: No space left on device"]
+
+
 async def test_jobs_are_shown_listed_cancelled_and_resolved(service: ScriptedService, evergreen: CommandLine) -> None:
     stuck = job(state="NEEDS_ATTENTION", error=LOST, estimated_credits=25.0)
     service.answers["GetStatus"] = [GetStatusResponse(job=stuck)]
@@ -387,7 +401,7 @@ async def test_jobs_are_shown_listed_cancelled_and_resolved(service: ScriptedSer
     service.answers["ResolveSubmission"] = [ResolveSubmissionResponse(job=job())]
 
     status = await evergreen("video", "status", "job-1")
-    listed = await evergreen("video", "list", "--project", "p", "--state", "running", "--limit", "3")
+    listed = await evergreen("video", "list", "--project", "p", "--state", "RUNNING", "--limit", "3")
     cancelled = await evergreen("--output", "json", "video", "cancel", "job-1")
     resolved = await evergreen("video", "resolve", "job-1", "--attach", "task-9")
     unresolved = await evergreen("video", "resolve", "job-1", "--attach", "task-9", "--abandon")

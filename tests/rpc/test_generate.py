@@ -71,6 +71,9 @@ async def test_a_picture_a_line_and_a_sound_end_as_files_of_the_scene(api: Api, 
     found = (await api.scene.GetScene(scene_pb2.GetSceneRequest(project_id="film", scene_id="scene-1"))).scene
     assert (found.image_requests, found.completed_images, found.audio_requests, found.completed_audio) == (1, 1, 2, 2)
     assert (found.video_requests, found.completed_videos) == (0, 0)
+    [listed] = (await api.scene.ListScenes(scene_pb2.ListScenesRequest(project_id="film"))).scenes
+    found.ClearField("folders")
+    assert listed == found
     sidecar = json.loads((scene / "metadata" / f"{jobs[1].job_id}.json").read_text())
     assert (sidecar["operation"], sidecar["parameters"]) == ("text_to_speech", {"voice": "Maya"})
 

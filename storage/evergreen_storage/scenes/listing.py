@@ -103,6 +103,12 @@ async def _summary(storage: Storage, index: SceneIndex, project_id: str, scene_i
         status=scene.status,
         created_at=scene.created_at,
         updated_at=scene.updated_at,
+        video_requests=len(scene.video_requests),
+        completed_videos=len(scene.completed_videos),
+        image_requests=len(scene.image_requests),
+        completed_images=len(scene.completed_images),
+        audio_requests=len(scene.audio_requests),
+        completed_audio=len(scene.completed_audio),
     )
 
 

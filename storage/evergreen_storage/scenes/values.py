@@ -47,9 +47,10 @@ class Scene:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneSummary:
-    """One scene in a list. `status` is UNSUPPORTED where only a newer version of this service can read it.
+    """One scene in a list, with how many jobs of each kind it was asked for and has got.
 
-    It is UNREADABLE, and the times are of 1970, where the files of this scene cannot be read.
+    `status` is UNSUPPORTED where only a newer version of this service can read it. It is UNREADABLE, and the times are
+    of 1970, where the files of this scene cannot be read.
     """
 
     project_id: str
@@ -57,3 +58,9 @@ class SceneSummary:
     status: str
     created_at: datetime
     updated_at: datetime
+    video_requests: int = 0
+    completed_videos: int = 0
+    image_requests: int = 0
+    completed_images: int = 0
+    audio_requests: int = 0
+    completed_audio: int = 0

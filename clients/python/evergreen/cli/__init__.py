@@ -11,4 +11,8 @@ def main() -> None:
         if error.name not in ("click", "rich"):
             raise
         sys.exit("the evergreen command needs more than the client: pip install 'evergreen-video[cli]'")
-    evergreen(prog_name="evergreen")
+    try:
+        evergreen(prog_name="evergreen")
+    except OSError as error:
+        # Of stdout, such as a full disk; what concerns a file or the service is told where it happens.
+        sys.exit(f"Error: the output cannot be written: {error.strerror or error}")

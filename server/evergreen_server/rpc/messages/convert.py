@@ -222,6 +222,12 @@ def summary_message(summary: SceneSummary) -> scene_pb2.Scene:
         create_time=timestamp(summary.created_at),
         update_time=timestamp(summary.updated_at),
         status=summary.status,
+        video_requests=summary.video_requests,
+        completed_videos=summary.completed_videos,
+        image_requests=summary.image_requests,
+        completed_images=summary.completed_images,
+        audio_requests=summary.audio_requests,
+        completed_audio=summary.completed_audio,
     )
 
 

@@ -121,7 +121,7 @@ def cancel(context: click.Context, job_id: str) -> None:
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(list(_STATES)),
+    type=click.Choice(list(_STATES), case_sensitive=False),
     help="Only jobs in this state. Can be repeated.",
 )
 @_kind_option
