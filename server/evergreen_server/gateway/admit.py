@@ -184,6 +184,8 @@ class Door:
             )
         if not request.raw_path.startswith("/"):
             raise malformed("the target must be a path")
+        if only(request, "Transfer-Encoding").lower() not in ("", "chunked"):
+            raise malformed("a body must come as it is, whole or in chunks")
         if only(request, "Expect").lower() not in ("", "100-continue"):
             raise refused(
                 grpc.StatusCode.INVALID_ARGUMENT,

@@ -145,11 +145,21 @@ def visitor_of(request: web.Request) -> Visitor:
 
 
 def only(request: web.Request, name: str) -> str:
-    """Returns a header field that may come once, empty if it did not. Raises Refused if it came more often."""
+    """Returns a header field that may come once, empty if it did not.
+
+    Raises Refused if it came more often, or is no text.
+    """
     values = request.headers.getall(name, [])
     if len(values) > 1:
         raise malformed(f"{name} came {len(values)} times")
+    if any(not value.isascii() and not _is_text(value) for value in values):
+        raise malformed(f"{name} is not UTF-8")
     return values[0].strip() if values else ""
+
+
+def _is_text(value: str) -> bool:
+    """Returns whether a field was UTF-8: what was not is read as surrogates, which no message could carry on."""
+    return not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def malformed(message: str) -> Exception:
