@@ -380,6 +380,7 @@ async def test_a_full_disk_is_told_in_a_sentence(service: ScriptedService, everg
     service.answers["ListModels"] = [ListModelsResponse(models=[Model(model="gen4.5")])]
     process = await asyncio.create_subprocess_exec(
         *("sh", "-c", f"{sys.executable} -m evergreen.cli models > /dev/full"),
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "EVERGREEN_ENDPOINT": service.target},
     )
