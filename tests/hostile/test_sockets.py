@@ -16,7 +16,7 @@ import pytest_asyncio
 from evergreen.v1 import video_pb2
 from evergreen_server.gateway.live.frames import FRAME_BYTES
 from evergreen_server.gateway.live.hub import Hub
-from evergreen_server.gateway.live.sockets import MOST_PROJECTS
+from evergreen_server.gateway.live.speech import MOST_PROJECTS
 from evergreen_server.gateway.problems import Refused
 from evergreen_server.gateway.upstream import Upstream
 from evergreen_server.gateway.visitors import Visitor

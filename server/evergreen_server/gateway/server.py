@@ -23,9 +23,12 @@ from evergreen_server.gateway.compat.jobs import Jobs
 from evergreen_server.gateway.compat.openai import OpenAi
 from evergreen_server.gateway.compat.pages import Pages
 from evergreen_server.gateway.compat.retries import Retries
+from evergreen_server.gateway.compat.spoken import PATH as FIRST_PATH
+from evergreen_server.gateway.compat.spoken import FirstSpeech
 from evergreen_server.gateway.live.hub import CATCHING_UP, TOPICS, Hub
 from evergreen_server.gateway.live.hub import LINGER_SECONDS as LINGER_OF_TOPICS_SECONDS
-from evergreen_server.gateway.live.sockets import Sockets
+from evergreen_server.gateway.live.sockets import PATH, Sockets
+from evergreen_server.gateway.live.speech import Plain
 from evergreen_server.gateway.live.streams import Streams
 from evergreen_server.gateway.live.sweeping import Sweep
 from evergreen_server.gateway.names import Names
@@ -132,8 +135,10 @@ async def serve(
                 now=now,
             ),
         )
+        sockets = partial(Sockets, hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds)
         live = (
-            Sockets(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
+            sockets(path=PATH, speech=Plain()),
+            sockets(path=FIRST_PATH, speech=FirstSpeech()),
             Streams(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
         )
         served = (sessions, bridge, *rest, *compat, *live, Dashboard())

@@ -44,11 +44,11 @@ class Page:
 
 
 @asynccontextmanager
-async def page(url: str, *, welcome: bool = True, **headers: str) -> AsyncIterator[Page]:
+async def page(url: str, path: str = "/api/v1/socket", *, welcome: bool = True, **headers: str) -> AsyncIterator[Page]:
     """A socket that is open; without `welcome` what comes first is left to the test."""
     async with (
         aiohttp.ClientSession() as session,
-        session.ws_connect(f"{url}/api/v1/socket", headers=headers, max_msg_size=0) as socket,
+        session.ws_connect(url + path, headers=headers, max_msg_size=0) as socket,
     ):
         opened = Page(socket)
         if welcome:

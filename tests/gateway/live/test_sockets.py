@@ -144,3 +144,30 @@ async def test_what_a_page_cannot_follow_is_a_problem_and_the_rest_goes_on(api: 
         [error] = await one.until("error")
         assert "evg_" not in json.dumps(error)
         assert await one.follow(projectId="quiet") == [{"type": "checkpoint", "projectId": "quiet", "revision": "0"}]
+
+
+async def test_the_first_endpoints_have_a_socket_of_single_jobs(api: Api) -> None:
+    async with page(api.http, "/api/videos/socket", welcome=False) as one:
+        job = await api.generate(project_id="first")
+        await one.say("subscribe_job", jobId=job.job_id)
+        told = await one.until("video_generation_completed")
+        bad = await api.generate(project_id="first", prompt_text="cancelled")
+        await api.video.CancelVideo(video_pb2.CancelVideoRequest(job_id=bad.job_id))
+        await one.say("subscribe_job", jobId=bad.job_id)
+        failed = await one.until("video_generation_failed")
+        await one.say("subscribe_job", jobId="none")
+        [error] = await one.until("error")
+        await one.say("unsubscribe_job", jobId=bad.job_id)
+        await one.say("ping")
+        [pong] = await one.until("pong")
+        await one.say("subscribe", projectId="first")
+        closed = await one.next()
+
+    assert {each["type"] for each in told[:-1]} <= {"video_generation_started", "video_generation_progress"}
+    assert told[-1].keys() == {"type", "jobId", "projectId", "sceneId", "progress", "status", "videoUrl", "error"}
+    assert (told[-1]["jobId"], told[-1]["progress"], told[-1]["status"]) == (job.job_id, 100, "completed")
+    assert str(told[-1]["videoUrl"]).startswith("/api/v1/projects/first/scenes/scene-1/assets/videos/")
+    assert (failed[-1]["status"], failed[-1]["videoUrl"], failed[-1]["error"]) == ("failed", "", "cancelled")
+    assert (error["jobId"], error["reason"]) == ("none", "JOB_NOT_FOUND")
+    assert pong == {"type": "pong"}
+    assert closed == {"type": "closed", "code": 4400}

@@ -10,7 +10,7 @@ from aiohttp import web
 from evergreen.v1 import video_pb2
 from evergreen_server.gateway.compat.fields import number_of, refuse_others, text_of
 from evergreen_server.gateway.compat.folders import Folders
-from evergreen_server.gateway.compat.jobs import ENDED, Jobs, clip_of, percent_of, picture_in
+from evergreen_server.gateway.compat.jobs import Jobs, clip_of, error_of, percent_of, picture_in, status_of
 from evergreen_server.gateway.places import Places
 from evergreen_server.gateway.problems import Fault, Refused, invalid, problem_members
 from evergreen_server.gateway.rest.reading import idempotency_key, json_body, refuse_body
@@ -78,7 +78,7 @@ class First:
         if url := text_of(document, "imageUrl"):
             message.media.append(await self._picture(request, message, url))
         job = await self._jobs.generate(visitor_of(request), message)
-        body = {"videoUrl": clip_of(job), "jobId": job.job_id, "taskId": job.job_id, "status": _status_of(job)}
+        body = {"videoUrl": clip_of(job), "jobId": job.job_id, "taskId": job.job_id, "status": status_of(job)}
         return _json({**body, "duration": duration})
 
     async def _picture(
@@ -101,10 +101,10 @@ class First:
             {
                 "jobId": job.job_id,
                 "taskId": job.job_id,
-                "status": _status_of(job),
+                "status": status_of(job),
                 "progress": percent_of(job),
                 "videoUrl": clip_of(job),
-                "error": _error_of(job),
+                "error": error_of(job),
                 "needsAttention": job.state == video_pb2.JOB_STATE_NEEDS_ATTENTION,
             }
         )
@@ -135,18 +135,6 @@ def _prompt(document: Mapping[str, object]) -> str:
                 raise invalid(name, f"must be one of {', '.join(words)}")
             said.append(words[chosen])
     return " ".join(filter(None, said))
-
-
-def _status_of(job: video_pb2.Job) -> str:
-    if job.state == video_pb2.JOB_STATE_SUCCEEDED:
-        return "completed"
-    return "failed" if job.state in ENDED else "processing"
-
-
-def _error_of(job: video_pb2.Job) -> str | None:
-    if job.HasField("error"):
-        return job.error.message
-    return "cancelled" if job.state == video_pb2.JOB_STATE_CANCELLED else None
 
 
 def _json(document: object, status: int = 200) -> web.Response:

@@ -16,7 +16,7 @@ from evergreen_server.gateway.rest.uploads import Uploads
 from evergreen_server.gateway.visitors import Visitor
 from evergreen_server.runtime.chunks import CHUNK_BYTES
 
-__all__ = ["ENDED", "VIDEO", "Jobs", "clip_of", "percent_of", "picture_in"]
+__all__ = ["ENDED", "VIDEO", "Jobs", "clip_of", "error_of", "percent_of", "picture_in", "status_of"]
 
 VIDEO = "/evergreen.v1.VideoService"
 INLINE_BYTES = 3 << 20
@@ -90,3 +90,17 @@ def clip_of(job: video_pb2.Job) -> str:
 def percent_of(job: video_pb2.Job) -> int:
     """Returns how much of a job is done, 100 only for one that has succeeded."""
     return 100 if job.state == video_pb2.JOB_STATE_SUCCEEDED else min(99, int(job.progress * 100))
+
+
+def status_of(job: video_pb2.Job) -> str:
+    """Returns a job's state in the three words of the first endpoints."""
+    if job.state == video_pb2.JOB_STATE_SUCCEEDED:
+        return "completed"
+    return "failed" if job.state in ENDED else "processing"
+
+
+def error_of(job: video_pb2.Job) -> str | None:
+    """Returns why there is no clip, None where there is one, or may be yet."""
+    if job.HasField("error"):
+        return job.error.message
+    return "cancelled" if job.state == video_pb2.JOB_STATE_CANCELLED else None

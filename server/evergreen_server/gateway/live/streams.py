@@ -11,8 +11,9 @@ from evergreen_server.gateway.live.frames import MOST_JOBS, kinds_of, revision_o
 from evergreen_server.gateway.live.hub import Draining, Hub
 from evergreen_server.gateway.live.items import FILM, Item, end_item
 from evergreen_server.gateway.live.lookup import project_of
-from evergreen_server.gateway.live.sweeping import Sweep, Writing, bound_buffers
+from evergreen_server.gateway.live.sweeping import Sweep
 from evergreen_server.gateway.live.wishes import Wish
+from evergreen_server.gateway.live.writing import Writing, bound_buffers
 from evergreen_server.gateway.places import Places
 from evergreen_server.gateway.problems import Fault, Refused, invalid, refused
 from evergreen_server.gateway.visitors import Visitor, only, visitor_of

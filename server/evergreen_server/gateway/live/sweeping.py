@@ -4,15 +4,12 @@ One look at all of them costs less than a timer with every message of each.
 """
 
 import asyncio
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
-from aiohttp import web
-
-__all__ = ["BUFFER_BYTES", "Sweep", "Swept", "Writing", "bound_buffers"]
+__all__ = ["Sweep", "Swept"]
 
 SWEEP_SECONDS = 1.0
 SEND_BUFFER_BYTES = 256 << 10
@@ -61,34 +58,3 @@ class Sweep:
             await asyncio.sleep(SWEEP_SECONDS)
             for each in list(self._swept):
                 each.look(loop.time())
-
-
-class Writing:
-    """The sends of one connection that are under way: since when nothing was taken of them."""
-
-    __slots__ = ("_number", "_since")
-
-    def __init__(self) -> None:
-        self._number = 0
-        self._since = 0.0
-
-    def begin(self, now: float) -> None:
-        self._number += 1
-        if self._number == 1:
-            self._since = now
-
-    def end(self, now: float) -> None:
-        self._number -= 1
-        self._since = now
-
-    def stalled(self, now: float) -> float:
-        """Returns for how many seconds nothing was taken; 0 while nothing waits."""
-        return now - self._since if self._number else 0.0
-
-
-def bound_buffers(request: web.Request) -> None:
-    """Bounds what is kept for a reader that takes nothing, by the kernel and here."""
-    if request.transport is not None:
-        request.transport.set_write_buffer_limits(high=BUFFER_BYTES)
-        if (found := request.transport.get_extra_info("socket")) is not None:
-            found.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
