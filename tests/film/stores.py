@@ -14,6 +14,6 @@ def film_events() -> FilmEvents:
     return FilmEvents(EventWire())
 
 
-def film_store_of(database: Database, clock: Callable[[], datetime]) -> FilmStore:
+def film_store_of(database: Database, clock: Callable[[], datetime], **bounds: int) -> FilmStore:
     jobs = store_of(database, clock=clock)
-    return FilmStore(database=database, jobs=jobs, clock=clock, events=film_events())
+    return FilmStore(database=database, jobs=jobs, clock=clock, events=film_events(), **bounds)

@@ -443,3 +443,19 @@ async def test_a_storage_that_does_not_answer_leaves_nothing_recorded(place: Pla
     assert refusal_of == (grpc.StatusCode.UNAVAILABLE, "STORAGE_UNAVAILABLE")
     assert await films_of(place.api, project) == []
     assert (await planned(place.api, project_id=project)).film.status.plan_revision == 1
+
+
+async def test_scripts_go_with_the_last_plan_that_names_them(place: Place, project: str) -> None:
+    """Plans are kept by twenty; edits are plans as well."""
+    api, folder = place.api, place.projects / project / "movie" / "metadata"
+    scripts = [SHORT.replace("Snow", f"Snow {number}") for number in range(3)]
+    for number, script in enumerate(scripts):
+        film = (await planned(api, project_id=project, script=script, plan_revision=number)).film
+    first = sorted(path.name for path in folder.glob("script-*"))
+    for number in range(19):
+        style = film_pb2.FilmEdit(settings=film_pb2.FilmSettings(style=f"ink {number}"))
+        await edited(api, project, 3 + number, style)
+
+    assert len(first) == 3
+    assert [f"metadata/{path.name}" for path in folder.glob("script-*")] == [film.script_asset]
+    assert (folder.parent / film.script_asset).read_text() == scripts[-1]

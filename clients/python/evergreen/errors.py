@@ -28,6 +28,7 @@ EvergreenError
       CreditsExceeded     the quote is above `max_credits`
       ProjectCreditsExceeded   the quote is above what is left of the project's limit
       FilmBusy            a run of the film is on
+      TooManyFilms        the project has as many films as it may have
       OutputMissing       an export needs outputs that are not there
       FilmCreditsExceeded what is to be made may cost more than is left of the sum
       ProviderTaskNotFound
@@ -207,6 +208,10 @@ class CreditsExceeded(PreconditionFailed):
 
 class FilmBusy(PreconditionFailed):
     """A run of the film is on: wait for it, or cancel it."""
+
+
+class TooManyFilms(PreconditionFailed):
+    """The project has as many films as it may have (metadata `most`); delete some."""
 
 
 class OutputMissing(PreconditionFailed):

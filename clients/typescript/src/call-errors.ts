@@ -14,7 +14,7 @@
  *         JobNotFound, SceneNotFound, AssetNotFound, FilmNotFound, PlanNotFound, RunNotFound
  *       AssetExists           a file with this path exists; choose another name, or set `overwrite`
  *       PreconditionFailed
- *         NeedsResolution, NotResolvable, PriceUnknown, CreditsExceeded, ProjectCreditsExceeded, FilmBusy, OutputMissing, FilmCreditsExceeded,
+ *         NeedsResolution, NotResolvable, PriceUnknown, CreditsExceeded, ProjectCreditsExceeded, FilmBusy, TooManyFilms, OutputMissing, FilmCreditsExceeded,
  *         ProviderTaskNotFound, ProviderTaskTaken, ProviderUnauthorized, SceneUnsupported, SceneBusy, UrlUnsupported, ObjectTooLarge
  *       CursorLost            events may have been missed; watch again without a cursor
  *         CursorAhead, CursorCompacted
@@ -118,6 +118,9 @@ export class PriceUnknown extends PreconditionFailed {}
 export class CreditsExceeded extends PreconditionFailed {}
 /** A run of the film is on: wait for it, or cancel it. */
 export class FilmBusy extends PreconditionFailed {}
+
+/** The project has as many films as it may have; delete some. */
+export class TooManyFilms extends PreconditionFailed {}
 
 /** An export needs outputs that are not there, or no longer stand for the plan; the text names them. */
 export class OutputMissing extends PreconditionFailed {}

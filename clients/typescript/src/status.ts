@@ -21,6 +21,7 @@ const BY_REASON: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ["RUN_NOT_FOUND", errors.RunNotFound],
   ["RUN_DELETED", errors.RunDeleted],
   ["FILM_BUSY", errors.FilmBusy],
+  ["TOO_MANY_FILMS", errors.TooManyFilms],
   ["OUTPUT_MISSING", errors.OutputMissing],
   ["FILM_CHANGED", errors.FilmChanged],
   ["FILM_CREDITS_EXCEEDED", errors.FilmCreditsExceeded],

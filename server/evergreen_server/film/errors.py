@@ -11,6 +11,7 @@ FilmError
   RunNotFound       the film has no such run
   RunDeleted        the request began a run that is no longer kept
   RunChanged        the run is not as the caller has read it
+  TooManyFilms      the project has as many films as it may have
   SceneTaken        a scene of the film belongs to another film, or to jobs
   ScriptRefused     the script has faults; each is named with its place
 """
@@ -95,10 +96,10 @@ class RunNotFound(FilmError):
 
 
 class RunDeleted(FilmError):
-    """The request was carried out before, and the run that it began was deleted with its film."""
+    """The request was carried out before, and its run is no longer kept, or was deleted with its film."""
 
     def __init__(self, film_id: str) -> None:
-        super().__init__(f"the request began a run of the film {film_id}, which was deleted since")
+        super().__init__(f"the request began a run of the film {film_id} that is no longer kept")
         self.film_id = film_id
 
 
@@ -108,6 +109,14 @@ class RunChanged(FilmError):
     def __init__(self, film_id: str, *, run: int, state: str, revision: int) -> None:
         super().__init__(f"run {run} of the film {film_id} is {state} by now; read it, and decide again")
         self.revision = revision
+
+
+class TooManyFilms(FilmError):
+    """The project has as many films as it may have."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the project has {most:,} films, and may have no more; delete some that are no longer needed")
+        self.most = most
 
 
 class SceneTaken(FilmError):

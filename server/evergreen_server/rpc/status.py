@@ -24,6 +24,7 @@ from evergreen_server.film.errors import (
     RunNotFound,
     SceneTaken,
     ScriptRefused,
+    TooManyFilms,
 )
 from evergreen_server.jobs.commands import TaskUnusable
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
@@ -169,6 +170,11 @@ def _run_changed(exc: RunChanged) -> Status:
     return Status(code=grpc.StatusCode.ABORTED, message=str(exc), reason="FILM_CHANGED", metadata=metadata)
 
 
+def _too_many(exc: TooManyFilms) -> Status:
+    code, metadata = grpc.StatusCode.FAILED_PRECONDITION, {"most": str(exc.most)}
+    return Status(code=code, message=str(exc), reason="TOO_MANY_FILMS", metadata=metadata)
+
+
 def _film_busy(exc: FilmBusy) -> Status:
     metadata = {"film_id": exc.film_id}
     return Status(code=grpc.StatusCode.FAILED_PRECONDITION, message=str(exc), reason="FILM_BUSY", metadata=metadata)
@@ -291,6 +297,7 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     PlanDeleted: _of_film,
     PlanChanged: _plan_changed,
     SceneTaken: _taken,
+    TooManyFilms: _too_many,
     FilmBusy: _film_busy,
     OutputsMissing: _outputs_missing,
     RunNotFound: _as(grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND"),

@@ -265,6 +265,10 @@ class SceneStore:
         """Stores a document of the service's own, `metadata/NAME`; one of this name is replaced."""
         await self._storage.put(self.key(project_id, scene_id, f"metadata/{name}"), data, content_type=content_type)
 
+    async def drop_document(self, project_id: str, scene_id: str, name: str) -> None:
+        """Removes what `keep_document` has stored; a missing one is no error."""
+        await self._storage.delete(self.key(project_id, scene_id, f"metadata/{name}"))
+
     async def discard(self, project_id: str, scene_id: str, path: str) -> None:
         """Removes an asset, first its entry in scene.json, then the file; a missing one is no error."""
         key = self._own_key(project_id, scene_id, path)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -193,3 +194,32 @@ async def test_films_are_listed_by_state_in_the_order_of_their_ids(store: FilmSt
 
     assert await ids(()) == await ids((FilmState.PLANNED,)) == ["film-1", "film-2", "film-3"]
     assert await ids((), after="film-1", limit=1) == ["film-2"]
+
+
+async def test_a_project_has_so_many_films_and_no_more_however_many_come_at_once(url: str) -> None:
+    async with open_database(url) as database:
+        store = film_store_of(database, Clock(), most_films=2)
+        first = await record(store, plan_of("movie-a", prefix="a"))
+
+        plans = [plan_of(f"movie-{name}", prefix=name) for name in "bcd"]
+        answers = await asyncio.gather(*(record(store, plan) for plan in plans), return_exceptions=True)
+
+        assert sorted(type(answer).__name__ for answer in answers) == ["StoredPlan", "TooManyFilms", "TooManyFilms"]
+        # Films that there are go on, and other projects have their own.
+        again = await record(store, plan_of("movie-a", prefix="a", title="Again"), first)
+        await store.record("other", planned_of(plans[0]), to_document(plans[0]), before=None)
+        await store.delete(again.film)
+        await record(store, plan_of("movie-e", prefix="e"))
+
+
+async def test_the_scripts_of_plans_that_are_no_longer_kept_are_told(url: str) -> None:
+    async with open_database(url) as database:
+        store = film_store_of(database, Clock())
+        scripts = ["metadata/one.txt", "metadata/two.txt", "metadata/one.txt", *["metadata/three.txt"] * PLANS_KEPT]
+        stored, dropped = None, list[tuple[str, ...]]()
+        for script in scripts:
+            stored = await record(store, replace(plan_of(), script_asset=script), stored)
+            dropped.append(stored.dropped)
+
+        # The third plan names the script of the first one still.
+        assert dropped == [()] * (len(scripts) - 2) + [("metadata/two.txt",), ("metadata/one.txt",)]

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from evergreen_server.film.codec import to_document
 from evergreen_server.film.errors import PlanDeleted
+from evergreen_server.film.plans.retention import delete_old_runs
 from evergreen_server.film.plans.store import FilmRequest, StoredPlan
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
@@ -92,6 +93,7 @@ class Case:
             events_kept=timedelta(days=1),
             jobs_kept=timedelta(days=3),
             metrics=NullMetrics(),
+            films=delete_old_runs,
             events_at_once=4,
         )
 
@@ -318,6 +320,7 @@ async def test_requests_whose_jobs_are_gone_are_kept_for_ever_or_for_so_long(cas
         jobs_kept=timedelta(days=3),
         requests_kept=timedelta(days=90),
         metrics=NullMetrics(),
+        films=delete_old_runs,
     )
 
     assert (await kept.run_once()).requests == 1
@@ -351,6 +354,7 @@ async def test_requests_for_plans_that_are_gone_are_kept_for_so_long(case: Case)
         jobs_kept=timedelta(days=3),
         requests_kept=timedelta(days=90),
         metrics=NullMetrics(),
+        films=delete_old_runs,
     )
 
     await case.retention.run_once()
@@ -382,6 +386,7 @@ async def test_a_round_that_the_database_did_not_take_ends_nothing_and_the_next_
         events_kept=timedelta(days=1),
         jobs_kept=timedelta(days=3),
         metrics=NullMetrics(),
+        films=delete_old_runs,
     )
     said, logger = Said(), logging.getLogger("evergreen_server.jobs.maintenance.retention")
     logger.addHandler(said)

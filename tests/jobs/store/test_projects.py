@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
+from evergreen_server.film.plans.retention import delete_old_runs
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs, projects
@@ -53,6 +54,7 @@ class Service:
             events_kept=timedelta(hours=1),
             jobs_kept=timedelta(hours=1),
             metrics=NullMetrics(),
+            films=delete_old_runs,
         )
         self._made = 0
 

@@ -51,7 +51,8 @@ class FilmServiceStub:
     | `NOT_FOUND` | `RUN_NOT_FOUND` | the film has no run of this number | read the film |
     | `ALREADY_EXISTS` | `SCENE_TAKEN` | a scene of the film belongs to another film or has jobs (metadata `scene_id`) | choose another `film_id` or `scene_prefix` |
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
-    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
+    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that is no longer kept, or was deleted with its film | to start again, use a new request_id |
+    | `FAILED_PRECONDITION` | `TOO_MANY_FILMS` | the project has 1,000 films (metadata `most`) | delete some |
     | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
     | `FAILED_PRECONDITION` | `OUTPUT_MISSING` | an export needs outputs that are not there or are stale (metadata `film_id`); the text names shots and lines | start a run, or say what becomes of them by `missing` |
     | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
@@ -84,6 +85,7 @@ class FilmServiceStub:
     * `NOT_FOUND`, `FILM_NOT_FOUND`: `plan_revision` is given, and there is no such film.
     * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`. While it waits for people, its
       plan may be changed.
+    * `FAILED_PRECONDITION`, `TOO_MANY_FILMS`: the film would be new, and the project has 1,000 films already.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the film's scene folder is being deleted, or its deletion was interrupted.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
@@ -132,7 +134,7 @@ class FilmServiceStub:
     * `FAILED_PRECONDITION`, `FILM_CREDITS_EXCEEDED`: what is to be made may cost more than `max_credits`.
     * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: it may take the project beyond its cap.
     * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
-    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that is no longer kept.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nobody can tell what exists; call again with the same request_id.
     """
@@ -167,7 +169,7 @@ class FilmServiceStub:
     * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
     * `FAILED_PRECONDITION`, `OUTPUT_MISSING`: a shot or line lacks an output, and `missing` lets nothing stand in.
     * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
-    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that is no longer kept.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
     """
@@ -220,7 +222,8 @@ class FilmServiceAsyncStub(FilmServiceStub):
     | `NOT_FOUND` | `RUN_NOT_FOUND` | the film has no run of this number | read the film |
     | `ALREADY_EXISTS` | `SCENE_TAKEN` | a scene of the film belongs to another film or has jobs (metadata `scene_id`) | choose another `film_id` or `scene_prefix` |
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
-    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
+    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that is no longer kept, or was deleted with its film | to start again, use a new request_id |
+    | `FAILED_PRECONDITION` | `TOO_MANY_FILMS` | the project has 1,000 films (metadata `most`) | delete some |
     | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
     | `FAILED_PRECONDITION` | `OUTPUT_MISSING` | an export needs outputs that are not there or are stale (metadata `film_id`); the text names shots and lines | start a run, or say what becomes of them by `missing` |
     | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
@@ -250,6 +253,7 @@ class FilmServiceAsyncStub(FilmServiceStub):
     * `NOT_FOUND`, `FILM_NOT_FOUND`: `plan_revision` is given, and there is no such film.
     * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`. While it waits for people, its
       plan may be changed.
+    * `FAILED_PRECONDITION`, `TOO_MANY_FILMS`: the film would be new, and the project has 1,000 films already.
     * `FAILED_PRECONDITION`, `SCENE_BUSY`: the film's scene folder is being deleted, or its deletion was interrupted.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
@@ -298,7 +302,7 @@ class FilmServiceAsyncStub(FilmServiceStub):
     * `FAILED_PRECONDITION`, `FILM_CREDITS_EXCEEDED`: what is to be made may cost more than `max_credits`.
     * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: it may take the project beyond its cap.
     * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
-    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that is no longer kept.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nobody can tell what exists; call again with the same request_id.
     """
@@ -333,7 +337,7 @@ class FilmServiceAsyncStub(FilmServiceStub):
     * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
     * `FAILED_PRECONDITION`, `OUTPUT_MISSING`: a shot or line lacks an output, and `missing` lets nothing stand in.
     * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
-    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+    * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that is no longer kept.
     * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
     * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
     """
@@ -385,7 +389,8 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
     | `NOT_FOUND` | `RUN_NOT_FOUND` | the film has no run of this number | read the film |
     | `ALREADY_EXISTS` | `SCENE_TAKEN` | a scene of the film belongs to another film or has jobs (metadata `scene_id`) | choose another `film_id` or `scene_prefix` |
     | `ALREADY_EXISTS` | `PLAN_DELETED` | the request was carried out before, and its plan is no longer kept | read the film; to plan again, use a new request_id |
-    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that was deleted with its film | to start again, use a new request_id |
+    | `ALREADY_EXISTS` | `RUN_DELETED` | the request began a run that is no longer kept, or was deleted with its film | to start again, use a new request_id |
+    | `FAILED_PRECONDITION` | `TOO_MANY_FILMS` | the project has 1,000 films (metadata `most`) | delete some |
     | `FAILED_PRECONDITION` | `FILM_BUSY` | a run of the film is on (metadata `film_id`) | wait for it, or cancel it |
     | `FAILED_PRECONDITION` | `OUTPUT_MISSING` | an export needs outputs that are not there or are stale (metadata `film_id`); the text names shots and lines | start a run, or say what becomes of them by `missing` |
     | `FAILED_PRECONDITION` | `FILM_CREDITS_EXCEEDED` | what is to be made may cost more than is left of the sum (metadata `estimated_credits`, `left_credits`) | approve a higher sum |
@@ -419,6 +424,7 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
         * `NOT_FOUND`, `FILM_NOT_FOUND`: `plan_revision` is given, and there is no such film.
         * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is `RUNNING` or `CANCELLING`. While it waits for people, its
           plan may be changed.
+        * `FAILED_PRECONDITION`, `TOO_MANY_FILMS`: the film would be new, and the project has 1,000 films already.
         * `FAILED_PRECONDITION`, `SCENE_BUSY`: the film's scene folder is being deleted, or its deletion was interrupted.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many plans are being made; call again later.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
@@ -491,7 +497,7 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
         * `FAILED_PRECONDITION`, `FILM_CREDITS_EXCEEDED`: what is to be made may cost more than `max_credits`.
         * `FAILED_PRECONDITION`, `PROJECT_CREDITS_EXCEEDED`: it may take the project beyond its cap.
         * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
-        * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+        * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that is no longer kept.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: nobody can tell what exists; call again with the same request_id.
         """
@@ -538,7 +544,7 @@ class FilmServiceServicer(metaclass=_abc_1.ABCMeta):
         * `FAILED_PRECONDITION`, `FILM_BUSY`: a run of the film is on.
         * `FAILED_PRECONDITION`, `OUTPUT_MISSING`: a shot or line lacks an output, and `missing` lets nothing stand in.
         * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body; use a new one.
-        * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that was deleted with its film.
+        * `ALREADY_EXISTS`, `RUN_DELETED`: the request began a run that is no longer kept.
         * `RESOURCE_EXHAUSTED`, `QUEUE_FULL`: too many calls about plans are under way; call again later.
         * `UNAVAILABLE`, `STORAGE_UNAVAILABLE`: call again with the same request_id.
         """

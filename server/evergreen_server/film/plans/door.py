@@ -9,12 +9,14 @@ Every edge calls it with values, whatever its wire. What it refuses is raised as
     FilmNotFound       there is no such film
     PlanNotFound       the film has no such plan, or no longer keeps it
     PlanChanged        the plan is not the one that the caller has read
+    TooManyFilms       the project has as many films as it may have
     SceneTaken         a scene of the film belongs to another film, or to jobs
     FilmBusy           a run of the film is on
     SceneBusy          a folder of the film is in use, or being deleted
     StorageError       the storage does not answer
 """
 
+import logging
 from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from functools import partial
@@ -37,7 +39,9 @@ from evergreen_server.ports.provider import Account
 from evergreen_server.ports.specs import FieldError, InvalidRequest, Json
 from evergreen_server.runtime.threads import OwnThreads
 from evergreen_server.scenes.deletion import SceneDeletions
-from evergreen_storage import SceneStore
+from evergreen_storage import SceneStore, StorageError
+
+logger = logging.getLogger(__name__)
 
 
 class Films:
@@ -89,6 +93,7 @@ class Films:
             async with self._deletions.hold(request.project_id, request.film_id):
                 await self._keep_script(request, planned.plan)
                 stored = await self._store.record(request.project_id, planned, document, before=before, request=key)
+                await self._drop_scripts(stored)
         return await self._seen(stored, there)
 
     async def edit(self, request: EditRequest) -> Seen:
@@ -106,6 +111,7 @@ class Films:
         stored, there = await self._checked(request, planned, before)
         if not request.validate_only:
             stored = await self._store.record(request.project_id, planned, document, before=before)
+            await self._drop_scripts(stored)
         return await self._seen(stored, there)
 
     async def get(self, project_id: str, film_id: str, plan_revision: int = 0) -> Seen:
@@ -188,6 +194,15 @@ class Films:
         name = plan.script_asset.removeprefix("metadata/")
         data = request.script.encode()
         await self._scenes.keep_document(request.project_id, request.film_id, name, data, "text/plain")
+
+    async def _drop_scripts(self, stored: StoredPlan) -> None:
+        """Removes the scripts of plans that are no longer kept; what the storage does not remove stays there."""
+        for asset in stored.dropped:
+            name = asset.removeprefix("metadata/")
+            try:
+                await self._scenes.drop_document(stored.film.project_id, stored.film.film_id, name)
+            except StorageError as exc:
+                logger.warning("script not removed", extra={"film": stored.film.film_id, "cause": type(exc).__name__})
 
     async def _seen(self, stored: StoredPlan, there: frozenset[File]) -> Seen:
         project_id, film = stored.film.project_id, stored.film

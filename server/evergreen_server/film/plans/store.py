@@ -14,6 +14,7 @@ from evergreen_server.film.errors import (
     PlanChanged,
     PlanDeleted,
     PlanNotFound,
+    TooManyFilms,
 )
 from evergreen_server.film.model import FilmRequest, FilmWarning, Plan
 from evergreen_server.film.planning.plan import Changes, Planned
@@ -33,6 +34,8 @@ from evergreen_server.ports.specs import Json
 
 PLANS_KEPT: Final = 20
 """The newest plans of a film."""
+MOST_FILMS: Final = 1_000
+"""Films of a project."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +45,27 @@ class StoredPlan:
     film: Film
     plan_revision: int
     planned: Planned
+    dropped: tuple[str, ...] = ()
+    """Scripts that no plan names any more since this one was recorded."""
 
 
 class FilmStore:
     """Reads and writes films. Each method is one snapshot or one transaction."""
 
     def __init__(
-        self, *, database: Database, jobs: JobStore, clock: Callable[[], datetime], events: FilmEvents
+        self,
+        *,
+        database: Database,
+        jobs: JobStore,
+        clock: Callable[[], datetime],
+        events: FilmEvents,
+        most_films: int = MOST_FILMS,
     ) -> None:
         self._database = database
         self._jobs = jobs
         self._clock = clock
         self._events = events
+        self._most_films = most_films
 
     async def find(
         self, project_id: str, film_id: str, request: FilmRequest
@@ -103,7 +115,7 @@ class FilmStore:
 
         `document` is the plan as JSON. The same request again returns the plan that it made. Of two calls that replace
         the same plan one succeeds. Raises FilmRequestReused, PlanDeleted, PlanChanged, FilmNotFound, SceneTaken,
-        FilmBusy.
+        FilmBusy, TooManyFilms.
         """
         plan, now = planned.plan, self._clock()
 
@@ -114,6 +126,8 @@ class FilmStore:
             number = _next(db, project_id, plan.film_id, before)
             if before is not None:
                 film_in(db, project_id, plan.film_id).check_plannable()
+            elif _count(db, project_id) >= self._most_films:
+                raise TooManyFilms(self._most_films)
             refuse_taken(db, plan, before.planned.plan if before else None, project_id=project_id)
             _write(db, project_id, plan, number, now)
             self._events.record(db, project_id, plan.film_id, FilmEventKind.PLANNED, now)
@@ -129,10 +143,10 @@ class FilmStore:
                     created_at=to_micros(now),
                 )
             )
-            db.execute(_forget(project_id, plan.film_id, number - PLANS_KEPT))
+            dropped = _forget(db, project_id, plan.film_id, number - PLANS_KEPT)
             if request is not None:
                 db.execute(film_requests.insert().values(**key, **asdict(request), created_at=to_micros(now)))
-            stored = StoredPlan(film=film, plan_revision=number, planned=planned)
+            stored = StoredPlan(film=film, plan_revision=number, planned=planned, dropped=dropped)
             return stored, [Change(project_id=project_id, job_id=subject_of(plan.film_id))]
 
         return await self._jobs.write(work, project_id=project_id)
@@ -236,13 +250,22 @@ def _get(
     return StoredPlan(film=film, plan_revision=number, planned=planned)
 
 
-def _forget(project_id: str, film_id: str, last: int) -> sa.Delete:
-    """Returns the statement that removes the plans of a film up to one, but for those that a run names."""
+def _count(db: sa.Connection, project_id: str) -> int:
+    return db.execute(sa.select(sa.func.count()).where(films.c.project_id == project_id)).scalar_one()
+
+
+def _forget(db: sa.Connection, project_id: str, film_id: str, last: int) -> tuple[str, ...]:
+    """Removes the plans of a film up to one, but for those that a run names; returns scripts that no other names."""
+    script, of_film = film_plans.c.plan["script_asset"].as_string(), _of(film_plans, project_id, film_id)
     named = sa.exists().where(
         *_of(film_runs, project_id, film_id), film_runs.c.plan_revision == film_plans.c.plan_revision
     )
-    old = film_plans.c.plan_revision <= last
-    return film_plans.delete().where(*_of(film_plans, project_id, film_id), old, ~named)
+    old = (*of_film, film_plans.c.plan_revision <= last, ~named)
+    gone = set(db.execute(sa.select(script).where(*old)).scalars())
+    if gone:
+        db.execute(film_plans.delete().where(*old))
+        gone -= set(db.execute(sa.select(script).where(*of_film)).scalars())
+    return tuple(sorted(asset for asset in gone if asset))
 
 
 def _of(table: sa.Table, project_id: str, film_id: str) -> "tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]":

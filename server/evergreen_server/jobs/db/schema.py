@@ -356,6 +356,7 @@ film_runs = sa.Table(
 )
 
 # Only runs that have not ended, which are few.
+sa.Index("film_runs_by_end", film_runs.c.ended_at)
 sa.Index(
     "film_runs_open",
     film_runs.c.state,

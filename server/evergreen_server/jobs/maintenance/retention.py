@@ -71,6 +71,8 @@ class Removed:
     jobs: int
     workflows: int
     requests: int = 0
+    runs: int = 0
+    """Of films."""
 
 
 class Retention:
@@ -85,9 +87,11 @@ class Retention:
         events_kept: timedelta,
         jobs_kept: timedelta,
         metrics: Metrics,
+        films: Callable[[sa.Connection, datetime], int],
         requests_kept: timedelta | None = None,
         events_at_once: int = EVENTS_AT_ONCE,
     ) -> None:
+        """`films` removes a batch of what of films ended before a time, and returns how much that was."""
         self._database = database
         self._workflows = workflows
         self._clock = clock
@@ -95,6 +99,7 @@ class Retention:
         self._jobs_kept = jobs_kept
         self._requests_kept = requests_kept
         self._metrics = metrics
+        self._films = films
         self._events_at_once = events_at_once
 
     async def run(self) -> None:
@@ -124,11 +129,14 @@ class Retention:
         gone = 0
         while number := await self._database.write(lambda db: _delete_jobs(db, now - self._jobs_kept)):
             gone += number
+        runs = 0
+        while number := await self._database.write(lambda db: self._films(db, now - self._jobs_kept)):
+            runs += number
         workflows = 0
         while number := await asyncio.to_thread(self._workflows.forget_ended, now - WORKFLOWS_KEPT, WORKFLOWS_AT_ONCE):
             workflows += number
         asked = 0 if self._requests_kept is None else await self._forget_requests(now - self._requests_kept)
-        removed = {"events": events, "jobs": gone, "workflows": workflows, "requests": asked}
+        removed = {"events": events, "jobs": gone, "workflows": workflows, "requests": asked, "runs": runs}
         for what, number in removed.items():
             self._metrics.removed(what, number)
         if any(removed.values()):
