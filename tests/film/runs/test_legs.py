@@ -99,6 +99,42 @@ async def test_one_changed_line_is_spoken_anew_and_nothing_else(stand: Studio) -
     assert [(job.request.spec.kind, job.request.scene_id) for job in new] == [(MediaKind.SPEECH, "scene-2")]
 
 
+FORTY = scenes_of(40)
+
+
+@pytest.mark.parametrize(
+    ("change", "made"),
+    [
+        ("one line", {MediaKind.SPEECH: 1}),
+        ("another order", {}),
+    ],
+)
+async def test_of_forty_scenes_only_what_changed_is_paid_for_again(
+    tmp_path: Path, change: str, made: dict[MediaKind, int]
+) -> None:
+    """On one database: what is decided is the same on both."""
+    forty = film(FORTY)
+    async with studio(tmp_path, f"sqlite:///{tmp_path / 'jobs.sqlite'}") as stand:
+        await stand.start(forty, stop_after=CLIPS)
+        before = await stand.rest()
+        match change:
+            case "one line":
+                after = film(scenes_of(40, changed={17: "Boat 17 left the harbour long after dawn."}), forty.plan)
+            case _:
+                scenes = (*forty.plan.scenes[20:], *forty.plan.scenes[:20])
+                after = replace(forty, planned=replace(forty.planned, plan=replace(forty.plan, scenes=scenes)))
+
+        await stand.start(after, quote=0, spare=100_000_000, stop_after=CLIPS)
+        new = (await stand.rest())[len(before) :]
+
+        run = await stand.now()
+        assert kinds(new) == made
+        assert run.state is RunState.SUCCEEDED
+        assert run.money.spent == sum(job.charged_millicredits or 0 for job in new)
+        if change == "one line":
+            assert {job.request.scene_id for job in new} == {"scene-17"}
+
+
 async def test_a_file_that_was_deleted_by_hand_is_made_once_more(stand: Studio) -> None:
     short = film(SHORT)
     await stand.start(short, stop_after=CLIPS)
