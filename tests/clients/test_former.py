@@ -1,4 +1,4 @@
-"""The clients of the release before, in a project with jobs of all kinds: unharmed, and shown videos only."""
+"""The clients of the release before, in a project with jobs of all kinds and films: unharmed, and shown videos only."""
 
 import asyncio
 import json
@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from evergreen import Client, Job
+from evergreen.v1 import video_pb2
+from tests.rpc.films import film_until, outputs_of, planned, started
 from tests.serving import WAIT_SECONDS, Api
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +49,15 @@ async def others(client: Client) -> list[Job]:
     return [await client.wait(job.job_id) for job in made]
 
 
+async def storyboard(api: Api, client: Client) -> list[Job]:
+    """Makes the pictures and the speech of a film in the project, while its watchers may be there; returns its jobs."""
+    await planned(api, project_id="mixed")
+    await started(api, "mixed", stop_after=video_pb2.FILM_STAGE_STORYBOARD)
+    film = await film_until(api, "mixed", video_pb2.FILM_STATE_SUCCEEDED)
+    jobs = [output.job_id for output in outputs_of(film).values() if output.job_id]
+    return [await client.wait(job_id) for job_id in sorted(jobs)]
+
+
 @pytest.mark.parametrize("former", [python, node])
 async def test_a_client_of_the_release_before_is_shown_videos_only(api: Api, tmp_path: Path, former) -> None:
     async with Client(api.address) as client, asyncio.timeout(WAIT_SECONDS):
@@ -64,12 +75,14 @@ async def test_a_client_of_the_release_before_is_shown_videos_only(api: Api, tmp
             assert process.stdout is not None
             ready = await process.stdout.readline()
             after = await others(client) if ready else []
+            of_film = await storyboard(api, client) if ready else []
             clip = await client.generate(
                 **WHERE, model="gen4.5", ratio="1280:720", duration_seconds=2, prompt_text="a rocket"
             )
             clip = await client.wait(clip.job_id)
             strangers = [*before, *after]
-            out, err = await process.communicate(" ".join(job.job_id for job in strangers).encode() + b"\n")
+            asked = [job.job_id for job in (*strangers, *of_film)]
+            out, err = await process.communicate(" ".join(asked).encode() + b"\n")
         finally:
             if process.returncode is None:
                 process.kill()
@@ -79,14 +92,14 @@ async def test_a_client_of_the_release_before_is_shown_videos_only(api: Api, tmp
     assert process.returncode == 0, err.decode()
     seen = json.loads(out.splitlines()[-1])
     assert seen["watched"] == seen["listed"] == [clip.job_id]
-    assert everything == {clip.job_id, *(job.job_id for job in strangers)}
-    assert len(strangers) == 6
+    assert everything == {clip.job_id, *asked}
+    assert (len(strangers), len(of_film)) == (6, 3)
     assert "gen4_turbo" in seen["models"]
     assert not {"gen4_image", "eleven_v3", "eleven_text_to_sound_v2"} & {*seen["models"]}
     # A job that it is told of by name is shown as it is, whatever it makes.
-    assert seen["succeeded"] == [True] * 12
-    assert seen["assets"] == [output.asset for job in strangers for output in job.outputs]
-    assert {*seen["assets"]} < {*seen["files"]}
+    assert seen["succeeded"] == [True] * 18
+    assert seen["assets"] == [output.asset for job in (*strangers, *of_film) for output in job.outputs]
+    assert {output.asset for job in strangers for output in job.outputs} < {*seen["files"]}
     assert str(WHEEL if former is python else tmp_path) in seen["from"]
 
 
