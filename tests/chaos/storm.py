@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 import grpc
 
 from evergreen.v1 import video_pb2 as v1
+from tests.chaos.films import Films
 from tests.chaos.tally import Tally
 from tests.e2e.rig import Rig
 from tests.serving import FINAL, first_frame, other_request, request
@@ -49,8 +50,9 @@ def cut_off() -> Iterator[None]:
 class Storm:
     """One run. The seed decides what is done; when exactly, the machine decides."""
 
-    def __init__(self, rig: Rig, *, seed: int, tally: Tally) -> None:
+    def __init__(self, rig: Rig, films: Films, *, seed: int, tally: Tally) -> None:
         self._rig = rig
+        self._films = films
         self._chance = random.Random(seed)
         self._tally = tally
         self.accepted: dict[str, str] = {}
@@ -64,12 +66,16 @@ class Storm:
         until = loop.time() + minutes * 60
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(self._resolve_for_ever(), name="resolver")]
+            films = group.create_task(self._films.run(), name="films")
             while self._tally.kills < kills and loop.time() < until:
                 await self._strike(group)
             await self._everybody_back()
             await self._rig.sandbox.clear()
+            self._films.close()
             try:
-                await asyncio.wait_for(self._all_ended(), END_SECONDS)
+                async with asyncio.timeout(END_SECONDS):
+                    await self._all_ended()
+                    await asyncio.wait({films})
             except TimeoutError as exc:
                 self._tally.refused = sorted(self._asked - self.accepted.keys())
                 self._tally.late = self._open()

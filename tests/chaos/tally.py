@@ -1,6 +1,7 @@
 """What a run of chaos came to: what was done to the service, and what it got wrong."""
 
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,10 +14,13 @@ class Tally:
     kills: int = 0
     pauses: int = 0
     ended: dict[str, int] = field(default_factory=dict)
+    films: list[str] = field(default_factory=list)
+    """How each run of a film ended."""
     refused: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     paid: list[str] = field(default_factory=list)
+    overspent: list[str] = field(default_factory=list)
     torn: list[str] = field(default_factory=list)
     swept: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
@@ -34,6 +38,7 @@ class Tally:
             "ended jobs whose end its first watcher was told only after minutes": self.late,
             "jobs lost (not ended, and not waiting for an answer)": self.lost,
             "tasks paid twice or that nobody accounts for": self.paid,
+            "sums of films that were exceeded, or that nobody approved": self.overspent,
             "torn files, or clips that are not whole": self.torn,
             "temporary files that no start removes": self.left,
             "terminal events missed by a watcher": self.missed_ends,
@@ -58,6 +63,9 @@ class Tally:
         ends = ", ".join(f"{number} {name}" for name, number in sorted(self.ended.items()))
         done = f"{len(self.outages)} outages" if self.outages else f"{self.kills} kills, {self.pauses} pauses"
         print(f"\n{title}: {done}, {sum(self.ended.values())} jobs ({ends})")
+        if self.films:
+            runs = ", ".join(f"{number} {name}" for name, number in sorted(Counter(self.films).items()))
+            print(f"  {len(self.films):4} runs of films ({runs})")
         for name, (jobs, seconds) in self.outages.items():
             print(f"  {jobs:4} jobs through this: {name}; all ended {seconds:.1f} s after it")
         for name, found in self.violations.items():

@@ -13,6 +13,7 @@ import google_crc32c
 
 from evergreen.v1 import video_pb2 as v1
 from evergreen_storage import open_storage
+from tests.chaos.films import REEL
 from tests.chaos.tally import Tally
 from tests.e2e.rig import PROJECT, STEADY, Rig, books_faults, changes, check_scene, history, visible
 from tests.jobs.lives import check_lives, state_of
@@ -29,7 +30,8 @@ async def judge(rig: Rig, accepted: dict[str, str], tally: Tally) -> None:
             tally.lost.append(f"{prompt}: {job_id} was accepted and is not there")
         elif jobs[job_id].state not in STEADY:
             tally.lost.append(f"{prompt}: {job_id} is still {state_of(jobs[job_id])}")
-    tally.paid = books_faults(await rig.sandbox.tasks(), by_prompt)
+    tasks = [task for task in await rig.sandbox.tasks() if REEL not in (task["promptText"] or "")]
+    tally.paid += books_faults(tasks, by_prompt)
     tally.torn = await asyncio.to_thread(torn, rig.scene, list(jobs.values()))
     tally.swept, tally.left = await left(rig.scene)
     whole, end = await history(rig.api)

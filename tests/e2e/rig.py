@@ -29,9 +29,13 @@ RECONNECT_SECONDS = 0.05
 
 
 class Watcher:
-    """Watches a project as a client does that must miss nothing: after each disconnect again, from its cursor."""
+    """Watches a project as a client does that must miss nothing: after each disconnect again, from its cursor.
 
-    def __init__(self) -> None:
+    With `films` it asks for those of the project as well.
+    """
+
+    def __init__(self, project_id: str = PROJECT, *, films: bool = False) -> None:
+        self._what = {"project_id": project_id, "kinds": ALL_KINDS, "include_films": films}
         self.events: list[v1.WatchProgressResponse] = []
         self.cursor = 0
         self.endings: list[str] = []
@@ -49,11 +53,9 @@ class Watcher:
         # A channel of its own, so that only the server's end can end the stream.
         async with grpc.aio.insecure_channel(address) as channel:
             try:
-                async for message in Api(channel, address).events(
-                    project_id=PROJECT, after_revision=self.cursor, kinds=ALL_KINDS
-                ):
+                async for message in Api(channel, address).events(after_revision=self.cursor, **self._what):
                     assert message.revision >= self.cursor, "a revision may not go back"
-                    if message.HasField("event"):
+                    if message.HasField("event") or message.HasField("film_event"):
                         assert message.revision > self.cursor, "nothing may be told twice"
                         self.events.append(message)
                     self.cursor = message.revision
@@ -85,19 +87,29 @@ class Watcher:
 
 
 def changes(messages: Sequence[v1.WatchProgressResponse]) -> list[tuple[int, str, str]]:
-    """What may never be left out of a watch."""
-    return [
+    """What may never be left out of a watch: revision, job or film, and kind."""
+    of_jobs = [
         (message.revision, message.event.job.job_id, v1.EventKind.Name(message.event.kind))
         for message in messages
-        if message.event.kind != v1.EVENT_KIND_PROGRESS
+        if message.HasField("event") and message.event.kind != v1.EVENT_KIND_PROGRESS
     ]
+    films = [(message.revision, message.film_event) for message in messages if message.HasField("film_event")]
+    of_films = [
+        (revision, event.film.film_id, v1.FilmEventKind.Name(event.kind))
+        for revision, event in films
+        if event.kind != v1.FILM_EVENT_KIND_PROGRESS
+    ]
+    return sorted(of_jobs + of_films)
 
 
-async def history(api: Api) -> tuple[list[v1.WatchProgressResponse], int]:
-    """Gives every event of the project so far, and the revision that it reaches."""
+async def history(
+    api: Api, project_id: str = PROJECT, *, films: bool = False
+) -> tuple[list[v1.WatchProgressResponse], int]:
+    """Gives every event of a project so far, and the revision that it reaches."""
     whole: list[v1.WatchProgressResponse] = []
     async with asyncio.timeout(60):
-        async for message in api.events(project_id=PROJECT, after_revision=0, kinds=ALL_KINDS):
+        asked = {"project_id": project_id, "kinds": ALL_KINDS, "include_films": films}
+        async for message in api.events(after_revision=0, **asked):
             if message.HasField("checkpoint"):
                 return whole, message.revision
             whole.append(message)
@@ -155,7 +167,7 @@ class Rig:
                 await self.start(number)
             stack.push_async_callback(self._end_watches)
             self._watches = [
-                asyncio.create_task(watcher.run(partial(self._another, number)), name=f"watcher {number}")
+                asyncio.create_task(watcher.run(partial(self.another, number)), name=f"watcher {number}")
                 for number, watcher in enumerate(self.watchers)
             ]
             self._stack = stack.pop_all()
@@ -174,7 +186,7 @@ class Rig:
             task.cancel()
         await asyncio.wait(self._watches)
 
-    async def _another(self, number: int) -> Api:
+    async def another(self, number: int) -> Api:
         """Gives the running server of a number, or another that runs."""
         while not self.live:
             await self._live_changed.wait()
@@ -274,13 +286,13 @@ class Rig:
             v1.ResolveSubmissionRequest(job_id=job.job_id, resolution=resolution, provider_task_id=task_id)
         )
 
-    async def jobs(self) -> list[v1.Job]:
-        """Every job of the project."""
+    async def jobs(self, project_id: str = PROJECT) -> list[v1.Job]:
+        """Every job of a project."""
         found: list[v1.Job] = []
         token = ""
         while True:
             page = await self.api.video.ListVideos(
-                v1.ListVideosRequest(project_id=PROJECT, page_size=200, page_token=token, kinds=ALL_KINDS)
+                v1.ListVideosRequest(project_id=project_id, page_size=200, page_token=token, kinds=ALL_KINDS)
             )
             found.extend(page.jobs)
             token = page.next_page_token

@@ -13,8 +13,9 @@ async def test_random_kills_under_load_lose_no_job_and_pay_none_twice(
 ) -> None:
     url = "" if phase == "sqlite" else request.getfixturevalue("postgres").create()
 
-    tally = await chaos(phase, tmp_path, kills=6, minutes=2, seed=4711, database_url=url)
+    tally = await chaos(phase, tmp_path, kills=6, minutes=2, seed=4711, database_url=url, films=1)
 
     assert tally.sound, tally.violations
     assert tally.kills
     assert tally.ended
+    assert tally.films
