@@ -19,7 +19,7 @@ ARGS ?=
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1))')
 
 .PHONY: help setup browser dashboard check-dashboard test-dashboard picture proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
-	fuzz-http test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos chaos-http outages \
+	fuzz-http test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos chaos-http outages cuts \
 	run demo film \
 	bench build locks clean
 
@@ -191,13 +191,16 @@ test-rgw: setup ## Run the storage tests on Ceph's object gateway, from Debian's
 test-pgbouncer: setup ## Test the service behind a real PgBouncer, from Debian's package pgbouncer
 	$(PY) -m tests.pgbouncer
 
+cuts: setup ## Make whole cuts of the sample scripts, judge them, and leave sheets of pictures in .make/cuts
+	$(PY) -m tests.cuts $(ARGS)
+
 KILLS ?= 500
 SEED ?= 1
 
 check-sandbox: setup .make/sdk/pyproject.toml ## Check the sandbox by the vendor's SDKs' every call and 20,000 random bodies
 	$(PY) -m tests.providers.runway.sandbox.suite $(ARGS)
 
-chaos: setup ## Kill servers KILLS=500 times with SEED=1, and report what was lost, paid twice, torn or missed
+chaos: setup ## Kill servers KILLS=500 times with SEED=1 under jobs and films: what was lost, paid twice, torn or missed?
 	$(PY) -m tests.chaos --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 chaos-http: setup ## Kill a server KILLS=500 times under 100 pages and event sources, with SEED=1: is each change told once?

@@ -10,7 +10,7 @@ import pytest
 
 from evergreen_server.film.composing.compose import File
 from evergreen_server.film.model import OnShotFailure
-from evergreen_server.film.runs.deciding import FilmGate, FilmStage
+from evergreen_server.film.runs.deciding import AT_ONCE, FilmGate, FilmStage
 from evergreen_server.film.runs.leg import Leg
 from evergreen_server.film.runs.looking import Store
 from evergreen_server.film.runs.rows import FilmOutput
@@ -116,7 +116,12 @@ async def test_of_forty_scenes_only_what_changed_is_paid_for_again(
     forty = film(FORTY)
     async with studio(tmp_path, f"sqlite:///{tmp_path / 'jobs.sqlite'}") as stand:
         await stand.start(forty, stop_after=CLIPS)
+        await stand.step()
+        assert len(await stand.jobs()) == AT_ONCE
+        # As after a crash between two batches of jobs.
+        await stand.claim()
         before = await stand.rest()
+        assert kinds(before) == {MediaKind.IMAGE: 40, MediaKind.SPEECH: 80, MediaKind.VIDEO: 40}
         match change:
             case "one line":
                 after = film(scenes_of(40, changed={17: "Boat 17 left the harbour long after dawn."}), forty.plan)
