@@ -1,7 +1,6 @@
 """`evergreen film edit`: what it sends for options, and for a plan that was edited by hand."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,25 +156,15 @@ async def test_a_shot_and_a_line_are_changed_by_options(service: ScriptedService
     assert json.loads(done[2].stdout)["film"]["status"]["plan_revision"] == 3
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ("--prompt", "A sail."),
+async def test_options_that_do_not_fit_change_nothing(service: ScriptedService, evergreen: CommandLine) -> None:
+    for arguments in (
         ("--redo", "clip"),
-        ("--shot", "scene-1.1"),
         ("--shot", "scene-9.1", "--prompt", "A sail."),
-        ("--shot", "scene-1.line-1", "--prompt", "A sail."),
         ("--shot", "scene-1.1", "--text", "No."),
-        ("--set", "colour=red"),
-    ],
-    ids=range(7),
-)
-async def test_options_that_do_not_fit_change_nothing(
-    service: ScriptedService, evergreen: CommandLine, arguments: tuple[str, ...]
-) -> None:
-    ended = await evergreen("film", "edit", *WHERE, *arguments)
+    ):
+        ended = await evergreen("film", "edit", *WHERE, *arguments)
 
-    assert ended.code == 2, ended.stderr
+        assert ended.code == 2, arguments
     assert not service.requests["EditFilm"]
 
 
@@ -183,19 +172,13 @@ async def test_a_plan_is_edited_by_hand_and_what_was_refused_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over the real service."""
-    editor = tmp_path / "editor.py"
-    editor.write_text(
-        "import pathlib, sys\n"
-        "path = pathlib.Path(sys.argv[2])\n"
-        "path.write_text(path.read_text().replace(*sys.argv[1].split('>')))\n"
-    )
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     async with open_sandbox() as sandbox, serving(tmp_path / "data", sandbox.url) as api:
         evergreen, script = CommandLine(api.address), SAMPLES / "scripts" / "the-lamp.fountain"
         await evergreen("film", "plan", str(script), *WHERE)
-        monkeypatch.setenv("EDITOR", f'{sys.executable} {editor} \'"16:9">"9:16"\'')
+        monkeypatch.setenv("EDITOR", "sed -i s/16:9/9:16/")
         changed = await evergreen("film", "edit", *WHERE)
-        monkeypatch.setenv("EDITOR", f'{sys.executable} {editor} \'"9:16">"nine"\'')
+        monkeypatch.setenv("EDITOR", "sed -i s/9:16/nine/")
         refused = await evergreen("film", "edit", *WHERE)
         async with Client(api.address) as client:
             shown = await client.films.get("p", "f")

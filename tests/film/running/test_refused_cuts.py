@@ -40,8 +40,8 @@ class Choosy:
 
 
 @pytest.fixture
-async def hall(database_url: str, tmp_path: Path) -> AsyncIterator[Cinema]:
-    async with cinema(tmp_path, database_url) as opened:
+async def hall(tmp_path: Path) -> AsyncIterator[Cinema]:
+    async with cinema(tmp_path, f"sqlite:///{tmp_path / 'jobs.sqlite'}") as opened:
         opened.studio.content = words
         opened.fate = Choosy()
         opened.screen.instead = opened.fate.render
