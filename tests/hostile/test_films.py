@@ -8,7 +8,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from evergreen.v1 import film_pb2
+from evergreen.v1 import film_pb2, video_pb2
 from evergreen_server.rpc.streams import MOST_PLANS
 from tests.hostile.test_scripts import ATOMS, BEGINNINGS, filled
 from tests.rpc.films import SCRIPTS, films_of, plan_request
@@ -152,3 +152,35 @@ async def test_calls_beyond_a_callers_share_are_refused_and_others_are_not(api: 
     assert meanwhile <= 4
     assert set(answers) == {OK, FULL}
     assert answers.count(OK) >= SHARE
+
+
+def hostile_exports() -> list[dict[str, object]]:
+    """What is no export, each for one reason."""
+    names = ("", "../wide", "wide/../tall", "wi\tde", ".", "\u202ewide", "x" * 129, "wide ", "con/../..")
+    forms: list[dict[str, object]] = [
+        *({"name": name, "width": 64, "height": 64} for name in names),
+        *({"name": "own", "width": width, "height": 64} for width in (-2, 1, 63, 65, 4098, 2**31 - 1)),
+        *({"name": "wide", "fps": fps} for fps in (-1, 61, 2**31 - 1)),
+        *({"name": "wide", "crf": crf} for crf in (-1, 52)),
+        *({"name": "wide", "loudness_lufs": lufs} for lufs in (float("nan"), float("inf"), -41.0, 0.001)),
+        *({"name": "wide", member: 99} for member in ("fit", "captions")),
+    ]
+    return [
+        *({"profiles": [film_pb2.ExportProfile(**form)]} for form in forms),
+        {"profiles": [film_pb2.ExportProfile(name="wide")] * 1000},
+        *({"missing": missing} for missing in (1, 99, -1)),
+        *({"plan_revision": revision} for revision in (0, -1)),
+        *({"request_id": request_id} for request_id in ("", "a b", "x" * 129, "a\n")),
+        *({"film_id": film_id} for film_id in ("..", "a/b", "", "x" * 200)),
+    ]
+
+
+async def test_a_hostile_export_is_refused_by_field_and_begins_nothing(api: Api) -> None:
+    await api.film.PlanFilm(plan_request(project_id="exported"))
+    usual = {"project_id": "exported", "film_id": "movie", "request_id": "one", "plan_revision": 1}
+    for fields in hostile_exports():
+        error = await refusal(api.film.ExportFilm(film_pb2.ExportFilmRequest(**{**usual, **fields})))
+        assert (error.code(), reason_of(error)) == REFUSED, fields
+    far = film_pb2.ExportFilmRequest(**{**usual, "plan_revision": 2**31 - 1})
+    assert reason_of(await refusal(api.film.ExportFilm(far))) == "PLAN_NOT_FOUND"
+    assert [(film.state, film.run) for film in await films_of(api, "exported")] == [(video_pb2.FILM_STATE_PLANNED, 0)]

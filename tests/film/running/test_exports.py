@@ -62,6 +62,11 @@ async def test_an_export_makes_the_other_form_of_what_is_there_and_costs_nothing
     told = json.loads(hall.path("thin-" + row.digest[:8] + ".json").read_bytes())
     assert (told["export"]["profile"]["captions"], told["export"]["profile"]["crf"]) == ("BURNED", 30)
     assert (await hall.studio.films.get(PROJECT, FILM)).film.exports == (row,)
+    index = hall.folder / "data" / "projects" / PROJECT / FILM / "metadata" / "film.json"
+    assert [(each["profile"], each["run"]) for each in json.loads(index.read_bytes())["exports"]] == [
+        ("thin", 2),
+        ("small", 1),
+    ]
 
 
 async def test_the_same_export_is_not_rendered_again_whatever_run_made_it(hall: Cinema) -> None:

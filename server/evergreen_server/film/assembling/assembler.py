@@ -140,7 +140,8 @@ class Assembler:
                     if not await publish(self._scenes, self._threads, claim, material, each, export):
                         return False
                     await self._exports.publish(claim, export.digest)
-            index = await self._threads.run(partial(index_of, claim, material, exports), owner=claim.project_id)
+            every = await self._exports.every(claim.project_id, claim.film_id, digests)
+            index = await self._threads.run(partial(index_of, claim, material, every), owner=claim.project_id)
             await self._scenes.keep_document(claim.project_id, claim.film_id, NAME, index, "application/json")
         return True
 

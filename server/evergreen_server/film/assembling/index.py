@@ -3,7 +3,7 @@
     schemaVersion  filmId  run  planRevision
     plan           as it was approved
     outputs        {itemId/output: {sceneId, asset, sha256, seconds, digest, take, basis, jobId, credits}}
-    exports        [{profile, asset, sha256, sizeBytes, digest, run}]
+    exports        [{profile, asset, sha256, sizeBytes, digest, run}], of this run first, then earlier ones
 
 It is an index of the newest run that was published: the rows hold what it says.
 """

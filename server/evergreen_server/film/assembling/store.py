@@ -1,8 +1,9 @@
 """Exports in their rows: what lies in a film's scene, so that the same cut is found again and never rendered twice."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -16,6 +17,8 @@ from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.store.project_lock import lock_project
 
 __all__ = ["Export", "ExportStore", "exports_in"]
+
+MOST_LISTED: Final = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,14 @@ class ExportStore:
     async def find(self, project_id: str, film_id: str, digests: Collection[str]) -> dict[str, Export]:
         """Returns those exports of a film that have these digests, by digest."""
         return await self._database.fetch(lambda db: exports_in(db, project_id, film_id, digests)) if digests else {}
+
+    async def every(self, project_id: str, film_id: str, first: Sequence[str]) -> Sequence[Export]:
+        """Returns the published exports of a film, at most 200: those of these digests first, then from the newest."""
+        query = sa.select(film_exports).where(*_of(project_id, film_id), film_exports.c.published_at.is_not(None))
+        query = query.order_by(film_exports.c.made_at.desc(), film_exports.c.digest).limit(MOST_LISTED)
+        found = await self._database.fetch(lambda db: [_export(row) for row in db.execute(query).mappings()])
+        places = {digest: place for place, digest in enumerate(first)}
+        return sorted(found, key=lambda export: places.get(export.digest, len(places)))
 
     async def record(self, claim: Claim, export: Export) -> None:
         """Records an export, in place of an earlier one of its digest. Raises Superseded."""
