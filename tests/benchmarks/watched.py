@@ -7,6 +7,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import uvloop
 
+from evergreen_server.gateway.server import serve as serve_http
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.change import Change
@@ -41,7 +43,24 @@ class Nothing:
     """Stands for what the calls measured here never ask; any other call fails loudly."""
 
     CreateScene = GetScene = ListScenes = DeleteScene = UploadAsset = DownloadAsset = DeleteAsset = GetAssetUrl = None
-    PlanFilm = EditFilm = GetFilm = ListFilms = StartFilm = ApproveFilm = CancelFilm = DeleteFilm = None
+    PlanFilm = EditFilm = GetFilm = ListFilms = StartFilm = ApproveFilm = CancelFilm = DeleteFilm = ExportFilm = None
+
+
+def gateway(local: str) -> AbstractAsyncContextManager[str]:
+    """A gateway in the same process and loop, as the service has it."""
+    return serve_http(
+        listen="127.0.0.1:0",
+        target=local,
+        tls=None,
+        hosts=(),
+        origins=(),
+        proxies=(),
+        models={},
+        files=100_000,
+        grace_seconds=0.0,
+        answered=lambda _route, _status: None,
+        thumbnailer=Nothing(),
+    )
 
 
 def now() -> datetime:
@@ -66,9 +85,9 @@ def toggled(job: Job) -> Job:
     return replace(job, state=State.RUNNING, stage=stage)
 
 
-async def main(jobs: int) -> None:
-    """Says the address and the ids of so many jobs."""
-    with tempfile.TemporaryDirectory() as folder:
+async def main(jobs: int, http: bool) -> None:
+    """Says the address, with `http` the URL of a gateway, and the ids of so many jobs."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         async with open_database(f"sqlite:///{Path(folder) / 'watched.sqlite'}") as database:
             statuses, wire, ids = StatusCache(), EventWire(), JobIds(now)
             hub = WatchHub(
@@ -117,25 +136,31 @@ async def main(jobs: int) -> None:
                 return "published"
 
             running = asyncio.create_task(hub.run())
-            async with serve(
-                listen="127.0.0.1:0",
-                video=video,
-                scene=Nothing(),
-                film=Nothing(),
-                access=Access(None),
-                certificates=None,
-                drain=hub.drain,
-                leave=partial(asyncio.sleep, 0),
-                healthy=lambda: True,
-                grace_seconds=0.0,
-                connections=Connections(most=100_000, age_seconds=0.0),
-                arrivals=Arrivals(),
-            ) as address:
+            local = f"unix:{folder}/grpc"
+            async with AsyncExitStack() as stack:
+                serving = serve(
+                    listen="127.0.0.1:0",
+                    video=video,
+                    scene=Nothing(),
+                    film=Nothing(),
+                    access=Access(None),
+                    certificates=None,
+                    drain=hub.drain,
+                    leave=partial(asyncio.sleep, 0),
+                    healthy=lambda: True,
+                    grace_seconds=0.0,
+                    connections=Connections(most=100_000, age_seconds=0.0),
+                    arrivals=Arrivals(),
+                    local=local,
+                )
+                said = [await stack.enter_async_context(serving)]
+                if http:
+                    said.append(await stack.enter_async_context(gateway(local)))
                 tune_gc()
-                await obey(" ".join([address, *(job.job_id for job in accepted)]), carry_out)
+                await obey(" ".join([*said, *(job.job_id for job in accepted)]), carry_out)
             running.cancel()
             await asyncio.wait([running])
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1))
+    uvloop.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1, "http" in sys.argv))
