@@ -28,6 +28,11 @@ __all__ = ["Following"]
 class Following:
     """Follows one project for one reader. `lived` is whether a wish was met. Used on one loop."""
 
+    __slots__ = (
+        *("_checked", "_draining", "_floor", "_gap", "_hub", "_jobs", "_joining", "_place", "_reader", "_revision"),
+        *("_sleeping", "_topic", "_visitor", "_whole", "_wishes", "_woken", "lived", "project_id"),
+    )
+
     def __init__(self, *, hub: Hub, visitor: Visitor, project_id: str, reader: Reader) -> None:
         self.project_id = project_id
         self.lived = False
@@ -118,7 +123,7 @@ class Following:
 
     async def _live(self, topic: Topic) -> bool:
         self._listen(topic)
-        while not self.empty:
+        while self._whole is not None or self._jobs or self._wishes:
             followed = self._whole is not None or self._jobs
             items = topic.window.after(self._place) if followed else ()
             if items is None:
@@ -266,10 +271,15 @@ class Following:
         self._place, self._revision, self._floor = place, revision, revision
 
     async def _tell(self, items: Sequence[Item]) -> None:
-        chosen = select(items, () if self._whole is not None else self._jobs)
-        await self._send([item for item in chosen if item.revision > self._floor])
+        last = items[-1]
+        if len(items) > 1:
+            chosen = select(items, () if self._whole is not None else self._jobs)
+            await self._send([item for item in chosen if item.revision > self._floor])
+        elif last.revision > self._floor:
+            await self._send(items)
         self._place += len(items)
-        self._revision = max(self._revision, items[-1].revision)
+        if last.revision > self._revision:
+            self._revision = last.revision
         if len(items) == AT_ONCE:
             # There may be much more, and others are waiting.
             await asyncio.sleep(0)

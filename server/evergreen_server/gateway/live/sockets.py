@@ -16,7 +16,7 @@ from evergreen_server.gateway.live.speech import FRAMES_PER_SECOND, MOST_PROJECT
 from evergreen_server.gateway.live.subscriptions import Subscriptions
 from evergreen_server.gateway.live.sweeping import Sweep
 from evergreen_server.gateway.live.wishes import Wish
-from evergreen_server.gateway.live.writing import UNBOUNDED, SocketWriter, bound_buffers
+from evergreen_server.gateway.live.writing import UNBOUNDED, Frames, SocketWriter, bound_buffers
 from evergreen_server.gateway.names import caller_of
 from evergreen_server.gateway.places import Places
 from evergreen_server.gateway.problems import Fault, Refused, invalid, refused
@@ -57,6 +57,7 @@ class Sockets:
         self._stall_seconds = stall_seconds
         self._path = path
         self._speech = speech
+        self._frames = Frames()
 
     def routes(self) -> list[web.RouteDef]:
         """Returns the route."""
@@ -81,6 +82,7 @@ class Sockets:
                 hub=self._hub,
                 places=self._places,
                 speech=self._speech,
+                frames=self._frames,
                 stall_seconds=self._stall_seconds,
             )
             with self._sweep.of(socket):
@@ -91,6 +93,11 @@ class Sockets:
 class _Socket:
     """One socket."""
 
+    __slots__ = (
+        *("_code", "_filled", "_heard", "_hub", "_left", "_loop", "_pinged", "_places", "_reason", "_response"),
+        *("_speech", "_stall_seconds", "_subscriptions", "_talking", "_until", "_visitor", "_writer"),
+    )
+
     def __init__(
         self,
         request: web.Request,
@@ -100,10 +107,11 @@ class _Socket:
         hub: Hub,
         places: Places,
         speech: Speech,
+        frames: Frames,
         stall_seconds: float,
     ) -> None:
         self._response = response
-        self._writer = SocketWriter(request, response, tasks)
+        self._writer = SocketWriter(request, response, tasks=tasks, frames=frames)
         self._subscriptions = Subscriptions(hub=hub, places=places, reader=self, tasks=tasks, lost=self._lost)
         self._visitor = visitor_of(request)
         self._hub = hub
@@ -142,7 +150,9 @@ class _Socket:
             self._writer.ping()
 
     async def send(self, item: Item) -> None:
-        await self._say(self._speech.item(item))
+        data = self._speech.item(item)
+        if data is not None:
+            await self._writer.send(data)
 
     async def ended(self, job_ids: Sequence[str]) -> None:
         await self.send(end_item(job_ids))

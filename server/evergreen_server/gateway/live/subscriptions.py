@@ -24,6 +24,8 @@ DRAIN_SECONDS = 1.0
 class Subscriptions:
     """The projects of one socket. `lost` is called with a project that can be followed no further, and why."""
 
+    __slots__ = ("_followed", "_hub", "_lost", "_places", "_reader", "_tasks")
+
     def __init__(
         self,
         *,
