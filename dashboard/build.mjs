@@ -27,6 +27,7 @@ const { metafile } = buildSync({
   jsx: "automatic",
   jsxImportSource: "preact",
   legalComments: "none",
+  charset: "utf8",
 });
 const named = (ending) => basename(Object.keys(metafile.outputs).find((path) => path.endsWith(ending)));
 let page = readFileSync(join(here, "src/index.html"), "utf8").replace("app.js", named(".js")).replace("style.css", named(".css"));

@@ -9,6 +9,7 @@ import { place } from "./router.js";
 import { AccountScreen } from "./screens/account.js";
 import { AttentionScreen } from "./screens/attention.js";
 import { ClipDialog } from "./screens/clip.js";
+import { FilmScreen, FilmsScreen } from "./screens/films.js";
 import { JobScreen } from "./screens/job.js";
 import { JobsScreen } from "./screens/jobs.js";
 import { LoginScreen } from "./screens/login.js";
@@ -21,6 +22,8 @@ function Screen() {
   if (parts[0] === "attention") return <AttentionScreen chosen={parts[1] ?? ""} />;
   if (parts[0] === "account") return <AccountScreen />;
   const [screen = "jobs", id = ""] = parts.slice(2);
+  if (screen === "films" && id !== "") return <FilmScreen key={id} projectId={project.value} filmId={id} />;
+  if (screen === "films") return <FilmsScreen key={project.value} projectId={project.value} />;
   if (screen === "scenes") return <ScenesScreen key={project.value} projectId={project.value} sceneId={id} />;
   if (screen === "jobs" && id !== "") return <JobScreen key={id} jobId={id} />;
   return (

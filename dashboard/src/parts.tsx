@@ -1,6 +1,5 @@
 /** The small things that screens are made of. */
 import type { Job } from "@evergreen/video/web";
-import type { ReadonlySignal } from "@preact/signals";
 import { signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
@@ -36,7 +35,7 @@ export function Steps({ job }: { readonly job: Job }) {
     <div class={`steps ${tone}`} aria-hidden="true">
       {[0, 1, 2, 3, 4].map((index) => (
         <i key={index} class={at(index)}>
-          {index === step && part !== undefined && <progress max={1} value={part} />}
+          {index === step && part !== undefined && <b style={{ transform: `scaleX(${part})` }} />}
         </i>
       ))}
     </div>
@@ -95,13 +94,6 @@ export function Thumb({ job }: { readonly job: Job }) {
       )}
     </div>
   );
-}
-
-/** What is loaded, is shown: a skeleton until then, and what went wrong with a way to try again. */
-export interface Loaded<T> {
-  readonly value: T | undefined;
-  readonly fault: Fault | undefined;
-  readonly again: () => void;
 }
 
 export function Failed({ fault, again }: { readonly fault: Fault; readonly again?: () => void }) {
@@ -240,5 +232,3 @@ export function Slots({ used, most }: { readonly used: number; readonly most: nu
     </div>
   );
 }
-
-export type JobSignal = ReadonlySignal<Job>;

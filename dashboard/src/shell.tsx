@@ -4,7 +4,7 @@ import { computed, signal, useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 
 import { caller, logOut } from "./api.js";
-import { count, number } from "./format.js";
+import { now, number } from "./format.js";
 import { Icon, Toast } from "./parts.js";
 import { go, place, to } from "./router.js";
 import { live, projects, revisions, versions } from "./store.js";
@@ -41,8 +41,8 @@ function turnTheme(): void {
 const LIVE = { connecting: "Connecting", live: "Live", reconnecting: "Reconnecting", ended: "Not live" } as const;
 
 export function LiveDot({ long = false }: { readonly long?: boolean }) {
-  const revision = revisions.value.get(project.value);
-  const more = long && live.value === "live" && revision !== undefined ? ` · revision ${number(revision)}` : "";
+  const revision = long && now.value > 0 ? revisions.get(project.value) : undefined;
+  const more = live.value === "live" && revision !== undefined ? ` · revision ${number(revision)}` : "";
   return (
     <span class={`live ${live.value}`} role="status">
       {LIVE[live.value] + more}
@@ -67,6 +67,7 @@ function entries(): readonly Entry[] {
   return [
     { name: "Jobs", icon: "film", href: to(["p", here, "jobs"]), here: screen === "jobs" || screen === "new", count: unfinished },
     { name: "Scenes", icon: "grid", href: to(["p", here, "scenes"]), here: screen === "scenes" },
+    { name: "Films", icon: "cut", href: to(["p", here, "films"]), here: screen === "films" },
     { name: "Attention", icon: "bell", href: to(["attention"]), here: screen === "attention", count: needed.value, hot: true },
     { name: "Account", icon: "coins", href: to(["account"]), here: screen === "account" },
   ];
@@ -101,7 +102,7 @@ function Projects() {
   const running = counted(JobState.RUNNING);
   const choose = (id: string) => {
     const { parts } = place.value;
-    const screen = parts[0] === "p" && parts[2] === "scenes" ? "scenes" : "jobs";
+    const screen = parts[0] === "p" && (parts[2] === "scenes" || parts[2] === "films") ? parts[2] : "jobs";
     go(to(["p", id, screen]));
   };
   const listed = found.some((each) => each.projectId === project.value) || project.value === "";
@@ -215,4 +216,3 @@ export function useTitle(text: () => string): void {
   });
 }
 
-export { count };

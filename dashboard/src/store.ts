@@ -4,7 +4,7 @@
  * A change of a job's progress draws that job's row and nothing else. Lists depend on `shape`, which changes when a job comes,
  * or becomes another's neighbour.
  */
-import { type Job, JobState, Live, type LiveEvent, type LiveState, type Project, Unauthenticated } from "@evergreen/video/web";
+import { type FilmStatus, isFinal, type Job, JobState, Live, type LiveEvent, type LiveState, type Project, Unauthenticated } from "@evergreen/video/web";
 import { batch, computed, type Signal, signal } from "@preact/signals";
 
 import { client, faultOf, session } from "./api.js";
@@ -13,6 +13,8 @@ import { isKnown, promptOf } from "./jobs.js";
 const GATHER_MS = 250;
 const PAGE = 200;
 const FEED = 12;
+/** How many jobs a page keeps that is open for days. */
+const MOST = 5000;
 
 export const UNFINISHED = [JobState.QUEUED, JobState.RUNNING, JobState.NEEDS_ATTENTION, JobState.CANCELLING] as const;
 
@@ -32,7 +34,17 @@ function isMissing(job: Job | undefined): job is Job {
 }
 
 export const live = signal<LiveState>("connecting");
-export const revisions = signal<ReadonlyMap<string, bigint>>(new Map());
+/** No signal, since it changes with everything: who shows it looks at it once a second. */
+export const revisions = new Map<string, bigint>();
+/** Films by project and id. */
+export const films = signal<ReadonlyMap<string, FilmStatus>>(new Map());
+
+export function putFilm(film: FilmStatus): void {
+  const key = `${film.projectId}/${film.filmId}`;
+  const before = films.peek().get(key);
+  if (before === undefined || film.revision >= before.revision) films.value = new Map(films.peek()).set(key, film);
+}
+
 /** The newest things that happened, for the side of the list. */
 export const feed = signal<readonly LiveEvent[]>([]);
 export const projects = signal<readonly Project[] | undefined>(undefined);
@@ -57,6 +69,7 @@ export function put(job: Job): void {
   const found = known.get(job.jobId);
   if (found === undefined) {
     known.set(job.jobId, signal(job));
+    if (known.size > MOST) forget();
     shape.value += 1;
     return;
   }
@@ -69,6 +82,16 @@ export function put(job: Job): void {
   }
   found.value = job;
   if (job.state !== before.state || job.stage !== before.stage || promptOf(before) !== promptOf(job) || isKnown(before) !== isKnown(job)) shape.value += 1;
+}
+
+/** Forgets the tenth that ended longest ago. */
+function forget(): void {
+  const ended = [...known.keys()].filter((id) => isFinal(known.get(id)!.peek())).sort();
+  for (const id of ended.slice(0, MOST / 10)) {
+    known.delete(id);
+    asked.delete(id);
+    asked.delete(`${id} stored`);
+  }
 }
 
 export function putAll(jobs: readonly Job[]): void {
@@ -105,15 +128,21 @@ export function begin(): void {
     onEvent(event) {
       batch(() => {
         put(event.job);
-        revisions.value = new Map(revisions.peek()).set(event.job.projectId, event.revision);
+        revisions.set(event.job.projectId, event.revision);
         if (event.kind !== "progress" && event.kind !== "snapshot") feed.value = [event, ...feed.peek()].slice(0, FEED);
       });
       listeners.forEach((listener) => listener(event));
       if (isMissing(known.get(event.job.jobId)?.peek())) gather();
       if (event.kind !== "progress" && event.kind !== "snapshot") recount();
     },
+    onFilm({ kind, film }) {
+      if (kind !== "film_deleted") return putFilm(film);
+      const left = new Map(films.peek());
+      left.delete(`${film.projectId}/${film.filmId}`);
+      films.value = left;
+    },
     onCheckpoint(projectId, revision) {
-      revisions.value = new Map(revisions.peek()).set(projectId, revision);
+      revisions.set(projectId, revision);
       if (!loaded.peek().has(projectId)) loaded.value = new Set(loaded.peek()).add(projectId);
     },
     onGap: (projectId) => void missed(projectId),
@@ -129,6 +158,7 @@ export function end(): void {
   asked.clear();
   batch(() => {
     feed.value = [];
+    films.value = new Map();
     projects.value = undefined;
     loaded.value = new Set();
     shape.value += 1;

@@ -13,6 +13,14 @@ import { Visitor } from "./visitor.js";
 
 const rig = new Rig({ http: true });
 const CLIP = { projectId: "aurora", sceneId: "scene-01", model: "gen4.5", ratio: "1280:720", durationSeconds: 5 };
+const SCRIPT = `# The lamp
+
+## A dark room
+
+*A lamp stands on a table in a dark room. Its light goes on.*
+
+**Narrator**: Here begins the night.
+`;
 let browser: Browser;
 let client: Client;
 
@@ -195,6 +203,33 @@ test("a server that is killed under an open page and comes back costs it nothing
   await visitor.leave();
 });
 
+test("a script becomes a plan with its price, waits for approval of its pictures, and ends as a cut that plays", async () => {
+  await visiting(async (visitor) => {
+    const { page } = visitor;
+    await visitor.open("#/p/aurora/films");
+    await visitor.sees("No films yet");
+    await page.getByRole("link", { name: "New film" }).click();
+    const form = page.getByRole("dialog");
+    await form.getByLabel("Name").fill("lamp");
+    await form.getByLabel(/^Script/).fill(SCRIPT);
+    await form.getByText("and 1 shot").waitFor();
+    await visitor.looks("film-new-1440-dark");
+    await form.getByRole("button", { name: "Keep the plan" }).click();
+    await page.getByRole("button", { name: /^Start for/ }).click();
+    await page.getByRole("button", { name: "Approve" }).waitFor();
+    await visitor.settles();
+    await visitor.looks("film-storyboard-1440-dark");
+    await page.getByRole("button", { name: "Approve" }).click();
+    await page.locator(".top").getByText("Succeeded").waitFor();
+    const width = await page.locator("video").evaluate(async (element: HTMLVideoElement) => {
+      if (element.readyState < 1) await new Promise((resolve) => element.addEventListener("loadedmetadata", resolve, { once: true }));
+      return element.videoWidth;
+    });
+    assert.ok(width > 0);
+    await visitor.looks("film-1440-dark");
+  });
+});
+
 test("every screen is whole in both themes and on a phone", async () => {
   const { value: job } = await client.list({ projectId: "aurora", states: [JobState.SUCCEEDED] }).next();
   await fault("lost_answer", "Violet ridgelines at dawn");
@@ -206,6 +241,7 @@ test("every screen is whole in both themes and on a phone", async () => {
     attention: ["#/attention", "Give it up"],
     new: ["#/p/aurora/new", "0 of 1,000"],
     scenes: ["#/p/aurora/scenes/scene-01", "Drop pictures"],
+    films: ["#/p/aurora/films", "of 1 clip"],
     account: ["#/account", "10,000,000"],
     denied: ["#/p/aurora/jobs/0190b0a0-0000-7000-8000-000000000000", "That did not work"],
   };

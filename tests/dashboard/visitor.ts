@@ -11,7 +11,7 @@ import { ROOT } from "../clients/typescript/rig.js";
 
 /** Where pictures of the screens are left, to be looked at. */
 export const SHOTS = join(ROOT, ".make/screens");
-export const WAIT_MS = 30_000;
+export const WAIT_MS = 60_000;
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 // What Chromium says of any answer that is no success, whether the page shows it or not; and of a server that is gone.
 const EXPECTED = /^Failed to load resource|WebSocket connection to .* failed/;

@@ -12,7 +12,7 @@ import { useLoad } from "../loading.js";
 import { Dialog, Failed, Icon, tell } from "../parts.js";
 import { go, place, to } from "../router.js";
 import { useTitle } from "../shell.js";
-import { find, put, recount } from "../store.js";
+import { put, recount } from "../store.js";
 import { Code } from "./job.js";
 import { FirstFrame, type Frame } from "./picture.js";
 
@@ -20,7 +20,7 @@ const QUOTE_MS = 300;
 const TAKES = 20;
 
 /** A random id that one form has, so that a click twice, or again after a lost answer, is one request. */
-function formId(): string {
+export function formId(): string {
   return `web-${[...crypto.getRandomValues(new Uint8Array(9))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
@@ -180,8 +180,7 @@ export function ClipDialog({ projectId }: { readonly projectId: string }) {
       let last = "";
       for (let take = 1; take <= takes; take += 1) {
         const job = await client.generate({ ...fieldsOf(projectId, form.value, frame.value), requestId: `${id}-${take}` });
-        // The answer has no request where an older event came first.
-        if ((find(job.jobId)?.peek().revision ?? -1n) <= job.revision) put(job);
+        put(job);
         last = job.jobId;
       }
       recount(0);

@@ -6,7 +6,7 @@ import { useEffect } from "preact/hooks";
 
 import { client, may, said } from "../api.js";
 import { asCommand, asCurl, asPython } from "../code.js";
-import { bytes, clock, length, number, shortId } from "../format.js";
+import { bytes, clock, number, shortId } from "../format.js";
 import { canCancel, costOf, isOpen, modelOf, pictureOf, phaseOf, titleOf } from "../jobs.js";
 import { useLoad } from "../loading.js";
 import { Confirm, CopyButton, Fact, Failed, Icon, Picture, Skeleton, State, Steps, tell } from "../parts.js";
@@ -374,4 +374,3 @@ export function JobScreen({ jobId }: { readonly jobId: string }) {
   );
 }
 
-export { length };

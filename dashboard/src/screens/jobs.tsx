@@ -355,7 +355,7 @@ export function JobsScreen({ projectId }: { readonly projectId: string }) {
               )}
               {words.length === 0 && (tab === "" ? shown.length === 0 : within(...(TABS[tab]?.states ?? [])).length === 0) && (
                 <Empty icon="film" title={tab === "" ? "No clips yet" : `None ${(TABS[tab]?.name ?? "").toLowerCase()}`}>
-                  {tab === "" && <p class="dim">A clip needs a sentence, or a picture to begin from. What it costs at most is said before anything is spent.</p>}
+                  {tab === "" && <p class="dim">What a clip costs at most is said before anything is spent.</p>}
                   {tab === "" && may(Right.WRITE) && (
                     <a class="btn primary" href={to(["p", projectId || "default", "new"])}>
                       <Icon name="plus" />

@@ -6,7 +6,7 @@
  *     const job = await client.wait(jobId);
  */
 export { type BlobOrBytes, Client, type WebOptions } from "./client.js";
-export { Live, type LiveEvent, type LiveListener, type LiveOptions, type LiveState } from "./live.js";
+export { Live, type LiveEvent, type LiveFilmEvent, type LiveListener, type LiveOptions, type LiveState } from "./live.js";
 export { problemError } from "./problems.js";
 export type { Scenes } from "./scenes.js";
 export type { WebEndpoint } from "./transport.js";

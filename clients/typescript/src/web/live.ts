@@ -7,7 +7,7 @@ import { fromJson, type JsonValue } from "@bufbuild/protobuf";
 
 import type { CallError } from "../call-errors.js";
 import { current, guardToken, type Token } from "../endpoint.js";
-import { type Job, JobSchema } from "../gen/evergreen/v1/video_pb.js";
+import { type FilmStatus, FilmStatusSchema, type Job, JobSchema } from "../gen/evergreen/v1/video_pb.js";
 import { delayMs, RECONNECT, type Reconnect } from "../reconnect.js";
 import { errorOf } from "./problems.js";
 
@@ -23,10 +23,21 @@ export interface LiveEvent {
   readonly job: Job;
 }
 
+/** Something that happened to a film, which is as of then. */
+export interface LiveFilmEvent {
+  /** Such as `film_snapshot` or `film_progress`. */
+  readonly kind: string;
+  readonly revision: bigint;
+  readonly time: Date;
+  readonly film: FilmStatus;
+}
+
 /** Who is told. */
 export interface LiveListener {
   onState?(state: LiveState, error?: CallError): void;
   onEvent(event: LiveEvent): void;
+  /** With it, the films of all projects are told too. */
+  onFilm?(event: LiveFilmEvent): void;
   /** Everything of the project up to here was told. */
   onCheckpoint?(projectId: string, revision: bigint): void;
   /** Events were missed: read anew what may have ended. Snapshots of all else follow. */
@@ -50,6 +61,7 @@ interface Frame {
   readonly revision?: string;
   readonly time?: string;
   readonly job?: JsonValue;
+  readonly film?: JsonValue;
   readonly projectId?: string;
   readonly version?: string;
   readonly about?: { readonly projectId?: string };
@@ -161,20 +173,29 @@ export class Live {
   }
 
   #tell(frame: Frame): void {
-    const job = fromJson(JobSchema, frame.job ?? {}, { ignoreUnknownFields: true });
-    if (!this.#cursors.has(job.projectId)) return;
-    const cursor = this.#cursors.get(job.projectId);
-    const revision = BigInt(frame.revision ?? 0);
-    if (cursor !== undefined) {
-      if (revision <= cursor) return;
-      this.#cursors.set(job.projectId, revision);
+    const about = { kind: frame.event ?? "", revision: BigInt(frame.revision ?? 0), time: new Date(frame.time ?? 0) };
+    if (frame.film !== undefined) {
+      const film = fromJson(FilmStatusSchema, frame.film, { ignoreUnknownFields: true });
+      if (this.#isNews(film.projectId, about.revision)) this.#listener.onFilm?.({ ...about, film });
+      return;
     }
-    this.#listener.onEvent({ kind: frame.event ?? "", revision, time: new Date(frame.time ?? 0), job });
+    const job = fromJson(JobSchema, frame.job ?? {}, { ignoreUnknownFields: true });
+    if (this.#isNews(job.projectId, about.revision)) this.#listener.onEvent({ ...about, job });
+  }
+
+  #isNews(projectId: string, revision: bigint): boolean {
+    if (!this.#cursors.has(projectId)) return false;
+    const cursor = this.#cursors.get(projectId);
+    if (cursor === undefined) return true;
+    if (revision <= cursor) return false;
+    this.#cursors.set(projectId, revision);
+    return true;
   }
 
   #subscribe(projectId: string): void {
     const cursor = this.#cursors.get(projectId);
-    this.#send({ type: "subscribe", projectId, ...(cursor !== undefined && { afterRevision: String(cursor) }) });
+    const films = this.#listener.onFilm && { includeFilms: true };
+    this.#send({ type: "subscribe", projectId, ...films, ...(cursor !== undefined && { afterRevision: String(cursor) }) });
   }
 
   #send(frame: object): void {
