@@ -42,11 +42,11 @@ HEADERS = {
 }
 ALLOWED = (
     "authorization, content-type, idempotency-key, range, last-event-id, connect-protocol-version, connect-timeout-ms, "
-    "grpc-timeout, x-grpc-web, x-user-agent, x-request-id"
+    "grpc-timeout, x-grpc-web, x-user-agent, x-request-id, if-none-match, if-range, x-evergreen-crc32c"
 )
 EXPOSED = (
     "grpc-status, grpc-message, grpc-status-details-bin, content-range, etag, retry-after, x-request-id, "
-    "www-authenticate"
+    "www-authenticate, location, link, accept-ranges"
 )
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
