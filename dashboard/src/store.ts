@@ -52,6 +52,14 @@ export const projects = signal<readonly Project[] | undefined>(undefined);
 export const versions = signal<{ readonly first: string; readonly last: string }>({ first: "", last: "" });
 /** Projects whose snapshots have all been told. */
 export const loaded = signal<ReadonlySet<string>>(new Set());
+/** The revision of each project from which on the socket tells everything. */
+const since = new Map<string, bigint>();
+
+/** Whether what comes after a revision of a project comes by the socket. */
+export function tellsAfter(projectId: string, revision: bigint): boolean {
+  const first = since.get(projectId);
+  return first !== undefined && first <= revision;
+}
 
 /** All jobs, newest first. */
 export const all = computed(() => {
@@ -142,6 +150,7 @@ export function begin(): void {
       films.value = left;
     },
     onCheckpoint(projectId, revision) {
+      if (!since.has(projectId)) since.set(projectId, revision);
       revisions.set(projectId, revision);
       if (!loaded.peek().has(projectId)) loaded.value = new Set(loaded.peek()).add(projectId);
     },
@@ -156,6 +165,7 @@ export function end(): void {
   socket = undefined;
   known.clear();
   asked.clear();
+  since.clear();
   batch(() => {
     feed.value = [];
     films.value = new Map();

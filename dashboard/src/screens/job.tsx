@@ -12,7 +12,7 @@ import { useLoad } from "../loading.js";
 import { Confirm, CopyButton, Fact, Failed, Icon, Picture, Skeleton, State, Steps, tell } from "../parts.js";
 import { to } from "../router.js";
 import { useTitle } from "../shell.js";
-import { find, follow, listen, put } from "../store.js";
+import { find, follow, listen, put, tellsAfter } from "../store.js";
 import { type Happened, Timeline } from "../timeline.js";
 
 const KINDS: Readonly<Record<string, EventKind>> = Object.fromEntries(
@@ -34,9 +34,13 @@ function useEvents(jobId: string) {
     });
     const read = async () => {
       const watch = client.watch({ jobIds: [jobId], afterRevision: 0, onGap: () => (whole.value = false) }, { signal: controller.signal });
+      let projectId = "";
       for await (const { body, revision } of watch) {
-        if (body.case !== "event") break;
+        // The socket may have begun later than this checkpoint was made: what lies between would be told by neither.
+        if (body.case !== "event" && tellsAfter(projectId, revision)) break;
+        if (body.case !== "event") continue;
         const { kind, time, job } = body.value;
+        projectId = job?.projectId ?? projectId;
         if (job && time) add({ kind, revision, time: timestampDate(time), job });
       }
     };
