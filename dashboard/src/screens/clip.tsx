@@ -13,7 +13,7 @@ import { Dialog, Failed, Icon, tell } from "../parts.js";
 import { go, place, to } from "../router.js";
 import { useTitle } from "../shell.js";
 import { put, recount } from "../store.js";
-import { Code } from "./job.js";
+import { Code } from "./about.js";
 import { FirstFrame, type Frame } from "./picture.js";
 
 const QUOTE_MS = 300;

@@ -1,16 +1,18 @@
 /** The live list: who needs somebody, what is in flight, what waits, what has ended. */
-import { type GetAccountResponse, type Job, JobState, Right } from "@evergreen/video/web";
-import { computed, type Signal, signal, useComputed, useSignal } from "@preact/signals";
+import { type Job, JobState, Right } from "@evergreen/video/web";
+import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
-import { client, faultOf, may, said } from "../api.js";
-import { ago, clock, count, date, now, number, span } from "../format.js";
-import { canCancel, costOf, isOpen, lengthOf, modelOf, phaseOf, titleOf } from "../jobs.js";
+import { client, faultOf, may } from "../api.js";
+import { count, number } from "../format.js";
+import { canCancel, isOpen, modelOf, titleOf } from "../jobs.js";
 import { useLoad } from "../loading.js";
-import { Confirm, Cost, Empty, Failed, Icon, Skeleton, Slots, tell, Thumb, Way } from "../parts.js";
+import { Confirm, Empty, Failed, Icon, Skeleton, tell } from "../parts.js";
 import { go, place, to } from "../router.js";
 import { counted, LiveDot, useTitle } from "../shell.js";
-import { all, feed, find, loaded, put, putAll, recount } from "../store.js";
+import { all, loaded, put, putAll, recount } from "../store.js";
+import { Rail, Tiles } from "./beside.js";
+import { chosen, Group, selecting } from "./rows.js";
 
 const { QUEUED, RUNNING, NEEDS_ATTENTION, CANCELLING, SUCCEEDED, FAILED, CANCELLED, EXPIRED } = JobState;
 const PAGE = 50;
@@ -26,170 +28,10 @@ const TABS: Readonly<Record<string, { readonly name: string; readonly states: re
   cancelled: { name: "Cancelled", states: [CANCELLED] },
 };
 
-const selecting = signal(false);
-const chosen = signal<ReadonlySet<string>>(new Set());
-
-function toggle(jobId: string): void {
-  const next = new Set(chosen.value);
-  if (!next.delete(jobId)) next.add(jobId);
-  chosen.value = next;
-}
-
 function matches(job: Job, words: readonly string[]): boolean {
   const labels = Object.entries(job.labels).map(([key, value]) => `${key}:${value}`);
   const text = [titleOf(job), job.jobId, job.sceneId, modelOf(job), job.requestId, ...labels].join(" ").toLowerCase();
   return words.every((word) => text.includes(word));
-}
-
-export function Row({ job: source }: { readonly job: Signal<Job> }) {
-  const job = source.value;
-  const seconds = lengthOf(job);
-  const cancel = async () => {
-    await client.cancel(job.jobId).then(put, (error: unknown) => tell(said(error)));
-  };
-  return (
-    <li class={`job ${job.state === NEEDS_ATTENTION ? "attention" : ""}`} data-job={job.jobId}>
-      <Thumb job={job} />
-      <div class="what">
-        <a href={job.state === NEEDS_ATTENTION ? to(["attention", job.jobId]) : to(["p", job.projectId, "jobs", job.jobId])}>{titleOf(job)}</a>
-        <p class="meta">
-          <b>{job.sceneId}</b>
-          <span>{modelOf(job)}</span>
-          {seconds !== undefined && seconds > 0 && <span>{number(seconds)} s</span>}
-        </p>
-      </div>
-      <Way job={job} />
-      <Cost job={job} />
-      {selecting.value && canCancel(job) ? (
-        <input class="more tick" type="checkbox" aria-label={`Choose ${titleOf(job)}`} checked={chosen.value.has(job.jobId)} onChange={() => toggle(job.jobId)} />
-      ) : canCancel(job) && may(Right.WRITE) ? (
-        <button class="btn plain more" type="button" aria-label={`Cancel ${titleOf(job)}`} title="Cancel" onClick={() => void cancel()}>
-          <Icon name="x" />
-        </button>
-      ) : (
-        <span />
-      )}
-    </li>
-  );
-}
-
-function Group({ title, note, jobs }: { readonly title: string; readonly note?: string; readonly jobs: readonly Signal<Job>[] }) {
-  if (jobs.length === 0) return null;
-  return (
-    <>
-      <div class="group">
-        <h2>{title}</h2>
-        <span class="faint">{note}</span>
-      </div>
-      <ul class="jobs">
-        {jobs.map((job) => (
-          <Row key={job.peek().jobId} job={job} />
-        ))}
-      </ul>
-    </>
-  );
-}
-
-function Tiles({ account, open }: { readonly account: GetAccountResponse | undefined; readonly open: readonly Signal<Job>[] }) {
-  const jobs = open.map((each) => each.peek());
-  const running = jobs.filter(({ state }) => state === RUNNING || state === CANCELLING);
-  const waiting = jobs.filter(({ state }) => state === QUEUED);
-  const unsure = jobs.filter(({ state }) => state === NEEDS_ATTENTION);
-  const models = new Set(running.map(modelOf));
-  const most = (account?.usage ?? []).filter(({ model }) => models.has(model)).reduce((sum, each) => sum + (each.maxConcurrent ?? 0), 0);
-  const next = waiting.map((job) => date(job.estimatedStartTime)?.getTime() ?? 0).filter((time) => time > now.value).sort((a, b) => a - b)[0];
-  const atStake = unsure.reduce((sum, job) => sum + (job.estimatedCredits ?? 0), 0);
-  const ended = counted(SUCCEEDED) + counted(FAILED, EXPIRED);
-  return (
-    <section class="tiles" aria-label="Now" tabIndex={0}>
-      <div class="tile">
-        <h2>In flight</h2>
-        <b class="num">
-          {number(running.length)} {most > 0 && <small>of {number(most)} slots</small>}
-        </b>
-        {most > 0 ? <Slots used={running.length} most={most} /> : <span class="of">{running.length === 0 ? "nothing is being made" : "being made now"}</span>}
-      </div>
-      <div class="tile">
-        <h2>Waiting</h2>
-        <b class="num">{number(waiting.length)}</b>
-        <span class="of">{next === undefined ? "in line for a slot" : `next in ≈ ${span(next - now.value)}`}</span>
-      </div>
-      <a class={unsure.length > 0 ? "tile hot" : "tile"} href={to(["attention"])}>
-        <h2>Need you</h2>
-        <b class="num">{number(unsure.length)}</b>
-        <span class="of">{unsure.length > 0 ? `up to ${number(atStake)} credits unsure` : "nothing to decide"}</span>
-      </a>
-      <div class="tile">
-        <h2>Credits</h2>
-        <b class="num">{account ? number(account.creditBalance) : "–"}</b>
-        <span class="of num">{account ? `${number(account.reservedCredits)} reserved` : may(Right.ADMIN) ? "not known now" : "the right admin sees them"}</span>
-      </div>
-      <div class="tile">
-        <h2>Made</h2>
-        <b class="num">
-          {number(counted(SUCCEEDED))} <small>in all</small>
-        </b>
-        <span class="of num">{ended > 0 ? `${Math.round((counted(SUCCEEDED) / ended) * 100)} % of what was tried` : "nothing yet"}</span>
-      </div>
-    </section>
-  );
-}
-
-function Rail({ account, open }: { readonly account: GetAccountResponse | undefined; readonly open: readonly Signal<Job>[] }) {
-  const jobs = open.map((each) => each.peek());
-  const models = [...new Set(jobs.map(modelOf))].filter(Boolean).sort();
-  return (
-    <aside class="rail" aria-label="Beside the list">
-      <section class="card">
-        <h2>
-          Activity
-          <LiveDot />
-        </h2>
-        {feed.value.length === 0 && <p class="faint">What happens from now on stands here.</p>}
-        <ul class="feed">
-          {feed.value.slice(0, 8).map(({ revision, time, job }) => {
-            const { word, tone, icon } = phaseOf(job);
-            return (
-              <li key={`${job.projectId}${revision}`}>
-                <time>{clock(time)}</time>
-                <span>
-                  <span class={`state ${tone}`}>
-                    <Icon name={icon} />
-                    {word}
-                  </span>
-                  <span class="faint">
-                    {job.sceneId} · {titleOf(find(job.jobId)?.value ?? job)}
-                  </span>
-                </span>
-              </li>
-            );
-          })}
-        </ul>
-      </section>
-      {models.length > 0 && (
-        <section class="card">
-          <h2>Slots by model</h2>
-          <dl class="facts">
-            {models.map((model) => {
-              const most = account?.usage.find((each) => each.model === model)?.maxConcurrent;
-              const busy = jobs.filter((job) => modelOf(job) === model && job.state === RUNNING).length;
-              const waits = jobs.filter((job) => modelOf(job) === model && job.state === QUEUED).length;
-              return (
-                <div key={model}>
-                  <dt>{model}</dt>
-                  <dd class="num">
-                    {number(busy)}
-                    {most !== undefined && ` of ${number(most)}`}
-                    {waits > 0 && ` · ${number(waits)} wait`}
-                  </dd>
-                </div>
-              );
-            })}
-          </dl>
-        </section>
-      )}
-    </aside>
-  );
 }
 
 /** The jobs of a tab that the server lists: they are put into the store, and more are asked for page by page. */
