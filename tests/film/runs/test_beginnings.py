@@ -40,6 +40,13 @@ async def stand(database_url: str, tmp_path: Path) -> AsyncIterator[Studio]:
         yield opened
 
 
+@pytest.fixture
+async def alone(tmp_path: Path) -> AsyncIterator[Studio]:
+    """For what is decided alike on both databases."""
+    async with studio(tmp_path, f"sqlite:///{tmp_path / 'jobs.sqlite'}") as opened:
+        yield opened
+
+
 def is_clip(job: Job) -> bool:
     return job.request.spec.kind is MediaKind.VIDEO
 
@@ -119,36 +126,36 @@ async def test_the_same_chain_again_asks_for_nothing(stand: Studio) -> None:
     ("first", "again"), [("scene-1", ["scene-1", "scene-2", "scene-3"]), ("scene-2", ["scene-2", "scene-3"])]
 )
 async def test_what_is_made_anew_in_a_chain_makes_anew_what_goes_on_from_it(
-    stand: Studio, first: str, again: list[str]
+    alone: Studio, first: str, again: list[str]
 ) -> None:
-    await stand.start(CHAIN, stop_after=CLIPS)
-    before = await stand.rest()
+    await alone.start(CHAIN, stop_after=CLIPS)
+    before = await alone.rest()
 
-    await stand.start(redone(CHAIN, f"{first}.1/clip"), quote=ENOUGH, stop_after=CLIPS)
-    new = (await stand.rest())[len(before) :]
+    await alone.start(redone(CHAIN, f"{first}.1/clip"), quote=ENOUGH, stop_after=CLIPS)
+    new = (await alone.rest())[len(before) :]
 
     assert [job.request.scene_id for job in new] == again
     assert all(is_clip(job) for job in new)
     for one, other in pairwise(new):
-        assert await begins(stand, other) == b"the end of " + await content(stand, one)
+        assert await begins(alone, other) == b"the end of " + await content(alone, one)
 
 
-async def test_a_clip_that_was_deleted_by_hand_and_comes_alike_changes_nothing_after_it(stand: Studio) -> None:
-    await stand.start(CHAIN, stop_after=CLIPS)
-    before = await stand.rest()
-    gone = (await clips(stand))["scene-1"]
-    await stand.scenes.discard(PROJECT, "scene-1", gone.outputs[0].path)
+async def test_a_clip_that_was_deleted_by_hand_and_comes_alike_changes_nothing_after_it(alone: Studio) -> None:
+    await alone.start(CHAIN, stop_after=CLIPS)
+    before = await alone.rest()
+    gone = (await clips(alone))["scene-1"]
+    await alone.scenes.discard(PROJECT, "scene-1", gone.outputs[0].path)
 
     async def alike(job: Job) -> tuple[bytes, float]:
         spec = job.request.spec
         return f"{spec.kind} of {gone.request.digest}".encode(), spec.duration_seconds or 1.0
 
-    stand.content = alike
-    await stand.start(CHAIN, quote=ENOUGH, stop_after=CLIPS)
-    new = (await stand.rest())[len(before) :]
+    alone.content = alike
+    await alone.start(CHAIN, quote=ENOUGH, stop_after=CLIPS)
+    new = (await alone.rest())[len(before) :]
 
     assert [job.request.scene_id for job in new] == ["scene-1"]
-    assert (await stand.now()).state is RunState.SUCCEEDED
+    assert (await alone.now()).state is RunState.SUCCEEDED
 
 
 POLICIES = [
@@ -162,77 +169,77 @@ POLICIES = [
 
 @pytest.mark.parametrize(("policy", "next_policy", "state", "troubles"), POLICIES)
 async def test_the_failure_of_the_clip_before_goes_by_its_policy_and_then_by_that_of_the_next(
-    stand: Studio, policy: OnShotFailure, next_policy: OnShotFailure | None, state: RunState, troubles: list[str]
+    alone: Studio, policy: OnShotFailure, next_policy: OnShotFailure | None, state: RunState, troubles: list[str]
 ) -> None:
     one = continued(SHORT, 2, on_failure=next_policy)
     first, *others = one.plan.scenes
     scenes = (replace(first, shots=(replace(first.shots[0], on_failure=policy),)), *others)
     one = replace(one, planned=replace(one.planned, plan=replace(one.plan, scenes=scenes)))
-    await stand.start(one, stop_after=CLIPS)
+    await alone.start(one, stop_after=CLIPS)
 
-    await stand.rest(fails("scene-1"))
+    await alone.rest(fails("scene-1"))
 
-    run = await stand.now()
+    run = await alone.now()
     assert (run.state, [trouble.item_id for trouble in run.troubles]) == (state, troubles)
-    made = await clips(stand)
+    made = await clips(alone)
     # Nobody pays for a clip that has nothing to begin with, and all others are made.
     assert sorted(made) == ["scene-1", "scene-3", "scene-4"]
     if run.ended:
         assert (run.money.held, run.money.reserved) == (0, 0)
 
 
-async def test_an_older_clip_that_stands_in_is_what_the_next_one_goes_on_from(stand: Studio) -> None:
-    await stand.start(CHAIN, stop_after=CLIPS)
-    before = await stand.rest()
+async def test_an_older_clip_that_stands_in_is_what_the_next_one_goes_on_from(alone: Studio) -> None:
+    await alone.start(CHAIN, stop_after=CLIPS)
+    before = await alone.rest()
 
-    await stand.start(
+    await alone.start(
         redone(CHAIN, "scene-1.1/clip"), quote=ENOUGH, stop_after=CLIPS, on_failure=OnShotFailure.LAST_GOOD
     )
-    new = (await stand.rest(fails("scene-1")))[len(before) :]
+    new = (await alone.rest(fails("scene-1")))[len(before) :]
 
     assert [job.request.scene_id for job in new] == ["scene-1"]
-    assert (await stand.now()).state is RunState.SUCCEEDED
+    assert (await alone.now()).state is RunState.SUCCEEDED
 
 
-async def test_once_the_clip_before_is_made_after_all_the_chain_goes_on(stand: Studio) -> None:
-    await stand.start(CHAIN, stop_after=CLIPS)
-    await stand.rest(fails("scene-1"))
-    assert [trouble.item_id for trouble in (await stand.now()).troubles] == ["scene-1.1"]
+async def test_once_the_clip_before_is_made_after_all_the_chain_goes_on(alone: Studio) -> None:
+    await alone.start(CHAIN, stop_after=CLIPS)
+    await alone.rest(fails("scene-1"))
+    assert [trouble.item_id for trouble in (await alone.now()).troubles] == ["scene-1.1"]
 
-    await approve(stand, again="scene-1")
-    await stand.rest()
+    await approve(alone, again="scene-1")
+    await alone.rest()
 
-    assert (await stand.now()).state is RunState.SUCCEEDED
-    made = await clips(stand)
-    assert await begins(stand, made["scene-2"]) == b"the end of " + await content(stand, made["scene-1"])
+    assert (await alone.now()).state is RunState.SUCCEEDED
+    made = await clips(alone)
+    assert await begins(alone, made["scene-2"]) == b"the end of " + await content(alone, made["scene-1"])
 
 
 @pytest.mark.parametrize("policy", [OnShotFailure.ASK, OnShotFailure.SKIP])
 async def test_a_clip_of_which_no_frame_can_be_taken_fails_what_goes_on_from_it(
-    stand: Studio, policy: OnShotFailure
+    alone: Studio, policy: OnShotFailure
 ) -> None:
-    await stand.scenes.create(PROJECT, FILM)
-    await stand.scenes.add(PROJECT, FILM, "videos/old.mp4", b"no video", "video/mp4")
+    await alone.scenes.create(PROJECT, FILM)
+    await alone.scenes.add(PROJECT, FILM, "videos/old.mp4", b"no video", "video/mp4")
     chosen = replace(CHAIN.plan, chosen={"scene-1.1/clip": (FILM, "videos/old.mp4")})
     one = replace(CHAIN, planned=replace(CHAIN.planned, plan=chosen))
-    stand.ends.frameless = b"no video"
-    await stand.start(one, quote=ENOUGH, stop_after=CLIPS, on_failure=policy)
+    alone.ends.frameless = b"no video"
+    await alone.start(one, quote=ENOUGH, stop_after=CLIPS, on_failure=policy)
 
-    await stand.rest()
+    await alone.rest()
 
-    run = await stand.now()
+    run = await alone.now()
     if policy is OnShotFailure.SKIP:
         assert run.state is RunState.SUCCEEDED
-        assert sorted(await clips(stand)) == ["scene-4"]
+        assert sorted(await clips(alone)) == ["scene-4"]
         return
     (trouble,) = run.troubles
     assert (run.state, trouble.item_id, trouble.output) == (RunState.NEEDS_ATTENTION, "scene-2.1", "clip")
     assert (trouble.reason, "no frame" in trouble.message) == ("CLIP_UNSUPPORTED", True)
-    stand.ends.frameless = b""
-    await approve(stand)
-    await stand.rest()
-    assert (await stand.now()).state is RunState.SUCCEEDED
-    assert await begins(stand, (await clips(stand))["scene-2"]) == b"the end of no video"
+    alone.ends.frameless = b""
+    await approve(alone)
+    await alone.rest()
+    assert (await alone.now()).state is RunState.SUCCEEDED
+    assert await begins(alone, (await clips(alone))["scene-2"]) == b"the end of no video"
 
 
 async def to_the_second(stand: Studio) -> None:
@@ -308,18 +315,18 @@ async def test_a_run_that_is_killed_between_the_picture_and_its_job_makes_no_sec
     assert (await stand.now()).state is RunState.SUCCEEDED
 
 
-async def test_another_file_that_has_the_name_of_a_first_frame_is_left_as_it_is(stand: Studio) -> None:
-    await to_the_second(stand)
-    first = await content(stand, (await clips(stand))["scene-1"])
+async def test_another_file_that_has_the_name_of_a_first_frame_is_left_as_it_is(alone: Studio) -> None:
+    await to_the_second(alone)
+    first = await content(alone, (await clips(alone))["scene-1"])
     taken = first_frame_path("scene-2.1", hashlib.sha256(first).hexdigest(), "png")
-    await stand.scenes.create(PROJECT, "scene-2")
-    await stand.scenes.add(PROJECT, "scene-2", taken, b"somebody else's", "image/png")
+    await alone.scenes.create(PROJECT, "scene-2")
+    await alone.scenes.add(PROJECT, "scene-2", taken, b"somebody else's", "image/png")
 
-    await stand.rest()
+    await alone.rest()
 
-    made = (await clips(stand))["scene-2"]
+    made = (await clips(alone))["scene-2"]
     assert made.request.spec.media[0].asset == taken.replace(".png", "a.png")
-    assert await begins(stand, made) == b"the end of " + first
+    assert await begins(alone, made) == b"the end of " + first
 
 
 async def test_a_picture_waits_while_its_scene_is_being_deleted(stand: Studio) -> None:
@@ -349,22 +356,22 @@ class Slow(Ends):
 
 
 async def test_a_project_that_asks_for_the_ends_of_many_clips_leaves_a_place_to_another(
-    stand: Studio, tmp_path: Path
+    alone: Studio, tmp_path: Path
 ) -> None:
-    await stand.start(CHAIN, stop_after=CLIPS)
-    await stand.rest()
+    await alone.start(CHAIN, stop_after=CLIPS)
+    await alone.rest()
     composed = composed_of(CHAIN.plan, CHAIN.models, list(wanted_of(CHAIN.plan))[-1], {}, first=SOURCE)
     slow = Slow()
     beginnings = Beginnings(
-        scenes=stand.scenes,
-        writers=CountedWriters(database=stand.database),
+        scenes=alone.scenes,
+        writers=CountedWriters(database=alone.database),
         tools=slow,
-        threads=stand.context.threads,
+        threads=alone.context.threads,
         work=tmp_path,
     )
     for project_id in ("greedy", "honest"):
-        await stand.scenes.create(project_id, "scene-1")
-        await stand.scenes.add(project_id, "scene-1", SOURCE.asset, CONTENT, "video/mp4")
+        await alone.scenes.create(project_id, "scene-1")
+        await alone.scenes.add(project_id, "scene-1", SOURCE.asset, CONTENT, "video/mp4")
     async with asyncio.timeout(60), asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(beginnings.of(composed, SOURCE, "greedy", "scene-1")) for _ in range(20)]
         await slow.stuck.wait()
