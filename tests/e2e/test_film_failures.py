@@ -47,7 +47,7 @@ async def test_a_clip_that_the_provider_fails_goes_by_the_policy(
 ) -> None:
     every = bool(request.config.getoption("--every-moment", default=False))
     wanted = {
-        f"p-{policy}-{code}".lower().replace(".", "-").replace("_", "-"): (policy, code)
+        f"p-{policy}-{code}-end".lower().replace(".", "-").replace("_", "-"): (policy, code)
         for policy, code in pairs(every=every)
     }
     for project, (policy, code) in wanted.items():
