@@ -98,3 +98,48 @@ test("in Chromium it makes a clip from a blob and watches it to its end", async 
   assert.deepEqual(told, { state: JobState.SUCCEEDED, first: EventKind.CREATED, last: EventKind.SUCCEEDED, fault: true });
   await page.close();
 });
+
+test("a socket resumes from what was told, tells nothing twice, says what was missed, and ends when the token does", async () => {
+  const page = await browser.newPage();
+  const asked: unknown[] = [];
+  const event = (revision: number, kind = "progress") => ({ type: "event", event: kind, revision: `${revision}`, time: "2026-01-01T00:00:00Z", job: { jobId: "a", projectId: "web", revision: `${revision}` } });
+  const checkpoint = (revision: number) => ({ type: "checkpoint", projectId: "web", revision: `${revision}` });
+  const answers = [
+    { frames: [event(3, "snapshot"), checkpoint(5), event(6), event(6), event(5)], code: 1012 },
+    { frames: [event(6), event(8), { ...event(9), job: { jobId: "b", projectId: "other" } }], code: 1001 },
+    { frames: [{ type: "gap", projectId: "web", reason: "CURSOR_COMPACTED", metadata: {} }, event(4, "snapshot"), checkpoint(9)], code: 4401 },
+  ];
+  await page.routeWebSocket(/\/api\/v1\/socket$/, (socket) => {
+    socket.send(JSON.stringify({ type: "welcome", heartbeatSeconds: 15, version: "1" }));
+    socket.onMessage(async (message) => {
+      asked.push(JSON.parse(String(message)));
+      const { frames, code } = answers[asked.length - 1]!;
+      for (const frame of frames) socket.send(JSON.stringify(frame));
+      await socket.close({ code });
+    });
+  });
+  await page.goto(`${rig.http}/healthz`);
+  await page.evaluate(`${bundled().outputFiles[0]!.text}; globalThis.evergreen = evergreen;`);
+
+  const told = await page.evaluate(`new Promise((resolve) => {
+    const told = [];
+    const live = new evergreen.Live(location.origin, {
+      onState: (state, error) => {
+        if (state === "ended") resolve([...told, error instanceof evergreen.Unauthenticated]);
+        else if (state !== "connecting") told.push(state);
+      },
+      onEvent: ({ kind, revision }) => told.push(kind + " " + revision),
+      onCheckpoint: (project, revision) => told.push("checkpoint " + revision),
+      onGap: (project) => told.push("gap " + project),
+    }, { reconnect: { firstDelayMs: 10 } });
+    live.follow("web");
+  })`);
+
+  assert.deepEqual(asked, [
+    { type: "subscribe", projectId: "web" },
+    { type: "subscribe", projectId: "web", afterRevision: "6" },
+    { type: "subscribe", projectId: "web", afterRevision: "8" },
+  ]);
+  assert.deepEqual(told, ["live", "snapshot 3", "checkpoint 5", "progress 6", "reconnecting", "live", "progress 8", "reconnecting", "live", "gap web", "snapshot 4", "checkpoint 9", true]);
+  await page.close();
+});
