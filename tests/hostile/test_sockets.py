@@ -232,7 +232,7 @@ class Ended(logging.Handler):
 async def test_readers_that_take_nothing_are_closed_with_4408_and_cost_no_memory(path: str) -> None:
     """While the others get all of it; 20 MB for each."""
     number, slow = 200, 6
-    ended, sockets = Ended(), logging.getLogger("evergreen_server.gateway.live.sockets")
+    ended, sockets = Ended(), logging.getLogger("evergreen_server.gateway.live.conversations")
     sockets.addHandler(ended)
     level = sockets.level
     sockets.setLevel(logging.INFO)

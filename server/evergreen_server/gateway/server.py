@@ -28,7 +28,7 @@ from evergreen_server.gateway.compat.spoken import FirstSpeech
 from evergreen_server.gateway.live.hub import CATCHING_UP, TOPICS, Hub
 from evergreen_server.gateway.live.hub import LINGER_SECONDS as LINGER_OF_TOPICS_SECONDS
 from evergreen_server.gateway.live.sockets import PATH, Sockets
-from evergreen_server.gateway.live.speech import Plain
+from evergreen_server.gateway.live.speech import HEARTBEAT_SECONDS, Plain
 from evergreen_server.gateway.live.streams import Streams
 from evergreen_server.gateway.live.sweeping import Sweep
 from evergreen_server.gateway.names import Names
@@ -92,6 +92,7 @@ async def serve(
     stall_seconds: float = STALL_SECONDS,
     event_stall_seconds: float = EVENT_STALL_SECONDS,
     linger_seconds: float = LINGER_OF_TOPICS_SECONDS,
+    heartbeat_seconds: float = HEARTBEAT_SECONDS,
 ) -> AsyncIterator[str]:
     """Serves HTTP for the gRPC server at `target` until the context ends, and yields the URL (port 0 picks one).
 
@@ -135,7 +136,14 @@ async def serve(
                 now=now,
             ),
         )
-        sockets = partial(Sockets, hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds)
+        sockets = partial(
+            Sockets,
+            hub=hub,
+            places=places,
+            sweep=sweep,
+            stall_seconds=event_stall_seconds,
+            heartbeat_seconds=heartbeat_seconds,
+        )
         live = (
             sockets(path=PATH, speech=Plain()),
             sockets(path=FIRST_PATH, speech=FirstSpeech()),

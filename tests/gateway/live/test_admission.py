@@ -76,6 +76,17 @@ async def test_who_shows_no_token_is_told_by_the_code(
         assert await one.next() == {"type": "closed", "code": code}
 
 
+async def test_a_second_token_is_refused_and_not_repeated(site: Site) -> None:
+    token = await site.given("twice")
+    async with page(site.api.http, Authorization=f"Bearer {token}") as one:
+        await one.say("hello", token=token)
+        await one.say("hello", token=GUESS)
+        [error] = await one.until("error")
+
+    assert error["about"] == {"type": "hello"}
+    assert GUESS not in str(error)
+
+
 async def test_a_page_of_a_listed_origin_needs_a_token_of_its_own(site: Site) -> None:
     token = await site.given("studio")
     strange = {"Origin": STUDIO, "Sec-Fetch-Site": "cross-site"}

@@ -183,3 +183,26 @@ async def test_a_follower_far_behind_catches_up_by_a_watch_of_its_own(path: str)
 
     assert [int(revision) for _, revision in seen(told)] == list(range(1, number + 1))
     assert len(upstream.asked) > 1
+
+
+async def test_a_server_that_is_away_ends_sockets_so_that_they_come_back(path: str) -> None:
+    async with gateway_to(path) as url:
+        async with scripted_at(path), page(url) as one:
+            await one.follow(projectId="film")
+        async with page(url, welcome=False) as other:
+            away = await other.next()
+    assert away == {"type": "closed", "code": 1011}
+
+
+async def test_a_page_that_follows_nothing_hears_that_the_server_is_there(path: str) -> None:
+    async with (
+        scripted_at(path),
+        gateway_to(path, heartbeat_seconds=0.1) as url,
+        page(url) as idle,
+        page(url) as busy,
+    ):
+        await busy.follow(projectId="film")
+        for _ in range(2):
+            assert await idle.next() == {"type": "pong"}
+        await busy.say("unsubscribe", projectId="film")
+        assert await busy.next() == {"type": "pong"}

@@ -7,9 +7,9 @@ from pathlib import Path
 import aiohttp
 
 from evergreen.v1 import video_pb2
+from evergreen_server.gateway.live.conversations import BROKEN, CODES, GOING_AWAY, TOO_SLOW
 from evergreen_server.gateway.live.frames import MEMBERS
 from evergreen_server.gateway.live.items import EVENTS, FILM_EVENTS, checkpoint_item, end_item, gap_item, item_of
-from evergreen_server.gateway.live.sockets import BROKEN, CODES, GOING_AWAY, TOO_SLOW
 from evergreen_server.gateway.problems import invalid
 from tests.gateway.gateways import gateway_to
 from tests.gateway.live.pages import page

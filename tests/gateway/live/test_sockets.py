@@ -1,6 +1,5 @@
 """The socket before the whole service: what it says."""
 
-import json
 import random
 from collections.abc import AsyncIterator
 
@@ -140,9 +139,8 @@ async def test_what_a_page_cannot_follow_is_a_problem_and_the_rest_goes_on(api: 
             [error] = await one.until("error")
             assert error["problem"]["errors"][0]["field"] == field
             assert error["about"] == {"type": "subscribe", **members}
+        # A page need not know that nobody asks for its token.
         await one.say("hello", token="evg_" + "a" * 43)
-        [error] = await one.until("error")
-        assert "evg_" not in json.dumps(error)
         assert await one.follow(projectId="quiet") == [{"type": "checkpoint", "projectId": "quiet", "revision": "0"}]
 
 

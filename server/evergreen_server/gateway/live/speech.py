@@ -9,7 +9,7 @@ from evergreen_server.gateway.live.frames import FRAME_BYTES, MOST_JOBS, Frame, 
 from evergreen_server.gateway.live.items import Item
 from evergreen_server.gateway.problems import Fault, problem_members
 
-__all__ = ["FRAMES_PER_SECOND", "MOST_PROJECTS", "Plain", "Speech"]
+__all__ = ["FRAMES_PER_SECOND", "HEARTBEAT_SECONDS", "MOST_PROJECTS", "Plain", "Speech"]
 
 MOST_PROJECTS = 200
 HEARTBEAT_SECONDS = 15

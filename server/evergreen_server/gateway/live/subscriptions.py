@@ -42,6 +42,11 @@ class Subscriptions:
         self._lost = lost
         self._followed: dict[str, tuple[Following, asyncio.Task[None]]] = {}
 
+    @property
+    def followed(self) -> int:
+        """Returns how many projects are followed."""
+        return len(self._followed)
+
     async def add(self, visitor: Visitor, frame: Subscribe) -> None:
         """Follows more. Raises Refused."""
         project_id = frame.project_id or await project_of(self._hub, self._places, visitor, frame.job_ids[0])

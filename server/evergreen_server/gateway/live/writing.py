@@ -91,6 +91,11 @@ class SocketWriter:
             raise ConnectionResetError("the socket is closed")
         self._transport.write(self._frames.of(data))
 
+    def note(self, data: bytes) -> None:
+        """Sends a text that may be left out, as it is while others wait."""
+        if not (self._response.closed or self._transport.is_closing() or self._transport.get_write_buffer_size()):
+            self._transport.write(self._frames.of(data))
+
     def stalled(self, now: float) -> float:
         """Returns for how many seconds nothing was taken; 0 while nothing waits."""
         return self._writing.stalled(now)
