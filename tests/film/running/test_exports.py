@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import av
 import pytest
 
 from evergreen_server.film.errors import FilmBusy, FilmNotFound, FilmRequestReused, OutputsMissing, PlanNotFound
@@ -198,17 +197,3 @@ async def test_exports_that_die_at_any_moment_make_each_file_once_when_they_are_
         assert len(hall.files().keys() - before.keys()) == 5, point
         assert hall.fate.seen.count("rendered") == 1 + (point in ("rendered", "sealed"))
     assert await hall.studio.jobs() == jobs
-
-
-async def test_a_film_is_exported_with_its_captions_as_a_track(tmp_path: Path) -> None:
-    """Rendered for real."""
-    async with cinema(tmp_path, f"sqlite:///{tmp_path / 'jobs.sqlite'}") as hall:
-        await hall.make(short())
-
-        run = await exported(hall, asked(profiles=[{**TALL, "captions": Captions.TRACK}]))
-
-        assert run.state is RunState.SUCCEEDED
-        [row] = await hall.rows()
-        with av.open(str(hall.path("thin-" + row.digest[:8] + ".mp4"))) as container:
-            assert [stream.type for stream in container.streams] == ["video", "audio", "subtitle"]
-            assert (container.streams.video[0].width, container.streams.video[0].height) == (90, 160)
