@@ -2,7 +2,10 @@
 
 import asyncio
 import logging
+import sqlite3
 import threading
+import time
+from contextlib import AsyncExitStack, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -236,3 +239,39 @@ async def test_a_leg_of_a_film_is_run_for_each_of_its_transactions_that_commits(
             await all_began.wait()
 
     assert sorted(legs) == [("films", "lamp", 1, 1)] * 2 + [("films", "lamp", 1, 2)]
+
+
+def test_a_job_that_is_found_while_the_loop_rests_runs_on_it_all_the_same(tmp_path: Path) -> None:
+    """Everything that a job uses belongs to that loop."""
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def run(_job_id: str, _attempt: int, _run: int) -> None:
+        loops.append(asyncio.get_running_loop())
+        ran.set()
+
+    async def begin() -> Engine:
+        database = await stack.enter_async_context(open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}"))
+        engine = Engine(database, replica_id="local")
+        await stack.enter_async_context(engine.open(run, no_films))
+        await enqueue(database, engine, "job-1")
+        return engine
+
+    async def end() -> None:
+        async with stack, asyncio.timeout(60):
+            await ran.wait()
+
+    with asyncio.Runner() as runner:
+        stack, ran = AsyncExitStack(), asyncio.Event()
+        runner.run(begin())
+        until = time.monotonic() + 60
+        while not taken(tmp_path / "jobs.sqlite") and time.monotonic() < until:
+            time.sleep(0.05)
+        runner.run(end())
+
+        assert loops == [runner.get_loop()]
+
+
+def taken(path: Path) -> bool:
+    """Whether DBOS has taken a job from its queue."""
+    with closing(sqlite3.connect(path)) as db:
+        return bool(db.execute("SELECT 1 FROM workflow_status WHERE status = 'PENDING'").fetchall())
