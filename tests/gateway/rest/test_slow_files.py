@@ -11,6 +11,7 @@ import grpc
 import pytest
 
 from evergreen.v1 import scene_pb2
+from evergreen_server.gateway.places import SLICES
 from evergreen_server.gateway.rest.assets import SLICE_BYTES
 from evergreen_server.gateway.server import serve
 from tests.gateway.gateways import NoThumbnails, head, raw
@@ -124,6 +125,25 @@ async def test_readers_that_pause_hold_none_of_the_servers_transfers(path: str) 
         # Each has had one slice read, or a few more that sockets took; nobody the whole file.
         assert max(files.reads) <= 16 * SLICE_BYTES
         for writer in paused:
+            writer.transport.abort()
+
+
+async def test_readers_of_one_token_that_pause_leave_memory_to_another(path: str) -> None:
+    async with files_at(path) as (files, url):
+        connections = [
+            await asyncio.open_connection(*url.removeprefix("http://").split(":")) for _ in range(2 * SLICES)
+        ]
+        for _, writer in connections:
+            writer.write(head("GET", ASSET, "Authorization: Bearer greedy"))
+        for reader, _ in connections[:4]:
+            await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+
+        wanted = f"Range: bytes=0-{4 * SLICE_BYTES - 1}"
+        answer = await raw(url, head("GET", ASSET, "Authorization: Bearer honest", wanted))
+
+        assert (answer.status, len(answer.body)) == (206, 4 * SLICE_BYTES)
+        assert len(set(files.reads)) > 1
+        for _, writer in connections:
             writer.transport.abort()
 
 
