@@ -13,18 +13,22 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from evergreen.v1 import film_pb2, scene_pb2, video_pb2
 from tests.rpc.films import SHORT, film_until
 from tests.rpc.scenes import upload
-from tests.serving import SAMPLES, Api, Control, request
+from tests.serving import SAMPLES, Api, Control, request, serving
 
 BUF = Path(__file__).parents[2] / "node_modules" / ".bin" / "buf"
-FAILED_PRECONDITION = 9 * 8
+FAILED_PRECONDITION, NOT_FOUND = 9 * 8, 5 * 8
 """buf curl exits with eight times the gRPC code."""
 
 
-async def buf_curl(address: str, method: str, *bodies: dict[str, object]) -> tuple[int, list[dict]]:
+GRPC = ("--protocol", "grpc", "--http2-prior-knowledge")
+
+
+async def buf_curl(
+    address: str, method: str, *bodies: dict[str, object], options: Sequence[str] = GRPC
+) -> tuple[int, list[dict]]:
     """Calls a method as a user would, knowing nothing but the address; gives the exit code and the answers."""
     process = await asyncio.create_subprocess_exec(
-        *(BUF, "curl", "--protocol", "grpc", "--http2-prior-knowledge", "--data", "@-"),
-        f"http://{address}/evergreen.v1.{method}",
+        *(BUF, "curl", *options, "--data", "@-", f"http://{address}/evergreen.v1.{method}"),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -46,6 +50,23 @@ async def buf_curl(address: str, method: str, *bodies: dict[str, object]) -> tup
 def generate_body(**fields: object) -> dict[str, object]:
     message = request(**fields)
     return {field.name: getattr(message, field.name) for field, _ in message.ListFields()}
+
+
+@pytest.mark.parametrize("protocol", ["connect", "grpcweb"])
+async def test_buf_curl_speaks_with_the_gateway(tmp_path: Path, sandbox: Control, protocol: str) -> None:
+    # Reflection needs both directions at once, which HTTP/1.1 has not.
+    options = ("--protocol", protocol, "--schema", str(BUF.parents[2] / "protos"))
+    async with serving(tmp_path / "data", sandbox.url, EVERGREEN_HTTP_LISTEN="127.0.0.1:0") as api:
+        address = api.http.removeprefix("http://")
+
+        code, [made] = await buf_curl(address, "VideoService/GenerateVideo", generate_body(), options=options)
+        job = {"job_ids": [made["job"]["jobId"]]}
+        watched, told = await buf_curl(address, "VideoService/WatchProgress", job, options=options)
+        refused, _ = await buf_curl(address, "VideoService/GetStatus", {"job_id": "unknown"}, options=options)
+
+    assert (code, watched) == (0, 0), told
+    assert any(each.get("event", {}).get("kind") == "EVENT_KIND_SUCCEEDED" for each in told)
+    assert refused == NOT_FOUND
 
 
 async def test_buf_curl_generates_watches_and_reads_a_job(api: Api, sandbox: Control) -> None:
