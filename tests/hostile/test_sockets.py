@@ -17,6 +17,7 @@ from evergreen.v1 import video_pb2
 from evergreen_server.gateway.live.frames import FRAME_BYTES
 from evergreen_server.gateway.live.hub import Hub
 from evergreen_server.gateway.live.speech import MOST_PROJECTS
+from evergreen_server.gateway.live.sweeping import Sweep
 from evergreen_server.gateway.problems import Refused
 from evergreen_server.gateway.upstream import Upstream
 from evergreen_server.gateway.visitors import Visitor
@@ -189,12 +190,12 @@ async def test_jobs_by_id_are_bounded_over_all_frames(url: str) -> None:
     assert error["problem"]["errors"] == [{"field": "jobIds", "detail": "at most 1000 of a project on one socket"}]
 
 
+def visitor(name: str) -> Visitor:
+    return Visitor(host="", https=False, address="", request_id="1", authorization=f"Bearer {name}")
+
+
 async def test_a_greedy_caller_leaves_topics_to_others(path: str) -> None:
     """And what nobody follows any more makes room."""
-
-    def visitor(name: str) -> Visitor:
-        return Visitor(host="", https=False, address="", request_id="1", authorization=f"Bearer {name}")
-
     async with Upstream(f"unix:{path}.none", streams=1) as upstream, Hub(upstream=upstream, most_topics=8) as hub:
         async with AsyncExitStack() as held:
             for number in range(4):
@@ -207,6 +208,45 @@ async def test_a_greedy_caller_leaves_topics_to_others(path: str) -> None:
         for number in range(8):
             async with hub.topic(visitor("greedy"), f"new {number}"):
                 assert hub.topics <= 8
+
+
+async def test_a_greedy_caller_that_comes_from_old_cursors_holds_up_no_other(path: str) -> None:
+    """Whoever waits for a place gets one when it is their turn, not when all who came before have had theirs."""
+    order: list[str] = []
+
+    async def catch_up(hub: Hub, name: str) -> None:
+        async with hub.catching_up(visitor(name)):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    async with (
+        Upstream(f"unix:{path}.none", streams=1) as upstream,
+        Hub(upstream=upstream, most_catching_up=4) as hub,
+        asyncio.TaskGroup() as tasks,
+    ):
+        for _ in range(40):
+            tasks.create_task(catch_up(hub, "greedy"))
+        await asyncio.sleep(0)
+        tasks.create_task(catch_up(hub, "honest"))
+
+    assert order.index("honest") <= 6
+
+
+async def test_one_odd_connection_ends_no_sweep(caplog: pytest.LogCaptureFixture) -> None:
+    looked = asyncio.Event()
+
+    class Odd:
+        def look(self, now: float) -> None:
+            raise RuntimeError("odd")
+
+    class Sound:
+        def look(self, now: float) -> None:
+            if "internal error" in caplog.text:
+                looked.set()
+
+    async with Sweep() as sweep:
+        with sweep.of(Odd()), sweep.of(Sound()):
+            await asyncio.wait_for(looked.wait(), 30)
 
 
 class Ended(logging.Handler):

@@ -56,14 +56,19 @@ class Hub:
     """Serves followers. A context, which ends its topics."""
 
     def __init__(
-        self, *, upstream: Upstream, linger_seconds: float = LINGER_SECONDS, most_topics: int = TOPICS
+        self,
+        *,
+        upstream: Upstream,
+        linger_seconds: float = LINGER_SECONDS,
+        most_topics: int = TOPICS,
+        most_catching_up: int = CATCHING_UP,
     ) -> None:
         self.upstream = upstream
         self.draining = False
         self._linger_seconds = linger_seconds
         self._held: dict[tuple[str, str], _Held] = {}
         self._topics = Turns(most_topics)
-        self._catching_up = Turns(CATCHING_UP)
+        self._catching_up = Turns(most_catching_up)
         self._followed = Turns(FOLLOWED)
         self._told: set[Drained] = set()
 

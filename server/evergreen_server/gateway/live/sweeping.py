@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
+from evergreen_server.gateway.admit import internal
+
 __all__ = ["Sweep", "Swept"]
 
 SWEEP_SECONDS = 1.0
@@ -57,4 +59,8 @@ class Sweep:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             for each in list(self._swept):
-                each.look(loop.time())
+                try:
+                    each.look(loop.time())
+                except Exception as exc:
+                    # One odd connection must not end the gateway.
+                    internal(exc)

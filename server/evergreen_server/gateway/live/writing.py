@@ -101,7 +101,8 @@ class SocketWriter:
         return self._writing.stalled(now)
 
     def ping(self) -> None:
-        self._transport.write(PING)
+        if not self._transport.is_closing():
+            self._transport.write(PING)
 
     def abort(self) -> None:
         """Cuts the connection, with what is unread."""
