@@ -6,19 +6,19 @@ that has sent; so it also comes back when it was so slow that the window has mov
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 
 import grpc
 
-from evergreen.v1 import video_pb2
 from evergreen_server.gateway.live.hub import Draining, Hub
-from evergreen_server.gateway.live.items import FILM, Item, checkpoint_item, gap_item, item_of, select
+from evergreen_server.gateway.live.items import Item, checkpoint_item, gap_item, item_of, select
 from evergreen_server.gateway.live.own import own_watch
-from evergreen_server.gateway.live.topics import KINDS, Topic
+from evergreen_server.gateway.live.sleeping import Sleeper
+from evergreen_server.gateway.live.topics import Topic
 from evergreen_server.gateway.live.windows import AT_ONCE
-from evergreen_server.gateway.live.wishes import Reader, Wish
+from evergreen_server.gateway.live.wishes import Reader, Wish, request_of
 from evergreen_server.gateway.problems import Fault, Refused
 from evergreen_server.gateway.visitors import Visitor
 
@@ -29,8 +29,8 @@ class Following:
     """Follows one project for one reader. `lived` is whether a wish was met. Used on one loop."""
 
     __slots__ = (
-        *("_checked", "_draining", "_floor", "_gap", "_hub", "_jobs", "_joining", "_place", "_reader", "_revision"),
-        *("_sleeping", "_topic", "_visitor", "_whole", "_wishes", "_woken", "lived", "project_id"),
+        *("_checked", "_floor", "_gap", "_hub", "_jobs", "_place", "_reader", "_revision", "_sleeper", "_topic"),
+        *("_visitor", "_whole", "_wishes", "lived", "project_id"),
     )
 
     def __init__(self, *, hub: Hub, visitor: Visitor, project_id: str, reader: Reader) -> None:
@@ -47,9 +47,7 @@ class Following:
         self._checked = -1
         self._topic: Topic | None = None
         self._gap: Fault | None = None
-        self._woken = self._draining = False
-        self._sleeping: asyncio.Future[None] | None = None
-        self._joining: asyncio.Timeout | None = None
+        self._sleeper = Sleeper()
 
     @property
     def job_ids(self) -> Collection[str]:
@@ -80,16 +78,11 @@ class Following:
         return not (self._wishes or self._jobs or self._whole is not None)
 
     def wake(self) -> None:
-        self._woken = True
-        if self._sleeping is not None and not self._sleeping.done():
-            self._sleeping.set_result(None)
+        self._sleeper.wake()
 
     def drain(self) -> None:
         """Ends it with its checkpoint as soon as that is due, or at once if there cannot be one."""
-        self._draining = True
-        if self._joining is not None:
-            self._joining.reschedule(asyncio.get_running_loop().time())
-        self.wake()
+        self._sleeper.drain()
 
     async def run(self) -> None:
         """Tells the reader until nothing is followed any more. Raises Refused when the whole of it ends; Draining."""
@@ -108,11 +101,11 @@ class Following:
             self._topic = topic
             topic.follow(self)
             try:
-                async with self._interruptible():
+                async with self._sleeper.interruptible():
                     while not topic.ready:
                         if topic.fault is not None:
                             raise Refused(topic.fault)
-                        await self._sleep()
+                        await self._sleeper.sleep()
                     if self._gap is not None:
                         await self._fill(topic, self._gap)
                 return await self._live(topic)
@@ -127,7 +120,7 @@ class Following:
             followed = self._whole is not None or self._jobs
             items = topic.window.after(self._place) if followed else ()
             if items is None:
-                async with self._interruptible():
+                async with self._sleeper.interruptible():
                     await self._catch_up(topic, self._revision)
             elif items:
                 await self._tell(items)
@@ -153,7 +146,7 @@ class Following:
 
     async def _meet(self, topic: Topic, wish: Wish) -> None:
         try:
-            async with self._interruptible():
+            async with self._sleeper.interruptible():
                 if wish.job_ids:
                     await self._join_jobs(topic, wish)
                 else:
@@ -217,7 +210,8 @@ class Following:
 
         It is about everything, or `only` about some of the jobs, beside which the place in the window stays.
         """
-        request = self._request(after, include_finished, only)
+        named = self._jobs if only is None and self._whole is None else only
+        request = request_of(self.project_id, self._whole, named, after=after, include_finished=include_finished)
         settled = False
         try:
             async with aclosing(own_watch(self._hub, self._visitor, request)) as watch:
@@ -244,19 +238,6 @@ class Following:
                 await self._catch_up(topic, None, only=only)
             else:
                 await self._fill(topic, exc.fault)
-
-    def _request(
-        self, after: int | None, include_finished: bool, only: Collection[str] | None
-    ) -> video_pb2.WatchProgressRequest:
-        request = video_pb2.WatchProgressRequest(project_id=self.project_id, include_finished=include_finished)
-        if after is not None:
-            request.after_revision = after
-        if only is not None or self._whole is None:
-            request.job_ids.extend(self._jobs if only is None else only)
-        else:
-            request.kinds.extend(kind for kind in KINDS if kind in self._whole.kinds)
-            request.include_films = FILM in self._whole.kinds
-        return request
 
     def _took_over(self, topic: Topic, revision: int) -> bool:
         """Returns whether the window goes on after a revision, and if so stands there."""
@@ -313,31 +294,10 @@ class Following:
             self._topic.leave(self, job_ids)
 
     async def _rest(self, topic: Topic) -> None:
-        if topic.checks != self._checked or self._draining:
+        if topic.checks != self._checked or self._sleeper.draining:
             self._checked = topic.checks
             self._revision = max(self._revision, topic.window.revision)
             await self._reader.send(checkpoint_item(self.project_id, self._revision))
-        if self._draining:
+        if self._sleeper.draining:
             raise Draining
-        await self._sleep()
-
-    async def _sleep(self) -> None:
-        if not self._woken:
-            self._sleeping = asyncio.get_running_loop().create_future()
-            await self._sleeping
-        self._woken = False
-
-    @asynccontextmanager
-    async def _interruptible(self) -> AsyncIterator[None]:
-        """Ends what waits for others as soon as the gateway stops. Raises Draining."""
-        if self._draining:
-            raise Draining
-        try:
-            async with asyncio.timeout(None) as self._joining:
-                yield
-        except TimeoutError:
-            if self._joining is None or not self._joining.expired():
-                raise
-            raise Draining from None
-        finally:
-            self._joining = None
+        await self._sleeper.sleep()

@@ -1,14 +1,15 @@
 """What somebody wants to follow, and who is told."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from evergreen_server.gateway.live.items import Item
+from evergreen.v1 import video_pb2
+from evergreen_server.gateway.live.items import FILM, Item
 from evergreen_server.gateway.live.topics import KINDS
 from evergreen_server.gateway.problems import Fault
 
-__all__ = ["Reader", "Wish"]
+__all__ = ["Reader", "Wish", "request_of"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,3 +37,18 @@ class Reader(Protocol):
 
     async def failed(self, project_id: str, wish: Wish, fault: Fault) -> None:
         """Takes that a wish cannot be met."""
+
+
+def request_of(
+    project_id: str, whole: Wish | None, job_ids: Collection[str] | None, *, after: int | None, include_finished: bool
+) -> video_pb2.WatchProgressRequest:
+    """Returns the request of a watch of one's own: of these jobs, or without any, of what is wished of the project."""
+    request = video_pb2.WatchProgressRequest(project_id=project_id, include_finished=include_finished)
+    if after is not None:
+        request.after_revision = after
+    if job_ids is not None:
+        request.job_ids.extend(job_ids)
+    elif whole is not None:
+        request.kinds.extend(kind for kind in KINDS if kind in whole.kinds)
+        request.include_films = FILM in whole.kinds
+    return request
