@@ -19,7 +19,10 @@ const { AWAITING_APPROVAL, NEEDS_ATTENTION, CANCELLING } = FilmState;
 function Act({ film, status, again }: { readonly film: Film; readonly status: FilmStatus; readonly again: () => void }) {
   const quote = film.quote?.credits;
   const id = useMemo(formId, [status.planRevision, status.run]);
-  const most = useSignal(String(Math.max(quote ?? 0, status.maxCredits) || ""));
+  // What somebody has typed; until then the quote of what is still to be made, and for a run with what it has spent.
+  const typed = useSignal<string | undefined>(undefined);
+  const usual = isOn(status) ? Math.max(status.maxCredits, status.spentCredits + (quote ?? 0)) : quote;
+  const most = typed.value ?? String(usual ?? "");
   const gate = useSignal(true);
   const busy = useSignal(false);
   const asking = useSignal(false);
@@ -35,11 +38,11 @@ function Act({ film, status, again }: { readonly film: Film; readonly status: Fi
     ).finally(() => (busy.value = false));
   };
   const { projectId, filmId } = status;
-  const sum = Number(most.value.replace(",", "."));
+  const sum = most.trim() === "" ? NaN : Number(most.replace(",", "."));
   const field = (
     <label class="field">
       <span>At most, credits</span>
-      <input class="in num" name="most" inputMode="decimal" value={most.value} onInput={(event) => (most.value = event.currentTarget.value)} />
+      <input class="in num" name="most" inputMode="decimal" value={most} onInput={(event) => (typed.value = event.currentTarget.value)} />
     </label>
   );
   const mayPay = may(Right.APPROVE) || may(Right.WRITE);
@@ -58,15 +61,15 @@ function Act({ film, status, again }: { readonly film: Film; readonly status: Fi
               <input class="tick" type="checkbox" checked={gate.value} onChange={(event) => (gate.value = event.currentTarget.checked)} />
               Show me the pictures first
             </label>
-            <button class="btn primary" type="button" disabled={busy.value || !(sum > 0)} onClick={() => run(client.films.start({ projectId, filmId, requestId: id, planRevision: status.planRevision, maxCredits: sum, gates: gate.value ? [FilmGate.STORYBOARD] : [] }), "It is on its way")}>
-              Start for {sum > 0 ? number(sum) : "…"} at most
+            <button class="btn primary" type="button" disabled={busy.value || !(sum >= 0)} onClick={() => run(client.films.start({ projectId, filmId, requestId: id, planRevision: status.planRevision, maxCredits: sum, gates: gate.value ? [FilmGate.STORYBOARD] : [] }), "It is on its way")}>
+              Start for {sum >= 0 ? number(sum) : "…"} at most
             </button>
           </>
         )}
         {(status.state === AWAITING_APPROVAL || status.state === NEEDS_ATTENTION) && mayPay && (
           <>
             {field}
-            <button class="btn primary" type="button" disabled={busy.value || !(sum > 0)} onClick={() => run(client.films.approve({ status, maxCredits: sum }), "It goes on")}>
+            <button class="btn primary" type="button" disabled={busy.value || !(sum >= 0)} onClick={() => run(client.films.approve({ status, maxCredits: sum }), "It goes on")}>
               Approve
             </button>
           </>
