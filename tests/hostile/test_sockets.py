@@ -21,6 +21,7 @@ from evergreen_server.gateway.live.sweeping import Sweep
 from evergreen_server.gateway.problems import Refused
 from evergreen_server.gateway.upstream import Upstream
 from evergreen_server.gateway.visitors import Visitor
+from evergreen_server.rpc.connections import raise_file_limit
 from tests.benchmarks.machine import resident_kib
 from tests.gateway.gateways import gateway_to, head, raw
 from tests.gateway.live.pages import page, seen
@@ -335,6 +336,8 @@ async def test_what_is_followed_no_more_takes_nothing_else_along_on_a_slow_socke
 async def test_a_thousand_sockets_are_all_told(url: str, upstream: Scripted) -> None:
     """They open at once, on one machine, and none is left out."""
     number = 1000
+    # Both ends of each are in this process.
+    assert raise_file_limit() > 2 * number + 100
     base = upstream.revision
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
