@@ -18,10 +18,9 @@ ARGS ?=
 # six, each with its servers, since a container may show all cores of its host and lend only a few.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1))')
 
-.PHONY: help setup browser dashboard check-dashboard test-dashboard picture proto docs check-proto fmt lint types check-locks check-deploy check-catalog check test typescript \
-	fuzz-http test-typescript coverage coverage-sample mutants e2e test-rgw test-pgbouncer check-sandbox chaos chaos-http outages cuts \
-	run demo film \
-	bench build locks clean
+.PHONY: help setup browser proto docs check-proto dashboard check-dashboard fmt lint types check-locks check-deploy \
+	check-catalog check test typescript fuzz-http test-typescript test-dashboard picture coverage coverage-sample mutants \
+	e2e test-rgw test-pgbouncer cuts check-sandbox chaos chaos-http outages run demo film bench build locks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -35,7 +35,7 @@ async def holds(tmp_path: Path) -> AsyncIterator[Holds]:
 
 @pytest.fixture
 async def rig(tmp_path: Path, sandbox: Control) -> AsyncIterator[Rig]:
-    async with Rig(tmp_path, sandbox, program=PROGRAM, HELD=str(tmp_path / "held")) as opened:
+    async with Rig(tmp_path, sandbox, program=PROGRAM, PYTEST_HELD=str(tmp_path / "held")) as opened:
         yield opened
 
 

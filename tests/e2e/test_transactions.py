@@ -36,7 +36,7 @@ async def holds(tmp_path: Path) -> AsyncIterator[Holds]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def rig(request: pytest.FixtureRequest, tmp_path: Path, sandbox: Control) -> AsyncIterator[Rig]:
     url = request.getfixturevalue("postgres").create() if request.param == "postgresql" else ""
-    async with Rig(tmp_path, sandbox, program=PROGRAM, database_url=url, HELD=str(tmp_path / "held")) as opened:
+    async with Rig(tmp_path, sandbox, program=PROGRAM, database_url=url, PYTEST_HELD=str(tmp_path / "held")) as opened:
         yield opened
 
 

@@ -38,7 +38,9 @@ class Uplinks(TCPConnector):
     async def abort(self) -> None:
         """Ends them. A request that was cancelled may have left one to a store that reads no more."""
         for transport in self._made:
-            transport.abort()
+            # One that is lost already knows its protocol no more, and cannot be aborted again.
+            if transport.get_protocol() is not None:
+                transport.abort()
         await turns(ABORT_TURNS)
 
 

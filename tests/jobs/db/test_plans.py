@@ -207,12 +207,12 @@ class Case:
         return film_store_of(self.database, lambda: NOW)
 
     async def planned(self) -> None:
-        """A new film of 300 scenes, then its next plan, and its end."""
+        """A new film of 300 scenes, then its next plan, and its end, in a project that may have more films."""
         plan = plan_of("new", scenes=300, prefix="new-part")
         planned, document, key = planned_of(plan), to_document(plan), FilmRequest(request_id="new", digest="d")
-        await self.films.check_free("film-1", plan, None)
-        stored = await self.films.record("film-1", planned, document, before=None, request=key)
-        stored = await self.films.record("film-1", planned, document, before=stored)
+        await self.films.check_free("film-2", plan, None)
+        stored = await self.films.record("film-2", planned, document, before=None, request=key)
+        stored = await self.films.record("film-2", planned, document, before=stored)
         await self.films.delete(stored.film)
 
     async def shown(self, *film_ids: str, include_finished: bool = False) -> None:
