@@ -14,6 +14,7 @@ PY := $(BIN)/python
 NPM_BIN := node_modules/.bin
 LOCKS := $(wildcard requirements/*.txt) package-lock.json
 ARGS ?=
+CI ?=
 # How many tests run at a time: two more than there are cores, since tests wait twice as long as they compute. No more than
 # six, each with its servers, since a container may show all cores of its host and lend only a few.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1))')
@@ -150,12 +151,12 @@ fuzz-http: setup ## Drive a server by its OpenAPI document, ARGS=… examples fo
 	$(PY) -m tests.gateway.rest.fuzzing $(or $(ARGS),100)
 
 test-typescript: typescript browser ## Run the tests of the TypeScript client
-	node --test --test-concurrency=$(WORKERS) --test-reporter=spec .make/typescript/*.test.js
+	$(if $(CI),scripts/twice) node --test --test-concurrency=$(WORKERS) --test-reporter=spec .make/typescript/*.test.js
 
 test-dashboard: typescript browser ## Test the dashboard in a real browser, and leave pictures of its screens in .make/screens
 	rm -rf .make/dashboard .make/screens
 	$(NPM_BIN)/tsc -p tests/dashboard
-	node --test --test-concurrency=2 --test-reporter=spec .make/dashboard/dashboard/*.test.js
+	$(if $(CI),scripts/twice) node --test --test-concurrency=2 --test-reporter=spec .make/dashboard/dashboard/*.test.js
 
 picture: typescript browser ## Make the README's picture of the dashboard
 	$(NPM_BIN)/tsc -p tests/dashboard
