@@ -12,12 +12,11 @@ from evergreen_server.film.runs.accepting import NewChild, new_child
 from evergreen_server.film.runs.context import FilmContext
 from evergreen_server.film.runs.deciding import Child, Decision, FilmGate, FilmStage, Run, Then, decide
 from evergreen_server.film.runs.finishing import finish, material_of
-from evergreen_server.film.runs.looking import Look, Store, look
+from evergreen_server.film.runs.looking import Look, Store, look, troubles_of
 from evergreen_server.film.runs.rows import FilmOutput
 from evergreen_server.film.runs.run import EXPIRED, FilmRun, RunState, RunTrouble
 from evergreen_server.film.runs.store import Snapshot
 from evergreen_server.film.runs.tally import tally
-from evergreen_server.film.runs.troubles import troubles_of
 from evergreen_server.jobs.commands import cancel
 from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongState
 from evergreen_server.jobs.model.held import FilmCreditsExceeded

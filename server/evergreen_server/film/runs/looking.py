@@ -1,7 +1,7 @@
 """What a run sees of its film: how each output stands to the plan, and what its job is to be asked for. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -10,16 +10,16 @@ from evergreen_server.film.digests import Standing, renews
 from evergreen_server.film.model import FirstFrame, OnShotFailure, OutputKind, Plan, PlannedShot, Speech, output_key
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.outputs import Wanted, composed_of, wanted_of
-from evergreen_server.film.runs.deciding import Child, Item, Statuses
+from evergreen_server.film.runs.deciding import Child, Item, Statuses, Trouble
 from evergreen_server.film.runs.rows import FilmOutput
-from evergreen_server.film.runs.run import FilmRun, RunKind
+from evergreen_server.film.runs.run import FilmRun, RunKind, RunTrouble
 from evergreen_server.film.screenplay.script import Timing
 from evergreen_server.film.statuses import Status
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.timeline import Source
 
-__all__ = ["Look", "Store", "look", "place_of"]
+__all__ = ["Look", "Store", "look", "place_of", "troubles_of"]
 
 _NONE: Final[Mapping[str, str]] = {}
 
@@ -243,3 +243,29 @@ def place_of(source: Source) -> File:
 
 def _place(row: FilmOutput) -> File | None:
     return None if row.source is None else place_of(row.source)
+
+
+def troubles_of(troubles: Iterable[Trouble], seen: Look) -> Iterator[RunTrouble]:
+    """Yields what is said of outputs that somebody must decide about."""
+    for trouble in troubles:
+        item_id, _, output = trouble.key.rpartition("/")
+        job = seen.jobs.get(trouble.key)
+        if job is not None and job.error is not None:
+            reason, message = job.error.reason, job.error.message
+        elif trouble.key in seen.missing:
+            places = ", ".join(f"{scene_id}/{asset}" for scene_id, asset in seen.missing[trouble.key])
+            reason, message = "ASSET_NOT_FOUND", f"what it is made from is not there: {places}"
+        elif trouble.key in seen.refused:
+            reason, message = (
+                "CLIP_UNSUPPORTED",
+                f"no frame of the clip before it can be taken: {seen.refused[trouble.key]}",
+            )
+        else:
+            reason, message = (job.state.value if job else "INPUT_FAILED"), "what it is made from could not be made"
+        yield RunTrouble(
+            item_id=item_id,
+            output=OutputKind(output).value,
+            job_id=job.job_id if job else "",
+            reason=reason,
+            message=message,
+        )
