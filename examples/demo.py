@@ -34,8 +34,9 @@ def generate(endpoint: str) -> int:
         asset = path.split("/", 3)[3]
         evergreen(endpoint, "scene", "download", *WHERE, asset, str(copy)).check_returncode()
         told, right = look_at(copy)
-    print(evergreen(endpoint, "scene", "show", *WHERE).stdout, end="")
-    print(f"\n{path}: {told}")
+    # Not captured, since on a terminal it is a tree.
+    evergreen(endpoint, "scene", "show", *WHERE, shown=True).check_returncode()
+    print(f"\n{path}: {told}", flush=True)
     if (DATA / path).exists():
         print(f"on this disk: {(DATA / path).relative_to(ROOT)}")
     if not right:

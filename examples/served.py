@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -33,8 +34,11 @@ def served() -> Iterator[str]:
             server.terminate()
 
 
-def evergreen(endpoint: str, *words: str, seconds: float = 80) -> "subprocess.CompletedProcess[str]":
-    """Runs one command; its stderr goes to the screen, its stdout is captured."""
-    print("$ evergreen", *words, flush=True)
+def evergreen(
+    endpoint: str, *words: str, seconds: float = 80, shown: bool = False
+) -> "subprocess.CompletedProcess[str]":
+    """Runs one command; its stderr goes to the screen, its stdout is captured, or with `shown` goes there too."""
+    print("$", shlex.join(["evergreen", *words]), flush=True)
     command = [str(EVERGREEN), "--endpoint", endpoint, *words]
-    return subprocess.run(command, check=False, timeout=seconds, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    stdout = None if shown else subprocess.PIPE
+    return subprocess.run(command, check=False, timeout=seconds, cwd=ROOT, stdout=stdout, text=True)
