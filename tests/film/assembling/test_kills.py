@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -103,16 +104,22 @@ class MortalExports(ExportStore):
         self.fate.meet("published")
 
 
-@pytest.fixture
-async def hall(database_url: str, tmp_path: Path) -> AsyncIterator[Cinema]:
-    """A studio whose films are a few words each, which tell what they were made from."""
-    async with cinema(tmp_path, database_url) as opened, open_storage((tmp_path / "data").as_uri()) as storage:
+@asynccontextmanager
+async def mortal_cinema(database_url: str, folder: Path) -> AsyncIterator[Cinema]:
+    """Opens a studio whose films are a few words each, which tell what they were made from, and whose runs may die."""
+    async with cinema(folder, database_url) as opened, open_storage((folder / "data").as_uri()) as storage:
         opened.studio.content = words
         opened.fate = Fate()
         opened.exports = MortalExports(database=opened.studio.database, clock=opened.studio.clock)
         opened.exports.fate = opened.fate
         opened.screen.instead = written(opened.fate)
         opened.with_scenes(SceneStore(MortalStorage(storage, opened.fate), clock=opened.studio.clock))
+        yield opened
+
+
+@pytest.fixture
+async def hall(database_url: str, tmp_path: Path) -> AsyncIterator[Cinema]:
+    async with mortal_cinema(database_url, tmp_path) as opened:
         yield opened
 
 

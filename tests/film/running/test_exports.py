@@ -13,25 +13,17 @@ from evergreen_server.film.running.calls import ExportRequest
 from evergreen_server.film.runs.run import FilmRun, RunKind, RunState
 from evergreen_server.ports.specs import InvalidRequest
 from evergreen_server.ports.timeline import Captions, Fit
-from evergreen_storage import SceneStore, open_storage
-from tests.film.assembling.cinema import SMALL, TALL, Cinema, cinema, short
+from tests.film.assembling.cinema import SMALL, TALL, Cinema, short
 from tests.film.assembling.test_ends import command, rendering
-from tests.film.assembling.test_kills import POINTS, Died, Fate, MortalExports, MortalStorage, written
+from tests.film.assembling.test_kills import POINTS, Died, mortal_cinema
 from tests.film.planning import FILM
 from tests.film.running.test_door import door
-from tests.film.runs.studio import PROJECT, words
+from tests.film.runs.studio import PROJECT
 
 
 @pytest.fixture
 async def hall(database_url: str, tmp_path: Path) -> AsyncIterator[Cinema]:
-    """A studio whose films are a few words each."""
-    async with cinema(tmp_path, database_url) as opened, open_storage((tmp_path / "data").as_uri()) as storage:
-        opened.studio.content = words
-        opened.fate = Fate()
-        opened.exports = MortalExports(database=opened.studio.database, clock=opened.studio.clock)
-        opened.exports.fate = opened.fate
-        opened.screen.instead = written(opened.fate)
-        opened.with_scenes(SceneStore(MortalStorage(storage, opened.fate), clock=opened.studio.clock))
+    async with mortal_cinema(database_url, tmp_path) as opened:
         yield opened
 
 
