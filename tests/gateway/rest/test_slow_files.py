@@ -28,7 +28,7 @@ class Files(grpc.GenericRpcHandler):
         self.idle = asyncio.Event()
         self.reads: list[int] = []
         self.fails_at = SIZE
-        self.crc32c = 7
+        self.crc32c: int | None = 7
         self.received = 0
         self.began = asyncio.Event()
         self.ended = asyncio.Event()
@@ -180,6 +180,20 @@ async def test_a_file_that_fails_in_the_middle_comes_short_and_never_mixed(path:
                 files.crc32c = 8
             with pytest.raises(aiohttp.ClientPayloadError):
                 await answer.content.read()
+
+
+@pytest.mark.parametrize("given", ["{}", '"x", {}', "{}, *"])
+async def test_a_file_without_a_checksum_is_not_sent_to_whoever_has_it(path: str, given: str) -> None:
+    async with files_at(path) as (files, url), aiohttp.ClientSession(url) as session:
+        files.crc32c = None
+        async with session.head(ASSET) as answer:
+            tag = answer.headers["ETag"]
+        async with session.head(ASSET, headers={"If-None-Match": given.format(tag)}) as again:
+            assert again.status == 304
+        async with session.head(ASSET, headers={"If-None-Match": f'"x", {tag[:-1]}0"'}) as other:
+            assert other.status == 200
+
+    assert tag.startswith("W/")
 
 
 async def test_a_file_that_cannot_be_read_at_all_is_a_problem(path: str) -> None:

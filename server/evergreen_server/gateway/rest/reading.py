@@ -90,7 +90,7 @@ def refuse_body(request: web.Request) -> None:
 def matches(request: web.Request, tag: str) -> bool:
     """Returns whether the caller has what this ETag names."""
     tags = [each.strip() for line in request.headers.getall("If-None-Match", []) for each in line.split(",")]
-    return tag in (each.removeprefix("W/") for each in tags) or "*" in tags
+    return tag.removeprefix("W/") in (each.removeprefix("W/") for each in tags) or "*" in tags
 
 
 def tag_of_bytes(body: bytes) -> str:
