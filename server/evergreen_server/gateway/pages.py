@@ -4,7 +4,6 @@ import mimetypes
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -12,6 +11,7 @@ import grpc
 from aiohttp import web
 
 from evergreen_server.gateway.problems import refused
+from evergreen_server.gateway.rest.reading import matches, tag_of_bytes
 
 __all__ = ["Dashboard"]
 
@@ -35,7 +35,7 @@ class Dashboard:
         folder = files("evergreen_server.gateway") / "static"
         self._files = {each.name: _read(each) for each in folder.iterdir() if HASHED.fullmatch(each.name)}
         self._page = _read(folder / PAGE)
-        self._etag = f'"{sha256(self._page.body).hexdigest()[:32]}"'
+        self._etag = tag_of_bytes(self._page.body)
 
     def routes(self) -> list[web.RouteDef]:
         """Returns the routes."""
@@ -43,7 +43,7 @@ class Dashboard:
 
     async def _show(self, request: web.Request) -> web.Response:
         headers = {"Cache-Control": "no-cache", "ETag": self._etag}
-        if self._etag in (given.strip() for given in request.headers.get("If-None-Match", "").split(",")):
+        if matches(request, self._etag):
             return web.Response(status=304, headers=headers)
         return web.Response(body=self._page.body, headers={**headers, "Content-Type": self._page.content_type})
 
