@@ -14,13 +14,12 @@ from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import grpc
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from evergreen_server.gateway.problems import Fault, Refused, fault_of_http, problem, refused
+from evergreen_server.gateway.problems import Refused, fault_of_http, internal, problem, refused
 from evergreen_server.gateway.readers import taken
 from evergreen_server.gateway.visitors import Visitor, Visitors, malformed, only, visitor_of
 
@@ -291,12 +290,3 @@ def secure_headers(response: web.StreamResponse, *, https: bool) -> None:
     if https:
         response.headers.setdefault("Strict-Transport-Security", "max-age=31536000")
     response.headers.popall("Server", None)
-
-
-def internal(exc: Exception) -> Fault:
-    """Logs an error of our own and returns its fault, which tells nothing but its id."""
-    error_id = uuid4().hex
-    logger.error("internal error", exc_info=exc, extra={"error_id": error_id})
-    return refused(
-        grpc.StatusCode.INTERNAL, "INTERNAL", message="internal error", metadata={"error_id": error_id}
-    ).fault

@@ -16,11 +16,10 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from evergreen.v1 import film_pb2, scene_pb2, video_pb2
-from evergreen_server.gateway.admit import internal
 from evergreen_server.gateway.bodies import JSON_BYTES, MESSAGE_BYTES, read_body, refuse_compression
 from evergreen_server.gateway.messages import read_json, to_json
 from evergreen_server.gateway.places import Places
-from evergreen_server.gateway.problems import Fault, Refused, fault_of, refused
+from evergreen_server.gateway.problems import Fault, Refused, fault_of, internal, refused
 from evergreen_server.gateway.readers import taken
 from evergreen_server.gateway.upstream import Upstream
 from evergreen_server.gateway.visitors import visitor_of

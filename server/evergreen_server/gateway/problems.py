@@ -4,9 +4,11 @@ Refused   a request that gets no answer but its fault
 """
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from uuid import uuid4
 
 import grpc
 from aiohttp import web
@@ -14,7 +16,18 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
-__all__ = ["HTTP", "Fault", "Refused", "fault_of", "fault_of_http", "invalid", "problem", "problem_members", "refused"]
+__all__ = [
+    "HTTP",
+    "Fault",
+    "Refused",
+    "fault_of",
+    "fault_of_http",
+    "internal",
+    "invalid",
+    "problem",
+    "problem_members",
+    "refused",
+]
 
 DOMAIN = "evergreen.v1"
 DETAILS = "grpc-status-details-bin"
@@ -39,6 +52,8 @@ HTTP: Mapping[grpc.StatusCode, int] = {
     grpc.StatusCode.UNAUTHENTICATED: 401,
 }
 """The status of HTTP by that of gRPC: Connect's own table."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,6 +142,15 @@ def invalid(field_name: str, description: str) -> Refused:
         message=f"{field_name}: {description}" if field_name else description,
         more=[error_details_pb2.BadRequest(field_violations=[violation])],
     )
+
+
+def internal(exc: Exception) -> Fault:
+    """Logs an error of our own and returns its fault, which tells nothing but its id."""
+    error_id = uuid4().hex
+    logger.error("internal error", exc_info=exc, extra={"error_id": error_id})
+    return refused(
+        grpc.StatusCode.INTERNAL, "INTERNAL", message="internal error", metadata={"error_id": error_id}
+    ).fault
 
 
 def fault_of(error: grpc.aio.AioRpcError) -> Fault:

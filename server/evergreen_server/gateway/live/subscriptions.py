@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 
-from evergreen_server.gateway.admit import internal
 from evergreen_server.gateway.live.following import Following
 from evergreen_server.gateway.live.frames import MOST_JOBS, Subscribe, Unsubscribe
 from evergreen_server.gateway.live.hub import Draining, Hub
@@ -13,7 +12,7 @@ from evergreen_server.gateway.live.lookup import project_of
 from evergreen_server.gateway.live.speech import MOST_PROJECTS
 from evergreen_server.gateway.live.wishes import Reader, Wish
 from evergreen_server.gateway.places import Places
-from evergreen_server.gateway.problems import Fault, Refused, invalid, refused
+from evergreen_server.gateway.problems import Fault, Refused, internal, invalid, refused
 from evergreen_server.gateway.visitors import Visitor
 
 __all__ = ["Subscriptions"]

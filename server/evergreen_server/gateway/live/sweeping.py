@@ -9,15 +9,11 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Protocol, Self
 
-from evergreen_server.gateway.admit import internal
+from evergreen_server.gateway.problems import internal
 
 __all__ = ["Sweep", "Swept"]
 
 SWEEP_SECONDS = 1.0
-SEND_BUFFER_BYTES = 256 << 10
-"""Otherwise the kernel takes megabytes for a reader that has long been asleep."""
-
-BUFFER_BYTES = 64 << 10
 
 
 class Swept(Protocol):

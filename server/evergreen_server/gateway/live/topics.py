@@ -7,10 +7,9 @@ from typing import Protocol
 import grpc
 
 from evergreen.v1 import video_pb2
-from evergreen_server.gateway.admit import internal
 from evergreen_server.gateway.live.items import item_of
 from evergreen_server.gateway.live.windows import MESSAGES, Window
-from evergreen_server.gateway.problems import Fault, fault_of, refused
+from evergreen_server.gateway.problems import Fault, fault_of, internal, refused
 from evergreen_server.gateway.upstream import Metadata, Upstream
 
 __all__ = ["KINDS", "RETRIED", "SILENCE_SECONDS", "WATCH", "Follower", "Topic", "broken_off", "pause_seconds"]
