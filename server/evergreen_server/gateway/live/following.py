@@ -252,15 +252,10 @@ class Following:
         self._place, self._revision, self._floor = place, revision, revision
 
     async def _tell(self, items: Sequence[Item]) -> None:
-        last = items[-1]
-        if len(items) > 1:
-            chosen = select(items, () if self._whole is not None else self._jobs)
-            await self._send([item for item in chosen if item.revision > self._floor])
-        elif last.revision > self._floor:
-            await self._send(items)
+        chosen = select(items, () if self._whole is not None else self._jobs) if len(items) > 1 else items
+        await self._send(item for item in chosen if item.revision > self._floor)
         self._place += len(items)
-        if last.revision > self._revision:
-            self._revision = last.revision
+        self._revision = max(self._revision, items[-1].revision)
         if len(items) == AT_ONCE:
             # There may be much more, and others are waiting.
             await asyncio.sleep(0)
