@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from evergreen_server.film.errors import OutputsMissing
-from evergreen_server.film.model import OutputKind
+from evergreen_server.film.model import OnShotFailure, OutputKind
 from evergreen_server.film.planning.editing import RedoShot, UseAsset, edit
 from evergreen_server.film.runs.run import FilmRun, RunKind, RunState
 from evergreen_server.jobs.db.schema import jobs
@@ -90,6 +90,43 @@ async def test_a_file_in_place_of_a_refused_clip_costs_nothing(hall: Cinema) -> 
     done = await on(hall, run, run.money.spent / 1000, plan_revision=await changed(hall, one, use))
 
     assert (done.state, done.money.spent) == (RunState.SUCCEEDED, run.money.spent)
+
+
+@pytest.mark.parametrize(
+    ("policy", "instead"), [(OnShotFailure.STILL, "its picture is seen"), (OnShotFailure.SKIP, "left out")]
+)
+async def test_what_stands_in_for_a_refused_clip_is_as_the_run_says(
+    hall: Cinema, policy: OnShotFailure, instead: str
+) -> None:
+    run = await hall.make(short(3), on_failure=policy)
+
+    assert (run.state, run.troubles, hall.fate.asked) == (RunState.SUCCEEDED, (), 2)
+    assert any("scene-2.1" in warning.message and instead in warning.message for warning in run.warnings)
+    made = await hall.studio.jobs()
+    # What stood in is found again, and nothing is made anew.
+    assert (await hall.make(short(3), on_failure=policy, quote=0)).state is RunState.SUCCEEDED
+    assert (await hall.studio.jobs(), len(hall.screen.made)) == (made, 1)
+
+
+async def test_a_refused_picture_that_stands_in_for_a_refused_clip_is_asked_about(hall: Cinema) -> None:
+    async def render(_: Render, order: RenderOrder, __: object) -> Rendered:
+        raise RenderRefused("it is HDR", code="CLIP_UNSUPPORTED", span=1)
+
+    hall.screen.instead = render
+    run = await hall.make(short(3), on_failure=OnShotFailure.STILL)
+
+    assert (run.state, [trouble.item_id for trouble in run.troubles]) == (RunState.NEEDS_ATTENTION, ["scene-2.1"])
+
+
+async def test_what_stands_in_is_published_by_a_run_that_is_begun_again(hall: Cinema) -> None:
+    await hall.to_the_cut(short(3), on_failure=OnShotFailure.STILL)
+    while not (await hall.studio.now()).exports:
+        assert await hall.studio.step()
+    hall.with_scenes(hall.studio.scenes)
+
+    run = await hall.to_the_end()
+
+    assert (run.state, run.published, len(hall.screen.made)) == (RunState.SUCCEEDED, True, 1)
 
 
 async def test_a_refused_clip_of_an_export_is_not_made_anew(hall: Cinema) -> None:

@@ -38,6 +38,8 @@ class Material:
     """By output; the length of a file that the caller chose is not known yet."""
     bases: Mapping[str, Basis] = field(default_factory=dict)
     """By output, what its job was asked for; none of a file that the caller chose."""
+    instead: Mapping[str, Status] = field(default_factory=dict)
+    """By output, what stands in for it where its file cannot be used; of others somebody decides."""
     measured: Mapping[str, float] = field(default_factory=dict)
     """By line, the seconds of its speech, as far as they are known."""
     music: Used | None = None

@@ -24,6 +24,7 @@ __all__ = [
     "Then",
     "Trouble",
     "decide",
+    "instead",
     "statuses",
 ]
 
@@ -228,6 +229,16 @@ def _status(item: Item, before: Sequence[tuple[OutputKind, Status]]) -> Status:
     if item.blocked:
         return Status.BLOCKED
     return Status.READY if item.make else Status.WAITS
+
+
+def instead(items: Iterable[Item], found: Mapping[str, Status]) -> dict[str, Status]:
+    """Returns by key what stands in for outputs whose file is there and cannot be used, as their policy says."""
+    able = {}
+    for item in items:
+        before = [(OutputKind(key.rpartition("/")[2]), found[key]) for key in item.after]
+        if found[item.key] is Status.THERE and (status := _instead(item, before)) in _OVER:
+            able[item.key] = status
+    return able
 
 
 def _instead(item: Item, before: Sequence[tuple[OutputKind, Status]]) -> Status:

@@ -6,13 +6,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
-from evergreen_server.film.assembling.assembler import Assembler
+from evergreen_server.film.assembling.assembler import Assembled, Assembler
 from evergreen_server.film.assembling.material import Claim, CutRefused, Material
 from evergreen_server.film.composing.compose import Files
 from evergreen_server.film.cut.cutting import Used
-from evergreen_server.film.model import OutputKind, Plan
+from evergreen_server.film.model import OnShotFailure, OutputKind, Plan, output_key
 from evergreen_server.film.models import FilmModels
 from evergreen_server.film.runs.context import FilmContext
+from evergreen_server.film.runs.deciding import instead
 from evergreen_server.film.runs.looking import Look
 from evergreen_server.film.runs.rows import FilmOutput
 from evergreen_server.film.runs.run import FilmRun, RunKind, RunState, RunTrouble
@@ -55,6 +56,8 @@ def material_of(
         statuses=statuses,
         used={key: _used(source, rows.get((key, source))) for key, source in seen.sources.items()},
         bases={key: rows[key, source].basis for key, source in seen.sources.items() if (key, source) in rows},
+        # The older file of one that is there is not known: it is the newest that stands for it.
+        instead=instead([item for item in seen.items if item.on_failure is not OnShotFailure.LAST_GOOD], statuses),
         measured=seen.measured,
         music=music,
         profiles=run.terms.profiles,
@@ -101,7 +104,7 @@ class _Finishing:
                 if done is not None:
                     await self._change(published=done, exports=run.exports if done else ())
             else:
-                made = await self._attended(self._assembler.render(claim, material, self._progress))
+                made = await self._render(claim, material)
                 if made is not None:
                     self._run = await self._context.runs.change(self._run, lambda run: run.warned(made.warnings))
                     exports = tuple(export.digest for export in made.exports)
@@ -112,6 +115,19 @@ class _Finishing:
             cause = str(exc)
             await self._edit(lambda run: run.waits("SCENE_BUSY", cause))
         return self._run
+
+    async def _render(self, claim: Claim, material: Material) -> Assembled | None:
+        """Renders the film, with what stands in by its policy for each file that cannot be used."""
+        while True:
+            try:
+                return await self._attended(self._assembler.render(claim, material, self._progress))
+            except CutRefused as exc:
+                key = _at_fault(exc, material)
+                status = material.instead.get(key)
+                # What stands in may be refused as well.
+                if exc.code != _UNUSABLE or status is None or material.statuses[key] is status:
+                    raise
+                material = replace(material, statuses={**material.statuses, key: status})
 
     async def _attended(self, work: Coroutine[Any, Any, T]) -> T | None:
         """Does the work for as long as the run is to go on; returns None once it is not."""
@@ -146,11 +162,11 @@ class _Finishing:
     async def _ask(self, refused: CutRefused, material: Material) -> None:
         """Has somebody decide about what cannot be rendered; the same would be refused again."""
         if refused.item_id:
-            kind = OutputKind.SPEECH if _is_line(material.plan, refused.item_id) else OutputKind.CLIP
-            used = material.used.get(f"{refused.item_id}/{kind}")
+            key = _at_fault(refused, material)
+            used = material.used.get(key)
             trouble = RunTrouble(
                 item_id=refused.item_id,
-                output=kind.value,
+                output=key.rpartition("/")[2],
                 job_id=used.job_id if used else "",
                 reason=refused.code,
                 message=f"{refused}; {self._advice(refused)}",
@@ -175,5 +191,7 @@ class _Finishing:
         )
 
 
-def _is_line(plan: Plan, item_id: str) -> bool:
-    return any(line.line_id == item_id for _, line in plan.lines())
+def _at_fault(refused: CutRefused, material: Material) -> str:
+    """Returns the key of the output for whose file a cut was refused; of none if that is not known."""
+    spoken = any(line.line_id == refused.item_id for _, line in material.plan.lines())
+    return output_key(refused.item_id, OutputKind.SPEECH if spoken else OutputKind.CLIP)
