@@ -53,4 +53,18 @@ export class Calls {
       await sleep(delay, signal);
     }
   }
+
+  /** Yields the answers of a method that lists, one page after the other. Throws CallError. */
+  async *pages<I extends { readonly pageToken?: string }, O extends { readonly nextPageToken: string }>(
+    method: Method<I, O>,
+    request: I,
+    options?: Options,
+  ): AsyncGenerator<O, void, undefined> {
+    for (let pageToken = ""; ; ) {
+      const page = await this.call(method, { ...request, pageToken }, options);
+      yield page;
+      pageToken = page.nextPageToken;
+      if (pageToken === "") return;
+    }
+  }
 }

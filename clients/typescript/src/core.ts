@@ -77,7 +77,6 @@ export interface Listed {
   readonly pageSize?: number;
 }
 
-/** The calls of a client whose inputs are read from sources of a kind. */
 const WATCHED_NAMES: Names<Watched> = {
   projectId: true,
   jobIds: true,
@@ -101,6 +100,7 @@ const LISTED_NAMES: Names<Listed> = {
   pageSize: true,
 };
 
+/** The calls of a client whose inputs are read from sources of a kind. */
 export abstract class Core<S> {
   /** Films: plans of scripts, with a quote. */
   readonly films: Films;
@@ -249,12 +249,7 @@ export abstract class Core<S> {
       order: newestFirst ? ListOrder.NEWEST_FIRST : ListOrder.UNSPECIFIED,
       pageSize: listed.pageSize ?? 0,
     };
-    for (let pageToken = ""; ; ) {
-      const page = await this.#calls.call(this.#videos.listVideos, { ...request, pageToken }, options);
-      yield* page.jobs;
-      pageToken = page.nextPageToken;
-      if (pageToken === "") return;
-    }
+    for await (const page of this.#calls.pages(this.#videos.listVideos, request, options)) yield* page.jobs;
   }
 
   /** Yields the caller's projects, in the order of their ids. Fetches one page after the other. */
@@ -262,12 +257,7 @@ export abstract class Core<S> {
     { pageSize = 0 }: { readonly pageSize?: number } = {},
     options?: Options,
   ): AsyncGenerator<Project, void, undefined> {
-    for (let pageToken = ""; ; ) {
-      const page = await this.#calls.call(this.#videos.listProjects, { pageSize, pageToken }, options);
-      yield* page.projects;
-      pageToken = page.nextPageToken;
-      if (pageToken === "") return;
-    }
+    for await (const page of this.#calls.pages(this.#videos.listProjects, { pageSize }, options)) yield* page.projects;
   }
 
   /** Returns who the caller is to the service: its token's name, rights and projects, and the server's version. */

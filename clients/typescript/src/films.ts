@@ -156,13 +156,8 @@ export class Films {
     options?: Options,
   ): AsyncGenerator<FilmStatus, void, undefined> {
     const { projectId, states = [], pageSize = 0 } = listed;
-    for (let pageToken = ""; ; ) {
-      const request = { projectId, states: [...states], pageSize, pageToken };
-      const page = await this.#calls.call(this.#stub.listFilms, request, options);
-      yield* page.films;
-      pageToken = page.nextPageToken;
-      if (pageToken === "") return;
-    }
+    const request = { projectId, states: [...states], pageSize };
+    for await (const page of this.#calls.pages(this.#stub.listFilms, request, options)) yield* page.films;
   }
 
   /**

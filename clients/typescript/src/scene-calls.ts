@@ -52,12 +52,8 @@ export class SceneCalls {
     { projectId, pageSize = 0 }: { readonly projectId: string; readonly pageSize?: number },
     options?: Options,
   ): AsyncGenerator<Scene, void, undefined> {
-    for (let pageToken = ""; ; ) {
-      const page = await this.#calls.call(this.stub.listScenes, { projectId, pageSize, pageToken }, options);
-      yield* page.scenes;
-      pageToken = page.nextPageToken;
-      if (pageToken === "") return;
-    }
+    const request = { projectId, pageSize };
+    for await (const page of this.#calls.pages(this.stub.listScenes, request, options)) yield* page.scenes;
   }
 
   /**
