@@ -24,7 +24,7 @@ CHUNK = bytes(64 << 10)
 
 
 class Fake(grpc.GenericRpcHandler):
-    """A server of one watch, one download and nothing else."""
+    """A server of one watch, one download, states that are no messages, and nothing else."""
 
     def __init__(self) -> None:
         self.written = 0
@@ -40,6 +40,8 @@ class Fake(grpc.GenericRpcHandler):
                 return grpc.unary_unary_rpc_method_handler(self.check)
             case "GetCaller":
                 return grpc.unary_unary_rpc_method_handler(self.caller)
+            case "GetStatus":
+                return grpc.unary_unary_rpc_method_handler(self.nonsense)
             case "WatchProgress":
                 return grpc.unary_stream_rpc_method_handler(self.watch)
             case "DownloadAsset":
@@ -55,6 +57,9 @@ class Fake(grpc.GenericRpcHandler):
         if self.hangs:
             await asyncio.Event().wait()
         return video_pb2.GetCallerResponse(name=self.name).SerializeToString()
+
+    async def nonsense(self, _: bytes, _call: object) -> bytes:
+        return b"\xff no message"
 
     async def watch(self, _: bytes, call: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         await call.write(video_pb2.WatchProgressResponse(revision=7, checkpoint={}).SerializeToString())
@@ -214,6 +219,25 @@ async def test_only_token_id_and_trace_go_on(path: str) -> None:
 
     assert passed == {"authorization": "Bearer evg_x", "x-request-id": "known", "traceparent": trace}
     assert bare == {"x-request-id"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "shape"),
+    [
+        ("/api/v1/videos/1", {"title", "type", "status", "detail", "code", "reason", "metadata", "requestId"}),
+        ("/api/videos/status/1", {"error", "reason", "errors"}),
+        ("/v1/videos/video_1", {"error"}),
+    ],
+)
+async def test_an_answer_that_is_no_message_is_told_in_the_shape_of_the_call(
+    path: str, asked: str, shape: set[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with fake_at(path), gateway_to(path) as url:
+        answer = await raw(url, head("GET", asked))
+
+    assert (answer.status, set(json.loads(answer.body))) == (500, shape)
+    assert b"no message" not in answer.body
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == ["internal error"]
 
 
 async def test_a_port_in_use_says_what_to_do(path: str) -> None:

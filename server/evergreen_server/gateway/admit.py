@@ -19,6 +19,7 @@ import grpc
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from evergreen_server.gateway.bodies import leave_rest
 from evergreen_server.gateway.problems import Refused, fault_of_http, internal, problem, refused
 from evergreen_server.gateway.readers import taken
 from evergreen_server.gateway.visitors import Visitor, Visitors, malformed, only, visitor_of
@@ -161,9 +162,7 @@ class Door:
         except Exception as exc:
             fault = internal(exc)
         response = problem(fault, visitor_of(request).request_id)
-        if not request.content.is_eof():
-            # The rest of its body is not waited for.
-            response.force_close()
+        leave_rest(request, response)
         return response
 
     def _check(self, request: web.Request, visitor: Visitor) -> None:

@@ -12,7 +12,7 @@ from evergreen_server.gateway.problems import refused
 from evergreen_server.gateway.upstream import MAX_MESSAGE_BYTES
 from evergreen_server.gateway.visitors import malformed, only, visitor_of
 
-__all__ = ["JSON_BYTES", "MESSAGE_BYTES", "invite", "read_body", "refuse_compression"]
+__all__ = ["JSON_BYTES", "MESSAGE_BYTES", "invite", "leave_rest", "read_body", "refuse_compression"]
 
 MESSAGE_BYTES = MAX_MESSAGE_BYTES
 JSON_BYTES = 5_600_000
@@ -48,6 +48,12 @@ async def invite(request: web.Request) -> None:
     if request.headers.get("Expect"):
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         request.writer.output_size = 0
+
+
+def leave_rest(request: web.Request, response: web.StreamResponse) -> None:
+    """Closes the connection after an answer for which the body was not read to its end: the rest is not waited for."""
+    if not request.content.is_eof():
+        response.force_close()
 
 
 async def _read(request: web.Request, chunks: bytearray, most: int) -> bool:

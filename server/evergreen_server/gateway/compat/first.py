@@ -1,18 +1,18 @@
 """The first endpoints, as this service was first asked for them; each is one call of the contract."""
 
-import json
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from uuid import uuid4
 
 from aiohttp import web
 
 from evergreen.v1 import video_pb2
+from evergreen_server.gateway.compat.answers import json_answer, shaped
 from evergreen_server.gateway.compat.fields import number_of, refuse_others, text_of
 from evergreen_server.gateway.compat.folders import Folders
 from evergreen_server.gateway.compat.jobs import Jobs, clip_of, error_of, percent_of, picture_in, status_of
 from evergreen_server.gateway.places import Places
-from evergreen_server.gateway.problems import Fault, Refused, invalid, problem_members
+from evergreen_server.gateway.problems import Fault, invalid, problem_members
 from evergreen_server.gateway.rest.reading import idempotency_key, json_body, refuse_body
 from evergreen_server.gateway.rest.routes import ROOT
 from evergreen_server.gateway.visitors import visitor_of
@@ -44,8 +44,6 @@ NAMES: Mapping[str, str] = {"promptText": "prompt", "durationSeconds": "duration
 """The contract's fields as they are called here; those of media are the picture's."""
 _ASSET = re.compile(rf"(?:{ROOT}/projects/([^/?#]+)/scenes/([^/?#]+)/assets/)?([a-z]+/[^/?#]+)")
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
-
 
 class First:
     """The handlers of `/api/videos` and of projects' folders. Used on one loop."""
@@ -57,10 +55,10 @@ class First:
 
     def routes(self) -> Iterable[web.RouteDef]:
         """Returns the routes."""
-        yield web.post("/api/videos/generate", _answered(self._generate))
-        yield web.get("/api/videos/status/{id}", _answered(self._status))
-        yield web.get("/api/projects/{projectId}/folders", _answered(self._list))
-        yield web.post("/api/projects/{projectId}/folders", _answered(self._make))
+        yield web.post("/api/videos/generate", shaped(self._generate, _failed))
+        yield web.get("/api/videos/status/{id}", shaped(self._status, _failed))
+        yield web.get("/api/projects/{projectId}/folders", shaped(self._list, _failed))
+        yield web.post("/api/projects/{projectId}/folders", shaped(self._make, _failed))
 
     async def _generate(self, request: web.Request) -> web.Response:
         document = await json_body(request, self._places)
@@ -79,7 +77,7 @@ class First:
             message.media.append(await self._picture(request, message, url))
         job = await self._jobs.generate(visitor_of(request), message)
         body = {"videoUrl": clip_of(job), "jobId": job.job_id, "taskId": job.job_id, "status": status_of(job)}
-        return _json({**body, "duration": duration})
+        return json_answer({**body, "duration": duration})
 
     async def _picture(
         self, request: web.Request, message: video_pb2.GenerateVideoRequest, url: str
@@ -97,7 +95,7 @@ class First:
     async def _status(self, request: web.Request) -> web.Response:
         refuse_body(request)
         job = await self._jobs.status(visitor_of(request), request.match_info["id"])
-        return _json(
+        return json_answer(
             {
                 "jobId": job.job_id,
                 "taskId": job.job_id,
@@ -114,7 +112,7 @@ class First:
         refuse_others(request.query, ("sceneId", "pageToken"))
         scene_id, page_token = (text_of(request.query, name) for name in ("sceneId", "pageToken"))
         visitor, project_id = visitor_of(request), request.match_info["projectId"]
-        return _json(await self._folders.tree(visitor, project_id, scene_id, page_token))
+        return json_answer(await self._folders.tree(visitor, project_id, scene_id, page_token))
 
     async def _make(self, request: web.Request) -> web.Response:
         document = await json_body(request, self._places)
@@ -123,7 +121,7 @@ class First:
         if not scene_id and not name:
             raise invalid("sceneId", "required")
         made = await self._folders.make(visitor_of(request), request.match_info["projectId"], scene_id, name)
-        return _json(made, status=201)
+        return json_answer(made, status=201)
 
 
 def _prompt(document: Mapping[str, object]) -> str:
@@ -137,35 +135,11 @@ def _prompt(document: Mapping[str, object]) -> str:
     return " ".join(filter(None, said))
 
 
-def _json(document: object, status: int = 200) -> web.Response:
-    body = json.dumps(document, ensure_ascii=False).encode()
-    return web.Response(status=status, body=body, headers={"Content-Type": "application/json"})
-
-
-def _answered(handler: Handler) -> Handler:
-    """Returns a handler whose refusals have the shape of these endpoints."""
-
-    async def handle(request: web.Request) -> web.Response:
-        try:
-            return await handler(request)
-        except Refused as exc:
-            response = _failed(exc.fault, visitor_of(request).request_id)
-            if not request.content.is_eof():
-                # The rest of its body is not waited for.
-                response.force_close()
-            return response
-
-    return handle
-
-
-def _failed(fault: Fault, request_id: str) -> web.Response:
-    problem = problem_members(fault, request_id)
-    errors = problem.get("errors", [])
+def _failed(request: web.Request, fault: Fault) -> web.Response:
+    errors = problem_members(fault, visitor_of(request).request_id).get("errors", [])
     assert isinstance(errors, list)
     named = [{**each, "field": _named(str(each["field"]))} for each in errors]
-    response = _json({"error": fault.message, "reason": fault.reason, "errors": named}, status=fault.http)
-    response.headers.update(fault.all_headers())
-    return response
+    return json_answer({"error": fault.message, "reason": fault.reason, "errors": named}, status=fault.http)
 
 
 def _named(field: str) -> str:

@@ -1,13 +1,13 @@
 """`/v1/videos` in OpenAI's shape, so that its SDKs work unchanged but for their base URL."""
 
-import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 import grpc
 from aiohttp import web
 
 from evergreen.v1 import video_pb2
+from evergreen_server.gateway.compat.answers import json_answer, shaped
 from evergreen_server.gateway.compat.fields import refuse_others, text_of, whole_of
 from evergreen_server.gateway.compat.forms import Form, read_form
 from evergreen_server.gateway.compat.jobs import ENDED, Jobs, picture_in
@@ -15,7 +15,7 @@ from evergreen_server.gateway.compat.pages import Pages
 from evergreen_server.gateway.compat.retries import LABEL, Retries, digest_of
 from evergreen_server.gateway.compat.videos import error_of, job_id_of, poll_milliseconds, video_of
 from evergreen_server.gateway.places import Places
-from evergreen_server.gateway.problems import Fault, Refused, invalid, refused
+from evergreen_server.gateway.problems import Fault, invalid, refused
 from evergreen_server.gateway.rest.assets import Asked
 from evergreen_server.gateway.rest.files import Files
 from evergreen_server.gateway.rest.reading import json_body, refuse_body
@@ -29,8 +29,6 @@ MODEL = "gen4.5"
 SIZE = "720x1280"
 FIELDS = frozenset({"prompt", "model", "seconds", "size", "input_reference", "input_reference[image_url]", "scene_id"})
 UNOFFERED = ("{id}/remix", "{id}/edit", "edits", "extensions", "characters")
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class OpenAi:
@@ -57,14 +55,14 @@ class OpenAi:
 
     def routes(self) -> Iterable[web.RouteDef]:
         """Returns the routes."""
-        yield web.post("/v1/videos", _answered(self._create))
-        yield web.get("/v1/videos", _answered(self._list))
+        yield web.post("/v1/videos", shaped(self._create, _failed))
+        yield web.get("/v1/videos", shaped(self._list, _failed))
         for path in UNOFFERED:
-            yield web.post(f"/v1/videos/{path}", _answered(_not_offered))
-        yield web.get("/v1/videos/characters/{id}", _answered(_not_offered))
-        yield web.get("/v1/videos/{id}", _answered(self._retrieve))
-        yield web.delete("/v1/videos/{id}", _answered(self._delete))
-        yield web.get("/v1/videos/{id}/content", _answered(self._content))
+            yield web.post(f"/v1/videos/{path}", shaped(_not_offered, _failed))
+        yield web.get("/v1/videos/characters/{id}", shaped(_not_offered, _failed))
+        yield web.get("/v1/videos/{id}", shaped(self._retrieve, _failed))
+        yield web.delete("/v1/videos/{id}", shaped(self._delete, _failed))
+        yield web.get("/v1/videos/{id}/content", shaped(self._content, _failed))
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
         form = await self._form(request)
@@ -121,7 +119,9 @@ class OpenAi:
         found, more = await self._pages.after(visitor_of(request), _project_of(request), **asked)
         videos = [video_of(job) for job in found]
         ends = {"first_id": videos[0]["id"], "last_id": videos[-1]["id"]} if videos else {}
-        return _json({"object": "list", "data": videos, "has_more": more, "first_id": None, "last_id": None, **ends})
+        return json_answer(
+            {"object": "list", "data": videos, "has_more": more, "first_id": None, "last_id": None, **ends}
+        )
 
     async def _delete(self, request: web.Request) -> web.StreamResponse:
         job = await self._job(request)
@@ -129,7 +129,7 @@ class OpenAi:
         unfinished = job.state != video_pb2.JOB_STATE_SUCCEEDED and job.state not in ENDED
         if unfinished:
             await self._jobs.cancel(visitor_of(request), job.job_id)
-        return _json({"id": request.match_info["id"], "object": "video.deleted", "deleted": unfinished})
+        return json_answer({"id": request.match_info["id"], "object": "video.deleted", "deleted": unfinished})
 
     async def _content(self, request: web.Request) -> web.StreamResponse:
         refuse_body(request)
@@ -153,7 +153,7 @@ class OpenAi:
         return self._models.get(named, self._models.get("*", named or MODEL))
 
     def _video(self, job: video_pb2.Job) -> web.Response:
-        response = _json(video_of(job))
+        response = json_answer(video_of(job))
         response.headers["OpenAI-Poll-After-Ms"] = str(poll_milliseconds(job, self._now()))
         return response
 
@@ -170,30 +170,8 @@ def _project_of(request: web.Request) -> str:
     return only(request, "OpenAI-Project") or PROJECT
 
 
-def _json(document: object, status: int = 200) -> web.Response:
-    body = json.dumps(document, ensure_ascii=False).encode()
-    return web.Response(status=status, body=body, headers={"Content-Type": "application/json"})
-
-
-def _answered(handler: Handler) -> Handler:
-    """Returns a handler whose refusals have OpenAI's shape."""
-
-    async def handle(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except Refused as exc:
-            response = _failed(exc.fault)
-            if not request.content.is_eof():
-                # The rest of its body is not waited for.
-                response.force_close()
-            return response
-
-    return handle
-
-
-def _failed(fault: Fault) -> web.Response:
-    response = _json(error_of(fault), status=fault.http)
-    response.headers.update(fault.all_headers())
+def _failed(_: web.Request, fault: Fault) -> web.Response:
+    response = json_answer(error_of(fault), status=fault.http)
     # The SDKs repeat every 409 and 5xx of themselves, also what will never be otherwise.
-    response.headers["X-Should-Retry"] = "true" if "Retry-After" in response.headers else "false"
+    response.headers["X-Should-Retry"] = "true" if "Retry-After" in fault.all_headers() else "false"
     return response
