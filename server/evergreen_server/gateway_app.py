@@ -54,6 +54,7 @@ async def serve(
         for name, work in gate.tasks:
             background.start(work, name=name)
         if config.metrics_listen:
+            background.start(metrics.watch_loop, name="loop lag")
             address = await stack.enter_async_context(serve_metrics(config.metrics_listen, metrics))
             logger.info("metrics served", extra={"address": address})
         temp_dir = stack.enter_context(socket_folder(tempfile.gettempdir()))
