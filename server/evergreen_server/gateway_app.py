@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -23,6 +24,11 @@ from evergreen_server.runtime.temp import socket_folder
 
 __all__ = ["NotSafe", "serve"]
 
+AGAIN_SECONDS = 15.0
+"""After so long the server is asked again whether it requires tokens: it may have been started anew without."""
+
+WANTED = "give --insecure if the network is safe"
+
 logger = logging.getLogger(__name__)
 
 
@@ -38,14 +44,18 @@ async def serve(
     insecure: bool,
     stop: asyncio.Event,
     ready: Callable[[str], None],
+    again_seconds: float = AGAIN_SECONDS,
 ) -> None:
     """Serves HTTP until `stop` for the gRPC server at `target`; calls `ready` with the URL.
 
     That server may come and go meanwhile. Unless `insecure`, only a server that requires tokens is served over TLS
-    beyond loopback. Raises NotSafe, and what else keeps it from starting.
+    beyond loopback; it is asked again every `again_seconds`, and `stop` set once it requires none. Raises NotSafe, and
+    what else keeps it from starting.
     """
+    guard = None
     if not insecure and not on_loopback(listen_parts(config.http_listen)[0]):
-        await _check(config, target, credentials)
+        guard = _Guard(config, target, credentials)
+        await guard.check()
     async with AsyncExitStack() as stack:
         metrics = ProcessMetrics()
         # Tokens are for the server to judge.
@@ -53,6 +63,8 @@ async def serve(
         background = await stack.enter_async_context(Background(failed=metrics.task_failed))
         for name, work in gate.tasks:
             background.start(work, name=name)
+        if guard is not None:
+            background.start(partial(guard.run, again_seconds, stop), name="tokens of the server")
         if config.metrics_listen:
             background.start(metrics.watch_loop, name="loop lag")
             address = await stack.enter_async_context(serve_metrics(config.metrics_listen, metrics))
@@ -76,25 +88,53 @@ async def serve(
         )
         ready(url)
         await stop.wait()
+    if guard is not None and guard.found is not None:
+        raise guard.found
 
 
 async def _thumbnailer(stack: AsyncExitStack, temp_dir: Path) -> Thumbnailer:
     return await stack.enter_async_context(Thumbnailer(limits=THUMBNAIL_LIMITS, temp_dir=temp_dir))
 
 
-async def _check(config: Config, target: str, credentials: grpc.ChannelCredentials | None) -> None:
-    listen, wanted = config.http_listen, "give --insecure if the network is safe"
-    if not config.tls_files:
-        raise NotSafe(
-            f"on {listen} others could read every token on its way: set EVERGREEN_TLS_CERT and EVERGREEN_TLS_KEY, or "
-            f"{wanted}"
-        )
-    try:
-        required = await requires_tokens(target, credentials)
-    except Unreachable as exc:
-        raise NotSafe(f"{target} must be asked whether it requires tokens, and does not say ({exc})") from None
-    if not required:
-        raise NotSafe(
-            f"{target} requires no tokens, so that on {listen} everybody could do everything: give that server "
-            f"EVERGREEN_TOKENS_FILE, or {wanted}"
-        )
+class _Guard:
+    """Keeps a server from being shown to others that requires no tokens. `found` is why it must not be any more."""
+
+    def __init__(self, config: Config, target: str, credentials: grpc.ChannelCredentials | None) -> None:
+        self._config = config
+        self._target = target
+        self._credentials = credentials
+        self.found: NotSafe | None = None
+
+    async def check(self) -> None:
+        """Raises NotSafe unless the server may be shown, or if it cannot be asked."""
+        if not self._config.tls_files:
+            raise NotSafe(
+                f"on {self._config.http_listen} others could read every token on its way: set EVERGREEN_TLS_CERT and "
+                f"EVERGREEN_TLS_KEY, or {WANTED}"
+            )
+        try:
+            await self._ask()
+        except Unreachable as exc:
+            raise NotSafe(
+                f"{self._target} must be asked whether it requires tokens, and does not say ({exc})"
+            ) from None
+
+    async def run(self, again_seconds: float, stop: asyncio.Event) -> None:
+        """Asks again and again, and stops the gateway if the server requires no tokens any more."""
+        while True:
+            await asyncio.sleep(again_seconds)
+            try:
+                await self._ask()
+            except Unreachable:
+                # Whoever cannot be asked shows nothing either.
+                continue
+            except NotSafe as exc:
+                self.found = exc
+                stop.set()
+
+    async def _ask(self) -> None:
+        if not await requires_tokens(self._target, self._credentials):
+            raise NotSafe(
+                f"{self._target} requires no tokens, so that on {self._config.http_listen} everybody could do "
+                f"everything: give that server EVERGREEN_TOKENS_FILE, or {WANTED}"
+            )

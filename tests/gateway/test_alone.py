@@ -4,12 +4,16 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
+import grpc
 import pytest
 
+from evergreen.v1 import video_pb2
 from evergreen_server import gateway_app
 from evergreen_server.config import Config
+from tests.rpc.identities import certificate
 
 WAIT_SECONDS = 60
 
@@ -29,6 +33,7 @@ async def alone(path: str, *, insecure: bool = True, **environ: str) -> AsyncIte
             insecure=insecure,
             stop=stop,
             ready=lambda _: ready.set(),
+            again_seconds=0.05,
         )
     )
     try:
@@ -50,3 +55,52 @@ async def test_it_measures_how_late_its_loop_is(path: str, caplog: pytest.LogCap
                     text = await answer.text()
 
     assert "evergreen_loop_lag_seconds_count" in text
+
+
+class Server(grpc.GenericRpcHandler):
+    """A server that says whether it requires tokens, or is not to be asked."""
+
+    def __init__(self) -> None:
+        self.requires = True
+        self.away = False
+        self.asked = asyncio.Queue[bool]()
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        called = details.method.rpartition("/")[2] == "GetCaller"
+        return grpc.unary_unary_rpc_method_handler(self.caller) if called else None
+
+    async def caller(self, _: bytes, call: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        self.asked.put_nowait(self.requires)
+        if self.away:
+            await call.abort(grpc.StatusCode.INTERNAL, "odd")
+        return video_pb2.GetCallerResponse(tokens_required=self.requires).SerializeToString()
+
+
+@pytest.mark.parametrize("away", [False, True])
+async def test_beyond_this_machine_it_ends_once_the_server_requires_no_tokens(
+    path: str, tmp_path: Path, away: bool
+) -> None:
+    ours = certificate("ours")
+    shown = certificate("server", ours)
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    cert.write_bytes(shown.pem)
+    key.write_bytes(shown.key)
+    files = {"EVERGREEN_TLS_CERT": str(cert), "EVERGREEN_TLS_KEY": str(key)}
+    fake, server = Server(), grpc.aio.server()
+    server.add_generic_rpc_handlers((fake,))
+    server.add_insecure_port(f"unix:{path}")
+    await server.start()
+    try:
+        async with alone(path, insecure=False, EVERGREEN_HTTP_LISTEN="0.0.0.0:0", **files) as serving:
+            fake.away = away
+            async with asyncio.timeout(WAIT_SECONDS):
+                # The first before it began; that others go well, or get no answer, ends nothing.
+                for _ in range(3):
+                    assert await fake.asked.get()
+                assert not serving.done()
+                fake.requires = fake.away = False
+
+                with pytest.raises(gateway_app.NotSafe, match="requires no tokens"):
+                    await serving
+    finally:
+        await server.stop(0)
