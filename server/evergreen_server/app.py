@@ -19,7 +19,7 @@ from evergreen_server.film.assembling.assembler import Assembler
 from evergreen_server.film.assembling.beginnings import Beginnings
 from evergreen_server.film.assembling.store import ExportStore
 from evergreen_server.film.plans.door import Films
-from evergreen_server.film.plans.retention import delete_old_runs
+from evergreen_server.film.plans.retention import delete_old_runs, delete_old_takes
 from evergreen_server.film.plans.store import FilmStore
 from evergreen_server.film.running.door import FilmRuns
 from evergreen_server.film.runs.census import take_film_census
@@ -353,6 +353,7 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Run
         requests_kept=None if days is None else timedelta(days=days),
         metrics=metrics,
         films=delete_old_runs,
+        takes=delete_old_takes,
     )
     janitor = Janitor(
         database=ground.database, context=jobs.context, running=lambda: jobs.runner.running, deletions=deletions

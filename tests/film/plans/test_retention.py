@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from evergreen_server.film.errors import RunDeleted, RunNotFound
 from evergreen_server.film.model import FilmRequest, OnShotFailure
-from evergreen_server.film.plans.retention import delete_old_runs
+from evergreen_server.film.plans.retention import TAKES_AT_ONCE, delete_old_runs, delete_old_takes
 from evergreen_server.film.runs.deciding import FilmStage
 from evergreen_server.film.runs.run import RunState
-from evergreen_server.jobs.db.schema import film_outputs
+from evergreen_server.jobs.db.schema import film_outputs, film_takes, requests
 from tests.film.planning import FILM, film, scenes_of
 from tests.film.runs.studio import NOW, PROJECT, Studio, studio
 
@@ -68,3 +68,36 @@ async def test_a_run_that_is_not_over_stays_however_old_it_is(stand: Studio) -> 
 
     assert await removed(stand, days=1000) == 0
     assert (await stand.now()).state is RunState.RUNNING
+
+
+async def takes_left(stand: Studio) -> set[str]:
+    """The takes that are there once all that nothing needs are gone."""
+    place: tuple[str, str] | None = ("", "")
+    while place is not None:
+        after = place
+        _, place = await stand.database.write(lambda db, after=after: delete_old_takes(db, after))
+    query = sa.select(film_takes.c.base)
+    return set(await stand.database.read(lambda db: db.execute(query).scalars().all()))
+
+
+async def test_takes_go_once_neither_a_request_nor_a_film_needs_them(stand: Studio) -> None:
+    await stand.start(film(scenes_of(1)), stop_after=FilmStage.CLIPS)
+    await stand.rest()
+    many = [{"project_id": f"p{number % 2}", "base": f"{number:04}", "take": 2} for number in range(2 * TAKES_AT_ONCE)]
+    await stand.database.write(lambda db: db.execute(film_takes.insert(), many))
+
+    made = await takes_left(stand)
+    assert len(made) == len(await stand.jobs())
+    # Without its film a take is known as long as its request, so that a film made again asks for no old job.
+    await stand.films.delete((await stand.films.get(PROJECT, FILM)).film)
+    assert await takes_left(stand) == made
+    await stand.database.write(lambda db: db.execute(requests.delete()))
+    assert await takes_left(stand) == set()
+
+
+async def test_takes_of_a_film_stay_when_their_requests_go(stand: Studio) -> None:
+    await stand.start(film(scenes_of(1)), stop_after=FilmStage.CLIPS)
+    await stand.rest()
+    await stand.database.write(lambda db: db.execute(requests.delete()))
+
+    assert len(await takes_left(stand)) == len(await stand.jobs())

@@ -16,7 +16,7 @@ from evergreen_server.film.assembling.material import Claim
 from evergreen_server.film.assembling.store import ExportStore
 from evergreen_server.film.codec import to_document
 from evergreen_server.film.model import FilmRequest
-from evergreen_server.film.plans.retention import delete_old_runs
+from evergreen_server.film.plans.retention import delete_old_runs, delete_old_takes
 from evergreen_server.film.plans.store import FilmStore
 from evergreen_server.film.runs.census import take_film_census
 from evergreen_server.film.runs.films import FilmState
@@ -156,6 +156,7 @@ class Case:
             requests_kept=timedelta(days=1),
             metrics=NullMetrics(),
             films=delete_old_runs,
+            takes=delete_old_takes,
         ).run_once()
 
     async def forecast(self) -> None:

@@ -13,13 +13,13 @@ import sqlalchemy as sa
 
 from evergreen_server.film.codec import to_document
 from evergreen_server.film.errors import PlanDeleted
-from evergreen_server.film.plans.retention import delete_old_runs
+from evergreen_server.film.plans.retention import delete_old_runs, delete_old_takes
 from evergreen_server.film.plans.store import FilmRequest, StoredPlan
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_requests
 from evergreen_server.jobs.db.mapping import to_micros
-from evergreen_server.jobs.db.schema import job_files, metadata
+from evergreen_server.jobs.db.schema import film_takes, job_files, metadata
 from evergreen_server.jobs.feed.hub import CursorCompacted, WatchHub
 from evergreen_server.jobs.maintenance.retention import REQUESTS_AT_ONCE, Removed, Retention
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound
@@ -94,6 +94,7 @@ class Case:
             jobs_kept=timedelta(days=3),
             metrics=NullMetrics(),
             films=delete_old_runs,
+            takes=delete_old_takes,
             events_at_once=4,
         )
 
@@ -308,9 +309,12 @@ async def test_requests_whose_jobs_are_gone_are_kept_for_ever_or_for_so_long(cas
     young = ids.new()
     await case.failed(young)
     case.now += timedelta(days=10)
+    # Of a film that is gone, like the request for it.
+    take = {"project_id": "film", "base": "none", "take": 1}
+    await case.database.write(lambda db: db.execute(film_takes.insert().values(take)))
     await case.retention.run_once()
     counts = await case.counts()
-    assert (counts["jobs"], counts["requests"]) == (1, 3)
+    assert (counts["jobs"], counts["requests"], counts["film_takes"]) == (1, 3, 1)
 
     kept = Retention(
         database=case.database,
@@ -321,9 +325,11 @@ async def test_requests_whose_jobs_are_gone_are_kept_for_ever_or_for_so_long(cas
         requests_kept=timedelta(days=90),
         metrics=NullMetrics(),
         films=delete_old_runs,
+        takes=delete_old_takes,
     )
 
     assert (await kept.run_once()).requests == 1
+    assert (await case.counts())["film_takes"] == 0
     assert await case.store.find("film", alive, "digest") is not None
     assert await case.store.find("film", old, "digest") is None
     with pytest.raises(JobDeleted):
@@ -355,6 +361,7 @@ async def test_requests_for_plans_that_are_gone_are_kept_for_so_long(case: Case)
         requests_kept=timedelta(days=90),
         metrics=NullMetrics(),
         films=delete_old_runs,
+        takes=delete_old_takes,
     )
 
     await case.retention.run_once()
@@ -387,6 +394,7 @@ async def test_a_round_that_the_database_did_not_take_ends_nothing_and_the_next_
         jobs_kept=timedelta(days=3),
         metrics=NullMetrics(),
         films=delete_old_runs,
+        takes=delete_old_takes,
     )
     said, logger = Said(), logging.getLogger("evergreen_server.jobs.maintenance.retention")
     logger.addHandler(said)

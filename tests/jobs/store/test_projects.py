@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 
-from evergreen_server.film.plans.retention import delete_old_runs
+from evergreen_server.film.plans.retention import delete_old_runs, delete_old_takes
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import jobs, projects
@@ -55,6 +55,7 @@ class Service:
             jobs_kept=timedelta(hours=1),
             metrics=NullMetrics(),
             films=delete_old_runs,
+            takes=delete_old_takes,
         )
         self._made = 0
 

@@ -55,12 +55,20 @@ logger = logging.getLogger(__name__)
 
 _Place: TypeAlias = tuple[int, str, str]
 """Of a film's request among all of them: when it came, its project and its id."""
+_Take: TypeAlias = tuple[str, str]
+"""The place of a take of a film's output among all of them: its project, and of what it is one."""
 
 
 class Workflows(Protocol):
     """The engine's part: deletes workflows that have ended."""
 
     def forget_ended(self, before: datetime, most: int) -> int: ...
+
+
+class Takes(Protocol):
+    """The part of films: deletes those of the next batch of takes that nothing needs."""
+
+    def __call__(self, db: sa.Connection, after: _Take) -> tuple[int, _Take | None]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +81,8 @@ class Removed:
     requests: int = 0
     runs: int = 0
     """Of films."""
+    takes: int = 0
+    """Of outputs that no film has."""
 
 
 class Retention:
@@ -88,10 +98,13 @@ class Retention:
         jobs_kept: timedelta,
         metrics: Metrics,
         films: Callable[[sa.Connection, datetime], int],
+        takes: Takes,
         requests_kept: timedelta | None = None,
         events_at_once: int = EVENTS_AT_ONCE,
     ) -> None:
-        """`films` removes a batch of what of films ended before a time, and returns how much that was."""
+        """`films` removes a batch of what of films ended before a time, and returns how much that was.
+        `takes` is called where requests are removed; it returns how many it deleted, and where the next batch begins.
+        """
         self._database = database
         self._workflows = workflows
         self._clock = clock
@@ -100,6 +113,7 @@ class Retention:
         self._requests_kept = requests_kept
         self._metrics = metrics
         self._films = films
+        self._takes = takes
         self._events_at_once = events_at_once
 
     async def run(self) -> None:
@@ -137,6 +151,7 @@ class Retention:
             workflows += number
         asked = 0 if self._requests_kept is None else await self._forget_requests(now - self._requests_kept)
         removed = {"events": events, "jobs": gone, "workflows": workflows, "requests": asked, "runs": runs}
+        removed["takes"] = 0 if self._requests_kept is None else await self._forget_takes()
         for what, number in removed.items():
             self._metrics.removed(what, number)
         if any(removed.values()):
@@ -152,6 +167,15 @@ class Retention:
         place: _Place | None = (0, "", "")
         while place is not None:
             number, place = await self._database.write(partial(_delete_film_requests, after=place, before=before))
+            total += number
+        return total
+
+    async def _forget_takes(self) -> int:
+        """Removes takes of films whose requests are gone by now."""
+        total = 0
+        place: _Take | None = ("", "")
+        while place is not None:
+            number, place = await self._database.write(partial(self._takes, after=place))
             total += number
         return total
 
