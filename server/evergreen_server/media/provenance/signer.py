@@ -43,19 +43,17 @@ class Signer:
 
     async def sign(self, order: SignOrder) -> Signed:
         """Signs a film, and reads the signed one back. Raises SignRefused."""
-        ingredients = [{"title": each.title, "path": str(each.path)} for each in order.ingredients]
         asked: dict[str, object] = {
             "film": str(order.film),
             "out": str(order.out),
             "title": order.title,
-            "ingredients": ingredients,
+            "ingredients": [{"title": each.title, "path": str(each.path)} for each in order.ingredients],
         }
         paths = [order.film, *(each.path for each in order.ingredients)]
         try:
             size = await asyncio.to_thread(lambda: sum(path.stat().st_size for path in paths))
         except OSError as exc:
             raise SignRefused(f"a file of the film cannot be read: {exc.strerror}") from exc
-        asked["ingredients"] = ingredients
         answer = await self._ask(asked, self._start_seconds + size / BYTES_PER_SECOND)
         return Signed(**answer)
 
