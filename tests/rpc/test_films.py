@@ -459,3 +459,22 @@ async def test_scripts_go_with_the_last_plan_that_names_them(place: Place, proje
     assert len(first) == 3
     assert [f"metadata/{path.name}" for path in folder.glob("script-*")] == [film.script_asset]
     assert (folder.parent / film.script_asset).read_text() == scripts[-1]
+
+
+async def test_a_script_that_comes_back_has_a_file_that_nobody_is_removing(place: Place, project: str) -> None:
+    """A call that has recorded a plan removes the scripts that none names any more, and may be late with that."""
+    api, folder = place.api, place.projects / project / "movie"
+    other = SHORT.replace("Snow", "Rain")
+    first = (await planned(api, project_id=project)).film
+    again = (await planned(api, project_id=project, plan_revision=1)).film
+    second = (await planned(api, project_id=project, script=other, plan_revision=2)).film
+    third = (await planned(api, project_id=project, plan_revision=3)).film
+    style = film_pb2.FilmEdit(settings=film_pb2.FilmSettings(style="ink"))
+    edit = (await edited(api, project, 4, style)).film
+
+    assert again.script_asset == first.script_asset
+    assert third.script_asset not in (first.script_asset, second.script_asset)
+    assert edit.script_asset == third.script_asset
+    (folder / first.script_asset).unlink()
+    assert (folder / edit.script_asset).read_text() == SHORT
+    assert (await planned(api, project_id=project, plan_revision=5)).film.script_asset == edit.script_asset

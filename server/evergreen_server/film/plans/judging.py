@@ -25,9 +25,13 @@ T = TypeVar("T")
 _ENDINGS: Final = {ScriptFormat.FOUNTAIN: "fountain", ScriptFormat.MARKDOWN: "md"}
 
 
-def script_name(script: str, form: ScriptFormat) -> str:
-    """Returns the name of a script's file, which its content decides."""
-    return f"script-{hashlib.sha256(script.encode()).hexdigest()[:8]}.{_ENDINGS.get(form, 'txt')}"
+def script_name(script: str, form: ScriptFormat, after: int = 0) -> str:
+    """Returns the name of a script's file, which its content decides, and the revision of the plan that it came after.
+
+    So no plan brings a name back that an earlier one had: a call may be removing that file just now.
+    """
+    digest, later = hashlib.sha256(script.encode()).hexdigest()[:8], f"-{after}" if after else ""
+    return f"script-{digest}{later}.{_ENDINGS.get(form, 'txt')}"
 
 
 def judge_script(request: PlanRequest, before: Plan | None, table: ModelTable) -> Planned:
@@ -44,13 +48,22 @@ def judge_script(request: PlanRequest, before: Plan | None, table: ModelTable) -
     assert settings is not None
     assert cast is not None
     assert models is not None
-    asset = f"metadata/{script_name(request.script, script.format)}"
+    asset = _script_asset(request, script.format, before)
     planned = faults.of(
         lambda: plan_film(script, settings, cast, models, film_id=request.film_id, script_asset=asset, before=before)
     )
     faults.check()
     assert planned is not None
     return planned
+
+
+def _script_asset(request: PlanRequest, form: ScriptFormat, before: Plan | None) -> str:
+    """Returns the path of a script: that of the plan before if it has the same."""
+    prefix, _, ending = script_name(request.script, form).partition(".")
+    present = before.script_asset if before else ""
+    if present.startswith(f"metadata/{prefix}") and present.endswith(f".{ending}"):
+        return present
+    return f"metadata/{script_name(request.script, form, request.plan_revision)}"
 
 
 def judge_edits(request: EditRequest, before: Plan, table: ModelTable) -> Planned:
