@@ -215,6 +215,25 @@ async def test_a_lost_answer_makes_no_second_video(world: World, with_picture: b
     assert await world.jobs(prompt) == [made.id.removeprefix("video_")]
 
 
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_retries_of_equal_requests_find_all_of_them_and_make_none(
+    world: World, client: AsyncOpenAI, elsewhere: bool
+) -> None:
+    fields = {"prompt": f"twice {elsewhere}", "model": "gen4.5", "seconds": "2", "size": "1280x720"}
+    made = set()
+    for number in range(3):
+        key = {"Idempotency-Key": f"twice-{number}"} if elsewhere else {}
+        made.add((await client.videos.create(**fields, extra_headers=key)).id)
+
+    for count in ("1", "2"):
+        retry = {"x-stainless-retry-count": count}
+        again = [(await client.videos.create(**fields, extra_headers=retry)).id for _ in range(3)]
+        assert (set(again), len(made)) == (made, 3)
+        # The same retry once more, as proxies repeat it.
+        assert (await client.videos.create(**fields, extra_headers=retry)).id in made
+    assert len(await world.jobs(fields["prompt"])) == 3
+
+
 async def test_another_replica_finds_the_job_of_a_lost_answer(
     world: World, sandbox: Control, client: AsyncOpenAI
 ) -> None:
