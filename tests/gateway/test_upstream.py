@@ -14,8 +14,7 @@ from grpc_health.v1 import health_pb2
 
 from evergreen.v1 import scene_pb2, video_pb2
 from evergreen_server.gateway.places import CALLS
-from evergreen_server.gateway.server import serve
-from tests.gateway.gateways import VIDEO, NoThumbnails, gateway_to, head, raw
+from tests.gateway.gateways import VIDEO, gateway_to, head, raw
 
 SCENE = "/evergreen.v1.SceneService"
 STREAM = {"Content-Type": "application/connect+proto"}
@@ -243,17 +242,5 @@ async def test_an_answer_that_is_no_message_is_told_in_the_shape_of_the_call(
 async def test_a_port_in_use_says_what_to_do(path: str) -> None:
     async with gateway_to(path) as url:
         with pytest.raises(OSError, match="--http"):
-            async with serve(
-                listen=url.removeprefix("http://"),
-                target=f"unix:{path}",
-                tls=None,
-                hosts=(),
-                origins=(),
-                proxies=(),
-                models={},
-                files=1000,
-                grace_seconds=0,
-                answered=lambda _route, _status: None,
-                thumbnailer=NoThumbnails(),
-            ):
+            async with gateway_to(path, listen=url.removeprefix("http://")):
                 raise AssertionError("both listen")

@@ -13,8 +13,7 @@ import pytest
 from evergreen.v1 import scene_pb2
 from evergreen_server.gateway.places import SLICES
 from evergreen_server.gateway.rest.assets import SLICE_BYTES
-from evergreen_server.gateway.server import serve
-from tests.gateway.gateways import NoThumbnails, head, raw
+from tests.gateway.gateways import gateway_to, head, raw
 
 ASSET = "/api/v1/projects/film/scenes/s/assets/videos/long.mp4"
 SIZE = 64 * SLICE_BYTES
@@ -89,20 +88,7 @@ async def files_at(
     server.add_insecure_port(f"unix:{path}")
     await server.start()
     try:
-        async with serve(
-            listen="127.0.0.1:0",
-            target=f"unix:{path}",
-            tls=None,
-            hosts=(),
-            origins=(),
-            proxies=(),
-            models={},
-            files=1000,
-            grace_seconds=1,
-            answered=answered,
-            thumbnailer=NoThumbnails(),
-            stall_seconds=stall_seconds,
-        ) as url:
+        async with gateway_to(path, answered=answered, stall_seconds=stall_seconds) as url:
             yield files, url
     finally:
         await server.stop(0)
