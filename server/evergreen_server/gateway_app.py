@@ -53,6 +53,8 @@ async def serve(
     what else keeps it from starting.
     """
     guard = None
+    if not insecure and config.metrics_listen and not on_loopback(listen_parts(config.metrics_listen)[0]):
+        raise NotSafe(f"on {config.metrics_listen} everybody could read the metrics: choose 127.0.0.1, or {WANTED}")
     if not insecure and not on_loopback(listen_parts(config.http_listen)[0]):
         guard = _Guard(config, target, credentials)
         await guard.check()

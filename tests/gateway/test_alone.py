@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -55,6 +56,21 @@ async def test_it_measures_how_late_its_loop_is(path: str, caplog: pytest.LogCap
                     text = await answer.text()
 
     assert "evergreen_loop_lag_seconds_count" in text
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:9000"])
+async def test_metrics_that_others_could_read_are_refused(path: str, listen: str) -> None:
+    config = Config.from_env({"EVERGREEN_METRICS_LISTEN": listen}, sandbox=True, insecure=True)
+
+    with pytest.raises(gateway_app.NotSafe, match="everybody could read the metrics"):
+        await gateway_app.serve(
+            replace(config, http_listen="127.0.0.1:0"),
+            target=f"unix:{path}",
+            credentials=None,
+            insecure=False,
+            stop=asyncio.Event(),
+            ready=lambda url: pytest.fail(f"it serves {url}"),
+        )
 
 
 class Server(grpc.GenericRpcHandler):
