@@ -18,10 +18,11 @@ from evergreen_server.film.runs.run import Approval, FilmRun, RunState
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.names import first_frame_path, is_reserved
 from evergreen_server.jobs.store.project_lock import mark
-from evergreen_server.ports.media import Picture
+from evergreen_server.ports.media import MediaUnreachable, Picture
 from evergreen_server.ports.specs import MediaKind
 from evergreen_server.ports.timeline import Source
 from evergreen_server.scenes.writers import CountedWriters
+from evergreen_storage import Unavailable
 from tests.film.planning import FILM, Film, continued, film, scenes_of
 from tests.film.runs.studio import NOW, PROJECT, Ends, Studio, studio
 
@@ -288,6 +289,37 @@ async def test_a_clip_that_is_gone_before_its_end_was_taken_is_made_once_more(st
 
     assert [job.request.scene_id for job in jobs] == ["scene-1", "scene-4", "scene-1", "scene-2", "scene-3"]
     assert (await stand.now()).state is RunState.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        (MediaUnreachable("the decoders are busy"), "DECODERS_BUSY"),
+        (Unavailable("no answer"), "STORAGE_UNAVAILABLE"),
+        (OSError(28, "No space left on device"), "STORAGE_UNAVAILABLE"),
+    ],
+)
+async def test_a_clip_whose_end_cannot_be_taken_for_now_holds_up_no_other(
+    alone: Studio, fault: Exception, code: str
+) -> None:
+    await alone.start(continued(SHORT, 2, 4), spare=ENOUGH, stop_after=CLIPS)
+    for _ in range(2):
+        await alone.step()
+        for job in await alone.jobs():
+            if not job.final:
+                await alone.end(job, made=True)
+
+    async def failing(_: Source) -> None:
+        raise fault
+
+    await between(alone, before=failing)
+    await alone.step()
+
+    assert sorted(await clips(alone)) == ["scene-1", "scene-3", "scene-4"]
+    assert [warning.code for warning in (await alone.now()).warnings] == [code]
+    await alone.rest()
+    assert (await alone.now()).state is RunState.SUCCEEDED
+    assert len(await clips(alone)) == 4
 
 
 class Killed(BaseException):

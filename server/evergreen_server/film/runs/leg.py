@@ -18,6 +18,7 @@ from evergreen_server.film.runs.run import EXPIRED, FilmRun, RunState, RunTroubl
 from evergreen_server.film.runs.store import Snapshot
 from evergreen_server.film.runs.tally import tally
 from evergreen_server.jobs.commands import cancel
+from evergreen_server.jobs.execution.trouble import blocked_by
 from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongState
 from evergreen_server.jobs.model.held import FilmCreditsExceeded
 from evergreen_server.jobs.model.job import Job, JobFailure
@@ -25,8 +26,9 @@ from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.backlog import QueueFull
 from evergreen_server.jobs.store.ledger import ProjectCreditsExceeded
 from evergreen_server.jobs.store.project_lock import SceneBusy
-from evergreen_server.ports.media import MediaRefused
+from evergreen_server.ports.media import MediaRefused, MediaUnreachable
 from evergreen_server.ports.timeline import Source
+from evergreen_storage import StorageError
 
 __all__ = ["Leg"]
 
@@ -281,8 +283,10 @@ class Leg:
                 # The next look has it fail, as its policy says.
                 self._frameless[clip.sha256] = str(exc)
                 return None
-            except SceneBusy as exc:
-                await self.warn("SCENE_BUSY", str(exc))
+            except (SceneBusy, StorageError, MediaUnreachable, OSError) as exc:
+                # At the next look it is tried again; the others are accepted meanwhile.
+                busy = isinstance(exc, SceneBusy)
+                await self.warn(*(("SCENE_BUSY", str(exc)) if busy else blocked_by(exc, "")))
                 return None
         return new_child(
             self.run,
