@@ -97,7 +97,7 @@ async def submit(wish: Wish, evergreen: Evergreen, idempotency_key: Annotated[st
     key = {"Idempotency-Key": idempotency_key or uuid4().hex}
     async with evergreen.post(f"/api/v1/projects/{PROJECT}/videos", json=clip, headers=key) as answer:
         # A refusal says in `detail` and `errors` what is wrong, in words that users can read.
-        return Response(await answer.read(), answer.status, picked(answer.headers, ANSWERED))
+        return await whole(answer)
 
 
 async def follow(job_id: JobId, request: Request, evergreen: Evergreen) -> Response:
@@ -108,11 +108,18 @@ async def follow(job_id: JobId, request: Request, evergreen: Evergreen) -> Respo
 async def video(job_id: JobId, request: Request, evergreen: Evergreen) -> Response:
     """Relays a finished clip, or the range of it that the player asks for."""
     async with evergreen.get(f"/api/v1/videos/{job_id}") as answer:
+        if answer.status not in (200, 404):
+            # No word about the clip: a browser may ask again.
+            return await whole(answer)
         job: dict[str, Any] = json.loads(await answer.read()).get("job", {})
-    if answer.status != 200 or job["projectId"] != PROJECT or not job["outputs"]:
+    if answer.status == 404 or job["projectId"] != PROJECT or not job["outputs"]:
         return JSONResponse({"detail": "there is no such clip yet"}, 404)
     scene = f"/api/v1/projects/{PROJECT}/scenes/{job['sceneId']}"
     return await relayed(request, evergreen, f"{scene}/assets/{job['outputs'][0]['asset']}")
+
+
+async def whole(answer: aiohttp.ClientResponse) -> Response:
+    return Response(await answer.read(), answer.status, picked(answer.headers, ANSWERED))
 
 
 async def relayed(

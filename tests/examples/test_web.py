@@ -15,6 +15,8 @@ from uuid import uuid4
 import aiohttp
 import av
 import pytest
+from aiohttp import web as aiohttp_web
+from aiohttp.test_utils import TestServer
 
 from tests.serving import Api, Control, serving
 
@@ -184,6 +186,22 @@ async def test_what_the_service_refuses_is_told_to_the_browser(web: aiohttp.Clie
 async def test_while_the_service_is_away_a_browser_is_told_to_try_again(tmp_path: Path) -> None:
     async with web_before("http://127.0.0.1:9") as web, web.get("/clips") as answer:
         assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+
+
+async def test_a_clip_that_cannot_be_asked_for_is_not_told_to_be_none() -> None:
+    async def busy(_: aiohttp_web.Request) -> aiohttp_web.Response:
+        return aiohttp_web.json_response({"detail": "busy"}, status=503, headers={"Retry-After": "7"})
+
+    app = aiohttp_web.Application()
+    app.add_routes([aiohttp_web.get("/api/v1/videos/{id}", busy)])
+    async with (
+        TestServer(app) as evergreen,
+        web_before(str(evergreen.make_url(""))) as web,
+        web.get("/clips/1/video") as answer,
+    ):
+        told = await answer.json()
+
+    assert (answer.status, told, answer.headers["Retry-After"]) == (503, {"detail": "busy"}, "7")
 
 
 async def test_an_open_stream_does_not_hold_the_stop_up(web: aiohttp.ClientSession, sandbox: Control) -> None:
