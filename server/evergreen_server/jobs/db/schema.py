@@ -355,8 +355,8 @@ film_runs = sa.Table(
     comment="Changed under the lock of the project alone.",
 )
 
-# Only runs that have not ended, which are few.
 sa.Index("film_runs_by_end", film_runs.c.ended_at)
+# Only runs that have not ended, which are few.
 sa.Index(
     "film_runs_open",
     film_runs.c.state,
