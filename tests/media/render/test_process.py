@@ -6,8 +6,8 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -106,23 +106,41 @@ async def test_a_render_that_is_cancelled_ends_its_process_and_leaves_no_film(
 
 
 PARENT = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
 from tests.media.render.reel import OFTEN, Cutting
-from tests.media.render.test_process import KILLED, LARGE, long_film, renderers, segments
+from tests.media.render.test_process import KILLED, LARGE, long_film, renderers, segments, stopped
 
 async def main():
     cutting = Cutting(Path(sys.argv[1]))
     said = []
     def note(progress):
-        whole, named = segments(cutting.folder)
-        if named > whole >= 1 and not said:
-            said.append(True)
-            print(*renderers(), flush=True)
+        if said:
+            return
+        for renderer in renderers():
+            # Between two looks it would go on, and might be between two segments when it dies.
+            with stopped(renderer):
+                whole, named = segments(cutting.folder)
+                if named > whole >= 1:
+                    said.append(True)
+                    print(renderer, flush=True)
+                    signal.pause()
     await cutting.render(cutting.order(long_film(cutting, *KILLED), LARGE), note)
 
 asyncio.run(main())
 """
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Stops a process meanwhile."""
+    os.kill(pid, signal.SIGSTOP)
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "T":
+        pass
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def segments(folder: Path) -> tuple[int, int]:
