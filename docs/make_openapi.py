@@ -107,9 +107,10 @@ PROJECT_PARAMETERS: Sequence[Schema] = (
         "schema": {"type": "boolean"},
     },
 )
+UUID: Schema = {"type": "string", "format": "uuid"}
 IN_PATHS: Mapping[str, Schema] = {
     **dict.fromkeys(("projectId", "sceneId", "filmId"), ID),
-    "jobId": {"type": "string", "format": "uuid"},
+    **dict.fromkeys(("jobId", "webhookId"), UUID),
     "folder": {"type": "string", "enum": ["images", "audio", "videos", "metadata", "exports"]},
     "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"},
 }

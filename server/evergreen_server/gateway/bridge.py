@@ -15,7 +15,7 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-from evergreen.v1 import film_pb2, scene_pb2, video_pb2
+from evergreen.v1 import audit_pb2, film_pb2, scene_pb2, video_pb2, webhook_pb2
 from evergreen_server.gateway.bodies import JSON_BYTES, MESSAGE_BYTES, read_body, refuse_compression
 from evergreen_server.gateway.messages import read_json, to_json
 from evergreen_server.gateway.places import Places
@@ -38,7 +38,9 @@ __all__ = ["Bridge", "Method", "methods"]
 
 CALL_SECONDS = 300.0
 """The longest that a call with one answer may take, also where its caller names no limit."""
-FILES: Sequence[FileDescriptor] = (video_pb2.DESCRIPTOR, scene_pb2.DESCRIPTOR, film_pb2.DESCRIPTOR)
+FILES: Sequence[FileDescriptor] = tuple(
+    module.DESCRIPTOR for module in (video_pb2, scene_pb2, film_pb2, webhook_pb2, audit_pb2)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ ROOT = "/api/v1"
 PROJECT = "/projects/{projectId}"
 SCENE = f"{PROJECT}/scenes/{{sceneId}}"
 ASSET = f"{SCENE}/assets/{{folder}}/{{name}}"
+WEBHOOK = "/webhooks/{webhookId}"
 FILM = f"{PROJECT}/films/{{filmId}}"
 _VARIABLE = re.compile(r"\{(\w+)\}")
 
@@ -87,6 +88,16 @@ BINDINGS: Sequence[Binding] = (
     Binding(verb="POST", path=f"{FILM}:export", call="FilmService/ExportFilm"),
     Binding(verb="POST", path=f"{FILM}:cancel", call="FilmService/CancelFilm"),
     Binding(verb="DELETE", path=FILM, call="FilmService/DeleteFilm"),
+    Binding(verb="POST", path="/webhooks", call="WebhookService/CreateWebhook"),
+    Binding(verb="GET", path=WEBHOOK, call="WebhookService/GetWebhook"),
+    Binding(verb="GET", path="/webhooks", call="WebhookService/ListWebhooks"),
+    Binding(verb="PATCH", path=WEBHOOK, call="WebhookService/UpdateWebhook"),
+    Binding(verb="DELETE", path=WEBHOOK, call="WebhookService/DeleteWebhook"),
+    Binding(verb="POST", path=f"{WEBHOOK}:rotate", call="WebhookService/RotateSecret"),
+    Binding(verb="POST", path=f"{WEBHOOK}:test", call="WebhookService/SendTest"),
+    Binding(verb="GET", path=f"{WEBHOOK}/deliveries", call="WebhookService/ListDeliveries"),
+    Binding(verb="POST", path=f"{WEBHOOK}:redeliver", call="WebhookService/Redeliver"),
+    Binding(verb="GET", path="/audit", call="AuditService/ListAuditEntries"),
 )
 ABSENT: Mapping[str, str] = {}
 """Methods that have no binding, each with the reason."""

@@ -114,6 +114,16 @@ RULES: Mapping[str, Rule] = {
     "evergreen.v1.FilmService.ExportFilm": Rule(Right.WRITE, Scope.THING),
     "evergreen.v1.FilmService.CancelFilm": Rule(Right.WRITE, Scope.THING),
     "evergreen.v1.FilmService.DeleteFilm": Rule(Right.WRITE, Scope.THING),
+    "evergreen.v1.WebhookService.CreateWebhook": Rule(Right.ADMIN, Scope.THING),
+    "evergreen.v1.WebhookService.GetWebhook": Rule(Right.ADMIN, Scope.THING),
+    "evergreen.v1.WebhookService.ListWebhooks": Rule(Right.ADMIN, Scope.PROJECT),
+    "evergreen.v1.WebhookService.UpdateWebhook": Rule(Right.ADMIN, Scope.THING),
+    "evergreen.v1.WebhookService.DeleteWebhook": Rule(Right.ADMIN, Scope.THING),
+    "evergreen.v1.WebhookService.RotateSecret": Rule(Right.ADMIN, Scope.THING),
+    "evergreen.v1.WebhookService.SendTest": Rule(Right.ADMIN, Scope.THING),
+    "evergreen.v1.WebhookService.ListDeliveries": Rule(Right.ADMIN, Scope.THING),
+    "evergreen.v1.WebhookService.Redeliver": Rule(Right.ADMIN, Scope.THING),
+    "evergreen.v1.AuditService.ListAuditEntries": Rule(Right.ADMIN, Scope.ALL),
     # The contract is public, but unknown callers should make the server do as little as possible.
     "grpc.reflection.v1alpha.ServerReflection.ServerReflectionInfo": Rule(),
     # Load balancers and supervisors ask, and have no token.
