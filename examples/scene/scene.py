@@ -11,13 +11,13 @@ import sys
 from contextlib import aclosing
 from pathlib import Path
 
-from evergreen import Client, DubbingSpec, Job, Media, MediaKind, MediaRole
+from evergreen import DubbingSpec, Job, Media, MediaKind, MediaRole, WireClient
 
 PICTURE = Path(__file__).parents[2] / "tests" / "samples" / "rocket.jpg"
 
 
 async def main(project_id: str, scene_id: str, folder: Path) -> None:
-    async with Client(os.environ.get("EVERGREEN_ENDPOINT", "127.0.0.1:50051")) as client:
+    async with WireClient(os.environ.get("EVERGREEN_ENDPOINT", "127.0.0.1:50051")) as client:
         picture = await client.generate_image(
             project_id=project_id,
             scene_id=scene_id,
@@ -65,7 +65,7 @@ async def main(project_id: str, scene_id: str, folder: Path) -> None:
                 print(target)
 
 
-async def follow(client: Client, jobs: list[Job]) -> dict[str, Job]:
+async def follow(client: WireClient, jobs: list[Job]) -> dict[str, Job]:
     """Shows the progress of jobs until all have succeeded, and returns them. Raises JobFailed."""
     job_ids = [job.job_id for job in jobs]
     async with aclosing(client.watch(job_ids=job_ids)) as messages:

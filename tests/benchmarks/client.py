@@ -9,7 +9,7 @@ from statistics import median
 
 import grpc
 
-from evergreen import Client
+from evergreen import WireClient
 from evergreen.channel import CHANNEL_OPTIONS
 from evergreen.v1 import video_pb2
 from evergreen.v1.video_pb2_grpc import VideoServiceServicer, VideoServiceStub, add_VideoServiceServicer_to_server
@@ -48,7 +48,7 @@ async def status_pairs(rounds: int, calls: int, options: Options) -> list[tuple[
     address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     try:
-        async with grpc.aio.insecure_channel(address, options) as channel, Client(address) as client:
+        async with grpc.aio.insecure_channel(address, options) as channel, WireClient(address) as client:
             stub, request = VideoServiceStub(channel), video_pb2.GetStatusRequest(job_id="job-1")
 
             async def bare() -> object:

@@ -11,14 +11,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import evergreen
-from evergreen import Client, JobState, Reconnect, is_final
+from evergreen import JobState, Reconnect, WireClient, is_final
 
 NAMES = ("grpcio", "protobuf", "googleapis-common-protos", "grpcio-status")
 
 
 async def use(address: str, picture: Path, folder: Path) -> None:
     reconnect = Reconnect(first_delay=0.05)
-    async with Client(address, token="unasked", reconnect=reconnect) as client:
+    async with WireClient(address, token="unasked", reconnect=reconnect) as client:
         assert await client.healthy()
         assert "gen4_turbo" in {model.model for model in await client.models()}
         assert (await client.account()).credit_balance > 0

@@ -11,7 +11,6 @@ from pathlib import Path
 import grpc
 
 from evergreen import (
-    Client,
     EventKind,
     Job,
     JobFailed,
@@ -20,6 +19,7 @@ from evergreen import (
     Reconnect,
     SubmissionResolution,
     Unavailable,
+    WireClient,
 )
 from evergreen.v1.video_pb2 import WatchProgressResponse
 from tests.serving import Api, Control, ServerProcess, free_address, request
@@ -85,12 +85,12 @@ async def restarting(tmp_path: Path, sandbox: Control, **changes: str) -> AsyncI
         yield Restarts(process=process, address=address)
 
 
-def patient(address: str) -> Client:
+def patient(address: str) -> WireClient:
     """A client with its usual backoff, which does not give up during such a test."""
-    return Client(address, reconnect=Reconnect(max_delay=2.0, patience=120.0))
+    return WireClient(address, reconnect=Reconnect(max_delay=2.0, patience=120.0))
 
 
-async def ask_for(client: Client, prompt: str) -> Job:
+async def ask_for(client: WireClient, prompt: str) -> Job:
     """Asks until the server has recorded the job, always with the same id."""
     fields = request(request_id=prompt.replace(" ", "-"), prompt_text=prompt, project_id=PROJECT)
     while True:
@@ -109,7 +109,7 @@ async def ask_for(client: Client, prompt: str) -> Job:
             await asyncio.sleep(0.2)
 
 
-async def settle(client: Client, job_ids: Iterable[str]) -> None:
+async def settle(client: WireClient, job_ids: Iterable[str]) -> None:
     """Gives up the jobs whose submission the kills left unknown, until every job is final."""
     for job_id in job_ids:
         while True:

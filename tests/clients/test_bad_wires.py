@@ -6,7 +6,7 @@ from contextlib import aclosing
 
 import pytest
 
-from evergreen import Client, DeadlineExceeded, Reconnect
+from evergreen import DeadlineExceeded, Reconnect, WireClient
 from tests.clients.restarts import Change, change
 from tests.clients.wire import Wire
 from tests.serving import SPEED, Api, Control
@@ -23,7 +23,7 @@ async def truth(api: Api, job_id: str) -> list[Change]:
     ]
 
 
-async def told(client: Client, job_id: str, each: Callable[[], None] = lambda: None) -> list[Change]:
+async def told(client: WireClient, job_id: str, each: Callable[[], None] = lambda: None) -> list[Change]:
     seen: list[Change] = []
     async with asyncio.timeout(90), aclosing(client.watch(job_ids=[job_id], after_revision=0)) as messages:
         async for message in messages:
@@ -37,7 +37,7 @@ async def test_a_watch_over_a_connection_that_breaks_after_every_message_tells_a
     api: Api, sandbox: Control, ill: Callable[[Wire], None]
 ) -> None:
     job = await api.generate()
-    async with Wire.to(api.address) as wire, Client(wire.address, reconnect=QUICK) as client:
+    async with Wire.to(api.address) as wire, WireClient(wire.address, reconnect=QUICK) as client:
         seen = await told(client, job.job_id, lambda: ill(wire))
 
         assert wire.connections > 2
@@ -46,7 +46,7 @@ async def test_a_watch_over_a_connection_that_breaks_after_every_message_tells_a
 
 async def test_a_slow_connection_and_a_slow_reader_lose_nothing(api: Api, sandbox: Control) -> None:
     jobs = [await api.generate() for _ in range(3)]
-    async with Wire.to(api.address) as wire, Client(wire.address, reconnect=QUICK) as client:
+    async with Wire.to(api.address) as wire, WireClient(wire.address, reconnect=QUICK) as client:
         wire.delay_seconds = 0.05
         seen: list[Change] = []
         async with (
@@ -64,7 +64,7 @@ async def test_a_slow_connection_and_a_slow_reader_lose_nothing(api: Api, sandbo
 
 async def test_a_call_over_a_connection_that_carries_nothing_ends_by_its_deadline(api: Api) -> None:
     job = await api.generate()
-    async with Wire.to(api.address) as wire, Client(wire.address, timeout=3.0) as client:
+    async with Wire.to(api.address) as wire, WireClient(wire.address, timeout=3.0) as client:
         assert (await client.status(job.job_id)).job_id == job.job_id
         wire.delay_seconds = 30.0
 
@@ -75,7 +75,7 @@ async def test_a_call_over_a_connection_that_carries_nothing_ends_by_its_deadlin
 async def test_a_cancelled_wait_ends_at_once_and_leaves_the_job_alone(api: Api, sandbox: Control) -> None:
     await sandbox.fault("throttle", operation="create", seconds=2 * SPEED)
     job = await api.generate()
-    async with Client(api.address) as client:
+    async with WireClient(api.address) as client:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(client.wait(job.job_id), 0.3)
 

@@ -14,7 +14,6 @@ from evergreen import (
     ALL_KINDS,
     INLINE_LIMIT,
     CallError,
-    Client,
     DeadlineExceeded,
     EventKind,
     FieldViolation,
@@ -28,6 +27,7 @@ from evergreen import (
     OnUnknownSubmission,
     SubmissionResolution,
     Unavailable,
+    WireClient,
     inline_media,
 )
 from evergreen.v1.scene_pb2 import CreateSceneResponse, DeleteSceneResponse, GetSceneResponse, ListScenesResponse, Scene
@@ -53,12 +53,12 @@ MINIMUM = {"project_id": "p", "scene_id": "s", "model": "gen4_turbo"}
 
 
 @pytest.fixture
-async def unretried(service: ScriptedService) -> AsyncIterator[Client]:
-    async with Client(service.target, timeout=5.0, options=[("grpc.enable_retries", 0)]) as client:
+async def unretried(service: ScriptedService) -> AsyncIterator[WireClient]:
+    async with WireClient(service.target, timeout=5.0, options=[("grpc.enable_retries", 0)]) as client:
         yield client
 
 
-async def test_a_request_keeps_its_id_over_every_retry(service: ScriptedService, client: Client) -> None:
+async def test_a_request_keeps_its_id_over_every_retry(service: ScriptedService, client: WireClient) -> None:
     service.answers["GenerateVideo"] = [UNAVAILABLE, UNAVAILABLE, ACCEPTED, ACCEPTED]
 
     await client.generate(**MINIMUM)
@@ -70,7 +70,7 @@ async def test_a_request_keeps_its_id_over_every_retry(service: ScriptedService,
     assert len(ids[0]) == 32
 
 
-async def test_a_call_is_given_up_after_some_retries(service: ScriptedService, client: Client) -> None:
+async def test_a_call_is_given_up_after_some_retries(service: ScriptedService, client: WireClient) -> None:
     service.answers["GetStatus"] = [UNAVAILABLE] * 9
 
     with pytest.raises(Unavailable):
@@ -79,7 +79,7 @@ async def test_a_call_is_given_up_after_some_retries(service: ScriptedService, c
     assert len(service.requests["GetStatus"]) == 5
 
 
-async def test_only_what_was_unavailable_is_retried(service: ScriptedService, client: Client) -> None:
+async def test_only_what_was_unavailable_is_retried(service: ScriptedService, client: WireClient) -> None:
     service.answers["GetStatus"] = [Fault(code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason="QUEUE_FULL")] * 2
 
     with pytest.raises(evergreen.QueueFull):
@@ -88,7 +88,7 @@ async def test_only_what_was_unavailable_is_retried(service: ScriptedService, cl
     assert len(service.requests["GetStatus"]) == 1
 
 
-async def test_every_field_reaches_the_wire(service: ScriptedService, client: Client, tmp_path: Path) -> None:
+async def test_every_field_reaches_the_wire(service: ScriptedService, client: WireClient, tmp_path: Path) -> None:
     service.answers["GenerateVideo"] = [ACCEPTED]
     picture = tmp_path / "picture.jpg"
     picture.write_bytes(b"jpeg")
@@ -137,7 +137,7 @@ async def test_every_field_reaches_the_wire(service: ScriptedService, client: Cl
     assert service.requests["GenerateVideo"] == [expected]
 
 
-async def test_what_the_caller_leaves_out_is_absent_on_the_wire(service: ScriptedService, client: Client) -> None:
+async def test_what_the_caller_leaves_out_is_absent_on_the_wire(service: ScriptedService, client: WireClient) -> None:
     service.answers["GenerateVideo"] = [ACCEPTED]
 
     await client.generate(**MINIMUM, request_id="mine")
@@ -147,7 +147,7 @@ async def test_what_the_caller_leaves_out_is_absent_on_the_wire(service: Scripte
 
 @pytest.mark.parametrize(("price", "quote"), [(25.5, 25.5), (None, None)])
 async def test_a_quote_makes_no_job(
-    service: ScriptedService, client: Client, price: float | None, quote: float | None
+    service: ScriptedService, client: WireClient, price: float | None, quote: float | None
 ) -> None:
     service.answers["GenerateVideo"] = [GenerateVideoResponse(estimated_credits=price)]
 
@@ -156,7 +156,7 @@ async def test_a_quote_makes_no_job(
 
 
 async def test_inputs_over_the_limit_are_refused_before_anything_is_sent(
-    service: ScriptedService, client: Client, tmp_path: Path
+    service: ScriptedService, client: WireClient, tmp_path: Path
 ) -> None:
     large = tmp_path / "large.png"
     large.write_bytes(bytes(INLINE_LIMIT + 1))
@@ -169,7 +169,7 @@ async def test_inputs_over_the_limit_are_refused_before_anything_is_sent(
     assert not service.requests
 
 
-async def test_a_time_without_a_zone_is_refused(client: Client) -> None:
+async def test_a_time_without_a_zone_is_refused(client: WireClient) -> None:
     with pytest.raises(ValueError, match="start_by must be timezone-aware"):
         await client.generate(**MINIMUM, start_by=datetime(2030, 1, 1))
 
@@ -213,7 +213,7 @@ REASONS = [
 
 @pytest.mark.parametrize(("code", "reason", "error"), REASONS, ids=[f"{code}-{reason}" for code, reason, _ in REASONS])
 async def test_each_reason_has_its_error(
-    service: ScriptedService, unretried: Client, code: str, reason: str, error: type[CallError]
+    service: ScriptedService, unretried: WireClient, code: str, reason: str, error: type[CallError]
 ) -> None:
     service.answers["GetStatus"] = [Fault(code=grpc.StatusCode[code], reason=reason, metadata={"job_id": "x"})]
 
@@ -228,7 +228,7 @@ async def test_each_reason_has_its_error(
     assert isinstance(caught.value.rpc_error, grpc.aio.AioRpcError)
 
 
-async def test_bad_input_names_every_field(service: ScriptedService, client: Client) -> None:
+async def test_bad_input_names_every_field(service: ScriptedService, client: WireClient) -> None:
     fault = Fault(
         code=grpc.StatusCode.INVALID_ARGUMENT,
         reason="INVALID_REQUEST",
@@ -246,7 +246,7 @@ async def test_bad_input_names_every_field(service: ScriptedService, client: Cli
 
 
 async def test_details_of_another_domain_or_that_do_not_parse_leave_the_code(
-    service: ScriptedService, client: Client
+    service: ScriptedService, client: WireClient
 ) -> None:
     class Garbled(Fault):
         async def abort(self, context: grpc.aio.ServicerContext) -> None:
@@ -269,7 +269,7 @@ async def test_a_call_without_an_answer_ends_by_its_deadline(service: ScriptedSe
 
     service.answers["GetStatus"] = [Silent(code=grpc.StatusCode.OK)]
 
-    async with Client(service.target, timeout=0.2) as client:
+    async with WireClient(service.target, timeout=0.2) as client:
         with pytest.raises(DeadlineExceeded) as caught:
             await client.status("x")
     silent.set()
@@ -277,7 +277,7 @@ async def test_a_call_without_an_answer_ends_by_its_deadline(service: ScriptedSe
     assert isinstance(caught.value, TimeoutError)
 
 
-async def test_each_verb_sends_its_request_and_returns_its_answer(service: ScriptedService, client: Client) -> None:
+async def test_each_verb_sends_its_request_and_returns_its_answer(service: ScriptedService, client: WireClient) -> None:
     service.answers["GetStatus"] = [GetStatusResponse(job=job())]
     service.answers["CancelVideo"] = [CancelVideoResponse(job=job(state="CANCELLING"))]
     service.answers["ResolveSubmission"] = [ResolveSubmissionResponse(job=job(state="RUNNING"))]
@@ -304,7 +304,9 @@ async def test_each_verb_sends_its_request_and_returns_its_answer(service: Scrip
     assert (scene.project_id, scene.scene_id) == ("p", "s")
 
 
-async def test_listing_goes_from_page_to_page_with_the_same_filters(service: ScriptedService, client: Client) -> None:
+async def test_listing_goes_from_page_to_page_with_the_same_filters(
+    service: ScriptedService, client: WireClient
+) -> None:
     service.answers["ListVideos"] = [
         ListVideosResponse(jobs=[job("c"), job("b")], next_page_token="2"),
         ListVideosResponse(next_page_token="3"),
@@ -323,7 +325,7 @@ async def test_listing_goes_from_page_to_page_with_the_same_filters(service: Scr
     assert all((request.project_id, list(request.states), request.page_size) == ("p", [failed], 2) for request in asked)
 
 
-async def test_a_list_is_asked_for_by_every_filter_and_order(service: ScriptedService, client: Client) -> None:
+async def test_a_list_is_asked_for_by_every_filter_and_order(service: ScriptedService, client: WireClient) -> None:
     service.answers["ListVideos"] = [ListVideosResponse(jobs=[job("a")]), ListVideosResponse()]
     zone = timezone(timedelta(hours=2))
 
@@ -352,7 +354,7 @@ async def test_a_list_is_asked_for_by_every_filter_and_order(service: ScriptedSe
         client.list(created_from=datetime(2026, 1, 1))
 
 
-async def test_projects_are_listed_page_by_page(service: ScriptedService, client: Client) -> None:
+async def test_projects_are_listed_page_by_page(service: ScriptedService, client: WireClient) -> None:
     service.answers["ListProjects"] = [
         ListProjectsResponse(projects=[Project(project_id="a"), Project(project_id="b")], next_page_token="2"),
         ListProjectsResponse(projects=[Project(project_id="c")]),
@@ -365,7 +367,7 @@ async def test_projects_are_listed_page_by_page(service: ScriptedService, client
 
 @pytest.mark.parametrize(("answer", "healthy"), [(b"\x08\x01", True), (b"\x08\x02", False), (b"", False)])
 async def test_health_is_the_standard_check(
-    service: ScriptedService, client: Client, answer: bytes, healthy: bool
+    service: ScriptedService, client: WireClient, answer: bytes, healthy: bool
 ) -> None:
     service.health = answer
 
@@ -373,11 +375,11 @@ async def test_health_is_the_standard_check(
 
 
 async def test_a_closed_client_says_how_to_open_it(service: ScriptedService) -> None:
-    client = Client(service.target)
+    client = WireClient(service.target)
 
-    with pytest.raises(RuntimeError, match="async with Client"):
+    with pytest.raises(RuntimeError, match="async with WireClient"):
         await client.status("x")
-    with pytest.raises(RuntimeError, match="async with Client"):
+    with pytest.raises(RuntimeError, match="async with WireClient"):
         client.watch(project_id="p")
 
     async with client:

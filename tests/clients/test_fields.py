@@ -4,17 +4,17 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 
-from evergreen import Client
+from evergreen import WireClient
 from evergreen.v1.video_pb2 import HdrSpec
 from tests.clients.scripted import ScriptedService
 
 CLIP = {"project_id": "p", "scene_id": "s", "model": "gen4.5"}
 VERBS: Mapping[str, Callable[..., Awaitable[object]]] = {
-    "generate": Client.generate,
-    "quote": Client.quote,
-    "generate_image": Client.generate_image,
-    "generate_speech": Client.generate_speech,
-    "generate_sound": Client.generate_sound,
+    "generate": WireClient.generate,
+    "quote": WireClient.quote,
+    "generate_image": WireClient.generate_image,
+    "generate_speech": WireClient.generate_speech,
+    "generate_sound": WireClient.generate_sound,
     "generate_spec": lambda client, **fields: client.generate_spec(HdrSpec(), **fields),
     "quote_spec": lambda client, **fields: client.quote_spec(HdrSpec(), **fields),
 }
@@ -33,7 +33,7 @@ async def refused(call: Callable[[], object]) -> str:
 
 @pytest.mark.parametrize("verb", VERBS)
 async def test_every_unknown_field_is_named_with_the_nearest_known_one(
-    service: ScriptedService, client: Client, verb: str
+    service: ScriptedService, client: WireClient, verb: str
 ) -> None:
     text = await refused(lambda: VERBS[verb](client, **CLIP, max_credit=1, requestId="order-42", zzz=1, finishBy=None))
 
@@ -54,7 +54,7 @@ async def test_every_unknown_field_is_named_with_the_nearest_known_one(
         ("generate_spec", ("project_id", "scene_id")),
     ],
 )
-async def test_every_missing_field_is_named(client: Client, verb: str, missing: tuple[str, ...]) -> None:
+async def test_every_missing_field_is_named(client: WireClient, verb: str, missing: tuple[str, ...]) -> None:
     assert await refused(lambda: VERBS[verb](client)) == "; ".join(f"{name!r} is missing" for name in missing)
 
 
@@ -69,13 +69,13 @@ async def test_every_missing_field_is_named(client: Client, verb: str, missing: 
     ],
 )
 async def test_what_has_the_wrong_shape_is_said_in_one_sentence(
-    service: ScriptedService, client: Client, fields: dict[str, object], fault: str
+    service: ScriptedService, client: WireClient, fields: dict[str, object], fault: str
 ) -> None:
     assert await refused(lambda: client.generate(**CLIP, **fields)) == fault
     assert not service.requests
 
 
-async def test_a_string_is_no_list_of_ids_or_models(service: ScriptedService, client: Client) -> None:
+async def test_a_string_is_no_list_of_ids_or_models(service: ScriptedService, client: WireClient) -> None:
     assert "'job_ids' must be a list" in await refused(lambda: client.watch(job_ids="01a2"))
     assert "'film_ids' must be a list" in await refused(lambda: client.watch(film_ids="harbour"))
     assert "'models' must be a list" in await refused(lambda: client.list(models="gen4.5"))

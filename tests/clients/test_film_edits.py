@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from evergreen import Client
+from evergreen import WireClient
 from evergreen.cli.film_edits import edits_of, plan_text
 from evergreen.v1.film_pb2 import (
     CastMember,
@@ -180,7 +180,7 @@ async def test_a_plan_is_edited_by_hand_and_what_was_refused_is_kept(
         changed = await evergreen("film", "edit", *WHERE)
         monkeypatch.setenv("EDITOR", "sed -i s/9:16/nine/")
         refused = await evergreen("film", "edit", *WHERE)
-        async with Client(api.address) as client:
+        async with WireClient(api.address) as client:
             shown = await client.films.get("p", "f")
         [kept] = tmp_path.glob("plan-*.json")  # noqa: ASYNC240 - one small folder
         kept.write_text(kept.read_text().replace('"nine"', '"1:1"'))

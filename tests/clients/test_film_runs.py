@@ -10,7 +10,6 @@ import pytest
 import pytest_asyncio
 
 from evergreen import (
-    Client,
     FilmBusy,
     FilmChanged,
     FilmCreditsExceeded,
@@ -20,6 +19,7 @@ from evergreen import (
     OutputMissing,
     RunDeleted,
     RunNotFound,
+    WireClient,
 )
 from evergreen.v1.film_pb2 import (
     ApproveFilmRequest,
@@ -76,7 +76,7 @@ def evergreen(service: ScriptedService) -> CommandLine:
 
 
 async def test_a_start_reaches_the_wire_and_keeps_its_id_over_every_retry(
-    service: ScriptedService, client: Client
+    service: ScriptedService, client: WireClient
 ) -> None:
     service.answers["StartFilm"] = [UNAVAILABLE, UNAVAILABLE, StartFilmResponse(film=FILM, next_page_token="a")]
     service.answers["GetFilm"] = [MORE]
@@ -117,7 +117,7 @@ async def test_a_start_reaches_the_wire_and_keeps_its_id_over_every_retry(
         await client.films.start("p", "f", plan_revision=1, max_credits=1, finish_by=datetime(2030, 1, 1))
 
 
-async def test_an_approval_is_of_the_film_that_was_read(service: ScriptedService, client: Client) -> None:
+async def test_an_approval_is_of_the_film_that_was_read(service: ScriptedService, client: WireClient) -> None:
     service.answers["ApproveFilm"] = [ApproveFilmResponse(film=FILM)] * 2
     service.answers["CancelFilm"] = [CancelFilmResponse(film=FILM)]
 
@@ -133,7 +133,7 @@ async def test_an_approval_is_of_the_film_that_was_read(service: ScriptedService
 
 
 async def test_an_export_reaches_the_wire_with_its_forms(
-    service: ScriptedService, client: Client, evergreen: CommandLine
+    service: ScriptedService, client: WireClient, evergreen: CommandLine
 ) -> None:
     tall = ExportProfile(name="tall", captions=Captions.CAPTIONS_BURNED, crf=23)
     own = ExportProfile(name="poster", width=1080, height=1350, captions=Captions.CAPTIONS_BURNED, crf=23)
@@ -172,7 +172,7 @@ async def test_an_export_reaches_the_wire_with_its_forms(
     ],
 )
 async def test_each_refusal_has_its_class(
-    service: ScriptedService, client: Client, code: grpc.StatusCode, reason: str, error: type[Exception]
+    service: ScriptedService, client: WireClient, code: grpc.StatusCode, reason: str, error: type[Exception]
 ) -> None:
     service.answers["StartFilm"] = [Fault(code=code, reason=reason)]
 
@@ -236,7 +236,7 @@ async def test_a_script_becomes_pictures_by_the_command_line(api: Api, tmp_path:
 
     planned = await evergreen("film", "plan", script, *WHERE)
     begun = await evergreen("film", "start", *WHERE, "--max-credits", "205", "--stop-after", "storyboard", "--yes")
-    async with Client(api.address) as client:
+    async with WireClient(api.address) as client:
         while (film := await client.films.get("p", "f")).status.state == FilmState.FILM_STATE_RUNNING:
             pass
         with pytest.raises(FilmChanged):
@@ -275,7 +275,7 @@ async def test_a_film_is_followed_to_its_gate_and_to_its_end(api: Api, tmp_path:
     assert "there is no film" in missing.stderr
 
 
-async def test_a_watch_of_a_film_survives_the_loss_of_its_stream(service: ScriptedService, client: Client) -> None:
+async def test_a_watch_of_a_film_survives_the_loss_of_its_stream(service: ScriptedService, client: WireClient) -> None:
     def event(revision: int, state: FilmState.ValueType) -> WatchProgressResponse:
         status = FilmStatus(**NAME, run=1, state=state)
         return WatchProgressResponse(revision=revision, film_event=FilmEvent(film=status))

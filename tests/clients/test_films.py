@@ -8,7 +8,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from evergreen import Client, FilmNotFound, InvalidRequest, PlanChanged
+from evergreen import FilmNotFound, InvalidRequest, PlanChanged, WireClient
 from evergreen.v1.film_pb2 import (
     CastMember,
     DeleteFilmRequest,
@@ -76,7 +76,7 @@ def check_whole(film: Film) -> None:
 
 
 async def test_a_plan_reaches_the_wire_and_keeps_its_id_over_every_retry(
-    service: ScriptedService, client: Client
+    service: ScriptedService, client: WireClient
 ) -> None:
     answer = PlanFilmResponse(film=page(1), changes=FilmChanges(added=["scene-1"]))
     service.answers["PlanFilm"] = [UNAVAILABLE, UNAVAILABLE, answer, answer]
@@ -112,7 +112,7 @@ async def test_a_plan_reaches_the_wire_and_keeps_its_id_over_every_retry(
     )
 
 
-async def test_a_film_of_several_pages_is_put_together(service: ScriptedService, client: Client) -> None:
+async def test_a_film_of_several_pages_is_put_together(service: ScriptedService, client: WireClient) -> None:
     planned, edited, got = pages(PlanFilmResponse), pages(EditFilmResponse), pages(GetFilmResponse)
     service.answers["PlanFilm"], service.answers["EditFilm"] = planned[:1], edited[:1]
     service.answers["GetFilm"] = [*planned[1:], *edited[1:], *got]
@@ -132,7 +132,7 @@ async def test_a_film_of_several_pages_is_put_together(service: ScriptedService,
 
 
 async def test_films_are_listed_page_by_page_and_what_a_deletion_left_is_told(
-    service: ScriptedService, client: Client
+    service: ScriptedService, client: WireClient
 ) -> None:
     service.answers["ListFilms"] = [
         ListFilmsResponse(films=[FilmStatus(film_id="a")], next_page_token="n"),
@@ -326,7 +326,7 @@ async def test_a_script_goes_all_the_way_from_its_file_to_a_film_and_back(api: A
 
     tried = await evergreen("film", "plan", str(LAMP), *WHERE, "--dry-run")
     planned = await evergreen("film", "plan", str(LAMP), *WHERE, "--cast", f"Ada={picture}", "--output", "json")
-    async with Client(api.address) as client:
+    async with WireClient(api.address) as client:
         film = await client.films.get("p", "f")
         style = FilmEdit(settings=FilmSettings(style="ink on paper"))
         edited = await client.films.edit("p", "f", [style], plan_revision=1)

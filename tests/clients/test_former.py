@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evergreen import Client, Job
+from evergreen import Job, WireClient
 from evergreen.v1 import video_pb2
 from tests.rpc.films import film_until, outputs_of, planned, started
 from tests.serving import WAIT_SECONDS, Api
@@ -39,7 +39,7 @@ def node(folder: Path) -> Sequence[str]:
     return ("node", str(program))
 
 
-async def others(client: Client) -> list[Job]:
+async def others(client: WireClient) -> list[Job]:
     """Makes a picture, speech and a sound, and waits for them."""
     made = [
         await client.generate_image(**WHERE, model="gen4_image", prompt_text="a fox", ratio="1280:720"),
@@ -49,7 +49,7 @@ async def others(client: Client) -> list[Job]:
     return [await client.wait(job.job_id) for job in made]
 
 
-async def storyboard(api: Api, client: Client) -> list[Job]:
+async def storyboard(api: Api, client: WireClient) -> list[Job]:
     """Makes the pictures and the speech of a film in the project, while its watchers may be there; returns its jobs."""
     await planned(api, project_id="mixed")
     await started(api, "mixed", stop_after=video_pb2.FILM_STAGE_STORYBOARD)
@@ -60,7 +60,7 @@ async def storyboard(api: Api, client: Client) -> list[Job]:
 
 @pytest.mark.parametrize("former", [python, node])
 async def test_a_client_of_the_release_before_is_shown_videos_only(api: Api, tmp_path: Path, former) -> None:
-    async with Client(api.address) as client, asyncio.timeout(WAIT_SECONDS):
+    async with WireClient(api.address) as client, asyncio.timeout(WAIT_SECONDS):
         before = await others(client)
         process = await asyncio.create_subprocess_exec(
             *former(tmp_path),
@@ -115,7 +115,7 @@ async def test_the_command_of_the_release_before_is_unharmed(api: Api, tmp_path:
         out, err = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
         return process.returncode, out.decode() + err.decode()
 
-    async with Client(api.address) as client, asyncio.timeout(WAIT_SECONDS):
+    async with WireClient(api.address) as client, asyncio.timeout(WAIT_SECONDS):
         picture, *_ = await others(client)
 
         listed = await command("video", "list", "--project", "mixed")

@@ -9,7 +9,6 @@ from evergreen import (
     ALL_KINDS,
     INLINE_LIMIT,
     AvatarVideoSpec,
-    Client,
     DubbingSpec,
     GenerateRequest,
     HdrSpec,
@@ -29,6 +28,7 @@ from evergreen import (
     VideoUpscaleSpec,
     VoiceChangeSpec,
     VoiceIsolationSpec,
+    WireClient,
     inline_media,
 )
 from evergreen.v1.video_pb2 import GenerateResponse, ListModelsResponse, ListVideosResponse
@@ -56,7 +56,7 @@ SPECS: list[tuple[str, Spec]] = [
 
 
 async def test_a_picture_reaches_the_wire_with_every_field(
-    service: ScriptedService, client: Client, tmp_path: Path
+    service: ScriptedService, client: WireClient, tmp_path: Path
 ) -> None:
     service.answers["Generate"] = [ACCEPTED]
     hero = tmp_path / "hero.png"
@@ -111,7 +111,7 @@ async def test_a_picture_reaches_the_wire_with_every_field(
 
 
 async def test_speech_and_sounds_reach_the_wire_and_what_is_left_out_is_absent(
-    service: ScriptedService, client: Client, tmp_path: Path
+    service: ScriptedService, client: WireClient, tmp_path: Path
 ) -> None:
     service.answers["Generate"] = [ACCEPTED] * 4
     voice = tmp_path / "voice.mp3"
@@ -139,7 +139,7 @@ async def test_speech_and_sounds_reach_the_wire_and_what_is_left_out_is_absent(
 
 @pytest.mark.parametrize(("member", "spec"), SPECS, ids=[member for member, _ in SPECS])
 async def test_each_spec_is_generated_and_quoted(
-    service: ScriptedService, client: Client, member: str, spec: Spec
+    service: ScriptedService, client: WireClient, member: str, spec: Spec
 ) -> None:
     service.answers["Generate"] = [ACCEPTED, GenerateResponse(estimated_credits=2.5), GenerateResponse()]
 
@@ -159,7 +159,7 @@ def test_every_member_of_the_contract_has_its_spec() -> None:
     assert [member for member, _ in SPECS] == members
 
 
-async def test_a_request_keeps_its_id_over_every_retry(service: ScriptedService, client: Client) -> None:
+async def test_a_request_keeps_its_id_over_every_retry(service: ScriptedService, client: WireClient) -> None:
     service.answers["Generate"] = [UNAVAILABLE, UNAVAILABLE, ACCEPTED, ACCEPTED]
 
     await client.generate_sound(**WHERE, model="m", prompt_text="rain")
@@ -171,7 +171,7 @@ async def test_a_request_keeps_its_id_over_every_retry(service: ScriptedService,
 
 
 async def test_inputs_over_the_limit_are_refused_before_anything_is_sent(
-    service: ScriptedService, client: Client
+    service: ScriptedService, client: WireClient
 ) -> None:
     half = bytes(INLINE_LIMIT // 2 + 1)
     acts = PerformanceSpec(character_image=inline_media(half), performance=inline_media(half))
@@ -187,7 +187,9 @@ async def test_inputs_over_the_limit_are_refused_before_anything_is_sent(
     assert not service.requests
 
 
-async def test_lists_watches_and_models_ask_for_all_kinds_or_for_some(service: ScriptedService, client: Client) -> None:
+async def test_lists_watches_and_models_ask_for_all_kinds_or_for_some(
+    service: ScriptedService, client: WireClient
+) -> None:
     service.answers["ListVideos"] = [ListVideosResponse(), ListVideosResponse()]
     service.answers["ListModels"] = [ListModelsResponse(), ListModelsResponse()]
     service.streams = [[checkpoint(1), DRAINING], [checkpoint(2), Hold()], [event(3, state="SUCCEEDED")]]

@@ -8,21 +8,21 @@ from collections.abc import AsyncIterator
 import grpc
 import pytest
 
-from evergreen import CallError, Client
+from evergreen import CallError, WireClient
 from tests.http2 import ACK, END_HEADERS, END_STREAM, HEADERS, PREFACE, SETTINGS, frame
 from tests.loopback import listening
 from tests.serving import Api
 
 FORKING = """
     import asyncio, os, sys
-    from evergreen import Client
+    from evergreen import WireClient
 
     async def used(client):
         async with asyncio.timeout(60):
             {use}
 
     async def main():
-        client = Client({address!r})
+        client = WireClient({address!r})
         async with client:
             assert await client.healthy()
             child = os.fork()
@@ -43,10 +43,10 @@ FORKING = """
 
 CLOSED = """
     import asyncio, os
-    from evergreen import Client
+    from evergreen import WireClient
 
     async def used():
-        async with asyncio.timeout(60), Client({address!r}) as client:
+        async with asyncio.timeout(60), WireClient({address!r}) as client:
             assert await client.healthy()
 
     asyncio.run(used())
@@ -78,7 +78,7 @@ async def run(program: str, **fields: str) -> str:
         "await client.status('a')",
         "await anext(client.watch(project_id='film'))",
         "await client.scenes.show('film', 'one')",
-        "await Client('127.0.0.1:1').__aenter__()",
+        "await WireClient('127.0.0.1:1').__aenter__()",
     ],
 )
 async def test_a_forked_process_is_told_at_once_that_it_cannot_use_a_client(api: Api, use: str) -> None:
@@ -90,7 +90,7 @@ async def test_a_process_that_was_forked_after_all_clients_were_closed_may_open_
 
 
 def test_a_client_that_was_kept_open_into_another_loop_says_so() -> None:
-    client = Client("127.0.0.1:1")
+    client = WireClient("127.0.0.1:1")
 
     async def opened() -> object:
         await client.__aenter__()
@@ -124,7 +124,7 @@ async def proxy() -> AsyncIterator[str]:
 
 
 async def test_a_body_that_a_proxy_does_not_take_is_told_in_words(proxy: str) -> None:
-    async with Client(proxy) as client:
+    async with WireClient(proxy) as client:
         with pytest.raises(
             CallError, match=r"a proxy on the way answered HTTP 413: it takes no body as large"
         ) as caught:

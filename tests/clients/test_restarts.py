@@ -5,7 +5,7 @@ import signal
 from contextlib import aclosing, suppress
 from pathlib import Path
 
-from evergreen import Client, is_final
+from evergreen import WireClient, is_final
 from tests.clients.node import watched_by_node
 from tests.clients.restarts import PROJECT, Change, ask_for, change, patient, restarting, settle
 from tests.serving import SPEED, WAIT_SECONDS, Control
@@ -13,7 +13,7 @@ from tests.serving import SPEED, WAIT_SECONDS, Control
 SECONDS, EVERY = 24.0, 2.0
 
 
-async def watched(client: Client, **chosen: object) -> list[Change]:
+async def watched(client: WireClient, **chosen: object) -> list[Change]:
     """What a watch of jobs tells its caller until it ends by itself."""
     told: list[Change] = []
     last = None
@@ -26,7 +26,7 @@ async def watched(client: Client, **chosen: object) -> list[Change]:
     return told
 
 
-async def watched_project(client: Client, told: list[Change], news: asyncio.Event) -> None:
+async def watched_project(client: WireClient, told: list[Change], news: asyncio.Event) -> None:
     async with aclosing(client.watch(project_id=PROJECT, after_revision=0)) as messages:
         async for message in messages:
             told += [found] if (found := change(message)) else []

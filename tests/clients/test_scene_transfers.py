@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import evergreen
-from evergreen import Client, Reconnect
+from evergreen import Reconnect, WireClient
 from tests.clients.test_cli import CommandLine, read_all
 from tests.loopback import listening
 from tests.rpc.scenes import crc32c
@@ -26,8 +26,8 @@ PICTURE = SAMPLES / "rocket.jpg"
 
 
 @pytest.fixture
-async def client(api: Api) -> AsyncIterator[Client]:
-    async with Client(api.address) as client:
+async def client(api: Api) -> AsyncIterator[WireClient]:
+    async with WireClient(api.address) as client:
         yield client
 
 
@@ -44,7 +44,7 @@ def big(tmp_path: Path) -> Path:
 
 
 async def test_a_file_goes_up_and_comes_back_and_its_progress_is_told(
-    client: Client, big: Path, tmp_path: Path
+    client: WireClient, big: Path, tmp_path: Path
 ) -> None:
     up: list[tuple[int, int]] = []
     down: list[tuple[int, int]] = []
@@ -64,7 +64,7 @@ async def test_a_file_goes_up_and_comes_back_and_its_progress_is_told(
         assert (told[0], told[-1]) == ((0, len(DATA)), (len(DATA), len(DATA)))
 
 
-async def test_bytes_can_be_sent_and_a_part_be_read(client: Client) -> None:
+async def test_bytes_can_be_sent_and_a_part_be_read(client: WireClient) -> None:
     await client.scenes.upload("film", "one", "exports/a", DATA)
 
     part = [chunk async for chunk in client.scenes.read("film", "one", "exports/a", offset=7, limit=9)]
@@ -72,7 +72,7 @@ async def test_bytes_can_be_sent_and_a_part_be_read(client: Client) -> None:
     assert b"".join(part) == DATA[7:16]
 
 
-async def test_a_stream_is_stored_as_it_comes(client: Client) -> None:
+async def test_a_stream_is_stored_as_it_comes(client: WireClient) -> None:
     async def source() -> AsyncIterator[bytes]:
         for start in range(0, len(DATA), 700_001):
             yield DATA[start : start + 700_001]
@@ -86,7 +86,7 @@ async def test_a_stream_is_stored_as_it_comes(client: Client) -> None:
     assert b"".join([chunk async for chunk in client.scenes.read("film", "one", "exports/stream")]) == DATA
 
 
-async def test_a_stream_that_fails_leaves_no_file(client: Client) -> None:
+async def test_a_stream_that_fails_leaves_no_file(client: WireClient) -> None:
     async def source() -> AsyncIterator[bytes]:
         yield DATA[:1000]
         raise RuntimeError("the camera is off")
@@ -97,7 +97,7 @@ async def test_a_stream_that_fails_leaves_no_file(client: Client) -> None:
         await anext(client.scenes.read("film", "one", "exports/half"))
 
 
-async def test_refusals_are_typed_and_leave_no_file(client: Client, tmp_path: Path) -> None:
+async def test_refusals_are_typed_and_leave_no_file(client: WireClient, tmp_path: Path) -> None:
     await client.scenes.upload("film", "one", "exports/a", DATA)
 
     with pytest.raises(evergreen.AssetExists):
@@ -115,7 +115,7 @@ async def test_refusals_are_typed_and_leave_no_file(client: Client, tmp_path: Pa
     assert [name for name in os.listdir(tmp_path) if "none" in name] == []
 
 
-async def test_scenes_and_files_are_deleted(client: Client) -> None:
+async def test_scenes_and_files_are_deleted(client: WireClient) -> None:
     await client.scenes.upload("film", "one", "exports/a", b"a")
     await client.scenes.delete_asset("film", "one", "exports/a")
     with pytest.raises(evergreen.AssetNotFound):
@@ -168,7 +168,7 @@ async def test_transfers_go_on_through_lost_connections(api: Api, big: Path, tmp
     reconnect = Reconnect(first_delay=0.01, max_delay=0.05, patience=20)
     async with (
         listening(proxy.serve) as port,
-        Client(f"127.0.0.1:{port}", reconnect=reconnect) as client,
+        WireClient(f"127.0.0.1:{port}", reconnect=reconnect) as client,
     ):
         sent = await client.scenes.upload("film", "one", "exports/big", big)
         uploads = proxy.drops
@@ -186,7 +186,7 @@ async def test_a_download_goes_on_when_the_server_was_killed(sandbox: Control, t
     address = free_address()
     async with ServerProcess(tmp_path / "data", sandbox.url, {"EVERGREEN_LISTEN": address}) as process:
         await process.start()
-        async with Client(address) as client:
+        async with WireClient(address) as client:
             await client.scenes.upload("film", "one", "exports/big", data)
             chunks = client.scenes.read("film", "one", "exports/big")
             received = len(await anext(chunks))

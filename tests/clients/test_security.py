@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from evergreen import Client, PermissionDenied, Reconnect, Tls, Unauthenticated, Unavailable
+from evergreen import PermissionDenied, Reconnect, Tls, Unauthenticated, Unavailable, WireClient
 from evergreen.v1.video_pb2 import GetStatusResponse
 from tests.clients.node import run_node
 from tests.clients.scripted import Fault, ScriptedService, event, job
@@ -73,7 +73,7 @@ async def test_both_sides_prove_who_they_are_and_the_token_goes_with_every_call(
     secured.answers["GetStatus"] = [ANSWER]
     secured.streams = [[event(1, state="SUCCEEDED")]]
 
-    async with Client(secured.target, tls=tls, token="s3cret") as client:
+    async with WireClient(secured.target, tls=tls, token="s3cret") as client:
         assert (await client.status("job-1")).job_id == "job-1"
         assert (await asyncio.wait_for(client.wait("job-1"), 60)).revision == 1
 
@@ -105,7 +105,7 @@ async def test_from_node_too_both_sides_prove_who_they_are(secured: ScriptedServ
 async def test_whoever_is_not_trusted_gets_no_answer(secured: ScriptedService, tls: Tls | None) -> None:
     secured.answers["GetStatus"] = [ANSWER]
 
-    async with Client(secured.target, tls=tls, timeout=60, options=[("grpc.enable_retries", 0)]) as client:
+    async with WireClient(secured.target, tls=tls, timeout=60, options=[("grpc.enable_retries", 0)]) as client:
         with pytest.raises(Unavailable):
             await client.status("job-1")
 
@@ -117,7 +117,7 @@ async def test_the_servers_name_may_be_another_than_the_targets(secured: Scripte
     mine = {"certificate_chain": CALLER.certificate, "private_key": CALLER.key}
     target = secured.target.replace("127.0.0.1", "localhost")
 
-    async with Client(
+    async with WireClient(
         target, tls=Tls(root_certificates=SERVER.certificate, server_name="server", **mine), timeout=60
     ) as client:
         assert (await client.status("job-1")).job_id == "job-1"
@@ -127,7 +127,7 @@ async def test_grpcs_own_credentials_will_do(secured: ScriptedService) -> None:
     secured.answers["GetStatus"] = [ANSWER]
     credentials = grpc.ssl_channel_credentials(SERVER.certificate, CALLER.key, CALLER.certificate)
 
-    async with Client(secured.target, tls=credentials, token="t") as client:
+    async with WireClient(secured.target, tls=credentials, token="t") as client:
         await client.status("job-1")
 
     assert secured.callers == ["Bearer t"]
@@ -139,7 +139,7 @@ async def test_a_renewed_token_is_asked_for_before_each_call(service: ScriptedSe
     tokens = iter(["one", "two", "three", "four"])
     reconnect = Reconnect(first_delay=0.01)
 
-    async with Client(service.target, token=lambda: next(tokens), reconnect=reconnect) as client:
+    async with WireClient(service.target, token=lambda: next(tokens), reconnect=reconnect) as client:
         await client.status("job-1")
         await client.status("job-1")
         await asyncio.wait_for(client.wait("job-1"), 60)
@@ -147,7 +147,7 @@ async def test_a_renewed_token_is_asked_for_before_each_call(service: ScriptedSe
     assert service.callers == [f"Bearer {token}" for token in ("one", "two", "three", "four")]
 
 
-async def test_without_a_token_nothing_is_said_of_the_caller(service: ScriptedService, client: Client) -> None:
+async def test_without_a_token_nothing_is_said_of_the_caller(service: ScriptedService, client: WireClient) -> None:
     service.answers["GetStatus"] = [ANSWER]
 
     await client.status("job-1")
@@ -161,12 +161,12 @@ async def test_without_a_token_nothing_is_said_of_the_caller(service: ScriptedSe
 )
 def test_a_token_is_not_sent_for_all_to_read(target: str) -> None:
     with pytest.raises(ValueError, match="without TLS") as caught:
-        Client(target, token="s3cret")
+        WireClient(target, token="s3cret")
 
     assert "s3cret" not in str(caught.value)
-    Client(target, token="s3cret", insecure=True)
-    Client(target, token="s3cret", tls=Tls())
-    Client(target)
+    WireClient(target, token="s3cret", insecure=True)
+    WireClient(target, token="s3cret", tls=Tls())
+    WireClient(target)
 
 
 @pytest.mark.parametrize(
@@ -174,13 +174,13 @@ def test_a_token_is_not_sent_for_all_to_read(target: str) -> None:
     ["127.0.0.1:50051", "localhost:1", "[::1]:50051", "dns:///localhost:1", "ipv6:[::1]:1", "unix:///run/evergreen"],
 )
 def test_this_machine_may_have_a_token_without_tls(target: str) -> None:
-    Client(target, token="s3cret")
+    WireClient(target, token="s3cret")
 
 
 @pytest.mark.parametrize("token", ["", "two words", "new\nline", "naïve"])
 def test_what_cannot_be_a_token_is_refused_without_telling_it(token: str) -> None:
     with pytest.raises(ValueError, match="a token is visible ASCII") as caught:
-        Client(token=token)
+        WireClient(token=token)
 
     assert not token or token not in str(caught.value)
 
@@ -200,7 +200,7 @@ def test_a_certificate_needs_its_key_and_a_key_is_not_shown() -> None:
     ],
 )
 async def test_a_refused_caller_is_told_so_and_a_watch_is_not_repeated(
-    service: ScriptedService, client: Client, code: grpc.StatusCode, error: type[Exception]
+    service: ScriptedService, client: WireClient, code: grpc.StatusCode, error: type[Exception]
 ) -> None:
     service.answers["GetStatus"] = [Fault(code=code)]
     service.streams = [[Fault(code=code)]]
@@ -222,7 +222,7 @@ async def test_a_refused_caller_is_told_so_and_a_watch_is_not_repeated(
 )
 def test_what_is_no_address_of_a_service_is_said_in_one_sentence(target: str) -> None:
     with pytest.raises(ValueError, match="must be HOST:PORT, such as"):
-        Client(target)
+        WireClient(target)
 
 
 @pytest.mark.parametrize(
@@ -239,4 +239,4 @@ def test_what_is_no_address_of_a_service_is_said_in_one_sentence(target: str) ->
     ],
 )
 def test_every_way_to_name_a_service_is_taken(target: str) -> None:
-    Client(target)
+    WireClient(target)

@@ -7,7 +7,6 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from evergreen import (
-    Client,
     CursorAhead,
     CursorCompacted,
     InternalError,
@@ -20,6 +19,7 @@ from evergreen import (
     Reconnect,
     Unavailable,
     WatchInterrupted,
+    WireClient,
 )
 from evergreen.v1.video_pb2 import JobError
 from tests.clients.scripted import (
@@ -35,13 +35,13 @@ from tests.clients.scripted import (
 COMPACTED = Fault(code=grpc.StatusCode.OUT_OF_RANGE, reason="CURSOR_COMPACTED")
 
 
-async def revisions(client: Client, **chosen: object) -> list[int]:
+async def revisions(client: WireClient, **chosen: object) -> list[int]:
     async with asyncio.timeout(60), aclosing(client.watch(**chosen)) as messages:
         return [message.revision async for message in messages]
 
 
 async def test_a_watch_of_jobs_ends_after_the_final_state_of_all_of_them(
-    service: ScriptedService, client: Client
+    service: ScriptedService, client: WireClient
 ) -> None:
     service.streams = [
         [event(1, "a"), event(2, "b"), checkpoint(2), event(3, "b", "SUCCEEDED"), event(4, "a", "FAILED"), Hold()]
@@ -61,7 +61,7 @@ CANCELLED, INTERNAL, UNKNOWN = (
     "fault", [UNAVAILABLE, DRAINING, CANCELLED, INTERNAL, UNKNOWN], ids=lambda fault: fault.reason or fault.code.name
 )
 async def test_a_broken_watch_resumes_from_its_cursor_and_tells_nothing_twice(
-    service: ScriptedService, client: Client, fault: Fault
+    service: ScriptedService, client: WireClient, fault: Fault
 ) -> None:
     service.streams = [
         [event(5), event(6), fault],
@@ -74,14 +74,18 @@ async def test_a_broken_watch_resumes_from_its_cursor_and_tells_nothing_twice(
     assert [w.after_revision if w.HasField("after_revision") else None for w in service.watches] == [None, 6, 6, 9]
 
 
-async def test_a_stream_that_ends_before_the_final_state_is_a_fault(service: ScriptedService, client: Client) -> None:
+async def test_a_stream_that_ends_before_the_final_state_is_a_fault(
+    service: ScriptedService, client: WireClient
+) -> None:
     service.streams = [[], [event(1)], [event(2, state="NEEDS_ATTENTION")], [event(3, state="SUCCEEDED")]]
 
     assert await revisions(client, job_ids=["job-1"]) == [1, 2, 3]
     assert len(service.watches) == 4
 
 
-async def test_a_watch_of_a_project_goes_on_after_a_stream_that_ended(service: ScriptedService, client: Client) -> None:
+async def test_a_watch_of_a_project_goes_on_after_a_stream_that_ended(
+    service: ScriptedService, client: WireClient
+) -> None:
     service.streams = [[event(1, state="SUCCEEDED"), checkpoint(1)], [event(2, "job-2"), Hold()]]
 
     async with asyncio.timeout(60), aclosing(client.watch(project_id="p", include_finished=True)) as messages:
@@ -96,11 +100,11 @@ async def test_a_silent_stream_is_left_and_opened_again(service: ScriptedService
     service.streams = [[event(1), Hold()], [event(2, state="SUCCEEDED")]]
     reconnect = Reconnect(silence=1.0, first_delay=0.01)
 
-    async with Client(service.target, reconnect=reconnect) as client:
+    async with WireClient(service.target, reconnect=reconnect) as client:
         assert await revisions(client, job_ids=["job-1"]) == [1, 2]
 
 
-async def test_a_final_state_behind_the_cursor_ends_the_watch(service: ScriptedService, client: Client) -> None:
+async def test_a_final_state_behind_the_cursor_ends_the_watch(service: ScriptedService, client: WireClient) -> None:
     service.streams = [[event(3, "a", "SUCCEEDED"), event(60, "b"), UNAVAILABLE], [event(61, "b", "CANCELLED")]]
 
     assert await revisions(client, job_ids=["a", "b"], after_revision=50) == [3, 60, 61]
@@ -108,7 +112,7 @@ async def test_a_final_state_behind_the_cursor_ends_the_watch(service: ScriptedS
     assert service.watches[1].after_revision == 60
 
 
-async def test_a_watch_survives_the_restart_of_its_server(client: Client, service: ScriptedService) -> None:
+async def test_a_watch_survives_the_restart_of_its_server(client: WireClient, service: ScriptedService) -> None:
     service.streams = [[event(1), Hold()]]
     port = service.target
 
@@ -126,7 +130,7 @@ async def test_a_watch_is_given_up_when_the_server_stays_away(service: ScriptedS
     service.streams = [[event(7), UNAVAILABLE]] + [[UNAVAILABLE]] * 100
     reconnect = Reconnect(first_delay=0.1, max_delay=0.1, random=lambda: 1.0, patience=0.35)
 
-    async with Client(service.target, reconnect=reconnect) as client:
+    async with WireClient(service.target, reconnect=reconnect) as client:
         with pytest.raises(WatchInterrupted) as caught:
             await revisions(client, job_ids=["job-1"])
 
@@ -144,7 +148,7 @@ async def test_a_watch_is_given_up_when_the_server_stays_away(service: ScriptedS
     ],
 )
 async def test_a_fault_that_reconnecting_cannot_mend_is_raised_at_once(
-    service: ScriptedService, client: Client, fault: Fault, error: type[Exception]
+    service: ScriptedService, client: WireClient, fault: Fault, error: type[Exception]
 ) -> None:
     service.streams = [[fault]]
 
@@ -154,7 +158,7 @@ async def test_a_fault_that_reconnecting_cannot_mend_is_raised_at_once(
 
 
 async def test_a_compacted_cursor_is_raised_to_whoever_has_to_know_every_event(
-    service: ScriptedService, client: Client
+    service: ScriptedService, client: WireClient
 ) -> None:
     service.streams = [[event(4), UNAVAILABLE], [COMPACTED]]
 
@@ -164,7 +168,7 @@ async def test_a_compacted_cursor_is_raised_to_whoever_has_to_know_every_event(
 
 
 async def test_a_gap_is_told_and_the_watch_goes_on_with_what_changed_in_it(
-    service: ScriptedService, client: Client
+    service: ScriptedService, client: WireClient
 ) -> None:
     snapshots = [event(3, "a", kind="SNAPSHOT"), event(8, "b", "SUCCEEDED", kind="SNAPSHOT"), checkpoint(9)]
     service.streams = [[event(3, "a"), event(4, "b"), UNAVAILABLE], [COMPACTED], [UNAVAILABLE], [*snapshots, Hold()]]
@@ -183,7 +187,7 @@ async def test_a_gap_is_told_and_the_watch_goes_on_with_what_changed_in_it(
     ]
 
 
-async def test_a_service_that_loses_every_cursor_is_left(service: ScriptedService, client: Client) -> None:
+async def test_a_service_that_loses_every_cursor_is_left(service: ScriptedService, client: WireClient) -> None:
     service.streams = [[COMPACTED], [COMPACTED], [event(1), Hold()]]
     gaps: list[CursorCompacted] = []
 
@@ -192,7 +196,7 @@ async def test_a_service_that_loses_every_cursor_is_left(service: ScriptedServic
     assert len(gaps) == 1
 
 
-async def test_leaving_the_loop_ends_the_stream_on_the_server(service: ScriptedService, client: Client) -> None:
+async def test_leaving_the_loop_ends_the_stream_on_the_server(service: ScriptedService, client: WireClient) -> None:
     service.streams = [[event(1), Hold()]]
 
     async with aclosing(client.watch(project_id="p")) as messages:
@@ -213,13 +217,13 @@ async def test_the_service_tells_how_long_to_wait_before_reconnecting(service: S
     service.streams = [[event(1), asked], [event(2, state="SUCCEEDED")]]
     began_at = time.monotonic()
 
-    async with Client(service.target, reconnect=Reconnect(random=lambda: 0.0)) as client:
+    async with WireClient(service.target, reconnect=Reconnect(random=lambda: 0.0)) as client:
         assert await revisions(client, job_ids=["job-1"]) == [1, 2]
 
     assert time.monotonic() - began_at >= 0.25
 
 
-async def test_waiting_returns_the_job_that_succeeded(service: ScriptedService, client: Client) -> None:
+async def test_waiting_returns_the_job_that_succeeded(service: ScriptedService, client: WireClient) -> None:
     service.streams = [[event(1), checkpoint(1), UNAVAILABLE], [event(2, state="SUCCEEDED", progress=1.0)]]
 
     done = await client.wait("job-1")
@@ -237,7 +241,7 @@ async def test_waiting_returns_the_job_that_succeeded(service: ScriptedService, 
     ],
 )
 async def test_waiting_raises_what_became_of_the_job(
-    service: ScriptedService, client: Client, state: str, error: type[JobFailed | NeedsAttention]
+    service: ScriptedService, client: WireClient, state: str, error: type[JobFailed | NeedsAttention]
 ) -> None:
     cause = JobError(reason="BAD_OUTPUT", message="too poor")
     service.streams = [[event(1), event(2, state=state, error=cause), Hold()]]
@@ -248,7 +252,7 @@ async def test_waiting_raises_what_became_of_the_job(
     assert caught.value.job.revision == 2
 
 
-async def test_waiting_starts_afresh_when_its_cursor_is_lost(service: ScriptedService, client: Client) -> None:
+async def test_waiting_starts_afresh_when_its_cursor_is_lost(service: ScriptedService, client: WireClient) -> None:
     service.streams = [[event(1), UNAVAILABLE], [COMPACTED], [event(9, state="SUCCEEDED", kind="SNAPSHOT")]]
 
     assert (await client.wait("job-1")).revision == 9

@@ -7,7 +7,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from evergreen import Client
+from evergreen import WireClient
 from evergreen.v1 import scene_pb2
 from evergreen.v1 import video_pb2 as v1
 from tests.e2e.gate import Gate, gate_before
@@ -51,7 +51,7 @@ async def test_a_bucket_that_is_away_holds_jobs_back_where_they_are_and_costs_no
     url, options = proxy.before(bucket)
     environ = {"EVERGREEN_STORAGE_URL": url, "EVERGREEN_STORAGE_OPTIONS": json.dumps(dict(options))}
     ended: dict[str, v1.Job] = {}
-    async with serving(tmp_path / "data", sandbox.url, **environ) as api, Client(api.address) as client:
+    async with serving(tmp_path / "data", sandbox.url, **environ) as api, WireClient(api.address) as client:
         await client.scenes.upload("film", "scene-1", PICTURE, SAMPLES / "rocket.jpg")
         for name, (act, reason) in OUTAGES.items():
             # Held until the store is away, and then its clip can be had.

@@ -7,7 +7,7 @@ from pathlib import Path
 import av
 import pytest
 
-from evergreen import Client
+from evergreen import WireClient
 from evergreen.v1 import video_pb2
 from tests.e2e.rig import Rig, check_books
 from tests.postgres import Postgres
@@ -31,7 +31,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict[str
 async def test_a_picture_becomes_a_clip_on_every_storage(
     tmp_path: Path, sandbox: Control, storage: dict[str, str]
 ) -> None:
-    async with serving(tmp_path / "data", sandbox.url, **storage) as api, Client(api.address) as client:
+    async with serving(tmp_path / "data", sandbox.url, **storage) as api, WireClient(api.address) as client:
         job = await api.generate(media=[first_frame()], model="gen4_turbo", duration_seconds=3)
         done = await api.finished(job.job_id)
         assert done.state == video_pb2.JOB_STATE_SUCCEEDED, done

@@ -10,7 +10,7 @@ import av
 import pytest
 from PIL import Image
 
-from evergreen import Client, JobState
+from evergreen import JobState, WireClient
 from tests.clients.node import run_example
 from tests.serving import SAMPLES, WAIT_SECONDS, Api
 
@@ -62,7 +62,7 @@ async def test_a_scene_of_all_kinds_is_made_and_every_file_is_whole(
     folder = tmp_path / "copies"
     folder.mkdir()
 
-    async with Client(api.address) as client, asyncio.timeout(WAIT_SECONDS):
+    async with WireClient(api.address) as client, asyncio.timeout(WAIT_SECONDS):
         out = await example(api.address, "film", "scene-1", str(folder))
         jobs = [job async for job in client.list(project_id="film")]
 

@@ -38,7 +38,7 @@ class Watches:
 
     async def watch(self, number: int, address: str) -> None:
         async with (
-            evergreen.Client(address, options=OF_ITS_OWN) as client,
+            evergreen.WireClient(address, options=OF_ITS_OWN) as client,
             aclosing(client.watch(project_id="film")) as messages,
         ):
             async for message in messages:
@@ -109,7 +109,7 @@ async def test_a_watch_ends_with_a_checkpoint_before_its_connection_is_cut_off(
 
 async def final_revision(api: Api, job_id: str) -> int:
     """Waits for the job's end, however often the watch of it ends by its age."""
-    async with evergreen.Client(api.address, options=OF_ITS_OWN) as client:
+    async with evergreen.WireClient(api.address, options=OF_ITS_OWN) as client:
         return (await client.wait(job_id)).revision
 
 

@@ -1,6 +1,6 @@
 """Client of Evergreen: generates video clips, pictures, speech and sounds through one gRPC service.
 
-    async with Client() as client:
+    async with WireClient() as client:
         job = await client.generate(project_id="p", scene_id="s", model="gen4_turbo", image="picture.jpg")
         job = await client.wait(job.job_id)
         print([output.asset for output in job.outputs])
@@ -8,7 +8,6 @@
 Messages and enums are the generated ones of `evergreen.v1`; the most common ones are also exported here.
 """
 
-from evergreen.client import Client
 from evergreen.errors import (
     AssetExists,
     AssetNotFound,
@@ -135,6 +134,7 @@ from evergreen.v1.video_pb2 import (
     WatchProgressResponse,
 )
 from evergreen.watch import FINAL_STATES, Reconnect, is_final
+from evergreen.wire import WireClient
 
 __all__ = [
     "ALL_KINDS",
@@ -147,7 +147,6 @@ __all__ = [
     "CallError",
     "Captions",
     "CastMember",
-    "Client",
     "CreditsExceeded",
     "CursorAhead",
     "CursorCompacted",
@@ -267,6 +266,7 @@ __all__ = [
     "VoiceIsolationSpec",
     "WatchInterrupted",
     "WatchProgressResponse",
+    "WireClient",
     "inline_media",
     "is_final",
 ]

@@ -7,8 +7,8 @@ import click
 from evergreen.cli.output import write_json
 from evergreen.cli.session import Session
 from evergreen.cli.transfers import shown
-from evergreen.client import Client
 from evergreen.v1.video_pb2 import Job
+from evergreen.wire import WireClient
 
 LOCAL = click.Path(path_type=Path)
 
@@ -26,7 +26,7 @@ def check_free(target: Path) -> None:
         raise click.UsageError(f"--download: {error.strerror}") from error
 
 
-async def fetch(client: Client, ours: Session, job: Job, target: Path) -> None:
+async def fetch(client: WireClient, ours: Session, job: Job, target: Path) -> None:
     """Copies the files of a job, and prints where they are."""
     for asset, file in _places(job, target):
         with shown(asset, json=ours.json) as moved:

@@ -9,11 +9,11 @@ from evergreen.cli.display import Display, choose_display, name
 from evergreen.cli.exits import ExitCode
 from evergreen.cli.output import credits_of, paths, state_name, write_json
 from evergreen.cli.session import Session, say
-from evergreen.client import Client
 from evergreen.errors import CursorLost, WatchInterrupted
 from evergreen.specs import ALL_KINDS
 from evergreen.v1.video_pb2 import CostBasis, Job, JobState, MediaKind, WatchProgressResponse
 from evergreen.watch import is_final
+from evergreen.wire import WireClient
 
 
 class Follower:
@@ -42,7 +42,7 @@ class Follower:
         self._with_paths = with_paths
         self.jobs: dict[str, Job] = {}
 
-    async def follow(self, client: Client) -> ExitCode:
+    async def follow(self, client: WireClient) -> ExitCode:
         """Watches until every job is final or needs attention, or a whole project until interrupted."""
         try:
             whole = "" if self._job_ids else self._project_id
@@ -57,7 +57,7 @@ class Follower:
                 tell_needs_attention(self._session, job)
         return self._exit_code()
 
-    async def _watch(self, client: Client, display: Display) -> None:
+    async def _watch(self, client: WireClient, display: Display) -> None:
         if self._cursor is not None:
             # After a cursor, a job that already needed attention before it sends no more events.
             self.jobs = {job_id: await client.status(job_id) for job_id in self._job_ids}

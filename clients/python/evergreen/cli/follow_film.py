@@ -10,16 +10,16 @@ import click
 from evergreen.cli.exits import ExitCode
 from evergreen.cli.output import number, plain, write_json
 from evergreen.cli.session import Session, say
-from evergreen.client import Client
 from evergreen.v1.film_pb2 import Film
 from evergreen.v1.video_pb2 import FilmStage, FilmState, FilmStatus
+from evergreen.wire import WireClient
 
 _OVER: Final = frozenset({FilmState.FILM_STATE_SUCCEEDED, FilmState.FILM_STATE_FAILED, FilmState.FILM_STATE_CANCELLED})
 _WAITS: Final = frozenset({FilmState.FILM_STATE_AWAITING_APPROVAL, FilmState.FILM_STATE_NEEDS_ATTENTION})
 _BAR: Final = 20
 
 
-async def follow_film(client: Client, session: Session, project_id: str, film_id: str) -> Film:
+async def follow_film(client: WireClient, session: Session, project_id: str, film_id: str) -> Film:
     """Shows how far a film is, until its run is over or waits; returns the film as it is then.
 
     With JSON, each event is a line on stdout. Raises CursorLost, WatchInterrupted and other errors of a call.

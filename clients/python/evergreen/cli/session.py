@@ -11,9 +11,9 @@ import click
 
 from evergreen.cli.exits import ExitCode
 from evergreen.cli.output import Form, plain
-from evergreen.client import Client
 from evergreen.errors import CallError, EvergreenError, Unauthenticated, Unavailable
 from evergreen.security import Tls
+from evergreen.wire import WireClient
 
 DEFAULT_ENDPOINT = "127.0.0.1:50051"
 _REPEATED = {"endpoint", "insecure", "tls", "tls_ca", "tls_client_cert", "tls_client_key", "token_file"}
@@ -46,7 +46,7 @@ class Session:
         """Returns a command that the user can run next, for the same endpoint."""
         return " ".join(("evergreen", *self.given, arguments))
 
-    def run(self, work: Callable[[Client], Awaitable[T]]) -> T:
+    def run(self, work: Callable[[WireClient], Awaitable[T]]) -> T:
         """Runs `work` with a client; on an error, ends the process with the matching exit code."""
 
         try:
@@ -55,7 +55,7 @@ class Session:
             raise click.UsageError(f"TLS: {error}") from error
 
         async def connected() -> T:
-            async with Client(
+            async with WireClient(
                 self.endpoint, timeout=self.timeout, tls=tls, token=self.token, insecure=self.insecure
             ) as client:
                 return await work(client)

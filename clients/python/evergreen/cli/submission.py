@@ -15,10 +15,10 @@ from evergreen.cli.fetching import LOCAL, check_free, fetch
 from evergreen.cli.follow import Follower, tell_needs_attention
 from evergreen.cli.output import number, write_json
 from evergreen.cli.session import Session, say, session
-from evergreen.client import Client
 from evergreen.errors import DeadlineExceeded, QueueFull, Unavailable
 from evergreen.requests import JobFields, Json
 from evergreen.v1.video_pb2 import GenerateVideoResponse, Job, JobState, OnUnknownSubmission
+from evergreen.wire import WireClient
 
 _ON_UNKNOWN = {
     "ask": OnUnknownSubmission.ON_UNKNOWN_SUBMISSION_ASK,
@@ -51,9 +51,9 @@ class JobOptions(TypedDict):
 class Request(Protocol):
     """One request, to be priced or made."""
 
-    def quote(self, client: Client) -> Awaitable[float | None]: ...
+    def quote(self, client: WireClient) -> Awaitable[float | None]: ...
 
-    def generate(self, client: Client) -> Awaitable[Job]: ...
+    def generate(self, client: WireClient) -> Awaitable[Job]: ...
 
 
 def place_options(command: Command) -> Command:
@@ -157,7 +157,7 @@ def submit(context: click.Context, request: Request, request_id: str, given: Job
     context.exit(ours.run(lambda client: _generate(client, ours, request, request_id, given)))
 
 
-async def _quote(client: Client, ours: Session, request: Request) -> None:
+async def _quote(client: WireClient, ours: Session, request: Request) -> None:
     quote = await request.quote(client)
     if ours.json:
         write_json(GenerateVideoResponse(estimated_credits=quote))
@@ -166,7 +166,7 @@ async def _quote(client: Client, ours: Session, request: Request) -> None:
         click.echo("unknown" if quote is None else number(quote))
 
 
-async def _generate(client: Client, ours: Session, request: Request, request_id: str, given: JobOptions) -> int:
+async def _generate(client: WireClient, ours: Session, request: Request, request_id: str, given: JobOptions) -> int:
     target = given["download"]
     try:
         job = await request.generate(client)

@@ -10,8 +10,8 @@ import click
 from evergreen.cli.output import moment, write_json
 from evergreen.cli.session import Session, global_options, say, session
 from evergreen.cli.transfers import shown
-from evergreen.client import Client
 from evergreen.v1.scene_pb2 import Asset
+from evergreen.wire import WireClient
 
 FOLDERS = ("images", "audio", "videos", "exports")
 LOCAL = click.Path(dir_okay=False, path_type=Path)
@@ -55,7 +55,7 @@ def upload(
     for file in files:
         path = place(file, to)
 
-        async def work(client: Client, file: str = file, path: str = path) -> Asset:
+        async def work(client: WireClient, file: str = file, path: str = path) -> Asset:
             with shown(path, json=ours.json) as moved:
                 return await client.scenes.upload(
                     project, scene_id, path, Path(file), content_type=content_type, overwrite=overwrite, moved=moved
@@ -84,7 +84,7 @@ def download(context: click.Context, path: str, target: Path | None, project: st
     if file.exists() and not force:
         raise click.UsageError(f"{file} exists; give another FILE, or --force")
 
-    async def work(client: Client) -> Asset:
+    async def work(client: WireClient) -> Asset:
         with shown(path, json=ours.json) as moved:
             return await client.scenes.download(project, scene_id, path, file, moved=moved)
 
@@ -104,7 +104,7 @@ def download(context: click.Context, path: str, target: Path | None, project: st
 def remove(context: click.Context, paths: tuple[str, ...], project: str, scene_id: str) -> None:
     """Delete files of a scene. This cannot be undone."""
 
-    async def work(client: Client) -> None:
+    async def work(client: WireClient) -> None:
         for path in paths:
             await client.scenes.delete_asset(project, scene_id, path)
             say(f"{path} is deleted")
@@ -144,7 +144,7 @@ def place(file: str, to: str | None) -> str:
     return f"{to.rstrip('/')}/{name}" if to.endswith("/") or to in FOLDERS else to
 
 
-async def _copy(client: Client, project: str, scene_id: str, path: str) -> None:
+async def _copy(client: WireClient, project: str, scene_id: str, path: str) -> None:
     async with aclosing(client.scenes.read(project, scene_id, path)) as chunks:
         async for chunk in chunks:
             sys.stdout.buffer.write(chunk)

@@ -10,10 +10,10 @@ from evergreen.cli.commands.assets import place, project_option
 from evergreen.cli.film_settings import member, setting
 from evergreen.cli.output import moment, number, write_facts, write_json, write_table
 from evergreen.cli.session import global_options, say, session
-from evergreen.client import Client
 from evergreen.errors import FilmNotFound
 from evergreen.v1.film_pb2 import CastMember, Film, FilmChanges, FilmScene, FilmSettings, PlanFilmResponse
 from evergreen.v1.video_pb2 import FilmGate, FilmStage, FilmState, FilmStatus
+from evergreen.wire import WireClient
 
 film_option = click.option("--film", "film_id", required=True, metavar="ID", help="The film.")
 
@@ -59,7 +59,7 @@ def plan(
     local = {picture for _, picture in members if Path(picture).exists() or not picture.startswith("images/")}
     text = script.read()
 
-    async def work(client: Client) -> PlanFilmResponse:
+    async def work(client: WireClient) -> PlanFilmResponse:
         for picture in local:
             await client.scenes.upload(project, film_id, place(picture, "images"), picture)
         try:
@@ -137,7 +137,7 @@ def delete(context: click.Context, project: str, film_id: str, scenes: bool, yes
         say(f"the storage did not allow {path!r} to be removed, which others put there")
 
 
-async def _list(client: Client, project: str) -> list[FilmStatus]:
+async def _list(client: WireClient, project: str) -> list[FilmStatus]:
     return [each async for each in client.films.list(project)]
 
 

@@ -9,9 +9,9 @@ import click
 from evergreen.cli.arguments import SOURCE_HELP, role_and_source, source_as, uri_as
 from evergreen.cli.session import global_options
 from evergreen.cli.submission import JobOptions, add_job_fields, job_options, place_options, submit
-from evergreen.client import Client
 from evergreen.requests import VideoFields
 from evergreen.v1.video_pb2 import Job, Media, MediaRole
+from evergreen.wire import WireClient
 
 MODEL, RATIO, SECONDS = "gen4_turbo", "1280:720", 5
 
@@ -22,10 +22,10 @@ class ClipRequest:
 
     fields: VideoFields
 
-    def quote(self, client: Client) -> Awaitable[float | None]:
+    def quote(self, client: WireClient) -> Awaitable[float | None]:
         return client.quote(**self.fields)
 
-    def generate(self, client: Client) -> Awaitable[Job]:
+    def generate(self, client: WireClient) -> Awaitable[Job]:
         return client.generate(**self.fields)
 
 

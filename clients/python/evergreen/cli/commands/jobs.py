@@ -23,10 +23,10 @@ from evergreen.cli.output import (
     write_table,
 )
 from evergreen.cli.session import Session, global_options, session
-from evergreen.client import Client
 from evergreen.listing import ListFields
 from evergreen.specs import ALL_KINDS
 from evergreen.v1.video_pb2 import Job, JobState, MediaKind, SubmissionResolution
+from evergreen.wire import WireClient
 
 _STATES = {name.removeprefix("JOB_STATE_").lower(): value for name, value in JobState.items() if value}
 
@@ -195,7 +195,7 @@ def resolve(context: click.Context, job_id: str, resubmit: bool, abandon: bool, 
     _write_job(ours, ours.run(lambda client: client.resolve(job_id, resolution, provider_task_id=attach or "")))
 
 
-async def _statuses(client: Client, job_ids: Sequence[str]) -> list[Job]:
+async def _statuses(client: WireClient, job_ids: Sequence[str]) -> list[Job]:
     return [await client.status(job_id) for job_id in job_ids]
 
 
@@ -224,7 +224,7 @@ def _fields(given: _Listed) -> ListFields:
     return fields
 
 
-async def _list(client: Client, fields: ListFields, limit: int) -> list[Job]:
+async def _list(client: WireClient, fields: ListFields, limit: int) -> list[Job]:
     jobs: list[Job] = []
     async for job in client.list(**fields):
         jobs.append(job)

@@ -9,9 +9,9 @@ import click
 from evergreen.cli.arguments import SOURCE_HELP, input_source, reference
 from evergreen.cli.session import global_options
 from evergreen.cli.submission import JobOptions, add_job_fields, job_options, place_options, submit
-from evergreen.client import Client
 from evergreen.specs import Spec, SpecFields
 from evergreen.v1.video_pb2 import ImageSpec, Job, Media, SoundSpec, SpeechSpec
+from evergreen.wire import WireClient
 
 IMAGE_MODEL, RATIO = "gen4_image", "1280:720"
 SPEECH_MODEL, VOICE = "eleven_v3", "Maya"
@@ -25,10 +25,10 @@ class SpecRequest:
     spec: Spec
     fields: SpecFields
 
-    def quote(self, client: Client) -> Awaitable[float | None]:
+    def quote(self, client: WireClient) -> Awaitable[float | None]:
         return client.quote_spec(self.spec, **self.fields)
 
-    def generate(self, client: Client) -> Awaitable[Job]:
+    def generate(self, client: WireClient) -> Awaitable[Job]:
         return client.generate_spec(self.spec, **self.fields)
 
 

@@ -4,8 +4,8 @@ import click
 
 from evergreen.cli.output import moment, number, write_json, write_table
 from evergreen.cli.session import global_options, session
-from evergreen.client import Client
 from evergreen.v1.video_pb2 import JobState, Project
+from evergreen.wire import WireClient
 
 
 @click.group()
@@ -41,7 +41,7 @@ def list_projects(context: click.Context) -> None:
     )
 
 
-async def _list(client: Client) -> list[Project]:
+async def _list(client: WireClient) -> list[Project]:
     return [each async for each in client.projects(page_size=1000)]
 
 

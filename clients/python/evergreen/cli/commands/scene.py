@@ -9,8 +9,8 @@ from evergreen.cli.commands.assets import download, project_option, remove, scen
 from evergreen.cli.output import moment, number, write_facts, write_json, write_table
 from evergreen.cli.session import Session, global_options, say, session
 from evergreen.cli.tree import counts, draw
-from evergreen.client import Client
 from evergreen.v1.scene_pb2 import Scene
+from evergreen.wire import WireClient
 
 FORCE_SECONDS = 90.0
 """The minimum timeout of a deletion that waits for the jobs that it cancels."""
@@ -100,7 +100,7 @@ def list_scenes(context: click.Context, project: str) -> None:
     )
 
 
-async def _list(client: Client, project: str) -> list[Scene]:
+async def _list(client: WireClient, project: str) -> list[Scene]:
     return [each async for each in client.scenes.list(project)]
 
 

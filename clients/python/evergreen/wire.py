@@ -70,8 +70,8 @@ class _Open:
     films: Films
 
 
-class Client:
-    """Connects to one Evergreen service. Use it as `async with Client(...) as client`.
+class WireClient:
+    """Connects to one Evergreen service. Use it as `async with WireClient(...) as client`.
 
     `timeout` limits each call except watches and transfers, in seconds, including retries. `tls` secures the channel,
     with `Tls` or with gRPC's own credentials. `token` identifies the caller. Without TLS, the client sends it only to
@@ -305,7 +305,7 @@ class Client:
     @property
     def _open(self) -> _Open:
         if self._opened is None:
-            raise RuntimeError("the client is not open: use `async with Client(...) as client`")
+            raise RuntimeError("the client is not open: use `async with WireClient(...) as client`")
         self._opened.home.check()
         return self._opened
 
