@@ -75,10 +75,11 @@ proto: .make/proto node_modules/.package-lock.json ## Generate the stubs, docs/r
 	scripts/openapi server/evergreen_server/gateway/static/openapi.json
 	@$(MAKE) dashboard
 
-docs: .make/proto setup ## Generate docs/reference.md, the OpenAPI document and docs/state-machine.md
+docs: .make/proto setup ## Generate the pages and the OpenAPI document that are made from code
 	scripts/reference docs/reference.md
 	scripts/openapi server/evergreen_server/gateway/static/openapi.json
 	$(PY) docs/make_state_machine.py >docs/state-machine.md
+	$(PY) docs/make_settings.py >docs/settings.md
 
 check-proto: .make/proto node_modules/.package-lock.json ## Lint the contract, compare it with main, check that the stubs are current
 	@scripts/check-proto
