@@ -246,8 +246,8 @@ class Document:
         tag = {"ETag": {"description": "Changes with the answer.", "schema": {"type": "string"}}}
         message, _, _ = self._contract.messages[method.output_type]
         if "known" in (field.name for field in message.field):
-            answers["201"] = {"description": "The job was made.", "headers": link, "content": content}
-            text = "The job was there already, or `validateOnly` was set."
+            answers["201"] = {"description": "It was made.", "headers": link, "content": content}
+            text = "It was there already, or nothing was to be made (`validateOnly`)."
             answers["200"] = {"description": text, "content": content}
         elif binding.by is By.FILES:
             answers["201"] = {"description": "The file is stored.", "headers": link | tag, "content": content}

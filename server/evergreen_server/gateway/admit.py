@@ -30,7 +30,7 @@ HEAD_BYTES = 8 << 10
 OPEN_PATHS = ("/healthz", "/readyz")
 """Supervisors ask by any name, also while the gateway drains."""
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-METHODS = SAFE | {"POST", "PUT", "DELETE"}
+METHODS = SAFE | {"POST", "PUT", "PATCH", "DELETE"}
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "media-src 'self'; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -241,7 +241,7 @@ class Door:
                 message="pages of this origin may not call; EVERGREEN_HTTP_ORIGINS lists those that may",
             )
         headers = {
-            "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE",
+            "Access-Control-Allow-Methods": ", ".join(sorted(METHODS)),
             "Access-Control-Allow-Headers": ALLOWED,
             "Access-Control-Max-Age": "7200",
         }

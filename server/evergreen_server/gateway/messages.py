@@ -68,22 +68,40 @@ def read_object(data: bytes) -> dict[str, object]:
 def _check(document: dict[str, object], kind: Descriptor, at: str) -> None:
     """Raises Refused for members that the parser would refuse without their place, or not at all."""
     fields = {name: field for field in kind.fields for name in (field.name, field.json_name)}
+    chosen: dict[str, str] = {}
     for name, value in document.items():
         field, where = fields.get(name), f"{at}{name}"
         if field is None:
             raise invalid(where[:100].encode(errors="replace").decode(), "the message has no such field")
         if name != field.json_name and field.json_name in document:
             raise invalid(where, "stands twice, in both spellings")
+        if field.containing_oneof is not None and value is not None:
+            other = chosen.setdefault(field.containing_oneof.name, name)
+            if other != name:
+                raise invalid(where, f"cannot stand beside {other}: give one of them")
         inner = field.message_type
+        if inner is not None and inner.GetOptions().map_entry:
+            _check_texts(value, where)
+            continue
+        if field.is_repeated and not isinstance(value, list | None):
+            raise invalid(where, "must be a list")
         for number, each in enumerate(value if field.is_repeated and isinstance(value, list) else [value]):
             place = f"{where}[{number}]" if field.is_repeated else where
             if inner is None and field.type == FieldDescriptor.TYPE_BYTES and not _is_base64(each):
                 raise invalid(place, "must be base64")
-            if inner is None or inner.file.package != PACKAGE or inner.GetOptions().map_entry or each is None:
+            if inner is None or inner.file.package != PACKAGE or each is None:
                 continue
             if not isinstance(each, dict):
                 raise invalid(place, "must be an object")
             _check(each, inner, f"{place}.")
+
+
+def _check_texts(value: object, where: str) -> None:
+    """Raises Refused for what is no map. The contract has maps of texts alone."""
+    if not isinstance(value, dict | None):
+        raise invalid(where, "must be an object")
+    if not all(isinstance(each, str) for each in (value or {}).values()):
+        raise invalid(where, "must hold texts alone")
 
 
 def _is_base64(value: object) -> bool:

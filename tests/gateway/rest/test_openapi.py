@@ -67,9 +67,11 @@ async def test_a_listed_page_may_send_and_read_the_fields_of_rest(api: Api) -> N
     async with aiohttp.ClientSession(api.http, headers={"Origin": ORIGIN}) as http:
         async with http.options(path) as answer:
             allowed = answer.headers["Access-Control-Allow-Headers"].split(", ")
+            verbs = answer.headers["Access-Control-Allow-Methods"].split(", ")
         async with http.put(path, data=b"1", headers={"Authorization": "Bearer any"}) as answer:
             exposed = answer.headers["Access-Control-Expose-Headers"].split(", ")
 
+    assert {binding.verb for binding in BINDINGS} <= set(verbs)
     assert {"idempotency-key", "if-none-match", "if-range", "range", "x-evergreen-crc32c"} <= set(allowed)
     assert {"etag", "link", "location", "content-range", "retry-after"} <= set(exposed)
 

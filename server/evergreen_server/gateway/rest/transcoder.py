@@ -1,13 +1,13 @@
 """Carries out the table's calls with one answer: a request of HTTP becomes a message, and the answer JSON."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 from google.protobuf.message import Message
 
-from evergreen.v1 import video_pb2
+from evergreen.v1 import video_pb2, webhook_pb2
 from evergreen_server.gateway.bridge import Method, methods
 from evergreen_server.gateway.messages import to_json
 from evergreen_server.gateway.places import Places
@@ -21,8 +21,12 @@ __all__ = ["Rest"]
 
 ACCOUNT_SECONDS = 25.0
 """Less than those wait who share the answer."""
-CREATED = (video_pb2.GenerateVideoResponse, video_pb2.GenerateResponse)
-"""Answers that are 201 where a job was made."""
+CREATED: Mapping[type[Message], tuple[str, str, str]] = {
+    video_pb2.GenerateVideoResponse: ("job", "videos", "job_id"),
+    video_pb2.GenerateResponse: ("job", "videos", "job_id"),
+    webhook_pb2.CreateWebhookResponse: ("webhook", "webhooks", "webhook_id"),
+}
+"""Answers that are 201 where something was made: the field that holds it, its folder, and the field of its id."""
 
 
 class Rest:
@@ -45,9 +49,8 @@ class Rest:
             message = await message_of(request, binding, method.request, self._places)
             answer = await self._answer(request, method, message)
             response = web.Response(body=to_json(answer), headers={"Content-Type": "application/json"})
-            if isinstance(answer, CREATED) and answer.HasField("job"):
-                response.headers["Location"] = f"{ROOT}/videos/{answer.job.job_id}"
-                response.set_status(200 if answer.known else 201)
+            if type(answer) in CREATED:
+                _locate(answer, response)
             if binding.in_query and (token := getattr(answer, "next_page_token", "")):
                 following = request.rel_url.without_query_params("page_token").update_query(pageToken=token)
                 response.headers["Link"] = f'<{following}>; rel="next"'
@@ -65,6 +68,15 @@ class Rest:
                 lambda: self._calls.ask(visitor, method.path, message, account, seconds=ACCOUNT_SECONDS),
             )
         return await self._calls.ask(visitor, method.path, message, method.response)
+
+
+def _locate(answer: Message, response: web.Response) -> None:
+    """Says where what was made is, and whether it is new. A quote makes nothing."""
+    made = {field.name: value for field, value in answer.ListFields()}
+    held, folder, identified = CREATED[type(answer)]
+    if held in made:
+        response.headers["Location"] = f"{ROOT}/{folder}/{getattr(made[held], identified)}"
+        response.set_status(200 if made.get("known") else 201)
 
 
 def _tagged(request: web.Request, response: web.Response) -> web.Response:
