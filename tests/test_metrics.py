@@ -6,10 +6,16 @@ import re
 from pathlib import Path
 
 import aiohttp
+import grpc
 import pytest
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.parser import text_string_to_metric_families
 
 from evergreen.v1 import film_pb2
 from evergreen.v1 import video_pb2 as v1
+from evergreen_server.metrics.counts import RowCounts
+from evergreen_server.metrics.exposition import Exposition, serve_metrics
+from tests.documented import documented
 from tests.rpc.films import approved, film_until, planned, started
 from tests.serving import Control, serving
 
@@ -19,12 +25,19 @@ async def test_what_happens_is_counted(tmp_path: Path, sandbox: Control, caplog:
     await sandbox.fault("lost_answer", operation="create", prompt="lost")
     await sandbox.fault("status", operation="get_task", status=503, count=12)
     async with (
-        serving(tmp_path / "data", sandbox.url, EVERGREEN_METRICS_LISTEN="127.0.0.1:0") as api,
+        serving(
+            tmp_path / "data",
+            sandbox.url,
+            EVERGREEN_METRICS_LISTEN="127.0.0.1:0",
+            EVERGREEN_HTTP_LISTEN="127.0.0.1:0",
+        ) as api,
         aiohttp.ClientSession() as session,
     ):
         done = await api.finished((await api.generate()).job_id)
         lost = await api.generate(prompt_text="lost")
         await api.until(lost.job_id, v1.JOB_STATE_NEEDS_ATTENTION)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await api.status("no-job")
         address = next(record.address for record in caplog.records if record.message == "metrics served")
 
         # The server learns a moment later that the watches above were left.
@@ -54,6 +67,87 @@ async def test_what_happens_is_counted(tmp_path: Path, sandbox: Control, caplog:
     assert found["evergreen_takeovers_total"] == 0
     # Whatever could grow without bound is in no label.
     assert not any(word in text for word in ('"film', done.job_id, lost.job_id))
+    of_model = 'model="gen4.5"'
+    assert found[f'evergreen_job_seconds_count{{{of_model},state="SUCCEEDED"}}'] == 1
+    stages = ("PREPARING", "WAITING", "SUBMITTING", "DELIVERING")
+    counted = {stage: found[f'evergreen_job_stage_seconds_count{{{of_model},stage="{stage}"}}'] for stage in stages}
+    assert counted == {"PREPARING": 2, "WAITING": 2, "SUBMITTING": 2, "DELIVERING": 1}
+    assert found['evergreen_provider_seconds_count{operation="create",outcome="OK"}'] == 1
+    assert found['evergreen_provider_seconds_count{operation="create",outcome="SubmissionUnknown"}'] == 1
+    assert found['evergreen_provider_seconds_count{operation="task",outcome="ProviderUnavailable"}'] >= 1
+    assert found['evergreen_storage_seconds_count{operation="put_stream",outcome="OK"}'] >= 1
+    assert found['evergreen_database_transaction_seconds_count{kind="write"}'] > 10
+    assert found['evergreen_database_wait_seconds_count{kind="read"}'] > 1
+    assert found['evergreen_database_connections{state="used"}'] >= 0
+    assert found['evergreen_grpc_calls_total{code="OK",method="VideoService.GenerateVideo"}'] == 2
+    assert found['evergreen_grpc_call_seconds_count{method="VideoService.GenerateVideo"}'] == 2
+    assert found['evergreen_grpc_calls_total{code="NOT_FOUND",method="VideoService.GetStatus"}'] == 1
+    assert found['evergreen_grpc_streams{method="VideoService.WatchProgress"}'] == 0
+    assert found["evergreen_gateway_sockets"] == found["evergreen_gateway_topics"] == 0
+    assert "_created" not in text
+    assert served(text) == {name: of.type for name, of in documented().items()}
+    labels = {name: of.labels for name, of in documented().items()}
+    given = {
+        (family.name, label)
+        for family in text_string_to_metric_families(text)
+        for s in family.samples
+        for label in s.labels
+    }
+    assert {(name, label) for name, label in given if label != "le" and label not in labels[name]} == set()
+
+
+def served(text: str) -> dict[str, str]:
+    """The type of each metric that is served."""
+    return {family.name: family.type for family in text_string_to_metric_families(text)}
+
+
+async def test_a_storm_of_scrapes_costs_one() -> None:
+    registry, counted = CollectorRegistry(), 0
+    number = Counter("storms", "Counts.", registry=registry)
+
+    async def refresh() -> None:
+        nonlocal counted
+        counted += 1
+        number.inc()
+        await asyncio.sleep(0)
+
+    async with (
+        serve_metrics("127.0.0.1:0", Exposition(registry, refresh=refresh, seconds=3600)) as address,
+        aiohttp.ClientSession() as session,
+    ):
+
+        async def scrape() -> str:
+            async with session.get(f"http://{address}/metrics") as answer:
+                return await answer.text()
+
+        texts = {await asyncio.wait_for(each, 60) for each in [asyncio.create_task(scrape()) for _ in range(200)]}
+        paths = {}
+        for path in ("/", "/healthz", "/nothing"):
+            async with session.get(f"http://{address}{path}") as answer:
+                paths[path] = answer.status, await answer.text()
+
+    assert counted == len(texts) == 1
+    assert paths["/healthz"] == (200, "ok\n")
+    assert "href=/metrics" in paths["/"][1]
+    assert paths["/nothing"][0] == 404
+
+
+async def test_a_database_that_does_not_answer_leaves_the_other_metrics() -> None:
+    registry, answers = CollectorRegistry(), asyncio.Event()
+
+    async def census() -> object:
+        await answers.wait()
+        raise OSError("gone")
+
+    counts = RowCounts(registry, census=census, films=census, wait_seconds=0.01)
+    await counts.refresh()
+    answers.set()
+    await counts.refresh()
+    text = (await Exposition(registry, refresh=counts.refresh).text()).decode()
+
+    [age] = re.findall(r"^evergreen_counts_age_seconds (\S+)$", text, re.MULTILINE)
+    assert float(age) > 0
+    assert "evergreen_queue_depth 0.0" in text
 
 
 async def metrics_of(session: aiohttp.ClientSession, address: str) -> dict[str, float]:

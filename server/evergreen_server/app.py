@@ -1,7 +1,6 @@
 """The composition root: what the service is made of, in the order in which it is opened; closed in reverse."""
 
 import asyncio
-import logging
 import random
 import tempfile
 import time
@@ -58,7 +57,9 @@ from evergreen_server.media.render.limits import RenderLimits
 from evergreen_server.media.render.renderer import Renderer
 from evergreen_server.media.render.version import renderer_version
 from evergreen_server.media.tools import Thumbnailer
-from evergreen_server.metrics import PrometheusMetrics, serve_metrics
+from evergreen_server.metrics.counts import RowCounts
+from evergreen_server.metrics.exposition import Exposition, serve_metrics
+from evergreen_server.metrics.meters import Meters
 from evergreen_server.ports.specs import MediaKind
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections, connections_of, raise_file_limit
@@ -86,8 +87,6 @@ LOOKS_AT_ONCE = 2
 SCRIPTS_AT_ONCE = 2
 """Threads that read scripts and make plans: one for a project that asks for many, one for the others."""
 
-logger = logging.getLogger(__name__)
-
 
 def utc_now() -> datetime:
     return datetime.now(UTC)
@@ -106,7 +105,7 @@ class _Jobs:
     runner: Runner
     intake: Intake
     new_id: Callable[[], str]
-    metrics: PrometheusMetrics
+    meters: Meters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +136,9 @@ async def serve(
     Raises what keeps it from starting. Background work is started again whatever it raises; see `background`.
     """
     async with AsyncExitStack() as stack:
-        gate = open_gate(config)
-        ground = await open_ground(stack, config, resolver, now)
-        jobs = await _jobs(stack, ground)
+        gate, meters = open_gate(config), Meters()
+        ground = await open_ground(stack, config, resolver, now, meters)
+        jobs = await _jobs(stack, ground, meters)
         runs = await _runs(stack, ground, jobs)
         await _background(stack, ground, jobs, runs, gate)
         deletions = await _upkeep(stack, ground, jobs, runs)
@@ -151,23 +150,19 @@ async def serve(
         await stop.wait()
 
 
-async def _jobs(stack: AsyncExitStack, ground: Ground) -> _Jobs:
+async def _jobs(stack: AsyncExitStack, ground: Ground, meters: Meters) -> _Jobs:
     config, database, now, membership = ground.config, ground.database, ground.now, ground.membership
     wire, wakeups = EventWire(), Wakeups()
     statuses = StatusCache(final_only=membership.replicated)
-    metrics = PrometheusMetrics(
-        census=partial(take_census, database, now),
-        films=partial(take_film_census, database, now),
-        watchers=lambda: hub.watchers,
-    )
     hub = WatchHub(
         database=database,
         wire=wire,
         clock=now,
         on_events_read=statuses.on_events_read,
         films=WatchedFilms(wire=wire, clock=now),
-        on_sent=metrics.events_sent,
+        on_sent=meters.service.events_sent,
     )
+    meters.service.watched(lambda: hub.watchers)
     engine = Engine(database, replica_id=membership.replica_id)
     writers: SceneWriters = CountedWriters(database=database)
     if membership.replicated:
@@ -197,8 +192,9 @@ async def _jobs(stack: AsyncExitStack, ground: Ground) -> _Jobs:
     ground.announcer.subscribe(hub.on_commit, on_resync=hub.on_resync)
     ground.announcer.subscribe(wakeups.on_changes)
     ground.announcer.subscribe_here(scheduler.on_commit)
+    ground.announcer.subscribe_here(meters.jobs.on_changes)
     await stack.enter_async_context(membership.open())
-    context = await _context(stack, ground, store, scheduler, wakeups, metrics)
+    context = await _context(stack, ground, store, scheduler, wakeups, meters)
     new_id = JobIds(now, newest=await store.newest()).new
     return _Jobs(
         store=store,
@@ -210,7 +206,7 @@ async def _jobs(stack: AsyncExitStack, ground: Ground) -> _Jobs:
         runner=Runner(context),
         intake=Intake(store=store, models=ground.models, uris=ground.media, clock=now, new_id=new_id),
         new_id=new_id,
-        metrics=metrics,
+        meters=meters,
     )
 
 
@@ -220,7 +216,7 @@ async def _context(
     store: JobStore,
     scheduler: SlotScheduler,
     wakeups: Wakeups,
-    metrics: PrometheusMetrics,
+    meters: Meters,
 ) -> StepContext:
     """Returns what the steps of a job work with."""
     pace = Pace(scale=ground.config.provider_speed)
@@ -257,7 +253,7 @@ async def _context(
         files=files,
         temp_dir=ground.temp_dir,
         lease_check=ground.membership.lease_check,
-        metrics=metrics,
+        metrics=meters.service,
     )
 
 
@@ -290,7 +286,7 @@ async def _runs(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> _Runs:
         cache=cache,
         caption_font=str(font or ""),
         signer=await _signer(ground.config),
-        metrics=jobs.metrics,
+        metrics=jobs.meters.service,
     )
     context = FilmContext(
         runs=store,
@@ -316,7 +312,7 @@ async def _runs(stack: AsyncExitStack, ground: Ground, jobs: _Jobs) -> _Runs:
 async def _background(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Runs, gate: Gate) -> None:
     """Starts what jobs wait for, then the engine, which starts the jobs."""
     scheduler = jobs.context.scheduler
-    background = await stack.enter_async_context(Background(failed=jobs.metrics.task_failed))
+    background = await stack.enter_async_context(Background(failed=jobs.meters.process.task_failed))
     for name, work in (
         ("feed", jobs.hub.run),
         ("admission", scheduler.run),
@@ -332,7 +328,7 @@ async def _background(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: 
 
 async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Runs) -> SceneDeletions:
     """Starts what repairs and removes. Of its own, so that it starts after the engine and ends before it."""
-    config, metrics = ground.config, jobs.metrics
+    config, meters = ground.config, jobs.meters
     deletions = SceneDeletions(
         database=ground.database,
         store=jobs.store,
@@ -351,15 +347,15 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Run
         events_kept=timedelta(days=config.event_retention_days),
         jobs_kept=timedelta(days=config.job_retention_days),
         requests_kept=None if days is None else timedelta(days=days),
-        metrics=metrics,
+        metrics=meters.service,
         films=delete_old_runs,
         takes=delete_old_takes,
     )
     janitor = Janitor(
         database=ground.database, context=jobs.context, running=lambda: jobs.runner.running, deletions=deletions
     )
-    upkeep = await stack.enter_async_context(Background(failed=metrics.task_failed))
-    reaping = ground.membership.upkeep(jobs.engine, metrics.taken_over)
+    upkeep = await stack.enter_async_context(Background(failed=meters.process.task_failed))
+    reaping = ground.membership.upkeep(jobs.engine, meters.service.taken_over)
     sweep = RunSweep(runs=runs.store, running=lambda: runs.runner.running, clock=ground.now)
     for name, work in (
         ("retention", retention.run),
@@ -369,9 +365,14 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Run
     ):
         upkeep.start(work, name=name)
     if config.metrics_listen:
-        upkeep.start(metrics.watch_loop, name="loop lag")
-        address = await stack.enter_async_context(serve_metrics(config.metrics_listen, metrics))
-        logger.info("metrics served", extra={"address": address})
+        upkeep.start(meters.process.watch_loop, name="loop lag")
+        counts = RowCounts(
+            meters.registry,
+            census=partial(take_census, ground.database, ground.now),
+            films=partial(take_film_census, ground.database, ground.now),
+        )
+        exposition = Exposition(meters.registry, refresh=counts.refresh)
+        await stack.enter_async_context(serve_metrics(config.metrics_listen, exposition))
     return deletions
 
 
@@ -463,6 +464,7 @@ async def _edge(
         grace_seconds=config.grace_seconds,
         connections=connections,
         arrivals=Arrivals(),
+        calls=jobs.meters.calls,
         local=f"unix:{local}" if local is not None else None,
     )
     return await stack.enter_async_context(serving)
@@ -482,7 +484,8 @@ async def _gateway(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, gate: Gat
         models=config.http_models,
         files=raise_file_limit(),
         grace_seconds=config.grace_seconds,
-        answered=jobs.metrics.http_answered,
+        answered=jobs.meters.gateway.answered,
+        opened=jobs.meters.gateway.opened,
         thumbnailer=thumbnailer,
     )
     return await stack.enter_async_context(serving)

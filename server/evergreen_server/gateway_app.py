@@ -1,7 +1,6 @@
 """The gateway alone, before a gRPC server that runs elsewhere: builds it as `app` builds the whole service."""
 
 import asyncio
-import logging
 import tempfile
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -10,13 +9,16 @@ from functools import partial
 from pathlib import Path
 
 import grpc
+from prometheus_client import CollectorRegistry
 
 from evergreen_server.config import Config
 from evergreen_server.gateway.asking import Unreachable, requires_tokens
 from evergreen_server.gateway.server import serve as serve_http
 from evergreen_server.ground import THUMBNAIL_LIMITS, open_gate
 from evergreen_server.media.tools import Thumbnailer
-from evergreen_server.metrics import ProcessMetrics, serve_metrics
+from evergreen_server.metrics.edges import GatewayMetrics
+from evergreen_server.metrics.exposition import Exposition, serve_metrics
+from evergreen_server.metrics.process import ProcessMetrics
 from evergreen_server.rpc.connections import raise_file_limit
 from evergreen_server.runtime.addresses import listen_parts, on_loopback
 from evergreen_server.runtime.background import Background
@@ -28,8 +30,6 @@ AGAIN_SECONDS = 15.0
 """After so long the server is asked again whether it requires tokens: it may have been started anew without."""
 
 WANTED = "give --insecure if the network is safe"
-
-logger = logging.getLogger(__name__)
 
 
 class NotSafe(Exception):
@@ -59,7 +59,8 @@ async def serve(
         guard = _Guard(config, target, credentials)
         await guard.check()
     async with AsyncExitStack() as stack:
-        metrics = ProcessMetrics()
+        registry = CollectorRegistry()
+        metrics, visits = ProcessMetrics(registry), GatewayMetrics(registry)
         # Tokens are for the server to judge.
         gate = open_gate(replace(config, tokens_file=None))
         background = await stack.enter_async_context(Background(failed=metrics.task_failed))
@@ -69,8 +70,7 @@ async def serve(
             background.start(partial(guard.run, again_seconds, stop), name="tokens of the server")
         if config.metrics_listen:
             background.start(metrics.watch_loop, name="loop lag")
-            address = await stack.enter_async_context(serve_metrics(config.metrics_listen, metrics))
-            logger.info("metrics served", extra={"address": address})
+            await stack.enter_async_context(serve_metrics(config.metrics_listen, Exposition(registry)))
         temp_dir = stack.enter_context(socket_folder(tempfile.gettempdir()))
         url = await stack.enter_async_context(
             serve_http(
@@ -84,7 +84,8 @@ async def serve(
                 models=config.http_models,
                 files=raise_file_limit(),
                 grace_seconds=config.grace_seconds,
-                answered=metrics.http_answered,
+                answered=visits.answered,
+                opened=visits.opened,
                 thumbnailer=await _thumbnailer(stack, temp_dir),
             )
         )

@@ -22,6 +22,10 @@ from evergreen_server.jobs.db.database import Database
 from evergreen_server.media.guard import ThreadResolver, guarded_connector
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.tools import Media
+from evergreen_server.metrics.meters import Meters
+from evergreen_server.metrics.provider import MeteredProvider
+from evergreen_server.metrics.storage import MeteredStorage
+from evergreen_server.ports.provider import Provider
 from evergreen_server.providers.runway.catalog.models import RunwayModels
 from evergreen_server.providers.runway.http.client import RunwayClient, Timeouts
 from evergreen_server.providers.runway.http.proxies import Proxies
@@ -64,7 +68,7 @@ class Ground:
     membership: Membership
     temp_dir: Path
     scenes: SceneStore
-    provider: RunwayClient
+    provider: Provider
     provider_url: str
     create_seconds: float
     media: Media
@@ -96,10 +100,15 @@ def _replacing(certificates: Certificates, http_tls: Tls) -> Callable[[grpc.Serv
 
 
 async def open_ground(
-    stack: AsyncExitStack, config: Config, resolver: AbstractResolver | None, now: Callable[[], datetime]
+    stack: AsyncExitStack,
+    config: Config,
+    resolver: AbstractResolver | None,
+    now: Callable[[], datetime],
+    meters: Meters,
 ) -> Ground:
     announcer = Announcer()
-    database = await stack.enter_async_context(open_database(config.database_url))
+    database = await stack.enter_async_context(open_database(config.database_url, measured=meters.database.measured))
+    meters.database.opened(database.engine.pool)
     membership = membership_of(database, announcer)
     temp_dir = stack.enter_context(temp_folder(config.data_dir / "state" / "temp"))
     storage = await stack.enter_async_context(
@@ -125,8 +134,8 @@ async def open_ground(
         announcer=announcer,
         membership=membership,
         temp_dir=temp_dir,
-        scenes=SceneStore(storage, clock=now),
-        provider=provider,
+        scenes=SceneStore(MeteredStorage(storage, meters.storage), clock=now),
+        provider=MeteredProvider(provider, meters.provider),
         provider_url=base_url,
         create_seconds=create_seconds,
         media=media,

@@ -22,6 +22,7 @@ from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.store.jobs import JobStore
+from evergreen_server.ports.metrics import NullCalls
 from evergreen_server.ports.specs import GenerationSpec
 from evergreen_server.rpc.access.policy import Access
 from evergreen_server.rpc.arrivals import Arrivals
@@ -59,6 +60,7 @@ def gateway(local: str) -> AbstractAsyncContextManager[str]:
         files=100_000,
         grace_seconds=0.0,
         answered=lambda _route, _status: None,
+        opened=lambda _numbers: None,
         thumbnailer=Nothing(),
     )
 
@@ -151,6 +153,7 @@ async def main(jobs: int, http: bool) -> None:
                     grace_seconds=0.0,
                     connections=Connections(most=100_000, age_seconds=0.0),
                     arrivals=Arrivals(),
+                    calls=NullCalls(),
                     local=local,
                 )
                 said = [await stack.enter_async_context(serving)]

@@ -36,6 +36,7 @@ async def gateway_to(path: str, **changes: object) -> AsyncIterator[str]:
         "files": 1000,
         "grace_seconds": 1,
         "answered": lambda _route, _status: None,
+        "opened": lambda _numbers: None,
         "thumbnailer": NoThumbnails(),
     }
     async with serve(**{**usual, **changes}) as url:

@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from evergreen.v1 import film_pb2, scene_pb2, video_pb2, video_pb2_grpc
+from evergreen_server.ports.metrics import NullCalls
 from evergreen_server.rpc.access.policy import Access, Caller, Right
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import KEPT_FILES, Connections, connections_of, raise_file_limit
@@ -78,6 +79,7 @@ async def bare_server(
             most=MOST, age_seconds=age_seconds, grace_seconds=0.5, idle_seconds=1, handshake_seconds=handshake_seconds
         ),
         arrivals=Arrivals(wait_seconds=wait_seconds, crowd=crowd, crowded_seconds=0.2, poll_seconds=0.05),
+        calls=NullCalls(),
     ) as address:
         yield address
 

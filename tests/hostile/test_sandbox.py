@@ -10,9 +10,10 @@ from random import Random
 import aiohttp
 import pytest
 import pytest_asyncio
+from prometheus_client import CollectorRegistry
 
 from evergreen_server.media.guard import guarded_connector
-from evergreen_server.metrics import ProcessMetrics, serve_metrics
+from evergreen_server.metrics.exposition import Exposition, serve_metrics
 from tests.loopback import listening
 from tests.providers.runway.sandbox.driver import HEADERS, Caller, body, data_uri, opened, picture, raw
 
@@ -359,13 +360,13 @@ async def test_a_long_head_is_refused_in_one_line(
 async def test_a_long_head_to_the_metrics_is_refused_in_one_line(
     caplog: pytest.LogCaptureFixture, no_tracebacks: Callable[[], None]
 ) -> None:
-    metrics = ProcessMetrics()
+    metrics = Exposition(CollectorRegistry())
     async with serve_metrics("localhost:0", metrics) as address, aiohttp.ClientSession() as session:
         caller = Caller(f"http://{address.replace('localhost', '127.0.0.1')}", session)
         status, _ = await raw(caller, "GET /metrics HTTP/1.1\nHost: localhost\nX: " + "x" * 100_000 + "\n\n")
 
     assert status == 431
-    assert [record.getMessage() for record in caplog.records] == ["request refused"]
+    assert [record.getMessage() for record in caplog.records] == ["metrics served", "request refused"]
     no_tracebacks()
 
 

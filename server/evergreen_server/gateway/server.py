@@ -87,6 +87,7 @@ async def serve(
     files: int,
     grace_seconds: float,
     answered: Callable[[str, int], None],
+    opened: Callable[[Mapping[str, Callable[[], int]]], None],
     thumbnailer: Thumbnailer,
     credentials: grpc.ChannelCredentials | None = None,
     stall_seconds: float = STALL_SECONDS,
@@ -98,7 +99,8 @@ async def serve(
 
     With `tls` only over TLS, and by `credentials` the server is called over TLS. `models` are ours by the names of
     `/v1/videos`; `files` is how many files the process may have open; `answered` is called with the route and the
-    status of each answer, 499 if it was not taken within `stall_seconds`. At the end `/readyz` says 503, watches end
+    status of each answer, 499 if it was not taken within `stall_seconds`, and `opened` once
+    with what counts the open sockets, streams and topics. At the end `/readyz` says 503, watches end
     with their checkpoint, and other requests get `grace_seconds`. Raises CannotListen.
     """
     places = Places(files=files)
@@ -147,7 +149,15 @@ async def serve(
         live = (
             sockets(path=PATH, speech=Plain()),
             sockets(path=FIRST_PATH, speech=FirstSpeech()),
-            Streams(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
+            streams := Streams(hub=hub, places=places, sweep=sweep, stall_seconds=event_stall_seconds),
+        )
+        spoken = live[:2]
+        opened(
+            {
+                "sockets": lambda: sum(each.open for each in spoken),
+                "streams": lambda: streams.open,
+                "topics": lambda: hub.topics,
+            }
         )
         served = (sessions, bridge, *rest, *compat, *live, Dashboard())
         routes = (*_health(door, upstream), *(route for each in served for route in each.routes()))

@@ -33,6 +33,24 @@ class Metrics(Protocol):
         ...
 
 
+class CallMeter(Protocol):
+    """Counts the calls of one method."""
+
+    def began(self) -> None: ...
+
+    def ended(self, code: str, seconds: float) -> None:
+        """Records by which code of gRPC a call ended, and how long after it began."""
+        ...
+
+
+class Calls(Protocol):
+    """Counts the calls of an edge. A method's name is one of the contract's."""
+
+    def of(self, method: str, *, stream: bool) -> CallMeter:
+        """Returns what counts the calls of a method; `stream` if one of its sides sends any number of messages."""
+        ...
+
+
 class NullMetrics:
     """Counts nothing."""
 
@@ -53,6 +71,17 @@ class NullMetrics:
     def render_ended(self) -> None: ...
 
     def film_exported(self, outcome: str) -> None: ...
+
+
+class NullCalls:
+    """Counts no calls."""
+
+    def of(self, method: str, *, stream: bool) -> CallMeter:
+        return self
+
+    def began(self) -> None: ...
+
+    def ended(self, code: str, seconds: float) -> None: ...
 
 
 def error_kind(exc: ProviderError) -> str:

@@ -6,6 +6,7 @@ since grpc.aio leaks if a cancelled handler returns normally (grpc/grpc#43360).
 """
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from evergreen_server.ports.metrics import CallMeter, Calls, NullCalls
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.access.policy import Access, Caller, Gate
 from evergreen_server.rpc.arrivals import Arrivals
@@ -42,16 +44,21 @@ Streaming = Callable[[object, Context], AsyncGenerator[object, None]]
 
 
 def service_handler(
-    descriptor: ServiceDescriptor, implementation: object, access: Access, arrivals: Arrivals | None = None
+    descriptor: ServiceDescriptor,
+    implementation: object,
+    access: Access,
+    arrivals: Arrivals | None = None,
+    calls: Calls | None = None,
 ) -> grpc.GenericRpcHandler:
     """Returns the handler of a whole service; `implementation` has a method for each of the service's."""
-    arrivals = arrivals or Arrivals()
+    arrivals, calls = arrivals or Arrivals(), calls or NullCalls()
     handlers = {
         method.name: _method_handler(
             method,
             getattr(implementation, method.name),
             Gate(access, f"{descriptor.full_name}.{method.name}"),
             arrivals,
+            calls.of(f"{descriptor.name}.{method.name}", stream=method.client_streaming or method.server_streaming),
         )
         for method in descriptor.methods
     }
@@ -59,7 +66,7 @@ def service_handler(
 
 
 def _method_handler(
-    method: MethodDescriptor, behaviour: object, gate: Gate, arrivals: Arrivals
+    method: MethodDescriptor, behaviour: object, gate: Gate, arrivals: Arrivals, meter: CallMeter
 ) -> "grpc.RpcMethodHandler[object, object]":
     # Every request is registered as a stream. On the wire that is the same, but for a unary request whose message never
     # comes, or comes incomplete, gRPC would inform neither us nor, if the stream has ended, its caller.
@@ -74,7 +81,31 @@ def _method_handler(
         handler = _writing(cast(Unary, behaviour), read, gate)
     else:
         handler = _unary(cast(Unary, behaviour), read, gate)
-    return make(handler, request_deserializer=None, response_serializer=_serialize)
+    return make(_metered(handler, meter), request_deserializer=None, response_serializer=_serialize)
+
+
+def _metered(handler: Handler, meter: CallMeter) -> Handler:
+    async def handle(request: object, call: Call) -> object:
+        began, code = time.perf_counter(), "CANCELLED"
+        meter.began()
+        try:
+            answer = await handler(request, call)
+            code = "OK"
+            return answer
+        except asyncio.CancelledError:
+            left = call.time_remaining()
+            if left is not None and left <= 0:
+                code = "DEADLINE_EXCEEDED"
+            raise
+        except Exception:
+            # As `abort` has set it; what gRPC itself raises leaves none.
+            set_by_us: object = call.code()
+            code = set_by_us.name if isinstance(set_by_us, grpc.StatusCode) else "UNKNOWN"
+            raise
+        finally:
+            meter.ended(code, time.perf_counter() - began)
+
+    return handle
 
 
 async def _as_they_come(messages: object, _call: Call) -> object:

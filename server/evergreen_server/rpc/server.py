@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.internal import api_implementation
 
 from evergreen.v1 import film_pb2, scene_pb2, video_pb2
+from evergreen_server.ports.metrics import Calls
 from evergreen_server.rpc.access.policy import Access
 from evergreen_server.rpc.access.tls import Certificates
 from evergreen_server.rpc.arrivals import Arrivals
@@ -62,6 +63,7 @@ async def serve(
     grace_seconds: float,
     connections: Connections,
     arrivals: Arrivals,
+    calls: Calls,
     local: str | None = None,
 ) -> AsyncIterator[str]:
     """Serves until the context ends and yields the address bound (port 0 picks one); over TLS with certificates.
@@ -84,7 +86,10 @@ async def serve(
         (REFLECTION, Reflection((*SERVICES, HEALTH.full_name, REFLECTION.full_name), arrivals)),
     )
     server.add_generic_rpc_handlers(
-        tuple(service_handler(descriptor, implementation, access, arrivals) for descriptor, implementation in services)
+        tuple(
+            service_handler(descriptor, implementation, access, arrivals, calls)
+            for descriptor, implementation in services
+        )
     )
     host, _, _ = listen.rpartition(":")
     try:

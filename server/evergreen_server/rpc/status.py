@@ -329,4 +329,6 @@ async def abort(context: "grpc.aio.ServicerContext[object, object]", exc: Except
     """Ends a call with the status of an exception; raises, as grpc's own abort does."""
     status = status_of(exc)
     message, packed = fitted(status)
+    # For whoever counts the call: the code of an abort alone cannot be read back.
+    context.set_code(status.code)
     await context.abort(status.code, message, packed)

@@ -271,6 +271,7 @@ def back_to_the_first(db: sa.Connection) -> None:
         jobs.c.numbered,
         jobs.c.film_id,
         jobs.c.film_run,
+        jobs.c.stage_at,
         job_events.c.job_kind,
     )
     added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, *third)

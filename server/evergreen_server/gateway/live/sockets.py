@@ -33,6 +33,8 @@ class Sockets:
     ) -> None:
         self._sweep = sweep
         self._path = path
+        self.open = 0
+        """How many there are now."""
         self._terms = Terms(
             hub=hub,
             places=places,
@@ -57,8 +59,12 @@ class Sockets:
         )
         await response.prepare(request)
         bound_buffers(request)
-        async with asyncio.TaskGroup() as tasks:
-            conversation = Conversation(request, response, tasks=tasks, terms=self._terms)
-            with self._sweep.of(conversation):
-                await conversation.run()
+        self.open += 1
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                conversation = Conversation(request, response, tasks=tasks, terms=self._terms)
+                with self._sweep.of(conversation):
+                    await conversation.run()
+        finally:
+            self.open -= 1
         return response

@@ -39,6 +39,8 @@ class Streams:
         self._places = places
         self._sweep = sweep
         self._stall_seconds = stall_seconds
+        self.open = 0
+        """How many there are now."""
 
     def routes(self) -> list[web.RouteDef]:
         """Returns the routes."""
@@ -70,6 +72,7 @@ class Streams:
         lines = LINES in request.headers.get("Accept", "")
         visitor = visitor_of(request)
         stream = _Stream(request, lines=lines, stall_seconds=self._stall_seconds)
+        self.open += 1
         try:
             with self._places.stream(visitor.owner), self._sweep.of(stream):
                 return await stream.run(self._hub, visitor, project_id, wish)
@@ -78,6 +81,8 @@ class Streams:
                 # Nothing can be said any more; whoever comes again is told what is wrong.
                 return stream.response
             return _later(request, exc)
+        finally:
+            self.open -= 1
 
 
 class _Stream:

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.group_commit import Measured, not_measured
 from evergreen_server.jobs.db.migrations import SchemaTooNew, current, migrate
 from evergreen_server.jobs.db.postgres import Unfit, check_postgres, check_rights, postgres_engine
 from evergreen_server.jobs.db.sqlite import sqlite_engine, unusable
@@ -34,9 +35,10 @@ class DatabaseInUse(DatabaseUnusable):
 
 
 @asynccontextmanager
-async def open_database(url: str) -> AsyncIterator[Database]:
+async def open_database(url: str, *, measured: Measured = not_measured) -> AsyncIterator[Database]:
     """Opens the database at `sqlite:////PATH` (created if it does not exist) or `postgresql://…`, and migrates it.
 
+    `measured` is told of every transaction.
     Raises DatabaseInUse if another process has the SQLite file open, DatabaseUnusable if the database cannot be
     opened or written.
     """
@@ -51,7 +53,9 @@ async def open_database(url: str) -> AsyncIterator[Database]:
             raise DatabaseUnusable(f"the database {name} {exc}") from exc
         # One more than our threads use, for the lease.
         engine = postgres_engine(url, connections=POSTGRES_WRITERS + READERS + 1)
-        async with _opened(engine, url=url, name=name, writers=POSTGRES_WRITERS, check=_check_rights) as database:
+        async with _opened(
+            engine, url=url, name=name, writers=POSTGRES_WRITERS, measured=measured, check=_check_rights
+        ) as database:
             yield database
         return
     path = Path(parsed.database or "")
@@ -69,7 +73,7 @@ async def open_database(url: str) -> AsyncIterator[Database]:
             raise DatabaseInUse(
                 f"another process has the database {path} open; several servers need one PostgreSQL database"
             ) from exc
-        async with _opened(sqlite_engine(path), url=url, name=str(path), writers=1) as database:
+        async with _opened(sqlite_engine(path), url=url, name=str(path), writers=1, measured=measured) as database:
             yield database
     finally:
         os.close(lock)
@@ -82,10 +86,11 @@ async def _opened(
     url: str,
     name: str,
     writers: int,
+    measured: Measured,
     check: Callable[[sa.Connection], None] = lambda _: None,
 ) -> AsyncIterator[Database]:
     """Opens and migrates the database once `check` finds it fit."""
-    database = Database(engine, url=url, writers=writers, readers=READERS)
+    database = Database(engine, url=url, writers=writers, readers=READERS, measured=measured)
     try:
         try:
             await database.read(check)

@@ -5,15 +5,16 @@ many changes at once, since SQLite allows one writer at a time), and a few that 
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, TimeoutError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError, SQLAlchemyError, TimeoutError
 
-from evergreen_server.jobs.db.group_commit import BatchWriter
+from evergreen_server.jobs.db.group_commit import BatchWriter, Measured, not_measured
 from evergreen_server.runtime.turns import Turns
 
 T = TypeVar("T")
@@ -25,11 +26,15 @@ TRANSIENT_ERRORS = (OperationalError, InterfaceError, InternalError, TimeoutErro
 class Database:
     """An open database. `write` runs transactions, `read` runs snapshots, each in a thread."""
 
-    def __init__(self, engine: sa.Engine, *, url: str, writers: int, readers: int) -> None:
+    def __init__(
+        self, engine: sa.Engine, *, url: str, writers: int, readers: int, measured: Measured = not_measured
+    ) -> None:
+        """`measured` is told by the threads how long transactions waited for one and took."""
         self.engine = engine
         self.url = url
         """With the password: for the engine's own connections, never for a log."""
-        self._writer = BatchWriter(engine, threads=writers)
+        self._writer = BatchWriter(engine, threads=writers, measured=measured)
+        self._measured = measured
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="store-read")
         # One thread is left for quick reads.
         self._turns = Turns(max(1, readers - 1))
@@ -51,7 +56,9 @@ class Database:
 
     def read(self, work: Callable[[sa.Connection], T]) -> "asyncio.Future[T]":
         """Runs `work` on one consistent snapshot."""
-        return asyncio.get_running_loop().run_in_executor(self._readers, self._snapshot, work)
+        return asyncio.get_running_loop().run_in_executor(
+            self._readers, self._timed, time.monotonic(), self._snapshot, work
+        )
 
     def read_in_turn(self, work: Callable[[sa.Connection], T], *, owner: str) -> "asyncio.Future[T]":
         """Runs `work`, which may take long, as `read` does, when it is the turn of its owner, such as a project.
@@ -90,12 +97,26 @@ class Database:
 
     def fetch(self, work: Callable[[sa.Connection], T]) -> "asyncio.Future[T]":
         """Runs `work` that makes a single query, which is a snapshot by itself."""
-        return asyncio.get_running_loop().run_in_executor(self._readers, self._query, work)
+        return asyncio.get_running_loop().run_in_executor(
+            self._readers, self._timed, time.monotonic(), self._query, work
+        )
 
     def transact(self, work: Callable[[sa.Connection], T]) -> T:
         """Runs `work` in one transaction, in this thread."""
         with self.engine.begin() as connection:
             return work(connection)
+
+    def _timed(
+        self, asked: float, read: Callable[[Callable[[sa.Connection], T]], T], work: Callable[[sa.Connection], T]
+    ) -> T:
+        began, errors = time.monotonic(), tuple[str, ...]()
+        try:
+            return read(work)
+        except SQLAlchemyError as exc:
+            errors = (type(exc).__name__,)
+            raise
+        finally:
+            self._measured("read", began - asked, time.monotonic() - began, errors)
 
     def _snapshot(self, work: Callable[[sa.Connection], T]) -> T:
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if self.shared else {}

@@ -4,24 +4,33 @@ A commit waits for the disk, and takes no longer for many changes than for a sin
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 MOST = 16
 """Changes in one commit; the first of them waits for the others."""
 
 Work = Callable[[sa.Connection], Any]
+Measured = Callable[[str, float, float, Sequence[str]], None]
+"""Takes what a transaction does (read, write), the seconds that it waited for a thread and took, and its errors."""
+
+
+def not_measured(_kind: str, _waited: float, _worked: float, _errors: Sequence[str]) -> None:
+    """Measures nothing."""
 
 
 class BatchWriter:
     """Runs works, each as if in its own transaction, and those of one lane in order of arrival."""
 
-    def __init__(self, engine: sa.Engine, *, threads: int) -> None:
+    def __init__(self, engine: sa.Engine, *, threads: int, measured: Measured = not_measured) -> None:
         self._engine = engine
+        self._measured = measured
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="store-write")
         self._lanes: dict[object, deque[tuple[Work, asyncio.Future[Any]]]] = {}
         self._running: set[asyncio.Future[Sequence[_Outcome]]] = set()
@@ -46,7 +55,7 @@ class BatchWriter:
 
     def _run(self, lane: object, batch: "Sequence[tuple[Work, asyncio.Future[Any]]]") -> None:
         works = [work for work, _ in batch]
-        running = asyncio.get_running_loop().run_in_executor(self._threads, self._transact, works)
+        running = asyncio.get_running_loop().run_in_executor(self._threads, self._timed, time.monotonic(), works)
         self._running.add(running)
         running.add_done_callback(lambda done: self._ended(lane, batch, done))
 
@@ -70,6 +79,13 @@ class BatchWriter:
                 future.set_result(value)
             else:
                 future.set_exception(error)
+
+    def _timed(self, asked: float, works: Sequence[Work]) -> "Sequence[_Outcome]":
+        began = time.monotonic()
+        outcomes = self._transact(works)
+        errors = [type(error).__name__ for _, error in outcomes if isinstance(error, SQLAlchemyError)]
+        self._measured("write", began - asked, time.monotonic() - began, errors)
+        return outcomes
 
     def _transact(self, works: Sequence[Work]) -> "Sequence[_Outcome]":
         if len(works) == 1:

@@ -96,6 +96,7 @@ def life_to_row(job: Job) -> dict[str, object]:
     return {
         "state": job.state.value,
         "stage": job.stage.value,
+        "stage_at": _to_micros_or_none(job.stage_at),
         "revision": job.revision,
         "progress": job.progress,
         "attempt": job.attempt,
@@ -146,6 +147,7 @@ def job_from_row(row: RowMapping | Mapping[str, Any]) -> Job:
         ),
         state=State(row["state"]),
         stage=Stage(row["stage"]),
+        stage_at=_from_micros_or_none(row["stage_at"]),
         revision=row["revision"],
         progress=row["progress"],
         attempt=row["attempt"],

@@ -52,6 +52,7 @@ jobs = sa.Table(
     sa.Column("film_run", sa.Integer),
     sa.Column("state", sa.String, nullable=False),
     sa.Column("stage", sa.String, nullable=False),
+    sa.Column("stage_at", sa.BigInteger, comment="When its stage began; null of a job of the release before."),
     sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("progress", sa.Float, nullable=False),
     sa.Column("attempt", sa.Integer, nullable=False),

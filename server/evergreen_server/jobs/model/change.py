@@ -1,6 +1,26 @@
 """What a committed transaction changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from evergreen_server.jobs.model.job import Job
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """A job before and after a transaction of this server."""
+
+    old: Job
+    new: Job
+
+    @property
+    def leaves(self) -> bool:
+        """Returns whether the job has left a stage; another attempt has stages of its own."""
+        return begins_stage(self.old, self.new)
+
+
+def begins_stage(old: Job, new: Job) -> bool:
+    """Returns whether a change of a job ends the stage that it was in."""
+    return (new.stage, new.attempt, new.final) != (old.stage, old.attempt, old.final)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,3 +33,5 @@ class Change:
     """Whether a caller made it, or a slot was granted, so that the job's execution must read the row again."""
     queue: str = ""
     """The model whose queue is to be served, since the job joined it or gave a slot back."""
+    step: Step | None = field(default=None, compare=False, repr=False)
+    """For those who count in this process what it did; never sent to others."""

@@ -129,6 +129,8 @@ class Job:
     outputs: tuple[Output, ...] = ()
     warnings: tuple[JobWarning, ...] = ()
     error: JobFailure | None = None
+    stage_at: datetime | None = None
+    """When its stage began; None of a job that the release before has accepted."""
     created_at: datetime
     started_at: datetime | None = None
     updated_at: datetime

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db import queries
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database
 from evergreen_server.jobs.db.mapping import life_to_row, request_to_row, to_micros
-from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.change import Change, Step, begins_stage
 from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongState
 from evergreen_server.jobs.model.events import events_between
 from evergreen_server.jobs.model.held import FilmCreditsExceeded
@@ -109,6 +109,7 @@ class JobStore(JobReader):
             request=request,
             revision=revision,
             estimated_millicredits=estimated_millicredits,
+            stage_at=now,
             created_at=now,
             updated_at=now,
         )
@@ -254,7 +255,8 @@ class JobStore(JobReader):
         if new.state not in MOVES[old.state]:
             raise WrongState(old, f"a {old.state} job cannot become {new.state}", reason="WRONG_STATE")
         ended = now if new.final and not old.final else new.ended_at
-        new = replace(new, updated_at=now, ended_at=ended)
+        stage_at = now if begins_stage(old, new) else old.stage_at
+        new = replace(new, updated_at=now, ended_at=ended, stage_at=stage_at)
         events = [
             (kind, replace(job, revision=revision + number, updated_at=now))
             for number, (kind, job) in enumerate(events_between(old, new), start=1)
@@ -277,7 +279,8 @@ class JobStore(JobReader):
             self._enqueue(db, new)
         if new.task_id and new.task_id != old.task_id:
             db.execute(queries.SET_ROLE, {"of_task": new.task_id, "role": TaskRole.OWN.value})
-        return new, [Change(project_id=project_id, job_id=job_id, external=external, queue=queue)]
+        step = Step(old=old, new=new)
+        return new, [Change(project_id=project_id, job_id=job_id, external=external, queue=queue, step=step)]
 
     def _write_events(
         self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime, *, was: State | None

@@ -1,0 +1,94 @@
+"""Counts of rows: those of all replicas, made for whoever asks, a few seconds old at most."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from evergreen_server.film.runs.census import FilmCensus
+from evergreen_server.jobs.store.census import Census
+
+CENSUS_SECONDS = 5.0
+WAIT_SECONDS = 3.0
+"""For a database that does not answer; the last counts are told meanwhile, with their age."""
+
+logger = logging.getLogger(__name__)
+
+
+class RowCounts:
+    """Jobs and films by state, the queue, and credits."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        census: Callable[[], Awaitable[Census]],
+        films: Callable[[], Awaitable[FilmCensus]],
+        wait_seconds: float = WAIT_SECONDS,
+    ) -> None:
+        self._census, self._film_census, self._wait_seconds = census, films, wait_seconds
+        self._counted_at, self._tried_at = time.monotonic(), float("-inf")
+        age = Gauge("evergreen_counts_age_seconds", "Seconds since rows were counted.", registry=registry)
+        age.set_function(lambda: time.monotonic() - self._counted_at)
+        self._jobs = Gauge("evergreen_jobs", "Jobs in the database by state.", ["state"], registry=registry)
+        self._waiting = Gauge("evergreen_queue_depth", "Jobs that wait to be submitted.", registry=registry)
+        self._oldest = Gauge(
+            "evergreen_queue_oldest_seconds",
+            "Seconds since the oldest job that waits was accepted; 0 where none does.",
+            registry=registry,
+        )
+        self._reserved = Gauge(
+            "evergreen_credits_reserved", "Credits that attempts under way may cost at most.", registry=registry
+        )
+        self._spent = Gauge(
+            "evergreen_credits_spent",
+            "Credits that ended attempts have cost, for sure or at most.",
+            ["basis"],
+            registry=registry,
+        )
+        self._films = Gauge("evergreen_films", "Films in the database by state.", ["state"], registry=registry)
+        self._approvals = Gauge(
+            "evergreen_film_approvals", "Runs of films that wait at a gate, or with a question.", registry=registry
+        )
+        self._oldest_approval = Gauge(
+            "evergreen_film_approvals_oldest_seconds",
+            "Seconds since the run that has waited longest for people has changed; 0 where none waits.",
+            registry=registry,
+        )
+        self._held = Gauge(
+            "evergreen_film_credits_held", "Credits that runs of films hold for jobs to come.", registry=registry
+        )
+
+    async def refresh(self) -> None:
+        """Counts again if that is due; keeps the last counts if the database does not answer in time."""
+        if time.monotonic() - self._tried_at <= CENSUS_SECONDS:
+            return
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                jobs, films = await self._census(), await self._film_census()
+        except Exception as exc:
+            # Whatever it is, the other metrics must tell of it.
+            logger.warning("rows not counted", extra={"cause": type(exc).__name__})
+        else:
+            self._take(jobs)
+            self._take_films(films)
+            self._counted_at = time.monotonic()
+        self._tried_at = time.monotonic()
+
+    def _take(self, census: Census) -> None:
+        for state, number in census.by_state.items():
+            self._jobs.labels(state.value).set(number)
+        self._waiting.set(census.waiting)
+        self._oldest.set(census.longest_wait_seconds)
+        self._reserved.set(census.totals.reserved / 1000)
+        self._spent.labels("CONFIRMED").set(census.totals.confirmed / 1000)
+        self._spent.labels("UPPER_BOUND").set(census.totals.bounded / 1000)
+
+    def _take_films(self, census: FilmCensus) -> None:
+        for state, number in census.by_state.items():
+            self._films.labels(state.value).set(number)
+        self._approvals.set(census.waiting)
+        self._oldest_approval.set(census.longest_wait_seconds)
+        self._held.set(census.held_millicredits / 1000)
