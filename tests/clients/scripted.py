@@ -20,6 +20,7 @@ from evergreen.v1.scene_pb2 import Asset, DownloadAssetRequest, DownloadAssetRes
 from evergreen.v1.scene_pb2_grpc import SceneServiceServicer, add_SceneServiceServicer_to_server
 from evergreen.v1.video_pb2 import Checkpoint, Event, WatchProgressRequest
 from evergreen.v1.video_pb2_grpc import VideoServiceServicer, add_VideoServiceServicer_to_server
+from evergreen.v1.webhook_pb2_grpc import WebhookServiceServicer, add_WebhookServiceServicer_to_server
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ Answer = Message | Fault
 Step = WatchProgressResponse | Fault | Hold
 
 
-class ScriptedService(VideoServiceServicer, SceneServiceServicer, FilmServiceServicer):
+class ScriptedService(VideoServiceServicer, SceneServiceServicer, FilmServiceServicer, WebhookServiceServicer):
     """Answers each call with what `answers` holds for it, in order, and each watch with one of `streams`."""
 
     def __init__(self, target: str = "127.0.0.1:0", *, credentials: grpc.ServerCredentials | None = None) -> None:
@@ -84,6 +85,7 @@ class ScriptedService(VideoServiceServicer, SceneServiceServicer, FilmServiceSer
         add_VideoServiceServicer_to_server(self, self._server)
         add_SceneServiceServicer_to_server(self, self._server)
         add_FilmServiceServicer_to_server(self, self._server)
+        add_WebhookServiceServicer_to_server(self, self._server)
         self._server.add_generic_rpc_handlers((self._health_handler(),))
         if self._credentials is None:
             port = self._server.add_insecure_port(self.target)
@@ -182,6 +184,8 @@ for _method in (
         "ApproveFilm",
         "CancelFilm",
     ),
+    *("CreateWebhook", "GetWebhook", "ListWebhooks", "UpdateWebhook", "DeleteWebhook", "RotateSecret", "SendTest"),
+    *("ListDeliveries", "Redeliver"),
 ):
     setattr(ScriptedService, _method, _scripted(_method))
 

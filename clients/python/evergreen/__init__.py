@@ -17,6 +17,7 @@ from evergreen.errors import (
     CursorCompacted,
     CursorLost,
     DeadlineExceeded,
+    DeliveryNotFound,
     Draining,
     EvergreenError,
     FieldViolation,
@@ -61,12 +62,17 @@ from evergreen.errors import (
     StorageUnavailable,
     TooManyFilms,
     TooManyTransfers,
+    TooManyWebhooks,
     TransferBroken,
     TransferStalled,
     Unauthenticated,
     Unavailable,
     UrlUnsupported,
     WatchInterrupted,
+    WebhookNotFound,
+    WebhookRejected,
+    WebhooksOff,
+    WebhookSwitchedOff,
 )
 from evergreen.films import Films
 from evergreen.listing import ListFields
@@ -133,7 +139,9 @@ from evergreen.v1.video_pb2 import (
     VoiceIsolationSpec,
     WatchProgressResponse,
 )
+from evergreen.v1.webhook_pb2 import Delivery, DeliveryState, Webhook, WebhookState
 from evergreen.watch import FINAL_STATES, Reconnect, is_final
+from evergreen.webhooks import WebhookEvent, WebhookFields, Webhooks
 from evergreen.wire import WireClient
 
 __all__ = [
@@ -152,6 +160,9 @@ __all__ = [
     "CursorCompacted",
     "CursorLost",
     "DeadlineExceeded",
+    "Delivery",
+    "DeliveryNotFound",
+    "DeliveryState",
     "Draining",
     "DubbingSpec",
     "EventKind",
@@ -254,6 +265,7 @@ __all__ = [
     "Tls",
     "TooManyFilms",
     "TooManyTransfers",
+    "TooManyWebhooks",
     "TransferBroken",
     "TransferStalled",
     "Unauthenticated",
@@ -266,6 +278,15 @@ __all__ = [
     "VoiceIsolationSpec",
     "WatchInterrupted",
     "WatchProgressResponse",
+    "Webhook",
+    "WebhookEvent",
+    "WebhookFields",
+    "WebhookNotFound",
+    "WebhookRejected",
+    "WebhookState",
+    "WebhookSwitchedOff",
+    "Webhooks",
+    "WebhooksOff",
     "WireClient",
     "inline_media",
     "is_final",

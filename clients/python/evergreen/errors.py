@@ -20,6 +20,8 @@ EvergreenError
       FilmNotFound
       PlanNotFound
       RunNotFound
+      WebhookNotFound
+      DeliveryNotFound
     AssetExists           a file with this path exists; choose another name, or set `overwrite`
     PreconditionFailed
       NeedsResolution     the job needs attention; call `resolve`
@@ -31,6 +33,8 @@ EvergreenError
       TooManyFilms        the project has as many films as it may have
       OutputMissing       an export needs outputs that are not there
       FilmCreditsExceeded what is to be made may cost more than is left of the sum
+      WebhooksOff         the operator has set up no key for webhooks
+      WebhookSwitchedOff  the webhook is switched off; switch it on with `update`
       ProviderTaskNotFound
       ProviderTaskTaken   the task belongs to another job
       ProviderUnauthorized
@@ -47,10 +51,12 @@ EvergreenError
       ProviderUnavailable
     QueueFull             call again later, with the same request_id
     TooManyTransfers      call again later
+    TooManyWebhooks       a project, or the service, has as many webhooks as it may have; delete some
     NotOffered            this server does not offer the call
     InternalError         an internal error of the service; metadata `error_id` finds it in the log
     DeadlineExceeded      no answer in time; the request may have been carried out
       TransferStalled     the service waited too long for this client; call again
+  WebhookRejected         a request to a receiver is not from the service, too old, or no event
   TransferBroken          an upload or download stalled, or the received bytes differ from the sent bytes
   WatchInterrupted        a watch could not be resumed for too long
   JobFailed               the job is final and has not succeeded
@@ -182,6 +188,14 @@ class RunNotFound(NotFound):
     """The film has no such run."""
 
 
+class WebhookNotFound(NotFound):
+    """No such webhook, or it is not yours."""
+
+
+class DeliveryNotFound(NotFound):
+    """The webhook has no such delivery, or no longer."""
+
+
 class AssetExists(CallError):
     """A file with this path exists, with other bytes; choose another name, or set `overwrite`."""
 
@@ -220,6 +234,14 @@ class OutputMissing(PreconditionFailed):
 
 class FilmCreditsExceeded(PreconditionFailed):
     """What is to be made may cost more (`estimated_credits`) than is left of the sum (metadata `left_credits`)."""
+
+
+class WebhooksOff(PreconditionFailed):
+    """The operator has set up no key for webhooks."""
+
+
+class WebhookSwitchedOff(PreconditionFailed):
+    """The webhook is switched off; switch it on with `update`."""
 
 
 class ProjectCreditsExceeded(PreconditionFailed):
@@ -290,6 +312,10 @@ class TooManyTransfers(CallError):
     """Too many files are being transferred; call again later."""
 
 
+class TooManyWebhooks(CallError):
+    """A project, or the service, has as many webhooks as it may have; delete some."""
+
+
 class NotOffered(CallError):
     """This server does not offer the call."""
 
@@ -304,6 +330,10 @@ class DeadlineExceeded(CallError, TimeoutError):
 
 class TransferStalled(DeadlineExceeded):
     """The service waited too long for this client, which sent or read almost nothing; call again."""
+
+
+class WebhookRejected(EvergreenError):
+    """A request to a receiver of webhooks was not made by the service, is too old, or holds no event."""
 
 
 class TransferBroken(EvergreenError):

@@ -54,7 +54,9 @@ from evergreen.v1.video_pb2 import (
     WatchProgressResponse,
 )
 from evergreen.v1.video_pb2_grpc import VideoServiceStub
+from evergreen.v1.webhook_pb2_grpc import WebhookServiceStub
 from evergreen.watch import OnGap, Reconnect, is_final, resilient_watch
+from evergreen.webhooks.calls import Webhooks
 
 if TYPE_CHECKING:
     # Exists only in the stubs' type information.
@@ -68,6 +70,7 @@ class _Open:
     videos: "VideoServiceAsyncStub"
     scenes: Scenes
     films: Films
+    webhooks: Webhooks
 
 
 class WireClient:
@@ -122,7 +125,15 @@ class WireClient:
         calls = replace(self._calls, home=home)
         scenes = Scenes(SceneServiceStub(channel), calls=calls, reconnect=self._reconnect)
         films = Films(FilmServiceStub(channel), calls=calls)
-        self._opened = _Open(home=home, channel=channel, videos=VideoServiceStub(channel), scenes=scenes, films=films)
+        webhooks = Webhooks(WebhookServiceStub(channel), calls=calls)
+        self._opened = _Open(
+            home=home,
+            channel=channel,
+            videos=VideoServiceStub(channel),
+            scenes=scenes,
+            films=films,
+            webhooks=webhooks,
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -141,6 +152,11 @@ class WireClient:
     def films(self) -> Films:
         """Returns the calls for films: scripts that become plans, with a quote."""
         return self._open.films
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """Returns the calls for webhooks: who is told by signed HTTP requests."""
+        return self._open.webhooks
 
     async def generate(self, **fields: Unpack[VideoFields]) -> Job:
         """Requests a clip and returns its job as soon as the service has recorded it.
