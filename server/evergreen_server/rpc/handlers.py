@@ -95,7 +95,7 @@ def _metered(handler: Handler, meter: CallMeter) -> Handler:
         except asyncio.CancelledError:
             left = call.time_remaining()
             if left is not None and left <= 0:
-                code = "DEADLINE_EXCEEDED"
+                code = grpc.StatusCode.DEADLINE_EXCEEDED.name
             raise
         except Exception:
             # As `abort` has set it; what gRPC itself raises leaves none.
