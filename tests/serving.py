@@ -21,7 +21,7 @@ from google.protobuf.json_format import ParseDict
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
-from evergreen.v1 import film_pb2_grpc, scene_pb2_grpc, video_pb2, video_pb2_grpc
+from evergreen.v1 import audit_pb2_grpc, film_pb2_grpc, scene_pb2_grpc, video_pb2, video_pb2_grpc
 from evergreen_server import app
 from evergreen_server.config import Config
 from evergreen_server.providers.runway.sandbox import SANDBOX_KEY, Sandbox, Settings
@@ -122,6 +122,7 @@ class Api:
         self.scene = scene_pb2_grpc.SceneServiceStub(channel)
         self._seen: dict[str, int] = {}
         self.film = film_pb2_grpc.FilmServiceStub(channel)
+        self.audit = audit_pb2_grpc.AuditServiceStub(channel)
 
     async def generate(self, **fields: object) -> video_pb2.Job:
         return self._noted((await self.video.GenerateVideo(request(**fields))).job)

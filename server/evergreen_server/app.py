@@ -45,6 +45,7 @@ from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.intake import Intake
 from evergreen_server.jobs.maintenance.janitor import Janitor
 from evergreen_server.jobs.maintenance.retention import Retention
+from evergreen_server.jobs.store.audit import AuditReader
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.census import take_census
 from evergreen_server.jobs.store.jobs import JobStore
@@ -65,6 +66,7 @@ from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections, connections_of, raise_file_limit
 from evergreen_server.rpc.messages.events import EventWire
 from evergreen_server.rpc.server import serve as serve_rpc
+from evergreen_server.rpc.services.audit import AuditService
 from evergreen_server.rpc.services.film import FilmService
 from evergreen_server.rpc.services.scene import SceneService
 from evergreen_server.rpc.services.transfers import Transfers
@@ -78,6 +80,7 @@ from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.runtime.temp import socket_folder
 from evergreen_server.runtime.threads import OwnThreads
 from evergreen_server.scenes.deletion import SceneDeletions
+from evergreen_server.scenes.notes import FileNotes
 from evergreen_server.scenes.writers import CountedWriters, RecordedWriters, SceneWriters
 
 FILES_AT_ONCE = 8
@@ -450,12 +453,14 @@ async def _edge(
         transfers=Transfers(),
         shield=context.shield,
         clock=now,
+        notes=FileNotes(database=ground.database, clock=now),
     )
     serving = serve_rpc(
         listen=config.listen,
         video=video,
         scene=scene,
         film=films,
+        audit=AuditService(reader=AuditReader(ground.database)),
         access=gate.access,
         certificates=gate.certificates,
         drain=jobs.hub.drain,

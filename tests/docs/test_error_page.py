@@ -10,7 +10,7 @@ from evergreen_server.film import digests, model, statuses
 from evergreen_server.film.runs import deciding, events, run
 from evergreen_server.film.screenplay import script
 from evergreen_server.jobs.model import states
-from evergreen_server.ports import provider, specs, timeline
+from evergreen_server.ports import audit, provider, specs, timeline
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "server" / "evergreen_server"
@@ -48,7 +48,20 @@ def vocabulary() -> set[str]:
     """The members of our own enums, which are no reasons either."""
     enums = (
         kind
-        for module in (states, specs, provider, timeline, script, digests, model, statuses, run, deciding, events)
+        for module in (
+            audit,
+            states,
+            specs,
+            provider,
+            timeline,
+            script,
+            digests,
+            model,
+            statuses,
+            run,
+            deciding,
+            events,
+        )
         for kind in vars(module).values()
         if isinstance(kind, type)
     )

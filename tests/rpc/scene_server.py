@@ -30,6 +30,7 @@ from evergreen_server.runtime.background import Background
 from evergreen_server.runtime.ids import JobIds
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.scenes.deletion import SceneDeletions
+from evergreen_server.scenes.notes import FileNotes
 from evergreen_server.scenes.writers import CountedWriters
 from evergreen_storage import Json, Meta, SceneStore, Storage, Unavailable, open_storage
 from tests.jobs.feed.films import GivenFilms
@@ -174,6 +175,7 @@ async def scene_serving(
             transfers=transfers or Transfers(),
             shield=shield,
             clock=now,
+            notes=FileNotes(database=database, clock=now),
         )
         server = grpc.aio.server()
         server.add_generic_rpc_handlers(

@@ -24,6 +24,7 @@ from evergreen_server.jobs.model.names import FILM_REQUESTS
 from evergreen_server.jobs.model.states import OnUnknownSubmission
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.ledger import PriceUnknown
+from evergreen_server.ports.audit import Action, Origin, note_of
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import FieldError, GenerationSpec, InvalidRequest, Kind, Media, Operation, kind_of
 from evergreen_storage import id_error, path_error
@@ -107,8 +108,9 @@ class Intake:
         self._clock = clock
         self._new_id = new_id
 
-    async def accept(self, request: GenerationRequest) -> Accepted:
-        """Records the request's job, or finds the one that an earlier call of the same request made.
+    async def accept(self, request: GenerationRequest, origin: Origin | None = None) -> Accepted:
+        """Records the request's job, and whence it comes, or finds the one that an earlier call of the same request
+        made.
 
         Raises what the module names.
         """
@@ -121,7 +123,13 @@ class Intake:
                 raise
             return Accepted(job=known, known=True)
         job_id = self._new_id()
-        job = await self._store.accept(accepted, job_id=job_id, estimated_millicredits=estimate, inline=request.inline)
+        job = await self._store.accept(
+            accepted,
+            job_id=job_id,
+            estimated_millicredits=estimate,
+            inline=request.inline,
+            note=note_of(origin, Action.GENERATE),
+        )
         return Accepted(job=job, known=job.job_id != job_id)
 
     async def quote(self, request: GenerationRequest) -> int | None:

@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import TypeVar, cast
 
@@ -18,8 +17,10 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+from evergreen_server.ports.audit import Origin
 from evergreen_server.ports.metrics import CallMeter, Calls, NullCalls
 from evergreen_server.ports.specs import FieldError, InvalidRequest
+from evergreen_server.rpc.access.origin import origin_of
 from evergreen_server.rpc.access.policy import Access, Caller, Gate
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.messages.judging import part_errors
@@ -31,12 +32,22 @@ Handler = Callable[[object, Call], Awaitable[object]]
 Read = Callable[[object, Call], Awaitable[object]]
 
 
-@dataclass(frozen=True, slots=True)
 class Context:
     """What a method knows about its call."""
 
-    caller: Caller
-    call: Call
+    __slots__ = ("_origin", "call", "caller")
+
+    def __init__(self, caller: Caller, call: Call) -> None:
+        self.caller = caller
+        self.call = call
+        self._origin: Origin | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """Returns whence the call comes: the same each time, and made only for a call that asks."""
+        if self._origin is None:
+            self._origin = origin_of(self.call, self.caller.name)
+        return self._origin
 
 
 Unary = Callable[[object, Context], Awaitable[object]]

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import grpc
 from google.protobuf.internal import api_implementation
 
-from evergreen.v1 import film_pb2, scene_pb2, video_pb2
+from evergreen.v1 import audit_pb2, film_pb2, scene_pb2, video_pb2
 from evergreen_server.ports.metrics import Calls
 from evergreen_server.rpc.access.policy import Access
 from evergreen_server.rpc.access.tls import Certificates
@@ -22,7 +22,12 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024 + 64 * 1024
 CLIENT_KEEPALIVE_MS = 30_000
 """The interval that the documentation tells clients to use; half of it is permitted, for their jitter."""
 HEALTH_SECONDS = 1.0
-SERVICES = ("evergreen.v1.VideoService", "evergreen.v1.SceneService", "evergreen.v1.FilmService")
+SERVICES = (
+    "evergreen.v1.VideoService",
+    "evergreen.v1.SceneService",
+    "evergreen.v1.FilmService",
+    "evergreen.v1.AuditService",
+)
 
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -55,6 +60,7 @@ async def serve(
     video: object,
     scene: object,
     film: object,
+    audit: object,
     access: Access,
     certificates: Certificates | None,
     drain: Callable[[], None],
@@ -82,6 +88,7 @@ async def serve(
         (video_pb2.DESCRIPTOR.services_by_name["VideoService"], video),
         (scene_pb2.DESCRIPTOR.services_by_name["SceneService"], scene),
         (film_pb2.DESCRIPTOR.services_by_name["FilmService"], film),
+        (audit_pb2.DESCRIPTOR.services_by_name["AuditService"], audit),
         (HEALTH, checks),
         (REFLECTION, Reflection((*SERVICES, HEALTH.full_name, REFLECTION.full_name), arrivals)),
     )

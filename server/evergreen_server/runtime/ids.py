@@ -24,10 +24,28 @@ class JobIds:
 
     def new(self) -> str:
         """Returns an id made from the time and 62 random bits, in lower case."""
-        microseconds = (self._clock() - EPOCH) // timedelta(microseconds=1)
-        self._last = max(self._last + 1, microseconds * TICKS // 1000)
-        milliseconds, part = divmod(self._last, TICKS)
-        return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | part << 64 | 2 << 62 | secrets.randbits(62)))
+        self._last = max(self._last + 1, _ticks(self._clock()))
+        return _id(self._last)
+
+
+def id_at(at: datetime) -> str:
+    """Returns an id of a time; of one time, ids are in no order."""
+    return _id(_ticks(at))
+
+
+def least_at(at: datetime) -> str:
+    """Returns the least id of a time, which sorts after every id of an earlier one."""
+    milliseconds, part = divmod(max(0, _ticks(at)), TICKS)
+    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | part << 64))
+
+
+def _ticks(at: datetime) -> int:
+    return (at - EPOCH) // timedelta(microseconds=1) * TICKS // 1000
+
+
+def _id(ticks: int) -> str:
+    milliseconds, part = divmod(ticks, TICKS)
+    return str(uuid.UUID(int=milliseconds << 80 | 7 << 76 | part << 64 | 2 << 62 | secrets.randbits(62)))
 
 
 def first_at(at: datetime, shift: timedelta = timedelta()) -> str:

@@ -25,7 +25,17 @@ from evergreen_server.jobs.model.errors import WrongState
 from evergreen_server.jobs.model.states import UNFINISHED, State
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.needs import refuse_needed
-from evergreen_server.jobs.store.project_lock import SceneBusy, disown, is_marked, lock_project, mark, marked_by, unmark
+from evergreen_server.jobs.store.project_lock import (
+    SceneBusy,
+    disown,
+    finish_mark,
+    is_marked,
+    lock_project,
+    mark,
+    marked_by,
+    unmark,
+)
+from evergreen_server.ports.audit import Action, Note, Origin, note_of
 from evergreen_server.scenes.writers import Claim, SceneWriters
 from evergreen_storage import SceneNotFound, SceneStore, StorageError
 
@@ -85,7 +95,9 @@ class SceneDeletions:
             if writers := await self._writers.count(project_id, scene_id):
                 raise SceneBusy(f"{writers} files are being written to the scene {project_id}/{scene_id}")
 
-    async def delete(self, project_id: str, scene_id: str, *, force: bool) -> Sequence[str]:
+    async def delete(
+        self, project_id: str, scene_id: str, *, force: bool, origin: Origin | None = None
+    ) -> Sequence[str]:
         """Deletes a scene with all its files; with `force` cancels its jobs first, and waits for them.
 
         Returns the paths of files that others put there and that the storage cannot remove.
@@ -98,7 +110,7 @@ class SceneDeletions:
         except TimeoutError:
             raise SceneBusy(f"the scene {project_id}/{scene_id} is being deleted by another call") from None
         try:
-            return await self._delete(project_id, scene_id, force)
+            return await self._delete(project_id, scene_id, force, origin)
         finally:
             turn.release()
 
@@ -128,14 +140,15 @@ class SceneDeletions:
         query = query.where(scene_deletions.c.replica.not_in(others))
         return [(row.project_id, row.scene_id) for row in db.execute(query)]
 
-    async def _delete(self, project_id: str, scene_id: str, force: bool) -> Sequence[str]:
+    async def _delete(self, project_id: str, scene_id: str, force: bool, origin: Origin | None) -> Sequence[str]:
         await self._check_known(project_id, scene_id)
         check = self._lease_check()
-        unfinished = await self._database.write(lambda db: self._mark(db, project_id, scene_id, force))
+        note = note_of(origin, Action.DELETE_SCENE, force="true" if force else None)
+        unfinished = await self._database.write(lambda db: self._mark(db, project_id, scene_id, force, note))
         if unfinished and not force:
             raise _unfinished(project_id, scene_id, unfinished)
         try:
-            await self._empty(project_id, scene_id, unfinished, force)
+            await self._empty(project_id, scene_id, unfinished, force, origin)
             if not still_owner(check):
                 # Another replica may have finished the deletion meanwhile, and the files there may belong to new jobs.
                 raise SceneBusy(f"this server was held up while it deleted {project_id}/{scene_id}; call again")
@@ -151,7 +164,8 @@ class SceneDeletions:
             # The mark stays, and any replica may finish the deletion.
             await asyncio.shield(self._database.write(lambda db: disown(db, project_id, scene_id, self._replica_id)))
             raise
-        await self._database.write(lambda db: unmark(db, project_id, scene_id, self._replica_id))
+        # Recorded here, by whichever server finishes a deletion that broke off: not before the files are gone.
+        await self._database.write(lambda db: finish_mark(db, project_id, scene_id, self._replica_id, self._clock()))
         if left:
             about = {"project_id": project_id, "scene_id": scene_id, "left": len(left), "such_as": left[0]}
             logger.warning("files left of a deleted scene", extra=about)
@@ -168,7 +182,7 @@ class SceneDeletions:
             if not known:
                 raise
 
-    def _mark(self, db: sa.Connection, project_id: str, scene_id: str, force: bool) -> _States:
+    def _mark(self, db: sa.Connection, project_id: str, scene_id: str, force: bool, note: Note | None) -> _States:
         now = self._clock()
         lock_project(db, project_id, now)
         other = marked_by(db, project_id, scene_id)
@@ -177,13 +191,15 @@ class SceneDeletions:
             raise SceneBusy(f"the scene {project_id}/{scene_id} is being deleted by another call")
         unfinished = under_way(db, project_id, scene_id)
         if force or not unfinished:
-            mark(db, project_id, scene_id, self._replica_id, now)
+            mark(db, project_id, scene_id, self._replica_id, now, note)
         else:
             # A deletion that was interrupted while a job was still running had deleted nothing.
             unmark(db, project_id, scene_id, other)
         return unfinished
 
-    async def _empty(self, project_id: str, scene_id: str, unfinished: _States, force: bool) -> None:
+    async def _empty(
+        self, project_id: str, scene_id: str, unfinished: _States, force: bool, origin: Origin | None
+    ) -> None:
         """Waits until every job and every writer has ended. Raises SceneBusy."""
         writers = await self._writers.count(project_id, scene_id)
         if writers and not force:
@@ -192,7 +208,7 @@ class SceneDeletions:
         try:
             async with asyncio.timeout(self._wait_seconds):
                 for job_id in unfinished:
-                    await self._cancel(job_id)
+                    await self._cancel(job_id, origin)
                 if unfinished:
                     await self._ended(project_id, scene_id, frozenset(unfinished))
                 await self._writers.wait_until_idle(project_id, scene_id)
@@ -200,9 +216,9 @@ class SceneDeletions:
             text = f"what the scene {project_id}/{scene_id} has under way did not end in {self._wait_seconds:g} s"
             raise SceneBusy(f"{text}; try again", job_id=next(iter(unfinished), "")) from None
 
-    async def _cancel(self, job_id: str) -> None:
+    async def _cancel(self, job_id: str, origin: Origin | None) -> None:
         try:
-            await commands.cancel(self._store, job_id)
+            await commands.cancel(self._store, job_id, origin)
         except WrongState as exc:
             raise SceneBusy(f"job {job_id}: {exc}", job_id=job_id) from exc
 

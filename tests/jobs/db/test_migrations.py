@@ -246,7 +246,7 @@ def back_to_the_first(db: sa.Connection) -> None:
         db.execute(sa.text(f"DROP TABLE {table}"))
     for table in ("job_files", "job_labels", "job_needs", "asset_claims", "scene_writers", "storage_locks", "replicas"):
         db.execute(sa.text(f"DROP TABLE {table}"))
-    for table in ("schema_version", "model_queues", "turns"):
+    for table in ("schema_version", "model_queues", "turns", "audit"):
         db.execute(sa.text(f"DROP TABLE {table}"))
     for index in (
         "jobs_by_slot",
@@ -273,6 +273,7 @@ def back_to_the_first(db: sa.Connection) -> None:
         jobs.c.film_run,
         jobs.c.stage_at,
         job_events.c.job_kind,
+        scene_deletions.c.note,
     )
     added = (jobs.c.replica, jobs.c.charge_basis, jobs.c.slot, jobs.c.not_before, *third)
     for column in (*added, provider_tasks.c.role, scene_deletions.c.replica, *sums, *counted):

@@ -34,7 +34,7 @@ from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_exports, film_plans, film_requests, films
 from evergreen_server.jobs.db.mapping import to_micros
-from evergreen_server.jobs.db.schema import film_runs
+from evergreen_server.jobs.db.schema import audit, film_runs
 from evergreen_server.jobs.feed.films import subject_of
 from evergreen_server.jobs.feed.history import new_events
 from evergreen_server.jobs.feed.hub import WatchHub
@@ -45,6 +45,7 @@ from evergreen_server.jobs.maintenance.retention import Retention
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.states import State
+from evergreen_server.jobs.store.audit import Question, delete_old, list_entries, row_of
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.census import take_census
 from evergreen_server.jobs.store.jobs import JobStore
@@ -53,8 +54,10 @@ from evergreen_server.jobs.store.needs import refuse_needed
 from evergreen_server.jobs.store.percentages import Progress
 from evergreen_server.jobs.store.projects import miscounted
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
+from evergreen_server.ports.audit import Action, Origin
 from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.rpc.messages.events import EventWire
+from evergreen_server.runtime.ids import id_at
 from evergreen_server.scenes.deletion import under_way
 from tests.film.planned import plan_of, planned_of
 from tests.film.runs.studio import write_film
@@ -81,6 +84,7 @@ LARGE = (
     "film_requests",
     "film_runs",
     "film_exports",
+    "audit",
 )
 MOST_ROWS = 2_500
 """That one question may look at: those of all jobs that have not ended, and of a few hundred others."""
@@ -229,6 +233,12 @@ class Case:
         found = await self.films.page("film-1", states=states, after=f"film-{FILMS // 2:05}", limit=200)
         assert len(found) == 200
 
+    async def audited(self, **asked: object) -> None:
+        page = await self.database.read(
+            lambda db: list_entries(db, Question(**asked), after=id_at(NOW - timedelta(hours=1)), limit=200)
+        )
+        assert page.entries
+
     async def missing(self) -> None:
         with pytest.raises(JobNotFound):
             await self.store.get("missing")
@@ -279,6 +289,17 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "PlanFilm again": lambda case: case.films.find(
         "film-1", "film-00017", FilmRequest(request_id="film-00017", digest="d")
     ),
+    "ListAuditEntries": lambda case: case.audited(),
+    "ListAuditEntries of a project": lambda case: case.audited(project_id="film-1"),
+    "ListAuditEntries of a subject": lambda case: case.audited(subject="subject-8"),
+    "ListAuditEntries of a caller": lambda case: case.audited(caller="token-3"),
+    "ListAuditEntries of rare actions": lambda case: case.audited(
+        actions=[Action.CANCEL, Action.RESOLVE], project_id="film-0"
+    ),
+    "ListAuditEntries of all filters": lambda case: case.audited(
+        actions=[*Action], project_id="film-1", caller="token-3", since=START, until=NOW
+    ),
+    "old entries": lambda case: case.write(lambda db: delete_old(db, START)),
     "ListFilms": lambda case: case.listed(),
     "ListFilms of a state": lambda case: case.listed(FilmState.PLANNED),
     "a watch's films by name": lambda case: case.shown("film-00017", "film-00018"),
@@ -319,7 +340,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "progress": lambda case: case.flushed(),
     "retention": lambda case: case.retained(),
 }
-PAGED = ("ListVideos", "ListFilms", "a watch")
+PAGED = ("ListVideos", "ListFilms", "ListAuditEntries", "a watch")
 """What is read by pages: each is to come from the index in order, without the rest being read to sort it."""
 OF_PROJECTS_ALONE = ("GetAccount", "ListProjects", "ListProjects of a caller")
 """What looks at no large table."""
@@ -368,6 +389,7 @@ async def filled(url: str) -> AsyncIterator[Case]:
         await database.write(write_films)
         await database.write(lambda db: db.execute(film_runs.insert(), [*_runs()]))
         await database.write(lambda db: db.execute(film_exports.insert(), [*_exports()]))
+        await database.write(write_entries)
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
             if database.shared:
                 db.exec_driver_sql("VACUUM ANALYZE")
@@ -405,6 +427,17 @@ def _exports() -> Iterator[dict[str, object]]:
         row |= {"project_id": f"film-{number % PROJECTS}", "film_id": f"film-{number}", "digest": f"digest {number}"}
         row |= {"profile": "wide", "run": 1, "plan_revision": 1, "asset": "exports/a.mp4", "sha256": ""}
         yield row | {"copied": False, "warnings": []}
+
+
+def write_entries(db: sa.Connection) -> None:
+    """As many entries of the audit as there are jobs, of which a few tell of other things than new jobs."""
+    rows = []
+    for number in range(JOBS):
+        action = Action.GENERATE if number % 100 else Action.CANCEL
+        origin = Origin(caller=f"token-{number % 7}", call_id=str(number), address="192.0.2.7")
+        place = {"project_id": f"film-{number // 2 % PROJECTS}", "subject": f"subject-{number // 10}"}
+        rows.append(row_of(at(number), origin.did(action), **place))
+    db.execute(audit.insert(), rows)
 
 
 def _nothing(_entries: list[Entry]) -> None:

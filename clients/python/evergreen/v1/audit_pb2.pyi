@@ -33,23 +33,25 @@ class _AuditActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditActi
     AUDIT_ACTION_CANCEL: _AuditAction.ValueType  # 2
     """Cancellation of a job was requested."""
     AUDIT_ACTION_RESOLVE: _AuditAction.ValueType  # 3
-    """An unknown submission was resolved; details `resolution`."""
+    """An unknown submission was resolved; details `resolution`, and `task_id` for `ATTACH`."""
     AUDIT_ACTION_UPLOAD_ASSET: _AuditAction.ValueType  # 4
-    """An asset was written; details `size_bytes`, and `replaced` if it replaced another."""
+    """An asset was written; details `size_bytes`, and `replaced` if there was one by this name before."""
     AUDIT_ACTION_DELETE_ASSET: _AuditAction.ValueType  # 5
     """An asset was deleted."""
     AUDIT_ACTION_DELETE_SCENE: _AuditAction.ValueType  # 6
     """A scene was deleted; details `force`."""
     AUDIT_ACTION_PLAN_FILM: _AuditAction.ValueType  # 7
-    """A film was planned, or its plan was edited; details `plan_revision`."""
+    """A film was planned, or its plan was edited; details `plan_revision`. For this and what follows of films, `subject`
+    is the film's id.
+    """
     AUDIT_ACTION_START_FILM: _AuditAction.ValueType  # 8
-    """A run of a film began; details `approved_credits`."""
+    """A run of a film began; details `run`, `approved_credits`."""
     AUDIT_ACTION_APPROVE_FILM: _AuditAction.ValueType  # 9
-    """A run was approved; details `approved_credits`."""
+    """A run was approved; details `run`, `approved_credits`."""
     AUDIT_ACTION_EXPORT_FILM: _AuditAction.ValueType  # 10
-    """An export was asked for."""
+    """An export was asked for; details `run`."""
     AUDIT_ACTION_CANCEL_FILM: _AuditAction.ValueType  # 11
-    """A run was cancelled."""
+    """Cancellation of a run was requested; details `run`."""
     AUDIT_ACTION_DELETE_FILM: _AuditAction.ValueType  # 12
     """A film was deleted."""
     AUDIT_ACTION_CREATE_WEBHOOK: _AuditAction.ValueType  # 13
@@ -61,8 +63,8 @@ class _AuditActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditActi
     AUDIT_ACTION_ROTATE_SECRET: _AuditAction.ValueType  # 16
     """A webhook was given a new secret."""
     AUDIT_ACTION_TOKEN_REFUSED: _AuditAction.ValueType  # 17
-    """A token was refused; details `reason` and `method`. At most one a minute is recorded of each address; details
-    `count` says how many there were.
+    """A call was refused for its token, or for the lack of one; details `reason` and `method` of the first, and `count`
+    of how many there were. At most one a minute is recorded of an address and a caller.
     """
 
 class AuditAction(_AuditAction, metaclass=_AuditActionEnumTypeWrapper):
@@ -75,23 +77,25 @@ AUDIT_ACTION_GENERATE: AuditAction.ValueType  # 1
 AUDIT_ACTION_CANCEL: AuditAction.ValueType  # 2
 """Cancellation of a job was requested."""
 AUDIT_ACTION_RESOLVE: AuditAction.ValueType  # 3
-"""An unknown submission was resolved; details `resolution`."""
+"""An unknown submission was resolved; details `resolution`, and `task_id` for `ATTACH`."""
 AUDIT_ACTION_UPLOAD_ASSET: AuditAction.ValueType  # 4
-"""An asset was written; details `size_bytes`, and `replaced` if it replaced another."""
+"""An asset was written; details `size_bytes`, and `replaced` if there was one by this name before."""
 AUDIT_ACTION_DELETE_ASSET: AuditAction.ValueType  # 5
 """An asset was deleted."""
 AUDIT_ACTION_DELETE_SCENE: AuditAction.ValueType  # 6
 """A scene was deleted; details `force`."""
 AUDIT_ACTION_PLAN_FILM: AuditAction.ValueType  # 7
-"""A film was planned, or its plan was edited; details `plan_revision`."""
+"""A film was planned, or its plan was edited; details `plan_revision`. For this and what follows of films, `subject`
+is the film's id.
+"""
 AUDIT_ACTION_START_FILM: AuditAction.ValueType  # 8
-"""A run of a film began; details `approved_credits`."""
+"""A run of a film began; details `run`, `approved_credits`."""
 AUDIT_ACTION_APPROVE_FILM: AuditAction.ValueType  # 9
-"""A run was approved; details `approved_credits`."""
+"""A run was approved; details `run`, `approved_credits`."""
 AUDIT_ACTION_EXPORT_FILM: AuditAction.ValueType  # 10
-"""An export was asked for."""
+"""An export was asked for; details `run`."""
 AUDIT_ACTION_CANCEL_FILM: AuditAction.ValueType  # 11
-"""A run was cancelled."""
+"""Cancellation of a run was requested; details `run`."""
 AUDIT_ACTION_DELETE_FILM: AuditAction.ValueType  # 12
 """A film was deleted."""
 AUDIT_ACTION_CREATE_WEBHOOK: AuditAction.ValueType  # 13
@@ -103,8 +107,8 @@ AUDIT_ACTION_DELETE_WEBHOOK: AuditAction.ValueType  # 15
 AUDIT_ACTION_ROTATE_SECRET: AuditAction.ValueType  # 16
 """A webhook was given a new secret."""
 AUDIT_ACTION_TOKEN_REFUSED: AuditAction.ValueType  # 17
-"""A token was refused; details `reason` and `method`. At most one a minute is recorded of each address; details
-`count` says how many there were.
+"""A call was refused for its token, or for the lack of one; details `reason` and `method` of the first, and `count`
+of how many there were. At most one a minute is recorded of an address and a caller.
 """
 Global___AuditAction: _TypeAlias = AuditAction  # noqa: Y015
 
@@ -156,11 +160,13 @@ class AuditEntry(_message.Message):
     subject: _builtins.str
     """What it was done to: a job id, an asset's path, a film id, or a webhook id. Empty if `scene_id` says it all."""
     caller: _builtins.str
-    """The name of the caller's token. Empty if the server requires no tokens, and for a token that was refused."""
+    """The name of the caller's token. Empty if the server requires no tokens, and for a token that it does not know."""
     call_id: _builtins.str
     """The id of the call: what the client sent as `x-request-id`, or the server's own."""
     address: _builtins.str
-    """The address of the peer, such as `192.0.2.7`, or `unix`. Behind a proxy, the proxy's."""
+    """The address of the peer, such as `192.0.2.7`, or `unix`. Behind a proxy, the proxy's, unless the call came by HTTP
+    and `EVERGREEN_HTTP_PROXIES` names the proxy. Of an IPv6 address by HTTP, the network of 64 bits.
+    """
     trace_id: _builtins.str
     """The trace that the call belongs to, by its `traceparent`: 32 hex digits. Empty without one."""
     @_builtins.property
@@ -215,7 +221,7 @@ class ListAuditEntriesRequest(_message.Message):
     subject: _builtins.str
     """Only entries about this subject."""
     page_size: _builtins.int
-    """1 to 1,000; 0: 50."""
+    """1 to 1000; 0: 50."""
     page_token: _builtins.str
     """`next_page_token` of the page before."""
     @_builtins.property
@@ -259,7 +265,9 @@ class ListAuditEntriesResponse(_message.Message):
     ENTRIES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
-    """For the next page. Empty on the last one."""
+    """For the next page. Empty on the last one, and on no other: where few entries of very many match, a page may have
+    fewer than were asked for, even none.
+    """
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEntry]:
         """The entries."""

@@ -28,8 +28,13 @@ if _version_not_supported:
 class AuditServiceStub(object):
     """Says who did what.
 
-    Every call that changes something is recorded in the transaction of the change, and so is a token that was refused.
-    Watchers are never told: the record is for whoever answers for a project.
+    Every call that changes something is recorded in the transaction of the change, and tokens that were refused are
+    recorded, too; a call that is repeated and changes nothing is not. Watchers are never told: the record is for whoever
+    answers for a project. What the service does by itself, such as the jobs of a film's run, belongs to no caller.
+
+    Files lie in a storage that has no transactions. Who uploads or deletes one is recorded before, and until that is done
+    the entry has the details `outcome` `UNKNOWN`, as it keeps them if the server dies meanwhile, or the storage does not
+    answer. Who deleted a scene is recorded once its last file is gone.
 
     Ids and errors are described at `VideoService`.
     """
@@ -50,8 +55,13 @@ class AuditServiceStub(object):
 class AuditServiceServicer(object):
     """Says who did what.
 
-    Every call that changes something is recorded in the transaction of the change, and so is a token that was refused.
-    Watchers are never told: the record is for whoever answers for a project.
+    Every call that changes something is recorded in the transaction of the change, and tokens that were refused are
+    recorded, too; a call that is repeated and changes nothing is not. Watchers are never told: the record is for whoever
+    answers for a project. What the service does by itself, such as the jobs of a film's run, belongs to no caller.
+
+    Files lie in a storage that has no transactions. Who uploads or deletes one is recorded before, and until that is done
+    the entry has the details `outcome` `UNKNOWN`, as it keeps them if the server dies meanwhile, or the storage does not
+    answer. Who deleted a scene is recorded once its last file is gone.
 
     Ids and errors are described at `VideoService`.
     """
@@ -85,8 +95,13 @@ def add_AuditServiceServicer_to_server(servicer, server):
 class AuditService(object):
     """Says who did what.
 
-    Every call that changes something is recorded in the transaction of the change, and so is a token that was refused.
-    Watchers are never told: the record is for whoever answers for a project.
+    Every call that changes something is recorded in the transaction of the change, and tokens that were refused are
+    recorded, too; a call that is repeated and changes nothing is not. Watchers are never told: the record is for whoever
+    answers for a project. What the service does by itself, such as the jobs of a film's run, belongs to no caller.
+
+    Files lie in a storage that has no transactions. Who uploads or deletes one is recorded before, and until that is done
+    the entry has the details `outcome` `UNKNOWN`, as it keeps them if the server dies meanwhile, or the storage does not
+    answer. Who deleted a scene is recorded once its last file is gone.
 
     Ids and errors are described at `VideoService`.
     """

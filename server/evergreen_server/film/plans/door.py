@@ -34,6 +34,7 @@ from evergreen_server.film.plans.store import FilmStore, StoredPlan
 from evergreen_server.film.runs.films import Film, FilmState
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
+from evergreen_server.ports.audit import Action, Origin, note_of
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.provider import Account
 from evergreen_server.ports.specs import FieldError, InvalidRequest, Json
@@ -71,7 +72,7 @@ class Films:
         self._clock = clock
         self._removal = FilmRemoval(store=store, deletions=deletions)
 
-    async def plan(self, request: PlanRequest) -> Seen:
+    async def plan(self, request: PlanRequest, origin: Origin | None = None) -> Seen:
         """Records the plan of a script, or finds the one that an earlier call of the same request made.
 
         With `validate_only` returns it as it would be. Raises what the module names.
@@ -92,11 +93,14 @@ class Films:
             # crash leaves a file that the same script finds again.
             async with self._deletions.hold(request.project_id, request.film_id):
                 await self._keep_script(request, planned.plan)
-                stored = await self._store.record(request.project_id, planned, document, before=before, request=key)
+                note = note_of(origin, Action.PLAN_FILM)
+                stored = await self._store.record(
+                    request.project_id, planned, document, before=before, request=key, note=note
+                )
                 await self._drop_scripts(stored)
         return await self._seen(stored, there)
 
-    async def edit(self, request: EditRequest) -> Seen:
+    async def edit(self, request: EditRequest, origin: Origin | None = None) -> Seen:
         """Records the plan after some edits; with `validate_only` returns it as it would be.
 
         Raises what the module names.
@@ -110,7 +114,8 @@ class Films:
         planned, document = await self._judged(partial(judge_edits, request), request.project_id, before)
         stored, there = await self._checked(request, planned, before)
         if not request.validate_only:
-            stored = await self._store.record(request.project_id, planned, document, before=before)
+            note = note_of(origin, Action.PLAN_FILM)
+            stored = await self._store.record(request.project_id, planned, document, before=before, note=note)
             await self._drop_scripts(stored)
         return await self._seen(stored, there)
 
@@ -128,14 +133,16 @@ class Films:
         """Lists up to `limit` films by rising film_id, those after `after`; no states match all."""
         return await self._store.page(project_id, states=states, after=after, limit=limit)
 
-    async def delete(self, project_id: str, film_id: str, *, scenes: bool) -> Sequence[str]:
+    async def delete(
+        self, project_id: str, film_id: str, *, scenes: bool, origin: Origin | None = None
+    ) -> Sequence[str]:
         """Deletes a film, with `scenes` after its folders; returns the paths of files that cannot be removed.
 
         Raises InvalidRequest, FilmNotFound, PlanChanged; SceneBusy, StorageError if it must be repeated.
         """
         if errors := list(id_errors(project_id, film_id)):
             raise InvalidRequest(errors)
-        return await self._removal.delete(project_id, film_id, scenes=scenes)
+        return await self._removal.delete(project_id, film_id, scenes=scenes, origin=origin)
 
     async def _judged(
         self, judge: Callable[[Plan | None, ModelTable], Planned], project_id: str, before: StoredPlan | None

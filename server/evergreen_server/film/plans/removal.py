@@ -6,6 +6,7 @@ from typing import Final
 
 from evergreen_server.film.model import Plan
 from evergreen_server.film.plans.store import FilmStore
+from evergreen_server.ports.audit import Action, Origin, note_of
 from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_storage import SceneNotFound
 
@@ -19,7 +20,9 @@ class FilmRemoval:
         self._store = store
         self._deletions = deletions
 
-    async def delete(self, project_id: str, film_id: str, *, scenes: bool) -> Sequence[str]:
+    async def delete(
+        self, project_id: str, film_id: str, *, scenes: bool, origin: Origin | None = None
+    ) -> Sequence[str]:
         """Deletes a film; returns the paths, at most 100, of files in its folders that the storage cannot remove.
 
         Raises FilmNotFound; FilmBusy while a run is on; PlanChanged if it gets another plan meanwhile; SceneBusy, and
@@ -33,9 +36,9 @@ class FilmRemoval:
             await self._deletions.check_idle(project_id, folders)
             for scene_id in folders:
                 with suppress(SceneNotFound):
-                    found = await self._deletions.delete(project_id, scene_id, force=False)
+                    found = await self._deletions.delete(project_id, scene_id, force=False, origin=origin)
                     left += (f"{scene_id}/{path}" for path in found)
-        await self._store.delete(stored.film)
+        await self._store.delete(stored.film, note_of(origin, Action.DELETE_FILM))
         return left[:MOST_LEFT]
 
 

@@ -28,8 +28,10 @@ from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import film_outputs, film_runs
 from evergreen_server.jobs.feed.films import subject_of
 from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.store.audit import record
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.project_lock import lock_project
+from evergreen_server.ports.audit import Note
 from evergreen_server.ports.specs import Json
 
 PLANS_KEPT: Final = 20
@@ -110,8 +112,9 @@ class FilmStore:
         *,
         before: StoredPlan | None,
         request: FilmRequest | None = None,
+        note: Note | None = None,
     ) -> StoredPlan:
-        """Records the next plan of a film, or the first one of a new film, and the request that made it.
+        """Records the next plan of a film, or the first one of a new film, the request that made it, and who did.
 
         `document` is the plan as JSON. The same request again returns the plan that it made. Of two calls that replace
         the same plan one succeeds. Raises FilmRequestReused, PlanDeleted, PlanChanged, FilmNotFound, SceneTaken,
@@ -146,6 +149,7 @@ class FilmStore:
             dropped = _forget(db, project_id, plan.film_id, number - PLANS_KEPT)
             if request is not None:
                 db.execute(film_requests.insert().values(**key, **asdict(request), created_at=to_micros(now)))
+            record(db, now, note, project_id=project_id, subject=plan.film_id, plan_revision=number)
             stored = StoredPlan(film=film, plan_revision=number, planned=planned, dropped=dropped)
             return stored, [Change(project_id=project_id, job_id=subject_of(plan.film_id))]
 
@@ -166,8 +170,8 @@ class FilmStore:
 
         return await self._database.read_in_turn(read, owner=project_id)
 
-    async def delete(self, film: Film) -> None:
-        """Removes the rows of a film but for its requests and its jobs.
+    async def delete(self, film: Film, note: Note | None = None) -> None:
+        """Removes the rows of a film but for its requests and its jobs, and records who did.
 
         Raises FilmNotFound, FilmBusy, PlanChanged if it has a newer plan.
         """
@@ -182,6 +186,7 @@ class FilmStore:
             self._events.record(db, film.project_id, film.film_id, FilmEventKind.DELETED, now)
             for table in (film_exports, film_outputs, film_runs, film_plans, films):
                 db.execute(table.delete().where(*_of(table, film.project_id, film.film_id)))
+            record(db, now, note, project_id=film.project_id, subject=film.film_id)
             return None, [Change(project_id=film.project_id, job_id=subject_of(film.film_id))]
 
         await self._jobs.write(work, project_id=film.project_id)

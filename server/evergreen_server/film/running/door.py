@@ -47,6 +47,7 @@ from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.store.ledger import PriceUnknown
+from evergreen_server.ports.audit import Action, Origin, note_of
 from evergreen_server.ports.catalog import ModelTable
 from evergreen_server.ports.specs import InvalidRequest
 from evergreen_server.runtime.threads import OwnThreads
@@ -78,7 +79,7 @@ class FilmRuns:
         self._threads = threads
         self._clock = clock
 
-    async def start(self, request: StartRequest) -> FilmRun:
+    async def start(self, request: StartRequest, origin: Origin | None = None) -> FilmRun:
         """Begins a run of a film's newest plan, or finds the one that an earlier call of the same request began.
 
         It never spends more than `max_credits`. Raises what the module names.
@@ -96,9 +97,10 @@ class FilmRuns:
         run = replace(self._new(request, request.terms), money=money, finish_by=request.finish_by)
         made = await self._runs.made(request.project_id, request.film_id)
         quoted = await self._needed(run, stored.planned.plan, made)
-        return await self._runs.start(run, quote=quoted, request=key, planned_at=stored.film.created_at)
+        note = note_of(origin, Action.START_FILM, approved_credits=f"{money.approved / 1000:.15g}")
+        return await self._runs.start(run, quote=quoted, request=key, planned_at=stored.film.created_at, note=note)
 
-    async def export(self, request: ExportRequest) -> FilmRun:
+    async def export(self, request: ExportRequest, origin: Origin | None = None) -> FilmRun:
         """Begins a run that makes exports of what is there, of a plan that is kept, or finds the one that an earlier
         call of the same request began.
 
@@ -115,9 +117,10 @@ class FilmRuns:
         run = replace(self._new(request, terms), kind=RunKind.EXPORT, stage=FilmStage.ASSEMBLING)
         made = await self._runs.made(project_id, film_id)
         await self._needed(run, stored.planned.plan, made)
-        return await self._runs.start(run, quote=0, request=key, planned_at=stored.film.created_at)
+        note = note_of(origin, Action.EXPORT_FILM)
+        return await self._runs.start(run, quote=0, request=key, planned_at=stored.film.created_at, note=note)
 
-    async def approve(self, request: ApproveRequest) -> FilmRun:
+    async def approve(self, request: ApproveRequest, origin: Origin | None = None) -> FilmRun:
         """Has a run that waits for people go on: from its gate, or after what it asked about.
 
         What failed is made once more. The approval is of the moment at which the run had its revision, so that one
@@ -141,9 +144,10 @@ class FilmRuns:
         takes = takes_after(run, made)
         on = replace(run, takes={**run.takes, **takes}, plan_revision=request.plan_revision)
         quoted = await self._needed(on, stored.planned.plan, made)
-        return await self._runs.approve(run, approval, quote=quoted, takes=takes)
+        note = note_of(origin, Action.APPROVE_FILM, approved_credits=f"{approval.approved / 1000:.15g}")
+        return await self._runs.approve(run, approval, quote=quoted, takes=takes, note=note)
 
-    async def cancel(self, project_id: str, film_id: str, run: int) -> FilmRun:
+    async def cancel(self, project_id: str, film_id: str, run: int, origin: Origin | None = None) -> FilmRun:
         """Has a run end: its jobs are cancelled, and what was made stays. One that ends, or has ended, stays so.
 
         Raises InvalidRequest, RunNotFound.
@@ -154,7 +158,7 @@ class FilmRuns:
         def edit(old: FilmRun) -> FilmRun:
             return old if old.ended or old.state is RunState.CANCELLING else old.cancelling()
 
-        return await self._runs.command(project_id, film_id, run, edit)
+        return await self._runs.command(project_id, film_id, run, edit, note_of(origin, Action.CANCEL_FILM))
 
     async def _newest(self, project_id: str, film_id: str, plan_revision: int) -> StoredPlan:
         """Returns a film with its newest plan. Raises FilmNotFound; PlanChanged if that is another one."""

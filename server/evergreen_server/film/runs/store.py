@@ -32,8 +32,10 @@ from evergreen_server.jobs.db.schema import film_outputs, film_runs
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobError, Superseded
 from evergreen_server.jobs.store import ledger
+from evergreen_server.jobs.store.audit import record
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.project_lock import lock_project
+from evergreen_server.ports.audit import Note
 
 __all__ = ["RunStore", "Snapshot"]
 
@@ -68,7 +70,13 @@ class RunStore:
         self._replica_id = replica_id
 
     async def start(
-        self, run: FilmRun, *, quote: int, request: FilmRequest, planned_at: datetime | None = None
+        self,
+        run: FilmRun,
+        *,
+        quote: int,
+        request: FilmRequest,
+        planned_at: datetime | None = None,
+        note: Note | None = None,
     ) -> FilmRun:
         """Records a new run of a film's newest plan, of an export of any that is kept, numbered after its last one, and
         holds the quote; or finds the run that the same request began before.
@@ -99,6 +107,7 @@ class RunStore:
             _show(db, new)
             self._events.record(db, project_id, new.film_id, FilmEventKind.STARTED, now)
             self._enqueue(db, project_id, new.film_id, new.run, new.leg)
+            record(db, now, note, project_id=project_id, subject=new.film_id, run=new.run)
             return new, [Change(project_id=project_id, job_id=new.key)]
 
         return await self._jobs.write(work, project_id=project_id)
@@ -197,7 +206,15 @@ class RunStore:
 
         return await self._write(run.project_id, run.film_id, run.run, fenced)
 
-    async def approve(self, run: FilmRun, approval: Approval, *, quote: int, takes: Mapping[str, int]) -> FilmRun:
+    async def approve(
+        self,
+        run: FilmRun,
+        approval: Approval,
+        *,
+        quote: int,
+        takes: Mapping[str, int],
+        note: Note | None = None,
+    ) -> FilmRun:
         """Has a run that waits for people go on, with one more leg; the same approval again changes nothing.
 
         Raises RunChanged if it is not as it was at the approval's revision, PlanChanged, FilmNotFound,
@@ -212,13 +229,13 @@ class RunStore:
             if old.state not in WAITS_FOR_PEOPLE or old.revision != approval.revision:
                 raise RunChanged(old.film_id, run=old.run, state=old.state, revision=old.revision)
             check_plan(db, run.project_id, run.film_id, plan_revision=approval.plan_revision)
-            return self._apply(db, old, old.approved(approval, quote=quote, takes=takes), external=True)
+            return self._apply(db, old, old.approved(approval, quote=quote, takes=takes), external=True, note=note)
 
         return await self._jobs.write(work, project_id=run.project_id)
 
-    async def command(self, project_id: str, film_id: str, run: int, edit: Edit) -> FilmRun:
+    async def command(self, project_id: str, film_id: str, run: int, edit: Edit, note: Note | None = None) -> FilmRun:
         """Changes a run for a caller of the API. Raises RunNotFound, ProjectCreditsExceeded, what `edit` raises."""
-        return await self._write(project_id, film_id, run, edit, external=True)
+        return await self._write(project_id, film_id, run, edit, external=True, note=note)
 
     async def expired(self, *, most: int) -> Collection[RunKey]:
         """Returns up to so many runs that wait for people beyond their finish_by."""
@@ -230,16 +247,27 @@ class RunStore:
         query = queries.left_by(self._replica_id)
         return await self._database.read(lambda db: [(*row,) for row in db.execute(query)])
 
-    async def _write(self, project_id: str, film_id: str, run: int, edit: Edit, *, external: bool = False) -> FilmRun:
+    async def _write(
+        self,
+        project_id: str,
+        film_id: str,
+        run: int,
+        edit: Edit,
+        *,
+        external: bool = False,
+        note: Note | None = None,
+    ) -> FilmRun:
         def work(db: sa.Connection) -> tuple[FilmRun, list[Change]]:
             lock_project(db, project_id, self._clock())
             old = get_run(db, project_id, film_id, run)
-            return self._apply(db, old, edit(old), external=external)
+            return self._apply(db, old, edit(old), external=external, note=note)
 
         return await self._jobs.write(work, project_id=project_id)
 
-    def _apply(self, db: sa.Connection, old: FilmRun, new: FilmRun, *, external: bool) -> tuple[FilmRun, list[Change]]:
-        """Writes a changed run, whose project is locked."""
+    def _apply(
+        self, db: sa.Connection, old: FilmRun, new: FilmRun, *, external: bool, note: Note | None = None
+    ) -> tuple[FilmRun, list[Change]]:
+        """Writes a changed run, whose project is locked, and who changed it."""
         if new == old:
             return old, []
         if new.state is not old.state and new.state not in MOVES[old.state]:
@@ -262,6 +290,7 @@ class RunStore:
             self._events.record(db, old.project_id, old.film_id, kind_of(old, new), now)
         if new.leg != old.leg:
             self._enqueue(db, old.project_id, old.film_id, old.run, new.leg)
+        record(db, now, note, project_id=old.project_id, subject=old.film_id, run=old.run)
         return new, [Change(project_id=old.project_id, job_id=new.key, external=external)]
 
 

@@ -151,6 +151,7 @@ scene_deletions = sa.Table(
     sa.Column("scene_id", sa.String, primary_key=True),
     sa.Column("replica", sa.String, nullable=False, server_default="", comment="Whose deletion is under way."),
     sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("note", sa.JSON, comment="Who asked for it, until it is done."),
     comment="A scene in here takes no new jobs and files: it is being deleted, or its deletion broke off.",
 )
 
@@ -411,4 +412,26 @@ ledger = sa.Table(
     sa.Column("millicredits", sa.BigInteger, nullable=False),
     sa.Column("basis", sa.String, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+
+
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("entry_id", sa.String, primary_key=True, comment="Sorts by created_at."),
+    sa.Column("action", sa.String, nullable=False),
+    sa.Column("project_id", sa.String, nullable=False),
+    sa.Column("scene_id", sa.String, nullable=False),
+    sa.Column("subject", sa.String, nullable=False, comment="A job, an asset's path, a film or a webhook."),
+    sa.Column("caller", sa.String, nullable=False, comment="The name of a token."),
+    sa.Column("call_id", sa.String, nullable=False),
+    sa.Column("address", sa.String, nullable=False),
+    sa.Column("trace_id", sa.String, nullable=False),
+    sa.Column("details", sa.JSON, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Index("audit_by_project", "project_id", "entry_id"),
+    sa.Index("audit_by_subject", "subject", "entry_id"),
+    sa.Index("audit_by_caller", "caller", "entry_id"),
+    sa.Index("audit_by_action", "action", "entry_id"),
+    comment="Who did what, written with what it changed.",
 )

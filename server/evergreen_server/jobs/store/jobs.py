@@ -25,6 +25,7 @@ from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import MOVES, EventKind, Slot, State, TaskRole
 from evergreen_server.jobs.model.transitions import Claim, take_ownership
 from evergreen_server.jobs.store import ledger
+from evergreen_server.jobs.store.audit import record
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.claims import ClaimBatcher, RowLocked
 from evergreen_server.jobs.store.listing import labels_of
@@ -33,6 +34,7 @@ from evergreen_server.jobs.store.percentages import MOST, Progress, write_percen
 from evergreen_server.jobs.store.project_lock import lock_project, refuse_marked
 from evergreen_server.jobs.store.projects import advance
 from evergreen_server.jobs.store.reader import JobReader, find_request, get_job
+from evergreen_server.ports.audit import Note
 
 T = TypeVar("T")
 Edit = Callable[[Job], Job]
@@ -68,9 +70,15 @@ class JobStore(JobReader):
         self._claims = ClaimBatcher(database, replica_id=replica_id)
 
     async def accept(
-        self, request: JobRequest, *, job_id: str, estimated_millicredits: int | None, inline: Mapping[str, bytes]
+        self,
+        request: JobRequest,
+        *,
+        job_id: str,
+        estimated_millicredits: int | None,
+        inline: Mapping[str, bytes],
+        note: Note | None = None,
     ) -> Job:
-        """Records a job, its first event, its inline bytes, its reservation and its engine workflow.
+        """Records a job, its first event, its inline bytes, its reservation, its engine workflow, and who asked for it.
 
         The same request_id and body again returns the job that it made. Raises RequestReused for another body,
         JobDeleted if the job is no longer kept, SceneBusy if the scene, or a file that is named, is being deleted or
@@ -78,7 +86,7 @@ class JobStore(JobReader):
         the project or in all.
         """
         accept = partial(self.accept_in, request=request, job_id=job_id, estimated_millicredits=estimated_millicredits)
-        return await self.write(lambda db: accept(db, inline=inline), project_id=request.project_id)
+        return await self.write(lambda db: accept(db, inline=inline, note=note), project_id=request.project_id)
 
     def accept_in(
         self,
@@ -88,6 +96,7 @@ class JobStore(JobReader):
         job_id: str,
         estimated_millicredits: int | None,
         inline: Mapping[str, bytes],
+        note: Note | None = None,
     ) -> tuple[Job, list[Change]]:
         """Does within a transaction what `accept` does, and raises what it raises, FilmCreditsExceeded besides.
 
@@ -125,6 +134,7 @@ class JobStore(JobReader):
         self._write_events(db, [(EventKind.CREATED, accepted)], now, was=None)
         ledger.reserve(db, accepted, now)
         self._enqueue(db, accepted)
+        record(db, now, note, project_id=request.project_id, scene_id=request.scene_id, subject=job_id)
         return accepted, [Change(project_id=request.project_id, job_id=job_id)]
 
     async def check_cap(self, project_id: str, estimated_millicredits: int | None) -> None:
@@ -166,13 +176,14 @@ class JobStore(JobReader):
         )
         return replace(changed, request=job.request)
 
-    async def command(self, job_id: str, edit: Edit) -> Job:
-        """Changes a job for a caller of the API, whichever execution owns it. Raises JobNotFound, WrongState.
+    async def command(self, job_id: str, edit: Edit, note: Note | None = None) -> Job:
+        """Changes a job for a caller of the API, whichever execution owns it; the note is recorded if that changes it.
 
-        Raises PriceUnknown, ProjectCreditsExceeded if the change begins an attempt for which the cap has no room.
+        Raises JobNotFound, WrongState, and PriceUnknown, ProjectCreditsExceeded if the change begins an attempt for
+        which the cap has no room.
         """
         project_id = await self._lane_of(job_id)
-        work = partial(self.apply, job_id=job_id, edit=edit, external=True, project_id=project_id)
+        work = partial(self.apply, job_id=job_id, edit=edit, external=True, project_id=project_id, note=note)
         return await self.write(work, project_id=project_id)
 
     async def _lane_of(self, job_id: str) -> str | None:
@@ -221,10 +232,11 @@ class JobStore(JobReader):
         external: bool = False,
         capped: Edit | None = None,
         project_id: str | None = None,
+        note: Note | None = None,
     ) -> tuple[Job, list[Change]]:
         """Changes a job within a transaction; `edit` gets the job as it is under the project's lock.
 
-        The job's project is looked up unless it is given.
+        The job's project is looked up unless it is given. The note is recorded if anything changes.
         If `edit` begins an attempt for which the project's cap has no room, `capped` is applied instead.
         Raises JobNotFound, WrongState, what `edit` raises, and without `capped` PriceUnknown, ProjectCreditsExceeded.
         """
@@ -279,6 +291,7 @@ class JobStore(JobReader):
             self._enqueue(db, new)
         if new.task_id and new.task_id != old.task_id:
             db.execute(queries.SET_ROLE, {"of_task": new.task_id, "role": TaskRole.OWN.value})
+        record(db, now, note, project_id=project_id, scene_id=new.request.scene_id, subject=job_id)
         step = Step(old=old, new=new)
         return new, [Change(project_id=project_id, job_id=job_id, external=external, queue=queue, step=step)]
 

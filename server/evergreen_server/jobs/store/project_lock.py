@@ -9,6 +9,8 @@ from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.queries import FIND_MARK, LOCK_PROJECT
 from evergreen_server.jobs.db.schema import projects, scene_deletions
 from evergreen_server.jobs.model.errors import JobError
+from evergreen_server.jobs.store.audit import from_json, record, to_json
+from evergreen_server.ports.audit import Note
 
 
 class SceneBusy(JobError):
@@ -42,9 +44,15 @@ def refuse_marked(db: sa.Connection, project_id: str, scene_id: str) -> None:
         raise SceneBusy(text)
 
 
-def mark(db: sa.Connection, project_id: str, scene_id: str, replica_id: str, now: datetime) -> None:
-    """Marks a scene as being deleted by a replica; the project must be locked, so that no job slips in."""
-    row = {"project_id": project_id, "scene_id": scene_id, "replica": replica_id, "created_at": to_micros(now)}
+def mark(
+    db: sa.Connection, project_id: str, scene_id: str, replica_id: str, now: datetime, note: Note | None = None
+) -> None:
+    """Marks a scene as being deleted by a replica; the project must be locked, so that no job slips in.
+
+    The note of who asked for it stays with the mark; one that is there already is left as it is.
+    """
+    key = {"project_id": project_id, "scene_id": scene_id, "replica": replica_id}
+    row = {**key, "created_at": to_micros(now), "note": None if note is None else to_json(note)}
     if not insert_new(db, scene_deletions, row):
         db.execute(scene_deletions.update().where(*_of(project_id, scene_id)).values(replica=replica_id))
 
@@ -58,6 +66,19 @@ def disown(db: sa.Connection, project_id: str, scene_id: str, replica_id: str) -
     """Gives up the mark, so that any replica may finish the deletion."""
     mine = scene_deletions.c.replica == replica_id
     db.execute(scene_deletions.update().where(*_of(project_id, scene_id), mine).values(replica=""))
+
+
+def finish_mark(db: sa.Connection, project_id: str, scene_id: str, replica_id: str, now: datetime) -> Note | None:
+    """Removes the mark of a scene that is deleted by now, records who asked for that, and returns it.
+
+    Does nothing if another replica has set the mark since.
+    """
+    mine = (*_of(project_id, scene_id), scene_deletions.c.replica == replica_id)
+    kept = db.execute(sa.select(scene_deletions.c.note).where(*mine)).scalar()
+    note = None if kept is None else from_json(kept)
+    record(db, now, note, project_id=project_id, scene_id=scene_id)
+    unmark(db, project_id, scene_id, replica_id)
+    return note
 
 
 def unmark(db: sa.Connection, project_id: str, scene_id: str, replica_id: str) -> None:

@@ -20,6 +20,7 @@ from evergreen_server.jobs.model.states import State, TaskRole
 from evergreen_server.jobs.model.transitions import attached, unsent
 from evergreen_server.jobs.store import ledger
 from evergreen_server.jobs.store.jobs import Edit, JobStore
+from evergreen_server.ports.audit import Note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,11 +71,11 @@ class TaskRecords:
 
         await self._store.command(intended.job_id, edit)
 
-    async def attach(self, job_id: str, task_id: str, edit: Edit) -> Job | None:
+    async def attach(self, job_id: str, task_id: str, edit: Edit, note: Note | None = None) -> Job | None:
         """Changes a job and records a task as its own; returns None if the task belongs to a job already."""
 
         def work(db: sa.Connection) -> tuple[Job | None, list[Change]]:
-            job, changes = self._store.apply(db, job_id, edit, external=True)
+            job, changes = self._store.apply(db, job_id, edit, external=True, note=note)
             if not insert_new(db, provider_tasks, {**self._row(job, task_id, None), "role": TaskRole.OWN.value}):
                 owner = sa.select(provider_tasks.c.job_id).where(provider_tasks.c.task_id == task_id)
                 if db.execute(owner).scalar_one() != job_id:

@@ -56,7 +56,7 @@ class Right(StrEnum):
     APPROVE = "approve"
     """Have films spend."""
     ADMIN = "admin"
-    """Resolve unknown submissions, and see the account."""
+    """Resolve unknown submissions, manage webhooks, and see the account and the audit."""
 
 
 class Scope(Enum):

@@ -1,9 +1,13 @@
-"""Checks fields that several calls have: names of scenes and assets, and kinds of what is made."""
+"""Checks fields that several calls have: names of scenes and assets, kinds of what is made, and times."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from google.protobuf.message import Message
 
 from evergreen.v1 import video_pb2
 from evergreen_server.ports.specs import FieldError, MediaKind
+from evergreen_server.rpc.messages.values import parse_time
 from evergreen_storage import id_error, path_error
 
 KINDS: Mapping[int, MediaKind] = {
@@ -44,3 +48,14 @@ def read_kinds(numbers: Sequence[int], field_errors: list[FieldError]) -> frozen
         if number not in KINDS
     ]
     return frozenset(KINDS[number] for number in numbers if number in KINDS) or VIDEOS
+
+
+def read_time(message: Message, name: str, field_errors: list[FieldError]) -> datetime | None:
+    """Returns the time in a field, None if it is absent; adds an error if it is out of range."""
+    if not message.HasField(name):
+        return None
+    try:
+        return parse_time(getattr(message, name))
+    except (ValueError, OverflowError):
+        field_errors.append(FieldError(field=name, description="not a time of the years 1 to 9999"))
+        return None

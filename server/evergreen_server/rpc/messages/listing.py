@@ -2,10 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from hashlib import sha256
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs.intake import MAX_LABELS
@@ -13,9 +10,8 @@ from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.listing import Listing
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.access.policy import Caller
-from evergreen_server.rpc.messages.fields import VIDEOS, read_kinds
+from evergreen_server.rpc.messages.fields import VIDEOS, read_kinds, read_time
 from evergreen_server.rpc.messages.paging import BAD_TOKEN, read_token
-from evergreen_server.rpc.messages.values import parse_time
 from evergreen_storage import id_error
 
 PAGE_SIZE = 50
@@ -50,8 +46,8 @@ def read_list_request(message: video_pb2.ListVideosRequest, caller: Caller) -> t
         field_errors.append(FieldError(field="labels", description=f"at most {MAX_LABELS}"))
     if len(message.models) > MAX_MODELS:
         field_errors.append(FieldError(field="models", description=f"at most {MAX_MODELS}"))
-    begin = _time(message.created_from, "created_from", field_errors) if message.HasField("created_from") else None
-    end = _time(message.created_before, "created_before", field_errors) if message.HasField("created_before") else None
+    begin = read_time(message, "created_from", field_errors)
+    end = read_time(message, "created_before", field_errors)
     if begin is not None and end is not None and end <= begin:
         field_errors.append(FieldError(field="created_before", description="must be after created_from"))
     listing = Listing(
@@ -74,14 +70,6 @@ def read_list_request(message: video_pb2.ListVideosRequest, caller: Caller) -> t
     if field_errors:
         raise InvalidRequest(field_errors)
     return listing, scope, after
-
-
-def _time(stamp: Timestamp, name: str, field_errors: list[FieldError]) -> datetime | None:
-    try:
-        return parse_time(stamp)
-    except (ValueError, OverflowError):
-        field_errors.append(FieldError(field=name, description="not a time of the years 1 to 9999"))
-        return None
 
 
 def _scope(listing: Listing) -> str:

@@ -5,6 +5,7 @@ from contextlib import aclosing
 from datetime import datetime, timedelta
 
 from evergreen.v1 import scene_pb2
+from evergreen_server.ports.audit import Action
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import asset_message
@@ -16,6 +17,7 @@ from evergreen_server.rpc.status import Precondition
 from evergreen_server.runtime.chunks import chunk_messages
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.scenes.deletion import SceneDeletions
+from evergreen_server.scenes.notes import FileNotes
 from evergreen_storage import Asset, SceneStore
 
 LIFETIME_SECONDS = 15 * 60
@@ -34,6 +36,7 @@ class AssetMethods:
         transfers: Transfers,
         shield: ProtectedTasks,
         clock: Callable[[], datetime],
+        notes: FileNotes,
     ) -> None:
         self._scenes = scenes
         self._deletions = deletions
@@ -41,6 +44,7 @@ class AssetMethods:
         self._transfers = transfers
         self._shield = shield
         self._clock = clock
+        self._notes = notes
 
     async def UploadAsset(self, messages: Messages, context: Context) -> scene_pb2.UploadAssetResponse:
         stored: list[Asset] = []
@@ -48,7 +52,10 @@ class AssetMethods:
         async def receive() -> None:
             stored.append(
                 await self._uploads.receive(
-                    messages, caller=context.caller, prove=lambda: context.call.send_initial_metadata(())
+                    messages,
+                    caller=context.caller,
+                    origin=context.origin,
+                    prove=lambda: context.call.send_initial_metadata(()),
                 )
             )
 
@@ -92,8 +99,10 @@ class AssetMethods:
         context.caller.check_scene(message.project_id, message.scene_id)
         await self._deletions.check_free(*where)
         await self._scenes.check_asset(*where)
-        async with self._deletions.hold(message.project_id, message.scene_id) as claim:
+        noting = self._notes.about(context.origin.did(Action.DELETE_ASSET), *where)
+        async with self._deletions.hold(message.project_id, message.scene_id) as claim, noting as begin:
             await claim(message.path)
+            await begin()
             await self._scenes.delete_asset(*where)
         return scene_pb2.DeleteAssetResponse()
 

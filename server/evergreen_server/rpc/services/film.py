@@ -43,7 +43,7 @@ class FilmService:
 
     async def PlanFilm(self, message: film_pb2.PlanFilmRequest, context: Context) -> film_pb2.PlanFilmResponse:
         with self._calls.of(context.caller.owner(message.project_id)):
-            seen = await self._films.plan(read_plan_request(message))
+            seen = await self._films.plan(read_plan_request(message), context.origin)
             film, token = _first_page(seen, stored=not message.validate_only)
             changes = changes_message(seen.stored.planned.changes)
             return film_pb2.PlanFilmResponse(film=film, changes=changes, next_page_token=token)
@@ -51,7 +51,7 @@ class FilmService:
     async def EditFilm(self, message: film_pb2.EditFilmRequest, context: Context) -> film_pb2.EditFilmResponse:
         _check_sees(message, context)
         with self._calls.of(context.caller.owner(message.project_id)):
-            seen = await self._films.edit(read_edit_request(message))
+            seen = await self._films.edit(read_edit_request(message), context.origin)
             film, token = _first_page(seen, stored=not message.validate_only)
             changes = changes_message(seen.stored.planned.changes)
             return film_pb2.EditFilmResponse(film=film, changes=changes, next_page_token=token)
@@ -99,28 +99,28 @@ class FilmService:
     async def StartFilm(self, message: film_pb2.StartFilmRequest, context: Context) -> film_pb2.StartFilmResponse:
         _check_sees(message, context)
         with self._calls.of(context.caller.owner(message.project_id)):
-            await self._runs.start(read_start_request(message))
+            await self._runs.start(read_start_request(message), context.origin)
             film, token = await self._present(message)
             return film_pb2.StartFilmResponse(film=film, next_page_token=token)
 
     async def ExportFilm(self, message: film_pb2.ExportFilmRequest, context: Context) -> film_pb2.ExportFilmResponse:
         _check_sees(message, context)
         with self._calls.of(context.caller.owner(message.project_id)):
-            await self._runs.export(read_export_request(message))
+            await self._runs.export(read_export_request(message), context.origin)
             film, token = await self._present(message)
             return film_pb2.ExportFilmResponse(film=film, next_page_token=token)
 
     async def ApproveFilm(self, message: film_pb2.ApproveFilmRequest, context: Context) -> film_pb2.ApproveFilmResponse:
         _check_sees(message, context)
         with self._calls.of(context.caller.owner(message.project_id)):
-            await self._runs.approve(read_approve_request(message))
+            await self._runs.approve(read_approve_request(message), context.origin)
             film, token = await self._present(message)
             return film_pb2.ApproveFilmResponse(film=film, next_page_token=token)
 
     async def CancelFilm(self, message: film_pb2.CancelFilmRequest, context: Context) -> film_pb2.CancelFilmResponse:
         _check_sees(message, context)
         with self._calls.of(context.caller.owner(message.project_id)):
-            await self._runs.cancel(message.project_id, message.film_id, message.run)
+            await self._runs.cancel(message.project_id, message.film_id, message.run, context.origin)
             film, token = await self._present(message)
             return film_pb2.CancelFilmResponse(film=film, next_page_token=token)
 
@@ -131,7 +131,9 @@ class FilmService:
     async def DeleteFilm(self, message: film_pb2.DeleteFilmRequest, context: Context) -> film_pb2.DeleteFilmResponse:
         _check_sees(message, context)
         with self._calls.of(context.caller.owner(message.project_id)):
-            left = await self._films.delete(message.project_id, message.film_id, scenes=message.delete_scenes)
+            left = await self._films.delete(
+                message.project_id, message.film_id, scenes=message.delete_scenes, origin=context.origin
+            )
             return film_pb2.DeleteFilmResponse(left=left)
 
 

@@ -15,6 +15,7 @@ from evergreen_server.rpc.services.transfers import Transfers
 from evergreen_server.rpc.services.uploads import Uploads
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.scenes.deletion import SceneDeletions
+from evergreen_server.scenes.notes import FileNotes
 from evergreen_storage import Scene, SceneStore, id_error
 
 PAGE_SIZE = 100
@@ -33,10 +34,17 @@ class SceneService(AssetMethods):
         transfers: Transfers,
         shield: ProtectedTasks,
         clock: Callable[[], datetime],
+        notes: FileNotes,
     ) -> None:
-        uploads = Uploads(scenes=scenes, deletions=deletions, media=media, transfers=transfers)
+        uploads = Uploads(scenes=scenes, deletions=deletions, media=media, transfers=transfers, notes=notes)
         super().__init__(
-            scenes=scenes, deletions=deletions, uploads=uploads, transfers=transfers, shield=shield, clock=clock
+            scenes=scenes,
+            deletions=deletions,
+            uploads=uploads,
+            transfers=transfers,
+            shield=shield,
+            clock=clock,
+            notes=notes,
         )
 
     async def CreateScene(
@@ -76,7 +84,9 @@ class SceneService(AssetMethods):
     ) -> scene_pb2.DeleteSceneResponse:
         _check(message.project_id, message.scene_id)
         context.caller.check_scene(message.project_id, message.scene_id)
-        left = await self._deletions.delete(message.project_id, message.scene_id, force=message.force)
+        left = await self._deletions.delete(
+            message.project_id, message.scene_id, force=message.force, origin=context.origin
+        )
         return scene_pb2.DeleteSceneResponse(left=left)
 
     async def _message(self, scene: Scene) -> scene_pb2.Scene:

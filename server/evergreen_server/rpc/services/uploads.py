@@ -16,6 +16,7 @@ import grpc
 from evergreen.v1 import scene_pb2
 from evergreen_server.jobs.model.names import is_reserved, job_of
 from evergreen_server.jobs.store.project_lock import SceneBusy
+from evergreen_server.ports.audit import Action, Origin
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import HEAD_BYTES, MediaError, MediaTools
 from evergreen_server.ports.specs import FieldError, InvalidRequest
@@ -25,6 +26,7 @@ from evergreen_server.rpc.messages.fields import asset_errors
 from evergreen_server.rpc.services.transfers import BrokenOff, TooManyTransfers, Transfers, Waiting
 from evergreen_server.runtime.chunks import chunk_of
 from evergreen_server.scenes.deletion import SceneDeletions
+from evergreen_server.scenes.notes import FileNotes
 from evergreen_storage import Asset, AssetConflict, AssetNotFound, SceneNotFound, SceneStore, StorageError
 from evergreen_storage.content_types import UNKNOWN_TYPE, content_type_of, is_run
 
@@ -48,14 +50,23 @@ class Uploads:
     """Stores what callers upload."""
 
     def __init__(
-        self, *, scenes: SceneStore, deletions: SceneDeletions, media: MediaTools, transfers: Transfers
+        self,
+        *,
+        scenes: SceneStore,
+        deletions: SceneDeletions,
+        media: MediaTools,
+        transfers: Transfers,
+        notes: FileNotes,
     ) -> None:
         self._scenes = scenes
         self._deletions = deletions
         self._media = media
         self._transfers = transfers
+        self._notes = notes
 
-    async def receive(self, messages: Messages, *, caller: Caller, prove: Callable[[], Awaitable[None]]) -> Asset:
+    async def receive(
+        self, messages: Messages, *, caller: Caller, origin: Origin, prove: Callable[[], Awaitable[None]]
+    ) -> Asset:
         """Stores and returns the asset of a call; `prove` raises grpc.aio.BaseError if that call has ended already.
 
         Raises AccessDenied before anything is stored.
@@ -63,12 +74,12 @@ class Uploads:
         async with self._transfers.watched() as waiting:
             body = _Body(messages, prove=prove, waiting=waiting)
             try:
-                return await self._store(body, caller)
+                return await self._store(body, caller, origin)
             except (AccessDenied, InvalidRequest, SceneBusy, StorageError, TooManyTransfers):
                 await body.drain()
                 raise
 
-    async def _store(self, body: "_Body", caller: Caller) -> Asset:
+    async def _store(self, body: "_Body", caller: Caller, origin: Origin) -> Asset:
         info = await body.info()
         caller.check_project(info.project_id)
         if is_reserved(info.path):
@@ -76,10 +87,19 @@ class Uploads:
             raise SceneBusy(text, job_id=job_of(info.path))
         where = (info.project_id, info.scene_id, info.path)
         slot = self._transfers.slot(caller.owner(info.project_id))
-        async with slot, self._deletions.hold(info.project_id, info.scene_id) as claim:
-            overwrite = await self._may_overwrite(info)
+        noting = self._notes.about(origin.did(Action.UPLOAD_ASSET), *where)
+        async with slot, self._deletions.hold(info.project_id, info.scene_id) as claim, noting as begin:
+            there, overwrite = await self._may_overwrite(info)
             if overwrite:
                 await self._deletions.check_free(*where)
+
+            async def sealed(size: int, _crc32c: int) -> None:
+                if overwrite:
+                    # Not earlier: no job may name a claimed file, and a body may take hours.
+                    await claim(info.path)
+                if overwrite or not there:
+                    await begin(size_bytes=size, **({"replaced": "true"} if there else {}))
+
             asset = await self._scenes.add_stream(
                 *where,
                 body.chunks(),
@@ -87,8 +107,7 @@ class Uploads:
                 content_type(self._media.sniff(await body.head()), info.content_type or content_type_of(info.path)),
                 info.crc32c if info.HasField("crc32c") else None,
                 overwrite=overwrite,
-                # Not earlier: no job may name a claimed file, and a body may take hours.
-                sealed=(lambda _size, _crc32c: claim(info.path)) if overwrite else None,
+                sealed=sealed,
             )
             asset = await self._measured(info.project_id, info.scene_id, asset)
             try:
@@ -101,19 +120,20 @@ class Uploads:
             await self._scenes.create(info.project_id, info.scene_id)
         return scene.asset(info.path) or asset
 
-    async def _may_overwrite(self, info: scene_pb2.UploadInfo) -> bool:
-        """Returns whether to replace an existing file; refuses content known to differ before its bytes are sent."""
+    async def _may_overwrite(self, info: scene_pb2.UploadInfo) -> tuple[bool, bool]:
+        """Returns whether there is such a file, and whether to replace it; refuses content known to differ before its
+        bytes are sent."""
         try:
             there = (await self._scenes.get(info.project_id, info.scene_id)).asset(info.path)
         except SceneNotFound:
-            return info.overwrite
+            return False, info.overwrite
         if there is None or (info.overwrite and there.job_id is None):
-            return info.overwrite
+            return there is not None, info.overwrite
         other_size = info.HasField("size_bytes") and info.size_bytes != there.size_bytes
         if other_size or (info.HasField("crc32c") and info.crc32c != there.crc32c):
             owner = f", made by job {there.job_id}" if there.job_id else ""
             raise AssetConflict(f"{info.path!r} exists already with another content{owner}")
-        return False
+        return True, False
 
     async def _measured(self, project_id: str, scene_id: str, asset: Asset) -> Asset:
         """Returns the asset with what only its content shows; one that cannot be decoded is returned as it is."""

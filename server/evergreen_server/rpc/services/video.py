@@ -67,7 +67,7 @@ class VideoService(OverviewMethods):
         self._watch_seconds = watch_seconds
 
     async def GenerateVideo(
-        self, message: video_pb2.GenerateVideoRequest, _context: Context
+        self, message: video_pb2.GenerateVideoRequest, context: Context
     ) -> video_pb2.GenerateVideoResponse:
         self._hub.check_draining()
         request = read_request(message)
@@ -75,16 +75,16 @@ class VideoService(OverviewMethods):
             quote = await self._intake.quote(request)
             estimated = None if quote is None else credits_of(quote)
             return video_pb2.GenerateVideoResponse(estimated_credits=estimated)
-        return _accepted(await self._intake.accept(request))
+        return _accepted(await self._intake.accept(request, context.origin))
 
-    async def Generate(self, message: video_pb2.GenerateRequest, _context: Context) -> video_pb2.GenerateResponse:
+    async def Generate(self, message: video_pb2.GenerateRequest, context: Context) -> video_pb2.GenerateResponse:
         self._hub.check_draining()
         request = read_generate_request(message)
         try:
             if message.validate_only:
                 quote = await self._intake.quote(request)
                 return video_pb2.GenerateResponse(estimated_credits=None if quote is None else credits_of(quote))
-            accepted = await self._intake.accept(request)
+            accepted = await self._intake.accept(request, context.origin)
         except InvalidRequest as exc:
             raise InvalidRequest(named(exc.field_errors, message)) from None
         estimate = accepted.job.estimated_millicredits
@@ -160,7 +160,7 @@ class VideoService(OverviewMethods):
         self, message: video_pb2.CancelVideoRequest, context: Context
     ) -> video_pb2.CancelVideoResponse:
         await self._check_job(message.job_id, context.caller)
-        job = await commands.cancel(self._store, message.job_id)
+        job = await commands.cancel(self._store, message.job_id, context.origin)
         return video_pb2.CancelVideoResponse(job=job_message(job, whole=True))
 
     async def ListVideos(self, message: video_pb2.ListVideosRequest, context: Context) -> video_pb2.ListVideosResponse:
@@ -203,6 +203,7 @@ class VideoService(OverviewMethods):
             message.job_id,
             commands.Resolution[name],
             message.provider_task_id,
+            context.origin,
         )
         return video_pb2.ResolveSubmissionResponse(job=job_message(job, whole=True))
 

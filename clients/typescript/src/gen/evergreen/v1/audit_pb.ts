@@ -63,7 +63,7 @@ export type AuditEntry = Message<"evergreen.v1.AuditEntry"> & {
   subject: string;
 
   /**
-   * The name of the caller's token. Empty if the server requires no tokens, and for a token that was refused.
+   * The name of the caller's token. Empty if the server requires no tokens, and for a token that it does not know.
    *
    * @generated from field: string caller = 7;
    */
@@ -77,7 +77,8 @@ export type AuditEntry = Message<"evergreen.v1.AuditEntry"> & {
   callId: string;
 
   /**
-   * The address of the peer, such as `192.0.2.7`, or `unix`. Behind a proxy, the proxy's.
+   * The address of the peer, such as `192.0.2.7`, or `unix`. Behind a proxy, the proxy's, unless the call came by HTTP
+   * and `EVERGREEN_HTTP_PROXIES` names the proxy. Of an IPv6 address by HTTP, the network of 64 bits.
    *
    * @generated from field: string address = 9;
    */
@@ -154,7 +155,7 @@ export type ListAuditEntriesRequest = Message<"evergreen.v1.ListAuditEntriesRequ
   untilTime?: Timestamp | undefined;
 
   /**
-   * 1 to 1,000; 0: 50.
+   * 1 to 1000; 0: 50.
    *
    * @generated from field: int32 page_size = 7;
    */
@@ -189,7 +190,8 @@ export type ListAuditEntriesResponse = Message<"evergreen.v1.ListAuditEntriesRes
   entries: AuditEntry[];
 
   /**
-   * For the next page. Empty on the last one.
+   * For the next page. Empty on the last one, and on no other: where few entries of very many match, a page may have
+   * fewer than were asked for, even none.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -231,14 +233,14 @@ export enum AuditAction {
   CANCEL = 2,
 
   /**
-   * An unknown submission was resolved; details `resolution`.
+   * An unknown submission was resolved; details `resolution`, and `task_id` for `ATTACH`.
    *
    * @generated from enum value: AUDIT_ACTION_RESOLVE = 3;
    */
   RESOLVE = 3,
 
   /**
-   * An asset was written; details `size_bytes`, and `replaced` if it replaced another.
+   * An asset was written; details `size_bytes`, and `replaced` if there was one by this name before.
    *
    * @generated from enum value: AUDIT_ACTION_UPLOAD_ASSET = 4;
    */
@@ -259,35 +261,36 @@ export enum AuditAction {
   DELETE_SCENE = 6,
 
   /**
-   * A film was planned, or its plan was edited; details `plan_revision`.
+   * A film was planned, or its plan was edited; details `plan_revision`. For this and what follows of films, `subject`
+   * is the film's id.
    *
    * @generated from enum value: AUDIT_ACTION_PLAN_FILM = 7;
    */
   PLAN_FILM = 7,
 
   /**
-   * A run of a film began; details `approved_credits`.
+   * A run of a film began; details `run`, `approved_credits`.
    *
    * @generated from enum value: AUDIT_ACTION_START_FILM = 8;
    */
   START_FILM = 8,
 
   /**
-   * A run was approved; details `approved_credits`.
+   * A run was approved; details `run`, `approved_credits`.
    *
    * @generated from enum value: AUDIT_ACTION_APPROVE_FILM = 9;
    */
   APPROVE_FILM = 9,
 
   /**
-   * An export was asked for.
+   * An export was asked for; details `run`.
    *
    * @generated from enum value: AUDIT_ACTION_EXPORT_FILM = 10;
    */
   EXPORT_FILM = 10,
 
   /**
-   * A run was cancelled.
+   * Cancellation of a run was requested; details `run`.
    *
    * @generated from enum value: AUDIT_ACTION_CANCEL_FILM = 11;
    */
@@ -329,8 +332,8 @@ export enum AuditAction {
   ROTATE_SECRET = 16,
 
   /**
-   * A token was refused; details `reason` and `method`. At most one a minute is recorded of each address; details
-   * `count` says how many there were.
+   * A call was refused for its token, or for the lack of one; details `reason` and `method` of the first, and `count`
+   * of how many there were. At most one a minute is recorded of an address and a caller.
    *
    * @generated from enum value: AUDIT_ACTION_TOKEN_REFUSED = 17;
    */
@@ -346,8 +349,13 @@ export const AuditActionSchema: GenEnum<AuditAction> = /*@__PURE__*/
 /**
  * Says who did what.
  *
- * Every call that changes something is recorded in the transaction of the change, and so is a token that was refused.
- * Watchers are never told: the record is for whoever answers for a project.
+ * Every call that changes something is recorded in the transaction of the change, and tokens that were refused are
+ * recorded, too; a call that is repeated and changes nothing is not. Watchers are never told: the record is for whoever
+ * answers for a project. What the service does by itself, such as the jobs of a film's run, belongs to no caller.
+ *
+ * Files lie in a storage that has no transactions. Who uploads or deletes one is recorded before, and until that is done
+ * the entry has the details `outcome` `UNKNOWN`, as it keeps them if the server dies meanwhile, or the storage does not
+ * answer. Who deleted a scene is recorded once its last file is gone.
  *
  * Ids and errors are described at `VideoService`.
  *
