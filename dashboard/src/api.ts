@@ -63,3 +63,8 @@ export function said(error: unknown): string {
   const text = error instanceof Error ? error.message : String(error);
   return error instanceof CallError ? text.replace(/ \([A-Za-z_]+\)$/, "") : text;
 }
+
+/** A random id that one form has, so that a click twice, or again after a lost answer, is one request. */
+export function formId(): string {
+  return `web-${[...crypto.getRandomValues(new Uint8Array(9))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}

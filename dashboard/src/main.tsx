@@ -4,28 +4,28 @@ import { render } from "preact";
 import { useEffect } from "preact/hooks";
 
 import { enter, type Fault, faultOf, session } from "./api.js";
+import { fetchMore, Later } from "./later.js";
 import { Failed } from "./parts.js";
 import { place } from "./router.js";
-import { AccountScreen } from "./screens/account.js";
 import { AttentionScreen } from "./screens/attention.js";
 import { ClipDialog } from "./screens/clip.js";
-import { FilmScreen } from "./screens/film.js";
-import { FilmsScreen } from "./screens/films.js";
 import { JobScreen } from "./screens/job.js";
 import { JobsScreen } from "./screens/jobs.js";
 import { LoginScreen } from "./screens/login.js";
-import { ScenesScreen } from "./screens/scenes.js";
 import { project, Shell, useOutside } from "./shell.js";
 import { begin, end, follow, recount } from "./store.js";
+
+// After what the first screen asks for.
+const MORE_MS = 500;
 
 function Screen() {
   const { parts } = place.value;
   if (parts[0] === "attention") return <AttentionScreen chosen={parts[1] ?? ""} />;
-  if (parts[0] === "account") return <AccountScreen />;
+  if (parts[0] === "account") return <Later show={({ AccountScreen }) => <AccountScreen />} />;
   const [screen = "jobs", id = ""] = parts.slice(2);
-  if (screen === "films" && id !== "") return <FilmScreen key={id} projectId={project.value} filmId={id} />;
-  if (screen === "films") return <FilmsScreen key={project.value} projectId={project.value} />;
-  if (screen === "scenes") return <ScenesScreen key={project.value} projectId={project.value} sceneId={id} />;
+  if (screen === "films" && id !== "") return <Later show={({ FilmScreen }) => <FilmScreen key={id} projectId={project.value} filmId={id} />} />;
+  if (screen === "films") return <Later show={({ FilmsScreen }) => <FilmsScreen key={project.value} projectId={project.value} />} />;
+  if (screen === "scenes") return <Later show={({ ScenesScreen }) => <ScenesScreen key={project.value} projectId={project.value} sceneId={id} />} />;
   if (screen === "jobs" && id !== "") return <JobScreen key={id} jobId={id} />;
   return (
     <>
@@ -40,6 +40,7 @@ function Inside() {
   useEffect(() => {
     begin();
     recount(0);
+    setTimeout(fetchMore, MORE_MS);
     return end;
   }, []);
   useEffect(() => follow(project.value), [project.value]);

@@ -6,7 +6,7 @@ import { useSignal, useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 
-import { client, faultOf, said } from "../api.js";
+import { client, faultOf, formId, said } from "../api.js";
 import { count, number } from "../format.js";
 import { useLoad } from "../loading.js";
 import { Dialog, Failed, Icon, tell } from "../parts.js";
@@ -18,11 +18,6 @@ import { FirstFrame, type Frame } from "./picture.js";
 
 const QUOTE_MS = 300;
 const TAKES = 20;
-
-/** A random id that one form has, so that a click twice, or again after a lost answer, is one request. */
-export function formId(): string {
-  return `web-${[...crypto.getRandomValues(new Uint8Array(9))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
-}
 
 interface Form {
   readonly sceneId: string;

@@ -3,14 +3,13 @@ import { type CallError, type Film, FilmGate, FilmState, type FilmStatus, Right 
 import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 
-import { client, may, said } from "../api.js";
+import { client, formId, may, said } from "../api.js";
 import { bytes, count, number } from "../format.js";
 import { useLoad } from "../loading.js";
 import { Confirm, Fact, Failed, Icon, Picture, Skeleton, tell } from "../parts.js";
 import { to } from "../router.js";
 import { useTitle } from "../shell.js";
 import { films, find, putFilm } from "../store.js";
-import { formId } from "./clip.js";
 import { FilmBadge, isOn, STATES, FilmWay } from "./film-state.js";
 
 const { AWAITING_APPROVAL, NEEDS_ATTENTION, CANCELLING } = FilmState;

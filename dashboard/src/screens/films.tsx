@@ -3,14 +3,13 @@ import { InvalidRequest, type PlanFilmResponse, Right } from "@evergreen/video/w
 import { useComputed, useSignal, useSignalEffect } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 
-import { client, may, said } from "../api.js";
+import { client, formId, may, said } from "../api.js";
 import { count, number } from "../format.js";
 import { useLoad } from "../loading.js";
 import { Dialog, Empty, Failed, Icon, Skeleton } from "../parts.js";
 import { go, place, to } from "../router.js";
 import { useTitle } from "../shell.js";
 import { films, putFilm } from "../store.js";
-import { formId } from "./clip.js";
 import { FilmWay } from "./film-state.js";
 
 const QUOTE_MS = 600;

@@ -1,0 +1,5 @@
+/** The screens of the second script: what a first visit can do without. */
+export { AccountScreen } from "./screens/account.js";
+export { FilmScreen } from "./screens/film.js";
+export { FilmsScreen } from "./screens/films.js";
+export { ScenesScreen } from "./screens/scenes.js";
