@@ -11,17 +11,19 @@
  *       RunDeleted            the request was carried out before, and its run was deleted with its film
  *       FilmChanged           the film's run is not as it was read; read it, and decide again
  *       NotFound
- *         JobNotFound, SceneNotFound, AssetNotFound, FilmNotFound, PlanNotFound, RunNotFound
+ *         JobNotFound, SceneNotFound, AssetNotFound, FilmNotFound, PlanNotFound, RunNotFound, WebhookNotFound, DeliveryNotFound
  *       AssetExists           a file with this path exists; choose another name, or set `overwrite`
  *       PreconditionFailed
  *         NeedsResolution, NotResolvable, PriceUnknown, CreditsExceeded, ProjectCreditsExceeded, FilmBusy, TooManyFilms, OutputMissing, FilmCreditsExceeded,
- *         ProviderTaskNotFound, ProviderTaskTaken, ProviderUnauthorized, SceneUnsupported, SceneBusy, UrlUnsupported, ObjectTooLarge
+ *         ProviderTaskNotFound, ProviderTaskTaken, ProviderUnauthorized, SceneUnsupported, SceneBusy, UrlUnsupported, ObjectTooLarge,
+ *         WebhooksOff, WebhookSwitchedOff
  *       CursorLost            events may have been missed; watch again without a cursor
  *         CursorAhead, CursorCompacted
  *       Unavailable           call again later; also a lost connection
  *         Draining, StorageUnavailable, ProviderUnavailable
  *       QueueFull             call again later, with the same requestId
  *       TooManyTransfers      call again later
+ *       TooManyWebhooks       a project, or the service, has as many webhooks as it may have; delete some
  *       Unauthenticated       the token is missing or unknown
  *       PermissionDenied      the token does not allow the call
  *       NotOffered            this server does not offer the call
@@ -94,6 +96,10 @@ export class FilmNotFound extends NotFound {}
 export class PlanNotFound extends NotFound {}
 /** The film has no such run. */
 export class RunNotFound extends NotFound {}
+/** No such webhook, or it is not yours. */
+export class WebhookNotFound extends NotFound {}
+/** The webhook has no such delivery, or no longer. */
+export class DeliveryNotFound extends NotFound {}
 /** The request was carried out before, and its run was deleted with the film in metadata `film_id`. */
 export class RunDeleted extends CallError {}
 /** The film's run is not as it was read; metadata `revision` holds the present one. Read it, and decide again. */
@@ -142,6 +148,10 @@ export class SceneBusy extends PreconditionFailed {}
 export class UrlUnsupported extends PreconditionFailed {}
 /** The file is larger than the storage allows. */
 export class ObjectTooLarge extends PreconditionFailed {}
+/** The operator has set up no key for webhooks. */
+export class WebhooksOff extends PreconditionFailed {}
+/** The webhook is switched off; switch it on with `update`. */
+export class WebhookSwitchedOff extends PreconditionFailed {}
 /** The cursor is invalid; watch again without one, and assume that events were missed. */
 export class CursorLost extends CallError {}
 /** The cursor is ahead of the project: it belongs to another project, or the data was restored. */
@@ -160,6 +170,8 @@ export class ProviderUnavailable extends Unavailable {}
 export class QueueFull extends CallError {}
 /** Too many files are being transferred; call again later. */
 export class TooManyTransfers extends CallError {}
+/** A project, or the service, has as many webhooks as it may have; delete some. */
+export class TooManyWebhooks extends CallError {}
 /** The token is missing, unknown, or no longer valid. */
 export class Unauthenticated extends CallError {}
 /** The token does not allow the call. */

@@ -39,6 +39,7 @@ import {
   speechRequest,
 } from "./specs.js";
 import { resilientWatch } from "./watch.js";
+import { Webhooks } from "./webhooks/calls.js";
 
 /** Selects what to watch; at least one of `projectId` and `jobIds` is needed, and `projectId` with `filmIds`. */
 export interface Watched {
@@ -104,6 +105,8 @@ const LISTED_NAMES: Names<Listed> = {
 export abstract class Core<S> {
   /** Films: plans of scripts, with a quote. */
   readonly films: Films;
+  /** Webhooks: who is told by signed HTTP requests. */
+  readonly webhooks: Webhooks;
   readonly #calls: Calls;
   readonly #videos: Stub<typeof VideoService>;
   readonly #reconnect: Reconnect;
@@ -115,6 +118,7 @@ export abstract class Core<S> {
     this.#read = read;
     this.#videos = createClient(VideoService, transport);
     this.films = new Films(transport, calls);
+    this.webhooks = new Webhooks(transport, calls);
   }
 
   /**

@@ -5,6 +5,7 @@
  *     EvergreenError
  *       CallError           a call ended with an error status; many kinds
  *       MediaTooLarge       the inputs are too large to be sent as bytes; nothing was sent
+ *       WebhookRejected     a request to a receiver of webhooks is not from the service, too old, or no event
  *       InsecureToken       a token would have crossed the network unencrypted; nothing was sent
  *       TransferBroken      an upload or download stalled, or the received bytes differ from the sent bytes
  *       WatchInterrupted    a watch could not be resumed for too long
@@ -30,6 +31,9 @@ export class MediaTooLarge extends EvergreenError {}
 
 /** A token was given without TLS, and the host is not this machine; set `tls`, or `insecure` to send it anyway. */
 export class InsecureToken extends EvergreenError {}
+
+/** A request to a receiver of webhooks was not made by the service, is too old, or holds no event. */
+export class WebhookRejected extends EvergreenError {}
 
 /** An upload or download stalled, or the received bytes differ from the sent bytes; start again. */
 export class TransferBroken extends EvergreenError {}

@@ -13,6 +13,7 @@ export {
   NeedsAttention,
   TransferBroken,
   WatchInterrupted,
+  WebhookRejected,
 } from "./errors.js";
 export type { EditFields, ExportFields, FilmName, Films, PlanFields, StartFields } from "./films.js";
 export { FINAL_STATES, isFinal } from "./position.js";
@@ -29,6 +30,8 @@ export {
 } from "./specs.js";
 export type { AssetName, SceneName } from "./scene-calls.js";
 export type { Moved, TransferOptions } from "./transfers.js";
+export type { DeliveriesListed, Redelivered, WebhookChanges, WebhookFields, Webhooks } from "./webhooks/calls.js";
+export { type Delivery, DeliveryState, type Webhook, WebhookState } from "./gen/evergreen/v1/webhook_pb.js";
 export { Captions, type Film, FilmRedo, Fit, OnShotFailure, type PlanFilmResponse, ScriptFormat } from "./gen/evergreen/v1/film_pb.js";
 export { type FilmEvent, FilmEventKind, FilmGate, FilmRunKind, FilmStage, FilmState, type FilmStatus } from "./gen/evergreen/v1/video_pb.js";
 export type { Asset, Folder, Scene } from "./gen/evergreen/v1/scene_pb.js";

@@ -48,6 +48,11 @@ const BY_REASON: ReadonlyMap<string, Kind> = new Map<string, Kind>([
   ["STORAGE_UNAVAILABLE", errors.StorageUnavailable],
   ["PROVIDER_UNAVAILABLE", errors.ProviderUnavailable],
   ["QUEUE_FULL", errors.QueueFull],
+  ["WEBHOOK_NOT_FOUND", errors.WebhookNotFound],
+  ["DELIVERY_NOT_FOUND", errors.DeliveryNotFound],
+  ["WEBHOOKS_OFF", errors.WebhooksOff],
+  ["WEBHOOK_SWITCHED_OFF", errors.WebhookSwitchedOff],
+  ["TOO_MANY_WEBHOOKS", errors.TooManyWebhooks],
   ["NOT_IMPLEMENTED", errors.NotOffered],
   ["INTERNAL", errors.InternalError],
 ]);

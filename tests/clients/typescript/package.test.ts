@@ -69,12 +69,14 @@ test("a program of CommonJS, as Jest runs it, requires the packed client and mak
     const { Client, InvalidRequest } = require("@evergreen/video");
     const { JobState } = require("@evergreen/video/v1/video");
     const { SceneService } = require("@evergreen/video/v1/scene");
+    const { verify } = require("@evergreen/video/webhooks");
     (async () => {
       const client = new Client(${JSON.stringify(rig.address)});
       const asked = { projectId: "common", sceneId: "s", model: "gen4.5", ratio: "1280:720", durationSeconds: 2 };
       await client.generate({ ...asked, promptText: "" }).catch((error) => console.log(error instanceof InvalidRequest));
       const { jobId } = await client.generate({ ...asked, promptText: "a rocket" });
       console.log((await client.wait(jobId)).state === JobState.SUCCEEDED, SceneService.typeName);
+      await verify("{}", {}, "whsec_c2VjcmV0").catch((error) => console.log(error.name));
       client.close?.();
       process.exit(0);
     })();`;
@@ -88,7 +90,7 @@ test("a program of CommonJS, as Jest runs it, requires the packed client and mak
   });
 
   assert.equal(ran.code, 0, ran.err);
-  assert.equal(ran.out.trim(), "true\ntrue evergreen.v1.SceneService");
+  assert.equal(ran.out.trim(), "true\ntrue evergreen.v1.SceneService\nWebhookRejected");
   assert.equal(compiled.code, 0, compiled.out);
 });
 

@@ -8,6 +8,7 @@ import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@conn
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { Client, type ClientOptions } from "@evergreen/video";
 import { FilmService } from "@evergreen/video/v1/film";
+import { WebhookService } from "@evergreen/video/v1/webhook";
 import {
   EventKind,
   type FilmState,
@@ -27,9 +28,10 @@ export async function scripted(
   methods: Partial<ServiceImpl<typeof VideoService>>,
   options: ClientOptions = {},
   films: Partial<ServiceImpl<typeof FilmService>> = {},
+  webhooks: Partial<ServiceImpl<typeof WebhookService>> = {},
 ): Promise<Client> {
   const routes = connectNodeAdapter({
-    routes: (router) => router.service(VideoService, methods).service(FilmService, films),
+    routes: (router) => router.service(VideoService, methods).service(FilmService, films).service(WebhookService, webhooks),
   });
   const server = createServer(routes);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
