@@ -65,6 +65,7 @@ from evergreen_server.ports.specs import MediaKind
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections, connections_of, raise_file_limit
 from evergreen_server.rpc.messages.events import EventWire
+from evergreen_server.rpc.refusals import Refusals
 from evergreen_server.rpc.server import serve as serve_rpc
 from evergreen_server.rpc.services.audit import AuditService
 from evergreen_server.rpc.services.film import FilmService
@@ -353,6 +354,7 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Run
         metrics=meters.service,
         films=delete_old_runs,
         takes=delete_old_takes,
+        audit_kept=timedelta(days=config.audit_retention_days),
     )
     janitor = Janitor(
         database=ground.database, context=jobs.context, running=lambda: jobs.runner.running, deletions=deletions
@@ -455,6 +457,10 @@ async def _edge(
         clock=now,
         notes=FileNotes(database=ground.database, clock=now),
     )
+    refusals = Refusals(database=ground.database, clock=now)
+    # Until the last call has ended, as calls may be refused until then.
+    notes = await stack.enter_async_context(Background(failed=jobs.meters.process.task_failed))
+    notes.start(refusals.run, name="refusals")
     serving = serve_rpc(
         listen=config.listen,
         video=video,
@@ -469,6 +475,7 @@ async def _edge(
         grace_seconds=config.grace_seconds,
         connections=connections,
         arrivals=Arrivals(),
+        refuse=refusals.refused,
         calls=jobs.meters.calls,
         local=f"unix:{local}" if local is not None else None,
     )

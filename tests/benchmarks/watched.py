@@ -45,6 +45,7 @@ class Nothing:
 
     CreateScene = GetScene = ListScenes = DeleteScene = UploadAsset = DownloadAsset = DeleteAsset = GetAssetUrl = None
     PlanFilm = EditFilm = GetFilm = ListFilms = StartFilm = ApproveFilm = CancelFilm = DeleteFilm = ExportFilm = None
+    ListAuditEntries = None
 
 
 def gateway(local: str) -> AbstractAsyncContextManager[str]:
@@ -145,6 +146,7 @@ async def main(jobs: int, http: bool) -> None:
                     video=video,
                     scene=Nothing(),
                     film=Nothing(),
+                    audit=Nothing(),
                     access=Access(None),
                     certificates=None,
                     drain=hub.drain,

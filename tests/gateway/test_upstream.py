@@ -216,8 +216,9 @@ async def test_only_token_id_and_trace_go_on(path: str) -> None:
             assert answer.status == 200
         bare = set(fake.metadata) - {"user-agent"}
 
-    assert passed == {"authorization": "Bearer evg_x", "x-request-id": "known", "traceparent": trace}
-    assert bare == {"x-request-id"}
+    own = {"x-request-id": "known", "x-forwarded-for": "127.0.0.1"}
+    assert passed == {"authorization": "Bearer evg_x", "traceparent": trace, **own}
+    assert bare == own.keys()
 
 
 @pytest.mark.parametrize(

@@ -228,6 +228,27 @@ async def test_only_who_answers_for_a_project_may_ask(asked: Asked) -> None:
     assert await ask(asked.of_other, "other") == ""
 
 
+async def test_tokens_that_are_refused_are_recorded_with_the_address_that_they_came_from(asked: Asked) -> None:
+    get = video_pb2.GetAccountRequest()
+    for metadata in ((*bearer("evg_unknown"), ("x-request-id", "stranger")), (), asked.ann, asked.of_other):
+        with pytest.raises(grpc.aio.AioRpcError):
+            await asked.api.video.GetAccount(get, metadata=metadata)
+
+    refused = audit_pb2.AUDIT_ACTION_TOKEN_REFUSED
+    async with asyncio.timeout(60):
+        while True:
+            if found := await asked.entries(actions=[refused]):
+                break
+            await asyncio.sleep(0.02)
+
+    entry = found[-1]
+    assert entry.address == "127.0.0.1"
+    assert not entry.project_id
+    assert entry.details["reason"] in ("RIGHT_REQUIRED", "PROJECT_DENIED", "TOKEN_INVALID", "TOKEN_REQUIRED")
+    assert entry.details["method"].startswith("evergreen.v1.")
+    assert "evg_unknown" not in str(found)
+
+
 @pytest.mark.parametrize(
     ("peer", "forwarded", "address"),
     [

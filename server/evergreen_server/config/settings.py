@@ -101,6 +101,8 @@ class Config:
     job_retention_days: float
     """EVERGREEN_JOB_RETENTION_DAYS: how long jobs that have ended are kept, and at least as long as their events, and
     runs of films that are not their film's newest; 1 to 3650. Their files are not touched. Default 30."""
+    audit_retention_days: float
+    """EVERGREEN_AUDIT_RETENTION_DAYS: for how long it is kept who did what, 1 to 36500. Default 365."""
     request_retention_days: float | None
     """EVERGREEN_REQUEST_RETENTION_DAYS: for how long after it was accepted it is known which request made a job or a
     film's plan that is no longer kept, 1 to 36500; sent again after that it makes a new one. Default forever."""
@@ -230,6 +232,7 @@ class Config:
             max_queued=read("EVERGREEN_MAX_QUEUED", "20000", parsers.whole(1, 10_000_000)),
             event_retention_days=read("EVERGREEN_EVENT_RETENTION_DAYS", "7", parsers.number(1, 3650)),
             job_retention_days=read("EVERGREEN_JOB_RETENTION_DAYS", "30", parsers.number(1, 3650)),
+            audit_retention_days=read("EVERGREEN_AUDIT_RETENTION_DAYS", "365", parsers.number(1, 36_500)),
             request_retention_days=read("EVERGREEN_REQUEST_RETENTION_DAYS", "", parsers.days),
             http_listen=http_listen,
             http_hosts=frozenset(read("EVERGREEN_HTTP_HOSTS", "", parsers.plain_hosts)),

@@ -57,7 +57,8 @@ class Visitor:
 
     def metadata(self) -> Metadata:
         """Returns what goes on to the server with a call, and nothing else of the request does."""
-        pairs = [("x-request-id", self.request_id)]
+        # Of the address the server takes note only where nobody but this gateway can call, at its own socket.
+        pairs = [("x-request-id", self.request_id), ("x-forwarded-for", self.address)]
         if self.authorization:
             pairs.append(("authorization", self.authorization))
         if self.trace:

@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from typing import TypeVar, cast
 
@@ -21,10 +22,11 @@ from evergreen_server.ports.audit import Origin
 from evergreen_server.ports.metrics import CallMeter, Calls, NullCalls
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.access.origin import origin_of
-from evergreen_server.rpc.access.policy import Access, Caller, Gate
+from evergreen_server.rpc.access.policy import ANYONE, Access, Caller, Gate
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.messages.judging import part_errors
-from evergreen_server.rpc.status import abort
+from evergreen_server.rpc.status import abort, status_of
+from evergreen_server.rpc.trailers import Status
 
 M = TypeVar("M", bound=Message)
 Call = grpc.aio.ServicerContext[object, object]
@@ -50,8 +52,22 @@ class Context:
         return self._origin
 
 
+Refuse = Callable[[Origin, str, Exception, Status], None]
+"""Takes note of a call of a method that ends with a status."""
 Unary = Callable[[object, Context], Awaitable[object]]
 Streaming = Callable[[object, Context], AsyncGenerator[object, None]]
+
+
+def unnoticed(_origin: Origin, _method: str, _exc: Exception, _status: Status) -> None:
+    """Takes no note of a refused call."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """The way into a method: who may take it, and who is told of those who may not."""
+
+    gate: Gate
+    refuse: Refuse
 
 
 def service_handler(
@@ -60,6 +76,7 @@ def service_handler(
     access: Access,
     arrivals: Arrivals | None = None,
     calls: Calls | None = None,
+    refuse: Refuse = unnoticed,
 ) -> grpc.GenericRpcHandler:
     """Returns the handler of a whole service; `implementation` has a method for each of the service's."""
     arrivals, calls = arrivals or Arrivals(), calls or NullCalls()
@@ -67,7 +84,7 @@ def service_handler(
         method.name: _method_handler(
             method,
             getattr(implementation, method.name),
-            Gate(access, f"{descriptor.full_name}.{method.name}"),
+            _Way(Gate(access, f"{descriptor.full_name}.{method.name}"), refuse),
             arrivals,
             calls.of(f"{descriptor.name}.{method.name}", stream=method.client_streaming or method.server_streaming),
         )
@@ -77,7 +94,7 @@ def service_handler(
 
 
 def _method_handler(
-    method: MethodDescriptor, behaviour: object, gate: Gate, arrivals: Arrivals, meter: CallMeter
+    method: MethodDescriptor, behaviour: object, way: _Way, arrivals: Arrivals, meter: CallMeter
 ) -> "grpc.RpcMethodHandler[object, object]":
     # Every request is registered as a stream. On the wire that is the same, but for a unary request whose message never
     # comes, or comes incomplete, gRPC would inform neither us nor, if the stream has ended, its caller.
@@ -87,11 +104,11 @@ def _method_handler(
     read = _as_they_come if method.client_streaming else _first(arrivals, GetMessageClass(method.input_type))
     # A behaviour that is a coroutine returns the answer, or writes its stream to the call itself.
     if not iscoroutinefunction(behaviour):
-        handler = _streaming(cast(Streaming, behaviour), read, gate)
+        handler = _streaming(cast(Streaming, behaviour), read, way)
     elif method.server_streaming:
-        handler = _writing(cast(Unary, behaviour), read, gate)
+        handler = _writing(cast(Unary, behaviour), read, way)
     else:
-        handler = _unary(cast(Unary, behaviour), read, gate)
+        handler = _unary(cast(Unary, behaviour), read, way)
     return make(_metered(handler, meter), request_deserializer=None, response_serializer=_serialize)
 
 
@@ -146,20 +163,26 @@ def _serialize(response: object) -> bytes:
     return response if isinstance(response, bytes) else cast(Message, response).SerializeToString()
 
 
-def _unary(behaviour: Unary, read: Read, gate: Gate) -> Handler:
+def _unary(behaviour: Unary, read: Read, way: _Way) -> Handler:
+    gate = way.gate
+
     async def handle(request: object, call: Call) -> object:
+        context = Context(ANYONE, call)
         try:
-            caller = gate.admit(call)
+            context.caller = caller = gate.identify(call)
+            gate.admit(caller)
             message = await read(request, call)
             gate.check(caller, message)
-            return await behaviour(message, Context(caller, call))
+            return await behaviour(message, context)
         except (asyncio.CancelledError, grpc.aio.AbortError, grpc.aio.UsageError):
             raise
         except grpc.aio.InternalError:
             raise _left() from None
         except Exception as exc:
+            status = status_of(exc)
+            way.refuse(context.origin, gate.method, exc, status)
             try:
-                await abort(call, exc)
+                await abort(call, status)
             except grpc.aio.InternalError:
                 raise _left() from None
             raise
@@ -172,19 +195,19 @@ def _left() -> asyncio.CancelledError:
     return asyncio.CancelledError("the client has left")
 
 
-def _writing(behaviour: Unary, read: Read, gate: Gate) -> Handler:
+def _writing(behaviour: Unary, read: Read, way: _Way) -> Handler:
     async def held(message: object, context: Context) -> object:
-        async with gate.held(context.caller):
+        async with way.gate.held(context.caller):
             return await behaviour(message, context)
 
-    return _unary(held, read, gate)
+    return _unary(held, read, way)
 
 
-def _streaming(behaviour: Streaming, read: Read, gate: Gate) -> Handler:
+def _streaming(behaviour: Streaming, read: Read, way: _Way) -> Handler:
     # Written, not yielded: a call that is cancelled while it sends then closes the behaviour here, at once.
     async def write(message: object, context: Context) -> None:
         async with aclosing(behaviour(message, context)) as responses:
             async for response in responses:
                 await context.call.write(response)
 
-    return _writing(write, read, gate)
+    return _writing(write, read, way)

@@ -14,7 +14,7 @@ from evergreen_server.rpc.access.policy import Access
 from evergreen_server.rpc.access.tls import Certificates
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections
-from evergreen_server.rpc.handlers import service_handler
+from evergreen_server.rpc.handlers import Refuse, service_handler, unnoticed
 from evergreen_server.rpc.services.standard import HEALTH, REFLECTION, Health, Reflection
 from evergreen_server.rpc.streams import MOST_HEALTH_WATCHES, Streams
 
@@ -70,6 +70,7 @@ async def serve(
     connections: Connections,
     arrivals: Arrivals,
     calls: Calls,
+    refuse: Refuse = unnoticed,
     local: str | None = None,
 ) -> AsyncIterator[str]:
     """Serves until the context ends and yields the address bound (port 0 picks one); over TLS with certificates.
@@ -94,7 +95,7 @@ async def serve(
     )
     server.add_generic_rpc_handlers(
         tuple(
-            service_handler(descriptor, implementation, access, arrivals, calls)
+            service_handler(descriptor, implementation, access, arrivals, calls, refuse)
             for descriptor, implementation in services
         )
     )

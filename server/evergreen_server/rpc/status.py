@@ -259,13 +259,13 @@ def _full(exc: QueueFull) -> Status:
 
 
 def _database(exc: Exception) -> Status:
-    # Every call fails like this at once: one line each, and no traceback.
-    logger.error("database unavailable", extra={"cause": str(getattr(exc, "orig", exc)).partition("\n")[0]})
     return Status(
         code=grpc.StatusCode.UNAVAILABLE,
         message="the database does not answer",
         reason="STORAGE_UNAVAILABLE",
         retry=True,
+        # Every call fails like this at once: no traceback.
+        cause=str(getattr(exc, "orig", exc)).partition("\n")[0],
     )
 
 
@@ -325,9 +325,8 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
 }
 
 
-async def abort(context: "grpc.aio.ServicerContext[object, object]", exc: Exception) -> None:
+async def abort(context: "grpc.aio.ServicerContext[object, object]", status: Status) -> None:
     """Ends a call with the status of an exception; raises, as grpc's own abort does."""
-    status = status_of(exc)
     message, packed = fitted(status)
     # For whoever counts the call: the code of an abort alone cannot be read back.
     context.set_code(status.code)

@@ -25,7 +25,7 @@ MOST_VIOLATIONS = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """A status as it is sent."""
+    """A status as it is sent, but for its cause."""
 
     code: grpc.StatusCode
     message: str
@@ -34,6 +34,8 @@ class Status:
     field_errors: Sequence[FieldError] = ()
     retry: bool = False
     retry_seconds: int = RETRY_SECONDS
+    cause: str = ""
+    """For the log, never for the caller."""
 
 
 Trailers = tuple[tuple[str, bytes], ...]

@@ -37,6 +37,7 @@ from evergreen_server.jobs.db.schema import (
     requests,
 )
 from evergreen_server.jobs.model.states import FINAL, State, TaskRole
+from evergreen_server.jobs.store.audit import delete_old
 from evergreen_server.jobs.store.project_lock import lock_project
 from evergreen_server.jobs.store.projects import miscounted, moved, recount
 from evergreen_server.ports.metrics import Metrics
@@ -83,6 +84,8 @@ class Removed:
     """Of films."""
     takes: int = 0
     """Of outputs that no film has."""
+    entries: int = 0
+    """Of the audit."""
 
 
 class Retention:
@@ -100,6 +103,7 @@ class Retention:
         films: Callable[[sa.Connection, datetime], int],
         takes: Takes,
         requests_kept: timedelta | None = None,
+        audit_kept: timedelta = timedelta(days=365),
         events_at_once: int = EVENTS_AT_ONCE,
     ) -> None:
         """`films` removes a batch of what of films ended before a time, and returns how much that was.
@@ -111,6 +115,7 @@ class Retention:
         self._events_kept = events_kept
         self._jobs_kept = jobs_kept
         self._requests_kept = requests_kept
+        self._audit_kept = audit_kept
         self._metrics = metrics
         self._films = films
         self._takes = takes
@@ -152,6 +157,9 @@ class Retention:
         asked = 0 if self._requests_kept is None else await self._forget_requests(now - self._requests_kept)
         removed = {"events": events, "jobs": gone, "workflows": workflows, "requests": asked, "runs": runs}
         removed["takes"] = 0 if self._requests_kept is None else await self._forget_takes()
+        removed["entries"] = 0
+        while number := await self._database.write(lambda db: delete_old(db, now - self._audit_kept)):
+            removed["entries"] += number
         for what, number in removed.items():
             self._metrics.removed(what, number)
         if any(removed.values()):

@@ -251,24 +251,24 @@ class Gate:
 
     def __init__(self, access: Access, method: str) -> None:
         self._access = access
-        self._method = method
+        self.method = method
         self._rule = RULES.get(method)
         self.held = access.held
 
-    def admit(self, call: Call) -> Caller:
-        """Returns the caller, if it has the right. Raises AccessError, before the request is read."""
+    def identify(self, call: Call) -> Caller:
+        """Returns the caller, anyone where no token is needed. Raises TokenRequired, TokenInvalid."""
+        return ANYONE if self._rule is not None and self._rule.open else self._access.identify(call)
+
+    def admit(self, caller: Caller) -> None:
+        """Raises AccessDenied, before the request is read, for a caller that lacks the right."""
         rule = self._rule
-        if rule is not None and rule.open:
-            return ANYONE
-        caller = self._access.identify(call)
         if caller is ANYONE:
-            return caller
+            return
         if rule is None:
-            text = f"no token is for {self._method}"
+            text = f"no token is for {self.method}"
             raise AccessDenied(text, reason="RIGHT_REQUIRED", missing="a rule of this server for the method")
         if rule.right is not None and not caller.may(rule.right):
             raise _lacks(rule.right)
-        return caller
 
     def check(self, caller: Caller, message: object) -> None:
         """Raises AccessDenied for a project that is not the caller's, or in which it may not approve."""
