@@ -29,6 +29,7 @@ from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.film.runs.sweep import RunSweep
 from evergreen_server.film.runs.watching import WatchedFilms
+from evergreen_server.gateway.messages import to_json
 from evergreen_server.gateway.server import serve as serve_http
 from evergreen_server.ground import THUMBNAIL_LIMITS, Gate, Ground, open_gate, open_ground
 from evergreen_server.jobs.admission.account import AccountReader
@@ -65,6 +66,7 @@ from evergreen_server.ports.specs import MediaKind
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections, connections_of, raise_file_limit
 from evergreen_server.rpc.messages.events import EventWire
+from evergreen_server.rpc.messages.webhook_events import WebhookReader
 from evergreen_server.rpc.refusals import Refusals
 from evergreen_server.rpc.server import serve as serve_rpc
 from evergreen_server.rpc.services.audit import AuditService
@@ -83,6 +85,7 @@ from evergreen_server.runtime.threads import OwnThreads
 from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_server.scenes.notes import FileNotes
 from evergreen_server.scenes.writers import CountedWriters, RecordedWriters, SceneWriters
+from evergreen_server.webhook_parts import WebhookParts, open_webhooks
 
 FILES_AT_ONCE = 8
 """Threads for the files of all jobs."""
@@ -145,10 +148,11 @@ async def serve(
         jobs = await _jobs(stack, ground, meters)
         runs = await _runs(stack, ground, jobs)
         await _background(stack, ground, jobs, runs, gate)
-        deletions = await _upkeep(stack, ground, jobs, runs)
+        webhooks = await open_webhooks(stack, ground, reader=WebhookReader(to_json), metrics=jobs.meters.webhooks)
+        deletions = await _upkeep(stack, ground, jobs, runs, webhooks)
         films = await _films(stack, ground, jobs, runs, deletions)
         local = stack.enter_context(socket_folder(tempfile.gettempdir())) / "grpc" if config.http_listen else None
-        address = await _edge(stack, ground, jobs, deletions, films, gate, local)
+        address = await _edge(stack, ground, jobs, deletions, films, webhooks, gate, local)
         url = await _gateway(stack, ground, jobs, gate, local) if local is not None else ""
         ready(address, ground.provider_url, url)
         await stop.wait()
@@ -330,7 +334,9 @@ async def _background(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: 
     await stack.enter_async_context(jobs.engine.open(jobs.runner.run, runs.runner.run))
 
 
-async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Runs) -> SceneDeletions:
+async def _upkeep(
+    stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Runs, webhooks: WebhookParts
+) -> SceneDeletions:
     """Starts what repairs and removes. Of its own, so that it starts after the engine and ends before it."""
     config, meters = ground.config, jobs.meters
     deletions = SceneDeletions(
@@ -355,6 +361,7 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Run
         films=delete_old_runs,
         takes=delete_old_takes,
         audit_kept=timedelta(days=config.audit_retention_days),
+        floor=webhooks.floor,
     )
     janitor = Janitor(
         database=ground.database, context=jobs.context, running=lambda: jobs.runner.running, deletions=deletions
@@ -367,6 +374,7 @@ async def _upkeep(stack: AsyncExitStack, ground: Ground, jobs: _Jobs, runs: _Run
         ("sweep", janitor.run),
         ("sweep of runs", sweep.run),
         *reaping,
+        *webhooks.tasks,
     ):
         upkeep.start(work, name=name)
     if config.metrics_listen:
@@ -423,6 +431,7 @@ async def _edge(
     jobs: _Jobs,
     deletions: SceneDeletions,
     films: FilmService,
+    webhooks: WebhookParts,
     gate: Gate,
     local: Path | None,
 ) -> str:
@@ -467,6 +476,7 @@ async def _edge(
         scene=scene,
         film=films,
         audit=AuditService(reader=AuditReader(ground.database)),
+        webhook=webhooks.service,
         access=gate.access,
         certificates=gate.certificates,
         drain=jobs.hub.drain,

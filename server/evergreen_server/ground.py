@@ -65,6 +65,8 @@ class Ground:
     now: Callable[[], datetime]
     database: Database
     announcer: Announcer
+    resolver: AbstractResolver | None
+    """Looks up the hosts of callers' URLs; None: the system does."""
     membership: Membership
     temp_dir: Path
     scenes: SceneStore
@@ -132,6 +134,7 @@ async def open_ground(
         now=now,
         database=database,
         announcer=announcer,
+        resolver=resolver,
         membership=membership,
         temp_dir=temp_dir,
         scenes=SceneStore(MeteredStorage(storage, meters.storage), clock=now),

@@ -11,6 +11,7 @@ from evergreen_server.film.runs import deciding, events, run
 from evergreen_server.film.screenplay import script
 from evergreen_server.jobs.model import states
 from evergreen_server.ports import audit, provider, specs, timeline
+from evergreen_server.webhooks import model as webhooks
 
 ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "server" / "evergreen_server"
@@ -61,6 +62,7 @@ def vocabulary() -> set[str]:
             run,
             deciding,
             events,
+            webhooks,
         )
         for kind in vars(module).values()
         if isinstance(kind, type)

@@ -179,6 +179,12 @@ def networks(text: str) -> list[str]:
     return names
 
 
+def on_or_off(text: str) -> bool:
+    if text.lower() not in ("on", "off"):
+        raise ValueError("must be on or off")
+    return text.lower() == "on"
+
+
 def log_level(text: str) -> Literal["DEBUG", "INFO", "WARNING", "ERROR"]:
     """Returns the name of a level."""
     match text.upper():

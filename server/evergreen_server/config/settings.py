@@ -123,6 +123,16 @@ class Config:
     """EVERGREEN_HTTP_MODELS: our models by the names that callers of /v1/videos use, as a JSON object (or a file of
     one) with `*` for all others, such as `{"sora-2": "gen4.5", "*": "gen4.5"}`. Default none: names are taken as they
     are."""
+    webhook_key_file: Path | None
+    """EVERGREEN_WEBHOOK_KEY_FILE: from which the secrets of webhooks are derived: a line of 32 characters or more, such
+    as `openssl rand -base64 48` prints, and perhaps the key before on a second one; not readable by others. Every
+    server of one database must be given the same. Default none: webhooks cannot be set up."""
+    webhooks: bool
+    """EVERGREEN_WEBHOOKS: off sends no webhooks, and lets a server start without their key; what happens meanwhile is
+    told later only as far as events are kept. Default on."""
+    webhook_hosts: frozenset[str]
+    """EVERGREEN_WEBHOOK_HOSTS: comma-separated private host or host:port names that webhooks may be sent to, also by
+    http. Default none."""
     metrics_listen: str
     """EVERGREEN_METRICS_LISTEN: host:port where `/metrics` is served for Prometheus; port 0 picks one. It has no
     authentication, so that beyond loopback it needs `--insecure`. Default off."""
@@ -239,6 +249,9 @@ class Config:
             http_origins=frozenset(read("EVERGREEN_HTTP_ORIGINS", "", parsers.origins)),
             http_proxies=read("EVERGREEN_HTTP_PROXIES", "", parsers.networks),
             http_models=read("EVERGREEN_HTTP_MODELS", "{}", parsers.models),
+            webhook_key_file=read("EVERGREEN_WEBHOOK_KEY_FILE", "", parsers.file),
+            webhooks=read("EVERGREEN_WEBHOOKS", "on", parsers.on_or_off),
+            webhook_hosts=frozenset(read("EVERGREEN_WEBHOOK_HOSTS", "", parsers.host_names)),
             metrics_listen=metrics,
             grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", parsers.number(0, 600)),
             connection_age_seconds=read("EVERGREEN_CONNECTION_AGE_SECONDS", "1800", parsers.number(0, 604_800)),

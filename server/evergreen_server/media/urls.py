@@ -27,9 +27,10 @@ class UrlPolicy:
     port and addresses are free; all others are bound to `ports` and to public addresses.
     """
 
-    def __init__(self, *, private_hosts: Iterable[str], ports: frozenset[int]) -> None:
+    def __init__(self, *, private_hosts: Iterable[str], ports: frozenset[int], ports_in_words: str = "") -> None:
         self._private_hosts = frozenset(map(_authority, private_hosts))
         self._ports = ports
+        self._ports_in_words = ports_in_words or f"one of {', '.join(map(str, sorted(ports)))}"
 
     def check(self, uri: str) -> URL:
         """Parses a URL for the request that follows. Raises MediaRefused for a URL that may not be fetched."""
@@ -62,8 +63,7 @@ class UrlPolicy:
         elif host.lower().rstrip(".") == "localhost" or _name(host).endswith(".localhost"):
             raise _refusal("the URL's host is this machine, which is not public")
         if port not in self._ports:
-            allowed = ", ".join(map(str, sorted(self._ports)))
-            raise _refusal(f"the URL's port must be one of {allowed}")
+            raise _refusal(f"the URL's port must be {self._ports_in_words}")
         return url
 
     def trusts(self, url: URL) -> bool:

@@ -9,6 +9,7 @@ from evergreen_server.metrics.process import ProcessMetrics
 from evergreen_server.metrics.provider import ProviderMetrics
 from evergreen_server.metrics.service import ServiceMetrics
 from evergreen_server.metrics.storage import StorageMetrics
+from evergreen_server.metrics.webhooks import WebhookMeters
 
 
 class Meters:
@@ -24,3 +25,4 @@ class Meters:
         self.database = DatabaseMetrics(registry)
         self.storage = StorageMetrics(registry)
         self.provider = ProviderMetrics(registry)
+        self.webhooks = WebhookMeters(registry)

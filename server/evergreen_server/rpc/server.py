@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import grpc
 from google.protobuf.internal import api_implementation
 
-from evergreen.v1 import audit_pb2, film_pb2, scene_pb2, video_pb2
+from evergreen.v1 import audit_pb2, film_pb2, scene_pb2, video_pb2, webhook_pb2
 from evergreen_server.ports.metrics import Calls
 from evergreen_server.rpc.access.policy import Access
 from evergreen_server.rpc.access.tls import Certificates
@@ -27,6 +27,7 @@ SERVICES = (
     "evergreen.v1.SceneService",
     "evergreen.v1.FilmService",
     "evergreen.v1.AuditService",
+    "evergreen.v1.WebhookService",
 )
 
 OPTIONS: list[tuple[str, int]] = [
@@ -61,6 +62,7 @@ async def serve(
     scene: object,
     film: object,
     audit: object,
+    webhook: object,
     access: Access,
     certificates: Certificates | None,
     drain: Callable[[], None],
@@ -90,6 +92,7 @@ async def serve(
         (scene_pb2.DESCRIPTOR.services_by_name["SceneService"], scene),
         (film_pb2.DESCRIPTOR.services_by_name["FilmService"], film),
         (audit_pb2.DESCRIPTOR.services_by_name["AuditService"], audit),
+        (webhook_pb2.DESCRIPTOR.services_by_name["WebhookService"], webhook),
         (HEALTH, checks),
         (REFLECTION, Reflection((*SERVICES, HEALTH.full_name, REFLECTION.full_name), arrivals)),
     )

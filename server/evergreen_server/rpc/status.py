@@ -42,6 +42,14 @@ from evergreen_server.rpc.access.policy import AccessChanged, AccessDenied, Toke
 from evergreen_server.rpc.services.transfers import BrokenOff, TooManyTransfers, TransferStalled
 from evergreen_server.rpc.streams import TooManyStreams
 from evergreen_server.rpc.trailers import Status, fitted
+from evergreen_server.webhooks.model import (
+    DeliveryNotFound,
+    SwitchedOff,
+    TooManyWebhooks,
+    WebhookNotFound,
+    WebhookReused,
+    WebhooksOff,
+)
 from evergreen_storage import (
     AssetConflict,
     BodyMismatch,
@@ -247,6 +255,21 @@ def _compacted(exc: CursorCompacted) -> Status:
     return Status(code=grpc.StatusCode.OUT_OF_RANGE, message=str(exc), reason="CURSOR_COMPACTED", metadata=metadata)
 
 
+def _no_webhook(exc: WebhookNotFound) -> Status:
+    metadata = {"webhook_id": exc.webhook_id}
+    return Status(code=grpc.StatusCode.NOT_FOUND, message=str(exc), reason="WEBHOOK_NOT_FOUND", metadata=metadata)
+
+
+def _no_delivery(exc: DeliveryNotFound) -> Status:
+    metadata = {"message_id": exc.message_id}
+    return Status(code=grpc.StatusCode.NOT_FOUND, message=str(exc), reason="DELIVERY_NOT_FOUND", metadata=metadata)
+
+
+def _webhook_reused(exc: WebhookReused) -> Status:
+    code, metadata = grpc.StatusCode.ALREADY_EXISTS, {"webhook_id": exc.webhook_id}
+    return Status(code=code, message=str(exc), reason="REQUEST_ID_REUSED", metadata=metadata)
+
+
 def _full(exc: QueueFull) -> Status:
     return Status(
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -304,6 +327,12 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     RunDeleted: _of_film,
     RunChanged: _run_changed,
     FilmCreditsExceeded: _over_sum,
+    WebhookNotFound: _no_webhook,
+    DeliveryNotFound: _no_delivery,
+    WebhookReused: _webhook_reused,
+    WebhooksOff: _as(grpc.StatusCode.FAILED_PRECONDITION, "WEBHOOKS_OFF"),
+    SwitchedOff: _as(grpc.StatusCode.FAILED_PRECONDITION, "WEBHOOK_SWITCHED_OFF"),
+    TooManyWebhooks: _as(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WEBHOOKS"),
     SceneBusy: _busy,
     QueueFull: _full,
     TooManyStreams: _as(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry=True),

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.db import film_schema
+from evergreen_server.jobs.db import webhook_schema
 from evergreen_server.jobs.db.bulk import insert_all
 from evergreen_server.jobs.db.queries import ADD_JOBS, COUNT_JOBS, INSERT_NEEDS, UPDATE_JOB
 from evergreen_server.jobs.db.schema import (
@@ -52,8 +52,8 @@ def migrate(db: sa.Connection) -> None:
         raise SchemaTooNew(
             f"has schema version {version}, and this release knows {VERSION} at most; install a newer release"
         )
-    # New tables of every version, those of films too; existing ones are left as they are.
-    film_schema.metadata.create_all(db)
+    # New tables of every version, those of films and webhooks too; existing ones are left as they are.
+    webhook_schema.metadata.create_all(db)
     if version:
         for step in range(version + 1, VERSION + 1):
             STEPS[step](db)

@@ -104,10 +104,12 @@ class Retention:
         takes: Takes,
         requests_kept: timedelta | None = None,
         audit_kept: timedelta = timedelta(days=365),
+        floor: Callable[[sa.Connection, str], int | None] = lambda _db, _project_id: None,
         events_at_once: int = EVENTS_AT_ONCE,
     ) -> None:
         """`films` removes a batch of what of films ended before a time, and returns how much that was.
         `takes` is called where requests are removed; it returns how many it deleted, and where the next batch begins.
+        `floor` returns beyond which revision of a project somebody still needs the events; None for nobody.
         """
         self._database = database
         self._workflows = workflows
@@ -119,6 +121,7 @@ class Retention:
         self._metrics = metrics
         self._films = films
         self._takes = takes
+        self._floor = floor
         self._events_at_once = events_at_once
 
     async def run(self) -> None:
@@ -190,7 +193,7 @@ class Retention:
     async def _compact(self, project_id: str, before: datetime) -> int:
         def work(db: sa.Connection) -> int:
             lock_project(db, project_id, self._clock())
-            return _compact(db, project_id, before, self._events_at_once)
+            return _compact(db, project_id, before, self._events_at_once, self._floor(db, project_id))
 
         return await self._database.write(work)
 
@@ -205,7 +208,7 @@ def _with_old_events(db: sa.Connection, before: datetime) -> list[str]:
     return list(db.execute(sa.select(projects.c.project_id).where(first).order_by(projects.c.project_id)).scalars())
 
 
-def _compact(db: sa.Connection, project_id: str, before: datetime, most: int) -> int:
+def _compact(db: sa.Connection, project_id: str, before: datetime, most: int, floor: int | None) -> int:
     """Removes a batch of a locked project's first events and returns how many."""
     of_project = job_events.c.project_id == project_id
     rows = db.execute(
@@ -217,7 +220,7 @@ def _compact(db: sa.Connection, project_id: str, before: datetime, most: int) ->
     reached = number = 0
     for row in rows:
         # The clock may have been set back: the first event that is to be kept ends the prefix.
-        if row.created_at >= to_micros(before):
+        if row.created_at >= to_micros(before) or (floor is not None and row.revision > floor):
             break
         reached, number = row.revision, number + 1
     if number:

@@ -1,0 +1,329 @@
+"""Deliveries as rows: claimed before they are sent, recorded after, sent again, given up, and removed.
+
+A claim moves the time at which the delivery is due: if its holder dies, it is due again by itself. Only the newest
+claim records anything.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+import sqlalchemy as sa
+
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.mapping import from_micros, to_micros
+from evergreen_server.jobs.db.webhook_schema import PENDING, webhook_deliveries, webhook_messages, webhooks
+from evergreen_server.runtime.ids import first_at
+from evergreen_server.webhooks.model import (
+    Attempt,
+    Delivery,
+    DeliveryNotFound,
+    DeliveryState,
+    Webhook,
+    WebhookState,
+)
+from evergreen_server.webhooks.rows import DELIVERY, delivery_of, webhook_of
+
+__all__ = ["ATTEMPTS", "Claim", "Deliveries"]
+
+MINUTE, HOUR = 60.0, 3600.0
+WAITS: Final = (5.0, 5 * MINUTE, 30 * MINUTE, *(hours * HOUR for hours in (2, 5, 10, 14, 20, 24)))
+"""Before each further attempt, from the end of the one before; each a fifth more or less."""
+ATTEMPTS: Final = 1 + len(WAITS)
+SPREAD: Final = 0.2
+CLAIM: Final = timedelta(seconds=60)
+QUICK_MILLISECONDS: Final = 2000.0
+HOPELESS: Final = timedelta(days=5)
+"""After nothing but failures for so long, a webhook is switched off."""
+KEPT: Final = timedelta(days=7)
+ROWS_AT_ONCE: Final = 1000
+GONE: Final = 410
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A delivery that this process is to send now."""
+
+    token: str
+    webhook: Webhook
+    message_id: str
+    body: bytes
+    attempts: int
+    created_at: datetime
+
+
+class Deliveries:
+    """Reads and changes deliveries; each method is one transaction, or several bounded ones."""
+
+    def __init__(self, *, database: Database, clock: Callable[[], datetime], random: Callable[[], float]) -> None:
+        """`random` returns numbers from 0 to 1, which spread the attempts."""
+        self._database = database
+        self._clock = clock
+        self._random = random
+
+    async def due(self) -> Sequence[Webhook]:
+        """Returns the active webhooks that have a delivery that is due."""
+        now = to_micros(self._clock())
+
+        def work(db: sa.Connection) -> list[Webhook]:
+            some = sa.exists().where(
+                webhook_deliveries.c.webhook_id == webhooks.c.webhook_id, PENDING, webhook_deliveries.c.next_at <= now
+            )
+            query = sa.select(webhooks).where(webhooks.c.state == WebhookState.ACTIVE.value, some)
+            return [webhook_of(row) for row in db.execute(query).mappings()]
+
+        return await self._database.read(work)
+
+    async def webhooks(self, webhook_ids: Sequence[str]) -> Sequence[Webhook]:
+        """Returns those of the webhooks that are active."""
+        of = webhooks.c.webhook_id.in_(webhook_ids), webhooks.c.state == WebhookState.ACTIVE.value
+
+        def work(db: sa.Connection) -> list[Webhook]:
+            return [webhook_of(row) for row in db.execute(sa.select(webhooks).where(*of)).mappings()]
+
+        return await self._database.fetch(work)
+
+    async def claim(self, wanted: Mapping[str, int], *, token: str) -> Sequence[Claim]:
+        """Claims up to so many deliveries of each webhook that are due, the oldest first, for 60 s."""
+        return await self._database.write(partial(_claim, wanted=wanted, token=token, now=self._clock()))
+
+    async def record(self, claim: Claim, attempt: Attempt) -> str:
+        """Records what came of a claim, unless another has followed it. Returns why the webhook was switched off by
+        this; an empty text if it was not.
+        """
+        now = self._clock()
+        wait = self._wait(claim.attempts, attempt)
+        return await self._database.write(
+            partial(_record, claim=claim, attempt=attempt, now=now, next_at=now + timedelta(seconds=wait))
+        )
+
+    def _wait(self, attempts: int, attempt: Attempt) -> float:
+        """Returns after how many seconds the attempt that follows is due."""
+        usual = WAITS[min(attempts, len(WAITS) - 1)] * (1 + SPREAD * (2 * self._random() - 1))
+        return max(usual, attempt.retry_after_seconds or 0.0)
+
+    async def release(self, token: str, message_ids: Collection[tuple[str, str]]) -> None:
+        """Gives back claims of this process that it will not record, each by its message and webhook."""
+        due = to_micros(self._clock())
+
+        def work(db: sa.Connection) -> None:
+            for message_id, webhook_id in message_ids:
+                mine = webhook_deliveries.c.claim == token
+                of = webhook_deliveries.c.message_id == message_id, webhook_deliveries.c.webhook_id == webhook_id
+                db.execute(webhook_deliveries.update().where(*of, mine, PENDING).values(next_at=due))
+
+        await self._database.write(work)
+
+    async def page(
+        self,
+        webhook_id: str,
+        *,
+        states: Collection[DeliveryState],
+        since: datetime | None,
+        before: str,
+        limit: int,
+        owner: str,
+    ) -> Sequence[Delivery]:
+        """Returns deliveries of a webhook, those of the newest events first: before a message, if one is named."""
+
+        def work(db: sa.Connection) -> list[Delivery]:
+            found: list[Delivery] = []
+            # State by state, so that each is read from an index alone.
+            for state in sorted(states or DeliveryState):
+                query = (
+                    sa.select(*DELIVERY)
+                    .join(webhook_messages, webhook_messages.c.message_id == webhook_deliveries.c.message_id)
+                    .where(webhook_deliveries.c.webhook_id == webhook_id, webhook_deliveries.c.state == state.value)
+                    .order_by(webhook_deliveries.c.message_id.desc())
+                    .limit(limit)
+                )
+                if since is not None:
+                    query = query.where(webhook_deliveries.c.message_id >= first_at(since))
+                if before:
+                    query = query.where(webhook_deliveries.c.message_id < before)
+                found += map(delivery_of, db.execute(query).mappings())
+            return sorted(found, key=lambda each: each.message_id, reverse=True)[:limit]
+
+        return await self._database.read_in_turn(work, owner=owner)
+
+    async def again(self, webhook_id: str, message_id: str) -> None:
+        """Makes a delivery due now, with all its attempts. Raises DeliveryNotFound."""
+
+        def work(db: sa.Connection) -> None:
+            of = webhook_deliveries.c.message_id == message_id, webhook_deliveries.c.webhook_id == webhook_id
+            if db.execute(webhook_deliveries.update().where(*of).values(self._anew())).rowcount != 1:
+                raise DeliveryNotFound(webhook_id, message_id)
+
+        await self._database.write(work)
+
+    async def all_again(self, webhook_id: str, since: datetime) -> int:
+        """Makes all deliveries that were given up due now, of events since a time; returns how many."""
+        of = webhook_deliveries.c.webhook_id == webhook_id, webhook_deliveries.c.state == DeliveryState.GIVEN_UP.value
+        some = sa.select(webhook_deliveries.c.message_id).where(*of, webhook_deliveries.c.message_id >= first_at(since))
+        batch = some.order_by(webhook_deliveries.c.message_id).limit(ROWS_AT_ONCE)
+
+        def work(db: sa.Connection) -> int:
+            found = list(db.execute(batch).scalars())
+            chosen = webhook_deliveries.c.message_id.in_(found)
+            return db.execute(webhook_deliveries.update().where(*of, chosen).values(self._anew())).rowcount
+
+        total = 0
+        while number := await self._database.write(work):
+            total += number
+        return total
+
+    def _anew(self) -> dict[str, object]:
+        # Whoever is just sending it does not record that any more.
+        return {
+            "state": DeliveryState.PENDING.value,
+            "attempts": 0,
+            "next_at": to_micros(self._clock()),
+            "claim": "",
+        }
+
+    async def give_up(self) -> int:
+        """Gives up what is pending for webhooks that are not active; returns how many."""
+        active = sa.exists().where(
+            webhooks.c.webhook_id == webhook_deliveries.c.webhook_id, webhooks.c.state == WebhookState.ACTIVE.value
+        )
+        given_up = {"state": DeliveryState.GIVEN_UP.value, "claim": ""}
+        change = webhook_deliveries.update().values(given_up)
+        return await self._by_batches(sa.and_(PENDING, ~active), change.where)
+
+    async def remove_old(self) -> int:
+        """Removes what is older than 7 days and not pending, and deliveries of webhooks that are gone."""
+        before = first_at(self._clock() - KEPT)
+        gone = ~sa.exists().where(webhooks.c.webhook_id == webhook_deliveries.c.webhook_id)
+        old = sa.and_(webhook_deliveries.c.message_id < before, ~PENDING)
+        number = 0
+        for which in (old, gone):
+            number += await self._by_batches(which, webhook_deliveries.delete().where)
+        used = sa.exists().where(webhook_deliveries.c.message_id == webhook_messages.c.message_id)
+        some = sa.select(webhook_messages.c.message_id).where(webhook_messages.c.message_id < before, ~used)
+        batch = some.limit(ROWS_AT_ONCE)
+        while len(found := list(await self._database.fetch(lambda db: db.execute(batch).scalars().all()))) > 0:
+            of = webhook_messages.c.message_id.in_(found)
+            await self._database.write(lambda db, of=of: db.execute(webhook_messages.delete().where(of)).rowcount)  # type: ignore[misc] # a default binds the loop's variable
+            number += len(found)
+        return number
+
+    async def _by_batches(
+        self, which: sa.ColumnElement[bool], change: "Callable[[sa.ColumnElement[bool]], sa.Update | sa.Delete]"
+    ) -> int:
+        """Changes the deliveries that fit, a thousand in a transaction; returns how many."""
+        key = sa.tuple_(webhook_deliveries.c.message_id, webhook_deliveries.c.webhook_id)
+        some = sa.select(webhook_deliveries.c.message_id, webhook_deliveries.c.webhook_id).where(which)
+
+        def work(db: sa.Connection) -> int:
+            found = [tuple(row) for row in db.execute(some.limit(ROWS_AT_ONCE))]
+            return db.execute(change(sa.and_(which, key.in_(found)))).rowcount if found else 0
+
+        total = 0
+        while number := await self._database.write(work):
+            total += number
+        return total
+
+
+def _claim(db: sa.Connection, *, wanted: Mapping[str, int], token: str, now: datetime) -> list[Claim]:
+    query = sa.select(webhooks).where(
+        webhooks.c.webhook_id.in_(sorted(wanted)), webhooks.c.state == WebhookState.ACTIVE.value
+    )
+    claims: list[Claim] = []
+    for row in db.execute(query).mappings().all():
+        webhook = webhook_of(row)
+        due = (
+            sa.select(
+                webhook_deliveries.c.message_id,
+                webhook_deliveries.c.attempts,
+                webhook_messages.c.body,
+                webhook_messages.c.created_at,
+            )
+            .join(webhook_messages, webhook_messages.c.message_id == webhook_deliveries.c.message_id)
+            .where(
+                webhook_deliveries.c.webhook_id == webhook.webhook_id,
+                PENDING,
+                webhook_deliveries.c.next_at <= to_micros(now),
+            )
+            .order_by(webhook_deliveries.c.next_at, webhook_deliveries.c.message_id)
+            .limit(wanted[webhook.webhook_id])
+            .with_for_update(skip_locked=True, of=webhook_deliveries)
+        )
+        found = db.execute(due).all()
+        if found:
+            of = webhook_deliveries.c.message_id.in_([each.message_id for each in found])
+            db.execute(
+                webhook_deliveries.update()
+                .where(webhook_deliveries.c.webhook_id == webhook.webhook_id, of)
+                .values(next_at=to_micros(now + CLAIM), claim=token)
+            )
+        claims += (
+            Claim(
+                token=token,
+                webhook=webhook,
+                message_id=each.message_id,
+                body=each.body,
+                attempts=each.attempts,
+                created_at=from_micros(each.created_at),
+            )
+            for each in found
+        )
+    return claims
+
+
+def _record(db: sa.Connection, *, claim: Claim, attempt: Attempt, now: datetime, next_at: datetime) -> str:
+    # The webhook first, as with every change of it.
+    reason = _record_webhook(db, claim, attempt, now)
+    attempts = claim.attempts + 1
+    values: dict[str, object] = {
+        "attempts": attempts,
+        "last_attempt_at": to_micros(now),
+        "last_status": attempt.status,
+        "last_error": attempt.error,
+        "last_milliseconds": attempt.milliseconds,
+        "last_answer": attempt.answer,
+        "claim": "",
+    }
+    if attempt.succeeded:
+        values["state"] = DeliveryState.DELIVERED.value
+    elif attempts >= ATTEMPTS or reason:
+        values["state"] = DeliveryState.GIVEN_UP.value
+    else:
+        values["next_at"] = to_micros(next_at)
+    db.execute(
+        webhook_deliveries.update()
+        .where(
+            webhook_deliveries.c.message_id == claim.message_id,
+            webhook_deliveries.c.webhook_id == claim.webhook.webhook_id,
+            webhook_deliveries.c.claim == claim.token,
+        )
+        .values(values)
+    )
+    return reason
+
+
+def _record_webhook(db: sa.Connection, claim: Claim, attempt: Attempt, now: datetime) -> str:
+    of = webhooks.c.webhook_id == claim.webhook.webhook_id, webhooks.c.url == claim.webhook.url
+    since = None if attempt.succeeded else sa.func.coalesce(webhooks.c.failing_since, to_micros(now))
+    db.execute(
+        webhooks.update()
+        .where(*of)
+        .values(
+            quick=attempt.succeeded and attempt.milliseconds <= QUICK_MILLISECONDS,
+            failing_since=since,
+            last_status=attempt.status,
+            last_error=attempt.error,
+            last_attempt_at=to_micros(now),
+        )
+    )
+    if attempt.succeeded:
+        return ""
+    gone = attempt.status == GONE
+    reason = "the receiver answered 410: it wants no more events" if gone else "all attempts failed for five days"
+    failing = webhooks.c.failing_since <= to_micros(now - HOPELESS)
+    hopeless: sa.ColumnElement[bool] = sa.true() if gone else failing
+    off = {"state": WebhookState.SWITCHED_OFF.value, "switched_off_reason": reason, "updated_at": to_micros(now)}
+    active = webhooks.c.state == WebhookState.ACTIVE.value
+    switched = db.execute(webhooks.update().where(*of, active, hopeless).values(off)).rowcount
+    return reason if switched else ""

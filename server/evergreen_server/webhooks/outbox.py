@@ -1,0 +1,340 @@
+"""Expands events into deliveries: under the lock of a project's cursor, in one transaction that moves it.
+
+So a crash loses and doubles nothing. Events are read before the webhooks: whatever is committed after a webhook was set
+up is expanded by a transaction that sees it. The writing of events costs nothing more than before: a commit only says
+that there is something to expand.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Final, Protocol
+
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from evergreen_server.jobs.db.database import Database
+from evergreen_server.jobs.db.mapping import from_micros, to_micros
+from evergreen_server.jobs.db.schema import job_events, projects
+from evergreen_server.jobs.db.webhook_schema import (
+    webhook_cursors,
+    webhook_deliveries,
+    webhook_messages,
+    webhook_projects,
+    webhooks,
+)
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.runtime.ids import id_at
+from evergreen_server.webhooks.kinds import wants
+from evergreen_server.webhooks.model import EVERY, DeliveryState, Webhook, WebhookState
+from evergreen_server.webhooks.rows import BEHIND, lock_cursor, webhook_of
+
+__all__ = ["Happening", "Outbox", "floor"]
+
+GATHER_SECONDS: Final = 0.1
+SWEEP_SECONDS: Final = 30.0
+EVENTS_AT_ONCE: Final = 500
+DELIVERIES_AT_ONCE: Final = 1000
+"""About as many are inserted in one transaction, which other writers wait for."""
+PROJECTS_AT_ONCE: Final = 500
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Happening:
+    """What an event tells of."""
+
+    type: str
+    job_id: str
+    film_id: str
+    labels: Mapping[str, str]
+
+
+class Reader(Protocol):
+    """Reads events as they were recorded, and prints them as they are sent."""
+
+    def read(self, event: bytes) -> Happening | None:
+        """Returns what it tells; None for what no webhook hears of."""
+        ...
+
+    def body(self, event: bytes) -> bytes:
+        """Returns the JSON of it, below 20,000 bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Event:
+    revision: int
+    event: bytes
+    created_at: datetime
+    happening: Happening | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ahead:
+    """What of a project lies after its cursor."""
+
+    cursor: int
+    head: int
+    compacted: int
+    events: Sequence[_Event]
+
+    @property
+    def more(self) -> bool:
+        return len(self.events) == EVENTS_AT_ONCE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Moved:
+    """How far an expansion came, and which webhooks it gave something to send."""
+
+    cursor: int
+    missed: int
+    """Events that were not kept for it."""
+    told: frozenset[str]
+
+
+class Outbox:
+    """Expands the projects that change here, and every half minute all that are behind. `run` must run beside it.
+
+    Any number of servers may do so: each project is expanded by one at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        reader: Reader,
+        told: Callable[[Collection[str]], None],
+        sweep_seconds: float = SWEEP_SECONDS,
+    ) -> None:
+        """`told` is called with the webhooks that have got something to be sent."""
+        self._database = database
+        self._reader = reader
+        self._told = told
+        self._sweep_seconds = sweep_seconds
+        self._changed: set[str] = set()
+        self._news = asyncio.Event()
+
+    def on_commit(self, changes: Iterable[Change]) -> None:
+        """Notes what this server has committed."""
+        self._changed.update(change.project_id for change in changes)
+        self._news.set()
+
+    async def run(self) -> None:
+        """Expands for as long as it is not cancelled."""
+        loop = asyncio.get_running_loop()
+        sweep_at = 0.0
+        while True:
+            try:
+                async with asyncio.timeout(max(0.0, sweep_at - loop.time())):
+                    await self._news.wait()
+                await asyncio.sleep(GATHER_SECONDS)
+            except TimeoutError:
+                pass
+            changed, self._changed = self._changed, set()
+            self._news.clear()
+            try:
+                if loop.time() >= sweep_at:
+                    await self.sweep()
+                    sweep_at = loop.time() + self._sweep_seconds
+                else:
+                    await self.expand(await self._wanted(sorted(changed)))
+            except SQLAlchemyError as exc:
+                # The sweep finds it again.
+                logger.warning("events not expanded", extra={"cause": type(exc).__name__})
+                await asyncio.sleep(1.0)
+
+    async def sweep(self) -> None:
+        """Expands every project that is behind and that somebody wants to hear of."""
+        await self.expand(await self._wanted(None))
+
+    async def expand(self, project_ids: Sequence[str]) -> None:
+        """Expands projects to their ends, in turns."""
+        waiting = list(project_ids)
+        while waiting:
+            waiting = [project_id for project_id in waiting if await self.expand_once(project_id)]
+
+    async def expand_once(self, project_id: str) -> bool:
+        """Expands the next events of a project; returns whether there may be more."""
+        ahead = await self._database.read(partial(_read, project_id=project_id, reader=self._reader))
+        if ahead.head <= ahead.cursor:
+            return False
+        moved = await self._database.write(partial(_expand, project_id=project_id, ahead=ahead, body=self._reader.body))
+        if moved is None:
+            # Another server has expanded it meanwhile.
+            return True
+        if moved.missed:
+            logger.warning("webhooks missed events", extra={"project_id": project_id, "events": moved.missed})
+        if moved.told:
+            self._told(moved.told)
+        return moved.cursor < ahead.head
+
+    async def _wanted(self, project_ids: Sequence[str] | None) -> list[str]:
+        """Returns those of some projects, or of all, that are behind and that somebody wants to hear of."""
+        if project_ids is None:
+            return await self._database.read(partial(_wanted, among=None))
+        found: list[str] = []
+        for start in range(0, len(project_ids), PROJECTS_AT_ONCE):
+            part = project_ids[start : start + PROJECTS_AT_ONCE]
+            found += await self._database.read(partial(_wanted, among=part))
+        return found
+
+
+def floor(db: sa.Connection, project_id: str) -> int | None:
+    """Returns up to which revision a project's events are expanded, beyond which none may be removed; None if no
+    webhook wants to hear of it.
+    """
+    if db.execute(_wanting(project_id).limit(1)).first() is None:
+        return None
+    query = sa.select(webhook_cursors.c.revision).where(webhook_cursors.c.project_id == project_id)
+    return int(db.execute(query).scalar() or 0)
+
+
+def _wanting(project_id: str) -> "sa.Select[tuple[str]]":
+    return (
+        sa.select(webhooks.c.webhook_id)
+        .join(webhook_projects, webhook_projects.c.webhook_id == webhooks.c.webhook_id)
+        .where(webhook_projects.c.project_id.in_([project_id, EVERY]), webhooks.c.state == WebhookState.ACTIVE.value)
+    )
+
+
+def _wanted(db: sa.Connection, *, among: Sequence[str] | None) -> list[str]:
+    active = (
+        sa.select(webhook_projects.c.project_id)
+        .join(webhooks, webhooks.c.webhook_id == webhook_projects.c.webhook_id)
+        .where(webhooks.c.state == WebhookState.ACTIVE.value)
+    )
+    every = active.where(webhook_projects.c.project_id == EVERY).limit(1)
+    query = BEHIND.with_only_columns(projects.c.project_id)
+    if among is not None:
+        query = query.where(projects.c.project_id.in_(among))
+    if db.execute(every).first() is None:
+        query = query.where(projects.c.project_id.in_(active))
+    return list(db.execute(query.order_by(projects.c.project_id)).scalars())
+
+
+def _read(db: sa.Connection, *, project_id: str, reader: Reader) -> _Ahead:
+    query = sa.select(projects.c.revision, projects.c.compacted_revision).where(projects.c.project_id == project_id)
+    head, compacted = db.execute(query).one_or_none() or (0, 0)
+    of_project = webhook_cursors.c.project_id == project_id
+    cursor = db.execute(sa.select(webhook_cursors.c.revision).where(of_project)).scalar() or 0
+    # What every webhook has begun after is passed over, however much it is.
+    first = min((since for _, since in _those_wanting(db, project_id)), default=head)
+    rows = db.execute(
+        sa.select(job_events.c.revision, job_events.c.event, job_events.c.created_at)
+        .where(
+            job_events.c.project_id == project_id,
+            job_events.c.revision > max(cursor, first),
+            job_events.c.revision <= head,
+        )
+        .order_by(job_events.c.revision)
+        .limit(EVENTS_AT_ONCE)
+    ).all()
+    events = [
+        _Event(
+            revision=row.revision,
+            event=row.event,
+            created_at=from_micros(row.created_at),
+            happening=reader.read(row.event),
+        )
+        for row in rows
+    ]
+    return _Ahead(cursor=cursor, head=head, compacted=compacted, events=events)
+
+
+def _those_wanting(db: sa.Connection, project_id: str) -> list[tuple[Webhook, int]]:
+    """Returns the active webhooks that hear of a project, each with the revision after which it does."""
+    rows = (
+        sa.select(webhooks, webhook_projects.c.since_revision)
+        .join(webhook_projects, webhook_projects.c.webhook_id == webhooks.c.webhook_id)
+        .where(webhook_projects.c.project_id.in_([project_id, EVERY]), webhooks.c.state == WebhookState.ACTIVE.value)
+    )
+    since: dict[str, int] = {}
+    found: dict[str, Webhook] = {}
+    for row in db.execute(rows).mappings():
+        found[row["webhook_id"]] = webhook_of(row)
+        since[row["webhook_id"]] = max(since.get(row["webhook_id"], 0), row["since_revision"])
+    return [(webhook, since[webhook_id]) for webhook_id, webhook in found.items()]
+
+
+def _expand(db: sa.Connection, *, project_id: str, ahead: _Ahead, body: Callable[[bytes], bytes]) -> _Moved | None:
+    """Inserts what the webhooks want of events that were read, and moves the cursor; None if it has moved since."""
+    if lock_cursor(db, project_id) != ahead.cursor:
+        return None
+    # Only now, after the events: see above.
+    wanting = _those_wanting(db, project_id)
+    messages: list[dict[str, object]] = []
+    deliveries: list[dict[str, object]] = []
+    # Up to there lies nothing that any of them wants.
+    reached = ahead.head
+    for number, event in enumerate(ahead.events):
+        if len(deliveries) >= DELIVERIES_AT_ONCE:
+            reached = ahead.events[number - 1].revision
+            break
+        listening = [webhook for webhook, since in wanting if since < event.revision and _hears(webhook, event)]
+        if not listening or event.happening is None:
+            continue
+        message_id, at = id_at(event.created_at), to_micros(event.created_at)
+        messages.append(
+            {
+                "message_id": message_id,
+                "project_id": project_id,
+                "revision": event.revision,
+                "type": event.happening.type,
+                "job_id": event.happening.job_id,
+                "film_id": event.happening.film_id,
+                "body": body(event.event),
+                "created_at": at,
+            }
+        )
+        deliveries += (
+            {
+                "message_id": message_id,
+                "webhook_id": webhook.webhook_id,
+                "state": DeliveryState.PENDING.value,
+                "attempts": 0,
+                "next_at": at,
+                "claim": "",
+                "last_answer": b"",
+            }
+            for webhook in listening
+        )
+    else:
+        if ahead.more:
+            reached = ahead.events[-1].revision
+    if messages:
+        db.execute(webhook_messages.insert(), messages)
+        db.execute(webhook_deliveries.insert(), deliveries)
+    of_project = webhook_cursors.c.project_id == project_id
+    db.execute(webhook_cursors.update().where(of_project).values(revision=reached))
+    _forget_begins(db, project_id, reached)
+    since = min((since for _, since in wanting), default=ahead.head)
+    return _Moved(
+        cursor=reached,
+        missed=max(0, ahead.compacted - max(ahead.cursor, since)),
+        told=frozenset(str(row["webhook_id"]) for row in deliveries),
+    )
+
+
+def _hears(webhook: Webhook, event: _Event) -> bool:
+    happening = event.happening
+    if happening is None or not wants(webhook.filter.types, happening.type):
+        return False
+    return webhook.filter.labels.items() <= happening.labels.items()
+
+
+def _forget_begins(db: sa.Connection, project_id: str, reached: int) -> None:
+    """Removes what is no longer needed of webhooks for all projects: they hear of all that is to be expanded now."""
+    every = sa.select(webhook_projects.c.webhook_id).where(webhook_projects.c.project_id == EVERY)
+    db.execute(
+        webhook_projects.delete().where(
+            webhook_projects.c.project_id == project_id,
+            webhook_projects.c.since_revision <= reached,
+            webhook_projects.c.webhook_id.in_(every),
+        )
+    )
