@@ -2,16 +2,27 @@
 FROM python:3.11-slim AS build
 WORKDIR /src
 COPY requirements/build.txt requirements/server.txt requirements/
+# Debian's strip, whichever it has.
+# hadolint ignore=DL3008
+RUN apt-get update && apt-get install -y --no-install-recommends binutils
 RUN python -m venv /opt/build \
     && /opt/build/bin/pip install --no-cache-dir --require-hashes -r requirements/build.txt \
-    && python -m venv /opt/evergreen \
-    && /opt/evergreen/bin/pip install --no-cache-dir --require-hashes -r requirements/server.txt
+    && python -m venv --without-pip /opt/evergreen \
+    && /opt/build/bin/pip --python /opt/evergreen/bin/python install --no-cache-dir --require-hashes \
+       -r requirements/server.txt
 COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY server server
 COPY storage storage
 COPY clients/python clients/python
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
-    && /opt/evergreen/bin/pip install --no-cache-dir --no-deps --no-index /wheels/*.whl
+    && /opt/build/bin/pip --python /opt/evergreen/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl
+# What no server needs: symbols for debuggers, the packages' own tests and stubs, and the services of AWS but those by
+# which credentials are found.
+RUN packages=$(echo /opt/evergreen/lib/python3*/site-packages) \
+    && find "$packages" -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded {} + \
+    && rm -r "$packages"/numpy/*/tests "$packages/sqlalchemy/testing" \
+    && find "$packages" -name '*.pyi' -delete \
+    && find "$packages/botocore/data" -mindepth 1 -maxdepth 1 -type d -not -name 'sso*' -not -name sts -exec rm -r {} +
 
 FROM python:3.11-slim
 RUN groupadd --gid 10001 evergreen \

@@ -21,7 +21,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1
 
 .PHONY: help setup browser proto docs check-proto dashboard check-dashboard fmt lint types check-locks check-deploy \
 	check-catalog check test typescript fuzz-http test-typescript test-dashboard picture coverage coverage-sample mutants \
-	e2e test-rgw test-pgbouncer cuts check-sandbox chaos chaos-http outages run demo film bench build locks clean
+	e2e test-rgw test-pgbouncer cuts check-sandbox chaos chaos-http outages run demo film bench build image locks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -173,11 +173,12 @@ coverage: setup typescript ## Run all Python tests and report the lines and bran
 
 # What CI can afford: measured tests take about half as much processor time again as others, and those of the rest are
 # mostly of processes and of servers of databases and buckets. Whether the tests pass is for `make test` to judge: some
-# of them wait for what a measured process does too late. Left out is also what writes tens of thousands of rows or files.
+# of them wait for what a measured process does too late. Left out is also what writes tens of thousands of rows or files, or
+# starts servers of its own.
 coverage-sample: setup ## Report what the tests of jobs and storage reach of these, on SQLite, local disk and memory
 	rm -rf .make/coverage
 	PYTHONPATH=$(CURDIR)/scripts/measured $(PY) -m pytest -n $(WORKERS) --dist worksteal tests/jobs tests/storage \
-		-k "not [postgres and not [s3 and not [gs and not [az and not test_plans and not ten_thousand and not test_replicas" || test $$? -eq 1
+		-k "not [postgres and not [s3 and not [gs and not [az and not test_plans and not ten_thousand and not test_replicas and not test_databases and not test_temp_files and not test_clock" || test $$? -eq 1
 	$(PY) scripts/coverage_summary.py --part server/evergreen_server/jobs storage/evergreen_storage
 
 mutants: setup ## Remove guards in a copy, one by one, and report those that no test misses; ARGS=balance selects
@@ -234,6 +235,9 @@ build: typescript ## Build wheel, sdist and npm tarball, and import the wheel aw
 	@cd .make/wheel && PYTHONPATH=. ../../$(PY) -P ../../scripts/import_wheel.py
 	@cd clients/typescript && npm pack --silent --ignore-scripts --pack-destination ../../dist
 	@ls -l dist
+
+image: ## Build the image without a daemon, and have it do the main job; needs root, buildah and debootstrap
+	scripts/image .make/image
 
 locks: setup ## Update the locks to the newest allowed versions
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) pyproject.toml --extra server --group dev -o requirements/dev.txt

@@ -107,5 +107,5 @@ def run(*, quick: bool) -> None:
     asyncio.run(measure("SQLite", None, jobs, seconds))
     with ExitStack() as stack:
         with pinned(cores()[1]):
-            postgres = stack.enter_context(any_postgres())
+            postgres = stack.enter_context(any_postgres(synced=True))
         asyncio.run(measure("PostgreSQL", postgres.create(), jobs, seconds))

@@ -211,7 +211,7 @@ async def measure(jobs: int) -> None:
     migrations, watches, rest, lists = [], [], [], []
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        postgres = stack.enter_context(any_postgres())
+        postgres = stack.enter_context(any_postgres(synced=True))
         for name, url in (("SQLite", f"sqlite:///{folder / 'jobs.sqlite'}"), ("PostgreSQL", postgres.create())):
             async with open_database(url):
                 pass

@@ -66,7 +66,7 @@ async def killed(sandbox: Control, rows: Rows, dying: ServerProcess, name: str, 
 
 async def measure(jobs: int) -> None:
     async with AsyncExitStack() as stack:
-        postgres = stack.enter_context(any_postgres())
+        postgres = stack.enter_context(any_postgres(synced=True))
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         sandbox = await stack.enter_async_context(sandbox_process(speed=1.0))
         await endless(sandbox)
