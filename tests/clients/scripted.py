@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
 from evergreen import EventKind, Job, JobState, WatchProgressResponse
+from evergreen.v1.audit_pb2_grpc import AuditServiceServicer, add_AuditServiceServicer_to_server
 from evergreen.v1.film_pb2_grpc import FilmServiceServicer, add_FilmServiceServicer_to_server
 from evergreen.v1.scene_pb2 import Asset, DownloadAssetRequest, DownloadAssetResponse
 from evergreen.v1.scene_pb2_grpc import SceneServiceServicer, add_SceneServiceServicer_to_server
@@ -64,7 +65,9 @@ Answer = Message | Fault
 Step = WatchProgressResponse | Fault | Hold
 
 
-class ScriptedService(VideoServiceServicer, SceneServiceServicer, FilmServiceServicer, WebhookServiceServicer):
+class ScriptedService(
+    VideoServiceServicer, SceneServiceServicer, FilmServiceServicer, WebhookServiceServicer, AuditServiceServicer
+):
     """Answers each call with what `answers` holds for it, in order, and each watch with one of `streams`."""
 
     def __init__(self, target: str = "127.0.0.1:0", *, credentials: grpc.ServerCredentials | None = None) -> None:
@@ -86,6 +89,7 @@ class ScriptedService(VideoServiceServicer, SceneServiceServicer, FilmServiceSer
         add_SceneServiceServicer_to_server(self, self._server)
         add_FilmServiceServicer_to_server(self, self._server)
         add_WebhookServiceServicer_to_server(self, self._server)
+        add_AuditServiceServicer_to_server(self, self._server)
         self._server.add_generic_rpc_handlers((self._health_handler(),))
         if self._credentials is None:
             port = self._server.add_insecure_port(self.target)
@@ -186,6 +190,7 @@ for _method in (
     ),
     *("CreateWebhook", "GetWebhook", "ListWebhooks", "UpdateWebhook", "DeleteWebhook", "RotateSecret", "SendTest"),
     *("ListDeliveries", "Redeliver"),
+    "ListAuditEntries",
 ):
     setattr(ScriptedService, _method, _scripted(_method))
 

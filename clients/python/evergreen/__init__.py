@@ -8,6 +8,7 @@
 Messages and enums are the generated ones of `evergreen.v1`; the most common ones are also exported here.
 """
 
+from evergreen.audit import Audit
 from evergreen.errors import (
     AssetExists,
     AssetNotFound,
@@ -80,6 +81,7 @@ from evergreen.requests import INLINE_LIMIT, JobFields, VideoFields, inline_medi
 from evergreen.scenes import Scenes
 from evergreen.security import Tls
 from evergreen.specs import ALL_KINDS, ImageFields, SoundFields, Spec, SpecFields, SpeechFields
+from evergreen.v1.audit_pb2 import AuditAction, AuditEntry
 from evergreen.v1.film_pb2 import (
     Captions,
     CastMember,
@@ -151,6 +153,9 @@ __all__ = [
     "Asset",
     "AssetExists",
     "AssetNotFound",
+    "Audit",
+    "AuditAction",
+    "AuditEntry",
     "AvatarVideoSpec",
     "CallError",
     "Captions",

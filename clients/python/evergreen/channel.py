@@ -11,7 +11,7 @@ _SERVICE_CONFIG = {
         {
             "name": [
                 {"service": f"evergreen.v1.{name}"}
-                for name in ("VideoService", "SceneService", "FilmService", "WebhookService")
+                for name in ("VideoService", "SceneService", "FilmService", "WebhookService", "AuditService")
             ],
             "retryPolicy": {
                 "maxAttempts": 5,

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
 
-LISTS = frozenset({"film_ids", "job_ids", "kinds", "media", "models", "project_ids", "references", "states", "types"})
+LISTS = frozenset(
+    {"actions", "film_ids", "job_ids", "kinds", "media", "models", "project_ids", "references", "states", "types"}
+)
 """Fields that hold several values. A string has several, too: its characters."""
 
 

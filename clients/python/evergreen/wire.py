@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self, Unpack
 import grpc
 
 from evergreen import listing
+from evergreen.audit import Audit
 from evergreen.calls import Calls
 from evergreen.channel import CHANNEL_OPTIONS, LOOPBACK_OPTIONS
 from evergreen.errors import CursorLost, job_error
@@ -30,6 +31,7 @@ from evergreen.specs import (
     spec_request,
     speech_request,
 )
+from evergreen.v1.audit_pb2_grpc import AuditServiceStub
 from evergreen.v1.film_pb2_grpc import FilmServiceStub
 from evergreen.v1.scene_pb2_grpc import SceneServiceStub
 from evergreen.v1.video_pb2 import (
@@ -71,6 +73,7 @@ class _Open:
     scenes: Scenes
     films: Films
     webhooks: Webhooks
+    audit: Audit
 
 
 class WireClient:
@@ -133,6 +136,7 @@ class WireClient:
             scenes=scenes,
             films=films,
             webhooks=webhooks,
+            audit=Audit(AuditServiceStub(channel), calls=calls),
         )
         return self
 
@@ -157,6 +161,11 @@ class WireClient:
     def webhooks(self) -> Webhooks:
         """Returns the calls for webhooks: who is told by signed HTTP requests."""
         return self._open.webhooks
+
+    @property
+    def audit(self) -> Audit:
+        """Returns the record of who did what."""
+        return self._open.audit
 
     async def generate(self, **fields: Unpack[VideoFields]) -> Job:
         """Requests a clip and returns its job as soon as the service has recorded it.

@@ -3,6 +3,7 @@ import { create } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
 import { type Client as Stub, createClient, type Transport } from "@connectrpc/connect";
 
+import { Audit } from "./audit.js";
 import { Calls, type Options } from "./calls.js";
 import { type CursorCompacted, CursorLost } from "./call-errors.js";
 import { jobError } from "./errors.js";
@@ -107,6 +108,8 @@ export abstract class Core<S> {
   readonly films: Films;
   /** Webhooks: who is told by signed HTTP requests. */
   readonly webhooks: Webhooks;
+  /** Who did what. */
+  readonly audit: Audit;
   readonly #calls: Calls;
   readonly #videos: Stub<typeof VideoService>;
   readonly #reconnect: Reconnect;
@@ -119,6 +122,7 @@ export abstract class Core<S> {
     this.#videos = createClient(VideoService, transport);
     this.films = new Films(transport, calls);
     this.webhooks = new Webhooks(transport, calls);
+    this.audit = new Audit(transport, calls);
   }
 
   /**

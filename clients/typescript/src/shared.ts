@@ -30,6 +30,8 @@ export {
 } from "./specs.js";
 export type { AssetName, SceneName } from "./scene-calls.js";
 export type { Moved, TransferOptions } from "./transfers.js";
+export type { Audit, AuditListed } from "./audit.js";
+export { AuditAction, type AuditEntry } from "./gen/evergreen/v1/audit_pb.js";
 export type { DeliveriesListed, Redelivered, WebhookChanges, WebhookFields, Webhooks } from "./webhooks/calls.js";
 export { type Delivery, DeliveryState, type Webhook, WebhookState } from "./gen/evergreen/v1/webhook_pb.js";
 export { Captions, type Film, FilmRedo, Fit, OnShotFailure, type PlanFilmResponse, ScriptFormat } from "./gen/evergreen/v1/film_pb.js";

@@ -8,6 +8,7 @@ import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@conn
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { Client, type ClientOptions } from "@evergreen/video";
 import { FilmService } from "@evergreen/video/v1/film";
+import { AuditService } from "@evergreen/video/v1/audit";
 import { WebhookService } from "@evergreen/video/v1/webhook";
 import {
   EventKind,
@@ -29,9 +30,15 @@ export async function scripted(
   options: ClientOptions = {},
   films: Partial<ServiceImpl<typeof FilmService>> = {},
   webhooks: Partial<ServiceImpl<typeof WebhookService>> = {},
+  audit: Partial<ServiceImpl<typeof AuditService>> = {},
 ): Promise<Client> {
   const routes = connectNodeAdapter({
-    routes: (router) => router.service(VideoService, methods).service(FilmService, films).service(WebhookService, webhooks),
+    routes: (router) =>
+      router
+        .service(VideoService, methods)
+        .service(FilmService, films)
+        .service(WebhookService, webhooks)
+        .service(AuditService, audit),
   });
   const server = createServer(routes);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));

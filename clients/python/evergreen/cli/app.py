@@ -8,6 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 
 import click
 
+from evergreen.cli.commands.audit import audit
 from evergreen.cli.commands.completion import completion
 from evergreen.cli.commands.film import film
 from evergreen.cli.commands.film_edit import edit
@@ -53,6 +54,7 @@ for _command in (edit, start, watch, approve, cancel, export):
     film.add_command(_command)
 for _command in (video, image, speech, sound, film, job, scene, project, models, account, whoami, health, completion):
     evergreen.add_command(_command)
+evergreen.add_command(audit)
 
 
 def _load(entry: EntryPoint) -> click.Command:
