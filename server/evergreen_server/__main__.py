@@ -40,6 +40,7 @@ def serve(listen: str | None, sandbox: bool, http: str | None, insecure: bool) -
     # Imported here, since the client's commands and every --help would otherwise wait for it.
     from evergreen_server import app
     from evergreen_server.jobs.db.connect import DatabaseUnusable
+    from evergreen_server.ports.tracing import TracingUnusable
     from evergreen_server.rpc.server import CannotListen, SlowProtobuf
     from evergreen_server.runtime.reload import FileUnusable
     from evergreen_storage import StorageError
@@ -59,7 +60,7 @@ def serve(listen: str | None, sandbox: bool, http: str | None, insecure: bool) -
 
     try:
         _run(lambda stop: app.serve(config, stop=stop, ready=ready))
-    except (DatabaseUnusable, StorageError, CannotListen, FileUnusable, SlowProtobuf, OSError) as exc:
+    except (DatabaseUnusable, StorageError, CannotListen, FileUnusable, SlowProtobuf, TracingUnusable, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
 
 

@@ -63,6 +63,7 @@ from evergreen_server.metrics.counts import RowCounts
 from evergreen_server.metrics.exposition import Exposition, serve_metrics
 from evergreen_server.metrics.meters import Meters
 from evergreen_server.ports.specs import MediaKind
+from evergreen_server.ports.tracing import Tracer
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.connections import Connections, connections_of, raise_file_limit
 from evergreen_server.rpc.messages.events import EventWire
@@ -85,6 +86,8 @@ from evergreen_server.runtime.threads import OwnThreads
 from evergreen_server.scenes.deletion import SceneDeletions
 from evergreen_server.scenes.notes import FileNotes
 from evergreen_server.scenes.writers import CountedWriters, RecordedWriters, SceneWriters
+from evergreen_server.tracing.jobs import JobSpans
+from evergreen_server.tracing.opening import open_tracing
 from evergreen_server.webhook_parts import WebhookParts, open_webhooks
 
 FILES_AT_ONCE = 8
@@ -144,15 +147,18 @@ async def serve(
     """
     async with AsyncExitStack() as stack:
         gate, meters = open_gate(config), Meters()
+        tracer = await stack.enter_async_context(open_tracing()) if config.tracing else None
         ground = await open_ground(stack, config, resolver, now, meters)
         jobs = await _jobs(stack, ground, meters)
+        if tracer is not None:
+            ground.announcer.subscribe_here(JobSpans(tracer).on_changes)
         runs = await _runs(stack, ground, jobs)
         await _background(stack, ground, jobs, runs, gate)
         webhooks = await open_webhooks(stack, ground, reader=WebhookReader(to_json), metrics=jobs.meters.webhooks)
         deletions = await _upkeep(stack, ground, jobs, runs, webhooks)
         films = await _films(stack, ground, jobs, runs, deletions)
         local = stack.enter_context(socket_folder(tempfile.gettempdir())) / "grpc" if config.http_listen else None
-        address = await _edge(stack, ground, jobs, deletions, films, webhooks, gate, local)
+        address = await _edge(stack, ground, jobs, deletions, films, webhooks, gate, local, tracer)
         url = await _gateway(stack, ground, jobs, gate, local) if local is not None else ""
         ready(address, ground.provider_url, url)
         await stop.wait()
@@ -434,6 +440,7 @@ async def _edge(
     webhooks: WebhookParts,
     gate: Gate,
     local: Path | None,
+    tracer: Tracer | None,
 ) -> str:
     """Serves gRPC, also at the path `local` for the gateway; returns the address."""
     config, context, now = ground.config, jobs.context, ground.now
@@ -487,6 +494,7 @@ async def _edge(
         arrivals=Arrivals(),
         refuse=refusals.refused,
         calls=jobs.meters.calls,
+        tracer=tracer,
         local=f"unix:{local}" if local is not None else None,
     )
     return await stack.enter_async_context(serving)

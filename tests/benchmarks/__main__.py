@@ -34,12 +34,14 @@ from tests.benchmarks import (
     status,
     storage,
     takeover,
+    tracing,
     watchers,
 )
 
 BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "polling": lambda _quick: polling.run(),
     "status": lambda quick: status.run(quick=quick),
+    "tracing": lambda quick: tracing.run(quick=quick),
     "client": lambda quick: client.run(quick=quick),
     "watchers": lambda quick: watchers.run(quick=quick),
     "fanout": lambda quick: fanout.run(quick=quick),

@@ -156,6 +156,7 @@ async def main(jobs: int, http: bool) -> None:
                     connections=Connections(most=100_000, age_seconds=0.0),
                     arrivals=Arrivals(),
                     calls=NullCalls(),
+                    tracer=None,
                     local=local,
                 )
                 said = [await stack.enter_async_context(serving)]

@@ -80,6 +80,7 @@ async def bare_server(
         ),
         arrivals=Arrivals(wait_seconds=wait_seconds, crowd=crowd, crowded_seconds=0.2, poll_seconds=0.05),
         calls=NullCalls(),
+        tracer=None,
     ) as address:
         yield address
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar
 
 from evergreen_server.config import parsers
+from evergreen_server.config.telemetry import tracing
 from evergreen_server.runtime.addresses import listen_address, proxy_url
 
 T = TypeVar("T")
@@ -133,6 +134,9 @@ class Config:
     webhook_hosts: frozenset[str]
     """EVERGREEN_WEBHOOK_HOSTS: comma-separated private host or host:port names that webhooks may be sent to, also by
     http. Default none."""
+    tracing: bool
+    """OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_*: traces are sent to this OpenTelemetry collector, over HTTP (extra `otel`);
+    OpenTelemetry's own variables say the rest, see [tracing.md](tracing.md). Default off."""
     metrics_listen: str
     """EVERGREEN_METRICS_LISTEN: host:port where `/metrics` is served for Prometheus; port 0 picks one. It has no
     authentication, so that beyond loopback it needs `--insecure`. Default off."""
@@ -252,6 +256,7 @@ class Config:
             webhook_key_file=read("EVERGREEN_WEBHOOK_KEY_FILE", "", parsers.file),
             webhooks=read("EVERGREEN_WEBHOOKS", "on", parsers.on_or_off),
             webhook_hosts=frozenset(read("EVERGREEN_WEBHOOK_HOSTS", "", parsers.host_names)),
+            tracing=tracing(environ, errors),
             metrics_listen=metrics,
             grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", parsers.number(0, 600)),
             connection_age_seconds=read("EVERGREEN_CONNECTION_AGE_SECONDS", "1800", parsers.number(0, 604_800)),

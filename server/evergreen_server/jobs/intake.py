@@ -80,6 +80,8 @@ class GenerationRequest:
     start_by: datetime | FieldError | None = None
     finish_by: datetime | FieldError | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str = ""
+    """The span that the caller's call is part of; no part of what is asked for, and so of the digest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,4 +273,5 @@ def _stored(request: GenerationRequest, max_millicredits: int | None, now: datet
         start_by=start_by or now + START_WITHIN,
         finish_by=finish_by,
         labels=dict(request.labels),
+        traceparent=request.traceparent,
     )

@@ -21,12 +21,15 @@ from google.protobuf.message_factory import GetMessageClass
 from evergreen_server.ports.audit import Origin
 from evergreen_server.ports.metrics import CallMeter, Calls, NullCalls
 from evergreen_server.ports.specs import FieldError, InvalidRequest
+from evergreen_server.ports.tracing import Tracer
 from evergreen_server.rpc.access.origin import origin_of
 from evergreen_server.rpc.access.policy import ANYONE, Access, Caller, Gate
 from evergreen_server.rpc.arrivals import Arrivals
 from evergreen_server.rpc.messages.judging import part_errors
 from evergreen_server.rpc.status import abort, status_of
+from evergreen_server.rpc.tracing import caller_trace, traced
 from evergreen_server.rpc.trailers import Status
+from evergreen_server.runtime.traces import current_trace
 
 M = TypeVar("M", bound=Message)
 Call = grpc.aio.ServicerContext[object, object]
@@ -50,6 +53,11 @@ class Context:
         if self._origin is None:
             self._origin = origin_of(self.call, self.caller.name)
         return self._origin
+
+    @property
+    def traceparent(self) -> str:
+        """Returns the span that the call is, or is part of; empty if of no trace."""
+        return current_trace.get() or str(caller_trace(self.call) or "")
 
 
 Refuse = Callable[[Origin, str, Exception, Status], None]
@@ -77,6 +85,7 @@ def service_handler(
     arrivals: Arrivals | None = None,
     calls: Calls | None = None,
     refuse: Refuse = unnoticed,
+    tracer: Tracer | None = None,
 ) -> grpc.GenericRpcHandler:
     """Returns the handler of a whole service; `implementation` has a method for each of the service's."""
     arrivals, calls = arrivals or Arrivals(), calls or NullCalls()
@@ -87,6 +96,7 @@ def service_handler(
             _Way(Gate(access, f"{descriptor.full_name}.{method.name}"), refuse),
             arrivals,
             calls.of(f"{descriptor.name}.{method.name}", stream=method.client_streaming or method.server_streaming),
+            tracer,
         )
         for method in descriptor.methods
     }
@@ -94,7 +104,12 @@ def service_handler(
 
 
 def _method_handler(
-    method: MethodDescriptor, behaviour: object, way: _Way, arrivals: Arrivals, meter: CallMeter
+    method: MethodDescriptor,
+    behaviour: object,
+    way: _Way,
+    arrivals: Arrivals,
+    meter: CallMeter,
+    tracer: Tracer | None,
 ) -> "grpc.RpcMethodHandler[object, object]":
     # Every request is registered as a stream. On the wire that is the same, but for a unary request whose message never
     # comes, or comes incomplete, gRPC would inform neither us nor, if the stream has ended, its caller.
@@ -109,31 +124,34 @@ def _method_handler(
         handler = _writing(cast(Unary, behaviour), read, way)
     else:
         handler = _unary(cast(Unary, behaviour), read, way)
-    return make(_metered(handler, meter), request_deserializer=None, response_serializer=_serialize)
+    handler = traced(_metered(handler, meter), tracer, method.containing_service.full_name, method.name, _code_of)
+    return make(handler, request_deserializer=None, response_serializer=_serialize)
 
 
 def _metered(handler: Handler, meter: CallMeter) -> Handler:
     async def handle(request: object, call: Call) -> object:
-        began, code = time.perf_counter(), "CANCELLED"
+        began, code = time.perf_counter(), "OK"
         meter.began()
         try:
-            answer = await handler(request, call)
-            code = "OK"
-            return answer
-        except asyncio.CancelledError:
-            left = call.time_remaining()
-            if left is not None and left <= 0:
-                code = grpc.StatusCode.DEADLINE_EXCEEDED.name
-            raise
-        except Exception:
-            # As `abort` has set it; what gRPC itself raises leaves none.
-            set_by_us: object = call.code()
-            code = set_by_us.name if isinstance(set_by_us, grpc.StatusCode) else "UNKNOWN"
+            return await handler(request, call)
+        except BaseException as exc:
+            code = _code_of(exc, call)
             raise
         finally:
             meter.ended(code, time.perf_counter() - began)
 
     return handle
+
+
+def _code_of(exc: BaseException, call: Call) -> str:
+    """Returns the code by which a call ends that an exception has left."""
+    if isinstance(exc, asyncio.CancelledError):
+        left = call.time_remaining()
+        late = left is not None and left <= 0
+        return (grpc.StatusCode.DEADLINE_EXCEEDED if late else grpc.StatusCode.CANCELLED).name
+    # As `abort` has set it; what gRPC itself raises leaves none.
+    set_by_us: object = call.code()
+    return set_by_us.name if isinstance(set_by_us, grpc.StatusCode) else "UNKNOWN"
 
 
 async def _as_they_come(messages: object, _call: Call) -> object:

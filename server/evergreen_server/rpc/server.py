@@ -10,6 +10,7 @@ from google.protobuf.internal import api_implementation
 
 from evergreen.v1 import audit_pb2, film_pb2, scene_pb2, video_pb2, webhook_pb2
 from evergreen_server.ports.metrics import Calls
+from evergreen_server.ports.tracing import Tracer
 from evergreen_server.rpc.access.policy import Access
 from evergreen_server.rpc.access.tls import Certificates
 from evergreen_server.rpc.arrivals import Arrivals
@@ -72,6 +73,7 @@ async def serve(
     connections: Connections,
     arrivals: Arrivals,
     calls: Calls,
+    tracer: Tracer | None,
     refuse: Refuse = unnoticed,
     local: str | None = None,
 ) -> AsyncIterator[str]:
@@ -98,7 +100,7 @@ async def serve(
     )
     server.add_generic_rpc_handlers(
         tuple(
-            service_handler(descriptor, implementation, access, arrivals, calls, refuse)
+            service_handler(descriptor, implementation, access, arrivals, calls, refuse, tracer)
             for descriptor, implementation in services
         )
     )

@@ -7,6 +7,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal
 
+from evergreen_server.runtime.traces import current_trace
+
 current_job: ContextVar[str] = ContextVar("current_job", default="")
 """The job that this task works for; every record of the task names it, whichever package logs."""
 
@@ -25,6 +27,8 @@ class FactsFormatter(logging.Formatter):
         facts = {name: value for name, value in vars(record).items() if name not in _USUAL}
         if job_id := current_job.get():
             facts.setdefault("job_id", job_id)
+        if trace := current_trace.get():
+            facts.setdefault("trace_id", trace.split("-")[1])
         if record.exc_info:
             facts["traceback"] = self.formatException(record.exc_info)
         if self._json:

@@ -272,6 +272,7 @@ def back_to_the_first(db: sa.Connection) -> None:
         jobs.c.film_id,
         jobs.c.film_run,
         jobs.c.stage_at,
+        jobs.c.traceparent,
         job_events.c.job_kind,
         scene_deletions.c.note,
     )

@@ -88,6 +88,7 @@ def request_to_row(request: JobRequest) -> dict[str, object]:
         "finish_by": _to_micros_or_none(request.finish_by),
         "film_id": request.film_id or None,
         "film_run": request.film_run or None,
+        "traceparent": request.traceparent or None,
     }
 
 
@@ -144,6 +145,7 @@ def job_from_row(row: RowMapping | Mapping[str, Any]) -> Job:
             labels=row["labels"],
             film_id=row["film_id"] or "",
             film_run=row["film_run"] or 0,
+            traceparent=row["traceparent"] or "",
         ),
         state=State(row["state"]),
         stage=Stage(row["stage"]),

@@ -124,7 +124,7 @@ def _slots(db: sa.Connection) -> None:
 
 def _third(db: sa.Connection) -> None:
     _add(db, jobs.c.pins, jobs.c.duration_seconds, jobs.c.kind, jobs.c.operation, jobs.c.spec_more, jobs.c.numbered)
-    _add(db, jobs.c.film_id, jobs.c.film_run, jobs.c.stage_at)
+    _add(db, jobs.c.film_id, jobs.c.film_run, jobs.c.stage_at, jobs.c.traceparent)
     _add(db, job_events.c.job_kind, scene_deletions.c.note)
     # They are made anew, with more columns.
     for index in ("jobs_by_project", "jobs_by_state"):

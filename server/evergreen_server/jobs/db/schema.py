@@ -50,6 +50,7 @@ jobs = sa.Table(
     sa.Column("finish_by", sa.BigInteger),
     sa.Column("film_id", sa.String, comment="The film whose run made it; null for a caller's."),
     sa.Column("film_run", sa.Integer),
+    sa.Column("traceparent", sa.String, comment="The span of the call that was accepted; null if of no trace."),
     sa.Column("state", sa.String, nullable=False),
     sa.Column("stage", sa.String, nullable=False),
     sa.Column("stage_at", sa.BigInteger, comment="When its stage began; null of a job of the release before."),

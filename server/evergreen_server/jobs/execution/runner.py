@@ -24,6 +24,7 @@ from evergreen_server.jobs.model.job import Job, JobFailure
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.jobs.model.warnings import DATABASE_UNAVAILABLE, STEP_FAILED
 from evergreen_server.runtime.logs import current_job
+from evergreen_server.runtime.traces import current_trace
 
 AWAY_TRIES = 3
 """How often in a row the database must have been away for a job before its caller is warned."""
@@ -59,6 +60,7 @@ class Runner:
             # An older run here learns that it is over; or one that ended dropped the wake-up while it was set.
             context.wakeups.wake(job_id)
         self._running[job_id] = fencing_token
+        current_trace.set(job.request.traceparent)
         advancing = self._advance(job, fencing_token, check)
         # Thousands wait in it at once: do not keep a second copy of the job.
         del job

@@ -89,6 +89,8 @@ class JobRequest:
     film_id: str = ""
     """The film whose run made the request, and pays for it; empty for a caller's."""
     film_run: int = 0
+    traceparent: str = ""
+    """The span of the call that was accepted, as W3C writes it; empty if of no trace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

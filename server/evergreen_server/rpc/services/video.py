@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from evergreen.v1 import video_pb2
 from evergreen_server.jobs import commands
@@ -70,7 +71,7 @@ class VideoService(OverviewMethods):
         self, message: video_pb2.GenerateVideoRequest, context: Context
     ) -> video_pb2.GenerateVideoResponse:
         self._hub.check_draining()
-        request = read_request(message)
+        request = replace(read_request(message), traceparent=context.traceparent)
         if message.validate_only:
             quote = await self._intake.quote(request)
             estimated = None if quote is None else credits_of(quote)
@@ -79,7 +80,7 @@ class VideoService(OverviewMethods):
 
     async def Generate(self, message: video_pb2.GenerateRequest, context: Context) -> video_pb2.GenerateResponse:
         self._hub.check_draining()
-        request = read_generate_request(message)
+        request = replace(read_generate_request(message), traceparent=context.traceparent)
         try:
             if message.validate_only:
                 quote = await self._intake.quote(request)

@@ -1,0 +1,115 @@
+"""A job's trace: whole over a kill and a take-over, told in bounded memory and time, and without anything secret."""
+
+import asyncio
+import logging
+import sqlite3
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from evergreen.v1 import video_pb2 as v1
+from tests.postgres import Postgres
+from tests.serving import Control, ServerProcess, request, serving
+from tests.tracing.collector import collector
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+PARENT = f"00-{TRACE}-{SPAN}-01"
+CALL = "evergreen.v1.VideoService/GenerateVideo"
+STAGES = ("prepare", "wait", "submit", "generate", "deliver")
+
+
+async def test_a_job_is_one_trace_over_a_kill_and_a_take_over(
+    tmp_path: Path, sandbox: Control, postgres: Postgres
+) -> None:
+    await sandbox.settings(task_mean_seconds=100_000)
+    async with AsyncExitStack() as stack:
+        sent = await stack.enter_async_context(collector())
+        changes = {
+            "EVERGREEN_DATABASE_URL": postgres.create(),
+            "EVERGREEN_STORAGE_URL": (tmp_path / "scenes").as_uri(),
+            "OTEL_EXPORTER_OTLP_ENDPOINT": sent.url,
+            "OTEL_BSP_SCHEDULE_DELAY": "50",
+            "NO_PROXY": "*",
+        }
+        first, second = [
+            await stack.enter_async_context(ServerProcess(tmp_path / name, sandbox.url, changes)) for name in "ab"
+        ]
+        api = await first.start()
+        call = api.video.GenerateVideo(
+            request(prompt_text="a hush-hush rocket", labels={"who": "nobody-knows"}),
+            metadata=(("traceparent", PARENT),),
+        )
+        job = (await call).job
+        await api.until(job.job_id, v1.JOB_STATE_RUNNING, stage=v1.JOB_STAGE_GENERATING)
+        await sent.until(CALL, "prepare", "wait", "submit")
+        await first.end()
+
+        api = await second.start()
+        await sandbox.advance(1_000_000)
+        done = await api.finished(job.job_id)
+        told = await sent.until(CALL, *STAGES, "job")
+
+    assert done.state == v1.JOB_STATE_SUCCEEDED
+    ours = [each for each in sent.told if each.span.trace_id.hex() == TRACE]
+    assert {each.name for each in ours} - {"throttled"} == {CALL, *STAGES, "job"}
+    assert len({each.span.span_id for each in ours}) == len(ours)
+    assert told[CALL].span.parent_span_id.hex() == SPAN
+    assert told["job"].span.parent_span_id == told[CALL].span.span_id
+    assert all(told[stage].span.parent_span_id == told["job"].span.span_id for stage in STAGES)
+    assert told["submit"].server == told[CALL].server != told["generate"].server == told["job"].server
+    assert {each.service for each in ours} == {"evergreen"}
+    # The stage in which the first was killed is told from its beginning, and none leaves a gap to the next.
+    at = sorted((each.span.start_time_unix_nano, each.span.end_time_unix_nano) for each in ours if each.name in STAGES)
+    whole = told["job"].span
+    assert (at[0][0], at[-1][1]) == (whole.start_time_unix_nano, whole.end_time_unix_nano)
+    assert told["job"].attributes["evergreen.state"] == "SUCCEEDED"
+    everything = b"".join(sent.bodies)
+    for word in (b"hush-hush", b"nobody-knows", b"http:", b"https:", b"key_"):
+        assert word not in everything
+
+
+async def test_a_collector_that_hangs_slows_neither_jobs_nor_the_stop(
+    tmp_path: Path, sandbox: Control, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with collector(hangs=True) as sent:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": sent.url}
+        for name, value in {**environ, "OTEL_BSP_SCHEDULE_DELAY": "10", "NO_PROXY": "*"}.items():
+            monkeypatch.setenv(name, value)
+        async with serving(tmp_path / "data", sandbox.url, **environ) as api:
+            first = await api.finished((await api.generate()).job_id)
+            await asyncio.wait_for(sent.asked.wait(), 60)
+            second = await api.finished((await api.generate()).job_id)
+            caplog.set_level(logging.WARNING)
+
+    assert first.state == second.state == v1.JOB_STATE_SUCCEEDED
+    assert sent.told == []
+    assert "spans not sent" in [record.message for record in caplog.records]
+
+
+async def test_a_trace_is_kept_with_the_job_where_none_are_sent_and_what_is_none_is_ignored(
+    tmp_path: Path, sandbox: Control
+) -> None:
+    given = {
+        "kept": (PARENT,),
+        "later-version": (f"cc-{TRACE}-{SPAN}-00-more",),
+        "none": (),
+        "nonsense": ("rm -rf",),
+        "capitals": (PARENT.upper(),),
+        "no-trace": (f"00-{'0' * 32}-{SPAN}-01",),
+        "no-span": (f"00-{TRACE}-{'0' * 16}-01",),
+        "invalid-version": (f"ff-{TRACE}-{SPAN}-01",),
+        "more-than-this-version-has": (f"{PARENT}-more",),
+        "long": (PARENT + "-" + "x" * 6000,),
+    }
+    await sandbox.settings(task_mean_seconds=100_000)
+    async with serving(tmp_path / "data", sandbox.url) as api:
+        for request_id, values in given.items():
+            metadata = tuple(("traceparent", value) for value in values)
+            await api.video.GenerateVideo(request(request_id=request_id, scene_id=request_id), metadata=metadata)
+
+    with sqlite3.connect(tmp_path / "data" / "state" / "evergreen.sqlite") as db:
+        kept = dict(db.execute("SELECT request_id, traceparent FROM jobs"))
+    assert kept.pop("kept") == PARENT
+    assert kept.pop("later-version") == f"00-{TRACE}-{SPAN}-00"
+    assert kept == dict.fromkeys(given.keys() - {"kept", "later-version"})
