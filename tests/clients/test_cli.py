@@ -1,14 +1,10 @@
 import asyncio
 import hashlib
-import json
 import os
 import pty
 import re
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -16,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from evergreen import ALL_KINDS, INLINE_LIMIT, MediaRole, OnUnknownSubmission, SubmissionResolution
+from evergreen import ALL_KINDS, MediaRole, OnUnknownSubmission, SubmissionResolution
 from evergreen.cli.app import evergreen as root
 from evergreen.v1.scene_pb2 import Asset, CreateSceneResponse, Folder, GetSceneResponse, ListScenesResponse, Scene
 from evergreen.v1.video_pb2 import (
@@ -39,6 +35,7 @@ from evergreen.v1.video_pb2 import (
     Project,
     ResolveSubmissionResponse,
 )
+from tests.clients.command_line import CommandLine, read_all
 from tests.clients.scripted import DRAINING, Fault, Hold, ScriptedService, checkpoint, event, job
 
 GENERATE = ("video", "generate", "--project", "p", "--scene", "s", "--prompt", "a fox")
@@ -53,71 +50,6 @@ DELIVERED = event(
     outputs=[Output(asset="videos/job-1-1-0.mp4")],
 )
 LOST = JobError(reason="SUBMISSION_UNKNOWN", message="the answer was lost")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ended:
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def lines(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.stdout.splitlines()]
-
-
-@pytest.fixture(autouse=True)
-def _interruptible() -> Iterator[None]:
-    """A process that was started in the background ignores SIGINT, and so would the commands that it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-class CommandLine:
-    """Runs the command as a process of its own, as users do."""
-
-    def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
-
-    async def start(
-        self, *arguments: str, stderr: int = asyncio.subprocess.PIPE, **environment: str
-    ) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "evergreen.cli", *arguments),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-            env={**os.environ, "EVERGREEN_ENDPOINT": self._endpoint, **environment},
-        )
-
-    async def end(self, process: asyncio.subprocess.Process) -> Ended:
-        try:
-            async with asyncio.timeout(60):
-                stdout, stderr = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        assert process.returncode is not None
-        return Ended(code=process.returncode, stdout=stdout.decode(), stderr=(stderr or b"").decode())
-
-    async def __call__(self, *arguments: str, **environment: str) -> Ended:
-        return await self.end(await self.start(*arguments, **environment))
-
-
-def read_all(terminal: int) -> str:
-    """Reads until the other side is closed, which a terminal tells by an error."""
-    chunks = []
-    with suppress(OSError):
-        while chunk := os.read(terminal, 65536):
-            chunks.append(chunk)
-    return b"".join(chunks).decode()
-
-
-@pytest.fixture
-async def evergreen(service: ScriptedService) -> CommandLine:
-    return CommandLine(service.target)
 
 
 async def test_a_watched_clip_ends_with_its_path_on_stdout_and_talk_on_stderr(
@@ -155,7 +87,7 @@ async def test_a_terminal_gets_a_live_bar_and_stdout_stays_clean(
     ended = await evergreen.end(process)
 
     assert (ended.code, ended.stdout) == (0, "projects/p/s/videos/job-1-1-0.mp4\n")
-    assert re.search(r"s …job-1 GENERATING .*━.* 25% .*0:00:00", shown)
+    assert re.search(r"s +…job-1 +GENERATING .*━.* 25% .*0:00:00", shown)
     assert "SUCCEEDED  25 credits" in shown
     assert not re.search(r"\x1b\[[0-9;]*[34][0-9]m", shown), "NO_COLOR is set"
 
@@ -201,10 +133,12 @@ async def test_json_is_one_object_per_line_with_the_names_of_the_contract(
     ended = await evergreen(*GENERATE, "--watch", "--output", "json")
 
     assert ended.code == 0
-    assert [line["revision"] for line in ended.lines] == ["1", "2", "4"]
+    assert [line["revision"] for line in ended.lines] == [1, 2, 4]
     last = ended.lines[-1]["event"]["job"]
-    assert (last["job_id"], last["state"], last["charged_credits"]) == (prompt, "JOB_STATE_SUCCEEDED", 25.0)
-    assert last["outputs"] == [{"asset": "videos/job-1-1-0.mp4"}]
+    assert (last["job_id"], last["state"], last["charged_credits"]) == (prompt, "succeeded", 25.0)
+    assert [output["asset"] for output in last["outputs"]] == ["videos/job-1-1-0.mp4"]
+    assert (last["progress"], last["attempt"], last["warnings"], last["stage"]) == (1.0, 0, [], "")
+    assert "error" not in last
 
 
 @pytest.mark.parametrize("state", ["FAILED", "CANCELLED", "EXPIRED"])
@@ -246,7 +180,7 @@ async def test_a_resumed_watch_ends_for_a_job_that_has_needed_attention_since_be
     ended = await evergreen("video", "watch", "a", "b", "--after", "7", "--output", "json")
 
     assert ended.code == 4
-    assert [line["revision"] for line in ended.lines] == ["8", "9"]
+    assert [line["revision"] for line in ended.lines] == [8, 9]
     assert "job resolve b --resubmit" in ended.stderr
 
 
@@ -271,7 +205,7 @@ async def test_ctrl_c_ends_the_watch_and_says_how_to_resume(
         assert process.stdout is not None
         # Both events were dealt with as soon as the last of them was shown.
         shown = process.stdout if "json" in verb else process.stderr
-        await (shown.readuntil(b'"7"') if "json" in verb else shown.readline())
+        await (shown.readuntil(b'"revision": 7') if "json" in verb else shown.readline())
         process.send_signal(signal.SIGINT)
 
     ended = await evergreen.end(process)
@@ -300,8 +234,8 @@ async def test_bad_input_shows_each_fault_on_a_line_of_its_own(
     assert (ended.code, ended.stdout) == (1, "")
     assert ended.stderr == (
         "Error: the request cannot be accepted (INVALID_REQUEST)\n"
-        "  ratio: must be one of 1280:720\n"
-        "  duration_seconds: must be 5 or 10\n"
+        "  ratio: must be one of 1280:720 [--ratio]\n"
+        "  duration_seconds: must be 5 or 10 [--duration]\n"
     )
 
 
@@ -316,17 +250,9 @@ async def test_an_answer_that_may_be_lost_tells_the_request_id(
     assert f"--request-id {service.requests['GenerateVideo'][0].request_id}" in ended.stderr
 
 
-@pytest.fixture
-def large(tmp_path: Path) -> Path:
-    large = tmp_path / "large.png"
-    large.write_bytes(bytes(INLINE_LIMIT + 1))
-    return large
-
-
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (("--image", "{large}"), "3 MiB (3,145,728 bytes)"),
         (("--image", "nowhere.png"), "cannot read nowhere.png: No such file"),
         (("--image", "https://example.com/a", "--image-uri", "https://example.com/a"), "choose one"),
         (("--media", "style=a.png"), "is not ROLE=SOURCE"),
@@ -337,11 +263,11 @@ def large(tmp_path: Path) -> Path:
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else None,
 )
-def test_what_cannot_be_sent_is_a_usage_error(large: Path, wrong: tuple[str, ...], said: str) -> None:
+def test_what_cannot_be_sent_is_a_usage_error(wrong: tuple[str, ...], said: str) -> None:
     """Where no server is, so that sending would end otherwise."""
     nowhere = ("--endpoint", "127.0.0.1:1")
 
-    ended = CliRunner().invoke(root, [*nowhere, *GENERATE, *(argument.format(large=large) for argument in wrong)])
+    ended = CliRunner().invoke(root, [*nowhere, *GENERATE, *wrong])
 
     assert (ended.exit_code, ended.stdout) == (2, "")
     assert said in " ".join(ended.stderr.split())
@@ -396,7 +322,7 @@ async def test_jobs_are_shown_listed_cancelled_and_resolved(service: ScriptedSer
     service.answers["GetStatus"] = [GetStatusResponse(job=stuck)]
     service.answers["ListVideos"] = [
         ListVideosResponse(jobs=[job("b"), job("a")], next_page_token="2"),
-        ListVideosResponse(jobs=[job("0")]),
+        ListVideosResponse(jobs=[job("0"), job("1")]),
     ]
     service.answers["CancelVideo"] = [CancelVideoResponse(job=job(state="CANCELLING"))]
     service.answers["ResolveSubmission"] = [ResolveSubmissionResponse(job=job())]
@@ -417,7 +343,7 @@ async def test_jobs_are_shown_listed_cancelled_and_resolved(service: ScriptedSer
         ["a", "RUNNING"],
         ["0", "RUNNING"],
     ]
-    assert [line["state"] for line in cancelled.lines] == ["JOB_STATE_CANCELLING"]
+    assert [line["state"] for line in cancelled.lines] == ["cancelling"]
     assert resolved.code == 0
     (request,) = service.requests["ResolveSubmission"]
     assert request.resolution == SubmissionResolution.SUBMISSION_RESOLUTION_ATTACH
@@ -427,12 +353,12 @@ async def test_jobs_are_shown_listed_cancelled_and_resolved(service: ScriptedSer
 
 async def test_jobs_are_listed_by_every_filter_and_order(service: ScriptedService, evergreen: CommandLine) -> None:
     service.answers["ListVideos"] = [ListVideosResponse(jobs=[job("b")])]
-    filters = [*("--label", "take=1", "--label", "who=ann"), *("--model", "veo3", "--model", "gen4.5"), "--newest"]
+    filters = [*("--label", "take=1", "--label", "who=ann"), *("--model", "veo3", "--model", "gen4.5"), "--oldest"]
     times = ["--created-from", "1970-01-01T00:00:01Z", "--created-before", "1970-01-01T02:00:02+02:00"]
 
     listed = await evergreen("job", "list", *filters, *times, "--output", "json")
     twice = await evergreen("job", "list", "--label", "take=1", "--label", "take=2")
-    unclear = await evergreen("job", "list", "--created-from", "yesterday")
+    unclear = await evergreen("job", "list", "--created-from", "some day")
 
     assert [line["job_id"] for line in listed.lines] == ["b"]
     assert service.requests["ListVideos"] == [
@@ -442,8 +368,7 @@ async def test_jobs_are_listed_by_every_filter_and_order(service: ScriptedServic
             models=["veo3", "gen4.5"],
             created_from=Timestamp(seconds=1),
             created_before=Timestamp(seconds=2),
-            order="LIST_ORDER_NEWEST_FIRST",
-            page_size=50,
+            page_size=51,
         )
     ]
     assert (twice.code, unclear.code) == (2, 2)
@@ -530,7 +455,7 @@ async def test_scenes_models_and_the_account_are_shown(service: ScriptedService,
     models = await evergreen("models")
     account = await evergreen("account", "--project", "p")
 
-    assert created.lines[0]["folders"][0]["assets"][0]["size_bytes"] == "2048"
+    assert created.lines[0]["folders"][0]["assets"][0]["size_bytes"] == 2048
     assert "images/hero.png  image/png  2,048  64x32" in shown.stdout
     assert listed.stdout.splitlines()[1].startswith("s ")
     told = ["gen4_turbo", "-", "-", "0:9 1:9 2:9 3:9 4:9 5:9 (+2)", "2-4 8 10", "5 per second"]

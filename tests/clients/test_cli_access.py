@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tests.clients.test_cli import CommandLine
+from tests.clients.command_line import CommandLine
 from tests.rpc.identities import Tokens, certificate
 from tests.serving import Control, serving
 
@@ -64,11 +64,15 @@ async def test_what_cannot_be_used_is_refused_before_anything_is_sent(tmp_path: 
     evergreen = CommandLine("192.0.2.1:50051")
 
     absent = await evergreen("models", "--token-file", str(tmp_path / "none"))
-    half = await evergreen("models", "--tls-client-cert", str(Path(__file__)))
+    (tmp_path / "cert").write_bytes(certificate("client").pem)
+    half = await evergreen("models", "--tls-client-cert", str(tmp_path / "cert"))
+    no_pem = await evergreen("models", "--tls-ca", str(Path(__file__)))
     in_the_clear = await evergreen("models", EVERGREEN_TOKEN="evg_secret")
 
-    assert (absent.code, half.code, in_the_clear.code) == (2, 2, 2)
+    assert (absent.code, half.code, no_pem.code, in_the_clear.code) == (2, 2, 2, 2)
     assert "No such file or directory" in absent.stderr
     assert "private key" in half.stderr
+    assert "holds no certificate in PEM" in no_pem.stderr
     assert "without TLS" in in_the_clear.stderr
+    assert "--tls-ca FILE" in in_the_clear.stderr
     assert "evg_secret" not in in_the_clear.stderr

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from evergreen import WireClient
-from evergreen.cli.film_edits import edits_of, plan_text
+from evergreen.cli.work.film_edits import edits_of, plan_text
 from evergreen.v1.film_pb2 import (
     CastMember,
     EditFilmRequest,
@@ -26,8 +26,8 @@ from evergreen.v1.film_pb2 import (
     SpokenLine,
 )
 from evergreen.v1.video_pb2 import FilmStatus
+from tests.clients.command_line import CommandLine
 from tests.clients.scripted import ScriptedService
-from tests.clients.test_cli import CommandLine
 from tests.serving import SAMPLES, open_sandbox, serving
 
 WHERE = ("--project", "p", "--film", "f")

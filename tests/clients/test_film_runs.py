@@ -48,8 +48,8 @@ from evergreen.v1.video_pb2 import (
     ShotTrouble,
     WatchProgressResponse,
 )
+from tests.clients.command_line import CommandLine
 from tests.clients.scripted import UNAVAILABLE, Fault, ScriptedService
-from tests.clients.test_cli import CommandLine
 from tests.serving import SAMPLES, Api, open_sandbox, serving
 
 WHERE = ("--project", "p", "--film", "f")

@@ -36,8 +36,8 @@ from evergreen.v1.film_pb2 import (
     TransitionKind,
 )
 from evergreen.v1.video_pb2 import FilmState, FilmStatus
+from tests.clients.command_line import CommandLine
 from tests.clients.scripted import UNAVAILABLE, Fault, ScriptedService
-from tests.clients.test_cli import CommandLine
 from tests.serving import SAMPLES, Api, open_sandbox, serving
 
 NONE = Fault(code=grpc.StatusCode.NOT_FOUND, reason="FILM_NOT_FOUND")
@@ -148,11 +148,6 @@ async def test_films_are_listed_page_by_page_and_what_a_deletion_left_is_told(
         ListFilmsRequest(project_id="p", states=planned, page_size=1, page_token=token) for token in ("", "n")
     ]
     assert service.requests["DeleteFilm"] == [DeleteFilmRequest(project_id="p", film_id="f", delete_scenes=True)]
-
-
-@pytest.fixture
-async def evergreen(service: ScriptedService) -> CommandLine:
-    return CommandLine(service.target)
 
 
 async def test_a_script_is_planned_with_its_settings_and_cast(

@@ -15,7 +15,7 @@ import pytest
 
 import evergreen
 from evergreen import Reconnect, WireClient
-from tests.clients.test_cli import CommandLine, read_all
+from tests.clients.command_line import CommandLine, read_all
 from tests.loopback import listening
 from tests.rpc.scenes import crc32c
 from tests.serving import SAMPLES, Api, Control, ServerProcess, free_address

@@ -203,4 +203,4 @@ async def _stream(
 
 
 def _facts(fault: EvergreenError, delay: float, cursor: int | None) -> Mapping[str, object]:
-    return {"cause": str(fault), "delay_seconds": round(delay, 2), "revision": cursor}
+    return {"cause": str(fault), "fault": fault, "delay_seconds": round(delay, 2), "revision": cursor}

@@ -4,60 +4,152 @@ A package adds commands through entry points of the group `evergreen.commands`, 
 The server adds `serve`, `sandbox` and `token` in this way, and the client never imports the server.
 """
 
-from importlib.metadata import EntryPoint, entry_points
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from evergreen.cli.commands.audit import audit
-from evergreen.cli.commands.completion import completion
-from evergreen.cli.commands.film import film
-from evergreen.cli.commands.film_edit import edit
-from evergreen.cli.commands.film_export import export
-from evergreen.cli.commands.film_runs import approve, cancel, start, watch
-from evergreen.cli.commands.jobs import job
-from evergreen.cli.commands.making import image, sound, speech
-from evergreen.cli.commands.models import models
-from evergreen.cli.commands.project import project
-from evergreen.cli.commands.scene import scene
-from evergreen.cli.commands.service import account, health, whoami
-from evergreen.cli.commands.video import video
-from evergreen.cli.exits import EXIT_CODES_HELP
+from evergreen.cli import failures
+from evergreen.cli.exits import EXIT_CODES_HELP, ExitCode
 from evergreen.cli.session import global_options
+from evergreen.cli.verbs import Verbs
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
 
 PLUGINS = "evergreen.commands"
 
+COMMANDS = {
+    "account": ("service:account", "Show the provider's balance, and what is spent."),
+    "audit": ("audit:audit", "List who did what."),
+    "completion": ("completion:completion", "Print the completion script for a shell."),
+    "context": ("context:context", "Name services, to choose one by a word."),
+    "film": ("films.film:film", "Plan and make films from scripts."),
+    "health": ("service:health", "Check whether the service is serving."),
+    "image": ("making:image", "Generate pictures."),
+    "job": ("jobs:job", "Follow, list, download, cancel and retry jobs."),
+    "models": ("models:models", "List the models, their bounds and prices."),
+    "project": ("project:project", "List projects, with their jobs and credits."),
+    "scene": ("scene:scene", "Manage scenes and their files."),
+    "sound": ("making:sound", "Generate sounds."),
+    "speech": ("making:speech", "Generate speech."),
+    "video": ("video:video", "Generate clips, and follow jobs."),
+    "whoami": ("service:whoami", "Show whom the service takes you for."),
+}
+"""Each command's place among the modules of `commands`, and what help says of it; none is loaded before it is used."""
 
-class Root(click.Group):
+
+class ClosedPipe(Exception):
+    """Nobody reads stdout any more."""
+
+
+class Root(Verbs):
     """A group that also offers the commands of entry points; each is loaded only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *entry_points(group=PLUGINS).names})
+        return sorted({*COMMANDS, *super().list_commands(ctx), *_plugins()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if (own := super().get_command(ctx, cmd_name)) is not None:
-            return own
-        found = entry_points(group=PLUGINS, name=cmd_name)
-        return _load(next(iter(found))) if found else None
+        if cmd_name in COMMANDS:
+            module, _, name = COMMANDS[cmd_name][0].partition(":")
+            found: click.Command = getattr(import_module(f"evergreen.cli.commands.{module}"), name)
+            return found
+        plugin = _plugins().get(cmd_name)
+        return _load(plugin) if plugin else super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = []
+        for name in self.list_commands(ctx):
+            if name in COMMANDS:
+                rows.append((name, COMMANDS[name][1]))
+            elif command := self.get_command(ctx, name):
+                rows.append((name, command.get_short_help_str(60)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        with _pipe():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _pipe():
+            return super().invoke(ctx)
+
+    def main(self, args: Sequence[str] | None = None, *_: Any, standalone_mode: bool = True, **extra: Any) -> Any:
+        """Runs a command and ends the process, as click does, with errors as JSON if that is asked for."""
+        words = list(sys.argv[1:] if args is None else args)
+        if not standalone_mode:
+            return super().main(words, standalone_mode=False, **extra)
+        try:
+            code = super().main(words, standalone_mode=False, **extra)
+        except click.ClickException as error:
+            failures.show(error, as_json=_wants_json(words))
+            sys.exit(error.exit_code)
+        except click.Abort:
+            click.echo("Aborted!", err=True)
+            sys.exit(ExitCode.ERROR)
+        sys.exit(code if isinstance(code, int) else ExitCode.OK)
 
 
-@click.group(cls=Root, epilog=EXIT_CODES_HELP, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="evergreen-video")
+@click.group(
+    cls=Root,
+    epilog=EXIT_CODES_HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    examples=(
+        "evergreen video generate --project film --scene s1 --image a.jpg --prompt '…' --out clip.mp4",
+        "evergreen job list --project film --since yesterday --failed",
+        "evergreen --context prod health",
+    ),
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda context, _, value: _tell_version(context) if value and not context.resilient_parsing else None,
+    help="Show the version and exit.",
+)
 @global_options(environment=True)
 def evergreen() -> None:
     """Generate AI video clips, pictures, speech and sounds with an Evergreen service.
 
-    stdout carries data, stderr carries messages. These options may also follow the subcommand.
+    stdout carries data, stderr carries messages. These options may also follow the subcommand. Instead of a job's id,
+    its end is enough, as it is shown: …0e450440.
     """
 
 
-for _command in (edit, start, watch, approve, cancel, export):
-    film.add_command(_command)
-for _command in (video, image, speech, sound, film, job, scene, project, models, account, whoami, health, completion):
-    evergreen.add_command(_command)
-evergreen.add_command(audit)
+def _tell_version(context: click.Context) -> None:
+    # Loaded here, since it takes as long as all else of the command.
+    from importlib.metadata import version
+
+    click.echo(f"evergreen, version {version('evergreen-video')}")
+    context.exit()
 
 
-def _load(entry: EntryPoint) -> click.Command:
+def _wants_json(words: Sequence[str]) -> bool:
+    return "--output=json" in words or ("--output", "json") in pairwise(words)
+
+
+@contextmanager
+def _pipe() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        # click would end with 1.
+        raise ClosedPipe from error
+
+
+def _plugins() -> "dict[str, EntryPoint]":
+    from importlib.metadata import entry_points
+
+    return {each.name: each for each in entry_points(group=PLUGINS)}
+
+
+def _load(entry: "EntryPoint") -> click.Command:
     try:
         command = entry.load()
     except ModuleNotFoundError as error:
@@ -67,7 +159,7 @@ def _load(entry: EntryPoint) -> click.Command:
     return command
 
 
-def _missing(entry: EntryPoint, error: ModuleNotFoundError) -> click.Command:
+def _missing(entry: "EntryPoint", error: ModuleNotFoundError) -> click.Command:
     """Returns a stand-in for a command whose package is not completely installed; calling it explains that."""
 
     def refuse() -> None:

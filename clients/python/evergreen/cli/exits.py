@@ -16,7 +16,7 @@ class ExitCode(IntEnum):
 
 EXIT_CODES_HELP = f"""\b
 Exit codes:
-  {ExitCode.OK:<4} success
+  {ExitCode.OK:<4} success; also if the reader of stdout has closed it, as `| head` does
   {ExitCode.ERROR:<4} the call failed, or the service is not healthy
   {ExitCode.USAGE:<4} the command line is wrong; nothing was sent
   {ExitCode.JOB_FAILED:<4} a watched job failed, was cancelled or expired

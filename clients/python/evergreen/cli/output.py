@@ -1,17 +1,23 @@
-"""Writes data to stdout: aligned columns for users, one JSON object per line for programs."""
+"""Writes data to stdout: columns and facts for people. `messages` writes JSON."""
 
+from __future__ import annotations
+
+import os
+import shutil
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import click
-from google.protobuf.json_format import MessageToJson
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
-from evergreen.v1.video_pb2 import Job, JobStage, JobState, MediaKind
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from google.protobuf.timestamp_pb2 import Timestamp
 
-KINDS = {name.removeprefix("MEDIA_KIND_").lower(): value for name, value in MediaKind.items() if value}
-"""What jobs make, by the names of the command line."""
+GAP = "  "
 
 
 class Form(StrEnum):
@@ -21,20 +27,56 @@ class Form(StrEnum):
     JSON = "json"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table. Where a terminal is too narrow, cells give way to their `narrow` form, then columns with a
+    high `drop` are left out; those with 0 stay."""
+
+    head: str
+    drop: int = 0
+    narrow: Sequence[str] | None = None
+    """The short form of each cell, in the order of the rows."""
+
+
 def write_json(message: Message) -> None:
-    """Writes a message in protobuf's JSON mapping, with the field names of the contract."""
-    text = MessageToJson(message, preserving_proto_field_name=True, indent=None, ensure_ascii=False)
-    click.echo(text)
+    """Writes a message as one line of JSON, as `messages` says."""
+    from evergreen.cli.work.messages import json_line
+
+    click.echo(json_line(message))
 
 
-def write_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Writes rows in columns as wide as needed, whatever the terminal's width, so that each row stays one line."""
+def write_table(heads: Sequence[str | Column], rows: Sequence[Sequence[str]]) -> None:
+    """Writes rows in columns as wide as needed, so that each row stays one line.
+
+    A terminal gets the columns that fit; a pipe or a file gets all of them.
+    """
     if not rows:
         return
-    cells = [tuple(heads), *(tuple(plain(cell) or "-" for cell in row) for row in rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(heads))]
-    for row in cells:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    columns = [each if isinstance(each, Column) else Column(head=each) for each in heads]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    cells = [[plain(row[number]) or "-" for row in rows] for number in range(len(columns))]
+    kept = _fitting(columns, cells, width)
+    widths = {number: max(len(columns[number].head), *map(len, cells[number])) for number in kept}
+    for row in range(-1, len(rows)):
+        words = [(columns[number].head if row < 0 else cells[number][row]).ljust(widths[number]) for number in kept]
+        click.echo(GAP.join(words).rstrip())
+
+
+def _fitting(columns: Sequence[Column], cells: list[list[str]], width: int | None) -> list[int]:
+    """Returns the numbers of the columns that fit, after what has a narrow form was given it, if needed."""
+
+    def needed(numbers: Sequence[int]) -> int:
+        return sum(max(len(columns[n].head), *map(len, cells[n])) for n in numbers) + len(GAP) * (len(numbers) - 1)
+
+    kept = list(range(len(columns)))
+    if width is None:
+        return kept
+    for number, column in enumerate(columns):
+        if column.narrow is not None and needed(kept) > width:
+            cells[number] = [plain(cell) or "-" for cell in column.narrow]
+    while needed(kept) > width and any(columns[number].drop for number in kept):
+        kept.remove(max(kept, key=lambda number: columns[number].drop))
+    return kept
 
 
 def write_facts(facts: Sequence[tuple[str, str]]) -> None:
@@ -43,6 +85,11 @@ def write_facts(facts: Sequence[tuple[str, str]]) -> None:
     width = max((len(name) for name, _ in told), default=0)
     for name, value in told:
         click.echo(f"{name.ljust(width)}  {value}")
+
+
+def say(text: str) -> None:
+    """Writes a message for the user to stderr; stdout is only for data."""
+    click.echo(plain(text), err=True)
 
 
 def plain(text: str) -> str:
@@ -55,39 +102,35 @@ def moment(timestamp: Timestamp) -> str:
     return timestamp.ToDatetime().strftime("%Y-%m-%dT%H:%M:%SZ") if timestamp.ByteSize() else ""
 
 
+def when(timestamp: Timestamp) -> str:
+    """Returns a time as people say it on a terminal, `3 min ago`, and in UTC elsewhere; empty if there is none."""
+    if not timestamp.ByteSize() or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return moment(timestamp)
+    return ago(datetime.now(UTC).timestamp() - timestamp.ToNanoseconds() / 1e9)
+
+
+def ago(seconds: float) -> str:
+    """Returns how long ago something was: `12 s ago`, `3 min ago`, `2 h ago`, `5 d ago`; in the future: `in 3 min`."""
+    length = _length(abs(seconds))
+    return f"in {length}" if seconds < 0 else f"{length} ago"
+
+
+def _length(seconds: float) -> str:
+    for unit, size, most in (("s", 1, 60), ("min", 60, 60), ("h", 3600, 48)):
+        if seconds < size * most:
+            return f"{seconds / size:.0f} {unit}" if round(seconds / size) < most else f"{most} {unit}"
+    return f"{seconds / 86400:.0f} d"
+
+
 def number(value: float) -> str:
     """Returns credits or seconds without trailing zeros."""
     return f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
-def state_name(job: Job) -> str:
-    return JobState.Name(job.state).removeprefix("JOB_STATE_") if job.state in JobState.values() else str(job.state)
-
-
-def stage_name(job: Job) -> str:
-    """Returns the name of the stage; empty if there is none."""
-    if not job.stage:
-        return ""
-    return JobStage.Name(job.stage).removeprefix("JOB_STAGE_") if job.stage in JobStage.values() else str(job.stage)
-
-
-def kind_name(job: Job) -> str:
-    """Returns what a job makes; a service from before there were kinds makes videos."""
-    names = {value: name for name, value in KINDS.items()}
-    return names.get(job.kind, str(job.kind)) if job.kind else "video"
-
-
-def model_of(job: Job) -> str:
-    return job.request.model or job.generate_request.model
-
-
-def credits_of(job: Job) -> str:
-    """Returns what a job has cost, or the most that it may cost."""
-    if job.HasField("charged_credits"):
-        return number(job.charged_credits)
-    return f"≤ {number(job.estimated_credits)}" if job.HasField("estimated_credits") else ""
-
-
-def paths(job: Job) -> list[str]:
-    """Returns the paths of the job's files, from the root of the service's storage."""
-    return [f"projects/{job.project_id}/{job.scene_id}/{output.asset}" for output in job.outputs]
+def encodable(stream: object, text: str, otherwise: str) -> str:
+    """Returns the text, or another one where a stream's encoding has not all of its characters."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return otherwise
+    return text

@@ -1,31 +1,44 @@
-"""What all commands share: the global options, one client, and the translation of errors into exit codes."""
+"""What all commands share: the global options, and the service that they, the environment or a context name."""
 
-import asyncio
+from __future__ import annotations
+
 import shlex
-import sys
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
-from typing import IO, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from evergreen.cli.exits import ExitCode
-from evergreen.cli.output import Form, plain
-from evergreen.errors import CallError, EvergreenError, Unauthenticated, Unavailable
-from evergreen.security import Tls
-from evergreen.wire import WireClient
+from evergreen.cli import contexts
+from evergreen.cli.contexts import Context
+from evergreen.cli.files import Completer, files, named_contexts
+from evergreen.cli.output import Form, say
+
+if TYPE_CHECKING:
+    from evergreen.security import Tls
+    from evergreen.wire import WireClient
+
+__all__ = ["DEFAULT_ENDPOINT", "Session", "global_options", "say", "session"]
 
 DEFAULT_ENDPOINT = "127.0.0.1:50051"
-_REPEATED = {"endpoint", "insecure", "tls", "tls_ca", "tls_client_cert", "tls_client_key", "token_file"}
+_REPEATED = ("context", "endpoint", "insecure", "tls", "tls_ca", "tls_client_cert", "tls_client_key", "token_file")
 """The options to repeat in a suggested next command; never a token."""
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound="Callable[..., object] | click.Command")
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The values of the global options: those on the command line, and those of the environment."""
+
+    options: Mapping[str, object] = field(default_factory=dict)
+    environment: Mapping[str, object] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """The values of the global options. `given` are those set by an option, not by the environment."""
+    """The service that a command calls, and how. `given` are those options that a next command must repeat."""
 
     endpoint: str = DEFAULT_ENDPOINT
     given: tuple[str, ...] = ()
@@ -37,6 +50,8 @@ class Session:
     tls_ca: str | None = None
     tls_client_cert: str | None = None
     tls_client_key: str | None = None
+    project: str | None = None
+    scene: str | None = None
 
     @property
     def json(self) -> bool:
@@ -48,67 +63,54 @@ class Session:
 
     def run(self, work: Callable[[WireClient], Awaitable[T]]) -> T:
         """Runs `work` with a client; on an error, ends the process with the matching exit code."""
+        # Loaded here, since help and completion would otherwise wait for gRPC.
+        from evergreen.cli.work.running import run
 
-        try:
-            tls = self.trust()
-        except (OSError, ValueError) as error:
-            raise click.UsageError(f"TLS: {error}") from error
-
-        async def connected() -> T:
-            async with WireClient(
-                self.endpoint, timeout=self.timeout, tls=tls, token=self.token, insecure=self.insecure
-            ) as client:
-                return await work(client)
-
-        try:
-            return asyncio.run(connected())
-        except KeyboardInterrupt:
-            raise click.exceptions.Exit(ExitCode.INTERRUPTED) from None
-        except ValueError as error:
-            # Inputs that are too large, and values that a message cannot hold: numbers out of range, broken text.
-            raise click.UsageError(str(error)) from error
-        except EvergreenError as error:
-            raise Failure(error, endpoint=self.endpoint) from error
-        except OSError as error:
-            raise click.ClickException(plain(f"{error.filename or 'a file'}: {error.strerror or error}")) from error
+        return run(self, work)
 
     def trust(self) -> Tls | None:
         """Returns the settings of TLS, None to go without. Raises OSError, ValueError."""
-        files = (self.tls_ca, self.tls_client_cert, self.tls_client_key)
-        if not self.tls and not any(files):
-            return None
-        return Tls.from_files(root_certificates=files[0], certificate_chain=files[1], private_key=files[2])
+        from evergreen.cli.work.running import trust
 
-
-class Failure(click.ClickException):
-    """An error as shown to the user: each field error of the request on its own line."""
-
-    exit_code = ExitCode.ERROR
-
-    def __init__(self, error: EvergreenError, *, endpoint: str) -> None:
-        lines = [plain(str(error))]
-        if isinstance(error, CallError):
-            if error.violations:
-                lines = [f"the request cannot be accepted ({error.reason or error.code.name})"]
-                lines += [f"  {plain(each.field)}: {plain(each.description)}" for each in error.violations]
-            if isinstance(error, Unauthenticated):
-                lines.append("Give a token that the service knows: EVERGREEN_TOKEN, or --token-file.")
-            if isinstance(error, Unavailable) and not error.reason:
-                lines.append(f"Is a server running at {endpoint}? `evergreen serve --sandbox` starts one.")
-        super().__init__("\n".join(lines))
-
-    def show(self, file: IO[str] | None = None) -> None:
-        click.echo(f"Error: {self.message}", file=file or sys.stderr)
-
-
-def say(text: str) -> None:
-    """Writes a message for the user to stderr; stdout is only for data."""
-    click.echo(plain(text), err=True)
+        return trust(self)
 
 
 def session(context: click.Context) -> Session:
-    """Returns the session of a command, with the options of all its groups applied."""
-    return context.find_object(Session) or Session()
+    """Returns the session of a command, with the options of all its groups applied. Raises UsageError."""
+    given = context.find_object(Given) or Given()
+    chosen, environment = _context(given), given.environment
+    if given.options.get("context") or environment.get("context"):
+        # Whoever names a context means all of it: a token of the environment is for another service.
+        environment = {}
+    values: dict[str, object] = {**chosen, **environment, **given.options}
+    token, token_file = _token(chosen), None
+    for layer in (environment, given.options):
+        if layer.get("token") is not None:
+            token, token_file = str(layer["token"]), None
+        elif layer.get("token_file") is not None:
+            token, token_file = None, str(layer["token_file"])
+    if token_file is not None:
+        token = _first_line(token_file)
+
+    def text(name: str) -> str | None:
+        value = values.get(name)
+        return None if value is None else str(value)
+
+    timeout = values.get("timeout")
+    return Session(
+        endpoint=text("endpoint") or DEFAULT_ENDPOINT,
+        given=_repeated(given.options),
+        timeout=float(str(timeout)) if timeout is not None else 30.0,
+        output=Form(text("output") or "table"),
+        token=token,
+        insecure=bool(values.get("insecure")),
+        tls=bool(values.get("tls")),
+        tls_ca=text("tls_ca"),
+        tls_client_cert=text("tls_client_cert"),
+        tls_client_key=text("tls_client_key"),
+        project=chosen.get("project"),
+        scene=chosen.get("scene"),
+    )
 
 
 def global_options(*, environment: bool = False) -> Callable[[Command], Command]:
@@ -118,112 +120,103 @@ def global_options(*, environment: bool = False) -> Callable[[Command], Command]
     """
 
     def keep(context: click.Context, parameter: click.Parameter, value: object) -> None:
-        if value is None:
+        if value is None or parameter.name is None:
             return
-        name = parameter.name or ""
-        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
-            if name in _REPEATED and value:
-                words = f"--{name.replace('_', '-')}" + (f" {shlex.quote(value)}" if isinstance(value, str) else "")
-                context.obj = replace(session(context), given=(*session(context).given, words))
-        elif name in ("token", "token_file") and session(context).token is not None:
-            # click reads the environment last: a token given as an option wins over one in the environment.
-            return
-        match name, value:
-            case "endpoint", str():
-                context.obj = replace(session(context), endpoint=value)
-            case "timeout", float():
-                context.obj = replace(session(context), timeout=value)
-            case "output", str():
-                context.obj = replace(session(context), output=Form(value))
-            case "token_file", str():
-                context.obj = replace(session(context), token=_first_line(value))
-            case "token", str():
-                context.obj = replace(session(context), token=value)
-            case "insecure", bool() if value:
-                context.obj = replace(session(context), insecure=True)
-            case "tls", bool() if value:
-                context.obj = replace(session(context), tls=True)
-            case "tls_ca", str():
-                context.obj = replace(session(context), tls_ca=value)
-            case "tls_client_cert", str():
-                context.obj = replace(session(context), tls_client_cert=value)
-            case "tls_client_key", str():
-                context.obj = replace(session(context), tls_client_key=value)
+        before = context.find_object(Given) or Given()
+        if context.get_parameter_source(parameter.name) is click.core.ParameterSource.COMMANDLINE:
+            context.obj = Given({**before.options, parameter.name: value}, before.environment)
+        else:
+            context.obj = Given(before.options, {**before.environment, parameter.name: value})
 
-    def secured(flag: str, description: str, *, metavar: str = "FILE") -> Callable[[Command], Command]:
-        # Only the root's help shows these; in every command's help they would hide the command's own options.
-        return click.option(
-            flag,
-            metavar=metavar,
-            envvar=f"EVERGREEN_{flag[2:].upper().replace('-', '_')}" if environment else None,
-            show_envvar=environment,
+    def option(
+        flag: str,
+        description: str,
+        metavar: str = "FILE",
+        *,
+        variable: bool = True,
+        complete: Completer | None = files,
+        **attributes: Any,
+    ) -> click.Option:
+        return click.Option(
+            [flag],
+            metavar=metavar or None,
+            shell_complete=complete,
+            envvar=f"EVERGREEN_{flag[2:].upper().replace('-', '_')}" if environment and variable else None,
+            show_envvar=environment and variable,
             hidden=not environment,
             callback=keep,
             expose_value=False,
             help=description,
+            **attributes,
         )
 
-    def decorate(command: Command) -> Command:
-        for option in (
-            secured("--tls-client-key", "The key of --tls-client-cert."),
-            secured("--tls-client-cert", "Your certificate, for a service that requires one (PEM)."),
-            secured("--tls-ca", "Authorities to trust instead of the usual ones (PEM); implies --tls."),
-            click.option(
-                "--tls",
-                is_flag=True,
-                default=None,
-                envvar="EVERGREEN_TLS" if environment else None,
-                show_envvar=environment,
-                hidden=not environment,
-                callback=keep,
-                expose_value=False,
-                help="Use TLS with the service.",
-            ),
-            click.option(
-                "--insecure",
-                is_flag=True,
-                default=None,
-                hidden=not environment,
-                callback=keep,
-                expose_value=False,
-                help="Send the token without TLS, even to other machines.",
-            ),
-            secured("--token", "Your token; other users of this machine can see options.", metavar="TOKEN"),
-            secured("--token-file", "A file with the token in its first line."),
-            click.option(
-                "--output",
-                type=click.Choice([form.value for form in Form]),
-                callback=keep,
-                expose_value=False,
-                help="Format of stdout: a table (default), or JSON with one object per line.",
-            ),
-            click.option(
+    def switch(flag: str, description: str, *, variable: bool = True) -> click.Option:
+        return option(flag, description, "", variable=variable, complete=None, is_flag=True, default=None)
+
+    def options() -> list[click.Option]:
+        return [
+            option("--context", "A service that `evergreen context add` has named.", "NAME", complete=named_contexts),
+            option("--endpoint", f"Address of the service. Default: {DEFAULT_ENDPOINT}.", "HOST:PORT", complete=None),
+            option(
                 "--timeout",
+                "How long a call may take, including retries. Default: 30.",
+                "SECONDS",
+                variable=False,
+                complete=None,
                 type=click.FloatRange(min=0, min_open=True),
-                metavar="SECONDS",
-                callback=keep,
-                expose_value=False,
-                help="How long a call may take, including retries. Default: 30.",
             ),
-            click.option(
-                "--endpoint",
-                metavar="HOST:PORT",
-                envvar="EVERGREEN_ENDPOINT" if environment else None,
-                show_envvar=environment,
-                callback=keep,
-                expose_value=False,
-                help=f"Address of the service. Default: {DEFAULT_ENDPOINT}.",
+            option(
+                "--output",
+                "Format of stdout: a table (default), or JSON with one object per line.",
+                "",
+                variable=False,
+                complete=None,
+                type=click.Choice([form.value for form in Form]),
             ),
-        ):
-            command = option(command)
+            option("--token-file", "A file with the token in its first line."),
+            option("--token", "Your token; other users of this machine can see options.", "TOKEN", complete=None),
+            switch("--insecure", "Send the token without TLS, even to other machines.", variable=False),
+            switch("--tls", "Use TLS with the service."),
+            option("--tls-ca", "Authorities to trust instead of the usual ones (PEM); implies --tls."),
+            option("--tls-client-cert", "Your certificate, for a service that requires one (PEM)."),
+            option("--tls-client-key", "The key of --tls-client-cert."),
+        ]
+
+    def decorate(command: Command) -> Command:
+        if isinstance(command, click.Command):
+            command.params.extend(options())
+        else:
+            # As click's own decorators keep them, for the command that is made of the function.
+            kept: list[click.Parameter] = command.__dict__.setdefault("__click_params__", [])
+            kept.extend(reversed(options()))
         return command
 
     return decorate
 
 
+def _context(given: Given) -> Context:
+    """Returns the context that is named, or the current one if nothing else says where the service is."""
+    if name := given.options.get("context") or ("endpoint" not in given.options and given.environment.get("context")):
+        return contexts.read().named(str(name))
+    if "endpoint" in given.options or given.environment:
+        return {}
+    known = contexts.read()
+    return known.known.get(known.current, {})
+
+
+def _token(chosen: Context) -> str | None:
+    return _first_line(chosen["token_file"]) if "token_file" in chosen else None
+
+
+def _repeated(options: Mapping[str, object]) -> tuple[str, ...]:
+    words = [(f"--{name.replace('_', '-')}", options[name]) for name in _REPEATED if options.get(name)]
+    return tuple(flag + (f" {shlex.quote(value)}" if isinstance(value, str) else "") for flag, value in words)
+
+
 def _first_line(path: str) -> str:
     try:
         with open(path, encoding="utf-8") as file:
-            return file.readline().strip()
+            return file.readline(65536).strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"cannot read {path}: {getattr(error, 'strerror', None) or 'not text'}") from error
+        reason = getattr(error, "strerror", None) or "not text"
+        raise click.BadParameter(f"cannot read {path}: {reason}", param_hint="--token-file") from error

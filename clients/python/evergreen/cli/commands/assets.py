@@ -1,39 +1,57 @@
 """The commands of `evergreen scene` that transfer and delete files, and create URLs for them."""
 
+from __future__ import annotations
+
 import sys
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from evergreen.cli.output import moment, write_json
+from evergreen.cli.completing import assets
+from evergreen.cli.output import moment, plain, write_json
+from evergreen.cli.reading.options import on_command_line
+from evergreen.cli.reading.options import project_option as project
+from evergreen.cli.reading.options import scene_option as scene
+from evergreen.cli.reading.places import Place, place_of
+from evergreen.cli.reading.sniffing import FOLDERS, fits, fitting, place
 from evergreen.cli.session import Session, global_options, say, session
-from evergreen.cli.transfers import shown
-from evergreen.v1.scene_pb2 import Asset
-from evergreen.wire import WireClient
+from evergreen.cli.verbs import verb
 
-FOLDERS = ("images", "audio", "videos", "exports")
+if TYPE_CHECKING:
+    from evergreen.v1.scene_pb2 import Asset
+    from evergreen.wire import WireClient
+
 LOCAL = click.Path(dir_okay=False, path_type=Path)
 
-_BY_SUFFIX = {
-    **dict.fromkeys(("avif", "bmp", "gif", "heic", "jpeg", "jpg", "png", "tif", "tiff", "webp"), "images"),
-    **dict.fromkeys(("aac", "aif", "aiff", "flac", "m4a", "mp3", "oga", "ogg", "opus", "wav"), "audio"),
-    **dict.fromkeys(("avi", "m4v", "mkv", "mov", "mp4", "webm"), "videos"),
-}
-
-project_option = click.option("--project", required=True, metavar="ID", help="The project.")
-scene_option = click.option("--scene", "scene_id", required=True, metavar="ID", help="The scene.")
+project_option, scene_option = project(), scene()
+_project, _scene = project(required=False), scene(required=False)
 
 
-@click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE...", type=click.Path(exists=True, dir_okay=False))
+@verb(
+    examples=(
+        "evergreen scene upload --project film --scene s1 hero.png line.wav",
+        "evergreen scene upload --project film --scene s1 'My Hero.jpg' --to images/hero.jpg",
+        "ffmpeg … | evergreen scene upload --project film --scene s1 - --to videos/cut.mp4",
+    )
+)
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+)
 @project_option
 @scene_option
 @click.option(
     "--to",
     metavar="PATH",
-    help="A folder of the scene, or the full path of one file. Default: chosen by the file name.",
+    help=f"A folder of the scene ({', '.join(FOLDERS)}), or the full path of one file. Default: chosen by the file's "
+    "name, or its bytes.",
 )
 @click.option("--content-type", default="", metavar="TYPE", help="The media type, for a file that does not show it.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing file, unless a job made it.")
@@ -48,45 +66,61 @@ def upload(
     content_type: str,
     overwrite: bool,
 ) -> None:
-    """Upload files and print their paths in the scene. Creates the scene if it does not exist."""
+    """Upload files (- is stdin) and print their paths in the scene. Creates the scene if it does not exist."""
+    from evergreen.cli.shown.transfers import shown
+
     ours = session(context)
-    if to is not None and "/" in to.rstrip("/") and len(files) > 1:
-        raise click.BadParameter("with several files it must be a folder", param_hint="--to")
-    for file in files:
-        path = place(file, to)
+    paths = _places(files, to)
+    for file, path in zip(files, paths, strict=True):
 
         async def work(client: WireClient, file: str = file, path: str = path) -> Asset:
+            source = _stdin() if file == "-" else Path(file)
             with shown(path, json=ours.json) as moved:
                 return await client.scenes.upload(
-                    project, scene_id, path, Path(file), content_type=content_type, overwrite=overwrite, moved=moved
+                    project, scene_id, path, source, content_type=content_type, overwrite=overwrite, moved=moved
                 )
 
         _write(ours, ours.run(work))
 
 
-@click.command()
-@click.argument("path")
+@verb(
+    examples=(
+        "evergreen scene download projects/film/s1/videos/x.mp4",
+        "evergreen scene download --project film --scene s1 metadata/scene.json - | jq .",
+    )
+)
+@click.argument("path", shell_complete=assets)
 @click.argument("target", required=False, type=LOCAL, metavar="[FILE]")
-@project_option
-@scene_option
+@_project
+@_scene
 @click.option("--force", is_flag=True, help="Replace FILE if it exists.")
 @global_options()
 @click.pass_context
-def download(context: click.Context, path: str, target: Path | None, project: str, scene_id: str, force: bool) -> None:
-    """Download the file at PATH in the scene to FILE. The default is its own name; - means stdout."""
-    ours = session(context)
+def download(
+    context: click.Context,
+    path: str,
+    target: Path | None,
+    project: str | None,
+    scene_id: str | None,
+    force: bool,
+) -> None:
+    """Download the file at PATH to FILE; - means stdout. The default is its own name, in this folder."""
+    from evergreen.cli.shown.transfers import shown
+
+    ours, found = session(context), _place(context, path, project, scene_id)
     if target == Path("-"):
-        ours.run(lambda client: _copy(client, project, scene_id, path))
+        ours.run(lambda client: _copy(client, found))
         return
-    file = target or Path(path.rpartition("/")[2])
+    name = found.path.rpartition("/")[2]
+    file = target or Path(name)
     if not file.name:
         raise click.BadParameter("it names no file", param_hint="PATH")
     if file.exists() and not force:
         raise click.UsageError(f"{file} exists; give another FILE, or --force")
 
     async def work(client: WireClient) -> Asset:
-        with shown(path, json=ours.json) as moved:
-            return await client.scenes.download(project, scene_id, path, file, moved=moved)
+        with shown(name, json=ours.json) as moved:
+            return await client.scenes.download(found.project_id, found.scene_id, found.path, file, moved=moved)
 
     asset = ours.run(work)
     if ours.json:
@@ -95,27 +129,28 @@ def download(context: click.Context, path: str, target: Path | None, project: st
         click.echo(str(file))
 
 
-@click.command("rm-asset")
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
-@project_option
-@scene_option
+@verb("rm-asset", examples=("evergreen scene rm-asset --project film --scene s1 images/hero.png",))
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=assets)
+@_project
+@_scene
 @global_options()
 @click.pass_context
-def remove(context: click.Context, paths: tuple[str, ...], project: str, scene_id: str) -> None:
+def remove(context: click.Context, paths: tuple[str, ...], project: str | None, scene_id: str | None) -> None:
     """Delete files of a scene. This cannot be undone."""
+    places = [(path, _place(context, path, project, scene_id)) for path in paths]
 
     async def work(client: WireClient) -> None:
-        for path in paths:
-            await client.scenes.delete_asset(project, scene_id, path)
+        for path, found in places:
+            await client.scenes.delete_asset(found.project_id, found.scene_id, found.path)
             say(f"{path} is deleted")
 
     session(context).run(work)
 
 
-@click.command()
-@click.argument("path")
-@project_option
-@scene_option
+@verb(examples=("evergreen scene url projects/film/s1/videos/x.mp4 --lifetime 3600",))
+@click.argument("path", shell_complete=assets)
+@_project
+@_scene
 @click.option(
     "--lifetime",
     type=click.IntRange(min=1),
@@ -124,11 +159,13 @@ def remove(context: click.Context, paths: tuple[str, ...], project: str, scene_i
 )
 @global_options()
 @click.pass_context
-def url(context: click.Context, path: str, project: str, scene_id: str, lifetime: int | None) -> None:
+def url(context: click.Context, path: str, project: str | None, scene_id: str | None, lifetime: int | None) -> None:
     """Print a URL with which anyone can read a file until the URL expires."""
-    ours = session(context)
+    ours, found = session(context), _place(context, path, project, scene_id)
     wanted = None if lifetime is None else timedelta(seconds=lifetime)
-    answer = ours.run(lambda client: client.scenes.asset_url(project, scene_id, path, lifetime=wanted))
+    answer = ours.run(
+        lambda client: client.scenes.asset_url(found.project_id, found.scene_id, found.path, lifetime=wanted)
+    )
     if ours.json:
         write_json(answer)
         return
@@ -136,16 +173,35 @@ def url(context: click.Context, path: str, project: str, scene_id: str, lifetime
     say(f"expires {moment(answer.expire_time)}")
 
 
-def place(file: str, to: str | None) -> str:
-    """Returns the path in the scene for a file."""
-    name = Path(file).name
-    if to is None:
-        return f"{_BY_SUFFIX.get(name.rpartition('.')[2].lower(), 'exports')}/{name}"
-    return f"{to.rstrip('/')}/{name}" if to.endswith("/") or to in FOLDERS else to
+def _place(context: click.Context, path: str, project: str | None, scene_id: str | None) -> Place:
+    return place_of(path, project, scene_id, given=on_command_line(context, "project", "scene_id"))
 
 
-async def _copy(client: WireClient, project: str, scene_id: str, path: str) -> None:
-    async with aclosing(client.scenes.read(project, scene_id, path)) as chunks:
+def _places(files: tuple[str, ...], to: str | None) -> list[str]:
+    """Returns the paths in the scene, before anything is sent. Raises UsageError, with a path that would do."""
+    if to is not None and "/" in to.rstrip("/") and len(files) > 1:
+        raise click.BadParameter("with several files it must be a folder", param_hint="--to")
+    if "-" in files and (to is None or "/" not in to.strip("/")):
+        raise click.UsageError("stdin has no name: say where it goes, such as --to videos/cut.mp4")
+    paths = [place(file, to) for file in files]
+    for file, path in zip(files, paths, strict=True):
+        folder, _, name = path.rpartition("/")
+        if not fits(name):
+            better = f"{folder}/{fitting(name)}"
+            raise click.UsageError(
+                f"{plain(name)!r} cannot be the name of a file in a scene, which has 1 to 128 of A-Z a-z 0-9 . _ - "
+                f"and begins with a letter or digit: give {plain(file)!r} alone, with --to {better}"
+            )
+    return paths
+
+
+async def _stdin() -> AsyncIterator[bytes]:
+    while block := sys.stdin.buffer.read(1 << 20):
+        yield block
+
+
+async def _copy(client: WireClient, found: Place) -> None:
+    async with aclosing(client.scenes.read(found.project_id, found.scene_id, found.path)) as chunks:
         async for chunk in chunks:
             sys.stdout.buffer.write(chunk)
     sys.stdout.buffer.flush()

@@ -1,22 +1,29 @@
 """`evergreen scene`: the commands for scenes; those for their files are in `assets`."""
 
+from __future__ import annotations
+
 import sys
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from evergreen.cli.commands.assets import download, project_option, remove, scene_option, upload, url
-from evergreen.cli.output import moment, number, write_facts, write_json, write_table
+from evergreen.cli.output import Column, moment, number, when, write_facts, write_json, write_table
 from evergreen.cli.session import Session, global_options, say, session
-from evergreen.cli.tree import counts, draw
-from evergreen.v1.scene_pb2 import Scene
-from evergreen.wire import WireClient
+from evergreen.cli.verbs import verbs
+
+if TYPE_CHECKING:
+    from evergreen.v1.scene_pb2 import Scene
+    from evergreen.wire import WireClient
+
+_MEASURES = (Column(head="SIZE", drop=1), Column(head="SECONDS", drop=1))
 
 FORCE_SECONDS = 90.0
 """The minimum timeout of a deletion that waits for the jobs that it cancels."""
 
 
-@click.group()
+@verbs(examples=("evergreen scene show --project film --scene s1", "evergreen scene list --project film"))
 @global_options()
 def scene() -> None:
     """Manage scenes and their files."""
@@ -26,7 +33,7 @@ for _command in (upload, download, remove, url):
     scene.add_command(_command)
 
 
-@scene.command()
+@scene.command(examples=("evergreen scene create --project film --scene s1",))
 @project_option
 @scene_option
 @global_options()
@@ -37,7 +44,7 @@ def create(context: click.Context, project: str, scene_id: str) -> None:
     _write_scene(ours, ours.run(lambda client: client.scenes.create(project, scene_id)))
 
 
-@scene.command()
+@scene.command(examples=("evergreen scene show --project film --scene s1",))
 @project_option
 @scene_option
 @global_options()
@@ -47,12 +54,14 @@ def show(context: click.Context, project: str, scene_id: str) -> None:
     ours = session(context)
     shown = ours.run(lambda client: client.scenes.show(project, scene_id))
     if sys.stdout.isatty() and not ours.json:
+        from evergreen.cli.shown.tree import draw
+
         draw(shown)
     else:
         _write_scene(ours, shown)
 
 
-@scene.command()
+@scene.command(examples=("evergreen scene delete --project film --scene s1 --force --yes",))
 @project_option
 @scene_option
 @click.option("--force", is_flag=True, help="Cancel its jobs first and wait for them.")
@@ -73,7 +82,7 @@ def delete(context: click.Context, project: str, scene_id: str, force: bool, yes
         say(f"the storage did not allow {path!r} to be removed, which others put there")
 
 
-@scene.command("list")
+@scene.command("list", examples=("evergreen scene list --project film",))
 @project_option
 @global_options()
 @click.pass_context
@@ -85,15 +94,17 @@ def list_scenes(context: click.Context, project: str) -> None:
         for each in scenes:
             write_json(each)
         return
+    if not scenes:
+        say(f"no scenes in project {project}")
     write_table(
-        ("SCENE", "STATUS", "REQUESTED", "DELIVERED", "UPDATED"),
+        ("SCENE", Column(head="STATUS", drop=2), "REQUESTED", "DELIVERED", Column(head="UPDATED", drop=1)),
         [
             (
                 each.scene_id,
                 each.status,
                 str(each.video_requests + each.image_requests + each.audio_requests),
                 str(each.completed_videos + each.completed_images + each.completed_audio),
-                moment(each.update_time),
+                when(each.update_time),
             )
             for each in scenes
         ],
@@ -108,6 +119,8 @@ def _write_scene(ours: Session, shown: Scene) -> None:
     if ours.json:
         write_json(shown)
         return
+    from evergreen.cli.shown.tree import counts
+
     write_facts(
         [
             ("scene", f"{shown.project_id}/{shown.scene_id}"),
@@ -121,7 +134,12 @@ def _write_scene(ours: Session, shown: Scene) -> None:
     if assets:
         click.echo()
     write_table(
-        ("FILE", "TYPE", "BYTES", "SIZE", "SECONDS"),
+        (
+            "FILE",
+            Column(head="TYPE", drop=4),
+            Column(head="BYTES", drop=3),
+            *_MEASURES,
+        ),
         [
             (
                 asset.path,

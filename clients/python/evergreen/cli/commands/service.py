@@ -1,15 +1,24 @@
 """`evergreen account`, `whoami` and `health`: the account of the service, who the caller is to it, and its health."""
 
+from __future__ import annotations
+
 import click
 
+from evergreen.cli.completing import projects
 from evergreen.cli.exits import ExitCode
-from evergreen.cli.output import number, write_facts, write_json, write_table
+from evergreen.cli.output import Column, number, write_facts, write_json, write_table
 from evergreen.cli.session import global_options, session
-from evergreen.v1.video_pb2 import Right
+from evergreen.cli.verbs import verb
 
 
-@click.command()
-@click.option("--project", default="", metavar="ID", help="Show what this project alone has reserved and spent.")
+@verb(examples=("evergreen account", "evergreen account --project film"))
+@click.option(
+    "--project",
+    default="",
+    metavar="ID",
+    shell_complete=projects,
+    help="Show what this project alone has reserved and spent.",
+)
 @global_options()
 @click.pass_context
 def account(context: click.Context, project: str) -> None:
@@ -40,7 +49,7 @@ def account(context: click.Context, project: str) -> None:
     if told.usage:
         click.echo()
     write_table(
-        ("MODEL", "CONCURRENT", "PER DAY", "USED TODAY"),
+        ("MODEL", "CONCURRENT", Column(head="PER DAY", drop=1), "USED TODAY"),
         [
             (
                 each.model,
@@ -53,7 +62,7 @@ def account(context: click.Context, project: str) -> None:
     )
 
 
-@click.command()
+@verb(examples=("evergreen whoami", "evergreen whoami --output json | jq .projects"))
 @global_options()
 @click.pass_context
 def whoami(context: click.Context) -> None:
@@ -63,6 +72,8 @@ def whoami(context: click.Context) -> None:
     if ours.json:
         write_json(caller)
         return
+    from evergreen.v1.video_pb2 import Right
+
     known = Right.values()
     rights = [Right.Name(right).removeprefix("RIGHT_").lower() for right in caller.rights if right in known]
     write_facts(
@@ -75,7 +86,7 @@ def whoami(context: click.Context) -> None:
     )
 
 
-@click.command()
+@verb(examples=("evergreen health", "evergreen --endpoint 10.0.0.7:50051 health --timeout 2"))
 @global_options()
 @click.pass_context
 def health(context: click.Context) -> None:

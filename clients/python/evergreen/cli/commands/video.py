@@ -1,13 +1,12 @@
 """`evergreen video`: generates clips, and follows jobs."""
 
-import click
-
 from evergreen.cli.commands.generate import generate
 from evergreen.cli.commands.jobs import VERBS
 from evergreen.cli.session import global_options
+from evergreen.cli.verbs import verbs
 
 
-@click.group()
+@verbs(examples=("evergreen video generate --project film --scene s1 --image a.jpg --prompt '…' --watch",))
 @global_options()
 def video() -> None:
     """Generate clips, and follow jobs, as `evergreen job` does."""

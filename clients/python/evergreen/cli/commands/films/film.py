@@ -1,30 +1,45 @@
 """`evergreen film`: plans films, shows, lists and deletes them; see `film_runs` for those commands that spend."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from evergreen.cli.commands.assets import place, project_option
-from evergreen.cli.film_settings import member, setting
-from evergreen.cli.output import moment, number, write_facts, write_json, write_table
+from evergreen.cli.commands.assets import project_option
+from evergreen.cli.commands.films.edit import edit
+from evergreen.cli.commands.films.export import export
+from evergreen.cli.commands.films.options import film_option
+from evergreen.cli.commands.films.runs import approve, cancel, start, watch
+from evergreen.cli.output import write_json
+from evergreen.cli.reading.sniffing import place
 from evergreen.cli.session import global_options, say, session
-from evergreen.errors import FilmNotFound
-from evergreen.v1.film_pb2 import CastMember, Film, FilmChanges, FilmScene, FilmSettings, PlanFilmResponse
-from evergreen.v1.video_pb2 import FilmGate, FilmStage, FilmState, FilmStatus
-from evergreen.wire import WireClient
+from evergreen.cli.verbs import verbs
 
-film_option = click.option("--film", "film_id", required=True, metavar="ID", help="The film.")
+if TYPE_CHECKING:
+    from evergreen.v1.film_pb2 import PlanFilmResponse
+    from evergreen.v1.video_pb2 import FilmStatus
+    from evergreen.wire import WireClient
 
 
-@click.group()
+@verbs(
+    examples=(
+        "evergreen film plan script.fountain --project film --film lamp --set aspect=9:16",
+        "evergreen film start --project film --film lamp --max-credits 205 --watch",
+    )
+)
 @global_options()
 def film() -> None:
     """Plan and make films: scripts become scenes and shots with a quote, and those a cut."""
 
 
-@film.command()
+@film.command(
+    examples=(
+        "evergreen film plan script.fountain --project film --film lamp --set aspect=9:16 --cast Ada=ada.png",
+        "evergreen film plan - --project film --film lamp --dry-run < script.md",
+    )
+)
 @click.argument("script", type=click.File(encoding="utf-8"))
 @project_option
 @film_option
@@ -50,6 +65,11 @@ def plan(
     dry_run: bool,
 ) -> None:
     """Plan a SCRIPT (- for stdin), and print its scenes and what it costs. Replaces the film's present plan."""
+    from evergreen.cli.work.film_settings import member, setting
+    from evergreen.cli.work.film_views import write_changes, write_film
+    from evergreen.errors import FilmNotFound
+    from evergreen.v1.film_pb2 import CastMember, FilmSettings
+
     ours = session(context)
     given = FilmSettings()
     for each in settings:
@@ -87,7 +107,7 @@ def plan(
     write_changes(answer.changes)
 
 
-@film.command()
+@film.command(examples=("evergreen film show --project film --film lamp",))
 @project_option
 @film_option
 @click.option("--revision", type=click.IntRange(min=1), help="An older plan. Default: the newest.")
@@ -95,6 +115,8 @@ def plan(
 @click.pass_context
 def show(context: click.Context, project: str, film_id: str, revision: int | None) -> None:
     """Show a film: its scenes, and what it costs."""
+    from evergreen.cli.work.film_views import write_film
+
     ours = session(context)
     shown = ours.run(lambda client: client.films.get(project, film_id, plan_revision=revision or 0))
     if ours.json:
@@ -103,23 +125,26 @@ def show(context: click.Context, project: str, film_id: str, revision: int | Non
         write_film(shown)
 
 
-@film.command("list")
+@film.command("list", examples=("evergreen film list --project film",))
 @project_option
 @global_options()
 @click.pass_context
 def list_films(context: click.Context, project: str) -> None:
     """List a project's films."""
+    from evergreen.cli.work.film_views import write_films
+
     ours = session(context)
     films = ours.run(lambda client: _list(client, project))
     if ours.json:
         for each in films:
             write_json(each)
         return
-    rows = [(each.film_id, _state(each), str(each.plan_revision), moment(each.update_time)) for each in films]
-    write_table(("FILM", "STATE", "PLAN", "UPDATED"), rows)
+    if not films:
+        say(f"no films in project {project}")
+    write_films(films)
 
 
-@film.command()
+@film.command(examples=("evergreen film delete --project film --film lamp --scenes --yes",))
 @project_option
 @film_option
 @click.option("--scenes", is_flag=True, help="Delete its folders too, with all files in them.")
@@ -141,78 +166,5 @@ async def _list(client: WireClient, project: str) -> list[FilmStatus]:
     return [each async for each in client.films.list(project)]
 
 
-def write_film(shown: Film) -> None:
-    """Writes the scenes of a plan, and what it costs."""
-    write_table(
-        ("SCENE", "NUMBER", "TITLE", "SHOTS", "LINES", "SECONDS"),
-        [
-            (
-                each.scene.scene_id,
-                each.scene.number,
-                each.scene.title,
-                str(len(each.scene.shots)),
-                str(len(each.scene.lines)),
-                number(sum(shot.seconds for shot in each.scene.shots)),
-            )
-            for each in shown.scenes
-        ],
-    )
-    click.echo()
-    quote, shots = shown.quote, _shots(shown.scenes)
-    write_facts(
-        [
-            ("film", f"{shown.status.project_id}/{shown.status.film_id}"),
-            ("title", shown.title),
-            ("plan", str(shown.status.plan_revision)),
-            ("scenes", str(len(shown.scenes))),
-            ("shots", str(shots)),
-            ("seconds", number(quote.seconds)),
-            ("credits", f"≤ {number(quote.credits)}" if quote.HasField("credits") else "not known"),
-            ("reused", number(quote.reused_credits) if quote.reused_credits else ""),
-        ]
-    )
-    write_status(shown.status)
-
-
-def write_status(status: FilmStatus) -> None:
-    """Writes how far a film is, what it has cost, and what somebody must decide about."""
-    # A service newer than this client may have others.
-    stage = FilmStage.Name(status.stage) if status.stage in FilmStage.values() else str(status.stage)
-    gate = FilmGate.Name(status.gate) if status.gate in FilmGate.values() else str(status.gate)
-    made = (("pictures", status.images), ("speech", status.speech), ("clips", status.clips))
-    write_facts(
-        [
-            ("state", _state(status)),
-            ("run", str(status.run) if status.run else ""),
-            ("stage", stage.removeprefix("FILM_STAGE_").lower() if status.stage else ""),
-            ("waits at", gate.removeprefix("FILM_GATE_").lower() if status.gate else ""),
-            *((name, f"{count.done + count.reused} of {count.total}") for name, count in made if count.total),
-            ("spent", number(status.spent_credits)),
-            ("up to", number(status.max_credits) if status.run else ""),
-            ("error", f"{status.error.reason}: {status.error.message}" if status.error.reason else ""),
-            *(("export", f"{status.film_id}/{export.asset}") for export in status.exports),
-        ]
-    )
-    for trouble in status.troubles:
-        say(f"{trouble.shot_id} {trouble.output}: {trouble.error.reason}: {trouble.error.message}")
-    for warning in status.warnings:
-        say(f"{warning.code}: {warning.message}")
-
-
-def write_changes(changes: FilmChanges) -> None:
-    """Writes what a plan changed."""
-    told = [
-        (name, ids)
-        for name, ids in (("added", changes.added), ("changed", changes.changed), ("removed", changes.removed))
-        if ids
-    ]
-    write_facts([(name, f"{len(ids)} scenes") for name, ids in told])
-
-
-def _shots(scenes: Sequence[FilmScene]) -> int:
-    return sum(len(each.scene.shots) for each in scenes)
-
-
-def _state(status: FilmStatus) -> str:
-    known = status.state in FilmState.values()
-    return FilmState.Name(status.state).removeprefix("FILM_STATE_") if known else str(status.state)
+for _command in (edit, start, watch, approve, cancel, export):
+    film.add_command(_command)

@@ -1,22 +1,28 @@
 """`evergreen film start|watch|approve|cancel`: makes films, for a sum that is confirmed."""
 
+from __future__ import annotations
+
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from evergreen.cli.commands.assets import project_option
-from evergreen.cli.commands.film import film_option, write_status
-from evergreen.cli.follow_film import exit_code, follow_film
+from evergreen.cli.commands.films.options import film_option, watch_option, yes_option
 from evergreen.cli.output import number, write_json
 from evergreen.cli.session import Session, global_options, session
-from evergreen.v1.film_pb2 import Film, FilmRedo, OnShotFailure
-from evergreen.v1.video_pb2 import FilmGate, FilmStage
+from evergreen.cli.verbs import verb
 
-yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
-watch_option = click.option("--watch", "watched", is_flag=True, help="Follow the film until it is over or waits.")
+if TYPE_CHECKING:
+    from evergreen.v1.film_pb2 import Film
 
 
-@click.command()
+@verb(
+    examples=(
+        "evergreen film start --project film --film lamp --max-credits 205 --gate storyboard --watch",
+        "evergreen film start --project film --film lamp --max-credits 205 --on-failure still --yes",
+    )
+)
 @project_option
 @film_option
 @click.option("--max-credits", type=click.FloatRange(min=0), required=True, help="The most that all of it may cost.")
@@ -57,6 +63,9 @@ def start(
     watched: bool,
 ) -> None:
     """Make a film by its newest plan, for at most --max-credits."""
+    from evergreen.v1.film_pb2 import FilmRedo, OnShotFailure
+    from evergreen.v1.video_pb2 import FilmGate, FilmStage
+
     ours = session(context)
     planned = ours.run(lambda client: client.films.get(project, film_id))
     quote = f"≤ {number(planned.quote.credits)}" if planned.quote.HasField("credits") else "an unknown sum"
@@ -79,7 +88,7 @@ def start(
     end(ours, begun, watched=watched)
 
 
-@click.command()
+@verb(examples=("evergreen film watch --project film --film lamp",))
 @project_option
 @film_option
 @global_options()
@@ -90,7 +99,7 @@ def watch(context: click.Context, project: str, film_id: str) -> None:
     end(ours, ours.run(lambda client: client.films.get(project, film_id)), watched=True)
 
 
-@click.command()
+@verb(examples=("evergreen film approve --project film --film lamp --watch",))
 @project_option
 @film_option
 @click.option("--max-credits", type=click.FloatRange(min=0), help="A new sum for all of the run. Default: as it is.")
@@ -110,7 +119,7 @@ def approve(
     end(ours, ours.run(lambda client: client.films.approve(status, max_credits=sum_of_all)), watched=watched)
 
 
-@click.command()
+@verb(examples=("evergreen film cancel --project film --film lamp",))
 @project_option
 @film_option
 @global_options()
@@ -124,6 +133,9 @@ def cancel(context: click.Context, project: str, film_id: str) -> None:
 
 def end(ours: Session, film: Film, *, watched: bool) -> None:
     """Writes a film, after its run has come to an end or waits if it is watched; exits by what it came to."""
+    from evergreen.cli.work.film_views import write_status
+    from evergreen.cli.work.follow_film import exit_code, follow_film
+
     if not watched:
         _write(ours, film)
         return
@@ -146,6 +158,8 @@ def _name(choice: str) -> str:
 
 
 def _write(ours: Session, shown: Film) -> None:
+    from evergreen.cli.work.film_views import write_status
+
     if ours.json:
         write_json(shown)
     else:

@@ -6,38 +6,38 @@ import click
 
 from evergreen.cli.output import write_json
 from evergreen.cli.session import Session
-from evergreen.cli.transfers import shown
+from evergreen.cli.shown.transfers import shown
 from evergreen.v1.video_pb2 import Job
 from evergreen.wire import WireClient
 
-LOCAL = click.Path(path_type=Path)
 
-
-def check_free(target: Path) -> None:
+def check_free(target: Path, option: str = "--out", *, force: bool = False) -> None:
     """Raises UsageError, before anything is spent, if files cannot be put there."""
     try:
         if target.is_dir():
             return
-        if target.exists():
-            raise click.UsageError(f"{target} exists; give another --download, or a folder")
+        if target.exists() and not force:
+            raise click.UsageError(f"{target} exists; give another {option}, or a folder")
         if not target.parent.is_dir():
-            raise click.UsageError(f"{target.parent} is no folder; --download needs one that exists")
+            raise click.UsageError(f"{target.parent} is no folder; {option} needs one that exists")
     except OSError as error:
-        raise click.UsageError(f"--download: {error.strerror}") from error
+        raise click.UsageError(f"{option}: {error.strerror}") from error
 
 
-async def fetch(client: WireClient, ours: Session, job: Job, target: Path) -> None:
-    """Copies the files of a job, and prints where they are."""
-    for asset, file in _places(job, target):
+async def fetch(client: WireClient, ours: Session, job: Job, target: Path) -> list[Path]:
+    """Copies the files of a job, prints where they are, and returns that."""
+    places = files_of(job, target)
+    for asset, file in places:
         with shown(asset, json=ours.json) as moved:
             fetched = await client.scenes.download(job.project_id, job.scene_id, asset, file, moved=moved)
         if ours.json:
             write_json(fetched)
         else:
             click.echo(str(file))
+    return [file for _, file in places]
 
 
-def _places(job: Job, target: Path) -> list[tuple[str, Path]]:
+def files_of(job: Job, target: Path) -> list[tuple[str, Path]]:
     """Returns each asset and its place: in a folder under its own name, otherwise the target.
 
     If there are several for one path, the others get a number: `fox.png`, `fox-2.png`.

@@ -1,22 +1,30 @@
 """`evergreen film edit`: changes a plan by options, or in an editor."""
 
+from __future__ import annotations
+
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from evergreen.cli.commands.assets import project_option
-from evergreen.cli.commands.film import film_option, write_changes, write_film
-from evergreen.cli.film_edits import edits_of, plan_text
-from evergreen.cli.film_settings import setting
+from evergreen.cli.commands.films.options import film_option
 from evergreen.cli.output import write_json
 from evergreen.cli.session import Session, global_options, say, session
-from evergreen.v1.film_pb2 import Film, FilmEdit, FilmSettings, ShotRedo
+from evergreen.cli.verbs import verb
+
+if TYPE_CHECKING:
+    from evergreen.v1.film_pb2 import Film, FilmEdit
 
 
-@click.command()
+@verb(
+    examples=(
+        "evergreen film edit --project film --film lamp --shot scene-2.1 --prompt 'A lamp in fog'",
+        "evergreen film edit --project film --film lamp --set aspect=1:1 --dry-run",
+    )
+)
 @project_option
 @film_option
 @click.option("--shot", "item_id", default="", metavar="ID", help="A shot, or a spoken line, that is changed.")
@@ -51,6 +59,8 @@ def edit(
     dry_run: bool,
 ) -> None:
     """Change a film's plan: a shot or line by --shot, settings by --set, else all of it in your editor, as JSON."""
+    from evergreen.cli.work.film_edits import edits_of
+
     ours = session(context)
     values = {"picture_prompt": prompt, "motion_prompt": motion, "seconds": seconds, "text": text}
     given = {name: value for name, value in values.items() if value is not None}
@@ -70,6 +80,8 @@ def edit(
 
 def _by_hand(ours: Session, film: Film, *, dry_run: bool) -> None:
     """Has the plan edited; the text is kept if it cannot be taken."""
+    from evergreen.cli.work.film_edits import edits_of, plan_text
+
     with tempfile.NamedTemporaryFile("w", suffix=".json", prefix="plan-", delete=False, encoding="utf-8") as file:
         file.write(plan_text(film))
     path = Path(file.name)
@@ -83,6 +95,8 @@ def _by_hand(ours: Session, film: Film, *, dry_run: bool) -> None:
 
 
 def _write(ours: Session, film: Film, edits: list[FilmEdit], *, dry_run: bool) -> None:
+    from evergreen.cli.work.film_views import write_changes, write_film
+
     if not edits:
         say("nothing is changed")
         return
@@ -100,6 +114,9 @@ def _write(ours: Session, film: Film, edits: list[FilmEdit], *, dry_run: bool) -
 
 
 def _settings(texts: tuple[str, ...]) -> Iterator[FilmEdit]:
+    from evergreen.cli.work.film_settings import setting
+    from evergreen.v1.film_pb2 import FilmEdit, FilmSettings
+
     given = FilmSettings()
     for text in texts:
         setting(given, text)
@@ -109,6 +126,8 @@ def _settings(texts: tuple[str, ...]) -> Iterator[FilmEdit]:
 
 def _item(film: Film, item_id: str, given: dict[str, str | float]) -> Iterator[FilmEdit]:
     """Yields the edit of a shot or of a line. Raises BadParameter."""
+    from evergreen.v1.film_pb2 import FilmEdit
+
     if not given:
         return
     for scene in (each.scene for each in film.scenes):
@@ -128,4 +147,6 @@ def _item(film: Film, item_id: str, given: dict[str, str | float]) -> Iterator[F
 
 
 def _redone(item_id: str, outputs: tuple[str, ...]) -> Iterator[FilmEdit]:
+    from evergreen.v1.film_pb2 import FilmEdit, ShotRedo
+
     yield from (FilmEdit(redo=ShotRedo(shot_id=item_id, output=output)) for output in outputs)

@@ -2,14 +2,19 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing, contextmanager
 
-from evergreen.cli.display import Display, choose_display, name
 from evergreen.cli.exits import ExitCode
-from evergreen.cli.output import credits_of, paths, state_name, write_json
-from evergreen.cli.session import Session, say
-from evergreen.errors import CursorLost, WatchInterrupted
+from evergreen.cli.failures import unreachable
+from evergreen.cli.output import plain, say
+from evergreen.cli.reading.ids import whole_ids
+from evergreen.cli.session import Session
+from evergreen.cli.shown.display import Display, choose_display
+from evergreen.cli.work.messages import json_line
+from evergreen.cli.work.wording import credits_of, name, paths, state_name
+from evergreen.errors import CallError, CursorLost, Unavailable, WatchInterrupted
 from evergreen.specs import ALL_KINDS
 from evergreen.v1.video_pb2 import CostBasis, Job, JobState, MediaKind, WatchProgressResponse
 from evergreen.watch import is_final
@@ -42,13 +47,27 @@ class Follower:
         self._with_paths = with_paths
         self.jobs: dict[str, Job] = {}
 
+    async def watch(self, client: WireClient) -> ExitCode:
+        """Follows jobs by their whole or short ids. Raises Unavailable if the service does not answer to begin with."""
+        self._job_ids = tuple(dict.fromkeys(await whole_ids(client, self._job_ids)))
+        try:
+            # A watch goes on for minutes while it cannot connect, which is right for one that has begun.
+            await client.caller()
+        except Unavailable as error:
+            if not error.reason:
+                raise
+        except CallError:
+            # What may be wrong with this call, on an old service or by a small token, is no matter of the watch.
+            pass
+        return await self.follow(client)
+
     async def follow(self, client: WireClient) -> ExitCode:
         """Watches until every job is final or needs attention, or a whole project until interrupted."""
         try:
             whole = "" if self._job_ids else self._project_id
             display = choose_display(json=self._session.json, project_id=whole)
-            with display, _interruptions_told(display):
-                await self._watch(client, display)
+            with display, _interruptions_told(display, self._session) as outage:
+                await self._watch(client, display, outage)
         except (asyncio.CancelledError, WatchInterrupted):
             self._tell_how_to_resume()
             raise
@@ -57,7 +76,7 @@ class Follower:
                 tell_needs_attention(self._session, job)
         return self._exit_code()
 
-    async def _watch(self, client: WireClient, display: Display) -> None:
+    async def _watch(self, client: WireClient, display: Display, outage: "_Outage") -> None:
         if self._cursor is not None:
             # After a cursor, a job that already needed attention before it sends no more events.
             self.jobs = {job_id: await client.status(job_id) for job_id in self._job_ids}
@@ -72,6 +91,7 @@ class Follower:
             try:
                 async with aclosing(watch) as messages:
                     async for message in messages:
+                        outage.over()
                         self._take(message, display)
                         if self._settled():
                             return
@@ -86,11 +106,11 @@ class Follower:
             job = message.event.job
             display.show(job)
             if self._session.json:
-                display.data(lambda: write_json(message))
+                display.data(json_line(message))
             elif is_final(job):
                 display.say(ending(job))
                 if job.outputs and self._with_paths:
-                    display.data(lambda: print(*paths(job), sep="\n", flush=True))
+                    display.data(plain("\n".join(paths(job))))
                 elif job.outputs:
                     display.say("\n".join(paths(job)))
             self.jobs[job.job_id] = job
@@ -138,21 +158,41 @@ def tell_needs_attention(session: Session, job: Job) -> None:
     )
 
 
+class _Outage(logging.Handler):
+    """Counts how often and how long the service has not answered, from the client's log messages."""
+
+    def __init__(self, display: Display, session: Session) -> None:
+        super().__init__(logging.INFO)
+        self._display = display
+        self._session = session
+        self._tries = 0
+        self._began_at = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._began_at = self._began_at if self._tries else time.monotonic()
+        self._tries += 1
+        fault, why = getattr(record, "fault", None), str(getattr(record, "cause", ""))
+        if isinstance(fault, Unavailable) and not fault.reason:
+            why = unreachable(fault, self._session)
+        self._display.lost(why, self._tries, time.monotonic() - self._began_at)
+
+    def over(self) -> None:
+        """Says that the service answers again, if it did not."""
+        if self._tries:
+            self._tries = 0
+            self._display.back(time.monotonic() - self._began_at)
+
+
 @contextmanager
-def _interruptions_told(display: Display) -> Iterator[None]:
+def _interruptions_told(display: Display, session: Session) -> Iterator[_Outage]:
     """Shows the client's log messages about reconnecting."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            display.say(f"{record.getMessage()}, trying again: {getattr(record, 'cause', '')}")
-
-    logger, handler = logging.getLogger("evergreen.watch"), Handler(logging.INFO)
+    logger, handler = logging.getLogger("evergreen.watch"), _Outage(display, session)
     level, propagate = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False
     try:
-        yield
+        yield handler
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

@@ -1,15 +1,27 @@
 """`evergreen film export`: makes cuts of what is there, in other forms; spends nothing."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import click
 
 from evergreen.cli.commands.assets import project_option
-from evergreen.cli.commands.film import film_option
-from evergreen.cli.commands.film_runs import end, watch_option
+from evergreen.cli.commands.films.options import film_option, watch_option
+from evergreen.cli.commands.films.runs import end
 from evergreen.cli.session import global_options, session
-from evergreen.v1.film_pb2 import Captions, ExportProfile, Fit, OnShotFailure
+from evergreen.cli.verbs import verb
+
+if TYPE_CHECKING:
+    from evergreen.v1.film_pb2 import ExportProfile
 
 
-@click.command()
+@verb(
+    examples=(
+        "evergreen film export --project film --film lamp --profile tall --captions burned --watch",
+        "evergreen film export --project film --film lamp --profile poster=1080x1350 --missing still",
+    )
+)
 @project_option
 @film_option
 @click.option(
@@ -51,6 +63,8 @@ def export(
     watched: bool,
 ) -> None:
     """Cut a film from what is there, in the forms that are named. Costs no credits."""
+    from evergreen.v1.film_pb2 import Captions, ExportProfile, Fit, OnShotFailure
+
     form = ExportProfile(
         captions=Captions.Value(f"CAPTIONS_{captions.upper()}") if captions else Captions.CAPTIONS_UNSPECIFIED,
         fit=Fit.Value(f"FIT_{fit.upper()}") if fit else Fit.FIT_UNSPECIFIED,
@@ -78,6 +92,8 @@ def export(
 
 def _profile(text: str, form: ExportProfile) -> ExportProfile:
     """Parses `NAME` or `NAME=WIDTHxHEIGHT`. Raises BadParameter."""
+    from evergreen.v1.film_pb2 import ExportProfile
+
     name, sized, size = text.partition("=")
     profile = ExportProfile(name=name)
     profile.MergeFrom(form)

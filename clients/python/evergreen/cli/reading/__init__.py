@@ -1,0 +1,1 @@
+"""What the words of a command line mean: inputs, times, paths, ids, settings of films."""
