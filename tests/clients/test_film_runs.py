@@ -246,7 +246,7 @@ async def test_a_script_becomes_pictures_by_the_command_line(api: Api, tmp_path:
 
     assert (planned.code, begun.code) == (0, 0), planned.stderr + begun.stderr
     assert film.status.images.done == film.status.images.total > 0
-    assert json.loads(cancelled.stdout)["status"]["state"] == "FILM_STATE_SUCCEEDED"
+    assert json.loads(cancelled.stdout)["status"]["state"] == "succeeded"
     assert "SUCCEEDED" in shown.stdout
     assert len(list((tmp_path / "data" / "projects" / "p").glob("scene-*/images/*.png"))) == film.status.images.total
 
@@ -267,7 +267,7 @@ async def test_a_film_is_followed_to_its_gate_and_to_its_end(api: Api, tmp_path:
     assert "RUNNING" in begun.stderr
     assert approved.code == again.code == 0, approved.stderr + again.stderr
     events = [json.loads(line) for line in approved.stdout.splitlines()]
-    assert events[-1]["film_event"]["film"]["state"] == "FILM_STATE_SUCCEEDED"
+    assert events[-1]["film_event"]["film"]["state"] == "succeeded"
     revisions = [int(event["revision"]) for event in events]
     assert revisions == sorted(set(revisions))
     assert "SUCCEEDED" in again.stdout

@@ -258,7 +258,7 @@ async def on_terminal(command: CommandLine, stream: str, *arguments: str, **envi
         *(sys.executable, "-m", "evergreen.cli", *arguments),
         stdin=asyncio.subprocess.DEVNULL,
         **{"stdout": asyncio.subprocess.DEVNULL, "stderr": asyncio.subprocess.DEVNULL, stream: end},
-        env={**os.environ, "EVERGREEN_ENDPOINT": command._endpoint, "TERM": "xterm", **environment},
+        env={**os.environ, **command.environment, "TERM": "xterm", **environment},
     )
     os.close(end)
     shown = await asyncio.to_thread(read_all, terminal)

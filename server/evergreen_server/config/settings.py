@@ -23,7 +23,12 @@ WAYS_OUT = (
 
 C2PA_NAMES = ("EVERGREEN_C2PA_CERT", "EVERGREEN_C2PA_KEY")
 TLS_NAMES = ("EVERGREEN_TLS_CERT", "EVERGREEN_TLS_KEY", "EVERGREEN_TLS_CLIENT_CA")
-OF_CLIENTS = frozenset({"ENDPOINT", "TOKEN", "TOKEN_FILE", "TLS", "TLS_CA", "TLS_CLIENT_CERT", "TLS_CLIENT_KEY"})
+OF_CLIENTS = frozenset(
+    {
+        *("ENDPOINT", "TOKEN", "TOKEN_FILE", "TLS", "TLS_CA", "TLS_CLIENT_CERT", "TLS_CLIENT_KEY"),
+        *("CONTEXT", "PROJECT", "SCENE"),
+    }
+)
 """What the command line reads, in whose environment a server may be started."""
 OPEN_TO_ALL = (
     "{}: {} can be reached from other machines; set EVERGREEN_TOKENS_FILE, EVERGREEN_TLS_CERT and "

@@ -61,7 +61,8 @@ def read() -> Contexts:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise click.UsageError(f"the contexts in {path()} cannot be read: {reason}") from error
-    known, current = ({}, "") if not isinstance(document, dict) else (document.get("contexts"), document.get("current"))
+    said = document if isinstance(document, dict) else {}
+    known, current = said.get("contexts"), said.get("current")
     if not isinstance(known, dict) or not isinstance(current, str) or not all(map(_fits, known.values())):
         raise click.UsageError(f"{path()} is no file of contexts; move it away, and add them anew")
     return Contexts(known, current)

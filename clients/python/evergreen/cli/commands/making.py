@@ -23,19 +23,19 @@ SPEECH_MODEL, VOICE = "eleven_v3", "Maya"
 SOUND_MODEL = "eleven_text_to_sound_v2"
 
 
-@verbs()
+@verbs(examples=("evergreen image generate --project film --scene s1 --prompt 'A fox at dawn' --out fox.png",))
 @global_options()
 def image() -> None:
     """Generate pictures."""
 
 
-@verbs()
+@verbs(examples=("evergreen speech generate --project film --scene s1 --text 'Ten seconds to lift-off.' --watch",))
 @global_options()
 def speech() -> None:
     """Generate speech."""
 
 
-@verbs()
+@verbs(examples=("evergreen sound generate --project film --scene s1 --prompt 'A rocket starts' --out .",))
 @global_options()
 def sound() -> None:
     """Generate sounds."""
