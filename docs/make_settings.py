@@ -35,7 +35,7 @@ The command line reads these. Each has an option too, such as `--endpoint`.
 | `EVERGREEN_TOKEN`, `EVERGREEN_TOKEN_FILE` | the token, or the file that holds it | none |
 | `EVERGREEN_TLS`, `EVERGREEN_TLS_CA` | whether TLS is used, and which authorities are trusted | none; the usual ones |
 | `EVERGREEN_TLS_CLIENT_CERT`, `EVERGREEN_TLS_CLIENT_KEY` | the client's certificate and key, for mutual TLS | none |
-| `EVERGREEN_CONTEXT` | a service that `evergreen context add` has named; stands for all of the above | the one of `evergreen context use`, if none of the above is set |
+| `EVERGREEN_CONTEXT` | a service that `evergreen context add` has named, for all of the above | that of `context use` |
 | `EVERGREEN_PROJECT`, `EVERGREEN_SCENE` | the project and the scene of commands that name none | none |
 """
 

@@ -56,7 +56,7 @@ async def test_the_command_shows_a_table_or_json(service: ScriptedService) -> No
     service.answers["ListAuditEntries"] = [ListAuditEntriesResponse(entries=[ENTRY])] * 2
     evergreen = CommandLine(service.target)
 
-    table = await evergreen("audit", "--project", "film", "--action", "cancel", "--action", "TOKEN-REFUSED")
+    table = await evergreen("audit", "--project", "film", "--action", "cancel", "--action", "TOKEN_REFUSED")
     lines = await evergreen("audit", "--since", "2030-01-01T00:00:00Z", "--limit", "1", "--output", "json")
 
     first, second = service.requests["ListAuditEntries"]
@@ -69,4 +69,4 @@ async def test_the_command_shows_a_table_or_json(service: ScriptedService) -> No
         "ann\N{REPLACEMENT CHARACTER}[2J",
         *("cancel", "film", "j", "192.0.2.7", "c", "a=1", "b=2"),
     ]
-    assert json.loads(lines.stdout)["action"] == "AUDIT_ACTION_CANCEL"
+    assert json.loads(lines.stdout)["action"] == "cancel"

@@ -16,6 +16,7 @@ from evergreen.cli.reading.places import Place, place_of
 from evergreen.cli.reading.sniffing import fits, fitting, place
 from evergreen.cli.reading.texts import text_of
 from evergreen.cli.work.messages import as_dict, word
+from evergreen.v1.audit_pb2 import AuditAction
 from evergreen.v1.scene_pb2 import Asset
 from evergreen.v1.video_pb2 import (
     Event,
@@ -92,9 +93,10 @@ def test_all_missing_options_are_named_at_once(monkeypatch: pytest.MonkeyPatch) 
         (names.STATES, JobState, "JOB_STATE_"),
         (names.KINDS, MediaKind, "MEDIA_KIND_"),
         (names.ROLES, MediaRole, "MEDIA_ROLE_"),
+        (names.AUDIT_ACTIONS, AuditAction, "AUDIT_ACTION_"),
         (names.ON_UNKNOWN, OnUnknownSubmission, "ON_UNKNOWN_SUBMISSION_"),
     ],
-    ids=["states", "kinds", "roles", "on-unknown"],
+    ids=["states", "kinds", "roles", "audit", "on-unknown"],
 )
 def test_the_words_of_options_are_those_of_the_contract(words: tuple[str, ...], enum: object, prefix: str) -> None:
     assert words == tuple(name.removeprefix(prefix).lower() for name, value in enum.items() if value)

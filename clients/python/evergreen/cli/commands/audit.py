@@ -1,33 +1,48 @@
 """`evergreen audit`: who did what."""
 
+from __future__ import annotations
+
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from evergreen.cli.arguments import moment as at
-from evergreen.cli.output import moment, write_json, write_table
+from evergreen.cli.completing import projects
+from evergreen.cli.names import AUDIT_ACTIONS
+from evergreen.cli.output import Column, moment, write_json, write_table
+from evergreen.cli.reading.moments import PAST_HELP, past
 from evergreen.cli.session import global_options, session
-from evergreen.v1.audit_pb2 import AuditAction, AuditEntry
-from evergreen.wire import WireClient
+from evergreen.cli.verbs import verb
 
-_ACTIONS = {
-    name.removeprefix("AUDIT_ACTION_").lower().replace("_", "-"): value for name, value in AuditAction.items() if value
-}
+if TYPE_CHECKING:
+    from evergreen.v1.audit_pb2 import AuditAction, AuditEntry
+    from evergreen.wire import WireClient
 
 
-@click.command()
-@click.option("--project", default="", metavar="ID", help="Only what was done in this project. Default: in all.")
+@verb(
+    examples=(
+        "evergreen audit --project film --since yesterday",
+        "evergreen audit --action delete_scene --output json | jq -r .caller",
+    )
+)
+@click.option(
+    "--project",
+    default="",
+    metavar="ID",
+    shell_complete=projects,
+    help="Only what was done in this project. Default: in all.",
+)
 @click.option(
     "--action",
     "actions",
     multiple=True,
-    type=click.Choice(list(_ACTIONS), case_sensitive=False),
+    type=click.Choice(AUDIT_ACTIONS, case_sensitive=False),
     help="Only this. Can be repeated.",
 )
 @click.option("--caller", default="", metavar="NAME", help="Only what the token with this name did.")
 @click.option("--subject", default="", metavar="ID", help="Only what was done to this job, asset, film or webhook.")
-@click.option("--since", type=at, metavar="TIME", help="Only what was done at this time or later.")
-@click.option("--until", type=at, metavar="TIME", help="Only what was done before this time.")
+@click.option("--since", type=past, metavar="TIME", help=f"Only what was done since then: {PAST_HELP}.")
+@click.option("--until", type=past, metavar="TIME", help="Only what was done before this time.")
 @click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Maximum number of entries.")
 @global_options()
 @click.pass_context
@@ -42,13 +57,15 @@ def audit(
     limit: int,
 ) -> None:
     """List who did what, newest first. Needs the right admin."""
+    from evergreen.v1.audit_pb2 import AuditAction
+
     ours = session(context)
 
     async def entries(client: WireClient) -> list[AuditEntry]:
         found: list[AuditEntry] = []
         async for entry in client.audit.entries(
             project_id=project,
-            actions=[_ACTIONS[action.lower()] for action in actions],
+            actions=[AuditAction.Value(f"AUDIT_ACTION_{action.upper()}") for action in actions],
             caller=caller,
             subject=subject,
             since=since,
@@ -66,7 +83,16 @@ def audit(
             write_json(entry)
         return
     write_table(
-        ("TIME", "CALLER", "ACTION", "PROJECT", "SUBJECT", "ADDRESS", "CALL", "DETAILS"),
+        (
+            "TIME",
+            "CALLER",
+            "ACTION",
+            Column(head="PROJECT", drop=1),
+            Column(head="SUBJECT", drop=2),
+            Column(head="ADDRESS", drop=3),
+            Column(head="CALL", drop=5),
+            Column(head="DETAILS", drop=4),
+        ),
         [
             (
                 moment(entry.time),
@@ -84,5 +110,7 @@ def audit(
 
 
 def _name(action: AuditAction.ValueType) -> str:
-    known = action in AuditAction.values()
-    return AuditAction.Name(action).removeprefix("AUDIT_ACTION_").lower().replace("_", "-") if known else f"{action}"
+    from evergreen.cli.work.messages import word
+    from evergreen.v1.audit_pb2 import AuditAction
+
+    return str(word(AuditAction.DESCRIPTOR, action))
