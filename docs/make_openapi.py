@@ -325,6 +325,8 @@ def _download_parameters() -> Iterator[Schema]:
     text = "A thumbnail in JPEG instead, 160, 320, 640 or 1280 pixels wide, whichever is next."
     schema = {"type": "integer", "minimum": 1, "maximum": 1280}
     yield {"name": "w", "in": "query", "description": text, "schema": schema}
+    text = "Answers 302 to a URL of the storage, if that can sign one; for 15 minutes whoever has it can read the file."
+    yield {"name": "redirect", "in": "query", "description": text, "schema": {"type": "integer", "enum": [1]}}
     yield _header("Range", "One range of bytes.")
     yield _header("If-Range", "The range only if this is still the `ETag`.")
     yield _header("If-None-Match", "Answers 304 if this is still the `ETag`.")
@@ -334,6 +336,7 @@ def _download() -> Schema:
     return {
         "200": {"description": "The file.", "content": BYTES},
         "206": {"description": "The range that was asked for, or its beginning.", "content": BYTES},
+        "302": {"description": "The file is at the storage's own URL."},
         "304": {"description": "It is as it was."},
         "default": {"$ref": "#/components/responses/Problem"},
     }

@@ -17,6 +17,8 @@ from evergreen_server.runtime.chunks import chunk_of
 __all__ = ["SLICE_BYTES", "Assets", "tag_of"]
 
 DOWNLOAD = "/evergreen.v1.SceneService/DownloadAsset"
+SIGN = "/evergreen.v1.SceneService/GetAssetUrl"
+SIGN_SECONDS = 30.0
 SLICE_BYTES = 2 << 20
 SLICE_SECONDS = 60.0
 
@@ -34,6 +36,15 @@ class Assets:
         """Returns what a file is. Raises Refused."""
         info, _ = await self._read(visitor, where, 0, 1)
         return info
+
+    async def url(self, visitor: Visitor, where: Asked) -> str:
+        """Returns a URL by which anybody can read a file from its storage, for 15 minutes. Raises Refused."""
+        asked = scene_pb2.GetAssetUrlRequest(project_id=where.project_id, scene_id=where.scene_id, path=where.path)
+        try:
+            data = await self._upstream.call(SIGN, asked.SerializeToString(), visitor.metadata(), SIGN_SECONDS)
+        except grpc.aio.AioRpcError as exc:
+            raise Refused(fault_of(exc)) from None
+        return scene_pb2.GetAssetUrlResponse.FromString(data).url
 
     async def part(self, visitor: Visitor, where: Asked, asset: scene_pb2.Asset, start: int, end: int) -> list[bytes]:
         """Returns a part of a file, in pieces, as it was when `stat` returned `asset`.

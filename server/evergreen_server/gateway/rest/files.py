@@ -58,9 +58,18 @@ class Files:
 
     async def _get(self, request: web.Request, where: Asked) -> web.StreamResponse:
         refuse_body(request)
-        if unknown := sorted(request.query.keys() - {"w"}):
+        if unknown := sorted(request.query.keys() - {"w", "redirect"}):
             raise invalid(unknown[0][:100].encode(errors="replace").decode(), "this call has no such parameter")
+        if "redirect" in request.query:
+            return await self._redirected(request, where)
         return await self.send(request, where, widths=request.query.getall("w", []))
+
+    async def _redirected(self, request: web.Request, where: Asked) -> web.Response:
+        if request.query.getall("redirect") != ["1"] or "w" in request.query:
+            raise invalid("redirect", "must be 1, once, and without w")
+        url = await self._assets.url(visitor_of(request), where)
+        # The URL is a secret, which no cache may keep.
+        return web.Response(status=302, headers={"Location": url, "Cache-Control": "no-store", **HOSTILE})
 
     async def send(self, request: web.Request, where: Asked, *, widths: Sequence[str] = ()) -> web.StreamResponse:
         """Answers a GET or HEAD of a file, or with a width of its thumbnail. Raises Refused."""
