@@ -1,5 +1,6 @@
 """WebhookService: who may set up what, what is refused and how, and what is shown of it."""
 
+import asyncio
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -10,12 +11,14 @@ import pytest
 import pytest_asyncio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
+from standardwebhooks.webhooks import Webhook as Verifier
 
 from evergreen.v1 import webhook_pb2, webhook_pb2_grpc
 from evergreen_server.runtime.reload import FileUnusable
 from evergreen_server.webhooks.keys import read_keys
 from tests.rpc.identities import Tokens, bearer
-from tests.serving import Api, Control, open_sandbox, reason_of, serving, violations_of
+from tests.serving import WAIT_SECONDS, Api, Control, open_sandbox, reason_of, request, serving, violations_of
+from tests.webhooks.office import receiving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 URL = "https://studio.example/hooks"
@@ -49,7 +52,11 @@ async def api(
     tmp_path_factory: pytest.TempPathFactory, tokens: Tokens, operator: str, director: str
 ) -> AsyncIterator[Api]:
     folder = tmp_path_factory.mktemp("data")
-    changes = {"EVERGREEN_TOKENS_FILE": str(tokens.path), "EVERGREEN_WEBHOOK_KEY_FILE": str(key_file(folder))}
+    changes = {
+        "EVERGREEN_TOKENS_FILE": str(tokens.path),
+        "EVERGREEN_WEBHOOK_KEY_FILE": str(key_file(folder)),
+        "EVERGREEN_WEBHOOK_HOSTS": "127.0.0.1",
+    }
     async with open_sandbox() as sandbox, serving(folder / "data", sandbox.url, **changes) as opened:
         yield opened
 
@@ -268,19 +275,50 @@ async def test_what_is_unknown_or_out_of_place_is_refused(
     assert set(violations_of(nothing)) == {"message_id"}
     all_of_none = webhook_pb2.RedeliverRequest(webhook_id=made, given_up_since_time=Timestamp(seconds=1))
     assert (await stub.Redeliver(all_of_none, metadata=me)).deliveries == 0
-    for request in (
+    for question in (
         webhook_pb2.ListDeliveriesRequest(webhook_id=made, states=[99]),
         webhook_pb2.ListDeliveriesRequest(webhook_id=made, page_size=-1),
         webhook_pb2.ListDeliveriesRequest(webhook_id=made, page_token="x"),
         webhook_pb2.ListDeliveriesRequest(webhook_id=made, since_time=Timestamp(seconds=1 << 60)),
     ):
-        error = await refused(stub.ListDeliveries(request, metadata=me))
+        error = await refused(stub.ListDeliveries(question, metadata=me))
         assert error.code() == grpc.StatusCode.INVALID_ARGUMENT
     off = webhook_pb2.UpdateWebhookRequest(webhook_id=made, state=webhook_pb2.WEBHOOK_STATE_SWITCHED_OFF)
     assert set(violations_of(await refused(stub.UpdateWebhook(off, metadata=me)))) == {"state"}
     pause = webhook_pb2.UpdateWebhookRequest(webhook_id=made, state=webhook_pb2.WEBHOOK_STATE_PAUSED)
     await stub.UpdateWebhook(pause, metadata=me)
     assert reason_of(await refused(stub.Redeliver(all_of_none, metadata=me))) == "WEBHOOK_SWITCHED_OFF"
+
+
+async def test_a_job_is_told_from_its_beginning_to_its_end(
+    api: Api, stub: webhook_pb2_grpc.WebhookServiceStub, operator: str
+) -> None:
+    me = bearer(operator)
+    wanted = webhook_pb2.WebhookFilter(project_ids=["told"], types=["video.created", "video.*", "film.*"])
+    async with receiving() as receiver:
+        made = await stub.CreateWebhook(create(url=receiver.url, filter=wanted), metadata=me)
+        tested = await stub.SendTest(webhook_pb2.SendTestRequest(webhook_id=made.webhook.webhook_id), metadata=me)
+        job = (await api.video.GenerateVideo(request(project_id="told"), metadata=me)).job
+        kinds: list[str] = []
+        async with asyncio.timeout(WAIT_SECONDS):
+            while "video.succeeded" not in kinds:
+                got = await receiver.until(len(receiver.got) + 1)
+                kinds = [each.event["type"] for each in got]
+
+    verifier = Verifier(made.secret)
+    for got in receiver.got:
+        verifier.verify(got.body, got.headers)
+    assert (tested.succeeded, tested.status) == (True, 204)
+    assert kinds[0] == "evergreen.ping"
+    assert {"video.created", "video.started", "video.output_added"} <= set(kinds)
+    assert {got.event["data"]["job"]["jobId"] for got in receiver.got[1:]} == {job.job_id}
+    listed = await stub.ListDeliveries(
+        webhook_pb2.ListDeliveriesRequest(webhook_id=made.webhook.webhook_id, page_size=2), metadata=me
+    )
+    assert len(listed.deliveries) == 2
+    assert listed.next_page_token
+    assert listed.deliveries[0].revision > listed.deliveries[1].revision
+    assert listed.deliveries[0].job_id == job.job_id
 
 
 async def test_without_a_key_nothing_is_set_up_and_the_reason_is_told(tmp_path: Path, sandbox: Control) -> None:

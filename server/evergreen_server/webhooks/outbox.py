@@ -82,10 +82,8 @@ class _Ahead:
     head: int
     compacted: int
     events: Sequence[_Event]
-
-    @property
-    def more(self) -> bool:
-        return len(self.events) == EVENTS_AT_ONCE
+    more: bool
+    """Whether further ones may follow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +109,12 @@ class Outbox:
         reader: Reader,
         told: Callable[[Collection[str]], None],
         sweep_seconds: float = SWEEP_SECONDS,
+        events_at_once: int = EVENTS_AT_ONCE,
+        deliveries_at_once: int = DELIVERIES_AT_ONCE,
     ) -> None:
         """`told` is called with the webhooks that have got something to be sent."""
+        self._events_at_once = events_at_once
+        self._deliveries_at_once = deliveries_at_once
         self._database = database
         self._reader = reader
         self._told = told
@@ -161,10 +163,14 @@ class Outbox:
 
     async def expand_once(self, project_id: str) -> bool:
         """Expands the next events of a project; returns whether there may be more."""
-        ahead = await self._database.read(partial(_read, project_id=project_id, reader=self._reader))
+        read = partial(_read, project_id=project_id, reader=self._reader, most=self._events_at_once)
+        ahead = await self._database.read(read)
         if ahead.head <= ahead.cursor:
             return False
-        moved = await self._database.write(partial(_expand, project_id=project_id, ahead=ahead, body=self._reader.body))
+        expand = partial(
+            _expand, project_id=project_id, ahead=ahead, body=self._reader.body, most=self._deliveries_at_once
+        )
+        moved = await self._database.write(expand)
         if moved is None:
             # Another server has expanded it meanwhile.
             return True
@@ -218,7 +224,7 @@ def _wanted(db: sa.Connection, *, among: Sequence[str] | None) -> list[str]:
     return list(db.execute(query.order_by(projects.c.project_id)).scalars())
 
 
-def _read(db: sa.Connection, *, project_id: str, reader: Reader) -> _Ahead:
+def _read(db: sa.Connection, *, project_id: str, reader: Reader, most: int) -> _Ahead:
     query = sa.select(projects.c.revision, projects.c.compacted_revision).where(projects.c.project_id == project_id)
     head, compacted = db.execute(query).one_or_none() or (0, 0)
     of_project = webhook_cursors.c.project_id == project_id
@@ -233,7 +239,7 @@ def _read(db: sa.Connection, *, project_id: str, reader: Reader) -> _Ahead:
             job_events.c.revision <= head,
         )
         .order_by(job_events.c.revision)
-        .limit(EVENTS_AT_ONCE)
+        .limit(most)
     ).all()
     events = [
         _Event(
@@ -244,7 +250,7 @@ def _read(db: sa.Connection, *, project_id: str, reader: Reader) -> _Ahead:
         )
         for row in rows
     ]
-    return _Ahead(cursor=cursor, head=head, compacted=compacted, events=events)
+    return _Ahead(cursor=cursor, head=head, compacted=compacted, events=events, more=len(events) == most)
 
 
 def _those_wanting(db: sa.Connection, project_id: str) -> list[tuple[Webhook, int]]:
@@ -262,7 +268,9 @@ def _those_wanting(db: sa.Connection, project_id: str) -> list[tuple[Webhook, in
     return [(webhook, since[webhook_id]) for webhook_id, webhook in found.items()]
 
 
-def _expand(db: sa.Connection, *, project_id: str, ahead: _Ahead, body: Callable[[bytes], bytes]) -> _Moved | None:
+def _expand(
+    db: sa.Connection, *, project_id: str, ahead: _Ahead, body: Callable[[bytes], bytes], most: int
+) -> _Moved | None:
     """Inserts what the webhooks want of events that were read, and moves the cursor; None if it has moved since."""
     if lock_cursor(db, project_id) != ahead.cursor:
         return None
@@ -273,7 +281,7 @@ def _expand(db: sa.Connection, *, project_id: str, ahead: _Ahead, body: Callable
     # Up to there lies nothing that any of them wants.
     reached = ahead.head
     for number, event in enumerate(ahead.events):
-        if len(deliveries) >= DELIVERIES_AT_ONCE:
+        if len(deliveries) >= most:
             reached = ahead.events[number - 1].revision
             break
         listening = [webhook for webhook, since in wanting if since < event.revision and _hears(webhook, event)]
