@@ -139,7 +139,7 @@ async def test_a_database_that_does_not_answer_leaves_the_other_metrics() -> Non
         await answers.wait()
         raise OSError("gone")
 
-    counts = RowCounts(registry, census=census, films=census, wait_seconds=0.01)
+    counts = RowCounts(registry, census=census, films=census, webhooks=census, wait_seconds=0.01)
     await counts.refresh()
     answers.set()
     await counts.refresh()

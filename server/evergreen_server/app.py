@@ -89,6 +89,7 @@ from evergreen_server.scenes.writers import CountedWriters, RecordedWriters, Sce
 from evergreen_server.tracing.jobs import JobSpans
 from evergreen_server.tracing.opening import open_tracing
 from evergreen_server.webhook_parts import WebhookParts, open_webhooks
+from evergreen_server.webhooks.census import take_webhook_census
 
 FILES_AT_ONCE = 8
 """Threads for the files of all jobs."""
@@ -389,6 +390,7 @@ async def _upkeep(
             meters.registry,
             census=partial(take_census, ground.database, ground.now),
             films=partial(take_film_census, ground.database, ground.now),
+            webhooks=partial(take_webhook_census, ground.database, ground.now),
         )
         exposition = Exposition(meters.registry, refresh=counts.refresh)
         await stack.enter_async_context(serve_metrics(config.metrics_listen, exposition))

@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from evergreen_server.film.runs.census import FilmCensus
 from evergreen_server.jobs.store.census import Census
+from evergreen_server.webhooks.census import WebhookCensus
 
 CENSUS_SECONDS = 5.0
 WAIT_SECONDS = 3.0
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 class RowCounts:
-    """Jobs and films by state, the queue, and credits."""
+    """Jobs, films and webhooks by state, the queue, and credits."""
 
     def __init__(
         self,
@@ -26,9 +27,11 @@ class RowCounts:
         *,
         census: Callable[[], Awaitable[Census]],
         films: Callable[[], Awaitable[FilmCensus]],
+        webhooks: Callable[[], Awaitable[WebhookCensus]],
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
-        self._census, self._film_census, self._wait_seconds = census, films, wait_seconds
+        self._census, self._film_census, self._webhook_census = census, films, webhooks
+        self._wait_seconds = wait_seconds
         self._counted_at, self._tried_at = time.monotonic(), float("-inf")
         age = Gauge("evergreen_counts_age_seconds", "Seconds since rows were counted.", registry=registry)
         age.set_function(lambda: time.monotonic() - self._counted_at)
@@ -60,6 +63,17 @@ class RowCounts:
         self._held = Gauge(
             "evergreen_film_credits_held", "Credits that runs of films hold for jobs to come.", registry=registry
         )
+        self._webhooks = Gauge("evergreen_webhooks", "Webhooks by state.", ["state"], registry=registry)
+        self._failing = Gauge(
+            "evergreen_webhooks_failing",
+            "Active webhooks that have failed since their last success.",
+            registry=registry,
+        )
+        self._pending = Gauge(
+            "evergreen_webhook_pending_seconds",
+            "Age of the oldest event that is still to be delivered; 0 where there is none.",
+            registry=registry,
+        )
 
     async def refresh(self) -> None:
         """Counts again if that is due; keeps the last counts if the database does not answer in time."""
@@ -68,12 +82,14 @@ class RowCounts:
         try:
             async with asyncio.timeout(self._wait_seconds):
                 jobs, films = await self._census(), await self._film_census()
+                webhooks = await self._webhook_census()
         except Exception as exc:
             # Whatever it is, the other metrics must tell of it.
             logger.warning("rows not counted", extra={"cause": type(exc).__name__})
         else:
             self._take(jobs)
             self._take_films(films)
+            self._take_webhooks(webhooks)
             self._counted_at = time.monotonic()
         self._tried_at = time.monotonic()
 
@@ -92,3 +108,9 @@ class RowCounts:
         self._approvals.set(census.waiting)
         self._oldest_approval.set(census.longest_wait_seconds)
         self._held.set(census.held_millicredits / 1000)
+
+    def _take_webhooks(self, census: WebhookCensus) -> None:
+        for state, number in census.by_state.items():
+            self._webhooks.labels(state.value).set(number)
+        self._failing.set(census.failing)
+        self._pending.set(census.pending_seconds)

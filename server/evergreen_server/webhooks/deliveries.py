@@ -24,7 +24,7 @@ from evergreen_server.webhooks.model import (
     Webhook,
     WebhookState,
 )
-from evergreen_server.webhooks.rows import DELIVERY, delivery_of, webhook_of
+from evergreen_server.webhooks.rows import MESSAGE, delivery_of, webhook_of
 
 __all__ = ["ATTEMPTS", "Claim", "Deliveries"]
 
@@ -129,12 +129,11 @@ class Deliveries:
         """Returns deliveries of a webhook, those of the newest events first: before a message, if one is named."""
 
         def work(db: sa.Connection) -> list[Delivery]:
-            found: list[Delivery] = []
-            # State by state, so that each is read from an index alone.
+            found: list[sa.RowMapping] = []
+            # State by state, and without the messages, so that each page is read from an index alone.
             for state in sorted(states or DeliveryState):
                 query = (
-                    sa.select(*DELIVERY)
-                    .join(webhook_messages, webhook_messages.c.message_id == webhook_deliveries.c.message_id)
+                    sa.select(webhook_deliveries)
                     .where(webhook_deliveries.c.webhook_id == webhook_id, webhook_deliveries.c.state == state.value)
                     .order_by(webhook_deliveries.c.message_id.desc())
                     .limit(limit)
@@ -143,8 +142,11 @@ class Deliveries:
                     query = query.where(webhook_deliveries.c.message_id >= first_at(since))
                 if before:
                     query = query.where(webhook_deliveries.c.message_id < before)
-                found += map(delivery_of, db.execute(query).mappings())
-            return sorted(found, key=lambda each: each.message_id, reverse=True)[:limit]
+                found += db.execute(query).mappings()
+            found = sorted(found, key=lambda row: str(row["message_id"]), reverse=True)[:limit]
+            about = sa.select(*MESSAGE).where(webhook_messages.c.message_id.in_([row["message_id"] for row in found]))
+            messages = {row["message_id"]: row for row in db.execute(about).mappings()}
+            return [delivery_of(row, messages[row["message_id"]]) for row in found]
 
         return await self._database.read_in_turn(work, owner=owner)
 
@@ -185,21 +187,22 @@ class Deliveries:
 
     async def give_up(self) -> int:
         """Gives up what is pending for webhooks that are not active; returns how many."""
-        active = sa.exists().where(
-            webhooks.c.webhook_id == webhook_deliveries.c.webhook_id, webhooks.c.state == WebhookState.ACTIVE.value
-        )
+        off = sa.select(webhooks.c.webhook_id).where(webhooks.c.state != WebhookState.ACTIVE.value)
         given_up = {"state": DeliveryState.GIVEN_UP.value, "claim": ""}
         change = webhook_deliveries.update().values(given_up)
-        return await self._by_batches(sa.and_(PENDING, ~active), change.where)
+        which = sa.and_(PENDING, webhook_deliveries.c.webhook_id.in_(off))
+        return await self._by_batches(which, change.where)
+
+    async def remove_of(self, webhook_id: str) -> None:
+        """Removes the deliveries of a webhook that is gone. One that just comes is never sent, and removed when old."""
+        await self._by_batches(webhook_deliveries.c.webhook_id == webhook_id, webhook_deliveries.delete().where)
 
     async def remove_old(self) -> int:
-        """Removes what is older than 7 days and not pending, and deliveries of webhooks that are gone."""
+        """Removes what is older than 7 days, but for what is pending, which keeps its message too; returns how much."""
         before = first_at(self._clock() - KEPT)
         gone = ~sa.exists().where(webhooks.c.webhook_id == webhook_deliveries.c.webhook_id)
-        old = sa.and_(webhook_deliveries.c.message_id < before, ~PENDING)
-        number = 0
-        for which in (old, gone):
-            number += await self._by_batches(which, webhook_deliveries.delete().where)
+        old = sa.and_(webhook_deliveries.c.message_id < before, sa.or_(~PENDING, gone))
+        number = await self._by_batches(old, webhook_deliveries.delete().where)
         used = sa.exists().where(webhook_deliveries.c.message_id == webhook_messages.c.message_id)
         some = sa.select(webhook_messages.c.message_id).where(webhook_messages.c.message_id < before, ~used)
         batch = some.limit(ROWS_AT_ONCE)

@@ -136,6 +136,7 @@ class Door:
         """Raises WebhookNotFound."""
         await self.get(webhook_id, sees)
         await self._store.delete(webhook_id)
+        await self._deliveries.remove_of(webhook_id)
 
     async def rotate(self, webhook_id: str, sees: Sees, *, overlap: timedelta) -> tuple[Webhook, str]:
         """Gives a webhook a new secret and returns it; the one before signs too until `overlap` is over.

@@ -10,24 +10,15 @@ from evergreen_server.jobs.db.mapping import from_micros, to_micros
 from evergreen_server.jobs.db.schema import projects
 from evergreen_server.jobs.db.webhook_schema import (
     webhook_cursors,
-    webhook_deliveries,
     webhook_messages,
     webhook_projects,
 )
 from evergreen_server.webhooks.model import EVERY, Delivery, DeliveryState, Webhook, WebhookFilter, WebhookState
 
-__all__ = ["BEHIND", "DELIVERY", "begin", "delivery_of", "extend", "lock_cursor", "to_row", "webhook_of"]
+__all__ = ["BEHIND", "MESSAGE", "begin", "delivery_of", "extend", "lock_cursor", "to_row", "webhook_of"]
 
-DELIVERY = (
-    webhook_deliveries,
-    webhook_messages.c.project_id,
-    webhook_messages.c.revision,
-    webhook_messages.c.type,
-    webhook_messages.c.job_id,
-    webhook_messages.c.film_id,
-    webhook_messages.c.created_at,
-)
-"""What a delivery is read from, but for the body."""
+MESSAGE = tuple(column for column in webhook_messages.c if column is not webhook_messages.c.body)
+"""What of a message is read with its delivery."""
 
 BEHIND = (
     sa.select(projects.c.project_id, projects.c.revision)
@@ -84,15 +75,15 @@ def webhook_of(row: sa.RowMapping) -> Webhook:
     )
 
 
-def delivery_of(row: sa.RowMapping) -> Delivery:
+def delivery_of(row: sa.RowMapping, message: sa.RowMapping) -> Delivery:
     return Delivery(
         message_id=row["message_id"],
         webhook_id=row["webhook_id"],
-        project_id=row["project_id"],
-        revision=row["revision"],
-        type=row["type"],
-        job_id=row["job_id"],
-        film_id=row["film_id"],
+        project_id=message["project_id"],
+        revision=message["revision"],
+        type=message["type"],
+        job_id=message["job_id"],
+        film_id=message["film_id"],
         state=DeliveryState(row["state"]),
         attempts=row["attempts"],
         next_at=from_micros(row["next_at"]),
@@ -101,7 +92,7 @@ def delivery_of(row: sa.RowMapping) -> Delivery:
         last_error=row["last_error"],
         last_milliseconds=row["last_milliseconds"],
         last_answer=row["last_answer"],
-        created_at=from_micros(row["created_at"]),
+        created_at=from_micros(message["created_at"]),
     )
 
 

@@ -148,7 +148,7 @@ class WebhookStore:
         return await self._database.write(work)
 
     async def delete(self, webhook_id: str) -> None:
-        """Deletes a webhook; its deliveries are removed by and by. Raises WebhookNotFound."""
+        """Deletes a webhook, whose deliveries are never sent from then on. Raises WebhookNotFound."""
 
         def work(db: sa.Connection) -> None:
             _get(db, webhook_id, lock=True)

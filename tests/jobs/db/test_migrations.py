@@ -246,6 +246,8 @@ def back_to_the_first(db: sa.Connection) -> None:
         db.execute(sa.text(f"DROP TABLE {table}"))
     for table in ("job_files", "job_labels", "job_needs", "asset_claims", "scene_writers", "storage_locks", "replicas"):
         db.execute(sa.text(f"DROP TABLE {table}"))
+    for table in ("webhooks", "webhook_projects", "webhook_cursors", "webhook_messages", "webhook_deliveries"):
+        db.execute(sa.text(f"DROP TABLE {table}"))
     for table in ("schema_version", "model_queues", "turns", "audit"):
         db.execute(sa.text(f"DROP TABLE {table}"))
     for index in (

@@ -25,6 +25,7 @@ from evergreen_server.film.runs.rows import run_row
 from evergreen_server.film.runs.run import FilmRun, RunState, Terms
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.watching import WatchedFilms
+from evergreen_server.gateway.messages import to_json
 from evergreen_server.jobs import commands
 from evergreen_server.jobs.admission import slots
 from evergreen_server.jobs.admission.durations import Durations
@@ -35,6 +36,7 @@ from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import film_exports, film_plans, film_requests, films
 from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import audit, film_runs
+from evergreen_server.jobs.db.webhook_schema import webhook_deliveries, webhook_messages, webhooks
 from evergreen_server.jobs.feed.films import subject_of
 from evergreen_server.jobs.feed.history import new_events
 from evergreen_server.jobs.feed.hub import WatchHub
@@ -57,8 +59,15 @@ from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.ports.audit import Action, Origin
 from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.rpc.messages.events import EventWire
+from evergreen_server.rpc.messages.webhook_events import WebhookReader
 from evergreen_server.runtime.ids import id_at
 from evergreen_server.scenes.deletion import under_way
+from evergreen_server.webhooks.census import take_webhook_census
+from evergreen_server.webhooks.deliveries import Deliveries
+from evergreen_server.webhooks.model import Attempt, DeliveryState, Webhook, WebhookFilter, WebhookState
+from evergreen_server.webhooks.outbox import Outbox, floor
+from evergreen_server.webhooks.rows import begin, to_row
+from evergreen_server.webhooks.store import WebhookStore
 from tests.film.planned import plan_of, planned_of
 from tests.film.runs.studio import write_film
 from tests.film.stores import film_events, film_store_of
@@ -73,6 +82,7 @@ JOBS, PROJECTS = 20_000, 2
 FILMS = 5_000
 """Of each project."""
 RUNS = 10_000
+HOOKS, MESSAGES = 6, 4_000
 LARGE = (
     "jobs",
     "job_labels",
@@ -85,6 +95,8 @@ LARGE = (
     "film_runs",
     "film_exports",
     "audit",
+    "webhook_messages",
+    "webhook_deliveries",
 )
 MOST_ROWS = 2_500
 """That one question may look at: those of all jobs that have not ended, and of a few hundred others."""
@@ -239,6 +251,37 @@ class Case:
         )
         assert page.entries
 
+    @property
+    def deliveries(self) -> Deliveries:
+        return Deliveries(database=self.database, clock=lambda: NOW, random=lambda: 0.5)
+
+    @property
+    def hooks(self) -> WebhookStore:
+        return WebhookStore(database=self.database, clock=lambda: NOW)
+
+    async def expanded(self) -> None:
+        await Outbox(database=self.database, reader=WebhookReader(to_json), told=_nothing).sweep()
+
+    async def sent(self) -> None:
+        """Deliveries that are due, claimed and recorded."""
+        due = await self.deliveries.due()
+        assert len(due) == HOOKS - 1
+        claims = await self.deliveries.claim({each.webhook_id: 4 for each in due[:5]}, token="one")
+        assert len(claims) == 20
+        failed = Attempt(succeeded=False, status=500, error="no", milliseconds=1.0, answer=b"")
+        for claim in claims:
+            await self.deliveries.record(claim, failed)
+
+    async def delivered(self, *states: DeliveryState) -> None:
+        asked = {"states": states, "since": START, "before": "", "limit": 100, "owner": "*"}
+        assert len(await self.deliveries.page(hook_id_of(1), **asked)) == 100
+
+    async def cleaned(self) -> None:
+        """What is pending for webhooks that are off is given up; of what is over a week old, a part is removed."""
+        assert await self.deliveries.give_up() > 0
+        later = Deliveries(database=self.database, clock=lambda: at(7 * 86_400 + 100), random=lambda: 0.5)
+        assert await later.remove_old() > 0
+
     async def missing(self) -> None:
         with pytest.raises(JobNotFound):
             await self.store.get("missing")
@@ -337,12 +380,31 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "the newest run of a film": lambda case: case.read(partial(last_run, project_id="film-1", film_id="film-7")),
     "what is overdue": lambda case: case.read(lambda db: beyond_clock(db, NOW, State.QUEUED, State.RUNNING)),
     "wishes to cancel": lambda case: case.read(cancelling),
+    "ListWebhooks": lambda case: case.hooks.page(
+        after="", limit=50, project_id="film-1", sees=lambda _: True, owner="*"
+    ),
+    "what is pending for webhooks": lambda case: case.hooks.pending([hook_id_of(1), hook_id_of(2)], owner="*"),
+    "events for webhooks": lambda case: case.expanded(),
+    "webhooks that are sent": lambda case: case.sent(),
+    "ListDeliveries": lambda case: case.delivered(),
+    "ListDeliveries of a state": lambda case: case.delivered(DeliveryState.DELIVERED),
+    "Redeliver": lambda case: case.deliveries.again(hook_id_of(1), message_id_of(1)),
+    "Redeliver all": lambda case: case.deliveries.all_again(hook_id_of(1), START),
+    "up to where events are expanded for webhooks": lambda case: case.read(partial(floor, project_id="film-1")),
+    "the census of webhooks": lambda case: take_webhook_census(case.database, lambda: NOW),
+    "webhooks cleaned up": lambda case: case.cleaned(),
     "progress": lambda case: case.flushed(),
     "retention": lambda case: case.retained(),
 }
 PAGED = ("ListVideos", "ListFilms", "ListAuditEntries", "a watch")
 """What is read by pages: each is to come from the index in order, without the rest being read to sort it."""
-OF_PROJECTS_ALONE = ("GetAccount", "ListProjects", "ListProjects of a caller")
+OF_PROJECTS_ALONE = (
+    "GetAccount",
+    "ListProjects",
+    "ListProjects of a caller",
+    "ListWebhooks",
+    "up to where events are expanded for webhooks",
+)
 """What looks at no large table."""
 COUNTED = {"the census": "jobs_by_state", "the census of films": "films", "the counters": "jobs"}
 """What does look at all jobs, but in an index alone, or at all films; of the counters, which are checked now and then,
@@ -390,12 +452,51 @@ async def filled(url: str) -> AsyncIterator[Case]:
         await database.write(lambda db: db.execute(film_runs.insert(), [*_runs()]))
         await database.write(lambda db: db.execute(film_exports.insert(), [*_exports()]))
         await database.write(write_entries)
+        await database.write(write_hooks)
         with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as db:
             if database.shared:
                 db.exec_driver_sql("VACUUM ANALYZE")
         store = store_of(database, clock=lambda: NOW)
         hub = WatchHub(database=database, films=GivenFilms(), wire=Wire(), clock=lambda: NOW, on_events_read=_nothing)
         yield Case(database, store, hub, TaskRecords(database=database, store=store, clock=lambda: NOW))
+
+
+def hook_id_of(number: int) -> str:
+    return f"hook-{number:04}"
+
+
+def message_id_of(number: int) -> str:
+    return job_id_of(number)
+
+
+def write_hooks(db: sa.Connection) -> None:
+    """Some webhooks, of which the first is paused, with messages that are delivered to nearly each."""
+    for number in range(HOOKS):
+        hook = Webhook(
+            webhook_id=hook_id_of(number),
+            url="https://studio.example",
+            filter=WebhookFilter(projects=(f"film-{number % PROJECTS}",)),
+            description="",
+            state=WebhookState.ACTIVE if number else WebhookState.PAUSED,
+            generation=1,
+            fingerprint="",
+            created_at=START,
+            updated_at=START,
+        )
+        db.execute(webhooks.insert(), to_row(hook))
+        begin(db, hook.webhook_id, hook.filter.projects)
+    told = {"type": "video.succeeded", "job_id": "", "film_id": "", "body": b"{}", "created_at": to_micros(START)}
+    keys = [{"message_id": message_id_of(number)} for number in range(MESSAGES)]
+    places = [{"project_id": f"film-{number % PROJECTS}", "revision": number + 1} for number in range(MESSAGES)]
+    db.execute(webhook_messages.insert(), [{**key, **place, **told} for key, place in zip(keys, places, strict=True)])
+    states = {0: DeliveryState.PENDING.value, 1: DeliveryState.GIVEN_UP.value}
+    made = {"attempts": 0, "next_at": to_micros(START), "claim": "", "last_answer": b""}
+    rows = (
+        {**key, "webhook_id": hook_id_of(hook), "state": states.get(number % 100, "DELIVERED"), **made}
+        for number, key in enumerate(keys)
+        for hook in range(HOOKS)
+    )
+    db.execute(webhook_deliveries.insert(), list(rows))
 
 
 def _runs() -> Iterator[dict[str, object]]:
