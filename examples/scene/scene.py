@@ -2,22 +2,20 @@
 
     python scene.py PROJECT SCENE FOLDER
 
-Shows the progress of all jobs, and copies their files to FOLDER. `EVERGREEN_ENDPOINT` is the service's host:port.
+Tells how each job ends, and copies their files to FOLDER. `EVERGREEN_ENDPOINT` is the service's HOST:PORT.
 """
 
 import asyncio
-import os
 import sys
-from contextlib import aclosing
 from pathlib import Path
 
-from evergreen import DubbingSpec, Job, Media, MediaKind, MediaRole, WireClient
+from evergreen import AsyncClient, AsyncJobHandle, DubbingSpec, Media
 
 PICTURE = Path(__file__).parents[2] / "tests" / "samples" / "rocket.jpg"
 
 
 async def main(project_id: str, scene_id: str, folder: Path) -> None:
-    async with WireClient(os.environ.get("EVERGREEN_ENDPOINT", "127.0.0.1:50051")) as client:
+    async with AsyncClient() as client:
         picture = await client.generate_image(
             project_id=project_id,
             scene_id=scene_id,
@@ -40,7 +38,7 @@ async def main(project_id: str, scene_id: str, folder: Path) -> None:
             prompt_text="A rocket engine starts",
             duration_seconds=4,
         )
-        jobs = await follow(client, [picture, line, sound])
+        await ended(client, picture, line, sound)
         # What a job has made can be the input of the next: it lies in the scene.
         clip = await client.generate(
             project_id=project_id,
@@ -49,32 +47,26 @@ async def main(project_id: str, scene_id: str, folder: Path) -> None:
             ratio="1280:720",
             duration_seconds=5,
             prompt_text="The rocket climbs",
-            media=[Media(asset=jobs[picture.job_id].outputs[0].asset, role=MediaRole.MEDIA_ROLE_FIRST_FRAME)],
+            image=f"asset:{picture.job.outputs[0].asset}",
         )
         french = await client.generate_spec(
-            DubbingSpec(audio=Media(asset=jobs[line.job_id].outputs[0].asset), target_language="fr"),
+            DubbingSpec(audio=Media(asset=line.job.outputs[0].asset), target_language="fr"),
             project_id=project_id,
             scene_id=scene_id,
             model="eleven_voice_dubbing",
         )
-        jobs |= await follow(client, [clip, french])
-        for job in jobs.values():
-            for output in job.outputs:
-                target = folder / Path(output.asset).name
-                await client.scenes.download(project_id, scene_id, output.asset, target)
-                print(target)
+        await ended(client, clip, french)
+        for made in (picture, line, sound, clip, french):
+            for file in await made.download(folder):
+                print(file)
 
 
-async def follow(client: WireClient, jobs: list[Job]) -> dict[str, Job]:
-    """Shows the progress of jobs until all have succeeded, and returns them. Raises JobFailed."""
-    job_ids = [job.job_id for job in jobs]
-    async with aclosing(client.watch(job_ids=job_ids)) as messages:
-        async for message in messages:
-            if message.HasField("event"):
-                job = message.event.job
-                kind = MediaKind.Name(job.kind).removeprefix("MEDIA_KIND_").lower()
-                print(f"{kind:6}  {job.progress:4.0%}", file=sys.stderr)
-    return {job_id: await client.wait(job_id) for job_id in job_ids}
+async def ended(client: AsyncClient, *jobs: AsyncJobHandle) -> None:
+    """Tells how each job ended, as it does, and raises the error of the first that has not succeeded."""
+    async for job in client.as_completed(jobs):
+        print(f"{job.kind:6}  {job.state}", file=sys.stderr)
+    for each in jobs:
+        await each.wait()
 
 
 if __name__ == "__main__":

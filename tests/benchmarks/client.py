@@ -10,7 +10,7 @@ from statistics import median
 import grpc
 
 from evergreen import WireClient
-from evergreen.channel import CHANNEL_OPTIONS
+from evergreen.connection.channel import CHANNEL_OPTIONS
 from evergreen.v1 import video_pb2
 from evergreen.v1.video_pb2_grpc import VideoServiceServicer, VideoServiceStub, add_VideoServiceServicer_to_server
 from tests.benchmarks.machine import ratio, table

@@ -13,7 +13,7 @@ from pathlib import Path
 import evergreen
 from evergreen import JobState, Reconnect, WireClient, is_final
 
-NAMES = ("grpcio", "protobuf", "googleapis-common-protos", "grpcio-status")
+NAMES = ("grpcio", "protobuf", "googleapis-common-protos", "google-crc32c", "grpcio-status")
 
 
 async def use(address: str, picture: Path, folder: Path) -> None:

@@ -12,7 +12,6 @@ import grpc
 
 from evergreen import (
     EventKind,
-    Job,
     JobFailed,
     NeedsAttention,
     NotResolvable,
@@ -21,7 +20,7 @@ from evergreen import (
     Unavailable,
     WireClient,
 )
-from evergreen.v1.video_pb2 import WatchProgressResponse
+from evergreen.v1.video_pb2 import Job, WatchProgressResponse
 from tests.serving import Api, Control, ServerProcess, free_address, request
 
 PROJECT = "film"

@@ -14,12 +14,12 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
-from evergreen import EventKind, Job, JobState, WatchProgressResponse
+from evergreen import EventKind, JobState, WatchProgressResponse
 from evergreen.v1.audit_pb2_grpc import AuditServiceServicer, add_AuditServiceServicer_to_server
 from evergreen.v1.film_pb2_grpc import FilmServiceServicer, add_FilmServiceServicer_to_server
 from evergreen.v1.scene_pb2 import Asset, DownloadAssetRequest, DownloadAssetResponse
 from evergreen.v1.scene_pb2_grpc import SceneServiceServicer, add_SceneServiceServicer_to_server
-from evergreen.v1.video_pb2 import Checkpoint, Event, WatchProgressRequest
+from evergreen.v1.video_pb2 import Checkpoint, Event, Job, WatchProgressRequest
 from evergreen.v1.video_pb2_grpc import VideoServiceServicer, add_VideoServiceServicer_to_server
 from evergreen.v1.webhook_pb2_grpc import WebhookServiceServicer, add_WebhookServiceServicer_to_server
 
@@ -81,6 +81,7 @@ class ScriptedService(
         self.left = asyncio.Event()
         self.health = b"\x08\x01"
         self.files: dict[str, bytes] = {}
+        self.checksums: dict[str, int] = {}
         self.target = target
         self._server = grpc.aio.server()
 
@@ -131,7 +132,9 @@ class ScriptedService(
         if request.path not in self.files:
             await Fault(code=grpc.StatusCode.NOT_FOUND, reason="ASSET_NOT_FOUND").abort(context)
         data = self.files[request.path]
-        yield DownloadAssetResponse(info=Asset(path=request.path, size_bytes=len(data)))
+        yield DownloadAssetResponse(
+            info=Asset(path=request.path, size_bytes=len(data), crc32c=self.checksums.get(request.path))
+        )
         yield DownloadAssetResponse(chunk=data)
 
     def _health_handler(self) -> grpc.GenericRpcHandler:

@@ -237,7 +237,7 @@ async def test_a_file_that_cannot_be_written_is_told_without_a_traceback(
     copied = await evergreen("scene", "download", "images/job-1-1-0.png", str(tmp_path / "none" / "a.png"), *WHERE)
 
     assert (made.code, made.stdout, copied.code, copied.stdout) == (1, "", 1, "")
-    assert re.search(r"^Error: .*: Is a directory$", made.stderr, re.MULTILINE)
+    assert re.search(r"^Error: .*: it exists; name another file, or say overwrite$", made.stderr, re.MULTILINE)
     assert re.search(r"^Error: .*none.*: No such file or directory$", copied.stderr, re.MULTILINE)
 
 

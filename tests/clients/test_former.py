@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from evergreen import Job, WireClient
+from evergreen import WireClient
 from evergreen.v1 import video_pb2
+from evergreen.v1.video_pb2 import Job
 from tests.rpc.films import film_until, outputs_of, planned, started
 from tests.serving import WAIT_SECONDS, Api
 

@@ -7,7 +7,6 @@ import pytest
 
 from evergreen import (
     ALL_KINDS,
-    INLINE_LIMIT,
     AvatarVideoSpec,
     DubbingSpec,
     GenerateRequest,
@@ -16,7 +15,6 @@ from evergreen import (
     ImageUpscaleSpec,
     Media,
     MediaKind,
-    MediaTooLarge,
     MultiShotSpec,
     OnUnknownSubmission,
     PerformanceSpec,
@@ -29,7 +27,6 @@ from evergreen import (
     VoiceChangeSpec,
     VoiceIsolationSpec,
     WireClient,
-    inline_media,
 )
 from evergreen.v1.video_pb2 import GenerateResponse, ListModelsResponse, ListVideosResponse
 from tests.clients.scripted import DRAINING, UNAVAILABLE, Hold, ScriptedService, checkpoint, event, job
@@ -170,18 +167,7 @@ async def test_a_request_keeps_its_id_over_every_retry(service: ScriptedService,
     assert ids[0] == ids[1] == ids[2] != ids[3]
 
 
-async def test_inputs_over_the_limit_are_refused_before_anything_is_sent(
-    service: ScriptedService, client: WireClient
-) -> None:
-    half = bytes(INLINE_LIMIT // 2 + 1)
-    acts = PerformanceSpec(character_image=inline_media(half), performance=inline_media(half))
-
-    with pytest.raises(MediaTooLarge, match="these have 3,145,730"):
-        await client.generate_image(**WHERE, model="m", prompt_text="x", references=[half, half])
-    with pytest.raises(MediaTooLarge, match="the input is larger"):
-        await client.generate_speech(**WHERE, model="m", text="x", voice_reference=bytes(INLINE_LIMIT + 1))
-    with pytest.raises(MediaTooLarge, match="these have 3,145,730"):
-        await client.generate_spec(acts, **WHERE, model="m")
+async def test_a_time_without_a_zone_is_refused(service: ScriptedService, client: WireClient) -> None:
     with pytest.raises(ValueError, match="start_by must be timezone-aware"):
         await client.generate_sound(**WHERE, model="m", prompt_text="x", start_by=datetime(2030, 1, 1))
     assert not service.requests

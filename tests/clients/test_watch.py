@@ -232,21 +232,21 @@ async def test_waiting_returns_the_job_that_succeeded(service: ScriptedService, 
 
 
 @pytest.mark.parametrize(
-    ("state", "error"),
+    ("state", "error", "told"),
     [
-        ("FAILED", JobFailed),
-        ("CANCELLED", JobCancelled),
-        ("EXPIRED", JobExpired),
-        ("NEEDS_ATTENTION", NeedsAttention),
+        ("FAILED", JobFailed, "has failed"),
+        ("CANCELLED", JobCancelled, "was cancelled"),
+        ("EXPIRED", JobExpired, "has expired"),
+        ("NEEDS_ATTENTION", NeedsAttention, "needs attention"),
     ],
 )
 async def test_waiting_raises_what_became_of_the_job(
-    service: ScriptedService, client: WireClient, state: str, error: type[JobFailed | NeedsAttention]
+    service: ScriptedService, client: WireClient, state: str, error: type[JobFailed | NeedsAttention], told: str
 ) -> None:
     cause = JobError(reason="BAD_OUTPUT", message="too poor")
     service.streams = [[event(1), event(2, state=state, error=cause), Hold()]]
 
-    with pytest.raises(error, match=rf"job job-1 is {state}: too poor \(BAD_OUTPUT\)") as caught:
+    with pytest.raises(error, match=rf"job job-1 {told}: too poor \(BAD_OUTPUT\)") as caught:
         await client.wait("job-1")
 
     assert caught.value.job.revision == 2

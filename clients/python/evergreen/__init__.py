@@ -1,14 +1,15 @@
 """Client of Evergreen: generates video clips, pictures, speech and sounds through one gRPC service.
 
-    async with WireClient() as client:
-        job = await client.generate(project_id="p", scene_id="s", model="gen4_turbo", image="picture.jpg")
-        job = await client.wait(job.job_id)
-        print([output.asset for output in job.outputs])
+    with Client() as client:
+        clip = client.generate(project_id="p", scene_id="s", model="gen4_turbo", image="picture.jpg")
+        print(clip.download("clip.mp4"))
 
-Messages and enums are the generated ones of `evergreen.v1`; the most common ones are also exported here.
+`AsyncClient` is the same for asyncio. Jobs come as values; `Job.message` is the message of `evergreen.v1` that each was
+read from, and the calls of `AsyncClient.wire` answer with messages alone.
 """
 
 from evergreen.audit import Audit
+from evergreen.client import AsyncClient, AsyncJobHandle, Client, JobHandle
 from evergreen.errors import (
     AssetExists,
     AssetNotFound,
@@ -76,8 +77,10 @@ from evergreen.errors import (
     WebhookSwitchedOff,
 )
 from evergreen.films import Films
+from evergreen.inputs import INLINE_LIMIT, Input, inline_media
+from evergreen.job import Job, Kind, Output, Problem, Resolution, Stage, State
 from evergreen.listing import ListFields
-from evergreen.requests import INLINE_LIMIT, JobFields, VideoFields, inline_media
+from evergreen.requests import JobFields, VideoFields
 from evergreen.scenes import Scenes
 from evergreen.security import Tls
 from evergreen.specs import ALL_KINDS, ImageFields, SoundFields, Spec, SpecFields, SpeechFields
@@ -117,7 +120,6 @@ from evergreen.v1.video_pb2 import (
     HdrSpec,
     ImageSpec,
     ImageUpscaleSpec,
-    Job,
     JobStage,
     JobState,
     Media,
@@ -127,7 +129,6 @@ from evergreen.v1.video_pb2 import (
     MultiShotSpec,
     OnUnknownSubmission,
     OperationRules,
-    Output,
     PerformanceSpec,
     Project,
     Right,
@@ -153,6 +154,8 @@ __all__ = [
     "Asset",
     "AssetExists",
     "AssetNotFound",
+    "AsyncClient",
+    "AsyncJobHandle",
     "Audit",
     "AuditAction",
     "AuditEntry",
@@ -160,6 +163,7 @@ __all__ = [
     "CallError",
     "Captions",
     "CastMember",
+    "Client",
     "CreditsExceeded",
     "CursorAhead",
     "CursorCompacted",
@@ -199,6 +203,7 @@ __all__ = [
     "ImageFields",
     "ImageSpec",
     "ImageUpscaleSpec",
+    "Input",
     "InternalError",
     "InvalidRequest",
     "Job",
@@ -207,9 +212,11 @@ __all__ = [
     "JobExpired",
     "JobFailed",
     "JobFields",
+    "JobHandle",
     "JobNotFound",
     "JobStage",
     "JobState",
+    "Kind",
     "ListFields",
     "Media",
     "MediaKind",
@@ -236,6 +243,7 @@ __all__ = [
     "PlanNotFound",
     "PreconditionFailed",
     "PriceUnknown",
+    "Problem",
     "Project",
     "ProjectCreditsExceeded",
     "ProviderTaskNotFound",
@@ -245,6 +253,7 @@ __all__ = [
     "QueueFull",
     "Reconnect",
     "RequestIdReused",
+    "Resolution",
     "Right",
     "RunDeleted",
     "RunNotFound",
@@ -265,6 +274,8 @@ __all__ = [
     "SpeechFields",
     "SpeechSpec",
     "SpokenLine",
+    "Stage",
+    "State",
     "StorageUnavailable",
     "SubmissionResolution",
     "Tls",
@@ -296,3 +307,11 @@ __all__ = [
     "inline_media",
     "is_final",
 ]
+
+
+def __getattr__(name: str) -> str:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("evergreen-video")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

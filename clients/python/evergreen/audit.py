@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from evergreen.calls import Calls
-from evergreen.fields import check_lists
+from evergreen.fields import check_values
 from evergreen.requests import timestamp
 from evergreen.v1.audit_pb2 import AuditAction, AuditEntry, ListAuditEntriesRequest
 
@@ -36,7 +36,7 @@ class Audit:
 
         Raises TypeError for a string in place of a list, ValueError for a time without a zone; InvalidRequest.
         """
-        check_lists(actions=actions)
+        check_values(actions=actions)
         request = ListAuditEntriesRequest(
             project_id=project_id, actions=actions, caller=caller, subject=subject, page_size=page_size
         )

@@ -6,7 +6,7 @@ from typing import Protocol, TypeVar
 
 import grpc
 
-from evergreen.home import Home
+from evergreen.connection.home import Home
 from evergreen.security import Token, bearer
 from evergreen.status import call_error
 

@@ -70,7 +70,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from evergreen.v1.video_pb2 import Job, JobState
+from evergreen.job import Job
 
 
 class EvergreenError(Exception):
@@ -372,23 +372,19 @@ class NeedsAttention(EvergreenError):
         self.job = job
 
 
+_ENDS: Mapping[str, "tuple[type[JobFailed | NeedsAttention], str]"] = {
+    "failed": (JobFailed, "has failed"),
+    "cancelled": (JobCancelled, "was cancelled"),
+    "expired": (JobExpired, "has expired"),
+    "needs_attention": (NeedsAttention, "needs attention"),
+}
+
+
 def job_error(job: Job) -> JobFailed | NeedsAttention | None:
     """Returns the error of a job that failed or needs attention; None for any other job."""
-    match job.state:
-        case JobState.JOB_STATE_FAILED:
-            return JobFailed(job)
-        case JobState.JOB_STATE_CANCELLED:
-            return JobCancelled(job)
-        case JobState.JOB_STATE_EXPIRED:
-            return JobExpired(job)
-        case JobState.JOB_STATE_NEEDS_ATTENTION:
-            return NeedsAttention(job)
-        case _:
-            return None
+    return _ENDS[job.state][0](job) if job.state in _ENDS else None
 
 
 def _describe(job: Job) -> str:
-    state = JobState.Name(job.state).removeprefix("JOB_STATE_")
-    if not job.HasField("error"):
-        return f"job {job.job_id} is {state}"
-    return f"job {job.job_id} is {state}: {job.error.message} ({job.error.reason})"
+    told = f": {job.error.message} ({job.error.reason})" if job.error else ""
+    return f"job {job.job_id} {_ENDS[job.state][1]}{told}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from evergreen.calls import Calls
+from evergreen.fields import checked
 from evergreen.requests import timestamp
 from evergreen.v1.film_pb2 import (
     ApproveFilmRequest,
@@ -46,6 +47,7 @@ class Films:
         self._stub = stub
         self._calls = calls
 
+    @checked
     async def plan(
         self,
         project_id: str,
@@ -82,6 +84,7 @@ class Films:
         )
         return answer
 
+    @checked
     async def edit(
         self,
         project_id: str,
@@ -108,6 +111,7 @@ class Films:
         )
         return answer
 
+    @checked
     async def get(
         self, project_id: str, film_id: str, *, plan_revision: int = 0, scene_ids: Iterable[str] = ()
     ) -> Film:
@@ -119,6 +123,7 @@ class Films:
         await self._complete(answer.film, answer.next_page_token, request)
         return answer.film
 
+    @checked
     async def list(
         self, project_id: str, *, states: Iterable[FilmState.ValueType] = (), page_size: int = 0
     ) -> AsyncIterator[FilmStatus]:
@@ -132,6 +137,7 @@ class Films:
                 return
             request.page_token = page.next_page_token
 
+    @checked
     async def start(
         self,
         project_id: str,
@@ -173,6 +179,7 @@ class Films:
             request.finish_by.CopyFrom(timestamp(finish_by, "finish_by"))
         return await self._whole(await self._calls.unary(self._stub.StartFilm, request))
 
+    @checked
     async def approve(self, status: FilmStatus, *, max_credits: float, plan_revision: int = 0) -> Film:
         """Has the run of a film go on that waited as `status` says; returns the film.
 
@@ -190,6 +197,7 @@ class Films:
         )
         return await self._whole(await self._calls.unary(self._stub.ApproveFilm, request))
 
+    @checked
     async def export(
         self,
         project_id: str,
@@ -216,11 +224,13 @@ class Films:
         )
         return await self._whole(await self._calls.unary(self._stub.ExportFilm, request))
 
+    @checked
     async def cancel(self, project_id: str, film_id: str, run: int) -> Film:
         """Has a run end; what was made stays. One that ends, or has ended, is left as it is. Raises RunNotFound."""
         request = CancelFilmRequest(project_id=project_id, film_id=film_id, run=run)
         return await self._whole(await self._calls.unary(self._stub.CancelFilm, request))
 
+    @checked
     async def delete(self, project_id: str, film_id: str, *, delete_scenes: bool = False) -> tuple[str, ...]:
         """Deletes a film; with `delete_scenes` also its folders with all files.
 

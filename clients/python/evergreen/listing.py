@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from evergreen.calls import Calls
 from evergreen.fields import check_fields
+from evergreen.job import Kind, State, numbers
 from evergreen.requests import timestamp
 from evergreen.specs import ALL_KINDS
 from evergreen.v1.video_pb2 import (
@@ -28,8 +29,8 @@ class ListFields(TypedDict, total=False):
 
     project_id: str
     scene_id: str
-    states: Iterable[JobState.ValueType]
-    kinds: Iterable[MediaKind.ValueType]
+    states: Iterable[JobState.ValueType | State]
+    kinds: Iterable[MediaKind.ValueType | Kind]
     models: Iterable[str]
     labels: Mapping[str, str]
     """A job has all of them."""
@@ -47,8 +48,8 @@ def list_request(**fields: Unpack[ListFields]) -> ListVideosRequest:
     return ListVideosRequest(
         project_id=fields.get("project_id", ""),
         scene_id=fields.get("scene_id", ""),
-        states=fields.get("states", ()),
-        kinds=fields.get("kinds", ALL_KINDS),
+        states=numbers(JobState.DESCRIPTOR, fields.get("states", ()), "state"),
+        kinds=numbers(MediaKind.DESCRIPTOR, fields.get("kinds", ALL_KINDS), "kind"),
         models=fields.get("models", ()),
         labels=fields.get("labels", {}),
         created_from=None if begin is None else timestamp(begin, "created_from"),

@@ -1,25 +1,22 @@
-"""Builds the request for a clip from plain Python values, and reads inputs from files.
+"""Builds the request for a clip from plain Python values.
 
 Only what could not be sent is validated here: the service knows the models and reports every field error.
 """
 
-import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from os import PathLike, fspath
-from typing import Required, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Required, TypeAlias, TypedDict, TypeVar, Unpack
 from uuid import uuid4
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from evergreen.errors import MediaTooLarge
 from evergreen.fields import check_fields
+from evergreen.inputs import Input, Inputs
 from evergreen.v1.video_pb2 import GenerateRequest, GenerateVideoRequest, Media, MediaRole, OnUnknownSubmission
 
-INLINE_LIMIT = 3 * 1024 * 1024
-"""The maximum number of bytes of all inputs that are sent as bytes, together."""
+if TYPE_CHECKING:
+    from evergreen.scenes import Scenes
 
-FileOrBytes: TypeAlias = "str | PathLike[str] | bytes"
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
 
@@ -45,11 +42,11 @@ class JobFields(TypedDict, total=False):
 
 
 class VideoFields(JobFields, total=False):
-    """The fields of `GenerateVideoRequest`, and `image`: the first frame, as a file's path or as bytes."""
+    """The fields of `GenerateVideoRequest`, and `image`: the first frame, which may be any `Input`."""
 
     model: Required[str]
     prompt_text: str
-    image: FileOrBytes
+    image: Input
     media: Sequence[Media]
     ratio: str
     resolution: str
@@ -59,13 +56,17 @@ class VideoFields(JobFields, total=False):
 _Request = TypeVar("_Request", GenerateVideoRequest, GenerateRequest)
 
 
-async def video_request(**fields: Unpack[VideoFields]) -> GenerateVideoRequest:
-    """Returns the request; reads the image's file. Raises MediaTooLarge, OSError, TypeError, ValueError."""
+async def video_request(scenes: "Scenes", **fields: Unpack[VideoFields]) -> GenerateVideoRequest:
+    """Returns the request; reads and uploads files.
+
+    Raises CallError, OSError, TransferBroken, and TypeError or ValueError for fields that cannot be sent.
+    """
     check_fields(VideoFields, fields)
-    media = list(fields.get("media", ()))
-    if "image" in fields:
-        media.insert(0, await asyncio.to_thread(inline_media, fields["image"], MediaRole.MEDIA_ROLE_FIRST_FRAME))
-    check_inline(media)
+    inputs = Inputs(scenes=scenes, project_id=fields["project_id"], scene_id=fields["scene_id"])
+    media = [await inputs.read(each) for each in fields.get("media", ())]
+    if (image := fields.get("image")) is not None:
+        media.insert(0, await inputs.read(image, MediaRole.MEDIA_ROLE_FIRST_FRAME))
+    await inputs.fit(media)
     request = GenerateVideoRequest(
         model=fields["model"],
         prompt_text=fields.get("prompt_text", ""),
@@ -96,41 +97,6 @@ def for_job(request: _Request, fields: JobFields) -> _Request:
     if options := given.get("options"):
         request.options.update(options)
     return request
-
-
-def inline_media(
-    source: FileOrBytes,
-    role: MediaRole.ValueType = MediaRole.MEDIA_ROLE_UNSPECIFIED,
-    *,
-    at_seconds: float | None = None,
-) -> Media:
-    """Returns an input with the bytes of a file, or with the given bytes. Raises MediaTooLarge, OSError.
-
-    Only inputs of clips need a role.
-    """
-    if isinstance(source, bytes):
-        data, name = source, "the input"
-    else:
-        name = fspath(source)
-        with open(source, "rb") as file:
-            data = file.read(INLINE_LIMIT + 1)
-    if len(data) > INLINE_LIMIT:
-        raise _too_large(f"{name} is larger than that")
-    return Media(data=data, role=role, at_seconds=at_seconds)
-
-
-def check_inline(media: Iterable[Media]) -> None:
-    """Raises MediaTooLarge if inputs have more bytes together than one request may have."""
-    total = sum(len(each.data) for each in media)
-    if total > INLINE_LIMIT:
-        raise _too_large(f"these have {total:,}")
-
-
-def _too_large(what: str) -> MediaTooLarge:
-    return MediaTooLarge(
-        f"inputs sent as bytes may have 3 MiB ({INLINE_LIMIT:,} bytes) together, and {what}; give an http(s) URL "
-        "or a file that is already in the scene (an asset) instead, or make the picture smaller"
-    )
 
 
 def timestamp(value: datetime, name: str) -> Timestamp:

@@ -7,8 +7,9 @@ from os import PathLike
 from typing import TYPE_CHECKING
 
 from evergreen.calls import Calls
-from evergreen.sources import Source
+from evergreen.fields import checked
 from evergreen.transfers import Moved, download, ignore, read, upload
+from evergreen.transfers.sources import Source
 from evergreen.v1.scene_pb2 import (
     Asset,
     CreateSceneRequest,
@@ -37,16 +38,19 @@ class Scenes:
         self._calls = calls
         self._reconnect = reconnect
 
+    @checked
     async def create(self, project_id: str, scene_id: str) -> Scene:
         """Creates a scene, and its project if needed, and returns it. Returns an existing scene unchanged."""
         request = CreateSceneRequest(project_id=project_id, scene_id=scene_id)
         return (await self._calls.unary(self._stub.CreateScene, request)).scene
 
+    @checked
     async def show(self, project_id: str, scene_id: str) -> Scene:
         """Returns a scene with all its assets."""
         request = GetSceneRequest(project_id=project_id, scene_id=scene_id)
         return (await self._calls.unary(self._stub.GetScene, request)).scene
 
+    @checked
     async def list(self, project_id: str, *, page_size: int = 0) -> AsyncIterator[Scene]:
         """Yields a project's scenes in the order of their ids, without their assets."""
         request = ListScenesRequest(project_id=project_id, page_size=page_size)
@@ -58,6 +62,7 @@ class Scenes:
                 return
             request.page_token = page.next_page_token
 
+    @checked
     async def delete(self, project_id: str, scene_id: str, *, force: bool = False) -> tuple[str, ...]:
         """Deletes a scene with all its files; `force` cancels its jobs first, which may take a minute.
 
@@ -66,6 +71,7 @@ class Scenes:
         request = DeleteSceneRequest(project_id=project_id, scene_id=scene_id, force=force)
         return tuple((await self._calls.unary(self._stub.DeleteScene, request)).left)
 
+    @checked
     async def upload(
         self,
         project_id: str,
@@ -86,13 +92,33 @@ class Scenes:
         )
         return await upload(self._stub, info, source, calls=self._calls, reconnect=self._reconnect, moved=moved)
 
+    @checked
     async def download(
-        self, project_id: str, scene_id: str, path: str, target: "str | PathLike[str]", *, moved: Moved = ignore
+        self,
+        project_id: str,
+        scene_id: str,
+        path: str,
+        target: "str | PathLike[str]",
+        *,
+        overwrite: bool = False,
+        moved: Moved = ignore,
     ) -> Asset:
-        """Reads an asset into a file, which appears when it is complete. Raises CallError, TransferBroken, OSError."""
-        request = DownloadAssetRequest(project_id=project_id, scene_id=scene_id, path=path)
-        return await download(self._stub, request, target, calls=self._calls, reconnect=self._reconnect, moved=moved)
+        """Reads an asset into a file, which appears when it is complete; goes on with what an earlier try left.
 
+        Compares the CRC32C. Raises CallError, TransferBroken, FileExistsError without `overwrite`, OSError.
+        """
+        request = DownloadAssetRequest(project_id=project_id, scene_id=scene_id, path=path)
+        return await download(
+            self._stub,
+            request,
+            target,
+            calls=self._calls,
+            reconnect=self._reconnect,
+            overwrite=overwrite,
+            moved=moved,
+        )
+
+    @checked
     async def read(
         self, project_id: str, scene_id: str, path: str, *, offset: int = 0, limit: int = 0
     ) -> AsyncGenerator[bytes, None]:
@@ -107,11 +133,13 @@ class Scenes:
                 if message.chunk:
                     yield message.chunk
 
+    @checked
     async def delete_asset(self, project_id: str, scene_id: str, path: str) -> None:
         """Deletes a file of a scene. This cannot be undone."""
         request = DeleteAssetRequest(project_id=project_id, scene_id=scene_id, path=path)
         await self._calls.unary(self._stub.DeleteAsset, request)
 
+    @checked
     async def asset_url(
         self, project_id: str, scene_id: str, path: str, *, lifetime: timedelta | None = None
     ) -> GetAssetUrlResponse:

@@ -1,11 +1,11 @@
 """Builds the requests for pictures, speech, sounds and all else that is no clip, from specs or plain Python values."""
 
-import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Required, TypeAlias, Unpack
+from typing import TYPE_CHECKING, Required, TypeAlias, Unpack
 
 from evergreen.fields import check_fields
-from evergreen.requests import FileOrBytes, JobFields, check_inline, for_job, inline_media
+from evergreen.inputs import Input, Inputs
+from evergreen.requests import JobFields, for_job
 from evergreen.v1.video_pb2 import (
     AvatarVideoSpec,
     DubbingSpec,
@@ -25,6 +25,9 @@ from evergreen.v1.video_pb2 import (
     VoiceIsolationSpec,
 )
 
+if TYPE_CHECKING:
+    from evergreen.scenes import Scenes
+
 ALL_KINDS = (
     MediaKind.MEDIA_KIND_VIDEO,
     MediaKind.MEDIA_KIND_IMAGE,
@@ -32,9 +35,6 @@ ALL_KINDS = (
     MediaKind.MEDIA_KIND_SOUND,
 )
 """What jobs make. A service that is asked for no kinds names videos only."""
-
-Input: TypeAlias = "FileOrBytes | Media"
-"""A file's path, bytes, or `Media` with a URL or an asset."""
 
 Spec: TypeAlias = (
     "ImageSpec | SpeechSpec | SoundSpec | VideoSoundSpec | VoiceChangeSpec | DubbingSpec | VoiceIsolationSpec | "
@@ -82,76 +82,77 @@ class SpecFields(JobFields, total=False):
     model: str
 
 
-async def image_request(**fields: Unpack[ImageFields]) -> GenerateRequest:
-    """Returns the request for a picture; reads files. Raises MediaTooLarge, OSError, TypeError, ValueError."""
+async def image_request(scenes: "Scenes", **fields: Unpack[ImageFields]) -> GenerateRequest:
+    """Returns the request for a picture; reads and uploads files. Raises what `video_request` does."""
     check_fields(ImageFields, fields)
+    inputs = _inputs(scenes, fields)
     spec = ImageSpec(
         prompt_text=fields["prompt_text"],
         ratio=fields.get("ratio", ""),
         output_count=fields.get("output_count", 0),
-        references=await asyncio.to_thread(_references, fields.get("references", ())),
+        references=await _references(inputs, fields.get("references", ())),
     )
-    return _request(spec, fields["model"], fields)
+    return await _request(inputs, spec, fields["model"], fields)
 
 
-async def speech_request(**fields: Unpack[SpeechFields]) -> GenerateRequest:
-    """Returns the request for speech; reads files. Raises MediaTooLarge, OSError, TypeError, ValueError."""
+async def speech_request(scenes: "Scenes", **fields: Unpack[SpeechFields]) -> GenerateRequest:
+    """Returns the request for speech; reads and uploads files. Raises what `video_request` does."""
     check_fields(SpeechFields, fields)
+    inputs = _inputs(scenes, fields)
     sound = fields.get("voice_reference")
     spec = SpeechSpec(
         text=fields["text"],
         voice=fields.get("voice", ""),
-        voice_reference=None if sound is None else await asyncio.to_thread(_media, sound),
+        voice_reference=None if sound is None else await inputs.read(sound),
         language=fields.get("language", ""),
     )
-    return _request(spec, fields["model"], fields)
+    return await _request(inputs, spec, fields["model"], fields)
 
 
-async def sound_request(**fields: Unpack[SoundFields]) -> GenerateRequest:
-    """Returns the request for a sound; reads files. Raises MediaTooLarge, OSError, TypeError, ValueError."""
+async def sound_request(scenes: "Scenes", **fields: Unpack[SoundFields]) -> GenerateRequest:
+    """Returns the request for a sound; reads and uploads files. Raises what `video_request` does."""
     check_fields(SoundFields, fields)
+    inputs = _inputs(scenes, fields)
     spec = SoundSpec(
         prompt_text=fields["prompt_text"],
         duration_seconds=fields.get("duration_seconds"),
         loop=fields.get("loop", False),
-        references=await asyncio.to_thread(_references, fields.get("references", ())),
+        references=await _references(inputs, fields.get("references", ())),
         output_count=fields.get("output_count", 0),
     )
-    return _request(spec, fields["model"], fields)
+    return await _request(inputs, spec, fields["model"], fields)
 
 
-def spec_request(spec: Spec, **fields: Unpack[SpecFields]) -> GenerateRequest:
-    """Returns the request for what the spec says. Raises MediaTooLarge, TypeError, ValueError."""
+async def spec_request(scenes: "Scenes", spec: Spec, **fields: Unpack[SpecFields]) -> GenerateRequest:
+    """Returns the request for what the spec says. Raises what `video_request` does."""
     check_fields(SpecFields, fields)
-    return _request(spec, fields.get("model", ""), fields)
+    return await _request(_inputs(scenes, fields), spec, fields.get("model", ""), fields)
 
 
-def _request(spec: Spec, model: str, fields: JobFields) -> GenerateRequest:
-    check_inline(_inputs(spec))
+async def _request(inputs: Inputs, spec: Spec, model: str, fields: JobFields) -> GenerateRequest:
     request = GenerateRequest(model=model)
-    getattr(request, _MEMBERS[spec.DESCRIPTOR]).CopyFrom(spec)
+    own = getattr(request, _MEMBERS[spec.DESCRIPTOR])
+    own.CopyFrom(spec)
+    await inputs.fit(_media(own))
     return for_job(request, fields)
 
 
-def _references(sources: Sequence[Input] | Mapping[str, Input]) -> list[Media]:
+def _inputs(scenes: "Scenes", fields: JobFields) -> Inputs:
+    return Inputs(scenes=scenes, project_id=fields["project_id"], scene_id=fields["scene_id"])
+
+
+async def _references(inputs: Inputs, sources: Sequence[Input] | Mapping[str, Input]) -> list[Media]:
     if not isinstance(sources, Mapping):
-        return [_media(source) for source in sources]
-    named = [(_media(source), name) for name, source in sources.items()]
-    for media, name in named:
+        return [await inputs.read(source) for source in sources]
+    named = []
+    for name, source in sources.items():
+        media = await inputs.read(source)
         media.tag = name
-    return [media for media, _ in named]
+        named.append(media)
+    return named
 
 
-def _media(source: Input) -> Media:
-    """Returns an input of the request's own."""
-    if not isinstance(source, Media):
-        return inline_media(source)
-    media = Media()
-    media.CopyFrom(source)
-    return media
-
-
-def _inputs(spec: Spec) -> Iterator[Media]:
+def _media(spec: Spec) -> Iterator[Media]:
     for field, value in spec.ListFields():
         if field.message_type is Media.DESCRIPTOR:
             yield from [value] if isinstance(value, Media) else value

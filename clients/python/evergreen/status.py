@@ -1,7 +1,7 @@
 """Translates the status of a call into the error class of its reason."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import grpc
@@ -79,19 +79,41 @@ _BY_CODE: Mapping[grpc.StatusCode, type[errors.CallError]] = {
 
 _HTTP_STATUS = re.compile(r"Received http2 header with status: (\d{3})")
 _CUT_OFF = "Error in HTTP transport completing operation"
+_ADDRESS = re.compile(r"(?:ipv[46]|unix)(?::|%3A)([^\s;]+?)[:;]? ")
+# In gRPC's own words, and what they mean to people; the first that is found counts.
+_CAUSES: Sequence[tuple[str, str]] = (
+    ("connection refused", "nothing listens there"),
+    ("no such file or directory", "nothing listens there"),
+    ("certificate_verify_failed", "its certificate is not trusted here; see `tls`"),
+    ("hostname verification", "its certificate is for another name; see `tls`"),
+    ("wrong_version_number", "it does not speak TLS, or another one"),
+    ("ssl", "TLS with it failed"),
+    ("handshake", "TLS with it failed"),
+    ("dns", "its name cannot be resolved"),
+    ("name resolution", "its name cannot be resolved"),
+    ("name or service not known", "its name cannot be resolved"),
+    ("unreachable", "there is no way to it"),
+    ("no route", "there is no way to it"),
+    ("timed out", "it gives no answer"),
+    ("timeout", "it gives no answer"),
+    ("socket closed", "it closed the connection; it may want TLS"),
+    ("reset by peer", "the connection was lost"),
+    ("broken pipe", "the connection was lost"),
+    ("goaway", "the connection was lost"),
+)
 
 
 def call_error(rpc_error: grpc.aio.AioRpcError) -> errors.CallError:
     """Returns the typed error of a status. Raise it `from` the original."""
     details = _details(rpc_error)
     if not details.reason:
-        details = replace(details, message=_of_proxy(rpc_error.details() or ""))
+        details = replace(details, message=_sentence(rpc_error.code(), rpc_error.details() or ""))
     kind = _BY_REASON.get(details.reason) or _BY_CODE.get(rpc_error.code(), errors.CallError)
     return kind(rpc_error, details)
 
 
-def _of_proxy(text: str) -> str:
-    """Returns an explanation of an answer that is not from the service; empty if there is none."""
+def _sentence(code: grpc.StatusCode, text: str) -> str:
+    """Returns, for people, what a status means that is not from the service; empty if its own text is the best."""
     if found := _HTTP_STATUS.search(text):
         bound = ": it takes no body as large as this" if found[1] == "413" else ""
         return f"a proxy on the way answered HTTP {found[1]}{bound}; see docs/proxies.md"
@@ -99,6 +121,13 @@ def _of_proxy(text: str) -> str:
         return (
             "the connection was cut off while it was sent to; a proxy on the way may bound bodies, see docs/proxies.md"
         )
+    if code is grpc.StatusCode.UNAVAILABLE:
+        address = _ADDRESS.search(text)
+        where = f" at {address[1]}" if address else ""
+        cause = next((f": {meaning}" for words, meaning in _CAUSES if words in text.lower()), "")
+        return f"the service{where} cannot be reached{cause}"
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return "no answer came in time; what was asked for may have been done all the same"
     return ""
 
 

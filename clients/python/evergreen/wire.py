@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Self, Unpack
 
 import grpc
 
+from evergreen import job as values
 from evergreen import listing
 from evergreen.audit import Audit
 from evergreen.calls import Calls
-from evergreen.channel import CHANNEL_OPTIONS, LOOPBACK_OPTIONS
+from evergreen.connection.channel import CHANNEL_OPTIONS, LOOPBACK_OPTIONS
+from evergreen.connection.home import Home
 from evergreen.errors import CursorLost, job_error
-from evergreen.fields import check_lists
+from evergreen.fields import checked
 from evergreen.films import Films
-from evergreen.home import Home
+from evergreen.job import Kind, Resolution, number, numbers
 from evergreen.listing import ListFields
 from evergreen.requests import VideoFields, video_request
 from evergreen.scenes import Scenes
@@ -170,47 +172,51 @@ class WireClient:
     async def generate(self, **fields: Unpack[VideoFields]) -> Job:
         """Requests a clip and returns its job as soon as the service has recorded it.
 
-        Takes the fields of `GenerateVideoRequest`, and `image`: the first frame, as a file or as bytes. If no
-        request_id is given, each call creates one; to be able to repeat a call whose answer was lost, give your own.
-        Raises TypeError for a field that there is not, and MediaTooLarge, before anything is sent.
+        Takes the fields of `GenerateVideoRequest`, and `image`: the first frame, as a file, bytes, a URL or
+        `asset:PATH`. Inputs that have more than 3 MiB together are uploaded to the scene first. If no request_id is
+        given, each call creates one; to be able to repeat a call whose answer was lost, give your own. Raises TypeError
+        for a field that there is not, before anything is sent.
         """
-        return (await self._generate_video(await video_request(**fields))).job
+        return (await self._generate_video(await video_request(self._open.scenes, **fields))).job
 
     async def generate_image(self, **fields: Unpack[ImageFields]) -> Job:
-        """Requests pictures and returns the job. Takes the fields of `ImageSpec`, with files as `references`."""
-        return (await self._generate(await image_request(**fields))).job
+        """Requests pictures and returns the job. Takes the fields of `ImageSpec`, with any `Input` as `references`."""
+        return (await self._generate(await image_request(self._open.scenes, **fields))).job
 
     async def generate_speech(self, **fields: Unpack[SpeechFields]) -> Job:
         """Requests speech and returns the job. Takes the fields of `SpeechSpec`."""
-        return (await self._generate(await speech_request(**fields))).job
+        return (await self._generate(await speech_request(self._open.scenes, **fields))).job
 
     async def generate_sound(self, **fields: Unpack[SoundFields]) -> Job:
         """Requests a sound and returns the job. Takes the fields of `SoundSpec`."""
-        return (await self._generate(await sound_request(**fields))).job
+        return (await self._generate(await sound_request(self._open.scenes, **fields))).job
 
     async def generate_spec(self, spec: Spec, **fields: Unpack[SpecFields]) -> Job:
-        """Requests what a spec says, such as `VideoUpscaleSpec`, and returns the job. Files: see `inline_media`."""
-        return (await self._generate(spec_request(spec, **fields))).job
+        """Requests what a spec says, such as `VideoUpscaleSpec`, and returns the job. For files see `inline_media`."""
+        return (await self._generate(await spec_request(self._open.scenes, spec, **fields))).job
 
     async def quote_spec(self, spec: Spec, **fields: Unpack[SpecFields]) -> float | None:
         """Returns the quote of a spec, as `quote` does for a clip."""
-        request = spec_request(spec, **fields)
+        request = await spec_request(self._open.scenes, spec, **fields)
         request.validate_only = True
         return _quoted(await self._generate(request))
 
     async def quote(self, **fields: Unpack[VideoFields]) -> float | None:
         """Returns the most that one attempt may cost, in credits, or None if the price is unknown.
 
-        The service validates the request and creates no job. Takes the same fields as `generate`.
+        The service validates the request and creates no job. Takes the same fields as `generate`, and uploads the same
+        files.
         """
-        request = await video_request(**fields)
+        request = await video_request(self._open.scenes, **fields)
         request.validate_only = True
         return _quoted(await self._generate_video(request))
 
+    @checked
     async def status(self, job_id: str) -> Job:
         """Returns the current state of a job, with its request."""
         return (await self._calls.unary(self._open.videos.GetStatus, GetStatusRequest(job_id=job_id))).job
 
+    @checked
     def watch(
         self,
         *,
@@ -218,7 +224,7 @@ class WireClient:
         job_ids: Iterable[str] = (),
         after_revision: int | None = None,
         include_finished: bool = False,
-        kinds: Iterable[MediaKind.ValueType] = ALL_KINDS,
+        kinds: Iterable[MediaKind.ValueType | Kind] = ALL_KINDS,
         film_ids: Iterable[str] = (),
         include_films: bool = False,
         on_gap: OnGap | None = None,
@@ -238,7 +244,6 @@ class WireClient:
 
         Raises CursorLost, WatchInterrupted and other errors of a call.
         """
-        check_lists(job_ids=job_ids, film_ids=film_ids, kinds=kinds)
         request = WatchProgressRequest(
             project_id=project_id,
             job_ids=job_ids,
@@ -248,7 +253,7 @@ class WireClient:
             include_films=include_films,
         )
         if not request.job_ids and not request.film_ids:
-            request.kinds.extend(kinds)
+            request.kinds.extend(numbers(MediaKind.DESCRIPTOR, kinds, "kind"))
         videos, calls = self._open.videos, self._calls
         return resilient_watch(
             lambda request: videos.WatchProgress(request, metadata=calls.metadata()),
@@ -257,6 +262,7 @@ class WireClient:
             on_gap=on_gap,
         )
 
+    @checked
     async def wait(self, job_id: str) -> Job:
         """Waits until a job has succeeded and returns it, without its request.
 
@@ -270,15 +276,18 @@ class WireClient:
                 # Only the current state matters here, so missed events do no harm.
                 continue
 
+    @checked
     async def cancel(self, job_id: str) -> Job:
         """Requests the cancellation of a job and returns it. It may still succeed if it was finished by then."""
         return (await self._calls.unary(self._open.videos.CancelVideo, CancelVideoRequest(job_id=job_id))).job
 
+    @checked
     async def resolve(
-        self, job_id: str, resolution: SubmissionResolution.ValueType, *, provider_task_id: str = ""
+        self, job_id: str, resolution: SubmissionResolution.ValueType | Resolution, *, provider_task_id: str = ""
     ) -> Job:
         """Decides how to continue with a job that needs attention, and returns the job."""
-        request = ResolveSubmissionRequest(job_id=job_id, resolution=resolution, provider_task_id=provider_task_id)
+        decided = number(SubmissionResolution.DESCRIPTOR, resolution, "resolution")
+        request = ResolveSubmissionRequest(job_id=job_id, resolution=decided, provider_task_id=provider_task_id)
         return (await self._calls.unary(self._open.videos.ResolveSubmission, request)).job
 
     def list(self, **fields: Unpack[ListFields]) -> AsyncIterator[Job]:
@@ -288,6 +297,7 @@ class WireClient:
         """
         return listing.jobs(self._calls, self._open.videos, listing.list_request(**fields))
 
+    @checked
     def projects(self, *, page_size: int = 0) -> AsyncIterator[Project]:
         """Yields the caller's projects, in the order of their ids. Fetches one page after the other."""
         return listing.projects(self._calls, self._open.videos, page_size)
@@ -296,10 +306,13 @@ class WireClient:
         """Returns who the caller is to the service: its token's name, rights and projects, and the server's version."""
         return await self._calls.unary(self._open.videos.GetCaller, GetCallerRequest())
 
-    async def models(self, kinds: Iterable[MediaKind.ValueType] = ALL_KINDS) -> Sequence[Model]:
+    @checked
+    async def models(self, kinds: Iterable[MediaKind.ValueType | Kind] = ALL_KINDS) -> Sequence[Model]:
         """Returns the available models, or those that make some kinds, with their bounds and prices."""
-        return (await self._calls.unary(self._open.videos.ListModels, ListModelsRequest(kinds=kinds))).models
+        wanted = numbers(MediaKind.DESCRIPTOR, kinds, "kind")
+        return (await self._calls.unary(self._open.videos.ListModels, ListModelsRequest(kinds=wanted))).models
 
+    @checked
     async def account(self, project_id: str = "") -> GetAccountResponse:
         """Returns the balance and limits of the provider's account, and what the service or one project has spent."""
         return await self._calls.unary(self._open.videos.GetAccount, GetAccountRequest(project_id=project_id))
@@ -321,7 +334,7 @@ class WireClient:
     async def _wait(self, job_id: str) -> Job:
         async with aclosing(self.watch(job_ids=[job_id])) as messages:
             async for message in messages:
-                if error := job_error(message.event.job):
+                if error := job_error(values.Job.of(message.event.job)):
                     raise error
                 if is_final(message.event.job):
                     return message.event.job

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Unpack
 from uuid import uuid4
 
 from evergreen.calls import Calls
-from evergreen.fields import check_fields, check_lists
+from evergreen.fields import check_fields, check_values
 from evergreen.requests import timestamp
 from evergreen.v1.webhook_pb2 import (
     CreateWebhookRequest,
@@ -116,7 +116,7 @@ class Webhooks:
         page_size: int = 0,
     ) -> AsyncIterator[Delivery]:
         """Yields the deliveries of a webhook, newest first. They are kept for 7 days. `since` is in a time zone."""
-        check_lists(states=states)
+        check_values(states=states)
         request = ListDeliveriesRequest(webhook_id=webhook_id, states=states, page_size=page_size)
         if since is not None:
             request.since_time.CopyFrom(timestamp(since, "since"))

@@ -120,7 +120,9 @@ def download(
 
     async def work(client: WireClient) -> Asset:
         with shown(name, json=ours.json) as moved:
-            return await client.scenes.download(found.project_id, found.scene_id, found.path, file, moved=moved)
+            return await client.scenes.download(
+                found.project_id, found.scene_id, found.path, file, overwrite=force, moved=moved
+            )
 
     asset = ours.run(work)
     if ours.json:

@@ -23,7 +23,8 @@ from evergreen.cli.submission import JobOptions
 from evergreen.cli.work.fetching import check_free, fetch
 from evergreen.cli.work.follow import Follower, tell_needs_attention
 from evergreen.errors import DeadlineExceeded, QueueFull, Unavailable
-from evergreen.requests import INLINE_LIMIT, JobFields, VideoFields, inline_media
+from evergreen.inputs import INLINE_LIMIT, inline_media
+from evergreen.requests import JobFields, VideoFields
 from evergreen.specs import Spec, SpecFields
 from evergreen.v1.video_pb2 import GenerateVideoResponse, Job, JobState, Media, MediaRole, OnUnknownSubmission
 from evergreen.wire import WireClient

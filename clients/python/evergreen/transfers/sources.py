@@ -8,8 +8,7 @@ from contextlib import asynccontextmanager
 from os import PathLike
 from typing import BinaryIO, TypeAlias
 
-from evergreen.requests import FileOrBytes
-
+FileOrBytes: TypeAlias = "str | PathLike[str] | bytes"
 Source: TypeAlias = "str | PathLike[str] | bytes | AsyncIterable[bytes]"
 
 READ_BYTES = 4 * 1024 * 1024

@@ -2,33 +2,34 @@
 
 An upload from a stream cannot start again once bytes were read from it; the caller must repeat it.
 
-The received bytes are compared with the sent bytes: by length, and by CRC32C if `checksums` can compute one.
+The received bytes are compared with the sent bytes: by length, and by CRC32C.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, suppress
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias
-from uuid import uuid4
+from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
 from evergreen.calls import Calls
-from evergreen.checksums import Checksum
 from evergreen.errors import (
     CallError,
     EvergreenError,
     InternalError,
+    InvalidRequest,
     TooManyTransfers,
     TransferBroken,
     TransferStalled,
     Unavailable,
 )
-from evergreen.sources import Source, Supply
 from evergreen.status import call_error
+from evergreen.transfers.checksums import Checksum
+from evergreen.transfers.part import Part, check_free
+from evergreen.transfers.sources import Source, Supply
 from evergreen.v1.scene_pb2 import (
     Asset,
     DownloadAssetRequest,
@@ -116,9 +117,7 @@ async def read(
     """
     patience, told, received = Patience(reconnect), None, 0
     while True:
-        rest = DownloadAssetRequest()
-        rest.CopyFrom(request)
-        rest.offset += received
+        rest = _from(request, received)
         if request.limit:
             rest.limit -= received
         try:
@@ -150,22 +149,57 @@ async def download(
     *,
     calls: Calls,
     reconnect: Reconnect,
+    overwrite: bool = False,
     moved: Moved = ignore,
 ) -> Asset:
-    """Fetches an asset into a file, which appears when it is complete. Raises CallError, TransferBroken, OSError."""
-    asset, received, checksum = Asset(), 0, Checksum()
-    messages = read(stub, request, calls=calls, reconnect=reconnect)
-    async with _part(Path(target)) as file, aclosing(messages):
+    """Fetches an asset into a file, which appears when it is complete; goes on with what an earlier try left.
+
+    Raises CallError, TransferBroken, FileExistsError without `overwrite`, OSError.
+    """
+    path = Path(target)
+    if not overwrite:
+        await asyncio.to_thread(check_free, path)
+    source = f"{request.project_id}/{request.scene_id}/{request.path}"
+    async with Part.opened(path, source) as part:
+        resumed = part.size > 0
+        while True:
+            try:
+                asset = await _fill(
+                    part, read(stub, _from(request, part.size), calls=calls, reconnect=reconnect), moved
+                )
+                break
+            except (_Differs, InvalidRequest):
+                # What was left may be of another file that had this path, or be longer than the present one.
+                await part.clear()
+                if not resumed:
+                    raise
+                resumed = False
+        await part.become(path, overwrite=overwrite)
+    return asset
+
+
+class _Differs(TransferBroken):
+    """The received bytes differ from the sent bytes."""
+
+
+async def _fill(part: Part, messages: AsyncGenerator[DownloadAssetResponse, None], moved: Moved) -> Asset:
+    asset = Asset()
+    async with aclosing(messages):
         async for message in messages:
             if message.HasField("info"):
                 asset = message.info
             else:
-                await asyncio.to_thread(file.write, message.chunk)
-                checksum.extend(message.chunk)
-                received += len(message.chunk)
-            moved(received, asset.size_bytes)
-        _compare(asset, received, checksum)
+                await part.write(message.chunk)
+            moved(part.size, asset.size_bytes)
+    _compare(asset, part.size, part.checksum)
     return asset
+
+
+def _from(request: DownloadAssetRequest, offset: int) -> DownloadAssetRequest:
+    rest = DownloadAssetRequest()
+    rest.CopyFrom(request)
+    rest.offset += offset
+    return rest
 
 
 async def _send(
@@ -245,21 +279,8 @@ async def _messages(call: _Download, silence: float) -> AsyncGenerator[DownloadA
         call.cancel()
 
 
-@asynccontextmanager
-async def _part(target: Path) -> AsyncIterator[BinaryIO]:
-    """Opens a hidden file, which is renamed to `target` on success and removed on failure."""
-    part = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part")
-    file = await asyncio.to_thread(part.open, "xb")
-    try:
-        with file:
-            yield file
-        await asyncio.to_thread(part.replace, target)
-    finally:
-        await asyncio.to_thread(part.unlink, missing_ok=True)
-
-
 def _compare(asset: Asset, size: int, checksum: Checksum) -> None:
     if asset.size_bytes != size:
-        raise TransferBroken(f"{asset.path} has {asset.size_bytes} bytes there and {size} here")
-    if asset.HasField("crc32c") and checksum.value not in (None, asset.crc32c):
-        raise TransferBroken(f"{asset.path} has another checksum there than here")
+        raise _Differs(f"{asset.path} has {asset.size_bytes} bytes there and {size} here")
+    if asset.HasField("crc32c") and checksum.value != asset.crc32c:
+        raise _Differs(f"{asset.path} has another checksum there than here")

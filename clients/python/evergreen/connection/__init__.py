@@ -1,0 +1,1 @@
+"""What a connection is made with, and where it may be used."""
