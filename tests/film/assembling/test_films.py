@@ -27,6 +27,9 @@ from tests.film.planning import FILM, LAMP, Film, continued, film
 from tests.film.runs.studio import PROJECT
 from tests.media.render.reel import clip
 
+CUT = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+"""For tests of what is cut, which has nothing to do with the database; those of runs and kills are for both."""
+
 
 @pytest.fixture
 async def hall(database_url: str, tmp_path: Path) -> AsyncIterator[Cinema]:
@@ -59,6 +62,7 @@ async def test_a_script_becomes_a_film_with_all_that_lies_beside_it(hall: Cinema
     assert sorted(asset.path for asset in await hall.named()) == [f"exports/{name}" for name in hall.files()]
 
 
+@CUT
 async def test_what_lies_beside_a_film_tells_its_files_and_what_they_cost(hall: Cinema) -> None:
     await hall.make(short(2))
 
@@ -82,6 +86,7 @@ def _urls(value: object) -> list[str]:
     return [url for each in value for url in _urls(each)] if isinstance(value, list) else []
 
 
+@CUT
 async def test_the_document_of_the_film_tells_its_plan_its_outputs_and_its_exports(hall: Cinema) -> None:
     one = short(2)
 
@@ -111,6 +116,7 @@ async def test_the_same_film_again_is_not_rendered_again(hall: Cinema) -> None:
     assert [row.run for row in await hall.rows()] == [1]
 
 
+@CUT
 async def test_a_film_whose_export_somebody_removed_is_rendered_again(hall: Cinema) -> None:
     one = short()
     await hall.make(one)
@@ -124,6 +130,7 @@ async def test_a_film_whose_export_somebody_removed_is_rendered_again(hall: Cine
     assert hall.path("r2-small-" + (await hall.rows())[0].digest[:8] + ".mp4").read_bytes() == before
 
 
+@CUT
 async def test_one_changed_line_renders_one_segment_at_most(hall: Cinema) -> None:
     one = short(3)
     await hall.make(one)
@@ -138,6 +145,7 @@ async def test_one_changed_line_renders_one_segment_at_most(hall: Cinema) -> Non
     assert len([name for name in hall.files() if name.endswith(".mp4")]) == 2
 
 
+@CUT
 async def test_each_profile_has_a_film_of_its_own(hall: Cinema) -> None:
     run = await hall.make(short(profiles=[SMALL, TALL]))
 
@@ -152,6 +160,7 @@ async def test_each_profile_has_a_film_of_its_own(hall: Cinema) -> None:
     assert len(hall.files()) == 10
 
 
+@CUT
 @pytest.mark.parametrize(
     ("on_failure", "by", "shots"),
     [(OnShotFailure.STILL, "STILL", ["scene-1.1", "scene-2.1"]), (OnShotFailure.SKIP, "LEFT_OUT", ["scene-1.1"])],
@@ -177,6 +186,7 @@ def is_second(job: Job) -> bool:
     return job.request.scene_id == "scene-2"
 
 
+@CUT
 async def test_an_older_clip_stands_in_where_the_new_one_cannot_be_made(hall: Cinema) -> None:
     one = short(2)
     await hall.make(one)
@@ -203,6 +213,7 @@ def planned(one: Film, *, clip_seed: int) -> Film:
     return replace(one, planned=replace(one.planned, plan=replace(one.plan, scenes=scenes)))
 
 
+@CUT
 async def test_a_clip_that_the_caller_chose_is_measured_and_seen(hall: Cinema) -> None:
     own = clip(hall.folder / "own.mp4", frames=24)
     await hall.studio.scenes.add(PROJECT, FILM, "videos/own.mp4", own.read_bytes(), "video/mp4")
@@ -219,6 +230,7 @@ async def test_a_clip_that_the_caller_chose_is_measured_and_seen(hall: Cinema) -
     assert told["outputs"]["scene-1.1/clip"]["seconds"] == pytest.approx(1.0, abs=0.05)
 
 
+@CUT
 async def test_captions_and_timeline_are_read_by_the_libraries_of_others(hall: Cinema) -> None:
     one = short(2)
 
@@ -235,6 +247,7 @@ async def test_captions_and_timeline_are_read_by_the_libraries_of_others(hall: C
     assert 0 <= subtitles[0].start / 1000 - first < 0.3
 
 
+@CUT
 async def test_a_clip_that_goes_on_from_another_begins_with_its_very_last_frame(hall: Cinema) -> None:
     run = await hall.make(continued(short(3), 2, 3))
 
