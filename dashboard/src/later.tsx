@@ -32,5 +32,13 @@ export function Later({ show }: { readonly show: (screens: More) => VNode }) {
   useEffect(fetchMore, []);
   if (more.value) return show(more.value);
   if (!gone.value) return <Skeleton />;
-  return <Failed fault={{ denied: false, text: "The rest of this page cannot be loaded: the server is away, or has another version by now." }} again={() => location.reload()} />;
+  const text = "The rest of this page cannot be loaded: the server is away, or has another version by now.";
+  return (
+    <>
+      <header class="top">
+        <h1>Not loaded</h1>
+      </header>
+      <Failed fault={{ denied: false, text }} again={() => location.reload()} />
+    </>
+  );
 }

@@ -14,6 +14,7 @@ import { JobsScreen } from "./screens/jobs.js";
 import { LoginScreen } from "./screens/login.js";
 import { project, Shell, useOutside } from "./shell.js";
 import { begin, end, follow, recount } from "./store.js";
+import { countTroubled } from "./webhooks.js";
 
 // After what the first screen asks for.
 const MORE_MS = 500;
@@ -21,6 +22,7 @@ const MORE_MS = 500;
 function Screen() {
   const { parts } = place.value;
   if (parts[0] === "attention") return <AttentionScreen chosen={parts[1] ?? ""} />;
+  if (parts[0] === "webhooks") return <Later show={({ WebhooksScreen }) => <WebhooksScreen chosen={parts[1] ?? ""} />} />;
   if (parts[0] === "account") return <Later show={({ AccountScreen }) => <AccountScreen />} />;
   const [screen = "jobs", id = ""] = parts.slice(2);
   if (screen === "films" && id !== "") return <Later show={({ FilmScreen }) => <FilmScreen key={id} projectId={project.value} filmId={id} />} />;
@@ -41,7 +43,11 @@ function Inside() {
     begin();
     recount(0);
     setTimeout(fetchMore, MORE_MS);
-    return end;
+    const stop = countTroubled();
+    return () => {
+      stop();
+      end();
+    };
   }, []);
   useEffect(() => follow(project.value), [project.value]);
   return (

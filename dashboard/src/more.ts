@@ -3,3 +3,4 @@ export { AccountScreen } from "./screens/account.js";
 export { FilmScreen } from "./screens/film.js";
 export { FilmsScreen } from "./screens/films.js";
 export { ScenesScreen } from "./screens/scenes.js";
+export { WebhooksScreen } from "./screens/webhooks.js";

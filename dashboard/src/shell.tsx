@@ -8,6 +8,7 @@ import { now, number } from "./format.js";
 import { Icon, Toast } from "./parts.js";
 import { go, place, to } from "./router.js";
 import { live, projects, revisions, versions } from "./store.js";
+import { troubled } from "./webhooks.js";
 
 const LAST = "evergreen.project";
 
@@ -70,6 +71,7 @@ function entries(): readonly Entry[] {
     { name: "Films", icon: "cut", href: to(["p", here, "films"]), here: screen === "films" },
     { name: "Attention", icon: "bell", href: to(["attention"]), here: screen === "attention", count: needed.value, hot: true },
     { name: "Account", icon: "coins", href: to(["account"]), here: screen === "account" },
+    { name: "Webhooks", icon: "hook", href: to(["webhooks"]), here: screen === "webhooks", count: troubled.value, hot: true },
   ];
 }
 

@@ -79,5 +79,8 @@ test("without the rights to spend and to decide, the page shows, and offers neit
   await visitor.go("#/account");
   await visitor.sees("Not allowed");
   await visitor.looks("account-denied-390-light");
+  await visitor.go("#/webhooks");
+  await visitor.sees("Webhooks are for tokens with the right admin");
+  await visitor.looks("webhooks-denied-390-light");
   await visitor.leave();
 });
