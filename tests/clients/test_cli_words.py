@@ -28,6 +28,7 @@ from evergreen.v1.video_pb2 import (
     OnUnknownSubmission,
     WatchProgressResponse,
 )
+from evergreen.v1.webhook_pb2 import DeliveryState
 from evergreen.watch import FINAL_STATES
 
 NOON = datetime(2026, 3, 29, 12, tzinfo=UTC)
@@ -94,9 +95,10 @@ def test_all_missing_options_are_named_at_once(monkeypatch: pytest.MonkeyPatch) 
         (names.KINDS, MediaKind, "MEDIA_KIND_"),
         (names.ROLES, MediaRole, "MEDIA_ROLE_"),
         (names.AUDIT_ACTIONS, AuditAction, "AUDIT_ACTION_"),
+        (names.DELIVERY_STATES, DeliveryState, "DELIVERY_STATE_"),
         (names.ON_UNKNOWN, OnUnknownSubmission, "ON_UNKNOWN_SUBMISSION_"),
     ],
-    ids=["states", "kinds", "roles", "audit", "on-unknown"],
+    ids=["states", "kinds", "roles", "audit", "deliveries", "on-unknown"],
 )
 def test_the_words_of_options_are_those_of_the_contract(words: tuple[str, ...], enum: object, prefix: str) -> None:
     assert words == tuple(name.removeprefix(prefix).lower() for name, value in enum.items() if value)

@@ -38,6 +38,7 @@ COMMANDS = {
     "sound": ("making:sound", "Generate sounds."),
     "speech": ("making:speech", "Generate speech."),
     "video": ("video:video", "Generate clips, and follow jobs."),
+    "webhook": ("webhooks.webhook:webhook", "Tell other backends by signed HTTP requests."),
     "whoami": ("service:whoami", "Show whom the service takes you for."),
 }
 """Each command's place among the modules of `commands`, and what help says of it; none is loaded before it is used."""

@@ -21,5 +21,6 @@ AUDIT_ACTIONS = (
     *("plan_film", "start_film", "approve_film", "export_film", "cancel_film", "delete_film"),
     *("create_webhook", "update_webhook", "delete_webhook", "rotate_secret", "token_refused"),
 )
+DELIVERY_STATES = ("pending", "delivered", "given_up")
 FOLDERS = ("images", "audio", "videos", "metadata", "exports")
 """The folders of a scene."""
