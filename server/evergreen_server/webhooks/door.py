@@ -124,7 +124,7 @@ class Door:
                 new = replace(new, switched_off_reason="")
             if new.url != old.url or new.state is WebhookState.ACTIVE is not old.state:
                 # It begins anew: what failed before says nothing about it.
-                new = replace(new, quick=False, failing_since=None)
+                new = replace(new, quick=None, failing_since=None)
             return new
 
         changed = await self._store.change(webhook_id, edit)

@@ -80,7 +80,8 @@ class Webhook:
     fingerprint: str
     old_fingerprint: str = ""
     old_secret_until: datetime | None = None
-    quick: bool = False
+    quick: bool | None = None
+    """Whether its last send succeeded, and in time; None before the first."""
     failing_since: datetime | None = None
     last_status: int = 0
     last_error: str = ""

@@ -29,7 +29,7 @@ class Receivers:
         try:
             url = self._policy.check(text)
         except MediaRefused as exc:
-            return str(exc)
+            return f"the URL must begin with https://; {exc}" if text[:7].lower() == "http://" else str(exc)
         if url.scheme != "https" and not self._policy.trusts(url):
             return "the URL must begin with https://"
         if url.fragment:

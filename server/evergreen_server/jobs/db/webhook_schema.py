@@ -23,7 +23,7 @@ webhooks = sa.Table(
     sa.Column("fingerprint", sa.String, nullable=False, comment="Of the key that its secret is derived from."),
     sa.Column("old_fingerprint", sa.String, nullable=False, server_default="", comment="Of the secret's before."),
     sa.Column("old_secret_until", sa.BigInteger, comment="Until when the secret before signs too; null: it does not."),
-    sa.Column("quick", sa.Boolean, nullable=False, comment="Whether its last send succeeded, and in time."),
+    sa.Column("quick", sa.Boolean, comment="Whether its last send succeeded, and in time; null before the first."),
     sa.Column("failing_since", sa.BigInteger),
     sa.Column("last_status", sa.Integer, nullable=False, server_default="0"),
     sa.Column("last_error", sa.String, nullable=False, server_default=""),
