@@ -50,7 +50,7 @@ def test_a_key_is_all_that_is_needed() -> None:
     assert config.database_url == f"sqlite:///{config.data_dir / 'state' / 'evergreen.sqlite'}"
     assert config.storage_url == config.data_dir.as_uri()
     assert (config.sandbox, config.provider_speed, config.grace_seconds) == (False, 1, 10)
-    assert (config.picture_hosts, config.log_level, config.log_format) == (frozenset(), "INFO", "json")
+    assert (config.picture_hosts, config.log_level, config.log_format) == (frozenset(), "INFO", "auto")
 
 
 def test_the_sandbox_needs_no_key_and_runs_faster() -> None:
@@ -146,7 +146,7 @@ def test_every_fault_is_named_at_once_and_no_secret_is_repeated() -> None:
     assert "1 to 1000" in faults["EVERGREEN_PROVIDER_SPEED"]
     assert "a number" in faults["EVERGREEN_GRACE_SECONDS"]
     assert "DEBUG, INFO" in faults["EVERGREEN_LOG_LEVEL"]
-    assert "json or text" in faults["EVERGREEN_LOG_FORMAT"]
+    assert "auto, json or text" in faults["EVERGREEN_LOG_FORMAT"]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The composition root: what the service is made of, in the order in which it is opened; closed in reverse."""
 
 import asyncio
+import logging
 import random
 import tempfile
 import time
@@ -9,6 +10,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 from aiohttp.abc import AbstractResolver
@@ -36,6 +38,7 @@ from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.admission.forecast import Forecasts
 from evergreen_server.jobs.admission.scheduler import SlotScheduler
+from evergreen_server.jobs.chronicle import log_changes
 from evergreen_server.jobs.cluster.engine import Engine
 from evergreen_server.jobs.execution.context import Limits, Places, StepContext
 from evergreen_server.jobs.execution.kinds.measured import picture_deliverer, sound_deliverer
@@ -80,6 +83,7 @@ from evergreen_server.rpc.streams import MOST_PLANS, MOST_WATCHES, Streams
 from evergreen_server.runtime.background import Background
 from evergreen_server.runtime.clocks import SteadyClock
 from evergreen_server.runtime.ids import JobIds
+from evergreen_server.runtime.places import shown
 from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.runtime.temp import socket_folder
 from evergreen_server.runtime.threads import OwnThreads
@@ -91,12 +95,15 @@ from evergreen_server.tracing.opening import open_tracing
 from evergreen_server.webhook_parts import WebhookParts, open_webhooks
 from evergreen_server.webhooks.census import take_webhook_census
 
+DISTRIBUTION = "evergreen-video"
 FILES_AT_ONCE = 8
 """Threads for the files of all jobs."""
 LOOKS_AT_ONCE = 2
 """Threads that look at runs of films, and hash what those are made from, projects in turn."""
 SCRIPTS_AT_ONCE = 2
 """Threads that read scripts and make plans: one for a project that asks for many, one for the others."""
+
+logger = logging.getLogger(__name__)
 
 
 def utc_now() -> datetime:
@@ -161,8 +168,23 @@ async def serve(
         local = stack.enter_context(socket_folder(tempfile.gettempdir())) / "grpc" if config.http_listen else None
         address = await _edge(stack, ground, jobs, deletions, films, webhooks, gate, local, tracer)
         url = await _gateway(stack, ground, jobs, gate, local) if local is not None else ""
+        logger.info("serving", extra={"address": address, "http": url or None, **_places(ground)})
         ready(address, ground.provider_url, url)
         await stop.wait()
+
+
+def _places(ground: Ground) -> dict[str, object]:
+    """Returns where everything lies, and who may call, as whoever starts a server wants to know."""
+    config = ground.config
+    return {
+        "data": str(config.data_dir),
+        "scenes": shown(config.storage_url),
+        "jobs": shown(config.database_url),
+        "provider": shown(ground.provider_url),
+        "tokens": config.tokens_file is not None,
+        "tls": bool(config.tls_files),
+        "version": version(DISTRIBUTION),
+    }
 
 
 async def _jobs(stack: AsyncExitStack, ground: Ground, meters: Meters) -> _Jobs:
@@ -207,6 +229,7 @@ async def _jobs(stack: AsyncExitStack, ground: Ground, meters: Meters) -> _Jobs:
     ground.announcer.subscribe(hub.on_commit, on_resync=hub.on_resync)
     ground.announcer.subscribe(wakeups.on_changes)
     ground.announcer.subscribe_here(scheduler.on_commit)
+    ground.announcer.subscribe_here(log_changes)
     ground.announcer.subscribe_here(meters.jobs.on_changes)
     await stack.enter_async_context(membership.open())
     context = await _context(stack, ground, store, scheduler, wakeups, meters)

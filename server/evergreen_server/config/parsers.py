@@ -193,9 +193,9 @@ def log_level(text: str) -> Literal["DEBUG", "INFO", "WARNING", "ERROR"]:
     raise ValueError("must be DEBUG, INFO, WARNING or ERROR")
 
 
-def log_format(text: str) -> Literal["json", "text"]:
+def log_format(text: str) -> Literal["auto", "json", "text"]:
     """Returns the name of a form of lines."""
     match text.lower():
-        case "json" | "text" as form:
+        case "auto" | "json" | "text" as form:
             return form
-    raise ValueError("must be json or text")
+    raise ValueError("must be auto, json or text")

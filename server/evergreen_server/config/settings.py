@@ -153,8 +153,9 @@ class Config:
     never. Default 1800."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     """EVERGREEN_LOG_LEVEL: the least level of what is logged: DEBUG, INFO, WARNING or ERROR. Default `INFO`."""
-    log_format: Literal["json", "text"]
-    """EVERGREEN_LOG_FORMAT: json (one object per line) or text. Default json."""
+    log_format: Literal["auto", "json", "text"]
+    """EVERGREEN_LOG_FORMAT: json (one object per line), text, or auto: text on a terminal, json elsewhere. Default
+    auto."""
 
     @classmethod
     def from_env(
@@ -266,7 +267,7 @@ class Config:
             grace_seconds=read("EVERGREEN_GRACE_SECONDS", "10", parsers.number(0, 600)),
             connection_age_seconds=read("EVERGREEN_CONNECTION_AGE_SECONDS", "1800", parsers.number(0, 604_800)),
             log_level=read("EVERGREEN_LOG_LEVEL", "INFO", parsers.log_level),
-            log_format=read("EVERGREEN_LOG_FORMAT", "json", parsers.log_format),
+            log_format=read("EVERGREEN_LOG_FORMAT", "auto", parsers.log_format),
         )
         errors += _misspelt(environ, known)
         if errors:

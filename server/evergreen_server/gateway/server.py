@@ -201,6 +201,8 @@ class _Brief(logging.LoggerAdapter[logging.Logger]):
     def exception(self, msg: object, *args: object, exc_info: object = True, **more: object) -> None:
         if isinstance(exc_info, HttpProcessingError):
             self.logger.info("request not read", extra={"cause": type(exc_info).__name__})
+        elif isinstance(exc_info, ConnectionError):
+            self.logger.debug("client left", extra={"cause": type(exc_info).__name__})
         else:
             self.logger.error("internal error", exc_info=exc_info if isinstance(exc_info, BaseException) else True)
 

@@ -29,6 +29,9 @@ class _Brief(logging.LoggerAdapter[logging.Logger]):
     def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
         if isinstance(exc_info, HttpProcessingError):
             self.logger.info("request not read", extra={"cause": type(exc_info).__name__})
+        elif isinstance(exc_info, ConnectionError):
+            # Nobody is left to be answered, as at a stop during a download.
+            self.logger.debug("client left", extra={"cause": type(exc_info).__name__})
         else:
             super().exception(msg, *args, exc_info=exc_info, **more)
 

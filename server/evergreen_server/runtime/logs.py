@@ -2,11 +2,13 @@
 
 import json
 import logging
+import os
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal
 
+from evergreen_server.runtime.foreign import ForeignLines
 from evergreen_server.runtime.traces import current_trace
 
 current_job: ContextVar[str] = ContextVar("current_job", default="")
@@ -38,9 +40,46 @@ class FactsFormatter(logging.Formatter):
         return f"{at} {record.levelname:<7} {record.getMessage()} {text}".rstrip()
 
 
-def set_up_logs(level: str, form: Literal["json", "text"]) -> None:
-    """Sends every logger's records to stderr; those of libraries from WARNING on."""
-    handler = logging.StreamHandler(sys.stderr)
+class LineHandler(logging.Handler):
+    """Writes each record as a line; on a full disk, or for a reader that is gone, lines are lost and counted."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._lost = 0
+        self._torn = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if self._lost:
+                fresh = logging.makeLogRecord({"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"})
+                fresh.msg, fresh.lines = "log lines lost", self._lost
+                self._write(self.format(fresh))
+                self._lost = 0
+            self._write(self.format(record))
+        except OSError:
+            self._lost += 1
+        except Exception:
+            self.handleError(record)
+
+    def _write(self, line: str) -> None:
+        data = (b"\n" if self._torn else b"") + line.encode(errors="backslashreplace") + b"\n"
+        while data:
+            written = os.write(self._descriptor, data)
+            self._torn, data = written < len(data), data[written:]
+
+
+def set_up_logs(level: str, form: Literal["auto", "json", "text"]) -> None:
+    """Sends every logger's records to stderr; those of libraries from WARNING on.
+
+    In JSON, also what libraries and child processes write to stderr by themselves becomes records.
+    """
+    if form == "auto":
+        form = "text" if sys.stderr.isatty() else "json"
+    descriptor = sys.stderr.fileno()
+    if form == "json":
+        descriptor = ForeignLines(logging.getLogger("stderr")).take()
+    handler = LineHandler(descriptor)
     handler.setFormatter(FactsFormatter(form))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -165,7 +165,11 @@ class SceneDeletions:
             await asyncio.shield(self._database.write(lambda db: disown(db, project_id, scene_id, self._replica_id)))
             raise
         # Recorded here, by whichever server finishes a deletion that broke off: not before the files are gone.
-        await self._database.write(lambda db: finish_mark(db, project_id, scene_id, self._replica_id, self._clock()))
+        note = await self._database.write(
+            lambda db: finish_mark(db, project_id, scene_id, self._replica_id, self._clock())
+        )
+        told = {} if note is None else {**note.details, **note.origin.facts()}
+        logger.info("scene deleted", extra={"project_id": project_id, "scene_id": scene_id, **told})
         if left:
             about = {"project_id": project_id, "scene_id": scene_id, "left": len(left), "such_as": left[0]}
             logger.warning("files left of a deleted scene", extra=about)

@@ -14,11 +14,13 @@ from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database
 from evergreen_server.jobs.db.schema import audit
 from evergreen_server.jobs.store.audit import forget, row_of, settle
 from evergreen_server.jobs.store.project_lock import SceneBusy
-from evergreen_server.ports.audit import Note
+from evergreen_server.ports.audit import Action, Note
 from evergreen_storage import AssetConflict, BodyMismatch, InvalidKey, NotFound, TooLarge
 
 NOTHING_DONE = (AssetConflict, BodyMismatch, InvalidKey, NotFound, SceneBusy, TooLarge)
 """With these the storage is as it was."""
+
+_EVENTS = {Action.UPLOAD_ASSET: "asset uploaded", Action.DELETE_ASSET: "asset deleted"}
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +45,7 @@ class FileNotes:
         What ends with an error that leaves the storage as it was is forgotten; any other leaves an unknown outcome.
         """
         begun: list[str] = []
+        known: dict[str, object] = {}
 
         async def begin(**details: object) -> None:
             row = row_of(
@@ -53,6 +56,7 @@ class FileNotes:
                 subject=path,
                 **{**details, "outcome": "UNKNOWN"},
             )
+            known.update(details)
             begun.append(str(row["entry_id"]))
             await self._database.write(lambda db: db.execute(audit.insert(), row))
 
@@ -63,6 +67,8 @@ class FileNotes:
                 await self._database.write(lambda db: forget(db, begun[0]))
             raise
         if begun:
+            where = {"project_id": project_id, "scene_id": scene_id, "path": path}
+            logger.info(_EVENTS[note.action], extra={**where, **known, **note.origin.facts()})
             try:
                 await self._database.write(lambda db: settle(db, begun[0]))
             except TRANSIENT_ERRORS as exc:

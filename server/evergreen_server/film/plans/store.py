@@ -19,7 +19,7 @@ from evergreen_server.film.errors import (
 from evergreen_server.film.model import FilmRequest, FilmWarning, Plan
 from evergreen_server.film.planning.plan import Changes, Planned
 from evergreen_server.film.plans.taken import refuse_taken
-from evergreen_server.film.runs.events import FilmEventKind, FilmEvents
+from evergreen_server.film.runs.events import FilmEventKind, FilmEvents, line_of
 from evergreen_server.film.runs.films import Film, FilmState, film_in, film_of, with_exports
 from evergreen_server.film.runs.queries import newest_runs
 from evergreen_server.jobs.db.database import Database
@@ -151,7 +151,8 @@ class FilmStore:
                 db.execute(film_requests.insert().values(**key, **asdict(request), created_at=to_micros(now)))
             record(db, now, note, project_id=project_id, subject=plan.film_id, plan_revision=number)
             stored = StoredPlan(film=film, plan_revision=number, planned=planned, dropped=dropped)
-            return stored, [Change(project_id=project_id, job_id=subject_of(plan.film_id))]
+            lines = line_of(FilmEventKind.PLANNED, project_id, plan.film_id, note, plan_revision=number)
+            return stored, [Change(project_id=project_id, job_id=subject_of(plan.film_id), lines=lines)]
 
         return await self._jobs.write(work, project_id=project_id)
 
@@ -187,7 +188,8 @@ class FilmStore:
             for table in (film_exports, film_outputs, film_runs, film_plans, films):
                 db.execute(table.delete().where(*_of(table, film.project_id, film.film_id)))
             record(db, now, note, project_id=film.project_id, subject=film.film_id)
-            return None, [Change(project_id=film.project_id, job_id=subject_of(film.film_id))]
+            lines = line_of(FilmEventKind.DELETED, film.project_id, film.film_id, note)
+            return None, [Change(project_id=film.project_id, job_id=subject_of(film.film_id), lines=lines)]
 
         await self._jobs.write(work, project_id=film.project_id)
 

@@ -1,6 +1,6 @@
 """Events of films: written with the change that they are about, among those of the project's jobs."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Final, Protocol
@@ -14,9 +14,11 @@ from evergreen_server.jobs.db import queries
 from evergreen_server.jobs.db.film_schema import films
 from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.feed.films import FILM, subject_of
+from evergreen_server.jobs.model.change import Line
 from evergreen_server.jobs.store.project_lock import lock_project
+from evergreen_server.ports.audit import Note
 
-__all__ = ["FilmEventKind", "FilmEvents", "FilmWire", "kind_of"]
+__all__ = ["FilmEventKind", "FilmEvents", "FilmWire", "kind_of", "line_of", "run_line"]
 
 
 class FilmEventKind(StrEnum):
@@ -77,6 +79,30 @@ class FilmEvents:
         db.execute(queries.INSERT_EVENTS, event)
         at = to_micros(now)
         db.execute(queries.SET_REVISION, {"of_project": project_id, "revision": revision, "updated_at": at})
+
+
+_UNTOLD: Final = {FilmEventKind.PROGRESS, FilmEventKind.OUTPUT_READY, FilmEventKind.WARNING}
+
+
+def line_of(kind: FilmEventKind, project_id: str, film_id: str, note: Note | None, **facts: object) -> Sequence[Line]:
+    """Returns what the log says of an event, if that is a transition."""
+    if kind in _UNTOLD:
+        return ()
+    told: dict[str, object] = {"project_id": project_id, "film_id": film_id, **facts}
+    if note is not None:
+        told |= {**note.details, **note.origin.facts()}
+    warns = kind in (FilmEventKind.FAILED, FilmEventKind.NEEDS_ATTENTION)
+    return [Line(event=f"film {kind.value.lower().replace('_', ' ')}", facts=told, warns=warns)]
+
+
+def run_line(old: FilmRun, new: FilmRun, note: Note | None) -> Sequence[Line]:
+    """Returns what the log says of a change of a run."""
+    facts: dict[str, object] = {"run": new.run, "stage": new.stage.value}
+    if new.ended:
+        facts["spent_credits"] = new.money.spent / 1000
+    if new.error is not None:
+        facts["reason"] = new.error.reason
+    return line_of(kind_of(old, new), new.project_id, new.film_id, note, **facts)
 
 
 def kind_of(old: FilmRun, new: FilmRun) -> FilmEventKind:

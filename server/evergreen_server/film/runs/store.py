@@ -10,7 +10,7 @@ from evergreen_server.film.errors import FilmBusy, RunChanged, RunNotFound
 from evergreen_server.film.model import FilmRequest
 from evergreen_server.film.runs import queries
 from evergreen_server.film.runs.accepting import Accepting, NewChild, accept_child
-from evergreen_server.film.runs.events import FilmEventKind, FilmEvents, kind_of
+from evergreen_server.film.runs.events import FilmEventKind, FilmEvents, kind_of, line_of, run_line
 from evergreen_server.film.runs.queries import (
     Made,
     RunKey,
@@ -108,7 +108,8 @@ class RunStore:
             self._events.record(db, project_id, new.film_id, FilmEventKind.STARTED, now)
             self._enqueue(db, project_id, new.film_id, new.run, new.leg)
             record(db, now, note, project_id=project_id, subject=new.film_id, run=new.run)
-            return new, [Change(project_id=project_id, job_id=new.key)]
+            lines = line_of(FilmEventKind.STARTED, project_id, new.film_id, note, run=new.run, makes=new.kind.value)
+            return new, [Change(project_id=project_id, job_id=new.key, lines=lines)]
 
         return await self._jobs.write(work, project_id=project_id)
 
@@ -291,7 +292,8 @@ class RunStore:
         if new.leg != old.leg:
             self._enqueue(db, old.project_id, old.film_id, old.run, new.leg)
         record(db, now, note, project_id=old.project_id, subject=old.film_id, run=old.run)
-        return new, [Change(project_id=old.project_id, job_id=new.key, external=external)]
+        lines = run_line(old, new, note) if seen != old else ()
+        return new, [Change(project_id=old.project_id, job_id=new.key, external=external, lines=lines)]
 
 
 def _reserve(db: sa.Connection, project_id: str, millicredits: int) -> None:

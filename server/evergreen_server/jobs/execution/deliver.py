@@ -57,9 +57,7 @@ async def deliver(context: StepContext, job: Job, fencing_token: str) -> Job:
             tries += 1
     outputs = await _publish(context, job, delivered)
     settled = partial(transitions.delivered, outputs=outputs, gone=gone, warnings=_warnings(delivered))
-    job = await context.store.change(job, settled, fencing_token=fencing_token)
-    logger.info("%s delivered", noun, extra={"job_id": job.job_id, "outputs": len(outputs)})
-    return job
+    return await context.store.change(job, settled, fencing_token=fencing_token)
 
 
 async def _publish(context: StepContext, job: Job, delivered: list[Delivered]) -> tuple[Output, ...]:

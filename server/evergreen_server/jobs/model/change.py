@@ -1,5 +1,6 @@
 """What a committed transaction changed."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evergreen_server.jobs.model.job import Job
@@ -24,6 +25,15 @@ def begins_stage(old: Job, new: Job) -> bool:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line of the log that tells of a transition: a fixed event, and the facts beside it."""
+
+    event: str
+    facts: Mapping[str, object]
+    warns: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What a committed transaction touched; a hint to read again, never the data itself."""
 
@@ -35,3 +45,5 @@ class Change:
     """The model whose queue is to be served, since the job joined it or gave a slot back."""
     step: Step | None = field(default=None, compare=False, repr=False)
     """For those who count in this process what it did; never sent to others."""
+    lines: Sequence[Line] = field(default=(), compare=False, repr=False)
+    """What the server that did it logs of it, once it is committed."""

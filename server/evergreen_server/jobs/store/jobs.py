@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db import queries
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database
 from evergreen_server.jobs.db.mapping import life_to_row, request_to_row, to_micros
+from evergreen_server.jobs.model import story
 from evergreen_server.jobs.model.change import Change, Step, begins_stage
 from evergreen_server.jobs.model.errors import JobNotFound, Superseded, WrongState
 from evergreen_server.jobs.model.events import events_between
@@ -135,7 +136,7 @@ class JobStore(JobReader):
         ledger.reserve(db, accepted, now)
         self._enqueue(db, accepted)
         record(db, now, note, project_id=request.project_id, scene_id=request.scene_id, subject=job_id)
-        return accepted, [Change(project_id=request.project_id, job_id=job_id)]
+        return accepted, [Change(project_id=request.project_id, job_id=job_id, lines=[story.accepted(accepted, note)])]
 
     async def check_cap(self, project_id: str, estimated_millicredits: int | None) -> None:
         """Raises PriceUnknown, ProjectCreditsExceeded if a job of this price would be refused now."""
@@ -293,7 +294,10 @@ class JobStore(JobReader):
             db.execute(queries.SET_ROLE, {"of_task": new.task_id, "role": TaskRole.OWN.value})
         record(db, now, note, project_id=project_id, scene_id=new.request.scene_id, subject=job_id)
         step = Step(old=old, new=new)
-        return new, [Change(project_id=project_id, job_id=job_id, external=external, queue=queue, step=step)]
+        lines = story.changed(old, new, note)
+        return new, [
+            Change(project_id=project_id, job_id=job_id, external=external, queue=queue, step=step, lines=lines)
+        ]
 
     def _write_events(
         self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime, *, was: State | None

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 from uuid import uuid4
 
 from evergreen_server.ports.audit import Origin
+from evergreen_server.runtime.traces import read_traceparent
 
 __all__ = ["FORWARDED", "Peer", "address_of", "origin_of"]
 
@@ -16,8 +17,6 @@ FORWARDED = "x-forwarded-for"
 LOCAL = "unix"
 
 _CALL_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
-_NO_TRACE = "0" * 32
 
 
 class Peer(Protocol):
@@ -31,12 +30,12 @@ class Peer(Protocol):
 def origin_of(call: Peer, caller: str) -> Origin:
     """Returns the origin of a call by the token of this name; what is not well formed counts as not sent."""
     sent = {name: value for name, value in call.invocation_metadata() or () if isinstance(value, str)}
-    call_id, trace = sent.get("x-request-id", ""), _TRACE.fullmatch(sent.get("traceparent", ""))
+    call_id, trace = sent.get("x-request-id", ""), read_traceparent(sent.get("traceparent", ""))
     return Origin(
         caller=caller,
         call_id=call_id if _CALL_ID.fullmatch(call_id) else uuid4().hex,
         address=address_of(call.peer(), sent.get(FORWARDED, "")),
-        trace_id=trace[1] if trace and trace[1] != _NO_TRACE else "",
+        trace_id=trace.trace_id if trace else "",
     )
 
 
