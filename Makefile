@@ -19,9 +19,9 @@ CI ?=
 # six, each with its servers, since a container may show all cores of its host and lend only a few.
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1))')
 
-.PHONY: help setup browser proto docs check-proto dashboard check-dashboard fmt lint types check-locks check-deploy \
+.PHONY: help setup browser proto docs check-proto dashboard check-dashboard fmt lint types check-locks check-deploy check-unit \
 	check-catalog check test typescript fuzz-http test-typescript test-dashboard picture coverage coverage-sample mutants \
-	e2e test-rgw test-pgbouncer cuts check-sandbox chaos chaos-http outages run demo film bench build image locks clean
+	e2e test-rgw test-pgbouncer test-nginx cuts check-sandbox chaos chaos-http outages run demo film bench build image locks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -124,10 +124,15 @@ check-locks: ## Check that no lock names a host
 	@! grep -n '://' $(LOCKS) .npmrc || { echo "A lock names a host." >&2; exit 1; }
 	@echo "The locks name no host."
 
-check-deploy: setup ## Lint the Dockerfile, and check compose.yaml against the Compose schema
+check-deploy: setup check-unit ## Lint the Dockerfile, and check what compose.yaml and deploy/ have against their schemas
 	@# A Linux wheel alone exists of it.
 	@test "$$(uname)" != Linux || $(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/*.yaml
+
+# Elsewhere than on Linux there is no systemd, and the unit is for those who have it.
+check-unit: ## Have systemd read the unit, and say how far it is confined
+	@test "$$(uname)" != Linux || scripts/check-unit
 
 check-catalog: setup ## Compare the table of models with the types of the provider's SDK
 	$(PY) scripts/compare_sdk.py
@@ -194,6 +199,9 @@ test-rgw: setup ## Run the storage tests on Ceph's object gateway, from Debian's
 
 test-pgbouncer: setup ## Test the service behind a real PgBouncer, from Debian's package pgbouncer
 	$(PY) -m tests.pgbouncer
+
+test-nginx: setup ## Test the service behind a real nginx with the settings of docs/proxies.md, from Debian's package nginx-light
+	$(PY) -m tests.nginx
 
 cuts: setup ## Make whole cuts of the sample scripts, judge them, and leave sheets of pictures in .make/cuts
 	$(PY) -m tests.cuts $(ARGS)
