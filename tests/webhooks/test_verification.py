@@ -116,6 +116,7 @@ def test_the_event_has_its_job_and_what_orders_and_tells_repeats_apart() -> None
     assert event.job is not None
     assert (event.job.job_id, event.job.state) == ("01a2", JobState.JOB_STATE_SUCCEEDED)
     assert event.film is None
+    assert not event.truncated
 
 
 def test_a_film_a_test_and_a_type_of_tomorrow_are_told_too() -> None:
@@ -123,11 +124,13 @@ def test_a_film_a_test_and_a_type_of_tomorrow_are_told_too() -> None:
         body = json.dumps({"type": kind, "timestamp": "2026-11-29T12:54:59Z", "data": data}).encode()
         return verify(body, Request(body=body).headers, SECRET)
 
-    film = told("film.failed", {"revision": 9, "film": {"filmId": "f", "state": "FILM_STATE_FAILED"}})
+    film = told(
+        "film.failed", {"revision": 9, "film": {"filmId": "f", "state": "FILM_STATE_FAILED"}, "truncated": True}
+    )
     ping = told("evergreen.ping", {})
     later = told("video.praised", {"revision": "10", "job": {"jobId": "j", "state": "JOB_STATE_PRAISED"}})
 
-    assert (film.film.film_id, film.revision, film.job) == ("f", 9, None)
+    assert (film.film.film_id, film.revision, film.job, film.truncated) == ("f", 9, None, True)
     assert (ping.type, ping.revision, ping.job, ping.film) == ("evergreen.ping", 0, None, None)
     assert (later.type, later.job.job_id) == ("video.praised", "j")
 

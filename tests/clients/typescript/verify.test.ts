@@ -85,7 +85,7 @@ test("the event has its job, and what orders and tells repeats apart", async () 
 
   assert.deepEqual([event.type, event.messageId, event.revision], ["video.succeeded", "0193-a.b", 27n]);
   assert.equal(event.time.toISOString(), "2026-11-29T12:54:59.067Z");
-  assert.deepEqual([event.job?.jobId, event.job?.state, event.film], ["01a2", JobState.SUCCEEDED, undefined]);
+  assert.deepEqual([event.job?.jobId, event.job?.state, event.film, event.truncated], ["01a2", JobState.SUCCEEDED, undefined, false]);
 });
 
 function told(type: string, data: object): Promise<unknown> {
@@ -96,11 +96,11 @@ function told(type: string, data: object): Promise<unknown> {
 }
 
 test("a film, a test and a type of tomorrow are told too", async () => {
-  const film = { revision: 9, film: { filmId: "f", state: "FILM_STATE_FAILED" } };
+  const film = { revision: 9, film: { filmId: "f", state: "FILM_STATE_FAILED" }, truncated: true };
   const found = [await told("film.failed", film), await told("evergreen.ping", {}), await told("video.praised", { job: { jobId: "j", state: "JOB_STATE_PRAISED" } })];
 
-  const [one, ping, later] = found as { film?: { filmId: string }; job?: { jobId: string }; revision: bigint; type: string }[];
-  assert.deepEqual([one?.film?.filmId, one?.revision, one?.job], ["f", 9n, undefined]);
+  const [one, ping, later] = found as { film?: { filmId: string }; job?: { jobId: string }; revision: bigint; truncated: boolean; type: string }[];
+  assert.deepEqual([one?.film?.filmId, one?.revision, one?.job, one?.truncated], ["f", 9n, undefined, true]);
   assert.deepEqual([ping?.type, ping?.revision, ping?.job, ping?.film], ["evergreen.ping", 0n, undefined, undefined]);
   assert.deepEqual([later?.type, later?.job?.jobId], ["video.praised", "j"]);
 });

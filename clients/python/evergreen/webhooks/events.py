@@ -29,7 +29,8 @@ class WebhookEvent:
     job: Job | None
     """The job, without its request."""
     film: FilmStatus | None
-    """The film."""
+    truncated: bool
+    """Whether a list of the job or film was left out, since it was too long: read it."""
 
 
 def read_event(message_id: str, body: bytes) -> WebhookEvent:
@@ -47,6 +48,7 @@ def read_event(message_id: str, body: bytes) -> WebhookEvent:
             revision=int(data.get("revision", 0)),
             job=_read(data.get("job"), Job()),
             film=_read(data.get("film"), FilmStatus()),
+            truncated=data.get("truncated") is True,
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ParseError) as error:
         raise WebhookRejected(f"the body is signed, but is no event: {type(error).__name__}: {error}") from error

@@ -17,6 +17,8 @@ export interface WebhookEvent {
   /** The job, without its request. */
   readonly job: Job | undefined;
   readonly film: FilmStatus | undefined;
+  /** Whether a list of the job or film was left out, since it was too long: read it. */
+  readonly truncated: boolean;
 }
 
 // Fields that are newer than this client are passed over.
@@ -27,7 +29,7 @@ export function readEvent(messageId: string, body: Uint8Array): WebhookEvent {
   try {
     const told: unknown = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
     const { type, timestamp, data = {} } = object(told, "the body");
-    const { revision = 0, job, film } = object(data, "data");
+    const { revision = 0, job, film, truncated } = object(data, "data");
     const time = new Date(text(timestamp, "timestamp"));
     if (Number.isNaN(time.getTime())) throw new TypeError("timestamp is no time");
     return {
@@ -37,6 +39,7 @@ export function readEvent(messageId: string, body: Uint8Array): WebhookEvent {
       revision: BigInt(revision as string | number),
       job: job == null ? undefined : fromJson(JobSchema, job as JsonValue, NEWER),
       film: film == null ? undefined : fromJson(FilmStatusSchema, film as JsonValue, NEWER),
+      truncated: truncated === true,
     };
   } catch (cause) {
     throw new WebhookRejected(`the body is signed, but is no event: ${String(cause)}`, { cause });
