@@ -39,7 +39,11 @@ async def sandbox() -> AsyncIterator[Control]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def api(tmp_path_factory: pytest.TempPathFactory, sandbox: Control) -> AsyncIterator[Api]:
-    async with gateway(tmp_path_factory.mktemp("rest") / "data", sandbox) as opened:
+    folder = tmp_path_factory.mktemp("rest")
+    key = folder / "key"
+    key.write_text("k" * 40)
+    key.chmod(0o600)
+    async with gateway(folder / "data", sandbox, EVERGREEN_WEBHOOK_KEY_FILE=str(key)) as opened:
         yield opened
 
 
@@ -209,6 +213,65 @@ async def test_a_film_is_planned_edited_read_and_deleted(http: aiohttp.ClientSes
         assert (status, body["reason"]) == (404, "RUN_NOT_FOUND"), body
     assert (await asked(http, "DELETE", f"{film}?deleteScenes"))[0] == 200
     assert (await asked(http, "GET", film))[1]["reason"] == "FILM_NOT_FOUND"
+
+
+async def test_a_webhook_is_made_once_changed_by_what_is_in_a_patch_and_deleted(http: aiohttp.ClientSession) -> None:
+    labels = {"team": "edit"}
+    hook = {"url": "https://studio.example/hooks", "filter": {"projectIds": ["told"], "labels": labels}}
+
+    status, made, answer = await asked(http, "POST", "webhooks", hook, Idempotency_Key="hook-1")
+    path = answer.headers["Location"].removeprefix("/api/v1/")
+    again = await asked(http, "POST", "webhooks", {**hook, "requestId": "hook-1"})
+    other = await asked(http, "POST", "webhooks", {**hook, "requestId": "hook-1", "description": "another"})
+
+    assert (status, path) == (201, f"webhooks/{made['webhook']['webhookId']}")
+    assert (again[0], again[1]["secret"], again[2].headers["Location"]) == (
+        200,
+        made["secret"],
+        answer.headers["Location"],
+    )
+    assert (other[0], other[1]["reason"]) == (409, "REQUEST_ID_REUSED")
+
+    change = {"state": "WEBHOOK_STATE_PAUSED", "description": "the edit"}
+    status, body, _ = await asked(http, "PATCH", path, change)
+    changed = body["webhook"]
+    assert (status, changed["state"], changed["description"]) == (200, "WEBHOOK_STATE_PAUSED", "the edit")
+    assert (changed["url"], changed["filter"]["labels"]) == (hook["url"], labels)
+    status, body, _ = await asked(http, "PATCH", path, {"description": None, "filter": {"allProjects": True}})
+    assert (body["webhook"]["description"], body["webhook"]["filter"]["allProjects"]) == ("the edit", True)
+    assert (await asked(http, "GET", path))[1]["webhook"] == body["webhook"]
+
+    status, body, _ = await asked(http, "POST", f"{path}:rotate", {"overlap": "3600s"})
+    assert (status, body["webhook"]["secretGeneration"], body["secret"] != made["secret"]) == (200, 2, True)
+    since = "givenUpSinceTime=2026-01-01T00:00:00Z"
+    assert (await asked(http, "POST", f"{path}:redeliver?{since}", {}))[0] == 400
+    status, body, _ = await asked(http, "POST", f"{path}:redeliver", {})
+    assert (status, body["reason"]) == (400, "INVALID_REQUEST")
+    status, body, _ = await asked(http, "POST", f"{path}:redeliver", {"messageId": str(uuid4())})
+    assert (status, body["reason"]) == (400, "WEBHOOK_SWITCHED_OFF")
+    query = "states=DELIVERY_STATE_GIVEN_UP&states=DELIVERY_STATE_PENDING&sinceTime=2026-01-01T00:00:00Z"
+    assert (await asked(http, "GET", f"{path}/deliveries?{query}"))[:2] == (
+        200,
+        {"deliveries": [], "nextPageToken": ""},
+    )
+
+    assert (await asked(http, "DELETE", path))[0] == 200
+    assert (await asked(http, "GET", path))[1]["reason"] == "WEBHOOK_NOT_FOUND"
+
+
+async def test_webhooks_are_linked_page_by_page(http: aiohttp.ClientSession) -> None:
+    for number in range(3):
+        hook = {"url": f"https://studio.example/{number}", "filter": {"projectIds": ["linked"]}}
+        assert (await asked(http, "POST", "webhooks", hook))[0] == 201
+    seen, path = [], "webhooks?projectId=linked&pageSize=2"
+
+    while path:
+        _, body, answer = await asked(http, "GET", path)
+        seen += [webhook["url"][-1] for webhook in body["webhooks"]]
+        link = answer.links.get("next")
+        path = str(link["url"]) if link else ""
+
+    assert seen == ["0", "1", "2"]
 
 
 async def test_who_is_asking_and_what_there_is(api: Api, http: aiohttp.ClientSession) -> None:
