@@ -147,6 +147,17 @@ def test_during_a_rotation_either_secret_does_on_both_sides() -> None:
         verify(BODY, request.headers, [OTHER])
 
 
+def test_a_flood_of_signatures_is_not_looked_through() -> None:
+    """The service makes two at most; each more is work for whoever verifies, and by nobody known."""
+    request = Request()
+    few = replace(request, signature=" ".join(["v1,AAAA"] * 9 + [request.signature]))
+    flood = replace(request, signature=" ".join(["v1,AAAA"] * 10 + [request.signature]))
+
+    assert verify(BODY, few.headers, SECRET).revision == 27
+    with pytest.raises(WebhookRejected, match="no signature fits"):
+        verify(BODY, flood.headers, SECRET)
+
+
 def test_bodies_and_headers_may_come_as_frameworks_give_them() -> None:
     fields = Message()
     for name, value in Request().headers.items():

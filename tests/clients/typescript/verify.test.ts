@@ -120,6 +120,14 @@ test("during a rotation either secret does, and headers may come in any form", a
   await assert.rejects(verify(BODY, plain, [OTHER]), /no signature fits the secret/);
 });
 
+test("a flood of signatures is not looked through: each would be work for whoever verifies", async () => {
+  const good = request();
+  const after = (number: number) => headersOf({ ...good, signature: [...Array.from({ length: number }, () => "v1,AAAA"), good.signature].join(" ") });
+
+  assert.equal((await verify(BODY, after(9), SECRET)).revision, 27n);
+  await assert.rejects(verify(BODY, after(10), SECRET), /no signature fits/);
+});
+
 test("what is wrong is said", async () => {
   const wrong: [Partial<Record<string, string>>, RegExp][] = [
     [{ "webhook-id": "" }, /no header webhook-id/],

@@ -14,6 +14,8 @@ from evergreen.webhooks.events import WebhookEvent, read_event
 TOLERANCE_SECONDS = 300.0
 """How much the clocks of both sides may differ, with the time on the way."""
 
+MOST_SIGNATURES = 10
+"""That are looked at: the service makes two at most, and each costs whoever looks at it."""
 _PREFIX = "whsec_"
 _VERSION = "v1,"
 _ID, _TIMESTAMP, _SIGNATURE = "webhook-id", "webhook-timestamp", "webhook-signature"
@@ -90,8 +92,8 @@ def _fields(headers: Headers) -> Sequence[str]:
 
 
 def _decoded(signatures: str) -> Iterator[bytes]:
-    """Yields the signatures of the version that is known."""
-    for each in signatures.split(" "):
+    """Yields the first signatures that are of the version that is known."""
+    for each in signatures.split(" ", MOST_SIGNATURES)[:MOST_SIGNATURES]:
         if each.startswith(_VERSION):
             try:
                 yield base64.b64decode(each.removeprefix(_VERSION), validate=True)

@@ -19,6 +19,8 @@ export interface VerifyOptions {
 
 type HmacKey = Awaited<ReturnType<typeof crypto.subtle.importKey>>;
 
+/** That are looked at: the service makes two at most, and each costs whoever looks at it. */
+const MOST_SIGNATURES = 10;
 const PREFIX = "whsec_";
 const VERSION = "v1,";
 const ID = "webhook-id";
@@ -90,10 +92,10 @@ function field(headers: RequestHeaders, name: string): string {
   return values[0] ?? "";
 }
 
-/** Returns the signatures of the version that is known. */
+/** Returns the first signatures that are of the version that is known. */
 function decoded(signatures: string): Uint8Array<ArrayBuffer>[] {
   return signatures
-    .split(" ")
+    .split(" ", MOST_SIGNATURES)
     .filter((each) => each.startsWith(VERSION))
     .map((each) => fromBase64(each.slice(VERSION.length)))
     .filter((each) => each !== undefined);
