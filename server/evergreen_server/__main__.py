@@ -1,28 +1,26 @@
 """The commands `evergreen serve`, `gateway`, `sandbox`, `token` and `provider`. Data goes to stdout, else to stderr."""
 
-import asyncio
+from __future__ import annotations
+
 import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 import click
-import uvloop
 
 from evergreen.cli.session import global_options, session
-from evergreen.security import check_token_is_safe
-from evergreen_server.config import Config, ConfigError
-from evergreen_server.runtime.addresses import listen_parts, on_loopback
-from evergreen_server.runtime.arenas import bound_arenas
-from evergreen_server.runtime.gc import tune_gc
-from evergreen_server.runtime.logs import set_up_logs
 
+# Whatever else is needed is imported by the command that needs it: every --help of the command line loads this module.
 if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
+
+    from evergreen_server.config import Config
     from evergreen_server.providers.runway.http.raw import RawAnswer
 
 BODY_LIMIT = 16 << 20
@@ -36,17 +34,20 @@ BODY_LIMIT = 16 << 20
 @click.option("--insecure", is_flag=True, help="Serve beyond this machine without tokens or TLS.")
 def serve(listen: str | None, sandbox: bool, http: str | None, insecure: bool) -> None:
     """Serve the gRPC API until SIGTERM or SIGINT."""
+    from evergreen_server.runtime.arenas import bound_arenas
+    from evergreen_server.runtime.logs import set_up_logs
+
     bound_arenas()
-    # Imported here, since the client's commands and every --help would otherwise wait for it.
+    # Before all else is loaded, which takes seconds: what is wrong is told at once.
+    config = _config(sandbox=sandbox, insecure=insecure, listen=listen, http=http)
+    set_up_logs(config.log_level, config.log_format)
     from evergreen_server import app
     from evergreen_server.jobs.db.connect import DatabaseUnusable
     from evergreen_server.ports.tracing import TracingUnusable
     from evergreen_server.rpc.server import CannotListen, SlowProtobuf
+    from evergreen_server.runtime.gc import tune_gc
     from evergreen_server.runtime.reload import FileUnusable
     from evergreen_storage import StorageError
-
-    config = _config(sandbox=sandbox, insecure=insecure, listen=listen, http=http)
-    set_up_logs(config.log_level, config.log_format)
 
     def ready(address: str, provider_url: str, http_url: str) -> None:
         tune_gc()
@@ -76,8 +77,11 @@ def gateway(context: click.Context, http: str | None) -> None:
     """
     import grpc
 
+    from evergreen.security import check_token_is_safe
     from evergreen_server import gateway_app
     from evergreen_server.gateway.server import CannotListen
+    from evergreen_server.runtime.gc import tune_gc
+    from evergreen_server.runtime.logs import set_up_logs
     from evergreen_server.runtime.reload import FileUnusable
 
     chosen = session(context)
@@ -142,6 +146,8 @@ def sandbox(
     from evergreen_server.media.guard import guarded_connector
     from evergreen_server.providers.runway.sandbox import SANDBOX_KEY, Sandbox, Settings
     from evergreen_server.providers.runway.sandbox.state.clock import check_speed
+    from evergreen_server.runtime.addresses import listen_parts, on_loopback
+    from evergreen_server.runtime.logs import set_up_logs
 
     set_up_logs("INFO", "text")
     try:
@@ -242,6 +248,8 @@ def call(method: str, path: str, body: IO[bytes] | None, yes: bool, timeout: flo
 
     What a POST creates here costs the account's credits, and no ledger, limit or queue of the service knows it.
     """
+    import uvloop
+
     from evergreen_server.ports.provider import ProviderUnavailable
     from evergreen_server.providers.runway.http.proxies import Proxies
     from evergreen_server.providers.runway.http.raw import call_once, path_error
@@ -257,7 +265,7 @@ def call(method: str, path: str, body: IO[bytes] | None, yes: bool, timeout: flo
     config = _config(sandbox=False, insecure=True)
     data = None if body is None else _json(body)
 
-    async def ask() -> "RawAnswer":
+    async def ask() -> RawAnswer:
         return await call_once(
             method,
             path,
@@ -281,6 +289,8 @@ def call(method: str, path: str, body: IO[bytes] | None, yes: bool, timeout: flo
 
 def _config(*, sandbox: bool, insecure: bool, listen: str | None = None, http: str | None = None) -> Config:
     """Returns the settings; ends the process if they are invalid, with every error."""
+    from evergreen_server.config import Config, ConfigError
+
     try:
         return Config.from_env(os.environ, sandbox=sandbox, listen=listen, insecure=insecure, http=http)
     except ConfigError as exc:
@@ -309,6 +319,10 @@ def _readable(body: bytes) -> str:
 
 
 def _run(work: Callable[[asyncio.Event], Coroutine[object, object, None]]) -> None:
+    import asyncio
+
+    import uvloop
+
     async def until_signalled() -> None:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -9,19 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from evergreen.cli import failures
 from evergreen.cli.exits import EXIT_CODES_HELP, ExitCode
+from evergreen.cli.installed import load, plugins, version
 from evergreen.cli.session import global_options
 from evergreen.cli.verbs import Verbs
-
-if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
-PLUGINS = "evergreen.commands"
 
 COMMANDS = {
     "account": ("service:account", "Show the provider's balance, and what is spent."),
@@ -52,15 +48,15 @@ class Root(Verbs):
     """A group that also offers the commands of entry points; each is loaded only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*COMMANDS, *super().list_commands(ctx), *_plugins()})
+        return sorted({*COMMANDS, *super().list_commands(ctx), *plugins()})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             module, _, name = COMMANDS[cmd_name][0].partition(":")
             found: click.Command = getattr(import_module(f"evergreen.cli.commands.{module}"), name)
             return found
-        plugin = _plugins().get(cmd_name)
-        return _load(plugin) if plugin else super().get_command(ctx, cmd_name)
+        place = plugins().get(cmd_name)
+        return _load(cmd_name, place) if place else super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = []
@@ -124,10 +120,7 @@ def evergreen() -> None:
 
 
 def _tell_version(context: click.Context) -> None:
-    # Loaded here, since it takes as long as all else of the command.
-    from importlib.metadata import version
-
-    click.echo(f"evergreen, version {version('evergreen-video')}")
+    click.echo(f"evergreen, version {version()}")
     context.exit()
 
 
@@ -144,32 +137,26 @@ def _pipe() -> Iterator[None]:
         raise ClosedPipe from error
 
 
-def _plugins() -> "dict[str, EntryPoint]":
-    from importlib.metadata import entry_points
-
-    return {each.name: each for each in entry_points(group=PLUGINS)}
-
-
-def _load(entry: "EntryPoint") -> click.Command:
+def _load(name: str, place: str) -> click.Command:
     try:
-        command = entry.load()
+        command = load(place)
     except ModuleNotFoundError as error:
-        return _missing(entry, error)
+        return _missing(name, error)
     if not isinstance(command, click.Command):
-        raise click.ClickException(f"the entry point {entry.name} ({entry.value}) is not a click command")
+        raise click.ClickException(f"the entry point {name} ({place}) is not a click command")
     return command
 
 
-def _missing(entry: "EntryPoint", error: ModuleNotFoundError) -> click.Command:
+def _missing(name: str, error: ModuleNotFoundError) -> click.Command:
     """Returns a stand-in for a command whose package is not completely installed; calling it explains that."""
 
     def refuse() -> None:
         raise click.ClickException(
-            f"{entry.name} needs the server: pip install 'evergreen-video[server]' ({error.name} is missing)"
+            f"{name} needs the server: pip install 'evergreen-video[server]' ({error.name} is missing)"
         )
 
     return click.Command(
-        entry.name,
+        name,
         callback=refuse,
         short_help="Not installed; needs evergreen-video[server].",
         context_settings={"ignore_unknown_options": True, "allow_extra_args": True},

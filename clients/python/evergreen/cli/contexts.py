@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypedDict
-from uuid import uuid4
 
 import click
 
@@ -72,7 +71,7 @@ def write(contexts: Contexts) -> None:
     """Replaces the file at once; its mode is 600. Raises OSError."""
     target = path()
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    part = target.with_name(f".{target.name}.{uuid4().hex[:8]}")
+    part = target.with_name(f".{target.name}.{os.urandom(4).hex()}")
     document = {"current": contexts.current, "contexts": dict(sorted(contexts.known.items()))}
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:

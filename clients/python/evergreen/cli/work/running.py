@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
@@ -70,6 +69,8 @@ def trust(session: Session) -> Tls | None:
 
 def _check_pem(option: str, file: str) -> None:
     """Raises ValueError for a file without a certificate, which gRPC would tell as a lost connection."""
+    import ssl  # Takes longer to load than all else here, and few need it.
+
     try:
         text = Path(file).read_text(encoding="latin-1")
         begin = text.index("-----BEGIN CERTIFICATE-----")
