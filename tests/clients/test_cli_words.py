@@ -1,5 +1,7 @@
 """What the words of a command line mean, and what help says of them; no service is needed."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,6 +88,29 @@ def test_all_missing_options_are_named_at_once(monkeypatch: pytest.MonkeyPatch) 
     assert (clip.exit_code, speech.exit_code) == (2, 2)
     assert "Missing: '--project' (env var: 'EVERGREEN_PROJECT'), '--scene'" in clip.output
     assert "Missing: '--project' (env var: 'EVERGREEN_PROJECT'), '--text'." in speech.output
+
+
+def test_help_and_completion_load_neither_grpc_nor_the_contract_nor_rich() -> None:
+    modules = sorted({f"evergreen.cli.commands.{place.partition(':')[0]}" for place, _ in COMMANDS.values()})
+    heavy = "'grpc', 'google.protobuf', 'rich', 'evergreen.wire', 'asyncio'"
+    program = f"import sys, {', '.join(modules)}, evergreen.cli.app; print([m for m in ({heavy}) if m in sys.modules])"
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_has_all_its_names_though_it_loads_them_late() -> None:
+    program = (
+        "import sys, evergreen; early = 'grpc' in sys.modules\n"
+        "from evergreen import *; from evergreen import WireClient\n"
+        "print(early, evergreen.errors.CallError is CallError, 'WireClient' in dir(evergreen))\n"
+        "try: evergreen.nothing\nexcept AttributeError as error: print(error)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+
+    assert done.stdout == "False True True\nmodule 'evergreen' has no attribute 'nothing'\n"
 
 
 @pytest.mark.parametrize(
