@@ -21,7 +21,7 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1
 
 .PHONY: help setup browser proto docs check-proto dashboard check-dashboard fmt lint types check-locks check-deploy check-unit \
 	check-catalog check test typescript fuzz-http test-typescript test-dashboard picture coverage coverage-sample mutants \
-	e2e test-rgw test-pgbouncer test-nginx cuts check-sandbox chaos chaos-http outages run demo film bench build image locks clean
+	e2e test-rgw test-pgbouncer test-nginx cuts check-sandbox chaos chaos-http chaos-webhooks outages run demo film bench build image locks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -217,6 +217,9 @@ chaos: setup ## Kill servers KILLS=500 times with SEED=1 under jobs and films: w
 
 chaos-http: setup ## Kill a server KILLS=500 times under 100 pages and event sources, with SEED=1: is each change told once?
 	$(PY) -m tests.gateway.live.kills --kills $(KILLS) --seed $(SEED) $(ARGS)
+
+chaos-webhooks: setup ## Kill what sends webhooks KILLS=500 times on each database, with SEED=1: is each event told, and none from before?
+	$(PY) -m tests.webhooks.kills --kills $(KILLS) --seed $(SEED) $(ARGS)
 
 outages: setup ## Take away database, storage, provider and disk for 30 to 60 s each, and report the effect
 	$(PY) -m tests.chaos.outages $(ARGS)
