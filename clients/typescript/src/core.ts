@@ -13,9 +13,9 @@ import {
   type GetAccountResponse,
   type GetCallerResponse,
   type Job,
-  type JobState,
+  JobState,
   ListOrder,
-  type MediaKind,
+  MediaKind,
   type Model,
   type Project,
   type SubmissionResolution,
@@ -24,10 +24,12 @@ import {
   type WatchProgressResponse,
 } from "./gen/evergreen/v1/video_pb.js";
 import { Films } from "./films.js";
+import { type Kind, numberOf, type State } from "./job.js";
 import { isFinal } from "./position.js";
 import type { Reconnect } from "./reconnect.js";
 import { checkNames, type Names } from "./names.js";
-import { type Read, type VideoFields, videoRequest } from "./requests.js";
+import type { Reader } from "./inputs.js";
+import { type VideoFields, videoRequest } from "./requests.js";
 import {
   ALL_KINDS,
   type ImageFields,
@@ -54,7 +56,7 @@ export interface Watched {
   /** Whether to send snapshots of final jobs too; only without `jobIds` and `afterRevision`. */
   readonly includeFinished?: boolean;
   /** Only jobs that make one of these; only without `jobIds`. Default: all kinds. */
-  readonly kinds?: readonly MediaKind[];
+  readonly kinds?: readonly (MediaKind | Kind)[];
   /** Called if events after the cursor are no longer kept, before the watch continues without them. */
   readonly onGap?: (gap: CursorCompacted) => void;
 }
@@ -63,9 +65,9 @@ export interface Watched {
 export interface Listed {
   readonly projectId?: string;
   readonly sceneId?: string;
-  readonly states?: readonly JobState[];
+  readonly states?: readonly (JobState | State)[];
   /** Only jobs that make one of these. Default: all kinds. */
-  readonly kinds?: readonly MediaKind[];
+  readonly kinds?: readonly (MediaKind | Kind)[];
   /** Only jobs of one of these models. */
   readonly models?: readonly string[];
   /** Only jobs that have all of these labels. */
@@ -113,12 +115,12 @@ export abstract class Core<S> {
   readonly #calls: Calls;
   readonly #videos: Stub<typeof VideoService>;
   readonly #reconnect: Reconnect;
-  readonly #read: Read<S>;
+  readonly #reader: Reader<S>;
 
-  protected constructor(transport: Transport, calls: Calls, reconnect: Reconnect, read: Read<S>) {
+  protected constructor(transport: Transport, calls: Calls, reconnect: Reconnect, reader: Reader<S>) {
     this.#calls = calls;
     this.#reconnect = reconnect;
-    this.#read = read;
+    this.#reader = reader;
     this.#videos = createClient(VideoService, transport);
     this.films = new Films(transport, calls);
     this.webhooks = new Webhooks(transport, calls);
@@ -129,42 +131,43 @@ export abstract class Core<S> {
    * Requests a clip and returns its job as soon as the service has recorded it.
    *
    * If no requestId is given, each call creates one; to be able to repeat a call whose answer was lost, give your own.
-   * Rejects with TypeError for a name that there is not, and with MediaTooLarge, before anything is sent.
+   * Inputs that have more than 3 MiB together are uploaded to the scene first. Rejects with TypeError for a name that there
+   * is not, before anything is sent.
    */
   async generate(fields: VideoFields<S>, options?: Options): Promise<Job> {
-    const request = await videoRequest(fields, this.#read);
+    const request = await videoRequest(fields, this.#reader);
     return present((await this.#calls.call(this.#videos.generateVideo, request, options)).job);
   }
 
   /** Requests pictures and returns the job. Takes the fields of `ImageSpec`, with files as `references`. */
   async generateImage(fields: ImageFields<S>, options?: Options): Promise<Job> {
-    return this.#generate(await imageRequest(fields, this.#read), options);
+    return this.#generate(await imageRequest(fields, this.#reader), options);
   }
 
   /** Requests speech and returns the job. Takes the fields of `SpeechSpec`. */
   async generateSpeech(fields: SpeechFields<S>, options?: Options): Promise<Job> {
-    return this.#generate(await speechRequest(fields, this.#read), options);
+    return this.#generate(await speechRequest(fields, this.#reader), options);
   }
 
   /** Requests a sound and returns the job. Takes the fields of `SoundSpec`. */
   async generateSound(fields: SoundFields<S>, options?: Options): Promise<Job> {
-    return this.#generate(await soundRequest(fields, this.#read), options);
+    return this.#generate(await soundRequest(fields, this.#reader), options);
   }
 
-  /** Requests what a spec says, such as `{ case: "hdr", value }`, and returns the job. Files: see `inlineMedia`. */
+  /** Requests what a spec says, such as `{ case: "hdr", value }`, and returns the job. For files see `inlineMedia`. */
   async generateSpec(fields: SpecFields, options?: Options): Promise<Job> {
-    return this.#generate(specRequest(fields), options);
+    return this.#generate(await specRequest(fields, this.#reader), options);
   }
 
   /** Returns the quote of a spec, as `quote` does for a clip. */
   async quoteSpec(fields: SpecFields, options?: Options): Promise<number | undefined> {
-    const request: GenerateRequest = { ...specRequest(fields), validateOnly: true };
+    const request: GenerateRequest = { ...(await specRequest(fields, this.#reader)), validateOnly: true };
     return (await this.#calls.call(this.#videos.generate, request, options)).estimatedCredits;
   }
 
   /** Returns the most that one attempt may cost, in credits. Validates the request and creates no job. */
   async quote(fields: VideoFields<S>, options?: Options): Promise<number | undefined> {
-    const request: GenerateVideoRequest = { ...(await videoRequest(fields, this.#read)), validateOnly: true };
+    const request: GenerateVideoRequest = { ...(await videoRequest(fields, this.#reader)), validateOnly: true };
     return (await this.#calls.call(this.#videos.generateVideo, request, options)).estimatedCredits;
   }
 
@@ -187,7 +190,7 @@ export abstract class Core<S> {
   watch(watched: Watched, { signal }: Options = {}): AsyncGenerator<WatchProgressResponse, void, undefined> {
     checkNames(watched, WATCHED_NAMES);
     const { projectId = "", jobIds = [], filmIds = [], afterRevision, includeFinished = false, onGap } = watched;
-    const kinds = jobIds.length > 0 || filmIds.length > 0 ? [] : [...(watched.kinds ?? ALL_KINDS)];
+    const kinds = jobIds.length > 0 || filmIds.length > 0 ? [] : kindsOf(watched.kinds ?? ALL_KINDS);
     const request = create(WatchProgressRequestSchema, {
       projectId,
       jobIds: [...jobIds],
@@ -248,8 +251,8 @@ export abstract class Core<S> {
     const request = {
       projectId: listed.projectId ?? "",
       sceneId: listed.sceneId ?? "",
-      states: [...states],
-      kinds: [...kinds],
+      states: states.map((each): JobState => numberOf(JobState, each, "state")),
+      kinds: kindsOf(kinds),
       models: [...models],
       labels: { ...listed.labels },
       ...(createdFrom !== undefined && { createdFrom: timestampFromDate(createdFrom) }),
@@ -277,7 +280,7 @@ export abstract class Core<S> {
   async models(
     { kinds = ALL_KINDS, ...options }: Options & { readonly kinds?: readonly MediaKind[] } = {},
   ): Promise<readonly Model[]> {
-    return (await this.#calls.call(this.#videos.listModels, { kinds: [...kinds] }, options)).models;
+    return (await this.#calls.call(this.#videos.listModels, { kinds: kindsOf(kinds) }, options)).models;
   }
 
   /** Returns the account's balance and limits, and what the service, or one project, has reserved and spent. */
@@ -296,4 +299,8 @@ export abstract class Core<S> {
 function present(job: Job | undefined): Job {
   if (job === undefined) throw new TypeError("the service answered without a job");
   return job;
+}
+
+function kindsOf(kinds: readonly (MediaKind | Kind)[]): MediaKind[] {
+  return kinds.map((each): MediaKind => numberOf(MediaKind, each, "kind"));
 }

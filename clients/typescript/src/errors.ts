@@ -16,7 +16,8 @@
  *
  * A call that its `AbortSignal` ends rejects with the signal's own reason instead.
  */
-import { type Job, JobState } from "./gen/evergreen/v1/video_pb.js";
+import type * as wire from "./gen/evergreen/v1/video_pb.js";
+import { Job } from "./job.js";
 
 /** The root of all errors of this package. */
 export class EvergreenError extends Error {
@@ -78,23 +79,21 @@ export class NeedsAttention extends EvergreenError {
   }
 }
 
+const ENDS: Readonly<Record<string, readonly [new (job: Job) => JobFailed | NeedsAttention, string]>> = {
+  failed: [JobFailed, "has failed"],
+  cancelled: [JobCancelled, "was cancelled"],
+  expired: [JobExpired, "has expired"],
+  needs_attention: [NeedsAttention, "needs attention"],
+};
+
 /** Returns the error of a job that failed or needs attention; undefined for any other job. */
-export function jobError(job: Job): JobFailed | NeedsAttention | undefined {
-  switch (job.state) {
-    case JobState.FAILED:
-      return new JobFailed(job);
-    case JobState.CANCELLED:
-      return new JobCancelled(job);
-    case JobState.EXPIRED:
-      return new JobExpired(job);
-    case JobState.NEEDS_ATTENTION:
-      return new NeedsAttention(job);
-    default:
-      return undefined;
-  }
+export function jobError(message: wire.Job): JobFailed | NeedsAttention | undefined {
+  const job = new Job(message);
+  const [kind] = ENDS[job.state] ?? [];
+  return kind && new kind(job);
 }
 
 function describe(job: Job): string {
-  const told = `job ${job.jobId} is ${JobState[job.state] ?? job.state}`;
-  return job.error === undefined ? told : `${told}: ${job.error.message} (${job.error.reason})`;
+  const told = job.error === undefined ? "" : `: ${job.error.message} (${job.error.reason})`;
+  return `job ${job.jobId} ${ENDS[job.state]?.[1] ?? job.state}${told}`;
 }

@@ -17,13 +17,8 @@ import {
   type OnUnknownSubmission,
 } from "./gen/evergreen/v1/video_pb.js";
 import { newId } from "./ids.js";
+import { INLINE_LIMIT, type Input, Inputs, type Read, type Reader } from "./inputs.js";
 import { checkNames, type Names } from "./names.js";
-
-/** The maximum number of bytes of all inputs that are sent as bytes, together. */
-export const INLINE_LIMIT = 3 * 1024 * 1024;
-
-/** Returns at most `limit` bytes of a source; all of those that are in memory already. */
-export type Read<S> = (source: S, limit: number) => Promise<Uint8Array>;
 
 /**
  * The fields that all requests have, whatever they generate.
@@ -45,11 +40,11 @@ export interface JobFields {
   readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** The fields of `GenerateVideoRequest`, and `image`: the first frame, as a file's path or as bytes. */
+/** The fields of `GenerateVideoRequest`, and `image`: the first frame, which may be any `Input`. */
 export interface VideoFields<S = FileOrBytes> extends JobFields {
   readonly model: string;
   readonly promptText?: string;
-  readonly image?: S;
+  readonly image?: Input<S>;
   readonly media?: readonly MessageInitShape<typeof MediaSchema>[];
   readonly ratio?: string;
   readonly resolution?: string;
@@ -82,14 +77,18 @@ const VIDEO_NAMES: Names<VideoFields> = {
   durationSeconds: true,
 };
 
-/** Returns the request; reads the image. Throws MediaTooLarge, TypeError, and the errors of reading. */
-export async function videoRequest<S>(fields: VideoFields<S>, read: Read<S>): Promise<GenerateVideoRequest> {
+/** Returns the request; reads and uploads inputs. Rejects with CallError, TransferBroken, TypeError, and the errors of reading. */
+export async function videoRequest<S>(fields: VideoFields<S>, reader: Reader<S>): Promise<GenerateVideoRequest> {
   checkNames(fields, VIDEO_NAMES);
   const { image, media = [], ...rest } = fields;
-  const first = image === undefined ? [] : [await inlineFrom(read, image, MediaRole.FIRST_FRAME)];
-  const inputs = [...first, ...media.map((each) => create(MediaSchema, each))];
-  checkInline(inputs);
-  return create(GenerateVideoRequestSchema, { ...forJob(rest), media: inputs });
+  const inputs = new Inputs(reader, fields);
+  const first = image === undefined ? [] : [await inputs.read(image, MediaRole.FIRST_FRAME)];
+  const request = create(GenerateVideoRequestSchema, {
+    ...forJob(rest),
+    media: [...first, ...media.map((each) => create(MediaSchema, each))],
+  });
+  await inputs.fit(request.media);
+  return request;
 }
 
 /** Returns the fields that all requests have, as messages hold them, and the others as they are. */
@@ -109,23 +108,13 @@ export function forJob<T extends JobFields>(fields: T) {
 export async function inlineFrom<S>(read: Read<S>, source: S, role = MediaRole.UNSPECIFIED, atSeconds?: number): Promise<Media> {
   const data = await read(source, INLINE_LIMIT + 1);
   if (data.length > INLINE_LIMIT) {
-    throw tooLarge(`${typeof source === "string" || source instanceof URL ? source : "the input"} is larger than that`);
+    const name = typeof source === "string" || source instanceof URL ? source : "the input";
+    throw new MediaTooLarge(
+      `inputs sent as bytes may have 3 MiB (${INLINE_LIMIT} bytes) together, and ${name} is larger than that; give the file ` +
+        "itself to a call, which uploads it, an http(s) URL or a file that is already in the scene",
+    );
   }
   const media = create(MediaSchema, { source: { case: "data", value: data }, role });
   if (atSeconds !== undefined) media.atSeconds = atSeconds;
   return media;
-}
-
-/** Throws MediaTooLarge if inputs have more bytes together than one request may have. */
-export function checkInline(media: Iterable<Media>): void {
-  let total = 0;
-  for (const { source } of media) total += source.case === "data" ? source.value.length : 0;
-  if (total > INLINE_LIMIT) throw tooLarge(`these have ${total}`);
-}
-
-function tooLarge(what: string): MediaTooLarge {
-  return new MediaTooLarge(
-    `inputs sent as bytes may have 3 MiB (${INLINE_LIMIT} bytes) together, and ${what}; give an http(s) URL or a file ` +
-      "that is already in the scene (an asset) instead, or make the picture smaller",
-  );
 }

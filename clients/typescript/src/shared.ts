@@ -18,11 +18,13 @@ export {
 export type { EditFields, ExportFields, FilmName, Films, PlanFields, StartFields } from "./films.js";
 export { FINAL_STATES, isFinal } from "./position.js";
 export type { Reconnect } from "./reconnect.js";
-export { INLINE_LIMIT, type JobFields, type VideoFields } from "./requests.js";
+export { INLINE_LIMIT, type Input } from "./inputs.js";
+export type { Kind, Problem, Resolution, Stage, State } from "./job.js";
+export type { Waiting } from "./settling.js";
+export { type JobFields, type VideoFields } from "./requests.js";
 export {
   ALL_KINDS,
   type ImageFields,
-  type Input,
   type SoundFields,
   type Spec,
   type SpecFields,
@@ -43,7 +45,6 @@ export {
   type GenerateRequest,
   type GetAccountResponse,
   type GetCallerResponse,
-  type Job,
   JobStage,
   JobState,
   type Media,
@@ -52,7 +53,6 @@ export {
   type Model,
   OnUnknownSubmission,
   type OperationRules,
-  type Output,
   type Project,
   Right,
   SubmissionResolution,

@@ -110,7 +110,7 @@ function read(error: ConnectError): errors.CallDetails {
       .flatMap((each) => each.fieldViolations)
       .map(({ field, description }) => ({ field, description })),
     retryAfterMs: delay === undefined ? undefined : Number(delay.seconds) * 1000 + delay.nanos / 1e6,
-    told: ofProxy(error),
+    told: ofProxy(error) ?? inWords(error),
   };
 }
 
@@ -120,6 +120,29 @@ function ofProxy(error: ConnectError): string | undefined {
   if (status === undefined || error.metadata.has("grpc-status")) return undefined;
   const bound = status === "413" ? ": it takes no body as large as this" : "";
   return `a proxy on the way answered HTTP ${status}${bound}; see docs/proxies.md`;
+}
+
+// In the words of Node, browsers and Connect, and what they mean to people; the first that is found counts.
+const CAUSES: readonly (readonly [RegExp, string])[] = [
+  [/ECONNREFUSED|ENOENT/, ": nothing listens there"],
+  [/ENOTFOUND|EAI_AGAIN/, ": its name cannot be resolved"],
+  [/certificate|ERR_TLS_CERT|SELF_SIGNED/i, ": its certificate is not trusted here; see `tls`"],
+  [/wrong version number|EPROTO|ssl/i, ": it does not speak TLS, or another one"],
+  [/EHOSTUNREACH|ENETUNREACH/, ": there is no way to it"],
+  [/ETIMEDOUT/, ": it gives no answer"],
+  [/ECONNRESET|EPIPE|GOAWAY|http\/2 |stream closed|aborted/i, ": the connection was lost"],
+];
+
+/** Returns a sentence for people for what is not from the service; undefined where its own text is the best. */
+function inWords(error: ConnectError): string | undefined {
+  if (error.findDetails(ErrorInfoSchema).length > 0) return undefined;
+  if (error.code === Code.DeadlineExceeded) return "no answer came in time; what was asked for may have been done all the same";
+  if (!isLost(error) && error.code !== Code.Unavailable) return undefined;
+  const cause = error.cause instanceof Error ? `${error.cause.message} ${(error.cause as { code?: string }).code ?? ""}` : "";
+  const text = `${error.rawMessage} ${cause}`;
+  const address = /ECONNREFUSED ([\d.:[\]a-f]+:\d+)/.exec(text)?.[1];
+  const [, meaning = ""] = CAUSES.find(([words]) => words.test(text)) ?? [];
+  return `the service${address === undefined ? "" : ` at ${address}`} cannot be reached${meaning}`;
 }
 
 /** Returns whether no status arrived at all, so that a new connection may help. */

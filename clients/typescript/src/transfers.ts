@@ -14,12 +14,15 @@ export interface TransferOptions {
   readonly moved?: Moved;
 }
 
+/** The received bytes differ from the sent bytes. */
+export class Differs extends TransferBroken {}
+
 /** Compares the stored asset with the local bytes, by length and checksum. Throws TransferBroken. */
 export function compare(asset: Asset, size: number, checksum: Checksum): void {
   if (asset.sizeBytes !== BigInt(size)) {
-    throw new TransferBroken(`${asset.path} has ${asset.sizeBytes} bytes there and ${size} here`);
+    throw new Differs(`${asset.path} has ${asset.sizeBytes} bytes there and ${size} here`);
   }
   if (asset.crc32c !== undefined && asset.crc32c !== checksum.value) {
-    throw new TransferBroken(`${asset.path} has another checksum there than here`);
+    throw new Differs(`${asset.path} has another checksum there than here`);
   }
 }

@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { timestampFromDate } from "@bufbuild/protobuf/wkt";
-import { Captions, Client, FilmGate, FilmNotFound, FilmStage, FilmState, InvalidRequest, OnShotFailure, PlanChanged } from "@evergreen/video";
+import { Captions, WireClient, FilmGate, FilmNotFound, FilmStage, FilmState, InvalidRequest, OnShotFailure, PlanChanged } from "@evergreen/video";
 import {
   type ApproveFilmRequest,
   ApproveFilmRequestSchema,
@@ -27,11 +27,11 @@ import { scripted, UNAVAILABLE } from "./scripted.js";
 
 const FILM = { projectId: "p", filmId: "f" };
 const rig = new Rig();
-let client: Client;
+let client: WireClient;
 
 before(async () => {
   await rig.open();
-  client = new Client(rig.address);
+  client = new WireClient(rig.address);
 });
 after(async () => {
   client?.close();

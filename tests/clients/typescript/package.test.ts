@@ -1,7 +1,8 @@
 /** What a team gets: the packed client in an empty folder, the README's example there, and the example worker. */
 import assert from "node:assert/strict";
 import { type SpawnOptions, spawn } from "node:child_process";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { once } from "node:events";
+import { copyFile, cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 
@@ -51,15 +52,16 @@ test("the packed client, alone in a folder, runs the README's example and passes
   await writeFile(join(folder, "readme.mjs"), program.replace("127.0.0.1:50051", rig.address));
   await writeFile(join(folder, "readme.mts"), program);
 
-  const { code, out, err } = await run(process.execPath, [join(folder, "readme.mjs")], { cwd: ROOT });
+  await mkdir(join(folder, "tests/samples"), { recursive: true });
+  await copyFile(join(ROOT, "tests/samples/rocket.jpg"), join(folder, "tests/samples/rocket.jpg"));
+
+  const { code, out, err } = await run(process.execPath, ["readme.mjs"], { cwd: folder });
   const compiled = await run(process.execPath, [join(ROOT, "node_modules/typescript/bin/tsc"), ...STRICT, "readme.mts"], {
     cwd: folder,
   });
 
   assert.equal(code, 0, err);
-  const lines = out.trim().split("\n");
-  assert.equal(lines.at(-2), "100%");
-  assert.match(lines.at(-1) ?? "", /^videos\/.+\.mp4$/);
+  assert.deepEqual(out.trim().split("\n").slice(-2), ["succeeded 100%", "clip.mp4"]);
   assert.equal(compiled.code, 0, compiled.out);
 });
 
@@ -67,15 +69,15 @@ test("a program of CommonJS, as Jest runs it, requires the packed client and mak
   const folder = await installed("common");
   const program = `
     const { Client, InvalidRequest } = require("@evergreen/video");
-    const { JobState } = require("@evergreen/video/v1/video");
+    const { VideoService } = require("@evergreen/video/v1/video");
     const { SceneService } = require("@evergreen/video/v1/scene");
     const { verify } = require("@evergreen/video/webhooks");
     (async () => {
       const client = new Client(${JSON.stringify(rig.address)});
       const asked = { projectId: "common", sceneId: "s", model: "gen4.5", ratio: "1280:720", durationSeconds: 2 };
       await client.generate({ ...asked, promptText: "" }).catch((error) => console.log(error instanceof InvalidRequest));
-      const { jobId } = await client.generate({ ...asked, promptText: "a rocket" });
-      console.log((await client.wait(jobId)).state === JobState.SUCCEEDED, SceneService.typeName);
+      const clip = await client.generate({ ...asked, promptText: "a rocket" });
+      console.log((await clip.wait()).state === "succeeded" && VideoService.typeName === "evergreen.v1.VideoService", SceneService.typeName);
       await verify("{}", {}, "whsec_c2VjcmV0").catch((error) => console.log(error.name));
       client.close?.();
       process.exit(0);
@@ -92,6 +94,35 @@ test("a program of CommonJS, as Jest runs it, requires the packed client and mak
   assert.equal(ran.code, 0, ran.err);
   assert.equal(ran.out.trim(), "true\ntrue evergreen.v1.SceneService\nWebhookRejected");
   assert.equal(compiled.code, 0, compiled.out);
+});
+
+test("the worker, copied out, installs the packed client, compiles, and prints its table when it is stopped", async () => {
+  const folder = rig.path("worker");
+  await cp(join(ROOT, "examples/worker"), folder, { recursive: true });
+  await npm(join(ROOT, "clients/typescript"), "pack", "--silent", "--ignore-scripts", "--pack-destination", folder);
+  await npm(folder, "install", "--prefer-offline", "--ignore-scripts");
+  const child = spawn("npm", ["start", "--silent", "--", "stopped", "scene-1"], {
+    cwd: folder,
+    env: { ...process.env, EVERGREEN_ENDPOINT: rig.address },
+    stdio: "pipe",
+    detached: true,
+  });
+  const told = { out: "", err: "" };
+  child.stdout.on("data", (data: Buffer) => (told.out += data));
+  const ended = once(child, "close");
+  child.stdin.end(Array.from({ length: 40 }, (_, index) => `clip ${index}`).join("\n"));
+  for await (const data of child.stderr) {
+    told.err += data;
+    // As a terminal does on Ctrl-C: to all processes of the command.
+    if (/^done: /m.test(told.err)) {
+      process.kill(-child.pid!, "SIGINT");
+      break;
+    }
+  }
+
+  await ended;
+  assert.match(told.out, /videos\/\S+\.mp4/);
+  assert.match(told.out, /goes on without this program/);
 });
 
 test("the worker makes a batch, prints a table, and pays for nothing twice", async () => {

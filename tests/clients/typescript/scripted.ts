@@ -6,7 +6,7 @@ import type { TestContext } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { Code, ConnectError, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { Client, type ClientOptions } from "@evergreen/video";
+import { WireClient, type ClientOptions } from "@evergreen/video";
 import { FilmService } from "@evergreen/video/v1/film";
 import { AuditService } from "@evergreen/video/v1/audit";
 import { WebhookService } from "@evergreen/video/v1/webhook";
@@ -31,7 +31,7 @@ export async function scripted(
   films: Partial<ServiceImpl<typeof FilmService>> = {},
   webhooks: Partial<ServiceImpl<typeof WebhookService>> = {},
   audit: Partial<ServiceImpl<typeof AuditService>> = {},
-): Promise<Client> {
+): Promise<WireClient> {
   const routes = connectNodeAdapter({
     routes: (router) =>
       router
@@ -43,7 +43,7 @@ export async function scripted(
   const server = createServer(routes);
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as AddressInfo;
-  const client = new Client(`127.0.0.1:${port}`, { reconnect: QUICK, ...options });
+  const client = new WireClient(`127.0.0.1:${port}`, { reconnect: QUICK, ...options });
   t.after(() => {
     client.close();
     server.close();

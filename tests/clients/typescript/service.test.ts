@@ -5,19 +5,20 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { after, before, beforeEach, test } from "node:test";
 import { dirname } from "node:path";
 
-import { AssetNotFound, Client, EventKind, isFinal, type Job, JobNotFound, JobState, SceneNotFound } from "@evergreen/video";
+import { AssetNotFound, WireClient, EventKind, isFinal, JobNotFound, JobState, SceneNotFound } from "@evergreen/video";
 import type { WatchProgressResponse } from "@evergreen/video";
+import type { Job } from "@evergreen/video/v1/video";
 
 import { Rig, ROCKET } from "./rig.js";
 
 const rig = new Rig();
-let client: Client;
+let client: WireClient;
 let serial = 0;
 
 before(async () => {
   await rig.open();
   const reconnect = { firstDelayMs: 50, maxDelayMs: 500, silenceMs: 20_000, patienceMs: 60_000 };
-  client = new Client(rig.address, { reconnect });
+  client = new WireClient(rig.address, { reconnect });
 });
 after(async () => {
   client?.close();

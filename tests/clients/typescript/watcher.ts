@@ -4,10 +4,10 @@
  *
  *     node watcher.js HOST:PORT JOB_ID…
  */
-import { Client, EventKind, isFinal } from "@evergreen/video";
+import { WireClient, EventKind, isFinal } from "@evergreen/video";
 
 const [target = "", ...jobIds] = process.argv.slice(2);
-const client = new Client(target, { reconnect: { maxDelayMs: 2_000, patienceMs: 120_000 } });
+const client = new WireClient(target, { reconnect: { maxDelayMs: 2_000, patienceMs: 120_000 } });
 let final = false;
 for await (const { revision, body } of client.watch({ jobIds, afterRevision: 0 })) {
   final = body.case === "event" && body.value.job !== undefined && isFinal(body.value.job);

@@ -5,7 +5,7 @@ import { type TestContext, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 import { durationFromMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { ServiceImpl } from "@connectrpc/connect";
-import { type Client, DeliveryState, Unavailable, WebhookState } from "@evergreen/video";
+import { type WireClient, DeliveryState, Unavailable, WebhookState } from "@evergreen/video";
 import {
   type CreateWebhookRequest,
   CreateWebhookRequestSchema,
@@ -25,7 +25,7 @@ import { scripted, UNAVAILABLE } from "./scripted.js";
 const URL = "https://studio.example/hooks";
 const WHEN = new Date("2030-01-01T00:00:00Z");
 
-function serving(t: TestContext, methods: Partial<ServiceImpl<typeof WebhookService>>): Promise<Client> {
+function serving(t: TestContext, methods: Partial<ServiceImpl<typeof WebhookService>>): Promise<WireClient> {
   return scripted(t, {}, {}, {}, methods);
 }
 

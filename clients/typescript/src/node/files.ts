@@ -1,7 +1,11 @@
 /** Reads inputs from files of this machine, or from bytes. */
+import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
+import { extname } from "node:path";
+import { fileURLToPath } from "node:url";
 
 import type { Media, MediaRole } from "../gen/evergreen/v1/video_pb.js";
+import { assetName } from "../inputs.js";
 import { inlineFrom } from "../requests.js";
 
 /** The path of a file, or bytes. */
@@ -28,6 +32,24 @@ export async function readHead(source: FileOrBytes, limit: number): Promise<Uint
       length += bytesRead;
       if (bytesRead === 0 || length === buffer.length) return buffer.subarray(0, length);
     }
+  } finally {
+    await file.close();
+  }
+}
+
+/** Returns the name of the asset that has the bytes of a source. Reads files piece by piece. */
+export async function assetOf(source: FileOrBytes): Promise<string> {
+  const digest = createHash("sha256");
+  if (source instanceof Uint8Array) return assetName(digest.update(source).digest("hex"), source);
+  const file = await open(source);
+  try {
+    let head: Buffer | undefined;
+    for await (const piece of file.createReadStream({ autoClose: false }) as AsyncIterable<Buffer>) {
+      head ??= piece.subarray(0, 16);
+      digest.update(piece);
+    }
+    const path = source instanceof URL ? fileURLToPath(source) : source;
+    return assetName(digest.digest("hex"), head ?? Buffer.alloc(0), extname(path).toLowerCase());
   } finally {
     await file.close();
   }

@@ -1,10 +1,13 @@
 /** The client's transport: one HTTP/2 connection with keepalive, and with TLS and a token if they are given. */
 import type { SecureClientSessionOptions } from "node:http2";
 
+import type { DescMethodUnary, DescService } from "@bufbuild/protobuf";
+import { EmptySchema, Int32ValueSchema } from "@bufbuild/protobuf/wkt";
 import type { Transport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
 import { bearer, guardToken, type Token } from "../endpoint.js";
+import { callError } from "../status.js";
 
 /** TLS settings. Omitted settings have Node's own defaults. */
 export interface TlsOptions {
@@ -31,6 +34,8 @@ export interface Endpoint {
 /** An open connection to the service; `close` ends it and all calls that use it. */
 export interface Connection {
   readonly transport: Transport;
+  /** Returns whether the standard health check says SERVING. Throws CallError. */
+  healthy(timeoutMs: number): Promise<boolean>;
   close(): void;
 }
 
@@ -42,8 +47,26 @@ const READ_MAX_BYTES = 16 * 1024 * 1024;
 // Node's own window of 64 KiB makes a download wait for each acknowledgement.
 const WINDOW_BYTES = 4 * 1024 * 1024;
 
-/** Prepares the connection to `host:port`; the first call opens it. Throws InsecureToken. */
+// The standard health check, which is no part of the contract. Its request is empty, and its answer has an enum as field 1, which
+// is on the wire what an Int32Value is.
+const SERVING = 1;
+const CHECK: DescMethodUnary<typeof EmptySchema, typeof Int32ValueSchema> = {
+  kind: "rpc",
+  name: "Check",
+  localName: "check",
+  parent: { kind: "service", typeName: "grpc.health.v1.Health" } as DescService,
+  methodKind: "unary",
+  input: EmptySchema,
+  output: Int32ValueSchema,
+  idempotency: undefined as never,
+  deprecated: false,
+  proto: undefined as never,
+  toString: () => "grpc.health.v1.Health.Check",
+};
+
+/** Prepares the connection to `host:port`; the first call opens it. Throws InsecureToken, TypeError. */
 export function connect(target: string, { tls = false, token, insecure = false }: Endpoint): Connection {
+  checkTarget(target);
   const baseUrl = `${tls ? "https" : "http"}://${target}`;
   guardToken(new URL(baseUrl), token, insecure);
   const sessionManager = new Http2SessionManager(
@@ -59,7 +82,22 @@ export function connect(target: string, { tls = false, token, insecure = false }
     acceptCompression: [],
     interceptors: bearer(token),
   });
-  return { transport, close: () => sessionManager.abort() };
+  const healthy = async (timeoutMs: number) => {
+    try {
+      const sent = await transport.unary(CHECK, undefined, timeoutMs, undefined, {});
+      return sent.message.value === SERVING;
+    } catch (failure) {
+      throw callError(failure);
+    }
+  };
+  return { transport, healthy, close: () => sessionManager.abort() };
+}
+
+function checkTarget(target: string): void {
+  const [, port] = /^(?:\[[\da-f:.%]+\]|[^\s/:@[\]]+):(\d{1,5})$/i.exec(target) ?? [];
+  if (port !== undefined && Number(port) >= 1 && Number(port) <= 65_535) return;
+  const said = JSON.stringify(String(target).slice(0, 200));
+  throw new TypeError(`the service's address must be HOST:PORT, such as 127.0.0.1:50051, not ${said}`);
 }
 
 function sessionOptions(tls: boolean | TlsOptions): SecureClientSessionOptions {

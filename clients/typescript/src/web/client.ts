@@ -19,7 +19,7 @@ export interface WebOptions extends WebEndpoint {
 /**
  * Calls one Evergreen gateway, by default that of the page itself.
  *
- * Calls reject with a `CallError`. They are retried while the service is unavailable, since each call is safe to repeat.
+ * Its calls answer with the contract's messages, as those of `WireClient` do in Node. They reject with a `CallError`. They are retried while the service is unavailable, since each call is safe to repeat.
  * Over HTTP/1.1 each watch holds one of a browser's six connections to a host.
  */
 export class Client extends Core<BlobOrBytes> {
@@ -31,9 +31,10 @@ export class Client extends Core<BlobOrBytes> {
     const reconnect = { ...RECONNECT, ...options.reconnect };
     const connection = connect(url, options);
     const calls = new Calls(options.timeoutMs ?? 30_000, reconnect);
-    super(connection.transport, calls, reconnect, readBlob);
+    const scenes = new Scenes(connection.transport, calls, reconnect, connection);
+    super(connection.transport, calls, reconnect, { read: readBlob, upload: (source, scene) => scenes.keep(source, scene) });
     this.#connection = connection;
-    this.scenes = new Scenes(connection.transport, calls, reconnect, connection);
+    this.scenes = scenes;
   }
 
   /** Ends all calls and watches. */

@@ -10,4 +10,5 @@ export { Live, type LiveEvent, type LiveFilmEvent, type LiveListener, type LiveO
 export { problemError } from "./problems.js";
 export type { Scenes } from "./scenes.js";
 export type { WebEndpoint } from "./transport.js";
+export type { Job, Output } from "../gen/evergreen/v1/video_pb.js";
 export * from "../shared.js";

@@ -7,7 +7,9 @@ import { Checksum } from "../checksums.js";
 import { TransferBroken } from "../errors.js";
 import { type Asset, UploadAssetResponseSchema } from "../gen/evergreen/v1/scene_pb.js";
 import type { Reconnect } from "../reconnect.js";
-import { type AssetName, SceneCalls } from "../scene-calls.js";
+import { newId } from "../ids.js";
+import { assetName } from "../inputs.js";
+import { type AssetName, SceneCalls, type SceneName } from "../scene-calls.js";
 import { callError } from "../status.js";
 import { compare } from "../transfers.js";
 import { problemError } from "./problems.js";
@@ -50,6 +52,15 @@ export class Scenes extends SceneCalls {
     return asset;
   }
 
+  /** Returns the asset that has these bytes, named by their digest, and uploads it, again if it is there. */
+  async keep(source: Blob | Uint8Array, scene: SceneName): Promise<string> {
+    const blob = source instanceof Blob ? source : new Blob([source as Uint8Array<ArrayBuffer>]);
+    const head = new Uint8Array(await blob.slice(0, 16).arrayBuffer());
+    const path = assetName(await digestOf(blob), head);
+    await this.upload({ ...scene, path }, blob);
+    return path;
+  }
+
   async #put(path: string, body: Blob, contentType: string, signal: AbortSignal | undefined): Promise<Asset> {
     try {
       const headers = { "content-type": contentType };
@@ -63,6 +74,14 @@ export class Scenes extends SceneCalls {
       throw failure instanceof TypeError ? callError(failure) : failure;
     }
   }
+}
+
+/** Returns the digest of a blob's bytes; a random id where pages have no digests, without TLS, or where it is too large to hold. */
+async function digestOf(blob: Blob): Promise<string> {
+  const { subtle } = globalThis.crypto as { readonly subtle?: typeof globalThis.crypto.subtle };
+  if (subtle === undefined || blob.size > CHECKED_BYTES) return newId();
+  const digest = new Uint8Array(await subtle.digest("SHA-256", await blob.arrayBuffer()));
+  return Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function pathOf(projectId: string, sceneId: string, path: string): string {
