@@ -80,6 +80,7 @@ docs: .make/proto setup ## Generate the pages and the OpenAPI document that are 
 	scripts/openapi server/evergreen_server/gateway/static/openapi.json
 	$(PY) docs/make_state_machine.py >docs/state-machine.md
 	$(PY) docs/make_settings.py >docs/settings.md
+	$(PY) docs/make_cli.py >docs/cli.md
 
 check-proto: .make/proto node_modules/.package-lock.json ## Lint the contract, compare it with main, check that the stubs are current
 	@scripts/check-proto

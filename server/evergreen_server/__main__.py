@@ -209,7 +209,9 @@ def token(name: str, projects: tuple[str, ...], all_projects: bool, rights: tupl
     from evergreen_server.rpc.access.policy import Right
     from evergreen_server.rpc.access.tokens import new_token
 
-    if bool(projects) == all_projects:
+    if projects and all_projects:
+        raise click.UsageError("it is for all projects, or for some: give --all-projects or --project, not both")
+    if not projects and not all_projects:
         raise click.UsageError("say whose jobs and scenes it is for: --project ID, or --all-projects")
     try:
         made, line = new_token(name, projects, [Right(right) for right in dict.fromkeys(rights or ("read", "write"))])

@@ -585,13 +585,15 @@ async def test_a_token_is_shown_once_beside_the_line_that_lets_it_in(evergreen: 
     told = await evergreen("token", "--name", "studio", "--project", "film")
     both = await evergreen("token", "--name", "ops", "--all-projects", "--right", "admin", "--output", "json")
     neither = await evergreen("token", "--name", "ops")
+    two = await evergreen("token", "--name", "ops", "--all-projects", "--project", "film")
 
     (line,), token = told.lines, told.stderr.split()[-1]
     digest = hashlib.sha256(token.encode()).hexdigest()
     assert line == {"name": "studio", "sha256": digest, "projects": ["film"], "rights": ["read", "write"]}
     digest = hashlib.sha256(str(both.lines[0]["token"]).encode()).hexdigest()
     assert both.lines[0]["entry"] == {"name": "ops", "sha256": digest, "projects": "*", "rights": ["admin"]}
-    assert (both.stderr, neither.code) == ("", 2)
+    assert (both.stderr, neither.code, two.code) == ("", 2, 2)
+    assert "give --all-projects or --project, not both" in two.stderr
 
 
 def test_help_documents_the_exit_codes() -> None:
