@@ -1,4 +1,4 @@
-"""The commands `evergreen serve`, `gateway`, `sandbox`, `token` and `provider`. Data goes to stdout, else to stderr."""
+"""The commands `evergreen serve`, `gateway`, `sandbox`, `token`, `provider` and `doctor`. stdout is for data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from evergreen.cli.session import global_options, session
 # Whatever else is needed is imported by the command that needs it: every --help of the command line loads this module.
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from evergreen_server.config import Config
     from evergreen_server.providers.runway.http.raw import RawAnswer
@@ -224,6 +224,48 @@ def token(name: str, projects: tuple[str, ...], all_projects: bool, rights: tupl
         click.echo(f"The token, which is kept nowhere: {made}", err=True)
 
 
+@click.command()
+@click.option("--sandbox", is_flag=True, help="As for `serve --sandbox`: no provider is asked.")
+@click.option("--insecure", is_flag=True, help="As for `serve --insecure`.")
+@click.option(
+    "--output", type=click.Choice(["table", "json"]), default="table", help="json prints one object for each check."
+)
+def doctor(sandbox: bool, insecure: bool, output: str) -> None:
+    """Check what a server with these settings needs: database, storage, provider, clock, limits.
+
+    Says for each what is wrong and what to do, and exits with 1 if anything is. It can run beside a server.
+    """
+    import uvloop
+
+    from evergreen_server.config import Config, ConfigError
+    from evergreen_server.doctor import Finding, examine
+
+    async def findings() -> AsyncIterator[Finding]:
+        try:
+            config = Config.from_env(os.environ, sandbox=sandbox, insecure=insecure)
+        except ConfigError as exc:
+            for error in exc.errors:
+                yield Finding(check="settings", state="wrong", text=error, advice="see docs/settings.md")
+            return
+        async for finding in examine(config):
+            yield finding
+
+    async def tell() -> bool:
+        well = True
+        async for finding in findings():
+            well = well and finding.state != "wrong"
+            if output == "json":
+                click.echo(json.dumps(asdict(finding), ensure_ascii=False))
+                continue
+            click.echo(f"{finding.state:<8} {finding.check:<9} {_readable(finding.text.encode())}")
+            if finding.advice:
+                click.echo(f"{'':<18} {finding.advice}")
+        return well
+
+    if not uvloop.run(tell()):
+        raise SystemExit(1)
+
+
 @click.group()
 def provider() -> None:
     """Call the provider's own API, as an operator."""
@@ -344,6 +386,7 @@ main.add_command(gateway)
 main.add_command(sandbox)
 main.add_command(token)
 main.add_command(provider)
+main.add_command(doctor)
 
 if __name__ == "__main__":
     main()

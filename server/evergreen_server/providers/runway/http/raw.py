@@ -23,6 +23,8 @@ class RawAnswer:
     status: int
     body: bytes
     whole: bool
+    date: str = ""
+    """The provider's clock, as its head tells it."""
 
 
 def path_error(path: str) -> str | None:
@@ -57,8 +59,8 @@ async def call_once(
                 proxy=proxies.of(url),
             ) as response,
         ):
-            answer = await read_answer(response)
+            answer, date = await read_answer(response), response.headers.get("Date", "")
     except NETWORK_ERRORS as error:
         raise ProviderUnavailable(f"The provider gave no answer ({cause_of(error)}).") from error
     shown = answer.body.replace(api_key.encode(), b"[key]") if api_key else answer.body
-    return RawAnswer(status=answer.status, body=shown, whole=answer.whole)
+    return RawAnswer(status=answer.status, body=shown, whole=answer.whole, date=date)
