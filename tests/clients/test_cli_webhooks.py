@@ -166,6 +166,7 @@ async def test_a_secret_is_rotated_and_it_is_said_until_when_the_other_is_good(
     service: ScriptedService, evergreen: Here
 ) -> None:
     both = Webhook(webhook_id="w", old_secret_expire_time=WHEN)
+    service.answers["GetWebhook"] = [GetWebhookResponse(webhook=HOOK)] * 2
     service.answers["RotateSecret"] = [
         RotateSecretResponse(webhook=both, secret=SECRET),
         RotateSecretResponse(webhook=Webhook(webhook_id="w"), secret=SECRET),
@@ -178,8 +179,8 @@ async def test_a_secret_is_rotated_and_it_is_said_until_when_the_other_is_good(
     assert rotated.stderr == (f"{ONCE}Until 2030-01-01T00:00:00Z, requests are signed with the one before too.\n")
     assert at_once.stderr == f"{ONCE}The one before signs nothing more.\n"
     assert service.requests["RotateSecret"] == [
-        RotateSecretRequest(webhook_id="w"),
-        RotateSecretRequest(webhook_id="w", overlap=timedelta()),
+        RotateSecretRequest(webhook_id="w", secret_generation=2),
+        RotateSecretRequest(webhook_id="w", secret_generation=2, overlap=timedelta()),
     ]
 
 

@@ -147,6 +147,29 @@ async def test_rotation_makes_another_secret_and_says_until_when_the_one_before_
     assert violations_of(too_long) == {"overlap": "must be 0 to 7 days"}
 
 
+async def test_a_rotation_that_is_repeated_gives_the_same_secret_and_no_second_one(
+    stub: webhook_pb2_grpc.WebhookServiceStub, operator: str
+) -> None:
+    """The receiver has the first secret: after a second rotation, nothing that it gets would be signed with that."""
+    me = bearer(operator)
+    made = await stub.CreateWebhook(create(), metadata=me)
+    asked = {"webhook_id": made.webhook.webhook_id, "secret_generation": 1}
+
+    first, again = [await stub.RotateSecret(webhook_pb2.RotateSecretRequest(**asked), metadata=me) for _ in range(2)]
+    at_once = Duration()
+    other = await stub.RotateSecret(webhook_pb2.RotateSecretRequest(**asked, overlap=at_once), metadata=me)
+    ahead = webhook_pb2.RotateSecretRequest(**{**asked, "secret_generation": 3})
+    refusals = [await refused(stub.RotateSecret(ahead, metadata=me))]
+    await stub.RotateSecret(webhook_pb2.RotateSecretRequest(**{**asked, "secret_generation": 2}), metadata=me)
+    refusals.append(await refused(stub.RotateSecret(webhook_pb2.RotateSecretRequest(**asked), metadata=me)))
+
+    assert first.secret == again.secret == other.secret != made.secret
+    for repeated in (again, other):
+        assert repeated.webhook.secret_generation == 2
+        assert repeated.webhook.old_secret_expire_time == first.webhook.old_secret_expire_time
+    assert [violations_of(each).keys() for each in refusals] == [{"secret_generation"}] * 2
+
+
 async def test_all_that_is_wrong_is_named_at_once(stub: webhook_pb2_grpc.WebhookServiceStub, operator: str) -> None:
     wrong = create(
         url="http://user@127.0.0.1:22/",

@@ -29,17 +29,12 @@ export class Calls {
     this.#backoff = { ...reconnect, firstDelayMs: FIRST_DELAY_MS, maxDelayMs: MAX_DELAY_MS };
   }
 
-  /** Calls a method that is not safe to repeat. Throws CallError. */
-  async once<I, O>(method: Method<I, O>, request: I, options?: Options): Promise<O> {
-    return this.call(method, request, options, 1);
-  }
-
   /**
    * Calls a method, up to five times while the service is unavailable and the deadline is not reached.
    *
-   * Use it only for calls that are safe to repeat, as all are but `once`'s. Throws CallError.
+   * Use it only for calls that are safe to repeat; all calls of the service are. Throws CallError.
    */
-  async call<I, O>(method: Method<I, O>, request: I, options: Options = {}, attempts = ATTEMPTS): Promise<O> {
+  async call<I, O>(method: Method<I, O>, request: I, options: Options = {}): Promise<O> {
     const { signal } = options;
     const deadline = performance.now() + (options.timeoutMs ?? this.#timeoutMs);
     for (let attempt = 1; ; attempt += 1) {
@@ -54,7 +49,7 @@ export class Calls {
         fault = callError(failure);
       }
       const delay = delayMs(this.#backoff, attempt, fault);
-      if (!(fault instanceof Unavailable) || attempt === attempts || performance.now() + delay > deadline) throw fault;
+      if (!(fault instanceof Unavailable) || attempt === ATTEMPTS || performance.now() + delay > deadline) throw fault;
       await sleep(delay, signal);
     }
   }

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.runtime.ids import id_at
 from evergreen_server.webhooks.deliveries import Deliveries
 from evergreen_server.webhooks.keys import Keys
@@ -138,16 +139,24 @@ class Door:
         await self._store.delete(webhook_id)
         await self._deliveries.remove_of(webhook_id)
 
-    async def rotate(self, webhook_id: str, sees: Sees, *, overlap: timedelta) -> tuple[Webhook, str]:
+    async def rotate(
+        self, webhook_id: str, sees: Sees, *, overlap: timedelta, generation: int = 0
+    ) -> tuple[Webhook, str]:
         """Gives a webhook a new secret and returns it; the one before signs too until `overlap` is over.
 
-        Raises WebhooksOff, WebhookNotFound.
+        If `generation`, which is to be replaced, has been by the next one, that is returned: the call is repeated.
+        Raises WebhooksOff, WebhookNotFound, InvalidRequest.
         """
         keys = self._key()
 
         def edit(old: Webhook, now: datetime) -> Webhook:
             if not sees(old):
                 raise WebhookNotFound(webhook_id)
+            if generation and generation == old.generation - 1:
+                return old
+            if generation and generation != old.generation:
+                text = f"the webhook's present secret is number {old.generation}; read it again"
+                raise InvalidRequest([FieldError(field="secret_generation", description=text)])
             return replace(
                 old,
                 generation=old.generation + 1,

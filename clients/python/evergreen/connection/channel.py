@@ -6,8 +6,6 @@ _SERVICE_CONFIG = {
     "methodConfig": [
         # The watch retries by itself, since only it knows the cursor.
         {"name": [{"service": "evergreen.v1.VideoService", "method": "WatchProgress"}]},
-        # Whoever rotates twice has a receiver that knows neither of the two secrets that sign.
-        {"name": [{"service": "evergreen.v1.WebhookService", "method": "RotateSecret"}]},
         {
             "name": [
                 {"service": f"evergreen.v1.{name}"}

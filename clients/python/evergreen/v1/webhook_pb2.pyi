@@ -523,8 +523,14 @@ class RotateSecretRequest(_message.Message):
 
     WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     OVERLAP_FIELD_NUMBER: _builtins.int
+    SECRET_GENERATION_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The webhook."""
+    secret_generation: _builtins.int
+    """Which secret is replaced: `secret_generation` of the webhook, as it was read. Makes the call safe to repeat: if the next
+    secret has replaced it already, that one is returned, and nothing changes. 0: the present one, and the call is not safe
+    to repeat, since a second rotation leaves a receiver with a secret that signs nothing more.
+    """
     @_builtins.property
     def overlap(self) -> _duration_pb2.Duration:
         """For how long the secret before stays good, 0 to 7 days. Absent: a day."""
@@ -534,10 +540,11 @@ class RotateSecretRequest(_message.Message):
         *,
         webhook_id: _builtins.str = ...,
         overlap: _duration_pb2.Duration | None = ...,
+        secret_generation: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["overlap", b"overlap"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["overlap", b"overlap", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["overlap", b"overlap", "secret_generation", b"secret_generation", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

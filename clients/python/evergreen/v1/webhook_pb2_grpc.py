@@ -189,9 +189,10 @@ class WebhookServiceServicer(object):
 
     def RotateSecret(self, request, context):
         """Gives a webhook a new secret, and returns it. For `overlap`, requests are signed with both, so that the receiver can
-        change over.
+        change over. With a `secret_generation`, the call is safe to repeat.
 
         * `NOT_FOUND`, `WEBHOOK_NOT_FOUND`.
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the webhook has had more secrets since, or not as many.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -90,9 +90,10 @@ class WebhookServiceStub:
     """
     RotateSecret: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.RotateSecretRequest, _webhook_pb2.RotateSecretResponse]
     """Gives a webhook a new secret, and returns it. For `overlap`, requests are signed with both, so that the receiver can
-    change over.
+    change over. With a `secret_generation`, the call is safe to repeat.
 
     * `NOT_FOUND`, `WEBHOOK_NOT_FOUND`.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the webhook has had more secrets since, or not as many.
     """
     SendTest: _grpc.UnaryUnaryMultiCallable[_webhook_pb2.SendTestRequest, _webhook_pb2.SendTestResponse]
     """Sends an event `evergreen.ping` now, once, and returns what came back. Serves webhooks that are switched off, too.
@@ -174,9 +175,10 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """
     RotateSecret: _aio.UnaryUnaryMultiCallable[_webhook_pb2.RotateSecretRequest, _webhook_pb2.RotateSecretResponse]  # type: ignore[assignment]
     """Gives a webhook a new secret, and returns it. For `overlap`, requests are signed with both, so that the receiver can
-    change over.
+    change over. With a `secret_generation`, the call is safe to repeat.
 
     * `NOT_FOUND`, `WEBHOOK_NOT_FOUND`.
+    * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the webhook has had more secrets since, or not as many.
     """
     SendTest: _aio.UnaryUnaryMultiCallable[_webhook_pb2.SendTestRequest, _webhook_pb2.SendTestResponse]  # type: ignore[assignment]
     """Sends an event `evergreen.ping` now, once, and returns what came back. Serves webhooks that are switched off, too.
@@ -291,9 +293,10 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_webhook_pb2.RotateSecretResponse, _abc.Awaitable[_webhook_pb2.RotateSecretResponse]]:
         """Gives a webhook a new secret, and returns it. For `overlap`, requests are signed with both, so that the receiver can
-        change over.
+        change over. With a `secret_generation`, the call is safe to repeat.
 
         * `NOT_FOUND`, `WEBHOOK_NOT_FOUND`.
+        * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the webhook has had more secrets since, or not as many.
         """
 
     @_abc_1.abstractmethod

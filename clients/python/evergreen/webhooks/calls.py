@@ -97,8 +97,12 @@ class Webhooks:
         await self._calls.unary(self._stub.DeleteWebhook, DeleteWebhookRequest(webhook_id=webhook_id))
 
     async def rotate_secret(self, webhook_id: str, *, overlap: timedelta | None = None) -> RotateSecretResponse:
-        """Gives a webhook a new secret, and returns both. For `overlap` (a day), the one before signs too."""
-        request = RotateSecretRequest(webhook_id=webhook_id)
+        """Gives a webhook a new secret, and returns both. For `overlap` (a day), the one before signs too.
+
+        Reads the webhook first, so that a repeat after a lost answer gives no second secret.
+        """
+        present = await self.get(webhook_id)
+        request = RotateSecretRequest(webhook_id=webhook_id, secret_generation=present.secret_generation)
         if overlap is not None:
             request.overlap.FromTimedelta(overlap)
         return await self._calls.unary(self._stub.RotateSecret, request)

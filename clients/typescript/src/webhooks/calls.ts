@@ -130,8 +130,8 @@ export class Webhooks {
   }
 
   /**
-   * Gives a webhook a new secret, and returns both. For `overlapMs` (default: a day), the one before signs too. Is not
-   * retried: a second rotation would leave the receiver with a secret that signs nothing more.
+   * Gives a webhook a new secret, and returns both. For `overlapMs` (default: a day), the one before signs too. Reads the
+   * webhook first, so that a repeat after a lost answer gives no second secret.
    */
   async rotateSecret(
     rotated: { readonly webhookId: string; readonly overlapMs?: number },
@@ -140,8 +140,9 @@ export class Webhooks {
     checkNames(rotated, ROTATED_NAMES);
     const { webhookId, overlapMs } = rotated;
     const overlap = overlapMs === undefined ? {} : { overlap: durationFromMs(overlapMs) };
-    const request = create(RotateSecretRequestSchema, { webhookId, ...overlap });
-    return this.#calls.once(this.#stub.rotateSecret, request, options);
+    const { secretGeneration } = await this.get(webhookId, options);
+    const request = create(RotateSecretRequestSchema, { webhookId, secretGeneration, ...overlap });
+    return this.#calls.call(this.#stub.rotateSecret, request, options);
   }
 
   /** Sends an event `evergreen.ping` now, once, and returns what came back. Also for one that is switched off. */

@@ -104,7 +104,9 @@ class WebhookService:
         self, message: webhook_pb2.RotateSecretRequest, context: Context
     ) -> webhook_pb2.RotateSecretResponse:
         overlap = read_overlap(message)
-        webhook, secret = await self._webhooks.rotate(message.webhook_id, _sees(context.caller), overlap=overlap)
+        webhook, secret = await self._webhooks.rotate(
+            message.webhook_id, _sees(context.caller), overlap=overlap, generation=message.secret_generation
+        )
         [shown] = await self._shown([webhook], context)
         return webhook_pb2.RotateSecretResponse(webhook=shown, secret=secret)
 
