@@ -7,7 +7,6 @@ import { enter, type Fault, faultOf, session } from "./api.js";
 import { fetchMore, Later } from "./later.js";
 import { Failed } from "./parts.js";
 import { place } from "./router.js";
-import { AttentionScreen } from "./screens/attention.js";
 import { ClipDialog } from "./screens/clip.js";
 import { JobScreen } from "./screens/job.js";
 import { JobsScreen } from "./screens/jobs.js";
@@ -21,7 +20,7 @@ const MORE_MS = 500;
 
 function Screen() {
   const { parts } = place.value;
-  if (parts[0] === "attention") return <AttentionScreen chosen={parts[1] ?? ""} />;
+  if (parts[0] === "attention") return <Later show={({ AttentionScreen }) => <AttentionScreen chosen={parts[1] ?? ""} />} />;
   if (parts[0] === "webhooks") return <Later show={({ WebhooksScreen }) => <WebhooksScreen chosen={parts[1] ?? ""} />} />;
   if (parts[0] === "account") return <Later show={({ AccountScreen }) => <AccountScreen />} />;
   const [screen = "jobs", id = ""] = parts.slice(2);
