@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sqlite3
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -85,31 +84,3 @@ async def test_a_collector_that_hangs_slows_neither_jobs_nor_the_stop(
     assert first.state == second.state == v1.JOB_STATE_SUCCEEDED
     assert sent.told == []
     assert "spans not sent" in [record.message for record in caplog.records]
-
-
-async def test_a_trace_is_kept_with_the_job_where_none_are_sent_and_what_is_none_is_ignored(
-    tmp_path: Path, sandbox: Control
-) -> None:
-    given = {
-        "kept": (PARENT,),
-        "later-version": (f"cc-{TRACE}-{SPAN}-00-more",),
-        "none": (),
-        "nonsense": ("rm -rf",),
-        "capitals": (PARENT.upper(),),
-        "no-trace": (f"00-{'0' * 32}-{SPAN}-01",),
-        "no-span": (f"00-{TRACE}-{'0' * 16}-01",),
-        "invalid-version": (f"ff-{TRACE}-{SPAN}-01",),
-        "more-than-this-version-has": (f"{PARENT}-more",),
-        "long": (PARENT + "-" + "x" * 6000,),
-    }
-    await sandbox.settings(task_mean_seconds=100_000)
-    async with serving(tmp_path / "data", sandbox.url) as api:
-        for request_id, values in given.items():
-            metadata = tuple(("traceparent", value) for value in values)
-            await api.video.GenerateVideo(request(request_id=request_id, scene_id=request_id), metadata=metadata)
-
-    with sqlite3.connect(tmp_path / "data" / "state" / "evergreen.sqlite") as db:
-        kept = dict(db.execute("SELECT request_id, traceparent FROM jobs"))
-    assert kept.pop("kept") == PARENT
-    assert kept.pop("later-version") == f"00-{TRACE}-{SPAN}-00"
-    assert kept == dict.fromkeys(given.keys() - {"kept", "later-version"})
