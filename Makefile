@@ -120,6 +120,7 @@ types: setup ## Check types, Python and TypeScript
 	$(NPM_BIN)/tsc --noEmit -p tests/dashboard
 	$(NPM_BIN)/tsc --noEmit -p examples/worker
 	$(NPM_BIN)/tsc --noEmit -p examples/scene
+	$(NPM_BIN)/tsc --noEmit -p examples/integrations
 
 check-locks: ## Check that no lock names a host
 	@! grep -n '://' $(LOCKS) .npmrc || { echo "A lock names a host." >&2; exit 1; }
@@ -154,6 +155,7 @@ typescript: setup ## Compile the TypeScript client, its example and its tests
 	cp clients/typescript/commonjs.json clients/typescript/dist/cjs/package.json
 	$(NPM_BIN)/tsc -p examples/worker --outDir .make/typescript/worker
 	$(NPM_BIN)/tsc -p examples/scene --outDir .make/typescript/scene
+	$(NPM_BIN)/tsc -p examples/integrations --outDir .make/typescript/integrations
 	$(NPM_BIN)/tsc -p tests/clients/typescript
 
 fuzz-http: setup ## Drive a server by its OpenAPI document, ARGS=… examples for each call

@@ -1,14 +1,29 @@
 #!/usr/bin/env bash
 # Generates a clip with shell commands only: submits, polls until the job is final, lists the project's jobs.
-# Needs `buf`, which learns the calls from the server by reflection, and a server: evergreen serve --sandbox
+# Needs `grpcurl` or `buf`, which learn the calls from the server by reflection, and a server: evergreen serve --sandbox
+# By hand: grpcurl -plaintext -d '{"page_size": 5}' 127.0.0.1:50051 evergreen.v1.VideoService/ListVideos
 set -euo pipefail
 
 endpoint=${EVERGREEN_ENDPOINT:-127.0.0.1:50051}
 project=${1:-shell}
 
-call() { # METHOD JSON
-  buf curl --protocol grpc --http2-prior-knowledge --data "$2" "http://$endpoint/evergreen.v1.VideoService/$1"
-}
+if command -v grpcurl >/dev/null; then
+  call() { # METHOD JSON
+    grpcurl -plaintext -d "$2" "$endpoint" "evergreen.v1.VideoService/$1"
+  }
+elif command -v buf >/dev/null; then
+  call() {
+    buf curl --protocol grpc --http2-prior-knowledge --data "$2" "http://$endpoint/evergreen.v1.VideoService/$1"
+  }
+else
+  echo "install grpcurl (github.com/fullstorydev/grpcurl), or buf (npm install @bufbuild/buf; node_modules/.bin has it)" >&2
+  exit 2
+fi
+
+if ! (exec 3<>"/dev/tcp/${endpoint%:*}/${endpoint##*:}") 2>/dev/null; then
+  echo "no server is at $endpoint: evergreen serve --sandbox starts one" >&2
+  exit 1
+fi
 
 field() { # NAME: the first member of that name, a string
   grep -o "\"$1\": *\"[^\"]*\"" | head -n 1 | cut -d '"' -f 4

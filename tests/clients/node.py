@@ -23,11 +23,17 @@ async def run_node(script: str, *args: str) -> str:
 
 async def run_example(name: str, *args: str, **environ: str) -> str:
     """Compiles the client and an example of that name, and gives what the example prints."""
+    folder = await compiled_example(name)
+    return await _output("node", str(folder / f"{name}.js"), *args, **environ)
+
+
+async def compiled_example(name: str) -> Path:
+    """Compiles the client and an example of that name, and gives the folder of its scripts."""
     folder = ROOT / ".make" / "typescript" / name
     async with _alone(ROOT / ".make" / "typescript.lock"):
         await _output(str(_TSC), "-p", "clients/typescript")
         await _output(str(_TSC), "-p", f"examples/{name}", "--outDir", str(folder))
-    return await _output("node", str(folder / f"{name}.js"), *args, **environ)
+    return folder
 
 
 @asynccontextmanager

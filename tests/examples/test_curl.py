@@ -44,3 +44,20 @@ async def test_the_script_says_what_to_do_where_a_job_needs_attention(api: Api, 
 
     assert code == 4
     assert "evergreen job resolve" in err
+
+
+async def test_the_script_says_that_no_server_is_there() -> None:
+    code, out, err = await run("127.0.0.1:1")
+
+    assert (code, out) == (1, "")
+    assert err == "no server is at 127.0.0.1:1: evergreen serve --sandbox starts one\n"
+
+
+async def test_the_script_says_which_tool_it_needs(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *("/bin/bash", ROOT / "examples" / "curl.sh"), env={"PATH": str(tmp_path)}, stderr=asyncio.subprocess.PIPE
+    )
+    _, err = await asyncio.wait_for(process.communicate(), 60)
+
+    assert process.returncode == 2
+    assert err.decode().startswith("install grpcurl")
