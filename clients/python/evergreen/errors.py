@@ -65,12 +65,17 @@ EvergreenError
   NeedsAttention          it is not known whether a paid task exists; call `resolve`
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import grpc
+from typing import TYPE_CHECKING
 
 from evergreen.job import Job
+
+if TYPE_CHECKING:
+    # Receivers of webhooks do without.
+    import grpc
 
 
 class EvergreenError(Exception):
@@ -372,7 +377,7 @@ class NeedsAttention(EvergreenError):
         self.job = job
 
 
-_ENDS: Mapping[str, "tuple[type[JobFailed | NeedsAttention], str]"] = {
+_ENDS: Mapping[str, tuple[type[JobFailed | NeedsAttention], str]] = {
     "failed": (JobFailed, "has failed"),
     "cancelled": (JobCancelled, "was cancelled"),
     "expired": (JobExpired, "has expired"),

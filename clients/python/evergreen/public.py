@@ -136,7 +136,9 @@ from evergreen.v1.video_pb2 import (
 )
 from evergreen.v1.webhook_pb2 import Delivery, DeliveryState, Webhook, WebhookState
 from evergreen.watch import FINAL_STATES, Reconnect, is_final
-from evergreen.webhooks import WebhookEvent, WebhookFields, Webhooks
+from evergreen.webhooks import WebhookEvent
+from evergreen.webhooks.calls import Webhooks
+from evergreen.webhooks.fields import WebhookChanges, WebhookFields
 from evergreen.wire import WireClient
 
 __all__ = [
@@ -287,6 +289,7 @@ __all__ = [
     "WatchInterrupted",
     "WatchProgressResponse",
     "Webhook",
+    "WebhookChanges",
     "WebhookEvent",
     "WebhookFields",
     "WebhookNotFound",

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { test } from "node:test";
 
-import { JobState, verify, WebhookRejected } from "@evergreen/video/webhooks";
+import { verify, WebhookRejected } from "@evergreen/video/webhooks";
 import { Webhook } from "standardwebhooks";
 
 const SECRET = `whsec_${Buffer.from("the secret of the receiver, 32 b").toString("base64")}`;
@@ -83,9 +83,9 @@ test("the event has its job, and what orders and tells repeats apart", async () 
 
   const event = await verify(Buffer.from(BODY), headersOf(good), SECRET);
 
-  assert.deepEqual([event.type, event.messageId, event.revision], ["video.succeeded", "0193-a.b", 27n]);
+  assert.deepEqual([event.type, event.messageId, event.revision], ["video.succeeded", "0193-a.b", 27]);
   assert.equal(event.time.toISOString(), "2026-11-29T12:54:59.067Z");
-  assert.deepEqual([event.job?.jobId, event.job?.state, event.film, event.truncated], ["01a2", JobState.SUCCEEDED, undefined, false]);
+  assert.deepEqual([event.job?.jobId, event.job?.state, event.film, event.truncated], ["01a2", "succeeded", undefined, false]);
 });
 
 function told(type: string, data: object): Promise<unknown> {
@@ -99,9 +99,9 @@ test("a film, a test and a type of tomorrow are told too", async () => {
   const film = { revision: 9, film: { filmId: "f", state: "FILM_STATE_FAILED" }, truncated: true };
   const found = [await told("film.failed", film), await told("evergreen.ping", {}), await told("video.praised", { job: { jobId: "j", state: "JOB_STATE_PRAISED" } })];
 
-  const [one, ping, later] = found as { film?: { filmId: string }; job?: { jobId: string }; revision: bigint; truncated: boolean; type: string }[];
-  assert.deepEqual([one?.film?.filmId, one?.revision, one?.job, one?.truncated], ["f", 9n, undefined, true]);
-  assert.deepEqual([ping?.type, ping?.revision, ping?.job, ping?.film], ["evergreen.ping", 0n, undefined, undefined]);
+  const [one, ping, later] = found as { film?: { filmId: string }; job?: { jobId: string }; revision: number; truncated: boolean; type: string }[];
+  assert.deepEqual([one?.film?.filmId, one?.revision, one?.job, one?.truncated], ["f", 9, undefined, true]);
+  assert.deepEqual([ping?.type, ping?.revision, ping?.job, ping?.film], ["evergreen.ping", 0, undefined, undefined]);
   assert.deepEqual([later?.type, later?.job?.jobId], ["video.praised", "j"]);
 });
 
@@ -111,12 +111,12 @@ test("during a rotation either secret does, and headers may come in any form", a
   const both = headersOf({ ...good, signature: `${other} ${good.signature}` });
 
   for (const secrets of [SECRET, OTHER, `${SECRET}\n`, [SECRET, OTHER], [OTHER, SECRET]]) {
-    assert.equal((await verify(BODY, both, secrets)).revision, 27n);
+    assert.equal((await verify(BODY, both, secrets)).revision, 27);
   }
   const plain = headersOf(good);
-  assert.equal((await verify(BODY, new Headers(plain), [OTHER, SECRET])).revision, 27n);
+  assert.equal((await verify(BODY, new Headers(plain), [OTHER, SECRET])).revision, 27);
   const upper = Object.fromEntries(Object.entries(plain).map(([name, value]) => [name.toUpperCase(), [value]]));
-  assert.equal((await verify(BODY, { ...upper, host: undefined }, SECRET)).revision, 27n);
+  assert.equal((await verify(BODY, { ...upper, host: undefined }, SECRET)).revision, 27);
   await assert.rejects(verify(BODY, plain, [OTHER]), /no signature fits the secret/);
 });
 
@@ -124,7 +124,7 @@ test("a flood of signatures is not looked through: each would be work for whoeve
   const good = request();
   const after = (number: number) => headersOf({ ...good, signature: [...Array.from({ length: number }, () => "v1,AAAA"), good.signature].join(" ") });
 
-  assert.equal((await verify(BODY, after(9), SECRET)).revision, 27n);
+  assert.equal((await verify(BODY, after(9), SECRET)).revision, 27);
   await assert.rejects(verify(BODY, after(10), SECRET), /no signature fits/);
 });
 
@@ -149,8 +149,8 @@ test("what is wrong is said", async () => {
   const old = headersOf(request({}, 1000));
   await assert.rejects(verify(BODY, old, SECRET), /signed 100\d s ago, and may be a repeat by somebody else: 300 s are allowed/);
   await assert.rejects(verify(BODY, headersOf(request({}, -1000)), SECRET), /ahead of this machine's clock/);
-  assert.equal((await verify(BODY, old, SECRET, { toleranceMs: 1_100_000 })).revision, 27n);
-  assert.equal((await verify(BODY, old, SECRET, { now: () => Date.now() - 1_000_000 })).revision, 27n);
+  assert.equal((await verify(BODY, old, SECRET, { toleranceMs: 1_100_000 })).revision, 27);
+  assert.equal((await verify(BODY, old, SECRET, { now: () => Date.now() - 1_000_000 })).revision, 27);
 });
 
 test("what is signed and no event is rejected as that", async () => {

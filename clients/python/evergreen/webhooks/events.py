@@ -9,7 +9,9 @@ from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 
 from evergreen.errors import WebhookRejected
-from evergreen.v1.video_pb2 import FilmStatus, Job
+from evergreen.job import Job
+from evergreen.v1 import video_pb2
+from evergreen.v1.video_pb2 import FilmStatus
 
 M = TypeVar("M", bound=Message)
 
@@ -41,12 +43,13 @@ def read_event(message_id: str, body: bytes) -> WebhookEvent:
     try:
         told = json.loads(body)
         data = told.get("data") or {}
+        job = _read(data.get("job"), video_pb2.Job())
         return WebhookEvent(
             message_id=message_id,
             type=told["type"],
             time=datetime.fromisoformat(told["timestamp"]),
             revision=int(data.get("revision", 0)),
-            job=_read(data.get("job"), Job()),
+            job=None if job is None else Job.of(job),
             film=_read(data.get("film"), FilmStatus()),
             truncated=data.get("truncated") is True,
         )

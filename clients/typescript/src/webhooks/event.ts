@@ -2,7 +2,8 @@
 import { fromJson, type JsonValue } from "@bufbuild/protobuf";
 
 import { WebhookRejected } from "../errors.js";
-import { type FilmStatus, FilmStatusSchema, type Job, JobSchema } from "../gen/evergreen/v1/video_pb.js";
+import { type FilmStatus, FilmStatusSchema, JobSchema } from "../gen/evergreen/v1/video_pb.js";
+import { Job } from "../job.js";
 
 /** Something that happened to a job or a film, which is as of then. */
 export interface WebhookEvent {
@@ -13,7 +14,7 @@ export interface WebhookEvent {
   /** When it happened. */
   readonly time: Date;
   /** The project's revision. Of two events of a project, the one with the higher revision is newer. 0 for a test. */
-  readonly revision: bigint;
+  readonly revision: number;
   /** The job, without its request. */
   readonly job: Job | undefined;
   readonly film: FilmStatus | undefined;
@@ -36,8 +37,8 @@ export function readEvent(messageId: string, body: Uint8Array): WebhookEvent {
       messageId,
       type: text(type, "type"),
       time,
-      revision: BigInt(revision as string | number),
-      job: job == null ? undefined : fromJson(JobSchema, job as JsonValue, NEWER),
+      revision: whole(revision),
+      job: job == null ? undefined : new Job(fromJson(JobSchema, job as JsonValue, NEWER)),
       film: film == null ? undefined : fromJson(FilmStatusSchema, film as JsonValue, NEWER),
       truncated: truncated === true,
     };
@@ -49,6 +50,12 @@ export function readEvent(messageId: string, body: Uint8Array): WebhookEvent {
 function object(value: unknown, name: string): Readonly<Record<string, unknown>> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) throw new TypeError(`${name} is no object`);
   return value as Record<string, unknown>;
+}
+
+function whole(value: unknown): number {
+  const number = Number(value);
+  if (!Number.isSafeInteger(number)) throw new TypeError("revision is no number");
+  return number;
 }
 
 function text(value: unknown, name: string): string {

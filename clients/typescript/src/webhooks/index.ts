@@ -7,4 +7,5 @@
 export { EvergreenError, WebhookRejected } from "../errors.js";
 export type { WebhookEvent } from "./event.js";
 export { type RequestHeaders, TOLERANCE_MS, verify, type VerifyOptions } from "./verification.js";
-export { FilmState, type FilmStatus, type Job, JobState } from "../gen/evergreen/v1/video_pb.js";
+export { FilmState, type FilmStatus } from "../gen/evergreen/v1/video_pb.js";
+export { Job } from "../job.js";
