@@ -9,10 +9,11 @@ import pytest
 import pytest_asyncio
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from evergreen.v1 import audit_pb2, film_pb2, scene_pb2, video_pb2
+from evergreen.v1 import audit_pb2, film_pb2, scene_pb2, video_pb2, webhook_pb2, webhook_pb2_grpc
 from evergreen_server.rpc.access.origin import address_of, origin_of
 from tests.rpc.films import plan_request, start_request
 from tests.rpc.identities import Tokens, bearer
+from tests.rpc.test_webhooks import key_file
 from tests.serving import SAMPLES, Api, open_sandbox, reason_of, request, serving, violations_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -57,7 +58,12 @@ async def asked(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Asked
     of_other = tokens.give("of-other", projects=("other",), rights="read admin")
     async with (
         open_sandbox(speed=0.001) as sandbox,
-        serving(folder / "data", sandbox.url, EVERGREEN_TOKENS_FILE=str(tokens.path)) as api,
+        serving(
+            folder / "data",
+            sandbox.url,
+            EVERGREEN_TOKENS_FILE=str(tokens.path),
+            EVERGREEN_WEBHOOK_KEY_FILE=str(key_file(folder)),
+        ) as api,
     ):
         yield Asked(api, ann, operator, of_other)
 
@@ -147,6 +153,33 @@ async def test_each_change_of_a_film_is_recorded_with_its_caller(asked: Asked) -
         ("operator", "CANCEL_FILM", "movie", {"run": "1"}),
         ("operator", "DELETE_FILM", "movie", {}),
     ]
+
+
+async def test_each_change_of_a_webhook_is_recorded_with_its_caller_and_no_secret(asked: Asked) -> None:
+    stub = webhook_pb2_grpc.WebhookServiceStub(asked.api.channel)
+    create = webhook_pb2.CreateWebhookRequest(
+        url="https://studio.example/sesame", filter={"project_ids": ["hooks"]}, request_id="one"
+    )
+    for _ in range(2):
+        made = await stub.CreateWebhook(create, metadata=asked.operator)
+    named = {"webhook_id": made.webhook.webhook_id}
+    paused = webhook_pb2.WEBHOOK_STATE_PAUSED
+    for _ in range(2):
+        await stub.UpdateWebhook(webhook_pb2.UpdateWebhookRequest(**named, state=paused), metadata=asked.operator)
+    turned = await stub.RotateSecret(webhook_pb2.RotateSecretRequest(**named), metadata=asked.operator)
+    await stub.DeleteWebhook(webhook_pb2.DeleteWebhookRequest(**named), metadata=asked.operator)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await stub.DeleteWebhook(webhook_pb2.DeleteWebhookRequest(**named), metadata=asked.operator)
+
+    subject = made.webhook.webhook_id
+    assert await asked.told("hooks") == [
+        ("operator", "CREATE_WEBHOOK", subject, {}),
+        ("operator", "UPDATE_WEBHOOK", subject, {"state": "PAUSED"}),
+        ("operator", "ROTATE_SECRET", subject, {}),
+        ("operator", "DELETE_WEBHOOK", subject, {}),
+    ]
+    text = str(await asked.entries(project_id="hooks"))
+    assert not any(secret in text for secret in (made.secret, turned.secret, "sesame"))
 
 
 async def test_entries_are_found_by_what_is_asked_for_and_come_in_pages(asked: Asked) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from evergreen_server.ports.audit import Action, Origin, note_of
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.runtime.ids import id_at
 from evergreen_server.webhooks.deliveries import Deliveries
@@ -62,7 +63,7 @@ class Door:
         return self._keys
 
     async def create(
-        self, *, url: str, wanted: WebhookFilter, description: str, asked: Asked | None
+        self, *, url: str, wanted: WebhookFilter, description: str, asked: Asked | None, origin: Origin | None = None
     ) -> tuple[Webhook, str, bool]:
         """Sets up a webhook; returns it, its secret, and whether the request had made it before.
 
@@ -80,7 +81,7 @@ class Door:
             created_at=now,
             updated_at=now,
         )
-        webhook, known = await self._store.create(fresh, asked)
+        webhook, known = await self._store.create(fresh, asked, note_of(origin, Action.CREATE_WEBHOOK))
         return webhook, keys.secret(webhook), known
 
     async def get(self, webhook_id: str, sees: Sees) -> Webhook:
@@ -107,6 +108,7 @@ class Door:
         wanted: WebhookFilter | None,
         description: str | None,
         state: WebhookState | None,
+        origin: Origin | None = None,
     ) -> Webhook:
         """Changes what is given. Raises WebhooksOff, WebhookNotFound, TooManyWebhooks."""
         self._key()
@@ -128,19 +130,25 @@ class Door:
                 new = replace(new, quick=None, failing_since=None)
             return new
 
-        changed = await self._store.change(webhook_id, edit)
+        changed = await self._store.change(webhook_id, edit, note_of(origin, Action.UPDATE_WEBHOOK))
         if state is WebhookState.PAUSED:
             await self._deliveries.give_up()
         return changed
 
-    async def delete(self, webhook_id: str, sees: Sees) -> None:
+    async def delete(self, webhook_id: str, sees: Sees, origin: Origin | None = None) -> None:
         """Raises WebhookNotFound."""
         await self.get(webhook_id, sees)
-        await self._store.delete(webhook_id)
+        await self._store.delete(webhook_id, note_of(origin, Action.DELETE_WEBHOOK))
         await self._deliveries.remove_of(webhook_id)
 
     async def rotate(
-        self, webhook_id: str, sees: Sees, *, overlap: timedelta, generation: int = 0
+        self,
+        webhook_id: str,
+        sees: Sees,
+        *,
+        overlap: timedelta,
+        generation: int = 0,
+        origin: Origin | None = None,
     ) -> tuple[Webhook, str]:
         """Gives a webhook a new secret and returns it; the one before signs too until `overlap` is over.
 
@@ -165,7 +173,7 @@ class Door:
                 old_secret_until=now + overlap if overlap else None,
             )
 
-        webhook = await self._store.change(webhook_id, edit)
+        webhook = await self._store.change(webhook_id, edit, note_of(origin, Action.ROTATE_SECRET))
         return webhook, keys.secret(webhook)
 
     async def test(self, webhook_id: str, sees: Sees) -> tuple[str, Attempt]:

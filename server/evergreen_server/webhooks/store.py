@@ -10,6 +10,8 @@ import sqlalchemy as sa
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.webhook_schema import PENDING, webhook_deliveries, webhook_projects, webhooks
+from evergreen_server.jobs.store.audit import record
+from evergreen_server.ports.audit import Note
 from evergreen_server.webhooks.model import (
     EVERY,
     TooManyWebhooks,
@@ -47,7 +49,7 @@ class WebhookStore:
         self._database = database
         self._clock = clock
 
-    async def create(self, webhook: Webhook, asked: Asked | None) -> tuple[Webhook, bool]:
+    async def create(self, webhook: Webhook, asked: Asked | None, note: Note | None = None) -> tuple[Webhook, bool]:
         """Records a webhook, which hears of what happens from now on, or returns the one that the request made.
 
         Returns also whether it existed. Raises TooManyWebhooks, WebhookReused.
@@ -70,6 +72,7 @@ class WebhookStore:
             )
             db.execute(webhooks.insert(), {**to_row(webhook), **values})
             begin(db, webhook.webhook_id, None if webhook.filter.all_projects else webhook.filter.projects)
+            _record(db, webhook.created_at, note, webhook)
             return webhook, False
 
         return await self._database.write(work)
@@ -123,15 +126,19 @@ class WebhookStore:
 
         return await self._database.read_in_turn(work, owner=owner)
 
-    async def change(self, webhook_id: str, edit: Callable[[Webhook, datetime], Webhook]) -> Webhook:
+    async def change(
+        self, webhook_id: str, edit: Callable[[Webhook, datetime], Webhook], note: Note | None = None
+    ) -> Webhook:
         """Changes a webhook as `edit` says, which may raise. It hears anew of projects that it had not, and of all
-        once it becomes active. Raises WebhookNotFound, TooManyWebhooks.
+        once it becomes active. The note is recorded if anything changes. Raises WebhookNotFound, TooManyWebhooks.
         """
 
         def work(db: sa.Connection) -> Webhook:
             lock_cursor(db, EVERY)
             old, now = _get(db, webhook_id, lock=True), self._clock()
             new = replace(edit(old, now), updated_at=now)
+            if replace(new, updated_at=old.updated_at) != old:
+                _record(db, now, note, new, state=new.state.value if new.state is not old.state else "")
             had, has = set(old.filter.projects), set(new.filter.projects)
             added = has - had
             if added or (had and not has):
@@ -147,11 +154,11 @@ class WebhookStore:
 
         return await self._database.write(work)
 
-    async def delete(self, webhook_id: str) -> None:
+    async def delete(self, webhook_id: str, note: Note | None = None) -> None:
         """Deletes a webhook, whose deliveries are never sent from then on. Raises WebhookNotFound."""
 
         def work(db: sa.Connection) -> None:
-            _get(db, webhook_id, lock=True)
+            _record(db, self._clock(), note, _get(db, webhook_id, lock=True))
             for table in (webhook_projects, webhooks):
                 db.execute(table.delete().where(table.c.webhook_id == webhook_id))
 
@@ -171,6 +178,15 @@ class WebhookStore:
             return found
 
         return await self._database.read(work)
+
+
+def _record(db: sa.Connection, now: datetime, note: Note | None, webhook: Webhook, *, state: str = "") -> None:
+    """Records who changed a webhook, and its state if that was: in its project, or in none if it hears of several."""
+    projects = webhook.filter.projects
+    project_id = projects[0] if len(projects) == 1 else ""
+    if note is not None and state:
+        note = replace(note, details={**note.details, "state": state})
+    record(db, now, note, project_id=project_id, subject=webhook.webhook_id)
 
 
 def _get(db: sa.Connection, webhook_id: str, *, lock: bool = False) -> Webhook:

@@ -13,7 +13,7 @@ import grpc
 import pytest
 import sqlalchemy as sa
 
-from evergreen.v1 import scene_pb2
+from evergreen.v1 import audit_pb2, scene_pb2
 from evergreen.v1 import video_pb2 as v1
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.mapping import to_micros
@@ -23,8 +23,10 @@ from evergreen_server.jobs.execution.runner import Runner
 from evergreen_server.jobs.maintenance.janitor import FILES_SECONDS, Janitor
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
+from evergreen_server.jobs.store.audit import to_json
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
+from evergreen_server.ports.audit import Action, Origin
 from evergreen_storage import SceneStore, Unavailable, open_storage
 from tests.jobs.tools import context_of, request_at, store_of
 from tests.rpc.scenes import scene_of, upload
@@ -55,7 +57,8 @@ async def gone(api: Api) -> None:
 async def mark(url: str) -> None:
     """Leaves what a server leaves that is killed while it deletes a scene."""
     async with open_database(url) as database:
-        row = {**WHERE, "replica": "dead", "created_at": to_micros(datetime.now(UTC))}
+        note = Origin(caller="ann", call_id="a call", address="192.0.2.7").did(Action.DELETE_SCENE)
+        row = {**WHERE, "replica": "dead", "created_at": to_micros(datetime.now(UTC)), "note": to_json(note)}
         await database.write(lambda db: db.execute(scene_deletions.insert().values(**row)))
 
 
@@ -76,6 +79,9 @@ async def test_a_deletion_that_broke_off_is_finished_at_the_next_start(
 
         assert (await scene_of(api)).video_requests == 0
         assert not list((tmp_path / "data" / "projects" / "film" / "one" / "images").iterdir())
+        deletions = audit_pb2.ListAuditEntriesRequest(actions=[audit_pb2.AUDIT_ACTION_DELETE_SCENE])
+        [entry] = (await api.audit.ListAuditEntries(deletions)).entries
+        assert (entry.caller, entry.call_id, entry.scene_id) == ("ann", "a call", "one"), "by who asked for it"
 
 
 class Heard(logging.Handler):

@@ -57,7 +57,7 @@ class _AuditActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AuditActi
     AUDIT_ACTION_CREATE_WEBHOOK: _AuditAction.ValueType  # 13
     """A webhook was created."""
     AUDIT_ACTION_UPDATE_WEBHOOK: _AuditAction.ValueType  # 14
-    """A webhook was changed, paused or switched on."""
+    """A webhook was changed, paused or switched on; details `state` if that changed."""
     AUDIT_ACTION_DELETE_WEBHOOK: _AuditAction.ValueType  # 15
     """A webhook was deleted."""
     AUDIT_ACTION_ROTATE_SECRET: _AuditAction.ValueType  # 16
@@ -101,7 +101,7 @@ AUDIT_ACTION_DELETE_FILM: AuditAction.ValueType  # 12
 AUDIT_ACTION_CREATE_WEBHOOK: AuditAction.ValueType  # 13
 """A webhook was created."""
 AUDIT_ACTION_UPDATE_WEBHOOK: AuditAction.ValueType  # 14
-"""A webhook was changed, paused or switched on."""
+"""A webhook was changed, paused or switched on; details `state` if that changed."""
 AUDIT_ACTION_DELETE_WEBHOOK: AuditAction.ValueType  # 15
 """A webhook was deleted."""
 AUDIT_ACTION_ROTATE_SECRET: AuditAction.ValueType  # 16

@@ -46,7 +46,7 @@ class WebhookService:
         if message.request_id:
             asked = Asked(owner=context.caller.name, request_id=message.request_id, digest=digest_of(message))
         webhook, secret, known = await self._webhooks.create(
-            url=message.url, wanted=wanted, description=message.description, asked=asked
+            url=message.url, wanted=wanted, description=message.description, asked=asked, origin=context.origin
         )
         [shown] = await self._shown([webhook], context)
         return webhook_pb2.CreateWebhookResponse(webhook=shown, secret=secret, known=known)
@@ -90,6 +90,7 @@ class WebhookService:
             wanted=wanted,
             description=message.description if message.HasField("description") else None,
             state=state,
+            origin=context.origin,
         )
         [shown] = await self._shown([webhook], context)
         return webhook_pb2.UpdateWebhookResponse(webhook=shown)
@@ -97,7 +98,7 @@ class WebhookService:
     async def DeleteWebhook(
         self, message: webhook_pb2.DeleteWebhookRequest, context: Context
     ) -> webhook_pb2.DeleteWebhookResponse:
-        await self._webhooks.delete(message.webhook_id, _sees(context.caller))
+        await self._webhooks.delete(message.webhook_id, _sees(context.caller), context.origin)
         return webhook_pb2.DeleteWebhookResponse()
 
     async def RotateSecret(
@@ -105,7 +106,11 @@ class WebhookService:
     ) -> webhook_pb2.RotateSecretResponse:
         overlap = read_overlap(message)
         webhook, secret = await self._webhooks.rotate(
-            message.webhook_id, _sees(context.caller), overlap=overlap, generation=message.secret_generation
+            message.webhook_id,
+            _sees(context.caller),
+            overlap=overlap,
+            generation=message.secret_generation,
+            origin=context.origin,
         )
         [shown] = await self._shown([webhook], context)
         return webhook_pb2.RotateSecretResponse(webhook=shown, secret=secret)

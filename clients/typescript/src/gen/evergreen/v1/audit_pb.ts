@@ -311,7 +311,7 @@ export enum AuditAction {
   CREATE_WEBHOOK = 13,
 
   /**
-   * A webhook was changed, paused or switched on.
+   * A webhook was changed, paused or switched on; details `state` if that changed.
    *
    * @generated from enum value: AUDIT_ACTION_UPDATE_WEBHOOK = 14;
    */
