@@ -19,7 +19,7 @@ from evergreen_server.providers.runway.catalog.composing.compose import Composit
 from evergreen_server.providers.runway.catalog.rows.table import TABLE
 from evergreen_server.providers.runway.catalog.rows.vocabulary import SEED, Row
 from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operation, Path
-from evergreen_server.providers.runway.catalog.wording import size_told, uri_errors
+from evergreen_server.providers.runway.catalog.wording import ABSENT, at, told, uri_errors
 
 __all__ = ["OWNED", "SINGLE_FILES", "find_field_errors", "placeholder", "trace"]
 
@@ -68,7 +68,8 @@ def find_field_errors(spec: GenerationSpec) -> list[FieldError]:
         known = ", ".join(dict.fromkeys(model for found, model in TABLE if found in CLIPS))
         found.append(FieldError(field="model", description=f"Unknown model; one of: {known}."))
         if spec.seed is not None:
-            found += [FieldError(field="seed", description=issue.message) for issue in SEED.issues(spec.seed, ())]
+            wrong_seed = f"must be {SEED.describe()}, not {spec.seed}."
+            found += [FieldError(field="seed", description=wrong_seed) for _ in SEED.issues(spec.seed, ())]
         return found
     if row is None:
         found.append(_wrong_operation(operation, rows))
@@ -132,11 +133,12 @@ def _translate(issue: Issue, composed: Composition, row: Row) -> Iterator[FieldE
     field = trace(issue.path, composed.origins)
     rule = row.fields.get(str(issue.path[0]))
     allowed = rule.describe() if rule and len(issue.path) == 1 and issue.code != "custom" else ""
-    if "received undefined" in issue.message:
-        description = f"Required by {row.model}" + (f": {allowed}." if allowed else ".")
+    if at(composed.body, issue.path) is ABSENT and issue.code in ("invalid_type", "invalid_value"):
+        choices = issue.details.get("values")
+        one_of = f"one of {', '.join(map(str, choices))}" if isinstance(choices, list) else allowed
+        description = f"Required by {row.model}" + (f": {one_of}." if one_of else ".")
     else:
-        description = issue.message.rstrip(".") + (f"; allowed: {allowed}" if allowed else "")
-        description += size_told(issue, composed.body) + "."
+        description = told(issue, composed.body, allowed) + "."
     yield FieldError(field=field, description=description)
 
 

@@ -18,7 +18,7 @@ from evergreen_server.providers.runway.catalog.rows.table import TABLE
 from evergreen_server.providers.runway.catalog.rows.vocabulary import SEED, Row
 from evergreen_server.providers.runway.catalog.rules import Issue, OneOf, Operation, Path, Rule
 from evergreen_server.providers.runway.catalog.shapes import Uri
-from evergreen_server.providers.runway.catalog.wording import ABSENT, at, size_told, uri_errors
+from evergreen_server.providers.runway.catalog.wording import ABSENT, at, told, uri_errors
 
 __all__ = ["UNDELIVERED", "operation_errors", "options_of"]
 
@@ -40,7 +40,8 @@ def operation_errors(operation: Operation, spec: GenerationSpec) -> list[FieldEr
         text = f"{spec.model or 'An empty name'} is no model of {operation}; one of: {known}."
         found.append(FieldError(field="model", description=text))
         if spec.seed is not None:
-            found += [FieldError(field="seed", description=issue.message) for issue in SEED.issues(spec.seed, ())]
+            wrong_seed = f"must be {SEED.describe()}, not {spec.seed}."
+            found += [FieldError(field="seed", description=wrong_seed) for _ in SEED.issues(spec.seed, ())]
         return found
     if row.model in UNDELIVERED:
         found.append(FieldError(field="model", description=UNDELIVERED[row.model]))
@@ -149,7 +150,7 @@ class _Diagnosis:
             return
         rule = rule_at(self.row, path)
         allowed = rule.describe() if rule and issue.code != "custom" else ""
-        text = issue.message.rstrip(".") + (f"; allowed: {allowed}" if allowed else "") + size_told(issue, body) + "."
+        text = told(issue, body, allowed) + "."
         if field == "parameters.target_frame_rate":
             text = text.replace("_", ".")
         hint = self._taken_by(path) if issue.code == "invalid_value" else ""

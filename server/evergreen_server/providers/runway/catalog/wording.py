@@ -1,11 +1,12 @@
 """Words about a body's issues that the diagnoses of all operations share."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 from evergreen_server.ports.specs import FieldError, Json
 from evergreen_server.providers.runway.catalog.rules import Issue, Path
 
-__all__ = ["ABSENT", "at", "size_told", "uri_errors"]
+__all__ = ["ABSENT", "at", "told", "uri_errors"]
 
 
 class _Absent:
@@ -29,17 +30,33 @@ def at(body: Mapping[str, Json], path: Path) -> "Json | _Absent":
     return value
 
 
-def size_told(issue: Issue, body: Mapping[str, Json]) -> str:
-    """Returns how long a text or list is that is too long or short; empty for any other issue."""
-    if issue.code not in ("too_big", "too_small"):
-        return ""
-    match at(body, issue.path):
-        case str() as text:
-            return f"; it has {len(text.encode('utf-16-le', 'surrogatepass')) // 2}"
-        case list() as items:
-            return f"; there are {len(items)}"
-        case _:
-            return ""
+def told(issue: Issue, body: Mapping[str, Json], allowed: str = "") -> str:
+    """Returns an issue in the words of all other errors of fields: what must be, and what was given. The provider's own
+    words, of its validator, are for its own callers. `allowed` is what the field's rule says in words.
+    """
+    value = at(body, issue.path)
+    match issue.code, value:
+        case (("too_big" | "too_small"), str()):
+            size = len(value.encode("utf-16-le", "surrogatepass")) // 2
+            return f"must have {allowed or _bound(issue, ' UTF-16 code units')}; it has {size}"
+        case (("too_big" | "too_small"), list()):
+            return f"must have {allowed or _bound(issue, '')}; there are {len(value)}"
+        case (("too_big" | "too_small"), (int() | float())):
+            return f"must be {allowed or _bound(issue, '')}, not {value}"
+        case "invalid_value", _:
+            values = issue.details.get("values")
+            choices = ", ".join(map(str, values)) if isinstance(values, list) else allowed
+            given = f", not {value}" if isinstance(value, str | int | float) and len(str(value)) <= 100 else ""
+            return f"must be one of {choices}{given}"
+        case "invalid_type", _ if "expected" in issue.details:
+            given = ", not NaN" if isinstance(value, float) and not math.isfinite(value) else ""
+            return f"must be {allowed or issue.details['expected']}{given}"
+    return issue.message.rstrip(".") + (f"; allowed: {allowed}" if allowed else "")
+
+
+def _bound(issue: Issue, unit: str) -> str:
+    least, most = issue.details.get("minimum"), issue.details.get("maximum")
+    return f"at least {least}{unit}" if least is not None else f"at most {most}{unit}"
 
 
 def uri_errors(options: Mapping[str, Json]) -> Iterator[FieldError]:
