@@ -278,7 +278,7 @@ export abstract class Core<S> {
 
   /** Returns the available models, or those that make some kinds, with their bounds and prices. */
   async models(
-    { kinds = ALL_KINDS, ...options }: Options & { readonly kinds?: readonly MediaKind[] } = {},
+    { kinds = ALL_KINDS, ...options }: Options & { readonly kinds?: readonly (MediaKind | Kind)[] } = {},
   ): Promise<readonly Model[]> {
     return (await this.#calls.call(this.#videos.listModels, { kinds: kindsOf(kinds) }, options)).models;
   }
