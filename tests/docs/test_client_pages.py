@@ -35,7 +35,7 @@ def program(page: str, language: str) -> str:
 async def run(*command: str | Path, cwd: Path, address: str) -> str:
     shutil.copy(SAMPLES / "rocket.jpg", cwd / "rocket.jpg")
     pipe = asyncio.subprocess.PIPE
-    environ = {**os.environ, "EVERGREEN_ENDPOINT": address, "MYPYPATH": str(ROOT / "clients" / "python")}
+    environ = {**os.environ, "EVERGREEN_ENDPOINT": address}
     process = await asyncio.create_subprocess_exec(*command, cwd=cwd, env=environ, stdout=pipe, stderr=pipe)
     out, err = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 0, out.decode() + err.decode()
@@ -46,7 +46,8 @@ async def test_the_page_on_python_runs_and_passes_a_strict_type_checker(server: 
     (tmp_path / "page.py").write_text(program("python.md", "python"))
 
     out = await run(sys.executable, "page.py", cwd=tmp_path, address=server.address)
-    await run(sys.executable, "-m", "mypy", "--strict", "page.py", cwd=tmp_path, address=server.address)
+    mypy = (sys.executable, "-m", "mypy", "--strict", "--config-file", ROOT / "pyproject.toml")
+    await run(*mypy, "page.py", cwd=tmp_path, address=server.address)
 
     assert "succeeded" in out
     assert (tmp_path / "clip.mp4").stat().st_size > 0
