@@ -255,7 +255,7 @@ image: ## Build the image without a daemon, and have it do the main job; needs r
 
 locks: setup ## Update the locks to the newest allowed versions
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) pyproject.toml --extra server --group dev -o requirements/dev.txt
-	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) pyproject.toml --extra postgres --extra s3 -o requirements/server.txt
+	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) pyproject.toml --extra postgres --extra s3 --extra otel -o requirements/server.txt
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) --group build -o requirements/build.txt
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) requirements/proto.in -o requirements/proto.txt
 	$(BIN)/uv pip compile --quiet --upgrade $(COMPILE) requirements/sdk.in -o requirements/sdk.txt

@@ -145,7 +145,10 @@ def test_the_image_holds_what_the_tests_run_with() -> None:
     )
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    asked = [*project["dependencies"], *(each for name in ("cli", "server", "s3", "postgres") for each in extras[name])]
+    asked = [
+        *project["dependencies"],
+        *(each for name in ("cli", "server", "s3", "postgres", "otel") for each in extras[name]),
+    ]
     names = {re.split(r"[^\w.-]", each)[0].lower() for each in asked} - {project["name"]}
 
     assert names <= image.keys()
