@@ -37,6 +37,7 @@ from tests.benchmarks import (
     takeover,
     tracing,
     watchers,
+    webhooks,
 )
 
 BENCHMARKS: dict[str, Callable[[bool], None]] = {
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "history": lambda quick: history.run(quick=quick),
     "refusals": lambda quick: refusals.run(quick=quick),
     "storage": lambda quick: storage.run(quick=quick),
+    "webhooks": lambda quick: webhooks.run(quick=quick),
 }
 
 

@@ -204,6 +204,7 @@ async def office(
     hosts: Sequence[str] = ("127.0.0.1",),
     resolver: AbstractResolver | None = None,
     send_seconds: float = 15.0,
+    look_seconds: float = 0.05,
 ) -> AsyncIterator[Office]:
     """Opens the database at `url`; with `running`, events are expanded, and with `sending` too, sent."""
     clock = clock or Clock()
@@ -213,7 +214,7 @@ async def office(
         counted = Counted()
         deliveries = Deliveries(database=database, clock=clock, random=lambda: 0.5)
         dispatcher = Dispatcher(
-            deliveries=deliveries, sender=sender, keys=KEYS, clock=clock, metrics=counted, look_seconds=0.05
+            deliveries=deliveries, sender=sender, keys=KEYS, clock=clock, metrics=counted, look_seconds=look_seconds
         )
         outbox = Outbox(database=database, reader=WebhookReader(to_json), told=dispatcher.told, **(steps or {}))
         jobs = store_of(

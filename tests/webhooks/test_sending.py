@@ -168,8 +168,12 @@ async def test_what_is_due_together_is_sent_the_oldest_first(url: str, receiver:
         for _ in range(10):
             await of.accept()
         await of.outbox.sweep()
-        claims = await of.deliveries.claim({(await of.deliveries.due())[0].webhook_id: 4}, token="t")
+        [hook] = await of.deliveries.due()
+        claims, more = await of.deliveries.claim({hook.webhook_id: 4}, token="t")
+        rest, none = await of.deliveries.claim({hook.webhook_id: 6}, token="t")
 
+    assert (more, none) == ({hook.webhook_id}, frozenset())
+    assert len(rest) == 6
     assert [claim.attempts for claim in claims] == [0] * 4
     assert sorted(claim.message_id for claim in claims) == [claim.message_id for claim in claims]
 
@@ -264,10 +268,10 @@ async def test_a_claim_whose_holder_died_is_due_again_and_only_the_newest_is_rec
         hook = await of.hook("http://127.0.0.1:9/", "film")
         await of.accept()
         await of.outbox.sweep()
-        [dead] = await of.deliveries.claim({hook.webhook_id: 4}, token="dead")
-        assert await of.deliveries.claim({hook.webhook_id: 4}, token="other") == []
+        [dead], _ = await of.deliveries.claim({hook.webhook_id: 4}, token="dead")
+        assert await of.deliveries.claim({hook.webhook_id: 4}, token="other") == ([], frozenset())
         of.clock.advance(seconds=61)
-        [newest] = await of.deliveries.claim({hook.webhook_id: 4}, token="newest")
+        [newest], _ = await of.deliveries.claim({hook.webhook_id: 4}, token="newest")
         well_done = Attempt(succeeded=True, status=200, error="", milliseconds=1, answer=b"")
 
         await of.deliveries.record(dead, FAILED)

@@ -85,8 +85,11 @@ class Deliveries:
 
         return await self._database.fetch(work)
 
-    async def claim(self, wanted: Mapping[str, int], *, token: str) -> Sequence[Claim]:
-        """Claims up to so many deliveries of each webhook that are due, the oldest first, for 60 s."""
+    async def claim(self, wanted: Mapping[str, int], *, token: str) -> tuple[Sequence[Claim], frozenset[str]]:
+        """Claims up to so many deliveries of each webhook that are due, the oldest first, for 60 s.
+
+        Returns them, and the webhooks of which more are due.
+        """
         return await self._database.write(partial(_claim, wanted=wanted, token=token, now=self._clock()))
 
     async def record(self, claim: Claim, attempt: Attempt) -> str:
@@ -229,11 +232,14 @@ class Deliveries:
         return total
 
 
-def _claim(db: sa.Connection, *, wanted: Mapping[str, int], token: str, now: datetime) -> list[Claim]:
+def _claim(
+    db: sa.Connection, *, wanted: Mapping[str, int], token: str, now: datetime
+) -> tuple[list[Claim], frozenset[str]]:
     query = sa.select(webhooks).where(
         webhooks.c.webhook_id.in_(sorted(wanted)), webhooks.c.state == WebhookState.ACTIVE.value
     )
     claims: list[Claim] = []
+    more: set[str] = set()
     for row in db.execute(query).mappings().all():
         webhook = webhook_of(row)
         due = (
@@ -250,10 +256,13 @@ def _claim(db: sa.Connection, *, wanted: Mapping[str, int], token: str, now: dat
                 webhook_deliveries.c.next_at <= to_micros(now),
             )
             .order_by(webhook_deliveries.c.next_at, webhook_deliveries.c.message_id)
-            .limit(wanted[webhook.webhook_id])
+            .limit(wanted[webhook.webhook_id] + 1)
             .with_for_update(skip_locked=True, of=webhook_deliveries)
         )
         found = db.execute(due).all()
+        if len(found) > wanted[webhook.webhook_id]:
+            more.add(webhook.webhook_id)
+            found = found[:-1]
         if found:
             of = webhook_deliveries.c.message_id.in_([each.message_id for each in found])
             db.execute(
@@ -272,7 +281,7 @@ def _claim(db: sa.Connection, *, wanted: Mapping[str, int], token: str, now: dat
             )
             for each in found
         )
-    return claims
+    return claims, frozenset(more)
 
 
 def _record(db: sa.Connection, *, claim: Claim, attempt: Attempt, now: datetime, next_at: datetime) -> str:

@@ -108,12 +108,13 @@ class Dispatcher:
             if not wanted:
                 return
             claims: Collection[Claim] = ()
+            more: Collection[str] = wanted
             try:
-                claims = await self._deliveries.claim(wanted, token=uuid4().hex)
+                claims, more = await self._deliveries.claim(wanted, token=uuid4().hex)
             finally:
                 got = Counter(claim.webhook.webhook_id for claim in claims)
                 for webhook_id, number in wanted.items():
-                    if got[webhook_id] < number and webhook_id not in self._told:
+                    if webhook_id not in more and webhook_id not in self._told:
                         self._rota.sleep(webhook_id)
                     for _ in range(number - got[webhook_id]):
                         self._rota.give_back(webhook_id)

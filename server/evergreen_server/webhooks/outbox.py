@@ -40,6 +40,8 @@ EVENTS_AT_ONCE: Final = 500
 DELIVERIES_AT_ONCE: Final = 1000
 """About as many are inserted in one transaction, which other writers wait for."""
 PROJECTS_AT_ONCE: Final = 500
+AT_ONCE: Final = 4
+"""Projects that are expanded at the same time: fewer than there are threads that write."""
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +122,7 @@ class Outbox:
         self._told = told
         self._sweep_seconds = sweep_seconds
         self._changed: set[str] = set()
+        self._new: set[str] = set()
         self._news = asyncio.Event()
 
     def on_commit(self, changes: Iterable[Change]) -> None:
@@ -146,9 +149,11 @@ class Outbox:
                     sweep_at = loop.time() + self._sweep_seconds
                 else:
                     await self.expand(await self._wanted(sorted(changed)))
-            except SQLAlchemyError as exc:
+            except* SQLAlchemyError as group:
                 # The sweep finds it again.
-                logger.warning("events not expanded", extra={"cause": type(exc).__name__})
+                sweep_at = 0.0
+                causes = sorted({type(exc).__name__ for exc in group.exceptions})
+                logger.warning("events not expanded", extra={"cause": ", ".join(causes)})
                 await asyncio.sleep(1.0)
 
     async def sweep(self) -> None:
@@ -159,7 +164,17 @@ class Outbox:
         """Expands projects to their ends, in turns."""
         waiting = list(project_ids)
         while waiting:
-            waiting = [project_id for project_id in waiting if await self.expand_once(project_id)]
+            again: list[str] = []
+            for start in range(0, len(waiting), AT_ONCE):
+                part = waiting[start : start + AT_ONCE]
+                async with asyncio.TaskGroup() as steps:
+                    tasks = [steps.create_task(self.expand_once(project_id)) for project_id in part]
+                again += (project_id for project_id, task in zip(part, tasks, strict=True) if task.result())
+            waiting = again
+            # Once for all, so that what was told is claimed together.
+            told, self._new = self._new, set()
+            if told:
+                self._told(told)
 
     async def expand_once(self, project_id: str) -> bool:
         """Expands the next events of a project; returns whether there may be more."""
@@ -176,8 +191,7 @@ class Outbox:
             return True
         if moved.missed:
             logger.warning("webhooks missed events", extra={"project_id": project_id, "events": moved.missed})
-        if moved.told:
-            self._told(moved.told)
+        self._new.update(moved.told)
         return moved.cursor < ahead.head
 
     async def _wanted(self, project_ids: Sequence[str] | None) -> list[str]:

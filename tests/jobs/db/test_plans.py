@@ -266,7 +266,7 @@ class Case:
         """Deliveries that are due, claimed and recorded."""
         due = await self.deliveries.due()
         assert len(due) == HOOKS - 1
-        claims = await self.deliveries.claim({each.webhook_id: 4 for each in due[:5]}, token="one")
+        claims, _ = await self.deliveries.claim({each.webhook_id: 4 for each in due[:5]}, token="one")
         assert len(claims) == 20
         failed = Attempt(succeeded=False, status=500, error="no", milliseconds=1.0, answer=b"")
         for claim in claims:
