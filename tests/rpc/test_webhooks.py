@@ -9,6 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 import pytest_asyncio
+from aiohttp import web
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 from standardwebhooks.webhooks import Webhook as Verifier
@@ -18,7 +19,7 @@ from evergreen_server.runtime.reload import FileUnusable
 from evergreen_server.webhooks.keys import read_keys
 from tests.rpc.identities import Tokens, bearer
 from tests.serving import WAIT_SECONDS, Api, Control, open_sandbox, reason_of, request, serving, violations_of
-from tests.webhooks.office import receiving
+from tests.webhooks.office import Got, receiving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 URL = "https://studio.example/hooks"
@@ -344,6 +345,27 @@ async def test_a_job_is_told_from_its_beginning_to_its_end(
     newer, older = (each.create_time.ToNanoseconds() for each in listed.deliveries)
     assert newer >= older
     assert listed.deliveries[0].job_id == job.job_id
+
+
+async def test_a_caller_waits_for_half_of_the_tests_that_there_may_be_at_once(
+    stub: webhook_pb2_grpc.WebhookServiceStub, operator: str
+) -> None:
+    me, answered = bearer(operator), asyncio.Event()
+
+    async def wait(_got: Got) -> web.StreamResponse:
+        await answered.wait()
+        return web.Response()
+
+    async with receiving(wait) as receiver:
+        made = (await stub.CreateWebhook(create(url=receiver.url), metadata=me)).webhook.webhook_id
+        asked = webhook_pb2.SendTestRequest(webhook_id=made)
+        waiting = [asyncio.ensure_future(stub.SendTest(asked, metadata=me)) for _ in range(8)]
+        await receiver.until(8)
+        one_more = await refused(stub.SendTest(asked, metadata=me))
+        answered.set()
+        assert all([(await each).succeeded for each in waiting])
+
+    assert (one_more.code(), reason_of(one_more)) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL")
 
 
 async def test_without_a_key_nothing_is_set_up_and_the_reason_is_told(tmp_path: Path, sandbox: Control) -> None:

@@ -1,16 +1,20 @@
 """Every event becomes the deliveries that are wanted, once, whatever happens beside it; on both databases."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 
 import sqlalchemy as sa
 
+from evergreen_server.gateway.messages import to_json
 from evergreen_server.jobs.db.schema import projects
 from evergreen_server.jobs.db.webhook_schema import webhook_cursors, webhook_messages, webhook_projects
 from evergreen_server.jobs.maintenance.retention import Retention
+from evergreen_server.jobs.model.change import Change
 from evergreen_server.ports.metrics import NullMetrics
+from evergreen_server.rpc.messages.webhook_events import WebhookReader
 from evergreen_server.webhooks.model import Webhook, WebhookFilter, WebhookState
-from evergreen_server.webhooks.outbox import floor
+from evergreen_server.webhooks.outbox import Outbox, floor
 from tests.webhooks.office import ALL, Office, office
 
 URL = "http://127.0.0.1:9/"
@@ -194,3 +198,35 @@ async def test_messages_outlive_their_last_pending_delivery_and_nothing_else_is_
         assert await of.states(hooks[0]) == [("PENDING", 0)]
         await of.store.delete(hooks[0].webhook_id)
         assert await of.deliveries.remove_old() == 2, "a delivery that came as its webhook went, and then its message"
+
+
+async def test_a_project_that_is_far_behind_keeps_no_other_waiting(database_url: str) -> None:
+    async with office(database_url, running=False) as of:
+        first, greedy, honest = [(await of.hook(URL, name)).webhook_id for name in ("first", "greedy", "honest")]
+        rounds: list[Collection[str]] = []
+        came = asyncio.Event()
+
+        def told_of(webhook_ids: Collection[str]) -> None:
+            rounds.append(webhook_ids)
+            came.set()
+            if len(rounds) == 2:
+                expands.on_commit([Change(project_id="honest", job_id="")])
+
+        expands = Outbox(database=of.database, reader=WebhookReader(to_json), told=told_of, events_at_once=1)
+        await of.accept("first")
+        expanding = asyncio.create_task(expands.run())
+        async with asyncio.timeout(60):
+            await came.wait()
+        # What follows is expanded when it is told of: the sweep has been.
+        for _ in range(10):
+            await of.accept("greedy")
+        await of.accept("honest")
+        expands.on_commit([Change(project_id="greedy", job_id="")])
+        async with asyncio.timeout(60):
+            while len(rounds) < 11:
+                came.clear()
+                await came.wait()
+        expanding.cancel()
+        await asyncio.wait([expanding])
+
+        assert [set(each) for each in rounds] == [{first}, {greedy}, {greedy, honest}, *[{greedy}] * 8]

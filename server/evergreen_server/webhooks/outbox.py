@@ -8,6 +8,7 @@ that there is something to expand.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -134,47 +135,53 @@ class Outbox:
         """Expands for as long as it is not cancelled."""
         loop = asyncio.get_running_loop()
         sweep_at = 0.0
+        behind: Sequence[str] = ()
         while True:
-            try:
-                async with asyncio.timeout(max(0.0, sweep_at - loop.time())):
-                    await self._news.wait()
-                await asyncio.sleep(GATHER_SECONDS)
-            except TimeoutError:
-                pass
+            if not behind:
+                await self._news_until(sweep_at)
             changed, self._changed = self._changed, set()
             self._news.clear()
             try:
                 if loop.time() >= sweep_at:
-                    await self.sweep()
+                    wanted = await self._wanted(None)
                     sweep_at = loop.time() + self._sweep_seconds
                 else:
-                    await self.expand(await self._wanted(sorted(changed)))
+                    wanted = await self._wanted(sorted(changed))
+                # A step of each, also of those that have changed meanwhile, however far one is behind.
+                behind = await self._step(list(dict.fromkeys([*wanted, *behind])))
             except* SQLAlchemyError as group:
                 # The sweep finds it again.
-                sweep_at = 0.0
+                sweep_at, behind = 0.0, ()
                 causes = sorted({type(exc).__name__ for exc in group.exceptions})
                 logger.warning("events not expanded", extra={"cause": ", ".join(causes)})
                 await asyncio.sleep(1.0)
 
-    async def sweep(self) -> None:
-        """Expands every project that is behind and that somebody wants to hear of."""
-        await self.expand(await self._wanted(None))
+    async def _news_until(self, at: float) -> None:
+        """Waits for changes, and then a moment for more, but no longer than until a time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, at - asyncio.get_running_loop().time())):
+                await self._news.wait()
+            await asyncio.sleep(GATHER_SECONDS)
 
-    async def expand(self, project_ids: Sequence[str]) -> None:
-        """Expands projects to their ends, in turns."""
-        waiting = list(project_ids)
-        while waiting:
-            again: list[str] = []
-            for start in range(0, len(waiting), AT_ONCE):
-                part = waiting[start : start + AT_ONCE]
-                async with asyncio.TaskGroup() as steps:
-                    tasks = [steps.create_task(self.expand_once(project_id)) for project_id in part]
-                again += (project_id for project_id, task in zip(part, tasks, strict=True) if task.result())
-            waiting = again
-            # Once for all, so that what was told is claimed together.
-            told, self._new = self._new, set()
-            if told:
-                self._told(told)
+    async def sweep(self) -> None:
+        """Expands every project that is behind, and that somebody wants to hear of, to its end."""
+        behind: Sequence[str] = await self._wanted(None)
+        while behind:
+            behind = await self._step(behind)
+
+    async def _step(self, project_ids: Sequence[str]) -> list[str]:
+        """Expands the next events of each project; returns those that may have more."""
+        behind: list[str] = []
+        for start in range(0, len(project_ids), AT_ONCE):
+            part = project_ids[start : start + AT_ONCE]
+            async with asyncio.TaskGroup() as steps:
+                tasks = [steps.create_task(self.expand_once(project_id)) for project_id in part]
+            behind += (project_id for project_id, task in zip(part, tasks, strict=True) if task.result())
+        # Once for all, so that what was told is claimed together.
+        told, self._new = self._new, set()
+        if told:
+            self._told(told)
+        return behind
 
     async def expand_once(self, project_id: str) -> bool:
         """Expands the next events of a project; returns whether there may be more."""
