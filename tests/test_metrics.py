@@ -40,6 +40,13 @@ async def test_what_happens_is_counted(tmp_path: Path, sandbox: Control, caplog:
             await api.status("no-job")
         address = next(record.address for record in caplog.records if record.message == "metrics served")
 
+        async with (
+            session.ws_connect(f"{api.http}/api/v1/socket"),
+            session.get(f"{api.http}/api/v1/projects/film/events?after=0") as events,
+        ):
+            await events.content.readline()
+            opened = await metrics_until(session, address, evergreen_gateway_topics=1)
+
         # The server learns a moment later that the watches above were left.
         async with asyncio.timeout(60):
             while True:
@@ -83,7 +90,7 @@ async def test_what_happens_is_counted(tmp_path: Path, sandbox: Control, caplog:
     assert found['evergreen_grpc_call_seconds_count{method="VideoService.GenerateVideo"}'] == 2
     assert found['evergreen_grpc_calls_total{code="NOT_FOUND",method="VideoService.GetStatus"}'] == 1
     assert found['evergreen_grpc_streams{method="VideoService.WatchProgress"}'] == 0
-    assert found["evergreen_gateway_sockets"] == found["evergreen_gateway_topics"] == 0
+    assert (opened["evergreen_gateway_sockets"], opened["evergreen_gateway_streams"]) == (1, 1)
     assert "_created" not in text
     assert served(text) == {name: of.type for name, of in documented().items()}
     labels = {name: of.labels for name, of in documented().items()}
@@ -154,6 +161,16 @@ async def metrics_of(session: aiohttp.ClientSession, address: str) -> dict[str, 
     async with session.get(f"http://{address}/metrics") as answer:
         lines = re.findall(r"^(evergreen\S+) (\S+)$", await answer.text(), re.MULTILINE)
     return {name: float(value) for name, value in lines}
+
+
+async def metrics_until(session: aiohttp.ClientSession, address: str, **wanted: float) -> dict[str, float]:
+    """Waits until some numbers are served, which are a second old at most."""
+    async with asyncio.timeout(60):
+        while True:
+            found = await metrics_of(session, address)
+            if wanted.items() <= found.items():
+                return found
+            await asyncio.sleep(0.1)
 
 
 async def test_films_are_counted_by_state_with_what_they_hold_and_wait_for(
