@@ -10,10 +10,12 @@ from pathlib import Path
 import aiohttp
 import grpc
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from evergreen.v1 import video_pb2
 from evergreen_server import gateway_app
 from evergreen_server.config import Config
+from tests.documented import documented
 from tests.rpc.identities import certificate
 
 WAIT_SECONDS = 60
@@ -56,6 +58,14 @@ async def test_it_measures_how_late_its_loop_is(path: str, caplog: pytest.LogCap
                     text = await answer.text()
 
     assert "evergreen_loop_lag_seconds_count" in text
+    # As the page says below its table.
+    known, others = (
+        documented(),
+        ("evergreen_build_info", "evergreen_loop_lag_seconds", "evergreen_background_failures"),
+    )
+    ours = {name for name in known if name.startswith(("evergreen_http_", "evergreen_gateway_", "process_"))}
+    served = {family.name: family.type for family in text_string_to_metric_families(text)}
+    assert served == {name: known[name].type for name in (*ours, *others)}
 
 
 @pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "192.0.2.1:9000"])
