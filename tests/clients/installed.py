@@ -53,6 +53,21 @@ async def use(address: str, picture: Path, folder: Path) -> None:
         assert (await client.scenes.show("film", folder.name)).scene_id == folder.name
 
 
+def use_without_asyncio(address: str, picture: Path, folder: Path) -> None:
+    with evergreen.Client(address, token="unasked") as client:
+        clip = client.generate(
+            project_id="film",
+            scene_id=folder.name,
+            model="gen4_turbo",
+            ratio="1280:720",
+            duration_seconds=5,
+            image=picture,
+        )
+        [file] = clip.download(folder / "again.mp4")
+        assert file.stat().st_size == clip.job.outputs[0].size_bytes
+        assert clip.job_id in [job.job_id for job in client.list(states=["succeeded"], newest_first=True)]
+
+
 async def fault(call: Awaitable[object], kind: type[evergreen.CallError]) -> evergreen.CallError:
     """Gives the error that a call ends with; there is no pytest here."""
     try:
@@ -65,4 +80,5 @@ async def fault(call: Awaitable[object], kind: type[evergreen.CallError]) -> eve
 if __name__ == "__main__":
     address, picture, folder = sys.argv[1:]
     asyncio.run(asyncio.wait_for(use(address, Path(picture), Path(folder)), 120))
+    use_without_asyncio(address, Path(picture), Path(folder))
     print(" ".join(f"{name} {version(name)}" for name in NAMES))
