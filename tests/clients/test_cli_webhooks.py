@@ -251,6 +251,24 @@ async def test_a_deletion_is_confirmed_first_and_faults_are_told(service: Script
     assert "there is no webhook w" in again.stderr
 
 
+async def test_faults_of_a_request_name_the_options_that_they_are_about(
+    service: ScriptedService, evergreen: Here
+) -> None:
+    violations = {"url": "must begin with https://", "filter.types[1]": "unknown", "filter.labels": "too many"}
+    service.answers["CreateWebhook"] = [
+        Fault(code=grpc.StatusCode.INVALID_ARGUMENT, reason="INVALID_REQUEST", violations=violations)
+    ]
+
+    ended = await evergreen("webhook", "create", URL, "--project", "film")
+
+    assert ended.code == 1
+    assert ended.stderr.splitlines()[1:4] == [
+        "  url: must begin with https:// [URL]",
+        "  filter.types[1]: unknown [--type]",
+        "  filter.labels: too many [--label]",
+    ]
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [

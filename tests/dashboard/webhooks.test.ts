@@ -113,6 +113,15 @@ test("one that fails is a badge in the navigation, and what it was sent can be s
   assert.ok(told.length > before);
   await page.getByRole("button", { name: "Send all that were given up" }).click();
   await visitor.sees("0 deliveries on the way once more");
+
+  status = 410;
+  await page.getByRole("button", { name: "Send video.succeeded again" }).first().click();
+  await visitor.sees("Switched off");
+  await visitor.sees("the receiver answered 410");
+  await page.getByRole("navigation", { name: "Main", exact: true }).getByRole("link", { name: "Webhooks 1" }).waitFor();
+  status = 204;
+  await page.getByRole("button", { name: "Switch on" }).click();
+  await page.getByRole("button", { name: "Pause" }).waitFor();
   await visitor.leave();
 });
 

@@ -39,6 +39,12 @@ _OPTIONS = {
     "finish_by": "--finish-by",
     "model": "--model",
     "seed": "--seed",
+    "labels": "--label",
+    "url": "URL",
+    "filter.project_ids": "--project",
+    "filter.types": "--type",
+    "filter.labels": "--label",
+    "description": "--description",
 }
 
 
@@ -100,7 +106,8 @@ def _lines(error: CallError, session: Session) -> list[str]:
     if error.violations:
         lines = [f"the request cannot be accepted ({error.reason or error.code.name})"]
         for each in error.violations:
-            option = _OPTIONS.get(each.field)
+            # Of a list the option stands for each.
+            option = _OPTIONS.get(each.field.partition("[")[0])
             lines.append(f"  {plain(each.field)}: {plain(each.description)}" + (f" [{option}]" if option else ""))
         return lines + _hints({each.field: each.description for each in error.violations})
     if isinstance(error, Unavailable) and not error.reason and "proxies.md" not in error.message:
