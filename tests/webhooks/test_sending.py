@@ -315,3 +315,21 @@ async def test_a_test_is_sent_and_what_came_back_is_told(url: str, receiver: Rec
     assert got.event["type"] == "evergreen.ping"
     assert got.message_id == message_id
     assert (attempt.succeeded, attempt.status, len(attempt.answer)) == (True, 202, 1024)
+
+
+async def test_what_is_cut_off_as_a_server_stops_is_sent_again_at_once(database_url: str, receiver: Receiver) -> None:
+    never = asyncio.Event()
+
+    async def hang(_got: Got) -> web.StreamResponse:
+        await never.wait()
+        return web.Response()
+
+    receiver.answer = hang
+    async with office(database_url) as of:
+        hook = await of.hook(receiver.url, "film")
+        await of.accept()
+        await receiver.until(1)
+    receiver.answer = well
+    async with office(database_url, clock=of.clock) as of:
+        await of.until(hook, ("DELIVERED", 1))
+    never.set()

@@ -107,17 +107,15 @@ class Deliveries:
         usual = WAITS[min(attempts, len(WAITS) - 1)] * (1 + SPREAD * (2 * self._random() - 1))
         return max(usual, attempt.retry_after_seconds or 0.0)
 
-    async def release(self, token: str, message_ids: Collection[tuple[str, str]]) -> None:
-        """Gives back claims of this process that it will not record, each by its message and webhook."""
-        due = to_micros(self._clock())
-
-        def work(db: sa.Connection) -> None:
-            for message_id, webhook_id in message_ids:
-                mine = webhook_deliveries.c.claim == token
-                of = webhook_deliveries.c.message_id == message_id, webhook_deliveries.c.webhook_id == webhook_id
-                db.execute(webhook_deliveries.update().where(*of, mine, PENDING).values(next_at=due))
-
-        await self._database.write(work)
+    async def release(self, claim: Claim) -> None:
+        """Gives back a claim that will not be recorded: the delivery is due at once."""
+        of = (
+            webhook_deliveries.c.message_id == claim.message_id,
+            webhook_deliveries.c.webhook_id == claim.webhook.webhook_id,
+            webhook_deliveries.c.claim == claim.token,
+        )
+        due = webhook_deliveries.update().where(*of, PENDING).values(next_at=to_micros(self._clock()))
+        await self._database.write(lambda db: db.execute(due))
 
     async def page(
         self,

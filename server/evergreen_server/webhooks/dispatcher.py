@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import uuid4
@@ -25,6 +26,7 @@ UPKEEP_SECONDS: Final = 30.0
 OLD_SECONDS: Final = 600.0
 RECORD_SECONDS: Final = 20.0
 """For how long it is tried to record a send; then the claim ends, and it is sent again."""
+RELEASE_SECONDS: Final = 2.0
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class Dispatcher:
         """Sends for as long as it is not cancelled."""
         loop = asyncio.get_running_loop()
         look_at = 0.0
-        # A group of its own: a send that is under way when this ends is cut off, and its claim ends by itself.
+        # A group of its own: a send that is under way when this ends is cut off.
         async with asyncio.TaskGroup() as sends:
             while True:
                 try:
@@ -139,12 +141,21 @@ class Dispatcher:
                     "webhook switched off",
                     extra={"webhook_id": webhook.webhook_id, "host": URL(webhook.url).host, "cause": reason},
                 )
+        except asyncio.CancelledError:
+            await self._released(claim)
+            raise
         except Exception:
             # One that cannot be sent must not end the others.
             logger.exception("webhook not sent", extra={"webhook_id": claim.webhook.webhook_id})
         finally:
             self._rota.give_back(claim.webhook.webhook_id, quick=quick)
             self._kick.set()
+
+    async def _released(self, claim: Claim) -> None:
+        """Gives back what is cut off, so that nobody has to wait for the end of its claim."""
+        with suppress(*TRANSIENT_ERRORS, TimeoutError):
+            async with asyncio.timeout(RELEASE_SECONDS):
+                await self._deliveries.release(claim)
 
     async def _recorded(self, claim: Claim, attempt: Attempt) -> str:
         """Records an attempt, also if the database is away for a moment."""
