@@ -61,7 +61,14 @@ def serve(listen: str | None, sandbox: bool, http: str | None, insecure: bool) -
 
     try:
         _run(lambda stop: app.serve(config, stop=stop, ready=ready))
-    except (DatabaseUnusable, StorageError, CannotListen, FileUnusable, SlowProtobuf, TracingUnusable, OSError) as exc:
+    except StorageError as exc:
+        raise click.ClickException(_named(exc, "EVERGREEN_STORAGE_URL", "EVERGREEN_STORAGE_OPTIONS")) from exc
+    except DatabaseUnusable as exc:
+        raise click.ClickException(_named(exc, "EVERGREEN_DATABASE_URL", "EVERGREEN_DATA_DIR")) from exc
+    except FileUnusable as exc:
+        files = [name for name, value in os.environ.items() if name.startswith("EVERGREEN_") and value in str(exc)]
+        raise click.ClickException(_named(exc, *files)) from exc
+    except (CannotListen, SlowProtobuf, TracingUnusable, OSError) as exc:
         raise click.ClickException(str(exc)) from exc
 
 
@@ -329,6 +336,12 @@ def call(method: str, path: str, body: IO[bytes] | None, yes: bool, timeout: flo
     click.echo(f"HTTP {answer.status}" + ("" if answer.whole else ", and the answer is not whole"), err=True)
     if not 200 <= answer.status < 300:
         raise SystemExit(1)
+
+
+def _named(exc: Exception, *names: str) -> str:
+    """Returns what is wrong with those of the settings that are set, which the text of a fault does not know."""
+    given = [name for name in names if os.environ.get(name)]
+    return f"{exc} ({', '.join(given)})" if given else str(exc)
 
 
 def _config(*, sandbox: bool, insecure: bool, listen: str | None = None, http: str | None = None) -> Config:
