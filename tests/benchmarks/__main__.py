@@ -15,6 +15,7 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 
 from tests.benchmarks import (
     assets,
+    audit,
     beside,
     client,
     decoding,
@@ -62,6 +63,7 @@ BENCHMARKS: dict[str, Callable[[bool], None]] = {
     "renders": lambda quick: renders.run(quick=quick),
     "beside": lambda quick: beside.run(quick=quick),
     "history": lambda quick: history.run(quick=quick),
+    "audit": lambda quick: audit.run(quick=quick),
     "refusals": lambda quick: refusals.run(quick=quick),
     "storage": lambda quick: storage.run(quick=quick),
     "webhooks": lambda quick: webhooks.run(quick=quick),

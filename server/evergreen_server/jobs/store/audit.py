@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.mapping import from_micros, to_micros
-from evergreen_server.jobs.db.schema import audit
+from evergreen_server.jobs.db.schema import RARE, audit
 from evergreen_server.ports.audit import Action, Note, Origin
 from evergreen_server.runtime.ids import id_at, least_at
 
@@ -158,7 +158,7 @@ def delete_old(db: sa.Connection, before: datetime) -> int:
     """Deletes a batch of entries from before a time, or of refused tokens beyond those that are kept; returns how
     many."""
     old = sa.select(audit.c.entry_id).where(audit.c.entry_id < least_at(before)).order_by(audit.c.entry_id)
-    refused = sa.select(audit.c.entry_id).where(audit.c.action == Action.TOKEN_REFUSED.value)
+    refused = sa.select(audit.c.entry_id).where(audit.c.action == Action.TOKEN_REFUSED.value, RARE)
     surplus = refused.order_by(audit.c.entry_id.desc()).offset(REFUSALS_KEPT)
     found = list(db.execute(old.limit(DELETED_AT_ONCE)).scalars())
     found = found or list(db.execute(surplus.limit(DELETED_AT_ONCE)).scalars())
@@ -169,19 +169,22 @@ def delete_old(db: sa.Connection, before: datetime) -> int:
 
 def _parts(question: Question) -> "tuple[list[sa.Select[tuple[str]]], list[sa.ColumnElement[bool]]]":
     """Returns what has the candidates, each in the order of an index, and what they are to meet besides."""
-    of_action = audit.c.action, sorted({action.value for action in question.actions})
-    of_project = audit.c.project_id, [question.project_id] if question.project_id else []
-    rare = bool(question.actions) and not OFTEN.intersection(question.actions)
-    filters = [
-        (audit.c.subject, [question.subject] if question.subject else []),
-        *([of_action, of_project] if rare else [of_project, of_action]),
-        (audit.c.caller, [question.caller] if question.caller else []),
-    ]
-    base, given = sa.select(audit.c.entry_id), [(column, values) for column, values in filters if values]
-    if not given:
-        return [base], []
-    (first, values), *others = given
-    return [base.where(first == value) for value in values], [column.in_(rest) for column, rest in others]
+    wanted = {
+        "subject": [question.subject],
+        "action": sorted(action.value for action in question.actions),
+        "project_id": [question.project_id],
+        "caller": [question.caller],
+    }
+    wanted = {name: values for name, values in wanted.items() if any(values)}
+    parts = [sa.select(audit.c.entry_id)]
+    if "subject" in wanted:
+        parts = [parts[0].where(audit.c.subject == wanted.pop("subject")[0])]
+    elif "action" in wanted and not OFTEN.intersection(question.actions):
+        parts = [parts[0].where(audit.c.action == action, RARE) for action in wanted.pop("action")]
+    elif "project_id" in wanted:
+        parts = [parts[0].where(audit.c.project_id == question.project_id)]
+        del wanted["project_id"]
+    return parts, [audit.c[name].in_(values) for name, values in wanted.items()]
 
 
 def _scan(
