@@ -27,7 +27,7 @@ import { Films } from "./films.js";
 import { type Kind, numberOf, type State } from "./job.js";
 import { isFinal } from "./position.js";
 import type { Reconnect } from "./reconnect.js";
-import { checkNames, type Names } from "./names.js";
+import { checkId, checkNames, type Names } from "./names.js";
 import type { Reader } from "./inputs.js";
 import { type VideoFields, videoRequest } from "./requests.js";
 import {
@@ -173,6 +173,7 @@ export abstract class Core<S> {
 
   /** Returns the current state of a job, with its request. */
   async status(jobId: string, options?: Options): Promise<Job> {
+    checkId("jobId", jobId);
     return present((await this.#calls.call(this.#videos.getStatus, { jobId }, options)).job);
   }
 
@@ -210,6 +211,7 @@ export abstract class Core<S> {
    * no timeout of its own: use a signal, or the job's `finishBy`.
    */
   async wait(jobId: string, options: Options = {}): Promise<Job> {
+    checkId("jobId", jobId);
     for (;;) {
       try {
         for await (const { body } of this.watch({ jobIds: [jobId] }, options)) {
@@ -228,6 +230,7 @@ export abstract class Core<S> {
 
   /** Requests the cancellation of a job and returns it. It may still succeed if it was finished by then. */
   async cancel(jobId: string, options?: Options): Promise<Job> {
+    checkId("jobId", jobId);
     return present((await this.#calls.call(this.#videos.cancelVideo, { jobId }, options)).job);
   }
 
@@ -240,6 +243,7 @@ export abstract class Core<S> {
     },
     options?: Options,
   ): Promise<Job> {
+    checkId("jobId", jobId);
     const request = { jobId, resolution, providerTaskId };
     return present((await this.#calls.call(this.#videos.resolveSubmission, request, options)).job);
   }

@@ -199,3 +199,17 @@ test("a service that is not there is told in a sentence", async () => {
   });
   nobody.close();
 });
+
+test("what is no id, and a string in place of a list, is refused in a sentence", async () => {
+  const wrong: readonly (readonly [() => unknown, string])[] = [
+    [() => client.job(5 as never), '"jobId" must be text, not number'],
+    [() => client.wire.cancel(null as never), '"jobId" must be text, not null'],
+    [() => client.wire.wait(undefined as never), '"jobId" must be text, not undefined'],
+    [() => client.wire.watch({ jobIds: "01a2" as never }), '"jobIds" must be a list, not text: write ["01a2"]'],
+    [() => client.wire.watch({ jobIds: ["a", 7 as never] }), '"jobIds" must hold texts alone, not number'],
+    [() => client.list({ models: "gen4.5" as never }).next(), '"models" must be a list, not text: write ["gen4.5"]'],
+    [() => client.generate({ ...CLIP, projectId: 7 as never }), '"projectId" must be text, not number'],
+    [() => client.generate({ ...CLIP, sceneId: ["s"] as never }), '"sceneId" must be text, not list'],
+  ];
+  for (const [call, message] of wrong) await assert.rejects(async () => call(), { name: "TypeError", message });
+});
