@@ -206,11 +206,16 @@ class Deliveries:
         number = await self._by_batches(old, webhook_deliveries.delete().where)
         used = sa.exists().where(webhook_deliveries.c.message_id == webhook_messages.c.message_id)
         some = sa.select(webhook_messages.c.message_id).where(webhook_messages.c.message_id < before, ~used)
-        batch = some.limit(ROWS_AT_ONCE)
-        while len(found := list(await self._database.fetch(lambda db: db.execute(batch).scalars().all()))) > 0:
-            of = webhook_messages.c.message_id.in_(found)
-            await self._database.write(lambda db, of=of: db.execute(webhook_messages.delete().where(of)).rowcount)  # type: ignore[misc] # a default binds the loop's variable
-            number += len(found)
+        batch = some.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True, of=webhook_messages)
+
+        def work(db: sa.Connection) -> int:
+            found = list(db.execute(batch).scalars())
+            if found:
+                db.execute(webhook_messages.delete().where(webhook_messages.c.message_id.in_(found)))
+            return len(found)
+
+        while removed := await self._database.write(work):
+            number += removed
         return number
 
     async def _by_batches(
@@ -219,9 +224,11 @@ class Deliveries:
         """Changes the deliveries that fit, a thousand in a transaction; returns how many."""
         key = sa.tuple_(webhook_deliveries.c.message_id, webhook_deliveries.c.webhook_id)
         some = sa.select(webhook_deliveries.c.message_id, webhook_deliveries.c.webhook_id).where(which)
+        # Other servers do the same: each takes what no other has locked.
+        batch = some.limit(ROWS_AT_ONCE).with_for_update(skip_locked=True, of=webhook_deliveries)
 
         def work(db: sa.Connection) -> int:
-            found = [tuple(row) for row in db.execute(some.limit(ROWS_AT_ONCE))]
+            found = [tuple(row) for row in db.execute(batch)]
             return db.execute(change(sa.and_(which, key.in_(found)))).rowcount if found else 0
 
         total = 0
