@@ -45,7 +45,8 @@ class Nothing:
 
     CreateScene = GetScene = ListScenes = DeleteScene = UploadAsset = DownloadAsset = DeleteAsset = GetAssetUrl = None
     PlanFilm = EditFilm = GetFilm = ListFilms = StartFilm = ApproveFilm = CancelFilm = DeleteFilm = ExportFilm = None
-    ListAuditEntries = None
+    ListAuditEntries = CreateWebhook = GetWebhook = ListWebhooks = UpdateWebhook = DeleteWebhook = RotateSecret = None
+    SendTest = ListDeliveries = Redeliver = None
 
 
 def gateway(local: str) -> AbstractAsyncContextManager[str]:
@@ -146,6 +147,7 @@ async def main(jobs: int, http: bool) -> None:
                     video=video,
                     scene=Nothing(),
                     film=Nothing(),
+                    webhook=Nothing(),
                     audit=Nothing(),
                     access=Access(None),
                     certificates=None,

@@ -10,7 +10,7 @@ import grpc
 import pytest
 import pytest_asyncio
 
-from evergreen.v1 import film_pb2, scene_pb2, video_pb2, video_pb2_grpc
+from evergreen.v1 import audit_pb2, film_pb2, scene_pb2, video_pb2, video_pb2_grpc, webhook_pb2
 from evergreen_server.ports.metrics import NullCalls
 from evergreen_server.rpc.access.policy import Access, Caller, Right
 from evergreen_server.rpc.arrivals import Arrivals
@@ -43,7 +43,7 @@ class Service:
             await context.call.write(bytes(1000))  # type: ignore[attr-defined]
 
 
-for described in (video_pb2.DESCRIPTOR, scene_pb2.DESCRIPTOR, film_pb2.DESCRIPTOR):
+for described in (module.DESCRIPTOR for module in (audit_pb2, film_pb2, scene_pb2, video_pb2, webhook_pb2)):
     for service in described.services_by_name.values():
         for method in service.methods:
             if not hasattr(Service, method.name):
@@ -69,6 +69,8 @@ async def bare_server(
         video=Service(),
         scene=Service(),
         film=Service(),
+        audit=Service(),
+        webhook=Service(),
         access=access,
         certificates=None,
         drain=lambda: None,
