@@ -94,6 +94,8 @@ class LiveDisplay(Display):
         self._trouble = lost_line(why, tries, seconds)
         if tries == 1:
             self._above(self._trouble)
+        elif self._live.is_started:
+            self._live.refresh()
 
     def back(self, seconds: float) -> None:
         self._trouble = ""
