@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SERVER = ROOT / "server" / "evergreen_server"
 PAGE = (ROOT / "docs" / "errors.md").read_text()
 WORD = re.compile(r"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)(?::.*)?", re.DOTALL)
-OTHER_ROOMS = ("sandbox", "config")
+OTHER_ROOMS = ("sandbox", "config", "__main__.py")
 """The sandbox speaks the provider's language; the settings' names are no reasons."""
 
 STATUSES, ERRORS, WARNINGS = (
