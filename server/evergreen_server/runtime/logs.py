@@ -14,6 +14,9 @@ from evergreen_server.runtime.traces import current_trace
 current_job: ContextVar[str] = ContextVar("current_job", default="")
 """The job that this task works for; every record of the task names it, whichever package logs."""
 
+STDERR = 2
+"""Its descriptor, whatever Python has in the place of the stream."""
+
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -76,7 +79,7 @@ def set_up_logs(level: str, form: Literal["auto", "json", "text"]) -> None:
     """
     if form == "auto":
         form = "text" if sys.stderr.isatty() else "json"
-    descriptor = sys.stderr.fileno()
+    descriptor = STDERR
     if form == "json":
         descriptor = ForeignLines(logging.getLogger("stderr")).take()
     handler = LineHandler(descriptor)
