@@ -230,10 +230,10 @@ outages: setup ## Take away database, storage, provider and disk for 30 to 60 s 
 run: setup ## Serve on 127.0.0.1:50051 with the sandbox as provider
 	$(BIN)/evergreen serve --sandbox $(ARGS)
 
-demo: setup ## Turn a picture into a clip, watched live; needs no key
+demo: .make/project ## Turn a picture into a clip, watched live; needs no key
 	$(PY) examples/demo.py $(ARGS)
 
-film: setup ## Turn a script into a finished cut, watched live; needs no key
+film: .make/project ## Turn a script into a finished cut, watched live; needs no key
 	$(PY) examples/film.py $(ARGS)
 
 bench: setup ## Run the benchmarks; ARGS="takeover flight" selects

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import av
-from served import DATA, ROOT, evergreen, served
+from served import ROOT, Served, evergreen, served
 
 PICTURE = Path("tests", "samples", "rocket.jpg")
 WHERE = ["--project", "demo", "--scene", "scene-1"]
@@ -17,28 +17,28 @@ RATIO, SECONDS = "1280:720", 5
 
 
 def main() -> int:
-    with served() as endpoint:
-        return generate(endpoint)
+    with served() as server:
+        return generate(server)
 
 
-def generate(endpoint: str) -> int:
+def generate(server: Served) -> int:
     """Runs the commands that a user would run, then checks the resulting clip, wherever the scenes are stored."""
     options = [*WHERE, "--model", "gen4_turbo", "--ratio", RATIO]
     options += ["--duration", str(SECONDS), "--prompt", "The rocket climbs through thin clouds, slow pan upwards"]
-    made = evergreen(endpoint, "video", "generate", "--image", str(PICTURE), *options, "--watch")
+    made = evergreen(server.endpoint, "video", "generate", "--image", str(PICTURE), *options, "--watch")
     if made.returncode:
         return made.returncode
     path = made.stdout.strip()
     with TemporaryDirectory() as folder:
         copy = Path(folder) / "clip.mp4"
         asset = path.split("/", 3)[3]
-        evergreen(endpoint, "scene", "download", *WHERE, asset, str(copy)).check_returncode()
+        evergreen(server.endpoint, "scene", "download", *WHERE, asset, str(copy)).check_returncode()
         told, right = look_at(copy)
     # Not captured, since on a terminal it is a tree.
-    evergreen(endpoint, "scene", "show", *WHERE, shown=True).check_returncode()
+    evergreen(server.endpoint, "scene", "show", *WHERE, shown=True).check_returncode()
     print(f"\n{path}: {told}", flush=True)
-    if (DATA / path).exists():
-        print(f"on this disk: {(DATA / path).relative_to(ROOT)}")
+    if (server.data / path).exists():
+        print(f"on this disk: {(server.data / path).relative_to(ROOT)}")
     if not right:
         print(f"the clip is not h264 of {RATIO} and {SECONDS} s", file=sys.stderr)
     return 0 if right else 1

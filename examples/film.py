@@ -11,33 +11,35 @@ from pathlib import Path
 from uuid import uuid4
 
 import av
-from served import DATA, ROOT, evergreen, served
+from served import ROOT, Served, evergreen, served
 
 SCRIPT = Path("tests", "samples", "scripts", "the-lamp.fountain")
 PROJECT = "film-demo"
 
 
 def main() -> int:
-    with served() as endpoint:
-        return film(endpoint)
+    with served() as server:
+        return film(server)
 
 
-def film(endpoint: str) -> int:
+def film(server: Served) -> int:
     """Plans a film, starts it, follows it, and says what it cost and where it lies."""
     # Of its own at each run, with its own scenes, so that the run makes everything.
     film_id = f"lamp-{uuid4().hex[:6]}"
     where = ["--project", PROJECT, "--film", film_id]
-    planned = evergreen(endpoint, "film", "plan", str(SCRIPT), *where, "--set", f"scene_prefix={film_id}-scene")
+    planned = evergreen(server.endpoint, "film", "plan", str(SCRIPT), *where, "--set", f"scene_prefix={film_id}-scene")
     print(planned.stdout, end="")
     quote = re.search(r"^credits\s+≤ (\d+)$", planned.stdout, re.MULTILINE)
     if planned.returncode or quote is None:
         return planned.returncode or 1
-    made = evergreen(endpoint, "film", "start", *where, "--max-credits", quote[1], "--yes", "--watch", seconds=300)
+    made = evergreen(
+        server.endpoint, "film", "start", *where, "--max-credits", quote[1], "--yes", "--watch", seconds=300
+    )
     print(made.stdout, end="")
     if made.returncode:
         return made.returncode
     export = next(line.split()[1] for line in made.stdout.splitlines() if line.startswith("export "))
-    cut = DATA / "projects" / PROJECT / export
+    cut = server.data / "projects" / PROJECT / export
     sidecar = json.loads(cut.with_suffix(".json").read_text())
     told, right = look_at(cut, sidecar["export"]["frames"])
     print(f"\n{export}: {told}")

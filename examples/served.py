@@ -1,5 +1,6 @@
 """A server with the sandbox as its provider, and commands against it, as a user would run them. Needs no key."""
 
+import fcntl
 import os
 import re
 import shlex
@@ -7,17 +8,28 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = ROOT / "evergreen-data"
+FOLDERS = ("evergreen-data", "evergreen-demo")
+"""The one that servers use by themselves, and one for when such a server is running."""
 EVERGREEN = Path(sys.executable).with_name("evergreen")
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A server: its address, and the folder of its data."""
+
+    endpoint: str
+    data: Path
+
+
 @contextmanager
-def served() -> Iterator[str]:
-    """Yields the address of a server on a free port. Exits if it does not start."""
-    environ = {**os.environ, "EVERGREEN_DATA_DIR": str(DATA), "EVERGREEN_LOG_LEVEL": "WARNING"}
+def served() -> Iterator[Served]:
+    """Yields a server on a free port. Exits if it does not start."""
+    data = free_folder(ROOT)
+    environ = {**os.environ, "EVERGREEN_DATA_DIR": str(data), "EVERGREEN_LOG_LEVEL": "WARNING"}
     command = [str(EVERGREEN), "serve", "--sandbox", "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"]
     with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -29,9 +41,24 @@ def served() -> Iterator[str]:
             print(line, end="", flush=True)
             if page := re.search(r"HTTP on ([^\s,]+)", line):
                 print(f"the dashboard, while this runs: {page[1]}", flush=True)
-            yield found[1]
+            yield Served(found[1], data)
         finally:
             server.terminate()
+
+
+def free_folder(root: Path) -> Path:
+    """Returns the first folder that no server has open. Exits if there is none."""
+    for name in FOLDERS:
+        try:
+            with (root / name / "state" / "evergreen.sqlite.lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{name} is in use by a server", flush=True)
+            continue
+        except FileNotFoundError:
+            pass
+        return root / name
+    raise SystemExit("stop one of these servers first")
 
 
 def evergreen(
