@@ -3,7 +3,7 @@
 import uuid
 from datetime import UTC, datetime, timedelta
 
-from evergreen_server.runtime.ids import JobIds, first_at
+from evergreen_server.runtime.ids import JobIds, first_at, ids_at
 
 NOW = datetime(2026, 11, 1, 12, 30, 15, 250_000, tzinfo=UTC)
 
@@ -40,3 +40,13 @@ def test_the_first_id_of_a_time_lies_between_those_before_and_those_from_then_on
     for end, by in ((datetime.min, -1), (datetime.max, 1)):
         edge = end.replace(tzinfo=UTC)
         assert (first_at(edge, timedelta(days=by)) < before) is (by < 0), "beyond what a time can be"
+
+
+def test_ids_of_times_that_are_equal_or_go_back_are_in_the_order_given() -> None:
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    times = [at, at, at - timedelta(seconds=1), at, at + timedelta(milliseconds=2)]
+
+    made = list(ids_at(times))
+
+    assert made == sorted(set(made))
+    assert made[-1] >= first_at(times[-1])

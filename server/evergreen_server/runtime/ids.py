@@ -2,7 +2,7 @@
 
 import secrets
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,6 +31,14 @@ class JobIds:
 def id_at(at: datetime) -> str:
     """Returns an id of a time; of one time, ids are in no order."""
     return _id(_ticks(at))
+
+
+def ids_at(ats: Iterable[datetime]) -> Iterator[str]:
+    """Yields an id of each time, each of which sorts after the one before."""
+    last = 0
+    for at in ats:
+        last = max(last + 1, _ticks(at))
+        yield _id(last)
 
 
 def least_at(at: datetime) -> str:

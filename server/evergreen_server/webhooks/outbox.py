@@ -28,7 +28,7 @@ from evergreen_server.jobs.db.webhook_schema import (
     webhooks,
 )
 from evergreen_server.jobs.model.change import Change
-from evergreen_server.runtime.ids import id_at
+from evergreen_server.runtime.ids import ids_at
 from evergreen_server.webhooks.kinds import wants
 from evergreen_server.webhooks.model import EVERY, DeliveryState, Webhook, WebhookState
 from evergreen_server.webhooks.rows import BEHIND, lock_cursor, webhook_of
@@ -301,14 +301,16 @@ def _expand(
     deliveries: list[dict[str, object]] = []
     # Up to there lies nothing that any of them wants.
     reached = ahead.head
-    for number, event in enumerate(ahead.events):
+    # In the order of the events, also where some have one time, as those of one change.
+    ids = ids_at(event.created_at for event in ahead.events)
+    for number, (event, message_id) in enumerate(zip(ahead.events, ids, strict=True)):
         if len(deliveries) >= most:
             reached = ahead.events[number - 1].revision
             break
         listening = [webhook for webhook, since in wanting if since < event.revision and _hears(webhook, event)]
         if not listening or event.happening is None:
             continue
-        message_id, at = id_at(event.created_at), to_micros(event.created_at)
+        at = to_micros(event.created_at)
         messages.append(
             {
                 "message_id": message_id,
