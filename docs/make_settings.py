@@ -27,7 +27,8 @@ changed most: `--listen`, `--http`, `--sandbox` and `--insecure`.
 CLIENTS = """
 ## The clients'
 
-The command line reads these. Each has an option too, such as `--endpoint`.
+The command line reads these, each of which has an option too, such as `--endpoint`. The clients of Python and of Node
+read all but the last two where an argument is absent.
 
 | variable | meaning | default |
 |---|---|---|
