@@ -84,8 +84,9 @@ async def test_a_bucket_that_is_away_holds_jobs_back_where_they_are_and_costs_no
             assert unpaid == []
         for job in ended.values():
             assert job.state == v1.JOB_STATE_SUCCEEDED, job
-            await client.scenes.download("film", "scene-1", job.outputs[0].asset, tmp_path / "clip.mp4")
-            assert (tmp_path / "clip.mp4").stat().st_size == job.outputs[0].size_bytes
+            copy = tmp_path / f"{job.job_id}.mp4"
+            await client.scenes.download("film", "scene-1", job.outputs[0].asset, copy)
+            assert copy.stat().st_size == job.outputs[0].size_bytes
         scene = (await api.scene.GetScene(scene_pb2.GetSceneRequest(project_id="film", scene_id="scene-1"))).scene
 
     videos = {asset.path for folder in scene.folders if folder.name == "videos" for asset in folder.assets}

@@ -37,9 +37,9 @@ def message(model: str, **fields: object) -> video_pb2.GenerateRequest:
 
 REFUSED: list[tuple[video_pb2.GenerateRequest, dict[str, str]]] = [
     (message("eleven_v3", speech={"text": TOO_LONG, "voice": "Nobody"}),
-     {"speech.text": "it has 5002", "speech.voice": "|".join(f'"{voice}"' for voice in PRESET_VOICES)}),
+     {"speech.text": "it has 5002", "speech.voice": ", ".join(PRESET_VOICES)}),
     (message("eleven_v3", speech={"text": "", "voice": "maya", "language": "x" * 6}),
-     {"speech.text": "Required", "speech.voice": '"Maya"', "speech.language": "2 to 5"}),
+     {"speech.text": "Required", "speech.voice": "must be one of Maya, ", "speech.language": "2 to 5"}),
     (message("eleven_v3", speech={"text": "x", "voice_reference": SOUND}),
      {"speech.voice": "Required", "speech.voice_reference": "taken by seed_audio"}),
     (message("gpt_image_2", image={"prompt_text": "x", "ratio": "auto", "references": [PICTURE] * 17}),
@@ -70,13 +70,13 @@ REFUSED: list[tuple[video_pb2.GenerateRequest, dict[str, str]]] = [
      {"video_sound.video": "Required", "video_sound.duration_seconds": "1 to 300"}),
     (message("eleven_voice_dubbing",
              dubbing={"audio": SOUND, "target_language": "xx", "max_source_seconds": "Infinity"}),
-     {"dubbing.target_language": '"en"', "dubbing.max_source_seconds": "more than 0"}),
+     {"dubbing.target_language": "must be one of en, ", "dubbing.max_source_seconds": "more than 0"}),
     (message("act_two", performance={"character_image": PICTURE, "max_source_seconds": 31}),
      {"performance": "performance, a video", "performance.max_source_seconds": "at most 30"}),
     (message("ruby", hdr={"video": VIDEO}, options={"outputFormat": "hdr_exr_sequence"}),
      {"options.outputFormat": "hdr10, hlg, hdr_prores"}),
     (message("enhance_frame_rate", video_upscale={"video": VIDEO, "target_frame_rate": "1000000"}),
-     {"video_upscale.target_frame_rate": '"29.97"'}),
+     {"video_upscale.target_frame_rate": ", 29.97, "}),
     (message("", multi_shot={"shots": [{"prompt_text": "x", "duration_seconds": 2_000_000_000}] * 3}),
      {f"multi_shot.shots[{number}].{name}": text for number in range(3)
       for name, text in (("prompt_text", "it has 1"), ("duration_seconds", "1 to 15"))}

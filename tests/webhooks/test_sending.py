@@ -145,6 +145,9 @@ async def test_after_a_day_without_its_receiver_everything_is_delivered_the_olde
         for _ in range(24):
             await of.accept()
             of.clock.advance(hours=1)
+        async with asyncio.timeout(60):
+            while len(found := await of.states(hook)) < 24 or not all(attempts for _, attempts in found):
+                await of.counted.next()
         expected = [f"{number + 1}" for number in range(24)]
         receiver.answer = well
         tried, seen = len(receiver.got), set()

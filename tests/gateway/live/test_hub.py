@@ -170,8 +170,8 @@ async def test_the_last_to_leave_closes_the_watch_a_while_later(path: str) -> No
 
 
 async def test_a_follower_far_behind_catches_up_by_a_watch_of_its_own(path: str) -> None:
-    """Its socket is not read while the window, by its bytes, moves on twice."""
-    number = 300
+    """Its socket is not read while the window, by its bytes, moves on further than the system's buffers hold."""
+    number = 600
     async with scripted_at(path) as upstream, gateway_to(path) as url, page(url) as slow, page(url) as quick:
         await slow.follow(projectId="film")
         await quick.follow(projectId="film")
