@@ -183,11 +183,12 @@ coverage: setup typescript ## Run all Python tests and report the lines and bran
 # mostly of processes and of servers of databases and buckets. Whether the tests pass is for `make test` to judge: some
 # of them wait for what a measured process does too late. Left out is also what writes tens of thousands of rows or files, or
 # starts servers of its own.
-coverage-sample: setup ## Report what the tests of jobs and storage reach of these, on SQLite, local disk and memory
+SAMPLED := admission feed maintenance model store
+coverage-sample: setup ## Report what the tests of jobs' rows and of storage reach of these, on SQLite, local disk and memory
 	rm -rf .make/coverage
-	PYTHONPATH=$(CURDIR)/scripts/measured $(PY) -m pytest -n $(WORKERS) --dist worksteal tests/jobs tests/storage \
-		-k "not [postgres and not [s3 and not [gs and not [az and not test_plans and not ten_thousand and not test_replicas and not test_databases and not test_temp_files and not test_clock" || test $$? -eq 1
-	$(PY) scripts/coverage_summary.py --part server/evergreen_server/jobs storage/evergreen_storage
+	PYTHONPATH=$(CURDIR)/scripts/measured $(PY) -m pytest -n $(WORKERS) --dist worksteal $(SAMPLED:%=tests/jobs/%) tests/storage \
+		-k "not [postgres and not [s3 and not [gs and not [az and not ten_thousand and not test_temp_files" || test $$? -eq 1
+	$(PY) scripts/coverage_summary.py --part $(SAMPLED:%=server/evergreen_server/jobs/%) storage/evergreen_storage
 
 mutants: setup ## Remove guards in a copy, one by one, and report those that no test misses; ARGS=balance selects
 	$(PY) -m tests.mutants $(ARGS)

@@ -48,6 +48,11 @@ class Place:
         self.projects = projects
 
 
+ON_SQLITE = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+ON_POSTGRESQL = pytest.mark.parametrize("place", ["postgresql"], indirect=True)
+"""Where the database plays no part, one of them is enough; `tests/film` has the parts of these on both."""
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module", params=["sqlite", "postgresql"])
 async def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Place]:
     data, changes = tmp_path_factory.mktemp("runs"), {"EVERGREEN_PROJECT_CREDITS": '{"capped": 10}'}
@@ -88,6 +93,7 @@ async def charged(place: Place, project: str) -> float:
     return sum(task["chargedCredits"] for task in await place.sandbox.tasks(project))
 
 
+@ON_POSTGRESQL
 async def test_a_film_is_made_into_its_folders_and_then_costs_nothing_more(place: Place, project: str) -> None:
     api = place.api
     quote = (await planned(api, project_id=project, script=script_of(project))).film.quote.credits
@@ -119,6 +125,7 @@ async def test_a_film_is_made_into_its_folders_and_then_costs_nothing_more(place
     assert (listed.state, listed.run, listed.end_time) == (SUCCEEDED, 2, same.status.end_time)
 
 
+@ON_SQLITE
 async def test_a_film_is_cut_into_its_exports_and_the_same_film_is_not_cut_again(place: Place, project: str) -> None:
     api = place.api
     settings = film_pb2.FilmSettings(profiles=[film_pb2.ExportProfile(name="small", width=160, height=90)])
@@ -181,6 +188,7 @@ async def test_a_gate_is_passed_once_by_an_approval_that_comes_twice(place: Plac
     assert len(await place.sandbox.tasks(project)) == 6
 
 
+@ON_POSTGRESQL
 async def test_what_failed_is_asked_about_and_made_once_more_by_an_approval(place: Place, project: str) -> None:
     api = place.api
     await planned(api, project_id=project, script=script_of(project))
@@ -240,6 +248,7 @@ async def test_a_film_is_not_changed_while_it_is_made(place: Place, project: str
     assert await films_of(api, project) == []
 
 
+@ON_SQLITE
 async def test_a_plan_may_be_edited_at_a_gate_and_is_approved_as_it_is_then(place: Place, project: str) -> None:
     api = place.api
     await planned(api, project_id=project, script=script_of(project))

@@ -56,6 +56,7 @@ class Refusals:
         self._lines: dict[str, int] = {}
         self._tokens: dict[tuple[str, str], _Refused] = {}
         self._some = asyncio.Event()
+        self._some_token = asyncio.Event()
 
     def refused(self, origin: Origin, method: str, exc: Exception, status: Status) -> None:
         """Takes note of a call that ends with this status. An internal error is logged where it is handled."""
@@ -77,19 +78,31 @@ class Refusals:
                 known = _Refused(at=self._clock(), origin=origin, method=method, reason=status.reason)
                 self._tokens[key] = known
             known.count += 1
+            self._some_token.set()
 
     async def run(self) -> None:
         """Records refused tokens: the first at once, and those of an interval at its end."""
         try:
-            while True:
-                await self._some.wait()
-                self._some.clear()
-                await self._record()
-                await asyncio.sleep(self._interval_seconds)
-                self._tell()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._tell_all(), name="refused calls")
+                tasks.create_task(self._record_all(), name="refused tokens")
         finally:
             self._tell()
             await self._record()
+
+    async def _tell_all(self) -> None:
+        while True:
+            await self._some.wait()
+            self._some.clear()
+            await asyncio.sleep(self._interval_seconds)
+            self._tell()
+
+    async def _record_all(self) -> None:
+        while True:
+            await self._some_token.wait()
+            self._some_token.clear()
+            await self._record()
+            await asyncio.sleep(self._interval_seconds)
 
     def _place(self, address: str, places: "dict[str, int] | set[str]") -> str:
         return address if address in places or len(places) < MOST else OTHERS
