@@ -145,7 +145,7 @@ async def measure(seconds: float) -> None:
         f"webhooks: from a change to the request that tells of it, in ms, at {HERTZ} events a second",
         ["", "requests", "p50", "p99", f"p50 <= {AIM_MS:.0f}"],
         rows,
-        "changes are gathered for 100 ms; what makes them, sends them and receives them shares a core here",
+        "changes are gathered for 50 ms; what makes them, sends them and receives them shares a core here",
     )
 
 

@@ -35,7 +35,7 @@ from evergreen_server.webhooks.rows import BEHIND, lock_cursor, webhook_of
 
 __all__ = ["Happening", "Outbox", "floor"]
 
-GATHER_SECONDS: Final = 0.1
+GATHER_SECONDS: Final = 0.05
 SWEEP_SECONDS: Final = 30.0
 EVENTS_AT_ONCE: Final = 500
 DELIVERIES_AT_ONCE: Final = 1000
