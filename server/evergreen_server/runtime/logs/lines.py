@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Literal
 
-from evergreen_server.runtime.foreign import ForeignLines
+from evergreen_server.runtime.logs.foreign import ForeignLines
 from evergreen_server.runtime.traces import current_trace
 
 current_job: ContextVar[str] = ContextVar("current_job", default="")
