@@ -52,6 +52,17 @@ def test_films_have_theirs_and_progress_is_never_told() -> None:
     assert READER.read(message.SerializeToString()) is None
 
 
+def test_a_kind_that_only_a_later_release_knows_is_passed_over() -> None:
+    """During an upgrade its servers record it, and those of this release must go on with what they know."""
+    film = video_pb2.WatchProgressResponse(revision=7)
+    film.film_event.kind = 999
+    film.film_event.film.film_id = "lamp"
+
+    assert READER.read(job_event(999).SerializeToString()) is None
+    assert READER.read(film.SerializeToString()) is None
+    assert READER.read(video_pb2.WatchProgressResponse(revision=7).SerializeToString()) is None
+
+
 def test_every_event_of_the_contract_is_told_or_is_one_that_never_is() -> None:
     events = {name.removeprefix("EVENT_KIND_").lower() for name in video_pb2.EventKind.keys()[1:]}
     films = {name.removeprefix("FILM_EVENT_KIND_").lower() for name in video_pb2.FilmEventKind.keys()[1:]}

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 
 from evergreen.v1 import video_pb2
@@ -34,12 +35,12 @@ class WebhookReader:
         message = video_pb2.WatchProgressResponse.FromString(event)
         if message.WhichOneof("body") == "event":
             told, job = message.event, message.event.job
-            name = video_pb2.EventKind.Name(told.kind).removeprefix("EVENT_KIND_").lower()
+            name = _name(video_pb2.EventKind.DESCRIPTOR, told.kind).removeprefix("EVENT_KIND_").lower()
             kind = f"{SUBJECTS.get(job.kind, 'video')}.{name}"
             happening = Happening(type=kind, job_id=job.job_id, film_id="", labels=dict(job.labels))
         else:
             film, kind_of_film = message.film_event.film, message.film_event.kind
-            name = video_pb2.FilmEventKind.Name(kind_of_film).removeprefix("FILM_EVENT_KIND_").lower()
+            name = _name(video_pb2.FilmEventKind.DESCRIPTOR, kind_of_film).removeprefix("FILM_EVENT_KIND_").lower()
             happening = Happening(type=f"film.{name}", job_id="", film_id=film.film_id, labels={})
         return happening if happening.type in TYPES else None
 
@@ -64,3 +65,9 @@ class WebhookReader:
             about.ClearField(longest[0].name)
             shown, cut = self._print(about), True
         return shown, cut
+
+
+def _name(kinds: EnumDescriptor, number: int) -> str:
+    """Returns the name of a kind of event; empty for one that only servers of a later release know."""
+    kind = kinds.values_by_number.get(number)
+    return "" if kind is None else kind.name
