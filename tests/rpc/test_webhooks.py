@@ -168,6 +168,7 @@ async def test_a_rotation_that_is_repeated_gives_the_same_secret_and_no_second_o
     for repeated in (again, other):
         assert repeated.webhook.secret_generation == 2
         assert repeated.webhook.old_secret_expire_time == first.webhook.old_secret_expire_time
+        assert repeated.webhook.update_time == first.webhook.update_time
     assert [violations_of(each).keys() for each in refusals] == [{"secret_generation"}] * 2
 
 

@@ -130,15 +130,17 @@ class WebhookStore:
         self, webhook_id: str, edit: Callable[[Webhook, datetime], Webhook], note: Note | None = None
     ) -> Webhook:
         """Changes a webhook as `edit` says, which may raise. It hears anew of projects that it had not, and of all
-        once it becomes active. The note is recorded if anything changes. Raises WebhookNotFound, TooManyWebhooks.
+        once it becomes active. Nothing is recorded unless something changes. Raises WebhookNotFound, TooManyWebhooks.
         """
 
         def work(db: sa.Connection) -> Webhook:
             lock_cursor(db, EVERY)
             old, now = _get(db, webhook_id, lock=True), self._clock()
-            new = replace(edit(old, now), updated_at=now)
-            if replace(new, updated_at=old.updated_at) != old:
-                _record(db, now, note, new, state=new.state.value if new.state is not old.state else "")
+            new = edit(old, now)
+            if new == old:
+                return old
+            new = replace(new, updated_at=now)
+            _record(db, now, note, new, state=new.state.value if new.state is not old.state else "")
             had, has = set(old.filter.projects), set(new.filter.projects)
             added = has - had
             if added or (had and not has):
