@@ -1,6 +1,7 @@
 """Every event becomes the deliveries that are wanted, once, whatever happens beside it; on both databases."""
 
 import asyncio
+import threading
 from collections.abc import Collection
 from datetime import timedelta
 
@@ -136,6 +137,30 @@ async def test_a_long_way_is_gone_in_steps_and_what_nobody_wants_is_passed_over(
             ).scalar()
         )
         assert cursor == 50
+
+
+async def test_no_writer_waits_while_bodies_are_printed(database_url: str) -> None:
+    class Reads(WebhookReader):
+        def __init__(self) -> None:
+            super().__init__(to_json)
+            self.threads: list[str] = []
+
+        def body(self, event: bytes) -> bytes:
+            self.threads.append(threading.current_thread().name)
+            return super().body(event)
+
+    reads = Reads()
+    async with office(database_url, running=False) as of:
+        hooks = [await of.hook(URL, "film") for _ in range(2)]
+        for _ in range(6):
+            await of.accept()
+        outbox = Outbox(database=of.database, reader=reads, told=lambda _: None, deliveries_at_once=5)
+        await outbox.sweep()
+
+        for hook in hooks:
+            assert len(await told(of, hook)) == 6
+    assert len(reads.threads) == 6, "each once, also where it takes two steps"
+    assert not [name for name in reads.threads if name.startswith("store-write")]
 
 
 async def test_retention_never_passes_the_cursor_of_a_project_that_somebody_hears_of(database_url: str) -> None:

@@ -84,6 +84,8 @@ class _Ahead:
     cursor: int
     head: int
     compacted: int
+    wanting: Sequence[tuple[Webhook, int]]
+    """Who hears of the project, each after a revision; when it was read."""
     events: Sequence[_Event]
     more: bool
     """Whether further ones may follow."""
@@ -189,8 +191,14 @@ class Outbox:
         ahead = await self._database.read(read)
         if ahead.head <= ahead.cursor:
             return False
+        # Not within the transaction, which others wait for.
+        bodies = await asyncio.to_thread(_printed, ahead, self._reader.body, self._deliveries_at_once)
         expand = partial(
-            _expand, project_id=project_id, ahead=ahead, body=self._reader.body, most=self._deliveries_at_once
+            _expand,
+            project_id=project_id,
+            ahead=ahead,
+            body=lambda event: bodies.get(event.revision) or self._reader.body(event.event),
+            most=self._deliveries_at_once,
         )
         moved = await self._database.write(expand)
         if moved is None:
@@ -251,7 +259,8 @@ def _read(db: sa.Connection, *, project_id: str, reader: Reader, most: int) -> _
     of_project = webhook_cursors.c.project_id == project_id
     cursor = db.execute(sa.select(webhook_cursors.c.revision).where(of_project)).scalar() or 0
     # What every webhook has begun after is passed over, however much it is.
-    first = min((since for _, since in _those_wanting(db, project_id)), default=head)
+    wanting = _those_wanting(db, project_id)
+    first = min((since for _, since in wanting), default=head)
     rows = db.execute(
         sa.select(job_events.c.revision, job_events.c.event, job_events.c.created_at)
         .where(
@@ -271,7 +280,8 @@ def _read(db: sa.Connection, *, project_id: str, reader: Reader, most: int) -> _
         )
         for row in rows
     ]
-    return _Ahead(cursor=cursor, head=head, compacted=compacted, events=events, more=len(events) == most)
+    more = len(events) == most
+    return _Ahead(cursor=cursor, head=head, compacted=compacted, wanting=wanting, events=events, more=more)
 
 
 def _those_wanting(db: sa.Connection, project_id: str) -> list[tuple[Webhook, int]]:
@@ -289,37 +299,58 @@ def _those_wanting(db: sa.Connection, project_id: str) -> list[tuple[Webhook, in
     return [(webhook, since[webhook_id]) for webhook_id, webhook in found.items()]
 
 
+def _printed(ahead: _Ahead, body: Callable[[bytes], bytes], most: int) -> Mapping[int, bytes]:
+    """Returns the bodies of what is told next, by revision, as far as the webhooks are still the same."""
+    heard, _ = _heard(ahead.events, ahead.wanting, most)
+    return {event.revision: body(event.event) for event, _, _ in heard}
+
+
+def _heard(
+    events: Sequence[_Event], wanting: Sequence[tuple[Webhook, int]], most: int
+) -> tuple[list[tuple[_Event, Happening, list[Webhook]]], int]:
+    """Returns what of the first events is told, and to whom; and how many those are, for about `most` deliveries."""
+    heard: list[tuple[_Event, Happening, list[Webhook]]] = []
+    deliveries = 0
+    for number, event in enumerate(events):
+        if deliveries >= most:
+            return heard, number
+        if event.happening is None:
+            continue
+        happening = event.happening
+        listening = [webhook for webhook, since in wanting if since < event.revision and _hears(webhook, happening)]
+        if listening:
+            heard.append((event, happening, listening))
+            deliveries += len(listening)
+    return heard, len(events)
+
+
 def _expand(
-    db: sa.Connection, *, project_id: str, ahead: _Ahead, body: Callable[[bytes], bytes], most: int
+    db: sa.Connection, *, project_id: str, ahead: _Ahead, body: Callable[[_Event], bytes], most: int
 ) -> _Moved | None:
     """Inserts what the webhooks want of events that were read, and moves the cursor; None if it has moved since."""
     if lock_cursor(db, project_id) != ahead.cursor:
         return None
     # Only now, after the events: see above.
     wanting = _those_wanting(db, project_id)
+    heard, number = _heard(ahead.events, wanting, most)
+    # Up to there lies nothing else that any of them wants.
+    ended = number == len(ahead.events) and not ahead.more
+    reached = ahead.head if ended else ahead.events[number - 1].revision
     messages: list[dict[str, object]] = []
     deliveries: list[dict[str, object]] = []
-    # Up to there lies nothing that any of them wants.
-    reached = ahead.head
     # In the order of the events, also where some have one time, as those of one change.
-    ids = ids_at(event.created_at for event in ahead.events)
-    for number, (event, message_id) in enumerate(zip(ahead.events, ids, strict=True)):
-        if len(deliveries) >= most:
-            reached = ahead.events[number - 1].revision
-            break
-        listening = [webhook for webhook, since in wanting if since < event.revision and _hears(webhook, event)]
-        if not listening or event.happening is None:
-            continue
+    ids = ids_at(event.created_at for event, _, _ in heard)
+    for (event, happening, listening), message_id in zip(heard, ids, strict=True):
         at = to_micros(event.created_at)
         messages.append(
             {
                 "message_id": message_id,
                 "project_id": project_id,
                 "revision": event.revision,
-                "type": event.happening.type,
-                "job_id": event.happening.job_id,
-                "film_id": event.happening.film_id,
-                "body": body(event.event),
+                "type": happening.type,
+                "job_id": happening.job_id,
+                "film_id": happening.film_id,
+                "body": body(event),
                 "created_at": at,
             }
         )
@@ -335,9 +366,6 @@ def _expand(
             }
             for webhook in listening
         )
-    else:
-        if ahead.more:
-            reached = ahead.events[-1].revision
     if messages:
         db.execute(webhook_messages.insert(), messages)
         db.execute(webhook_deliveries.insert(), deliveries)
@@ -352,9 +380,8 @@ def _expand(
     )
 
 
-def _hears(webhook: Webhook, event: _Event) -> bool:
-    happening = event.happening
-    if happening is None or not wants(webhook.filter.types, happening.type):
+def _hears(webhook: Webhook, happening: Happening) -> bool:
+    if not wants(webhook.filter.types, happening.type):
         return False
     return webhook.filter.labels.items() <= happening.labels.items()
 
