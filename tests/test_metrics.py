@@ -15,6 +15,7 @@ from evergreen.v1 import film_pb2
 from evergreen.v1 import video_pb2 as v1
 from evergreen_server.metrics.counts import RowCounts
 from evergreen_server.metrics.exposition import Exposition, serve_metrics
+from evergreen_server.runtime.background import Background
 from tests.documented import documented
 from tests.rpc.films import approved, film_until, planned, started
 from tests.serving import Control, serving
@@ -139,18 +140,25 @@ async def test_a_storm_of_scrapes_costs_one() -> None:
     assert paths["/nothing"][0] == 404
 
 
-async def test_a_database_that_does_not_answer_leaves_the_other_metrics() -> None:
-    registry, answers = CollectorRegistry(), asyncio.Event()
+async def test_a_database_that_does_not_answer_leaves_the_other_metrics_and_is_asked_once() -> None:
+    registry, answers, asked, gone = CollectorRegistry(), asyncio.Event(), 0, asyncio.Event()
 
     async def census() -> object:
+        nonlocal asked
+        asked += 1
         await answers.wait()
+        gone.set()
         raise OSError("gone")
 
-    counts = RowCounts(registry, census=census, films=census, webhooks=census, wait_seconds=0.01)
-    await counts.refresh()
-    answers.set()
-    await counts.refresh()
-    text = (await Exposition(registry, refresh=counts.refresh).text()).decode()
+    counts = RowCounts(registry, census=census, films=census, webhooks=census, seconds=0, wait_seconds=0.01)
+    async with Background(failed=lambda _: None) as background:
+        background.start(counts.run, name="counts")
+        for _ in range(5):
+            await counts.refresh()
+        assert asked == 1, "a thread that counts cannot be stopped, and there are few"
+        answers.set()
+        await asyncio.wait_for(gone.wait(), 60)
+        text = (await Exposition(registry, refresh=counts.refresh).text()).decode()
 
     [age] = re.findall(r"^evergreen_counts_age_seconds (\S+)$", text, re.MULTILINE)
     assert float(age) > 0

@@ -415,6 +415,7 @@ async def _upkeep(
             films=partial(take_film_census, ground.database, ground.now),
             webhooks=partial(take_webhook_census, ground.database, ground.now),
         )
+        upkeep.start(counts.run, name="counts of rows")
         exposition = Exposition(meters.registry, refresh=counts.refresh)
         await stack.enter_async_context(serve_metrics(config.metrics_listen, exposition))
     return deletions

@@ -28,10 +28,12 @@ class RowCounts:
         census: Callable[[], Awaitable[Census]],
         films: Callable[[], Awaitable[FilmCensus]],
         webhooks: Callable[[], Awaitable[WebhookCensus]],
+        seconds: float = CENSUS_SECONDS,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._census, self._film_census, self._webhook_census = census, films, webhooks
-        self._wait_seconds = wait_seconds
+        self._seconds, self._wait_seconds = seconds, wait_seconds
+        self._asked, self._over = asyncio.Event(), asyncio.Event()
         self._counted_at, self._tried_at = time.monotonic(), float("-inf")
         age = Gauge("evergreen_counts_age_seconds", "Seconds since rows were counted.", registry=registry)
         age.set_function(lambda: time.monotonic() - self._counted_at)
@@ -76,22 +78,42 @@ class RowCounts:
         )
 
     async def refresh(self) -> None:
-        """Counts again if that is due; keeps the last counts if the database does not answer in time."""
-        if time.monotonic() - self._tried_at <= CENSUS_SECONDS:
+        """Has rows counted again if that is due; keeps the last counts if the database does not answer in time.
+
+        Only while `run` does.
+        """
+        if time.monotonic() - self._tried_at <= self._seconds:
             return
+        if not self._asked.is_set():
+            self._over.clear()
+            self._asked.set()
         try:
             async with asyncio.timeout(self._wait_seconds):
+                await self._over.wait()
+        except TimeoutError as exc:
+            _not_counted(exc)
+        self._tried_at = time.monotonic()
+
+    async def run(self) -> None:
+        """Counts when asked, once at a time, however long that takes: a thread that counts cannot be stopped.
+
+        Several of them would take all those that the database has for readers.
+        """
+        while True:
+            await self._asked.wait()
+            try:
                 jobs, films = await self._census(), await self._film_census()
                 webhooks = await self._webhook_census()
-        except Exception as exc:
-            # Whatever it is, the other metrics must tell of it.
-            logger.warning("rows not counted", extra={"cause": type(exc).__name__})
-        else:
-            self._take(jobs)
-            self._take_films(films)
-            self._take_webhooks(webhooks)
-            self._counted_at = time.monotonic()
-        self._tried_at = time.monotonic()
+            except Exception as exc:
+                # Whatever it is, the other metrics must tell of it.
+                _not_counted(exc)
+            else:
+                self._take(jobs)
+                self._take_films(films)
+                self._take_webhooks(webhooks)
+                self._counted_at = time.monotonic()
+            self._asked.clear()
+            self._over.set()
 
     def _take(self, census: Census) -> None:
         for state, number in census.by_state.items():
@@ -114,3 +136,7 @@ class RowCounts:
             self._webhooks.labels(state.value).set(number)
         self._failing.set(census.failing)
         self._pending.set(census.pending_seconds)
+
+
+def _not_counted(exc: Exception) -> None:
+    logger.warning("rows not counted", extra={"cause": type(exc).__name__})
