@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,11 @@ logger = logging.getLogger("evergreen_server.test")
 """
 
 
-def run(code: str, *, form: str = "auto", stderr: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+def run(
+    code: str, *, form: str = "auto", stderr: int = subprocess.PIPE, before: Callable[[], object] | None = None
+) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-c", SET_UP.format(form=form) + code]
-    return subprocess.run(command, stderr=stderr, stdout=subprocess.PIPE, timeout=60, check=False)
+    return subprocess.run(command, stderr=stderr, stdout=subprocess.PIPE, timeout=60, preexec_fn=before, check=False)
 
 
 def test_a_log_is_text_on_a_terminal_and_json_elsewhere() -> None:
@@ -91,3 +94,19 @@ def test_a_reader_that_is_gone_ends_nothing(form: str) -> None:
     os.close(writing)
 
     assert (ended.returncode, ended.stdout) == (0, b"done\n")
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_without_stderr_the_log_is_written_into_no_file_that_is_opened_later(tmp_path: Path, form: str) -> None:
+    code = f"""
+with open({str(tmp_path / "database")!r}, "wb") as database:
+    logger.info("nowhere")
+    subprocess.run([sys.executable, "-c", "import os; os.write(2, b'nowhere')"], check=True)
+    sys.stderr.write("nowhere")
+print("done")
+"""
+
+    ended = run(code, form=form, before=lambda: os.close(2))
+
+    assert (ended.returncode, ended.stdout) == (0, b"done\n")
+    assert (tmp_path / "database").read_bytes() == b""

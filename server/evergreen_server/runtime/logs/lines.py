@@ -77,6 +77,7 @@ def set_up_logs(level: str, form: Literal["auto", "json", "text"]) -> None:
 
     In JSON, also what libraries and child processes write to stderr by themselves becomes records.
     """
+    _open_missing()
     if form == "auto":
         form = "text" if sys.stderr.isatty() else "json"
     descriptor = STDERR
@@ -89,3 +90,16 @@ def set_up_logs(level: str, form: Literal["auto", "json", "text"]) -> None:
     root.setLevel(logging.WARNING)
     logging.getLogger("evergreen_server").setLevel(level)
     logging.getLogger("evergreen_storage").setLevel(level)
+
+
+def _open_missing() -> None:
+    """Opens on nothing what the process was started without of stdin, stdout and stderr.
+
+    Otherwise the next files that are opened, such as the database, get those numbers, and the log is written into one.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+    for name, number in (("stdout", 1), ("stderr", STDERR)):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
