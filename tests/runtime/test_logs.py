@@ -66,6 +66,20 @@ raise SystemExit("the last words")
     assert plain == ["the last words"], "Python's own are as they were"
 
 
+def test_one_long_line_or_any_number_of_places_fill_no_log_and_show_no_half_of_a_secret() -> None:
+    code = """
+os.write(2, b"x" * 3988 + b" Bearer " + b"a" * 40_000 + b"\\n")
+for number in range(1000):
+    os.write(2, f"E0000 00:00:1764400000.123456   4242 place{number}.cc:1] of a file\\n".encode())
+"""
+
+    records = [json.loads(line) for line in run(code).stderr.decode().splitlines()]
+
+    [long, *of_places] = [record["text"] for record in records if record["event"] == "library wrote"]
+    assert set(long) == {"x"}
+    assert 1 <= len(of_places) <= 110
+
+
 def test_a_full_disk_costs_lines_and_nothing_else(tmp_path: Path) -> None:
     full, log = os.open("/dev/full", os.O_WRONLY), os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT)
     descriptor = os.dup(full)

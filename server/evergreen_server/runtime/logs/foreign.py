@@ -20,11 +20,13 @@ LONGEST = 500
 """Characters of a line."""
 LINES = 10
 """Of one place in a library, in an interval."""
+PLACES = 100
+"""Told apart in an interval: a child process repeats what callers' files say, and so may name any number."""
 INTERVAL_SECONDS = 60.0
 PIPE_BYTES = 1 << 20
 END_SECONDS = 1.0
 
-_CORE = re.compile(r"([IWEF])\d{4} \S+ +\d+ (\S+?:\d+)\] (.*)")
+_CORE = re.compile(r"([IWEF])\d{4} \S+ +\d+ (\S{1,100}?:\d{1,9})\] (.*)")
 _LEVELS = {"I": logging.INFO, "W": logging.WARNING, "E": logging.ERROR, "F": logging.CRITICAL}
 _SECRET = re.compile(r"(?i)(bearer +|evg_|key_|[?&](?:sig|signature|token|x-amz-[a-z-]+)=)[^\s\"'&]+")
 
@@ -60,10 +62,13 @@ class ForeignLines:
         return true
 
     def _read(self, reading: int) -> None:
+        within = False
         with os.fdopen(reading, "rb") as lines:
             for line in iter(lambda: lines.readline(8 * LONGEST), b""):
-                if text := line.decode(errors="backslashreplace").rstrip():
+                # The rest of a longer line is left out: it may begin in the middle of a secret.
+                if not within and (text := line.decode(errors="backslashreplace").rstrip()):
                     self._log(text)
+                within = not line.endswith(b"\n")
 
     def _log(self, text: str) -> None:
         if time.monotonic() - self._since > INTERVAL_SECONDS:
@@ -72,7 +77,7 @@ class ForeignLines:
             self._counts.clear()
             self._since = time.monotonic()
         found = _CORE.fullmatch(text)
-        place = found[2] if found else ""
+        place = found[2] if found and (found[2] in self._counts or len(self._counts) < PLACES) else ""
         self._counts[place] += 1
         if self._counts[place] > LINES:
             return
