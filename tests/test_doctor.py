@@ -1,5 +1,6 @@
 """`evergreen doctor` finds each fault that keeps a server from working, and says what to do."""
 
+import asyncio
 import json
 import os
 import resource
@@ -154,3 +155,41 @@ def test_the_command_exits_with_1_if_anything_is_wrong(tmp_path: Path, form: str
         assert "ulimit -n" in few.stdout
     for name in ("EVERGREEN_LISTEN", "EVERGREEN_MAX_QUEUED", "RUNWAYML_API_SECRET"):
         assert name in bad.stdout, "every fault at once"
+
+
+async def test_a_database_and_a_storage_that_never_answer_are_told_and_the_command_ends(tmp_path: Path) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answers to PostgreSQL's first message, and to nothing else."""
+        if not (await reader.read(4096)).startswith(b"\0"):
+            await reader.read(-1)
+        told = (
+            "server_encoding=UTF8",
+            "in_hot_standby=off",
+            "default_transaction_read_only=off",
+            "server_version=16.0",
+        )
+        messages = [
+            (b"R", bytes(4)),
+            *((b"S", each.encode().replace(b"=", b"\0") + b"\0") for each in told),
+            (b"Z", b"I"),
+        ]
+        writer.write(b"".join(kind + (len(body) + 4).to_bytes(4, "big") + body for kind, body in messages))
+        await reader.read(-1)
+        writer.close()
+
+    async with await asyncio.start_server(greet, "127.0.0.1", 0) as server:
+        [at] = [each.getsockname()[1] for each in server.sockets]
+        environ = {
+            "EVERGREEN_DATABASE_URL": f"postgresql://someone@127.0.0.1:{at}/jobs?sslmode=disable&gssencmode=disable",
+            "EVERGREEN_STORAGE_URL": "s3://bucket",
+            "EVERGREEN_STORAGE_OPTIONS": json.dumps(
+                {"endpoint_url": f"http://127.0.0.1:{at}", "key": "key", "secret": "secret"}
+            ),
+        }
+        told = await asyncio.to_thread(run, tmp_path, "--sandbox", "--output", "json", "--timeout", "1", **environ)
+
+    assert told.returncode == 1
+    findings = {each["check"]: each for each in map(json.loads, told.stdout.splitlines())}
+    assert [name for name, each in findings.items() if each["state"] == "wrong"] == ["database", "storage"]
+    assert findings["database"]["text"] == findings["storage"]["text"] == "no answer in 1 s"
+    assert "webhooks" in findings, "what comes after is checked, too"

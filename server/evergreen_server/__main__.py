@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
 
 import click
 
@@ -237,7 +237,15 @@ def token(name: str, projects: tuple[str, ...], all_projects: bool, rights: tupl
 @click.option(
     "--output", type=click.Choice(["table", "json"]), default="table", help="json prints one object for each check."
 )
-def doctor(sandbox: bool, insecure: bool, output: str) -> None:
+@click.option(
+    "--timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long each check may take.",
+)
+def doctor(sandbox: bool, insecure: bool, output: str, timeout: float) -> None:
     """Check what a server with these settings needs: database, storage, provider, clock, limits.
 
     Says for each what is wrong and what to do, and exits with 1 if anything is. It can run beside a server.
@@ -254,10 +262,10 @@ def doctor(sandbox: bool, insecure: bool, output: str) -> None:
             for error in exc.errors:
                 yield Finding(check="settings", state="wrong", text=error, advice="see docs/settings.md")
             return
-        async for finding in examine(config):
+        async for finding in examine(config, seconds=timeout):
             yield finding
 
-    async def tell() -> bool:
+    async def tell() -> NoReturn:
         well = True
         async for finding in findings():
             well = well and finding.state != "wrong"
@@ -267,10 +275,10 @@ def doctor(sandbox: bool, insecure: bool, output: str) -> None:
             click.echo(f"{finding.state:<8} {finding.check:<9} {_readable(finding.text.encode())}")
             if finding.advice:
                 click.echo(f"{'':<18} {finding.advice}")
-        return well
+        # Not by returning: a thread that waits for a database which never answers would keep the process.
+        os._exit(0 if well else 1)
 
-    if not uvloop.run(tell()):
-        raise SystemExit(1)
+    uvloop.run(tell())
 
 
 @click.group()

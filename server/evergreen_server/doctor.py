@@ -40,6 +40,8 @@ from evergreen_storage import AlreadyExists, Storage, StorageError, open_storage
 __all__ = ["Finding", "examine"]
 
 CHECK_SECONDS = 30.0
+END_SECONDS = 5.0
+"""For a check that got no answer to take back what it has begun, such as the probe."""
 MOST_SKEW = timedelta(seconds=60)
 """Deadlines, signatures and leases are compared between machines."""
 FEWEST_CONNECTIONS = 1000
@@ -72,7 +74,10 @@ _Check: TypeAlias = Callable[[], Awaitable[str]]
 
 
 async def examine(config: Config, *, seconds: float = CHECK_SECONDS) -> AsyncIterator[Finding]:
-    """Yields what is found of each thing that a server with these settings needs; `seconds` bound each check."""
+    """Yields what is found of each thing that a server with these settings needs; `seconds` bound each check.
+
+    A thread of a check that got no answer may go on.
+    """
     clocks: dict[str, datetime] = {}
     checks: dict[str, _Check] = {
         "access": lambda: _access(config),
@@ -85,18 +90,24 @@ async def examine(config: Config, *, seconds: float = CHECK_SECONDS) -> AsyncIte
     }
     yield Finding(check="settings", state="ok", text=f"read; data in {config.data_dir}")
     for name, check in checks.items():
-        try:
-            async with asyncio.timeout(seconds):
-                text = await check()
-        except Skipped as exc:
-            yield Finding(check=name, state="skipped", text=str(exc))
-        except Wrong as exc:
-            yield Finding(check=name, state="wrong", text=str(exc), advice=exc.advice)
-        except TimeoutError:
-            advice = "see whether it can be reached from this machine, and how busy it is"
-            yield Finding(check=name, state="wrong", text=f"no answer in {seconds:g} s", advice=advice)
-        else:
-            yield Finding(check=name, state="ok", text=text)
+        yield await _found(name, check, seconds)
+
+
+async def _found(name: str, check: _Check, seconds: float) -> Finding:
+    doing = asyncio.ensure_future(check())
+    if not (await asyncio.wait([doing], timeout=seconds))[0]:
+        doing.cancel()
+        # Not for as long as that takes: what waits in a thread cannot be cancelled.
+        await asyncio.wait([doing], timeout=END_SECONDS)
+        doing.add_done_callback(lambda late: late.cancelled() or late.exception())
+        advice = "see whether it can be reached from this machine, and how busy it is"
+        return Finding(check=name, state="wrong", text=f"no answer in {seconds:g} s", advice=advice)
+    try:
+        return Finding(check=name, state="ok", text=doing.result())
+    except Skipped as exc:
+        return Finding(check=name, state="skipped", text=str(exc))
+    except Wrong as exc:
+        return Finding(check=name, state="wrong", text=str(exc), advice=exc.advice)
 
 
 async def _access(config: Config) -> str:
