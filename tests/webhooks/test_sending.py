@@ -122,6 +122,7 @@ async def test_a_failed_delivery_is_sent_again_by_the_schedule_and_given_up_afte
         assert await of.door.redeliver(hook.webhook_id, lambda _: True, delivery.message_id) == 1
         await of.until(hook, ("DELIVERED", 1))
         assert (await of.store.get(hook.webhook_id)).failing_since is None
+        assert len(of.counted.lags) == 1, "of the first request alone, not of one that was asked for weeks later"
 
     assert len(receiver.got) == ATTEMPTS + 1
     assert len({got.message_id for got in receiver.got}) == 1

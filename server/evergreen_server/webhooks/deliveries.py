@@ -52,6 +52,8 @@ class Claim:
     body: bytes
     attempts: int
     created_at: datetime
+    first: bool
+    """Whether it was never claimed before, nor asked for again."""
 
 
 class Deliveries:
@@ -251,6 +253,7 @@ def _claim(
             sa.select(
                 webhook_deliveries.c.message_id,
                 webhook_deliveries.c.attempts,
+                webhook_deliveries.c.next_at,
                 webhook_messages.c.body,
                 webhook_messages.c.created_at,
             )
@@ -283,6 +286,8 @@ def _claim(
                 body=each.body,
                 attempts=each.attempts,
                 created_at=from_micros(each.created_at),
+                # It is due from its event on, and whatever is done with it later moves that.
+                first=each.next_at == each.created_at,
             )
             for each in found
         )

@@ -127,7 +127,7 @@ class Dispatcher:
         quick = False
         try:
             now, webhook = self._clock(), claim.webhook
-            if not claim.attempts:
+            if claim.first:
                 self._metrics.webhook_began((now - claim.created_at) / timedelta(seconds=1))
             attempt = await self._sender.send(
                 webhook.url, self._keys.signing(webhook, now), message_id=claim.message_id, body=claim.body, at=now
