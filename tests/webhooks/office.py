@@ -198,6 +198,7 @@ async def office(
     url: str,
     *,
     clock: Clock | None = None,
+    keys: Keys = KEYS,
     running: bool = True,
     steps: dict[str, int] | None = None,
     sending: bool = True,
@@ -214,7 +215,7 @@ async def office(
         counted = Counted()
         deliveries = Deliveries(database=database, clock=clock, random=lambda: 0.5)
         dispatcher = Dispatcher(
-            deliveries=deliveries, sender=sender, keys=KEYS, clock=clock, metrics=counted, look_seconds=look_seconds
+            deliveries=deliveries, sender=sender, keys=keys, clock=clock, metrics=counted, look_seconds=look_seconds
         )
         outbox = Outbox(database=database, reader=WebhookReader(to_json), told=dispatcher.told, **(steps or {}))
         jobs = store_of(
@@ -226,7 +227,7 @@ async def office(
             deliveries=deliveries,
             sender=sender,
             receivers=receivers,
-            keys=KEYS,
+            keys=keys,
             clock=clock,
             wake=dispatcher.told,
         )

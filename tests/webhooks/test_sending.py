@@ -12,7 +12,8 @@ from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
 from evergreen_server.webhooks.deliveries import ATTEMPTS, WAITS, Deliveries
-from evergreen_server.webhooks.model import Attempt, DeliveryState, Webhook, WebhookState
+from evergreen_server.webhooks.keys import Keys
+from evergreen_server.webhooks.model import Attempt, DeliveryState, Webhook, WebhooksOff, WebhookState
 from tests.webhooks.office import KEYS, Got, Receiver, office, receiving, status, well
 
 FAILED = Attempt(succeeded=False, status=500, error="no", milliseconds=1, answer=b"")
@@ -283,6 +284,27 @@ async def test_a_claim_whose_holder_died_is_due_again_and_only_the_newest_is_rec
         await of.deliveries.record(newest, well_done)
         assert await of.states(hook) == [("DELIVERED", 1)]
         assert (dead.message_id, dead.body) == (newest.message_id, newest.body)
+
+
+async def test_what_a_newer_key_signs_is_left_to_servers_that_have_it(
+    url: str, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with office(url, running=False) as of:
+        newer = await of.hook(receiver.url, "film")
+    async with office(url, clock=of.clock, keys=Keys([b"o" * 40])) as of:
+        known = await of.hook(receiver.url, "film")
+        for _ in range(2):
+            await of.accept()
+        await of.until(known, *[("DELIVERED", 1)] * 2)
+
+        claims, _ = await of.deliveries.claim({newer.webhook_id: 4}, token="newer")
+        with pytest.raises(WebhooksOff, match="EVERGREEN_WEBHOOK_KEY_FILE"):
+            await of.door.test(newer.webhook_id, lambda _: True)
+        assert len(claims) == 2, "no claim of the server without the key is to be waited for"
+    warned = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert [(record.message, record.webhook_id) for record in warned] == [
+        ("webhook with another key", newer.webhook_id)
+    ]
 
 
 async def test_all_that_was_given_up_is_sent_again_from_a_time_on(url: str, receiver: Receiver) -> None:

@@ -65,6 +65,7 @@ class Dispatcher:
         self._rota = rota or Rota()
         self._look_seconds = look_seconds
         self._told: dict[str, None] = {}
+        self._strange: set[str] = set()
         self._kick = asyncio.Event()
 
     def told(self, webhook_ids: Collection[str]) -> None:
@@ -96,7 +97,12 @@ class Dispatcher:
 
     def _wake(self, due: Collection[Webhook]) -> None:
         for webhook in due:
-            self._rota.wake(webhook.webhook_id, webhook.owner, quick=webhook.quick)
+            if self._keys.knows(webhook.fingerprint):
+                self._rota.wake(webhook.webhook_id, webhook.owner, quick=webhook.quick)
+            elif webhook.fingerprint not in self._strange:
+                # A key is being changed: servers that have it already send this, and must not wait for our claims.
+                self._strange.add(webhook.fingerprint)
+                logger.warning("webhook with another key", extra={"webhook_id": webhook.webhook_id})
 
     async def _serve(self, sends: asyncio.TaskGroup) -> None:
         """Claims for all who may send, and sends, until none may or has anything."""

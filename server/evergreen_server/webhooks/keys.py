@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from evergreen_server.runtime.reload import FileUnusable
-from evergreen_server.webhooks.model import Webhook
+from evergreen_server.webhooks.model import Webhook, WebhooksOff
 
 __all__ = ["PREFIX", "Keys", "read_keys"]
 
@@ -24,7 +24,7 @@ _OTHERS = 0o077
 
 
 class Keys:
-    """The keys, the present one first. Never printed."""
+    """The keys, the present one first. Never printed. Secrets of any other raise WebhooksOff."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._by_fingerprint = {_fingerprint(key): key for key in keys}
@@ -47,6 +47,11 @@ class Keys:
         return secrets
 
     def _derived(self, fingerprint: str, webhook_id: str, generation: int) -> str:
+        if fingerprint not in self._by_fingerprint:
+            raise WebhooksOff(
+                f"this server has not the key of webhook {webhook_id}; its operator must give every server the same "
+                "EVERGREEN_WEBHOOK_KEY_FILE, and restart it"
+            )
         digest = hmac.digest(self._by_fingerprint[fingerprint], f"{webhook_id}.{generation}".encode(), "sha256")
         return PREFIX + base64.b64encode(digest).decode()
 

@@ -3,7 +3,7 @@
 WebhookError
   WebhookNotFound     there is none, or it is not the caller's
   DeliveryNotFound    the webhook has none with that message
-  WebhooksOff         the server has no key for webhooks, or was told not to use it
+  WebhooksOff         the server has no key for webhooks, not that of this one, or was told not to use it
   SwitchedOff         the webhook is not active
   TooManyWebhooks     of a project, or in all
   WebhookReused       its request_id came before, with another body
