@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from hashlib import sha256
 
 from evergreen.v1 import audit_pb2
@@ -9,7 +10,7 @@ from evergreen_server.jobs.store.audit import Entry, Question
 from evergreen_server.ports.audit import Action
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.messages.fields import read_time
-from evergreen_server.rpc.messages.paging import BAD_TOKEN, read_token
+from evergreen_server.rpc.messages.paging import read_place
 from evergreen_server.rpc.messages.values import timestamp
 from evergreen_storage import id_error
 
@@ -51,11 +52,8 @@ def read_audit_request(message: audit_pb2.ListAuditEntriesRequest) -> tuple[Ques
         since=since,
         until=until,
     )
-    scope, after = _scope(question), ""
-    if message.page_token:
-        after = read_token(message.page_token, scope) or ""
-        if id_error("job", after):
-            field_errors.append(FieldError(field="page_token", description=BAD_TOKEN))
+    scope = _scope(question)
+    after = read_place(message.page_token, scope, wrong=partial(id_error, "job"), errors=field_errors)
     if field_errors:
         raise InvalidRequest(field_errors)
     return question, scope, after

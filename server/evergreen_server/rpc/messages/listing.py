@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from hashlib import sha256
 
 from evergreen.v1 import video_pb2
@@ -11,7 +12,7 @@ from evergreen_server.jobs.store.listing import Listing
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.access.policy import Caller
 from evergreen_server.rpc.messages.fields import VIDEOS, read_kinds, read_time
-from evergreen_server.rpc.messages.paging import BAD_TOKEN, read_token
+from evergreen_server.rpc.messages.paging import read_place
 from evergreen_storage import id_error
 
 PAGE_SIZE = 50
@@ -62,11 +63,8 @@ def read_list_request(message: video_pb2.ListVideosRequest, caller: Caller) -> t
         projects=caller.projects,
         newest_first=message.order == video_pb2.LIST_ORDER_NEWEST_FIRST,
     )
-    scope, after = _scope(listing), ""
-    if message.page_token:
-        after = read_token(message.page_token, scope) or ""
-        if id_error("job", after):
-            field_errors.append(FieldError(field="page_token", description=BAD_TOKEN))
+    scope = _scope(listing)
+    after = read_place(message.page_token, scope, wrong=partial(id_error, "job"), errors=field_errors)
     if field_errors:
         raise InvalidRequest(field_errors)
     return listing, scope, after

@@ -2,6 +2,9 @@
 
 import base64
 import binascii
+from collections.abc import Callable
+
+from evergreen_server.ports.specs import FieldError
 
 BAD_TOKEN = "not a token of an earlier answer to the same question"
 
@@ -18,3 +21,17 @@ def read_token(token: str, scope: str) -> str | None:
     except (binascii.Error, ValueError):
         return None
     return last if found == scope else None
+
+
+def read_place(token: str, scope: str, *, wrong: Callable[[str], object], errors: list[FieldError]) -> str:
+    """Returns after what a page begins, an empty text for the first. Notes a token that is none, or of another query.
+
+    `wrong` returns something true for what no answer can have ended with.
+    """
+    if not token:
+        return ""
+    place = read_token(token, scope)
+    if place is None or wrong(place):
+        errors.append(FieldError(field="page_token", description=BAD_TOKEN))
+        return ""
+    return place

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from evergreen.v1 import webhook_pb2
 from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.access.policy import AccessDenied, Caller
-from evergreen_server.rpc.messages.paging import BAD_TOKEN, read_token
+from evergreen_server.rpc.messages.paging import read_place
 from evergreen_server.rpc.messages.values import parse_time, set_time
 from evergreen_server.webhooks.kinds import type_error
 from evergreen_server.webhooks.model import Attempt, Delivery, DeliveryState, Webhook, WebhookFilter, WebhookState
@@ -88,11 +88,7 @@ def read_page(size: int, token: str, scope: str, errors: list[FieldError]) -> tu
     """Returns how many are asked for, and after which id."""
     if size < 0:
         errors.append(FieldError(field="page_size", description=f"must be 1 to {MAX_PAGE}"))
-    place = ""
-    if token:
-        place = read_token(token, scope) or ""
-        if not ID.fullmatch(place):
-            errors.append(FieldError(field="page_token", description=BAD_TOKEN))
+    place = read_place(token, scope, wrong=lambda found: not ID.fullmatch(found), errors=errors)
     return min(size or USUAL_PAGE, MAX_PAGE), place
 
 

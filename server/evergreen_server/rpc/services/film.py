@@ -1,6 +1,7 @@
 """FilmService: converts requests, calls `film`, and answers. It decides nothing about a film."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from evergreen.v1 import film_pb2, video_pb2
@@ -15,7 +16,7 @@ from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.film_requests import read_edit_request, read_plan_request
 from evergreen_server.rpc.messages.film_status import listed_status
 from evergreen_server.rpc.messages.films import changes_message, film_page, page_scope
-from evergreen_server.rpc.messages.paging import BAD_TOKEN, make_token, read_token
+from evergreen_server.rpc.messages.paging import BAD_TOKEN, make_token, read_place, read_token
 from evergreen_server.rpc.messages.run_requests import read_approve_request, read_export_request, read_start_request
 from evergreen_server.rpc.streams import Streams
 from evergreen_storage import id_error
@@ -84,11 +85,8 @@ class FilmService:
             if state not in STATES:
                 field_errors.append(FieldError(field=f"states[{number}]", description="not a state"))
         states = frozenset(STATES[state] for state in message.states if state in STATES)
-        scope, after = f"{message.project_id}/{','.join(sorted(states))}", ""
-        if message.page_token:
-            after = read_token(message.page_token, scope) or ""
-            if id_error("scene", after):
-                field_errors.append(FieldError(field="page_token", description=BAD_TOKEN))
+        scope = f"{message.project_id}/{','.join(sorted(states))}"
+        after = read_place(message.page_token, scope, wrong=partial(id_error, "scene"), errors=field_errors)
         if field_errors:
             raise InvalidRequest(field_errors)
         size = min(message.page_size or PAGE_SIZE, MAX_PAGE_SIZE)

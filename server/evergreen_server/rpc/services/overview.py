@@ -1,6 +1,7 @@
 """What VideoService tells about itself and its caller, rather than about a job."""
 
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import version
 
 from evergreen.v1 import video_pb2
@@ -12,7 +13,7 @@ from evergreen_server.rpc.access.policy import ANYONE, Caller, Right
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import account_message, model_message, project_message
 from evergreen_server.rpc.messages.fields import read_kinds
-from evergreen_server.rpc.messages.paging import BAD_TOKEN, make_token, read_token
+from evergreen_server.rpc.messages.paging import make_token, read_place
 from evergreen_storage import id_error
 
 USUAL_PROJECTS, MAX_PROJECTS = 100, 1000
@@ -56,11 +57,7 @@ class OverviewMethods:
         field_errors: list[FieldError] = []
         if message.page_size < 0:
             field_errors.append(FieldError(field="page_size", description=f"must be 1 to {MAX_PROJECTS}"))
-        after = ""
-        if message.page_token:
-            after = read_token(message.page_token, PROJECTS) or ""
-            if id_error("project", after):
-                field_errors.append(FieldError(field="page_token", description=BAD_TOKEN))
+        after = read_place(message.page_token, PROJECTS, wrong=partial(id_error, "project"), errors=field_errors)
         if field_errors:
             raise InvalidRequest(field_errors)
         size = min(message.page_size or USUAL_PROJECTS, MAX_PROJECTS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 from evergreen.v1 import scene_pb2
 from evergreen_server.ports.media import MediaTools
@@ -9,7 +10,7 @@ from evergreen_server.ports.specs import FieldError, InvalidRequest
 from evergreen_server.rpc.handlers import Context
 from evergreen_server.rpc.messages.convert import scene_message, summary_message
 from evergreen_server.rpc.messages.fields import scene_errors
-from evergreen_server.rpc.messages.paging import make_token, read_token
+from evergreen_server.rpc.messages.paging import make_token, read_place
 from evergreen_server.rpc.services.assets import AssetMethods
 from evergreen_server.rpc.services.transfers import Transfers
 from evergreen_server.rpc.services.uploads import Uploads
@@ -63,15 +64,12 @@ class SceneService(AssetMethods):
 
     async def ListScenes(self, message: scene_pb2.ListScenesRequest, _context: Context) -> scene_pb2.ListScenesResponse:
         _check(message.project_id, None)
+        faults: list[FieldError] = []
         if message.page_size < 0:
-            raise InvalidRequest([FieldError(field="page_size", description=f"must be 1 to {MAX_PAGE_SIZE}")])
-        after = ""
-        if message.page_token:
-            found = read_token(message.page_token, message.project_id)
-            if found is None or id_error("scene", found):
-                text = "not a token of an earlier answer to the same question"
-                raise InvalidRequest([FieldError(field="page_token", description=text)])
-            after = found
+            faults.append(FieldError(field="page_size", description=f"must be 1 to {MAX_PAGE_SIZE}"))
+        after = read_place(message.page_token, message.project_id, wrong=partial(id_error, "scene"), errors=faults)
+        if faults:
+            raise InvalidRequest(faults)
         size = min(message.page_size or PAGE_SIZE, MAX_PAGE_SIZE)
         scenes = await self._scenes.list(message.project_id, limit=size + 1, after=after)
         token = make_token(scenes[size - 1].id, message.project_id) if len(scenes) > size else ""
