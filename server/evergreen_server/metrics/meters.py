@@ -6,9 +6,9 @@ from evergreen_server.metrics.database import DatabaseMetrics
 from evergreen_server.metrics.edges import CallMetrics, GatewayMetrics
 from evergreen_server.metrics.jobs import JobMetrics
 from evergreen_server.metrics.process import ProcessMetrics
-from evergreen_server.metrics.provider import ProviderMetrics
+from evergreen_server.metrics.provider import provider_calls
 from evergreen_server.metrics.service import ServiceMetrics
-from evergreen_server.metrics.storage import StorageMetrics
+from evergreen_server.metrics.storage import storage_calls
 from evergreen_server.metrics.webhooks import WebhookMeters
 
 
@@ -23,6 +23,6 @@ class Meters:
         self.service = ServiceMetrics(registry)
         self.jobs = JobMetrics(registry)
         self.database = DatabaseMetrics(registry)
-        self.storage = StorageMetrics(registry)
-        self.provider = ProviderMetrics(registry)
+        self.storage = storage_calls(registry)
+        self.provider = provider_calls(registry)
         self.webhooks = WebhookMeters(registry)
