@@ -21,7 +21,7 @@ from aiohttp.connector import Connection
 from aiohttp.http_parser import RawResponseMessage
 from yarl import URL
 
-from evergreen_server.media.guard import NotPublic, guarded_connector
+from evergreen_server.media.guard import NotPublic, guarded_connector, trusting_connector
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.signatures import HEAD_BYTES, as_sound, sniff
 from evergreen_server.media.spool import Spool
@@ -61,9 +61,7 @@ class Fetcher:
     async def __aenter__(self) -> Self:
         # The socket guard does not know the host name, so trusted hosts have a session of their own.
         self._guarded = self._session(guarded_connector(self._resolver))
-        self._trusted = self._session(
-            aiohttp.TCPConnector(resolver=self._resolver, use_dns_cache=False, force_close=True, limit=0)
-        )
+        self._trusted = self._session(trusting_connector(self._resolver))
         return self
 
     async def __aexit__(

@@ -69,6 +69,11 @@ class GuardedResolver(AbstractResolver):
         """Closes nothing: the creator of the inner resolver closes it."""
 
 
+def trusting_connector(resolver: AbstractResolver) -> TCPConnector:
+    """Returns a connector that connects to any address, for hosts that the operator has named."""
+    return TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True, limit=0)
+
+
 def guarded_connector(resolver: AbstractResolver) -> TCPConnector:
     """Returns a connector that connects to public addresses only."""
     return TCPConnector(

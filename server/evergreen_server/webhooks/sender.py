@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver
 from standardwebhooks.webhooks import Webhook as Signer
 from yarl import URL
 
-from evergreen_server.media.guard import NotPublic, guarded_connector
+from evergreen_server.media.guard import NotPublic, guarded_connector, trusting_connector
 from evergreen_server.webhooks.model import Attempt
 from evergreen_server.webhooks.urls import Receivers
 
@@ -41,9 +41,7 @@ class Sender:
     async def __aenter__(self) -> Self:
         # The socket guard does not know the host name, so trusted hosts have a session of their own.
         self._guarded = _session(guarded_connector(self._resolver))
-        self._trusted = _session(
-            aiohttp.TCPConnector(resolver=self._resolver, use_dns_cache=False, force_close=True, limit=0)
-        )
+        self._trusted = _session(trusting_connector(self._resolver))
         return self
 
     async def __aexit__(
