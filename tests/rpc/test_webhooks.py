@@ -316,7 +316,7 @@ async def test_what_is_unknown_or_out_of_place_is_refused(
 
 
 async def test_a_job_is_told_from_its_beginning_to_its_end(
-    api: Api, stub: webhook_pb2_grpc.WebhookServiceStub, operator: str
+    api: Api, stub: webhook_pb2_grpc.WebhookServiceStub, operator: str, director: str
 ) -> None:
     me = bearer(operator)
     wanted = webhook_pb2.WebhookFilter(project_ids=["told"], types=["video.created", "video.*", "film.*"])
@@ -346,6 +346,13 @@ async def test_a_job_is_told_from_its_beginning_to_its_end(
     newer, older = (each.create_time.ToNanoseconds() for each in listed.deliveries)
     assert newer >= older
     assert listed.deliveries[0].job_id == job.job_id
+    # Once it is the director's, what it was told of projects that are not is nothing to them.
+    await stub.UpdateWebhook(
+        webhook_pb2.UpdateWebhookRequest(webhook_id=made.webhook.webhook_id, filter=FILM), metadata=me
+    )
+    question = webhook_pb2.ListDeliveriesRequest(webhook_id=made.webhook.webhook_id)
+    assert (await stub.ListDeliveries(question, metadata=me)).deliveries
+    assert not (await stub.ListDeliveries(question, metadata=bearer(director))).deliveries
 
 
 async def test_a_caller_waits_for_half_of_the_tests_that_there_may_be_at_once(

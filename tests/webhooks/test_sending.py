@@ -13,8 +13,8 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from evergreen_server.webhooks.deliveries import ATTEMPTS, WAITS, Deliveries
 from evergreen_server.webhooks.keys import Keys
-from evergreen_server.webhooks.model import Attempt, DeliveryState, Webhook, WebhooksOff, WebhookState
-from tests.webhooks.office import KEYS, Got, Receiver, office, receiving, status, well
+from evergreen_server.webhooks.model import Attempt, DeliveryState, Webhook, WebhookFilter, WebhooksOff, WebhookState
+from tests.webhooks.office import ALL, KEYS, Got, Receiver, office, receiving, status, well
 
 FAILED = Attempt(succeeded=False, status=500, error="no", milliseconds=1, answer=b"")
 
@@ -305,6 +305,30 @@ async def test_what_a_newer_key_signs_is_left_to_servers_that_have_it(
     assert [(record.message, record.webhook_id) for record in warned] == [
         ("webhook with another key", newer.webhook_id)
     ]
+
+
+async def test_what_a_webhook_hears_of_no_more_is_never_sent_even_if_somebody_asks(url: str) -> None:
+    async with office(url, sending=False) as of:
+        hook = await of.hook("http://127.0.0.1:9/", "film", "secret")
+        for project_id in ("film", "secret"):
+            await of.accept(project_id)
+        await of.outbox.sweep()
+        await of.door.update(
+            hook.webhook_id,
+            lambda _: True,
+            url="http://127.0.0.1:10/",
+            wanted=WebhookFilter(projects=("film",), types=ALL),
+            description=None,
+            state=None,
+        )
+
+        claims, more = await of.deliveries.claim({hook.webhook_id: 4}, token="some")
+        assert ["film" in claim.body.decode() for claim in claims] == [True]
+        assert more == frozenset()
+        assert await of.states(hook) == [("PENDING", 0), ("GIVEN_UP", 0)]
+        assert await of.door.redeliver(hook.webhook_id, lambda _: True, datetime(2026, 1, 1, tzinfo=UTC)) == 1
+        assert await of.deliveries.claim({hook.webhook_id: 4}, token="again") == ([], frozenset())
+        assert await of.states(hook) == [("PENDING", 0), ("GIVEN_UP", 0)]
 
 
 async def test_all_that_was_given_up_is_sent_again_from_a_time_on(url: str, receiver: Receiver) -> None:

@@ -88,7 +88,8 @@ class Deliveries:
         return await self._database.fetch(work)
 
     async def claim(self, wanted: Mapping[str, int], *, token: str) -> tuple[Sequence[Claim], frozenset[str]]:
-        """Claims up to so many deliveries of each webhook that are due, the oldest first, for 60 s.
+        """Claims up to so many deliveries of each webhook that are due, the oldest first, for 60 s. Gives up those of
+        projects that it hears of no more: since then, its URL may be that of somebody who may not.
 
         Returns them, and the webhooks of which more are due.
         """
@@ -254,6 +255,7 @@ def _claim(
                 webhook_deliveries.c.message_id,
                 webhook_deliveries.c.attempts,
                 webhook_deliveries.c.next_at,
+                webhook_messages.c.project_id,
                 webhook_messages.c.body,
                 webhook_messages.c.created_at,
             )
@@ -271,13 +273,16 @@ def _claim(
         if len(found) > wanted[webhook.webhook_id]:
             more.add(webhook.webhook_id)
             found = found[:-1]
+        change = webhook_deliveries.update().where(webhook_deliveries.c.webhook_id == webhook.webhook_id)
+        if not webhook.filter.all_projects:
+            strange = [each.message_id for each in found if each.project_id not in webhook.filter.projects]
+            if strange:
+                of = webhook_deliveries.c.message_id.in_(strange)
+                db.execute(change.where(of).values(state=DeliveryState.GIVEN_UP.value, claim=""))
+                found = [each for each in found if each.message_id not in strange]
         if found:
             of = webhook_deliveries.c.message_id.in_([each.message_id for each in found])
-            db.execute(
-                webhook_deliveries.update()
-                .where(webhook_deliveries.c.webhook_id == webhook.webhook_id, of)
-                .values(next_at=to_micros(now + CLAIM), claim=token)
-            )
+            db.execute(change.where(of).values(next_at=to_micros(now + CLAIM), claim=token))
         claims += (
             Claim(
                 token=token,

@@ -135,7 +135,9 @@ class WebhookService:
             owner=context.caller.owner("*"),
         )
         token = make_token(found[size - 1].message_id, scope) if len(found) > size else ""
-        deliveries = map(delivery_message, found[:size])
+        # Those of projects that it hears of no more are shown to callers who may see these.
+        mine = context.caller.projects
+        deliveries = [delivery_message(each) for each in found[:size] if mine is None or each.project_id in mine]
         return webhook_pb2.ListDeliveriesResponse(deliveries=deliveries, next_page_token=token)
 
     async def Redeliver(self, message: webhook_pb2.RedeliverRequest, context: Context) -> webhook_pb2.RedeliverResponse:
