@@ -475,7 +475,7 @@ def write_hooks(db: sa.Connection) -> None:
         hook = Webhook(
             webhook_id=hook_id_of(number),
             url="https://studio.example",
-            filter=WebhookFilter(projects=(f"film-{number % PROJECTS}",)),
+            filter=WebhookFilter(projects=tuple(f"film-{project}" for project in range(PROJECTS))),
             description="",
             state=WebhookState.ACTIVE if number else WebhookState.PAUSED,
             generation=1,
