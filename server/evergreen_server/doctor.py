@@ -23,11 +23,11 @@ import psycopg
 import sqlalchemy as sa
 
 from evergreen_server.config import Config
-from evergreen_server.ground import open_gate
 from evergreen_server.jobs.db.connect import ENGINE_SCHEMA
 from evergreen_server.jobs.db.migrations import VERSION
 from evergreen_server.jobs.db.postgres import Unfit, check_postgres, check_rights, postgres_engine
 from evergreen_server.jobs.db.sqlite import unusable
+from evergreen_server.parts.ground import open_gate
 from evergreen_server.ports.provider import ProviderUnavailable
 from evergreen_server.providers.runway.http.proxies import Proxies
 from evergreen_server.providers.runway.http.raw import RawAnswer, call_once

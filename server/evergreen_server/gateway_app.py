@@ -14,11 +14,11 @@ from prometheus_client import CollectorRegistry
 from evergreen_server.config import Config
 from evergreen_server.gateway.asking import Unreachable, requires_tokens
 from evergreen_server.gateway.server import serve as serve_http
-from evergreen_server.ground import THUMBNAIL_LIMITS, open_gate
 from evergreen_server.media.tools import Thumbnailer
 from evergreen_server.metrics.edges import GatewayMetrics
 from evergreen_server.metrics.exposition import Exposition, serve_metrics
 from evergreen_server.metrics.process import ProcessMetrics
+from evergreen_server.parts.ground import THUMBNAIL_LIMITS, open_gate
 from evergreen_server.rpc.connections import raise_file_limit
 from evergreen_server.runtime.addresses import listen_parts, on_loopback
 from evergreen_server.runtime.background import Background

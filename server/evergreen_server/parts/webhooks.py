@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from evergreen_server.ground import Ground
 from evergreen_server.media.guard import ThreadResolver
+from evergreen_server.parts.ground import Ground
 from evergreen_server.rpc.services.webhook import MOST_TESTS, WebhookService
 from evergreen_server.rpc.streams import Streams
 from evergreen_server.runtime.background import Work
