@@ -42,7 +42,9 @@ export const films = signal<ReadonlyMap<string, FilmStatus>>(new Map());
 export function putFilm(film: FilmStatus): void {
   const key = `${film.projectId}/${film.filmId}`;
   const before = films.peek().get(key);
-  if (before === undefined || film.revision >= before.revision) films.value = new Map(films.peek()).set(key, film);
+  // Revisions count within a run.
+  const newer = before === undefined || film.run > before.run || (film.run === before.run && film.revision >= before.revision);
+  if (newer) films.value = new Map(films.peek()).set(key, film);
 }
 
 /** The newest things that happened, for the side of the list. */

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 
 import type { Browser } from "playwright-core";
 
-import { Client, EventKind, JobStage, JobState, type Job } from "@evergreen/video/web";
+import { Client, EventKind, JobStage, JobState, type Job, MediaKind } from "@evergreen/video/web";
 
 import { openBrowser } from "../clients/typescript/browser.js";
 import { Rig, ROCKET } from "../clients/typescript/rig.js";
@@ -228,6 +228,35 @@ test("a script becomes a plan with its price, waits for approval of its pictures
     assert.ok(width > 0);
     await visitor.looks("film-1440-dark");
   });
+});
+
+test("a clip of a film that is wanted otherwise is made anew by the next run, alone and for its own price", async () => {
+  const clips = async () => {
+    const found: Job[] = [];
+    for await (const job of client.list({ projectId: "aurora" })) if (job.filmId === "lamp") found.push(job);
+    return found;
+  };
+  const before = await clips();
+
+  await visiting(async (visitor) => {
+    const { page } = visitor;
+    await visitor.open("#/p/aurora/films/lamp");
+    const again = page.getByRole("button", { name: "Make the clip of scene-1.1 anew" });
+    await again.click();
+    await visitor.sees("the clip is made anew by the next run");
+    assert.equal(await again.count(), 0);
+    await visitor.looks("film-redo-1440-dark");
+    await page.getByLabel("Show me the pictures first").uncheck();
+    await page.getByRole("button", { name: /^Start for [1-9]/ }).click();
+    await page.locator(".top").getByText("Running").waitFor();
+    await page.locator(".top").getByText("Succeeded").waitFor();
+    await again.waitFor();
+    await visitor.go("#/p/aurora/films");
+    await visitor.sees("run 2");
+  });
+
+  const made = (await clips()).filter(({ jobId }) => !before.some((each) => each.jobId === jobId));
+  assert.deepEqual(made.map(({ kind, sceneId }) => [kind, sceneId]), [[MediaKind.VIDEO, "scene-1"]]);
 });
 
 test("every screen is whole in both themes and on a phone", async () => {

@@ -4,13 +4,14 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 
 import { client, formId, may, said } from "../api.js";
-import { bytes, count, number } from "../format.js";
+import { bytes, number } from "../format.js";
 import { useLoad } from "../loading.js";
-import { Confirm, Fact, Failed, Icon, Picture, Skeleton, tell } from "../parts.js";
+import { Confirm, Fact, Failed, Skeleton, tell } from "../parts.js";
 import { to } from "../router.js";
 import { useTitle } from "../shell.js";
-import { films, find, putFilm } from "../store.js";
+import { films, putFilm } from "../store.js";
 import { FilmBadge, isOn, STATES, FilmWay } from "./film-state.js";
+import { Shots } from "./shots.js";
 
 const { AWAITING_APPROVAL, NEEDS_ATTENTION, CANCELLING } = FilmState;
 
@@ -92,52 +93,6 @@ function Act({ film, status, again }: { readonly film: Film; readonly status: Fi
   );
 }
 
-function Shots({ film, projectId }: { readonly film: Film; readonly projectId: string }) {
-  return (
-    <>
-      {film.scenes.map(({ scene, shots }) => (
-        <section class="folder" key={scene?.sceneId} aria-label={scene?.title || scene?.sceneId}>
-          <header>
-            <Icon name="grid" />
-            <h2>{[scene?.number, scene?.title || scene?.sceneId].filter(Boolean).join(" · ")}</h2>
-            <span class="faint num">{count(shots.length, "shot")}</span>
-          </header>
-          {scene?.lines.map(({ lineId, speaker, text }) => (
-            <p class="line" key={lineId}>
-              <b>{speaker || "Narrator"}</b> <span class="dim">{text}</span>
-            </p>
-          ))}
-          <ul class="shots">
-            {shots.map(({ shotId, outputs }) => {
-              const plan = scene?.shots.find((each) => each.shotId === shotId);
-              const clip = outputs.find(({ output, asset }) => output === "clip" && asset);
-              const shown = outputs.find(({ output, asset }) => output === "picture" && asset);
-              const job = clip ?? outputs.find(({ jobId }) => jobId);
-              const made = clip?.jobId ? find(clip.jobId)?.value.outputs[0]?.poster : undefined;
-              const path = made ?? shown?.asset ?? clip?.asset;
-              const inner = path ? <Picture projectId={projectId} sceneId={(made || !shown ? clip?.sceneId : shown.sceneId) ?? ""} path={path} /> : <Icon name="film" />;
-              return (
-                <li key={shotId}>
-                  {job?.jobId ? (
-                    <a class={path ? "thumb" : "thumb empty"} href={to(["p", projectId, "jobs", job.jobId])} aria-label={`Shot ${shotId}`}>
-                      {inner}
-                    </a>
-                  ) : (
-                    <div class={path ? "thumb" : "thumb empty"}>{inner}</div>
-                  )}
-                  <p>
-                    {plan?.picturePrompt || plan?.motionPrompt || shotId} <span class="faint num">{plan && `${number(plan.seconds)} s`}</span>
-                  </p>
-                </li>
-              );
-            })}
-          </ul>
-        </section>
-      ))}
-    </>
-  );
-}
-
 export function FilmScreen({ projectId, filmId }: { readonly projectId: string; readonly filmId: string }) {
   const { value, fault, again } = useLoad(`${projectId}/${filmId}`, async (signal) => {
     const film = await client.films.get({ projectId, filmId }, { signal });
@@ -181,7 +136,7 @@ export function FilmScreen({ projectId, filmId }: { readonly projectId: string; 
             </div>
           )}
           <Act key={`${status.run} ${status.planRevision} ${status.state}`} film={film} status={status} again={again} />
-          <Shots film={film} projectId={projectId} />
+          <Shots film={film} status={status} again={again} />
         </div>
         <aside class="stack" aria-label="About this film">
           <section class="card">
