@@ -13,10 +13,11 @@ class Wakeup:
     asyncio costs nearly twice as much.
     """
 
-    __slots__ = ("_set", "_waiters")
+    __slots__ = ("_granted", "_set", "_waiters")
 
     def __init__(self) -> None:
         self._set = False
+        self._granted = False
         self._waiters: tuple[asyncio.Future[bool], ...] = ()
 
     def set(self) -> None:
@@ -24,6 +25,16 @@ class Wakeup:
         for waiter in self._waiters:
             # With the result, since the first of them to resume clears it for all.
             _release(waiter, True)
+
+    def grant(self) -> None:
+        """Sets it, since this server has granted the job a slot."""
+        self._granted = True
+        self.set()
+
+    def take_grant(self) -> bool:
+        """Returns whether a slot was granted since this was last asked. A hint: the row alone knows."""
+        granted, self._granted = self._granted, False
+        return granted
 
     def is_set(self) -> bool:
         return self._set
@@ -63,7 +74,9 @@ class Wakeups:
     def on_changes(self, changes: Iterable[Change]) -> None:
         """Wakes the jobs that changed from outside of their executions."""
         for change in changes:
-            if change.external:
+            if change.granted and change.job_id in self._wakeups:
+                self._wakeups[change.job_id].grant()
+            elif change.external:
                 self.wake(change.job_id)
 
     def forget(self, job_id: str) -> None:

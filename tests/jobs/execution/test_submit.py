@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -17,7 +18,10 @@ from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.execution.context import Limits
 from evergreen_server.jobs.execution.submit import submit
 from evergreen_server.jobs.model import transitions
+from evergreen_server.jobs.model.change import Change
+from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Slot, Stage, State
+from evergreen_server.jobs.store.jobs import Edit, JobStore
 from evergreen_server.jobs.store.provider_tasks import TaskRecords
 from evergreen_server.jobs.wakeups import Wakeup, Wakeups
 from evergreen_server.ports.provider import Submission
@@ -52,6 +56,26 @@ class Patience(Random):
         if self.pauses == 3:
             self._back()
         return 0.0
+
+
+class Rereading(JobStore):
+    """Counts how often a job is read again, and tells when a change of it was tried."""
+
+    rereads = 0
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self.tried = asyncio.Event()
+
+    async def change(self, job: Job, edit: Edit, **given: Any) -> Job:
+        try:
+            return await super().change(job, edit, **given)
+        finally:
+            self.tried.set()
+
+    async def again(self, job: Job) -> Job:
+        self.rereads += 1
+        return await super().again(job)
 
 
 class Unpaused:
@@ -137,6 +161,42 @@ async def test_an_answer_that_the_database_does_not_take_is_offered_again_after_
                 job = await submit(context, await store.get("job-1"), "me")
 
     assert (job.task_id, provider.made, patience.pauses) == ("task-1", ["task-1"], 3)
+
+
+@pytest.mark.parametrize("granted", [True, False])
+async def test_a_job_that_hears_of_its_slot_reads_its_row_under_the_lock_alone_and_posts_only_with_the_slot(
+    tmp_path: Path, granted: bool
+) -> None:
+    async with open_database(f"sqlite:///{tmp_path / 'jobs.sqlite'}") as database:
+        store, provider, wakeups = store_of(database, clock=lambda: NOW, kind=Rereading), Provider(), Wakeups()
+        await store.accept(request_at(NOW), job_id="job-1", estimated_millicredits=None, inline={})
+        await store.claim("job-1", attempt=1, restarts=0, fencing_token="me")
+        waiting = await store.command("job-1", lambda job: replace(job, stage=Stage.WAITING))
+        async with ProtectedTasks(grace_seconds=20) as shield, asyncio.timeout(60):
+            tasks = TaskRecords(database=database, store=store, clock=lambda: NOW)
+            context = context_of(
+                store,
+                tasks=tasks,
+                provider=provider,
+                wakeups=wakeups,
+                scheduler=Unpaused(),
+                shield=shield,
+                clock=lambda: NOW,
+            )
+            submitting = asyncio.create_task(submit(context, waiting, "me"))
+            wakeups.of("job-1")
+            if granted:
+                await database.write(lambda db: db.execute(sa.update(jobs).values(slot=Slot.HELD.value)))
+            wakeups.on_changes([Change(project_id="film", job_id="job-1", external=True, granted=True)])
+            if not granted:
+                # What it heard was wrong: the row has no slot, and it waits on, for whatever comes.
+                await store.tried.wait()
+                await store.command("job-1", transitions.cancelling)
+                wakeups.wake("job-1")
+            job = await submitting
+
+    assert (job.task_id, provider.made) == (("task-1", ["task-1"]) if granted else ("", []))
+    assert (job.state, store.rereads) == (State.RUNNING, 0) if granted else job.state is State.CANCELLED
 
 
 async def test_another_executions_answer_is_not_waited_for_any_longer_by_a_clock_that_was_set_back(

@@ -140,7 +140,7 @@ def _fill(db: sa.Connection, model: str, free: int, now: datetime) -> tuple[list
             if not insert_new(db, turns, {"model": model, "project_id": project_id, **served}):
                 of_project = turns.c.model == model, turns.c.project_id == project_id
                 db.execute(turns.update().where(*of_project).values(**served))
-    changes = [Change(project_id=row.project_id, job_id=row.job_id, external=True) for row in rows]
+    changes = [Change(project_id=row.project_id, job_id=row.job_id, external=True, granted=True) for row in rows]
     return changes, dear or len(rows) < len(chosen) or len(chosen) == BATCH
 
 

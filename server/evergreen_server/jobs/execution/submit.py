@@ -72,8 +72,10 @@ async def submit(context: StepContext, job: Job, fencing_token: str) -> Job:
             )
         if job.slot is not Slot.HELD:
             await _wait(context, job, seconds)
-            job = await context.store.again(job)
-            continue
+            if not context.wakeups.of(job.job_id).take_grant():
+                job = await context.store.again(job)
+                continue
+            # Straight to the intent, which reads the row under its lock and is recorded only if that has the slot.
         async with AsyncExitStack() as places:
             if job.inputs and not await _may_load(context, job, places):
                 # The jobs before it may take long, and others can use the slot.

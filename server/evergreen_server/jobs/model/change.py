@@ -41,6 +41,8 @@ class Change:
     job_id: str
     external: bool = False
     """Whether a caller made it, or a slot was granted, so that the job's execution must read the row again."""
+    granted: bool = False
+    """Whether it is such a slot, and nothing else; known to the server that granted it alone."""
     queue: str = ""
     """The model whose queue is to be served, since the job joined it or gave a slot back."""
     step: Step | None = field(default=None, compare=False, repr=False)
