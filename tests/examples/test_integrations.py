@@ -75,7 +75,7 @@ async def test_a_batch_that_was_killed_goes_on_where_it_was(server: Api, languag
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_what_failed_since_yesterday_is_told_with_its_reason(server: Api, language: str) -> None:
-    picture = {"asset": f"images/{language}.jpg", "role": "MEDIA_ROLE_FIRST_FRAME"}
+    picture = {"data": (SAMPLES / "rocket.jpg").read_bytes()[:20], "role": "MEDIA_ROLE_FIRST_FRAME"}
     failed = await server.generate(project_id="failures", model="gen4_turbo", duration_seconds=5, media=[picture])
     await server.finished(failed.job_id)
 
@@ -83,7 +83,7 @@ async def test_what_failed_since_yesterday_is_told_with_its_reason(server: Api, 
 
     # The newest comes first.
     assert lines[0][1:3] == ["failures/scene-1", "gen4_turbo"]
-    assert f"images/{language}.jpg" in " ".join(lines[0])
+    assert "broken or truncated" in " ".join(lines[0])
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 import sqlalchemy as sa
 
+from evergreen_server.jobs.assets import AssetCheck, AssetsMissing
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.schema import inline_media, jobs
@@ -30,9 +31,11 @@ from evergreen_server.jobs.store.backlog import Backlog, QueueFull
 from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.ledger import Caps, PriceUnknown, ProjectCreditsExceeded
 from evergreen_server.jobs.store.project_lock import SceneBusy
-from evergreen_server.ports.specs import FieldError, GenerationSpec, InvalidRequest, Media, Role
+from evergreen_server.ports.specs import FieldError, GenerationSpec, InvalidRequest, Kind, Media, Role
 from evergreen_server.providers.runway.catalog.models import RunwayModels
 from evergreen_server.runtime.ids import JobIds
+from evergreen_server.runtime.shield import ProtectedTasks
+from evergreen_storage import MemoryStorage, SceneStore
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 SPEC = GenerationSpec(model="gen4.5", prompt_text="a rocket rises", ratio="1280:720", duration_seconds=2)
@@ -43,11 +46,14 @@ PICTURE = b"bytes of a picture"
 INLINE = Media(role=Role.FIRST_FRAME, digest=hashlib.sha256(PICTURE).hexdigest())
 
 
-class Uris:
-    """Takes every URL of https."""
+class Sources:
+    """Takes every URL of https, and every file that says that it is a picture."""
 
     def uri_error(self, uri: str) -> str | None:
         return None if uri.startswith("https:") else "must be https"
+
+    def misfit(self, head: bytes, kind: Kind) -> str:
+        return "" if b"picture" in head else f"the file is no {kind.value}"
 
 
 class Unpriced(RunwayModels):
@@ -71,6 +77,10 @@ class Door(NamedTuple):
         )
 
 
+def no_scenes() -> SceneStore:
+    return SceneStore(MemoryStorage(clock=lambda: NOW), clock=lambda: NOW)
+
+
 def door_to(
     database: Database,
     *,
@@ -78,6 +88,7 @@ def door_to(
     caps: Caps | None = None,
     backlog: Backlog | None = None,
     busy: bool = False,
+    scenes: SceneStore | None = None,
 ) -> Door:
     """An intake over a database, under these rules."""
     changes: list[Change] = []
@@ -98,7 +109,14 @@ def door_to(
         refuse=refuse,
     )
     ids = JobIds(lambda: NOW)
-    intake = Intake(store=store, models=models or RunwayModels(), uris=Uris(), clock=lambda: NOW, new_id=ids.new)
+    intake = Intake(
+        store=store,
+        models=models or RunwayModels(),
+        media=Sources(),
+        assets=AssetCheck(scenes=scenes or no_scenes(), heads=Sources(), shield=ProtectedTasks(grace_seconds=1)),
+        clock=lambda: NOW,
+        new_id=ids.new,
+    )
     return Door(intake, database, changes)
 
 
@@ -341,3 +359,35 @@ async def test_a_quote_records_nothing_and_looks_the_request_up(database: Databa
         await door.intake.quote(replace(REQUEST, digest="another", start_by=NOW))
     with pytest.raises(InvalidRequest):
         await door.intake.quote(replace(REQUEST, start_by=NOW))
+
+
+async def test_a_request_is_known_whatever_became_of_its_files(database: Database) -> None:
+    scenes = no_scenes()
+    await scenes.add("film", "scene-1", "images/hero.png", PICTURE, "image/png")
+    door = door_to(database, scenes=scenes)
+    asked = replace(REQUEST, spec=replace(SPEC, media=(Media(role=Role.FIRST_FRAME, asset="images/hero.png"),)))
+    first = await door.intake.accept(asked)
+
+    await scenes.discard("film", "scene-1", "images/hero.png")
+    again = await door.intake.accept(asked)
+    quoted = await door.intake.quote(asked)
+    with pytest.raises(AssetsMissing) as caught:
+        await door.intake.accept(replace(asked, request_id="two", digest="two"))
+
+    assert again == Accepted(job=first.job, known=True)
+    assert quoted == PRICE
+    assert [error.field for error in caught.value.field_errors] == ["media[0].asset"]
+    assert await door.count() == 1
+
+
+async def test_bytes_that_are_surely_no_picture_are_refused(database: Database) -> None:
+    door = door_to(database)
+    text = b"Dear sir, enclosed please find"
+    media = replace(INLINE, digest=hashlib.sha256(text).hexdigest())
+    asked = replace(REQUEST, spec=replace(SPEC, media=(media,)), inline={media.digest or "": text})
+
+    with pytest.raises(InvalidRequest) as caught:
+        await door.intake.accept(asked)
+
+    assert caught.value.field_errors == (FieldError(field="media[0].data", description="the file is no picture"),)
+    assert await door.count() == 0

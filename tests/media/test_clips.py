@@ -129,7 +129,7 @@ async def test_a_poster_is_at_most_1280_pixels_wide(media: Media, tmp_path: Path
 @pytest.mark.parametrize(
     ("content", "named"),
     [
-        (b"", "no known kind"),
+        (b"", "empty"),
         (b"\x00\x01\x02\x03" * 100, "no known kind"),
         (b"<!DOCTYPE html><html></html>", "text/html"),
         (b"\xff\xd8\xff\xe0" + bytes(100), "image/jpeg"),

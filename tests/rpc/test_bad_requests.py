@@ -76,6 +76,7 @@ OUT_OF_BOUNDS: list[tuple[dict[str, object], set[str]]] = [
     ({"request_id": "a/b"}, {"request_id"}),
     ({"request_id": "a\n"}, {"request_id"}),
 ]
+JPEG = b"\xff\xd8\xff"
 UNUSABLE: list[tuple[video_pb2.Media, str, str]] = [
     (video_pb2.Media(data=b"x"), "media[0].role", "FIRST_FRAME, "),
     (video_pb2.Media(data=b"x", role=99), "media[0].role", "FIRST_FRAME, "),
@@ -83,7 +84,7 @@ UNUSABLE: list[tuple[video_pb2.Media, str, str]] = [
     (video_pb2.Media(data=b"", role=video_pb2.MEDIA_ROLE_FIRST_FRAME), "media[0].data", "0 bytes"),
     (video_pb2.Media(asset="../a.png", role=video_pb2.MEDIA_ROLE_FIRST_FRAME), "media[0].asset", "images"),
     (video_pb2.Media(asset="images/../a", role=video_pb2.MEDIA_ROLE_FIRST_FRAME), "media[0].asset", "asset name"),
-    (video_pb2.Media(data=b"x", role=video_pb2.MEDIA_ROLE_FIRST_FRAME, at_seconds=1), "media[0].at_seconds", "KEY"),
+    (video_pb2.Media(data=JPEG, role=video_pb2.MEDIA_ROLE_FIRST_FRAME, at_seconds=1), "media[0].at_seconds", "KEY"),
 ]
 
 
@@ -259,7 +260,7 @@ async def test_a_video_is_not_taken_inline(api: Api, sandbox: Control, tmp_path:
 async def test_inline_data_over_3_mib_in_all_is_refused(api: Api, sandbox: Control, tmp_path: Path) -> None:
     half = 3 * 512 * 1024
     media = [
-        video_pb2.Media(data=fill * size, role=role)
+        video_pb2.Media(data=JPEG + fill * (size - len(JPEG)), role=role)
         for fill, size, role in (
             (b"a", half, video_pb2.MEDIA_ROLE_FIRST_FRAME),
             (b"b", half + 1, video_pb2.MEDIA_ROLE_LAST_FRAME),

@@ -12,8 +12,8 @@ from PIL import Image
 
 from evergreen.v1 import video_pb2
 from tests.media.web import Answer, Web, response
-from tests.rpc.refusals import assert_nothing_left, files_below
-from tests.serving import SAMPLES, Api, Control, first_frame, serving
+from tests.rpc.refusals import assert_nothing_left, files_below, invalid, refusal
+from tests.serving import SAMPLES, Api, Control, first_frame, serving, violations_of
 
 ROCKET = (SAMPLES / "rocket.jpg").read_bytes()
 BOMB_SIDE = 20_000
@@ -65,7 +65,7 @@ async def ended(api: Api, *media: video_pb2.Media, **fields: object) -> list[vid
     return await asyncio.gather(*(api.finished(job.job_id) for job in jobs))
 
 
-async def test_what_is_no_picture_ends_the_job_with_its_reason_inline_and_by_url(
+async def test_what_is_no_picture_is_refused_inline_and_ends_the_job_by_url(
     api: Api, sandbox: Control, web: Web, tmp_path: Path
 ) -> None:
     bad = (
@@ -73,16 +73,22 @@ async def test_what_is_no_picture_ends_the_job_with_its_reason_inline_and_by_url
         ("noise", random.Random(7).randbytes(2000), "PICTURE_INVALID", "format"),
         ("html", HTML, "MEDIA_REFUSED", "text/html, not a picture"),
         ("video", b"\0\0\0\x18ftypmp42" + bytes(2000), "MEDIA_REFUSED", "video/mp4, not a picture"),
+    )
+    broken = (
         ("truncated", ROCKET[: len(ROCKET) // 2], "PICTURE_INVALID", "broken or truncated"),
         ("header", ROCKET[:20], "PICTURE_INVALID", "broken or truncated"),
         ("bomb", bomb(), "PICTURE_INVALID", "more than 50000000 pixels"),
     )
-    ways = [inline(data) for _, data, _, _ in bad]
-    ways += [by_url(web, f"/{name}", response(data, content_type="image/jpeg")) for name, data, _, _ in bad]
+    refused = {name: await invalid(api.generate(media=[inline(data)])) for name, data, _, _ in bad}
+    ways = [inline(data) for _, data, _, _ in broken]
+    ways += [by_url(web, f"/{name}", response(data, content_type="image/jpeg")) for name, data, _, _ in bad + broken]
 
     jobs = await ended(api, *ways)
 
-    for (name, _, reason, text), job in zip(bad * 2, jobs, strict=True):
+    for name, _, _, text in bad:
+        assert [*refused[name]] == ["media[0].data"], name
+        assert text in refused[name]["media[0].data"], name
+    for (name, _, reason, text), job in zip(broken + bad + broken, jobs, strict=True):
         assert job.state == video_pb2.JOB_STATE_FAILED, name
         assert (job.error.reason, job.error.retryable) == (reason, False), (name, job.error)
         assert text in job.error.message, (name, job.error)
@@ -165,19 +171,32 @@ async def test_a_picture_of_the_scene_is_used_again_as_it_is(api: Api, sandbox: 
     assert len(await sandbox.tasks("once more")) == 1
 
 
-async def test_an_asset_that_is_missing_or_no_picture_ends_the_job(api: Api, sandbox: Control, scene: Path) -> None:
+async def test_an_asset_that_is_missing_or_no_picture_makes_no_job(api: Api, sandbox: Control, scene: Path) -> None:
     (done,) = await ended(api, first_frame())
     before = files_below(scene)
-    paths = ("images/missing.png", done.outputs[0].asset, "metadata/scene.json")
-    media = [video_pb2.Media(asset=path, role=video_pb2.MEDIA_ROLE_FIRST_FRAME) for path in paths]
+    paths = {"images/missing.png": "has no", done.outputs[0].asset: "video/mp4", "metadata/scene.json": "text/plain"}
 
-    jobs = await ended(api, *media)
+    for path, text in paths.items():
+        media = video_pb2.Media(asset=path, role=video_pb2.MEDIA_ROLE_FIRST_FRAME)
+        [(field, told)] = violations_of(await refusal(api.generate(media=[media]))).items()
+        assert (field, text in told) == ("media[0].asset", True), told
 
-    for path, job in zip(paths, jobs, strict=True):
-        assert (job.state, job.error.reason) == (video_pb2.JOB_STATE_FAILED, "MEDIA_REFUSED"), path
-    assert "images/missing.png" in jobs[0].error.message
+    assert len((await api.video.ListVideos(video_pb2.ListVideosRequest(project_id="film"))).jobs) == 1
     assert len(await sandbox.tasks()) == 1
     assert files_below(scene) == before
+
+
+async def test_an_asset_that_is_not_the_file_that_the_scene_names_ends_the_job(
+    api: Api, sandbox: Control, scene: Path
+) -> None:
+    (done,) = await ended(api, first_frame())
+    poster = scene / done.outputs[0].poster
+    poster.write_bytes(poster.read_bytes()[:100])
+
+    (job,) = await ended(api, video_pb2.Media(asset=done.outputs[0].poster, role=video_pb2.MEDIA_ROLE_FIRST_FRAME))
+
+    assert (job.state, job.error.reason) == (video_pb2.JOB_STATE_FAILED, "MEDIA_REFUSED")
+    assert len(await sandbox.tasks()) == 1
 
 
 async def test_a_picture_too_wide_for_the_model_is_cropped_with_a_warning(

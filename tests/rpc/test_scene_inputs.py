@@ -7,7 +7,7 @@ import grpc
 from evergreen.v1 import video_pb2
 from tests.rpc.refusals import refusal
 from tests.rpc.scenes import crc32c, paths_of, scene_of, upload, video
-from tests.serving import SAMPLES, Api, Control, reason_of
+from tests.serving import SAMPLES, Api, Control, reason_of, violations_of
 
 
 def media(path: str, role: video_pb2.MediaRole) -> list[video_pb2.Media]:
@@ -47,16 +47,26 @@ async def test_an_uploaded_video_becomes_the_source_of_another(api: Api, sandbox
     assert [call["status"] for call in await sandbox.calls(operation="video_to_video")] == [200]
 
 
-async def test_an_asset_that_is_not_there_or_is_no_picture_fails_the_job_and_pays_nothing(
+async def test_an_asset_that_is_not_there_or_is_no_picture_is_refused_and_makes_no_job(
     api: Api, sandbox: Control
 ) -> None:
     await upload(api, b"<html>no picture</html>", path="images/page.png")
+    frame = video_pb2.MEDIA_ROLE_FIRST_FRAME
 
-    for path in ("images/none.png", "images/page.png"):
-        job = await api.generate(scene_id="one", media=media(path, video_pb2.MEDIA_ROLE_FIRST_FRAME))
-        done = await api.finished(job.job_id)
-        assert (done.state, done.error.reason) == (video_pb2.JOB_STATE_FAILED, "MEDIA_REFUSED")
+    none = await refusal(api.generate(scene_id="one", media=media("images/none.png", frame)))
+    page = await refusal(api.generate(scene_id="one", media=media("images/page.png", frame)))
+    both = [*media("images/none.png", frame), *media("images/page.png", video_pb2.MEDIA_ROLE_LAST_FRAME)]
+    two = await refusal(api.generate(scene_id="one", model="veo3.1", media=both, duration_seconds=8))
 
+    assert (none.code(), reason_of(none)) == (grpc.StatusCode.NOT_FOUND, "ASSET_NOT_FOUND")
+    assert violations_of(none) == {"media[0].asset": "the scene film/one has no images/none.png"}
+    assert (page.code(), reason_of(page)) == (grpc.StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST")
+    assert violations_of(page) == {"media[0].asset": "the file is text/html, not a picture"}
+    assert (two.code(), [*violations_of(two)]) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        ["media[0].asset", "media[1].asset"],
+    )
+    assert not (await api.video.ListVideos(video_pb2.ListVideosRequest(project_id="film"))).jobs
     assert await sandbox.tasks() == []
 
 

@@ -3,6 +3,7 @@
 Every edge calls it with values, whatever its wire. What it refuses is raised as one of these, and nothing is recorded:
 
     InvalidRequest           fields break the contract or the model's rules; every one of them is named
+      AssetsMissing          the scenes do not have the files that it names
     PriceUnknown             there is a limit on credits, and the price of the model is not known
     CreditsExceeded          an attempt may cost more than the request's own limit
     ProjectCreditsExceeded   an attempt may take the project beyond its cap
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from evergreen_server.jobs.assets import AssetCheck, HeadCheck
 from evergreen_server.jobs.model.errors import JobError
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.names import FILM_REQUESTS
@@ -26,6 +28,7 @@ from evergreen_server.jobs.store.jobs import JobStore
 from evergreen_server.jobs.store.ledger import PriceUnknown
 from evergreen_server.ports.audit import Action, Origin, note_of
 from evergreen_server.ports.catalog import ModelTable
+from evergreen_server.ports.media import HEAD_BYTES
 from evergreen_server.ports.specs import FieldError, GenerationSpec, InvalidRequest, Kind, Media, Operation, kind_of
 from evergreen_storage import id_error, path_error
 
@@ -47,8 +50,8 @@ class CreditsExceeded(JobError):
         self.estimate = estimate
 
 
-class UriCheck(Protocol):
-    """The part of the media tools that checks a URL's text."""
+class MediaCheck(HeadCheck, Protocol):
+    """The part of the media tools that checks a URL's text, and files by their first bytes."""
 
     def uri_error(self, uri: str) -> str | None: ...
 
@@ -100,13 +103,15 @@ class Intake:
         *,
         store: JobStore,
         models: ModelTable,
-        uris: UriCheck,
+        media: MediaCheck,
+        assets: AssetCheck,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
     ) -> None:
         self._store = store
         self._models = models
-        self._uris = uris
+        self._media = media
+        self._assets = assets
         self._clock = clock
         self._new_id = new_id
 
@@ -124,6 +129,11 @@ class Intake:
             if known is None:
                 raise
             return Accepted(job=known, known=True)
+        if _names_files(accepted.spec):
+            # First, since an accepted request stays accepted, whatever became of its files.
+            if (known := await self._known(request)) is not None:
+                return Accepted(job=known, known=True)
+            await self._assets.check(request.project_id, request.scene_id, accepted.spec.media)
         job_id = self._new_id()
         job = await self._store.accept(
             accepted,
@@ -144,7 +154,8 @@ class Intake:
         except (InvalidRequest, PriceUnknown, CreditsExceeded):
             await self._known(request)
             raise
-        await self._known(request)
+        if await self._known(request) is None:
+            await self._assets.check(request.project_id, request.scene_id, request.spec.media)
         await self._store.check_cap(request.project_id, estimate)
         return estimate
 
@@ -206,7 +217,7 @@ class Intake:
             if wrong:
                 yield FieldError(field=f"{path}.scene_id", description=wrong)
         if media.uri is not None:
-            if text := self._uris.uri_error(media.uri):
+            if text := self._media.uri_error(media.uri):
                 yield FieldError(field=f"{path}.uri", description=text)
         elif media.asset is not None:
             if text := path_error(media.asset):
@@ -214,8 +225,14 @@ class Intake:
         elif kind_of(media.role) is not Kind.PICTURE:
             text = "only pictures may be sent inline; give a video or a sound by uri or asset"
             yield FieldError(field=f"{path}.data", description=text)
-        elif not inline.get(media.digest or ""):
+        elif not (data := inline.get(media.digest or "")):
             yield FieldError(field=f"{path}.data", description="0 bytes are no picture")
+        elif text := self._media.misfit(data[:HEAD_BYTES], Kind.PICTURE):
+            yield FieldError(field=f"{path}.data", description=text)
+
+
+def _names_files(spec: GenerationSpec) -> bool:
+    return any(one.asset is not None for one in spec.media)
 
 
 def _unread_words(path: str, media: Media) -> Iterator[FieldError]:

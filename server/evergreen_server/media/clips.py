@@ -24,23 +24,10 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from evergreen_server.media.limits import MediaLimits
-from evergreen_server.media.signatures import HEAD_BYTES, as_sound, sniff
+from evergreen_server.media.signatures import DEMUXERS, HEAD_BYTES, as_sound, misfit, sniff
 from evergreen_server.ports.media import Clip, MediaRefused
+from evergreen_server.ports.specs import Kind
 
-_DEMUXERS = {
-    "video/mp4": "mp4",
-    "video/quicktime": "mp4",
-    "video/3gpp": "mp4",
-    "audio/mp4": "mp4",
-    "video/webm": "matroska",
-    "video/x-matroska": "matroska",
-    "video/ogg": "ogg",
-    "audio/ogg": "ogg",
-    "audio/mpeg": "mp3",
-    "audio/wav": "wav",
-    "audio/flac": "flac",
-    "audio/aac": "aac",
-}
 _BOX_NAME = re.compile(rb"[ -~\xa9]{4}")
 _BOXES = 10_000
 _POSTER_WIDTH = 1280
@@ -113,10 +100,11 @@ def poster(path: Path, limits: MediaLimits) -> bytes:
 def open_container(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, str]]:
     """Opens a file as what its first bytes say it is. Raises what FFmpeg raises for a broken one."""
     with path.open("rb") as file:
-        content_type = sniff(file.read(HEAD_BYTES))
-    demuxer = _DEMUXERS.get(content_type or "")
+        head = file.read(HEAD_BYTES)
+    content_type = sniff(head)
+    demuxer = DEMUXERS.get(content_type or "")
     if content_type is None or demuxer is None:
-        raise refusal(f"the file is {content_type or 'of no known kind'}, not a video or sound that can be read")
+        raise refusal(misfit(head, Kind.VIDEO))
     if demuxer == "mp4":
         _check_whole(path, content_type)
     # A disguised playlist is parsed as the named format, and could open nothing but files. Opening already decodes

@@ -15,22 +15,14 @@ from PIL import Image, JpegImagePlugin, TiffImagePlugin
 from evergreen_server.media.colours import is_opaque_rgb, opaque_srgb
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.parts import Parts, parts, shortened
-from evergreen_server.media.signatures import HEAD_BYTES, sniff
+from evergreen_server.media.signatures import HEAD_BYTES, PICTURE_FORMATS, misfit, sniff
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import Clip, MediaRefused, Picture
+from evergreen_server.ports.specs import Kind
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_FORMATS = {
-    "image/jpeg": "JPEG",
-    "image/png": "PNG",
-    "image/webp": "WEBP",
-    "image/avif": "AVIF",
-    "image/gif": "GIF",
-    "image/bmp": "BMP",
-    "image/tiff": "TIFF",
-}
 _LOSSLESS = ("image/png", "image/bmp", "image/gif")
 _ANIMATED = ("PNG", "WEBP", "AVIF", "GIF")
 _JPEG_QUALITIES = (92, 82, 72, 60)
@@ -129,21 +121,17 @@ def _format(data: bytes) -> str:
     if not data:
         raise _invalid("the picture is empty")
     content_type = sniff(data[:HEAD_BYTES])
-    if content_type in _FORMATS:
+    if content_type in PICTURE_FORMATS:
         return content_type
-    if content_type is None or content_type.startswith("image/"):
-        raise MediaRefused(
-            f"the picture's format is not one that can be read; use {', '.join(_FORMATS)}",
-            reason="PICTURE_INVALID",
-            unreadable=True,
-        )
-    raise MediaRefused(f"the file is {content_type}, not a picture", reason="MEDIA_REFUSED")
+    unreadable = content_type is None or content_type.startswith("image/")
+    reason = "PICTURE_INVALID" if unreadable else "MEDIA_REFUSED"
+    raise MediaRefused(misfit(data[:HEAD_BYTES], Kind.PICTURE), reason=reason, unreadable=unreadable)
 
 
 def _load(data: bytes, content_type: str, limits: MediaLimits) -> tuple[Image.Image, int, bool]:
     """Decodes the first frame. Returns it, its orientation, and whether there are more frames."""
     try:
-        image = Image.open(io.BytesIO(data), formats=[_FORMATS[content_type]])
+        image = Image.open(io.BytesIO(data), formats=[PICTURE_FORMATS[content_type]])
     except Image.DecompressionBombError:
         raise _invalid(f"the picture has more than {limits.picture_pixels} pixels") from None
     _check_size(image, content_type, limits)
@@ -239,7 +227,7 @@ def _tail_matters(data: bytes, content_type: str, found: Parts, seen: int) -> bo
         return True
     try:
         image = Image.open(
-            io.BytesIO(shortened(data, content_type, found.tail, _TAIL_BYTES)), formats=[_FORMATS[content_type]]
+            io.BytesIO(shortened(data, content_type, found.tail, _TAIL_BYTES)), formats=[PICTURE_FORMATS[content_type]]
         )
         return _digest(image) != seen
     except _BROKEN:

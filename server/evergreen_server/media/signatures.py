@@ -3,6 +3,33 @@
 import re
 
 from evergreen_server.ports.media import HEAD_BYTES as HEAD_BYTES
+from evergreen_server.ports.specs import Kind
+
+PICTURE_FORMATS = {
+    "image/jpeg": "JPEG",
+    "image/png": "PNG",
+    "image/webp": "WEBP",
+    "image/avif": "AVIF",
+    "image/gif": "GIF",
+    "image/bmp": "BMP",
+    "image/tiff": "TIFF",
+}
+"""The pictures that can be read, with Pillow's names."""
+DEMUXERS = {
+    "video/mp4": "mp4",
+    "video/quicktime": "mp4",
+    "video/3gpp": "mp4",
+    "audio/mp4": "mp4",
+    "video/webm": "matroska",
+    "video/x-matroska": "matroska",
+    "video/ogg": "ogg",
+    "audio/ogg": "ogg",
+    "audio/mpeg": "mp3",
+    "audio/wav": "wav",
+    "audio/flac": "flac",
+    "audio/aac": "aac",
+}
+"""The videos and sounds that can be read, with FFmpeg's names."""
 
 _FIXED = (
     (b"\xff\xd8\xff", "image/jpeg"),
@@ -53,6 +80,20 @@ def sniff(head: bytes) -> str | None:
         if head.startswith(prefix):
             return content_type
     return _container(head) or _sound(head) or _text(head)
+
+
+def misfit(head: bytes, kind: Kind) -> str:
+    """Returns why a file with these first HEAD_BYTES can never be used as this kind; empty if it may be."""
+    if not head:
+        return f"the {'picture' if kind is Kind.PICTURE else 'file'} is empty"
+    found = sniff(head)
+    if found in (PICTURE_FORMATS if kind is Kind.PICTURE else DEMUXERS):
+        return ""
+    if kind is not Kind.PICTURE:
+        return f"the file is {found or 'of no known kind'}, not a video or sound that can be read"
+    if found is None or found.startswith("image/"):
+        return f"the picture's format is not one that can be read; use {', '.join(PICTURE_FORMATS)}"
+    return f"the file is {found}, not a picture"
 
 
 def as_sound(content_type: str) -> str:

@@ -17,7 +17,7 @@ from evergreen_server.media.fetch import Fetcher
 from evergreen_server.media.guard import ThreadResolver
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.orders import Order, Work
-from evergreen_server.media.signatures import sniff
+from evergreen_server.media.signatures import misfit, sniff
 from evergreen_server.media.urls import UrlPolicy
 from evergreen_server.ports.catalog import PictureRule
 from evergreen_server.ports.media import Clip, Fetched, MediaRefused, Pauses, Picture
@@ -91,6 +91,10 @@ class Media:
     def sniff(self, head: bytes) -> str | None:
         """Returns the content type of a file by its first HEAD_BYTES, or None. Needs no open context."""
         return sniff(head)
+
+    def misfit(self, head: bytes, kind: Kind) -> str:
+        """Returns why a file with these first bytes cannot be used; empty if it may be. Needs no open context."""
+        return misfit(head, kind)
 
     def may_pass_on(self, uri: str) -> bool:
         """Returns whether this URL may be passed to the provider as it is. Needs no open context."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from evergreen_server.film.runs.watching import WatchedFilms
 from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.admission.scheduler import SlotScheduler
+from evergreen_server.jobs.assets import AssetCheck
 from evergreen_server.jobs.chronicle import log_changes
 from evergreen_server.jobs.cluster.engine import Engine
 from evergreen_server.jobs.execution.context import Limits, Places, StepContext
@@ -111,7 +112,14 @@ async def open_jobs(stack: AsyncExitStack, ground: Ground, meters: Meters) -> Jo
         writers=writers,
         context=context,
         runner=Runner(context),
-        intake=Intake(store=store, models=ground.models, uris=ground.media, clock=now, new_id=new_id),
+        intake=Intake(
+            store=store,
+            models=ground.models,
+            media=ground.media,
+            assets=AssetCheck(scenes=ground.scenes, heads=ground.media, shield=context.shield),
+            clock=now,
+            new_id=new_id,
+        ),
         new_id=new_id,
         meters=meters,
     )

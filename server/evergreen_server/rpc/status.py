@@ -6,6 +6,7 @@ is logged with its traceback and becomes INTERNAL with an error id and nothing e
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -26,6 +27,7 @@ from evergreen_server.film.errors import (
     ScriptRefused,
     TooManyFilms,
 )
+from evergreen_server.jobs.assets import AssetsMissing
 from evergreen_server.jobs.commands import TaskUnusable
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
 from evergreen_server.jobs.feed.hub import CursorAhead, CursorCompacted, Draining, WatchAged
@@ -100,6 +102,10 @@ def _invalid(exc: InvalidRequest | ScriptRefused) -> Status:
     return Status(
         code=grpc.StatusCode.INVALID_ARGUMENT, message=str(exc), reason="INVALID_REQUEST", field_errors=exc.field_errors
     )
+
+
+def _no_assets(exc: AssetsMissing) -> Status:
+    return replace(_invalid(exc), code=grpc.StatusCode.NOT_FOUND, reason="ASSET_NOT_FOUND")
 
 
 def _with_reason(exc: WrongState | TaskUnusable | Precondition) -> Status:
@@ -293,6 +299,7 @@ def _database(exc: Exception) -> Status:
 
 
 TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function takes the kind beside it
+    AssetsMissing: _no_assets,
     InvalidRequest: _invalid,
     TokenRequired: _as(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_REQUIRED"),
     TokenInvalid: _as(grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID"),

@@ -21,6 +21,7 @@ from evergreen_server.film.runs.run import FilmRun, Terms
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.film.runs.survey import Surveyor
 from evergreen_server.film.screenplay.speech import speech_seconds
+from evergreen_server.jobs.assets import AssetCheck
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database, insert_new
 from evergreen_server.jobs.db.film_schema import films
@@ -32,8 +33,9 @@ from evergreen_server.jobs.model.states import CostBasis, State
 from evergreen_server.jobs.store.ledger import UNCAPPED, Caps, Totals
 from evergreen_server.jobs.wakeups import Wakeups
 from evergreen_server.ports.media import MediaRefused, Picture
-from evergreen_server.ports.specs import MediaKind
+from evergreen_server.ports.specs import Kind, MediaKind
 from evergreen_server.runtime.ids import JobIds
+from evergreen_server.runtime.shield import ProtectedTasks
 from evergreen_server.runtime.threads import OwnThreads
 from evergreen_server.scenes.writers import CountedWriters
 from evergreen_storage import SceneStore, open_storage
@@ -51,11 +53,14 @@ NAMES = {
 FAILURE = JobFailure(reason="GENERATION_FAILED", message="the provider could not make it")
 
 
-class Uris:
-    """Takes every URL."""
+class Sources:
+    """Takes every URL, and every file."""
 
     def uri_error(self, _uri: str) -> str | None:
         return None
+
+    def misfit(self, _head: bytes, _kind: Kind) -> str:
+        return ""
 
 
 @dataclass
@@ -257,7 +262,14 @@ async def studio(path: Path, url: str, *, caps: Caps = UNCAPPED) -> AsyncIterato
             ),
             plans=films_of,
             jobs=jobs,
-            intake=Intake(store=jobs, models=TABLE, uris=Uris(), clock=clock, new_id=ids.new),
+            intake=Intake(
+                store=jobs,
+                models=TABLE,
+                media=Sources(),
+                assets=AssetCheck(scenes=scenes, heads=Sources(), shield=ProtectedTasks(grace_seconds=0)),
+                clock=clock,
+                new_id=ids.new,
+            ),
             surveyor=Surveyor(scenes=scenes, threads=threads),
             beginnings=Beginnings(
                 scenes=scenes, writers=CountedWriters(database=database), tools=ends, threads=threads, work=work

@@ -53,6 +53,7 @@ class VideoServiceStub:
     | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; to generate it again, use a new request_id |
     | `NOT_FOUND` | `JOB_NOT_FOUND` | no such job, or it is not yours | check the id |
     | `NOT_FOUND` | `SCENE_NOT_FOUND` | no such scene, or it is not yours | check the ids, or create the scene |
+    | `NOT_FOUND` | `ASSET_NOT_FOUND` | the scenes lack files that the request names | check the paths |
     | `FAILED_PRECONDITION` | `NEEDS_RESOLUTION` | the job needs attention, and the call cannot settle that | call `ResolveSubmission` |
     | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not need attention, or no longer does | read the job |
     | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | remove the limit or choose another model |
@@ -93,7 +94,8 @@ class VideoServiceStub:
     With `validate_only`, checks everything, quotes the price and stores nothing.
 
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the request is invalid; every field error is listed, with the
-      allowed values.
+      allowed values. A file is looked at by its first bytes; what else is wrong with it, its job finds out.
+    * `NOT_FOUND`, `ASSET_NOT_FOUND`: the scenes lack files that the request names; the field errors say which.
     * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body in this project; use a
       new one.
     * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is
@@ -241,6 +243,7 @@ class VideoServiceAsyncStub(VideoServiceStub):
     | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; to generate it again, use a new request_id |
     | `NOT_FOUND` | `JOB_NOT_FOUND` | no such job, or it is not yours | check the id |
     | `NOT_FOUND` | `SCENE_NOT_FOUND` | no such scene, or it is not yours | check the ids, or create the scene |
+    | `NOT_FOUND` | `ASSET_NOT_FOUND` | the scenes lack files that the request names | check the paths |
     | `FAILED_PRECONDITION` | `NEEDS_RESOLUTION` | the job needs attention, and the call cannot settle that | call `ResolveSubmission` |
     | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not need attention, or no longer does | read the job |
     | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | remove the limit or choose another model |
@@ -278,7 +281,8 @@ class VideoServiceAsyncStub(VideoServiceStub):
     With `validate_only`, checks everything, quotes the price and stores nothing.
 
     * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the request is invalid; every field error is listed, with the
-      allowed values.
+      allowed values. A file is looked at by its first bytes; what else is wrong with it, its job finds out.
+    * `NOT_FOUND`, `ASSET_NOT_FOUND`: the scenes lack files that the request names; the field errors say which.
     * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body in this project; use a
       new one.
     * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is
@@ -425,6 +429,7 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
     | `ALREADY_EXISTS` | `JOB_DELETED` | the request was accepted long ago, and its job is no longer kept; metadata `job_id` names it | look for its files in the scene; to generate it again, use a new request_id |
     | `NOT_FOUND` | `JOB_NOT_FOUND` | no such job, or it is not yours | check the id |
     | `NOT_FOUND` | `SCENE_NOT_FOUND` | no such scene, or it is not yours | check the ids, or create the scene |
+    | `NOT_FOUND` | `ASSET_NOT_FOUND` | the scenes lack files that the request names | check the paths |
     | `FAILED_PRECONDITION` | `NEEDS_RESOLUTION` | the job needs attention, and the call cannot settle that | call `ResolveSubmission` |
     | `FAILED_PRECONDITION` | `NOT_RESOLVABLE` | the job does not need attention, or no longer does | read the job |
     | `FAILED_PRECONDITION` | `PRICE_UNKNOWN` | a limit on credits is set, and the model's price is not known | remove the limit or choose another model |
@@ -466,7 +471,8 @@ class VideoServiceServicer(metaclass=_abc_1.ABCMeta):
         With `validate_only`, checks everything, quotes the price and stores nothing.
 
         * `INVALID_ARGUMENT`, `INVALID_REQUEST`: the request is invalid; every field error is listed, with the
-          allowed values.
+          allowed values. A file is looked at by its first bytes; what else is wrong with it, its job finds out.
+        * `NOT_FOUND`, `ASSET_NOT_FOUND`: the scenes lack files that the request names; the field errors say which.
         * `ALREADY_EXISTS`, `REQUEST_ID_REUSED`: the request_id was used with another body in this project; use a
           new one.
         * `ALREADY_EXISTS`, `JOB_DELETED`: the request was accepted long ago, and its job is no longer kept. It is

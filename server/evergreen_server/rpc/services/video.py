@@ -87,7 +87,8 @@ class VideoService(OverviewMethods):
                 return video_pb2.GenerateResponse(estimated_credits=None if quote is None else credits_of(quote))
             accepted = await self._intake.accept(request, context.origin)
         except InvalidRequest as exc:
-            raise InvalidRequest(named(exc.field_errors, message)) from None
+            # Of the same class: files that are missing are not found.
+            raise type(exc)(named(exc.field_errors, message)) from None
         estimate = accepted.job.estimated_millicredits
         return video_pb2.GenerateResponse(
             job=job_message(accepted.job, whole=True),
