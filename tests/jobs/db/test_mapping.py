@@ -2,11 +2,15 @@
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from evergreen_server.jobs.db.mapping import spec_from_row, spec_to_row
+from evergreen_server.jobs.db.mapping import life_to_row, request_to_row, spec_from_row, spec_to_row
+from evergreen_server.jobs.db.queries import OF_REQUEST, READ_LIFE
+from evergreen_server.jobs.model.job import Job
 from evergreen_server.ports.specs import GenerationSpec, Media, MediaKind, Operation, Role
+from tests.jobs.tools import request_at
 
 ROWS: dict[str, tuple[GenerationSpec, str]] = {
     "whole": (
@@ -111,3 +115,12 @@ def test_a_spec_that_was_not_read_still_tells_what_is_made() -> None:
 def test_an_operation_that_this_release_does_not_know_is_no_video() -> None:
     with pytest.raises(ValueError, match="hologram"):
         spec_from_row({**spec_to_row(GenerationSpec(model="gen4.5")), "operation": "hologram"})
+
+
+def test_each_column_of_a_job_is_of_its_request_or_of_its_life() -> None:
+    now = datetime(2026, 11, 1, tzinfo=UTC)
+    job = Job(job_id="job-1", request=request_at(now), created_at=now, updated_at=now)
+
+    assert set(OF_REQUEST) == request_to_row(job.request).keys()
+    # Slots are granted by the scheduler, and set where a change of a job asks for one.
+    assert {column.name for column in READ_LIFE.selected_columns} == {"job_id", "slot", *life_to_row(job)}

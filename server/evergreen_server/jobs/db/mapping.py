@@ -128,25 +128,31 @@ def life_to_row(job: Job) -> dict[str, object]:
 
 def job_from_row(row: RowMapping | Mapping[str, Any]) -> Job:
     """Returns the job of a row of `jobs`; its spec has the model and operation only, if the rest was not read."""
+    request = JobRequest(
+        project_id=row["project_id"],
+        scene_id=row["scene_id"],
+        request_id=row["request_id"],
+        digest=row["digest"],
+        spec=spec_from_row(row),
+        priority=row["priority"],
+        max_attempts=row["max_attempts"],
+        on_unknown_submission=OnUnknownSubmission(row["on_unknown_submission"]),
+        max_millicredits=row["max_millicredits"],
+        start_by=from_micros(row["start_by"]),
+        finish_by=_from_micros_or_none(row["finish_by"]),
+        labels=row["labels"],
+        film_id=row["film_id"] or "",
+        film_run=row["film_run"] or 0,
+        traceparent=row["traceparent"] or "",
+    )
+    return life_from_row(row, request)
+
+
+def life_from_row(row: RowMapping | Mapping[str, Any], request: JobRequest) -> Job:
+    """Returns the job of a row of which only the columns that change were read, with its request."""
     return Job(
         job_id=row["job_id"],
-        request=JobRequest(
-            project_id=row["project_id"],
-            scene_id=row["scene_id"],
-            request_id=row["request_id"],
-            digest=row["digest"],
-            spec=spec_from_row(row),
-            priority=row["priority"],
-            max_attempts=row["max_attempts"],
-            on_unknown_submission=OnUnknownSubmission(row["on_unknown_submission"]),
-            max_millicredits=row["max_millicredits"],
-            start_by=from_micros(row["start_by"]),
-            finish_by=_from_micros_or_none(row["finish_by"]),
-            labels=row["labels"],
-            film_id=row["film_id"] or "",
-            film_run=row["film_run"] or 0,
-            traceparent=row["traceparent"] or "",
-        ),
+        request=request,
         state=State(row["state"]),
         stage=Stage(row["stage"]),
         stage_at=_from_micros_or_none(row["stage_at"]),

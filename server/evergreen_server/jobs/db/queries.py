@@ -53,6 +53,15 @@ ADD_CREDITS = (
 
 READ_JOB = sa.select(jobs).where(_job)
 LOCK_JOB = READ_JOB.with_for_update()
+OF_REQUEST = (
+    *("project_id", "scene_id", "request_id", "digest", "model", "duration_seconds", "kind", "operation", "spec"),
+    *("spec_more", "labels", "priority", "max_attempts", "on_unknown_submission", "max_millicredits", "start_by"),
+    *("finish_by", "film_id", "film_run", "traceparent"),
+)
+"""Columns that never change after acceptance, and are most of a row."""
+READ_LIFE = sa.select(*(column for column in jobs.c if column.name not in OF_REQUEST)).where(_job)
+"""Selects what changes during a job's life, for whoever has its request already."""
+LOCK_LIFE = READ_LIFE.with_for_update()
 LOCK_FREE_JOBS = (
     sa.select(jobs).where(jobs.c.job_id.in_(sa.bindparam("job_ids", expanding=True))).with_for_update(skip_locked=True)
 )

@@ -34,7 +34,7 @@ from evergreen_server.jobs.store.needs import named_by, needs_of
 from evergreen_server.jobs.store.percentages import MOST, Progress, write_percentages
 from evergreen_server.jobs.store.project_lock import lock_project, refuse_marked
 from evergreen_server.jobs.store.projects import advance
-from evergreen_server.jobs.store.reader import JobReader, find_request, get_job
+from evergreen_server.jobs.store.reader import JobReader, find_request, get_job, get_life
 from evergreen_server.ports.audit import Note
 
 T = TypeVar("T")
@@ -171,11 +171,8 @@ class JobStore(JobReader):
                 raise Superseded(job.job_id)
             return edit(current)
 
-        project_id = job.request.project_id
-        changed = await self.write(
-            lambda db: self.apply(db, job.job_id, fenced, capped=capped, project_id=project_id), project_id=project_id
-        )
-        return replace(changed, request=job.request)
+        work = partial(self.apply, job_id=job.job_id, edit=fenced, capped=capped, request=job.request)
+        return await self.write(work, project_id=job.request.project_id)
 
     async def command(self, job_id: str, edit: Edit, note: Note | None = None) -> Job:
         """Changes a job for a caller of the API, whichever execution owns it; the note is recorded if that changes it.
@@ -233,14 +230,18 @@ class JobStore(JobReader):
         external: bool = False,
         capped: Edit | None = None,
         project_id: str | None = None,
+        request: JobRequest | None = None,
         note: Note | None = None,
     ) -> tuple[Job, list[Change]]:
         """Changes a job within a transaction; `edit` gets the job as it is under the project's lock.
 
-        The job's project is looked up unless it is given. The note is recorded if anything changes.
+        The job's project is looked up, and its request read, unless they are given. The note is recorded if anything
+        changes.
         If `edit` begins an attempt for which the project's cap has no room, `capped` is applied instead.
         Raises JobNotFound, WrongState, what `edit` raises, and without `capped` PriceUnknown, ProjectCreditsExceeded.
         """
+        if request is not None:
+            project_id = request.project_id
         if project_id is None:
             project_id = db.execute(queries.PROJECT_OF, {"of_job": job_id}).scalar()
         if project_id is None:
@@ -248,7 +249,10 @@ class JobStore(JobReader):
         now = self._clock()
         revision = lock_project(db, project_id, now)
         # Its row too, since an execution claims it without the project's lock.
-        old = get_job(db, job_id, queries.LOCK_JOB)
+        if request is None:
+            old = get_job(db, job_id, queries.LOCK_JOB)
+        else:
+            old = get_life(db, job_id, request, queries.LOCK_LIFE)
         # The times of a job never fall, even if the clock was set back.
         now = max(now, old.updated_at)
         new = edit(old)

@@ -1,17 +1,17 @@
 """Reads jobs from their rows."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db import queries
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.mapping import job_from_row
+from evergreen_server.jobs.db.mapping import job_from_row, life_from_row
 from evergreen_server.jobs.db.replicas import other_live_replicas
 from evergreen_server.jobs.db.schema import inline_media, job_files, jobs
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestReused
-from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import UNFINISHED, State
 from evergreen_server.jobs.store import ledger
 from evergreen_server.jobs.store.listing import Listing, list_ids
@@ -49,8 +49,11 @@ class JobReader:
         return await self._database.fetch(lambda db: get_job(db, job_id))
 
     async def again(self, job: Job) -> Job:
-        """Returns a job as it is by now, with the same request object: it never changes, so one copy is enough."""
-        return replace(await self.get(job.job_id), request=job.request)
+        """Returns a job as it is by now, with the same request object: it never changes, so one copy is enough.
+
+        Raises JobNotFound.
+        """
+        return await self._database.fetch(lambda db: get_life(db, job.job_id, job.request))
 
     async def inline(self, job_id: str, digest: str) -> bytes:
         """Returns the inline bytes that came with a request."""
@@ -111,6 +114,19 @@ def get_job(db: sa.Connection, job_id: str, query: "sa.Select[tuple[object, ...]
     if row is None:
         raise JobNotFound(job_id)
     return job_from_row(row)
+
+
+def get_life(
+    db: sa.Connection,
+    job_id: str,
+    request: JobRequest,
+    query: "sa.Select[tuple[object, ...]]" = queries.READ_LIFE,
+) -> Job:
+    """Returns a job whose request is known already. Raises JobNotFound."""
+    row = db.execute(query, {"of_job": job_id}).mappings().one_or_none()
+    if row is None:
+        raise JobNotFound(job_id)
+    return life_from_row(row, request)
 
 
 def find_request(db: sa.Connection, project_id: str, request_id: str, digest: str) -> Job | None:
