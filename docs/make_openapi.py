@@ -94,6 +94,12 @@ PROJECT_PARAMETERS: Sequence[Schema] = (
         "schema": {"type": "array", "items": {"type": "string", "format": "uuid"}},
     },
     {
+        "name": "film",
+        "in": "query",
+        "description": "These films only, and the jobs that are named; ends when all have ended.",
+        "schema": {"type": "array", "items": ID, "maxItems": 100},
+    },
+    {
         "name": "kind",
         "in": "query",
         "description": "Jobs that make one of these only.",
@@ -113,6 +119,14 @@ IN_PATHS: Mapping[str, Schema] = {
     **dict.fromkeys(("jobId", "webhookId"), UUID),
     "folder": {"type": "string", "enum": ["images", "audio", "videos", "metadata", "exports"]},
     "name": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"},
+}
+IN_NO_MESSAGE: Mapping[str, str] = {
+    "folder": "The folder of the asset's path.",
+    "name": "The name of the asset's path.",
+    "projectId": "The project.",
+    "sceneId": "The scene.",
+    "jobId": "The job.",
+    "filmId": "The film.",
 }
 BYTES: Schema = {"*/*": {"schema": {}}}
 
@@ -191,7 +205,7 @@ class Document:
         match binding.by:
             case By.EVENTS:
                 parameters.extend(EVENT_PARAMETERS)
-                if "jobId" not in binding.variables:
+                if not {"jobId", "filmId"} & {*binding.variables}:
                     parameters.extend(PROJECT_PARAMETERS)
                 operation["responses"] = _events()
             case By.FILES if binding.verb == "PUT":
@@ -216,7 +230,7 @@ class Document:
         return operation
 
     def _in_path(self, name: str, fields: Mapping[str, tuple[FieldDescriptorProto, str]]) -> Schema:
-        text = fields[name][1] if name in fields else f"The {name} of the asset's path."
+        text = fields[name][1] if name in fields else IN_NO_MESSAGE[name]
         return {"name": name, "in": "path", "required": True, "description": text, "schema": dict(IN_PATHS[name])}
 
     def _in_query(self, name: str, field: FieldDescriptorProto, text: str) -> Schema:
@@ -297,7 +311,8 @@ class Document:
 def _operation_id(binding: Binding) -> str:
     name = binding.call.partition("/")[2]
     if name == "WatchProgress":
-        name = "WatchVideo" if "jobId" in binding.variables else "WatchProject"
+        names = {"jobId": "WatchVideo", "filmId": "WatchFilm"}
+        name = next((names[each] for each in binding.variables if each in names), "WatchProject")
     return name[0].lower() + name[1:]
 
 
@@ -309,7 +324,7 @@ def _events() -> Schema:
     kinds = {kind: {"schema": {"type": "string"}} for kind in ("text/event-stream", "application/x-ndjson")}
     return {
         "200": {"description": "Events as they come; see docs/http.md.", "content": kinds},
-        "204": {"description": "All jobs had ended, and their ends were seen."},
+        "204": {"description": "All that was named had ended, and the ends were seen."},
         "default": {"$ref": "#/components/responses/Problem"},
     }
 

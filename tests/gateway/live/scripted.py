@@ -22,6 +22,12 @@ def event(revision: int, job: str, kind: int = video_pb2.EVENT_KIND_STAGE_CHANGE
     return Message(revision=revision, event=video_pb2.Event(kind=kind, job=video_pb2.Job(**told)))
 
 
+def film_event(revision: int, film: str, state: int, kind: int = video_pb2.FILM_EVENT_KIND_STARTED) -> Message:
+    """An event of a film."""
+    told = video_pb2.FilmStatus(film_id=film, project_id="film", state=state)
+    return Message(revision=revision, film_event=video_pb2.FilmEvent(kind=kind, film=told))
+
+
 class Scripted(grpc.GenericRpcHandler):
     """Answers watches from a list of events; `asked` are the requests that came, `open` the watches there are."""
 
@@ -96,35 +102,34 @@ class Scripted(grpc.GenericRpcHandler):
             after = request.after_revision
             if not request.HasField("after_revision"):
                 after = self.revision
-                newest = {m.event.job.job_id: m for m in self.events if m.HasField("event")}
+                newest = {_subject(m): m for m in self.events if not m.HasField("checkpoint")}
                 for message in sorted(newest.values(), key=lambda message: message.revision):
-                    wanted = request.job_ids or request.include_finished or not _is_final(message)
+                    wanted = _named(request) or request.include_finished or not _is_final(message)
                     if self._wanted(message, request) and wanted:
-                        told = Message.FromString(message.SerializeToString())
-                        told.event.kind = video_pb2.EVENT_KIND_SNAPSHOT
-                        await call.write(told.SerializeToString())
+                        await call.write(_snapshot(message).SerializeToString())
             elif after > self.revision:
                 await self._abort(call, grpc.StatusCode.OUT_OF_RANGE, "CURSOR_AHEAD")
-            ended = [m.event.job.job_id for m in self.events if _is_final(m) and m.revision <= after]
-            remaining = set(request.job_ids) - set(ended)
+            last = {_subject(m): m for m in self.events if not m.HasField("checkpoint")}
+            ended = {each for each, m in last.items() if _is_final(m) and m.revision <= after}
+            remaining = _named(request) - ended
             if request.HasField("after_revision"):
-                for message in self.events:
-                    if _is_final(message) and message.event.job.job_id in set(ended) & set(request.job_ids):
-                        await call.write(message.SerializeToString())
+                for subject in ended & _named(request):
+                    await call.write(_snapshot(last[subject]).SerializeToString())
             place = next((i for i, m in enumerate(self.events) if m.revision > after), len(self.events))
             first = True
             while broken == self._broken:
                 await self._check(call)
-                if request.job_ids and not remaining:
+                if _named(request) and not remaining:
                     return
                 while place < len(self.events):
                     message = self.events[place]
                     place += 1
                     if message.HasField("checkpoint") or self._wanted(message, request):
                         await call.write(message.SerializeToString())
-                        if _is_final(message):
-                            remaining.discard(message.event.job.job_id)
-                if request.job_ids and not remaining:
+                        # A film may have begun anew since.
+                        if _is_final(message) and last.get(_subject(message), message).revision <= message.revision:
+                            remaining.discard(_subject(message))
+                if _named(request) and not remaining:
                     return
                 if first:
                     first = False
@@ -138,9 +143,11 @@ class Scripted(grpc.GenericRpcHandler):
             await asyncio.shield(self._change())
 
     def _wanted(self, message: Message, request: video_pb2.WatchProgressRequest) -> bool:
+        named = _named(request)
+        if message.HasField("film_event"):
+            return _subject(message) in named if named else request.include_films
         job = message.event.job
-        named = not request.job_ids or job.job_id in request.job_ids
-        return message.HasField("event") and named and job.project_id in ("film", request.project_id)
+        return (not named or job.job_id in named) and job.project_id in ("film", request.project_id)
 
     async def _check(self, call: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         if self.refusal is not None:
@@ -153,7 +160,28 @@ class Scripted(grpc.GenericRpcHandler):
 
 
 def _is_final(message: Message) -> bool:
+    if message.HasField("film_event"):
+        return message.film_event.film.state == video_pb2.FILM_STATE_SUCCEEDED
     return message.HasField("event") and message.event.job.state in FINAL
+
+
+def _subject(message: Message) -> str:
+    if message.HasField("film_event"):
+        return f"film/{message.film_event.film.film_id}"
+    return message.event.job.job_id
+
+
+def _named(request: video_pb2.WatchProgressRequest) -> set[str]:
+    return {*request.job_ids, *(f"film/{each}" for each in request.film_ids)}
+
+
+def _snapshot(message: Message) -> Message:
+    told = Message.FromString(message.SerializeToString())
+    if told.HasField("film_event"):
+        told.film_event.kind = video_pb2.FILM_EVENT_KIND_SNAPSHOT
+    else:
+        told.event.kind = video_pb2.EVENT_KIND_SNAPSHOT
+    return told
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ import grpc
 from evergreen.v1 import video_pb2
 from tests.gateway.gateways import gateway_to
 from tests.gateway.live.pages import page, seen
-from tests.gateway.live.scripted import PROGRESS, event, scripted_at
+from tests.gateway.live.scripted import PROGRESS, event, film_event, scripted_at
 
 DONE = {"state": video_pb2.JOB_STATE_SUCCEEDED}
 
@@ -60,6 +60,60 @@ async def test_jobs_are_told_apart_and_end(path: str) -> None:
     assert seen(ended) == [("stage_changed", "4"), ("stage_changed", "6")]
     assert seen(again) == [("snapshot", "5")]
     assert len(upstream.asked) == 1
+
+
+async def test_films_are_told_apart_from_jobs_and_end_with_their_last_run(path: str) -> None:
+    on, over = video_pb2.FILM_STATE_RUNNING, video_pb2.FILM_STATE_SUCCEEDED
+    told = event(1, "a"), film_event(2, "movie", on), film_event(3, "other", on), event(4, "b")
+    async with scripted_at(path) as upstream, gateway_to(path) as url:
+        await upstream.tell(*told)
+        async with page(url) as one, page(url) as both:
+            opened = await one.follow(projectId="film", filmIds=["movie"])
+            mixed = await both.follow(projectId="film", jobIds=["b"], filmIds=["other"])
+            await upstream.tell(film_event(5, "other", over), event(6, "a"), film_event(7, "movie", over))
+            ended = await one.until("end", filmIds=["movie"], jobIds=[], projectId="film")
+            await upstream.tell(event(8, "b", **DONE))
+            seen_both = await both.until("end", jobIds=["b"])
+        assert len(upstream.asked) == 1
+        async with page(url) as late, page(url) as reel:
+            # Runs that ended and were followed by others, within the window and before it.
+            await upstream.tell(film_event(9, "movie", on), film_event(10, "movie", over), film_event(11, "movie", on))
+            within = await late.follow(projectId="film", filmIds=["movie"], afterRevision="6")
+            before = await reel.follow(projectId="film", filmIds=["movie"], afterRevision="0")
+            await upstream.tell(film_event(12, "movie", over))
+            last = [await each.until("end", filmIds=["movie"]) for each in (late, reel)]
+            await late.say("subscribe", projectId="film", filmIds=["movie"], afterRevision="12")
+            again = await late.until("end", filmIds=["movie"])
+
+    assert seen(opened) == [("film_snapshot", "2")]
+    assert seen(mixed) == [("film_snapshot", "3"), ("snapshot", "4")]
+    assert seen(ended) == [("film_started", "7")]
+    assert next(each for each in seen_both if each["type"] == "end")["filmIds"] == ["other"]
+    assert seen(seen_both) == [("film_started", "5"), ("stage_changed", "8")]
+    assert [number for _, number in seen(within)] == ["7", "9", "10", "11"]
+    assert [number for _, number in seen(before)] == ["2", "7", "9", "10", "11"]
+    assert [seen(each) for each in last] == [[("film_started", "12")]] * 2
+    assert seen(again) == [("film_snapshot", "12")]
+
+
+async def test_a_film_that_is_followed_beside_its_project_is_told_of_and_can_be_left(path: str) -> None:
+    on = video_pb2.FILM_STATE_RUNNING
+    async with scripted_at(path) as upstream, gateway_to(path) as url, page(url) as one:
+        await upstream.tell(event(1, "a"), film_event(2, "movie", on), film_event(3, "other", on))
+        await one.follow(projectId="film")
+        named = await one.follow(projectId="film", filmIds=["movie"])
+        await upstream.tell(film_event(4, "movie", on), film_event(5, "other", on), event(6, "a"))
+        await upstream.tell(film_event(7, "movie", on))
+        told = await one.until("event", revision="7")
+        await one.say("unsubscribe", projectId="film", filmIds=["movie"])
+        await one.say("ping")
+        await one.until("pong")
+        await upstream.tell(film_event(8, "movie", on), event(9, "a"))
+        left = await one.until("event", revision="9")
+
+    assert seen(named) == [("film_snapshot", "2")]
+    assert seen(told) == [("film_started", "4"), ("stage_changed", "6"), ("film_started", "7")]
+    assert seen(left) == [("stage_changed", "9")]
 
 
 async def test_a_project_and_its_jobs_on_one_socket_are_told_once(path: str) -> None:

@@ -69,6 +69,6 @@ async def test_what_the_page_shows_is_understood(path: str) -> None:
     assert example.keys() == json.loads(job.data).keys()
     assert example["job"].keys() <= json.loads(job.data)["job"].keys()
     fault = invalid("a", "b").fault
-    for item in (checkpoint_item("film", 1), gap_item("film", fault), end_item(["a"])):
+    for item in (checkpoint_item("film", 1), gap_item("film", fault), end_item("film", ["a", "film/movie"])):
         assert json.loads(item.data).keys() == said[item.event].keys()
     assert said.keys() == {"welcome", "event", "checkpoint", "gap", "end", "error", "pong"}

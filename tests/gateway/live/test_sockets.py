@@ -10,7 +10,7 @@ from google.protobuf.json_format import MessageToDict
 from evergreen.v1 import video_pb2
 from tests.gateway.gateways import gateway
 from tests.gateway.live.pages import Told, page, seen
-from tests.rpc.films import planned
+from tests.rpc.films import planned, started
 from tests.serving import ALL_KINDS, Api, open_sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -88,6 +88,23 @@ async def test_films_and_kinds_are_told_to_those_who_ask(api: Api) -> None:
     assert {each["job"]["kind"] for each in without} == {"MEDIA_KIND_IMAGE", "MEDIA_KIND_VIDEO"}
 
 
+async def test_a_film_is_followed_by_its_id_through_its_run(api: Api) -> None:
+    async with page(api.http) as one:
+        await planned(api, project_id="cinema")
+        first = await one.follow(projectId="cinema", filmIds=["movie"])
+        await one.say("subscribe", projectId="cinema", filmIds=["none"])
+        [error] = await one.until("error")
+        await started(api, "cinema", stop_after=video_pb2.FILM_STAGE_STORYBOARD)
+        told = await one.until("end", filmIds=["movie"])
+
+    assert seen(first)[0][0] == "film_snapshot"
+    events = [each for each in told if each["type"] == "event"]
+    assert (events[0]["event"], events[-1]["event"]) == ("film_started", "film_succeeded")
+    assert {each["film"]["filmId"] for each in events} == {"movie"}
+    assert error["about"] == {"type": "subscribe", "projectId": "cinema", "filmIds": ["none"]}
+    assert error["problem"]["reason"] == "FILM_NOT_FOUND"
+
+
 async def test_jobs_are_followed_by_id_and_their_project_found(api: Api) -> None:
     ended = await api.generate(project_id="found")
     await api.finished(ended.job_id)
@@ -134,6 +151,9 @@ async def test_what_a_page_cannot_follow_is_a_problem_and_the_rest_goes_on(api: 
             ({"projectId": "film", "includeFilms": "yes"}, "includeFilms"),
             ({}, "projectId"),
             ({"projectId": "film", "jobIds": [str(number) for number in range(1001)]}, "jobIds"),
+            ({"projectId": "film", "jobIds": ["film/movie"]}, "jobIds"),
+            ({"projectId": "film", "filmIds": [str(number) for number in range(101)]}, "filmIds"),
+            ({"filmIds": ["movie"]}, "projectId"),
         ):
             await one.say("subscribe", **members)
             [error] = await one.until("error")

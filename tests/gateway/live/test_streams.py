@@ -12,7 +12,7 @@ import pytest
 from evergreen.v1 import video_pb2
 from tests.gateway.gateways import gateway_to
 from tests.gateway.live.pages import WAIT_SECONDS, Told, page, seen
-from tests.gateway.live.scripted import event, scripted_at
+from tests.gateway.live.scripted import event, film_event, scripted_at
 
 DONE = {"state": video_pb2.JOB_STATE_SUCCEEDED}
 EVENTS = {"Accept": "text/event-stream"}
@@ -120,6 +120,30 @@ async def test_a_stream_of_jobs_ends_with_them_and_is_over_for_who_comes_back(pa
     assert seen(told[1:]) == [("stage_changed", "4")]
 
 
+async def test_a_stream_of_a_film_ends_with_its_run_and_is_over_for_who_comes_back(path: str) -> None:
+    on, over = video_pb2.FILM_STATE_RUNNING, video_pb2.FILM_STATE_SUCCEEDED
+    film = "/api/v1/projects/film/films/movie/events"
+    async with scripted_at(path) as upstream, gateway_to(path) as url:
+        await upstream.tell(event(1, "a"), film_event(2, "movie", on), film_event(3, "other", on))
+        async with stream(url, film) as one, stream(url, FILM + "?film=movie&film=other&job=a") as some:
+            await one.until("checkpoint")
+            await some.until("checkpoint")
+            await upstream.tell(film_event(4, "movie", over), event(5, "a", **DONE), film_event(6, "other", over))
+            told = await one.until("end"), await some.until("end")
+            assert [await each.next() for each in (one, some)] == [None, None]
+        async with stream(url, film, **{"Last-Event-ID": "4"}) as again:
+            assert again.status == 204
+        async with stream(url, film, **{"Last-Event-ID": "3"}) as late:
+            assert seen(await late.until("end"))[-1] == ("film_started", "4")
+
+    assert [seen(each) for each in told] == [
+        [("film_started", "4")],
+        [("film_started", "4"), ("stage_changed", "5"), ("film_started", "6")],
+    ]
+    assert (told[0][-1]["filmIds"], told[0][-1]["jobIds"]) == (["movie"], [])
+    assert (told[1][-1]["filmIds"], told[1][-1]["jobIds"]) == (["movie", "other"], ["a"])
+
+
 async def test_a_cursor_of_no_use_is_a_gap(path: str) -> None:
     async with scripted_at(path) as upstream, gateway_to(path) as url:
         await upstream.tell(event(1, "a"), event(2, "b", **DONE))
@@ -141,6 +165,8 @@ async def test_a_cursor_of_no_use_is_a_gap(path: str) -> None:
         (FILM + "?includeFilms=yes", 400, "includeFilms"),
         (FILM + "?kind=VIDEO", 400, "kinds"),
         (FILM + "?" + "&".join(f"job={number}" for number in range(1001)), 400, "job"),
+        (FILM + "?" + "&".join(f"film={number}" for number in range(101)), 400, "film"),
+        (FILM + "?job=film/movie", 400, "job"),
     ],
 )
 async def test_what_is_wrong_is_said_before_the_first_byte(

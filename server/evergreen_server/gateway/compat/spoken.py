@@ -39,8 +39,10 @@ class FirstSpeech:
         if not isinstance(job_id, str) or not job_id:
             raise invalid("jobId", "must be the id of a job")
         if document["type"] == "unsubscribe_job":
-            return Unsubscribe(project_id="", job_ids=[job_id])
-        return Subscribe(project_id="", job_ids=[job_id], after=None, include_finished=False, kinds=kinds_of([]))
+            return Unsubscribe(project_id="", job_ids=[job_id], film_ids=())
+        return Subscribe(
+            project_id="", job_ids=[job_id], film_ids=(), after=None, include_finished=False, kinds=kinds_of([])
+        )
 
     def welcome(self, caller: video_pb2.GetCallerResponse) -> bytes | None:
         return None

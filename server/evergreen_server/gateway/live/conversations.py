@@ -129,8 +129,8 @@ class Conversation:
         if data is not None:
             await self._writer.send(data)
 
-    async def ended(self, job_ids: Sequence[str]) -> None:
-        await self.send(end_item(job_ids))
+    async def ended(self, project_id: str, subjects: Sequence[str]) -> None:
+        await self.send(end_item(project_id, subjects))
 
     async def failed(self, project_id: str, wish: Wish, fault: Fault) -> None:
         if fault.code in ENDING_AT_FIRST:
@@ -139,6 +139,8 @@ class Conversation:
         about: dict[str, object] = {"type": "subscribe", "projectId": project_id}
         if wish.job_ids:
             about["jobIds"] = list(wish.job_ids)
+        if wish.film_ids:
+            about["filmIds"] = list(wish.film_ids)
         await self._error(about, fault)
 
     async def _talk(self, held: ExitStack) -> None:

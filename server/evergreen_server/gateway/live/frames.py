@@ -13,12 +13,15 @@ from evergreen_server.gateway.visitors import TOKEN, malformed
 
 __all__ = [
     "FRAME_BYTES",
+    "MOST_FILMS",
     "MOST_JOBS",
     "Frame",
     "Hello",
     "Ping",
     "Subscribe",
     "Unsubscribe",
+    "film_ids_of",
+    "job_ids_of",
     "kinds_of",
     "read_document",
     "read_frame",
@@ -26,11 +29,13 @@ __all__ = [
 ]
 
 FRAME_BYTES = 64 << 10
-MOST_JOBS = 1000
+MOST_JOBS, MOST_FILMS = 1000, 100
 MEMBERS: Mapping[str, frozenset[str]] = {
     "hello": frozenset({"token"}),
-    "subscribe": frozenset({"projectId", "jobIds", "afterRevision", "includeFinished", "includeFilms", "kinds"}),
-    "unsubscribe": frozenset({"projectId", "jobIds"}),
+    "subscribe": frozenset(
+        {"projectId", "jobIds", "filmIds", "afterRevision", "includeFinished", "includeFilms", "kinds"}
+    ),
+    "unsubscribe": frozenset({"projectId", "jobIds", "filmIds"}),
     "ping": frozenset(),
 }
 _REVISION = re.compile(r"[0-9]{1,18}")
@@ -43,10 +48,11 @@ class Hello:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscribe:
-    """Follows a project, or some jobs, whose project need not be told."""
+    """Follows a project, or some of its films, or some jobs, whose project need not be told."""
 
     project_id: str
     job_ids: Sequence[str]
+    film_ids: Sequence[str]
     after: int | None
     include_finished: bool
     kinds: frozenset[int]
@@ -56,6 +62,7 @@ class Subscribe:
 class Unsubscribe:
     project_id: str
     job_ids: Sequence[str]
+    film_ids: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,18 +95,18 @@ def read_frame(document: Mapping[str, object]) -> Frame:
             return Hello(token=token)
         case "ping":
             return Ping()
-    project_id, job_ids = _text(document, "projectId"), _texts(document, "jobIds")
-    if not project_id and not job_ids:
-        raise invalid("projectId", "give a projectId, jobIds, or both")
-    if len(job_ids) > MOST_JOBS:
-        raise invalid("jobIds", f"at most {MOST_JOBS}")
+    project_id, film_ids = _text(document, "projectId"), film_ids_of(_texts(document, "filmIds"), "filmIds")
+    job_ids = job_ids_of(_texts(document, "jobIds"), "jobIds")
+    if not project_id and (film_ids or not job_ids):
+        raise invalid("projectId", "required with filmIds" if film_ids else "give a projectId, jobIds, or both")
     if kind == "unsubscribe":
-        return Unsubscribe(project_id=project_id, job_ids=job_ids)
+        return Unsubscribe(project_id=project_id, job_ids=job_ids, film_ids=film_ids)
     after = document.get("afterRevision")
     films = {FILM} if _flag(document, "includeFilms") else set()
     return Subscribe(
         project_id=project_id,
         job_ids=job_ids,
+        film_ids=film_ids,
         after=None if after is None else revision_of(after, "afterRevision"),
         include_finished=_flag(document, "includeFinished"),
         kinds=kinds_of(_texts(document, "kinds")) | films,
@@ -111,6 +118,24 @@ def revision_of(value: object, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str) or not _REVISION.fullmatch(str(value)):
         raise invalid(name, "must be a revision, as an event or a checkpoint has it")
     return int(value)
+
+
+def job_ids_of(values: Sequence[str], name: str) -> Sequence[str]:
+    """Returns ids of jobs, each once. Raises Refused."""
+    if any("/" in each for each in values):
+        raise invalid(name, "the id of a job has no slash")
+    return _once(values, name, MOST_JOBS)
+
+
+def film_ids_of(values: Sequence[str], name: str) -> Sequence[str]:
+    """Returns ids of films, each once. Raises Refused."""
+    return _once(values, name, MOST_FILMS)
+
+
+def _once(values: Sequence[str], name: str, most: int) -> Sequence[str]:
+    if len(once := list(dict.fromkeys(values))) > most:
+        raise invalid(name, f"at most {most}")
+    return once
 
 
 def kinds_of(names: Sequence[str]) -> frozenset[int]:
@@ -132,7 +157,7 @@ def _texts(document: Mapping[str, object], name: str) -> Sequence[str]:
     value = document.get(name, [])
     if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
         raise invalid(name, "must be a list of texts")
-    return list(dict.fromkeys(value))
+    return value
 
 
 def _flag(document: Mapping[str, object], name: str) -> bool:

@@ -8,7 +8,9 @@ from evergreen.v1 import video_pb2
 from evergreen_server.gateway.messages import to_json
 from evergreen_server.gateway.problems import Fault
 
-__all__ = ["FILM", "Item", "checkpoint_item", "end_item", "gap_item", "item_of", "select"]
+__all__ = [
+    *("FILM", "Item", "checkpoint_item", "end_item", "film_of", "gap_item", "item_of", "select", "subject_of_film"),
+]
 
 FILM = 0
 """Stands where the item of a job has the kind of what it makes."""
@@ -26,6 +28,7 @@ EVENTS: Mapping[int, str] = {
 FILM_EVENTS: Mapping[int, str] = {
     kind: name.removeprefix("FILM_EVENT_KIND_").lower() for name, kind in video_pb2.FilmEventKind.items()
 }
+_FILMS = "film/"
 FILM_FINAL = frozenset({video_pb2.FILM_STATE_SUCCEEDED, video_pb2.FILM_STATE_FAILED, video_pb2.FILM_STATE_CANCELLED})
 
 
@@ -38,7 +41,7 @@ class Item:
     """0 where it has none."""
     data: bytes
     subject: str = ""
-    """The job, or `film/` and the id of a film; empty for what is about neither."""
+    """The job, or what stands for a film; empty for what is about neither."""
     kind: int = -1
     """What the job makes, or FILM."""
     progress: bool = False
@@ -66,7 +69,7 @@ def item_of(response: video_pb2.WatchProgressResponse) -> Item | None:
             over = film.state in FILM_FINAL or told.kind == video_pb2.FILM_EVENT_KIND_DELETED
             name = "film_" + FILM_EVENTS.get(told.kind, str(told.kind))
             data = _event(name, response.revision, told.time.ToJsonString(), "film", to_json(film))
-            return Item(name, response.revision, data, f"film/{film.film_id}", FILM, progress, over)
+            return Item(name, response.revision, data, subject_of_film(film.film_id), FILM, progress, over)
     return None
 
 
@@ -80,9 +83,22 @@ def gap_item(project_id: str, fault: Fault) -> Item:
     return _plain("gap", {"projectId": project_id, "reason": fault.reason, "metadata": fault.metadata})
 
 
-def end_item(job_ids: Iterable[str]) -> Item:
-    """Returns the word that these jobs were seen final, and are followed no more."""
-    return _plain("end", {"jobIds": list(job_ids)})
+def end_item(project_id: str, subjects: Iterable[str]) -> Item:
+    """Returns the word that these jobs and films were seen final, and are followed no more."""
+    ended = list(subjects)
+    films = [film_id for subject in ended if (film_id := film_of(subject)) is not None]
+    jobs = [subject for subject in ended if film_of(subject) is None]
+    return _plain("end", {"projectId": project_id, "jobIds": jobs, "filmIds": films})
+
+
+def subject_of_film(film_id: str) -> str:
+    """Returns what stands for a film where others have the id of a job, which has no slash."""
+    return f"{_FILMS}{film_id}"
+
+
+def film_of(subject: str) -> str | None:
+    """Returns the id of the film that a subject stands for; None for a job."""
+    return subject.removeprefix(_FILMS) if subject.startswith(_FILMS) else None
 
 
 def select(items: Sequence[Item], wanted: Collection[str]) -> list[Item]:

@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import grpc
 from aiohttp import web
 
 from evergreen_server.gateway.live.following import Following
-from evergreen_server.gateway.live.frames import MOST_JOBS, kinds_of, revision_of
+from evergreen_server.gateway.live.frames import film_ids_of, job_ids_of, kinds_of, revision_of
 from evergreen_server.gateway.live.hub import Draining, Hub
 from evergreen_server.gateway.live.items import FILM, Item, end_item
 from evergreen_server.gateway.live.lookup import project_of
@@ -21,18 +22,20 @@ from evergreen_server.gateway.visitors import Visitor, only, visitor_of
 __all__ = ["Streams"]
 
 OF_PROJECT, OF_JOB = "/api/v1/projects/{projectId}/events", "/api/v1/videos/{jobId}/events"
+OF_FILM = "/api/v1/projects/{projectId}/films/{filmId}/events"
 EVENTS, LINES = "text/event-stream", "application/x-ndjson"
 RETRY = b"retry: 1000\n\n"
 RETRY_LATER = b"retry: 5000\n\n"
 DRAIN_SECONDS = 1.0
 QUERY: Mapping[str, frozenset[str]] = {
-    OF_PROJECT: frozenset({"after", "job", "includeFinished", "includeFilms", "kind"}),
+    OF_PROJECT: frozenset({"after", "job", "film", "includeFinished", "includeFilms", "kind"}),
     OF_JOB: frozenset({"after"}),
+    OF_FILM: frozenset({"after"}),
 }
 
 
 class Streams:
-    """The handlers of both paths."""
+    """The handlers of the three paths."""
 
     def __init__(self, *, hub: Hub, places: Places, sweep: Sweep, stall_seconds: float) -> None:
         self._hub = hub
@@ -47,21 +50,28 @@ class Streams:
         return [
             web.get(OF_PROJECT, self._of_project, allow_head=False),
             web.get(OF_JOB, self._of_job, allow_head=False),
+            web.get(OF_FILM, self._of_film, allow_head=False),
         ]
 
     async def _of_project(self, request: web.Request) -> web.StreamResponse:
         _check_names(request, OF_PROJECT)
-        job_ids = list(dict.fromkeys(request.query.getall("job", [])))
-        if len(job_ids) > MOST_JOBS:
-            raise invalid("job", f"at most {MOST_JOBS}")
+        job_ids = job_ids_of(request.query.getall("job", []), "job")
+        film_ids = film_ids_of(request.query.getall("film", []), "film")
         kinds = kinds_of(request.query.getall("kind", [])) | ({FILM} if _flag(request, "includeFilms") else set())
-        wish = _wish(request, job_ids, include_finished=_flag(request, "includeFinished"), kinds=kinds)
+        wish = replace(
+            _wish(request), job_ids=job_ids, film_ids=film_ids, include_finished=_flag(request, "includeFinished")
+        )
+        return await self._told(request, request.match_info["projectId"], replace(wish, kinds=kinds))
+
+    async def _of_film(self, request: web.Request) -> web.StreamResponse:
+        _check_names(request, OF_FILM)
+        wish = replace(_wish(request), film_ids=[request.match_info["filmId"]])
         return await self._told(request, request.match_info["projectId"], wish)
 
     async def _of_job(self, request: web.Request) -> web.StreamResponse:
         _check_names(request, OF_JOB)
         job_id = request.match_info["jobId"]
-        wish = _wish(request, [job_id])
+        wish = replace(_wish(request), job_ids=[job_id])
         try:
             project_id = await project_of(self._hub, self._places, visitor_of(request), job_id)
         except Refused as exc:
@@ -101,7 +111,7 @@ class _Stream:
         self._ended: list[str] = []
 
     async def run(self, hub: Hub, visitor: Visitor, project_id: str, wish: Wish) -> web.StreamResponse:
-        """Sends until its jobs are final, or the gateway stops. Raises Refused."""
+        """Sends until its jobs and films are final, or the gateway stops. Raises Refused."""
         self._following = Following(hub=hub, visitor=visitor, project_id=project_id, reader=self)
         self._following.add(wish)
         try:
@@ -119,7 +129,7 @@ class _Stream:
         if not self.response.prepared:
             # All was seen before. Nothing else ends an EventSource.
             return web.Response(status=204)
-        await self.send(end_item(self._ended))
+        await self.send(end_item(project_id, self._ended))
         return self.response
 
     def drain(self) -> None:
@@ -144,8 +154,8 @@ class _Stream:
         finally:
             self._writing.end(self._loop.time())
 
-    async def ended(self, job_ids: Sequence[str]) -> None:
-        self._ended += job_ids
+    async def ended(self, project_id: str, subjects: Sequence[str]) -> None:
+        self._ended += subjects
 
     async def failed(self, project_id: str, wish: Wish, fault: Fault) -> None:
         raise Refused(fault)
@@ -167,22 +177,17 @@ def _later(request: web.Request, exc: Refused) -> web.StreamResponse:
     raise exc
 
 
-def _wish(
-    request: web.Request, job_ids: Sequence[str], *, include_finished: bool = False, kinds: frozenset[int] | None = None
-) -> Wish:
+def _wish(request: web.Request) -> Wish:
     last, after = only(request, "Last-Event-ID"), request.query.get("after", "")
     revision = revision_of(last, "Last-Event-ID") if last else revision_of(after, "after") if after else None
-    again = bool(last)
-    if kinds is None:
-        return Wish(job_ids=job_ids, after=revision, again=again)
-    return Wish(job_ids=job_ids, after=revision, again=again, include_finished=include_finished, kinds=kinds)
+    return Wish(after=revision, again=bool(last))
 
 
 def _check_names(request: web.Request, path: str) -> None:
     for name, values in ((name, request.query.getall(name)) for name in request.query):
         if name not in QUERY[path]:
             raise invalid(name[:100], f"no such parameter; there are {', '.join(sorted(QUERY[path]))}")
-        if len(values) > 1 and name not in ("job", "kind"):
+        if len(values) > 1 and name not in ("job", "film", "kind"):
             raise invalid(name, "may stand once")
 
 

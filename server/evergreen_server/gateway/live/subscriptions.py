@@ -6,8 +6,9 @@ from collections.abc import Awaitable, Callable
 import grpc
 
 from evergreen_server.gateway.live.following import Following
-from evergreen_server.gateway.live.frames import MOST_JOBS, Subscribe, Unsubscribe
+from evergreen_server.gateway.live.frames import MOST_FILMS, MOST_JOBS, Subscribe, Unsubscribe
 from evergreen_server.gateway.live.hub import Draining, Hub
+from evergreen_server.gateway.live.items import film_of, subject_of_film
 from evergreen_server.gateway.live.lookup import project_of
 from evergreen_server.gateway.live.speech import MOST_PROJECTS
 from evergreen_server.gateway.live.wishes import Reader, Wish
@@ -60,27 +61,31 @@ class Subscriptions:
             )
         else:
             following = Following(hub=self._hub, visitor=visitor, project_id=project_id, reader=self._reader)
-        if len(set(following.job_ids) | set(frame.job_ids)) > MOST_JOBS:
-            raise invalid("jobIds", f"at most {MOST_JOBS} of a project on one socket")
-        following.add(
-            Wish(
-                job_ids=frame.job_ids,
-                after=frame.after,
-                include_finished=frame.include_finished,
-                kinds=frame.kinds,
-            )
+        wish = Wish(
+            job_ids=frame.job_ids,
+            film_ids=frame.film_ids,
+            after=frame.after,
+            include_finished=frame.include_finished,
+            kinds=frame.kinds,
         )
+        named = {*following.named, *wish.named}
+        films = sum(film_of(subject) is not None for subject in named)
+        for name, number, most in (("jobIds", len(named) - films, MOST_JOBS), ("filmIds", films, MOST_FILMS)):
+            if number > most:
+                raise invalid(name, f"at most {most} of a project on one socket")
+        following.add(wish)
         if known is None:
             task = self._tasks.create_task(self._follow(following), name="following")
             self._followed[project_id] = following, task
 
     def drop(self, frame: Unsubscribe) -> None:
         """Follows less."""
+        named = [*frame.job_ids, *map(subject_of_film, frame.film_ids)]
         for project_id, (following, task) in list(self._followed.items()):
             if frame.project_id not in ("", project_id):
                 continue
-            if frame.job_ids:
-                following.drop_jobs(frame.job_ids)
+            if named:
+                following.drop(named)
             else:
                 following.drop_project()
             if following.empty:

@@ -61,31 +61,31 @@ class Topic:
         self._metadata = metadata
         self._room = room
         self._whole: set[Follower] = set()
-        self._of_job: dict[str, set[Follower]] = {}
+        self._of_subject: dict[str, set[Follower]] = {}
         self._number = 0
         self._told_at = 0.0
 
     @property
     def followers(self) -> set[Follower]:
         """Returns everybody who follows it."""
-        return self._whole.union(*self._of_job.values())
+        return self._whole.union(*self._of_subject.values())
 
-    def follow(self, follower: Follower, job_ids: Collection[str] = ()) -> None:
-        """Wakes a follower from now on by every message, or by those of some jobs."""
-        if not job_ids:
+    def follow(self, follower: Follower, subjects: Collection[str] = ()) -> None:
+        """Wakes a follower from now on by every message, or by those of some jobs and films."""
+        if not subjects:
             self._whole.add(follower)
-        for job_id in job_ids:
-            self._of_job.setdefault(job_id, set()).add(follower)
+        for subject in subjects:
+            self._of_subject.setdefault(subject, set()).add(follower)
 
-    def leave(self, follower: Follower, job_ids: Iterable[str] | None = None) -> None:
-        """Takes back `follow`: of some jobs, or without any, that of all."""
-        if job_ids is None:
+    def leave(self, follower: Follower, subjects: Iterable[str] | None = None) -> None:
+        """Takes back `follow`: of some jobs and films, or without any, that of all."""
+        if subjects is None:
             self._whole.discard(follower)
-        for job_id in job_ids or ():
-            followers = self._of_job.get(job_id, set())
+        for subject in subjects or ():
+            followers = self._of_subject.get(subject, set())
             followers.discard(follower)
             if not followers:
-                self._of_job.pop(job_id, None)
+                self._of_subject.pop(subject, None)
 
     async def run(self) -> None:
         """Watches until the server says that it may not, or cannot be watched any more, and leaves `fault`."""
@@ -142,7 +142,7 @@ class Topic:
             self._number += 1
             # Now and then everybody, so that nobody's place is left behind by messages that are not about its jobs.
             often = self._number % (MESSAGES // 2) == 0
-            await _wake(self.followers if often else self._whole | self._of_job.get(item.subject, set()))
+            await _wake(self.followers if often else self._whole | self._of_subject.get(item.subject, set()))
 
     async def _check(self, revision: int) -> None:
         if not self.ready:

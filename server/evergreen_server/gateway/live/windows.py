@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import takewhile
 
-from evergreen_server.gateway.live.items import FILM, Item
+from evergreen_server.gateway.live.items import Item
 
 __all__ = ["AT_ONCE", "MESSAGES", "Window"]
 
@@ -90,10 +90,15 @@ class Window:
         """Returns the state of every job and film that has not ended, by rising revision; None if not all are kept."""
         return None if self._newest is None else [item.as_snapshot() for item in self._newest.values()]
 
+    def is_last(self, item: Item) -> bool:
+        """Returns whether nothing is known of the item's subject that came later."""
+        later = takewhile(lambda each: each.revision > item.revision, reversed(self._items))
+        return all(each.subject != item.subject for each in later)
+
     def snapshots_of(self, subjects: Iterable[str]) -> Sequence[Item] | None:
-        """Returns the states of these jobs by rising revision; None if they are not all at hand."""
+        """Returns the states of these jobs and films by rising revision; None if they are not all at hand."""
         found = [self._newest.get(subject) if self._newest is not None else None for subject in subjects]
-        there = [item for item in found if item is not None and item.kind != FILM]
+        there = [item for item in found if item is not None]
         if len(there) < len(found):
             return None
         return [item.as_snapshot() for item in sorted(there, key=lambda item: item.revision)]

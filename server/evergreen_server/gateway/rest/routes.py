@@ -67,6 +67,7 @@ BINDINGS: Sequence[Binding] = (
     Binding(verb="POST", path="/videos/{jobId}:resolve", call="VideoService/ResolveSubmission"),
     Binding(verb="GET", path=f"{PROJECT}/events", call="VideoService/WatchProgress", by=By.EVENTS),
     Binding(verb="GET", path="/videos/{jobId}/events", call="VideoService/WatchProgress", by=By.EVENTS),
+    Binding(verb="GET", path=f"{FILM}/events", call="VideoService/WatchProgress", by=By.EVENTS),
     Binding(verb="GET", path="/models", call="VideoService/ListModels"),
     Binding(verb="GET", path="/account", call="VideoService/GetAccount"),
     Binding(verb="GET", path="/projects", call="VideoService/ListProjects"),
