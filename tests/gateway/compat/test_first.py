@@ -227,6 +227,8 @@ async def test_scenes_and_files_are_one_tree_page_by_page(http: aiohttp.ClientSe
             assert (await answer.json())["path"] == f"tree/s-{number:02}"
     async with http.post(folders, json={"sceneName": "  The Lamp, lit! "}) as answer:
         assert (await answer.json())["sceneId"] == "the-lamp-lit"
+    async with http.post(folders, json={"sceneId": "s-00", "sceneName": "The Lamp"}) as answer:
+        named = await answer.json()
     async with http.put("/api/v1/projects/tree/scenes/s-00/assets/images/a.jpg", data=ROCKET) as answer:
         assert answer.status == 201
 
@@ -237,6 +239,7 @@ async def test_scenes_and_files_are_one_tree_page_by_page(http: aiohttp.ClientSe
     async with http.get(folders, params={"sceneId": "s-00"}) as answer:
         one = await answer.json()
 
+    assert (named["sceneId"], "keeps no name" in named["message"]) == ("s-00", True)
     names = [scene["name"] for tree in (first, rest) for scene in tree["children"]]
     assert names == [*(f"s-{number:02}" for number in range(52)), "the-lamp-lit"]
     assert "nextPageToken" not in rest

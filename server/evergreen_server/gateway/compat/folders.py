@@ -51,15 +51,16 @@ class Folders:
         return {**root, "nextPageToken": following} if following else root
 
     async def make(self, visitor: Visitor, project_id: str, scene_id: str, name: str) -> Node:
-        """Makes a scene, whose id is made of its name if it has none."""
+        """Makes a scene, whose id is made of its name if it has none. Beside an id, nothing keeps a name."""
+        message = "created; a scene keeps no name beside its id" if scene_id and name else "created"
         if not scene_id:
             scene_id = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:LONGEST_ID].rstrip("-")
             if not scene_id:
                 raise invalid("sceneName", "has no letter or digit to make an id of; give a sceneId")
-        message = scene_pb2.CreateSceneRequest(project_id=project_id, scene_id=scene_id)
-        answer = await self._calls.ask(visitor, f"{SCENE}/CreateScene", message, scene_pb2.CreateSceneResponse)
+        asked = scene_pb2.CreateSceneRequest(project_id=project_id, scene_id=scene_id)
+        answer = await self._calls.ask(visitor, f"{SCENE}/CreateScene", asked, scene_pb2.CreateSceneResponse)
         return {
-            "message": "created",
+            "message": message,
             "path": f"{project_id}/{scene_id}",
             "sceneId": scene_id,
             "metadata": _times(answer.scene),
