@@ -191,6 +191,26 @@ async def test_a_caller_of_very_many_projects_asks_no_more_of_the_database_for_a
     assert len(sent) < len(filtered) * 130, "one for each project, and few more"
 
 
+@pytest.mark.parametrize("limit", [1, 3, 199, 200])
+async def test_a_page_takes_as_few_statements_whatever_its_size(database: Database, limit: int) -> None:
+    await database.write(partial(write_history, count=300, projects_in_all=1))
+    sent: list[str] = []
+
+    def count(_db: object, _cursor: object, statement: str, *_: object) -> None:
+        if statement.startswith("SELECT"):
+            sent.append(statement)
+
+    sa.event.listen(database.engine, "before_cursor_execute", count)
+    try:
+        page = await reader(database).page(Listing(project_id="film-0"), after=job_id_of(50), limit=limit)
+    finally:
+        sa.event.remove(database.engine, "before_cursor_execute", count)
+
+    assert [job.job_id for job in page.jobs] == [job_id_of(51 + number) for number in range(limit)]
+    assert page.more == job_id_of(50 + limit)
+    assert len(sent) <= 3, "the ids, the sizes, the jobs"
+
+
 async def test_labels_of_other_projects_cost_a_list_nothing(database: Database) -> None:
     label = {"made": "here"}
 

@@ -24,6 +24,8 @@ LOOKED_AT = 2000
 AT_ONCE = 200
 FEWEST = 20
 """How many of one part are read at once, at least: a caller's projects and kinds may be many parts."""
+UNITED = 20
+"""How many parts one statement reads at most; SQLite takes 500."""
 MOST_PARTS = 200
 """Beyond these, states are looked up rather than read from an index of each."""
 ID_AHEAD = timedelta(minutes=1)
@@ -67,14 +69,18 @@ def list_ids(db: sa.Connection, listing: Listing, after: str, limit: int) -> tup
     There may be fewer, even none, though others follow.
     """
     parts, wanted = _parts(listing)
-    step = max(FEWEST, AT_ONCE // max(1, len(parts))) if wanted else limit + 1
+    if not wanted:
+        # One more tells whether the list goes on.
+        ids = _first(db, parts, listing, after, limit + 1)
+        return ids[:limit], ids[limit - 1] if len(ids) > limit else ""
+    step = max(FEWEST, AT_ONCE // max(1, len(parts)))
     candidates = heapq.merge(*(_scan(db, part, listing, after, step) for part in parts), reverse=listing.newest_first)
     found: list[str] = []
     last, looked = after, 0
     while some := list(islice(candidates, AT_ONCE)):
         matching = _matching(db, some, wanted)
         for job_id in some:
-            if (job_id in matching and len(found) == limit) or (wanted and looked == LOOKED_AT):
+            if (job_id in matching and len(found) == limit) or looked == LOOKED_AT:
                 return found, last
             last, looked = job_id, looked + 1
             if job_id in matching:
@@ -142,23 +148,37 @@ def _matching(
     db: sa.Connection, candidates: Sequence[str], wanted: Sequence[sa.ColumnElement[bool]]
 ) -> Collection[str]:
     """Returns those of some jobs that meet every condition."""
-    if not wanted:
-        return set(candidates)
     return set(db.execute(sa.select(jobs.c.job_id).where(jobs.c.job_id.in_(candidates), *wanted)).scalars())
+
+
+def _first(db: sa.Connection, parts: Sequence[Part], listing: Listing, after: str, most: int) -> list[str]:
+    """Returns the first ids of all parts together, by one statement for several of them."""
+    found: list[str] = []
+    for start in range(0, len(parts), UNITED):
+        queries = [_next(part, listing, after, most) for part in parts[start : start + UNITED]]
+        # In brackets of its own each, since each has an order and a limit.
+        united = queries[0] if len(queries) == 1 else sa.union_all(*(sa.select(query.subquery()) for query in queries))
+        found += [row.job_id for row in db.execute(united)]
+    return sorted(found, reverse=listing.newest_first)[:most]
 
 
 def _scan(db: sa.Connection, part: Part, listing: Listing, after: str, step: int) -> Iterator[str]:
     """Yields the candidates of one part in order, reading some at a time, and of them nothing but the index."""
+    while True:
+        found = [row.job_id for row in db.execute(_next(part, listing, after, step))]
+        yield from found
+        if len(found) < step:
+            return
+        after = found[-1]
+
+
+def _next(part: Part, listing: Listing, after: str, most: int) -> "sa.Select[tuple[str]]":
+    """Returns the query for the next ids of one part."""
     query, column = part
     if listing.created_from is not None:
         query = query.where(column >= first_at(listing.created_from, -ID_AHEAD))
     if listing.created_before is not None:
         query = query.where(column < first_at(listing.created_before, ID_AHEAD))
-    query = query.order_by(column.desc() if listing.newest_first else column).limit(step)
-    while True:
-        beyond = column < after if listing.newest_first else column > after
-        found = [row.job_id for row in db.execute(query.where(beyond) if after else query)]
-        yield from found
-        if len(found) < step:
-            return
-        after = found[-1]
+    if after:
+        query = query.where(column < after if listing.newest_first else column > after)
+    return query.order_by(column.desc() if listing.newest_first else column).limit(most)

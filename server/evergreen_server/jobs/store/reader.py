@@ -143,7 +143,9 @@ def find_request(db: sa.Connection, project_id: str, request_id: str, digest: st
 
 
 def _within(db: sa.Connection, job_ids: Sequence[str]) -> Sequence[str]:
-    """Returns the first of the jobs, as many as fit into a page."""
+    """Returns the first of the jobs, as many as fit into a page, and at least one."""
+    if len(job_ids) < 2:
+        return job_ids
     # Labels are sent twice: as the job's, and as its request's.
     texts = (jobs.c.spec, jobs.c.labels, jobs.c.labels, jobs.c.inputs, jobs.c.outputs, jobs.c.warnings)
     lengths = (sa.func.length(sa.cast(column, sa.Text)) for column in texts)
