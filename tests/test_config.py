@@ -270,6 +270,7 @@ def test_the_form_of_the_log_is_taken_in_any_case() -> None:
         ("EVERGREEN_PROJECTS_CREDITS", "EVERGREEN_PROJECT_CREDITS"),
         ("EVERGREEN_HTTP_ORIGIN", "EVERGREEN_HTTP_ORIGINS"),
         ("EVERGREEN_LOGLEVEL", "EVERGREEN_LOG_LEVEL"),
+        ("EVERGREEN_TLS_CERT_FILE", "EVERGREEN_TLS_CERT"),
     ],
 )
 def test_a_misspelt_setting_is_named_with_the_one_that_was_meant(name: str, meant: str) -> None:

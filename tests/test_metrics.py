@@ -219,3 +219,11 @@ async def test_films_are_counted_by_state_with_what_they_hold_and_wait_for(
     assert done['evergreen_film_renders_total{outcome="RENDERED"}'] == 1
     assert done['evergreen_film_renders_total{outcome="REUSED"}'] == 1
     assert done["evergreen_film_renders_running"] == 0
+
+
+async def test_a_port_that_is_taken_is_told_with_its_setting() -> None:
+    registry = CollectorRegistry()
+    async with serve_metrics("127.0.0.1:0", Exposition(registry)) as address:
+        with pytest.raises(OSError, match=f"^cannot listen on {address}: .* choose another with EVERGREEN_METRICS"):
+            async with serve_metrics(address, Exposition(registry)):
+                pass

@@ -384,6 +384,7 @@ async def test_a_replaced_tokens_file_counts_at_once_and_ends_the_streams_of_who
         ("", "it has no token"),
         ("# nobody yet\n", "it has no token"),
         ("\n{", "line 2: is not JSON"),
+        ("{\n}\n", "is not a file of tokens, which has a JSON object in each line"),
         ("[]", "line 1: must be an object with name, projects, rights, sha256"),
         ('{"name": "a", "sha256": "ab", "projects": "*", "rights": ["read"]}', "sha256 must be 64"),
         ('{"name": "a", "sha256": "%s", "projects": [], "rights": ["read"]}' % ("ab" * 32), "projects must be"),

@@ -115,5 +115,5 @@ async def test_files_that_do_not_fit_together_are_refused_at_the_start_and_not_r
 
     (error,) = caught.value.exceptions
     assert isinstance(error, FileUnusable)
-    assert "KEY_VALUES_MISMATCH" in str(error)
+    assert "the key is not that of the certificate" in str(error)
     assert other.key.decode().splitlines()[1] not in str(error)

@@ -217,3 +217,18 @@ def test_what_kept_a_request_from_its_store_is_told_without_the_librarys_own_tex
 
     assert said in str(fault.value)
     assert "secret-value" not in str(fault.value)
+
+
+async def test_a_bucket_that_cannot_be_written_is_told_without_the_name_of_the_trial() -> None:
+    nowhere = {
+        "key": "key",
+        "secret": "secret",
+        "endpoint_url": "http://127.0.0.1:1",
+        "config_kwargs": {"retries": {"max_attempts": 0}},
+    }
+
+    with pytest.raises(Unavailable) as fault:
+        async with open_storage("s3://bucket", **nowhere):
+            pass
+
+    assert str(fault.value) == "nothing can be written there: the storage cannot be reached (ConnectionRefused)"

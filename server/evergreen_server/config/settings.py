@@ -279,5 +279,6 @@ def _misspelt(environ: Mapping[str, str], known: Collection[str]) -> Iterator[st
     """Yields a fault for each variable that is almost a setting. What is nothing like one is another program's."""
     for name in environ:
         if name.startswith("EVERGREEN_") and name not in known and name.removeprefix("EVERGREEN_") not in OF_CLIENTS:
-            for near in get_close_matches(name, known, n=1, cutoff=0.9):
+            short = name.removesuffix("_FILE")
+            for near in [short] if short in known else get_close_matches(name, known, n=1, cutoff=0.9):
                 yield f"{name}: is no setting; did you mean {near}?"

@@ -84,7 +84,13 @@ async def serve_metrics(listen: str, exposition: Exposition) -> AsyncIterator[st
     await runner.setup()
     try:
         host, port = listen_parts(listen)
-        await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        try:
+            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+        except OSError as exc:
+            raise OSError(
+                f"cannot listen on {listen}: another process uses the port, or the host is not of this machine; "
+                "choose another with EVERGREEN_METRICS_LISTEN"
+            ) from exc
         address = listen_address(f"{listen.rpartition(':')[0]}:{runner.addresses[0][1]}")
         logger.info("metrics served", extra={"address": address})
         yield address

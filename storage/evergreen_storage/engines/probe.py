@@ -19,7 +19,8 @@ async def supports_conditional_writes(storage: Storage) -> bool:
         token = (await storage.put(key, b"1", if_absent=True)).token
     except Unavailable as exc:
         if exc.status not in _UNKNOWN:
-            raise
+            # Without the name of the probe, which tells nobody anything.
+            raise Unavailable(f"nothing can be written there: {_cause(exc)}", status=exc.status) from exc
         token = None
         await storage.put(key, b"1")
     try:
@@ -52,3 +53,7 @@ async def _refused(storage: Storage, key: str, *, token: str | None) -> bool | N
             return None
         raise
     return False
+
+
+def _cause(exc: Unavailable) -> str:
+    return str(exc).rpartition("cannot be written: ")[2]

@@ -18,6 +18,7 @@ PREFIX = "evg_"
 TOKEN_BYTES = 32
 LONGEST_NAME = 100
 MOST_ERRORS = 20
+NO_JSON = "is not JSON"
 MEMBERS = {"name", "sha256", "projects", "rights"}
 
 
@@ -63,6 +64,9 @@ def read_tokens(contents: Sequence[bytes]) -> Callers:
         callers[caller.digest] = caller
     if not callers and not errors:
         errors.append("it has no token; `evergreen token` makes one")
+    if not callers and len(errors) > 1 and all(error.endswith(NO_JSON) for error in errors):
+        # Another file altogether: one sentence instead of one for each of its lines.
+        raise FileUnusable("is not a file of tokens, which has a JSON object in each line; `evergreen token` makes one")
     if errors:
         more = [f"and {len(errors) - MOST_ERRORS} more"] if len(errors) > MOST_ERRORS else []
         raise FileUnusable("; ".join(errors[:MOST_ERRORS] + more))
@@ -84,7 +88,7 @@ def _caller(line: str) -> Caller:
     try:
         entry = json.loads(line)
     except (ValueError, RecursionError):
-        raise ValueError("is not JSON") from None
+        raise ValueError(NO_JSON) from None
     if not isinstance(entry, dict) or entry.keys() != MEMBERS:
         raise ValueError(f"must be an object with {', '.join(sorted(MEMBERS))} and nothing else")
     name, digest, projects, rights = entry["name"], entry["sha256"], entry["projects"], entry["rights"]
