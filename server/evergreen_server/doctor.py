@@ -23,6 +23,7 @@ import psycopg
 import sqlalchemy as sa
 
 from evergreen_server.config import Config
+from evergreen_server.gateway.places import gateways_files, most_connections
 from evergreen_server.jobs.db.connect import ENGINE_SCHEMA
 from evergreen_server.jobs.db.migrations import VERSION
 from evergreen_server.jobs.db.postgres import Unfit, check_postgres, check_rights, postgres_engine
@@ -85,7 +86,7 @@ async def examine(config: Config, *, seconds: float = CHECK_SECONDS) -> AsyncIte
         "storage": lambda: _storage(config),
         "provider": lambda: _provider(config, clocks),
         "clock": lambda: _clock(clocks),
-        "files": _files,
+        "files": lambda: _files(config),
         "webhooks": lambda: _webhooks(config),
     }
     yield Finding(check="settings", state="ok", text=f"read; data in {config.data_dir}")
@@ -260,9 +261,9 @@ async def _clock(clocks: dict[str, datetime]) -> str:
     return f"as that of {' and '.join(clocks)}"
 
 
-async def _files() -> str:
+async def _files(config: Config) -> str:
     limit = raise_file_limit()
-    most = connections_of(limit)
+    most = connections_of(limit, beside=most_connections(gateways_files(limit)) if config.http_listen else 0)
     if most < FEWEST_CONNECTIONS:
         text = f"{limit} files may be open at once, which leaves {max(0, most)} connections"
         least = FEWEST_CONNECTIONS + KEPT_FILES

@@ -57,7 +57,8 @@ def gateway(local: str) -> AbstractAsyncContextManager[str]:
         tls=None,
         hosts=(),
         origins=(),
-        proxies=(),
+        # All of a benchmark's sockets come from one address, as through a proxy.
+        proxies=("127.0.0.1",),
         models={},
         files=100_000,
         grace_seconds=0.0,

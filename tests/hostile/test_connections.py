@@ -5,12 +5,16 @@ import resource
 import time
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from types import SimpleNamespace
 
 import grpc
 import pytest
 import pytest_asyncio
 
 from evergreen.v1 import audit_pb2, film_pb2, scene_pb2, video_pb2, video_pb2_grpc, webhook_pb2
+from evergreen_server.gateway.connections import Connections as GatewayConnections
+from evergreen_server.gateway.places import gateways_files, most_connections
+from evergreen_server.gateway.server import serve as serve_http
 from evergreen_server.ports.metrics import NullCalls
 from evergreen_server.rpc.access.policy import Access, Caller, Right
 from evergreen_server.rpc.arrivals import Arrivals
@@ -91,6 +95,27 @@ async def bare_server(
 async def address() -> AsyncIterator[str]:
     async with bare_server(Access(None)) as opened:
         yield opened
+
+
+@asynccontextmanager
+async def few_connections() -> AsyncIterator[str]:
+    """A gateway that has as few connections as one may, before no server."""
+    nothing = SimpleNamespace()
+    async with serve_http(
+        listen="127.0.0.1:0",
+        target="127.0.0.1:1",
+        tls=None,
+        hosts=(),
+        origins=(),
+        proxies=(),
+        models={},
+        files=0,
+        grace_seconds=0.0,
+        answered=lambda _route, _status: None,
+        opened=lambda _numbers: None,
+        thumbnailer=nothing,
+    ) as url:
+        yield url
 
 
 class Calls:
@@ -284,6 +309,56 @@ async def test_no_more_connections_are_taken_than_there_may_be(address: str) -> 
 async def test_files_are_kept_back_for_the_services_own_work(files: int, connections: int) -> None:
     assert connections_of(files) == connections
     assert files - connections >= min(KEPT_FILES, files // 2)
+
+
+@pytest.mark.parametrize("files", [600, 1024, 4096, 20_000, 65_536, 1_000_000])
+async def test_the_gateway_in_the_same_process_takes_no_file_that_is_kept_back(files: int) -> None:
+    beside = most_connections(gateways_files(files))
+    both = connections_of(files, beside=beside) + beside
+
+    assert connections_of(files, beside=beside) > 100
+    assert files - both >= min(KEPT_FILES, (files - beside) // 2)
+
+
+async def test_one_address_takes_half_of_the_gateways_connections_and_another_is_answered() -> None:
+    async def opened(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+
+    async def alive(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        try:
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            async with asyncio.timeout(WAIT_SECONDS):
+                return (await reader.read(1 << 12)).startswith(b"HTTP/1.1 200")
+        except ConnectionError:
+            return False
+
+    most = most_connections(0)
+    async with few_connections() as url:
+        port = int(url.rpartition(":")[2])
+        held = [await opened("127.0.0.1") for _ in range(most)]
+        kept = [number for number, each in enumerate(held) if await alive(*each)]
+        other = await opened("127.0.0.2")
+        assert await alive(*other)
+        for _, writer in held:
+            writer.close()
+        assert kept == list(range(most // 2))
+
+        # Those that were closed leave their places to others.
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not await alive(*(again := await opened("127.0.0.1"))):
+                again[1].close()
+        for _, writer in (other, again):
+            writer.close()
+
+
+async def test_a_proxy_that_is_trusted_takes_all_connections_and_an_ipv6_network_counts_as_one_address() -> None:
+    places = GatewayConnections(most=8, proxy=lambda address: address == "fd00::1")
+
+    assert [places.take(f"2001:db8::{number:x}") for number in range(6)] == [True] * 4 + [False] * 2
+    assert [places.take("fd00::1") for _ in range(5)] == [True] * 4 + [False]
+    assert not places.take("192.0.2.1")
+    places.give_back("2001:db8::0")
+    assert places.take("192.0.2.1")
 
 
 async def test_as_many_files_may_be_open_as_the_system_allows() -> None:

@@ -10,7 +10,7 @@ import grpc
 from evergreen_server.gateway.problems import refused
 from evergreen_server.runtime.turns import Turns
 
-__all__ = ["Logins", "Places"]
+__all__ = ["Logins", "Places", "gateways_files", "most_connections"]
 
 CALLS = 200
 """Calls with one answer; one caller alone gets half of them, and more of its calls wait."""
@@ -27,6 +27,8 @@ FORMS = 8
 STREAMS = 10_000
 STREAMS_EACH = 2000
 KEPT_FILES = 512
+SPARE_CONNECTIONS = 256
+"""Connections beyond the streams, so that others are still answered where all streams are taken."""
 WAIT_SECONDS = 30.0
 TRANSFER_SECONDS = 10.0
 FAILURES = 10
@@ -34,12 +36,27 @@ FAILURE_SECONDS = 60.0
 MOST_ADDRESSES = 10_000
 
 
+def gateways_files(files: int) -> int:
+    """Returns how many files a gateway may have open that shares a process's so many with a gRPC server."""
+    return files // 2
+
+
+def most_streams(files: int) -> int:
+    """Returns how many streams there may be if so many files may be open."""
+    return max(16, min(STREAMS, files - KEPT_FILES))
+
+
+def most_connections(files: int) -> int:
+    """Returns how many connections there may be if so many files may be open."""
+    return most_streams(files) + SPARE_CONNECTIONS
+
+
 class Places:
     """Places for the requests of one gateway that may have `files` files open. Used on one loop."""
 
     def __init__(self, *, files: int, transfer_seconds: float = TRANSFER_SECONDS) -> None:
         self._transfer_seconds = transfer_seconds
-        self.most = max(16, min(STREAMS, files - KEPT_FILES))
+        self.most = most_streams(files)
         """The most streams, and about as many connections."""
         self._calls = Turns(CALLS)
         self._bodies = Turns(BODIES)

@@ -9,13 +9,11 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import cast
-from uuid import uuid4
 
 import grpc
 from aiohttp import web
-from aiohttp.http import HttpProcessingError
 
-from evergreen_server.gateway.admit import Door, Rules, secure_headers
+from evergreen_server.gateway.admit import Door, Rules
 from evergreen_server.gateway.bridge import Bridge
 from evergreen_server.gateway.compat.first import First
 from evergreen_server.gateway.compat.folders import Folders
@@ -25,6 +23,7 @@ from evergreen_server.gateway.compat.pages import Pages
 from evergreen_server.gateway.compat.retries import Retries
 from evergreen_server.gateway.compat.spoken import PATH as FIRST_PATH
 from evergreen_server.gateway.compat.spoken import FirstSpeech
+from evergreen_server.gateway.connections import Brief, Connection, Connections
 from evergreen_server.gateway.live.hub import CATCHING_UP, TOPICS, Hub
 from evergreen_server.gateway.live.hub import LINGER_SECONDS as LINGER_OF_TOPICS_SECONDS
 from evergreen_server.gateway.live.sockets import PATH, Sockets
@@ -33,8 +32,7 @@ from evergreen_server.gateway.live.streams import Streams
 from evergreen_server.gateway.live.sweeping import Sweep
 from evergreen_server.gateway.names import Names
 from evergreen_server.gateway.pages import Dashboard
-from evergreen_server.gateway.places import Logins, Places
-from evergreen_server.gateway.problems import problem, refused
+from evergreen_server.gateway.places import Logins, Places, most_connections
 from evergreen_server.gateway.rest.assets import Assets
 from evergreen_server.gateway.rest.calls import Calls
 from evergreen_server.gateway.rest.document import OpenApi
@@ -54,8 +52,6 @@ IDLE_SECONDS = 15.0
 """For a head to come, and for a connection to stay open without a request."""
 READ_BYTES = 64 << 10
 """How much of a head's line is read, so that the answer can say that it is too long."""
-SPARE_CONNECTIONS = 256
-"""Connections beyond the streams, so that others are still answered where all streams are taken."""
 STALL_SECONDS = 60.0
 """How long a reader may leave an answer unread, or a message of a stream."""
 EVENT_STALL_SECONDS = 30.0
@@ -103,7 +99,7 @@ async def serve(
     with what counts the open sockets, streams and topics. At the end `/readyz` says 503, watches end
     with their checkpoint, and other requests get `grace_seconds`. Raises CannotListen.
     """
-    places = Places(files=files)
+    places, visitors = Places(files=files), Visitors(proxies=proxies)
     async with (
         Upstream(target, streams=places.most + TOPICS + CATCHING_UP, credentials=credentials) as upstream,
         Hub(upstream=upstream, linger_seconds=linger_seconds) as hub,
@@ -111,7 +107,7 @@ async def serve(
     ):
         door = Door(
             rules=Rules(hosts=hosts, origins=origins),
-            visitors=Visitors(proxies=proxies),
+            visitors=visitors,
             names=Names(upstream=upstream, monotonic=time.monotonic),
             answered=answered,
             stall_seconds=stall_seconds,
@@ -167,7 +163,8 @@ async def serve(
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=CUT_SECONDS)
         await runner.setup()
         try:
-            async with _listening(runner, listen, tls, places.most + SPARE_CONNECTIONS) as port:
+            connections = Connections(most=most_connections(files), proxy=visitors.trusts)
+            async with _listening(runner, listen, tls, connections) as port:
                 host, _, _ = listen.rpartition(":")
                 logger.info("http served", extra={"address": f"{host}:{port}", "most_streams": places.most})
                 try:
@@ -195,64 +192,17 @@ def _health(door: Door, upstream: Upstream) -> list[web.RouteDef]:
     return [web.get("/healthz", alive), web.get("/readyz", ready)]
 
 
-class _Brief(logging.LoggerAdapter[logging.Logger]):
-    """Logs what could not be read as HTTP in one line; our own errors with their traceback."""
-
-    def exception(self, msg: object, *args: object, exc_info: object = True, **more: object) -> None:
-        if isinstance(exc_info, HttpProcessingError):
-            self.logger.info("request not read", extra={"cause": type(exc_info).__name__})
-        elif isinstance(exc_info, ConnectionError):
-            self.logger.debug("client left", extra={"cause": type(exc_info).__name__})
-        else:
-            self.logger.error("internal error", exc_info=exc_info if isinstance(exc_info, BaseException) else True)
-
-
-class _Unrouted(web.Response):
-    """An answer to what no route was found for, which passes no signal."""
-
-    async def _prepare_headers(self) -> None:
-        await super()._prepare_headers()
-        self.headers.popall("Server", None)
-
-
-class _Connection(web.RequestHandler):
-    """A connection that answers also what is no HTTP as all else is answered."""
-
-    __slots__ = ()
-
-    def handle_error(
-        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
-    ) -> web.StreamResponse:
-        if isinstance(exc, ConnectionError):
-            # Nobody is there for an answer.
-            raise exc
-        self.log_exception("request not read", exc_info=exc)
-        if status < 500:
-            refusal = refused(
-                grpc.StatusCode.INVALID_ARGUMENT, "MALFORMED_REQUEST", message="not a request as HTTP/1.1 has it"
-            )
-        else:
-            refusal = refused(grpc.StatusCode.INTERNAL, "INTERNAL", message="internal error")
-        if request.writer.output_size > 0:
-            raise ConnectionError("an answer was begun already")
-        answer = problem(refusal.fault, uuid4().hex)
-        response = _Unrouted(status=answer.status, body=answer.body, headers=answer.headers)
-        response.headers["Cache-Control"] = "no-store"
-        secure_headers(response, https=request.secure)
-        response.force_close()
-        return response
-
-
 @asynccontextmanager
-async def _listening(runner: web.AppRunner, listen: str, tls: ssl.SSLContext | None, most: int) -> AsyncIterator[int]:
+async def _listening(
+    runner: web.AppRunner, listen: str, tls: ssl.SSLContext | None, connections: Connections
+) -> AsyncIterator[int]:
     loop, server = asyncio.get_running_loop(), runner.server
     assert server is not None
     server.handler_cancellation = True
 
     def connection() -> asyncio.Protocol:
-        if len(server.connections) >= most:
-            return _Full()
-        return _Connection(
+        return Connection(
+            connections,
             server,
             loop=loop,
             access_log=_NO_LOG,
@@ -261,7 +211,7 @@ async def _listening(runner: web.AppRunner, listen: str, tls: ssl.SSLContext | N
             auto_decompress=False,
             max_line_size=READ_BYTES,
             max_field_size=READ_BYTES,
-            logger=cast(logging.Logger, _Brief(logger)),
+            logger=cast(logging.Logger, Brief(logger)),
         )
 
     host, number = listen_parts(listen)
@@ -280,10 +230,3 @@ async def _listening(runner: web.AppRunner, listen: str, tls: ssl.SSLContext | N
         listener.close()
         server.pre_shutdown()
         await server.shutdown(CUT_SECONDS)
-
-
-class _Full(asyncio.Protocol):
-    """Closes a connection for which there is no place."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport.close()

@@ -13,7 +13,7 @@ from aiohttp import web
 from evergreen_server.gateway.problems import refused
 from evergreen_server.gateway.upstream import Metadata
 
-__all__ = ["Visitor", "Visitors", "malformed", "only", "visitor_of"]
+__all__ = ["Visitor", "Visitors", "bucket_of", "malformed", "only", "visitor_of"]
 
 COOKIE = "evergreen"
 SECURE_COOKIE = "__Host-evergreen"
@@ -80,7 +80,7 @@ class Visitors:
         visitor = self.request_only(request)
         request[_VISITOR] = visitor
         host, by_header = only(request, "Host"), "Authorization" in request.headers
-        forwarded = self._trusted(request.remote or "") and _last(request, "X-Forwarded-Host")
+        forwarded = self.trusts(request.remote or "") and _last(request, "X-Forwarded-Host")
         authorization = ""
         if by_header:
             authorization = _authorization(request)
@@ -117,14 +117,14 @@ class Visitors:
     def request_only(self, request: web.Request) -> Visitor:
         """Returns what is known of the sender whatever it says."""
         peer = request.remote or ""
-        trusted = self._trusted(peer)
+        trusted = self.trusts(peer)
         given = request.headers.get("X-Request-Id", "")
         return Visitor(
             host="",
             https=_last(request, "X-Forwarded-Proto").lower() == "https"
             if trusted and "X-Forwarded-Proto" in request.headers
             else request.secure,
-            address=_bucket(self._client(request, peer) if trusted else peer),
+            address=bucket_of(self._client(request, peer) if trusted else peer),
             request_id=given if _REQUEST_ID.fullmatch(given) else uuid4().hex,
         )
 
@@ -132,11 +132,12 @@ class Visitors:
         """Returns the last address of the chain that is none of our proxies."""
         chain = [part.strip() for line in request.headers.getall("X-Forwarded-For", []) for part in line.split(",")]
         for address in reversed(chain):
-            if not self._trusted(address):
+            if not self.trusts(address):
                 return address if _is_ip(address) else peer
         return peer
 
-    def _trusted(self, address: str) -> bool:
+    def trusts(self, address: str) -> bool:
+        """Returns whether an address is one of a proxy of ours."""
         return _is_ip(address) and any(ip_address(address) in network for network in self._proxies)
 
 
@@ -193,7 +194,7 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _bucket(address: str) -> str:
+def bucket_of(address: str) -> str:
     """Returns the owner of an address: of IPv6 the network of 64 bits, which one customer has."""
     if not _is_ip(address):
         return address

@@ -3,6 +3,7 @@
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from evergreen_server.gateway.places import gateways_files, most_connections
 from evergreen_server.gateway.server import serve as serve_http
 from evergreen_server.jobs.admission.account import AccountReader
 from evergreen_server.jobs.admission.forecast import Forecasts
@@ -42,7 +43,9 @@ async def serve_grpc(
 ) -> str:
     """Serves gRPC, also at the path `local` for the gateway; returns the address."""
     config, context, now = ground.config, jobs.context, ground.now
-    connections = Connections(most=connections_of(raise_file_limit()), age_seconds=config.connection_age_seconds)
+    files = raise_file_limit()
+    beside = most_connections(gateways_files(files)) if local is not None else 0
+    connections = Connections(most=connections_of(files, beside=beside), age_seconds=config.connection_age_seconds)
     video = VideoService(
         store=jobs.store,
         tasks=context.tasks,
@@ -110,7 +113,7 @@ async def serve_gateway(stack: AsyncExitStack, ground: Ground, jobs: JobParts, g
         origins=config.http_origins,
         proxies=config.http_proxies,
         models=config.http_models,
-        files=raise_file_limit(),
+        files=gateways_files(raise_file_limit()),
         grace_seconds=config.grace_seconds,
         answered=jobs.meters.gateway.answered,
         opened=jobs.meters.gateway.opened,

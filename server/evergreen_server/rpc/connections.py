@@ -58,9 +58,12 @@ def raise_file_limit() -> int:
     return hard if hard != resource.RLIM_INFINITY else MOST_CONNECTIONS + KEPT_FILES
 
 
-def connections_of(files: int) -> int:
-    """Returns how many connections to accept if `files` may be open: half of them, if they are few."""
-    return min(MOST_CONNECTIONS, max(files - KEPT_FILES, files // 2))
+def connections_of(files: int, *, beside: int = 0) -> int:
+    """Returns how many connections to accept if `files` may be open: half of them, if they are few.
+
+    The gateway in the same process may have `beside` more, which count as open files too.
+    """
+    return min(MOST_CONNECTIONS, max(files - beside - KEPT_FILES, (files - beside) // 2))
 
 
 def _ms(seconds: float) -> int:
