@@ -84,13 +84,14 @@ async def test_scenes_models_and_the_account_are_shown(service: ScriptedService,
             spent_upper_bound_credits=5,
             project_cap_credits=100,
         )
-    ]
+    ] * 2
 
     created = await evergreen("scene", "create", "--project", "p", "--scene", "s", "--output", "json")
     shown = await evergreen("scene", "show", "--project", "p", "--scene", "s")
     listed = await evergreen("scene", "list", "--project", "p")
     models = await evergreen("models")
-    account = await evergreen("account", "--project", "p")
+    account = await evergreen("account")
+    of_project = await evergreen("account", "--project", "p")
 
     assert created.lines[0]["folders"][0]["assets"][0]["size_bytes"] == 2048
     assert "images/hero.png  image/png  2,048  64x32" in shown.stdout
@@ -99,14 +100,18 @@ async def test_scenes_models_and_the_account_are_shown(service: ScriptedService,
     assert re.split(" {2,}", models.stdout.splitlines()[1]) == told
     assert service.requests["GetAccount"][-1].project_id == "p"
     told = {
-        name.strip(): value.strip() for name, value in (line.split("  ", 1) for line in account.stdout.splitlines()[:6])
+        name.strip(): value.strip() for name, value in (line.split("  ", 1) for line in account.stdout.splitlines()[:5])
     }
     assert (told["balance"], told["spent here"]) == ("1,234.5 credits", "30 credits")
-    assert (told["spent, confirmed"], told["spent, at most"], told["project's limit"]) == (
-        "25 credits",
-        "5 credits",
-        "100 credits",
-    )
+    assert (told["spent, confirmed"], told["spent, at most"]) == ("25 credits", "5 credits")
+    assert [re.split(" {2,}", line.strip()) for line in of_project.stdout.splitlines()] == [
+        ["reserved", "0 credits"],
+        ["spent", "30 credits"],
+        ["of that at most", "5 credits"],
+        ["limit", "100 credits"],
+        ["left", "70 credits"],
+        ["account's balance", "1,234.5 credits"],
+    ]
 
 
 async def test_health_is_told_by_the_exit_code(service: ScriptedService, evergreen: CommandLine) -> None:

@@ -56,6 +56,7 @@ async def test_the_command_tells_who_it_is_by_options_or_by_the_environment(tmp_
     assert "the token is not known here" in unknown.stderr
     assert "EVERGREEN_TOKEN, or --token-file" in nobody.stderr
     assert "lacks the right 'admin'" in may_not.stderr
+    assert "evergreen project list" in may_not.stderr
     assert "not for the project 'other'" in other.stderr
     assert (health.code, health.stdout, plain.code) == (0, "SERVING\n", 1)
 

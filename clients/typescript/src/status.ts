@@ -126,10 +126,12 @@ function ofProxy(error: ConnectError): string | undefined {
 const CAUSES: readonly (readonly [RegExp, string])[] = [
   [/ECONNREFUSED|ENOENT/, ": nothing listens there"],
   [/ENOTFOUND|EAI_AGAIN/, ": its name cannot be resolved"],
+  [/ALTNAME_INVALID|altnames/, ": its certificate is for another name; see `tls`"],
   [/certificate|ERR_TLS_CERT|SELF_SIGNED/i, ": its certificate is not trusted here; see `tls`"],
   [/wrong version number|EPROTO|ssl/i, ": it does not speak TLS, or another one"],
   [/EHOSTUNREACH|ENETUNREACH/, ": there is no way to it"],
   [/ETIMEDOUT/, ": it gives no answer"],
+  [/stream closed with error code CANCEL/, ": it closed the connection; it may want TLS"],
   [/ECONNRESET|EPIPE|GOAWAY|http\/2 |stream closed|aborted/i, ": the connection was lost"],
 ];
 

@@ -88,3 +88,18 @@ async def test_a_question_that_nobody_waits_for_any_more_ends_quietly() -> None:
         with pytest.raises(asyncio.CancelledError):
             await call
         provider.answer.set()
+
+
+async def test_a_silent_provider_is_waited_for_only_so_long_and_its_late_answer_is_for_who_asks_then() -> None:
+    async with ProtectedTasks(grace_seconds=5) as shield:
+        provider = Provider()
+        reader = AccountReader(provider=provider, shield=shield, seconds=0.01)
+
+        with pytest.raises(ProviderUnavailable, match="has not answered within"):
+            await reader.read()
+        with pytest.raises(ProviderUnavailable):
+            await reader.read()
+        provider.answer.set()
+
+        assert await reader.read() == ACCOUNT
+        assert provider.asked == 1

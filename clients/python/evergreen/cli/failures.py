@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from evergreen.cli.session import Session
     from evergreen.errors import CallError, EvergreenError
 
-_NEVER_SENT = ("failed to connect", "connection refused", "dns resolution", "handshake", "no address")
+_NEVER_SENT = (
+    *("failed to connect", "connection refused", "dns resolution", "handshake", "hostname verification"),
+    "no address",
+)
 """What gRPC says, among other things, where no connection was made and so nothing was sent."""
 
 _OPTIONS = {
@@ -87,6 +90,8 @@ def unreachable(error: BaseException, session: Session) -> str:
     details, at = _grpc_text(error), session.endpoint
     if "certificate_verify_failed" in details or "certificate verify failed" in details:
         return f"{at} has a certificate that is not trusted here: name its authority, --tls-ca FILE"
+    if "hostname verification" in details:
+        return f"{at} has a certificate for another name: --endpoint must have the name that it is for"
     if "wrong_version_number" in details:
         return f"{at} does not use TLS: leave out --tls and --tls-ca"
     if "handshake" in details or "ssl_error" in details:

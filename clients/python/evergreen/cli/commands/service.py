@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING
+
 import click
 
 from evergreen.cli.completing import projects
 from evergreen.cli.exits import ExitCode
-from evergreen.cli.output import Column, number, write_facts, write_json, write_table
+from evergreen.cli.output import Column, number, say, write_facts, write_json, write_table
 from evergreen.cli.session import global_options, session
 from evergreen.cli.verbs import verb
+
+if TYPE_CHECKING:
+    from evergreen.v1.video_pb2 import GetAccountResponse
+    from evergreen.wire import WireClient
 
 
 @verb(examples=("evergreen account", "evergreen account --project film"))
@@ -24,9 +31,12 @@ from evergreen.cli.verbs import verb
 def account(context: click.Context, project: str) -> None:
     """Show the balance and limits of the provider's account, and what this service has spent."""
     ours = session(context)
-    told = ours.run(lambda client: client.account(project))
+    told = ours.run(_account(project))
     if ours.json:
         write_json(told)
+        return
+    if project:
+        _write_project(told)
         return
     write_facts(
         [
@@ -35,10 +45,6 @@ def account(context: click.Context, project: str) -> None:
             ("spent here", f"{number(told.spent_credits)} credits"),
             ("spent, confirmed", f"{number(told.spent_confirmed_credits)} credits"),
             ("spent, at most", f"{number(told.spent_upper_bound_credits)} credits"),
-            (
-                "project's limit",
-                f"{number(told.project_cap_credits)} credits" if told.HasField("project_cap_credits") else "",
-            ),
             (
                 "monthly limit",
                 f"{number(told.max_monthly_credits)} credits" if told.HasField("max_monthly_credits") else "",
@@ -59,6 +65,37 @@ def account(context: click.Context, project: str) -> None:
             )
             for each in told.usage
         ],
+    )
+
+
+def _account(project: str) -> Callable[[WireClient], Coroutine[object, object, GetAccountResponse]]:
+    async def ask(client: WireClient) -> GetAccountResponse:
+        from evergreen.errors import PermissionDenied
+
+        try:
+            return await client.account(project)
+        except PermissionDenied:
+            say("what your projects have spent, and may spend, needs no such right: evergreen project list")
+            raise
+
+    return ask
+
+
+def _write_project(told: GetAccountResponse) -> None:
+    """Writes what is about one project: the account's limits and models are those of all."""
+    limited, held = told.HasField("project_cap_credits"), told.reserved_credits + told.spent_credits
+    write_facts(
+        [
+            ("reserved", f"{number(told.reserved_credits)} credits"),
+            ("spent", f"{number(told.spent_credits)} credits"),
+            (
+                "of that at most",
+                f"{number(told.spent_upper_bound_credits)} credits" if told.spent_upper_bound_credits else "",
+            ),
+            ("limit", f"{number(told.project_cap_credits)} credits" if limited else "(none)"),
+            ("left", f"{number(max(0.0, told.project_cap_credits - held))} credits" if limited else ""),
+            ("account's balance", f"{number(told.credit_balance)} credits"),
+        ]
     )
 
 
