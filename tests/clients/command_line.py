@@ -11,7 +11,7 @@ import termios
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 import pyte
 
@@ -34,11 +34,15 @@ class CommandLine:
         self.environment = {"EVERGREEN_ENDPOINT": endpoint, **environment}
 
     async def start(
-        self, *arguments: str, stderr: int = asyncio.subprocess.PIPE, **environment: str
+        self,
+        *arguments: str,
+        stdin: int | IO[bytes] = asyncio.subprocess.DEVNULL,
+        stderr: int = asyncio.subprocess.PIPE,
+        **environment: str,
     ) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "evergreen.cli", *arguments),
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=stdin,
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             env={**os.environ, **self.environment, **environment},

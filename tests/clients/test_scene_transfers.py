@@ -223,6 +223,24 @@ async def test_the_command_uploads_shows_downloads_and_removes(command: CommandL
     assert (signed.code, "URL_UNSUPPORTED" in signed.stderr) == (1, True)
 
 
+async def test_what_comes_by_a_pipe_is_uploaded_where_it_is_told_to_go(
+    command: CommandLine, client: WireClient, big: Path
+) -> None:
+    with big.open("rb") as file:
+        uploaded = await command.end(
+            await command.start("scene", "upload", "-", *SCENE, "--to", "exports/cut.bin", stdin=file)
+        )
+    nowhere = await command("scene", "upload", "-", *SCENE)
+    in_a_folder = await command("scene", "upload", "-", *SCENE, "--to", "exports")
+
+    assert (uploaded.code, uploaded.stdout) == (0, "exports/cut.bin\n")
+    (asset,) = (await client.scenes.show("film", "one")).folders[4].assets
+    assert (asset.size_bytes, asset.crc32c) == (len(DATA), crc32c(DATA))
+    for refused in (nowhere, in_a_folder):
+        assert (refused.code, refused.stdout) == (2, "")
+        assert "stdin has no name: say where it goes, such as --to videos/cut.mp4" in refused.stderr
+
+
 async def test_a_scene_is_deleted_only_when_it_is_meant(command: CommandLine) -> None:
     await command("scene", "create", *SCENE)
 
