@@ -3,6 +3,7 @@ import {
   CallError,
   Client,
   type GetCallerResponse,
+  NotFound,
   PermissionDenied,
   problemError,
   Right,
@@ -49,13 +50,15 @@ async function answered(answer: Response, asked = false): Promise<void> {
 
 /** What a screen shows of a fault; a session that is over ends in the login. */
 export interface Fault {
-  readonly denied: boolean;
+  readonly denied?: boolean;
+  /** There is no such thing: asking again is of no use. */
+  readonly missing?: boolean;
   readonly text: string;
 }
 
 export function faultOf(error: unknown): Fault {
   if (error instanceof Unauthenticated) session.value = { is: "out" };
-  return { denied: error instanceof PermissionDenied, text: said(error) };
+  return { denied: error instanceof PermissionDenied, missing: error instanceof NotFound, text: said(error) };
 }
 
 /** Says an error in words, without the reason that programs go by. */

@@ -38,7 +38,7 @@ export function Later({ show }: { readonly show: (screens: More) => VNode }) {
       <header class="top">
         <h1>Not loaded</h1>
       </header>
-      <Failed fault={{ denied: false, text }} again={() => location.reload()} />
+      <Failed fault={{ text }} again={() => location.reload()} />
     </>
   );
 }

@@ -11,7 +11,7 @@ import { ClipDialog } from "./screens/clip.js";
 import { JobScreen } from "./screens/job.js";
 import { JobsScreen } from "./screens/jobs.js";
 import { LoginScreen } from "./screens/login.js";
-import { project, Shell, useOutside } from "./shell.js";
+import { Brand, project, Shell, useOutside } from "./shell.js";
 import { begin, end, follow, recount } from "./store.js";
 import { countTroubled } from "./webhooks.js";
 
@@ -69,11 +69,16 @@ function App() {
   useEffect(() => void root.classList.toggle("inside", is === "in"), [is]);
   if (is === "in") return <Inside />;
   if (is === "out") return <LoginScreen />;
-  return fault.value ? (
-    <main class="alone">
-      <Failed fault={fault.value} again={ask} />
+  return (
+    <main class="alone" aria-busy={fault.value === undefined || undefined}>
+      <div class="stack">
+        <h1>
+          <Brand />
+        </h1>
+        {fault.value && <Failed fault={fault.value} what="The service could not be reached" again={ask} />}
+      </div>
     </main>
-  ) : null;
+  );
 }
 
 render(<App />, root);

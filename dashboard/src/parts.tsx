@@ -96,13 +96,15 @@ export function Thumb({ job }: { readonly job: Job }) {
   );
 }
 
-export function Failed({ fault, again }: { readonly fault: Fault; readonly again?: () => void }) {
+/** What keeps a screen, or `what` of it, from being shown. */
+export function Failed({ fault, what = "That did not work", again }: { readonly fault: Fault; readonly what?: string; readonly again?: () => void }) {
+  const final = fault.denied || fault.missing;
   return (
     <section class="card empty-state" role="alert">
       <Icon name="alert" />
-      <h2>{fault.denied ? "Not allowed" : "That did not work"}</h2>
+      <h2>{fault.denied ? "Not allowed" : fault.missing ? "Not found" : what}</h2>
       <p class="dim">{fault.text}</p>
-      {again && !fault.denied && (
+      {again && !final && (
         <button class="btn" type="button" onClick={again}>
           <Icon name="again" />
           Try again

@@ -7,7 +7,7 @@ import { caller, logOut } from "./api.js";
 import { now, number } from "./format.js";
 import { Icon, Toast } from "./parts.js";
 import { go, place, to } from "./router.js";
-import { live, projects, revisions, versions } from "./store.js";
+import { live, projects, projectsFault, revisions, versions } from "./store.js";
 import { troubled } from "./webhooks.js";
 
 const LAST = "evergreen.project";
@@ -114,7 +114,7 @@ function Projects() {
         <small>Project{running > 0 && ` · ${number(running)} in flight`}</small>
         <select value={project.value} onChange={(event) => choose(event.currentTarget.value)} aria-label="Project">
           {!listed && <option value={project.value}>{project.value}</option>}
-          {found.length === 0 && listed && <option value="">none yet</option>}
+          {found.length === 0 && listed && <option value="">{projects.value ? "none yet" : projectsFault.value ? "not known" : "…"}</option>}
           {found.map((each) => (
             <option key={each.projectId} value={each.projectId}>
               {each.projectId}

@@ -7,7 +7,7 @@
 import { type FilmStatus, isFinal, type Job, JobState, Live, type LiveEvent, type LiveState, type Project, Unauthenticated } from "@evergreen/video/web";
 import { batch, computed, type Signal, signal } from "@preact/signals";
 
-import { client, faultOf, session } from "./api.js";
+import { client, type Fault, faultOf, session } from "./api.js";
 import { isKnown, promptOf } from "./jobs.js";
 
 const GATHER_MS = 250;
@@ -50,6 +50,8 @@ export function putFilm(film: FilmStatus): void {
 /** The newest things that happened, for the side of the list. */
 export const feed = signal<readonly LiveEvent[]>([]);
 export const projects = signal<readonly Project[] | undefined>(undefined);
+/** What kept them from being read, as long as none are known. */
+export const projectsFault = signal<Fault | undefined>(undefined);
 /** The version of the server that the page began with, and the one that answers now. */
 export const versions = signal<{ readonly first: string; readonly last: string }>({ first: "", last: "" });
 /** Projects whose snapshots have all been told. */
@@ -171,7 +173,7 @@ export function end(): void {
   batch(() => {
     feed.value = [];
     films.value = new Map();
-    projects.value = undefined;
+    projects.value = projectsFault.value = undefined;
     loaded.value = new Set();
     shape.value += 1;
   });
@@ -225,9 +227,10 @@ export function recount(delay = 1000): void {
       const found: Project[] = [];
       for await (const project of client.projects({ pageSize: PAGE })) found.push(project);
       projects.value = found;
+      projectsFault.value = undefined;
     } catch (error) {
-      faultOf(error);
-      projects.value ??= [];
+      const fault = faultOf(error);
+      if (projects.peek() === undefined) projectsFault.value = fault;
     }
   }, delay);
 }

@@ -53,7 +53,7 @@ const WIDE = 580;
 
 export function Timeline({ job, events, whole }: { readonly job: Job; readonly events: readonly Happened[]; readonly whole: boolean }) {
   const end = date(job.endTime)?.getTime() ?? (isOpen(job) ? now.value : (date(job.updateTime)?.getTime() ?? 0));
-  const bars = whole ? barsOf(events, end) : barsOfJob(job, end);
+  const bars = whole && events.length > 0 ? barsOf(events, end) : barsOfJob(job, end);
   const begin = date(job.createTime)?.getTime() ?? end;
   const total = Math.max(end - begin, 1);
   const x = (time: number) => LEFT + (Math.min(Math.max(time - begin, 0), total) / total) * WIDE;

@@ -272,7 +272,7 @@ test("every screen is whole in both themes and on a phone", async () => {
     scenes: ["#/p/aurora/scenes/scene-01", "Drop pictures"],
     films: ["#/p/aurora/films", "of 1 clip"],
     account: ["#/account", "10,000,000"],
-    denied: ["#/p/aurora/jobs/0190b0a0-0000-7000-8000-000000000000", "That did not work"],
+    missing: ["#/p/aurora/jobs/0190b0a0-0000-7000-8000-000000000000", "Not found"],
   };
   for (const [width, scheme] of [[1440, "dark"], [1440, "light"], [390, "dark"], [390, "light"]] as const) {
     await visiting(async (visitor) => {

@@ -7,7 +7,7 @@ import { modelOf } from "../jobs.js";
 import { useLoad } from "../loading.js";
 import { Failed, Icon, Skeleton, Slots } from "../parts.js";
 import { useTitle } from "../shell.js";
-import { all, projects } from "../store.js";
+import { all, projects, projectsFault, recount } from "../store.js";
 
 function price({ prices }: Model): string {
   const each = prices.map(({ creditsPerSecond }) => creditsPerSecond).filter((value) => value > 0);
@@ -30,6 +30,7 @@ function Meter({ spent, reserved, most }: { readonly spent: number; readonly res
 
 function Projects() {
   const found = projects.value ?? [];
+  if (projects.value === undefined) return projectsFault.value ? <Failed fault={projectsFault.value} what="The projects could not be read" again={() => recount(0)} /> : <Skeleton rows={2} />;
   const most = Math.max(1, ...found.map((each) => each.spentCredits + each.reservedCredits));
   return (
     <section class="card">
@@ -85,7 +86,7 @@ function Projects() {
 
 function Models({ account }: { readonly account: GetAccountResponse | undefined }) {
   const models = useLoad("models", (signal) => client.models({ kinds: [MediaKind.VIDEO], signal }));
-  if (models.fault.value) return <Failed fault={models.fault.value} again={models.again} />;
+  if (models.fault.value) return <Failed fault={models.fault.value} what="The models could not be read" again={models.again} />;
   if (models.value.value === undefined) return <Skeleton rows={3} />;
   const running = all.value.filter((each) => each.peek().state === JobState.RUNNING).map((each) => modelOf(each.peek()));
   return (
@@ -150,7 +151,17 @@ export function AccountScreen() {
           )}
         </div>
       </header>
-      {account.fault.value && <Failed fault={account.fault.value} again={account.again} />}
+      {account.fault.value && <Failed fault={account.fault.value} what="The provider's account could not be read" again={account.again} />}
+      {may(Right.ADMIN) && !account.fault.value && told === undefined && (
+        <section class="tiles skeleton" aria-busy="true" aria-label="Loading">
+          {[0, 1, 2, 3].map((index) => (
+            <div class="tile" key={index}>
+              <i />
+              <i />
+            </div>
+          ))}
+        </section>
+      )}
       {!may(Right.ADMIN) && <Failed fault={{ denied: true, text: "The balance and the service's sums are for tokens with the right admin on all projects. What your projects spent stands below." }} />}
       {told && (
         <section class="tiles" aria-label="Credits" tabIndex={0}>

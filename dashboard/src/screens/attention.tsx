@@ -203,7 +203,7 @@ export function AttentionScreen({ chosen }: { readonly chosen: string }) {
         <h1>Attention</h1>
         {waiting.length > 0 && <span class="dim">{count(waiting.length, "job waits", "jobs wait")} for a decision; nothing is paid meanwhile.</span>}
       </header>
-      {fault.value && <Failed fault={fault.value} again={again} />}
+      {fault.value && <Failed fault={fault.value} what="What needs you could not be read" again={again} />}
       {!fault.value && value.value === undefined && waiting.length === 0 && <Skeleton rows={2} />}
       {!fault.value && value.value && waiting.length === 0 && (
         <Empty icon="check" title="Nobody needs you">

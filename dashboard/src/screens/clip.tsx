@@ -195,9 +195,9 @@ export function ClipDialog({ projectId }: { readonly projectId: string }) {
   return (
     <Dialog title="New clip" side={<span class="dim">{projectId}</span>} onClose={close}>
       {models.fault.value ? (
-        <Failed fault={models.fault.value} again={models.again} />
+        <Failed fault={models.fault.value} what="The models could not be read" again={models.again} />
       ) : (
-        <form onSubmit={(event) => void submit(event)} noValidate>
+        <form onSubmit={(event) => void submit(event)} noValidate aria-busy={models.value.value === undefined || undefined}>
           <div class="form">
             <div class="stack">
               <Field name="Prompt" fault={shown("prompt")} hint={model?.promptMaxUtf16 ? `${number(form.value.prompt.length)} of ${number(model.promptMaxUtf16)}` : undefined}>
@@ -205,7 +205,8 @@ export function ClipDialog({ projectId }: { readonly projectId: string }) {
               </Field>
               <div class="three">
                 <Field name="Model" fault={shown("model")}>
-                  <select class="in" name="model" value={form.value.model} onChange={(event) => choose(models.value.value?.find((each) => each.model === event.currentTarget.value))} {...mark("model")}>
+                  <select class="in" name="model" value={form.value.model} disabled={models.value.value === undefined} onChange={(event) => choose(models.value.value?.find((each) => each.model === event.currentTarget.value))} {...mark("model")}>
+                    {models.value.value === undefined && <option value="">Loading…</option>}
                     {models.value.value?.map((each) => (
                       <option key={each.model}>{each.model}</option>
                     ))}

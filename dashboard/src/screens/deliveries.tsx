@@ -114,7 +114,7 @@ export function Deliveries({ webhook }: { readonly webhook: Webhook }) {
           {fault.value}
         </p>
       )}
-      {listed.fault.value && <Failed fault={listed.fault.value} again={listed.again} />}
+      {listed.fault.value && <Failed fault={listed.fault.value} what="The deliveries could not be read" again={listed.again} />}
       {!listed.fault.value && found === undefined && <Skeleton rows={2} />}
       {found?.length === 0 && <p class="faint">{filter.value === "all" ? "Nothing was sent to it yet." : "None."}</p>}
       {shown.length > 0 && (

@@ -111,9 +111,12 @@ export function FilmScreen({ projectId, filmId }: { readonly projectId: string; 
     return (
       <>
         <header class="top">
+          <p class="crumbs">
+            <a href={to(["p", projectId, "films"])}>Films</a>›<span>{filmId}</span>
+          </p>
           <h1>{filmId}</h1>
         </header>
-        {fault.value ? <Failed fault={fault.value} again={again} /> : <Skeleton rows={2} />}
+        {fault.value ? <Failed fault={fault.value} what="The film could not be read" again={again} /> : <Skeleton rows={2} />}
       </>
     );
   }

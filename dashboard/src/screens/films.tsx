@@ -120,8 +120,7 @@ export function FilmsScreen({ projectId }: { readonly projectId: string }) {
           )}
         </div>
       </header>
-      {fault.value && <Failed fault={fault.value} again={again} />}
-      {!fault.value && value.value === undefined && <Skeleton rows={3} />}
+      {fault.value && <Failed fault={fault.value} what="The films could not be read" again={again} />}
       {!fault.value && value.value && shown.length === 0 && (
         <Empty icon="cut" title="No films yet">
           <p class="dim">A script becomes a plan of scenes and shots with its price. Nothing is spent before you say how much.</p>
@@ -147,6 +146,7 @@ export function FilmsScreen({ projectId }: { readonly projectId: string }) {
           ))}
         </ul>
       )}
+      {!fault.value && value.value === undefined && <Skeleton rows={3} />}
       {place.value.query.has("plan") && <PlanDialog projectId={projectId} />}
     </>
   );

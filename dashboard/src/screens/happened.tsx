@@ -4,9 +4,10 @@ import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
-import { client } from "../api.js";
+import { client, type Fault, faultOf } from "../api.js";
 import { bytes, clock, number } from "../format.js";
 import { costOf, phaseOf } from "../jobs.js";
+import { Icon } from "../parts.js";
 import { listen, tellsAfter } from "../store.js";
 import { type Happened } from "../timeline.js";
 
@@ -18,7 +19,10 @@ const KINDS: Readonly<Record<string, EventKind>> = Object.fromEntries(
 export function useEvents(jobId: string) {
   const events = useSignal<readonly Happened[]>([]);
   const whole = useSignal(true);
+  const turn = useSignal(0);
+  const fault = useSignal<Fault | undefined>(undefined);
   useEffect(() => {
+    fault.value = undefined;
     const controller = new AbortController();
     const add = (event: Happened) => {
       if (event.kind === EventKind.SNAPSHOT || events.peek().some(({ revision }) => revision === event.revision)) return;
@@ -39,13 +43,15 @@ export function useEvents(jobId: string) {
         if (job && time) add({ kind, revision, time: timestampDate(time), job });
       }
     };
-    read().catch(() => undefined);
+    read().catch((error: unknown) => {
+      if (!controller.signal.aborted) fault.value = faultOf(error);
+    });
     return () => {
       controller.abort();
       stop();
     };
-  }, [jobId]);
-  return { events, whole };
+  }, [jobId, turn.value]);
+  return { events, whole, fault, again: () => (turn.value += 1) };
 }
 
 const WORDS: Readonly<Record<number, string>> = {
@@ -71,7 +77,8 @@ function detail({ kind, job }: Happened): string {
   return job.error?.message ?? "";
 }
 
-export function Events({ job, events, whole }: { readonly job: Job; readonly events: readonly Happened[]; readonly whole: boolean }) {
+export function Events({ job, history: { events: source, whole, fault, again } }: { readonly job: Job; readonly history: ReturnType<typeof useEvents> }) {
+  const events = source.value;
   const steps = events.filter(({ kind }) => kind === EventKind.PROGRESS).length;
   const most = job.request?.maxAttempts || job.generateRequest?.maxAttempts || 1;
   return (
@@ -82,7 +89,21 @@ export function Events({ job, events, whole }: { readonly job: Job; readonly eve
           {steps > 0 && `${number(steps)} steps of progress · `}attempt {job.attempt || 1} of {most}
         </span>
       </h2>
-      {!whole && <p class="faint">What happened first is not kept any more.</p>}
+      {fault.value && (
+        <p class="state bad told" role="alert">
+          <Icon name="alert" />
+          What happened could not be read: {fault.value.text}
+          <button class="btn mini" type="button" onClick={again}>
+            Try again
+          </button>
+        </p>
+      )}
+      {!fault.value && events.length === 0 && (
+        <p class="faint" aria-busy="true">
+          Reading what happened…
+        </p>
+      )}
+      {!whole.value && <p class="faint">What happened first is not kept any more.</p>}
       <table class="log">
         <tbody>
           {events

@@ -8,13 +8,15 @@ import { canCancel, costOf, isOpen, pictureOf, phaseOf, titleOf } from "../jobs.
 import { useLoad } from "../loading.js";
 import { Confirm, Fact, Failed, Icon, Picture, Skeleton, State, Steps, tell } from "../parts.js";
 import { to } from "../router.js";
-import { useTitle } from "../shell.js";
+import { project, useTitle } from "../shell.js";
 import { find, follow, put } from "../store.js";
 import { Timeline } from "../timeline.js";
 import { Files, Request } from "./about.js";
 import { Events, useEvents } from "./happened.js";
 
 function Player({ job }: { readonly job: Job }) {
+  const broken = useSignal(false);
+  const onError = () => (broken.value = true);
   const output = job.outputs[0];
   const href = (path: string, width?: number) => client.scenes.assetHref({ projectId: job.projectId, sceneId: job.sceneId, path }, width ? { width } : {});
   if (output === undefined) {
@@ -31,17 +33,26 @@ function Player({ job }: { readonly job: Job }) {
       </div>
     );
   }
-  if (output.contentType.startsWith("image/")) {
+  if (broken.value) {
     return (
-      <div class="player">
-        <img src={href(output.asset)} alt={titleOf(job)} />
+      <div class="player waiting">
+        <div class="over" role="alert">
+          <span>This browser cannot play the file, or it could not be read. It can be downloaded.</span>
+        </div>
       </div>
     );
   }
-  if (output.contentType.startsWith("audio/")) return <audio class="sound" controls src={href(output.asset)} />;
+  if (output.contentType.startsWith("image/")) {
+    return (
+      <div class="player">
+        <img src={href(output.asset)} alt={titleOf(job)} onError={onError} />
+      </div>
+    );
+  }
+  if (output.contentType.startsWith("audio/")) return <audio class="sound" controls src={href(output.asset)} onError={onError} />;
   return (
     <div class="player">
-      <video controls muted loop playsInline preload="metadata" poster={output.poster ? href(output.poster) : undefined} src={href(output.asset)} aria-label={titleOf(job)} />
+      <video controls muted loop playsInline preload="metadata" poster={output.poster ? href(output.poster) : undefined} src={href(output.asset)} aria-label={titleOf(job)} onError={onError} />
     </div>
   );
 }
@@ -53,7 +64,8 @@ export function JobScreen({ jobId }: { readonly jobId: string }) {
     follow(job.projectId);
     return true;
   });
-  const { events, whole } = useEvents(jobId);
+  const history = useEvents(jobId);
+  const { events, whole } = history;
   const asking = useSignal(false);
   const job = find(jobId)?.value;
   useTitle(() => {
@@ -66,9 +78,12 @@ export function JobScreen({ jobId }: { readonly jobId: string }) {
     return (
       <>
         <header class="top">
+          <p class="crumbs">
+            <a href={to(["p", project.value, "jobs"])}>Jobs</a>›<span class="mono">{shortId(jobId)}</span>
+          </p>
           <h1>Job</h1>
         </header>
-        {fault.value ? <Failed fault={fault.value} again={again} /> : <Skeleton rows={2} />}
+        {fault.value ? <Failed fault={fault.value} what="The job could not be read" again={again} /> : <Skeleton rows={2} />}
       </>
     );
   }
@@ -126,7 +141,7 @@ export function JobScreen({ jobId }: { readonly jobId: string }) {
         <div class="stack">
           <Player job={job} />
           <Timeline job={job} events={events.value} whole={whole.value} />
-          <Events job={job} events={events.value} whole={whole.value} />
+          <Events job={job} history={history} />
         </div>
         <aside class="stack" aria-label="About this job">
           <section class="card">

@@ -3,14 +3,14 @@ import { type Job, JobState, Right } from "@evergreen/video/web";
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 
-import { client, faultOf, may } from "../api.js";
+import { client, faultOf, may, said } from "../api.js";
 import { count, number } from "../format.js";
 import { canCancel, isOpen, modelOf, titleOf } from "../jobs.js";
 import { useLoad } from "../loading.js";
 import { Confirm, Empty, Failed, Icon, Skeleton, tell } from "../parts.js";
 import { go, place, to } from "../router.js";
 import { counted, LiveDot, useTitle } from "../shell.js";
-import { all, loaded, put, putAll, recount } from "../store.js";
+import { all, projects, projectsFault, put, putAll, recount } from "../store.js";
 import { Rail, Tiles } from "./beside.js";
 import { chosen, Group, selecting } from "./rows.js";
 
@@ -106,7 +106,10 @@ export function JobsScreen({ projectId }: { readonly projectId: string }) {
     selecting.value = false;
     recount(0);
   };
-  const ready = value.value !== undefined || open.length > 0 || loaded.value.has(projectId);
+  // No project is known before they are all read.
+  const cause = fault.value ?? (projectId === "" ? projectsFault.value : undefined);
+  const read = value.value !== undefined && (projectId !== "" || projects.value !== undefined);
+  const older = () => more.value?.().catch((error: unknown) => tell(said(error)));
   const finished = within(SUCCEEDED, FAILED, CANCELLED, EXPIRED);
   const pickable = shown.filter((each) => canCancel(each.peek()) && (TABS[tab]?.states ?? []).includes(each.peek().state));
   return (
@@ -169,9 +172,8 @@ export function JobsScreen({ projectId }: { readonly projectId: string }) {
       </div>
       <div class="split">
         <div>
-          {fault.value && <Failed fault={fault.value} again={again} />}
-          {!fault.value && !ready && <Skeleton />}
-          {!fault.value && ready && (
+          {cause && <Failed fault={cause} what="The jobs could not be read" again={fault.value ? again : () => recount(0)} />}
+          {(mine.length > 0 || read) && (
             <>
               {tab === "" ? (
                 <>
@@ -185,17 +187,17 @@ export function JobsScreen({ projectId }: { readonly projectId: string }) {
               )}
               {more.value && tab !== "" && (
                 <p class="after">
-                  <button class="btn" type="button" onClick={() => void more.value?.()}>
+                  <button class="btn" type="button" onClick={() => void older()}>
                     Older ones
                   </button>
                 </p>
               )}
-              {shown.length === 0 && words.length > 0 && (
+              {read && shown.length === 0 && words.length > 0 && (
                 <Empty icon="search" title="Nothing here has these words">
                   <p class="dim">{count(mine.length, "job")} of this project {mine.length === 1 ? "is" : "are"} on this page.</p>
                 </Empty>
               )}
-              {words.length === 0 && (tab === "" ? shown.length === 0 : within(...(TABS[tab]?.states ?? [])).length === 0) && (
+              {read && words.length === 0 && (tab === "" ? shown.length === 0 : within(...(TABS[tab]?.states ?? [])).length === 0) && (
                 <Empty icon="film" title={tab === "" ? "No clips yet" : `None ${(TABS[tab]?.name ?? "").toLowerCase()}`}>
                   {tab === "" && <p class="dim">What a clip costs at most is said before anything is spent.</p>}
                   {tab === "" && may(Right.WRITE) && (
@@ -208,6 +210,7 @@ export function JobsScreen({ projectId }: { readonly projectId: string }) {
               )}
             </>
           )}
+          {!cause && !read && <Skeleton />}
         </div>
         <Rail account={account.value.value} open={open} />
       </div>

@@ -49,7 +49,7 @@ export function ScenesScreen({ projectId, sceneId }: { readonly projectId: strin
           )}
         </div>
       </header>
-      {fault.value && <Failed fault={fault.value} again={again} />}
+      {fault.value && <Failed fault={fault.value} what="The scenes could not be read" again={again} />}
       {!fault.value && value.value === undefined && <Skeleton />}
       {!fault.value && value.value && scenes.length === 0 && (
         <Empty icon="grid" title="No scenes yet">

@@ -121,7 +121,7 @@ export function Sheet({ projectId, sceneId, onGone }: { readonly projectId: stri
     await client.scenes.delete({ projectId, sceneId, force: true }).then(onGone, (error: unknown) => tell(said(error)));
   };
   const scene = value.value;
-  if (fault.value) return <Failed fault={fault.value} again={again} />;
+  if (fault.value) return <Failed fault={fault.value} what="The scene could not be read" again={again} />;
   if (scene === undefined) return <Skeleton rows={3} />;
   const making = all.value.filter((each) => each.peek().projectId === projectId && each.peek().sceneId === sceneId && isOpen(each.peek()));
   const asset = scene.folders.flatMap(({ assets }) => assets).find(({ path }) => path === chosen.value);

@@ -81,7 +81,7 @@ export function WebhooksScreen({ chosen }: { readonly chosen: string }) {
         </div>
       </header>
       {!allowed && <Failed fault={{ denied: true, text: "Webhooks are for tokens with the right admin: they send what happens in your projects to other machines." }} />}
-      {fault.value && <Failed fault={fault.value} again={again} />}
+      {fault.value && <Failed fault={fault.value} what="The endpoints could not be read" again={again} />}
       {allowed && !fault.value && found === undefined && <Skeleton rows={3} />}
       {allowed && found !== undefined && listed.length === 0 && (
         <Empty icon="hook" title="Nobody is told yet">
@@ -90,7 +90,7 @@ export function WebhooksScreen({ chosen }: { readonly chosen: string }) {
       )}
       <div class="stack">
         {listed.length > 0 && <Endpoints webhooks={listed} chosen={shown?.webhookId ?? ""} />}
-        {found !== undefined && chosen !== "" && shown === undefined && allowed && <Failed fault={{ denied: false, text: "There is no such webhook, or no longer." }} />}
+        {found !== undefined && chosen !== "" && shown === undefined && allowed && <Failed fault={{ missing: true, text: "There is no such webhook, or no longer." }} />}
         {shown && <WebhookDetail key={shown.webhookId} webhook={shown} again={again} />}
       </div>
       {(query.has("add") || editing) && (
