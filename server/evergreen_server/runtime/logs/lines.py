@@ -73,16 +73,19 @@ class LineHandler(logging.Handler):
 
 
 def set_up_logs(level: str, form: Literal["auto", "json", "text"]) -> None:
-    """Sends every logger's records to stderr; those of libraries from WARNING on.
+    """Sends every logger's records to stderr; those of Python's libraries from WARNING on.
 
-    In JSON, also what libraries and child processes write to stderr by themselves becomes records.
+    In JSON, also what C libraries and child processes write to stderr by themselves becomes records.
     """
     _open_missing()
     if form == "auto":
         form = "text" if sys.stderr.isatty() else "json"
     descriptor = STDERR
     if form == "json":
-        descriptor = ForeignLines(logging.getLogger("stderr")).take()
+        foreign = logging.getLogger("stderr")
+        # A handshake that fails is none but information to gRPC's core.
+        foreign.setLevel(level)
+        descriptor = ForeignLines(foreign).take()
     handler = LineHandler(descriptor)
     handler.setFormatter(FactsFormatter(form))
     root = logging.getLogger()
