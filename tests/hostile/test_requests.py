@@ -295,6 +295,18 @@ async def test_a_token_of_a_page_is_bounded_like_all_else(api: Api) -> None:
         assert set(await invalid(answer(api, videos))) == set(await invalid(answer(api, scenes))) == {"page_token"}
 
 
+@pytest.mark.parametrize(("letters", "code"), [(10_000, "OK"), (20_000, "RESOURCE_EXHAUSTED")])
+async def test_a_trace_as_long_as_a_page_is_ignored_or_refused_and_never_by_chance(
+    api: Api, letters: int, code: str
+) -> None:
+    call, trace = video_pb2.ListModelsRequest(), (("traceparent", "a" * letters),)
+
+    codes = [await api.video.ListModels(call, metadata=trace).code() for _ in range(30)]
+
+    assert {each.name for each in codes} == {code}
+    assert (await api.video.ListModels(call)).models
+
+
 async def test_the_refused_leave_nothing(api: Api) -> None:
     assert list((await api.video.ListVideos(video_pb2.ListVideosRequest())).jobs) == []
     assert detail_of(await refusal(api.status(JOB)), error_details_pb2.ErrorInfo()).domain == "evergreen.v1"

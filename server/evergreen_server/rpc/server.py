@@ -31,8 +31,13 @@ SERVICES = (
     "evergreen.v1.WebhookService",
 )
 
+MAX_METADATA_BYTES = 16 << 10
+"""Of a call, as HTTP/2 counts them; gRPC refuses more with RESOURCE_EXHAUSTED."""
 OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    # Both limits alike: of calls between the two gRPC refuses some by chance.
+    ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", MAX_METADATA_BYTES),
     ("grpc.max_concurrent_streams", 2000),
     # Without these two, most of 10,000 watchers that reconnect at once are refused (grpc/grpc#34782).
     ("grpc.server.max_pending_requests", 20_000),
