@@ -23,6 +23,8 @@ TRANSACTIONS = {
     "settle": ("INSERT INTO ledger", "SETTLE"),
     "clip": ("INSERT INTO job_files", ".mp4"),
     "poster": ("INSERT INTO job_files", ".jpg"),
+    "note": ("INSERT INTO audit", "UNKNOWN"),
+    "noted": ("UPDATE audit", ""),
     "plan": ("INSERT INTO film_plans", ""),
     "unmark": ("DELETE FROM scene_deletions", ""),
     "end": ("DELETE FROM films", ""),
