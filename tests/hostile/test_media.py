@@ -203,6 +203,19 @@ SHOWN: dict[str, tuple[bytes, list[tuple[int, ...]]]] = {
         plain_tiff(True, 8, 1, 1, b"\x00\xff", (262, 3, 1, 0)),
         [WHITE, (0, 0, 0)],
     ),
+    "a scan of two bytes that is white at zero": (
+        plain_tiff(False, 16, 1, 1, struct.pack("<HHH", 0, 0xFFFF, 0x4000), (256, 3, 1, 3), (262, 3, 1, 0)),
+        [WHITE, (0, 0, 0), (0xBF, 0xBF, 0xBF)],
+    ),
+    "the same, packed": (
+        plain_tiff(False, 16, 1, 1, zlib.compress(struct.pack("<HH", 0, 0x8000)), (259, 3, 1, 8), (262, 3, 1, 0)),
+        [WHITE, (0x7F, 0x7F, 0x7F)],
+    ),
+    "a scan of 12 bits": (plain_tiff(False, 12, 1, 1, b"\x80\x0f\xff"), [HALF, WHITE]),
+    "a text that is called levels": (
+        png(16, 0, grey16(0, 0xFFFF), 2, chunk(b"tEXt", b"(258, 262)\0yes"), chunk(b"tEXt", b"levels\0yes")),
+        [(0, 0, 0), WHITE],
+    ),
     "one pixel": (encoded(Image.new("RGB", (1, 1), (1, 2, 3))), [(1, 2, 3)]),
     "one pixel of a GIF": (encoded(Image.new("P", (1, 1)), "GIF"), [(0, 0, 0)]),
     "one pixel, one bit": (encoded(Image.new("1", (1, 1), 1)), [WHITE]),

@@ -4,7 +4,7 @@ import io
 from collections.abc import Callable
 from typing import TypeAlias
 
-from PIL import Image, ImageChops, ImageCms
+from PIL import Image, ImageChops, ImageCms, TiffImagePlugin
 
 from evergreen_server.ports.media import MediaRefused
 
@@ -16,12 +16,26 @@ _WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa", "La")
 _BASES = ("L", "RGB", "CMYK", "LAB")
 _SPACES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK", "Lab": "LAB"}
 """The colour spaces of profiles, and the mode in which pixels are passed to them."""
+LEVELS = (TiffImagePlugin.BITSPERSAMPLE, TiffImagePlugin.PHOTOMETRIC_INTERPRETATION)
+"""What a picture's `info` has the table under by which samples of two bytes become levels; no file can name it so."""
 _HIGH_BYTE = [value >> 8 for value in range(65536)]
+_OF_12_BITS = [min(value >> 4, 255) for value in range(65536)]
+_WHITE_AT_ZERO = [255 - level for level in _HIGH_BYTE]
 
 
 def is_opaque_rgb(image: Image.Image) -> bool:
     """Returns whether the pixels can stay as they are, judging by the mode and the profile."""
     return image.mode == "RGB" and "transparency" not in image.info and "icc_profile" not in image.info
+
+
+def note_levels(image: Image.Image) -> None:
+    """Notes what the samples of a scan mean: Pillow leaves those of 12 bits as they are, and white at zero."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile) or not image.mode.startswith("I;16"):
+        return
+    if image.tag_v2.get(TiffImagePlugin.BITSPERSAMPLE) == (12,):
+        image.info[LEVELS] = _OF_12_BITS
+    elif image.tag_v2.get(TiffImagePlugin.PHOTOMETRIC_INTERPRETATION) == 0:
+        image.info[LEVELS] = _WHITE_AT_ZERO
 
 
 def opaque_srgb(image: Image.Image, box: Box) -> tuple[Image.Image, bool]:
@@ -49,7 +63,7 @@ def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
         # A plain conversion would clip all but the darkest 256 levels to white.
         whole = image.convert("I")
         alpha = whole.point([0 if value == key else 255 for value in range(65536)], "L") if key is not None else None
-        return whole.point(_HIGH_BYTE, "L"), alpha
+        return whole.point(image.info.get(LEVELS, _HIGH_BYTE), "L"), alpha
     if mode in _WITH_ALPHA or (mode == "P" and key is not None):
         whole = image if mode == "RGBA" else image.convert("RGBA")
         return whole.convert("L" if mode in ("LA", "La") else "RGB"), whole.getchannel("A")

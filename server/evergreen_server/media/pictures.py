@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, JpegImagePlugin, TiffImagePlugin
 
-from evergreen_server.media.colours import is_opaque_rgb, opaque_srgb
+from evergreen_server.media.colours import is_opaque_rgb, note_levels, opaque_srgb
 from evergreen_server.media.limits import MediaLimits
 from evergreen_server.media.parts import Parts, parts, shortened
 from evergreen_server.media.signatures import HEAD_BYTES, PICTURE_FORMATS, misfit, sniff
@@ -137,6 +137,7 @@ def _load(data: bytes, content_type: str, limits: MediaLimits) -> tuple[Image.Im
     _check_size(image, content_type, limits)
     _fix_transparency(image, data)
     image.load()
+    note_levels(image)
     # Once more: a format with a size per frame reveals the real one only now.
     _check_size(image, content_type, limits)
     animated = image.format in _ANIMATED and bool(getattr(image, "is_animated", False))
