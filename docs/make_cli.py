@@ -22,7 +22,7 @@ HEAD = """# The command line
 `pip install 'evergreen-video[cli]'` gives the command `evergreen`. stdout carries data, stderr carries messages.
 
 - **Ids and paths.** Wherever a job is named, the end of its id is enough, as it is shown: `…0e450440`, or any
-  beginning or end that only one of the newest 2,000 jobs has. A file is named by its path in its scene or as it is
+  beginning or end that only one job has. A file is named by its path in its scene or as it is
   printed, `projects/film/s1/videos/x.mp4`.
 - **Where the service is** say options, else `EVERGREEN_*` variables ([settings](settings.md)), else the context of
   `evergreen context use`. `--context NAME` stands for all of it: the environment does not count then. A token is sent

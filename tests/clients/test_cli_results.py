@@ -68,8 +68,9 @@ async def test_a_short_id_is_taken_where_it_is_unique(service: ScriptedService, 
     assert shown.code == 0, shown.stderr
     assert [each.job_id for each in service.requests["GetStatus"]] == [ID]
     assert (unclear.code, unknown.code) == (2, 2)
-    assert f"2 jobs have an id that begins or ends with 0440: {ID}, {OTHER}" in unclear.stderr
-    assert "none of the newest 2 jobs has an id that begins or ends with deadbeef" in unknown.stderr
+    assert f"several jobs have an id that begins or ends with 0440: {OTHER}, {ID}" in unclear.stderr
+    assert "no job has an id that begins or ends with deadbeef" in unknown.stderr
+    assert [each.job_id_part for each in service.requests["ListVideos"]] == ["0e450440", "0440", "deadbeef"]
     assert not service.requests["CancelVideo"]
 
 

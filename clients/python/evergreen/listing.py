@@ -36,6 +36,8 @@ class ListFields(TypedDict, total=False):
     """A job has all of them."""
     created_from: datetime
     created_before: datetime
+    job_id_part: str
+    """What a job's id begins or ends with, such as the `0e450440` of a short id."""
     newest_first: bool
     page_size: int
 
@@ -54,6 +56,7 @@ def list_request(**fields: Unpack[ListFields]) -> ListVideosRequest:
         labels=fields.get("labels", {}),
         created_from=None if begin is None else timestamp(begin, "created_from"),
         created_before=None if end is None else timestamp(end, "created_before"),
+        job_id_part=fields.get("job_id_part", ""),
         order=newest if fields.get("newest_first") else oldest,
         page_size=fields.get("page_size", 0),
     )

@@ -76,6 +76,8 @@ export interface Listed {
   readonly createdFrom?: Date;
   /** Only jobs that were created before this time. */
   readonly createdBefore?: Date;
+  /** What a job's id begins or ends with, such as the `0e450440` of a short id. */
+  readonly jobIdPart?: string;
   /** Whether what was created last comes first. Default: oldest first. */
   readonly newestFirst?: boolean;
   readonly pageSize?: number;
@@ -100,6 +102,7 @@ const LISTED_NAMES: Names<Listed> = {
   labels: true,
   createdFrom: true,
   createdBefore: true,
+  jobIdPart: true,
   newestFirst: true,
   pageSize: true,
 };
@@ -261,6 +264,7 @@ export abstract class Core<S> {
       labels: { ...listed.labels },
       ...(createdFrom !== undefined && { createdFrom: timestampFromDate(createdFrom) }),
       ...(createdBefore !== undefined && { createdBefore: timestampFromDate(createdBefore) }),
+      jobIdPart: listed.jobIdPart ?? "",
       order: newestFirst ? ListOrder.NEWEST_FIRST : ListOrder.UNSPECIFIED,
       pageSize: listed.pageSize ?? 0,
     };

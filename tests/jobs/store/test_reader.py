@@ -18,6 +18,7 @@ from evergreen_server.jobs.db.mapping import spec_to_row, to_micros
 from evergreen_server.jobs.db.schema import job_labels, jobs, projects
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
+from evergreen_server.jobs.store import listing as listings
 from evergreen_server.jobs.store.listing import LOOKED_AT, Listing
 from evergreen_server.jobs.store.reader import PAGE_BYTES, JobReader
 from evergreen_server.ports.specs import MediaKind
@@ -164,6 +165,26 @@ async def test_a_page_of_what_few_jobs_have_ends_early_and_the_list_goes_on(data
     assert [[job.job_id for job in page] for page in found] == [
         [job_id_of(number)] for number in (0, LOOKED_AT, 2 * LOOKED_AT)
     ]
+
+
+async def test_jobs_are_found_by_a_part_of_their_ids_however_many_there_are(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listings, "IDS_LOOKED_AT", 100)
+    monkeypatch.setattr(listings, "IDS_AT_ONCE", 40)
+    count = 110
+    await database.write(partial(write_history, count=count, projects_in_all=2))
+    first, last = job_id_of(0), job_id_of(count - 1)
+
+    (by_end, *rest) = await pages(database, id_part=first[-12:], newest_first=True)
+    by_begin = [job for page in await pages(database, id_part=last[:-1], newest_first=True) for job in page]
+    owned = await pages(database, id_part=first[-12:], projects=["film-1"])
+
+    # The first page is of the newest, and none of them is it.
+    assert [[job.job_id for job in page] for page in (by_end, *rest)] == [[], [first]]
+    assert last in [job.job_id for job in by_begin]
+    assert all(job.job_id.startswith(last[:-1]) for job in by_begin)
+    assert not any(owned)
 
 
 async def test_a_caller_of_very_many_projects_asks_no_more_of_the_database_for_a_filter(database: Database) -> None:

@@ -2461,6 +2461,7 @@ class ListVideosRequest(_message.Message):
     MODELS_FIELD_NUMBER: _builtins.int
     CREATED_FROM_FIELD_NUMBER: _builtins.int
     CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    JOB_ID_PART_FIELD_NUMBER: _builtins.int
     project_id: _builtins.str
     """Only jobs of this project. Empty: of every project."""
     scene_id: _builtins.str
@@ -2475,6 +2476,10 @@ class ListVideosRequest(_message.Message):
     """
     order: Global___ListOrder.ValueType
     """The order of the jobs, by their age."""
+    job_id_part: _builtins.str
+    """Only jobs whose id begins or ends with this, such as the `0e450440` of a short id; 4 to 36 of `0-9a-f-`. Empty:
+    whatever their ids.
+    """
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[Global___JobState.ValueType]:
         """Only jobs in one of these states. Empty: in any state."""
@@ -2513,10 +2518,11 @@ class ListVideosRequest(_message.Message):
         models: _abc.Iterable[_builtins.str] | None = ...,
         created_from: _timestamp_pb2.Timestamp | None = ...,
         created_before: _timestamp_pb2.Timestamp | None = ...,
+        job_id_part: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_before", b"created_before", "created_from", b"created_from"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_before", b"created_before", "created_from", b"created_from", "kinds", b"kinds", "labels", b"labels", "models", b"models", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "scene_id", b"scene_id", "states", b"states"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_before", b"created_before", "created_from", b"created_from", "job_id_part", b"job_id_part", "kinds", b"kinds", "labels", b"labels", "models", b"models", "order", b"order", "page_size", b"page_size", "page_token", b"page_token", "project_id", b"project_id", "scene_id", b"scene_id", "states", b"states"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

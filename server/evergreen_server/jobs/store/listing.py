@@ -22,6 +22,8 @@ from evergreen_server.runtime.ids import first_at
 LOOKED_AT = 2000
 """How many candidates are looked at for one page."""
 AT_ONCE = 200
+IDS_LOOKED_AT, IDS_AT_ONCE = 20_000, 2_000
+"""The same where the id alone decides: nothing is read but an index."""
 FEWEST = 20
 """How many of one part are read at once, at least: a caller's projects and kinds may be many parts."""
 UNITED = 20
@@ -47,7 +49,13 @@ class Listing:
     created_before: datetime | None = None
     projects: Collection[str] | None = None
     """Only jobs of these, whatever the other filters say; None for all."""
+    id_part: str = ""
+    """What an id begins or ends with."""
     newest_first: bool = False
+
+    def names(self, job_id: str) -> bool:
+        """Returns whether `id_part` is of this id."""
+        return job_id.endswith(self.id_part) or job_id.startswith(self.id_part)
 
     @property
     def owners(self) -> Sequence[str] | None:
@@ -69,18 +77,20 @@ def list_ids(db: sa.Connection, listing: Listing, after: str, limit: int) -> tup
     There may be fewer, even none, though others follow.
     """
     parts, wanted = _parts(listing)
-    if not wanted:
+    if not wanted and not listing.id_part:
         # One more tells whether the list goes on.
         ids = _first(db, parts, listing, after, limit + 1)
         return ids[:limit], ids[limit - 1] if len(ids) > limit else ""
-    step = max(FEWEST, AT_ONCE // max(1, len(parts)))
+    most, at_once = (LOOKED_AT, AT_ONCE) if wanted else (IDS_LOOKED_AT, IDS_AT_ONCE)
+    step = max(FEWEST, at_once // max(1, len(parts)))
     candidates = heapq.merge(*(_scan(db, part, listing, after, step) for part in parts), reverse=listing.newest_first)
     found: list[str] = []
     last, looked = after, 0
-    while some := list(islice(candidates, AT_ONCE)):
-        matching = _matching(db, some, wanted)
+    while some := list(islice(candidates, at_once)):
+        named = [job_id for job_id in some if listing.names(job_id)]
+        matching = _matching(db, named, wanted) if wanted and named else set(named)
         for job_id in some:
-            if (job_id in matching and len(found) == limit) or looked == LOOKED_AT:
+            if (job_id in matching and len(found) == limit) or looked == most:
                 return found, last
             last, looked = job_id, looked + 1
             if job_id in matching:

@@ -1,6 +1,7 @@
 """Reads ListVideosRequest: which jobs are asked for, and where the page begins."""
 
 import json
+import re
 from collections.abc import Mapping
 from functools import partial
 from hashlib import sha256
@@ -18,6 +19,7 @@ from evergreen_storage import id_error
 PAGE_SIZE = 50
 MAX_PAGE_SIZE = 200
 MAX_MODELS = 32
+ID_PART = re.compile(r"[0-9a-f-]{4,36}")
 
 STATES: Mapping[int, State] = {
     number: State[name.removeprefix("JOB_STATE_")] for name, number in video_pb2.JobState.items() if number
@@ -51,6 +53,8 @@ def read_list_request(message: video_pb2.ListVideosRequest, caller: Caller) -> t
     end = read_time(message, "created_before", field_errors)
     if begin is not None and end is not None and end <= begin:
         field_errors.append(FieldError(field="created_before", description="must be after created_from"))
+    if message.job_id_part and not ID_PART.fullmatch(message.job_id_part):
+        field_errors.append(FieldError(field="job_id_part", description="must be 4 to 36 of 0-9 a-f -"))
     listing = Listing(
         project_id=message.project_id,
         scene_id=message.scene_id,
@@ -61,6 +65,7 @@ def read_list_request(message: video_pb2.ListVideosRequest, caller: Caller) -> t
         created_from=begin,
         created_before=end,
         projects=caller.projects,
+        id_part=message.job_id_part,
         newest_first=message.order == video_pb2.LIST_ORDER_NEWEST_FIRST,
     )
     scope = _scope(listing)
@@ -77,6 +82,8 @@ def _scope(listing: Listing) -> str:
         scope += f"/{','.join(sorted(listing.kinds))}"
     times = [None if at is None else at.isoformat() for at in (listing.created_from, listing.created_before)]
     rest = [listing.newest_first, sorted(listing.labels.items()), listing.models, times]
+    # Left out where it is empty, so that tokens of the release before stay valid.
+    rest += [listing.id_part] if listing.id_part else []
     if rest != [False, [], [], [None, None]]:
         # What a caller may choose freely must not make a token long, or look like another list's.
         scope += f" {sha256(json.dumps(rest).encode()).hexdigest()}"

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from evergreen.wire import WireClient
 
 SEARCHED = 2000
-"""How many of the newest jobs are looked through."""
+"""How many of the newest jobs of a service are looked through that does not search itself."""
+TOLD = 5
+"""How many ids are named where several are meant."""
 
 _SHORT = re.compile(r"…?([0-9a-f-]{4,35})")
 _PAGE = 200
@@ -26,22 +28,31 @@ async def whole_ids(client: WireClient, texts: Sequence[str]) -> list[str]:
     short = {text: match[1] for text in texts if (match := _SHORT.fullmatch(text.strip().lower()))}
     if not short:
         return list(texts)
-    meant: dict[str, set[str]] = {text: set() for text in short}
-    seen = 0
-    async for job in client.list(newest_first=True, page_size=_PAGE):
-        for text, part in short.items():
-            if job.job_id.endswith(part) or job.job_id.startswith(part):
-                meant[text].add(job.job_id)
-        seen += 1
-        if seen >= SEARCHED:
-            break
+    meant = {text: await _found(client, part) for text, part in short.items()}
     for text, found in meant.items():
         if not found:
-            raise click.UsageError(f"none of the newest {seen:,} jobs has an id that begins or ends with {text}")
+            raise click.UsageError(f"no job has an id that begins or ends with {text}")
         if len(found) > 1:
-            some = ", ".join(sorted(found)[:5])
-            raise click.UsageError(f"{len(found)} jobs have an id that begins or ends with {text}: {some}")
-    return [next(iter(meant[text])) if text in meant else text for text in texts]
+            more = ", …" if len(found) > TOLD else ""
+            raise click.UsageError(
+                f"several jobs have an id that begins or ends with {text}: {', '.join(found[:TOLD])}{more}"
+            )
+    return [meant[text][0] if text in meant else text for text in texts]
+
+
+async def _found(client: WireClient, part: str) -> list[str]:
+    """Returns the newest ids that begin or end with this, one more than are told."""
+    found: list[str] = []
+    strangers = 0
+    async for job in client.list(job_id_part=part, newest_first=True, page_size=_PAGE):
+        if job.job_id.endswith(part) or job.job_id.startswith(part):
+            found.append(job.job_id)
+        else:
+            # A service of the release before leaves the question for a part of ids unread.
+            strangers += 1
+        if len(found) > TOLD or strangers >= SEARCHED:
+            break
+    return found
 
 
 async def whole_id(client: WireClient, text: str) -> str:
