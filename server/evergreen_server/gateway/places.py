@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 
 import grpc
 
@@ -91,8 +91,21 @@ class Places:
     @asynccontextmanager
     async def transfer(self, owner: str) -> AsyncIterator[None]:
         """Waits for a place of a call that moves a file. Raises Refused after 10 s."""
-        async with _in_time(self._transfers, owner, "files are on their way", self._transfer_seconds, busy=_busy):
+        async with self.early_transfer(owner):
             yield
+
+    @asynccontextmanager
+    async def early_transfer(self, owner: str) -> AsyncIterator[Callable[[], None]]:
+        """The same; yields what gives the place back before the end."""
+        place = self._transfers.ask(owner)
+        with ExitStack() as held:
+            held.callback(self._transfers.give_back, owner, place)
+            try:
+                async with asyncio.timeout(self._transfer_seconds):
+                    await place
+            except TimeoutError:
+                raise _busy("files are on their way") from None
+            yield held.close
 
     @asynccontextmanager
     async def slice(self, owner: str) -> AsyncIterator[None]:

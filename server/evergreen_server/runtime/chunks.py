@@ -20,7 +20,7 @@ def chunk_messages(block: bytes) -> Iterator[bytes]:
         yield b"".join((bytes([_TAG]), _varint(len(chunk)), chunk))
 
 
-def chunk_of(data: bytes) -> bytes | None:
+def chunk_of(data: bytes) -> memoryview | None:
     """Returns the chunk of an UploadAssetRequest that holds nothing else, plainly encoded; None for any other."""
     if not data or data[0] != _TAG:
         return None
@@ -29,7 +29,7 @@ def chunk_of(data: bytes) -> bytes | None:
         length |= (byte & 0x7F) << 7 * place
         if byte < 0x80:
             start = place + 2
-            return data[start:] if len(data) - start == length else None
+            return memoryview(data)[start:] if len(data) - start == length else None
     return None
 
 

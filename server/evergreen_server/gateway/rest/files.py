@@ -12,7 +12,7 @@ from evergreen.v1 import scene_pb2
 from evergreen_server.gateway.places import Places
 from evergreen_server.gateway.problems import Refused, invalid, refused
 from evergreen_server.gateway.readers import taken
-from evergreen_server.gateway.rest.assets import SLICE_BYTES, Asked, Assets, tag_of
+from evergreen_server.gateway.rest.assets import SLICE_BYTES, STREAM_BYTES, Asked, Assets, tag_of
 from evergreen_server.gateway.rest.ranges import Unsatisfiable, span_of
 from evergreen_server.gateway.rest.reading import matches, path_of, refuse_body
 from evergreen_server.gateway.rest.routes import BINDINGS, Binding, By
@@ -105,14 +105,21 @@ class Files:
         if request.method == "HEAD" or start == end:
             return response
         visitor = visitor_of(request)
-        for at in range(start, end, SLICE_BYTES):
+        while start < end:
+            upto = min(end, start + STREAM_BYTES)
             try:
-                async with self._places.slice(visitor.owner):
-                    pieces = await self._assets.part(visitor, where, asset, at, min(end, at + SLICE_BYTES))
-                    if not response.prepared:
-                        await response.prepare(request)
-                    for piece in pieces:
-                        await self._write(request, response, piece)
+                async with (
+                    self._places.slice(visitor.owner),
+                    self._assets.reading(visitor, where, asset, start, upto) as reading,
+                ):
+                    while pieces := await reading.slice():
+                        if not response.prepared:
+                            await response.prepare(request)
+                            _bound_writes(request)
+                        with reading.prompt():
+                            for piece in pieces:
+                                await self._write(request, response, piece)
+                                start += len(piece)
             except Refused:
                 if not response.prepared:
                     raise
@@ -122,11 +129,20 @@ class Files:
                 raise ConnectionAbortedError("the file could not be read on") from None
         return response
 
-    async def _write(self, request: web.Request, response: web.StreamResponse, data: bytes) -> None:
-        pieces = memoryview(data)
+    async def _write(self, request: web.Request, response: web.StreamResponse, data: memoryview) -> None:
         for at in range(0, len(data), PIECE_BYTES):
-            async with taken(request, self._stall_seconds):
-                await response.write(pieces[at : at + PIECE_BYTES])
+            if request.transport is not None and request.transport.get_write_buffer_size() == 0:
+                # Nothing that has to be bounded: there is room for one piece.
+                await response.write(data[at : at + PIECE_BYTES])
+            else:
+                async with taken(request, self._stall_seconds):
+                    await response.write(data[at : at + PIECE_BYTES])
+
+
+def _bound_writes(request: web.Request) -> None:
+    """Lets one piece wait in memory before whoever writes the next one does."""
+    if request.transport is not None:
+        request.transport.set_write_buffer_limits(high=2 * PIECE_BYTES)
 
 
 def _where(request: web.Request, binding: Binding) -> Asked:

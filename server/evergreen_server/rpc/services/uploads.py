@@ -235,8 +235,9 @@ class _Body:
                 raise BrokenOff("the client left before it had sent everything") from None
             self._whole = True
             return None
-        chunk = chunk_of(data)
-        if chunk is None:
+        if (view := chunk_of(data)) is not None:
+            chunk = bytes(view)
+        else:
             message = read_message(scene_pb2.UploadAssetRequest, data)
             if not message.HasField("chunk"):
                 raise InvalidRequest(
