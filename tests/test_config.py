@@ -80,6 +80,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
             "EVERGREEN_PROVIDER_SPEED": "50",
             "EVERGREEN_PICTURE_HOSTS": "Pictures.internal, 10.0.0.7:8080,[fd00::1]:80,fd00::2,",
             "EVERGREEN_CAPTION_FONT": __file__,
+            "EVERGREEN_RENDERS": "0",
             "EVERGREEN_C2PA_CERT": __file__,
             "EVERGREEN_C2PA_KEY": __file__,
             "EVERGREEN_HTTP_LISTEN": "[::1]",
@@ -100,6 +101,7 @@ def test_every_variable_is_read(tmp_path: Path) -> None:
     assert config.provider_speed == 50
     assert config.picture_hosts == {"pictures.internal", "10.0.0.7:8080", "[fd00::1]:80", "fd00::2"}
     assert config.caption_font == Path(__file__)
+    assert config.renders == 0
     assert config.c2pa_files == (Path(__file__), Path(__file__))
     assert config.http_listen == "[::1]:8080"
     assert config.http_hosts == {"evergreen.internal", "studio"}
@@ -128,6 +130,7 @@ def test_every_fault_is_named_at_once_and_no_secret_is_repeated() -> None:
         "EVERGREEN_PROVIDER_SPEED": "nan",
         "EVERGREEN_PICTURE_HOSTS": "http://pictures.internal/",
         "EVERGREEN_CAPTION_FONT": "/no/such/font.ttf",
+        "EVERGREEN_RENDERS": "17",
         "EVERGREEN_C2PA_CERT": "/no/such/chain.pem",
         "EVERGREEN_C2PA_KEY": "/no/such/key.pem",
         "EVERGREEN_GRACE_SECONDS": "soon",

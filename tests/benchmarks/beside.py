@@ -50,7 +50,7 @@ async def rendering(folder: Path) -> AsyncIterator[None]:
         if progress.done:
             begun.set()
 
-    task = asyncio.create_task(Renderer(RenderLimits()).render(order, note, owner="benchmarks"))
+    task = asyncio.create_task(Renderer(RenderLimits()).render(order, note))
     try:
         async with asyncio.timeout(120):
             await begun.wait()

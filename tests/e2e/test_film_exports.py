@@ -1,7 +1,8 @@
-"""SIGKILL in the middle of an export of a film: the next server makes the rest of it, once, and for nothing."""
+"""SIGKILL in the middle of an export of a film: the next server, or another one, makes the rest, once, for nothing."""
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from tests.rpc.films import film_until
 from tests.serving import Api, Control, ServerProcess
 
 MOMENTS = ("start whole", "start committed", *CUT, *TOLD, "over committed")
+TAKEN_OVER = (*CUT, *TOLD)
+"""Where a replica dies that renders an export; CI tries the first."""
 SOME = ("export whole",)
 """What CI tries, since the other moments are those of a run that makes everything; `make e2e` tries all."""
 
@@ -63,3 +66,45 @@ async def test_a_server_killed_anywhere_in_an_export_leaves_it_to_the_next(
         assert await jobs_of(api, "film") == jobs
     # What a killed server left unfinished has another name, and goes within a day.
     assert len(visible(data / "projects" / "film" / "movie" / "exports")) == 5 * (1 + len(moments))
+
+
+async def test_replicas_that_are_killed_in_the_middle_of_an_export_leave_it_to_those_that_render(
+    tmp_path: Path, sandbox: Control, holds: Holds, request: pytest.FixtureRequest
+) -> None:
+    """One takes the calls and renders nothing; of the two others, the one that renders is killed."""
+    moments = TAKEN_OVER if request.config.getoption("--every-moment", default=False) else TAKEN_OVER[:1]
+    postgres: Postgres = request.getfixturevalue("postgres")
+    changes = {
+        "PYTEST_HELD": str(tmp_path / "held"),
+        "EVERGREEN_DATABASE_URL": postgres.create(),
+        "EVERGREEN_STORAGE_URL": (tmp_path / "scenes").as_uri(),
+    }
+    async with AsyncExitStack() as stack:
+        asked, *rendering = [
+            await stack.enter_async_context(
+                ServerProcess(tmp_path / name, sandbox.url, {**changes, "EVERGREEN_RENDERS": renders}, program=PROGRAM)
+            )
+            for name, renders in (("asked", "0"), ("one", "1"), ("two", "1"))
+        ]
+        api, *_ = [await server.start() for server in (asked, *rendering)]
+        await directed(api, await planned_start(api))
+        jobs = await jobs_of(api, "film")
+        folders = dict(zip(rendering, ("one", "two"), strict=True))
+        for crf, moment in enumerate(moments, start=20):
+            holds.at(moment)
+            call = asyncio.create_task(exported(api, crf))
+            pid = await holds.reached()
+            [dead] = [server for server in rendering if server.pid == pid]
+            await killed(dead, rendering=moment.startswith("render"))
+
+            status = await call
+
+            assert (status.spent_credits, len(status.exports)) == (0, 1), moment
+            assert "NO_RENDERER" not in {warning.code for warning in status.warnings}
+            await dead.start()
+            # Its own temporary folder, which is another one for each process.
+            left = (tmp_path / folders[dead] / "state" / "temp").glob("*/films/*")
+            assert list(left) == [], moment
+        assert await jobs_of(api, "film") == jobs
+    assert len(visible(tmp_path / "scenes" / "projects" / "film" / "movie" / "exports")) == 5 * (1 + len(moments))
+    assert not (tmp_path / "asked" / "state" / "render").exists()

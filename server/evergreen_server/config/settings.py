@@ -91,6 +91,9 @@ class Config:
     caption_font: Path | None
     """EVERGREEN_CAPTION_FONT: the file of a font for captions that are drawn into films. Default Pillow's own, which
     has Latin letters only."""
+    renders: int
+    """EVERGREEN_RENDERS: how many films this server renders at a time, 0 to 16: 0 leaves all to other servers. Each
+    takes two cores and, at 720p, 360 MiB. Default 1."""
     c2pa_files: tuple[Path, Path] | None
     """EVERGREEN_C2PA_CERT, EVERGREEN_C2PA_KEY: PEM files of a certificate chain and its key, with which exports of
     films are signed (extra `provenance`). Default none: they are not signed."""
@@ -247,6 +250,7 @@ class Config:
             provider_speed=speed,
             picture_hosts=frozenset(read("EVERGREEN_PICTURE_HOSTS", "", parsers.host_names)),
             caption_font=read("EVERGREEN_CAPTION_FONT", "", parsers.file),
+            renders=read("EVERGREEN_RENDERS", "1", parsers.whole(0, 16)),
             c2pa_files=(c2pa[0], c2pa[1]) if c2pa[0] and c2pa[1] else None,
             project_credits=read("EVERGREEN_PROJECT_CREDITS", "{}", parsers.project_credits),
             max_queued=read("EVERGREEN_MAX_QUEUED", "20000", parsers.whole(1, 10_000_000)),

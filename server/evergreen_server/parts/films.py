@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 from evergreen_server.config import Config
 from evergreen_server.film.assembling.assembler import Assembler
@@ -10,6 +11,8 @@ from evergreen_server.film.assembling.beginnings import Beginnings
 from evergreen_server.film.assembling.store import ExportStore
 from evergreen_server.film.plans.door import Films
 from evergreen_server.film.plans.store import FilmStore
+from evergreen_server.film.rendering.desk import RenderDesk
+from evergreen_server.film.rendering.slots import RenderSlots
 from evergreen_server.film.running.door import FilmRuns
 from evergreen_server.film.runs.context import FilmContext
 from evergreen_server.film.runs.events import FilmEvents
@@ -45,6 +48,7 @@ class FilmParts:
     surveyor: Surveyor
     threads: OwnThreads
     runner: FilmRunner
+    desk: RenderDesk
 
 
 async def open_films(stack: AsyncExitStack, ground: Ground, jobs: JobParts) -> FilmParts:
@@ -60,24 +64,8 @@ async def open_films(stack: AsyncExitStack, ground: Ground, jobs: JobParts) -> F
         events=events,
         replica_id=ground.membership.replica_id,
     )
-    work, cache = ground.temp_dir / "films", ground.config.data_dir / "state" / "render"
-    for folder in (work, cache):
-        folder.mkdir(parents=True, exist_ok=True)
-    exports, font = ExportStore(database=ground.database, clock=ground.now), ground.config.caption_font
-    assembler = Assembler(
-        scenes=ground.scenes,
-        exports=exports,
-        tools=ground.media,
-        writers=jobs.writers,
-        renderer=Renderer(RenderLimits()),
-        version=await asyncio.to_thread(renderer_version, font),
-        threads=threads,
-        work=work,
-        cache=cache,
-        caption_font=str(font or ""),
-        signer=await _signer(ground.config),
-        metrics=jobs.meters.service,
-    )
+    work = ground.temp_dir / "films"
+    work.mkdir(parents=True, exist_ok=True)
     context = FilmContext(
         runs=store,
         plans=plans,
@@ -92,11 +80,40 @@ async def open_films(stack: AsyncExitStack, ground: Ground, jobs: JobParts) -> F
         threads=threads,
         clock=ground.now,
         new_id=jobs.new_id,
-        assembler=assembler,
+        assembler=await _assembler(ground, jobs, threads, work) if ground.config.renders else None,
     )
     runner = FilmRunner(context)
     ground.announcer.subscribe(runner.on_changes)
-    return FilmParts(plans=plans, store=store, surveyor=surveyor, threads=threads, runner=runner)
+    replica_id = ground.membership.replica_id
+    desk = RenderDesk(
+        slots=RenderSlots(database=ground.database, runs=store, clock=ground.now, replica_id=replica_id),
+        runner=runner,
+        wakeups=jobs.context.wakeups,
+        places=ground.config.renders,
+        healthy=ground.membership.healthy,
+        clock=ground.now,
+    )
+    return FilmParts(plans=plans, store=store, surveyor=surveyor, threads=threads, runner=runner, desk=desk)
+
+
+async def _assembler(ground: Ground, jobs: JobParts, threads: OwnThreads, work: Path) -> Assembler:
+    """Returns what makes the exports of the films that this server renders."""
+    cache, font = ground.config.data_dir / "state" / "render", ground.config.caption_font
+    cache.mkdir(parents=True, exist_ok=True)
+    return Assembler(
+        scenes=ground.scenes,
+        exports=ExportStore(database=ground.database, clock=ground.now),
+        tools=ground.media,
+        writers=jobs.writers,
+        renderer=Renderer(RenderLimits()),
+        version=await asyncio.to_thread(renderer_version, font),
+        threads=threads,
+        work=work,
+        cache=cache,
+        caption_font=str(font or ""),
+        signer=await _signer(ground.config),
+        metrics=jobs.meters.service,
+    )
 
 
 async def film_service(

@@ -81,6 +81,7 @@ async def start_upkeep(
         ("retention", retention.run),
         ("sweep", janitor.run),
         ("sweep of runs", sweep.run),
+        ("renders", runs.desk.run),
         *reaping,
         *webhooks.tasks,
     ):

@@ -69,13 +69,8 @@ class RenderProgress:
 
 
 class FilmRenderer(Protocol):
-    """Renders few films at a time, in turns between their owners."""
+    """Renders as many films at a time as it is asked for."""
 
-    async def render(
-        self, order: RenderOrder, on_progress: Callable[[RenderProgress], None], *, owner: str
-    ) -> Rendered:
-        """Renders a film to its place when it is the owner's turn, for which it waits without a limit.
-
-        `owner` is any text, such as a project's id. A cancelled call leaves nothing there. Raises RenderRefused.
-        """
+    async def render(self, order: RenderOrder, on_progress: Callable[[RenderProgress], None]) -> Rendered:
+        """Renders a film to its place; a cancelled call leaves nothing there. Raises RenderRefused."""
         ...

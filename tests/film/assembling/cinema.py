@@ -5,7 +5,6 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -56,10 +55,8 @@ class Screen:
     made: list[Rendered] = field(default_factory=list)
     instead: Callable[[Render, RenderOrder, Callable[[RenderProgress], None]], Awaitable[Rendered]] | None = None
 
-    async def render(
-        self, order: RenderOrder, on_progress: Callable[[RenderProgress], None], *, owner: str
-    ) -> Rendered:
-        render = partial(self.renderer.render, owner=owner)
+    async def render(self, order: RenderOrder, on_progress: Callable[[RenderProgress], None]) -> Rendered:
+        render = self.renderer.render
         made = await (self.instead(render, order, on_progress) if self.instead else render(order, on_progress))
         self.made.append(made)
         return made

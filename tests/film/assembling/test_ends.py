@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from evergreen_server.film.assembling.assembler import Assembler
 from evergreen_server.film.assembling.files import LocalFiles
-from evergreen_server.film.assembling.material import Claim, CutRefused, FileLost, Material
+from evergreen_server.film.assembling.material import Claim, FileLost, Material
 from evergreen_server.film.cut.cutting import Used
 from evergreen_server.film.outputs import wanted_of
 from evergreen_server.film.runs.run import FilmRun, RunState
@@ -107,48 +106,6 @@ async def test_a_cancelled_run_ends_its_renderer_at_once_and_keeps_its_outputs(h
     assert list(hall.work.iterdir()) == []
 
 
-async def test_a_run_that_waits_for_its_turn_is_cancelled_at_once(hall: Cinema) -> None:
-    await hall.to_the_cut(short())
-    async with taken(hall):
-        step = asyncio.create_task(hall.studio.step())
-        wakeup = hall.studio.context.wakeups.of(f"{PROJECT}/{FILM}")
-        await command(hall, lambda run: run.cancelling())
-        async with asyncio.timeout(MUST_NOT_HANG):
-            assert await step
-        assert wakeup.is_set()
-        await hall.studio.rest()
-
-    assert (await hall.studio.now()).state is RunState.CANCELLED
-    assert (hall.screen.made, hall.files()) == ([], {})
-
-
-@asynccontextmanager
-async def taken(hall: Cinema) -> AsyncIterator[None]:
-    """Another project has the turn, and does not give it back."""
-    begun = asyncio.Event()
-
-    class Tools:
-        async def probe(self, _path: Path, *, owner: str) -> None:
-            begun.set()
-            await asyncio.Event().wait()
-
-        pauses = probe
-
-    assembler = hall.assembler(hall.studio.scenes, tools=Tools())
-    hall.studio.context = replace(hall.studio.context, assembler=assembler)
-    await copy_scenes(hall, "other")
-    other = replace(await material_of(hall, short()), measured={})
-    claim = Claim(project_id="other", film_id=FILM, run=1, leg=1, execution="")
-    task = asyncio.create_task(assembler.render(claim, other, lambda _done, _total: None))
-    try:
-        async with asyncio.timeout(MUST_NOT_HANG):
-            await begun.wait()
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait([task])
-
-
 async def test_a_film_that_is_rendered_is_published_while_the_next_one_renders(hall: Cinema) -> None:
     await hall.to_the_cut(short())
     while not (await hall.studio.now()).exports:
@@ -237,17 +194,6 @@ async def test_the_run_tells_how_far_its_render_is(hall: Cinema) -> None:
     # However often it is told, one look records the newest, which changes nothing that is approved.
     assert (await hall.studio.films.present(PROJECT, FILM)).revision == told + 1
     assert run.revision == before
-
-
-async def test_a_run_waits_where_no_films_are_rendered(hall: Cinema) -> None:
-    hall.studio.context = replace(hall.studio.context, assembler=None)
-    await hall.to_the_cut(short())
-
-    assert await hall.studio.step()
-    assert await hall.studio.step()
-
-    run = await hall.studio.now()
-    assert (run.state, [warning.code for warning in run.warnings]) == (RunState.RUNNING, ["NO_RENDERER"])
 
 
 async def test_a_clip_that_cannot_be_rendered_is_the_trouble_of_its_shot(hall: Cinema) -> None:
@@ -418,42 +364,6 @@ async def test_a_file_is_copied_once_and_only_with_the_content_that_it_had(hall:
         assert lost.value.place == (FILM, "audio/bed.mp3")
         with pytest.raises(FileLost):
             await local.path(Source(scene_id=FILM, asset="audio/none.mp3", sha256=known))
-
-
-async def test_a_project_with_many_films_delays_another_by_one_at_most(hall: Cinema) -> None:
-    one = short()
-    await hall.make(one)
-    material = await material_of(hall, one)
-    order: list[str] = []
-    begun, going = asyncio.Event(), asyncio.Event()
-
-    class Taken:
-        async def render(self, _order: RenderOrder, _tell: object, *, owner: str) -> Rendered:
-            order.append(owner)
-            begun.set()
-            await going.wait()
-            raise RenderRefused("enough is known", code="RENDER_FAILED")
-
-    assembler = hall.assembler(hall.studio.scenes, renderer=Taken(), version="another")
-    await copy_scenes(hall, "honest")
-    async with asyncio.timeout(MUST_NOT_HANG), asyncio.TaskGroup() as group:
-        for _ in range(5):
-            group.create_task(asked(assembler, PROJECT, material))
-        await begun.wait()
-        honest = group.create_task(asked(assembler, "honest", material))
-        # It asks for its turn as soon as it is begun.
-        await asyncio.wait([honest], timeout=0)
-        assert len(list(hall.work.iterdir())) == 1
-        going.set()
-
-    assert order.index("honest") == 1
-    assert len(order) == 6
-
-
-async def asked(assembler: Assembler, project_id: str, material: Material) -> None:
-    claim = Claim(project_id=project_id, film_id=FILM, run=1, leg=1, execution="")
-    with pytest.raises(CutRefused):
-        await assembler.render(claim, material, lambda _done, _total: None)
 
 
 async def copy_scenes(hall: Cinema, project_id: str) -> None:

@@ -157,7 +157,8 @@ class Studio:
         run = await self.now()
         claimed = await self.context.runs.claim(PROJECT, FILM, run.run, leg=run.leg, token=uuid4().hex)
         assert claimed is not None
-        self.leg = Leg(self.context, claimed)
+        # Rendered at once, without a queue.
+        self.leg = Leg(self.context, claimed, renders=self.context.assembler is not None)
         return claimed
 
     async def now(self) -> FilmRun:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -18,6 +18,7 @@ from evergreen_server.film.codec import to_document
 from evergreen_server.film.model import FilmRequest
 from evergreen_server.film.plans.retention import delete_old_runs, delete_old_takes
 from evergreen_server.film.plans.store import FilmStore
+from evergreen_server.film.rendering.slots import RenderSlots
 from evergreen_server.film.runs.census import take_film_census
 from evergreen_server.film.runs.films import FilmState
 from evergreen_server.film.runs.queries import expired, last_run, left_by
@@ -46,7 +47,7 @@ from evergreen_server.jobs.maintenance.janitor import beyond_clock
 from evergreen_server.jobs.maintenance.retention import Retention
 from evergreen_server.jobs.model.errors import JobNotFound
 from evergreen_server.jobs.model.held import Held
-from evergreen_server.jobs.model.states import State
+from evergreen_server.jobs.model.states import Slot, State
 from evergreen_server.jobs.store.audit import Question, delete_old, list_entries, row_of
 from evergreen_server.jobs.store.backlog import Backlog
 from evergreen_server.jobs.store.census import take_census
@@ -184,8 +185,9 @@ class Case:
             scale=1.0,
         ).all()
 
-    async def looked(self) -> None:
-        runs = RunStore(
+    @property
+    def runs(self) -> RunStore:
+        return RunStore(
             database=self.database,
             jobs=self.store,
             events=film_events(),
@@ -193,6 +195,9 @@ class Case:
             enqueue=lambda *_: None,
             replica_id="local",
         )
+
+    async def looked(self) -> None:
+        runs = self.runs
         run = FilmRun(
             project_id="film-1",
             film_id="lamp",
@@ -207,6 +212,17 @@ class Case:
         begun = await runs.start(run, quote=0, request=FilmRequest(request_id="one", digest=""))
         await runs.snapshot(begun)
         await runs.change(begun, lambda old: old.ends(RunState.SUCCEEDED))
+
+    @property
+    def slots(self) -> RenderSlots:
+        return RenderSlots(database=self.database, runs=self.runs, clock=lambda: NOW, replica_id="local")
+
+    async def granted(self) -> None:
+        """A slot that a run gets, and leaves."""
+        waiting = await self.slots.next()
+        assert waiting is not None
+        assert await self.slots.grant(waiting, "token") is not None
+        await self.runs.command(*waiting, lambda run: replace(run, slot=Slot.WANTED))
 
     async def exported(self) -> None:
         """An export that is found, recorded again, and published, by the owner of a run."""
@@ -377,6 +393,11 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "orphans": lambda case: case.tasks.orphans(older_than=timedelta(minutes=1)),
     "runs that are overdue": lambda case: case.read(lambda db: db.execute(expired(NOW, most=100)).all()),
     "runs that nobody runs": lambda case: case.read(lambda db: db.execute(left_by("local")).all()),
+    "runs to be rendered": lambda case: case.slots.next(),
+    "a slot for a render": lambda case: case.granted(),
+    "slots of servers that are gone": lambda case: case.slots.held(here=False),
+    "slots for renders here": lambda case: case.slots.held(here=True),
+    "runs that wait for long to be rendered": lambda case: case.slots.waiting(before=NOW),
     "the newest run of a film": lambda case: case.read(partial(last_run, project_id="film-1", film_id="film-7")),
     "what is overdue": lambda case: case.read(lambda db: beyond_clock(db, NOW, State.QUEUED, State.RUNNING)),
     "wishes to cancel": lambda case: case.read(cancelling),
@@ -410,7 +431,7 @@ COUNTED = {"the census": "jobs_by_state", "the census of films": "films", "the c
 """What does look at all jobs, but in an index alone, or at all films; of the counters, which are checked now and then,
 PostgreSQL does the former only once the table is large.
 """
-OF_FEW = ("provider_tasks_unsettled", "film_runs_open")
+OF_FEW = ("provider_tasks_unsettled", "film_runs_open", "film_runs_by_slot")
 """Indexes that hold only a few rows of their table."""
 
 
@@ -500,9 +521,12 @@ def write_hooks(db: sa.Connection) -> None:
 
 
 def _runs() -> Iterator[dict[str, object]]:
-    """Runs of films, of which each hundredth waits for people."""
+    """Runs of films, of which each hundredth waits for people, and as many to be rendered, which a few are."""
     for number in range(RUNS):
-        waits = number % 100 == 0
+        waits, slot = number % 100 == 0, None
+        if number % 100 == 50:
+            slot = Slot.HELD if number % 1_000 == 50 else Slot.WANTED
+        state = RunState.RUNNING if slot else RunState.AWAITING_APPROVAL if waits else RunState.SUCCEEDED
         run = FilmRun(
             project_id=f"film-{number % PROJECTS}",
             film_id=f"film-{number // 20}",
@@ -510,9 +534,11 @@ def _runs() -> Iterator[dict[str, object]]:
             plan_revision=1,
             terms=Terms(),
             money=Held(approved=0),
-            state=RunState.AWAITING_APPROVAL if waits else RunState.SUCCEEDED,
+            state=state,
+            slot=slot,
+            slot_at=START if slot else None,
             finish_by=START + timedelta(days=number % 1_000),
-            ended_at=None if waits else START,
+            ended_at=None if waits or slot else START,
             created_at=START,
             updated_at=START,
         )

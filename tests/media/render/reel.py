@@ -142,7 +142,6 @@ class Cutting:
     folder: Path
     files: dict[str, Path] = field(default_factory=dict)
     renderer: Renderer = field(default_factory=lambda: Renderer(OFTEN))
-    owner: str = "lighthouse"
     progress: list[RenderProgress] = field(default_factory=list)
     caption_font: str = ""
 
@@ -170,7 +169,7 @@ class Cutting:
         )
 
     async def render(self, order: RenderOrder, on_progress: Callable[[RenderProgress], None]) -> Rendered:
-        return await self.renderer.render(order, on_progress, owner=self.owner)
+        return await self.renderer.render(order, on_progress)
 
     async def film(self, timeline: Timeline, profile: Profile = SMALL) -> "tuple[Rendered, Film]":
         order, left = self.order(timeline, profile), self.unfinished()

@@ -81,7 +81,7 @@ async def test_segments_that_a_film_under_way_needs_are_not_lost_to_it(cutting: 
         (pid,) = renderers()
         os.kill(pid, signal.SIGSTOP)
         black = replace(order, timeline=Timeline(spans=(Span(source=None, frames=2),)), profile=SMALL)
-        await other.render(replace(black, out=order.out.with_name("b.mp4")), cutting.progress.append, owner="other")
+        await other.render(replace(black, out=order.out.with_name("b.mp4")), cutting.progress.append)
         assert not list((cutting.folder / "cache").glob("*.mp4"))
         os.kill(pid, signal.SIGCONT)
         made = await asyncio.wait_for(task, 60)

@@ -1,4 +1,4 @@
-"""Makes the exports of runs: one film at a time in this process, projects in turn.
+"""Makes the exports of runs, as many at a time as it is asked for.
 
 Each step may be repeated after a crash: an export is found again by the digest of what it is made from, and counts once
 its file has the size and the checksum that were recorded before it got its name.
@@ -28,7 +28,6 @@ from evergreen_server.ports.metrics import Metrics
 from evergreen_server.ports.rendering import FilmRenderer, RenderOrder, RenderProgress, RenderRefused
 from evergreen_server.ports.signing import FilmSigner
 from evergreen_server.runtime.threads import OwnThreads
-from evergreen_server.runtime.turns import Turns
 from evergreen_server.scenes.writers import SceneWriters
 from evergreen_storage import AssetConflict, SceneStore
 
@@ -55,7 +54,7 @@ class Assembled:
 class Assembler:
     """Made for one event loop. `work` and `cache` must exist; `version` names what renders.
 
-    `work` is for files of one film at a time, which are removed with it; in `cache` the renderer keeps its segments.
+    `work` is for the files of films, which are removed once these are made; in `cache` the renderer keeps its segments.
     With a `signer` exports are signed; one that could not be is there unsigned, and is made again when it is asked for.
     """
 
@@ -89,9 +88,8 @@ class Assembler:
         self._signer = signer
         self._metrics = metrics
         self._most_bytes = most_bytes
-        self._turns = Turns(1)
         self._prepared: dict[Claim, tuple[Prepared, ...]] = {}
-        """What was rendered last and is published next, without another turn: the next film has it by then."""
+        """What was rendered last and is published next."""
 
     async def render(self, claim: Claim, material: Material, progress: Progress) -> Assembled:
         """Renders the film for each profile into its scene, but for those that are there; a cancelled call stops.
@@ -192,7 +190,7 @@ class Assembler:
         )
         self._metrics.render_began()
         try:
-            made = await self._renderer.render(order, tell, owner=claim.project_id)
+            made = await self._renderer.render(order, tell)
         except RenderRefused as exc:
             self._metrics.film_exported("REFUSED")
             raise CutRefused(str(exc), code=exc.code, item_id=_at_fault(each, exc)) from exc
@@ -258,17 +256,14 @@ class Assembler:
 
     @asynccontextmanager
     async def _opened(self, project_id: str) -> AsyncIterator[LocalFiles]:
-        """Waits for the project's turn, and gives its film a folder for as long as the context lasts."""
-        async with (
-            self._turns.of(project_id),
-            local_files(
-                scenes=self._scenes,
-                threads=self._threads,
-                project_id=project_id,
-                work=self._work,
-                most_bytes=self._most_bytes,
-            ) as files,
-        ):
+        """Gives a film a folder for as long as the context lasts."""
+        async with local_files(
+            scenes=self._scenes,
+            threads=self._threads,
+            project_id=project_id,
+            work=self._work,
+            most_bytes=self._most_bytes,
+        ) as files:
             yield files
 
 

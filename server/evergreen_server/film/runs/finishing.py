@@ -82,8 +82,7 @@ async def finish(context: FilmContext, run: FilmRun, material: Material) -> Film
 
     It may have been ended meanwhile, and then nothing of it goes on. Raises FileLost, Superseded, and what may pass.
     """
-    if context.assembler is None:
-        return await context.runs.change(run, lambda run: run.waits("NO_RENDERER", "no film is rendered here"))
+    assert context.assembler is not None, "no run holds a slot where nothing is rendered"
     done = await _Finishing(context, context.assembler, run).go(material)
     # What comes next has nothing to wait for.
     context.wakeups.wake(run.key)

@@ -12,9 +12,9 @@ from evergreen_server.film.runs.accepting import NewChild, new_child
 from evergreen_server.film.runs.context import FilmContext
 from evergreen_server.film.runs.deciding import Child, Decision, FilmGate, FilmStage, Run, Then, decide
 from evergreen_server.film.runs.finishing import finish, material_of
-from evergreen_server.film.runs.looking import Look, Store, look, troubles_of
+from evergreen_server.film.runs.looking import Look, Store, look, troubles_of, troubles_of_strays
 from evergreen_server.film.runs.rows import FilmOutput
-from evergreen_server.film.runs.run import EXPIRED, FilmRun, RunState, RunTrouble
+from evergreen_server.film.runs.run import EXPIRED, RENDERS, FilmRun, RunState
 from evergreen_server.film.runs.store import Snapshot
 from evergreen_server.film.runs.tally import tally
 from evergreen_server.jobs.commands import cancel
@@ -36,8 +36,12 @@ __all__ = ["Leg"]
 class Leg:
     """Keeps between its steps only what can be read again."""
 
-    def __init__(self, context: FilmContext, run: FilmRun) -> None:
+    def __init__(self, context: FilmContext, run: FilmRun, *, renders: bool = False) -> None:
+        """`renders` is whether the run holds the slot that it needs to be rendered here."""
         self.run = run
+        self.cutting = False
+        """Whether its last step rendered or published, or was to."""
+        self._renders = renders
         self._context = context
         self._plan: Plan | None = None
         self._models: FilmModels | None = None
@@ -141,6 +145,7 @@ class Leg:
 
     async def _act(self, decision: Decision, seen: Look, snapshot: Snapshot) -> bool:
         """Does what was decided; returns whether the leg goes on."""
+        self.cutting = decision.then in (Then.RENDER, Then.PUBLISH)
         no_clips = self.run.terms.stop_after is FilmStage.STORYBOARD
         wanted = [item for item in seen.items if not (no_clips and item.kind is OutputKind.CLIP)]
         far = tally(wanted, decision.statuses, jobs=seen.jobs, made=seen.made)
@@ -177,8 +182,12 @@ class Leg:
             case Then.END:
                 state = RunState.FAILED if self.run.error else RunState.CANCELLED
                 return not await self._change(lambda run: run.ends(state, run.error))
-            case Then.RENDER | Then.PUBLISH:
+            case Then.RENDER | Then.PUBLISH if self._renders:
                 return await self._finish(decision, seen, snapshot)
+            case Then.RENDER | Then.PUBLISH:
+                queued = await self._change(lambda run: run.wants_slot(self._context.clock()))
+                self._context.wakeups.wake(RENDERS)
+                return not queued
 
     async def _finish(self, decision: Decision, seen: Look, snapshot: Snapshot) -> bool:
         """Renders or publishes the film; returns whether the leg goes on."""
@@ -218,19 +227,7 @@ class Leg:
 
     async def _await(self, strays: Sequence[Job], snapshot: Snapshot) -> bool:
         """Has somebody resolve the jobs that ask and that no plan wants; the leg goes on, since all jobs must end."""
-        outputs = {output.job_id: output for output in snapshot.outputs}
-        asking = tuple(
-            RunTrouble(
-                item_id=outputs[job.job_id].item_id,
-                output=outputs[job.job_id].kind.value,
-                job_id=job.job_id,
-                reason=job.error.reason if job.error else job.state.value,
-                message="the film no longer needs it, and its job must be resolved before the run can go on",
-            )
-            for job in strays
-            if job.state is State.NEEDS_ATTENTION
-        )
-        if asking:
+        if asking := tuple(troubles_of_strays(strays, snapshot.outputs)):
             await self._change(lambda run: run.asks(asking))
         return True
 

@@ -19,7 +19,7 @@ from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.ports.timeline import Source
 
-__all__ = ["Look", "Store", "look", "place_of", "troubles_of"]
+__all__ = ["Look", "Store", "look", "place_of", "troubles_of", "troubles_of_strays"]
 
 _NONE: Final[Mapping[str, str]] = {}
 
@@ -269,3 +269,17 @@ def troubles_of(troubles: Iterable[Trouble], seen: Look) -> Iterator[RunTrouble]
             reason=reason,
             message=message,
         )
+
+
+def troubles_of_strays(jobs: Iterable[Job], outputs: Iterable[FilmOutput]) -> Iterator[RunTrouble]:
+    """Yields what is said of those jobs that ask although no output of the plan is theirs any more."""
+    of_job = {output.job_id: output for output in outputs}
+    for job in jobs:
+        if job.state is State.NEEDS_ATTENTION:
+            yield RunTrouble(
+                item_id=of_job[job.job_id].item_id,
+                output=of_job[job.job_id].kind.value,
+                job_id=job.job_id,
+                reason=job.error.reason if job.error else job.state.value,
+                message="the film no longer needs it, and its job must be resolved before the run can go on",
+            )

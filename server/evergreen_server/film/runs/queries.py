@@ -22,6 +22,7 @@ from evergreen_server.jobs.db.film_schema import film_plans, film_requests, film
 from evergreen_server.jobs.db.mapping import job_from_row, to_micros
 from evergreen_server.jobs.db.schema import film_outputs, film_runs, jobs
 from evergreen_server.jobs.model.job import Job
+from evergreen_server.jobs.model.states import Slot
 
 __all__ = [
     "Made",
@@ -138,22 +139,26 @@ def _newest_plan(db: sa.Connection, project_id: str, film_id: str, planned_at: d
 
 
 def expired(before: datetime, *, most: int) -> "sa.Select[str, str, int]":
-    """Returns the query for runs that wait for people, and that were to be over before a time; the oldest first."""
+    """Returns the query for runs that no workflow runs, and that were to be over before a time; the oldest first."""
     query = sa.select(film_runs.c.project_id, film_runs.c.film_id, film_runs.c.run).where(
         # As the index says, word for word.
         film_runs.c.ended_at.is_(None),
         film_runs.c.finish_by.is_not(None),
         film_runs.c.finish_by <= to_micros(before),
-        film_runs.c.state.in_([state.value for state in sorted(WAITS_FOR_PEOPLE)]),
+        sa.or_(
+            film_runs.c.state.in_([state.value for state in sorted(WAITS_FOR_PEOPLE)]),
+            film_runs.c.slot == Slot.WANTED.value,
+        ),
     )
     return query.order_by(film_runs.c.finish_by).limit(most)
 
 
 def left_by(replica_id: str) -> "sa.Select[str, str, int, int]":
-    """Returns the query for the runs, with their legs, that should run on a replica and do not wait for people."""
+    """Returns the query for the runs, with their legs, that a workflow should run on a replica."""
     return sa.select(film_runs.c.project_id, film_runs.c.film_id, film_runs.c.run, film_runs.c.leg).where(
         film_runs.c.ended_at.is_(None),
         film_runs.c.replica == replica_id,
+        film_runs.c.slot.is_(None),
         film_runs.c.state.in_([state.value for state in sorted(_UNDER_WAY)]),
     )
 

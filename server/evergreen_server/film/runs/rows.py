@@ -14,7 +14,7 @@ from evergreen_server.film.runs.tally import Count, Tally
 from evergreen_server.jobs.db.mapping import from_micros, to_micros
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.job import JobFailure
-from evergreen_server.jobs.model.states import OnUnknownSubmission
+from evergreen_server.jobs.model.states import OnUnknownSubmission, Slot
 from evergreen_server.ports.timeline import Captions, Fit, Profile, Source
 
 __all__ = ["FilmOutput", "output_of", "run_of", "run_row"]
@@ -110,6 +110,8 @@ def run_row(run: FilmRun) -> dict[str, object]:
         "frames_done": run.frames_done,
         "exports": list(run.exports),
         "published": run.published,
+        "slot": run.slot.value if run.slot else None,
+        "slot_at": to_micros(run.slot_at) if run.slot_at else None,
         "created_at": to_micros(run.created_at),
         "updated_at": to_micros(run.updated_at),
         "ended_at": to_micros(run.ended_at) if run.ended_at else None,
@@ -164,6 +166,8 @@ def run_of(row: sa.RowMapping) -> FilmRun:
         frames_done=row["frames_done"],
         exports=tuple(row["exports"]),
         published=row["published"],
+        slot=Slot(row["slot"]) if row["slot"] else None,
+        slot_at=from_micros(row["slot_at"]) if row["slot_at"] is not None else None,
         created_at=from_micros(row["created_at"]),
         updated_at=from_micros(row["updated_at"]),
         ended_at=from_micros(row["ended_at"]) if row["ended_at"] is not None else None,

@@ -12,7 +12,7 @@ from evergreen_server.film.runs.deciding import FilmGate, FilmStage
 from evergreen_server.film.runs.tally import Tally
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.job import JobFailure
-from evergreen_server.jobs.model.states import OnUnknownSubmission
+from evergreen_server.jobs.model.states import OnUnknownSubmission, Slot
 from evergreen_server.ports.timeline import Profile
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "EXPIRED",
     "MOST_WARNINGS",
     "MOVES",
+    "RENDERS",
     "WAITS_FOR_PEOPLE",
     "Approval",
     "FilmRun",
@@ -51,6 +52,9 @@ class RunKind(StrEnum):
 ENDED: Final = frozenset({RunState.SUCCEEDED, RunState.FAILED, RunState.CANCELLED})
 WAITS_FOR_PEOPLE: Final = frozenset({RunState.AWAITING_APPROVAL, RunState.NEEDS_ATTENTION})
 """No workflow runs meanwhile."""
+
+RENDERS: Final = "*renders"
+"""Names the one queue of runs that are to be rendered, where queues have the names of models."""
 
 EXPIRED: Final = JobFailure(reason="FILM_EXPIRED", message="the run was not over by its finish_by")
 MOST_WARNINGS: Final = 500
@@ -140,6 +144,10 @@ class FilmRun:
     exports: tuple[str, ...] = ()
     """The digests of its exports, once all of them are rendered."""
     published: bool = False
+    slot: Slot | None = None
+    """Whether it is queued for a server to render it, or has one; None while there is nothing to render."""
+    slot_at: datetime | None = None
+    """Since when it is queued, or not before when it is to be served; then, since when it is rendered."""
     tally: Tally = field(default_factory=Tally)
     """How far its jobs are, by its last look."""
     created_at: datetime
@@ -161,6 +169,22 @@ class FilmRun:
             return self
         warning = FilmWarning(code=code, message=f"the run waits, or waited: {cause}")
         return replace(self, warnings=(*self.warnings, warning))
+
+    def wants_slot(self, at: datetime) -> Self:
+        """Returns the run, if it is on, queued to be rendered; until then no workflow runs."""
+        if self.state is not RunState.RUNNING:
+            return self.leaves_slot()
+        return replace(self, slot=Slot.WANTED, slot_at=at)
+
+    def holds_slot(self, at: datetime, *, execution: str, replica: str) -> Self:
+        """Returns the run with a server that renders it, which goes on with its leg."""
+        return replace(self, slot=Slot.HELD, slot_at=at, execution=execution, replica=replica)
+
+    def leaves_slot(self) -> Self:
+        """Returns the run without a server that renders it; unless it waits for people, one more leg goes on."""
+        if self.slot is None:
+            return self
+        return replace(self, slot=None, slot_at=None, leg=self.leg + (self.state not in WAITS_FOR_PEOPLE))
 
     def warned(self, warnings: Iterable[FilmWarning]) -> Self:
         """Returns the run with more warnings, each once; of very many with the first."""
@@ -197,12 +221,16 @@ class FilmRun:
             takes={**self.takes, **takes},
             approval=approval,
             plan_revision=approval.plan_revision,
+            slot=None,
+            slot_at=None,
             leg=self.leg + 1,
         )
 
     def cancelling(self, error: JobFailure | None = None) -> Self:
-        """Returns the run ending; what it held is released at once. Where it waited for people, a leg ends it."""
-        waited = self.state in WAITS_FOR_PEOPLE
+        """Returns the run ending; what it held is released at once. Where it waited for people or for a server to
+        render it, a leg ends it.
+        """
+        waited = self.state in WAITS_FOR_PEOPLE or self.slot is Slot.WANTED
         return replace(
             self,
             state=RunState.CANCELLING,
@@ -211,8 +239,19 @@ class FilmRun:
             error=error,
             money=self.money.release(),
             leg=self.leg + waited,
+            slot=None if waited else self.slot,
+            slot_at=None if waited else self.slot_at,
         )
 
     def ends(self, state: RunState, error: JobFailure | None = None) -> Self:
         """Returns the run in a final state, with nothing left to decide. What it still held is released."""
-        return replace(self, state=state, gate=None, troubles=(), money=self.money.release(), error=error)
+        return replace(
+            self,
+            state=state,
+            gate=None,
+            troubles=(),
+            money=self.money.release(),
+            error=error,
+            slot=None,
+            slot_at=None,
+        )

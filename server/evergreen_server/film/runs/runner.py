@@ -6,7 +6,10 @@ each of its acts may be repeated.
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
 from typing import Final
 from uuid import uuid4
 
@@ -20,12 +23,14 @@ from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.warnings import STEP_FAILED
 from evergreen_server.runtime.backoff import doubled
 
-__all__ = ["FilmRunner"]
+__all__ = ["RENDER_AGAIN_SECONDS", "FilmRunner"]
 
 LOOK_SECONDS: Final = 5.0
 """The longest between two looks at a run that is on."""
 PAUSE_SECONDS: Final = 0.5
 """The shortest: a look at a long film costs up to half a second of a processor."""
+RENDER_AGAIN_SECONDS: Final = 30.0
+"""For how long a run that could not be rendered lets others go first."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,11 +67,9 @@ class FilmRunner:
         if key in self._legs:
             # An older leg here learns that it is over.
             wakeup.set()
-        steps, tries = Leg(context, owned), 0
-        self._legs[key] = steps
         # One for the whole leg, since its caller sees only the first.
-        error_id = uuid4().hex
-        try:
+        tries, error_id = 0, uuid4().hex
+        async with self._leg(Leg(context, owned)) as steps:
             while True:
                 try:
                     if not await steps.step():
@@ -80,6 +83,34 @@ class FilmRunner:
                     tries += 1
                 await asyncio.sleep(PAUSE_SECONDS)
                 await wakeup.wait(doubled(1.0, tries, most=60.0) if tries else LOOK_SECONDS)
+
+    async def render(self, run: FilmRun) -> None:
+        """Goes on with the leg of a run that holds a slot, for as long as it is rendered or published.
+
+        After an error others have their turns first. Raises what is transient; the slot is held then.
+        """
+        wakeup = self._context.wakeups.of(run.key)
+        edit: Callable[[FilmRun], FilmRun] = FilmRun.leaves_slot
+        async with self._leg(Leg(self._context, run, renders=True)) as steps:
+            try:
+                while await steps.step() and steps.cutting:
+                    await asyncio.sleep(PAUSE_SECONDS)
+                    await wakeup.wait(LOOK_SECONDS)
+            except Superseded:
+                raise
+            except Exception as exc:
+                await self._warn(steps, exc, 0, uuid4().hex)
+                later = self._context.clock() + timedelta(seconds=RENDER_AGAIN_SECONDS)
+                edit = partial(FilmRun.wants_slot, at=later)
+            await self._context.runs.change(steps.run, edit)
+
+    @asynccontextmanager
+    async def _leg(self, steps: Leg) -> AsyncIterator[Leg]:
+        """Counts a leg among those that run here; ends quietly where a newer execution goes on."""
+        key = steps.run.key
+        self._legs[key] = steps
+        try:
+            yield steps
         except Superseded:
             logger.info("run superseded", extra={"film": key})
         finally:
@@ -87,7 +118,7 @@ class FilmRunner:
             # The next leg may be running already, and then the wake-up belongs to it.
             if self._legs.get(key) is steps:
                 del self._legs[key]
-                context.wakeups.forget(key)
+                self._context.wakeups.forget(key)
 
     async def _claim(self, project_id: str, film_id: str, run: int, leg: int) -> FilmRun | None:
         tries, token = 0, uuid4().hex

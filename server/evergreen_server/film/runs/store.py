@@ -126,10 +126,12 @@ class RunStore:
         return await self._database.fetch(lambda db: get_run(db, project_id, film_id, run))
 
     async def claim(self, project_id: str, film_id: str, run: int, *, leg: int, token: str) -> FilmRun | None:
-        """Makes an execution the owner of a run's leg; returns the run, or None if nothing is left for it to do."""
+        """Makes an execution the owner of a run's leg; returns the run, or None if nothing is left for it to do: a leg
+        that is to be rendered, or is, goes on with whoever renders it.
+        """
 
         def edit(old: FilmRun) -> FilmRun:
-            if old.leg != leg or old.ended or old.state is RunState.AWAITING_APPROVAL:
+            if old.leg != leg or old.ended or old.slot is not None or old.state is RunState.AWAITING_APPROVAL:
                 raise Superseded(old.key)
             return replace(old, execution=token, replica=self._replica_id)
 
@@ -239,12 +241,12 @@ class RunStore:
         return await self._write(project_id, film_id, run, edit, external=True, note=note)
 
     async def expired(self, *, most: int) -> Collection[RunKey]:
-        """Returns up to so many runs that wait for people beyond their finish_by."""
+        """Returns up to so many runs that wait for people, or to be rendered, beyond their finish_by."""
         query = queries.expired(self._clock(), most=most)
         return await self._database.read(lambda db: [(*row,) for row in db.execute(query)])
 
     async def left_here(self) -> Collection[tuple[str, str, int, int]]:
-        """Returns the runs, each with its leg, that should run here and do not wait for people."""
+        """Returns the runs, each with its leg, that a workflow should run here."""
         query = queries.left_by(self._replica_id)
         return await self._database.read(lambda db: [(*row,) for row in db.execute(query)])
 
@@ -278,7 +280,7 @@ class RunStore:
             ledger.check(self._jobs.cap(old.project_id), ledger.totals(db, old.project_id), more)
         _reserve(db, old.project_id, more)
         now = max(self._clock(), old.updated_at)
-        seen = replace(new, execution=old.execution, replica=old.replica)
+        seen = replace(new, execution=old.execution, replica=old.replica, slot=old.slot, slot_at=old.slot_at)
         ended = now if new.ended and not old.ended else new.ended_at
         # How far it is does not matter to who approves it.
         steps = replace(seen, tally=old.tally, frames=old.frames, frames_done=old.frames_done) != old

@@ -1,4 +1,4 @@
-"""Ends runs that wait for people beyond their time, and begins legs again that were lost."""
+"""Ends runs that wait for people, or to be rendered, beyond their time, and begins legs again that were lost."""
 
 import asyncio
 import logging
@@ -11,6 +11,7 @@ from evergreen_server.film.errors import RunNotFound
 from evergreen_server.film.runs.run import EXPIRED, WAITS_FOR_PEOPLE, FilmRun
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
+from evergreen_server.jobs.model.states import Slot
 
 __all__ = ["RunSweep"]
 
@@ -48,7 +49,7 @@ class RunSweep:
             await asyncio.sleep(INTERVAL_SECONDS)
 
     async def run_once(self) -> None:
-        """Ends the runs whose time is over while they wait for people, up to 100, and begins again what was lost."""
+        """Ends the runs whose time is over while no workflow runs them, up to 100, and begins again what was lost."""
         for project_id, film_id, run in await self._runs.expired(most=AT_ONCE):
             await self._change(project_id, film_id, run, self._expire)
         # Other living replicas look after their own.
@@ -72,8 +73,9 @@ class RunSweep:
 
     def _expire(self, run: FilmRun) -> FilmRun:
         late = run.finish_by is not None and run.finish_by <= self._clock()
-        return run.cancelling(EXPIRED) if late and run.state in WAITS_FOR_PEOPLE else run
+        waits = run.state in WAITS_FOR_PEOPLE or run.slot is Slot.WANTED
+        return run.cancelling(EXPIRED) if late and waits else run
 
 
 def _again(run: FilmRun, leg: int) -> FilmRun:
-    return run if run.ended or run.leg != leg else replace(run, leg=run.leg + 1)
+    return run if run.ended or run.leg != leg or run.slot is not None else replace(run, leg=run.leg + 1)

@@ -355,6 +355,8 @@ film_runs = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("ended_at", sa.BigInteger),
     sa.Column("request_id", sa.String, comment="Of the request that began it."),
+    sa.Column("slot", sa.String, comment="Whether it waits for a server to render it, or has one; null: neither."),
+    sa.Column("slot_at", sa.BigInteger, comment="Since when."),
     comment="Changed under the lock of the project alone.",
 )
 
@@ -366,6 +368,14 @@ sa.Index(
     film_runs.c.finish_by,
     sqlite_where=film_runs.c.ended_at.is_(None),
     postgresql_where=film_runs.c.ended_at.is_(None),
+)
+# Only those that are to be rendered.
+sa.Index(
+    "film_runs_by_slot",
+    film_runs.c.slot,
+    film_runs.c.slot_at,
+    sqlite_where=film_runs.c.slot.is_not(None),
+    postgresql_where=film_runs.c.slot.is_not(None),
 )
 
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 class RenderLimits:
     """The bounds of every renderer. Times are seconds."""
 
-    films_at_once: int = 1
-    """How many films are rendered at the same time, each by a process of its own."""
     segments_at_once: int = 2
     """How many of a film's spans are encoded at the same time, unless their frames are large."""
     pixels_at_once: int = 3840 * 2160

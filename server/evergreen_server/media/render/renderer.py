@@ -1,7 +1,4 @@
-"""Has films rendered by a process for each, which is ended with the call, and begun again where it dies.
-
-Owners get their turns as those of decoders do: one who asks for many films delays another by one film at most.
-"""
+"""Has films rendered by a process for each, which is ended with the call, and begun again where it dies."""
 
 import asyncio
 import logging
@@ -18,7 +15,6 @@ from evergreen_server.media.render.order import Answer, Attempt, Step, order_lin
 from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderProgress, RenderRefused
 from evergreen_server.runtime.processes import Process, bare_environment
 from evergreen_server.runtime.shield import run_to_end
-from evergreen_server.runtime.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -29,45 +25,41 @@ _STARTS = 6
 
 
 class Renderer:
-    """Renders films in processes of their own; implements `FilmRenderer`. Made for one event loop."""
+    """Renders films in processes of their own; implements `FilmRenderer`."""
 
     def __init__(self, limits: RenderLimits) -> None:
         self._limits = limits
-        self._turns = Turns(limits.films_at_once)
 
-    async def render(
-        self, order: RenderOrder, on_progress: Callable[[RenderProgress], None], *, owner: str
-    ) -> Rendered:
-        """Renders a film to its place when it is the owner's turn; a cancelled call leaves no process.
+    async def render(self, order: RenderOrder, on_progress: Callable[[RenderProgress], None]) -> Rendered:
+        """Renders a film to its place; a cancelled call leaves no process.
 
         What is finished of a film stays in the cache for the next call. Raises RenderRefused.
         """
         check(order.timeline, order.profile)
-        async with self._turns.of(owner):
-            limits, deaths = self._limits, Counter[int]()
-            for _ in range(_STARTS):
-                attempt = Attempt(
-                    mark=uuid4().hex,
-                    # After a death segments are made one by one: so it shows which of them is at fault.
-                    segments_at_once=1 if deaths else limits.segments_of(order.profile.width, order.profile.height),
-                    progress_seconds=limits.progress_seconds,
-                    cache_bytes=limits.cache_bytes,
-                    memory_bytes=limits.memory_bytes,
-                )
-                child = _Child(order, attempt, on_progress)
-                answer = await child.run(self._seconds(order))
-                if isinstance(answer, Rendered):
-                    return answer
-                if answer is not None:
-                    raise answer
-                logger.warning("renderer ended", extra={"spans": child.spans, "exit_status": child.status})
-                deaths.update(child.spans or [-1])
-                span, most = deaths.most_common(1)[0]
-                if most >= _DEATHS:
-                    break
-            raise RenderRefused(
-                "the renderer ended again and again", code="RENDER_FAILED", span=span if span >= 0 else None
+        limits, deaths = self._limits, Counter[int]()
+        for _ in range(_STARTS):
+            attempt = Attempt(
+                mark=uuid4().hex,
+                # After a death segments are made one by one: so it shows which of them is at fault.
+                segments_at_once=1 if deaths else limits.segments_of(order.profile.width, order.profile.height),
+                progress_seconds=limits.progress_seconds,
+                cache_bytes=limits.cache_bytes,
+                memory_bytes=limits.memory_bytes,
             )
+            child = _Child(order, attempt, on_progress)
+            answer = await child.run(self._seconds(order))
+            if isinstance(answer, Rendered):
+                return answer
+            if answer is not None:
+                raise answer
+            logger.warning("renderer ended", extra={"spans": child.spans, "exit_status": child.status})
+            deaths.update(child.spans or [-1])
+            span, most = deaths.most_common(1)[0]
+            if most >= _DEATHS:
+                break
+        raise RenderRefused(
+            "the renderer ended again and again", code="RENDER_FAILED", span=span if span >= 0 else None
+        )
 
     def _seconds(self, order: RenderOrder) -> float:
         return self._limits.start_seconds + self._limits.per_second * order.timeline.frames / order.profile.fps

@@ -1,0 +1,1 @@
+"""Which server renders which film: runs queue for slots, and each server fills its own, projects in turn."""
