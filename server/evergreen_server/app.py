@@ -22,6 +22,7 @@ from evergreen_server.parts.webhooks import open_webhooks
 from evergreen_server.rpc.messages.webhook_events import WebhookReader
 from evergreen_server.runtime.places import shown
 from evergreen_server.runtime.temp import socket_folder
+from evergreen_server.tracing.films import FilmSpans
 from evergreen_server.tracing.jobs import JobSpans
 from evergreen_server.tracing.opening import open_tracing
 
@@ -57,6 +58,7 @@ async def serve(
         jobs = await open_jobs(stack, ground, meters)
         if tracer is not None:
             ground.announcer.subscribe_here(JobSpans(tracer).on_changes)
+            ground.announcer.subscribe_here(FilmSpans(tracer).on_changes)
         runs = await open_films(stack, ground, jobs)
         await start_background(stack, ground, jobs, runs, gate)
         webhooks = await open_webhooks(stack, ground, reader=WebhookReader(to_json), metrics=jobs.meters.webhooks)

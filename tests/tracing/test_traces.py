@@ -1,4 +1,4 @@
-"""A job's trace: whole over a kill and a take-over, told in bounded memory and time, and without anything secret."""
+"""Traces of jobs and films: whole over a kill and a take-over, in bounded memory and time, without anything secret."""
 
 import asyncio
 import logging
@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from evergreen.v1 import film_pb2
 from evergreen.v1 import video_pb2 as v1
 from tests.postgres import Postgres
+from tests.rpc.films import film_until, planned, start_request
 from tests.serving import Control, ServerProcess, free_address, request, serving
 from tests.tracing.collector import collector
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT = f"00-{TRACE}-{SPAN}-01"
+START = "evergreen.v1.FilmService/StartFilm"
 CALL = "evergreen.v1.VideoService/GenerateVideo"
 STAGES = ("prepare", "wait", "submit", "generate", "deliver")
 
@@ -86,3 +89,32 @@ async def test_a_collector_that_does_not_answer_slows_neither_jobs_nor_the_stop(
     assert first.state == second.state == v1.JOB_STATE_SUCCEEDED
     assert sent.told == []
     assert "spans not sent" in [record.message for record in caplog.records]
+
+
+async def test_a_film_is_one_trace_with_its_jobs_and_its_render(
+    tmp_path: Path, sandbox: Control, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with collector() as sent:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": sent.url}
+        for name, value in {**environ, "OTEL_BSP_SCHEDULE_DELAY": "50", "NO_PROXY": "*"}.items():
+            monkeypatch.setenv(name, value)
+        async with serving(tmp_path / "data", sandbox.url, **environ) as api:
+            small = film_pb2.FilmSettings(profiles=[film_pb2.ExportProfile(name="small", width=160, height=90)])
+            plan = await planned(api, script="INT. KITCHEN - DAY\n\nA hush-hush kettle.\n", settings=small)
+            start = start_request("film", max_credits=plan.film.quote.credits, stop_after=0)
+            await api.film.StartFilm(start, metadata=(("traceparent", PARENT),))
+            await film_until(api, "film", v1.FILM_STATE_SUCCEEDED)
+            told = await sent.until(START, "job", "render", "film")
+
+    ours = [each for each in sent.told if each.span.trace_id.hex() == TRACE]
+    film, jobs = told["film"], [each for each in ours if each.name == "job"]
+    assert len({each.span.span_id for each in ours}) == len(ours)
+    assert told[START].span.parent_span_id.hex() == SPAN
+    assert film.span.parent_span_id == told[START].span.span_id
+    assert len(jobs) == 2
+    assert {each.span.parent_span_id for each in (*jobs, told["render"])} == {film.span.span_id}
+    assert {each.span.trace_id.hex() for each in (film, *jobs, told["render"])} == {TRACE}
+    assert film.span.start_time_unix_nano <= told["render"].span.start_time_unix_nano
+    assert told["render"].span.end_time_unix_nano == film.span.end_time_unix_nano
+    assert (film.attributes["evergreen.state"], film.attributes["evergreen.kind"]) == ("SUCCEEDED", "PRODUCE")
+    assert b"hush-hush" not in b"".join(sent.bodies)

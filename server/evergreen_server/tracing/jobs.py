@@ -6,13 +6,12 @@ by the one that ends it, and the spans of all servers are of one trace.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 
 from evergreen_server.jobs.model.change import Change, Step
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Stage, State
 from evergreen_server.ports.tracing import Span, Tracer
-from evergreen_server.runtime.traces import TraceParent, read_traceparent
+from evergreen_server.runtime.traces import TraceParent, read_traceparent, span_id_of, trace_id_of
 
 NAMES: Mapping[Stage, str] = {
     Stage.NONE: "attention",
@@ -43,17 +42,17 @@ class JobSpans:
         parent = self._parent(new)
         if not parent.sampled:
             return
-        whole, error = _id("job", new.job_id), new.error.reason if new.error and new.state in BROKEN else ""
+        whole, error = span_id_of("job", new.job_id), new.error.reason if new.error and new.state in BROKEN else ""
         if step.leaves and old.stage_at is not None:
             name, attempt = NAMES[old.stage], str(old.attempt)
             self._tracer.ended(
                 Span(
                     name=name,
                     trace_id=parent.trace_id,
-                    span_id=_id(name, new.job_id, attempt, str(_nanoseconds(old.stage_at))),
+                    span_id=span_id_of(name, new.job_id, attempt, str(nanoseconds(old.stage_at))),
                     parent_id=whole,
-                    began_ns=_nanoseconds(old.stage_at),
-                    ended_ns=_nanoseconds(new.updated_at),
+                    began_ns=nanoseconds(old.stage_at),
+                    ended_ns=nanoseconds(new.updated_at),
                     attributes={"evergreen.job_id": new.job_id, "evergreen.attempt": old.attempt},
                     error=error,
                 )
@@ -65,21 +64,22 @@ class JobSpans:
                     trace_id=parent.trace_id,
                     span_id=whole,
                     parent_id=parent.span_id,
-                    began_ns=_nanoseconds(new.created_at),
-                    ended_ns=_nanoseconds(new.updated_at),
+                    began_ns=nanoseconds(new.created_at),
+                    ended_ns=nanoseconds(new.updated_at),
                     attributes=_attributes(new),
                     error=error,
                 )
             )
 
     def _parent(self, job: Job) -> TraceParent:
-        """Returns what the job is part of: its caller's span, or else a trace of its own, or of its film's run."""
-        if (given := read_traceparent(job.request.traceparent)) is not None:
-            return given
+        """Returns what the job is part of: its caller's span or its film's run, or else a trace of its own."""
         request = job.request
-        run = (request.project_id, request.film_id, str(request.film_run)) if request.film_id else (job.job_id,)
-        trace_id = _digest("trace", *run)[:32]
-        return TraceParent(trace_id, "", self._tracer.samples("job", trace_id))
+        if (given := read_traceparent(request.traceparent)) is not None:
+            return given
+        run = (request.project_id, request.film_id, str(request.film_run))
+        trace_id = trace_id_of(*run) if request.film_id else trace_id_of(job.job_id)
+        span_id = span_id_of("film", *run) if request.film_id else ""
+        return TraceParent(trace_id, span_id, self._tracer.samples("job", trace_id))
 
 
 def _attributes(job: Job) -> dict[str, str | int]:
@@ -95,13 +95,6 @@ def _attributes(job: Job) -> dict[str, str | int]:
     return {**found, "evergreen.film_id": request.film_id} if request.film_id else found
 
 
-def _digest(*parts: str) -> str:
-    return sha256("/".join(parts).encode()).hexdigest()
-
-
-def _id(*parts: str) -> str:
-    return _digest(*parts)[:16]
-
-
-def _nanoseconds(at: datetime) -> int:
+def nanoseconds(at: datetime) -> int:
+    """Returns how long after the beginning of 1970 a moment is."""
     return (at - EPOCH) // timedelta(microseconds=1) * 1000

@@ -42,6 +42,8 @@ class StartRequest:
     """The most that all of it may cost; required."""
     terms: Terms
     finish_by: datetime | None = None
+    traceparent: str = ""
+    """The span of the call; empty if of no trace."""
     unread: Sequence[FieldError] = ()
     """What an edge could not read."""
 
@@ -72,6 +74,8 @@ class ExportRequest:
     """Each by the fields of an ExportProfile, as `profiles_of` takes them; none are those of the plan."""
     missing: OnShotFailure | None
     """What becomes of a shot whose output is not there, or no longer stands for the plan. None refuses the request."""
+    traceparent: str = ""
+    """The span of the call; empty if of no trace."""
     unread: Sequence[FieldError] = ()
     """What an edge could not read."""
 

@@ -193,6 +193,7 @@ class FilmRuns:
             plan_revision=request.plan_revision,
             terms=terms,
             money=Held(approved=0),
+            traceparent=request.traceparent,
             created_at=now,
             updated_at=now,
         )

@@ -66,6 +66,7 @@ def new_child(
         on_unknown_submission=run.terms.on_unknown_submission,
         start_by=run.finish_by or now + FINISH_WITHIN,
         finish_by=run.finish_by,
+        traceparent=run.trace,
     )
     stored, estimate = intake.judge(request)
     assert estimate is not None, "a film with an unknown price is not started"

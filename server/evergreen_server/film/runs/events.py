@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final, Protocol
 
 import sqlalchemy as sa
@@ -14,11 +15,12 @@ from evergreen_server.jobs.db import queries
 from evergreen_server.jobs.db.film_schema import films
 from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.feed.films import FILM, subject_of
-from evergreen_server.jobs.model.change import Line
+from evergreen_server.jobs.model.change import FilmWork, Line
+from evergreen_server.jobs.model.states import Slot
 from evergreen_server.jobs.store.project_lock import lock_project
 from evergreen_server.ports.audit import Note
 
-__all__ = ["FilmEventKind", "FilmEvents", "FilmWire", "kind_of", "line_of", "run_line"]
+__all__ = ["FilmEventKind", "FilmEvents", "FilmWire", "kind_of", "line_of", "run_line", "work_of"]
 
 
 class FilmEventKind(StrEnum):
@@ -103,6 +105,27 @@ def run_line(old: FilmRun, new: FilmRun, note: Note | None) -> Sequence[Line]:
     if new.error is not None:
         facts["reason"] = new.error.reason
     return line_of(kind_of(old, new), new.project_id, new.film_id, note, **facts)
+
+
+def work_of(old: FilmRun, new: FilmRun) -> Sequence[FilmWork]:
+    """Returns what is over by a change of a run: its wait for a server to render it, its render, and all of it."""
+    error = new.error.reason if new.error is not None and new.state is not RunState.CANCELLED else ""
+    work = partial(
+        FilmWork,
+        project_id=new.project_id,
+        film_id=new.film_id,
+        run=new.run,
+        traceparent=new.traceparent,
+        ended=new.updated_at,
+        error=error,
+    )
+    over = []
+    if old.slot is not None and old.slot_at is not None and (new.slot, new.execution) != (old.slot, old.execution):
+        # One that rests after an error begins to wait later.
+        over.append(work(name="render" if old.slot is Slot.HELD else "wait", began=min(old.slot_at, new.updated_at)))
+    if new.ended and not old.ended:
+        over.append(work(name="film", began=new.created_at, facts={"kind": new.kind.value, "state": new.state.value}))
+    return over
 
 
 def kind_of(old: FilmRun, new: FilmRun) -> FilmEventKind:

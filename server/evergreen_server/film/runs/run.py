@@ -14,6 +14,7 @@ from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.job import JobFailure
 from evergreen_server.jobs.model.states import OnUnknownSubmission, Slot
 from evergreen_server.ports.timeline import Profile
+from evergreen_server.runtime.traces import read_traceparent, span_id_of
 
 __all__ = [
     "ENDED",
@@ -148,6 +149,8 @@ class FilmRun:
     """Whether it is queued for a server to render it, or has one; None while there is nothing to render."""
     slot_at: datetime | None = None
     """Since when it is queued, or not before when it is to be served; then, since when it is rendered."""
+    traceparent: str = ""
+    """The span of the call that began it, as W3C writes it; empty if of no trace."""
     tally: Tally = field(default_factory=Tally)
     """How far its jobs are, by its last look."""
     created_at: datetime
@@ -158,6 +161,17 @@ class FilmRun:
     def key(self) -> str:
         """Returns what names the film of all projects, for wake-ups."""
         return f"{self.project_id}/{self.film_id}"
+
+    @property
+    def span_id(self) -> str:
+        """Returns the id of the span of the run, which those of its jobs and renders are part of."""
+        return span_id_of("film", self.project_id, self.film_id, str(self.run))
+
+    @property
+    def trace(self) -> str:
+        """Returns the span of the run, as W3C writes it; empty if its caller named no trace."""
+        given = read_traceparent(self.traceparent)
+        return str(replace(given, span_id=self.span_id)) if given is not None else ""
 
     @property
     def ended(self) -> bool:

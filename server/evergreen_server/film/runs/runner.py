@@ -22,6 +22,7 @@ from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.warnings import STEP_FAILED
 from evergreen_server.runtime.backoff import doubled
+from evergreen_server.runtime.traces import current_trace
 
 __all__ = ["RENDER_AGAIN_SECONDS", "FilmRunner"]
 
@@ -109,6 +110,7 @@ class FilmRunner:
         """Counts a leg among those that run here; ends quietly where a newer execution goes on."""
         key = steps.run.key
         self._legs[key] = steps
+        current_trace.set(steps.run.trace)
         try:
             yield steps
         except Superseded:

@@ -10,7 +10,7 @@ from evergreen_server.film.errors import FilmBusy, RunChanged, RunNotFound
 from evergreen_server.film.model import FilmRequest
 from evergreen_server.film.runs import queries
 from evergreen_server.film.runs.accepting import Accepting, NewChild, accept_child
-from evergreen_server.film.runs.events import FilmEventKind, FilmEvents, kind_of, line_of, run_line
+from evergreen_server.film.runs.events import FilmEventKind, FilmEvents, kind_of, line_of, run_line, work_of
 from evergreen_server.film.runs.queries import (
     Made,
     RunKey,
@@ -295,7 +295,10 @@ class RunStore:
             self._enqueue(db, old.project_id, old.film_id, old.run, new.leg)
         record(db, now, note, project_id=old.project_id, subject=old.film_id, run=old.run)
         lines = run_line(old, new, note) if seen != old else ()
-        return new, [Change(project_id=old.project_id, job_id=new.key, external=external, lines=lines)]
+        change = Change(
+            project_id=old.project_id, job_id=new.key, external=external, film_work=work_of(old, new), lines=lines
+        )
+        return new, [change]
 
 
 def _reserve(db: sa.Connection, project_id: str, millicredits: int) -> None:

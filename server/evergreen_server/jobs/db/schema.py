@@ -355,6 +355,7 @@ film_runs = sa.Table(
     sa.Column("updated_at", sa.BigInteger, nullable=False),
     sa.Column("ended_at", sa.BigInteger),
     sa.Column("request_id", sa.String, comment="Of the request that began it."),
+    sa.Column("traceparent", sa.String, comment="The span of the call that began it; null if of no trace."),
     sa.Column("slot", sa.String, comment="Whether it waits for a server to render it, or has one; null: neither."),
     sa.Column("slot_at", sa.BigInteger, comment="Since when."),
     comment="Changed under the lock of the project alone.",

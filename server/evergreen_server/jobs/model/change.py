@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from evergreen_server.jobs.model.job import Job
 
@@ -34,6 +35,24 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilmWork:
+    """A run of a film, or a part of it, that is over."""
+
+    name: str
+    """Of the work: the run's whole is `film`."""
+    project_id: str
+    film_id: str
+    run: int
+    traceparent: str
+    """Of the run's whole, as its row has it."""
+    began: datetime
+    ended: datetime
+    facts: Mapping[str, str | int] = field(default_factory=dict)
+    error: str = ""
+    """The reason why it failed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """What a committed transaction touched; a hint to read again, never the data itself."""
 
@@ -47,5 +66,7 @@ class Change:
     """The model whose queue is to be served, since the job joined it or gave a slot back."""
     step: Step | None = field(default=None, compare=False, repr=False)
     """For those who count in this process what it did; never sent to others."""
+    film_work: Sequence[FilmWork] = field(default=(), compare=False, repr=False)
+    """For those who tell traces; never sent to others."""
     lines: Sequence[Line] = field(default=(), compare=False, repr=False)
     """What the server that did it logs of it, once it is committed."""

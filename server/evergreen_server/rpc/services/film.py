@@ -1,6 +1,7 @@
 """FilmService: converts requests, calls `film`, and answers. It decides nothing about a film."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TypeAlias
 
@@ -97,14 +98,16 @@ class FilmService:
     async def StartFilm(self, message: film_pb2.StartFilmRequest, context: Context) -> film_pb2.StartFilmResponse:
         _check_sees(message, context)
         with self._calls.of(context.caller.owner(message.project_id)):
-            await self._runs.start(read_start_request(message), context.origin)
+            request = replace(read_start_request(message), traceparent=context.traceparent)
+            await self._runs.start(request, context.origin)
             film, token = await self._present(message)
             return film_pb2.StartFilmResponse(film=film, next_page_token=token)
 
     async def ExportFilm(self, message: film_pb2.ExportFilmRequest, context: Context) -> film_pb2.ExportFilmResponse:
         _check_sees(message, context)
         with self._calls.of(context.caller.owner(message.project_id)):
-            await self._runs.export(read_export_request(message), context.origin)
+            request = replace(read_export_request(message), traceparent=context.traceparent)
+            await self._runs.export(request, context.origin)
             film, token = await self._present(message)
             return film_pb2.ExportFilmResponse(film=film, next_page_token=token)
 
