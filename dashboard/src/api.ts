@@ -1,7 +1,7 @@
 /** The way to the server: its client, who the visitor is, and how faults are said. */
 import {
   CallError,
-  Client,
+  WireClient,
   type GetCallerResponse,
   NotFound,
   PermissionDenied,
@@ -13,7 +13,7 @@ import { GetCallerResponseSchema } from "@evergreen/video/v1/video";
 import { fromJson, type JsonValue } from "@bufbuild/protobuf";
 import { computed, signal } from "@preact/signals";
 
-export const client = new Client();
+export const client = new WireClient();
 
 /** Who the visitor is: not known yet, somebody, or nobody, who must log in. */
 export const session = signal<{ readonly is: "asking" } | { readonly is: "in"; readonly caller: GetCallerResponse } | { readonly is: "out" }>({ is: "asking" });

@@ -1,5 +1,6 @@
 /** What a job is to a reader: a word, a shape, a colour, how far it is on its way, and what it costs. */
-import { CostBasis, type Job, JobStage, JobState, MediaKind, type Output } from "@evergreen/video/web";
+import type { Job, Output } from "@evergreen/video/v1/video";
+import { CostBasis, JobStage, JobState, MediaKind } from "@evergreen/video/web";
 
 import { ago, date, number, now, span } from "./format.js";
 

@@ -1,5 +1,5 @@
 /** The small things that screens are made of. */
-import type { Job } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
 import { signal, useSignal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";

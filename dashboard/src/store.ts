@@ -4,7 +4,8 @@
  * A change of a job's progress draws that job's row and nothing else. Lists depend on `shape`, which changes when a job comes,
  * or becomes another's neighbour.
  */
-import { type FilmStatus, isFinal, type Job, JobState, Live, type LiveEvent, type LiveState, type Project, Unauthenticated } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
+import { type FilmStatus, isFinal, JobState, Live, type LiveEvent, type LiveState, type Project, Unauthenticated } from "@evergreen/video/web";
 import { batch, computed, type Signal, signal } from "@preact/signals";
 
 import { client, type Fault, faultOf, session } from "./api.js";

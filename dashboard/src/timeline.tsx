@@ -1,5 +1,6 @@
 /** A job's stages as bars over time, drawn from its events. */
-import { EventKind, type Job, JobStage, JobState } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
+import { EventKind, JobStage, JobState } from "@evergreen/video/web";
 
 import { clock, date, now, span } from "./format.js";
 import { isOpen } from "./jobs.js";

@@ -1,5 +1,5 @@
 /** Makes the README's picture of the dashboard: node picture.js FILE */
-import { Client, JobState } from "@evergreen/video/web";
+import { WireClient, JobState } from "@evergreen/video/web";
 
 import { openBrowser } from "../clients/typescript/browser.js";
 import { Rig, ROCKET } from "../clients/typescript/rig.js";
@@ -17,7 +17,7 @@ const LOST = "Violet ridgelines at dawn, slow lateral dolly, long lens compressi
 
 const rig = new Rig({ http: true, speed: "3" });
 await rig.open();
-const client = new Client(rig.http);
+const client = new WireClient(rig.http);
 const browser = await openBrowser();
 try {
   const picture = new Blob([await readFile(ROCKET)]);

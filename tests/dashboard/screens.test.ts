@@ -5,7 +5,8 @@ import { after, before, test } from "node:test";
 
 import type { Browser } from "playwright-core";
 
-import { Client, EventKind, JobStage, JobState, type Job, MediaKind } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
+import { WireClient, EventKind, JobStage, JobState, MediaKind } from "@evergreen/video/web";
 
 import { openBrowser } from "../clients/typescript/browser.js";
 import { Rig, ROCKET } from "../clients/typescript/rig.js";
@@ -22,12 +23,12 @@ const SCRIPT = `# The lamp
 **Narrator**: Here begins the night.
 `;
 let browser: Browser;
-let client: Client;
+let client: WireClient;
 
 before(async () => {
   await rig.open();
   browser = await openBrowser();
-  client = new Client(rig.http);
+  client = new WireClient(rig.http);
 });
 after(async () => {
   client?.close();

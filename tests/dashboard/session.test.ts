@@ -7,7 +7,7 @@ import { after, before, test } from "node:test";
 
 import type { Browser } from "playwright-core";
 
-import { Client } from "@evergreen/video/web";
+import { WireClient } from "@evergreen/video/web";
 
 import { openBrowser } from "../clients/typescript/browser.js";
 import { Rig, ROOT } from "../clients/typescript/rig.js";
@@ -37,7 +37,7 @@ before(async () => {
   write(studio.line, guest.line);
   await rig.open();
   browser = await openBrowser();
-  const client = new Client(rig.http, { token: studio.token });
+  const client = new WireClient(rig.http, { token: studio.token });
   await client.generate({ projectId: "aurora", sceneId: "scene-01", model: "gen4.5", ratio: "1280:720", durationSeconds: 5, promptText: "Wheat" });
   client.close();
 });

@@ -4,7 +4,7 @@ import { after, before, test } from "node:test";
 
 import type { Browser, Page, Route } from "playwright-core";
 
-import { Client, JobState } from "@evergreen/video/web";
+import { WireClient, JobState } from "@evergreen/video/web";
 
 import { openBrowser } from "../clients/typescript/browser.js";
 import { Rig } from "../clients/typescript/rig.js";
@@ -20,7 +20,7 @@ let jobId: string;
 before(async () => {
   await rig.open();
   browser = await openBrowser();
-  const client = new Client(rig.http);
+  const client = new WireClient(rig.http);
   ({ jobId } = await client.generate({ ...CLIP, promptText: "A rocket rises over the sea" }));
   assert.equal((await client.wait(jobId)).state, JobState.SUCCEEDED);
   await client.films.plan({ projectId: "aurora", filmId: "lamp", script: "## A dark room\n\n*A lamp goes on.*\n" });

@@ -9,7 +9,7 @@ import { after, before, test } from "node:test";
 
 import type { Browser } from "playwright-core";
 
-import { Client, type Webhook, WebhookState } from "@evergreen/video/web";
+import { WireClient, type Webhook, WebhookState } from "@evergreen/video/web";
 import { verify } from "@evergreen/video/webhooks";
 
 import { openBrowser } from "../clients/typescript/browser.js";
@@ -31,7 +31,7 @@ const receiver = createServer((request, response) => {
 });
 let rig: Rig;
 let browser: Browser;
-let client: Client;
+let client: WireClient;
 let url = "";
 
 before(async () => {
@@ -43,7 +43,7 @@ before(async () => {
   rig = new Rig({ http: true, environ: { EVERGREEN_WEBHOOK_KEY_FILE: key, EVERGREEN_WEBHOOK_HOSTS: host } });
   await rig.open();
   browser = await openBrowser();
-  client = new Client(rig.http);
+  client = new WireClient(rig.http);
 });
 after(async () => {
   client?.close();

@@ -1,5 +1,6 @@
 /** A job's files, its request, and the same request as code. */
-import { type Job, OnUnknownSubmission } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
+import { OnUnknownSubmission } from "@evergreen/video/web";
 
 import { client } from "../api.js";
 import { asCommand, asCurl, asPython } from "../code.js";

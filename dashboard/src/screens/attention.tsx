@@ -1,5 +1,6 @@
 /** The inbox of jobs that nobody but a person can decide: what happened, what it may cost, and the three ways out. */
-import { type Job, JobState, Right, SubmissionResolution } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
+import { JobState, Right, SubmissionResolution } from "@evergreen/video/web";
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 

@@ -1,5 +1,6 @@
 /** What stands above and beside the list of jobs: figures, what happened, slots. */
-import { type GetAccountResponse, type Job, JobState, Right } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
+import { type GetAccountResponse, JobState, Right } from "@evergreen/video/web";
 import { type Signal } from "@preact/signals";
 
 import { may } from "../api.js";

@@ -1,5 +1,6 @@
 /** What happened to a job, from its first event on. */
-import { EventKind, type Job } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
+import { EventKind } from "@evergreen/video/web";
 import { timestampDate } from "@bufbuild/protobuf/wkt";
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";

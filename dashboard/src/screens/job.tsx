@@ -1,5 +1,6 @@
 /** One job: its clip, its time by stage, what happened, what it costs, its files, its request. */
-import { CostBasis, isFinal, type Job, JobState, Right } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
+import { CostBasis, isFinal, JobState, Right } from "@evergreen/video/web";
 import { useSignal } from "@preact/signals";
 
 import { client, may, said } from "../api.js";

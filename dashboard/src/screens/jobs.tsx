@@ -1,5 +1,6 @@
 /** The live list: who needs somebody, what is in flight, what waits, what has ended. */
-import { type Job, JobState, Right } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
+import { JobState, Right } from "@evergreen/video/web";
 import { useComputed, useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 

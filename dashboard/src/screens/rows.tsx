@@ -1,5 +1,6 @@
 /** Jobs as rows, of which one can choose several. */
-import { type Job, JobState, Right } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
+import { JobState, Right } from "@evergreen/video/web";
 import { type Signal, signal } from "@preact/signals";
 
 import { client, may, said } from "../api.js";

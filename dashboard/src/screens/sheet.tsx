@@ -1,5 +1,6 @@
 /** A scene as a contact sheet, onto which files are dropped. */
-import { type Asset, type Job, Right, type Scene } from "@evergreen/video/web";
+import type { Job } from "@evergreen/video/v1/video";
+import { type Asset, Right, type Scene } from "@evergreen/video/web";
 import { type Signal, useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 

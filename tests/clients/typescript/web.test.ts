@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import { buildSync } from "esbuild";
 import type { Browser } from "playwright-core";
 
-import { Client, EventKind, InvalidRequest, JobNotFound, JobState, Unavailable } from "@evergreen/video/web";
+import { Client, EventKind, InvalidRequest, JobNotFound, JobState, Unavailable, WireClient } from "@evergreen/video/web";
 
 import { openBrowser } from "./browser.js";
 import { Rig, ROCKET } from "./rig.js";
@@ -41,7 +41,7 @@ test("nothing of Node is in what a page gets", () => {
 });
 
 test("in Node it makes a clip, watches it over a killed server, and tells faults by their classes", async () => {
-  const client = new Client(rig.http, { reconnect });
+  const client = new WireClient(rig.http, { reconnect });
   const image = new Blob([await readFile(ROCKET)]);
 
   const job = await client.generate({ ...CLIP, promptText: "a clip", image });
@@ -74,7 +74,7 @@ test("in Node it makes a clip, watches it over a killed server, and tells faults
 });
 
 test("where nobody listens, a call ends as unavailable", async () => {
-  const client = new Client("http://127.0.0.1:9", { timeoutMs: 300 });
+  const client = new WireClient("http://127.0.0.1:9", { timeoutMs: 300 });
 
   await assert.rejects(client.caller(), Unavailable);
 });
@@ -85,8 +85,8 @@ test("in Chromium it makes a clip from a blob and watches it to its end", async 
   await page.evaluate(`${bundled().outputFiles[0]!.text}; globalThis.evergreen = evergreen;`);
 
   const told = await page.evaluate(`(async () => {
-    const { Client, JobNotFound, EventKind } = evergreen;
-    const client = new Client();
+    const { WireClient, JobNotFound, EventKind } = evergreen;
+    const client = new WireClient();
     const job = await client.generate({ ...${JSON.stringify(CLIP)}, promptText: "from a page", image: new Blob([Uint8Array.from(${JSON.stringify([...(await readFile(ROCKET))])})]) });
     const kinds = [];
     for await (const { body } of client.watch({ jobIds: [job.jobId], afterRevision: 0 }))
@@ -96,6 +96,45 @@ test("in Chromium it makes a clip from a blob and watches it to its end", async 
   })()`);
 
   assert.deepEqual(told, { state: JobState.SUCCEEDED, first: EventKind.CREATED, last: EventKind.SUCCEEDED, fault: true });
+  await page.close();
+});
+
+test("in Chromium a handle watches its job to the end and gives its files, whole and as a stream", async () => {
+  const page = await browser.newPage();
+  await page.goto(`${rig.http}/healthz`);
+  await page.evaluate(`${bundled().outputFiles[0]!.text}; globalThis.evergreen = evergreen;`);
+
+  const told = await page.evaluate(`(async () => {
+    const { Client, JobCancelled } = evergreen;
+    const client = new Client();
+    const image = new Blob([Uint8Array.from(${JSON.stringify([...(await readFile(ROCKET))])})]);
+    const clip = await client.generate({ ...${JSON.stringify(CLIP)}, promptText: "a handle", image });
+    const states = [];
+    for await (const { state, isFinal } of clip.watch()) states.push(isFinal ? state + "!" : state);
+    const moved = [];
+    const [file] = await clip.download({ moved: (bytes, size) => moved.push(bytes / size) });
+    const { projectId, sceneId, outputs } = clip.job;
+    const streamed = await new Response(client.scenes.stream({ projectId, sceneId, path: outputs[0].asset })).arrayBuffer();
+    const other = await client.generate({ ...${JSON.stringify(CLIP)}, promptText: "not wanted", image, startBy: new Date(Date.now() + 60000) });
+    const ending = other.wait({ timeoutMs: 60000 }).catch((error) => error);
+    await other.cancel();
+    const [ended] = await client.waitAll([other]);
+    const listed = [];
+    for await (const job of client.list({ projectId, newestFirst: true })) listed.push(job.jobId);
+    return {
+      last: states.at(-1),
+      name: file.name === outputs[0].asset.split("/").at(-1),
+      type: file.type,
+      sizes: [file.size === outputs[0].sizeBytes, streamed.byteLength === file.size],
+      moved: moved.at(-1),
+      // It may have been made by then.
+      cancelled: (await ending) instanceof JobCancelled === (ended.state === "cancelled"),
+      listed: listed.slice(0, 2).join() === [other.jobId, clip.jobId].join(),
+      json: JSON.parse(JSON.stringify(clip)).state,
+    };
+  })()`);
+
+  assert.deepEqual(told, { last: "succeeded!", name: true, type: "video/mp4", sizes: [true, true], moved: 1, cancelled: true, listed: true, json: "succeeded" });
   await page.close();
 });
 

@@ -1,55 +1,45 @@
-/** The client of a page: the same calls over Connect, which every browser speaks. */
-import { Calls } from "../calls.js";
-import { Core } from "../core.js";
-import { RECONNECT, type Reconnect } from "../reconnect.js";
-import { Scenes } from "./scenes.js";
-import { connect, type WebConnection, type WebEndpoint } from "./transport.js";
+/** The client of a page for daily use: requests give a handle of their job, and jobs come as values. */
+import { DailyClient } from "../daily.js";
+import { JobHandle as Handle } from "../handle.js";
+import type { Job } from "../job.js";
+import type { TransferOptions } from "../transfers.js";
+import type { Scenes } from "./scenes.js";
+import { type BlobOrBytes, type WebOptions, WireClient } from "./wire.js";
 
-/** What a page has instead of files: what was chosen or dropped, or bytes. */
-export type BlobOrBytes = Blob | Uint8Array;
+/** A job that was requested, or asked for by its id. */
+export class JobHandle extends Handle {
+  readonly #scenes: Scenes;
 
-/** Options of a client. */
-export interface WebOptions extends WebEndpoint {
-  /** Limits each call except watches and transfers, including retries. Default: 30 s. */
-  readonly timeoutMs?: number;
-  /** How watches are resumed; overrides individual defaults. */
-  readonly reconnect?: Partial<Reconnect>;
+  constructor(wire: WireClient, job: Job) {
+    super(wire, job);
+    this.#scenes = wire.scenes;
+  }
+
+  /**
+   * Waits until the job has succeeded, and returns its files, each held by the page: for what is large, or only shown, see
+   * `client.scenes.stream` and `assetHref`.
+   *
+   * An interrupted download goes on where it was, and the CRC32C is compared. Rejects as `wait` does, and with TransferBroken.
+   */
+  async download(options: TransferOptions = {}): Promise<readonly File[]> {
+    const { projectId, sceneId, outputs } = await this.wait(options.signal === undefined ? {} : { signal: options.signal });
+    const files: File[] = [];
+    for (const { asset } of outputs) files.push(await this.#scenes.download({ projectId, sceneId, path: asset }, options));
+    return files;
+  }
 }
 
 /**
  * Calls one Evergreen gateway, by default that of the page itself.
  *
- * Its calls answer with the contract's messages, as those of `WireClient` do in Node. They reject with a `CallError`. They are retried while the service is unavailable, since each call is safe to repeat.
- * Over HTTP/1.1 each watch holds one of a browser's six connections to a host.
+ * All is as `WireClient` says, which is there as `wire`: its calls answer with the contract's messages.
  */
-export class Client extends Core<BlobOrBytes> {
-  /** Scenes and their files. */
-  readonly scenes: Scenes;
-  readonly #connection: WebConnection;
-
-  constructor(url = ownOrigin(), options: WebOptions = {}) {
-    const reconnect = { ...RECONNECT, ...options.reconnect };
-    const connection = connect(url, options);
-    const calls = new Calls(options.timeoutMs ?? 30_000, reconnect);
-    const scenes = new Scenes(connection.transport, calls, reconnect, connection);
-    super(connection.transport, calls, reconnect, { read: readBlob, upload: (source, scene) => scenes.keep(source, scene) });
-    this.#connection = connection;
-    this.scenes = scenes;
+export class Client extends DailyClient<BlobOrBytes, WireClient, JobHandle> {
+  constructor(url?: string, options: WebOptions = {}) {
+    super(new WireClient(url, options));
   }
 
-  /** Ends all calls and watches. */
-  close(): void {
-    this.#connection.close();
+  protected override handle(job: Job): JobHandle {
+    return new JobHandle(this.wire, job);
   }
-}
-
-/** Returns the origin of the page. Throws TypeError where there is no page. */
-function ownOrigin(): string {
-  const { location } = globalThis as { readonly location?: { readonly origin: string } };
-  if (location === undefined) throw new TypeError("this is no page: give the gateway's URL");
-  return location.origin;
-}
-
-async function readBlob(source: BlobOrBytes, limit: number): Promise<Uint8Array> {
-  return source instanceof Uint8Array ? source : new Uint8Array(await source.slice(0, limit).arrayBuffer());
 }

@@ -11,7 +11,7 @@ import { newId } from "../ids.js";
 import { assetName } from "../inputs.js";
 import { type AssetName, SceneCalls, type SceneName } from "../scene-calls.js";
 import { callError } from "../status.js";
-import { compare } from "../transfers.js";
+import { compare, type TransferOptions } from "../transfers.js";
 import { problemError } from "./problems.js";
 import type { WebConnection } from "./transport.js";
 
@@ -50,6 +50,43 @@ export class Scenes extends SceneCalls {
     else if (asset.crc32c !== undefined) delete asset.crc32c;
     compare(asset, body.size, checksum);
     return asset;
+  }
+
+  /**
+   * Returns an asset as a file that the page holds. An interrupted download goes on where it was. Rejects with CallError, and
+   * with TransferBroken if the file was replaced meanwhile or has another checksum.
+   */
+  async download(name: AssetName, { signal, moved }: TransferOptions = {}): Promise<File> {
+    const checksum = new Checksum();
+    const chunks: Uint8Array<ArrayBuffer>[] = [];
+    let info: Asset | undefined;
+    let received = 0;
+    for await (const { body } of this.read(name, signal === undefined ? {} : { signal })) {
+      if (body.case === "info") info = body.value;
+      if (body.case !== "chunk") continue;
+      chunks.push(body.value as Uint8Array<ArrayBuffer>);
+      checksum.extend(body.value);
+      received += body.value.length;
+      moved?.(received, Number(info?.sizeBytes ?? received));
+    }
+    if (info === undefined) throw new TransferBroken(`the service says nothing of ${name.path}`);
+    compare(info, received, checksum);
+    return new File(chunks, name.path.slice(name.path.lastIndexOf("/") + 1), { type: info.contentType });
+  }
+
+  /** Returns an asset's bytes as a stream, across lost connections. It fails as `download` rejects, but for the checksum. */
+  stream(name: AssetName, options: { readonly signal?: AbortSignal } = {}): ReadableStream<Uint8Array> {
+    const messages = this.read(name, options);
+    return new ReadableStream({
+      pull: async (controller) => {
+        for (;;) {
+          const { done, value } = await messages.next();
+          if (done) return controller.close();
+          if (value.body.case === "chunk") return controller.enqueue(value.body.value);
+        }
+      },
+      cancel: async () => void (await messages.return()),
+    });
   }
 
   /** Returns the asset that has these bytes, named by their digest, and uploads it, again if it is there. */
