@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from evergreen_server.jobs.db.mapping import life_to_row, request_to_row, spec_from_row, spec_to_row
-from evergreen_server.jobs.db.queries import OF_REQUEST, READ_LIFE
+from evergreen_server.jobs.db.queries import LIFE, OF_REQUEST
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.ports.specs import GenerationSpec, Media, MediaKind, Operation, Role
 from tests.jobs.tools import request_at
@@ -123,4 +123,4 @@ def test_each_column_of_a_job_is_of_its_request_or_of_its_life() -> None:
 
     assert set(OF_REQUEST) == request_to_row(job.request).keys()
     # Slots are granted by the scheduler, and set where a change of a job asks for one.
-    assert {column.name for column in READ_LIFE.selected_columns} == {"job_id", "slot", *life_to_row(job)}
+    assert {column.name for column in LIFE} == {"job_id", "slot", *life_to_row(job)}

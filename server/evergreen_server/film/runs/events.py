@@ -78,9 +78,9 @@ class FilmEvents:
             "event": self._wire.film_event(kind, film, revision, now),
             "created_at": to_micros(now),
         }
-        db.execute(queries.INSERT_EVENTS, event)
+        queries.INSERT_EVENT.run(db, event)
         at = to_micros(now)
-        db.execute(queries.SET_REVISION, {"of_project": project_id, "revision": revision, "updated_at": at})
+        queries.SET_REVISION.run(db, {"of_project": project_id, "revision": revision, "updated_at": at})
 
 
 _UNTOLD: Final = {FilmEventKind.PROGRESS, FilmEventKind.OUTPUT_READY, FilmEventKind.WARNING}

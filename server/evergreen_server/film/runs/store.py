@@ -305,7 +305,7 @@ def _reserve(db: sa.Connection, project_id: str, millicredits: int) -> None:
     """Adds what a run holds, or takes off what it no longer does, to what the project has reserved."""
     if millicredits:
         amounts = {"reserved": millicredits, "confirmed": 0, "bounded": 0}
-        db.execute(ADD_CREDITS, {"of_project": project_id, **amounts})
+        ADD_CREDITS.run(db, {"of_project": project_id, **amounts})
 
 
 def _show(db: sa.Connection, run: FilmRun) -> None:

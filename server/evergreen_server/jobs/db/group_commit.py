@@ -13,6 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from evergreen_server.jobs.db.statement import Statement
+
 MOST = 16
 """Changes in one commit; the first of them waits for the others."""
 
@@ -111,10 +113,13 @@ class BatchWriter:
         return value, None
 
 
+_SAVEPOINT = Statement(sa.text("SAVEPOINT work"))
+
+
 def _in_savepoint(db: sa.Connection, work: Work) -> "_Outcome":
     """Runs one of several works; if it fails, only its own writes are rolled back."""
     # Never released: the next savepoint of this name shadows it, which saves a round trip.
-    db.exec_driver_sql("SAVEPOINT work")
+    _SAVEPOINT.run(db, {})
     try:
         return work(db), None
     except Exception as exc:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db import webhook_schema
 from evergreen_server.jobs.db.bulk import insert_all
-from evergreen_server.jobs.db.queries import ADD_JOBS, COUNT_JOBS, INSERT_NEEDS, UPDATE_JOB
+from evergreen_server.jobs.db.queries import ADD_JOBS, COUNT_JOBS, INSERT_NEEDS
 from evergreen_server.jobs.db.schema import (
     COUNTERS,
     job_events,
@@ -140,7 +140,7 @@ def _third(db: sa.Connection) -> None:
         paths = {media["asset"].lower() for media in row.spec["media"] if media.get("asset")}
         needs += ({**key, "path": path} for path in paths)
     if durations:
-        db.execute(UPDATE_JOB, durations)
+        db.execute(jobs.update().where(jobs.c.job_id == sa.bindparam("of_job")), durations)
     if needs:
         db.execute(INSERT_NEEDS, needs)
     _labels(db)

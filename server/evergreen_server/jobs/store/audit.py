@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.mapping import from_micros, to_micros
+from evergreen_server.jobs.db.queries import INSERT_NOTE
 from evergreen_server.jobs.db.schema import RARE, audit
 from evergreen_server.ports.audit import Action, Note, Origin
 from evergreen_server.runtime.ids import id_at, least_at
@@ -25,8 +26,6 @@ REFUSALS_KEPT = 100_000
 
 OFTEN = frozenset({Action.GENERATE, Action.UPLOAD_ASSET})
 """Actions of which a project may have more entries than all projects have of any other."""
-
-_INSERT = audit.insert()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +77,7 @@ def record(
     if note is None:
         return ""
     row = row_of(now, note, project_id=project_id, scene_id=scene_id, subject=subject, **details)
-    db.execute(_INSERT, row)
+    INSERT_NOTE.run(db, row)
     return str(row["entry_id"])
 
 

@@ -124,8 +124,8 @@ class JobStore(JobReader):
             updated_at=now,
         )
         key = {"project_id": request.project_id, "request_id": request.request_id}
-        db.execute(queries.INSERT_REQUEST, {**key, "digest": request.digest, "job_id": job_id})
-        db.execute(queries.INSERT_JOB, {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)})
+        queries.INSERT_REQUEST.run(db, {**key, "digest": request.digest, "job_id": job_id})
+        queries.INSERT_JOB.run(db, {"job_id": job_id, **request_to_row(request), **life_to_row(accepted)})
         rows = [{"job_id": job_id, "digest": digest, "data": data} for digest, data in inline.items()]
         labels, needs = labels_of(job_id, request), needs_of(job_id, request)
         inserts = (queries.INSERT_INLINE, rows), (queries.INSERT_LABELS, labels), (queries.INSERT_NEEDS, needs)
@@ -186,7 +186,7 @@ class JobStore(JobReader):
 
     async def _lane_of(self, job_id: str) -> str | None:
         """Returns the project with whose changes this one waits, rather than in a thread that others need."""
-        return await self._database.fetch(lambda db: db.execute(queries.PROJECT_OF, {"of_job": job_id}).scalar())
+        return await self._database.fetch(lambda db: queries.PROJECT_OF.scalar(db, {"of_job": job_id}))
 
     async def flush(self, batch: Collection[Progress]) -> None:
         """Writes the progress of many jobs in few transactions, unless it is old or not from the job's owner."""
@@ -243,7 +243,7 @@ class JobStore(JobReader):
         if request is not None:
             project_id = request.project_id
         if project_id is None:
-            project_id = db.execute(queries.PROJECT_OF, {"of_job": job_id}).scalar()
+            project_id = queries.PROJECT_OF.scalar(db, {"of_job": job_id})
         if project_id is None:
             raise JobNotFound(job_id)
         now = self._clock()
@@ -286,16 +286,16 @@ class JobStore(JobReader):
             new = replace(new, slot=new.needs_slot)
             row["slot"], queue = new.slot, "" if new.slot is Slot.HELD else new.request.spec.model
         # Otherwise left alone: the scheduler grants slots without the project's lock.
-        db.execute(queries.UPDATE_JOB, {"of_job": job_id, **row})
+        queries.UPDATE_JOB.run(db, {"of_job": job_id, **row})
         ledger.follow(db, old, new, now)
         if new.final:
-            db.execute(queries.DELETE_INLINE, {"of_job": job_id})
+            queries.DELETE_INLINE.run(db, {"of_job": job_id})
             if needs_of(job_id, new.request):
                 db.execute(queries.DELETE_NEEDS, {"of_job": job_id})
         elif (new.attempt, new.restarts) != (old.attempt, old.restarts):
             self._enqueue(db, new)
         if new.task_id and new.task_id != old.task_id:
-            db.execute(queries.SET_ROLE, {"of_task": new.task_id, "role": TaskRole.OWN.value})
+            queries.SET_ROLE.run(db, {"of_task": new.task_id, "role": TaskRole.OWN.value})
         record(db, now, note, project_id=project_id, scene_id=new.request.scene_id, subject=job_id)
         step = Step(old=old, new=new)
         lines = story.changed(old, new, note)
@@ -306,7 +306,8 @@ class JobStore(JobReader):
     def _write_events(
         self, db: sa.Connection, events: Sequence[tuple[EventKind, Job]], now: datetime, *, was: State | None
     ) -> Job:
-        db.execute(queries.INSERT_EVENTS, [self._event_row(kind, job, now) for kind, job in events])
+        for kind, job in events:
+            queries.INSERT_EVENT.run(db, self._event_row(kind, job, now))
         last = events[-1][1]
         advance(db, last, now, was=was)
         return last

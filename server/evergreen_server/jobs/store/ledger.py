@@ -202,7 +202,7 @@ def _held(db: sa.Connection, job: Job, change: Callable[[Held], Held]) -> int:
 def _add(db: sa.Connection, job: Job, *, reserved: int = 0, confirmed: int = 0, bounded: int = 0) -> None:
     if reserved or confirmed or bounded:
         key = {"of_project": job.request.project_id}
-        db.execute(ADD_CREDITS, {**key, "reserved": reserved, "confirmed": confirmed, "bounded": bounded})
+        ADD_CREDITS.run(db, {**key, "reserved": reserved, "confirmed": confirmed, "bounded": bounded})
 
 
 def _enter(
@@ -217,4 +217,4 @@ def _enter(
         "basis": basis.value,
         "created_at": to_micros(now),
     }
-    db.execute(INSERT_ENTRY, row)
+    INSERT_ENTRY.run(db, row)

@@ -24,17 +24,17 @@ class SceneBusy(JobError):
 def lock_project(db: sa.Connection, project_id: str, now: datetime) -> int:
     """Locks the project's row, which is created if needed, and returns its revision."""
     key = {"of_project": project_id}
-    revision = db.execute(LOCK_PROJECT, key).scalar()
+    revision = LOCK_PROJECT.scalar(db, key)
     if revision is None:
         # Another transaction may create it at the same time; then its row is locked.
         insert_new(db, projects, {"project_id": project_id, "revision": 0, "created_at": to_micros(now)})
-        revision = db.execute(LOCK_PROJECT, key).scalar_one()
+        revision = LOCK_PROJECT.scalar(db, key)
     return int(revision)
 
 
 def is_marked(db: sa.Connection, project_id: str, scene_id: str) -> bool:
     """Returns whether a scene is being deleted, or its deletion was interrupted."""
-    return db.execute(FIND_MARK, {"of_project": project_id, "of_scene": scene_id}).first() is not None
+    return FIND_MARK.first(db, {"of_project": project_id, "of_scene": scene_id}) is not None
 
 
 def refuse_marked(db: sa.Connection, project_id: str, scene_id: str) -> None:

@@ -51,7 +51,7 @@ def advance(db: sa.Connection, job: Job, now: datetime, *, was: State | None) ->
     """Records in the row of a locked project that a job has changed, from a state or, with None, from nothing."""
     moves = moved(was, job.state)
     values = {"of_project": job.request.project_id, "revision": job.revision, "updated_at": to_micros(now)}
-    db.execute(SET_REVISION_AND_ADD_JOBS if moves else SET_REVISION, {**values, **moves})
+    (SET_REVISION_AND_ADD_JOBS if moves else SET_REVISION).run(db, {**values, **moves})
 
 
 def list_projects(db: sa.Connection, after: str, limit: int, owned: Collection[str] | None) -> list[Project]:

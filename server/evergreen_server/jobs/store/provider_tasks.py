@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.db.database import Database, insert_new
+from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.mapping import to_micros
-from evergreen_server.jobs.db.queries import SET_ROLE
+from evergreen_server.jobs.db.queries import INSERT_TASK, SET_ROLE
 from evergreen_server.jobs.db.schema import UNSETTLED, jobs, provider_tasks
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job
@@ -47,7 +47,7 @@ class TaskRecords:
     async def record(self, job: Job, task_id: str, estimated: int | None) -> None:
         """Records a task that was just paid for. Neither a fencing token nor a lock can prevent this."""
         row = self._row(job, task_id, estimated)
-        await self._database.write(lambda db: insert_new(db, provider_tasks, row))
+        await self._database.write(lambda db: INSERT_TASK.run(db, row))
 
     async def of(self, job: Job) -> str:
         """Returns the id of the task recorded for this attempt, or an empty string."""
@@ -76,7 +76,7 @@ class TaskRecords:
 
         def work(db: sa.Connection) -> tuple[Job | None, list[Change]]:
             job, changes = self._store.apply(db, job_id, edit, external=True, note=note)
-            if not insert_new(db, provider_tasks, {**self._row(job, task_id, None), "role": TaskRole.OWN.value}):
+            if not INSERT_TASK.run(db, {**self._row(job, task_id, None), "role": TaskRole.OWN.value}):
                 owner = sa.select(provider_tasks.c.job_id).where(provider_tasks.c.task_id == task_id)
                 if db.execute(owner).scalar_one() != job_id:
                     raise _Taken
@@ -176,4 +176,4 @@ class _Taken(Exception):
 
 
 def _set_role(db: sa.Connection, task_id: str, role: TaskRole) -> None:
-    db.execute(SET_ROLE, {"of_task": task_id, "role": role.value})
+    SET_ROLE.run(db, {"of_task": task_id, "role": role.value})

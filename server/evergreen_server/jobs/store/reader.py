@@ -10,6 +10,7 @@ from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.mapping import job_from_row, life_from_row
 from evergreen_server.jobs.db.replicas import other_live_replicas
 from evergreen_server.jobs.db.schema import inline_media, job_files, jobs
+from evergreen_server.jobs.db.statement import Statement
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound, RequestReused
 from evergreen_server.jobs.model.job import Job, JobRequest
 from evergreen_server.jobs.model.states import UNFINISHED, State
@@ -109,8 +110,8 @@ class JobReader:
         return await self._database.read(lambda db: ledger.totals(db, project_id))
 
 
-def get_job(db: sa.Connection, job_id: str, query: "sa.Select[tuple[object, ...]]" = queries.READ_JOB) -> Job:
-    row = db.execute(query, {"of_job": job_id}).mappings().one_or_none()
+def get_job(db: sa.Connection, job_id: str, query: Statement = queries.READ_JOB) -> Job:
+    row = query.first(db, {"of_job": job_id})
     if row is None:
         raise JobNotFound(job_id)
     return job_from_row(row)
@@ -120,10 +121,10 @@ def get_life(
     db: sa.Connection,
     job_id: str,
     request: JobRequest,
-    query: "sa.Select[tuple[object, ...]]" = queries.READ_LIFE,
+    query: Statement = queries.READ_LIFE,
 ) -> Job:
     """Returns a job whose request is known already. Raises JobNotFound."""
-    row = db.execute(query, {"of_job": job_id}).mappings().one_or_none()
+    row = query.first(db, {"of_job": job_id})
     if row is None:
         raise JobNotFound(job_id)
     return life_from_row(row, request)
@@ -131,15 +132,15 @@ def get_life(
 
 def find_request(db: sa.Connection, project_id: str, request_id: str, digest: str) -> Job | None:
     key = {"of_project": project_id, "of_request": request_id}
-    known = db.execute(queries.FIND_REQUEST, key).one_or_none()
+    known = queries.FIND_REQUEST.first(db, key)
     if known is None:
         return None
-    if known.digest != digest:
-        raise RequestReused(known.job_id)
+    if known["digest"] != digest:
+        raise RequestReused(known["job_id"])
     try:
-        return get_job(db, known.job_id)
+        return get_job(db, known["job_id"])
     except JobNotFound:
-        raise JobDeleted(known.job_id) from None
+        raise JobDeleted(known["job_id"]) from None
 
 
 def _within(db: sa.Connection, job_ids: Sequence[str]) -> Sequence[str]:
