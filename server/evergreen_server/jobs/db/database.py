@@ -121,7 +121,10 @@ class Database:
     def _snapshot(self, work: Callable[[sa.Connection], T]) -> T:
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True} if self.shared else {}
         with self.engine.connect().execution_options(reading=True, **options) as connection:
-            return work(connection)
+            value = work(connection)
+            # Not rolled back, after which psycopg drops all prepared statements of the connection.
+            connection.commit()
+        return value
 
     def _query(self, work: Callable[[sa.Connection], T]) -> T:
         with self.engine.connect().execution_options(reading=True, isolation_level="AUTOCOMMIT") as connection:
