@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.db.database import Database, insert_new
-from evergreen_server.jobs.db.replicas import TTL_SECONDS, DatabaseNow
+from evergreen_server.jobs.db.replicas import TTL_SECONDS, DatabaseNow, dead_replicas
 from evergreen_server.jobs.db.schema import replicas
 from evergreen_server.ports.provider import NotOurs
 
@@ -31,6 +31,14 @@ class Lease:
         self._renewed_at = -TTL_SECONDS
         self._held_since: float | None = None
         self._stop = threading.Event()
+        self._dead: frozenset[str] = frozenset()
+        self._renewed = asyncio.Event()
+
+    async def renewed(self) -> frozenset[str]:
+        """Waits until the lease is renewed, twice a second. Returns the replicas that held none at that moment."""
+        self._renewed.clear()
+        await self._renewed.wait()
+        return self._dead
 
     def guard(self) -> Callable[[], None]:
         """Returns a check that raises NotOurs once another replica may own what this one owns now.
@@ -60,7 +68,8 @@ class Lease:
     async def open(self) -> AsyncIterator[None]:
         """Holds the lease; on exit it is released, which says at once that nothing runs here any more."""
         await asyncio.to_thread(self._renew)
-        thread = threading.Thread(target=self._keep, name="lease", daemon=True)
+        loop = asyncio.get_running_loop()
+        thread = threading.Thread(target=self._keep, args=(loop,), name="lease", daemon=True)
         thread.start()
         try:
             yield
@@ -73,7 +82,7 @@ class Lease:
                 # It runs out by itself.
                 logger.warning("lease not released", exc_info=True)
 
-    def _keep(self) -> None:
+    def _keep(self, loop: asyncio.AbstractEventLoop) -> None:
         failed = 0
         while not self._stop.wait(BEAT_SECONDS):
             try:
@@ -86,10 +95,11 @@ class Lease:
                 if failed:
                     logger.info("lease renewed", extra={"failed": failed})
                 failed = 0
+                loop.call_soon_threadsafe(self._renewed.set)
 
     def _renew(self) -> None:
         asked_at = self._boottime()
-        self._database.transact(self._beat)
+        self._dead = self._database.transact(self._beat)
         answered_at = self._boottime()
         # The longest that the lease can have been expired, as the others see it.
         if self._held_since is None or answered_at - self._renewed_at > TTL_SECONDS:
@@ -97,11 +107,12 @@ class Lease:
         # The time before the write, since its answer may have taken long.
         self._renewed_at = asked_at
 
-    def _beat(self, db: sa.Connection) -> None:
+    def _beat(self, db: sa.Connection) -> frozenset[str]:
         beat = replicas.update().where(replicas.c.replica_id == self._replica_id).values(beat_at=DatabaseNow())
         if not db.execute(beat).rowcount:
             insert_new(db, replicas, {"replica_id": self._replica_id, "beat_at": 0})
             db.execute(beat)
+        return frozenset(row.replica_id for row in db.execute(dead_replicas()))
 
     def _release(self, db: sa.Connection) -> None:
         db.execute(replicas.update().where(replicas.c.replica_id == self._replica_id).values(beat_at=0))

@@ -4,7 +4,6 @@ A replica without a live lease may still run, but the fencing token of each job 
 its own lease check from posting. Every replica puts the jobs of such replicas back into the queue, again and again.
 """
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -15,10 +14,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.cluster.lease import Lease
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.replicas import DatabaseNow, as_micros, live_replicas
+from evergreen_server.jobs.db.replicas import DatabaseNow, as_micros, dead_replicas, live_replicas
 from evergreen_server.jobs.db.schema import replicas
 
-REAP_SECONDS = 0.5
 FORGET_SECONDS = 7 * 86_400.0
 LOCK = 0x65766573
 """The key of the advisory lock under which one replica reaps at a time."""
@@ -50,13 +48,13 @@ class Reaper:
         self._taken_over = taken_over
 
     async def run(self) -> None:
-        """Checks twice a second the replicas known to be dead, and every minute all that is under way."""
+        """Checks with each renewal of the lease the replicas known to be dead, and every minute all under way."""
         whole_at = time.monotonic()
         while True:
-            await asyncio.sleep(REAP_SECONDS)
-            if not self._lease.settled:
-                continue
+            dead = await self._lease.renewed()
             whole = time.monotonic() >= whole_at
+            if not (self._lease.settled and (dead or whole)):
+                continue
             try:
                 number = await self._database.write(lambda db, whole=whole: self._reap(db, whole))  # type: ignore[misc] # a default binds the loop's variable
             except SQLAlchemyError as exc:
@@ -76,9 +74,9 @@ class Reaper:
             db.execute(
                 replicas.delete().where(replicas.c.beat_at.between(1, DatabaseNow() - as_micros(FORGET_SECONDS)))
             )
+        # Anew, since a replica may have renewed its lease meanwhile.
         live = {row.replica_id for row in db.execute(live_replicas())}
-        known = {row.replica_id for row in db.execute(sa.select(replicas.c.replica_id))}
-        dead = sorted(known - live)
+        dead = [row.replica_id for row in db.execute(dead_replicas())]
         if not dead and not whole:
             return 0
         left = [

@@ -15,7 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from evergreen_server.jobs.db.documents import read_json
 
-TRUSTED_SECONDS = 1.0
+TRUSTED_SECONDS = 2.0
 """A connection that was used within this time is assumed to be alive."""
 USED_AT = "used_at"
 ARGUMENTS: dict[str, str | int] = {
@@ -52,6 +52,8 @@ def postgres_engine(url: str, *, connections: int, timeouts: dict[str, str] | No
         sa.make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=connections,
         max_overflow=0,
+        # One that was used just now need not be checked.
+        pool_use_lifo=True,
         pool_timeout=10,
         hide_parameters=True,
         json_deserializer=read_json,

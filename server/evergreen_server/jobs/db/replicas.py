@@ -32,9 +32,17 @@ def live_replicas() -> "sa.Select[tuple[str]]":
 
     A beat in the future was written before the database's clock was set back: a live replica renews it at once.
     """
-    ttl = as_micros(TTL_SECONDS)
-    now = DatabaseNow()
-    return sa.select(replicas.c.replica_id).where(replicas.c.beat_at.between(now - ttl, now + ttl))
+    return sa.select(replicas.c.replica_id).where(_live())
+
+
+def dead_replicas() -> "sa.Select[tuple[str]]":
+    """Selects the replicas whose lease ran out or was released."""
+    return sa.select(replicas.c.replica_id).where(sa.not_(_live()))
+
+
+def _live() -> sa.ColumnElement[bool]:
+    ttl, now = as_micros(TTL_SECONDS), DatabaseNow()
+    return replicas.c.beat_at.between(now - ttl, now + ttl)
 
 
 def other_live_replicas(replica_id: str) -> "sa.Select[tuple[str]]":
