@@ -58,7 +58,7 @@ class Replica:
             replica_id="local",
             clock=self.clock,
             encode_event=lambda _kind, _job, _at: b"",
-            enqueue=lambda _db, _job: None,
+            enqueue=lambda _db, _job: "",
             changed=self.changed,
             backlog=Backlog(limit),
         )

@@ -102,7 +102,7 @@ def door_to(
         replica_id="local",
         clock=lambda: NOW,
         encode_event=lambda _kind, _job, _at: b"",
-        enqueue=lambda _db, _job: None,
+        enqueue=lambda _db, _job: "",
         changed=changes.extend,
         caps=caps or Caps(),
         backlog=backlog,

@@ -32,7 +32,7 @@ def store_of(
     *,
     clock: Callable[[], datetime],
     changed: Callable[[Sequence[Change]], None] = lambda _changes: None,
-    enqueue: Callable[[sa.Connection, Job], None] = lambda _db, _job: None,
+    enqueue: Callable[[sa.Connection, Job], str] = lambda _db, _job: "",
     refuse: Callable[[sa.Connection, JobRequest], None] = lambda _db, _request: None,
     encode_event: Callable[[EventKind, Job, datetime], bytes] = lambda _kind, _job, _at: b"",
     caps: Caps = UNCAPPED,

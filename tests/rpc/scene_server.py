@@ -151,7 +151,7 @@ async def scene_serving(
             replica_id="local",
             clock=now,
             encode_event=wire.event,
-            enqueue=lambda _db, _job: None,
+            enqueue=lambda _db, _job: "",
             changed=changed,
             refuse=writers.refuse,
         )

@@ -98,6 +98,7 @@ async def open_jobs(stack: AsyncExitStack, ground: Ground, meters: Meters) -> Jo
     ground.announcer.subscribe(statuses.on_commit)
     ground.announcer.subscribe(hub.on_commit, on_resync=hub.on_resync)
     ground.announcer.subscribe(wakeups.on_changes)
+    ground.announcer.subscribe(engine.queues.on_changes, on_resync=engine.queues.look_soon)
     ground.announcer.subscribe_here(scheduler.on_commit)
     ground.announcer.subscribe_here(log_changes)
     ground.announcer.subscribe_here(meters.jobs.on_changes)

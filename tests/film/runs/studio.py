@@ -250,6 +250,11 @@ async def studio(path: Path, url: str, *, caps: Caps = UNCAPPED) -> AsyncIterato
         ids = JobIds(clock)
         films_of = film_store_of(database, clock)
         legs: list[tuple[str, str, int, int]] = []
+
+        def enqueue(_db: sa.Connection, project_id: str, film_id: str, run: int, leg: int) -> str:
+            legs.append((project_id, film_id, run, leg))
+            return "films"
+
         ends, work = Ends(), path / "beginnings"
         work.mkdir()
         context = FilmContext(
@@ -257,7 +262,7 @@ async def studio(path: Path, url: str, *, caps: Caps = UNCAPPED) -> AsyncIterato
                 database=database,
                 jobs=jobs,
                 clock=clock,
-                enqueue=lambda _db, *leg: legs.append(leg),
+                enqueue=enqueue,
                 events=film_events(),
                 replica_id="local",
             ),

@@ -25,6 +25,7 @@ from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.film_schema import films
 from evergreen_server.jobs.db.schema import film_runs, jobs, requests
+from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.held import FilmCreditsExceeded, Held
 from evergreen_server.jobs.model.job import Job, JobFailure, Output
@@ -51,16 +52,21 @@ class Stand:
     def __init__(self, database: Database, *, cap: int | None = None) -> None:
         self._database = database
         self.enqueued: list[tuple[str, str, int, int]] = []
-        self.jobs = store_of(database, clock=lambda: NOW, caps=Caps(default=cap))
+        self.told: list[Change] = []
+        self.jobs = store_of(database, clock=lambda: NOW, caps=Caps(default=cap), changed=self.told.extend)
         self.runs = RunStore(
             database=database,
             jobs=self.jobs,
             clock=lambda: NOW,
-            enqueue=lambda _db, *leg: self.enqueued.append(leg),
+            enqueue=self._enqueue,
             events=film_events(),
             replica_id="local",
         )
         self._made = self._asked = 0
+
+    def _enqueue(self, _db: sa.Connection, project_id: str, film_id: str, run: int, leg: int) -> str:
+        self.enqueued.append((project_id, film_id, run, leg))
+        return "films"
 
     async def start(
         self,
@@ -143,6 +149,8 @@ async def test_a_run_holds_its_quote_and_begins_its_first_leg(database: Database
     run = await stand.start(approved=60_000, quote=40_000, gates=frozenset({FilmGate.CLIPS}), max_attempts=3)
 
     assert stand.enqueued == [("film", "lamp", 1, 1)]
+    # Without this the engine looks for the leg at some later time.
+    assert [change.enqueued for change in stand.told] == ["films"]
     assert await stand.money() == (Held(approved=60_000, held=40_000), 40_000)
     assert await stand.runs.last("film", "lamp") == run
     assert (run.run, run.state, run.terms.max_attempts) == (1, RunState.RUNNING, 3)
@@ -424,6 +432,7 @@ async def test_a_run_that_waits_for_people_gets_a_leg_that_ends_it(database: Dat
     cancelling = await stand.runs.command("film", "lamp", 1, lambda old: old.cancelling())
 
     assert (cancelling.leg, stand.enqueued[-1]) == (2, ("film", "lamp", 1, 2))
+    assert [change.enqueued for change in stand.told if change.enqueued] == ["films"] * 2
 
 
 async def test_the_revision_rises_with_what_callers_see_alone(database: Database) -> None:

@@ -192,7 +192,7 @@ class Case:
             jobs=self.store,
             events=film_events(),
             clock=lambda: NOW,
-            enqueue=lambda *_: None,
+            enqueue=lambda *_: "",
             replica_id="local",
         )
 

@@ -115,7 +115,7 @@ async def store_of_one_job(
     tmp_path: Path,
     *,
     changed: Callable[[Sequence[Change]], None] = lambda _changes: None,
-    enqueue: Callable[[sa.Connection, Job], None] = lambda _db, _job: None,
+    enqueue: Callable[[sa.Connection, Job], str] = lambda _db, _job: "",
 ) -> AsyncIterator[JobStore]:
     """A store with one accepted job, `job-1`."""
     now = datetime.now(UTC)

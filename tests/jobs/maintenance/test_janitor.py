@@ -21,6 +21,7 @@ from evergreen_server.jobs.db.schema import jobs, scene_deletions
 from evergreen_server.jobs.execution.context import StepContext
 from evergreen_server.jobs.execution.runner import Runner
 from evergreen_server.jobs.maintenance.janitor import FILES_SECONDS, Janitor
+from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.audit import to_json
@@ -119,6 +120,7 @@ class Case:
     store: JobStore
     context: StepContext
     enqueued: list[tuple[str, int, int]]
+    told: list[Change]
     scenes: list[SceneStore]
     running: set[str] = field(default_factory=set)
     now: datetime = START
@@ -140,18 +142,20 @@ class Files:
 @asynccontextmanager
 async def swept(url: str) -> AsyncIterator[Case]:
     enqueued: list[tuple[str, int, int]] = []
+    told: list[Change] = []
 
-    def enqueue(_db: sa.Connection, job: Job) -> None:
+    def enqueue(_db: sa.Connection, job: Job) -> str:
         enqueued.append((job.job_id, job.attempt, job.restarts))
+        return "jobs"
 
     async with open_database(url) as database:
-        store = store_of(database, clock=lambda: case.now, enqueue=enqueue)
+        store = store_of(database, clock=lambda: case.now, enqueue=enqueue, changed=told.extend)
         tasks = TaskRecords(database=database, store=store, clock=lambda: case.now)
         scenes: list[SceneStore] = []
         context = context_of(
             store, tasks=tasks, scenes=Files(scenes), clock=lambda: case.now, monotonic=lambda: case.ticks
         )
-        case = Case(store=store, context=context, enqueued=enqueued, scenes=scenes)
+        case = Case(store=store, context=context, enqueued=enqueued, told=told, scenes=scenes)
         case.janitor = Janitor(
             database=database, context=context, running=lambda: case.running, deletions=case.deletions
         )
@@ -173,6 +177,8 @@ async def test_a_job_that_nobody_runs_is_started_again(case: Case) -> None:
 
     assert found.restarted == ("job-1",)
     assert case.enqueued == [("job-1", 1, 0), ("job-1", 1, 1)]
+    # Without this the engine looks for them at some later time.
+    assert [change.enqueued for change in case.told if change.enqueued] == ["jobs"] * 2
 
 
 async def test_a_row_that_cannot_be_read_keeps_no_other_job_waiting(case: Case) -> None:

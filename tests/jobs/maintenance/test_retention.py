@@ -81,7 +81,7 @@ class Case:
             database=database,
             clock=self.clock,
             encode_event=Plain().event,
-            enqueue=lambda *_: None,
+            enqueue=lambda *_: "",
             changed=self.hub.on_commit,
             replica_id="local",
         )

@@ -58,7 +58,7 @@ class RunStore:
         database: Database,
         jobs: JobStore,
         clock: Callable[[], datetime],
-        enqueue: Callable[[sa.Connection, str, str, int, int], None],
+        enqueue: Callable[[sa.Connection, str, str, int, int], str],
         events: FilmEvents,
         replica_id: str,
     ) -> None:
@@ -106,10 +106,10 @@ class RunStore:
             _reserve(db, project_id, money.held)
             _show(db, new)
             self._events.record(db, project_id, new.film_id, FilmEventKind.STARTED, now)
-            self._enqueue(db, project_id, new.film_id, new.run, new.leg)
+            enqueued = self._enqueue(db, project_id, new.film_id, new.run, new.leg)
             record(db, now, note, project_id=project_id, subject=new.film_id, run=new.run)
             lines = line_of(FilmEventKind.STARTED, project_id, new.film_id, note, run=new.run, makes=new.kind.value)
-            return new, [Change(project_id=project_id, job_id=new.key, lines=lines)]
+            return new, [Change(project_id=project_id, job_id=new.key, enqueued=enqueued, lines=lines)]
 
         return await self._jobs.write(work, project_id=project_id)
 
@@ -291,12 +291,18 @@ class RunStore:
             _show(db, new)
         if seen != old:
             self._events.record(db, old.project_id, old.film_id, kind_of(old, new), now)
+        enqueued = ""
         if new.leg != old.leg:
-            self._enqueue(db, old.project_id, old.film_id, old.run, new.leg)
+            enqueued = self._enqueue(db, old.project_id, old.film_id, old.run, new.leg)
         record(db, now, note, project_id=old.project_id, subject=old.film_id, run=old.run)
         lines = run_line(old, new, note) if seen != old else ()
         change = Change(
-            project_id=old.project_id, job_id=new.key, external=external, film_work=work_of(old, new), lines=lines
+            project_id=old.project_id,
+            job_id=new.key,
+            external=external,
+            enqueued=enqueued,
+            film_work=work_of(old, new),
+            lines=lines,
         )
         return new, [change]
 

@@ -31,7 +31,8 @@ REFRESH_SECONDS = 60.0
 UNANSWERED_SECONDS = 20.0
 ANSWER_SECONDS = 30.0
 """In real seconds, including the client's retries: a provider that is silent for less counts as reachable."""
-POLL_SECONDS = 2.0
+POLL_SECONDS, QUIET_SECONDS = 2.0, 10.0
+"""Between two looks for what was not announced: while a job waits or was just granted a slot, and while none does."""
 RETRY_AFTER = timedelta(milliseconds=50)
 DUTY_CYCLE = 0.2
 """The share of its time that granting may take; in the pauses requests gather, so that one round serves many jobs."""
@@ -146,11 +147,14 @@ class SlotScheduler:
                     models |= self._waited_for
                     if self._waited_for:
                         self._missed.set()
+                    elif not self._unused:
+                        due = loop.time() + QUIET_SECONDS * self._random.uniform(0.75, 1.25)
                 now = self._clock()
                 models |= {model for model, at in self._opens.items() if at <= now}
                 for model in sorted(models):
                     # Also if this fails: a time that has passed must not be waited for again.
                     self._opens.pop(model, None)
+                    due = min(due, loop.time() + POLL_SECONDS)
                     await self._grant(model)
             except SQLAlchemyError as exc:
                 # The next poll finds the same again; the service must not end over it.

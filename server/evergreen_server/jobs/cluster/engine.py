@@ -1,4 +1,4 @@
-"""The durable engine: DBOS Transact, imported nowhere else.
+"""The durable engine: DBOS Transact, imported here and for its queues alone.
 
 It starts a workflow for each attempt of a job in the transaction that records the attempt, and starts it again after
 a crash until it has returned. How far the job is stands in the job's row.
@@ -6,10 +6,10 @@ a crash until it has returned. How far the job is stands in the job's row.
 
 import asyncio
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from typing import ParamSpec
 from uuid import uuid4
 
@@ -19,21 +19,21 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from evergreen_server.jobs.cluster.calm import calm_log
+from evergreen_server.jobs.cluster.notifier import tell_to_look
+from evergreen_server.jobs.cluster.queues import NEVER_SECONDS, PAUSES, Queues
 from evergreen_server.jobs.db.connect import DatabaseUnusable
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.postgres import postgres_engine
 from evergreen_server.jobs.model.job import Job
 
 QUEUES = {"run_job": "jobs", "run_generation": "generations", "run_film": "films"}
-"""The queue of each workflow. The release before knows the first workflow alone."""
-UNLISTED = ("generations", "films")
-"""The queues that stand in no table: every process takes from all that do, whether it knows their workflows or not."""
+"""The queue of each workflow. They stand in no table: every process takes from all that do, whether it knows their
+workflows or not. The release before knows the first workflow alone, and lists its queue by itself."""
 APPLICATION = "evergreen"
 VERSION = "1"
 """Constant over releases: a release whose workflow differs uses DBOS.patch, so that old jobs go on."""
 
-QUEUE_POLL_SECONDS = 0.25
-"""Each time DBOS counts all that runs here: with thousands of jobs ten times a second would be a tenth of a core."""
 NOTICE_POLL_SECONDS = 0.1
 """Of messages to workflows, of which we send none: to stop takes so long on SQLite, and DBOS's own is a second."""
 THREADS = 4
@@ -57,8 +57,10 @@ RunFilm = Callable[[str, str, int, int], Awaitable[None]]
 class Engine:
     """The engine of this process. There can be one at a time, since DBOS is one per process."""
 
-    def __init__(self, database: Database, *, replica_id: str) -> None:
-        """Takes the id of this replica: new for each process on a shared database, else always the same."""
+    def __init__(self, database: Database, *, replica_id: str, pauses: tuple[float, float] = PAUSES) -> None:
+        """Takes the id of this replica, new for each process on a shared database, else always the same; and how long
+        the queues are left alone while nobody tells of anything.
+        """
         self._database = database
         self._replica_id = replica_id
         self._client: DBOSClient | None = None
@@ -66,9 +68,11 @@ class Engine:
         self._closing = False
         self._leaving: asyncio.Task[None] | None = None
         self._pools: list[sa.Engine] = []
+        self.queues = Queues(QUEUES.values(), pauses)
+        """To be told of changes, so that a workflow starts as soon as it was put into a queue."""
 
-    def enqueue(self, db: sa.Connection, job: Job) -> None:
-        """Starts the workflow of a job's attempt when the transaction of `db` commits."""
+    def enqueue(self, db: sa.Connection, job: Job) -> str:
+        """Starts the workflow of a job's attempt when the transaction of `db` commits. Returns the queue's name."""
         options: EnqueueOptions = {
             "workflow_name": (name := _workflow(job)),
             "queue_name": QUEUES[name],
@@ -76,9 +80,10 @@ class Engine:
             "app_version": VERSION,
         }
         self._opened().enqueue_in_transaction(db, options, job.job_id, job.attempt, job.restarts)
+        return options["queue_name"]
 
-    def enqueue_film(self, db: sa.Connection, project_id: str, film_id: str, run: int, leg: int) -> None:
-        """Starts the workflow of a leg of a film's run when the transaction of `db` commits."""
+    def enqueue_film(self, db: sa.Connection, project_id: str, film_id: str, run: int, leg: int) -> str:
+        """Starts the workflow of a leg of a film's run when the transaction of `db` commits. Returns its queue."""
         options: EnqueueOptions = {
             "workflow_name": "run_film",
             "queue_name": QUEUES["run_film"],
@@ -87,6 +92,7 @@ class Engine:
             "app_version": VERSION,
         }
         self._opened().enqueue_in_transaction(db, options, project_id, film_id, run, leg)
+        return options["queue_name"]
 
     def pending(self, replica_ids: Sequence[str] | None) -> list[tuple[str, str]]:
         """Returns (workflow, replica) of what runs on these replicas, or on any. Blocks."""
@@ -105,6 +111,7 @@ class Engine:
         for name, queue in QUEUES.items():
             if mine := [workflow.workflow_id for workflow in found if workflow.name == name]:
                 client.resume_workflows(mine, queue_name=queue)
+                self.queues.wake([queue])
 
     def forget_ended(self, before: datetime, most: int) -> int:
         """Removes workflows that ended before a time, `most` at once, and returns how many. Blocks."""
@@ -187,7 +194,7 @@ class Engine:
 
     async def _leave(self) -> None:
         self._closing = True
-        logging.getLogger("dbos").setLevel(logging.ERROR)  # else it warns of every run that is stopped here
+        calm_log(level=logging.ERROR)  # else it warns of every run that is stopped here
         stopping = set(self._running)
         for task in stopping:
             task.cancel()
@@ -196,12 +203,7 @@ class Engine:
         await self._close()
 
     def _prepare(self) -> None:
-        log = logging.getLogger("dbos")
-        if not log.handlers:
-            log.addHandler(logging.NullHandler())  # else DBOS adds its own console
-        for known in [known for known in log.filters if isinstance(known, _Calm)]:
-            log.removeFilter(known)
-        log.addFilter(_Calm())
+        calm_log()
         serializer = DBOSPortableJSONSerializer()
         own, clients = self._connected(CONNECTIONS), self._connected(CLIENT_CONNECTIONS)
         config: DBOSConfig = {
@@ -214,7 +216,7 @@ class Engine:
             "sys_db_pool_size": CONNECTIONS,
             "system_database_engine": own,
             "log_level": "WARNING",
-            "scheduler_polling_interval_sec": 3600.0,
+            "scheduler_polling_interval_sec": NEVER_SECONDS,
             "notification_listener_polling_interval_sec": NOTICE_POLL_SECONDS,
         }
         try:
@@ -229,15 +231,10 @@ class Engine:
             system_database_pool_size=CLIENT_CONNECTIONS,
             system_database_engine=clients,
         )
-        # Before the launch, so that the queues are listened to at once.
-        for queue in set(QUEUES.values()).difference(UNLISTED):
-            self._client.register_queue(queue, polling_interval_sec=QUEUE_POLL_SECONDS)
-        # DBOS has no public call for a queue of one process; it makes those of its Kafka consumers so.
-        registry = DBOS(config=config)._registry
-        for queue in UNLISTED:
-            registry._register_internal_queue(queue, polling_interval_sec=QUEUE_POLL_SECONDS)
+        self.queues.register(DBOS(config=config))
 
     async def _close(self) -> None:
+        self.queues.close()
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
         if self._client is not None and self._database.shared:
             await asyncio.to_thread(self._hand_over)
@@ -255,6 +252,7 @@ class Engine:
         try:
             if left := self.pending([self._replica_id]):
                 self.requeue([workflow for workflow, _ in left])
+                self._database.transact(partial(tell_to_look, replica_id=self._replica_id))
         except SQLAlchemyError as exc:
             # The others find it, once the lease has run out.
             logger.warning("jobs not handed over", extra={"cause": type(exc).__name__})
@@ -263,26 +261,6 @@ class Engine:
 def _shut(connection: DBAPIConnection | None, _record: ConnectionPoolEntry) -> None:
     if connection is not None:
         connection.close()
-
-
-class _Calm(logging.Filter):
-    """Passes a warning of one kind once in ten seconds, in one line: DBOS repeats them while its database is away."""
-
-    SECONDS = 10.0
-    KIND = 30
-    """The number of characters that name the kind of a warning; the cause follows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._passed: dict[str, float] = {}
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg, record.args = record.getMessage().partition("\n")[0], None
-        kind, now = record.msg[: self.KIND], time.monotonic()
-        if now - self._passed.get(kind, -self.SECONDS) < self.SECONDS:
-            return False
-        self._passed[kind] = now
-        return True
 
 
 def _workflow(job: Job) -> str:

@@ -22,7 +22,7 @@ CHANNEL = "evergreen"
 GATHER_SECONDS = 0.025
 """NOTIFY takes a lock of the whole database at commit, so notifications are sent together, apart from the commits."""
 LISTEN_SECONDS = 5.0
-POLL_SECONDS = 5.0
+POLL_SECONDS = 10.0
 LARGEST = 7_000
 """Bytes of a payload, of which PostgreSQL takes 7,999."""
 
@@ -97,7 +97,8 @@ class Notifier:
             except SQLAlchemyError as exc:
                 logger.warning("cancellations not read", extra={"cause": type(exc).__name__})
                 continue
-            self._on_changes([Change(project_id="", job_id=job_id, external=True) for job_id in found])
+            if found:
+                self._on_changes([Change(project_id="", job_id=job_id, external=True) for job_id in found])
 
     def _receive(self, payload: str) -> None:
         notification = json.loads(payload)
@@ -106,6 +107,11 @@ class Notifier:
         changes = [Change(project_id=project_id, job_id="") for project_id in notification["projects"]]
         changes += [Change(project_id="", job_id=job_id, external=True) for job_id in notification["jobs"]]
         self._on_changes(changes)
+
+
+def tell_to_look(db: sa.Connection, *, replica_id: str) -> None:
+    """Has the other servers look into the engine's queues, though no job has changed."""
+    _notify(db, [json.dumps({"replica": replica_id, "projects": [], "jobs": []})])
 
 
 def cancelling(db: sa.Connection) -> list[str]:

@@ -64,6 +64,8 @@ class Change:
     """Whether it is such a slot, and nothing else; known to the server that granted it alone."""
     queue: str = ""
     """The model whose queue is to be served, since the job joined it or gave a slot back."""
+    enqueued: str = ""
+    """The queue of the engine into which it put the workflow that runs the job."""
     step: Step | None = field(default=None, compare=False, repr=False)
     """For those who count in this process what it did; never sent to others."""
     film_work: Sequence[FilmWork] = field(default=(), compare=False, repr=False)

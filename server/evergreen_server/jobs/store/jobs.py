@@ -52,7 +52,7 @@ class JobStore(JobReader):
         database: Database,
         clock: Callable[[], datetime],
         encode_event: Callable[[EventKind, Job, datetime], bytes],
-        enqueue: Callable[[sa.Connection, Job], None],
+        enqueue: Callable[[sa.Connection, Job], str],
         changed: Callable[[Sequence[Change]], None],
         replica_id: str,
         caps: ledger.Caps = ledger.UNCAPPED,
@@ -134,9 +134,10 @@ class JobStore(JobReader):
                 db.execute(insert, more)
         self._write_events(db, [(EventKind.CREATED, accepted)], now, was=None)
         ledger.reserve(db, accepted, now)
-        self._enqueue(db, accepted)
+        enqueued = self._enqueue(db, accepted)
         record(db, now, note, project_id=request.project_id, scene_id=request.scene_id, subject=job_id)
-        return accepted, [Change(project_id=request.project_id, job_id=job_id, lines=[story.accepted(accepted, note)])]
+        lines = [story.accepted(accepted, note)]
+        return accepted, [Change(project_id=request.project_id, job_id=job_id, enqueued=enqueued, lines=lines)]
 
     async def check_cap(self, project_id: str, estimated_millicredits: int | None) -> None:
         """Raises PriceUnknown, ProjectCreditsExceeded if a job of this price would be refused now."""
@@ -280,7 +281,7 @@ class JobStore(JobReader):
         ]
         if events:
             new = self._write_events(db, events, now, was=old.state)
-        row, queue = life_to_row(new), ""
+        row, queue, enqueued = life_to_row(new), "", ""
         given_back = old.slot is Slot.HELD and new.slot is Slot.WANTED
         if given_back or new.needs_slot is not old.needs_slot:
             new = replace(new, slot=new.needs_slot)
@@ -293,14 +294,22 @@ class JobStore(JobReader):
             if needs_of(job_id, new.request):
                 db.execute(queries.DELETE_NEEDS, {"of_job": job_id})
         elif (new.attempt, new.restarts) != (old.attempt, old.restarts):
-            self._enqueue(db, new)
+            enqueued = self._enqueue(db, new)
         if new.task_id and new.task_id != old.task_id:
             queries.SET_ROLE.run(db, {"of_task": new.task_id, "role": TaskRole.OWN.value})
         record(db, now, note, project_id=project_id, scene_id=new.request.scene_id, subject=job_id)
         step = Step(old=old, new=new)
         lines = story.changed(old, new, note)
         return new, [
-            Change(project_id=project_id, job_id=job_id, external=external, queue=queue, step=step, lines=lines)
+            Change(
+                project_id=project_id,
+                job_id=job_id,
+                external=external,
+                queue=queue,
+                enqueued=enqueued,
+                step=step,
+                lines=lines,
+            )
         ]
 
     def _write_events(
