@@ -22,7 +22,7 @@ AWAITS = video_pb2.FILM_STATE_AWAITING_APPROVAL
 STORYBOARD, CLIPS = video_pb2.FILM_GATE_STORYBOARD, video_pb2.FILM_GATE_CLIPS
 BEGUN = ("start whole", "start committed", "children whole", "children committed", "output whole", "output committed")
 ASKED = ("gate whole", "gate committed", "approval whole", "approval committed")
-CUT = ("render segments", "render mix", "publish .mp4", "export whole", "export committed")
+CUT = ("render segment", "render segments", "render mix", "publish .mp4", "export whole", "export committed")
 TOLD = ("publish .vtt", "publish .srt", "publish .otio", "publish .json", "publish film.json", "over whole")
 MOMENTS = (*BEGUN, *ASKED, "children committed", *ASKED, *CUT, *TOLD, "over committed")
 """Where the server dies, from the start of a run to its end and past two gates, one after the other; see `held`."""
