@@ -5,10 +5,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
 from evergreen_server.film.runs.run import RunState
 from evergreen_server.film.runs.sweep import RunSweep
+from evergreen_server.jobs.db.replicas import DatabaseNow
+from evergreen_server.jobs.db.schema import film_runs, replicas
 from tests.film.planning import FILM, film, scenes_of
 from tests.film.runs.studio import NOW, PROJECT, Studio, studio
 
@@ -75,3 +78,21 @@ async def test_a_leg_that_should_run_here_and_does_not_is_begun_again_at_the_sec
     for _ in range(2):
         await lost.run_once()
     assert len(stand.legs) == 2
+
+
+@pytest.mark.parametrize("lives", [True, False])
+async def test_a_leg_of_another_server_is_begun_again_only_if_that_is_dead(stand: Studio, lives: bool) -> None:
+    """One of the release before may have taken a dead server's leg out of the queue, and run nothing."""
+    await stand.start(film(scenes_of(1)), stop_after=FilmStage.STORYBOARD)
+
+    def move(db: sa.Connection) -> None:
+        db.execute(film_runs.update().values(replica="another"))
+        if lives:
+            db.execute(replicas.insert().values(replica_id="another", beat_at=DatabaseNow()))
+
+    await stand.database.write(move)
+    here = sweep(stand)
+    for _ in range(2):
+        await here.run_once()
+
+    assert (len(stand.legs) == 1) is lives

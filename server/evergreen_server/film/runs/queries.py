@@ -20,6 +20,7 @@ from evergreen_server.film.runs.rows import FilmOutput, output_of, run_of
 from evergreen_server.film.runs.run import ENDED, WAITS_FOR_PEOPLE, FilmRun, RunState
 from evergreen_server.jobs.db.film_schema import film_plans, film_requests, films
 from evergreen_server.jobs.db.mapping import job_from_row, to_micros
+from evergreen_server.jobs.db.replicas import other_live_replicas
 from evergreen_server.jobs.db.schema import film_outputs, film_runs, jobs
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Slot
@@ -154,10 +155,14 @@ def expired(before: datetime, *, most: int) -> "sa.Select[str, str, int]":
 
 
 def left_by(replica_id: str) -> "sa.Select[str, str, int, int]":
-    """Returns the query for the runs, with their legs, that a workflow should run on a replica."""
+    """Returns the query for the runs, with their legs, that a workflow should run on a replica.
+
+    Those of dead replicas are among them: one of the release before may have taken such a leg out of the queue.
+    """
     return sa.select(film_runs.c.project_id, film_runs.c.film_id, film_runs.c.run, film_runs.c.leg).where(
         film_runs.c.ended_at.is_(None),
-        film_runs.c.replica == replica_id,
+        film_runs.c.replica != "",
+        film_runs.c.replica.not_in(other_live_replicas(replica_id)),
         film_runs.c.slot.is_(None),
         film_runs.c.state.in_([state.value for state in sorted(_UNDER_WAY)]),
     )

@@ -246,7 +246,7 @@ class RunStore:
         return await self._database.read(lambda db: [(*row,) for row in db.execute(query)])
 
     async def left_here(self) -> Collection[tuple[str, str, int, int]]:
-        """Returns the runs, each with its leg, that a workflow should run here."""
+        """Returns the runs, each with its leg, that a workflow should run here, or on a server that is dead."""
         query = queries.left_by(self._replica_id)
         return await self._database.read(lambda db: [(*row,) for row in db.execute(query)])
 
