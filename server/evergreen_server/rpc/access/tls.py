@@ -46,9 +46,11 @@ def read_certificates(paths: Sequence[Path], contents: Sequence[bytes]) -> grpc.
         context.load_cert_chain(paths[0], paths[1], password="")
     except (ssl.SSLError, OSError, ValueError) as exc:
         # The text must not repeat the contents of a key.
-        if _cause(exc) == "KEY_VALUES_MISMATCH":
-            raise FileUnusable("the key is not that of the certificate") from None
-        raise FileUnusable(f"not a PEM certificate and the unencrypted key that fits it ({_cause(exc)})") from None
+        match _cause(exc):
+            case "KEY_VALUES_MISMATCH":
+                raise FileUnusable("the key is not that of the certificate") from None
+            case cause:
+                raise FileUnusable(f"not a PEM certificate and the unencrypted key that fits it ({cause})") from None
     if authority:
         try:
             context.load_verify_locations(cadata=authority[0].decode("ascii"))
