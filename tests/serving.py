@@ -327,9 +327,15 @@ class ServerProcess:
         self._environ = {**os.environ, **environment(data_dir, provider_url), **(changes or {})}
         self._program = program
         self._log = log or (data_dir.parent / f"{data_dir.name}.log").open("ab")
+        self._may_preload = preload
         self._preload = preload and can_be_preloaded(program, self._environ)
         self._process: asyncio.subprocess.Process | Preloaded | None = None
         self._channel: grpc.aio.Channel | None = None
+
+    def without(self, name: str) -> None:
+        """Lets the next process start without a variable."""
+        self._environ.pop(name, None)
+        self._preload = self._may_preload and can_be_preloaded(self._program, self._environ)
 
     async def launch(self) -> None:
         """Starts the process, and waits for nothing."""

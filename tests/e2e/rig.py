@@ -216,6 +216,11 @@ class Rig:
         self._live_changed.set()
         self._live_changed = asyncio.Event()
 
+    async def start_without(self, name: str, number: int = 0) -> None:
+        """Starts a server that has ended again, without a variable that it had."""
+        self._processes[number].without(name)
+        await self.start(number)
+
     async def _replica_ids(self) -> set[str]:
         if not self._url:
             return set()

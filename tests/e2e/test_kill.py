@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from itertools import cycle
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 
 from evergreen.v1 import video_pb2 as v1
+from tests.e2e.pictures import PictureHost
 from tests.e2e.rig import Rig, check_books, visible
-from tests.loopback import serving_app
-from tests.serving import ALL_KINDS, SAMPLES, WAIT_SECONDS, Control, first_frame
+from tests.serving import ALL_KINDS, WAIT_SECONDS, Control, first_frame
 
 ENDED = {v1.JOB_STATE_SUCCEEDED}
 ASKING = {v1.JOB_STATE_NEEDS_ATTENTION}
@@ -20,31 +18,6 @@ CANCELLED = {v1.JOB_STATE_CANCELLED}
 MEBIBYTE = 1 << 20
 SLOW_SECONDS = 5.0
 """What is held up for so long is still held up when a kill comes late."""
-
-
-class PictureHost:
-    """Serves one picture, but never answers the first who asks."""
-
-    def __init__(self) -> None:
-        self.asked = asyncio.Event()
-        self.address = ""
-        self._closing = asyncio.Event()
-
-    async def _picture(self, _request: web.Request) -> web.FileResponse:
-        if not self.asked.is_set():
-            self.asked.set()
-            await self._closing.wait()
-        return web.FileResponse(SAMPLES / "rocket.jpg")
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator["PictureHost"]:
-        application = web.Application()
-        application.router.add_get("/picture.jpg", self._picture)
-        async with serving_app(application) as self.address:
-            try:
-                yield self
-            finally:
-                self._closing.set()
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ DATA = (SAMPLES / "rocket.jpg").read_bytes()
 UNKNOWN = {"outcome": "UNKNOWN"}
 SIZE = {"size_bytes": str(len(DATA))}
 MOMENTS = {
-    "note committed": ("UPLOAD_ASSET", {**SIZE, **UNKNOWN}, False),
     "publish .jpg": ("UPLOAD_ASSET", {**SIZE, **UNKNOWN}, False),
     "noted whole": ("UPLOAD_ASSET", {**SIZE, **UNKNOWN}, True),
 }
