@@ -126,11 +126,12 @@ check-locks: ## Check that no lock names a host
 	@! grep -n '://' $(LOCKS) .npmrc || { echo "A lock names a host." >&2; exit 1; }
 	@echo "The locks name no host."
 
-check-deploy: setup check-unit ## Lint the Dockerfile, and check what compose.yaml and deploy/ have against their schemas
+check-deploy: setup .make/proto check-unit ## Lint the Dockerfile, check compose.yaml, deploy/ and Envoy's settings against their schemas
 	@# A Linux wheel alone exists of it.
 	@test "$$(uname)" != Linux || $(BIN)/hadolint Dockerfile
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec compose.yaml
 	$(BIN)/kubernetes-validate --strict --quiet deploy/kubernetes/*.yaml
+	.venv-proto/bin/python scripts/check_envoy.py
 
 # Elsewhere than on Linux there is no systemd, and the unit is for those who have it.
 check-unit: ## Have systemd read the unit, and say how far it is confined

@@ -119,6 +119,26 @@ def test_the_unit_starts_the_server_with_settings_that_it_reads() -> None:
     assert int(numbers["LimitNOFILE"]) > 24_000, "watches are files"
 
 
+def test_the_page_names_each_command_that_no_test_runs() -> None:
+    page = (ROOT / "docs" / "deploy.md").read_text()
+    tested = (ROOT / "tests" / "e2e" / "test_restore.py").read_text()
+    [named] = re.findall(r"Run by no test are the commands below (.*?):", page, re.DOTALL)
+    sections = [part for part in re.split(r"^(?=##)", page, flags=re.MULTILINE) if "```sh\n" in part]
+    run = [part for part in sections if f'"{part.splitlines()[0]}"' in tested]
+    others = [part for part in sections if part not in run]
+    programs = {
+        re.sub(r"^\S*/", "", line.split()[0])
+        for part in others
+        for block in re.findall(r"```sh\n(.*?)```", part, re.DOTALL)
+        for line in re.split(r"\n|&&", re.sub(r"\\\n", " ", block))
+        if line.strip()
+    }
+
+    assert len(run) == 4
+    assert {part.splitlines()[0].strip("# ") for part in others} == set(re.findall(r'"(.*?)"', named))
+    assert programs - {"python3.11"} == set(re.findall(r"`(.*?)`", named))
+
+
 def test_the_example_of_the_environment_names_all_that_compose_asks_for_and_holds_no_secret() -> None:
     asked = set(re.findall(r"\$\{(\w+):\?\}", (ROOT / "compose.yaml").read_text()))
     lines = re.findall(r"^(\w+)=(.*)$", (ROOT / "evergreen.env.example").read_text(), re.MULTILINE)
