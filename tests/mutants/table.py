@@ -36,7 +36,7 @@ MUTANTS = (
     Mutant(
         guard="a request_id is good for one body",
         path=f"{JOBS}/store/reader.py",
-        old="    if known.digest != digest:",
+        old='    if known["digest"] != digest:',
         new="    if False:",
         tests=(
             "tests/rpc/test_request_id.py::test_another_body_is_refused_naming_the_first_job_before_anything_else_is_judged",

@@ -73,7 +73,7 @@ def write_percentages(
         revisions[owner] += 1
         # The times of a job never fall, even if the clock was set back.
         at = max(to_micros(now), row["updated_at"])
-        change = {"progress": item.progress, "revision": revisions[owner], "updated_at": at}
+        change = {"progress": float(item.progress), "revision": revisions[owner], "updated_at": at}
         # Built once with its new values, since building it costs as much as everything else here.
         job = job_from_row({**_LEFT_OUT, **row, **change})
         changes.append(Change(project_id=owner, job_id=job.job_id))
