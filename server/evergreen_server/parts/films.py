@@ -93,6 +93,7 @@ async def open_films(stack: AsyncExitStack, ground: Ground, jobs: JobParts) -> F
         healthy=ground.membership.healthy,
         clock=ground.now,
     )
+    ground.announcer.subscribe(desk.on_changes)
     return FilmParts(plans=plans, store=store, surveyor=surveyor, threads=threads, runner=runner, desk=desk)
 
 

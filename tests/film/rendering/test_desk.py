@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from evergreen_server.film.rendering.desk import RenderDesk
+from evergreen_server.film.rendering.slots import RenderSlots
 from evergreen_server.film.runs.leg import Leg
 from evergreen_server.film.runs.run import FilmRun, RunState
 from evergreen_server.film.runs.runner import RENDER_AGAIN_SECONDS, FilmRunner
@@ -54,10 +55,25 @@ class Runner:
         await asyncio.Event().wait()
 
 
-def desk_of(hall: Cinema, *, places: int = 1, runner: object = None, healthy: bool = True) -> RenderDesk:
+class Asked(RenderSlots):
+    """Slots that note whether there was anything to do."""
+
+    def __init__(self, *args: object, **given: object) -> None:
+        super().__init__(*args, **given)
+        self.answers: asyncio.Queue[bool] = asyncio.Queue()
+
+    async def any(self) -> bool:
+        answer = await super().any()
+        self.answers.put_nowait(answer)
+        return answer
+
+
+def desk_of(
+    hall: Cinema, *, places: int = 1, runner: object = None, healthy: bool = True, **given: object
+) -> RenderDesk:
     studio = hall.studio
     return RenderDesk(
-        slots=slots_of(studio),
+        **{"slots": slots_of(studio), **given},
         runner=runner or FilmRunner(studio.context),
         wakeups=studio.context.wakeups,
         places=places,
@@ -116,6 +132,20 @@ async def test_no_more_films_are_rendered_at_a_time_than_there_are_places(hall: 
             await desk.run_once(renders)
 
     assert sorted(run.film_id for run in runner.begun) == ["film-00", "film-01"]
+
+
+async def test_a_server_that_found_nothing_to_render_looks_again_once_anything_has_changed(hall: Cinema) -> None:
+    """Of what other servers put into the queue nobody tells more than that something has changed."""
+    runner = Runner()
+    slots = Asked(database=hall.studio.database, runs=hall.studio.context.runs, clock=hall.studio.clock, replica_id="a")
+
+    async with open_desk(hall, runner=runner, slots=slots, quiet_seconds=3600) as desk:
+        assert not await slots.answers.get()
+        await queued(hall.studio, "late", 1)
+        desk.on_changes([])
+        await runner.news.wait()
+
+    assert [run.film_id for run in runner.begun] == ["film-00"]
 
 
 @pytest.mark.parametrize("given", [{"places": 0}, {"healthy": False}])

@@ -396,6 +396,7 @@ QUESTIONS: dict[str, Callable[[Case], Awaitable[object]]] = {
     "runs to be rendered": lambda case: case.slots.next(),
     "a slot for a render": lambda case: case.granted(),
     "slots of servers that are gone": lambda case: case.slots.held(here=False),
+    "whether there is anything to render": lambda case: case.slots.any(),
     "slots for renders here": lambda case: case.slots.held(here=True),
     "runs that wait for long to be rendered": lambda case: case.slots.waiting(before=NOW),
     "the newest run of a film": lambda case: case.read(partial(last_run, project_id="film-1", film_id="film-7")),

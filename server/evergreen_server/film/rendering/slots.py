@@ -48,6 +48,12 @@ class RenderSlots:
         self._clock = clock
         self._replica_id = replica_id
 
+    async def any(self) -> bool:
+        """Returns whether a run of any server has a slot or waits for one."""
+        some = [film_runs.c.slot == slot.value for slot in (Slot.HELD, Slot.WANTED)]
+        query = sa.select(sa.or_(*(sa.select(film_runs.c.run).where(each).exists() for each in some)))
+        return await self._database.fetch(lambda db: bool(db.execute(query).scalar()))
+
     async def next(self) -> Waiting | None:
         """Returns the run whose turn it is; None if none waits."""
         query = queue_of(self._clock()).limit(1)
