@@ -14,6 +14,7 @@ import { isKnown, promptOf } from "./jobs.js";
 const GATHER_MS = 250;
 const PAGE = 200;
 const FEED = 12;
+const DRAW_MS = 16;
 /** How many jobs a page keeps that is open for days. */
 const MOST = 5000;
 
@@ -117,6 +118,28 @@ export function listen(listener: (event: LiveEvent) => void): () => void {
   return () => listeners.delete(listener);
 }
 
+/** Events that have come since the page was drawn: one drawing for all of them, however many a second there are. */
+let arrived: LiveEvent[] = [];
+let drawing: ReturnType<typeof setTimeout> | undefined;
+
+function draw(): void {
+  clearTimeout(drawing);
+  drawing = undefined;
+  const events = arrived;
+  arrived = [];
+  const news = events.filter(({ kind }) => kind !== "progress" && kind !== "snapshot");
+  batch(() => {
+    for (const event of events) {
+      put(event.job);
+      revisions.set(event.job.projectId, event.revision);
+    }
+    if (news.length > 0) feed.value = [...news.reverse(), ...feed.peek()].slice(0, FEED);
+    for (const event of events) listeners.forEach((listener) => listener(event));
+  });
+  if (events.some(({ job }) => isMissing(known.get(job.jobId)?.peek()))) gather();
+  if (news.length > 0) recount();
+}
+
 let socket: Live | undefined;
 const followed = new Set<string>();
 
@@ -139,14 +162,8 @@ export function begin(): void {
       versions.value = { first: versions.peek().first || version, last: version };
     },
     onEvent(event) {
-      batch(() => {
-        put(event.job);
-        revisions.set(event.job.projectId, event.revision);
-        if (event.kind !== "progress" && event.kind !== "snapshot") feed.value = [event, ...feed.peek()].slice(0, FEED);
-      });
-      listeners.forEach((listener) => listener(event));
-      if (isMissing(known.get(event.job.jobId)?.peek())) gather();
-      if (event.kind !== "progress" && event.kind !== "snapshot") recount();
+      arrived.push(event);
+      drawing ??= setTimeout(draw, DRAW_MS);
     },
     onFilm({ kind, film }) {
       if (kind !== "film_deleted") return putFilm(film);
@@ -155,11 +172,15 @@ export function begin(): void {
       films.value = left;
     },
     onCheckpoint(projectId, revision) {
+      draw();
       if (!since.has(projectId)) since.set(projectId, revision);
       revisions.set(projectId, revision);
       if (!loaded.peek().has(projectId)) loaded.value = new Set(loaded.peek()).add(projectId);
     },
-    onGap: (projectId) => void missed(projectId),
+    onGap(projectId) {
+      draw();
+      void missed(projectId);
+    },
     onFailed: (_, error) => void faultOf(error),
   });
   followed.forEach((each) => socket?.follow(each));
@@ -168,6 +189,9 @@ export function begin(): void {
 export function end(): void {
   socket?.close();
   socket = undefined;
+  clearTimeout(drawing);
+  drawing = undefined;
+  arrived = [];
   known.clear();
   asked.clear();
   since.clear();
