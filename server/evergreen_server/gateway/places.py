@@ -122,15 +122,22 @@ class Places:
     @contextmanager
     def stream(self, owner: str) -> Iterator[None]:
         """Holds a place of a stream. Raises Refused at once if there is none."""
-        if self._streams[owner] >= STREAMS_EACH or self._streams.total() >= self.most:
-            raise _full("streams")
-        self._streams[owner] += 1
+        self.take_stream(owner)
         try:
             yield
         finally:
-            self._streams[owner] -= 1
-            if not self._streams[owner]:
-                del self._streams[owner]
+            self.leave_stream(owner)
+
+    def take_stream(self, owner: str) -> None:
+        """Takes a place of a stream, until `leave_stream`. Raises Refused at once if there is none."""
+        if self._streams[owner] >= STREAMS_EACH or self._streams.total() >= self.most:
+            raise _full("streams")
+        self._streams[owner] += 1
+
+    def leave_stream(self, owner: str) -> None:
+        self._streams[owner] -= 1
+        if not self._streams[owner]:
+            del self._streams[owner]
 
 
 class Logins:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import grpc
@@ -68,7 +68,7 @@ class Conversation:
     """One socket's, from its admission to its end. Used on one loop."""
 
     __slots__ = (
-        *("_beat", "_code", "_filled", "_heard", "_left", "_loop", "_pinged", "_reason", "_response"),
+        *("_beat", "_code", "_filled", "_heard", "_left", "_loop", "_owner", "_pinged", "_reason", "_response"),
         *("_subscriptions", "_talking", "_terms", "_until", "_visitor", "_writer"),
     )
 
@@ -92,15 +92,17 @@ class Conversation:
         self._pinged = False
         self._left, self._filled = FRAMES_AT_ONCE, self._heard
         self._code, self._reason = 0, ""
+        # Whose place of a stream it holds, which is less than a context of it would be.
+        self._owner: str | None = None
         self._until, self._talking = asyncio.timeout(None), False
 
     async def run(self) -> None:
         """Serves until either side ends it."""
         try:
-            with ExitStack() as held:
-                await self._talk(held)
-                await self._subscriptions.end(drained=self._code == GOING_AWAY)
+            await self._talk()
+            await self._subscriptions.end(drained=self._code == GOING_AWAY)
         finally:
+            self._leave_place()
             self._writer.end()
             await self._close()
 
@@ -143,13 +145,13 @@ class Conversation:
             about["filmIds"] = list(wish.film_ids)
         await self._error(about, fault)
 
-    async def _talk(self, held: ExitStack) -> None:
+    async def _talk(self) -> None:
         try:
             async with self._until:
                 self._talking = True
                 try:
                     async with self._terms.hub.told(self):
-                        await self._admit(held)
+                        await self._admit()
                         while (data := await self._next()) is not None:
                             await self._hear(data)
                 finally:
@@ -162,24 +164,33 @@ class Conversation:
         except ConnectionError:
             pass
 
-    async def _admit(self, held: ExitStack) -> None:
+    async def _admit(self) -> None:
         visitor = self._visitor
         caller = None
         if not visitor.greets:
-            held.enter_context(self._terms.places.stream(visitor.owner or visitor.address))
+            self._take_place(visitor.owner or visitor.address)
             try:
                 caller = await caller_of(self._terms.hub.upstream, self._terms.places, visitor, visitor.metadata())
             except Refused as exc:
                 if visitor.authorization or exc.fault.code is not grpc.StatusCode.UNAUTHENTICATED:
                     raise
-                held.close()
+                self._leave_place()
         if caller is None:
             with self._terms.places.stream(visitor.address):
                 token = await self._hello()
             visitor = self._visitor = replace(visitor, authorization=f"Bearer {token}")
-            held.enter_context(self._terms.places.stream(visitor.owner))
+            self._take_place(visitor.owner)
             caller = await caller_of(self._terms.hub.upstream, self._terms.places, visitor, visitor.metadata())
         await self._say(self._terms.speech.welcome(caller))
+
+    def _take_place(self, owner: str) -> None:
+        self._terms.places.take_stream(owner)
+        self._owner = owner
+
+    def _leave_place(self) -> None:
+        if self._owner is not None:
+            self._terms.places.leave_stream(self._owner)
+            self._owner = None
 
     async def _hello(self) -> str:
         try:

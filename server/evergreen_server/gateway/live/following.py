@@ -5,7 +5,6 @@ that has sent; so it also comes back when it was so slow that the window has mov
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import aclosing
 
@@ -36,7 +35,7 @@ class Following:
         self.project_id = project_id
         self.lived = False
         self._hub, self._visitor, self._reader = hub, visitor, reader
-        self._wishes: deque[Wish] = deque()
+        self._wishes: list[Wish] = []
         self._whole: Wish | None = None
         self._named: dict[str, int] = {}
         """The jobs and films that are followed by id, each with the revision up to which it was told by itself."""
@@ -58,14 +57,14 @@ class Following:
 
     def drop_project(self) -> None:
         """Follows only what is followed by id."""
-        self._wishes = deque(wish for wish in self._wishes if wish.named)
+        self._wishes = [wish for wish in self._wishes if wish.named]
         self._whole = None
         self.wake()
 
     def drop(self, subjects: Collection[str]) -> None:
         """Follows these jobs and films by id no more."""
         left = [(wish, wish.without(subjects)) for wish in self._wishes]
-        self._wishes = deque(rest for wish, rest in left if rest.named or not wish.named)
+        self._wishes = [rest for wish, rest in left if rest.named or not wish.named]
         self._forget([subject for subject in subjects if subject in self._named])
         self.wake()
 
@@ -121,7 +120,7 @@ class Following:
             elif items:
                 await self._tell(topic.window, items)
             elif self._wishes:
-                await self._meet(topic, self._wishes.popleft())
+                await self._meet(topic, self._wishes.pop(0))
             elif topic.fault is None:
                 await self._rest(topic)
             elif topic.fault.code is grpc.StatusCode.OUT_OF_RANGE:

@@ -59,6 +59,8 @@ class Sockets:
         )
         await response.prepare(request)
         bound_buffers(request)
+        # They are sent, and would be kept for as long as the socket is open.
+        response.headers.clear()
         self.open += 1
         try:
             async with asyncio.TaskGroup() as tasks:
