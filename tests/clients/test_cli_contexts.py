@@ -108,6 +108,7 @@ def test_contexts_are_used_replaced_and_removed(config: Path) -> None:
     [
         (("--context", "nope", "health"), "there is no context 'nope'; there are: none"),
         (("context", "add", "x", "--endpoint", "http://a"), "must be HOST:PORT"),
+        (("--endpoint", "", "health"), "it is empty; it must be HOST:PORT"),
         (("context", "add", "x", "--endpoint", "a:1", "--token-file", "/nowhere"), "/nowhere is no file"),
         (("context", "use"), "name a context, or give --none"),
         (("context", "remove", "x"), "there is no context 'x'"),

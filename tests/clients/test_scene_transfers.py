@@ -236,6 +236,9 @@ async def test_what_comes_by_a_pipe_is_uploaded_where_it_is_told_to_go(
     assert (uploaded.code, uploaded.stdout) == (0, "exports/cut.bin\n")
     (asset,) = (await client.scenes.show("film", "one")).folders[4].assets
     assert (asset.size_bytes, asset.crc32c) == (len(DATA), crc32c(DATA))
+    (big.parent / "empty.jpg").touch()
+    empty = await command("scene", "upload", str(big.parent / "empty.jpg"), *SCENE)
+    assert (empty.code, "is empty, and so is no file for images" in empty.stderr) == (2, True)
     for refused in (nowhere, in_a_folder):
         assert (refused.code, refused.stdout) == (2, "")
         assert "stdin has no name: say where it goes, such as --to videos/cut.mp4" in refused.stderr

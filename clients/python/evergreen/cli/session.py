@@ -96,6 +96,9 @@ def session(context: click.Context) -> Session:
         value = values.get(name)
         return None if value is None else str(value)
 
+    if given.options.get("endpoint") == "":
+        # Such as from a variable that is not set: the usual address would be another service's.
+        raise click.BadParameter("it is empty; it must be HOST:PORT", param_hint="--endpoint")
     timeout = values.get("timeout")
     return Session(
         endpoint=text("endpoint") or DEFAULT_ENDPOINT,

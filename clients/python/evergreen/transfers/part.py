@@ -44,7 +44,11 @@ class Part:
     @classmethod
     def _open(cls, target: Path, source: str) -> "Part":
         path = target.with_name(f".{target.name}.{sha256(source.encode()).hexdigest()[:8]}.part")
-        file = path.open("a+b")
+        try:
+            file = path.open("a+b")
+        except OSError as error:
+            # Of the file that the caller named: nobody knows of the hidden one.
+            raise OSError(error.errno, error.strerror, str(target)) from None
         if not _locked(file):
             file.close()
             path = target.with_name(f".{target.name}.{uuid4().hex[:8]}.part")

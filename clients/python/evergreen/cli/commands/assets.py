@@ -194,6 +194,8 @@ def _places(files: tuple[str, ...], to: str | None) -> list[str]:
                 f"{plain(name)!r} cannot be the name of a file in a scene, which has 1 to 128 of A-Z a-z 0-9 . _ - "
                 f"and begins with a letter or digit: give {plain(file)!r} alone, with --to {better}"
             )
+        if folder != "exports" and Path(file).is_file() and not Path(file).stat().st_size:
+            raise click.UsageError(f"{plain(file)!r} is empty, and so is no file for {folder}")
     return paths
 
 
