@@ -109,6 +109,29 @@ def served(text: str) -> dict[str, str]:
     return {family.name: family.type for family in text_string_to_metric_families(text)}
 
 
+async def test_metrics_are_read_in_the_midst_of_a_storm_of_calls(
+    tmp_path: Path, sandbox: Control, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    await sandbox.account(maxConcurrentGenerations=0)
+    async with (
+        serving(tmp_path / "data", sandbox.url, EVERGREEN_METRICS_LISTEN="127.0.0.1:0") as api,
+        aiohttp.ClientSession() as session,
+    ):
+        address = next(record.address for record in caplog.records if record.message == "metrics served")
+        storm = [asyncio.create_task(api.generate()) for _ in range(300)]
+        seen: list[float] = []
+        accepted = 'evergreen_grpc_calls_total{code="OK",method="VideoService.GenerateVideo"}'
+        while not seen or seen[-1] < len(storm):
+            seen.append((await asyncio.wait_for(metrics_of(session, address), 60)).get(accepted, 0))
+
+        jobs = {job.job_id for job in await asyncio.gather(*storm)}
+
+    assert len(jobs) == len(storm)
+    assert seen == sorted(seen)
+    assert seen[0] < len(storm), "it did not wait for the end of the storm"
+
+
 async def test_a_storm_of_scrapes_costs_one() -> None:
     registry, counted = CollectorRegistry(), 0
     number = Counter("storms", "Counts.", registry=registry)
