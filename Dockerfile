@@ -16,11 +16,13 @@ COPY storage storage
 COPY clients/python clients/python
 RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /opt/build/bin/pip --python /opt/evergreen/bin/python install --no-cache-dir --no-deps --no-index /wheels/*.whl
-# What no server needs: symbols for debuggers, the packages' own tests and stubs, and the services of AWS but those by
-# which credentials are found.
+# What no server needs: symbols for debuggers, the packages' own tests, stubs and build tools, the languages that could be
+# highlighted, the databases that are none of ours, and the services of AWS but those by which credentials are found.
 RUN packages=$(echo /opt/evergreen/lib/python3*/site-packages) \
     && find "$packages" -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded {} + \
-    && rm -r "$packages"/numpy/*/tests "$packages/sqlalchemy/testing" \
+    && rm -r "$packages"/numpy/*/tests "$packages/numpy/distutils" "$packages/numpy/f2py" "$packages/sqlalchemy/testing" \
+    && rm -r "$packages/sqlalchemy/dialects/mssql" "$packages/sqlalchemy/dialects/mysql" "$packages/sqlalchemy/dialects/oracle" \
+    && find "$packages/pygments/lexers" -name '*.py*' -not -name '__init__.*' -not -name '_mapping.*' -delete \
     && find "$packages" -name '*.pyi' -delete \
     && find "$packages/botocore/data" -mindepth 1 -maxdepth 1 -type d -not -name 'sso*' -not -name sts -exec rm -r {} +
 
