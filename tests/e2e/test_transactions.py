@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from evergreen.v1 import audit_pb2
 from evergreen.v1 import video_pb2 as v1
 from tests.e2e.holds import PROGRAM, Holds
 from tests.e2e.rig import Rig, check_books
@@ -68,6 +69,10 @@ async def test_a_server_killed_within_a_transaction_leaves_all_of_it_or_nothing(
     ended = {moment: await rig.steady(job_id) for moment, job_id in job_ids.items()}
     assert {job.state for job in ended.values()} == ENDED
     assert len(await rig.jobs()) == len(ended)
+    # Who asked is recorded with what was asked for, or neither is.
+    asked_for = audit_pb2.ListAuditEntriesRequest(actions=[audit_pb2.AUDIT_ACTION_GENERATE])
+    recorded = (await rig.api.audit.ListAuditEntries(asked_for)).entries
+    assert sorted(entry.subject for entry in recorded) == sorted(job.job_id for job in ended.values())
     assert {moment: len(await rig.sandbox.tasks(moment)) for moment in ended} == dict.fromkeys(ended, 1)
     account = await rig.api.video.GetAccount(v1.GetAccountRequest())
     # Of an attempt that was resubmitted though there was no task, the bound stays in the books.

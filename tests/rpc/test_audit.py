@@ -87,6 +87,27 @@ async def test_each_change_of_a_job_is_recorded_with_its_caller(asked: Asked) ->
     assert accepted.time.ToDatetime(UTC) <= cancelled.time.ToDatetime(UTC) <= datetime.now(UTC)
 
 
+async def test_who_did_what_is_told_to_no_watcher(asked: Asked) -> None:
+    message = request(project_id="told", request_id="who")
+    await asked.api.video.GenerateVideo(message, metadata=asked.ann)
+    call = asked.api.video.WatchProgress(
+        video_pb2.WatchProgressRequest(project_id="told", after_revision=0), metadata=asked.operator
+    )
+    told = b""
+    async with asyncio.timeout(60):
+        async for event in call:
+            told += event.SerializeToString()
+            if event.HasField("checkpoint"):
+                break
+    call.cancel()
+
+    [entry] = await asked.entries(project_id="told")
+    assert b"who" in told
+    for word in (entry.call_id, entry.trace_id, entry.address):
+        assert word
+        assert word.encode() not in told
+
+
 async def test_each_change_of_files_is_recorded_with_its_caller(asked: Asked) -> None:
     scene, path = {"project_id": "files", "scene_id": "scene-1"}, "images/rocket.jpg"
     data = (SAMPLES / "rocket.jpg").read_bytes()
