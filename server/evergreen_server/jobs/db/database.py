@@ -96,7 +96,7 @@ class Database:
         return answer
 
     def fetch(self, work: Callable[[sa.Connection], T]) -> "asyncio.Future[T]":
-        """Runs `work` that makes a single query, which is a snapshot by itself."""
+        """Runs `work` of queries each of which is a snapshot by itself, such as a single one."""
         return asyncio.get_running_loop().run_in_executor(
             self._readers, self._timed, time.monotonic(), self._query, work
         )

@@ -60,15 +60,16 @@ class Statement:
 
     def _rows(self, db: sa.Connection, values: Mapping[str, object], most: int | None) -> Sequence[Mapping[str, Any]]:
         answer, form = self._executed(db, values)
+        if form.decode is None:
+            # Before the rows, with the last of which SQLAlchemy forgets their types.
+            form.decode = list(_decoders(form.columns, db.dialect, answer))
         try:
             found = answer.fetchall() if most is None else answer.fetchmany(most)
         except Exception as exc:
             _fail(db, exc, form.text, None)
-        if found and form.decode is None:
-            form.decode = list(_decoders(form.columns, db.dialect, answer))
         answer.close()
         rows = [dict(zip(form.columns, values, strict=True)) for values in found]
-        for name, decode in form.decode or ():
+        for name, decode in form.decode:
             for row in rows:
                 row[name] = decode(row[name])
         return rows

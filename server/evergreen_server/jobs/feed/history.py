@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
 
 from evergreen_server.jobs.db.mapping import from_micros
 from evergreen_server.jobs.db.schema import job_events, projects
+from evergreen_server.jobs.db.statement import Statement
 from evergreen_server.jobs.feed.window import Entry
 from evergreen_server.jobs.model.states import FINAL, EventKind
 
@@ -22,7 +23,7 @@ STRETCH = 2000
 _FINAL = frozenset(state.value for state in FINAL)
 _COLUMNS = [column for column in job_events.c if column is not job_events.c.project_id]
 
-Event: TypeAlias = "sa.Row[tuple[object, ...]]"
+Event: TypeAlias = Mapping[str, Any]
 
 AFTER = (
     sa.select(*_COLUMNS)
@@ -30,6 +31,7 @@ AFTER = (
     .order_by(job_events.c.revision)
     .limit(sa.bindparam("most"))
 )
+_AFTER = Statement(AFTER)
 REVISIONS = sa.select(projects.c.revision, projects.c.compacted_revision).where(
     projects.c.project_id == sa.bindparam("project")
 )
@@ -56,7 +58,7 @@ def _after_many() -> "sa.Select[tuple[object, ...]]":
     return sa.select(pairs.c.project_id, *events.c).select_from(pairs.join(events, sa.true()))
 
 
-AFTER_MANY = _after_many()
+AFTER_MANY = Statement(_after_many())
 
 
 def most_of_each(number: int) -> int:
@@ -73,17 +75,16 @@ def new_events(db: sa.Connection, cursors: Mapping[str, int]) -> dict[str, tuple
     found: dict[str, list[Event]] = {}
     if db.dialect.name == "postgresql":
         values = {"projects": list(cursors), "cursors": list(cursors.values()), "most": most}
-        for row in db.execute(AFTER_MANY, values):
-            found.setdefault(row.project_id, []).append(row)
+        for row in AFTER_MANY.all(db, values):
+            found.setdefault(row["project_id"], []).append(row)
     else:
         # SQLite is in this process, so a statement costs no round trip.
         for project_id, cursor in cursors.items():
-            rows = db.execute(AFTER, {"project": project_id, "cursor": cursor, "most": most}).all()
-            if rows:
+            if rows := _AFTER.all(db, {"project": project_id, "cursor": cursor, "most": most}):
                 found[project_id] = list(rows)
     for rows in found.values():
-        rows.sort(key=lambda row: row.revision)
-    return {project_id: (_entries(rows), from_micros(rows[0].created_at)) for project_id, rows in found.items()}
+        rows.sort(key=lambda row: row["revision"])
+    return {project_id: (_entries(rows), from_micros(rows[0]["created_at"])) for project_id, rows in found.items()}
 
 
 def old_events(
@@ -98,12 +99,20 @@ def old_events(
         # In stretches, since a million other events may lie between two of these jobs.
         revision = min(revision, cursor + STRETCH)
         query = query.where(job_events.c.job_id.in_(job_ids), job_events.c.revision <= revision)
-    entries = _entries(db.execute(query, {"project": project_id, "cursor": cursor, "most": most}))
+    rows = db.execute(query, {"project": project_id, "cursor": cursor, "most": most}).mappings()
+    entries = _entries(dict(row) for row in rows)
     return entries, entries[-1].revision if len(entries) == most else revision, compacted
 
 
 def _entries(rows: Iterable[Event]) -> list[Entry]:
     return [
-        Entry(row.revision, row.job_id, row.kind == EventKind.PROGRESS, row.state in _FINAL, row.job_kind, row.event)
+        Entry(
+            row["revision"],
+            row["job_id"],
+            row["kind"] == EventKind.PROGRESS,
+            row["state"] in _FINAL,
+            row["job_kind"],
+            row["event"],
+        )
         for row in rows
     ]

@@ -256,7 +256,8 @@ class WatchHub:
         watched = ((name, self._windows[name]) for name in dirty if name in self._windows)
         while some := dict(islice(watched, PROJECTS_AT_ONCE)):
             cursors = {name: window.revision for name, window in some.items()}
-            found, most = await self._database.read(partial(new_events, cursors=cursors)), most_of_each(len(some))
+            # No snapshot of all is needed: each project is read by one query.
+            found, most = await self._database.fetch(partial(new_events, cursors=cursors)), most_of_each(len(some))
             for name, (entries, _) in found.items():
                 self._on_events_read(entries)
                 some[name].extend(entries)
