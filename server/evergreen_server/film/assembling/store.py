@@ -19,6 +19,8 @@ from evergreen_server.jobs.store.project_lock import lock_project
 __all__ = ["Export", "ExportStore", "exports_in"]
 
 MOST_LISTED: Final = 200
+MOST_KEPT: Final = 500
+"""Exports of a film that are known, the newest; files of older ones stay, and the same cut is rendered once more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +58,10 @@ class Export:
 class ExportStore:
     """Reads and writes the exports of films. Each method is one snapshot or one transaction."""
 
-    def __init__(self, *, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(self, *, database: Database, clock: Callable[[], datetime], most_kept: int = MOST_KEPT) -> None:
         self._database = database
         self._clock = clock
+        self._most_kept = most_kept
 
     async def find(self, project_id: str, film_id: str, digests: Collection[str]) -> dict[str, Export]:
         """Returns those exports of a film that have these digests, by digest."""
@@ -73,16 +76,23 @@ class ExportStore:
         return sorted(found, key=lambda export: places.get(export.digest, len(places)))
 
     async def record(self, claim: Claim, export: Export) -> None:
-        """Records an export, in place of an earlier one of its digest. Raises Superseded."""
+        """Records an export, in place of an earlier one of its digest, and of the oldest of very many.
+
+        Raises Superseded.
+        """
         values = asdict(export)
         del values["published"]
         row = {**values, "made_at": to_micros(self._clock()), "published_at": None}
-        one = (*_of(claim.project_id, claim.film_id), film_exports.c.digest == export.digest)
+        mine, digest = _of(claim.project_id, claim.film_id), film_exports.c.digest
+        newest = sa.select(digest).where(*mine).order_by(film_exports.c.made_at.desc(), digest)
 
         def work(db: sa.Connection) -> None:
             self._fence(db, claim)
-            db.execute(film_exports.delete().where(*one))
+            db.execute(film_exports.delete().where(*mine, digest == export.digest))
             db.execute(film_exports.insert().values(project_id=claim.project_id, film_id=claim.film_id, **row))
+            old = db.execute(newest.offset(self._most_kept)).scalars().all()
+            if old:
+                db.execute(film_exports.delete().where(*mine, digest.in_(old)))
 
         await self._database.write(work, project_id=claim.project_id)
 
