@@ -7,7 +7,7 @@ and on the number of frames and packets. Memory and time are bounded by the proc
 import io
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -97,8 +97,14 @@ def poster(path: Path, limits: MediaLimits) -> bytes:
 
 
 @contextmanager
-def open_container(path: Path, limits: MediaLimits) -> Iterator[tuple[InputContainer, str]]:
-    """Opens a file as what its first bytes say it is. Raises what FFmpeg raises for a broken one."""
+def open_container(
+    path: Path, limits: MediaLimits, *, decoders: Sequence[str] = ()
+) -> Iterator[tuple[InputContainer, str]]:
+    """Opens a file as what its first bytes say it is. Raises what FFmpeg raises for a broken one.
+
+    `decoders` are those by which opening may look at frames, which of a picture takes 40 times as long as the rest;
+    none are all of them. What is read afterwards may be decoded by any.
+    """
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
     content_type = sniff(head)
@@ -113,7 +119,12 @@ def open_container(path: Path, limits: MediaLimits) -> Iterator[tuple[InputConta
         f"file:{path}",
         "r",
         format=demuxer,
-        options={"protocol_whitelist": "file", "max_pixels": str(limits.frame_pixels), "threads": "1"},
+        options={
+            "protocol_whitelist": "file",
+            "max_pixels": str(limits.frame_pixels),
+            "threads": "1",
+            **({"codec_whitelist": ",".join(decoders)} if decoders else {}),
+        },
         metadata_errors="replace",
         timeout=limits.work_seconds,
     ) as container:

@@ -36,7 +36,7 @@ def stitch(path: Path, takes: Sequence[Take], sound: Path, captions: Sequence[Ca
         sides = [_Side(film, track) for track in tracks]
         begin = sent = 0
         for take in takes:
-            for packet, number in packets(take.path):
+            for packet, number in packets(take):
                 packet.stream, packet.time_base = picture, unit
                 packet.pts, packet.dts = (begin + number) * _PER_FRAME, (sent - delay) * _PER_FRAME
                 packet.duration = _PER_FRAME

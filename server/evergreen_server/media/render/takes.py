@@ -15,6 +15,8 @@ from evergreen_server.media.limits import MediaLimits
 from evergreen_server.ports.media import MediaRefused
 
 _LIMITS = MediaLimits()
+_NONE = ("none",)
+"""One frame is decoded to see what they are, and not another one to open the file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,26 +40,28 @@ class Take:
     frames: int
     delay: int
     """By how many frames any of them is sent before its turn."""
+    begin: int
+    """The time of the first, in units of the file's."""
+    step: int
+    """The length of each, in units of the file's."""
 
 
 def take_of(path: Path) -> Take | None:
     """Reads a file; None where its frames cannot be copied as they are into a film."""
     try:
-        with open_container(path, _LIMITS) as (container, _):
+        with open_container(path, _LIMITS, decoders=_NONE) as (container, _):
             video = video_of(container, _LIMITS)
             return None if video is None else _take(path, container, video)
     except (av.FFmpegError, MediaRefused):
         return None
 
 
-def packets(path: Path) -> "Iterator[tuple[Packet[VideoStream], int]]":
+def packets(take: Take) -> "Iterator[tuple[Packet[VideoStream], int]]":
     """Yields the packets of a take in the order of their sending, with the numbers of their frames."""
-    with open_container(path, _LIMITS) as (container, _):
-        video = container.streams.video[0]
-        step = _step(video)
-        for packet in container.demux(video):
+    with open_container(take.path, _LIMITS, decoders=_NONE) as (container, _):
+        for packet in container.demux(container.streams.video[0]):
             if packet.size and packet.pts is not None:
-                yield packet, (packet.pts - (video.start_time or 0)) // step
+                yield packet, (packet.pts - take.begin) // take.step
 
 
 def _take(path: Path, container: av.container.InputContainer, video: VideoStream) -> Take | None:
@@ -80,6 +84,9 @@ def _take(path: Path, container: av.container.InputContainer, video: VideoStream
         return None
     first = next(iter(frames or video.decode()), None)
     plain = Display(width=coder.width, height=coder.height)
+    # Where the container does not tell it, the stream may; whoever opens the file knows it by now.
+    if coder.sample_aspect_ratio and coder.sample_aspect_ratio != 1:
+        return None
     if first is None or display_of(video, first) != plain or is_hdr(video, first) or not coder.extradata:
         return None
     return Take(
@@ -94,6 +101,8 @@ def _take(path: Path, container: av.container.InputContainer, video: VideoStream
         ),
         frames=len(numbers),
         delay=max(place - number for place, (number, _) in enumerate(numbers)),
+        begin=begin,
+        step=step,
     )
 
 

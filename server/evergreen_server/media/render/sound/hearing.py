@@ -28,6 +28,8 @@ _LATEST = 3600 * RATE
 """The latest beginning that is believed."""
 _RATES = (4_000, 768_000)
 """The samples a second of sounds that are taken: of fewer, a single frame could last for hours."""
+_DECODERS = ("aac", "mp3float", "mp3", "opus", "vorbis", "flac", "alac")
+"""Of sounds whose container does not tell all; no picture is decoded to hear a clip."""
 _KEPT = 10 * RATE
 """A sound that is repeated is kept in memory up to this length."""
 
@@ -35,7 +37,7 @@ _KEPT = 10 * RATE
 def has_sound(path: Path) -> bool:
     """Returns whether a file has a sound track. Raises MediaRefused for one that cannot be read at all."""
     try:
-        with open_container(path, _LIMITS) as (container, _):
+        with open_container(path, _LIMITS, decoders=_DECODERS) as (container, _):
             return bool(container.streams.audio)
     except av.FFmpegError as exc:
         raise _broken(exc) from exc
@@ -45,7 +47,7 @@ def heard(path: Path) -> Generator[Samples, None, None]:
     """Yields a sound from its beginning to its end, or to where it is damaged. Raises MediaRefused if there is none."""
     made = False
     try:
-        with open_container(path, _LIMITS) as (container, _):
+        with open_container(path, _LIMITS, decoders=_DECODERS) as (container, _):
             if not container.streams.audio:
                 raise refusal("the file holds no sound")
             check_codec(sound := container.streams.audio[0])
