@@ -21,7 +21,8 @@ WORKERS ?= $(shell $(PYTHON) -c 'import os; print(2 + min(4, os.cpu_count() or 1
 
 .PHONY: help setup browser proto docs check-proto dashboard check-dashboard fmt lint types check-locks check-deploy check-unit \
 	check-catalog check test typescript fuzz-http test-typescript test-dashboard picture coverage coverage-sample mutants \
-	e2e test-rgw test-pgbouncer test-nginx cuts check-sandbox chaos chaos-http chaos-webhooks outages run demo film bench build image locks clean
+	e2e test-rgw test-pgbouncer test-nginx test-wheel cuts check-sandbox chaos chaos-http chaos-webhooks outages \
+	run demo film bench build image locks clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -207,6 +208,13 @@ test-pgbouncer: setup ## Test the service behind a real PgBouncer, from Debian's
 
 test-nginx: setup ## Test the service behind a real nginx with the settings of docs/proxies.md, from Debian's package nginx-light
 	$(PY) -m tests.nginx
+
+# CI has one Python; whoever has others names them. Debian's next releases have some, in a folder that debootstrap made.
+PYTHONS ?= $(PYTHON)
+test-wheel: setup ## Install the wheel with each extra into an empty environment of each of PYTHONS="python3.13 …", and use it
+	rm -rf .make/wheels
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(PY) --out-dir .make/wheels
+	scripts/try-wheel .make/wheels/*.whl $(PYTHONS)
 
 cuts: setup ## Make whole cuts of the sample scripts, judge them, and leave sheets of pictures in .make/cuts
 	$(PY) -m tests.cuts $(ARGS)

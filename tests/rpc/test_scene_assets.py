@@ -31,6 +31,26 @@ async def test_what_is_uploaded_is_listed_and_downloaded_byte_for_byte(api: Api,
     assert (tmp_path / "data/projects/film/one/exports/cut.bin").read_bytes() == DATA
 
 
+async def test_files_come_in_the_order_of_their_paths_and_those_of_the_service_too(api: Api) -> None:
+    for name in ("hero.png", "B.png", "a.png", "hero2.jpg"):
+        await upload(api, DATA[:100], path=f"images/{name}")
+
+    scene = await scene_of(api)
+
+    paths = [asset.path for asset in scene.folders[0].assets]
+    assert paths == sorted(paths)
+    assert paths == ["images/B.png", "images/a.png", "images/hero.png", "images/hero2.jpg"]
+    assert [asset.path for asset in scene.folders[3].assets] == ["metadata/scene.json"]
+
+
+async def test_a_list_of_scenes_counts_what_was_asked_for_and_delivered(api: Api) -> None:
+    await api.finished((await api.generate(scene_id="one")).job_id)
+
+    listed = (await api.scene.ListScenes(scene_pb2.ListScenesRequest(project_id="film"))).scenes
+
+    assert [(scene.scene_id, scene.video_requests, scene.completed_videos) for scene in listed] == [("one", 1, 1)]
+
+
 @pytest.mark.parametrize(
     ("offset", "limit"),
     [(0, 1), (CHUNK - 1, 2), (1024 * 1024 + 7, 0), (len(DATA) - 1, 100), (len(DATA), 0), (5, CHUNK * 3)],
