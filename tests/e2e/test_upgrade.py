@@ -3,6 +3,7 @@ not know.
 """
 
 import asyncio
+import os
 import signal
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -16,6 +17,7 @@ import pytest
 from evergreen.v1 import video_pb2 as v1
 from tests.e2e.pictures import PictureHost
 from tests.e2e.rig import Rig, Watcher, books_faults, history
+from tests.e2e.test_restore import commands, run
 from tests.postgres import Postgres
 from tests.rpc.films import film_until, outputs_of, planned, started
 from tests.serving import Control, ServerProcess
@@ -226,13 +228,16 @@ async def check_is_former(rig: Rig, number: int) -> None:
 
 
 async def test_one_server_is_upgraded_with_jobs_in_every_stage(
-    tmp_path: Path, sandbox: Control, former: str, pictures: PictureHost, ending: signal.Signals
+    tmp_path: Path, sandbox: Control, former: str, pictures: PictureHost, ending: signal.Signals, patient: bool
 ) -> None:
+    places = {"/var/lib/evergreen": str(tmp_path / "data"), "/backup": str(tmp_path)}
     await limit(sandbox, 0)
     own = {0: {IMPORTED_FROM: former}}
     async with Rig(tmp_path, sandbox, own=own, EVERGREEN_PICTURE_HOSTS=pictures.address) as rig:
         await check_is_former(rig, 0)
         job_ids = await hold_all(rig, pictures)
+        if patient:
+            await run(commands("### Backup of SQLite", places), os.environ)
 
         await rig.stop(ending)
         await rig.start_without(IMPORTED_FROM)
@@ -243,6 +248,12 @@ async def test_one_server_is_upgraded_with_jobs_in_every_stage(
         await rig.stop(signal.SIGTERM)
 
     assert "schema version" in await refused_by_the_former(tmp_path, sandbox, former)
+    if patient:
+        # The way back is the backup.
+        await run(commands("### Restoring SQLite", places), os.environ)
+        async with ServerProcess(tmp_path / "data", sandbox.url, {IMPORTED_FROM: former}) as server:
+            api = await server.start()
+            assert (await api.status(job_ids[finished.__name__])).state in ENDED
 
 
 async def handed_over(rig: Rig) -> tuple[str, str]:
