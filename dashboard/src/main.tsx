@@ -7,7 +7,6 @@ import { enter, type Fault, faultOf, session } from "./api.js";
 import { fetchMore, Later } from "./later.js";
 import { Failed } from "./parts.js";
 import { place } from "./router.js";
-import { ClipDialog } from "./screens/clip.js";
 import { JobScreen } from "./screens/job.js";
 import { JobsScreen } from "./screens/jobs.js";
 import { LoginScreen } from "./screens/login.js";
@@ -31,7 +30,7 @@ function Screen() {
   return (
     <>
       <JobsScreen key={project.value} projectId={project.value} />
-      {screen === "new" && <ClipDialog key={location.hash} projectId={project.value} />}
+      {screen === "new" && <Later show={({ ClipDialog }) => <ClipDialog key={location.hash} projectId={project.value} />} />}
     </>
   );
 }

@@ -6,7 +6,7 @@ import { after, before, test } from "node:test";
 import type { Browser } from "playwright-core";
 
 import type { Job } from "@evergreen/video/v1/video";
-import { WireClient, EventKind, JobStage, JobState, MediaKind } from "@evergreen/video/web";
+import { WireClient, EventKind, JobStage, JobState, MediaKind, MediaRole } from "@evergreen/video/web";
 
 import { openBrowser } from "../clients/typescript/browser.js";
 import { Rig, ROCKET } from "../clients/typescript/rig.js";
@@ -177,6 +177,33 @@ test("a picture that is dropped on a scene is kept there, and can begin a clip",
   assert.equal(Number(kept?.sizeBytes), (await readFile(ROCKET)).length);
 });
 
+test("a clip is asked for between two pictures and with a deadline, which is wrong at its field if it is over", async () => {
+  const able = (await client.models({ kinds: [MediaKind.VIDEO] })).find(({ roles }) => roles.includes(MediaRole.FIRST_FRAME) && roles.includes(MediaRole.LAST_FRAME))!;
+
+  await visiting(async (visitor) => {
+    const { page } = visitor;
+    await visitor.open("#/p/aurora/new?scene=scene-01&image=images/dropped-here.jpg");
+    const form = page.getByRole("dialog");
+    await form.getByLabel("Prompt").fill("From one picture to the other");
+    await form.getByLabel("Model").selectOption(able.model);
+    await form.getByRole("button", { name: "Last frame images/dropped-here.jpg" }).click();
+    await form.getByText("More: seed").click();
+    await form.getByLabel("Finish within, min").fill("-1");
+    await form.locator("label:has([name=finishIn]) .hint.bad").waitFor();
+    await form.getByLabel("Finish within, min").fill("60");
+    await form.getByText("credits at most").waitFor();
+    await visitor.looks("new-frames-1440-dark");
+    await form.getByRole("button", { name: "Make the clip" }).click();
+    await page.locator(".top").getByText("From one picture to the other").waitFor();
+  });
+
+  const { value: job } = await client.list({ projectId: "aurora", newestFirst: true }).next();
+  const { request } = await client.status((job as Job).jobId);
+  assert.deepEqual(request?.media.map(({ role }) => role), [MediaRole.FIRST_FRAME, MediaRole.LAST_FRAME]);
+  const left = Number(request?.finishBy?.seconds) - Date.now() / 1000;
+  assert.ok(left > 3000 && left <= 3600, String(left));
+});
+
 test("a server that is killed under an open page and comes back costs it nothing, and tells it nothing twice", async () => {
   const visitor = await Visitor.arrive(browser, rig.http);
   const { page } = visitor;
@@ -252,12 +279,34 @@ test("a clip of a film that is wanted otherwise is made anew by the next run, al
     await page.locator(".top").getByText("Running").waitFor();
     await page.locator(".top").getByText("Succeeded").waitFor();
     await again.waitFor();
+    await page.getByLabel("Another form").selectOption("tall");
+    await page.getByLabel("Captions in the picture").check();
+    await page.getByRole("button", { name: "Export" }).click();
+    await page.getByRole("link", { name: /-tall-\w+\.mp4/ }).waitFor();
+    await visitor.looks("film-export-1440-dark");
     await visitor.go("#/p/aurora/films");
-    await visitor.sees("run 2");
+    await visitor.sees("run 3");
   });
 
   const made = (await clips()).filter(({ jobId }) => !before.some((each) => each.jobId === jobId));
   assert.deepEqual(made.map(({ kind, sceneId }) => [kind, sceneId]), [[MediaKind.VIDEO, "scene-1"]]);
+});
+
+test("the cast of a film is shown, and described anew before anything is spent", async () => {
+  await client.films.plan({ projectId: "aurora", filmId: "street", script: SCRIPT, settings: { scenePrefix: "street" }, cast: [{ name: "Ada", description: "a woman in a red coat" }] });
+
+  await visiting(async (visitor) => {
+    const { page } = visitor;
+    await visitor.open("#/p/aurora/films/street");
+    await visitor.sees("a woman in a red coat");
+    await page.getByRole("button", { name: "Change Ada" }).click();
+    await page.getByRole("dialog").getByLabel(/^What they look like/).fill("a woman in a blue coat");
+    await visitor.looks("film-cast-1440-dark");
+    await page.getByRole("button", { name: "Keep it" }).click();
+    await visitor.sees("a woman in a blue coat");
+  });
+
+  assert.deepEqual((await client.films.get({ projectId: "aurora", filmId: "street" })).cast.map(({ name, description }) => [name, description]), [["Ada", "a woman in a blue coat"]]);
 });
 
 test("every screen is whole in both themes and on a phone", async () => {

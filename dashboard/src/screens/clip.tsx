@@ -1,12 +1,12 @@
 /** The form of a new clip: its quote while one writes, faults at their fields, and one job for one click, however often it comes. */
-import { CallError, InvalidRequest, MediaKind, MediaRole, type Model, type VideoFields } from "@evergreen/video/web";
+import { MediaKind, MediaRole, type Model } from "@evergreen/video/web";
 import { create } from "@bufbuild/protobuf";
 import { GenerateVideoRequestSchema } from "@evergreen/video/v1/video";
 import { useSignal, useSignalEffect } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { useEffect, useMemo } from "preact/hooks";
 
-import { client, faultOf, formId, said } from "../api.js";
+import { client, formId } from "../api.js";
 import { count, number } from "../format.js";
 import { useLoad } from "../loading.js";
 import { Dialog, Failed, Icon, tell } from "../parts.js";
@@ -14,77 +14,11 @@ import { go, place, to } from "../router.js";
 import { useTitle } from "../shell.js";
 import { put, recount } from "../store.js";
 import { Code } from "./about.js";
-import { FirstFrame, type Frame } from "./picture.js";
+import { fieldsOf, type Form, FRESH, type Told, toldBy, written } from "./clip-form.js";
+import { type Frame, FrameField } from "./picture.js";
 
 const QUOTE_MS = 300;
 const TAKES = 20;
-
-interface Form {
-  readonly sceneId: string;
-  readonly prompt: string;
-  readonly model: string;
-  readonly ratio: string;
-  readonly seconds: string;
-  readonly takes: string;
-  readonly most: string;
-  readonly seed: string;
-  readonly attempts: string;
-  readonly priority: string;
-  readonly labels: string;
-}
-
-const FRESH: Form = { sceneId: "scene-1", prompt: "", model: "", ratio: "", seconds: "", takes: "1", most: "", seed: "", attempts: "", priority: "", labels: "" };
-
-/** Returns a number that was written, or what makes the server say which it wants. */
-function written(text: string): number | undefined {
-  return text.trim() === "" ? undefined : Number(text.replace(",", "."));
-}
-
-function fieldsOf(projectId: string, form: Form, frame: Frame | undefined): VideoFields<Blob> {
-  const [seconds, most, seed, attempts, priority] = [form.seconds, form.most, form.seed, form.attempts, form.priority].map(written);
-  const pairs = form.labels.split(",").map((each) => each.split(":").map((part) => part.trim())).filter(([key]) => key);
-  return {
-    projectId,
-    sceneId: form.sceneId.trim(),
-    model: form.model,
-    promptText: form.prompt,
-    ...(form.ratio && { ratio: form.ratio }),
-    ...(seconds !== undefined && { durationSeconds: seconds }),
-    ...(most !== undefined && { maxCredits: most }),
-    ...(seed !== undefined && { seed }),
-    ...(attempts !== undefined && { maxAttempts: attempts }),
-    ...(priority !== undefined && { priority }),
-    ...(pairs.length > 0 && { labels: Object.fromEntries(pairs.map(([key, value = ""]) => [key, value])) }),
-    ...(frame && { media: [{ role: MediaRole.FIRST_FRAME, source: { case: "asset" as const, value: frame.path }, ...(frame.sceneId !== form.sceneId && { sceneId: frame.sceneId }) }] }),
-  };
-}
-
-/** Which field of the form shows a fault of the request. */
-const PLACES: Readonly<Record<string, string>> = {
-  scene_id: "sceneId", prompt_text: "prompt", model: "model", ratio: "ratio", duration_seconds: "seconds", max_credits: "most",
-  seed: "seed", max_attempts: "attempts", priority: "priority", labels: "labels", media: "frame",
-};
-
-interface Told {
-  readonly quote: number | undefined;
-  readonly faults: Readonly<Record<string, string>>;
-  readonly other: string;
-}
-
-function toldBy(error: unknown): Told {
-  if (error instanceof InvalidRequest) {
-    const faults: Record<string, string> = {};
-    const other: string[] = [];
-    for (const { field, description } of error.violations) {
-      const at = PLACES[field.split(/[.[]/)[0] ?? ""];
-      if (at === undefined) other.push(`${field}: ${description}`);
-      else faults[at] ??= description;
-    }
-    return { quote: undefined, faults, other: other.join("; ") };
-  }
-  const isSum = error instanceof CallError && /CREDITS_EXCEEDED|PRICE_UNKNOWN/.test(error.reason);
-  return { quote: undefined, faults: isSum ? { most: said(error) } : {}, other: isSum ? "" : faultOf(error).text };
-}
 
 function Field({ name, fault, hint, children }: { readonly name: string; readonly fault: string | undefined; readonly hint?: string | undefined; readonly children: ComponentChildren }) {
   return (
@@ -101,6 +35,7 @@ export function ClipDialog({ projectId }: { readonly projectId: string }) {
   const id = useMemo(formId, []);
   const form = useSignal<Form>({ ...FRESH, sceneId: query.get("scene") ?? FRESH.sceneId });
   const frame = useSignal<Frame | undefined>(query.get("image") ? { sceneId: query.get("scene") ?? "", path: query.get("image") ?? "" } : undefined);
+  const lastFrame = useSignal<Frame | undefined>(undefined);
   const told = useSignal<Told>({ quote: undefined, faults: {}, other: "" });
   const touched = useSignal(false);
   const busy = useSignal(false);
@@ -109,7 +44,7 @@ export function ClipDialog({ projectId }: { readonly projectId: string }) {
   const models = useLoad("models", (signal) => client.models({ kinds: [MediaKind.VIDEO], signal }));
   const set = (name: keyof Form) => (event: { readonly currentTarget: { readonly value: string } }) => {
     touched.value = true;
-    form.value = { ...form.peek(), [name]: event.currentTarget.value };
+    form.value = { ...form.peek(), [name]: event.currentTarget.value, ...(/In$/.test(name) && { at: Date.now() }) };
   };
 
   useEffect(() => {
@@ -118,8 +53,9 @@ export function ClipDialog({ projectId }: { readonly projectId: string }) {
     client.status(from).then((job) => {
       const { request } = job;
       if (request === undefined) return;
-      const first = request.media[0];
-      if (first?.source.case === "asset") frame.value = { sceneId: first.sceneId || job.sceneId, path: first.source.value };
+      for (const { role, source, sceneId } of request.media) {
+        if (source.case === "asset") (role === MediaRole.LAST_FRAME ? lastFrame : frame).value = { sceneId: sceneId || job.sceneId, path: source.value };
+      }
       touched.value = true;
       form.value = { ...form.peek(), sceneId: job.sceneId, prompt: request.promptText, model: request.model, ratio: request.ratio, seconds: String(request.durationSeconds ?? ""), most: String(request.maxCredits ?? ""), labels: Object.entries(request.labels).map(([key, value]) => `${key}: ${value}`).join(", ") };
     }, (error: unknown) => (told.value = toldBy(error)));
@@ -144,12 +80,12 @@ export function ClipDialog({ projectId }: { readonly projectId: string }) {
 
   // The quote, 300 ms after the last key; an answer that something newer has overtaken is dropped.
   useSignalEffect(() => {
-    const [asked, first] = [form.value, frame.value];
+    const [asked, first, end] = [form.value, frame.value, lastFrame.value];
     // A form that nobody has begun is not wrong yet.
     if (asked.model === "" || (!touched.value && asked.prompt === "" && first === undefined)) return;
     const controller = new AbortController();
     const timer = setTimeout(() => {
-      client.quote({ ...fieldsOf(projectId, asked, first), requestId: `${id}-1` }, { signal: controller.signal }).then(
+      client.quote({ ...fieldsOf(projectId, asked, first, end), requestId: `${id}-1` }, { signal: controller.signal }).then(
         (quote) => (told.value = { quote, faults: {}, other: "" }),
         (error: unknown) => {
           if (!controller.signal.aborted) told.value = toldBy(error);
@@ -174,7 +110,7 @@ export function ClipDialog({ projectId }: { readonly projectId: string }) {
     try {
       let last = "";
       for (let take = 1; take <= takes; take += 1) {
-        const job = await client.generate({ ...fieldsOf(projectId, form.value, frame.value), requestId: `${id}-${take}` });
+        const job = await client.generate({ ...fieldsOf(projectId, form.value, frame.value, lastFrame.value), requestId: `${id}-${take}` });
         put(job);
         last = job.jobId;
       }
@@ -191,7 +127,7 @@ export function ClipDialog({ projectId }: { readonly projectId: string }) {
   const shown = (name: string) => (touched.value || name === "most" ? faults[name] : undefined);
   const mark = (name: string) => (shown(name) ? { "aria-invalid": true as const } : {});
   const lengths = model?.durationsSeconds ?? [];
-  const request = create(GenerateVideoRequestSchema, { ...(fieldsOf(projectId, form.value, frame.value) as object), requestId: `${id}-1`, seed: undefined } as never);
+  const request = create(GenerateVideoRequestSchema, { ...(fieldsOf(projectId, form.value, frame.value, lastFrame.value) as object), requestId: `${id}-1`, seed: undefined, startBy: undefined, finishBy: undefined } as never);
   return (
     <Dialog title="New clip" side={<span class="dim">{projectId}</span>} onClose={close}>
       {models.fault.value ? (
@@ -241,7 +177,7 @@ export function ClipDialog({ projectId }: { readonly projectId: string }) {
                 </Field>
               </div>
               <details>
-                <summary>More: seed, attempts, priority, labels</summary>
+                <summary>More: seed, attempts, priority, deadlines, labels</summary>
                 <div class="three">
                   <Field name="Seed" fault={shown("seed")}>
                     <input class="in num" name="seed" inputMode="numeric" placeholder="random" value={form.value.seed} onInput={set("seed")} {...mark("seed")} />
@@ -253,13 +189,24 @@ export function ClipDialog({ projectId }: { readonly projectId: string }) {
                     <input class="in num" name="priority" inputMode="numeric" placeholder="0" value={form.value.priority} onInput={set("priority")} {...mark("priority")} />
                   </Field>
                 </div>
+                <div class="three">
+                  <Field name="Start within, min" fault={shown("startIn")}>
+                    <input class="in num" name="startIn" inputMode="decimal" placeholder="no deadline" value={form.value.startIn} onInput={set("startIn")} {...mark("startIn")} />
+                  </Field>
+                  <Field name="Finish within, min" fault={shown("finishIn")}>
+                    <input class="in num" name="finishIn" inputMode="decimal" placeholder="no deadline" value={form.value.finishIn} onInput={set("finishIn")} {...mark("finishIn")} />
+                  </Field>
+                </div>
                 <Field name="Labels" fault={shown("labels")}>
                   <input class="in" name="labels" placeholder="take: 2, shot: 03-b" value={form.value.labels} onInput={set("labels")} {...mark("labels")} />
                 </Field>
               </details>
             </div>
             <div class="stack">
-              <FirstFrame projectId={projectId} sceneId={form.value.sceneId.trim()} frame={frame} fault={shown("frame")} />
+              <FrameField name="First frame" projectId={projectId} sceneId={form.value.sceneId.trim()} frame={frame} fault={shown("frame")} />
+              {(lastFrame.value || (frame.value && model?.roles.includes(MediaRole.LAST_FRAME))) && (
+                <FrameField name="Last frame" projectId={projectId} sceneId={form.value.sceneId.trim()} frame={lastFrame} fault={undefined} />
+              )}
             </div>
           </div>
           {code.value && <Code request={request} />}

@@ -4,13 +4,14 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useMemo } from "preact/hooks";
 
 import { client, formId, may, said } from "../api.js";
-import { bytes, number } from "../format.js";
+import { number } from "../format.js";
 import { useLoad } from "../loading.js";
 import { Confirm, Fact, Failed, Skeleton, tell } from "../parts.js";
 import { to } from "../router.js";
 import { useTitle } from "../shell.js";
 import { films, putFilm } from "../store.js";
 import { FilmBadge, isOn, STATES, FilmWay } from "./film-state.js";
+import { Cast, Exports } from "./film-parts.js";
 import { Shots } from "./shots.js";
 
 const { AWAITING_APPROVAL, NEEDS_ATTENTION, CANCELLING } = FilmState;
@@ -172,21 +173,8 @@ export function FilmScreen({ projectId, filmId }: { readonly projectId: string; 
               </ul>
             </section>
           )}
-          {status.exports.length > 0 && (
-            <section class="card">
-              <h2>Exports</h2>
-              <ul class="rows">
-                {status.exports.map(({ asset, sizeBytes }) => (
-                  <li key={asset}>
-                    <a class="link" href={href(asset)} download>
-                      {asset.split("/").at(-1)}
-                    </a>
-                    <span class="end num">{bytes(sizeBytes)}</span>
-                  </li>
-                ))}
-              </ul>
-            </section>
-          )}
+          <Exports film={film} status={status} again={again} />
+          <Cast film={film} status={status} again={again} />
         </aside>
       </div>
     </>

@@ -1,4 +1,4 @@
-/** The first frame of a clip: a picture of the scene, or one that is dropped or chosen, which is kept in the scene first. */
+/** The first or last frame of a clip: a picture of the scene, or one that is dropped or chosen, which is kept in the scene first. */
 import { AssetExists, type Scene } from "@evergreen/video/web";
 import { type Signal, useSignal } from "@preact/signals";
 
@@ -28,7 +28,7 @@ export async function keep(projectId: string, sceneId: string, folder: string, f
   }
 }
 
-export function FirstFrame({ projectId, sceneId, frame, fault }: { readonly projectId: string; readonly sceneId: string; readonly frame: Signal<Frame | undefined>; readonly fault: string | undefined }) {
+export function FrameField({ name, projectId, sceneId, frame, fault }: { readonly name: string; readonly projectId: string; readonly sceneId: string; readonly frame: Signal<Frame | undefined>; readonly fault: string | undefined }) {
   const busy = useSignal(false);
   const wrong = useSignal("");
   const over = useSignal(false);
@@ -54,9 +54,9 @@ export function FirstFrame({ projectId, sceneId, frame, fault }: { readonly proj
   const hint = wrong.value || fault;
   return (
     <div class="field">
-      <span>First frame</span>
+      <span>{name}</span>
       <label class={`first ${over.value ? "over" : ""}`} onDragOver={(event) => (event.preventDefault(), (over.value = true))} onDragLeave={() => (over.value = false)} onDrop={drop}>
-        <input class="file" type="file" accept="image/*" aria-label="First frame" onChange={(event) => void take(event.currentTarget.files?.[0])} />
+        <input class="file" type="file" accept="image/*" aria-label={name} onChange={(event) => void take(event.currentTarget.files?.[0])} />
         {frame.value ? (
           <>
             <Picture projectId={projectId} sceneId={frame.value.sceneId} path={frame.value.path} width={640} />
@@ -83,7 +83,7 @@ export function FirstFrame({ projectId, sceneId, frame, fault }: { readonly proj
       {pictures.length > 0 && (
         <div class="sheet small">
           {pictures.map(({ path }) => (
-            <button key={path} class="thumb" type="button" aria-pressed={frame.value?.path === path} aria-label={`Begin with ${path}`} onClick={() => (frame.value = { sceneId, path })}>
+            <button key={path} class="thumb" type="button" aria-pressed={frame.value?.path === path} aria-label={`${name} ${path}`} onClick={() => (frame.value = { sceneId, path })}>
               <Picture projectId={projectId} sceneId={sceneId} path={path} />
             </button>
           ))}
