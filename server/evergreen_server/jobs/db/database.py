@@ -60,10 +60,13 @@ class Database:
             self._readers, self._timed, time.monotonic(), self._snapshot, work
         )
 
-    def read_in_turn(self, work: Callable[[sa.Connection], T], *, owner: str) -> "asyncio.Future[T]":
+    def read_in_turn(
+        self, work: Callable[[sa.Connection], T], *, owner: str, single: bool = False
+    ) -> "asyncio.Future[T]":
         """Runs `work`, which may take long, as `read` does, when it is the turn of its owner, such as a project.
 
-        Owners that wait get threads in turn, so that however much one asks for, no other waits for all of it.
+        With `single`, as `fetch` does, which takes one round trip instead of three. Owners that wait get threads in
+        turn, so that however much one asks for, no other waits for all of it.
         """
         answer: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         place = self._turns.ask(owner)
@@ -73,7 +76,7 @@ class Database:
                 if answer.done():
                     self._turns.give_back(owner, place)
                 else:
-                    self.read(work).add_done_callback(ended)
+                    (self.fetch if single else self.read)(work).add_done_callback(ended)
             except RuntimeError as exc:
                 # No thread is left: the database is being closed.
                 self._turns.give_back(owner, place)

@@ -93,7 +93,7 @@ class WatchHub:
         self._starts = WatchStarts(database=database, snapshot=self._snapshot)
         self._films = films
         self._openings = Openings(
-            jobs=Snapshots(database=database, read=partial(read_jobs, snapshot=self._snapshot)),
+            jobs=Snapshots(database=database, read=partial(read_jobs, snapshot=self._snapshot), single=True),
             films=Snapshots(database=database, read=films.page),
             on_read=on_events_read,
         )

@@ -3,7 +3,7 @@
 One by one, each job would take five, during which its project, and all earlier ones, would stay locked.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -11,26 +11,18 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db import queries
 from evergreen_server.jobs.db.bulk import insert_all, one_of, update_all
-from evergreen_server.jobs.db.mapping import job_from_row, to_micros
+from evergreen_server.jobs.db.event_columns import EVENT_COLUMNS, job_of_event
+from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.schema import job_events, jobs, projects
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.job import Job
-from evergreen_server.jobs.model.states import EventKind, OnUnknownSubmission, State
+from evergreen_server.jobs.model.states import EventKind, State
 
 MOST = 1000
 """In one transaction."""
 
-_LEFT_OUT: Mapping[str, object] = {
-    **{"digest": "", "priority": 0, "max_attempts": 1, "on_unknown_submission": OnUnknownSubmission.ASK.value},
-    **{"max_millicredits": None, "start_by": 0, "finish_by": None},
-    **{"run": 0, "replica": "", "slot": None, "not_before": None, "submit_token": "", "submitted_at": None},
-    **{"delete_sent": False, "charge_basis": None, "inputs": (), "pins": None},
-}
-"""Columns that no event contains, with what stands for each in the job of the event; they cost as much as the rest."""
-_SPEC = ("spec", "spec_more", "duration_seconds")
-_COLUMNS = [column for column in jobs.c if column.name not in (*_LEFT_OUT, *_SPEC)]
 LOCK_JOBS = (
-    sa.select(*_COLUMNS)
+    sa.select(*EVENT_COLUMNS)
     .where(jobs.c.state == State.RUNNING.value)
     .order_by(jobs.c.project_id, jobs.c.job_id)
     .with_for_update()
@@ -75,7 +67,7 @@ def write_percentages(
         at = max(to_micros(now), row["updated_at"])
         change = {"progress": float(item.progress), "revision": revisions[owner], "updated_at": at}
         # Built once with its new values, since building it costs as much as everything else here.
-        job = job_from_row({**_LEFT_OUT, **row, **change})
+        job = job_of_event({**row, **change})
         changes.append(Change(project_id=owner, job_id=job.job_id))
         rows.append({"job_id": job.job_id, **change})
         events.append(event_row(EventKind.PROGRESS, job, job.updated_at))
