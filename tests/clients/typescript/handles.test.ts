@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createHash, randomBytes } from "node:crypto";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 
 import { create } from "@bufbuild/protobuf";
@@ -63,6 +63,8 @@ test("from a picture to a clip on this machine", async () => {
   assert.deepEqual(files, [target]);
   assert.equal((await readFile(target)).length, done.outputs[0]?.sizeBytes);
   await assert.rejects(clip.download(target), { code: "EEXIST" });
+  const nowhere = join(dirname(target), "none", "clip.mp4");
+  await assert.rejects(clip.download(nowhere), { code: "ENOENT", message: `ENOENT: no such file or directory, open '${nowhere}'` });
   await clip.download(target, { overwrite: true });
   assert.deepEqual(await readdir(join(target, "..")), ["clip.mp4"]);
   assert.equal((await client.job(clip.jobId)).job.isFinal, true);

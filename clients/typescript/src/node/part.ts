@@ -25,9 +25,9 @@ export class Part {
     const name = (id: string) => join(dirname(target), `.${basename(target)}.${id.slice(0, 8)}.part`);
     const shared = name(createHash("sha256").update(source).digest("hex"));
     const lock = `${shared}.lock`;
-    const alone = await locked(lock);
+    const alone = await locked(lock).catch(ofTarget(target));
     const path = alone ? shared : name(newId());
-    const part = new Part(path, alone ? lock : undefined, await open(path, "a+"));
+    const part = new Part(path, alone ? lock : undefined, await open(path, "a+").catch(ofTarget(target)));
     for await (const piece of part.#file.createReadStream({ autoClose: false, start: 0 }) as AsyncIterable<Buffer>) part.#count(piece);
     return part;
   }
@@ -89,4 +89,12 @@ function runs(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "EPERM";
   }
+}
+
+/** Has an error name the file that the caller named: nobody knows of the hidden one. */
+function ofTarget(target: string): (error: unknown) => never {
+  return (error) => {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw Object.assign(new Error(`${message.split(", ")[0]}, open '${target}'`, { cause: error }), { code, path: target });
+  };
 }
