@@ -108,6 +108,6 @@ def test_the_most_that_is_allowed_is_taken() -> None:
     )
 
 
-async def test_the_renderer_checks_before_it_waits_for_its_turn(cutting: Cutting, tmp_path: Path) -> None:
+async def test_the_renderer_checks_before_it_begins_a_process(cutting: Cutting, tmp_path: Path) -> None:
     with pytest.raises(RenderRefused, match="fps is 0"):
         await cutting.film(of(BLACK), replace(SMALL, fps=0))

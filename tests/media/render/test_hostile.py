@@ -114,7 +114,7 @@ def still(path: Path) -> None:
         (no_fragment, "no frame"),
         (no_frame_that_can_be_decoded, "is broken"),
         (vast, "is broken"),
-        (empty, "no known kind"),
+        (empty, "the file is empty"),
         (playlist, "not a video"),
         (drawing, "not a video"),
         (still, "not a video"),
