@@ -28,7 +28,7 @@ from tests.serving import sandbox_process
 
 AIM = 5.0
 """Transactions a second."""
-SETTLING_SECONDS = 35.0
+SETTLING_SECONDS = 65.0
 """The engine looks more often for what it is to do while it starts."""
 JOBS, ROUNDS = 40, 3
 TOLD, UNTOLD = "told of each job", f"looking every {LOOK_SECONDS:g} s"

@@ -31,7 +31,7 @@ REFRESH_SECONDS = 60.0
 UNANSWERED_SECONDS = 20.0
 ANSWER_SECONDS = 30.0
 """In real seconds, including the client's retries: a provider that is silent for less counts as reachable."""
-POLL_SECONDS, QUIET_SECONDS = 2.0, 10.0
+POLL_SECONDS, QUIET_SECONDS = 2.0, 15.0
 """Between two looks for what was not announced: while a job waits or was just granted a slot, and while none does."""
 RETRY_AFTER = timedelta(milliseconds=50)
 DUTY_CYCLE = 0.2

@@ -21,8 +21,9 @@ from evergreen_server.jobs.model.states import State
 CHANNEL = "evergreen"
 GATHER_SECONDS = 0.025
 """NOTIFY takes a lock of the whole database at commit, so notifications are sent together, apart from the commits."""
-LISTEN_SECONDS = 5.0
-POLL_SECONDS = 10.0
+SILENT_SECONDS, ANSWER_SECONDS = 10.0, 5.0
+"""After so long without a notification the connection is asked for an answer, and given up without one."""
+POLL_SECONDS = 15.0
 LARGEST = 7_000
 """Bytes of a payload, of which PostgreSQL takes 7,999."""
 
@@ -79,10 +80,10 @@ class Notifier:
                     await connection.execute(f"LISTEN {CHANNEL}")
                     self._on_resync()
                     while True:
-                        async for notification in connection.notifies(timeout=LISTEN_SECONDS):
+                        async for notification in connection.notifies(timeout=SILENT_SECONDS):
                             self._receive(notification.payload)
                         # Silent for a while: is the connection still alive?
-                        async with asyncio.timeout(LISTEN_SECONDS):
+                        async with asyncio.timeout(ANSWER_SECONDS):
                             await connection.execute("SELECT 1")
             except (psycopg.Error, OSError, TimeoutError) as exc:
                 logger.warning("notifications not received", extra={"cause": type(exc).__name__})

@@ -19,7 +19,7 @@ from evergreen_server.jobs.model.change import Change
 
 LOOK_SECONDS: Final = 0.25
 """Between two looks while anything happens: what other servers do says only that there may be something."""
-PAUSES: Final = (LOOK_SECONDS, 15.0)
+PAUSES: Final = (LOOK_SECONDS, 20.0)
 """Between two looks while nobody tells of anything, in seconds: the first, and the longest, as each is twice the one
 before. Whoever put something into a queue may have died before telling of it.
 """
