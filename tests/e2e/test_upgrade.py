@@ -14,13 +14,16 @@ from pathlib import Path
 import grpc
 import pytest
 
+from evergreen import WireClient
 from evergreen.v1 import video_pb2 as v1
 from tests.e2e.pictures import PictureHost
-from tests.e2e.rig import Rig, Watcher, books_faults, history
+from tests.e2e.rig import PROJECT, Rig, Watcher, books_faults, history
 from tests.e2e.test_restore import commands, run
 from tests.postgres import Postgres
 from tests.rpc.films import film_until, outputs_of, planned, started
-from tests.serving import Control, ServerProcess
+from tests.rpc.test_webhooks import key_file
+from tests.serving import WAIT_SECONDS, Control, ServerProcess
+from tests.webhooks.office import Receiver, receiving
 
 FORMER = Path(__file__).parents[1] / "clients" / "former" / "evergreen_video-0.1.0-py3-none-any.whl"
 IMPORTED_FROM = "PYTHONPATH"
@@ -268,11 +271,19 @@ async def handed_over(rig: Rig) -> tuple[str, str]:
     raise AssertionError("the other server takes everything")
 
 
-async def left_to_the_former(rig: Rig) -> dict[str, str]:
+def told(receiver: Receiver, job_id: str) -> bool:
+    return any(job_id.encode() in got.body for got in receiver.got)
+
+
+async def left_to_the_former(rig: Rig, receiver: Receiver) -> dict[str, str]:
     """Has the new server, 0, accept what 1 does not know, and die: 1 takes over what it knows and leaves all else.
+
+    What 1 does meanwhile is told to the receiver of a webhook once 0 is back.
 
     Returns those jobs by prompt, with those that 1 has ended.
     """
+    async with WireClient(rig.live[0].address) as client:
+        await client.webhooks.create(url=receiver.url, project_ids=[PROJECT], types=["video.succeeded"])
     on_former = await rig.live[1].generate(prompt_text="asked of the former")
     await rig.live[1].finished(on_former.job_id)
     picture = await rig.live[0].generate_other("image", "a picture", model=PICTURES, image=LARGE)
@@ -285,7 +296,11 @@ async def left_to_the_former(rig: Rig) -> dict[str, str]:
     await limit(rig.sandbox, None)
     assert (await rig.live[1].finished(clip)).state in ENDED
     after = await rig.live[1].status(picture.job_id)
+    assert not told(receiver, clip)
     await rig.start(0)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not told(receiver, clip):
+            await receiver.until(len(receiver.got) + 1)
 
     assert (after.state, after.stage, after.attempt) == (v1.JOB_STATE_QUEUED, v1.JOB_STAGE_WAITING, 1)
     return {"a picture": picture.job_id, "asked of the former": on_former.job_id, prompt: clip}
@@ -316,8 +331,14 @@ async def test_two_servers_are_upgraded_one_by_one_with_jobs_in_every_stage(
     await limit(sandbox, 0)
     url = postgres.create()
     own = {number: {IMPORTED_FROM: former} for number in range(2)}
-    common = {"EVERGREEN_PICTURE_HOSTS": pictures.address, "EVERGREEN_GRACE_SECONDS": "1"}
+    common = {
+        "EVERGREEN_PICTURE_HOSTS": pictures.address,
+        "EVERGREEN_GRACE_SECONDS": "1",
+        "EVERGREEN_WEBHOOK_KEY_FILE": str(key_file(tmp_path)),
+        "EVERGREEN_WEBHOOK_HOSTS": "127.0.0.1",
+    }
     async with (
+        receiving() as receiver,
         Rig(tmp_path, sandbox, database_url=url, replicas=2, own=own, **common) as rig,
         watching(rig, Watcher(FILM, films=True), 1) as watcher,
     ):
@@ -326,7 +347,7 @@ async def test_two_servers_are_upgraded_one_by_one_with_jobs_in_every_stage(
         await rig.stop(ending)
         await rig.start_without(IMPORTED_FROM)
         await check_is_former(rig, 1)
-        job_ids |= await left_to_the_former(rig)
+        job_ids |= await left_to_the_former(rig, receiver)
         if patient:
             # The sweeps begin again what the former has taken out of the queue, while it goes on.
             await rig.live[0].finished(job_ids["a picture"], seconds=300)
