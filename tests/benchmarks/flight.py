@@ -61,7 +61,7 @@ class Look:
         return Window(cores=used[0], sandbox_cores=used[1], polls=polls, lags=lags)
 
 
-async def measure(name: str, url: str | None, jobs: int, seconds: float) -> None:
+async def measure(name: str, url: str | None, jobs: int, seconds: float, aim: float) -> None:
     core, others = cores()
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -97,15 +97,16 @@ async def measure(name: str, url: str | None, jobs: int, seconds: float) -> None
             starting.row("while they start", "-"),
             steady.row(f"in flight, over {seconds:g} s", f"{memory:.1f}"),
         ],
-        "aim in flight: 24 KiB and 0.3 core or less, no lag over 200 ms; all started within 60 s:",
-        f"all accepted after {accepted:.0f} s, each with its task recorded after {begun:.0f} s",
+        "aim in flight: 24 KiB and 0.3 core or less, no lag over 200 ms",
+        f"all accepted after {accepted:.0f} s, each with its task recorded after {begun:.0f} s, none needs attention; "
+        f"aim on a quiet machine: {aim:g} s for {JOBS:,}",
     )
 
 
 def run(*, quick: bool) -> None:
     jobs, seconds = (500, 10.0) if quick else (JOBS, STEADY_SECONDS)
-    asyncio.run(measure("SQLite", None, jobs, seconds))
+    asyncio.run(measure("SQLite", None, jobs, seconds, 15))
     with ExitStack() as stack:
         with pinned(cores()[1]):
             postgres = stack.enter_context(any_postgres(synced=True))
-        asyncio.run(measure("PostgreSQL", postgres.create(), jobs, seconds))
+        asyncio.run(measure("PostgreSQL", postgres.create(), jobs, seconds, 30))
