@@ -16,7 +16,7 @@ from evergreen_server.film.runs.run import FilmRun, RunState
 from evergreen_server.film.runs.runner import RENDER_AGAIN_SECONDS, FilmRunner
 from evergreen_server.film.runs.sweep import RunSweep
 from evergreen_server.jobs.model.states import Slot
-from evergreen_server.ports.rendering import Rendered, RenderOrder
+from evergreen_server.ports.rendering import Rendered, RenderOrder, RenderRefused
 from tests.film.assembling.cinema import Cinema, Render, cinema, short
 from tests.film.assembling.test_kills import Fate, written
 from tests.film.planning import FILM
@@ -238,6 +238,19 @@ async def test_a_film_that_cannot_be_rendered_now_lets_others_go_first(hall: Cin
     assert (rests.slot, [warning.code for warning in rests.warnings]) == (Slot.WANTED, ["STORAGE_UNAVAILABLE"])
     assert resting.slot is Slot.WANTED
     assert (await hall.studio.now()).state is RunState.SUCCEEDED
+
+
+async def test_a_film_that_is_asked_about_leaves_its_slot_and_waits_for_people(hall: Cinema) -> None:
+    await to_the_queue(hall)
+
+    async def refused(_render: Render, _order: RenderOrder, _tell: object) -> Rendered:
+        raise RenderRefused("the renderer ended again and again", code="RENDER_FAILED")
+
+    hall.screen.instead = refused
+    await once(desk_of(hall))
+
+    run = await hall.studio.now()
+    assert (run.state, run.slot, hall.studio.legs[1:]) == (RunState.NEEDS_ATTENTION, None, [])
 
 
 async def test_a_film_whose_clip_is_lost_leaves_its_slot_until_the_clip_is_made_anew(hall: Cinema) -> None:
