@@ -80,7 +80,9 @@ async def test_the_page_on_python_names_every_verb() -> None:
 async def test_the_page_on_typescript_names_every_verb() -> None:
     page = (ROOT / "docs" / "typescript.md").read_text()
     sources = ROOT / "clients" / "typescript" / "src"
-    text = "".join((sources / name).read_text() for name in ("node/client.ts", "handle.ts", "scene-calls.ts"))
+    text = "".join(
+        (sources / name).read_text() for name in ("daily.ts", "node/client.ts", "handle.ts", "scene-calls.ts")
+    )
     verbs = set(re.findall(r"^  (?:async |get )?\*?([a-z]\w*)\(", text, re.MULTILINE)) - {
         "constructor",
         "heard",
