@@ -94,8 +94,15 @@ def status_of(exc: Exception) -> Status:
     )
 
 
-def _as(code: grpc.StatusCode, reason: str, *, retry: bool = False) -> Callable[[Exception], Status]:
-    return lambda exc: Status(code=code, message=str(exc), reason=reason, retry=retry)
+def _as(code: grpc.StatusCode, reason: str, *names: str, retry: bool = False) -> Callable[[Exception], Status]:
+    """Returns what makes the status of an exception, with those of its attributes as metadata."""
+    return lambda exc: Status(
+        code=code,
+        message=str(exc),
+        reason=reason,
+        metadata={name: str(getattr(exc, name)) for name in names},
+        retry=retry,
+    )
 
 
 def _invalid(exc: InvalidRequest | ScriptRefused) -> Status:
@@ -122,24 +129,6 @@ def _denied(exc: AccessDenied) -> Status:
     )
 
 
-def _reused(exc: RequestReused) -> Status:
-    return Status(
-        code=grpc.StatusCode.ALREADY_EXISTS,
-        message=str(exc),
-        reason="REQUEST_ID_REUSED",
-        metadata={"job_id": exc.job_id},
-    )
-
-
-def _deleted(exc: JobDeleted) -> Status:
-    return Status(
-        code=grpc.StatusCode.ALREADY_EXISTS,
-        message=str(exc),
-        reason="JOB_DELETED",
-        metadata={"job_id": exc.job_id},
-    )
-
-
 def _not_found(exc: JobNotFound) -> Status:
     return Status(
         code=grpc.StatusCode.NOT_FOUND,
@@ -149,56 +138,9 @@ def _not_found(exc: JobNotFound) -> Status:
     )
 
 
-def _no_scene(exc: SceneNotFound) -> Status:
-    return Status(
-        code=grpc.StatusCode.NOT_FOUND,
-        message=str(exc),
-        reason="SCENE_NOT_FOUND",
-        metadata={"project_id": exc.project_id, "scene_id": exc.scene_id},
-    )
-
-
-def _no_film(exc: FilmNotFound) -> Status:
-    return Status(
-        code=grpc.StatusCode.NOT_FOUND,
-        message=str(exc),
-        reason="FILM_NOT_FOUND",
-        metadata={"project_id": exc.project_id, "film_id": exc.film_id},
-    )
-
-
-def _of_film(exc: FilmRequestReused | PlanDeleted | RunDeleted) -> Status:
-    reasons = {PlanDeleted: "PLAN_DELETED", RunDeleted: "RUN_DELETED", FilmRequestReused: "REQUEST_ID_REUSED"}
-    reason = reasons[type(exc)]
-    metadata = {"film_id": exc.film_id}
-    return Status(code=grpc.StatusCode.ALREADY_EXISTS, message=str(exc), reason=reason, metadata=metadata)
-
-
 def _plan_changed(exc: PlanChanged) -> Status:
     metadata = {"plan_revision": str(exc.present)}
     return Status(code=grpc.StatusCode.ABORTED, message=str(exc), reason="PLAN_CHANGED", metadata=metadata)
-
-
-def _run_changed(exc: RunChanged) -> Status:
-    metadata = {"revision": str(exc.revision)}
-    return Status(code=grpc.StatusCode.ABORTED, message=str(exc), reason="FILM_CHANGED", metadata=metadata)
-
-
-def _too_many(exc: TooManyFilms) -> Status:
-    code, metadata = grpc.StatusCode.FAILED_PRECONDITION, {"most": str(exc.most)}
-    return Status(code=code, message=str(exc), reason="TOO_MANY_FILMS", metadata=metadata)
-
-
-def _film_busy(exc: FilmBusy) -> Status:
-    metadata = {"film_id": exc.film_id}
-    return Status(code=grpc.StatusCode.FAILED_PRECONDITION, message=str(exc), reason="FILM_BUSY", metadata=metadata)
-
-
-def _outputs_missing(exc: OutputsMissing) -> Status:
-    metadata = {"film_id": exc.film_id}
-    return Status(
-        code=grpc.StatusCode.FAILED_PRECONDITION, message=str(exc), reason="OUTPUT_MISSING", metadata=metadata
-    )
 
 
 def _over_sum(exc: FilmCreditsExceeded) -> Status:
@@ -208,11 +150,6 @@ def _over_sum(exc: FilmCreditsExceeded) -> Status:
         reason="FILM_CREDITS_EXCEEDED",
         metadata={"estimated_credits": f"{exc.estimate / 1000:.15g}", "left_credits": f"{exc.left / 1000:.15g}"},
     )
-
-
-def _taken(exc: SceneTaken) -> Status:
-    metadata = {"scene_id": exc.scene_id}
-    return Status(code=grpc.StatusCode.ALREADY_EXISTS, message=str(exc), reason="SCENE_TAKEN", metadata=metadata)
 
 
 def _busy(exc: SceneBusy) -> Status:
@@ -261,21 +198,6 @@ def _compacted(exc: CursorCompacted) -> Status:
     return Status(code=grpc.StatusCode.OUT_OF_RANGE, message=str(exc), reason="CURSOR_COMPACTED", metadata=metadata)
 
 
-def _no_webhook(exc: WebhookNotFound) -> Status:
-    metadata = {"webhook_id": exc.webhook_id}
-    return Status(code=grpc.StatusCode.NOT_FOUND, message=str(exc), reason="WEBHOOK_NOT_FOUND", metadata=metadata)
-
-
-def _no_delivery(exc: DeliveryNotFound) -> Status:
-    metadata = {"message_id": exc.message_id}
-    return Status(code=grpc.StatusCode.NOT_FOUND, message=str(exc), reason="DELIVERY_NOT_FOUND", metadata=metadata)
-
-
-def _webhook_reused(exc: WebhookReused) -> Status:
-    code, metadata = grpc.StatusCode.ALREADY_EXISTS, {"webhook_id": exc.webhook_id}
-    return Status(code=code, message=str(exc), reason="REQUEST_ID_REUSED", metadata=metadata)
-
-
 def _full(exc: QueueFull) -> Status:
     return Status(
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -306,8 +228,8 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     AccessDenied: _denied,
     AccessChanged: _as(grpc.StatusCode.UNAVAILABLE, "ACCESS_CHANGED", retry=True),
     Precondition: _with_reason,
-    RequestReused: _reused,
-    JobDeleted: _deleted,
+    RequestReused: _as(grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED", "job_id"),
+    JobDeleted: _as(grpc.StatusCode.ALREADY_EXISTS, "JOB_DELETED", "job_id"),
     JobNotFound: _not_found,
     WrongState: _with_reason,
     TaskUnusable: _with_reason,
@@ -321,29 +243,29 @@ TABLE: Mapping[type[Exception], Callable[[Any], Status]] = {  # each function ta
     # Without a delay: the caller has no reason to wait.
     WatchAged: _as(grpc.StatusCode.UNAVAILABLE, "DRAINING"),
     ScriptRefused: _invalid,
-    FilmNotFound: _no_film,
+    FilmNotFound: _as(grpc.StatusCode.NOT_FOUND, "FILM_NOT_FOUND", "project_id", "film_id"),
     PlanNotFound: _as(grpc.StatusCode.NOT_FOUND, "PLAN_NOT_FOUND"),
-    FilmRequestReused: _of_film,
-    PlanDeleted: _of_film,
+    FilmRequestReused: _as(grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED", "film_id"),
+    PlanDeleted: _as(grpc.StatusCode.ALREADY_EXISTS, "PLAN_DELETED", "film_id"),
     PlanChanged: _plan_changed,
-    SceneTaken: _taken,
-    TooManyFilms: _too_many,
-    FilmBusy: _film_busy,
-    OutputsMissing: _outputs_missing,
+    SceneTaken: _as(grpc.StatusCode.ALREADY_EXISTS, "SCENE_TAKEN", "scene_id"),
+    TooManyFilms: _as(grpc.StatusCode.FAILED_PRECONDITION, "TOO_MANY_FILMS", "most"),
+    FilmBusy: _as(grpc.StatusCode.FAILED_PRECONDITION, "FILM_BUSY", "film_id"),
+    OutputsMissing: _as(grpc.StatusCode.FAILED_PRECONDITION, "OUTPUT_MISSING", "film_id"),
     RunNotFound: _as(grpc.StatusCode.NOT_FOUND, "RUN_NOT_FOUND"),
-    RunDeleted: _of_film,
-    RunChanged: _run_changed,
+    RunDeleted: _as(grpc.StatusCode.ALREADY_EXISTS, "RUN_DELETED", "film_id"),
+    RunChanged: _as(grpc.StatusCode.ABORTED, "FILM_CHANGED", "revision"),
     FilmCreditsExceeded: _over_sum,
-    WebhookNotFound: _no_webhook,
-    DeliveryNotFound: _no_delivery,
-    WebhookReused: _webhook_reused,
+    WebhookNotFound: _as(grpc.StatusCode.NOT_FOUND, "WEBHOOK_NOT_FOUND", "webhook_id"),
+    DeliveryNotFound: _as(grpc.StatusCode.NOT_FOUND, "DELIVERY_NOT_FOUND", "message_id"),
+    WebhookReused: _as(grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED", "webhook_id"),
     WebhooksOff: _as(grpc.StatusCode.FAILED_PRECONDITION, "WEBHOOKS_OFF"),
     SwitchedOff: _as(grpc.StatusCode.FAILED_PRECONDITION, "WEBHOOK_SWITCHED_OFF"),
     TooManyWebhooks: _as(grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_WEBHOOKS"),
     SceneBusy: _busy,
     QueueFull: _full,
     TooManyStreams: _as(grpc.StatusCode.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry=True),
-    SceneNotFound: _no_scene,
+    SceneNotFound: _as(grpc.StatusCode.NOT_FOUND, "SCENE_NOT_FOUND", "project_id", "scene_id"),
     NotFound: _as(grpc.StatusCode.NOT_FOUND, "ASSET_NOT_FOUND"),
     AssetConflict: _as(grpc.StatusCode.ALREADY_EXISTS, "ASSET_EXISTS"),
     BodyMismatch: _bad_body,
