@@ -76,7 +76,9 @@ def statuses_in_the_code() -> set[tuple[str, str]]:
     for call in (node for tree in sources() for node in ast.walk(tree) if isinstance(node, ast.Call)):
         given = [*call.args, *(keyword.value for keyword in call.keywords if keyword.arg in ("code", "reason"))]
         codes = [node.attr for node in given if ast.unparse(node).startswith("grpc.StatusCode.")]
-        found |= {(code, text(node)) for code in codes for node in given if text(node)}
+        # What follows the reason names what is told beside it.
+        reasons = [text(node) for node in given if text(node)][:1]
+        found |= {(code, reason) for code in codes for reason in reasons}
     return found
 
 
