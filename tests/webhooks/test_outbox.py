@@ -14,8 +14,9 @@ from evergreen_server.jobs.maintenance.retention import Retention
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.ports.metrics import NullMetrics
 from evergreen_server.rpc.messages.webhook_events import WebhookReader
+from evergreen_server.webhooks.expansion import floor
 from evergreen_server.webhooks.model import Webhook, WebhookFilter, WebhookState
-from evergreen_server.webhooks.outbox import Outbox, floor
+from evergreen_server.webhooks.outbox import Outbox
 from tests.webhooks.office import ALL, Office, office
 
 URL = "http://127.0.0.1:9/"

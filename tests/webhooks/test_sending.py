@@ -11,7 +11,8 @@ from aiohttp import web
 from standardwebhooks.webhooks import Webhook as Verifier
 from standardwebhooks.webhooks import WebhookVerificationError
 
-from evergreen_server.webhooks.deliveries import ATTEMPTS, WAITS, Deliveries
+from evergreen_server.webhooks.claims import ATTEMPTS, WAITS
+from evergreen_server.webhooks.deliveries import Deliveries
 from evergreen_server.webhooks.keys import Keys
 from evergreen_server.webhooks.model import Attempt, DeliveryState, Webhook, WebhookFilter, WebhooksOff, WebhookState
 from tests.webhooks.office import ALL, KEYS, Got, Receiver, office, receiving, status, well

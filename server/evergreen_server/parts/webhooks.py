@@ -18,8 +18,9 @@ from evergreen_server.runtime.reload import FileUnusable
 from evergreen_server.webhooks.deliveries import Deliveries
 from evergreen_server.webhooks.dispatcher import Dispatcher, WebhookMetrics
 from evergreen_server.webhooks.door import Door
+from evergreen_server.webhooks.expansion import Reader, floor
 from evergreen_server.webhooks.keys import Keys, read_keys
-from evergreen_server.webhooks.outbox import Outbox, Reader, floor
+from evergreen_server.webhooks.outbox import Outbox
 from evergreen_server.webhooks.rota import AT_ONCE
 from evergreen_server.webhooks.sender import Sender
 from evergreen_server.webhooks.store import WebhookStore

@@ -12,7 +12,8 @@ from uuid import uuid4
 from yarl import URL
 
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS
-from evergreen_server.webhooks.deliveries import QUICK_MILLISECONDS, Claim, Deliveries
+from evergreen_server.webhooks.claims import QUICK_MILLISECONDS, Claim
+from evergreen_server.webhooks.deliveries import Deliveries
 from evergreen_server.webhooks.keys import Keys
 from evergreen_server.webhooks.model import Attempt, Webhook
 from evergreen_server.webhooks.rota import Rota

@@ -65,8 +65,9 @@ from evergreen_server.runtime.ids import id_at
 from evergreen_server.scenes.deletion import under_way
 from evergreen_server.webhooks.census import take_webhook_census
 from evergreen_server.webhooks.deliveries import Deliveries
+from evergreen_server.webhooks.expansion import floor
 from evergreen_server.webhooks.model import Attempt, DeliveryState, Webhook, WebhookFilter, WebhookState
-from evergreen_server.webhooks.outbox import Outbox, floor
+from evergreen_server.webhooks.outbox import Outbox
 from evergreen_server.webhooks.rows import begin, to_row
 from evergreen_server.webhooks.store import WebhookStore
 from tests.film.planned import plan_of, planned_of

@@ -8,8 +8,8 @@ from google.protobuf.descriptor import EnumDescriptor
 from google.protobuf.message import Message
 
 from evergreen.v1 import video_pb2
+from evergreen_server.webhooks.expansion import Happening
 from evergreen_server.webhooks.kinds import TYPES
-from evergreen_server.webhooks.outbox import Happening
 
 __all__ = ["MOST_BYTES", "WebhookReader"]
 
