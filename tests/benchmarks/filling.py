@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.db.schema import jobs, replicas
+from evergreen_server.jobs.db.schema import jobs
+from evergreen_server.jobs.db.shared_schema import replicas
 from tests.serving import Api, Control
 
 PROJECTS = 10

@@ -18,7 +18,8 @@ import sqlalchemy as sa
 from evergreen_server.jobs import commands
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.replicas import other_live_replicas
-from evergreen_server.jobs.db.schema import job_needs, jobs, replicas, scene_deletions
+from evergreen_server.jobs.db.schema import job_needs, jobs, scene_deletions
+from evergreen_server.jobs.db.shared_schema import replicas
 from evergreen_server.jobs.execution.context import still_owner
 from evergreen_server.jobs.feed.hub import WatchHub
 from evergreen_server.jobs.model.errors import WrongState

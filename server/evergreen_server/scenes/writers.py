@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database
 from evergreen_server.jobs.db.replicas import live_replicas
-from evergreen_server.jobs.db.schema import asset_claims, scene_writers
+from evergreen_server.jobs.db.shared_schema import asset_claims, scene_writers
 from evergreen_server.jobs.model.job import JobRequest
 from evergreen_server.jobs.store.needs import claimed, named_by, refuse_claimed, refuse_needed
 from evergreen_server.jobs.store.project_lock import lock_project, refuse_marked

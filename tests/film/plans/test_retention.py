@@ -12,7 +12,8 @@ from evergreen_server.film.model import FilmRequest, OnShotFailure
 from evergreen_server.film.plans.retention import TAKES_AT_ONCE, delete_old_runs, delete_old_takes
 from evergreen_server.film.runs.deciding import FilmStage
 from evergreen_server.film.runs.run import RunState
-from evergreen_server.jobs.db.schema import film_outputs, film_takes, requests
+from evergreen_server.jobs.db.film_schema import film_outputs, film_takes
+from evergreen_server.jobs.db.schema import requests
 from tests.film.planning import FILM, film, scenes_of
 from tests.film.runs.studio import NOW, PROJECT, Studio, studio
 

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from evergreen_server.film.rendering.slots import RenderSlots, Waiting
 from evergreen_server.film.runs.rows import run_row
 from evergreen_server.film.runs.run import FilmRun, Terms
+from evergreen_server.jobs.db.film_schema import film_runs
 from evergreen_server.jobs.db.replicas import DatabaseNow
-from evergreen_server.jobs.db.schema import film_runs, replicas
+from evergreen_server.jobs.db.shared_schema import replicas
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.states import Slot
 from tests.film.runs.studio import NOW, Studio, studio

@@ -10,8 +10,7 @@ from evergreen_server.film.errors import FilmBusy, PlanNotFound
 from evergreen_server.film.plans.store import PLANS_KEPT
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
 from evergreen_server.film.runs.run import RunState
-from evergreen_server.jobs.db.film_schema import film_plans
-from evergreen_server.jobs.db.schema import film_outputs, film_runs, film_takes
+from evergreen_server.jobs.db.film_schema import film_outputs, film_plans, film_runs, film_takes
 from tests.film.planning import FILM, film, scenes_of
 from tests.film.runs.studio import PROJECT, Studio, studio
 

@@ -23,8 +23,8 @@ from evergreen_server.film.runs.run import Approval, FilmRun, RunState, Terms
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.film_schema import films
-from evergreen_server.jobs.db.schema import film_runs, jobs, requests
+from evergreen_server.jobs.db.film_schema import film_runs, films
+from evergreen_server.jobs.db.schema import jobs, requests
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.model.held import FilmCreditsExceeded, Held

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from evergreen_server.film.runs.deciding import FilmGate, FilmStage
 from evergreen_server.film.runs.run import RunState
 from evergreen_server.film.runs.sweep import RunSweep
+from evergreen_server.jobs.db.film_schema import film_runs
 from evergreen_server.jobs.db.replicas import DatabaseNow
-from evergreen_server.jobs.db.schema import film_runs, replicas
+from evergreen_server.jobs.db.shared_schema import replicas
 from tests.film.planning import FILM, film, scenes_of
 from tests.film.runs.studio import NOW, PROJECT, Studio, studio
 

@@ -13,7 +13,7 @@ from evergreen_server.jobs.cluster.notifier import LARGEST, Notifier
 from evergreen_server.jobs.cluster.storage_locks import StorageLocks
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.schema import storage_locks
+from evergreen_server.jobs.db.shared_schema import storage_locks
 from evergreen_server.jobs.model.change import Change
 from evergreen_storage import Unavailable
 from tests.jobs.tools import Said, away

@@ -11,7 +11,7 @@ from evergreen_server.jobs.cluster.reaper import Reaper
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.replicas import TTL_SECONDS, live_replicas
-from evergreen_server.jobs.db.schema import replicas
+from evergreen_server.jobs.db.shared_schema import replicas
 from evergreen_server.ports.provider import NotSent
 from tests.postgres import Postgres
 

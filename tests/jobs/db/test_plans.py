@@ -34,9 +34,9 @@ from evergreen_server.jobs.admission.forecast import Forecasts
 from evergreen_server.jobs.cluster.notifier import cancelling
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.film_schema import film_exports, film_plans, film_requests, films
+from evergreen_server.jobs.db.film_schema import film_exports, film_plans, film_requests, film_runs, films
 from evergreen_server.jobs.db.mapping import to_micros
-from evergreen_server.jobs.db.schema import audit, film_runs
+from evergreen_server.jobs.db.schema import audit
 from evergreen_server.jobs.db.webhook_schema import webhook_deliveries, webhook_messages, webhooks
 from evergreen_server.jobs.feed.films import subject_of
 from evergreen_server.jobs.feed.history import new_events

@@ -17,9 +17,9 @@ from evergreen_server.film.plans.retention import delete_old_runs, delete_old_ta
 from evergreen_server.film.plans.store import FilmRequest, StoredPlan
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.film_schema import film_requests
+from evergreen_server.jobs.db.film_schema import film_requests, film_takes
 from evergreen_server.jobs.db.mapping import to_micros
-from evergreen_server.jobs.db.schema import film_takes, job_files, metadata
+from evergreen_server.jobs.db.schema import job_files, metadata
 from evergreen_server.jobs.feed.hub import CursorCompacted, WatchHub
 from evergreen_server.jobs.maintenance.retention import REQUESTS_AT_ONCE, Removed, Retention
 from evergreen_server.jobs.model.errors import JobDeleted, JobNotFound

@@ -12,7 +12,8 @@ from evergreen_server.film.runs.rows import run_row
 from evergreen_server.film.runs.run import FilmRun, Terms
 from evergreen_server.jobs.db.connect import open_database
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.schema import film_runs, jobs, ledger, projects
+from evergreen_server.jobs.db.film_schema import film_runs
+from evergreen_server.jobs.db.schema import jobs, ledger, projects
 from evergreen_server.jobs.model.held import FilmCreditsExceeded, Held
 from evergreen_server.jobs.model.job import Job, JobFailure
 from evergreen_server.jobs.model.states import CostBasis, Stage, State

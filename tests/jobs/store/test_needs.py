@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.cluster.lease import Lease
 from evergreen_server.jobs.db.connect import open_database
-from evergreen_server.jobs.db.schema import asset_claims, jobs
+from evergreen_server.jobs.db.schema import jobs
+from evergreen_server.jobs.db.shared_schema import asset_claims
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import State
 from evergreen_server.jobs.store.jobs import JobStore

@@ -10,9 +10,8 @@ import sqlalchemy as sa
 from evergreen_server.film.assembling.material import Claim
 from evergreen_server.film.model import FilmWarning
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.film_schema import film_exports
+from evergreen_server.jobs.db.film_schema import film_exports, film_runs
 from evergreen_server.jobs.db.mapping import to_micros
-from evergreen_server.jobs.db.schema import film_runs
 from evergreen_server.jobs.model.errors import Superseded
 from evergreen_server.jobs.store.project_lock import lock_project
 

@@ -10,10 +10,10 @@ from typing import Final
 import sqlalchemy as sa
 
 from evergreen_server.film.digests import digest_of, request_id
-from evergreen_server.jobs.db.film_schema import films
+from evergreen_server.jobs.db.film_schema import film_outputs, film_runs, film_takes, films
 from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.queries import LOCK_PROJECTS
-from evergreen_server.jobs.db.schema import film_outputs, film_runs, film_takes, requests
+from evergreen_server.jobs.db.schema import requests
 
 __all__ = ["delete_old_runs", "delete_old_takes"]
 

@@ -23,9 +23,8 @@ from evergreen_server.film.runs.events import FilmEventKind, FilmEvents, line_of
 from evergreen_server.film.runs.films import Film, FilmState, film_in, film_of, with_exports
 from evergreen_server.film.runs.queries import newest_runs
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.film_schema import film_exports, film_plans, film_requests, films
+from evergreen_server.jobs.db.film_schema import film_exports, film_outputs, film_plans, film_requests, film_runs, films
 from evergreen_server.jobs.db.mapping import to_micros
-from evergreen_server.jobs.db.schema import film_outputs, film_runs
 from evergreen_server.jobs.feed.films import subject_of
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.store.audit import record

@@ -15,9 +15,10 @@ from evergreen_server.film.runs.run import RENDERS, FilmRun
 from evergreen_server.film.runs.runner import RENDER_AGAIN_SECONDS
 from evergreen_server.film.runs.store import RunStore
 from evergreen_server.jobs.db.database import Database, insert_new
+from evergreen_server.jobs.db.film_schema import film_runs
 from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.replicas import live_replicas
-from evergreen_server.jobs.db.schema import film_runs, turns
+from evergreen_server.jobs.db.shared_schema import turns
 from evergreen_server.jobs.model.states import Slot
 
 __all__ = ["Holder", "RenderSlots", "Waiting"]

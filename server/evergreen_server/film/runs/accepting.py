@@ -13,7 +13,8 @@ from evergreen_server.film.outputs import Wanted
 from evergreen_server.film.runs.queries import of_film
 from evergreen_server.film.runs.run import FilmRun
 from evergreen_server.jobs.db.database import insert_new
-from evergreen_server.jobs.db.schema import film_outputs, film_takes, jobs, requests
+from evergreen_server.jobs.db.film_schema import film_outputs, film_takes
+from evergreen_server.jobs.db.schema import jobs, requests
 from evergreen_server.jobs.intake import GenerationRequest, Intake
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobError

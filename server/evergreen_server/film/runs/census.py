@@ -9,9 +9,8 @@ import sqlalchemy as sa
 from evergreen_server.film.runs.films import FilmState
 from evergreen_server.film.runs.run import WAITS_FOR_PEOPLE
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.film_schema import films
+from evergreen_server.jobs.db.film_schema import film_runs, films
 from evergreen_server.jobs.db.mapping import to_micros
-from evergreen_server.jobs.db.schema import film_runs
 
 __all__ = ["FilmCensus", "take_film_census"]
 

@@ -18,10 +18,10 @@ from evergreen_server.film.errors import (
 from evergreen_server.film.model import FilmRequest
 from evergreen_server.film.runs.rows import FilmOutput, output_of, run_of
 from evergreen_server.film.runs.run import ENDED, WAITS_FOR_PEOPLE, FilmRun, RunState
-from evergreen_server.jobs.db.film_schema import film_plans, film_requests, films
+from evergreen_server.jobs.db.film_schema import film_outputs, film_plans, film_requests, film_runs, films
 from evergreen_server.jobs.db.mapping import job_from_row, to_micros
 from evergreen_server.jobs.db.replicas import other_live_replicas
-from evergreen_server.jobs.db.schema import film_outputs, film_runs, jobs
+from evergreen_server.jobs.db.schema import jobs
 from evergreen_server.jobs.model.job import Job
 from evergreen_server.jobs.model.states import Slot
 

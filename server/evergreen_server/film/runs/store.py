@@ -25,10 +25,9 @@ from evergreen_server.film.runs.queries import (
 from evergreen_server.film.runs.rows import FilmOutput, run_row
 from evergreen_server.film.runs.run import MOVES, WAITS_FOR_PEOPLE, Approval, FilmRun, RunKind, RunState
 from evergreen_server.jobs.db.database import Database
-from evergreen_server.jobs.db.film_schema import film_requests, films
+from evergreen_server.jobs.db.film_schema import film_outputs, film_requests, film_runs, films
 from evergreen_server.jobs.db.mapping import to_micros
 from evergreen_server.jobs.db.queries import ADD_CREDITS
-from evergreen_server.jobs.db.schema import film_outputs, film_runs
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.errors import JobError, Superseded
 from evergreen_server.jobs.store import ledger

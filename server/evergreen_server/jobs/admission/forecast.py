@@ -22,7 +22,8 @@ from evergreen_server.jobs.admission.durations import Durations
 from evergreen_server.jobs.admission.slots import EVERY_MODEL, SlotLimits, bounded_pause, queue_of
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.mapping import from_micros, to_micros
-from evergreen_server.jobs.db.schema import jobs, model_queues
+from evergreen_server.jobs.db.schema import jobs
+from evergreen_server.jobs.db.shared_schema import model_queues
 from evergreen_server.jobs.model.states import Slot, Stage, State
 
 Expect: TypeAlias = Callable[[str, int | None], float]

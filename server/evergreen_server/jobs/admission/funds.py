@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import insert_new
 from evergreen_server.jobs.db.mapping import to_micros
-from evergreen_server.jobs.db.schema import funds, jobs, provider_tasks
+from evergreen_server.jobs.db.schema import jobs, provider_tasks
+from evergreen_server.jobs.db.shared_schema import funds
 from evergreen_server.jobs.model.states import Slot
 
 ACCOUNT = "*"

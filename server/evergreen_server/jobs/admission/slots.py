@@ -15,7 +15,8 @@ import sqlalchemy as sa
 from evergreen_server.jobs.admission import funds
 from evergreen_server.jobs.db.database import insert_new
 from evergreen_server.jobs.db.mapping import to_micros
-from evergreen_server.jobs.db.schema import jobs, model_queues, provider_tasks, turns
+from evergreen_server.jobs.db.schema import jobs, provider_tasks
+from evergreen_server.jobs.db.shared_schema import model_queues, turns
 from evergreen_server.jobs.model.change import Change
 from evergreen_server.jobs.model.states import Slot, State
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from evergreen_server.jobs.db.database import Database, insert_new
 from evergreen_server.jobs.db.replicas import TTL_SECONDS, DatabaseNow, dead_replicas
-from evergreen_server.jobs.db.schema import replicas
+from evergreen_server.jobs.db.shared_schema import replicas
 from evergreen_server.ports.provider import NotOurs
 
 logger = logging.getLogger(__name__)

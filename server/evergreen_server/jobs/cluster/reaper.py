@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from evergreen_server.jobs.cluster.lease import Lease
 from evergreen_server.jobs.db.database import Database
 from evergreen_server.jobs.db.replicas import DatabaseNow, as_micros, dead_replicas, live_replicas
-from evergreen_server.jobs.db.schema import replicas
+from evergreen_server.jobs.db.shared_schema import replicas
 
 FORGET_SECONDS = 7 * 86_400.0
 LOCK = 0x65766573

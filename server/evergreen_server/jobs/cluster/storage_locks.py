@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from evergreen_server.jobs.db.database import TRANSIENT_ERRORS, Database, insert_new
 from evergreen_server.jobs.db.replicas import live_replicas
-from evergreen_server.jobs.db.schema import storage_locks
+from evergreen_server.jobs.db.shared_schema import storage_locks
 from evergreen_server.ports.provider import NotSent
 from evergreen_storage import Unavailable
 

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
-from evergreen_server.jobs.db.schema import replicas
+from evergreen_server.jobs.db.shared_schema import replicas
 
 TTL_SECONDS = 3.0
 

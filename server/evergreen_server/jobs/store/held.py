@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from evergreen_server.jobs.db.schema import film_runs
+from evergreen_server.jobs.db.film_schema import film_runs
 from evergreen_server.jobs.model.held import Held
 from evergreen_server.jobs.model.job import JobRequest
 

@@ -8,7 +8,8 @@ case, since some disks do not distinguish `A` from `a`.
 import sqlalchemy as sa
 
 from evergreen_server.jobs.db.replicas import live_replicas
-from evergreen_server.jobs.db.schema import asset_claims, job_needs, jobs
+from evergreen_server.jobs.db.schema import job_needs, jobs
+from evergreen_server.jobs.db.shared_schema import asset_claims
 from evergreen_server.jobs.model.job import JobRequest
 from evergreen_server.jobs.model.names import job_of
 from evergreen_server.jobs.model.states import FINAL
