@@ -72,7 +72,7 @@ async def submit(context: StepContext, job: Job, fencing_token: str) -> Job:
             )
         if job.slot is not Slot.HELD:
             await _wait(context, job, seconds)
-            if not context.wakeups.of(job.job_id).take_grant():
+            if not context.wakeups.of(job.job_id).take_grant() or context.seconds_until(limit) <= 0:
                 job = await context.store.again(job)
                 continue
             # Straight to the intent, which reads the row under its lock and is recorded only if that has the slot.
