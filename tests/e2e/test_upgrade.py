@@ -143,6 +143,8 @@ async def trying_again(rig: Rig, prompt: str) -> str:
     await rig.sandbox.fault("throttle", operation="create", prompt=prompt, nth=2, seconds=LONG)
     job = await rig.api.generate(prompt_text=prompt, max_attempts=2)
     await rig.sandbox.called("text_to_video", times=2, promptText=prompt)
+    # Before its answer is recorded, nobody would know what became of the second.
+    await rig.api.until(job.job_id, v1.JOB_STATE_RUNNING, stage=v1.JOB_STAGE_THROTTLED)
     return job.job_id
 
 

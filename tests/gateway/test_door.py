@@ -11,8 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.gateway.gateways import JSON, VIDEO, Answer, gateway, head, raw
-from tests.rpc.identities import TAKEN, Certificate, certificate, logged
-from tests.rpc.test_tls import Files
+from tests.rpc.identities import Certificate
 from tests.serving import Api, open_sandbox
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -213,17 +212,6 @@ async def test_the_log_has_a_line_for_each_request_and_no_secret(api: Api, caplo
     assert "sesame" not in str(lines).lower()
 
 
-async def test_without_listed_proxies_nobody_is_believed(tmp_path: Path) -> None:
-    async with open_sandbox() as sandbox, gateway(tmp_path / "data", sandbox) as api:
-        answer = await post(api, "X-Forwarded-Host: 127.0.0.1", host="evil.example")
-        https = await post(api, "X-Forwarded-Proto: https")
-        unlisted = await raw(api.http, head("OPTIONS", CALL, f"Origin: {STUDIO}"))
-
-    assert (answer.status, https.status, unlisted.status) == (421, 200, 403)
-    assert "strict-transport-security" not in https.headers
-    assert "access-control-allow-origin" not in unlisted.headers
-
-
 async def seen(url: str, authority: Certificate, client: Path | None = None) -> bool:
     """Whether a client that trusts an authority gets an answer."""
     context = ssl.create_default_context(cadata=authority.pem.decode())
@@ -238,29 +226,3 @@ async def seen(url: str, authority: Certificate, client: Path | None = None) -> 
             return answer.status == 200
     except aiohttp.ClientError:
         return False
-
-
-async def test_the_certificate_and_the_clients_authority_are_replaced_while_it_runs(tmp_path: Path) -> None:
-    old, new, friends, strangers = map(certificate, ("old", "new", "friends", "strangers"))
-    files, pems = Files(tmp_path), {}
-    for name, authority in (("friend", friends), ("stranger", strangers)):
-        issued = certificate(name, authority)
-        pems[name] = tmp_path / f"{name}.pem"
-        pems[name].write_bytes(issued.key + issued.pem)
-    files.show(certificate("server", old), [friends])
-    async with (
-        open_sandbox() as sandbox,
-        gateway(tmp_path / "data", sandbox, **files.settings(mutual=True)) as api,
-    ):
-        assert api.http.startswith("https://")
-        assert await seen(api.http, old, pems["friend"])
-        assert not await seen(api.http, new, pems["friend"])
-        assert not await seen(api.http, old, pems["stranger"])
-        assert not await seen(api.http, old)
-
-        async with logged(TAKEN):
-            files.show(certificate("server", new), [strangers])
-
-        assert await seen(api.http, new, pems["stranger"])
-        assert not await seen(api.http, new, pems["friend"])
-        assert not await seen(api.http, old, pems["stranger"])

@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from http.cookies import SimpleCookie
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -185,18 +184,6 @@ async def test_a_page_of_another_origin_logs_nobody_in(site: Site) -> None:
     form = f"token={token}".encode()
     fields = ("Content-Type: application/x-www-form-urlencoded", f"Content-Length: {len(form)}")
     assert (await raw(site.api.http, head("POST", "/session", *fields) + form)).status == 415
-
-
-async def test_without_tokens_there_is_nothing_to_log_in_to(tmp_path: Path) -> None:
-    async with open_sandbox() as sandbox, gateway(tmp_path / "data", sandbox) as api:
-        body = json.dumps({"token": GUESS}).encode()
-        fields = ("Content-Type: application/json", f"Content-Length: {len(body)}")
-        answer = await raw(api.http, head("POST", "/session", *fields) + body)
-        who = await raw(api.http, head("GET", "/session"))
-
-    assert (answer.status, answer.cookies) == (200, [])
-    assert json.loads(answer.body)["tokensRequired"] is False
-    assert who.body == answer.body
 
 
 async def test_failures_are_forgotten_after_a_minute_and_bounded_in_number() -> None:

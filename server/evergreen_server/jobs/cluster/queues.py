@@ -40,12 +40,12 @@ class Queues:
         self._closed = False
 
     def register(self, dbos: DBOS) -> None:
-        """Has DBOS look into these and no others. Call it before its launch."""
+        """Has DBOS look into these and no others. Raises what DBOS raises if it was launched before."""
+        # Into none that stands in the table, as those of the release before do.
+        dbos.listen_queues([])
         registry = dbos._registry
         registry.internal_queue_map.update(self._queues)
         registry._register_internal_queue(INTERNAL_QUEUE_NAME, polling_interval_sec=NEVER_SECONDS)
-        # Into none that stands in the table, as those of the release before do.
-        dbos.listen_queues([])
         # No workflow of ours is delayed or has a time limit. DBOS has no setting for how often it looks for such.
         _workflow_commands._BACKGROUND_JOBS_INTERVAL_SEC = UPKEEP_SECONDS
 
