@@ -113,16 +113,17 @@ class ScriptedService(
         self._note_caller(context)
         if not self.streams:
             await Fault(code=grpc.StatusCode.INTERNAL, message="no stream is scripted").abort(context)
-        for step in self.streams.pop(0):
+        steps = self.streams.pop(0)
+        if any(isinstance(step, Hold) for step in steps):
+            # Also if it is left before it comes to its hold.
+            context.add_done_callback(lambda _: self.left.set())
+        for step in steps:
             match step:
                 case Fault():
                     await step.abort(context)
                 case Hold():
                     self.holding.set()
-                    try:
-                        await asyncio.Event().wait()
-                    finally:
-                        self.left.set()
+                    await asyncio.Event().wait()
                 case _:
                     yield step
 
