@@ -7,7 +7,7 @@ a crash until it has returned. How far the job is stands in the job's row.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from functools import partial
 from typing import ParamSpec
@@ -250,12 +250,16 @@ class Engine:
     def _hand_over(self) -> None:
         """Puts back into the queue what still counts as running here, once nothing can be started here any more."""
         try:
-            if left := self.pending([self._replica_id]):
-                self.requeue([workflow for workflow, _ in left])
-                self._database.transact(partial(tell_to_look, replica_id=self._replica_id))
+            if not (left := self.pending([self._replica_id])):
+                return
+            self.requeue([workflow for workflow, _ in left])
         except SQLAlchemyError as exc:
             # The others find it, once the lease has run out.
             logger.warning("jobs not handed over", extra={"cause": type(exc).__name__})
+            return
+        # Untold they find it all the same, when they look by themselves.
+        with suppress(SQLAlchemyError):
+            self._database.transact(partial(tell_to_look, replica_id=self._replica_id))
 
 
 def _shut(connection: DBAPIConnection | None, _record: ConnectionPoolEntry) -> None:
